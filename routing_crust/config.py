@@ -1,0 +1,229 @@
+"""
+Settings: one flat set of them, the same in code, on the command line and in the configuration file.
+
+Each field of L{Settings} carries its help text and its valid range, so that the options, the page of the
+documentation and the errors are all made from this one table. A L{Settings} that exists is valid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from enum import Enum
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from .endpoints import Contact, Endpoint, PrivateDialling
+from .errors import ConfigurationError, InvalidName
+from .names import Name
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+DEFAULT_PORT: Final = 5483
+
+
+class Role(str, Enum):
+    """What a process is in its network."""
+
+    NODE = "node"
+    """It is in routing tables and routes for others."""
+    CLIENT = "client"
+    """It has one link, to a node that speaks for it, and accepts none."""
+    FIRST = "first"
+    """A node that starts a network: it dials nobody and waits."""
+
+
+class TwoWay(str, Enum):
+    """Whether a link to a node is proven in both directions before one of the two is kept."""
+
+    PREFERRED = "preferred"
+    """Both are tried; what is there after a second is kept."""
+    REQUIRED = "required"
+    """A node that cannot be dialled stays out of the routing table."""
+    OFF = "off"
+    """The first link that comes up is kept."""
+
+
+def _number(default: float, low: float, high: float, unit: str, help: str, *, advanced: bool = True) -> Any:
+    return field(
+        default=default,
+        metadata={"low": low, "high": high, "unit": unit, "help": help, "advanced": advanced},
+    )
+
+
+def _plain(default: Any, help: str, *, advanced: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "advanced": advanced})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    Every setting, validated.
+
+    @raise ConfigurationError: from the constructor, for the first value that cannot be used. The error
+        names the setting and what would be valid.
+    """
+
+    # fmt: off
+    # What an operator sets.
+    network: str = _plain("default", "the network's id; nodes of another network are refused")
+    role: Role = _plain(Role.NODE, "what this process is: node, client or first")
+    listen: tuple[Endpoint, ...] = _plain(
+        (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT)),
+        "the addresses to listen on, as address:port; port 0 lets the system choose",
+    )
+    contacts: tuple[Contact, ...] = _plain((), "where to find nodes of the network, as name@address:port")
+    allow: tuple[str, ...] = _plain((), "the only peers to link with, as names or networks (192.0.2.0/24)")
+    deny: tuple[str, ...] = _plain((), "peers never to link with, as names or networks; goes before allow")
+    state_dir: Path | None = _plain(
+        None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
+    )
+    lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
+    two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
+    private_dialling: PrivateDialling = _plain(
+        PrivateDialling.ON_LINK,
+        "which private addresses from strangers may be dialled: on-link, always or never",
+    )
+
+    # Time, in seconds.
+    hello_timeout: float = _number(10, 0.5, 120, "s", "from the TCP connection to a verified Hello")
+    heartbeat_interval: float = _number(20, 1, 600, "s", "an idle link sends a heartbeat this often")
+    inactivity_timeout: float = _number(60, 2, 3600, "s", "a link from which nothing is heard for so long is dead")
+    close_timeout: float = _number(5, 0.1, 60, "s", "from closing a link to cutting it")
+    stall_timeout: float = _number(30, 1, 600, "s", "a peer that reads nothing for so long is cut off")
+    dial_timeout: float = _number(10, 0.5, 120, "s", "for one dial, from its start to the end of the TLS handshake")
+    dial_stagger: float = _number(0.25, 0.01, 5, "s", "between the starts of dials that race (RFC 8305)")
+    bootstrap_timeout: float = _number(60, 1, 600, "s", "for one attempt to bootstrap")
+    retry_first: float = _number(1, 0.05, 600, "s", "the upper bound of the wait after a first failed bootstrap")
+    retry_most: float = _number(60, 0.05, 3600, "s", "the upper bound of the wait after many failed bootstraps")
+    expected_timeout: float = _number(90, 1, 600, "s", "how long an expected connection is waited for")
+    two_way_wait: float = _number(1, 0.05, 30, "s", "how long the second direction of a link is waited for")
+    request_again: float = _number(20, 1, 600, "s", "the same peer is not asked again for a connection within this time")
+    refresh_interval: float = _number(30, 1, 3600, "s", "how often a node looks whether its close group is still right")
+    probe_interval: float = _number(30, 1, 3600, "s", "how often a node dials a saved contact it has no link with, so that parts of a network find each other")
+    ack_timeout: float = _number(20, 0.1, 300, "s", "without an acknowledgement a message is sent again by another route")
+    duplicate_memory: float = _number(1200, 10, 86400, "s", "how long the id of a message is remembered")
+    clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
+
+    # Sizes, in bytes.
+    max_frame: int = _number(64 * KIB, 32 * KIB, 16 * MIB - 1, "B", "the largest frame")
+    max_control: int = _number(4 * KIB, KIB, 64 * KIB, "B", "the largest control message")
+    max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
+    part_size: int = _number(20 * KIB, KIB, 1 * MIB, "B", "messages are split into parts of this size")
+    max_unverified: int = _number(16 * KIB, 4 * KIB, MIB, "B", "what a peer may send before it is authenticated")
+    queue_pause: int = _number(MIB, KIB, 256 * MIB, "B", "producers are paused when a link's send queue holds this much")
+    queue_resume: int = _number(256 * KIB, 0, 256 * MIB, "B", "and resumed when it has fallen to this")
+    queue_most: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "a link whose send queue holds this much is cut")
+    relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, shared fairly among them")
+    relay_queue: int = _number(4 * MIB, 64 * KIB, 256 * MIB, "B", "what waits to be relayed; more is dropped")
+    reassembly_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "for messages of which parts are missing")
+    answer_memory: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "for answers that are kept in case they are asked for again")
+
+    # Counts.
+    group_size: int = _number(8, 1, 64, "", "how many nodes nearest to a name are its close group")
+    bucket_size: int = _number(8, 1, 64, "", "how many nodes a bucket of the routing table is filled up to")
+    max_links: int = _number(256, 1, 65536, "", "links in all")
+    max_unverified_links: int = _number(128, 1, 65536, "", "accepted links without a verified Hello")
+    max_unverified_per_prefix: int = _number(8, 1, 65536, "", "of these from one IPv4 address or IPv6 /56")
+    max_dials: int = _number(160, 1, 4096, "", "dials at once")
+    max_dials_per_peer: int = _number(8, 1, 64, "", "dials at once to one peer")
+    max_saved_contacts: int = _number(1500, 0, 100_000, "", "contacts that are saved")
+    max_expected: int = _number(256, 1, 65536, "", "expected connections in all")
+    max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections of one peer")
+    max_expected_per_prefix: int = _number(8, 1, 65536, "", "expected connections for one /24 or /48")
+    max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
+    max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
+    max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
+    max_hops: int = _number(20, 1, 255, "", "hops that a message may take")
+    max_attempts: int = _number(8, 1, 64, "", "how often a message is sent before it is given up")
+    max_remembered_ids: int = _number(100_000, 100, 10_000_000, "", "ids of messages that are remembered")
+    max_outstanding: int = _number(10_000, 1, 1_000_000, "", "own messages that wait for an acknowledgement")
+    max_candidates: int = _number(8, 1, 32, "", "addresses in a request for a connection")
+    control_rate: float = _number(100, 1, 100_000, "/s", "control messages from one peer")
+    control_burst: int = _number(200, 1, 100_000, "", "control messages from one peer at once")
+    stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
+    stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")
+
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(each, getattr(self, each.name))
+        self._check_network()
+        self._check_lists()
+        for smaller, larger in _ORDERED:
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ConfigurationError(
+                    smaller, f"{getattr(self, smaller):g} is more than {larger} ({getattr(self, larger):g})"
+                )
+
+    def _check_network(self) -> None:
+        if not (1 <= len(self.network.encode()) <= 64) or not self.network.isprintable():
+            raise ConfigurationError("network", "write 1 to 64 printable characters")
+
+    def _check_lists(self) -> None:
+        for setting in ("allow", "deny"):
+            for entry in getattr(self, setting):
+                check_rule(setting, entry)
+        if self.role is Role.FIRST and self.contacts:
+            raise ConfigurationError(
+                "contacts", "the first node dials nobody: give it no contacts, or another role"
+            )
+        if self.role is not Role.CLIENT and not self.listen:
+            raise ConfigurationError(
+                "listen", "a node must listen somewhere: give an address:port, or be a client"
+            )
+
+
+# Pairs of settings of which the first may not be greater than the second.
+_ORDERED = (
+    ("retry_first", "retry_most"),
+    ("heartbeat_interval", "inactivity_timeout"),
+    ("queue_resume", "queue_pause"),
+    ("queue_pause", "queue_most"),
+    ("part_size", "max_frame"),
+    ("max_control", "max_frame"),
+)
+
+
+def check_rule(setting: str, entry: str) -> None:
+    """
+    Check one entry of an allow or deny list.
+
+    @raise ConfigurationError: it is neither a name nor a network.
+    """
+    try:
+        ip_network(entry)
+    except ValueError:
+        try:
+            Name.from_text(entry)
+        except InvalidName:
+            raise ConfigurationError(
+                setting, f"{entry!r} is neither a name nor an address or network such as 192.0.2.0/24"
+            ) from None
+
+
+def setting_fields() -> tuple[Field[Any], ...]:
+    """The fields of L{Settings}, for whoever makes options or documentation from them."""
+    return fields(Settings)
+
+
+def valid_range(each: Field[Any]) -> str:
+    """What values a field takes, in words: C{0.5 to 120 s}; empty if it is no number."""
+    meta = each.metadata
+    return f"{meta['low']:g} to {meta['high']:g} {meta['unit']}".strip() if "low" in meta else ""
+
+
+def _check(each: Field[Any], value: object) -> None:
+    meta = each.metadata
+    if "low" in meta:
+        whole = isinstance(each.default, int) and each.type == "int"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            kind = "a whole number" if whole else "a number"
+            raise ConfigurationError(each.name, f"{value!r} is not {kind}; valid is {valid_range(each)}")
+        if not meta["low"] <= value <= meta["high"]:  # also false for NaN
+            raise ConfigurationError(each.name, f"{value:g} is out of range; valid is {valid_range(each)}")
+    elif isinstance(each.default, (bool, Enum, str)) and type(value) is not type(each.default):
+        raise ConfigurationError(each.name, f"{value!r} is not a {type(each.default).__name__}")
+    elif isinstance(each.default, tuple) and not isinstance(value, tuple):
+        raise ConfigurationError(each.name, f"{value!r} is not a tuple")

@@ -1,0 +1,160 @@
+"""
+What crust offers to the layer above, and what it tells it.
+
+A link that crust reports has passed its TLS handshake, so the peer's name is proven; what the peer wants
+and whether it may have it is for the layer above to find out, with a Hello, before it calls
+L{ILink.verified}. Until then the link is on a short leash: C{hello_timeout} seconds and
+C{max_unverified} bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import Attribute, Interface
+
+from ..endpoints import Connection, Contact, Direction, Endpoint
+from ..errors import CloseReason, LinkClosed
+from ..names import Name
+
+
+class ILink(Interface):
+    """An authenticated connection that carries frames. Made by crust, never by others."""
+
+    connection: Connection = Attribute("The L{Connection} that this link runs over.")
+    direction: Direction = Attribute("Whether we connected or accepted.")
+    peer: Name = Attribute("The peer's L{Name}, proven by its certificate.")
+    public_key: bytes = Attribute("The peer's raw Ed25519 public key.")
+    binding: bytes = Attribute("32 bytes that only the two ends of this very TLS session know (RFC 9266).")
+    bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
+    token: bytes = Attribute("What L{ICrust.connect} was given as C{token}; else empty.")
+    initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
+    writable: bool = Attribute("Whether the send queue is below C{queue_pause}.")
+    queued: int = Attribute("How many bytes wait in the send queue.")
+
+    def send(kind: int, payload: bytes) -> None:
+        """
+        Queue a frame. Frames arrive in order or not at all. After the link was closed, does nothing.
+
+        @param kind: 0 to 255; see L{routing_crust.wire.framing.FrameKind}.
+        @raise ValueError: the payload is larger than C{max_frame}.
+        """
+
+    def verified() -> None:
+        """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
+
+    def when_writable() -> Deferred[None]:
+        """
+        @return: fires with C{None} once L{writable} is true, at once if it is; fails with
+            L{LinkClosed} if the link closes first.
+        """
+
+    def add_producer(producer: IPushProducer) -> None:
+        """
+        Have a producer paused and resumed with the send queue, and stopped when the link is lost.
+
+        @raise ValueError: it was added already.
+        """
+
+    def remove_producer(producer: IPushProducer) -> None:
+        """Forget a producer. One that is not known is no error."""
+
+    def close(reason: CloseReason, detail: str = "") -> None:
+        """
+        Send a Goodbye with the reason and close, once what is queued has gone out; cut after
+        C{close_timeout}. L{ICrustEvents.lost_connection} follows. No frame is delivered after this.
+        Idempotent.
+
+        @param detail: more, in words, for our own log; the peer never sees it.
+        """
+
+    def abort(reason: CloseReason, detail: str = "") -> None:
+        """Cut the link at once; what is queued is lost. L{ICrustEvents.lost_connection} follows."""
+
+
+class ICrustEvents(Interface):
+    """
+    The events of crust, for one receiver. None of them is called from within a call to crust or to a
+    link by that receiver, and none may raise.
+    """
+
+    def on_connect(link: ILink) -> None:
+        """A link that we dialled is up. Precedes the Deferred of L{ICrust.connect}."""
+
+    def on_accept(link: ILink) -> None:
+        """A peer has dialled us."""
+
+    def new_message(link: ILink, kind: int, payload: bytes) -> None:
+        """A frame came. Heartbeats and Goodbyes are crust's own and are not reported."""
+
+    def lost_connection(link: ILink, reason: LinkClosed) -> None:
+        """A link is gone; reported exactly once for each link that was reported as made."""
+
+    def bootstrap_finished(links: int, problem: str) -> None:
+        """
+        An attempt to bootstrap is over; exactly once for each L{ICrust.bootstrap}.
+
+        @param links: how many of its links are alive; 0 if none could be made or kept.
+        @param problem: what went wrong, for the log; empty if nothing did.
+        """
+
+    def external_endpoints(endpoints: tuple[Endpoint, ...]) -> None:
+        """Where others can dial us has changed, or is known for the first time."""
+
+
+class ICrust(Interface):
+    """Makes links."""
+
+    endpoints: tuple[Endpoint, ...] = Attribute("Where others can dial us, best first.")
+    on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
+
+    def start(events: ICrustEvents) -> None:
+        """
+        Listen (clients do not) and from now on report events.
+
+        @raise CannotListen: a port is taken or may not be used; nothing is left open.
+        """
+
+    def stop() -> Deferred[None]:
+        """
+        Close every link and port. Idempotent.
+
+        @return: fires with C{None} when none is left and no delayed call is pending; it never fails.
+        """
+
+    def bootstrap() -> None:
+        """
+        Dial contacts, several at once. Each link is reported as it comes up, with
+        L{ILink.bootstrap} set; L{ICrustEvents.bootstrap_finished} ends the attempt when
+        L{end_bootstrap} is called, when every contact has been tried and no such link is left, or after
+        C{bootstrap_timeout}. While an attempt runs, another call does nothing.
+        """
+
+    def end_bootstrap(winner: ILink | None) -> None:
+        """
+        Dial no more contacts, and close the attempt's links except C{winner}. Without a running attempt
+        it does nothing.
+        """
+
+    def connect(
+        endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+    ) -> Deferred[ILink]:
+        """
+        Dial a peer, its endpoints raced; one link comes of it at most. Calls for a peer that is being
+        dialled with the same token share one dial.
+
+        @param peer: who must answer; C{None} accepts anyone.
+        @param token: handed back as L{ILink.token}.
+        @param from_stranger: whether the endpoints count against C{stranger_dials}.
+        @return: fires with the link once its TLS handshake is done; cancelling it stops the dial.
+            Fails with L{ConnectFailed} when no endpoint answers as it should, with
+            L{LimitReached} when a limit forbids the dial, with L{ServiceStopped} after L{stop}.
+        """
+
+    def remember(contact: Contact) -> None:
+        """This contact has proven itself: save it for the next start."""
+
+    def saved_contacts() -> tuple[Contact, ...]:
+        """The saved contacts, most recently proven first."""

@@ -1,0 +1,227 @@
+"""
+Endpoints, contacts and connections: where a node is, as plain values.
+
+An L{Endpoint} is an IP address and a TCP port. A L{Contact} is where to find a node, with its name when
+that is known. A L{Connection} is what crust's events speak of. What may be dialled at all when a
+stranger gives an address is decided here too, by L{refusal_to_dial}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+from .errors import InvalidEndpoint, InvalidName
+from .names import Name
+
+LOWEST_PORT_FROM_STRANGERS: Final = 1024
+
+# Addresses at which cloud machines hand out their secrets: all but one of them are link-local.
+_METADATA = (ip_network("169.254.0.0/16"), ip_network("fd00:ec2::254/128"), ip_network("100.100.100.200/32"))
+_CARRIER_GRADE = ip_network("100.64.0.0/10")
+_EMBEDDED_V4 = (ip_network("64:ff9b::/96"), ip_network("::/96"), ip_network("64:ff9b:1::/48"))
+
+
+class Protocol(str, Enum):
+    """A transport protocol."""
+
+    TCP = "tcp"
+
+
+class Direction(Enum):
+    """Who made a connection."""
+
+    CONNECTED = "connected"
+    """We dialled the peer."""
+    ACCEPTED = "accepted"
+    """The peer dialled us."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """
+    An IP address and a TCP port.
+
+    @ivar host: the address in its canonical text form; IPv4 addresses are never wrapped in IPv6.
+    @ivar port: 1 to 65535; 0 only where a port is still to be chosen.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Endpoint:
+        """
+        An endpoint from any spelling of an IP address.
+
+        @raise InvalidEndpoint: C{host} is not an IP address, or the port is out of range.
+        """
+        try:
+            address = ip_address(host)
+        except ValueError:
+            raise InvalidEndpoint(f"{host!r} is not an IP address") from None
+        if not 0 <= port <= 65535:
+            raise InvalidEndpoint(f"{port} is not a port: ports go from 1 to 65535")
+        return cls(str(_plain(address)), port)
+
+    @classmethod
+    def from_text(cls, text: str) -> Endpoint:
+        """
+        Read C{192.0.2.1:5483} or C{[2001:db8::1]:5483}.
+
+        @raise InvalidEndpoint: with what is wrong.
+        """
+        host, colon, port = text.strip().rpartition(":")
+        if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5:
+            raise InvalidEndpoint(
+                f"{text!r} is not an endpoint: write address:port, as in 192.0.2.1:5483 or [2001:db8::1]:5483"
+            )
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise InvalidEndpoint(f"{text!r} is not an endpoint: put the IPv6 address into [brackets]")
+        return cls.of(host, int(port))
+
+    @property
+    def address(self) -> IPv4Address | IPv6Address:
+        """The address as a value of the standard library's."""
+        return ip_address(self.host)
+
+    @property
+    def is_v6(self) -> bool:
+        """Whether this is an IPv6 endpoint."""
+        return ":" in self.host
+
+    @property
+    def prefix(self) -> str:
+        """The /24 or /48 that the address is in, as text: what per-prefix limits count by."""
+        bits = 48 if self.is_v6 else 24
+        return str(ip_network(f"{self.host.partition('%')[0]}/{bits}", strict=False))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """
+    Where a node can be found.
+
+    @ivar endpoint: where to dial.
+    @ivar name: who must answer; C{None} accepts whoever does.
+    """
+
+    endpoint: Endpoint
+    name: Name | None = None
+
+    @classmethod
+    def from_text(cls, text: str) -> Contact:
+        """
+        Read C{name@address:port}, or C{address:port} when the name is not known.
+
+        @raise InvalidEndpoint: with what is wrong.
+        """
+        name, at, endpoint = text.strip().rpartition("@")
+        try:
+            contact = cls(Endpoint.from_text(endpoint), Name.from_text(name) if at else None)
+        except (InvalidName, InvalidEndpoint) as error:
+            raise InvalidEndpoint(f"{text!r} is not a contact (name@address:port): {error}") from None
+        if contact.endpoint.port == 0:
+            raise InvalidEndpoint(f"{text!r} is not a contact: port 0 cannot be dialled")
+        if contact.endpoint.address.is_unspecified or contact.endpoint.address.is_multicast:
+            raise InvalidEndpoint(f"{text!r} is not a contact: no single node is at that address")
+        return contact
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.endpoint}" if self.name else str(self.endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """
+    A connection, as crust's events name it.
+
+    @ivar protocol: the transport protocol.
+    @ivar peer: the other end's address.
+    @ivar local: this end's address.
+    """
+
+    protocol: Protocol
+    peer: Endpoint
+    local: Endpoint
+
+    def __str__(self) -> str:
+        return f"{self.protocol.value} {self.local} - {self.peer}"
+
+
+class PrivateDialling(str, Enum):
+    """Which private addresses may be dialled because a stranger gave them."""
+
+    ON_LINK = "on-link"
+    """Those in a network that one of our own interfaces is in."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def is_local_only(endpoint: Endpoint) -> bool:
+    """Whether an address means nothing to the internet at large: loopback, private, link-local."""
+    return not endpoint.address.is_global or endpoint.address in _CARRIER_GRADE
+
+
+def refusal_to_dial(
+    endpoint: Endpoint,
+    private: PrivateDialling,
+    own: tuple[Endpoint, ...],
+    on_link: tuple[str, ...] = (),
+) -> str | None:
+    """
+    Decide whether an endpoint that a stranger gave us may be dialled.
+
+    @param own: our own listening endpoints. One of them is never dialled; and only a node that
+        listens on nothing but loopback addresses dials loopback addresses.
+    @param on_link: the networks of our own interfaces, as C{192.168.1.0/24}.
+    @return: C{None} if it may be dialled, else the reason in a few words.
+    """
+    address = endpoint.address
+    if endpoint.port < LOWEST_PORT_FROM_STRANGERS:
+        return f"ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
+    if endpoint in own:
+        return "it is our own address"
+    if isinstance(address, IPv6Address) and (
+        address.sixtofour or address.teredo or any(address in network for network in _EMBEDDED_V4[:1])
+    ):
+        return "an IPv4 address is hidden in it"
+    if any(address in network for network in _METADATA if network.version == address.version):
+        return "it is a link-local or metadata address"
+    if address.is_loopback:
+        here = bool(own) and all(each.address.is_loopback for each in own)
+        return None if here else "it is a loopback address"
+    if address.is_unspecified or address.is_multicast or address.is_link_local:
+        return "it is an unspecified, multicast or link-local address"
+    if isinstance(address, IPv6Address) and any(address in network for network in _EMBEDDED_V4):
+        return "an IPv4 address is hidden in it"
+    if address.is_private or address in _CARRIER_GRADE:
+        return _refusal_of_private(address, private, on_link)
+    if address.is_reserved or not address.is_global:
+        return "it is a reserved address"
+    return None
+
+
+def _refusal_of_private(
+    address: IPv4Address | IPv6Address, private: PrivateDialling, on_link: tuple[str, ...]
+) -> str | None:
+    if private is PrivateDialling.ALWAYS:
+        return None
+    if private is PrivateDialling.NEVER:
+        return "it is a private address, and private_dialling is never"
+    networks = map(ip_network, on_link)
+    if any(address in network for network in networks if network.version == address.version):
+        return None
+    return "it is a private address of a network that we are not in"
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,176 @@
+"""
+Every error that this package raises on purpose, and the reasons that a link may be closed for.
+
+All of them derive from L{RoutingCrustError}. Those that an operator can cause carry a text that says
+what to do; those that a limit causes name the limit and the setting that moves it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class RoutingCrustError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConfigurationError(RoutingCrustError):
+    """
+    A setting has a value that cannot be used.
+
+    @ivar setting: the setting's name, as it is written in the configuration file.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
+
+
+class InvalidName(RoutingCrustError, ValueError):
+    """A text or some bytes are not the name of a node."""
+
+
+class InvalidEndpoint(RoutingCrustError, ValueError):
+    """A text is not an endpoint, or not a contact."""
+
+
+class KeyFileError(RoutingCrustError):
+    """The key file cannot be used: its mode is too open, or what it holds is not a key."""
+
+
+class WireError(RoutingCrustError):
+    """
+    The peer sent what the protocol does not allow; the link is closed for it.
+
+    @ivar reason: what the peer is told in its Goodbye.
+    """
+
+    def __init__(self, problem: str, reason: CloseReason | None = None) -> None:
+        super().__init__(problem)
+        self.reason = CloseReason.PROTOCOL_ERROR if reason is None else reason
+
+
+class LimitReached(RoutingCrustError):
+    """
+    A limit stands in the way.
+
+    @ivar setting: the name of the setting that moves the limit.
+    """
+
+    def __init__(self, what: str, setting: str, value: float) -> None:
+        super().__init__(f"{what} (the limit is {value:g}; the setting {setting} moves it)")
+        self.setting = setting
+
+
+class ConnectFailed(RoutingCrustError):
+    """
+    No link could be made to any of the endpoints.
+
+    @ivar attempts: each endpoint that was tried, as text, with what happened there.
+    """
+
+    def __init__(self, attempts: tuple[tuple[str, str], ...]) -> None:
+        tried = "; ".join(f"{where}: {what}" for where, what in attempts)
+        super().__init__(f"no link could be made ({tried or 'there was no endpoint to dial'})")
+        self.attempts = attempts
+
+
+class CannotListen(RoutingCrustError):
+    """A port is taken, or may not be used; the text names it and says what to do."""
+
+
+class LinkClosed(RoutingCrustError):
+    """
+    A link is gone.
+
+    @ivar reason: why, in one of the words both ends know.
+    @ivar by_peer: whether it was the peer who closed it.
+    """
+
+    def __init__(self, reason: CloseReason, detail: str = "", by_peer: bool = False) -> None:
+        super().__init__(reason.text + (f": {detail}" if detail else ""))
+        self.reason = reason
+        self.detail = detail
+        self.by_peer = by_peer
+
+
+class ExpectedConnectionExpired(RoutingCrustError):
+    """The connection that was expected did not come in time."""
+
+
+class ExpectedConnectionReplaced(RoutingCrustError):
+    """A newer request for the same peer took the place of this one."""
+
+
+class NotConnected(RoutingCrustError):
+    """The service has no link over which this could be done."""
+
+
+class PeerUnreachable(RoutingCrustError):
+    """No acknowledgement came, by any route that was tried."""
+
+
+class RequestRefused(RoutingCrustError):
+    """The peer got the request and answered that it cannot handle it."""
+
+
+class ServiceStopped(RoutingCrustError):
+    """The service has been stopped, so this will not happen any more."""
+
+
+class CloseReason(IntEnum):
+    """
+    Why a link is closed. The number goes to the peer in a Goodbye, so numbers are never reused.
+    """
+
+    UNKNOWN = 0
+    STOPPING = 1
+    PROTOCOL_ERROR = 2
+    UNSUPPORTED_VERSION = 3
+    WRONG_NETWORK = 4
+    NOT_WANTED = 5
+    NOT_ALLOWED = 6
+    TOO_MANY_LINKS = 7
+    SUPERSEDED = 8
+    RESTARTED = 9
+    STALE = 10
+    HELLO_TIMEOUT = 11
+    INACTIVE = 12
+    SEND_QUEUE_FULL = 13
+    STALLED = 14
+    NO_LONGER_NEEDED = 15
+    BOOTSTRAPPING = 16
+    CONNECTION_LOST = 17
+    TLS_REFUSED = 18
+    SELF = 19
+    RATE = 20
+
+    @property
+    def text(self) -> str:
+        """The reason in words, for logs and errors."""
+        return _REASON_TEXTS[self]
+
+
+_REASON_TEXTS = {
+    CloseReason.UNKNOWN: "no reason was given",
+    CloseReason.STOPPING: "the service is stopping",
+    CloseReason.PROTOCOL_ERROR: "the peer broke the protocol",
+    CloseReason.UNSUPPORTED_VERSION: "no protocol version in common",
+    CloseReason.WRONG_NETWORK: "the peer is of another network",
+    CloseReason.NOT_WANTED: "the link is not wanted",
+    CloseReason.NOT_ALLOWED: "the allow and deny lists do not let this peer in",
+    CloseReason.TOO_MANY_LINKS: "there are too many links",
+    CloseReason.SUPERSEDED: "another link to the same peer is kept",
+    CloseReason.RESTARTED: "the peer has restarted",
+    CloseReason.STALE: "the peer has a newer incarnation",
+    CloseReason.HELLO_TIMEOUT: "no verified Hello came in time",
+    CloseReason.INACTIVE: "nothing was heard for too long",
+    CloseReason.SEND_QUEUE_FULL: "the peer reads too slowly and the send queue is full",
+    CloseReason.STALLED: "the peer has stopped reading",
+    CloseReason.NO_LONGER_NEEDED: "the link is no longer needed",
+    CloseReason.BOOTSTRAPPING: "the peer is not in the network yet",
+    CloseReason.CONNECTION_LOST: "the connection was lost",
+    CloseReason.TLS_REFUSED: "the TLS handshake failed",
+    CloseReason.SELF: "the link leads to this node itself",
+    CloseReason.RATE: "the peer sends control messages too fast",
+}

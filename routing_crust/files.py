@@ -1,0 +1,46 @@
+"""
+Files that survive: after a crash, a kill or a full disk, a file is either the old one or the new one.
+
+The new content goes to a temporary file in the same folder, is flushed to the disk, and only then takes
+the name; the folder is flushed last, so that the new name survives a power cut as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, replace: bool = True) -> None:
+    """
+    Write C{data} to C{path} so that nobody ever sees half of it.
+
+    @param mode: the permission bits of the new file.
+    @param replace: whether an existing file may be replaced.
+    @raise FileExistsError: the file exists and C{replace} is false.
+    @raise OSError: the disk is full, or the folder cannot be written; the old file is untouched and no
+        temporary file is left.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+            os.unlink(temporary)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,135 @@
+"""
+Identity: a node's Ed25519 key (RFC 8032), the file it lives in, and what is signed with it.
+
+Every signature covers a label (C{routing-crust/<type>/1}), the network's id and the fields of the
+message, each preceded by its length, so that nothing signed for one purpose or network means
+anything in another.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from .errors import KeyFileError
+from .files import write_atomically
+from .names import Name
+
+PUBLIC_KEY_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 64
+KEY_FILE_MODE: Final = 0o600
+
+
+class Identity:
+    """
+    A private key with all that follows from it.
+
+    @ivar private_key: the Ed25519 key itself.
+    @ivar public_key: the raw public key, 32 bytes.
+    @ivar name: the name that the public key hashes to.
+    """
+
+    __slots__ = ("name", "private_key", "public_key")
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self.private_key = private_key
+        self.public_key = private_key.public_key().public_bytes_raw()
+        self.name = Name.of_key(self.public_key)
+
+    @classmethod
+    def generate(cls) -> Identity:
+        """A new random identity."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Identity:
+        """The identity that these 32 bytes give, always the same: for tests and simulations."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    def sign(self, label: str, network: str, *fields: bytes) -> bytes:
+        """Sign the fields under a label, for one network. Returns 64 bytes."""
+        return self.private_key.sign(signed_bytes(label, network, *fields))
+
+    def __repr__(self) -> str:
+        return f"<Identity {self.name.short}>"
+
+
+def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
+    """What a signature covers: the label, the network's id and the fields, each after its 32-bit length."""
+    parts = (f"routing-crust/{label}/1".encode(), network.encode(), *fields)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def signature_holds(public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+    """Whether C{signature} is this key's over the label, the network and the fields. Never raises."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public_key)
+        key.verify(signature, signed_bytes(label, network, *fields))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def load_identity(path: Path) -> Identity:
+    """
+    Read a key file (PKCS #8 in PEM, as C{openssl genpkey -algorithm ed25519} writes it).
+
+    @raise KeyFileError: there is no such file, others may read it, or it holds no Ed25519 key. The
+        error says what to do; the file is never changed.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(64 * 1024)
+    except OSError as error:
+        raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise KeyFileError(
+            f"the key file {path} has mode {mode:04o}, so others may read it: "
+            f"if nobody has, run 'chmod 600 {path}'; else replace the key"
+        )
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError) as error:
+        raise KeyFileError(
+            f"the key file {path} is damaged: it holds no private key in PEM that can be read without a "
+            "password. Restore it from a copy, or move it away to start under a new name"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileError(f"the key file {path} holds a key that is not Ed25519: use another file")
+    return Identity(key)
+
+
+def create_identity(path: Path) -> Identity:
+    """
+    Make a new key and write it to a new file of mode 0600.
+
+    @raise KeyFileError: the file is there already, or cannot be written. An old file is never changed.
+    """
+    identity = Identity.generate()
+    pem = identity.private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        write_atomically(path, pem, KEY_FILE_MODE, replace=False)
+    except FileExistsError as error:
+        raise KeyFileError(f"the key file {path} is there already, and a key is never replaced") from error
+    except OSError as error:
+        raise KeyFileError(f"the key file {path} cannot be written: {error.strerror}") from error
+    return identity
+
+
+def load_or_create_identity(path: Path) -> Identity:
+    """
+    Read the key file, or make it if there is none.
+
+    @raise KeyFileError: as L{load_identity} and L{create_identity} do.
+    """
+    # lexists: a dangling link is a damaged file, not a missing one
+    return load_identity(path) if os.path.lexists(path) else create_identity(path)

@@ -1,0 +1,101 @@
+"""
+Names: what nodes are called, and how far apart two of them are.
+
+A name is the SHA-256 of a node's raw Ed25519 public key, so it proves itself. Its text form is
+base32 (RFC 4648, section 6), lower case and without padding: 52 characters. The distance of two names
+is their XOR read as a number (Maymounkov and Mazieres, "Kademlia", 2002).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from functools import total_ordering
+from typing import Final
+
+from .errors import InvalidName
+
+NAME_BYTES: Final = 32
+NAME_BITS: Final = 8 * NAME_BYTES
+NAME_CHARACTERS: Final = 52
+
+
+@total_ordering
+class Name:
+    """
+    The name of a node: 256 bits. Immutable, hashable, ordered as a number.
+
+    @ivar raw: the 32 bytes.
+    @ivar number: the same bits as an integer, for distances.
+    """
+
+    __slots__ = ("_hash", "number", "raw")
+
+    raw: bytes
+    number: int
+
+    def __init__(self, raw: bytes) -> None:
+        """
+        @raise InvalidName: these are not 32 bytes.
+        """
+        if len(raw) != NAME_BYTES:
+            raise InvalidName(f"a name has {NAME_BYTES} bytes, and these are {len(raw)}")
+        self.raw = raw
+        self.number = int.from_bytes(raw, "big")
+        # of the number: the same in every process, so that sets of names have one order everywhere
+        self._hash = hash(self.number)
+
+    @classmethod
+    def of_key(cls, public_key: bytes) -> Name:
+        """The name of the node that has this raw Ed25519 public key (32 bytes)."""
+        return cls(hashlib.sha256(public_key).digest())
+
+    @classmethod
+    def from_text(cls, text: str) -> Name:
+        """
+        Read the text form; upper case is accepted.
+
+        @raise InvalidName: the text is not a name; the error says what is wrong with it.
+        """
+        if len(text) != NAME_CHARACTERS:
+            raise InvalidName(
+                f"{text!r} is not a name: a name has {NAME_CHARACTERS} characters, and this has {len(text)}"
+            )
+        try:
+            raw = base64.b32decode(text.upper() + "====")
+        except (binascii.Error, ValueError):
+            raise InvalidName(f"{text!r} is not a name: it may hold only a to z and 2 to 7") from None
+        name = cls(raw)
+        if str(name) != text.lower():
+            # base32 has four spare bits at the end: two texts must not mean one name.
+            raise InvalidName(f"{text!r} is not a name: its last character is damaged")
+        return name
+
+    def distance(self, other: Name) -> int:
+        """The XOR distance to C{other}: 0 for the same name, below 2 ** 256."""
+        return self.number ^ other.number
+
+    def common_prefix(self, other: Name) -> int:
+        """How many leading bits are the same: 0 to 256."""
+        return NAME_BITS - (self.number ^ other.number).bit_length()
+
+    @property
+    def short(self) -> str:
+        """The first eight characters, for logs."""
+        return str(self)[:8]
+
+    def __str__(self) -> str:
+        return base64.b32encode(self.raw).decode("ascii").rstrip("=").lower()
+
+    def __repr__(self) -> str:
+        return f"<Name {self.short}>"
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self.raw == other.raw if isinstance(other, Name) else NotImplemented
+
+    def __lt__(self, other: Name) -> bool:
+        return self.number < other.number

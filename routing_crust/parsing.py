@@ -1,0 +1,97 @@
+"""
+Settings from text: what a command line or a TOML file holds, turned into the values of L{Settings<routing_crust.config.Settings>}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from .config import valid_range
+from .endpoints import Contact, Endpoint
+from .errors import ConfigurationError, InvalidEndpoint, InvalidName
+
+
+def parse_setting(each: Field[Any], raw: Any) -> Any:
+    """
+    Turn what a command line or a TOML file holds into the value of a setting.
+
+    @param raw: text, number, truth value or list.
+    @raise ConfigurationError: it cannot be read; the error names the setting and what is valid.
+    """
+    default = each.default
+    try:
+        if "low" in each.metadata:
+            return _parse_number(each, raw)
+        if isinstance(default, bool):
+            return _parse_bool(each.name, raw)
+        if isinstance(default, Enum):
+            return _parse_enum(each.name, type(default), raw)
+        if each.name == "listen":
+            return tuple(parse_listen(text) for text in _texts(each.name, raw))
+        if each.name == "contacts":
+            return tuple(Contact.from_text(text) for text in _texts(each.name, raw))
+        if isinstance(default, tuple):
+            return tuple(_texts(each.name, raw))
+        if not isinstance(raw, str):
+            raise ConfigurationError(each.name, f"{raw!r} is not a text")
+        return Path(raw).expanduser() if each.name == "state_dir" else raw
+    except (InvalidEndpoint, InvalidName) as error:
+        raise ConfigurationError(each.name, str(error)) from None
+
+
+def parse_listen(text: str) -> Endpoint:
+    """
+    Read where to listen: C{address:port}, C{port}, or Twisted's C{tcp:4001:interface=127.0.0.1}.
+
+    @raise InvalidEndpoint: with what is wrong.
+    """
+    kind, colon, rest = text.partition(":")
+    everywhere = {"tcp": "0.0.0.0", "tcp4": "0.0.0.0", "tcp6": "::"}
+    if kind in everywhere and colon:
+        port, _, option = rest.partition(":")
+        key, _, interface = option.partition("=")
+        if not port.isascii() or not port.isdigit() or (option and (key != "interface" or not interface)):
+            raise InvalidEndpoint(
+                f"{text!r} cannot be listened on: write address:port, or tcp:PORT:interface=ADDRESS"
+            )
+        return Endpoint.of(interface.replace("\\:", ":") or everywhere[kind], int(port))
+    if text.isascii() and text.isdigit():
+        return Endpoint.of("0.0.0.0", int(text))
+    return Endpoint.from_text(text)
+
+
+def _parse_number(each: Field[Any], raw: Any) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return int(raw) if each.type == "int" else float(raw)
+    except ValueError:
+        raise ConfigurationError(
+            each.name, f"{raw!r} is not a number; valid is {valid_range(each)}"
+        ) from None
+
+
+def _parse_bool(setting: str, raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    if raw in ("yes", "true", "on", "no", "false", "off"):
+        return raw in ("yes", "true", "on")
+    raise ConfigurationError(setting, f"{raw!r} is neither true nor false")
+
+
+def _parse_enum(setting: str, kind: type[Enum], raw: Any) -> Enum:
+    try:
+        return kind(raw)
+    except ValueError:
+        choices = ", ".join(str(each.value) for each in kind)
+        raise ConfigurationError(setting, f"{raw!r} is not one of {choices}") from None
+
+
+def _texts(setting: str, raw: Any) -> list[str]:
+    values = [raw] if isinstance(raw, str) else raw
+    if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
+        raise ConfigurationError(setting, f"{raw!r} is not a list of texts")
+    return list(values)

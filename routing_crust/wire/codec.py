@@ -1,0 +1,69 @@
+"""
+Encoding and decoding, as one table: for each message, its decoder and the most bytes it may have.
+
+Every decoding error is a L{WireError}; nothing else is raised, whatever the bytes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ..endpoints import Endpoint
+from ..errors import InvalidEndpoint, WireError
+from . import messages as m
+
+_Message = TypeVar("_Message")
+
+CONTROL_LIMIT: Final = 4 * 1024
+"""The default of the setting C{max_control}; messages without a limit are bounded by their frame."""
+
+_encoder = msgspec.msgpack.Encoder()
+encode: Callable[[Any], bytes] = _encoder.encode
+"""Encode any of the messages."""
+
+_BOUNDED_BY_FRAME = (m.Envelope, m.MessagePart, m.AckPart)
+_CONTROL = (
+    m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Goodbye, m.ConnectRequest,
+    m.ConnectResponse, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
+)  # fmt: skip
+_DECODERS: dict[type, Callable[[bytes], Any]] = {
+    each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)
+}
+_LIMITED: frozenset[type] = frozenset(_CONTROL)
+
+
+def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT) -> _Message:
+    """
+    Decode and validate one message.
+
+    @param control_limit: the most bytes a control message may have.
+    @raise WireError: the bytes are not such a message, or are too many.
+    """
+    if len(data) > control_limit and kind in _LIMITED:
+        raise WireError(f"a {kind.__name__} of {len(data)} bytes is over the limit of {control_limit}")
+    try:
+        message: _Message = _DECODERS[kind](data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise WireError(f"not a {kind.__name__}: {error}") from None
+    return message
+
+
+def to_wire(endpoint: Endpoint) -> m.WireEndpoint:
+    """An endpoint as it goes over the wire. A zone, as in C{fe80::1%eth0}, stays at home."""
+    return m.WireEndpoint(ip_address(endpoint.host.partition("%")[0]).packed, endpoint.port)
+
+
+def from_wire(endpoint: m.WireEndpoint) -> Endpoint:
+    """
+    An endpoint that came over the wire.
+
+    @raise WireError: the address has neither 4 nor 16 bytes.
+    """
+    try:
+        return Endpoint.of(str(ip_address(endpoint.host)), endpoint.port)
+    except (ValueError, InvalidEndpoint):
+        raise WireError(f"{len(endpoint.host)} bytes are not an IP address") from None

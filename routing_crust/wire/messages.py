@@ -1,0 +1,260 @@
+"""
+The messages, as typed structs. On the wire each is a MessagePack array of its fields in order.
+
+Between two ends of a link, in this order: L{Hello} from the end that is the TLS client, L{Hello} from the
+other once the first is verified, L{Confirmation} and L{ConfirmationAck} for each change of what the link
+is for, then whatever the two have to say, and L{Goodbye} before the link is closed on purpose.
+
+Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
+L{ConnectRequest} and L{ConnectResponse}; L{ClientRecord}; and parts of application messages
+(L{MessagePart}) with their acknowledgements (L{AckPart}), which also go bare over a direct link.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+PROTOCOL_VERSION: Final = 1
+NONCE_BYTES: Final = 16
+LARGEST_NUMBER: Final = (1 << 63) - 1
+MOST_PARTS: Final = 1 << 16
+
+NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
+MaybeName = Annotated[bytes, Meta(max_length=32)]
+"""A name, or nothing."""
+KeyBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+MaybeSignature = Annotated[bytes, Meta(max_length=64)]
+Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+MaybeNonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(ge=0, le=1e11)]
+NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
+Part = Annotated[int, Meta(ge=0, lt=MOST_PARTS)]
+Parts = Annotated[int, Meta(ge=1, le=MOST_PARTS)]
+
+
+class WireEndpoint(Struct, array_like=True, frozen=True, gc=False):
+    """An IP address (4 or 16 bytes) and a port."""
+
+    host: Annotated[bytes, Meta(min_length=4, max_length=16)]
+    port: Port
+
+
+Candidates = Annotated[tuple[WireEndpoint, ...], Meta(max_length=32)]
+
+
+class WireRole(IntEnum):
+    """What a peer says it is. A first node is a node."""
+
+    NODE = 0
+    CLIENT = 1
+
+
+class Sealed(Struct, array_like=True, frozen=True, gc=False):
+    """A body with the signature of a peer whose key is known already."""
+
+    body: bytes
+    signature: Signature
+
+
+class Signed(Struct, array_like=True, frozen=True, gc=False):
+    """A body with its signer's key: it proves itself wherever it is passed on."""
+
+    key: KeyBytes
+    body: bytes
+    signature: Signature
+
+
+class Hello(Struct, array_like=True, frozen=True):
+    """
+    The first frame each way, in a L{Sealed}; the signature covers the TLS session's exporter value too.
+
+    @ivar versions: the protocol versions that the sender speaks.
+    @ivar purpose: the nonce of the request that this link is for; empty when it is for bootstrapping.
+    @ivar incarnation: grows with each start of the sender.
+    @ivar observed: the address that the sender sees its peer at.
+    @ivar listening: where the sender listens.
+    """
+
+    versions: Annotated[tuple[Annotated[int, Meta(ge=0, le=65535)], ...], Meta(min_length=1, max_length=8)]
+    network: NetworkId
+    role: WireRole
+    incarnation: Count
+    purpose: MaybeNonce
+    observed: WireEndpoint | None
+    listening: Candidates
+
+
+class Confirmation(Struct, array_like=True, frozen=True, gc=False):
+    """
+    The deciding end says that this link is the one that is kept.
+
+    @ivar epoch: grows with each decision of this pair.
+    @ivar member: whether the two are in each other's routing table by it, or only attached.
+    @ivar two_way: whether each end has been able to dial the other.
+    """
+
+    epoch: Count
+    member: bool
+    two_way: bool
+
+
+class ConfirmationAck(Struct, array_like=True, frozen=True, gc=False):
+    """The other end has taken notice of the decision with this number."""
+
+    epoch: Count
+
+
+class Goodbye(Struct, array_like=True, frozen=True, gc=False):
+    """Why the sender closes the link: a number of L{routing_crust.errors.CloseReason}."""
+
+    reason: Annotated[int, Meta(ge=0, le=65535)]
+
+
+class EnvelopeKind(IntEnum):
+    """What the body of an envelope is."""
+
+    MESSAGE = 1
+    ACK = 2
+    CONNECT_REQUEST = 3
+    CONNECT_RESPONSE = 4
+    GROUP_QUERY = 5
+    GROUP_ANSWER = 6
+    CLIENT_RECORD = 7
+    UNDELIVERABLE = 8
+
+
+class Envelope(Struct, array_like=True, frozen=True, gc=False):
+    """
+    What relays read and pass on. The signature covers destination, kind, C{nearest} and body.
+
+    @ivar id: unique for its sender; lets relays recognise an envelope that comes round again.
+    @ivar hops_left: how many more hops it may take.
+    @ivar destination: a node's name, or the name whose nearest node is meant.
+    @ivar nearest: whether the node nearest to C{destination} is meant rather than that very name.
+    @ivar destination_proxy: the node that speaks for the destination, if it is in no table.
+    @ivar source_proxy: the node that speaks for the sender, likewise.
+    @ivar key: the sender's public key.
+    @ivar body: by C{kind}: a bare message; for requests, responses and client records a L{Signed}.
+    @ivar signature: empty where the body proves itself.
+    """
+
+    id: Count
+    hops_left: Annotated[int, Meta(ge=0, le=255)]
+    destination: NameBytes
+    nearest: bool
+    destination_proxy: MaybeName
+    source_proxy: MaybeName
+    kind: EnvelopeKind
+    key: KeyBytes
+    body: bytes
+    signature: MaybeSignature
+
+
+class ConnectRequest(Struct, array_like=True, frozen=True):
+    """
+    "Dial me, and let me dial you." Travels as a L{Signed}, which is also the token of the response.
+
+    @ivar issued: when it was made, in seconds since the epoch on the requester's clock.
+    @ivar expiry: when it stops being valid, likewise.
+    """
+
+    recipient: NameBytes
+    nonce: Nonce
+    issued: Seconds
+    expiry: Seconds
+    incarnation: Count
+    candidates: Candidates
+
+
+class ConnectResponse(Struct, array_like=True, frozen=True):
+    """
+    "I am dialling you." Travels as a L{Signed}.
+
+    @ivar token: the L{Signed} request that this answers, byte for byte.
+    """
+
+    recipient: NameBytes
+    token: bytes
+    candidates: Candidates
+
+
+class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
+    """Who is the close group of the envelope's destination?"""
+
+    nonce: Nonce
+
+
+class GroupAnswer(Struct, array_like=True, frozen=True):
+    """The nodes that the answering node knows nearest to C{target}, itself included."""
+
+    nonce: Nonce
+    target: NameBytes
+    members: Annotated[tuple[NameBytes, ...], Meta(max_length=64)]
+
+
+class ClientRecord(Struct, array_like=True, frozen=True, gc=False):
+    """A client can be reached through this proxy, until the expiry. Travels as a L{Signed}."""
+
+    proxy: NameBytes
+    issued: Seconds
+    expiry: Seconds
+
+
+class Flavour(IntEnum):
+    """How a message wants to be answered."""
+
+    SEND = 0
+    REQUEST = 1
+    GROUP = 2
+
+
+class MessagePart(Struct, array_like=True, frozen=True, gc=False):
+    """
+    One part of an application message.
+
+    @ivar id: unique for its sender.
+    @ivar part: which part this is, from 0.
+    @ivar parts: how many there are.
+    @ivar group: the name to whose close group the message goes; empty for other flavours.
+    """
+
+    id: Count
+    part: Part
+    parts: Parts
+    flavour: Flavour
+    group: MaybeName
+    body: bytes
+
+
+class AckStatus(IntEnum):
+    """What became of a message."""
+
+    DELIVERED = 0
+    ANSWERED = 1
+    REFUSED = 2
+
+
+class AckPart(Struct, array_like=True, frozen=True, gc=False):
+    """
+    One part of the acknowledgement of a message, which for requests carries the answer.
+
+    @ivar id: the id of the message that is acknowledged.
+    """
+
+    id: Count
+    part: Part
+    parts: Parts
+    status: AckStatus
+    body: bytes
+
+
+class Undeliverable(Struct, array_like=True, frozen=True, gc=False):
+    """A hint, not signed: the envelope with this id found no way on."""
+
+    id: Count
