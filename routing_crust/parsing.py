@@ -1,5 +1,6 @@
 """
-Settings from text: what a command line or a TOML file holds, turned into the values of L{Settings<routing_crust.config.Settings>}.
+Settings from text: what a command line or a TOML file holds, turned into values of
+L{routing_crust.config.Settings}.
 """
 
 from __future__ import annotations
