@@ -1,0 +1,85 @@
+"""
+Rate limits: how often something may happen, on average and at once.
+
+A L{TokenBucket} (Turner, "New directions in communications", 1986) fills at a steady rate up to its burst;
+what happens takes tokens out, and when there are too few it may not happen. There is no timer: the bucket
+is brought up to date whenever it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class TokenBucket:
+    """
+    A bucket of tokens, full at first.
+
+    Whoever limits something makes one for each peer (or prefix, or all of them together) and discards it
+    with that peer. A clock that is set back adds nothing, and takes nothing away.
+
+    @ivar rate: tokens that flow in per second.
+    @ivar burst: the most that it holds.
+    """
+
+    __slots__ = ("_seconds", "_tokens", "_updated", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, seconds: Callable[[], float]) -> None:
+        """
+        @param rate: tokens per second. For a setting per minute, give a sixtieth of it.
+        @param burst: how many may be taken at once.
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        @raise ValueError: the rate or the burst is not above 0.
+        """
+        if not (rate > 0 and burst > 0):
+            raise ValueError(f"a rate of {rate} and a burst of {burst} let nothing through")
+        self.rate = rate
+        self.burst = burst
+        self._seconds = seconds
+        self._tokens = float(burst)
+        self._updated = seconds()
+
+    @property
+    def tokens(self) -> float:
+        """How many tokens there are now; below 0 while L{spend} is being paid back."""
+        self._update()
+        return self._tokens
+
+    @property
+    def full(self) -> bool:
+        """Whether the bucket is as if nothing had ever been taken, so that it may be forgotten."""
+        return self.tokens >= self.burst
+
+    def take(self, amount: float = 1.0) -> bool:
+        """
+        Take tokens, if there are enough.
+
+        @return: whether they were taken; if not, nothing was.
+        """
+        self._update()
+        if self._tokens < amount:
+            return False
+        self._tokens -= amount
+        return True
+
+    def spend(self, amount: float) -> None:
+        """Take tokens even if there are too few; what is missing has to flow in first."""
+        self._update()
+        self._tokens -= amount
+
+    def wait(self, amount: float = 1.0) -> float:
+        """
+        @return: in how many seconds there will be this many tokens, if none are taken until then; 0.0
+            if there are now, infinity if there are more than the bucket can hold.
+        """
+        self._update()
+        if self._tokens >= amount:
+            return 0.0
+        return (amount - self._tokens) / self.rate if amount <= self.burst else float("inf")
+
+    def _update(self) -> None:
+        now = self._seconds()
+        if now != self._updated:
+            if now > self._updated:
+                self._tokens = min(self.burst, self._tokens + (now - self._updated) * self.rate)
+            self._updated = now
