@@ -1,0 +1,3 @@
+"""
+Routing: the layer that decides. It sees crust only through its interfaces.
+"""

@@ -90,17 +90,28 @@ class Hello(Struct, array_like=True, frozen=True):
     listening: Candidates
 
 
+class LinkUse(IntEnum):
+    """What two peers have a link for; a greater number includes the smaller ones."""
+
+    ATTACHED = 0
+    """One of them is a client, or not in the network yet, and the other speaks for it."""
+    DIRECT = 1
+    """An application asked for it."""
+    MEMBER = 2
+    """They are in each other's routing table."""
+
+
 class Confirmation(Struct, array_like=True, frozen=True, gc=False):
     """
     The deciding end says that this link is the one that is kept.
 
-    @ivar epoch: grows with each decision of this pair.
-    @ivar member: whether the two are in each other's routing table by it, or only attached.
+    @ivar epoch: grows with each decision of the sender.
+    @ivar use: what the two have the link for.
     @ivar two_way: whether each end has been able to dial the other.
     """
 
     epoch: Count
-    member: bool
+    use: LinkUse
     two_way: bool
 
 
@@ -160,6 +171,7 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
     """
     "Dial me, and let me dial you." Travels as a L{Signed}, which is also the token of the response.
 
+    @ivar use: what the link is wanted for.
     @ivar issued: when it was made, in seconds since the epoch on the requester's clock.
     @ivar expiry: when it stops being valid, likewise.
     """
@@ -169,6 +181,7 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
     issued: Seconds
     expiry: Seconds
     incarnation: Count
+    use: LinkUse
     candidates: Candidates
 
 

@@ -1,0 +1,258 @@
+"""
+Consolidation: which of the links between two peers lives.
+
+A rendezvous may give two links, crossed requests four, a bootstrap one more. One end decides for both,
+always the one with the smaller name (the arbiter), so the two can never disagree, whatever the order of
+events. It waits until both directions are proven, or for C{two_way_wait} seconds, picks the best link and
+sends a Confirmation on it; the other end acknowledges on the same link; only then are the others closed.
+There is never a moment without a link on the way.
+
+Order of messages: Confirmation (arbiter), ConfirmationAck (the other), Goodbye on each other link (arbiter).
+The best link is the primary: the one that the responder of the request dialled; when both asked at once,
+the request of the greater name counts.
+
+L{Consolidation} does no I/O: each input returns what is to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..config import Settings, TwoWay
+from ..errors import CloseReason
+from ..wire.messages import Confirmation, LinkUse
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    A link with a verified Hello.
+
+    @ivar link: the link itself; nothing is done with it here.
+    @ivar we_dialled: its direction.
+    @ivar use: what it was made for.
+    @ivar we_asked: whether the request that it answers was ours; of no meaning for C{ATTACHED}.
+    @ivar since: when its Hello was verified, in seconds.
+    """
+
+    link: Hashable
+    we_dialled: bool
+    use: LinkUse
+    we_asked: bool
+    since: float
+
+    @property
+    def primary(self) -> bool:
+        """Whether the responder dialled it."""
+        return self.use is not LinkUse.ATTACHED and self.we_dialled != self.we_asked
+
+
+@dataclass(frozen=True, slots=True)
+class SendConfirmation:
+    """Send this on the link."""
+
+    link: Hashable
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class SendAck:
+    """Acknowledge the decision with this epoch on the link."""
+
+    link: Hashable
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the link."""
+
+    link: Hashable
+    reason: CloseReason
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The two ends agree: this is the link from now on, for this use."""
+
+    link: Hashable
+    use: LinkUse
+    two_way: bool
+
+
+Action: TypeAlias = SendConfirmation | SendAck | Close | Established
+
+
+class Consolidation:
+    """
+    The links to one peer. Made with the first of them, discarded with the last.
+
+    @ivar current: the link that both ends agreed on, or C{None}.
+    @ivar incarnation: the peer's.
+    """
+
+    def __init__(
+        self, settings: Settings, *, arbiter: bool, incarnation: int, next_epoch: Callable[[], int]
+    ) -> None:
+        """
+        @param arbiter: whether our name is the smaller one.
+        @param next_epoch: gives numbers that grow, across restarts too.
+        """
+        self._settings = settings
+        self._arbiter = arbiter
+        self._next_epoch = next_epoch
+        self._candidates: dict[Hashable, Candidate] = {}
+        self._pending: tuple[Hashable, int, LinkUse, bool] | None = None
+        self._epoch = -1
+        self._we_reached = False
+        self._they_reached = False
+        self._told: tuple[LinkUse, bool] | None = None
+        self.incarnation = incarnation
+        self.current: Hashable | None = None
+
+    @property
+    def links(self) -> tuple[Hashable, ...]:
+        """All verified links to this peer, oldest first."""
+        return tuple(self._candidates)
+
+    @property
+    def two_way(self) -> bool:
+        """Whether each end has dialled the other with success."""
+        return self._we_reached and self._they_reached
+
+    @property
+    def wake_at(self) -> float | None:
+        """When L{tick} is to be called, if nothing happens before; C{None} for never."""
+        waiting = [each.since for each in self._candidates.values() if each.link != self.current]
+        if not waiting:
+            return None
+        give_up = min(waiting) + self._settings.two_way_wait + self._settings.hello_timeout
+        decide = self._decision_due()
+        return give_up if decide is None else min(decide, give_up)
+
+    def link_up(self, candidate: Candidate, incarnation: int, now: float) -> list[Action]:
+        """
+        A link's Hello is verified at this end.
+
+        A peer with a newer incarnation has restarted: its older links are dead and are closed at once. A
+        link of an older incarnation is refused.
+        """
+        if incarnation < self.incarnation:
+            return [Close(candidate.link, CloseReason.STALE)]
+        actions: list[Action] = []
+        if incarnation > self.incarnation:
+            actions.extend(Close(link, CloseReason.RESTARTED) for link in self._candidates)
+            self._forget(incarnation)
+        self._candidates[candidate.link] = candidate
+        self._we_reached |= candidate.we_dialled
+        self._they_reached |= not candidate.we_dialled
+        return actions + self._decide(now)
+
+    def link_lost(self, link: Hashable, now: float) -> list[Action]:
+        """A link is gone, or is being closed by us for a reason of its own."""
+        self._candidates.pop(link, None)
+        if self._pending is not None and self._pending[0] == link:
+            self._pending = None
+        if self.current == link:
+            self.current = None
+            self._told = None
+        return self._decide(now)
+
+    def confirmation(self, link: Hashable, message: Confirmation, now: float) -> list[Action]:
+        """The arbiter has decided. Decisions that come late, after a newer one, mean nothing."""
+        candidate = self._candidates.get(link)
+        if candidate is None:
+            return []
+        if self._arbiter:
+            return [self._close(link, CloseReason.PROTOCOL_ERROR)]
+        if message.epoch <= self._epoch:
+            return []
+        if message.use > candidate.use or self._one_way_refused(message.use, message.two_way):
+            return [self._close(link, CloseReason.NOT_WANTED)]
+        self._epoch = message.epoch
+        self.current = link
+        return [SendAck(link, message.epoch), Established(link, message.use, message.two_way)]
+
+    def ack(self, link: Hashable, epoch: int, now: float) -> list[Action]:
+        """The other end has taken notice of our decision: now the other links can go."""
+        if not self._arbiter and link in self._candidates:
+            return [self._close(link, CloseReason.PROTOCOL_ERROR)]
+        if self._pending is None or self._pending[:2] != (link, epoch):
+            return []
+        _, _, use, two_way = self._pending
+        self._pending = None
+        self.current = link
+        self._told = (use, two_way)
+        return [Established(link, use, two_way), *self._decide(now)]
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: decide with what is there, and close what nobody has decided on."""
+        actions = self._decide(now)
+        reason = CloseReason.HELLO_TIMEOUT if self.current is None else CloseReason.SUPERSEDED
+        patience = self._settings.two_way_wait + self._settings.hello_timeout
+        for each in list(self._candidates.values()):
+            if each.link != self.current and now >= each.since + patience:
+                actions.append(self._close(each.link, reason))
+        return actions
+
+    def _close(self, link: Hashable, reason: CloseReason) -> Close:
+        del self._candidates[link]
+        if self._pending is not None and self._pending[0] == link:
+            self._pending = None
+        return Close(link, reason)
+
+    def _forget(self, incarnation: int) -> None:
+        self._candidates.clear()
+        self._pending = None
+        self._told = None
+        self._we_reached = self._they_reached = False
+        self.current = None
+        self.incarnation = incarnation
+
+    def _best(self) -> Candidate | None:
+        def rank(each: Candidate) -> tuple[int, bool, bool, bool, float]:
+            # the request of the greater name counts, and the arbiter's is the smaller one
+            return (-each.use, each.we_asked, not each.primary, each.link != self.current, each.since)
+
+        return min(self._candidates.values(), key=rank, default=None)
+
+    def _decision_due(self) -> float | None:
+        """When the second direction has been waited for long enough, if it is being waited for."""
+        best = self._best()
+        if best is None or not self._arbiter or self._pending is not None:
+            return None
+        if best.link == self.current or not self._worth_waiting(best):
+            return None
+        asked_for = [each.since for each in self._candidates.values() if each.use is not LinkUse.ATTACHED]
+        return min(asked_for) + self._settings.two_way_wait
+
+    def _worth_waiting(self, best: Candidate) -> bool:
+        return not (
+            best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF
+        )
+
+    def _decide(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        while self._arbiter and self._pending is None:
+            best = self._best()
+            if best is None:
+                break
+            if best.link == self.current and self._told == (best.use, self.two_way):
+                spare = [link for link in self._candidates if link != self.current]
+                actions.extend(self._close(link, CloseReason.SUPERSEDED) for link in spare)
+                break
+            due = self._decision_due()
+            if due is not None and now < due:
+                break
+            if self._one_way_refused(best.use, self.two_way):
+                actions.append(self._close(best.link, CloseReason.NOT_WANTED))
+                continue
+            epoch = self._next_epoch()
+            self._pending = (best.link, epoch, best.use, self.two_way)
+            actions.append(SendConfirmation(best.link, Confirmation(epoch, best.use, self.two_way)))
+        return actions
+
+    def _one_way_refused(self, use: LinkUse, two_way: bool) -> bool:
+        return use is LinkUse.MEMBER and not two_way and self._settings.two_way is TwoWay.REQUIRED

@@ -1,0 +1,95 @@
+"""
+The Hello: what it says, how it is signed, and how a peer's is checked.
+
+Order on a new link: the end that is the TLS client (the initiator) sends its Hello at once; the other
+verifies it, decides, and only then answers with its own. So a stranger learns nothing from us, and the
+answer is also the news that we accept. The signature covers the session's exporter value (RFC 9266), which
+ties it to this very TLS session.
+
+Plain functions: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import Role, Settings
+from ..crust.interfaces import ILink
+from ..endpoints import Endpoint
+from ..errors import CloseReason, WireError
+from ..identity import Identity, signature_holds
+from ..wire.codec import decode, encode, from_wire, to_wire
+from ..wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, Sealed, WireRole
+
+LABEL = "hello"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFacts:
+    """
+    What a verified Hello told us.
+
+    @ivar is_client: whether the peer is a client.
+    @ivar incarnation: grows with each start of the peer.
+    @ivar purpose: the nonce of the request that the link is for; empty for bootstrapping.
+    @ivar listening: where the peer says that it listens.
+    @ivar observed: where the peer sees us; C{None} if it did not say.
+    """
+
+    is_client: bool
+    incarnation: int
+    purpose: bytes
+    listening: tuple[Endpoint, ...]
+    observed: Endpoint | None
+
+
+def make_hello(
+    settings: Settings, identity: Identity, incarnation: int, listening: tuple[Endpoint, ...], link: ILink, purpose: bytes
+) -> bytes:
+    """
+    The payload of our Hello on a link.
+
+    @param purpose: as in L{PeerFacts}.
+    """
+    role = WireRole.CLIENT if settings.role is Role.CLIENT else WireRole.NODE
+    endpoints = tuple(to_wire(each) for each in listening[: settings.max_candidates])
+    observed = link.connection.peer
+    hello = Hello(
+        (PROTOCOL_VERSION,), settings.network, role, incarnation, purpose, to_wire(observed), endpoints
+    )
+    body = encode(hello)
+    return encode(Sealed(body, identity.sign(LABEL, settings.network, link.binding, body)))
+
+
+def check_hello(settings: Settings, link: ILink, payload: bytes) -> PeerFacts:
+    """
+    Check a peer's Hello, cheapest first.
+
+    @raise WireError: it does not hold; its C{reason} says why, and its text says what differs.
+    """
+    sealed = decode(Sealed, payload, settings.max_control)
+    hello = decode(Hello, sealed.body, settings.max_control)
+    if PROTOCOL_VERSION not in hello.versions:
+        theirs = ", ".join(map(str, hello.versions))
+        raise WireError(
+            f"the peer speaks protocol version {theirs}, and we speak {PROTOCOL_VERSION}: update the older one",
+            CloseReason.UNSUPPORTED_VERSION,
+        )
+    if hello.network != settings.network:
+        raise WireError(
+            f"the peer is of network {hello.network!r}, and we are of {settings.network!r}",
+            CloseReason.WRONG_NETWORK,
+        )
+    if len(hello.purpose) not in (0, NONCE_BYTES):
+        raise WireError("the purpose of a Hello has a wrong length")
+    if not signature_holds(
+        link.public_key, sealed.signature, LABEL, settings.network, link.binding, sealed.body
+    ):
+        raise WireError("the signature of the Hello does not hold")
+    return PeerFacts(
+        hello.role is WireRole.CLIENT,
+        hello.incarnation,
+        hello.purpose,
+        tuple(from_wire(each) for each in hello.listening),
+        None if hello.observed is None else from_wire(hello.observed),
+    )

@@ -1,0 +1,326 @@
+"""
+Links: every link of this node, from its first frame to its last, and for each peer the one that counts.
+
+One handler takes every new link, bootstrap or not, whichever end dialled. Its Hello is exchanged
+(L{.handshake}), the policy of the layer above is asked whether the peer may have what it wants, and the
+links of a pair are consolidated (L{.consolidation}). What the layer above sees is a L{Peer} with one
+confirmed link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ..config import Settings
+from ..crust.interfaces import ILink
+from ..endpoints import Direction, Endpoint
+from ..errors import CloseReason, WireError
+from ..identity import Identity
+from ..names import Name
+from ..wire.codec import decode, encode
+from ..wire.framing import FrameKind
+from ..wire.messages import Confirmation, ConfirmationAck, LinkUse
+from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
+from .handshake import PeerFacts, check_hello, make_hello
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The peer may have the link, for this use."""
+
+    use: LinkUse
+    we_asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The peer may not have the link."""
+
+    reason: CloseReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """
+    A peer with a confirmed link.
+
+    @ivar link: the link that both ends agreed on.
+    @ivar use: what it is for.
+    @ivar two_way: whether each end was able to dial the other.
+    @ivar facts: what the peer's Hello on this link said.
+    @ivar since: when the link was first confirmed, in seconds.
+    """
+
+    name: Name
+    link: ILink
+    use: LinkUse
+    two_way: bool
+    facts: PeerFacts
+    since: float
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address of the peer at the other end of the connection."""
+        return self.link.connection.peer
+
+
+class LinkPolicy(Protocol):
+    """What L{Links} asks and tells the layer above. None of these may raise."""
+
+    def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+        """A peer's Hello holds: may it have what it wants?"""
+
+    def established(self, peer: Peer, before: Peer | None) -> None:
+        """A link was confirmed; C{before} is what there was to this peer until now."""
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """No confirmed link is left to this peer."""
+
+
+class _Record:
+    """A link and how far it has come."""
+
+    __slots__ = ("facts", "hello_sent", "link")
+
+    def __init__(self, link: ILink) -> None:
+        self.link = link
+        self.facts: PeerFacts | None = None
+        self.hello_sent = False
+
+
+class _Pair:
+    """All verified links to one peer, with the timer that their consolidation needs."""
+
+    __slots__ = ("consolidation", "peer", "timer")
+
+    def __init__(self, consolidation: Consolidation) -> None:
+        self.consolidation = consolidation
+        self.peer: Peer | None = None
+        self.timer: IDelayedCall | None = None
+
+
+class Links:
+    """
+    Made by the service at each start, fed with crust's events, discarded after L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        clock: IReactorTime,
+        incarnation: int,
+        listening: Callable[[], tuple[Endpoint, ...]],
+        policy: LinkPolicy,
+    ) -> None:
+        """
+        @param listening: tells where we listen, for our Hello.
+        """
+        self._settings = settings
+        self._identity = identity
+        self._clock = clock
+        self._incarnation = incarnation
+        self._listening = listening
+        self._policy = policy
+        self._records: dict[ILink, _Record] = {}
+        self._pairs: dict[Name, _Pair] = {}
+        self._last_epoch = incarnation << 16
+        self.confirmed: set[ILink] = set()
+        """The links that have been confirmed, by which application frames may come."""
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Everyone with a confirmed link, in the order in which the first one was made."""
+        return tuple(pair.peer for pair in self._pairs.values() if pair.peer is not None)
+
+    def peer(self, name: Name) -> Peer | None:
+        """Who has this name, if there is a confirmed link."""
+        pair = self._pairs.get(name)
+        return pair.peer if pair is not None else None
+
+    def link_to(self, name: Name) -> ILink | None:
+        """The confirmed link to the node with this name."""
+        pair = self._pairs.get(name)
+        return pair.peer.link if pair is not None and pair.peer is not None else None
+
+    def new_link(self, link: ILink) -> None:
+        """A link is up, whoever dialled: the end that is the TLS client says Hello first."""
+        self._records[link] = record = _Record(link)
+        if link.initiator:
+            self._send_hello(record, link.token)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame of the handshake came, or one that is out of place.
+
+        @raise WireError: the peer broke the protocol; nothing was changed.
+        """
+        record = self._records.get(link)
+        if record is None:
+            return
+        if kind == FrameKind.HELLO:
+            self._hello(record, payload)
+        elif record.facts is None:
+            raise WireError(f"a frame of kind {kind} came before the Hello")
+        elif kind == FrameKind.CONFIRMATION:
+            self._confirmation(link, payload)
+        elif kind == FrameKind.CONFIRMATION_ACK:
+            ack = decode(ConfirmationAck, payload, self._settings.max_control)
+            self._apply(link.peer, lambda each, now: each.ack(link, ack.epoch, now))
+        elif link not in self.confirmed:
+            raise WireError(f"a frame of kind {kind} came before the link was confirmed")
+        else:
+            raise WireError(f"there is no frame of kind {kind}")
+
+    def link_lost(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
+        """A link is gone. Without effect for a link that is not known any more."""
+        if self._records.pop(link, None) is None:
+            return
+        self.confirmed.discard(link)
+        pair = self._pairs.get(link.peer)
+        if pair is None:
+            return
+        peer = pair.peer
+        if peer is not None and peer.link is link:
+            pair.peer = None
+        self._apply(link.peer, lambda each, now: each.link_lost(link, now))
+        if peer is not None and peer.link is link and pair.peer is None:
+            self._policy.peer_lost(peer, reason, detail)
+
+    def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
+        """Close one link; from now on it does not count."""
+        link.close(reason, detail)
+        self.link_lost(link, reason, detail)
+
+    def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
+        """Close every link to this peer."""
+        for link in [link for link in self._records if link.peer == name]:
+            self.close(link, reason, detail)
+
+    def stop(self) -> None:
+        """Cancel all timers. Crust closes the links themselves."""
+        pairs, self._pairs = self._pairs, {}
+        self._records.clear()
+        self.confirmed.clear()
+        for pair in pairs.values():
+            _cancel(pair.timer)
+
+    def _send_hello(self, record: _Record, purpose: bytes) -> None:
+        record.hello_sent = True
+        hello = make_hello(
+            self._settings, self._identity, self._incarnation, self._listening(), record.link, purpose
+        )
+        record.link.send(FrameKind.HELLO, hello)
+
+    def _hello(self, record: _Record, payload: bytes) -> None:
+        link = record.link
+        if record.facts is not None:
+            raise WireError("a second Hello came")
+        facts = check_hello(self._settings, link, payload)
+        if link.initiator and facts.purpose != link.token:
+            raise WireError("the Hello is for another purpose than ours")
+        verdict = self._policy.judge(link, facts)
+        pair = self._pairs.get(link.peer)
+        if isinstance(verdict, Accept) and pair and facts.incarnation < pair.consolidation.incarnation:
+            verdict = Refuse(CloseReason.STALE)
+        if isinstance(verdict, Refuse):
+            self._refuse(link, verdict)
+            return
+        record.facts = facts
+        link.verified()
+        if not record.hello_sent:
+            self._send_hello(record, facts.purpose)
+        if pair is None:
+            pair = self._pairs[link.peer] = self._new_pair(link.peer, facts)
+        candidate = Candidate(
+            link,
+            link.direction is Direction.CONNECTED,
+            verdict.use,
+            verdict.we_asked,
+            self._clock.seconds(),
+        )
+        self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
+
+    def _refuse(self, link: ILink, verdict: Refuse) -> None:
+        self.log.info(
+            "refused {peer} at {endpoint} ({direction}): {reason}",
+            peer=link.peer,
+            endpoint=link.connection.peer,
+            direction=link.direction.value,
+            reason=f"{verdict.reason.text}; {verdict.detail}" if verdict.detail else verdict.reason.text,
+        )
+        self.close(link, verdict.reason, verdict.detail)
+
+    def _new_pair(self, name: Name, facts: PeerFacts) -> _Pair:
+        return _Pair(
+            Consolidation(
+                self._settings,
+                arbiter=self._identity.name < name,
+                incarnation=facts.incarnation,
+                next_epoch=self._next_epoch,
+            )
+        )
+
+    def _next_epoch(self) -> int:
+        self._last_epoch += 1
+        return self._last_epoch
+
+    def _confirmation(self, link: ILink, payload: bytes) -> None:
+        message = decode(Confirmation, payload, self._settings.max_control)
+        self._apply(link.peer, lambda each, now: each.confirmation(link, message, now))
+
+    def _apply(self, name: Name, change: Callable[[Consolidation, float], list[Action]]) -> None:
+        """Make one change to a pair, do what follows from it, and set the timer anew."""
+        pair = self._pairs.get(name)
+        if pair is None:
+            return
+        for action in change(pair.consolidation, self._clock.seconds()):
+            self._do(pair, name, action)
+        _cancel(pair.timer)
+        pair.timer = None
+        if self._pairs.get(name) is not pair:
+            return
+        if not pair.consolidation.links:
+            del self._pairs[name]
+            return
+        wake_at = pair.consolidation.wake_at
+        if wake_at is not None:
+            delay = max(0.0, wake_at - self._clock.seconds())
+            pair.timer = self._clock.callLater(delay, self._apply, name, Consolidation.tick)
+
+    def _do(self, pair: _Pair, name: Name, action: Action) -> None:
+        link = cast(ILink, action.link)
+        if isinstance(action, SendConfirmation):
+            link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
+        elif isinstance(action, SendAck):
+            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch)))
+        elif isinstance(action, Established):
+            self._established(pair, name, link, action)
+        elif isinstance(action, Close):
+            self.close(link, action.reason)
+
+    def _established(self, pair: _Pair, name: Name, link: ILink, action: Established) -> None:
+        record = self._records.get(link)
+        if record is None or record.facts is None:
+            return
+        self.confirmed.add(link)
+        before = pair.peer
+        since = self._clock.seconds() if before is None or before.link is not link else before.since
+        pair.peer = Peer(name, link, action.use, action.two_way, record.facts, since)
+        self._policy.established(pair.peer, before)
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()

@@ -1,0 +1,345 @@
+"""
+Both ends agree on the one link that survives, whatever the order of events.
+
+L{World} is the two ends with the links between them: each link has one queue of frames in each direction,
+and Hypothesis chooses what happens next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings, TwoWay
+from routing_crust.errors import CloseReason
+from routing_crust.routing.consolidation import (
+    Action,
+    Candidate,
+    Close,
+    Consolidation,
+    Established,
+    SendAck,
+    SendConfirmation,
+)
+from routing_crust.wire.messages import Confirmation, LinkUse
+
+SMALL, GREAT = 0, 1  # the two ends; the one with the smaller name decides
+
+
+@dataclass(eq=False)
+class Wire:
+    """One link: who dialled, what for, who asked, and what is on its way in each direction."""
+
+    number: int
+    dialler: int
+    use: LinkUse
+    asker: int
+    dead: bool = False
+    to: tuple[deque[object], deque[object]] = field(default_factory=lambda: (deque(), deque()))
+    gone: list[bool] = field(default_factory=lambda: [False, False])
+    verified: list[bool] = field(default_factory=lambda: [False, False])
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class World:
+    """Both ends, joined by wires."""
+
+    def __init__(self, two_way: TwoWay = TwoWay.PREFERRED) -> None:
+        self.settings = Settings(two_way=two_way)
+        self.now = 0.0
+        self.epoch = 0
+        self.ends = [self.end(SMALL), self.end(GREAT)]
+        self.wires: list[Wire] = []
+        self.closed: list[tuple[int, Wire, CloseReason]] = []
+        self.established: list[tuple[int, Wire, LinkUse, bool]] = []
+
+    def end(self, which: int) -> Consolidation:
+        return Consolidation(
+            self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch
+        )
+
+    def next_epoch(self) -> int:
+        self.epoch += 1
+        return self.epoch
+
+    def dial(self, dialler: int, use: LinkUse, asker: int) -> Wire:
+        wire = Wire(len(self.wires), dialler, use, asker)
+        wire.to[1 - dialler].append("hello")
+        self.wires.append(wire)
+        return wire
+
+    def deliver(self, wire: Wire, end: int) -> None:
+        frame = wire.to[end].popleft()
+        if wire.gone[end]:
+            return
+        if frame == "hello":
+            wire.verified[end] = True
+            if end != wire.dialler:
+                wire.to[wire.dialler].append("hello")
+            candidate = Candidate(wire, wire.dialler == end, wire.use, wire.asker == end, self.now)
+            self.do(end, self.ends[end].link_up(candidate, 1, self.now))
+        elif frame == "gone":
+            wire.gone[end] = True
+            self.do(end, self.ends[end].link_lost(wire, self.now))
+        elif isinstance(frame, Confirmation):
+            self.do(end, self.ends[end].confirmation(wire, frame, self.now))
+        else:
+            assert isinstance(frame, int)
+            self.do(end, self.ends[end].ack(wire, frame, self.now))
+
+    def do(self, end: int, actions: list[Action]) -> None:
+        for action in actions:
+            wire = action.link
+            assert isinstance(wire, Wire)
+            if isinstance(action, SendConfirmation):
+                wire.to[1 - end].append(action.confirmation)
+            elif isinstance(action, SendAck):
+                wire.to[1 - end].append(action.epoch)
+            elif isinstance(action, Close):
+                self.closed.append((end, wire, action.reason))
+                wire.gone[end] = True
+                wire.to[1 - end].append("gone")
+                self.do(end, self.ends[end].link_lost(wire, self.now))
+            else:
+                self.established.append((end, wire, action.use, action.two_way))
+
+    def cut(self, wire: Wire) -> None:
+        """The network loses a link: each end notices when it does."""
+        if not wire.dead:
+            wire.dead = True
+            for queue in wire.to:
+                queue.append("gone")
+
+    def pass_time(self, seconds: float) -> None:
+        until = self.now + seconds
+        for _ in range(1000):
+            due = [(each.wake_at, end) for end, each in enumerate(self.ends) if each.wake_at is not None]
+            due = [(max(at, self.now), end) for at, end in due if at <= until]
+            if not due:
+                self.now = until
+                return
+            self.now, end = min(due)
+            self.do(end, self.ends[end].tick(self.now))
+        raise AssertionError("the timers never come to rest")
+
+    def deliver_all(self) -> None:
+        while any(queue for wire in self.wires for queue in wire.to):
+            for wire in self.wires:
+                for end in (SMALL, GREAT):
+                    if wire.to[end]:
+                        self.deliver(wire, end)
+
+    def settle(self) -> None:
+        """All frames arrive, each within a quarter of a second, and every wait ends."""
+        for _ in range(100):
+            self.deliver_all()
+            self.pass_time(0.25)
+
+    def live(self, end: int) -> list[Wire]:
+        return [wire for wire in self.wires if wire.verified[end] and not wire.gone[end]]
+
+
+step = st.tuples(st.integers(0, 11), st.integers(0, 255))
+
+
+def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
+    for what, which in steps:
+        if what == 0 and len(world.wires) < 8:
+            uses = list(LinkUse)
+            world.dial(which & 1, uses[(which >> 2) % 3], which >> 1 & 1)
+        elif what == 1 and cuts and world.wires:
+            world.cut(world.wires[which % len(world.wires)])
+        elif what == 2:
+            world.pass_time((which % 16) / 100)
+        else:
+            ready = [(wire, end) for wire in world.wires for end in (0, 1) if wire.to[end]]
+            if ready:
+                world.deliver(*ready[which % len(ready)])
+
+
+class AgreementTests(SynchronousTestCase):
+    """What must hold in every order."""
+
+    @settings(deadline=None, derandomize=True, max_examples=1500)
+    @given(st.lists(step, max_size=60), st.booleans(), st.sampled_from([TwoWay.PREFERRED, TwoWay.OFF]))
+    def test_one_link_survives(self, steps: list[tuple[int, int]], cuts: bool, two_way: TwoWay) -> None:
+        world = World(two_way)
+        play(world, steps, cuts=cuts)
+        world.settle()
+        small, great = world.ends
+        self.assertIs(small.current, great.current)
+        survivors = [wire for wire in world.wires if not any(wire.gone)]
+        self.assertEqual(survivors, [small.current] if small.current is not None else [])
+        if not cuts and world.wires:
+            self.assertIsNotNone(small.current)
+        for end in world.ends:
+            self.assertIsNone(end.wake_at)
+
+    @settings(deadline=None, derandomize=True, max_examples=1500)
+    @given(st.lists(step, max_size=60))
+    def test_never_a_moment_without(self, steps: list[tuple[int, int]]) -> None:
+        """Once both ends have agreed on a link, each has one all the time, if the network loses none."""
+        world = World()
+        had = [False, False]
+
+        def check() -> None:
+            for end in (SMALL, GREAT):
+                had[end] |= world.ends[end].current is not None
+                if had[end]:
+                    self.assertIsNotNone(world.ends[end].current)
+                    self.assertTrue(world.live(end))
+
+        for each in steps:
+            play(world, [each], cuts=False)
+            check()
+        world.settle()
+        check()
+
+    @settings(deadline=None, derandomize=True, max_examples=500)
+    @given(st.lists(step, max_size=60))
+    def test_nothing_is_closed_before_the_ack(self, steps: list[tuple[int, int]]) -> None:
+        """A link is superseded only by one that both ends have verified and agreed on."""
+        world = World()
+        for each in steps:
+            before = len(world.closed)
+            play(world, [each], cuts=False)
+            for end, _, reason in world.closed[before:]:
+                if reason is CloseReason.SUPERSEDED:
+                    kept = world.ends[end].current
+                    self.assertTrue(any(kept is wire for _, wire, _, _ in world.established))
+
+
+class RendezvousTests(SynchronousTestCase):
+    """Particular cases, by hand."""
+
+    def test_primary_is_kept(self) -> None:
+        """Of two links, the one that the responder dialled stays, whoever came first."""
+        for asker in (SMALL, GREAT):
+            for first in (SMALL, GREAT):
+                world = World()
+                wires = {end: world.dial(end, LinkUse.MEMBER, asker) for end in (first, 1 - first)}
+                world.settle()
+                self.assertIs(world.ends[SMALL].current, wires[1 - asker])
+                self.assertEqual({two_way for *_, two_way in world.established}, {True})
+
+    def test_crossed_requests(self) -> None:
+        """Both asked: the request of the greater name counts, and the smaller dialled its primary."""
+        world = World()
+        wires = [world.dial(dialler, LinkUse.MEMBER, asker) for asker in (0, 1) for dialler in (0, 1)]
+        world.deliver_all()
+        world.settle()
+        self.assertIs(world.ends[GREAT].current, wires[2])
+        self.assertEqual((wires[2].asker, wires[2].dialler), (GREAT, SMALL))
+
+    def test_one_way(self) -> None:
+        """One direction alone is kept after a second, and both ends know that it is one-way."""
+        world = World()
+        world.dial(GREAT, LinkUse.MEMBER, GREAT)
+        world.deliver_all()
+        world.pass_time(0.99)
+        world.deliver_all()
+        self.assertEqual(world.established, [])
+        world.pass_time(0.02)
+        world.deliver_all()
+        self.assertEqual([(end, two_way) for end, _, _, two_way in world.established], [(1, False), (0, False)])
+
+    def test_off_does_not_wait(self) -> None:
+        """Without the two-way check the first link counts at once."""
+        world = World(TwoWay.OFF)
+        wire = world.dial(GREAT, LinkUse.MEMBER, GREAT)
+        world.deliver_all()
+        self.assertIs(world.ends[GREAT].current, wire)
+
+    def test_required_refuses_one_way(self) -> None:
+        """Where both directions are required, one alone is closed; an attachment is not affected."""
+        world = World(TwoWay.REQUIRED)
+        member = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        self.assertIsNone(world.ends[SMALL].current)
+        self.assertIn((SMALL, member, CloseReason.NOT_WANTED), world.closed)
+        attached = world.dial(SMALL, LinkUse.ATTACHED, SMALL)
+        world.settle()
+        self.assertIs(world.ends[GREAT].current, attached)
+
+    def test_required_at_the_other_end(self) -> None:
+        """The end that does not decide may refuse a one-way link too."""
+        world = World()
+        strict = Settings(two_way=TwoWay.REQUIRED)
+        world.ends[GREAT] = Consolidation(strict, arbiter=False, incarnation=1, next_epoch=world.next_epoch)
+        wire = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        self.assertIn((GREAT, wire, CloseReason.NOT_WANTED), world.closed)
+        self.assertEqual(world.ends[SMALL].links, ())
+
+    def test_member_replaces_attachment(self) -> None:
+        """A bootstrap link goes once the same peer is in the table, and counts as a direction."""
+        world = World()
+        world.dial(GREAT, LinkUse.ATTACHED, GREAT)
+        world.deliver_all()
+        primary = world.dial(SMALL, LinkUse.MEMBER, GREAT)
+        world.deliver_all()
+        self.assertIs(world.ends[SMALL].current, primary)
+        self.assertEqual(world.established[-1][2:], (LinkUse.MEMBER, True))
+
+    def test_late_second_direction_is_told(self) -> None:
+        """A direction that comes up late makes a one-way link two-way, in the eyes of both."""
+        world = World()
+        world.dial(SMALL, LinkUse.MEMBER, GREAT)
+        world.deliver_all()
+        world.pass_time(2)
+        world.deliver_all()
+        world.dial(GREAT, LinkUse.MEMBER, GREAT)
+        world.settle()
+        self.assertEqual({(end, two_way) for end, *_, two_way in world.established[-2:]}, {(0, True), (1, True)})
+
+    def test_a_restarted_peer(self) -> None:
+        """A newer incarnation closes the older links at once, an older one is refused."""
+        world = World()
+        old, new, stale = (Wire(number, GREAT, LinkUse.ATTACHED, GREAT) for number in range(3))
+        end = world.ends[SMALL]
+        candidates = [Candidate(wire, False, LinkUse.ATTACHED, False, 0.0) for wire in (old, new, stale)]
+        end.link_up(candidates[0], 1, 0.0)
+        actions = end.link_up(candidates[1], 2, 0.0)
+        self.assertEqual(actions[0], Close(old, CloseReason.RESTARTED))
+        self.assertIsInstance(actions[1], SendConfirmation)
+        self.assertEqual(end.links, (new,))
+        self.assertEqual(end.link_up(candidates[2], 1, 0.0), [Close(stale, CloseReason.STALE)])
+
+    def test_roles_cannot_be_usurped(self) -> None:
+        """A Confirmation to the arbiter and an ack to the other are answered by closing the link."""
+        for end in (SMALL, GREAT):
+            world = World()
+            wire = Wire(0, GREAT, LinkUse.MEMBER, GREAT)
+            each = world.ends[end]
+            each.link_up(Candidate(wire, False, LinkUse.MEMBER, False, 0.0), 1, 0.0)
+            bad = Confirmation(9, LinkUse.MEMBER, True)
+            actions = each.confirmation(wire, bad, 0.0) if end == SMALL else each.ack(wire, 9, 0.0)
+            self.assertEqual(actions, [Close(wire, CloseReason.PROTOCOL_ERROR)])
+            self.assertEqual(each.links, ())
+
+    def test_a_use_that_was_not_asked_for(self) -> None:
+        """The arbiter cannot make more of a link than it was made for."""
+        world = World()
+        wire = Wire(0, GREAT, LinkUse.ATTACHED, GREAT)
+        end = world.ends[GREAT]
+        end.link_up(Candidate(wire, True, LinkUse.ATTACHED, True, 0.0), 1, 0.0)
+        actions = end.confirmation(wire, Confirmation(1, LinkUse.MEMBER, True), 0.0)
+        self.assertEqual(actions, [Close(wire, CloseReason.NOT_WANTED)])
+
+    def test_late_and_unknown(self) -> None:
+        """An older decision, an ack of another epoch and frames on unknown links mean nothing."""
+        world = World()
+        wire = world.dial(SMALL, LinkUse.ATTACHED, SMALL)
+        world.deliver_all()
+        great, small = world.ends[GREAT], world.ends[SMALL]
+        self.assertEqual(great.confirmation(wire, Confirmation(0, LinkUse.ATTACHED, False), 0.0), [])
+        self.assertEqual(small.ack(wire, 99, 0.0), [])
+        other = Wire(7, SMALL, LinkUse.ATTACHED, SMALL)
+        self.assertEqual(great.confirmation(other, Confirmation(99, LinkUse.ATTACHED, False), 0.0), [])
+        self.assertEqual(great.ack(other, 1, 0.0), [])
