@@ -1,0 +1,107 @@
+"""
+What is installed, and what it needs.
+
+The lower bounds are tested: C{.ci/run} installs exactly them and runs the suite.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """The version, read and not imported: what the package imports need not be installed yet."""
+    text = (HERE / "routing_crust" / "_version.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("routing_crust/_version.py holds no version")
+    return found.group(1)
+
+
+TEST = [
+    "coverage>=7.10",  # the first that measures subprocesses by itself
+    "hypothesis>=6.100",
+]
+LINT = [
+    "import-linter>=2.1",
+    "ruff>=0.15",
+]
+TYPING = [
+    "mypy>=2.0",
+    "mypy-zope>=1.0.17",
+]
+DOCS = [
+    "pydoctor>=25.4",
+    "sphinx>=8.0",
+    "towncrier>=25.8",
+]
+PACKAGING = [
+    "build>=1.2",
+    "tox>=4.20",
+]
+
+setup(
+    name="routing-crust",
+    version=version(),
+    description="Find peers, connect to them directly and securely, and talk to them by name, on Twisted",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    author="the routing-crust authors",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    keywords=["twisted", "peer-to-peer", "kademlia", "routing", "tls", "nat"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet",
+        "Topic :: Security :: Cryptography",
+        "Topic :: Software Development :: Libraries :: Python Modules",
+        "Topic :: System :: Networking",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10",
+    # By hand: a search would leave out twisted.plugins, which must not have an __init__.py.
+    packages=[
+        "routing_crust",
+        "routing_crust.crust",
+        "routing_crust.daemon",
+        "routing_crust.routing",
+        "routing_crust.wire",
+        "twisted.plugins",
+    ],
+    # Makes an editable install put this folder on the path, where Twisted looks for plugins.
+    package_dir={"": "."},
+    package_data={"routing_crust": ["py.typed"]},
+    zip_safe=False,
+    install_requires=[
+        "automat>=24.8.1",
+        "cryptography>=46.0.0",
+        "expiringdict>=1.2.2",
+        "ifaddr>=0.2.0",
+        "msgspec>=0.19.0",
+        "pyopenssl>=25.3.0",
+        "service-identity>=24.1.0",
+        'tomli>=2.0.1; python_version < "3.11"',
+        "twisted>=26.10.0",  # the first that binds an outgoing connection to the port it listens on
+        "zope.interface>=8.0",
+    ],
+    extras_require={
+        "test": TEST,
+        "lint": LINT,
+        "typing": TYPING,
+        "docs": DOCS,
+        "dev": [*TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+    },
+    entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
+)
