@@ -135,8 +135,8 @@ class Backoff:
 
 def make_machine(core: StateCore) -> Machine:
     """
-    A machine for one run of the service, in C{DISCONNECTED}. After C{stop} it stays in C{TERMINATED}: to start
-    again takes a new core and a new machine.
+    A machine for one run of the service, in C{DISCONNECTED}. After C{stop} it stays in C{TERMINATED}: to
+    start again takes a new core and a new machine.
     """
     return _FACTORIES[core.role](core)
 

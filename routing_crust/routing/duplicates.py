@@ -1,0 +1,60 @@
+"""
+Duplicates: what has been seen already, for a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+
+from twisted.internet.interfaces import IReactorTime
+
+
+class DuplicateFilter:
+    """
+    Remembers keys for a fixed time, and at most so many of them: when there are too many, the oldest is
+    forgotten. It has no timer; what is too old goes when the filter is next used.
+
+    Made by whatever handles messages that may come more than once, and discarded with it.
+    """
+
+    def __init__(self, clock: IReactorTime, memory: float, most: int) -> None:
+        """
+        @param memory: for how many seconds a key is remembered from when it was first seen.
+        @param most: how many keys are remembered; at least 1.
+        """
+        self._clock = clock
+        self._memory = memory
+        self._most = most
+        self._keys: set[Hashable] = set()
+        self._order: deque[tuple[float, Hashable]] = deque()
+
+    def __len__(self) -> int:
+        self._forget_old(self._clock.seconds())
+        return len(self._keys)
+
+    def seen(self, key: Hashable) -> bool:
+        """
+        Note a key. Being seen again does not make it remembered longer.
+
+        @return: whether it was seen before.
+        """
+        now = self._clock.seconds()
+        self._forget_old(now)
+        if key in self._keys:
+            return True
+        if len(self._keys) >= self._most:
+            self._keys.remove(self._order.popleft()[1])
+        self._keys.add(key)
+        self._order.append((now + self._memory, key))
+        return False
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._keys.clear()
+        self._order.clear()
+
+    def _forget_old(self, now: float) -> None:
+        order = self._order
+        while order and order[0][0] <= now:
+            self._keys.remove(order.popleft()[1])

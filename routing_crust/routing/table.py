@@ -1,0 +1,295 @@
+"""
+The routing table: which nodes this one has links with, and which of them is the next hop to a name.
+
+Entries are in buckets by how many leading bits their name shares with ours (Maymounkov and Mazieres,
+"Kademlia", 2002, without the splitting). Two facts make all questions cheap. Seen from a target that shares
+p bits with us, the nodes in bucket p are nearer than all others, and nearer than we are; those in
+deeper buckets and we ourselves come next, then the shallower buckets in falling order.
+
+A bucket is filled up to C{bucket_size}: only so many are asked for. Twice that many are let in, so that a
+node that comes later finds room with nodes whose buckets are full. The nodes nearest to us, C{group_size}
+of them, are always let in; if their bucket is over its limit then, the farthest in it that is not one of
+them has to go.
+
+An address prefix may not have more than its share, near us or not: names are cheap, addresses are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from ..config import Settings
+from ..endpoints import Endpoint, is_local_only
+from ..names import NAME_BITS, NAME_BYTES, Name
+
+ROOM_FACTOR: Final = 2
+"""How many times C{bucket_size} a bucket may hold."""
+_NOBODY: Final[frozenset[Name]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEntry:
+    """
+    A node in the table.
+
+    @ivar endpoint: its address, for the limits by prefix; C{None} is not counted.
+    @ivar link: what its owner keeps with it; nothing is done with it here.
+    """
+
+    name: Name
+    endpoint: Endpoint | None = None
+    link: Any = None
+
+
+class RoutingTable:
+    """
+    The table of one node. Made by the service at each start, fed as links are confirmed and lost; discarded
+    with the run. It does no I/O and sends no pings: what is in it has a live link, because its owner
+    removes what has not.
+    """
+
+    def __init__(self, own: Name, settings: Settings) -> None:
+        self.own = own
+        self._own = own.number
+        self._group_size = settings.group_size
+        self._bucket_size = settings.bucket_size
+        self._most_in_bucket = ROOM_FACTOR * settings.bucket_size
+        self._prefix_in_bucket = settings.max_same_prefix_in_bucket
+        self._prefix_in_table = settings.max_same_prefix_in_table
+        self._entries: dict[Name, PeerEntry] = {}
+        self._by_number: dict[int, PeerEntry] = {}
+        self._buckets: list[list[int]] = [[] for _ in range(NAME_BITS)]
+        self._depth = 0  # no bucket from here on holds anybody
+        self._prefixes: dict[Name, str] = {}
+        self._of_prefix: dict[str, int] = {}
+        self._group: tuple[Name, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[PeerEntry]:
+        """All entries, in the order in which they came."""
+        return iter(tuple(self._entries.values()))
+
+    def get(self, name: Name) -> PeerEntry | None:
+        """The entry of this node, if there is one."""
+        return self._entries.get(name)
+
+    # Who may be in it.
+
+    def refusal(self, name: Name, endpoint: Endpoint | None = None) -> str | None:
+        """
+        Decide whether a node may come in. Whoever is in already may come in again.
+
+        @param endpoint: its address, if that is known.
+        @return: C{None} if it may, else the reason in a few words.
+        """
+        if name == self.own:
+            return "it is this node itself"
+        bucket = self.own.common_prefix(name)
+        problem = self._prefix_problem(name, bucket, _prefix(endpoint))
+        if problem or name in self._entries:
+            return problem
+        if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(name.number):
+            return f"its bucket holds {len(self._buckets[bucket])} nodes (twice the setting bucket_size)"
+        return None
+
+    def wants(self, name: Name, endpoint: Endpoint | None = None) -> bool:
+        """Whether a node is not in the table and may come in: the answer to one that asks to be let in."""
+        return name not in self._entries and self.refusal(name, endpoint) is None
+
+    def seeks(self, name: Name, endpoint: Endpoint | None = None) -> bool:
+        """Whether it is worth asking a node to come in: its bucket is not filled yet, or it is near us."""
+        if not self.wants(name, endpoint):
+            return False
+        bucket = self._buckets[self.own.common_prefix(name)]
+        return len(bucket) < self._bucket_size or self._would_be_close(name.number)
+
+    def add(self, entry: PeerEntry) -> list[PeerEntry]:
+        """
+        Let a node in, or replace what is kept of it.
+
+        @return: the entries that are not in the table any more, or did not get in: the new one itself
+            if it may not come in, else at most one other. An entry that was replaced is not among them.
+        """
+        if self.refusal(entry.name, entry.endpoint) is not None:
+            self.remove(entry.name)
+            return [entry]
+        self.remove(entry.name)
+        index = self.own.common_prefix(entry.name)
+        self._entries[entry.name] = entry
+        self._by_number[entry.name.number] = entry
+        self._buckets[index].append(entry.name.number)
+        self._depth = max(self._depth, index + 1)
+        self._group = None
+        prefix = _prefix(entry.endpoint)
+        if prefix:
+            self._prefixes[entry.name] = prefix
+            self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
+        return self._overflow(index)
+
+    def remove(self, name: Name) -> PeerEntry | None:
+        """
+        Forget a node.
+
+        @return: its entry, if it was in the table.
+        """
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return None
+        del self._by_number[name.number]
+        self._buckets[self.own.common_prefix(name)].remove(name.number)
+        while self._depth and not self._buckets[self._depth - 1]:
+            self._depth -= 1
+        self._group = None
+        prefix = self._prefixes.pop(name, "")
+        if prefix:
+            self._of_prefix[prefix] -= 1
+            if not self._of_prefix[prefix]:
+                del self._of_prefix[prefix]
+        return entry
+
+    # Who is near.
+
+    def close_group(self) -> tuple[Name, ...]:
+        """The C{group_size} nodes nearest to us, or all if there are fewer; nearest first."""
+        if self._group is None:
+            self._group = tuple(each.name for each in self.nearest(self.own, self._group_size))
+        return self._group
+
+    def nearest(self, target: Name, count: int, exclude: Container[Name] = _NOBODY) -> list[PeerEntry]:
+        """The C{count} nodes nearest to C{target}, or all if there are fewer; nearest first."""
+        goal = target.number
+        shared = self.own.common_prefix(target)
+        found: list[PeerEntry] = []
+        for group in self._rings(shared):
+            for distance in sorted([number ^ goal for number in group]):
+                entry = self._by_number[distance ^ goal]
+                if entry.name not in exclude:
+                    found.append(entry)
+                    if len(found) >= count:
+                        return found
+        return found
+
+    def is_close_to(self, target: Name) -> bool:
+        """Whether we are among the C{group_size} nodes nearest to C{target}, as far as we know."""
+        shared = self.own.common_prefix(target)
+        if shared == NAME_BITS:
+            return True
+        nearer = len(self._buckets[shared])
+        if nearer < self._group_size:
+            goal = target.number
+            ours = self._own ^ goal
+            nearer += sum([number ^ goal < ours for number in self._deeper(shared)])
+        return nearer < self._group_size
+
+    def next_hop(self, target: Name, exclude: Container[Name] = _NOBODY) -> PeerEntry | None:
+        """
+        The node nearest to C{target} of those that are nearer to it than we are; C{target} itself if it is
+        in the table. C{None} if nobody is nearer.
+        """
+        entry = self._entries.get(target)
+        if entry is not None and target not in exclude:
+            return entry
+        shared = self.own.common_prefix(target)
+        if shared == NAME_BITS:
+            return None
+        goal = target.number
+        ours = self._own ^ goal
+        return self._least(self._buckets[shared], goal, ours, exclude) or self._least(
+            self._deeper(shared), goal, ours, exclude
+        )
+
+    def missing_buckets(self, random: Random) -> list[Name]:
+        """
+        What to look for: a random name in each bucket that could hold more. These are the buckets
+        down to the one that the farthest of our close group is in, as far as they hold fewer than
+        C{bucket_size}; deeper ones have nobody in them who is not of the group.
+
+        @return: the names, in random order, so that those who look for a few at a time come to all of them.
+        """
+        group = self.close_group()
+        if not group:
+            return []
+        targets = [
+            self._random_name(index, random)
+            for index in range(self.own.common_prefix(group[-1]) + 1)
+            if len(self._buckets[index]) < self._bucket_size
+        ]
+        random.shuffle(targets)
+        return targets
+
+    def bucket_sizes(self) -> list[int]:
+        """How many nodes each bucket holds, from the one that shares no bit with us to the last in use."""
+        return [len(each) for each in self._buckets[: self._depth]]
+
+    def _deeper(self, shared: int) -> list[int]:
+        return [number for bucket in self._buckets[shared + 1 : self._depth] for number in bucket]
+
+    def _rings(self, shared: int) -> Iterator[list[int]]:
+        """All numbers, in groups: each is nearer than the next to any target that shares so many bits."""
+        if shared < self._depth:
+            yield self._buckets[shared]
+            yield self._deeper(shared)
+        for index in range(min(shared, self._depth) - 1, -1, -1):
+            yield self._buckets[index]
+
+    def _least(self, numbers: list[int], goal: int, below: int, exclude: Container[Name]) -> PeerEntry | None:
+        if not numbers:
+            return None
+        if exclude is _NOBODY:
+            least = min([number ^ goal for number in numbers])
+            return self._by_number[least ^ goal] if least < below else None
+        for distance in sorted([number ^ goal for number in numbers]):
+            if distance >= below:
+                return None
+            entry = self._by_number[distance ^ goal]
+            if entry.name not in exclude:
+                return entry
+        return None
+
+    def _would_be_close(self, number: int) -> bool:
+        group = self.close_group()
+        return len(group) < self._group_size or number ^ self._own < self.own.distance(group[-1])
+
+    def _prefix_problem(self, name: Name, bucket: int, prefix: str) -> str | None:
+        if not prefix:
+            return None
+        before = self._prefixes.get(name) == prefix
+        if self._of_prefix.get(prefix, 0) - before >= self._prefix_in_table:
+            return f"too many nodes in the table are in {prefix} (the setting max_same_prefix_in_table)"
+        here = [self._by_number[number].name for number in self._buckets[bucket]]
+        same = sum([self._prefixes.get(each) == prefix for each in here])
+        if same - before >= self._prefix_in_bucket:
+            return f"too many nodes in its bucket are in {prefix} (the setting max_same_prefix_in_bucket)"
+        return None
+
+    def _overflow(self, index: int) -> list[PeerEntry]:
+        """Make a bucket small enough again, if it is too large."""
+        bucket = self._buckets[index]
+        if len(bucket) <= self._most_in_bucket:
+            return []
+        farthest = self._by_number[max(bucket, key=self._own.__xor__)]
+        if farthest.name in self.close_group():
+            return []  # the limit is smaller than the group, which goes before it
+        self.remove(farthest.name)
+        return [farthest]
+
+    def _random_name(self, index: int, random: Random) -> Name:
+        """A name that shares just C{index} leading bits with ours."""
+        below = NAME_BITS - index - 1
+        number = self._own ^ (1 << below)
+        if below:
+            number ^= random.getrandbits(below)
+        return Name(number.to_bytes(NAME_BYTES, "big"))
+
+
+def _prefix(endpoint: Endpoint | None) -> str:
+    """What the limits count an address by; empty if they do not count it."""
+    return "" if endpoint is None or is_local_only(endpoint) else endpoint.prefix
