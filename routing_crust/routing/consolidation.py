@@ -229,9 +229,7 @@ class Consolidation:
         return min(asked_for) + self._settings.two_way_wait
 
     def _worth_waiting(self, best: Candidate) -> bool:
-        return not (
-            best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF
-        )
+        return not (best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF)
 
     def _decide(self, now: float) -> list[Action]:
         actions: list[Action] = []

@@ -44,7 +44,12 @@ class PeerFacts:
 
 
 def make_hello(
-    settings: Settings, identity: Identity, incarnation: int, listening: tuple[Endpoint, ...], link: ILink, purpose: bytes
+    settings: Settings,
+    identity: Identity,
+    incarnation: int,
+    listening: tuple[Endpoint, ...],
+    link: ILink,
+    purpose: bytes,
 ) -> bytes:
     """
     The payload of our Hello on a link.
@@ -72,7 +77,8 @@ def check_hello(settings: Settings, link: ILink, payload: bytes) -> PeerFacts:
     if PROTOCOL_VERSION not in hello.versions:
         theirs = ", ".join(map(str, hello.versions))
         raise WireError(
-            f"the peer speaks protocol version {theirs}, and we speak {PROTOCOL_VERSION}: update the older one",
+            f"the peer speaks protocol version {theirs}, and we speak {PROTOCOL_VERSION}: "
+            "update the older one",
             CloseReason.UNSUPPORTED_VERSION,
         )
     if hello.network != settings.network:

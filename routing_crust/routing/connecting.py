@@ -1,0 +1,355 @@
+"""
+Asking for connections, and being asked: ConnectRequest, ConnectResponse and what is expected after them.
+
+Order of messages, A asking B: ConnectRequest (A to B, by name), ConnectResponse with A's signed request as
+its token (B to A); B dials A as it sends it, A dials B as it gets it; on each connection the Hello names
+the request's nonce. A request that is not wanted is met with silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ICrust, ILink
+from ..endpoints import Endpoint, refusal_to_dial
+from ..errors import (
+    ExpectedConnectionExpired,
+    LimitReached,
+    RoutingCrustError,
+    ServiceStopped,
+)
+from ..identity import Identity, signature_holds
+from ..names import Name
+from ..wire.codec import decode, encode, from_wire, to_wire
+from ..wire.messages import (
+    NONCE_BYTES,
+    ConnectRequest,
+    ConnectResponse,
+    Envelope,
+    EnvelopeKind,
+    LinkUse,
+    Signed,
+    WireEndpoint,
+)
+from .duplicates import DuplicateFilter
+from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
+from .links import Accept
+
+REQUEST_LABEL: Final = "connect-request"
+RESPONSE_LABEL: Final = "connect-response"
+REFUSAL_MEMORY: Final = 60.0
+"""Seconds for which a node that did not answer is not asked again on our own account."""
+MOST_REFUSALS: Final = 1024
+
+
+class SendControl(Protocol):
+    """How a control message is sent by name."""
+
+    def __call__(
+        self, kind: EnvelopeKind, destination: Name, body: bytes, proxy: Name | None, via: ILink | None
+    ) -> None:
+        """
+        @param proxy: the node that speaks for the destination, if it is known.
+        @param via: the link to send by, whose peer then speaks for us; C{None} leaves it to the table.
+        """
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request of ours that is not settled yet."""
+
+    nonce: bytes
+    use: LinkUse
+    token: bytes
+    timer: IDelayedCall
+    waiting: list[Deferred[ILink]] = field(default_factory=list)
+    answered: bool = False
+
+
+class Connector:
+    """
+    Made by the service at each start, fed with requests, responses and news of links, discarded after
+    L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        clock: IReactorTime,
+        random: Random,
+        incarnation: int,
+        crust: ICrust,
+        send: SendControl,
+        wants: Callable[[Name, LinkUse, Endpoint | None], bool],
+        linked: Callable[[Name, LinkUse], ILink | None],
+    ) -> None:
+        """
+        @param wants: whether a link of this use to a node at such an endpoint is wanted.
+        @param linked: the confirmed link to a node, if there is one of at least this use.
+        """
+        self._settings = settings
+        self._identity = identity
+        self._clock = clock
+        self._random = random
+        self._incarnation = incarnation
+        self._crust = crust
+        self._send = send
+        self._wants = wants
+        self._linked = linked
+        self._asked: dict[Name, _Asked] = {}
+        self._refused: dict[Name, float] = {}
+        validity = settings.expected_timeout + 2 * settings.clock_skew
+        self._replays = DuplicateFilter(clock, validity, settings.max_remembered_ids)
+        self._dials: dict[tuple[Name, bytes], Deferred[ILink]] = {}
+        self._stopped = False
+        self.expected = ExpectedConnections(clock, settings, self._expired)
+
+    def ask(self, name: Name, use: LinkUse, via: ILink | None = None) -> Deferred[ILink]:
+        """
+        Ask a node for a connection. While a request to it is under way, others share it.
+
+        @param via: the link to ask by; C{None} leaves it to the routing table.
+        @return: fires with the confirmed link, at once if there is one; fails with
+            L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds or no
+            link came of its answer in C{expected_timeout}, or with L{ServiceStopped}.
+        """
+        link = self._linked(name, use)
+        if link is not None:
+            return succeed(link)
+        if self._stopped:
+            return fail(ServiceStopped("the service has been stopped"))
+        asked = self._asked.get(name)
+        if asked is None or asked.use < use:
+            asked = self._request(name, use, asked, via)
+        waiter: Deferred[ILink] = Deferred(asked.waiting.remove)
+        asked.waiting.append(waiter)
+        return waiter
+
+    def refused_lately(self, name: Name) -> bool:
+        """Whether this node was asked within the last minute and nothing came of it."""
+        since = self._refused.get(name)
+        return since is not None and self._clock.seconds() - since < REFUSAL_MEMORY
+
+    def judge(self, peer: Name, nonce: bytes) -> Accept | None:
+        """What a link whose Hello names this request is for; C{None} if nobody asked for it."""
+        asked = self._asked.get(peer)
+        if asked is not None and asked.nonce == nonce:
+            return Accept(asked.use, we_asked=True)
+        entry = self.expected.match(peer, nonce)
+        if entry is None:
+            return None
+        if isinstance(entry, ExpectedRequest):
+            return Accept(entry.request.use, we_asked=False)
+        token = decode(Signed, entry.token, self._settings.max_control)
+        return Accept(decode(ConnectRequest, token.body, self._settings.max_control).use, we_asked=True)
+
+    def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
+        """A link to this peer was confirmed: whatever waited for it is settled, other dials are given up."""
+        self._refused.pop(peer, None)
+        asked = self._asked.get(peer)
+        if asked is not None and asked.use <= use:
+            self._settle(peer, asked, link)
+        for entry in self.expected.of_peer(peer):
+            self.expected.fulfil(peer, entry.nonce, link)
+        for key in [key for key in self._dials if key[0] == peer]:
+            self._give_up_dial(*key)
+
+    def request_received(self, envelope: Envelope) -> None:
+        """
+        Somebody asks us for a connection. Refusals are silent towards the peer.
+
+        @raise WireError: the request is not one; the relay that passed it on is not to blame.
+        """
+        signed = decode(Signed, envelope.body, self._settings.max_control)
+        request = decode(ConnectRequest, signed.body, self._settings.max_control)
+        peer = Name.of_key(signed.key)
+        problem = self._problem_with(peer, signed, request)
+        if problem:
+            self.log.info("ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem)
+            return
+        endpoints = self._dialable(peer, request.candidates)
+        if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
+            self._respond(peer, envelope)
+            self._dial(peer, request.nonce, endpoints, from_stranger=True)
+
+    def response_received(self, envelope: Envelope) -> None:
+        """
+        Somebody answers a request.
+
+        @raise WireError: it is no response.
+        """
+        signed = decode(Signed, envelope.body, self._settings.max_control)
+        response = decode(ConnectResponse, signed.body, self._settings.max_control)
+        peer = Name.of_key(signed.key)
+        asked = self._asked.get(peer)
+        if asked is None or asked.answered or response.token != asked.token:
+            return
+        if response.recipient != self._identity.name.raw or not self._holds(RESPONSE_LABEL, signed):
+            self.log.info("ignored a response by {peer}: its signature does not hold", peer=peer)
+            return
+        asked.answered = True
+        endpoints = self._dialable(peer, response.candidates)
+        if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
+            asked.timer.reset(self._settings.expected_timeout)
+            self._dial(peer, asked.nonce, endpoints, from_stranger=False)
+
+    def stop(self) -> None:
+        """Fail everything that waits, and dial no more."""
+        self._stopped = True
+        for peer, asked in list(self._asked.items()):
+            self._settle(peer, asked, Failure(ServiceStopped("the service has been stopped")))
+        self.expected.stop()
+        for key in list(self._dials):
+            self._give_up_dial(*key)
+
+    def _request(self, name: Name, use: LinkUse, before: _Asked | None, via: ILink | None) -> _Asked:
+        now = self._clock.seconds()
+        nonce = self._random.randbytes(NONCE_BYTES)
+        request = ConnectRequest(
+            name.raw,
+            nonce,
+            now,
+            now + self._settings.expected_timeout,
+            self._incarnation,
+            use,
+            self._candidates(),
+        )
+        token = self._signed(REQUEST_LABEL, encode(request))
+        timer = self._clock.callLater(self._settings.request_again, self._silent, name, nonce)
+        asked = self._asked[name] = _Asked(nonce, use, token, timer)
+        if before is not None:
+            before.timer.cancel()
+            asked.waiting = before.waiting
+        self._send(EnvelopeKind.CONNECT_REQUEST, name, token, None, via)
+        return asked
+
+    def _silent(self, name: Name, nonce: bytes) -> None:
+        asked = self._asked.get(name)
+        if asked is None or asked.nonce != nonce:
+            return
+        self._note_refusal(name)
+        said = "answered, but no link came of it" if asked.answered else "did not answer"
+        problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
+        self._settle(name, asked, Failure(problem))
+
+    def _settle(self, name: Name, asked: _Asked, result: ILink | Failure) -> None:
+        del self._asked[name]
+        if asked.timer.active():
+            asked.timer.cancel()
+        waiting, asked.waiting = asked.waiting, []
+        for each in waiting:
+            each.callback(result)  # a Failure goes to the errbacks
+
+    def _note_refusal(self, name: Name) -> None:
+        self._refused.pop(name, None)
+        self._refused[name] = self._clock.seconds()
+        if len(self._refused) > MOST_REFUSALS:
+            del self._refused[next(iter(self._refused))]
+
+    def _problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
+        """Why a request is not accepted, cheapest check first; empty if it is."""
+        now = self._clock.seconds()
+        skew = self._settings.clock_skew
+        if request.recipient != self._identity.name.raw:
+            return "it is for somebody else"
+        if peer == self._identity.name:
+            return "it is our own"
+        expiry = min(request.expiry, request.issued + self._settings.expected_timeout)
+        if expiry < now - skew or request.issued > now + skew:
+            return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
+        if request.use is LinkUse.ATTACHED:
+            return "it asks for nothing"
+        if self._linked(peer, request.use) is not None:
+            return "there is such a link already"
+        if not self._holds(REQUEST_LABEL, signed):
+            return "its signature does not hold"
+        # only now: else a forgery with the same nonce could keep the real one out
+        if self._replays.seen((peer, request.nonce)):
+            return "it came before"
+        first = next(iter(request.candidates), None)
+        if not self._wants(peer, request.use, None if first is None else from_wire(first)):
+            return "the link is not wanted"
+        return ""
+
+    def _respond(self, peer: Name, envelope: Envelope) -> None:
+        response = ConnectResponse(peer.raw, envelope.body, self._candidates())
+        body = self._signed(RESPONSE_LABEL, encode(response))
+        proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
+        self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, None)
+
+    def _candidates(self) -> tuple[WireEndpoint, ...]:
+        return tuple(to_wire(each) for each in self._crust.endpoints[: self._settings.max_candidates])
+
+    def _signed(self, label: str, body: bytes) -> bytes:
+        signature = self._identity.sign(label, self._settings.network, body)
+        return encode(Signed(self._identity.public_key, body, signature))
+
+    def _holds(self, label: str, signed: Signed) -> bool:
+        return signature_holds(signed.key, signed.signature, label, self._settings.network, signed.body)
+
+    def _dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...]) -> tuple[Endpoint, ...]:
+        found: list[Endpoint] = []
+        for each in candidates[: self._settings.max_candidates]:
+            endpoint = from_wire(each)
+            problem = refusal_to_dial(
+                endpoint,
+                self._settings.private_dialling,
+                self._crust.endpoints,
+                self._crust.on_link_networks,
+            )
+            if problem is None:
+                found.append(endpoint)
+            else:
+                self.log.info(
+                    "{endpoint}, given by {peer}, is not dialled: {reason}",
+                    endpoint=endpoint,
+                    peer=peer,
+                    reason=problem,
+                )
+        return tuple(found)
+
+    def _dial(self, peer: Name, nonce: bytes, endpoints: tuple[Endpoint, ...], from_stranger: bool) -> None:
+        if not endpoints or self._stopped:
+            return
+        dial = self._crust.connect(endpoints, peer, nonce, from_stranger)
+        self._dials[peer, nonce] = dial
+        dial.addBoth(self._dialled, peer, nonce)
+
+    def _dialled(self, result: object, peer: Name, nonce: bytes) -> None:
+        self._dials.pop((peer, nonce), None)
+        if isinstance(result, Failure):
+            result.trap(RoutingCrustError, CancelledError)
+            self.log.debug("dialling {peer}: {reason}", peer=peer, reason=result.getErrorMessage())
+
+    def _give_up_dial(self, peer: Name, nonce: bytes) -> None:
+        dial = self._dials.pop((peer, nonce), None)
+        if dial is not None:
+            dial.cancel()
+
+    def _expect(self, entry: ExpectedConnection) -> bool:
+        """Expect a link; false if a limit forbids it."""
+        try:
+            self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
+        except LimitReached as error:
+            self.log.info("no link with {peer}: {reason}", peer=entry.peer, reason=error)
+            return False
+        return True
+
+    def _expired(self, entry: ExpectedConnection) -> None:
+        self._give_up_dial(entry.peer, entry.nonce)
+
+    def _unfulfilled(self, failure: Failure, peer: Name) -> None:
+        failure.trap(RoutingCrustError)
+        self.log.info("no link with {peer}: {reason}", peer=peer, reason=failure.getErrorMessage())

@@ -1,0 +1,109 @@
+"""
+Control messages: those that nodes send each other by name for the network's own sake.
+
+Here they are taken apart and handed to whom they concern: group queries and answers, requests for
+connections and responses, and the records of clients. What cannot be read is dropped: the relay that passed
+it on is not to blame for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from ..crust.interfaces import ILink
+from ..errors import WireError
+from ..names import Name
+from ..ratelimit import TokenBucket
+from ..wire.codec import decode, encode
+from ..wire.messages import Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from .publishing import open_record
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+
+class ControlMessages:
+    """Made with its core, fed by the messenger with what is addressed to us."""
+
+    log = Logger()
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
+        self._buckets: dict[Name, TokenBucket] = {}
+        self._handlers = {
+            EnvelopeKind.GROUP_QUERY: self._group_query,
+            EnvelopeKind.GROUP_ANSWER: self._group_answer,
+            EnvelopeKind.CONNECT_REQUEST: lambda envelope, _: self._core.connector.request_received(envelope),
+            EnvelopeKind.CONNECT_RESPONSE: lambda envelope, _: self._core.connector.response_received(
+                envelope
+            ),
+            EnvelopeKind.CLIENT_RECORD: self._client_record,
+        }
+
+    def received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A control message for us.
+
+        @param link: the link that it came by, whose peer's C{control_rate} it counts against; C{None} for
+            one that did not leave this node.
+        """
+        handler = self._handlers.get(envelope.kind)
+        if handler is None or (link is not None and not self._within_rate(link.peer)):
+            return
+        try:
+            handler(envelope, source)
+        except WireError as error:
+            self.log.info("dropped a control message of {source}: {problem}", source=source, problem=error)
+
+    def send(
+        self,
+        kind: EnvelopeKind,
+        destination: Name,
+        body: bytes,
+        proxy: Name | None = None,
+        via: ILink | None = None,
+    ) -> None:
+        """Send a control message whose body proves itself, to a node by name."""
+        self._core.messenger.send_control(kind, destination, body, destination_proxy=proxy, via=via)
+
+    def send_query(self, target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
+        """Send a group query towards the node nearest to a name."""
+        self._core.messenger.send_control(
+            EnvelopeKind.GROUP_QUERY, target, body, nearest=True, via=via, attempt=attempt
+        )
+
+    def send_record(self, name: Name, record: bytes) -> None:
+        """Send our client record to a member of our group."""
+        self.send(EnvelopeKind.CLIENT_RECORD, name, record)
+
+    def forget(self, peer: Name) -> None:
+        """A peer is gone."""
+        self._buckets.pop(peer, None)
+
+    def _within_rate(self, peer: Name) -> bool:
+        settings = self._core.settings
+        bucket = self._buckets.get(peer)
+        if bucket is None:
+            bucket = self._buckets[peer] = TokenBucket(
+                settings.control_rate, settings.control_burst, self._core.clock.seconds
+            )
+        return bucket.take()
+
+    def _group_query(self, envelope: Envelope, source: Name) -> None:
+        query = decode(GroupQuery, envelope.body, self._core.settings.max_control)
+        target = Name(envelope.destination)
+        members = tuple(name.raw for name in self._core.group_here(target))
+        answer = encode(GroupAnswer(query.nonce, target.raw, members))
+        proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
+        self._core.messenger.send_control(EnvelopeKind.GROUP_ANSWER, source, answer, destination_proxy=proxy)
+
+    def _group_answer(self, envelope: Envelope, source: Name) -> None:
+        answer = decode(GroupAnswer, envelope.body, self._core.settings.max_control)
+        self._core.queries.answered(answer)
+
+    def _client_record(self, envelope: Envelope, source: Name) -> None:
+        opened = open_record(self._core.settings, envelope.body)
+        if opened is not None and self._core.table.is_close_to(opened[0]):
+            self._core.clients.publish(*opened)

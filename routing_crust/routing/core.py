@@ -1,0 +1,301 @@
+"""
+The core of a node, from one start to the next stop: what the layers of routing tell each other.
+
+Crust's events come in here and go where they concern somebody; what the state machine decides is done here;
+and what L{.membership} and the messenger need to know of the node, they find here.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..config import Role, Settings
+from ..crust.interfaces import ICrust, ICrustEvents, ILink
+from ..endpoints import Endpoint
+from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
+from ..identity import Identity
+from ..names import Name
+from ..wire.framing import FrameKind
+from ..wire.messages import Envelope, LinkUse
+from .clients import ClientRegistry
+from .connecting import Connector
+from .control import ControlMessages
+from .events import (
+    EndpointsChanged,
+    Observers,
+    StateChanged,
+)
+from .joining import Joiner
+from .links import Links
+from .membership import Membership
+from .messaging import Messenger
+from .probing import Prober
+from .publishing import Publisher
+from .queries import GroupQueries
+from .reports import core_status
+from .state import Backoff, State, StateCore, make_machine
+from .table import RoutingTable
+
+_FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
+
+
+@implementer(ICrustEvents)
+class RoutingCore:
+    """
+    Made by L{RoutingService<.service.RoutingService>} with each start, discarded after L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        clock: IReactorTime,
+        random: Random,
+        crust: ICrust,
+        incarnation: int,
+        observers: Observers,
+    ) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.clock = clock
+        self.crust = crust
+        self.is_client = settings.role is Role.CLIENT
+        self.observers = observers
+        self._retry: IDelayedCall | None = None
+        self._backoff = Backoff(settings, random)
+        self._state = StateCore(settings.role, self, incarnation)
+        self.machine = make_machine(self._state)
+        self.table = RoutingTable(identity.name, settings)
+        self.clients = ClientRegistry(clock, settings)
+        self.membership = Membership(self)
+        self.links = Links(settings, identity, clock, incarnation, lambda: crust.endpoints, self.membership)
+        self.control = ControlMessages(self)
+        self.messenger = Messenger(self, random, incarnation << 20)
+        self.queries = GroupQueries(settings, clock, random, self.control.send_query)
+        self.connector = Connector(
+            settings,
+            identity,
+            clock,
+            random,
+            incarnation,
+            crust,
+            self.control.send,
+            self.membership.wants,
+            self.membership.linked,
+        )
+        self.joiner = Joiner(
+            settings,
+            identity.name,
+            clock,
+            random,
+            self.table,
+            self.queries,
+            self.connector,
+            self.membership.first_hops,
+            self.membership.group_changed,
+        )
+        self.prober = Prober(
+            settings,
+            identity.name,
+            clock,
+            random,
+            crust,
+            self.queries,
+            lambda name: self.links.peer(name) is not None,
+            lambda names, via: self.joiner.consider(names, via),
+            self.links.close,
+        )
+        self.publisher = Publisher(settings, identity, clock, random, self.queries, self.control.send_record)
+
+    @property
+    def state(self) -> State:
+        """The state of the machine."""
+        return self._state.state
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether anybody speaks for us, or is in our table."""
+        return self.membership.proxy is not None or len(self.table) > 0
+
+    @property
+    def proxy(self) -> Name | None:
+        """The node that speaks for us, while we are a client or in no routing table yet."""
+        return self.membership.proxy
+
+    @property
+    def group_connected(self) -> bool:
+        """Whether the table holds the close group of our name."""
+        return self.joiner.group_connected
+
+    def start(self) -> None:
+        """
+        Listen, and begin to bootstrap.
+
+        @raise CannotListen: as L{ICrust.start} does.
+        """
+        self.crust.start(self)
+        self.machine.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Stop everything, for good.
+
+        @return: as that of L{ICrust.stop}.
+        """
+        self.machine.stop()
+        return self.crust.stop()
+
+    # Crust's events.
+
+    def on_connect(self, link: ILink) -> None:
+        """A link that we dialled is up."""
+        self._new_link(link)
+
+    def on_accept(self, link: ILink) -> None:
+        """A peer has dialled us."""
+        self._new_link(link)
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        """A frame came. Whoever breaks the protocol loses the link."""
+        try:
+            if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:
+                self.messenger.frame_received(link, kind, payload)
+            else:
+                self.links.frame_received(link, kind, payload)
+        except WireError as error:
+            self.log.info(
+                "closing the link to {peer} at {endpoint}: {problem}",
+                peer=link.peer,
+                endpoint=link.connection.peer,
+                problem=error,
+            )
+            self.links.close(link, error.reason, str(error))
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        """A link is gone."""
+        self.links.link_lost(link, reason.reason, reason.detail)
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        """An attempt to bootstrap is over."""
+        if self.bootstrapped or self.state is not State.BOOTSTRAPPING:
+            return
+        self.log.info("found no way into the network: {problem}", problem=problem or "no contact let us in")
+        self.machine.bootstrap_failed()
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Where others can dial us."""
+        self.observers.tell(EndpointsChanged(endpoints))
+
+    def _new_link(self, link: ILink) -> None:
+        if self.state is State.TERMINATED:
+            link.close(CloseReason.STOPPING)
+        else:
+            self.links.new_link(link)
+
+    # What the state machine decides.
+
+    def state_changed(self, old: State, new: State) -> None:
+        """The state is another."""
+        _cancel(self._retry)
+        if new is State.CONNECTED:
+            self._backoff.reset()
+            if not self.is_client:
+                self.prober.start()
+        elif new is State.DISCONNECTED:
+            self.prober.stop()
+        self.observers.tell(StateChanged(old, new))
+
+    def begin_bootstrap(self) -> None:
+        """Dial contacts."""
+        self.crust.bootstrap()
+
+    def schedule_retry(self) -> None:
+        """Bootstrap again after the back-off."""
+        wait = self._backoff.next_wait()
+        self.log.info("bootstrapping again in {wait:.1f} s", wait=wait)
+        self._retry = self.clock.callLater(wait, self.machine.retry)
+
+    def listen_only(self) -> None:
+        """A first node dials nobody, but one that has been here before looks for those it knew."""
+        if self.crust.saved_contacts():
+            self.machine.retry()
+
+    def shut_down(self) -> None:
+        """Stop everything but crust."""
+        _cancel(self._retry)
+        for part in (
+            self.membership,
+            self.joiner,
+            self.prober,
+            self.publisher,
+            self.connector,
+            self.queries,
+            self.messenger,
+        ):
+            part.stop()
+        self.links.stop()
+
+    # What the messenger asks and tells.
+
+    def link_to(self, name: Name) -> ILink | None:
+        """The confirmed link to this very node."""
+        return self.links.link_to(name)
+
+    def handle_control(self, envelope: Envelope, source: Name, link: ILink) -> None:
+        """A control envelope has come for us."""
+        self.control.received(envelope, source, link)
+
+    # What applications ask for.
+
+    def group_here(self, target: Name) -> tuple[Name, ...]:
+        """The close group of a name as we know it, nearest first; we are in it if we are a node."""
+        names = [entry.name for entry in self.table.nearest(target, self.settings.group_size)]
+        if not self.is_client:
+            names.append(self.identity.name)
+        return tuple(sorted(names, key=target.distance)[: self.settings.group_size])
+
+    def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
+        """See L{RoutingService.close_group<.service.RoutingService.close_group>}."""
+        if not self.bootstrapped:
+            return fail(NotConnected("there is no link to the network; wait for when_connected()"))
+        if not self.is_client and self.table.next_hop(target) is None:
+            return succeed(self.group_here(target))
+        return self.queries.ask(target)
+
+    def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
+        """See L{RoutingService.send_to_group<.service.RoutingService.send_to_group>}."""
+        if not isinstance(body, bytes):
+            raise TypeError(f"a body is bytes, not {type(body).__name__}")
+        members = self.close_group(target)
+        return members.addCallback(lambda names: self.messenger.send_to_group(target, names, body))
+
+    def connect(self, name: Name) -> Deferred[ILink]:
+        """See L{RoutingService.connect<.service.RoutingService.connect>}."""
+        return Deferred.fromCoroutine(self._connect(name))
+
+    async def _connect(self, name: Name) -> ILink:
+        deadline = self.clock.seconds() + self.settings.expected_timeout
+        while True:
+            if not self.bootstrapped:
+                raise NotConnected("there is no link to the network; wait for when_connected()")
+            try:
+                return await self.connector.ask(name, LinkUse.DIRECT)
+            except ExpectedConnectionExpired:
+                if self.clock.seconds() >= deadline:
+                    raise
+
+    def status(self) -> dict[str, object]:
+        """See L{RoutingService.status<.service.RoutingService.status>}."""
+        return core_status(self)
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()

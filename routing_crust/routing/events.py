@@ -1,0 +1,134 @@
+"""
+What a L{RoutingService<.service.RoutingService>} tells its observers, as plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.logger import Logger
+
+from ..endpoints import Connection, Direction, Endpoint
+from ..errors import CloseReason
+from ..names import Name
+from ..wire.messages import LinkUse
+from .state import State
+
+_Event = TypeVar("_Event")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    A message that came.
+
+    @ivar source: who sent it; proven.
+    @ivar group: the name to whose close group it was sent; C{None} if it was sent to us by name.
+    """
+
+    source: Name
+    body: bytes
+    group: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFacts:
+    """
+    A confirmed link, as observers and the status page see it.
+
+    @ivar direction: who made the connection.
+    @ivar use: what the link is for.
+    @ivar two_way: whether each end was able to dial the other.
+    @ivar is_client: whether the peer is a client.
+    """
+
+    peer: Name
+    connection: Connection
+    direction: Direction
+    use: LinkUse
+    two_way: bool
+    is_client: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The state is another."""
+
+    old: State
+    new: State
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConnectedChanged:
+    """Whether the table holds the whole close group of our name has changed."""
+
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A node has come into the routing table."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """A node has gone from the routing table."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class LinkGained:
+    """A link was confirmed, or took the place of another to the same peer."""
+
+    link: LinkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """No confirmed link is left to this peer."""
+
+    link: LinkFacts
+    reason: CloseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsChanged:
+    """Where others can dial us has changed, or is known for the first time."""
+
+    endpoints: tuple[Endpoint, ...]
+
+
+class Observers:
+    """Who wants to hear of which events. An observer that raises is logged, and the others still hear."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._callbacks: dict[type, list[Callable[[Any], object]]] = {}
+
+    def add(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
+        """
+        Call C{callback} with each event of this type from now on.
+
+        @return: a function without arguments that ends it; calling it again does nothing.
+        """
+        callbacks = self._callbacks.setdefault(event_type, [])
+        callbacks.append(callback)
+
+        def remove() -> None:
+            if callback in callbacks:
+                callbacks.remove(callback)
+
+        return remove
+
+    def tell(self, event: object) -> None:
+        """Tell everyone who wants to hear of this."""
+        for callback in list(self._callbacks.get(type(event), ())):
+            with self.log.failuresHandled("an observer of {event} raised", event=type(event).__name__):
+                callback(event)

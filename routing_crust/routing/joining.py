@@ -1,0 +1,171 @@
+"""
+Joining, and staying joined: a node's place among the others.
+
+In rounds: ask who the close group of our own name is (through the proxy while we are in no table, through
+neighbours later), ask for a connection to each member that is not linked yet, then fill the buckets of the
+routing table in the same way. A round that found work is followed by another soon; else the next one
+comes after C{refresh_interval}. Whenever the table changes near us, the next round comes earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ILink
+from ..errors import RoutingCrustError
+from ..names import Name
+from ..wire.messages import LinkUse
+from .queries import GroupQueries
+from .table import RoutingTable
+
+SOON: Final = 0.5
+"""Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
+BUCKETS_A_ROUND: Final = 3
+
+
+class Asking(Protocol):
+    """What asks others for a connection."""
+
+    def ask(self, name: Name, use: LinkUse, via: ILink | None = None) -> Deferred[ILink]:
+        """Ask this node; concurrent calls for one node share a request."""
+
+    def refused_lately(self, name: Name) -> bool:
+        """Whether this node was asked a short while ago and nothing came of it."""
+
+
+class Joiner:
+    """
+    Made by the service at each start, woken when there is a proxy or a change in the table, discarded after
+    L{stop}.
+
+    @ivar group_connected: whether everyone of the close group that could be reached is in the table.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: Name,
+        clock: IReactorTime,
+        random: Random,
+        table: RoutingTable,
+        queries: GroupQueries,
+        asking: Asking,
+        first_hops: Callable[[], tuple[ILink, ...]],
+        changed: Callable[[bool], None],
+    ) -> None:
+        """
+        @param first_hops: the links by which our own neighbourhood is asked for: the proxy, or neighbours.
+        @param changed: called with the new value when L{group_connected} has changed.
+        """
+        self._settings = settings
+        self._own = own
+        self._clock = clock
+        self._random = random
+        self._table = table
+        self._queries = queries
+        self._asking = asking
+        self._first_hops = first_hops
+        self._changed = changed
+        self._view: tuple[Name, ...] | None = None
+        self._timer: IDelayedCall | None = None
+        self._round: Deferred[None] | None = None
+        self._again = False
+        self.group_connected = False
+
+    def wake(self) -> None:
+        """Something has changed: the next round comes soon."""
+        self._judge()
+        if self._round is not None:
+            self._again = True
+        elif self._timer is None or self._timer.getTime() - self._clock.seconds() > 2 * SOON:
+            self._schedule(SOON)
+
+    def consider(self, members: Iterable[Name], via: ILink | None = None) -> None:
+        """
+        Ask those of the nodes for a connection that the table wants and that are not linked.
+
+        @param via: the link to ask by; C{None} leaves it to the routing table.
+        """
+        for name in members:
+            if self._table.seeks(name) and not self._asking.refused_lately(name):
+                self._again = True
+                self._asking.ask(name, LinkUse.MEMBER, via).addErrback(self._not_linked, name)
+
+    def rest(self) -> None:
+        """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
+        self._view = None
+        self._again = False
+        self._cancel_timer()
+        if self._round is not None:
+            self._round.cancel()
+        self._judge()
+
+    def stop(self) -> None:
+        """Stop for good."""
+        self.rest()
+        self._cancel_timer()
+
+    def _schedule(self, seconds: float) -> None:
+        self._cancel_timer()
+        self._timer = self._clock.callLater(seconds * self._random.uniform(0.5, 1.5), self._start_round)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _start_round(self) -> None:
+        self._timer = None
+        self._again = False
+        self._round = Deferred.fromCoroutine(self._do_round())
+        self._round.addBoth(self._round_done)
+
+    def _round_done(self, result: object) -> None:
+        self._round = None
+        if isinstance(result, Failure):
+            if result.check(CancelledError):
+                return
+            self.log.failure("a round of joining failed", result)
+        soon = self._again or not self.group_connected
+        self._schedule(SOON * 2 if soon else self._settings.refresh_interval)
+
+    async def _do_round(self) -> None:
+        members = await self._look_up(self._own, self._first_hops())
+        if members:
+            self._view = tuple(members)
+            self.consider(members)
+        self._judge()
+        if self.group_connected:
+            for target in self._table.missing_buckets(self._random)[:BUCKETS_A_ROUND]:
+                self.consider(await self._look_up(target, (None,)))
+
+    async def _look_up(self, target: Name, first_hops: tuple[ILink | None, ...]) -> list[Name]:
+        asked = [self._queries.ask(target, via) for via in first_hops]
+        results = await DeferredList(asked, consumeErrors=True)
+        found = {name for good, names in results if good for name in names if name != self._own}
+        return sorted(found, key=target.distance)[: self._settings.group_size]
+
+    def _not_linked(self, failure: Failure, name: Name) -> None:
+        failure.trap(RoutingCrustError, CancelledError)
+        self.log.debug("no link to {name}: {reason}", name=name, reason=failure.getErrorMessage())
+        self._judge()
+
+    def _judge(self) -> None:
+        view = self._view
+        there = bool(view) and len(self._table) > 0
+        connected = there and all(
+            name in self._table or self._asking.refused_lately(name) for name in view or ()
+        )
+        if connected != self.group_connected:
+            self.group_connected = connected
+            self._changed(connected)

@@ -1,0 +1,217 @@
+"""
+Membership: who may have a link with us, and what follows once one is confirmed or lost.
+
+A peer is attached (a client, or a node that is joining, for which one end speaks), a member (in the
+routing table) or has a direct link that an application asked for. While we are joining ourselves, one peer
+is our proxy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ..config import Role
+from ..crust.interfaces import ILink
+from ..endpoints import Contact, Direction, Endpoint
+from ..errors import CloseReason
+from ..names import Name
+from ..wire.messages import LinkUse
+from .events import GroupConnectedChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
+from .handshake import PeerFacts
+from .links import Accept, Peer, Refuse
+from .reports import link_facts
+from .state import State
+from .table import PeerEntry
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+
+class Membership:
+    """
+    The policy of L{Links<.links.Links>}. Made with its core, discarded with it.
+
+    @ivar proxy: the node that speaks for us, while we are a client or in no routing table yet.
+    """
+
+    log = Logger()
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
+        self._join_deadline: IDelayedCall | None = None
+        self.proxy: Name | None = None
+
+    def stop(self) -> None:
+        """Cancel the timer."""
+        _cancel(self._join_deadline)
+
+    def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+        """Whether a peer whose Hello holds may have what it wants."""
+        if self._core.state is State.TERMINATED:
+            return Refuse(CloseReason.STOPPING)
+        if facts.purpose:
+            verdict = self._core.connector.judge(link.peer, facts.purpose)
+            return verdict or Refuse(CloseReason.NOT_WANTED, "nobody asked for it")
+        if link.direction is Direction.CONNECTED:
+            if facts.is_client:
+                return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot speak for others")
+            return Accept(LinkUse.ATTACHED)
+        return self._judge_newcomer(link, facts)
+
+    def _judge_newcomer(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+        if self._core.is_client:
+            return Refuse(CloseReason.NOT_WANTED, "clients accept no links")
+        may_accept = self._core.state is State.CONNECTED or self._core.settings.role is Role.FIRST
+        if not may_accept and (facts.is_client or not self._is_known(link.peer)):
+            return Refuse(CloseReason.BOOTSTRAPPING, "we are not in the network yet ourselves")
+        attached = sum(
+            peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED
+            for peer in self._core.links.peers
+        )
+        if attached >= self._core.settings.max_clients:
+            return Refuse(
+                CloseReason.TOO_MANY_LINKS,
+                f"we speak for {attached} already, and the setting max_clients allows no more",
+            )
+        return Accept(LinkUse.ATTACHED)
+
+    def _is_known(self, name: Name) -> bool:
+        """Whether this is one of those we are trying to reach ourselves, so no stranger."""
+        contacts = (*self._core.settings.contacts, *self._core.crust.saved_contacts())
+        return any(contact.name == name for contact in contacts)
+
+    def established(self, peer: Peer, before: Peer | None) -> None:
+        """A link was confirmed."""
+        if before is not None and before.link is not peer.link:
+            self._core.messenger.link_lost(before.link)
+        if peer.use is LinkUse.MEMBER:
+            self._enter(peer)
+        else:
+            self._leave(peer.name)
+        if self._core.links.peer(peer.name) is not peer:
+            return  # the table had no room for it
+        self._remember(peer)
+        self._core.messenger.link_added(peer.link)
+        self._core.connector.linked(peer.name, peer.link, peer.use)
+        if before is None or before.link is not peer.link or before.use is not peer.use:
+            self._core.observers.tell(LinkGained(link_facts(peer)))
+        self._tell_the_machine(peer)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """No link is left to this peer."""
+        self._leave(peer.name)
+        self._core.messenger.link_lost(peer.link)
+        self._core.control.forget(peer.name)
+        self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
+        if peer.name == self.proxy:
+            self._set_proxy(None)
+        if not self._has_a_network():
+            self._core.joiner.rest()
+            _cancel(self._join_deadline)
+            self._core.machine.last_link_lost()
+
+    def _has_a_network(self) -> bool:
+        """Whether we are still linked to the network. Clients alone are one only to a first node."""
+        first = self._core.settings.role is Role.FIRST
+        return any(first or not peer.facts.is_client for peer in self._core.links.peers)
+
+    def _tell_the_machine(self, peer: Peer) -> None:
+        if peer.use is LinkUse.MEMBER:
+            self._core.machine.table_entry_added()
+            self._core.crust.end_bootstrap(
+                None if self.proxy is None else self._core.links.link_to(self.proxy)
+            )
+            self._core.joiner.wake()
+        elif peer.use is LinkUse.ATTACHED:
+            self._attached(peer)
+
+    def _attached(self, peer: Peer) -> None:
+        if peer.link.direction is Direction.ACCEPTED:
+            self._core.machine.first_link_accepted()
+        if peer.facts.is_client or self._core.prober.established(peer.link):
+            return
+        if self._core.state is State.CONNECTED or self.proxy is not None:
+            if peer.link.bootstrap:
+                self._core.links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
+            return
+        self._set_proxy(peer.name)
+        self._core.crust.end_bootstrap(peer.link)
+        if self._core.is_client:
+            self._core.machine.proxy_confirmed()
+        else:
+            self._core.joiner.wake()
+            self._join_deadline = self._core.clock.callLater(
+                self._core.settings.bootstrap_timeout, self._not_joined
+            )
+
+    def _set_proxy(self, name: Name | None) -> None:
+        self.proxy = name
+        if self._core.is_client:
+            self._core.publisher.proxy_changed(name)
+
+    def _not_joined(self) -> None:
+        if self.proxy is not None:
+            self.log.info("{proxy} let us in, but nobody wants a link with us", proxy=self.proxy)
+            self._core.links.drop(self.proxy, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")
+
+    def group_changed(self, connected: bool) -> None:
+        self._core.observers.tell(GroupConnectedChanged(connected))
+        proxy = None if self.proxy is None else self._core.links.peer(self.proxy)
+        if connected and proxy is not None and self._core.state is State.CONNECTED:
+            self._set_proxy(None)
+            if proxy.use is LinkUse.ATTACHED:
+                self._core.links.close(proxy.link, CloseReason.NO_LONGER_NEEDED, "we are in the network now")
+
+    def _enter(self, peer: Peer) -> None:
+        """A node comes into the table, or has another link now; who has to go for it loses its link."""
+        known = peer.name in self._core.table
+        dropped = self._core.table.add(PeerEntry(peer.name, peer.endpoint, peer.link))
+        entered = peer.name in self._core.table
+        if entered and not known:
+            self._core.observers.tell(PeerJoined(peer.name))
+        for entry in dropped:
+            if known or entry.name != peer.name:
+                self._core.observers.tell(PeerLeft(entry.name))
+            self._core.links.drop(entry.name, CloseReason.NO_LONGER_NEEDED, "the routing table is full")
+
+    def _leave(self, name: Name) -> None:
+        if name in self._core.table:
+            self._core.table.remove(name)
+            self._core.observers.tell(PeerLeft(name))
+            self._core.joiner.wake()
+
+    def _remember(self, peer: Peer) -> None:
+        """Save where the peer can be dialled, if it can."""
+        if peer.facts.is_client:
+            return
+        if peer.link.direction is Direction.CONNECTED:
+            self._core.crust.remember(Contact(peer.endpoint, peer.name))
+        elif peer.two_way:
+            same = [each for each in peer.facts.listening if each.host == peer.endpoint.host]
+            for endpoint in (same or list(peer.facts.listening))[:1]:
+                self._core.crust.remember(Contact(endpoint, peer.name))
+
+    def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
+        if use is LinkUse.MEMBER:
+            return not self._core.is_client and self._core.table.wants(name, endpoint)
+        return len(self._core.links) < self._core.settings.max_links // 2
+
+    def linked(self, name: Name, use: LinkUse) -> ILink | None:
+        peer = self._core.links.peer(name)
+        return peer.link if peer is not None and peer.use >= use else None
+
+    def first_hops(self) -> tuple[ILink, ...]:
+        """Whom we ask about our own neighbourhood: who speaks for us, and the nearest two of the table."""
+        names = [entry.name for entry in self._core.table.nearest(self._core.identity.name, 2)]
+        if self.proxy is not None:
+            names.append(self.proxy)
+        links = (self._core.links.link_to(name) for name in dict.fromkeys(names))
+        return tuple(link for link in links if link is not None)
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()

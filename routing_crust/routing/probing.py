@@ -1,0 +1,128 @@
+"""
+Probing: how the parts of a network find each other again.
+
+After a long partition each part is a healthy network of its own, and nothing inside it says that there is
+another. So a connected node now and then dials a saved contact that it has no link with, asks it who is
+near our own name, asks those for a connection by way of it, and lets the link go a little later. So the two
+parts grow together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ICrust, ILink
+from ..endpoints import Contact
+from ..errors import CloseReason, RoutingCrustError
+from ..names import Name
+from .queries import GroupQueries
+
+
+class Prober:
+    """
+    Made by the service at each start, started when it is connected, told of each link that came of a probe,
+    discarded after L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: Name,
+        clock: IReactorTime,
+        random: Random,
+        crust: ICrust,
+        queries: GroupQueries,
+        is_linked: Callable[[Name], bool],
+        found: Callable[[Iterable[Name], ILink], None],
+        close: Callable[[ILink, CloseReason], None],
+    ) -> None:
+        """
+        @param found: told of the nodes that a probe has found, and of the link by which they can be asked.
+        @param close: closes a link that is not needed any more.
+        """
+        self._settings = settings
+        self._own = own
+        self._clock = clock
+        self._random = random
+        self._crust = crust
+        self._queries = queries
+        self._is_linked = is_linked
+        self._found = found
+        self._close = close
+        self._timer: IDelayedCall | None = None
+        self._dial: Deferred[ILink] | None = None
+        self._dialled: Name | None = None
+        self._leases: dict[ILink, IDelayedCall] = {}
+
+    def start(self) -> None:
+        """Probe from now on. Without effect if it is running."""
+        if self._timer is None:
+            self._schedule()
+
+    def stop(self) -> None:
+        """Stop probing. It may be started again."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if self._dial is not None:
+            self._dial.cancel()
+        for link in list(self._leases):
+            self._let_go(link)
+
+    def established(self, link: ILink) -> bool:
+        """
+        A link that we dialled was confirmed as an attachment.
+
+        @return: whether it came of a probe, and is in good hands.
+        """
+        if link.peer != self._dialled:
+            return False
+        self._dialled = None
+        self._leases[link] = self._clock.callLater(self._settings.request_again, self._let_go, link)
+        self._queries.ask(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
+        return True
+
+    def _schedule(self) -> None:
+        wait = self._settings.probe_interval * self._random.uniform(0.5, 1.5)
+        self._timer = self._clock.callLater(wait, self._probe)
+
+    def _probe(self) -> None:
+        self._schedule()
+        contact = self._choose()
+        if contact is None or self._dial is not None:
+            return
+        self._dialled = contact.name
+        self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", False)
+        self._dial.addErrback(self._not_answered)
+        self._dial.addBoth(self._dial_done)
+
+    def _choose(self) -> Contact | None:
+        known = (*self._settings.contacts, *self._crust.saved_contacts())
+        strangers = [
+            each
+            for each in known
+            if each.name is not None and each.name != self._own and not self._is_linked(each.name)
+        ]
+        return self._random.choice(strangers) if strangers else None
+
+    def _let_go(self, link: ILink) -> None:
+        lease = self._leases.pop(link)
+        if lease.active():
+            lease.cancel()
+        self._close(link, CloseReason.NO_LONGER_NEEDED)
+
+    def _dial_done(self, _: object) -> None:
+        self._dial = None
+
+    def _not_answered(self, failure: Failure) -> None:
+        failure.trap(RoutingCrustError, CancelledError)
+        self.log.debug("a probe found nothing: {reason}", reason=failure.getErrorMessage())

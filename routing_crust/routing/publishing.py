@@ -1,0 +1,115 @@
+"""
+Publishing: how a client is found by its name.
+
+A client is in no routing table, so it tells the close group of its own name which node speaks for it, in a
+record that it signs. It does so again and again, since groups change and records expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..errors import RoutingCrustError
+from ..identity import Identity, signature_holds
+from ..names import Name
+from ..wire.codec import decode, encode
+from ..wire.messages import ClientRecord, Signed
+from .queries import GroupQueries
+
+LABEL: Final = "client-record"
+LIFETIME: Final = 4
+"""A record lives for this many refresh intervals."""
+
+
+class Publisher:
+    """
+    Made by the service of a client at each start, told who speaks for it, discarded after L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        clock: IReactorTime,
+        random: Random,
+        queries: GroupQueries,
+        send: Callable[[Name, bytes], None],
+    ) -> None:
+        """
+        @param send: sends an encoded record to a node by name.
+        """
+        self._settings = settings
+        self._identity = identity
+        self._clock = clock
+        self._random = random
+        self._queries = queries
+        self._send = send
+        self._proxy: Name | None = None
+        self._timer: IDelayedCall | None = None
+        self._round: Deferred[None] | None = None
+
+    def proxy_changed(self, proxy: Name | None) -> None:
+        """This node speaks for us from now on; with C{None} nobody does, and nothing is published."""
+        self.stop()
+        self._proxy = proxy
+        if proxy is not None:
+            self._start()
+
+    def stop(self) -> None:
+        """Publish nothing more until the proxy changes."""
+        self._proxy = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if self._round is not None:
+            self._round.cancel()
+
+    def _start(self) -> None:
+        self._timer = None
+        self._round = Deferred.fromCoroutine(self._publish())
+        self._round.addBoth(self._done)
+
+    async def _publish(self) -> None:
+        members = await self._queries.ask(self._identity.name)
+        if self._proxy is None:
+            return
+        now = self._clock.seconds()
+        expiry = now + LIFETIME * self._settings.refresh_interval
+        body = encode(ClientRecord(self._proxy.raw, now, expiry))
+        signature = self._identity.sign(LABEL, self._settings.network, body)
+        record = encode(Signed(self._identity.public_key, body, signature))
+        for name in members:
+            self._send(name, record)
+
+    def _done(self, result: object) -> None:
+        self._round = None
+        if isinstance(result, Failure):
+            result.trap(RoutingCrustError, CancelledError)
+            self.log.debug("nobody to publish to: {reason}", reason=result.getErrorMessage())
+        if self._proxy is not None:
+            wait = self._settings.refresh_interval * self._random.uniform(0.75, 1.25)
+            self._timer = self._clock.callLater(wait, self._start)
+
+
+def open_record(settings: Settings, data: bytes) -> tuple[Name, ClientRecord] | None:
+    """
+    Check a client's record.
+
+    @return: the client's name and the record; C{None} if its signature does not hold.
+    @raise WireError: it is not a record.
+    """
+    signed = decode(Signed, data, settings.max_control)
+    record = decode(ClientRecord, signed.body, settings.max_control)
+    if not signature_holds(signed.key, signed.signature, LABEL, settings.network, signed.body):
+        return None
+    return Name.of_key(signed.key), record

@@ -1,0 +1,114 @@
+"""
+Group queries: who are the nodes nearest to a name?
+
+A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
+knows it. A query that is not answered in time is sent again by another first hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..config import Settings
+from ..crust.interfaces import ILink
+from ..errors import LimitReached, PeerUnreachable, ServiceStopped
+from ..names import Name
+from ..wire.codec import encode
+from ..wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
+
+ATTEMPTS: Final = 3
+
+
+@dataclass(slots=True)
+class _Query:
+    target: Name
+    via: ILink | None
+    nonce: bytes
+    attempts: int = 0
+    timer: IDelayedCall | None = None
+    result: Deferred[tuple[Name, ...]] = field(default_factory=Deferred)
+
+
+class GroupQueries:
+    """
+    Our queries that wait for an answer. Made by the service at each start, fed with the answers that come,
+    discarded after L{stop}.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: IReactorTime,
+        random: Random,
+        send: Callable[[Name, bytes, ILink | None, int], None],
+    ) -> None:
+        """
+        @param send: sends an encoded L{GroupQuery} towards the node nearest to a name, over the given link
+            if there is one; the number of the attempt, from 0, is to choose the first hop otherwise.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._send = send
+        self._queries: dict[bytes, _Query] = {}
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def ask(self, target: Name, via: ILink | None = None) -> Deferred[tuple[Name, ...]]:
+        """
+        Ask for the close group of C{target}.
+
+        @param via: the first hop; C{None} leaves the choice to the routing table.
+        @return: fires with the names, nearest first; fails with L{PeerUnreachable} when no answer came to
+            any of the attempts, with L{LimitReached} when too many queries are waiting, and with
+            L{ServiceStopped}.
+        """
+        if len(self._queries) >= self._settings.max_outstanding:
+            limit = self._settings.max_outstanding
+            return fail(LimitReached("too many queries wait for an answer", "max_outstanding", limit))
+        nonce = self._random.randbytes(NONCE_BYTES)
+        query = _Query(target, via, nonce)
+        query.result = Deferred(lambda _: self._forget(nonce))
+        self._queries[nonce] = query
+        self._attempt(query)
+        return query.result
+
+    def answered(self, answer: GroupAnswer) -> None:
+        """An answer came. One that nobody asked for, or for another name, means nothing."""
+        query = self._queries.get(answer.nonce)
+        if query is None or query.target.raw != answer.target:
+            return
+        self._forget(answer.nonce)
+        members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
+        query.result.callback(tuple(members))
+
+    def stop(self) -> None:
+        """Fail everything that waits."""
+        for nonce in list(self._queries):
+            query = self._queries[nonce]
+            self._forget(nonce)
+            query.result.errback(ServiceStopped("the service has been stopped"))
+
+    def _attempt(self, query: _Query) -> None:
+        if query.attempts == ATTEMPTS:
+            self._forget(query.nonce)
+            query.result.errback(
+                PeerUnreachable(f"nobody answered who is near {query.target.short}, {ATTEMPTS} times asked")
+            )
+            return
+        # the timer is set first: an answer may come from within the call
+        query.timer = self._clock.callLater(self._settings.ack_timeout / 4, self._attempt, query)
+        query.attempts += 1
+        self._send(query.target, encode(GroupQuery(query.nonce)), query.via, query.attempts - 1)
+
+    def _forget(self, nonce: bytes) -> None:
+        query = self._queries.pop(nonce, None)
+        if query is not None and query.timer is not None and query.timer.active():
+            query.timer.cancel()

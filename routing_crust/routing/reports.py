@@ -1,0 +1,48 @@
+"""
+Reports: what observers and the status page are told of links, and of the node as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .events import LinkFacts
+from .links import Peer
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+
+def link_facts(peer: Peer) -> LinkFacts:
+    """A peer's confirmed link, as observers see it."""
+    return LinkFacts(
+        peer.name, peer.link.connection, peer.link.direction, peer.use, peer.two_way, peer.facts.is_client
+    )
+
+
+def core_status(core: RoutingCore) -> dict[str, object]:
+    """What a running node can say of itself; every value can be written as JSON."""
+    now = core.clock.seconds()
+    return {
+        "endpoints": [str(each) for each in core.crust.endpoints],
+        "proxy": None if core.proxy is None else str(core.proxy),
+        "table": [str(entry.name) for entry in core.table.nearest(core.identity.name, len(core.table))],
+        "links": [_link_status(peer, now) for peer in core.links.peers],
+        "unconfirmed_links": len(core.links) - len(core.links.peers),
+        "expected_connections": len(core.connector.expected),
+    }
+
+
+def _link_status(peer: Peer, now: float) -> dict[str, object]:
+    observed = peer.facts.observed
+    return {
+        "peer": str(peer.name),
+        "address": str(peer.endpoint),
+        "direction": peer.link.direction.value,
+        "use": peer.use.name.lower(),
+        "two_way": peer.two_way,
+        "client": peer.facts.is_client,
+        "seconds": round(now - peer.since, 1),
+        "queued": peer.link.queued,
+        "sees_us_at": None if observed is None else str(observed),
+    }

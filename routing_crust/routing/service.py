@@ -1,0 +1,266 @@
+"""
+The service that applications use: a node of the network as an ordinary Twisted L{Service}.
+
+L{RoutingService} is what lasts: settings, identity, handlers, observers and those who wait. What exists
+from one start to the next stop is a L{RoutingCore<.core.RoutingCore>}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random, SystemRandom
+from typing import Any, TypeVar, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Settings
+from ..crust.interfaces import ICrust, ILink
+from ..errors import ServiceStopped
+from ..identity import Identity
+from ..names import Name
+from .core import RoutingCore
+from .events import GroupConnectedChanged, Observers, StateChanged
+from .incarnation import next_incarnation
+from .messaging import MessageHandler, RequestHandler
+from .state import State
+
+_Event = TypeVar("_Event")
+
+
+class RoutingService(Service):
+    """
+    A node, or a client, of a network. Several may live in one process.
+
+    The constructor does no I/O: listening and bootstrapping begin in L{startService}. A service that was
+    stopped can be started again.
+
+    @ivar settings: the settings.
+    @ivar identity: the key and the name that follows from it.
+    @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reactor: Any = None,
+        identity: Identity | None = None,
+        crust: ICrust | None = None,
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param reactor: the clock, and what the default crust uses for its sockets; C{None} is the
+            global reactor.
+        @param identity: C{None} makes a new one, which is lost with the process.
+        @param crust: what makes links; C{None} is L{CrustService<routing_crust.crust.service.CrustService>}.
+        @param random: the source of all randomness; C{None} is the operating system's.
+        """
+        if reactor is None:
+            from twisted.internet import reactor
+        self.settings = settings
+        self.identity = identity or Identity.generate()
+        self.node_name: Name = self.identity.name
+        self._clock = cast(IReactorTime, reactor)
+        self._random = random or SystemRandom()
+        self._crust = crust or self._default_crust(reactor)
+        self._incarnation = 0
+        self._core: RoutingCore | None = None
+        self._observers = Observers()
+        self._message_handler: MessageHandler | None = None
+        self._request_handler: RequestHandler | None = None
+        self._waiting_for_state: list[Deferred[None]] = []
+        self._waiting_for_group: list[Deferred[None]] = []
+        self.observe(StateChanged, self._state_changed)
+        self.observe(GroupConnectedChanged, self._group_changed)
+
+    @property
+    def state(self) -> State:
+        """How this service stands to its network."""
+        if self._core is None:
+            return State.DISCONNECTED
+        return self._core.state
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether there is a confirmed link to somebody: the proxy, or nodes in the routing table."""
+        return self._core is not None and self._core.bootstrapped
+
+    @property
+    def group_connected(self) -> bool:
+        """Whether everyone in the close group of our name who could be reached is in the routing table."""
+        return self._core is not None and self._core.group_connected
+
+    def startService(self) -> None:
+        """
+        Listen, and begin to bootstrap.
+
+        @raise CannotListen: a port is taken or may not be used; the service is not running then.
+        """
+        self._incarnation = next_incarnation(
+            self.settings.state_dir, self._incarnation, self._clock.seconds()
+        )
+        self._core = RoutingCore(
+            self.settings,
+            self.identity,
+            self._clock,
+            self._random,
+            self._crust,
+            self._incarnation,
+            self._observers,
+        )
+        self._core.messenger.set_message_handler(self._message_handler)
+        self._core.messenger.set_request_handler(self._request_handler)
+        self._core.start()
+        Service.startService(self)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Close everything and fail all that is pending, with L{ServiceStopped}.
+
+        @return: fires with C{None} when no link, timer or listening port is left. It does not fail.
+        """
+        Service.stopService(self)
+        if self._core is None:
+            return succeed(None)
+        return self._core.stop()
+
+    def when_connected(self) -> Deferred[None]:
+        """
+        @return: fires with C{None} once the state is C{CONNECTED}, at once if it is. There is no deadline:
+            bootstrapping is never given up. Fails with L{ServiceStopped} when the service stops first.
+        """
+        return self._when(self.state is State.CONNECTED, self._waiting_for_state)
+
+    def when_group_connected(self) -> Deferred[None]:
+        """
+        @return: as L{when_connected}, once L{group_connected} is true. Clients never are.
+        """
+        return self._when(self.group_connected, self._waiting_for_group)
+
+    def send(self, name: Name, body: bytes) -> Deferred[None]:
+        """
+        Send a message to a node or client by name.
+
+        @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
+            when no acknowledgement came by any route, at the latest after C{ack_timeout} times
+            C{max_attempts} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
+            many messages are waiting; with L{NotConnected} when there is no link at all; with L{ServiceStopped}.
+        @raise TypeError: the body is not bytes.
+        """
+        return self._running(lambda core: core.messenger.send(name, body))
+
+    def request(self, name: Name, body: bytes) -> Deferred[bytes]:
+        """
+        Send a request. The other end's handler runs at most once for it.
+
+        @return: fires with the answer. Fails as L{send} does, and with L{RequestRefused} when the other
+            end has no handler or its handler failed.
+        @raise TypeError: the body is not bytes.
+        """
+        return self._running(lambda core: core.messenger.request(name, body))
+
+    def send_to_group(self, name: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
+        """
+        Send a message to every member of the close group of a name, which need not be a node's.
+
+        @return: fires with the names of those who have acknowledged, nearest first, when each member has
+            or is given up. Fails with L{PeerUnreachable} when nobody has, and as L{send} does.
+        @raise TypeError: the body is not bytes.
+        """
+        return self._running(lambda core: core.send_to_group(name, body))
+
+    def close_group(self, name: Name) -> Deferred[tuple[Name, ...]]:
+        """
+        Find the nodes nearest to a name.
+
+        @return: fires with at most C{group_size} names, nearest first, ourselves among them if we are one
+            of them. Fails with L{PeerUnreachable}, L{NotConnected} or L{ServiceStopped}.
+        """
+        return self._running(lambda core: core.close_group(name))
+
+    def connect(self, name: Name) -> Deferred[ILink]:
+        """
+        Have a link of our own to a node: the one that there is, or a new one.
+
+        @return: fires with the link when both ends have confirmed it. Fails with
+            L{ExpectedConnectionExpired} when none could be made within C{expected_timeout}, with
+            L{NotConnected} or L{ServiceStopped}.
+        """
+        return self._running(lambda core: core.connect(name))
+
+    def set_message_handler(self, handler: MessageHandler | None) -> None:
+        """Call C{handler} with each L{Message} that comes. What it returns is ignored; C{None} ends it."""
+        self._message_handler = handler
+        if self._core is not None:
+            self._core.messenger.set_message_handler(handler)
+
+    def set_request_handler(self, handler: RequestHandler | None) -> None:
+        """
+        Call C{handler} with each L{Message} that is a request. It returns the answer, as bytes, as a
+        Deferred or as a coroutine; anything else, or a failure, is told to the other end as a refusal.
+        """
+        self._request_handler = handler
+        if self._core is not None:
+            self._core.messenger.set_request_handler(handler)
+
+    def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
+        """
+        Hear of events: the types are in L{routing_crust.routing.events}.
+
+        @return: a function that ends it.
+        """
+        return self._observers.add(event_type, callback)
+
+    def status(self) -> dict[str, object]:
+        """A snapshot for people and monitoring; every value can be written as JSON."""
+        here: dict[str, object] = {
+            "name": str(self.node_name),
+            "network": self.settings.network,
+            "role": self.settings.role.value,
+            "state": self.state.value,
+            "bootstrapped": self.bootstrapped,
+            "group_connected": self.group_connected,
+            "incarnation": self._incarnation,
+        }
+        return here if self._core is None else here | self._core.status()
+
+    def _default_crust(self, reactor: Any) -> ICrust:
+        from ..crust.service import CrustService
+
+        return CrustService(self.settings, self.identity, reactor, self._random)
+
+    def _running(self, what: Callable[[RoutingCore], Deferred[Any]]) -> Deferred[Any]:
+        if self._core is None or self._core.state is State.TERMINATED:
+            return fail(ServiceStopped("the service is not running"))
+        return what(self._core)
+
+    def _when(self, now: bool, waiting: list[Deferred[None]]) -> Deferred[None]:
+        if now:
+            return succeed(None)
+        if self.state is State.TERMINATED:
+            return fail(ServiceStopped("the service has been stopped"))
+        waiter: Deferred[None] = Deferred(waiting.remove)
+        waiting.append(waiter)
+        return waiter
+
+    def _state_changed(self, event: StateChanged) -> None:
+        if event.new is State.CONNECTED:
+            _fire(self._waiting_for_state)
+        elif event.new is State.TERMINATED:
+            _fire(self._waiting_for_state, ServiceStopped("the service has been stopped"))
+            _fire(self._waiting_for_group, ServiceStopped("the service has been stopped"))
+
+    def _group_changed(self, event: GroupConnectedChanged) -> None:
+        if event.connected:
+            _fire(self._waiting_for_group)
+
+
+def _fire(waiting: list[Deferred[None]], problem: Exception | None = None) -> None:
+    waiters, waiting[:] = list(waiting), []
+    for each in waiters:
+        if problem is None:
+            each.callback(None)
+        else:
+            each.errback(problem)
