@@ -132,6 +132,7 @@ class Settings:
     max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections of one peer")
     max_expected_per_prefix: int = _number(8, 1, 65536, "", "expected connections for one /24 or /48")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
+    max_client_records: int = _number(10_000, 0, 1_000_000, "", "clients near this node's name whose node it remembers")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
     max_hops: int = _number(20, 1, 255, "", "hops that a message may take")

@@ -1,0 +1,95 @@
+"""
+Where clients are. A client is in no routing table; it tells the nodes nearest to its own name which node
+speaks for it, and they answer for it. This is what such a node remembers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Settings
+from ..names import Name
+from ..wire.messages import ClientRecord
+
+LONGEST_LIFE: Final = 3600.0
+"""Seconds that a record is kept, whatever its expiry says."""
+SWEEP_INTERVAL: Final = 30.0
+"""Seconds between two looks for records that have expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A record, with the end of its life on our own clock."""
+
+    proxy: Name
+    issued: float
+    end: float
+
+
+class ClientRegistry:
+    """
+    The records that clients have published, bounded by C{max_client_records}.
+
+    Made by the router at each start, fed with records whose signature holds and whose client is near enough
+    to us, discarded with the run. It has no timer: what has expired is never given out, and goes when the
+    registry is next used after C{SWEEP_INTERVAL}.
+    """
+
+    def __init__(self, clock: IReactorTime, settings: Settings) -> None:
+        self._clock = clock
+        self._most = settings.max_client_records
+        self._skew = settings.clock_skew
+        self._records: dict[Name, _Kept] = {}
+        self._sweep_at = clock.seconds() + SWEEP_INTERVAL
+
+    def __len__(self) -> int:
+        """How many clients are known now."""
+        self._sweep(self._clock.seconds())
+        return len(self._records)
+
+    def publish(self, client: Name, record: ClientRecord) -> bool:
+        """
+        Take a record. Of two by the same client the one that was issued later counts.
+
+        Its times are the client's, whose clock may differ from ours by C{clock_skew}; so it is kept for as
+        long as it was made for, by our clock, and for an hour at the most.
+
+        @param client: who signed it.
+        @return: whether this is what is known of the client now. It is not if there is a later one, if it
+            has expired or comes from the future, or if there are too many.
+        """
+        now = self._clock.seconds()
+        life = record.expiry - record.issued
+        if not (life > 0 and record.expiry > now - self._skew and record.issued <= now + self._skew):
+            return False
+        if now >= self._sweep_at:
+            self._sweep(now)
+        proxy = Name(record.proxy)
+        kept = self._records.get(client)
+        if kept is not None and kept.end > now and record.issued <= kept.issued:
+            return record.issued == kept.issued and proxy == kept.proxy
+        if kept is None and len(self._records) >= self._most:
+            return False
+        self._records[client] = _Kept(proxy, record.issued, now + min(life, LONGEST_LIFE))
+        return True
+
+    def proxy_of(self, client: Name) -> Name | None:
+        """The node that speaks for a client, if the client has told us of it."""
+        kept = self._records.get(client)
+        if kept is None:
+            return None
+        if kept.end <= self._clock.seconds():
+            del self._records[client]
+            return None
+        return kept.proxy
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._records.clear()
+
+    def _sweep(self, now: float) -> None:
+        self._records = {client: kept for client, kept in self._records.items() if kept.end > now}
+        self._sweep_at = now + SWEEP_INTERVAL

@@ -1,0 +1,202 @@
+"""
+Parts: messages larger than a frame are split, and put together again where they arrive.
+
+All parts of a message have one size, and only the last may be smaller. So whoever breaks this rule can be
+told at once, and nobody can make us keep count of a great many tiny parts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from typing import Final, TypeAlias
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import KIB, Settings
+from ..names import Name
+from ..wire.messages import AckPart, MessagePart
+from .deadlines import Deadlines
+
+LEAST_PART: Final = KIB
+"""Bytes; all parts but the last are at least of this size. The setting C{part_size} cannot be less."""
+OVERHEAD: Final = 1 * KIB
+"""Bytes that a message costs besides its parts, roughly, for the limits."""
+SHARES: Final = 8
+"""One source may hold this fraction of C{reassembly_memory}, or two of the largest messages."""
+
+AnyPart: TypeAlias = MessagePart | AckPart
+_Key: TypeAlias = tuple[Name, type, int]
+
+
+def split(body: bytes, size: int) -> list[bytes]:
+    """
+    Cut a body into parts of C{size} bytes; the last may be smaller. An empty body is one empty part.
+    """
+    if len(body) <= size:
+        return [body]
+    return [body[at : at + size] for at in range(0, len(body), size)]
+
+
+@dataclass(slots=True)
+class _Partial:
+    """A message of which parts are missing. Made with the first part that comes, gone with the last."""
+
+    kind: Hashable
+    parts: int
+    size: int = 0  # of all parts but the last; 0 is not known yet
+    last: int = 0  # of the last part; 0 is not known yet
+    held: int = OVERHEAD
+    bodies: dict[int, bytes] = field(default_factory=dict)
+
+
+class Reassembler:
+    """
+    Puts messages and acknowledgements together from their parts.
+
+    Made by what handles messages at each start, fed with every part that is addressed to us, discarded after
+    L{stop}. It does not remember what is complete: whoever feeds it tells repetitions by their id.
+
+    What it holds is bounded by C{reassembly_memory}, and for each source by a share of that. Where a source
+    is over its share, its youngest message yields, so that the older ones can be completed. When all memory
+    is taken, whichever source holds most yields its youngest, until an eighth of the memory is free.
+
+    @ivar held: how many bytes it holds.
+    @ivar refused: how many parts were refused because they do not fit the others, or no message at all.
+    @ivar dropped: how many messages were given up, because of their age or for want of memory.
+    """
+
+    def __init__(self, clock: IReactorTime, settings: Settings) -> None:
+        self._most = max(settings.reassembly_memory, settings.max_message + OVERHEAD)
+        self._share = min(max(self._most // SHARES, 2 * (settings.max_message + OVERHEAD)), self._most)
+        self._max_message = settings.max_message
+        self._partials: dict[_Key, _Partial] = {}
+        self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
+        self._held_by: dict[Name, int] = {}
+        self._deadlines: Deadlines[_Key] = Deadlines(
+            clock, settings.ack_timeout * settings.max_attempts, self._give_up
+        )
+        self.held = 0
+        self.refused = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """How many messages are incomplete."""
+        return len(self._partials)
+
+    def add(self, source: Name, part: AnyPart) -> bytes | None:
+        """
+        Take a part. One that was there already, or that cannot be one, changes nothing.
+
+        @return: the whole body, if this part made it complete; all that is known of the message besides
+            (its flavour, group or status) is the same in each of its parts.
+        """
+        key = (source, type(part), part.id)
+        partial = self._partials.get(key)
+        if partial is None:
+            if part.parts == 1 and part.part == 0 and len(part.body) <= self._max_message:
+                return part.body
+            partial = _Partial(_kind(part), part.parts)
+        if not self._fits(partial, part):
+            self.refused += 1
+            return None
+        if part.part in partial.bodies:
+            return None
+        if len(partial.bodies) + 1 == partial.parts:
+            self._remove(key)
+            partial.bodies[part.part] = part.body
+            return b"".join([partial.bodies[each] for each in range(partial.parts)])
+        self._keep(key, partial, part)
+        return None
+
+    def forget(self, source: Name) -> None:
+        """Give up all that is incomplete from a source."""
+        for key in list(self._of_source.get(source, ())):
+            self._remove(key)
+
+    def stop(self) -> None:
+        """Give up everything, for good. Idempotent."""
+        self._deadlines.stop()
+        self._partials.clear()
+        self._of_source.clear()
+        self._held_by.clear()
+        self.held = 0
+
+    def _fits(self, partial: _Partial, part: AnyPart) -> bool:
+        """Whether a part can be one of this message."""
+        if part.parts != partial.parts or part.part >= part.parts or _kind(part) != partial.kind:
+            return False
+        size, last = partial.size, partial.last
+        if part.part == part.parts - 1:
+            last = len(part.body)
+            if not last or (partial.last and last != partial.last):
+                return False
+        else:
+            size = len(part.body)
+            if size < LEAST_PART or (partial.size and size != partial.size):
+                return False
+        if size and last > size:
+            return False
+        least = (partial.parts - 1) * max(size, LEAST_PART, last) + max(last, 1)
+        return least <= self._max_message
+
+    def _keep(self, key: _Key, partial: _Partial, part: AnyPart) -> None:
+        source = key[0]
+        if not partial.bodies:
+            self._partials[key] = partial
+            self._of_source.setdefault(source, OrderedDict())[key] = None
+            self._deadlines.add(key)
+            self._count(source, OVERHEAD)
+        partial.bodies[part.part] = part.body
+        if part.part == part.parts - 1:
+            partial.last = len(part.body)
+        else:
+            partial.size = len(part.body)
+        partial.held += len(part.body)
+        self._count(source, len(part.body))
+        while self._held_by.get(source, 0) > self._share:
+            self._give_up_youngest(source)
+        if self.held > self._most:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Free an eighth of the memory, so that this need not be done again soon."""
+        holders = [(-held, source) for source, held in self._held_by.items()]
+        heapify(holders)
+        while self.held > self._most - self._most // 8:
+            source = holders[0][1]
+            self._give_up_youngest(source)
+            heapreplace(holders, (-self._held_by.get(source, 0), source))
+
+    def _give_up_youngest(self, source: Name) -> None:
+        self._give_up(next(reversed(self._of_source[source])))
+
+    def _give_up(self, key: _Key) -> None:
+        self.dropped += 1
+        self._remove(key)
+
+    def _remove(self, key: _Key) -> None:
+        partial = self._partials.pop(key, None)
+        if partial is None:
+            return
+        self._deadlines.cancel(key)
+        keys = self._of_source[key[0]]
+        del keys[key]
+        if not keys:
+            del self._of_source[key[0]]
+        self._count(key[0], -partial.held)
+
+    def _count(self, source: Name, change: int) -> None:
+        self.held += change
+        held = self._held_by.get(source, 0) + change
+        if held:
+            self._held_by[source] = held
+        else:
+            del self._held_by[source]
+
+
+def _kind(part: AnyPart) -> Hashable:
+    """What must be the same in all parts of a message."""
+    return (part.flavour, part.group) if isinstance(part, MessagePart) else part.status
