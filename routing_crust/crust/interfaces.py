@@ -31,7 +31,10 @@ class ILink(Interface):
     bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
     token: bytes = Attribute("What L{ICrust.connect} was given as C{token}; else empty.")
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
-    writable: bool = Attribute("Whether the send queue is below C{queue_pause}.")
+    writable: bool = Attribute(
+        "Whether the send queue has room: no longer once it has reached C{queue_pause}, and again once it "
+        "has fallen to C{queue_resume}."
+    )
     queued: int = Attribute("How many bytes wait in the send queue.")
 
     def send(kind: int, payload: bytes) -> None:

@@ -1,0 +1,116 @@
+"""
+Certificates: the one that holds our key, and what a peer's must be like.
+
+Each is signed by nobody else and holds an Ed25519 key; the name of a node is the hash of that key, so the
+certificate proves it. The name stands in it as well, as C{<name>.crust.invalid}, and must be the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from OpenSSL import SSL
+from service_identity import VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import DNS_ID, DNSPattern, verify_service_identity
+
+from ..errors import CloseReason
+from ..identity import Identity
+from ..names import Name
+
+DNS_SUFFIX: Final = ".crust.invalid"
+MOST_CERTIFICATE_BYTES: Final = 1024
+
+# Nobody's clock decides who may link with whom: the certificate holds two dates that never matter.
+_VALID_FROM: Final = datetime(2000, 1, 1)
+_VALID_UNTIL: Final = datetime(2049, 12, 31)
+
+
+class PeerRefused(SSL.Error):
+    """
+    The other end is not who it must be. An C{SSL.Error}, or OpenSSL's callback could not raise it without
+    a traceback in the log.
+
+    @ivar reason: L{CloseReason.TLS_REFUSED}, or L{CloseReason.SELF}.
+    @ivar detail: what is wrong, in words.
+    """
+
+    def __init__(self, detail: str, reason: CloseReason = CloseReason.TLS_REFUSED) -> None:
+        # The shape of OpenSSL's own errors: Twisted looks into it.
+        super().__init__([("routing_crust", "check", detail)])
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def make_certificate(identity: Identity) -> x509.Certificate:
+    """
+    The certificate of a node: its key, and its name as C{<name>.crust.invalid}. It is the same each time.
+    """
+    nobody = x509.Name([])
+    alternative = x509.SubjectAlternativeName([x509.DNSName(f"{identity.name}{DNS_SUFFIX}")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(nobody)
+        .issuer_name(nobody)
+        .public_key(identity.private_key.public_key())
+        .serial_number(1 + int.from_bytes(identity.name.raw[:8], "big"))
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(_VALID_UNTIL)
+        # critical, as RFC 5280 asks (section 4.2.1.6) of a certificate whose subject is empty
+        .add_extension(alternative, critical=True)
+        .sign(identity.private_key, None)
+    )
+
+
+def check_certificate(certificate: x509.Certificate, der: bytes) -> bytes:
+    """
+    Check that a certificate is one that a node could have made.
+
+    @param der: the same certificate as bytes.
+    @return: the raw Ed25519 key in it, 32 bytes.
+    @raise PeerRefused: with what is wrong.
+    """
+    if len(der) > MOST_CERTIFICATE_BYTES:
+        raise PeerRefused(
+            f"the peer's certificate has {len(der)} bytes, and {MOST_CERTIFICATE_BYTES} are allowed"
+        )
+    with refusing_what_cannot_be_read():
+        key = certificate.public_key()
+        if not isinstance(key, Ed25519PublicKey):
+            raise PeerRefused("the peer's key is not an Ed25519 key")
+        public_key = key.public_bytes_raw()
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        patterns = extract_patterns(certificate)
+        if len(list(names)) != 1 or len(patterns) != 1:
+            raise PeerRefused("the peer's certificate has not exactly one name")
+        pattern = patterns[0]
+        if not isinstance(pattern, DNSPattern) or b"*" in pattern.pattern:
+            raise PeerRefused("the name in the peer's certificate is not that of a node")
+        verify_service_identity(patterns, [DNS_ID(f"{Name.of_key(public_key)}{DNS_SUFFIX}")], [])
+    return public_key
+
+
+@contextmanager
+def refusing_what_cannot_be_read() -> Iterator[None]:
+    """
+    Turn whatever goes wrong in the block into a refusal.
+
+    @raise PeerRefused: instead of any other exception.
+    """
+    try:
+        yield
+    except PeerRefused:
+        raise
+    except VerificationError:
+        raise PeerRefused("the name in the peer's certificate is not that of its key") from None
+    except Exception as problem:  # three libraries read a stranger's bytes here, each with its own errors
+        kind = type(problem).__name__
+        raise PeerRefused(f"the peer's certificate is not that of a node ({kind})") from None

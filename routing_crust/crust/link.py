@@ -1,0 +1,336 @@
+"""
+A link: one authenticated connection that carries frames, of either direction.
+
+The order of events: the TCP connection is made; TLS shakes hands; the peer is checked and the link is
+reported; the layer above exchanges its Hellos and calls L{Link.verified}; frames flow, with a Heartbeat
+where there are none; a Goodbye, then both ends close. Heartbeat and Goodbye never leave this module.
+
+A link has one timer, used for one thing after another: until the Hello is verified for C{hello_timeout},
+then for heartbeats and silence, and once it is being closed for C{close_timeout}. It counts its own ticks
+and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..endpoints import Connection, Endpoint
+from ..endpoints import Protocol as TransportProtocol
+from ..errors import CloseReason, LinkClosed, WireError
+from ..names import Name
+from ..wire.codec import decode, encode
+from ..wire.framing import FrameDecoder, FrameKind
+from ..wire.messages import Goodbye
+from .certificates import PeerRefused
+from .interfaces import ILink
+from .owner import LinkMaker
+from .sendqueue import SendQueue
+
+log = Logger()
+
+_HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
+_GOODBYE: Final = int(FrameKind.GOODBYE)
+_pack: Final = Struct(">I").pack
+
+
+@implementer(ILink, IHandshakeListener)
+class Link(Protocol):
+    """
+    The protocol of both ends. Made by a factory, fed by the reactor; see L{ILink} for what else it offers.
+    """
+
+    __slots__ = (
+        "_allowance", "_decoder", "_flush_call", "_flush_due", "_heard", "_maker", "_owner", "_queue",
+        "_reason", "_silence", "_stalled", "_timer", "_up", "_verified",
+        "binding", "bootstrap", "connection", "direction", "initiator", "peer", "public_key", "token",
+    )  # fmt: skip
+
+    transport: Any
+    connection: Connection
+    peer: Name
+    public_key: bytes
+    binding: bytes
+
+    def __init__(self, maker: LinkMaker) -> None:
+        """
+        @param maker: the factory; hears whether the link comes up, and its owner of all that follows.
+        """
+        self._maker = maker
+        self._owner = owner = maker.owner
+        self.direction = maker.direction
+        self.initiator = maker.initiator
+        self.bootstrap = maker.bootstrap
+        self.token = maker.token
+        self._decoder = FrameDecoder(owner.settings.max_control, self._frame_received)
+        self._allowance = owner.settings.max_unverified
+        self._up = self._verified = False
+        self._reason: LinkClosed | None = None
+        self._timer: IDelayedCall | None = None
+        self._flush_call: IDelayedCall | None = None
+        self._flush_due = False
+        self._heard = False
+        self._silence = self._stalled = 0.0
+
+    # Coming up.
+
+    def connectionMade(self) -> None:
+        """The TCP connection is there, and TLS begins."""
+        self._queue = SendQueue(self._owner.settings, self.transport)
+        host, peer = self.transport.getHost(), self.transport.getPeer()
+        self.connection = Connection(
+            TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
+        )
+        self._arm(self._owner.settings.hello_timeout, self._hello_overdue)
+        if self.connection.peer == self.connection.local:
+            self.abort(CloseReason.SELF, "the connection's two ends are one")
+
+    def handshakeCompleted(self) -> None:
+        """TLS is done on this side: see who is there, and report the link."""
+        if self._reason is not None:
+            return
+        try:
+            peer = self._maker.verified_peer(self.transport.getHandle())
+        except PeerRefused as refused:
+            self.abort(refused.reason, refused.detail)
+            return
+        self.peer, self.public_key, self.binding = peer.name, peer.public_key, peer.binding
+        self._up = True
+        self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self._queue, True)
+        self._guarded(self._maker.link_established, self)
+
+    def _hello_overdue(self) -> None:
+        self._timer = None
+        # Not up means that nobody is there to read a Goodbye.
+        (self.close if self._up else self.abort)(CloseReason.HELLO_TIMEOUT)
+
+    def verified(self) -> None:
+        """See L{ILink.verified}."""
+        if self._verified or self._reason is not None:
+            return
+        self._verified = True
+        self._decoder.limit = self._owner.settings.max_frame
+        self._queue.wrote = True
+        self._arm(self._tick_length, self._tick)
+
+    # Receiving.
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes came, deciphered."""
+        if self._reason is not None:
+            return
+        self._heard = True
+        self._flush_due = True  # what is sent meanwhile goes out together, below
+        self._guarded(self._decoder.feed, data)
+        if not self._verified:
+            self._allowance -= len(data)
+            if self._allowance < 0:
+                limit = self._owner.settings.max_unverified
+                self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
+        self._flush()
+
+    def _frame_received(self, kind: int, payload: bytes) -> None:
+        if kind > _GOODBYE or kind not in (_HEARTBEAT, _GOODBYE):
+            self._owner.link_frame(self, kind, payload)
+        elif kind == _GOODBYE:
+            number = decode(Goodbye, payload).reason
+            self._peer_said_goodbye(number)
+
+    def _peer_said_goodbye(self, number: int) -> None:
+        try:
+            self._reason = LinkClosed(CloseReason(number), by_peer=True)
+        except ValueError:
+            self._reason = LinkClosed(CloseReason.UNKNOWN, f"reason {number}", by_peer=True)
+        self._decoder.stop()
+        self._queue.clear()
+        self._queue.drained = self._hang_up
+        self._arm(self._owner.settings.close_timeout, self._cut)
+
+    def _guarded(self, call: Callable[[Any], None], argument: Any) -> None:
+        """Call what reads the peer's bytes, or what the owner does with them."""
+        try:
+            call(argument)
+        except WireError as problem:
+            self.close(problem.reason, str(problem))
+        except Exception:  # a mistake of ours: it costs this link, and no other
+            log.failure("the handler of a link to {peer} failed", peer=self.connection)
+            self.close(CloseReason.PROTOCOL_ERROR, "the handler of this link failed")
+
+    # Sending.
+
+    @property
+    def writable(self) -> bool:
+        """See L{ILink.writable}."""
+        return not self._queue.full
+
+    @property
+    def queued(self) -> int:
+        """See L{ILink.queued}."""
+        return self._queue.size
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """See L{ILink.send}."""
+        if self._reason is not None:
+            return
+        settings = self._owner.settings
+        size = len(payload)
+        if size > settings.max_frame or not 0 <= kind <= 255:
+            raise ValueError(
+                f"a frame of kind {kind} with {size} bytes cannot be sent: max_frame is {settings.max_frame}"
+            )
+        queue = self._queue
+        queue.put(_pack(kind << 24 | size), payload)
+        if queue.size >= settings.queue_most:
+            self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {settings.queue_most}")
+        elif not self._flush_due:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._flush_due = True
+        if self._flush_call is None:
+            self._flush_call = self._owner.clock.callLater(0, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_call = None
+        self._flush()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        self._queue.flush()
+
+    def when_writable(self) -> Deferred[None]:
+        """See L{ILink.when_writable}."""
+        return self._queue.when_writable() if self._reason is None else fail(self._reason)
+
+    def add_producer(self, producer: IPushProducer) -> None:
+        """See L{ILink.add_producer}. On a link that is closed, the producer is stopped at once."""
+        if self._reason is None:
+            self._queue.add_producer(producer)
+        else:
+            producer.stopProducing()
+
+    def remove_producer(self, producer: IPushProducer) -> None:
+        """See L{ILink.remove_producer}."""
+        self._queue.remove_producer(producer)
+
+    # The timer.
+
+    def _arm(self, delay: float, call: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._owner.clock.callLater(delay, call)
+
+    @property
+    def _tick_length(self) -> float:
+        """So often that two ticks without a frame make a heartbeat just in time."""
+        settings = self._owner.settings
+        return min(settings.heartbeat_interval / 2, settings.inactivity_timeout / 2, settings.stall_timeout)
+
+    def _tick(self) -> None:
+        self._timer = None
+        settings, queue, length = self._owner.settings, self._queue, self._tick_length
+        self._silence = 0.0 if self._heard else self._silence + length
+        self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
+        idle = not queue.wrote and not queue.size
+        self._heard = queue.progressed = queue.wrote = False
+        if self._silence >= settings.inactivity_timeout:
+            self.abort(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
+        elif self._stalled >= settings.stall_timeout:
+            self.abort(CloseReason.STALLED, f"nothing was read for {self._stalled:g} s")
+        else:
+            self._arm(length, self._tick)
+            if idle:
+                self.send(_HEARTBEAT, b"")
+
+    # Going down.
+
+    def close(self, reason: CloseReason, detail: str = "") -> None:
+        """See L{ILink.close}."""
+        if self._reason is not None:
+            return
+        if not self._up:
+            self.abort(reason, detail)
+            return
+        self.send(_GOODBYE, encode(Goodbye(int(reason))))
+        if self._reason is not None:  # the Goodbye was too much for the queue
+            return
+        self._reason = LinkClosed(reason, detail)
+        self._decoder.stop()
+        self._queue.drained = self._hang_up
+        self._arm(self._owner.settings.close_timeout, self._cut)
+
+    def abort(self, reason: CloseReason, detail: str = "") -> None:
+        """See L{ILink.abort}."""
+        if self._reason is None:
+            self._reason = LinkClosed(reason, detail)
+        self._decoder.stop()
+        self._queue.clear()
+        self._queue.drained = None
+        self._cancel_timers()
+        self.transport.abortConnection()
+
+    def _hang_up(self) -> None:
+        """All is written: end TLS, and with the peer's answer the connection."""
+        self._queue.drained = None
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _cut(self) -> None:
+        self._timer = None
+        self.transport.abortConnection()
+
+    def _cancel_timers(self) -> None:
+        for call in (self._timer, self._flush_call):
+            if call is not None:
+                call.cancel()
+        self._timer = self._flush_call = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone: say so, once."""
+        if self._reason is None:
+            self._reason = self._why(reason)
+        self._decoder.stop()
+        self._cancel_timers()
+        self._queue.stop(self._reason)
+        if self._up:
+            self._owner.link_lost(self, self._reason)
+        else:
+            self._maker.link_failed(self, self._reason)
+
+    def _why(self, failure: Failure) -> LinkClosed:
+        """What a connection that neither end has closed on purpose was lost for."""
+        error = failure.value
+        if isinstance(error, PeerRefused):
+            return LinkClosed(error.reason, error.detail)
+        if isinstance(error, SSL.Error):
+            text = describe(error)
+            # A TLS client is done before its server has judged it: the refusal comes instead of data.
+            judged = self._verified or self._heard
+            return LinkClosed(
+                CloseReason.CONNECTION_LOST if judged else CloseReason.TLS_REFUSED, text, "alert" in text
+            )
+        if isinstance(error, ConnectionDone):
+            return LinkClosed(CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", by_peer=True)
+        during = "" if self._up else " before the TLS handshake was done"
+        return LinkClosed(CloseReason.CONNECTION_LOST, f"{failure.getErrorMessage()}{during}")
+
+
+def describe(error: SSL.Error) -> str:
+    """What OpenSSL has to say, in words."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return "; ".join(entry[-1] for entry in queue) or type(error).__name__

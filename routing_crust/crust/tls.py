@@ -1,0 +1,240 @@
+"""
+TLS: the settings of both ends, and who is at the other end.
+
+A node proves its name by TLS itself, with a certificate that nobody but itself has signed (see
+L{routing_crust.crust.certificates}). So every check is ours. They are made twice on either side: while
+OpenSSL verifies the certificate, so that a bad peer gets an alert, and again once the handshake is done,
+since OpenSSL does not ask in every case. There is TLS 1.3 and nothing else: no resumption, no name of
+the server in clear, and no connection without the application protocol L{ALPN}.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+from OpenSSL._util import lib as openssl
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IReactorTime,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import CloseReason
+from ..identity import Identity
+from ..names import Name
+from .certificates import PeerRefused, check_certificate, make_certificate, refusing_what_cannot_be_read
+
+ALPN: Final = b"routing-crust/1"
+BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
+"""The label of RFC 9266, C{tls-exporter}."""
+BINDING_BYTES: Final = 32
+
+# The first is the one that every implementation of TLS 1.3 has, and the fastest where AES is in hardware.
+_CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+
+
+class VerifiedPeer(NamedTuple):
+    """
+    Who is at the other end of a TLS session.
+
+    @ivar public_key: the raw Ed25519 key, 32 bytes.
+    @ivar name: the name that this key hashes to.
+    @ivar binding: 32 bytes that only the two ends of this session know.
+    """
+
+    public_key: bytes
+    name: Name
+    binding: bytes
+
+
+class _Session:
+    """
+    What is known of a TLS session while its handshake lasts.
+
+    @ivar expected: who must be at the other end; C{None} accepts anyone.
+    @ivar checked: the certificate that has passed the checks, with its name and key.
+    """
+
+    __slots__ = ("checked", "expected")
+
+    def __init__(self, expected: Name | None) -> None:
+        self.expected = expected
+        self.checked: tuple[bytes, Name, bytes] | None = None
+
+
+class LinkTls:
+    """Makes the TLS sessions of one node, of either role, and says who is at their other ends."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._own = identity.name
+        self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
+        certificate = make_certificate(identity)
+        self._client = self._context(identity, certificate)
+        self._client.set_alpn_protos([ALPN])
+        self._server = self._context(identity, certificate)
+        self._server.set_alpn_select_callback(_select_alpn)
+
+    def _context(self, identity: Identity, certificate: x509.Certificate) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        context.set_max_proto_version(SSL.TLS1_3_VERSION)
+        context.set_tls13_ciphersuites(_CIPHERS)
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        context.use_certificate(certificate)
+        context.use_privatekey(identity.private_key)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        _limit_groups(context)
+        return context
+
+    def session(self, initiator: bool, expected: Name | None) -> SSL.Connection:
+        """
+        A new TLS session, without a transport.
+
+        @param initiator: whether this end is the TLS client.
+        @param expected: who must be at the other end; C{None} accepts anyone.
+        """
+        connection = SSL.Connection(self._client if initiator else self._server)
+        self._sessions[connection] = _Session(expected)
+        return connection
+
+    def verified_peer(self, connection: SSL.Connection, initiator: bool) -> VerifiedPeer:
+        """
+        Once its handshake is done, check a session's peer (again).
+
+        @raise PeerRefused: it is not who it must be, it sent more than one certificate, or it does not
+            speak our protocol.
+        """
+        session = self._sessions.pop(connection)
+        if connection.get_alpn_proto_negotiated() != ALPN:
+            raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
+        with refusing_what_cannot_be_read():
+            certificate = connection.get_peer_certificate(as_cryptography=True)
+            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+        # OpenSSL counts the peer's own certificate only where it is the client.
+        if certificate is None or len(chain) != (1 if initiator else 0):
+            raise PeerRefused("the peer has not sent exactly one certificate")
+        name, public_key = self._check(session, certificate)
+        binding = connection.export_keying_material(BINDING_LABEL, BINDING_BYTES)
+        return VerifiedPeer(public_key, name, binding)
+
+    def _verify(
+        self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, holds: int
+    ) -> bool:
+        """OpenSSL's question about one certificate, possibly several times about the same."""
+        if depth:
+            raise PeerRefused("the peer's certificate is not signed by itself")
+        with refusing_what_cannot_be_read():
+            parsed = certificate.to_cryptography()
+        self._check(self._sessions[connection], parsed)
+        return True
+
+    def _check(self, session: _Session, certificate: x509.Certificate) -> tuple[Name, bytes]:
+        der = certificate.public_bytes(Encoding.DER)
+        if session.checked is not None and der == session.checked[0]:
+            return session.checked[1:]
+        public_key = check_certificate(certificate, der)
+        name = Name.of_key(public_key)
+        if name == self._own:
+            raise PeerRefused("the link leads back to this node", CloseReason.SELF)
+        if session.expected is not None and name != session.expected:
+            raise PeerRefused(f"{name} answered instead of {session.expected}")
+        session.checked = (der, name, public_key)
+        return name, public_key
+
+
+def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    if ALPN not in offered:
+        # pyOpenSSL's way of having nothing in common goes on without; an error sends the alert
+        raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
+    return ALPN
+
+
+def _limit_groups(context: SSL.Context) -> None:
+    """
+    Offer X25519 alone: OpenSSL's default is a hybrid that makes set-ups slower and links a third larger.
+
+    pyOpenSSL has no public name for this. Where it cannot be asked for, the default works as well.
+    """
+    set_groups = getattr(openssl, "SSL_CTX_set1_curves_list", None)
+    if set_groups is not None:
+        set_groups(context._context, b"X25519")
+
+
+@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
+class _SessionCreator:
+    """Hands sessions of one role and one expected name to Twisted."""
+
+    def __init__(self, tls: LinkTls, initiator: bool, expected: Name | None) -> None:
+        self._tls = tls
+        self._initiator = initiator
+        self._expected = expected
+
+    def clientConnectionForTLS(self, protocol: object) -> SSL.Connection:
+        return self._tls.session(self._initiator, self._expected)
+
+    serverConnectionForTLS = clientConnectionForTLS
+
+
+class LinkTlsProtocol(TLSMemoryBIOProtocol):
+    """Twisted's TLS transport, with a limit on what may come in before the handshake is done."""
+
+    factory: LinkTlsFactory
+
+    def makeConnection(self, transport: object) -> None:
+        """See Twisted's class."""
+        self._allowance = self.factory.max_handshake
+        TLSMemoryBIOProtocol.makeConnection(self, transport)
+
+    def dataReceived(self, bytes: bytes) -> None:
+        """See Twisted's class."""
+        if not self._handshakeDone:
+            self._allowance -= len(bytes)
+            if self._allowance < 0:
+                problem = f"the peer sent more than {self.factory.max_handshake} bytes before it was verified"
+                self.failVerification(Failure(PeerRefused(problem)))  # type: ignore[no-untyped-call]
+                return
+        TLSMemoryBIOProtocol.dataReceived(self, bytes)
+
+
+class LinkTlsFactory(TLSMemoryBIOFactory):
+    """
+    Wraps the protocols of a factory in TLS.
+
+    @ivar max_handshake: how many bytes may come in before a handshake is done.
+    """
+
+    protocol = LinkTlsProtocol
+
+    def __init__(
+        self,
+        tls: LinkTls,
+        factory: IProtocolFactory,
+        *,
+        initiator: bool,
+        expected: Name | None,
+        max_handshake: int,
+        clock: IReactorTime,
+    ) -> None:
+        """
+        @param initiator: whether this end takes the role of the TLS client, whoever dialled.
+        @param expected: who must be at the other end; C{None} accepts anyone.
+        """
+        super().__init__(_SessionCreator(tls, initiator, expected), initiator, factory, clock)
+        self.max_handshake = max_handshake
+
+    def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]
+        """See Twisted's class, which does not know that a factory may decline."""
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        if protocol is None:
+            return None
+        return self.protocol(self, protocol)  # type: ignore[no-untyped-call]

@@ -1,0 +1,218 @@
+"""Peers that are not what they should be, over real sockets and real TLS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from routing_crust.config import Settings
+from routing_crust.errors import CloseReason
+from routing_crust.identity import Identity
+
+from .sockets import SocketTests, reactor
+from .support import (
+    Owner,
+    Stranger,
+    StrangerTls,
+    certificate,
+    node_name,
+    rsa_key,
+)
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes([77]) * 32)
+DNS = x509.DNSName
+OWN = DNS(node_name(KEY))
+GOOD = certificate(KEY, OWN)
+
+
+class StrangerTests(SocketTests):
+    """Peers that are not what they should be. Each is refused at both ends, without a traceback."""
+
+    async def refused(self, tls: StrangerTls | None, sends: bytes = b"", **settings: Any) -> tuple[str, str]:
+        """
+        Have a stranger dial us. Returns why we have refused it, and what it has seen of that.
+        """
+        self.ours.settings = Settings(**settings)
+        stranger = self.dial_as_stranger(self.listen(self.ours), tls)
+        if sends:
+            await self.connected(stranger)
+            stranger.transport.write(sends)
+        connection, reason = await self.ours.next("refused")
+        seen = await stranger.lost
+        self.assertIs(reason.reason, CloseReason.TLS_REFUSED)
+        self.assertEqual(connection.peer, self.ours.asked)
+        self.assertEqual(len(self.ours.events), 1)
+        return reason.detail, seen
+
+    async def connected(self, stranger: Stranger) -> None:
+        turn: Deferred[None] = Deferred()
+        stranger.connectionMade = lambda: turn.callback(None)  # type: ignore[method-assign]
+        await turn
+
+    async def test_no_certificate(self) -> None:
+        detail, seen = await self.refused(StrangerTls())
+        self.assertIn("peer did not return a certificate", detail)
+        self.assertIn("certificate required", seen)
+
+    async def test_old_tls(self) -> None:
+        detail, seen = await self.refused(StrangerTls([GOOD], KEY, version=SSL.TLS1_2_VERSION))
+        self.assertIn("unsupported protocol", detail)
+        self.assertIn("protocol version", seen)
+
+    async def test_no_protocol_name(self) -> None:
+        detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=None))
+        self.assertIn("does not speak routing-crust/1", detail)
+        self.assertIn("ConnectionLost", seen)
+
+    async def test_other_protocol_name(self) -> None:
+        detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=b"http/1.1"))
+        self.assertIn("does not speak routing-crust/1", detail)
+        self.assertIn("no application protocol", seen)
+
+    async def test_two_certificates(self) -> None:
+        detail, seen = await self.refused(StrangerTls([GOOD, GOOD], KEY))
+        self.assertIn("exactly one certificate", detail)
+        self.assertIn("ConnectionLost", seen)
+
+    async def test_signed_by_somebody(self) -> None:
+        authority = Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32)
+        top = certificate(authority, issuer="authority")
+        leaf = certificate(KEY, OWN, issuer="authority", signer=authority)
+        detail, seen = await self.refused(StrangerTls([leaf, top], KEY))
+        self.assertIn("not signed by itself", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_name_of_somebody_else(self) -> None:
+        detail, seen = await self.refused(
+            StrangerTls([certificate(KEY, DNS(f"{self.theirs.identity.name}.crust.invalid"))], KEY)
+        )
+        self.assertIn("not that of its key", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_wildcard(self) -> None:
+        detail, seen = await self.refused(StrangerTls([certificate(KEY, DNS("*.crust.invalid"))], KEY))
+        self.assertIn("not that of a node", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_no_name(self) -> None:
+        detail, seen = await self.refused(StrangerTls([certificate(KEY)], KEY))
+        self.assertIn("not that of a node", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_large_certificate(self) -> None:
+        detail, seen = await self.refused(StrangerTls([certificate(KEY, OWN, padding=2000)], KEY))
+        self.assertIn("1024 are allowed", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_huge_certificate(self) -> None:
+        """One that is larger than all that may come before the peer is verified is not even read."""
+        detail, seen = await self.refused(StrangerTls([certificate(KEY, OWN, padding=80_000)], KEY))
+        self.assertIn("more than 16384 bytes before", detail)
+        self.assertIn("ConnectionLost", seen)
+
+    async def test_rsa(self) -> None:
+        key = rsa_key()
+        detail, seen = await self.refused(StrangerTls([certificate(key, OWN)], key))
+        self.assertIn("not an Ed25519 key", detail)
+        self.assertIn("unknown ca", seen)
+
+    async def test_not_tls(self) -> None:
+        detail, seen = await self.refused(None, b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        self.assertIn("http request", detail)
+        self.assertNotIn("Unhandled", seen)
+
+    async def test_trickle_that_never_ends(self) -> None:
+        """The beginning of a TLS message that never ends is cut at the limit."""
+        half = b"".join(b"\x16\x03\x01\x40\x00" + bytes([1, 0, 255, 255]) * 4096 for _ in range(2))
+        detail, _ = await self.refused(None, half, max_unverified=4096)
+        self.assertIn("more than 4096 bytes before", detail)
+
+    async def test_gone_before_tls(self) -> None:
+        """One that hangs up is reported too."""
+        stranger = self.dial_as_stranger(self.listen(self.ours), None)
+        await self.connected(stranger)
+        stranger.transport.loseConnection()
+        _, reason = await self.ours.next("refused")
+        self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
+        self.assertIn("before the TLS handshake was done", reason.detail)
+        await stranger.lost
+
+    async def test_silent(self) -> None:
+        """One that connects and says nothing is cut after C{hello_timeout}."""
+        clock = Clock()
+        ours = Owner(clock, Settings(hello_timeout=3))
+        stranger = self.dial_as_stranger(self.listen(ours), None)
+        await self.connected(stranger)
+        while not clock.getDelayedCalls():  # until our end has accepted it, too
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+        clock.advance(2.9)
+        self.assertEqual(ours.events, [])
+        clock.advance(0.1)
+        _, reason = await ours.next("refused")
+        self.assertIs(reason.reason, CloseReason.HELLO_TIMEOUT)
+        self.assertIn("ConnectionLost", await stranger.lost)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_we_dial_strangers(self) -> None:
+        """The same goes for whom we dial."""
+        wrong = certificate(KEY, DNS("*.crust.invalid"))
+        for tls, ours, seen in (
+            (
+                StrangerTls([GOOD], KEY, version=SSL.TLS1_2_VERSION),
+                "protocol version",
+                "unsupported protocol",
+            ),
+            (StrangerTls([GOOD], KEY, alpn=None), "does not speak", "ConnectionLost"),
+            (StrangerTls([GOOD, GOOD], KEY), "exactly one certificate", "ConnectionLost"),
+            (StrangerTls([wrong], KEY), "not that of a node", "unknown ca"),
+            (StrangerTls([certificate(KEY, OWN, padding=80_000)], KEY), "more than 16384", "ConnectionLost"),
+        ):
+            port, stranger = self.listen_as_stranger(tls)
+            error = await self.closed(self.dial(self.ours, port))
+            self.assertIs(error.reason, CloseReason.TLS_REFUSED)
+            self.assertIn(ours, error.detail)
+            self.assertIn(seen, await stranger.lost)
+        self.assertEqual(self.ours.events, [])
+
+    async def test_wrong_name(self) -> None:
+        """Somebody else than we wanted: both ends know why."""
+        wanted = Identity.generate().name
+        error = await self.closed(self.dial(self.ours, self.listen(self.theirs), wanted))
+        self.assertIs(error.reason, CloseReason.TLS_REFUSED)
+        self.assertEqual(error.detail, f"{self.theirs.identity.name} answered instead of {wanted}")
+        _, reason = await self.theirs.next("refused")
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.TLS_REFUSED, True))
+        self.assertIn("unknown ca", reason.detail)
+        self.assertEqual(len(self.theirs.events), 1)
+
+    async def test_refused_by_the_acceptor(self) -> None:
+        """The TLS client's link is up before its server has judged it; the refusal comes then."""
+        port = self.listen(self.theirs, expected=Identity.generate().name)
+        link = await self.dial(self.ours, port)
+        _, reason = await self.ours.next("lost")
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.TLS_REFUSED, True))
+        self.assertIn("unknown ca", reason.detail)
+        _, there = await self.theirs.next("refused")
+        self.assertIs(there.reason, CloseReason.TLS_REFUSED)
+        self.assertEqual(self.ours.of("up"), [(link,)])
+
+    async def test_ourselves(self) -> None:
+        """A node that reaches itself sees it, at both ends."""
+        error = await self.closed(self.dial(self.ours, self.listen(self.ours)))
+        self.assertIs(error.reason, CloseReason.SELF)
+        _, reason = await self.ours.next("refused")
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.TLS_REFUSED, True))
+
+    async def test_both_are_clients(self) -> None:
+        """Two TLS clients cannot talk; both see that at once."""
+        port = self.listen(self.theirs, initiator=True)
+        error = await self.closed(self.dial(self.ours, port))
+        _, reason = await self.theirs.next("refused")
+        self.assertEqual((error.reason, reason.reason), (CloseReason.TLS_REFUSED,) * 2)

@@ -1,0 +1,235 @@
+"""TLS of links, in memory: certificates, what the two ends agree on, and the second look at the peer."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from routing_crust.crust.certificates import PeerRefused, check_certificate, make_certificate
+from routing_crust.crust.tls import ALPN, LinkTls, LinkTlsFactory, _SessionCreator
+from routing_crust.errors import CloseReason
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+
+from .support import StrangerTls, certificate, node_name, rsa_key
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
+DNS = x509.DNSName
+
+
+def carry(source: SSL.Connection, target: SSL.Connection) -> int:
+    """Move what waits from one end to the other. Returns how much that was."""
+    count = 0
+    while True:
+        try:
+            data = source.bio_read(1 << 16)
+        except SSL.WantReadError:
+            return count
+        count += len(data)
+        target.bio_write(data)
+
+
+def shake(client: SSL.Connection, server: SSL.Connection) -> int:
+    """Do the whole handshake. Returns how many bytes the client sent."""
+    client.set_connect_state()
+    server.set_accept_state()
+    sent = 0
+    done = 0
+    for each, other in ((client, server), (server, client)) * 2:
+        try:
+            each.do_handshake()
+            done += 1
+        except SSL.WantReadError:
+            pass
+        moved = carry(each, other)
+        sent += moved if each is client else 0
+    assert done == 2
+    return sent
+
+
+def pair(client: Any, server: Any, expected: Name | None = None) -> tuple[SSL.Connection, SSL.Connection]:
+    """A client's and a server's end of a session, before the handshake."""
+    return (
+        client.session(True, expected) if isinstance(client, LinkTls) else SSL.Connection(client.context),
+        server.session(False, None) if isinstance(server, LinkTls) else SSL.Connection(server.context),
+    )
+
+
+class CertificateTests(SynchronousTestCase):
+    """What we show, and what a peer may show."""
+
+    def refusal(self, shown: x509.Certificate) -> str:
+        error = self.assertRaises(PeerRefused, check_certificate, shown, shown.public_bytes(Encoding.DER))
+        self.assertIs(error.reason, CloseReason.TLS_REFUSED)
+        self.assertEqual(str(error), error.detail)
+        return error.detail
+
+    def test_own(self) -> None:
+        """Our certificate passes our check, is small, is the same each time and has one name."""
+        identity = Identity(KEY)
+        shown = make_certificate(identity)
+        der = shown.public_bytes(Encoding.DER)
+        self.assertEqual(check_certificate(shown, der), identity.public_key)
+        self.assertLess(len(der), 300)
+        self.assertEqual(der, make_certificate(identity).public_bytes(Encoding.DER))
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(DNS), [f"{identity.name}.crust.invalid"])
+        shown.verify_directly_issued_by(shown)
+
+    def test_time_does_not_matter(self) -> None:
+        """A certificate is accepted whatever its dates are."""
+        shown = certificate(KEY, DNS(node_name(KEY)))
+        self.assertEqual(
+            check_certificate(shown, shown.public_bytes(Encoding.DER)), KEY.public_key().public_bytes_raw()
+        )
+
+    def test_names(self) -> None:
+        """Anything but the one right name is refused."""
+        own = DNS(node_name(KEY))
+        self.assertIn("not that of its key", self.refusal(certificate(KEY, DNS(node_name(OTHER)))))
+        self.assertIn("not that of a node", self.refusal(certificate(KEY, DNS("*.crust.invalid"))))
+        self.assertIn("not that of a node", self.refusal(certificate(KEY)))
+        self.assertIn("exactly one name", self.refusal(certificate(KEY, own, DNS("example.com"))))
+        self.assertIn("exactly one name", self.refusal(certificate(KEY, own, x509.RFC822Name("a@b.example"))))
+        self.assertIn("exactly one name", self.refusal(certificate(KEY, x509.RFC822Name("a@b.example"))))
+        uri = x509.UniformResourceIdentifier(f"crust://{node_name(KEY)}")
+        self.assertIn("not that of a node", self.refusal(certificate(KEY, uri)))
+        self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("127.0.0.1"))))
+        self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("a.*.b.*"))))
+
+    def test_size(self) -> None:
+        """1 KiB is the limit."""
+        self.assertIn("1024 are allowed", self.refusal(certificate(KEY, DNS(node_name(KEY)), padding=1024)))
+        shown = certificate(KEY, DNS(node_name(KEY)), padding=600)
+        check_certificate(shown, shown.public_bytes(Encoding.DER))
+
+    def test_key(self) -> None:
+        """Only Ed25519 keys are keys of nodes."""
+        self.assertIn("not an Ed25519 key", self.refusal(certificate(rsa_key(), DNS(node_name(KEY)))))
+
+
+class SessionTests(SynchronousTestCase):
+    """What two ends agree on."""
+
+    def setUp(self) -> None:
+        self.one, self.two = Identity(KEY), Identity(OTHER)
+        self.client, self.server = LinkTls(self.one), LinkTls(self.two)
+
+    def test_both_ends(self) -> None:
+        """Both ends learn the other's key and name, and share a secret of this very session."""
+        bindings = set()
+        for _ in range(2):
+            client, server = pair(self.client, self.server, self.two.name)
+            self.assertLess(shake(client, server), 1500)
+            seen = self.client.verified_peer(client, True)
+            seen_too = self.server.verified_peer(server, False)
+            self.assertEqual((seen.public_key, seen.name), (self.two.public_key, self.two.name))
+            self.assertEqual((seen_too.public_key, seen_too.name), (self.one.public_key, self.one.name))
+            self.assertEqual(seen.binding, seen_too.binding)
+            self.assertEqual(len(seen.binding), 32)
+            bindings.add(seen.binding)
+        self.assertEqual(len(bindings), 2)
+
+    def test_parameters(self) -> None:
+        """TLS 1.3, the protocol's own name, X25519, and no server name in clear."""
+        client, server = pair(self.client, self.server)
+        shake(client, server)
+        self.assertEqual(client.get_protocol_version_name(), "TLSv1.3")
+        self.assertEqual(client.get_alpn_proto_negotiated(), ALPN)
+        self.assertEqual(client.get_group_name(), "x25519")
+        self.assertEqual(client.get_cipher_name(), "TLS_AES_128_GCM_SHA256")
+        self.assertIsNone(server.get_servername())
+
+    def test_no_resumption(self) -> None:
+        """An old session that a client hands in is not taken up: the peer is always checked in full."""
+        stranger = StrangerTls([certificate(OTHER, DNS(node_name(OTHER)))], OTHER)
+        client, server = pair(stranger, self.client)
+        shake(client, server)
+        self.assertRaises(SSL.WantReadError, client.recv, 1)
+        session = client.get_session()
+        assert session is not None
+        client, server = pair(stranger, self.client)
+        client.set_session(session)
+        shake(client, server)
+        self.assertIsNotNone(self.client._sessions[server].checked)
+        self.assertEqual(self.client.verified_peer(server, False).name, self.two.name)
+
+    def test_nothing_is_kept(self) -> None:
+        """Sessions that come to nothing leave nothing behind."""
+        sessions = pair(self.client, self.server)
+        self.assertEqual(len(self.client._sessions), 1)
+        del sessions
+        gc.collect()
+        self.assertEqual((len(self.client._sessions), len(self.server._sessions)), (0, 0))
+
+    def refused(self, client: Any, server: Any, initiator: bool, expected: Name | None = None) -> str:
+        """Do a handshake that must succeed, and return why our end does not want the peer after all."""
+        one, two = pair(client, server, expected)
+        shake(one, two)
+        tls, ours = (client, one) if initiator else (server, two)
+        return self.assertRaises(PeerRefused, tls.verified_peer, ours, initiator).detail
+
+    def test_protocol_name_is_required(self) -> None:
+        """Neither end goes on without our ALPN, though OpenSSL does."""
+        chain = [certificate(OTHER, DNS(node_name(OTHER)))]
+        silent = StrangerTls(chain, OTHER, alpn=None)
+        self.assertIn("does not speak", self.refused(silent, self.client, False))
+        self.assertIn("does not speak", self.refused(self.client, silent, True))
+
+    def test_more_than_one_certificate(self) -> None:
+        """A longer chain passes OpenSSL, and not the second look."""
+        own = certificate(OTHER, DNS(node_name(OTHER)))
+        for second in (own, certificate(KEY, DNS(node_name(KEY)))):
+            stranger = StrangerTls([own, second], OTHER)
+            self.assertIn("exactly one certificate", self.refused(stranger, self.client, False))
+            self.assertIn("exactly one certificate", self.refused(self.client, stranger, True))
+
+    def test_second_look_does_not_rely_on_the_first(self) -> None:
+        """When OpenSSL has not asked about the certificate, all of it is checked afterwards."""
+        for shown, wanted, problem in (
+            (DNS("*.crust.invalid"), None, "not that of a node"),
+            (DNS(node_name(OTHER)), self.one.name, "answered instead of"),
+        ):
+            stranger = StrangerTls([certificate(OTHER, shown)], OTHER)
+            client, server = pair(self.client, stranger, wanted)
+            client.set_verify(SSL.VERIFY_PEER, lambda *arguments: True)
+            shake(client, server)
+            refusal = self.assertRaises(PeerRefused, self.client.verified_peer, client, True)
+            self.assertIn(problem, refusal.detail)
+
+    def test_no_certificate_at_all(self) -> None:
+        """Nor does the second look rely on there being a certificate."""
+        client, server = pair(StrangerTls(), self.server)
+        server.set_verify(SSL.VERIFY_NONE, lambda *arguments: True)
+        shake(client, server)
+        refusal = self.assertRaises(PeerRefused, self.server.verified_peer, server, False)
+        self.assertIn("exactly one certificate", refusal.detail)
+
+    def test_interfaces(self) -> None:
+        """Twisted gets what it asks for."""
+        creator = _SessionCreator(self.client, True, None)
+        verifyObject(IOpenSSLClientConnectionCreator, creator)
+        verifyObject(IOpenSSLServerConnectionCreator, creator)
+
+    def test_factory_may_decline(self) -> None:
+        """A wrapped factory that declines a connection makes no protocol."""
+
+        class Declining(Factory):
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        factory = LinkTlsFactory(
+            self.client, Declining(), initiator=True, expected=None, max_handshake=9, clock=Clock()
+        )
+        self.assertIsNone(factory.buildProtocol(None))
