@@ -1,0 +1,142 @@
+"""What the tests of the network in memory share: a recorder of events, and a test case that makes crusts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import (
+    CloseReason,
+    LinkClosed,
+)
+from routing_crust.identity import Identity
+
+from .memory import MemoryCrust, MemoryLink, MemoryNetwork
+
+KIND = 128
+ANYWHERE = (Endpoint("198.51.100.7", 5483),)
+
+
+@implementer(ICrustEvents)
+@dataclass
+class Recorder:
+    """Keeps every event as a tuple, and fails when one comes from within a call by the test."""
+
+    network: MemoryNetwork
+
+    def __post_init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.times: list[float] = []
+        self.verify = True
+
+    def _add(self, *event: Any) -> None:
+        assert self.network.clock.running, f"{event} is reported from within a call"
+        self.events.append(event)
+        self.times.append(self.network.clock.seconds())
+
+    def on_connect(self, link: ILink) -> None:
+        self._add("connect", link)
+        if self.verify:
+            link.verified()
+
+    def on_accept(self, link: ILink) -> None:
+        self._add("accept", link)
+        if self.verify:
+            link.verified()
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        self._add("message", kind, payload)
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        self._add("lost", link, reason.reason, reason.by_peer)
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        self._add("finished", links, problem)
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self._add("external", endpoints)
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        return [event[1:] for event in self.events if event[0] == kind]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.of("message")]
+
+    @property
+    def losses(self) -> list[tuple[CloseReason, bool]]:
+        return [(reason, by_peer) for _, reason, by_peer in self.of("lost")]
+
+
+class WatchedClock(Clock):
+    """A clock that knows whether it is running calls at the moment."""
+
+    running = False
+
+    def advance(self, amount: float) -> None:
+        self.running = True
+        try:
+            Clock.advance(self, amount)
+        finally:
+            self.running = False
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+class MemoryTestCase(SynchronousTestCase):
+    """Makes networks, crusts and links."""
+
+    def setUp(self) -> None:
+        self.clock = WatchedClock()
+        self.network = MemoryNetwork(self.clock, random=Random(1))
+        self.made = 0
+        self.recorders: dict[MemoryCrust, Recorder] = {}
+
+    def crust(
+        self, *, start: bool = True, endpoints: tuple[Endpoint, ...] = (), **settings: Any
+    ) -> MemoryCrust:
+        self.made += 1
+        identity = Identity.from_seed(self.made.to_bytes(32, "big"))
+        crust = MemoryCrust(self.network, Settings(**settings), identity, endpoints)
+        self.recorders[crust] = Recorder(self.network)
+        if start:
+            crust.start(self.recorders[crust])
+        return crust
+
+    def dial(self, one: MemoryCrust, other: MemoryCrust, token: bytes = b"") -> Deferred[ILink]:
+        return one.connect(other.endpoints, other.identity.name, token, False)
+
+    def pair(self, **settings: Any) -> tuple[MemoryLink, MemoryLink]:
+        """Both ends of a new link between two new crusts, the dialling one first."""
+        one, other = self.crust(**settings), self.crust(**settings)
+        self.dial(one, other)
+        self.network.run_until(lambda: one.links and other.links)
+        return one.links[0], other.links[0]
+
+    def recorder(self, end: MemoryLink) -> Recorder:
+        return self.recorders[end.crust]

@@ -1,0 +1,303 @@
+"""
+A crust without sockets: what L{ICrust} promises, over a L{MemoryNetwork<.memory.MemoryNetwork>}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from zope.interface import implementer
+
+from routing_crust.config import Role, Settings
+from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
+from routing_crust.endpoints import Contact, Direction, Endpoint
+from routing_crust.errors import CannotListen, CloseReason, LimitReached, LinkClosed, ServiceStopped
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.ratelimit import TokenBucket
+
+from .memory_dials import Attempt, Bootstrap, Dial
+from .memory_links import MemoryLink
+
+if TYPE_CHECKING:
+    from .memory import MemoryNetwork
+
+
+@implementer(ICrust)
+class MemoryCrust:
+    """
+    The crust of one node; see L{ICrust} for what it offers.
+
+    After L{stop} it may be started again. An attempt to bootstrap runs until it has been reported as over.
+    LAN discovery, NAT and the allow and deny lists are not part of it.
+
+    @ivar host: the IP address that its connections come from.
+    @ivar stopping: from L{stop} on, until it is started again.
+    """
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        settings: Settings,
+        identity: Identity,
+        endpoints: Sequence[Endpoint] = (),
+        on_link_networks: Sequence[str] | None = None,
+        saved: Sequence[Contact] = (),
+    ) -> None:
+        """
+        @param endpoints: where it listens; the default is an unused address of the network. A client
+            has the first one's address and listens nowhere.
+        @param on_link_networks: the default is the network that made-up addresses are from, if the
+            address was made up.
+        @param saved: saved contacts from an earlier start, most recently proven first.
+        """
+        self.network = network
+        self.clock = network.clock
+        self.settings = settings
+        self.identity = identity
+        own = tuple(endpoints) or (network.new_endpoint(),)
+        self.host = own[0].host
+        self.endpoints: tuple[Endpoint, ...] = () if settings.role is Role.CLIENT else own
+        made_up = () if endpoints else (network.addresses,)
+        self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
+        self.stopping = False
+        self._events: ICrustEvents | None = None
+        self._saved = list(saved)
+        self._links: dict[MemoryLink, None] = {}
+        self._attempts: dict[MemoryLink, Attempt] = {}
+        self._dials: list[Dial] = []
+        self._bootstrap: Bootstrap | None = None
+        self._soon: list[IDelayedCall] = []
+        self._stopped: list[Deferred[None]] = []
+        self._strangers = self._new_bucket()
+        network.add(self)
+
+    def __repr__(self) -> str:
+        return f"<MemoryCrust {self.identity.name.short} at {self.host}>"
+
+    @property
+    def links(self) -> tuple[MemoryLink, ...]:
+        """The links that are up, oldest first: for tests."""
+        return tuple(link for link in self._links if link.up)
+
+    # What ICrust offers.
+
+    def start(self, events: ICrustEvents) -> None:
+        """See L{ICrust.start}."""
+        if self._events is not None:
+            raise RuntimeError("this crust was started already")
+        for endpoint in self.endpoints:
+            if self.network.listener(endpoint) is not None:
+                raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
+        self._events = events
+        self.stopping = False
+        self._strangers = self._new_bucket()
+        if self.endpoints:
+            self.network.listen(self)
+            self.soon(partial(events.external_endpoints, self.endpoints))
+
+    def stop(self) -> Deferred[None]:
+        """See L{ICrust.stop}."""
+        if self._events is None:
+            self.stopping = True
+            return succeed(None)
+        if not self.stopping:
+            self.stopping = True
+            self.network.listen_no_more(self)
+            for link in list(self._links):
+                link.close(CloseReason.STOPPING)
+            self._stop_dialling()
+            if self._bootstrap is not None:
+                self._bootstrap.finish("the service is stopping")
+            self.soon(self._look_if_stopped)
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        return stopped
+
+    def bootstrap(self) -> None:
+        """See L{ICrust.bootstrap}."""
+        if self._events is not None and not self.stopping and self._bootstrap is None:
+            contacts: dict[Endpoint, Contact] = {}
+            for contact in (*self._saved, *self.settings.contacts):
+                if contact.endpoint not in self.endpoints:
+                    contacts.setdefault(contact.endpoint, contact)
+            self._bootstrap = Bootstrap(self, tuple(contacts.values()))
+
+    def end_bootstrap(self, winner: ILink | None) -> None:
+        """See L{ICrust.end_bootstrap}."""
+        if self._bootstrap is not None:
+            self._bootstrap.end(winner)
+
+    def connect(
+        self, endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+    ) -> Deferred[ILink]:
+        """See L{ICrust.connect}."""
+        if self._events is None or self.stopping:
+            return fail(ServiceStopped())
+        dial = self._shared(peer, token)
+        if dial is None:
+            try:
+                self._check_limits(peer)
+                allowed = self._affordable(endpoints) if from_stranger else list(endpoints)
+            except LimitReached as error:
+                return fail(error)
+            dial = Dial(self, allowed, peer, token, False, self._settled)
+            self._dials.append(dial)
+        return dial.wait()
+
+    def remember(self, contact: Contact) -> None:
+        """See L{ICrust.remember}."""
+        others = [each for each in self._saved if each.endpoint != contact.endpoint]
+        self._saved = [contact, *others][: self.settings.max_saved_contacts]
+
+    def saved_contacts(self) -> tuple[Contact, ...]:
+        """See L{ICrust.saved_contacts}."""
+        return tuple(self._saved)
+
+    # Limits.
+
+    def _new_bucket(self) -> TokenBucket:
+        a_minute = self.settings.stranger_dials
+        return TokenBucket(a_minute / 60, a_minute, self.clock.seconds)
+
+    def _check_limits(self, peer: Name | None) -> None:
+        most, of_a_peer = self.settings.max_dials, self.settings.max_dials_per_peer
+        if len(self._dials) >= most:
+            raise LimitReached("too many dials at once", "max_dials", most)
+        if peer is not None and sum(dial.peer == peer for dial in self._dials) >= of_a_peer:
+            raise LimitReached("too many dials to one peer at once", "max_dials_per_peer", of_a_peer)
+
+    def _affordable(self, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+        proven = [contact.endpoint for contact in self._saved]
+        allowed = [each for each in endpoints if each in proven or self._strangers.take()]
+        if endpoints and not allowed:
+            limit = self.settings.stranger_dials
+            raise LimitReached("too many dials to strangers in a minute", "stranger_dials", limit)
+        return allowed
+
+    def refusal(self, host: str) -> str | None:
+        """Why a connection from that address is refused now; C{None} if it is not."""
+        settings = self.settings
+        unverified = [
+            link
+            for link in self._links
+            if link.direction is Direction.ACCEPTED and not link.is_verified and link.over is None
+        ]
+        from_there = sum(link.connection.peer.host == host for link in unverified)
+        if len(unverified) >= settings.max_unverified_links:
+            return "closed during the handshake"
+        return "closed during the handshake" if from_there >= settings.max_unverified_per_prefix else None
+
+    # What dials and links tell.
+
+    def _shared(self, peer: Name | None, token: bytes) -> Dial | None:
+        for dial in self._dials:
+            if peer is not None and dial.peer == peer and dial.token == token:
+                return dial
+        return None
+
+    def _settled(self, dial: Dial) -> None:
+        self.forget_dial(dial)
+        if dial.link is None:
+            dial.fire()
+
+    def forget_dial(self, dial: Dial) -> None:
+        """It is over, and there may be another one to the same peer."""
+        if dial in self._dials:
+            self._dials.remove(dial)
+
+    def forget_attempt(self, link: MemoryLink) -> None:
+        """This link will not come up."""
+        self._attempts.pop(link, None)
+
+    def made(self, link: MemoryLink, attempt: Attempt | None) -> None:
+        """One end of a link is ours; it is reported when it comes up."""
+        self._links[link] = None
+        if attempt is not None:
+            self._attempts[link] = attempt
+
+    def link_up(self, link: MemoryLink) -> None:
+        """The handshake is done."""
+        attempt = self._attempts.pop(link, None)
+        if attempt is not None:
+            attempt.dial.won(attempt)
+        if self._events is not None:
+            (self._events.on_accept if attempt is None else self._events.on_connect)(link)
+        if attempt is not None:
+            attempt.dial.fire()
+
+    def link_lost(self, link: MemoryLink, error: LinkClosed) -> None:
+        """A link, or what might have become one, is gone."""
+        del self._links[link]
+        self.network.forget(link)
+        attempt = self._attempts.pop(link, None)
+        if attempt is not None:
+            attempt.fail("lost during the handshake")
+        elif link.up and self._events is not None:
+            self._events.lost_connection(link, error)
+            if self._bootstrap is not None:
+                self._bootstrap.link_lost(link, str(error))
+        self._look_if_stopped()
+
+    def report_message(self, link: MemoryLink, kind: int, payload: bytes) -> None:
+        """A frame came."""
+        if self._events is not None:
+            self._events.new_message(link, kind, payload)
+
+    def report_bootstrap(self, links: int, problem: str) -> None:
+        """The attempt to bootstrap is over."""
+        self._bootstrap = None
+        if self._events is not None:
+            self._events.bootstrap_finished(links, problem)
+
+    # Going away.
+
+    def soon(self, action: Callable[[], object]) -> None:
+        """Do something from the clock, not from within the call at hand."""
+
+        def run() -> None:
+            self._soon.remove(call)
+            action()
+            self._look_if_stopped()
+
+        call = self.clock.callLater(0, run)
+        self._soon.append(call)
+
+    def _stop_dialling(self) -> None:
+        dials, self._dials = self._dials, []
+        for dial in dials:
+            dial.stop()
+            self.soon(dial.fire)
+
+    def _look_if_stopped(self) -> None:
+        if self.stopping and not self._links and not self._soon:
+            self._events = None
+            stopped, self._stopped = self._stopped, []
+            for each in stopped:
+                each.callback(None)
+
+    def vanish(self, silently: bool) -> None:
+        """
+        The process is killed: see L{MemoryNetwork.crash<.memory.MemoryNetwork.crash>}. Nothing is reported
+        any more, and Deferreds that were handed out never fire, for whom they were for is dead.
+        """
+        self._events = None
+        self.stopping = True
+        if self._bootstrap is not None:
+            self._bootstrap.cancel()
+            self._bootstrap = None
+        for dial in self._dials:
+            dial.stop()
+        self._dials.clear()
+        for call in self._soon:
+            call.cancel()
+        self._soon.clear()
+        for link in list(self._links):
+            link.vanish(silently)
+            self.network.forget(link)
+        self._links.clear()
+        self._attempts.clear()
