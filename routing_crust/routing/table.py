@@ -116,11 +116,13 @@ class RoutingTable:
         Let a node in, or replace what is kept of it.
 
         @return: the entries that are not in the table any more, or did not get in: the new one itself
-            if it may not come in, else at most one other. An entry that was replaced is not among them.
+            if it may not come in, else whoever had to make room. An entry that was replaced is not among
+            them.
         """
         if self.refusal(entry.name, entry.endpoint) is not None:
             self.remove(entry.name)
             return [entry]
+        group = self.close_group()
         self.remove(entry.name)
         index = self.own.common_prefix(entry.name)
         self._entries[entry.name] = entry
@@ -132,7 +134,10 @@ class RoutingTable:
         if prefix:
             self._prefixes[entry.name] = prefix
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
-        return self._overflow(index)
+        dropped = self._overflow(index)
+        if group and group[-1] not in self.close_group():  # it had its place by being near
+            dropped += self._overflow(self.own.common_prefix(group[-1]))
+        return dropped
 
     def remove(self, name: Name) -> PeerEntry | None:
         """
