@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 
 from .endpoints import Contact, Endpoint, PrivateDialling
-from .errors import ConfigurationError, InvalidName
+from .errors import ConfigurationError, InvalidName, number_text
 from .names import Name
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 DEFAULT_PORT: Final = 5483
+PART_OVERHEAD: Final = 512
+"""What a part of a message and its envelope take beside the body, in bytes; rounded up."""
 
 
 class Role(str, Enum):
@@ -55,6 +57,10 @@ def _plain(default: Any, help: str, *, advanced: bool = False) -> Any:
     return field(default=default, metadata={"help": help, "advanced": advanced})
 
 
+def _several(of: type, default: Any, help: str) -> Any:
+    return field(default=default, metadata={"of": of, "help": help, "advanced": False})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
@@ -68,13 +74,14 @@ class Settings:
     # What an operator sets.
     network: str = _plain("default", "the network's id; nodes of another network are refused")
     role: Role = _plain(Role.NODE, "what this process is: node, client or first")
-    listen: tuple[Endpoint, ...] = _plain(
+    listen: tuple[Endpoint, ...] = _several(
+        Endpoint,
         (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT)),
         "the addresses to listen on, as address:port; port 0 lets the system choose",
     )
-    contacts: tuple[Contact, ...] = _plain((), "where to find nodes of the network, as name@address:port")
-    allow: tuple[str, ...] = _plain((), "the only peers to link with, as names or networks (192.0.2.0/24)")
-    deny: tuple[str, ...] = _plain((), "peers never to link with, as names or networks; goes before allow")
+    contacts: tuple[Contact, ...] = _several(Contact, (), "where to find nodes of the network, as name@address:port")
+    allow: tuple[str, ...] = _several(str, (), "the only peers to link with, as names or networks (192.0.2.0/24)")
+    deny: tuple[str, ...] = _several(str, (), "peers never to link with, as names or networks; goes before allow")
     state_dir: Path | None = _plain(
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
     )
@@ -139,6 +146,8 @@ class Settings:
     max_attempts: int = _number(8, 1, 64, "", "how often a message is sent before it is given up")
     max_remembered_ids: int = _number(100_000, 100, 10_000_000, "", "ids of messages that are remembered")
     max_outstanding: int = _number(10_000, 1, 1_000_000, "", "own messages that wait for an acknowledgement")
+    max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
+    max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
     max_candidates: int = _number(8, 1, 32, "", "addresses in a request for a connection")
     control_rate: float = _number(100, 1, 100_000, "/s", "control messages from one peer")
     control_burst: int = _number(200, 1, 100_000, "", "control messages from one peer at once")
@@ -155,11 +164,20 @@ class Settings:
         for smaller, larger in _ORDERED:
             if getattr(self, smaller) > getattr(self, larger):
                 raise ConfigurationError(
-                    smaller, f"{getattr(self, smaller):g} is more than {larger} ({getattr(self, larger):g})"
+                    smaller, f"{self._text(smaller)} is more than {larger} ({self._text(larger)})"
                 )
+        if self.part_size > self.max_frame - PART_OVERHEAD:
+            raise ConfigurationError(
+                "part_size",
+                f"must be {PART_OVERHEAD} less than max_frame ({self.max_frame}), or no part fits",
+            )
+
+    def _text(self, setting: str) -> str:
+        return number_text(getattr(self, setting))
 
     def _check_network(self) -> None:
-        if not (1 <= len(self.network.encode()) <= 64) or not self.network.isprintable():
+        # in this order: what cannot be encoded is not printable either
+        if not self.network.isprintable() or not (1 <= len(self.network.encode()) <= 64):
             raise ConfigurationError("network", "write 1 to 64 printable characters")
 
     def _check_lists(self) -> None:
@@ -176,14 +194,16 @@ class Settings:
             )
 
 
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 # Pairs of settings of which the first may not be greater than the second.
 _ORDERED = (
     ("retry_first", "retry_most"),
     ("heartbeat_interval", "inactivity_timeout"),
     ("queue_resume", "queue_pause"),
     ("queue_pause", "queue_most"),
-    ("part_size", "max_frame"),
+    ("max_message", "reassembly_memory"),
     ("max_control", "max_frame"),
+    ("max_requests_per_peer", "max_requests"),
 )
 
 
@@ -194,7 +214,7 @@ def check_rule(setting: str, entry: str) -> None:
     @raise ConfigurationError: it is neither a name nor a network.
     """
     try:
-        ip_network(entry)
+        network = ip_network(entry)
     except ValueError:
         try:
             Name.from_text(entry)
@@ -202,6 +222,10 @@ def check_rule(setting: str, entry: str) -> None:
             raise ConfigurationError(
                 setting, f"{entry!r} is neither a name nor an address or network such as 192.0.2.0/24"
             ) from None
+    else:
+        if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+            # endpoints hold no such addresses, so the rule would never match
+            raise ConfigurationError(setting, f"{entry!r} is IPv4 in IPv6: write the IPv4 network")
 
 
 def setting_fields() -> tuple[Field[Any], ...]:
@@ -212,19 +236,35 @@ def setting_fields() -> tuple[Field[Any], ...]:
 def valid_range(each: Field[Any]) -> str:
     """What values a field takes, in words: C{0.5 to 120 s}; empty if it is no number."""
     meta = each.metadata
-    return f"{meta['low']:g} to {meta['high']:g} {meta['unit']}".strip() if "low" in meta else ""
+    if "low" not in meta:
+        return ""
+    return f"{number_text(meta['low'])} to {number_text(meta['high'])} {meta['unit']}".strip()
 
 
 def _check(each: Field[Any], value: object) -> None:
-    meta = each.metadata
-    if "low" in meta:
-        whole = isinstance(each.default, int) and each.type == "int"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            kind = "a whole number" if whole else "a number"
-            raise ConfigurationError(each.name, f"{value!r} is not {kind}; valid is {valid_range(each)}")
-        if not meta["low"] <= value <= meta["high"]:  # also false for NaN
-            raise ConfigurationError(each.name, f"{value:g} is out of range; valid is {valid_range(each)}")
-    elif isinstance(each.default, (bool, Enum, str)) and type(value) is not type(each.default):
+    if "low" in each.metadata:
+        _check_number(each, value)
+    elif "of" in each.metadata:
+        _check_tuple(each, value)
+    elif each.default is None:
+        if value is not None and not isinstance(value, Path):
+            raise ConfigurationError(each.name, f"{value!r} is not a Path")
+    elif type(value) is not type(each.default):
         raise ConfigurationError(each.name, f"{value!r} is not a {type(each.default).__name__}")
-    elif isinstance(each.default, tuple) and not isinstance(value, tuple):
-        raise ConfigurationError(each.name, f"{value!r} is not a tuple")
+
+
+def _check_number(each: Field[Any], value: object) -> None:
+    whole = each.type == "int"
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        kind = "a whole number" if whole else "a number"
+        raise ConfigurationError(each.name, f"{value!r} is not {kind}; valid is {valid_range(each)}")
+    if not each.metadata["low"] <= value <= each.metadata["high"]:  # also false for NaN
+        raise ConfigurationError(
+            each.name, f"{number_text(value)} is out of range; valid is {valid_range(each)}"
+        )
+
+
+def _check_tuple(each: Field[Any], value: object) -> None:
+    kind = each.metadata["of"]
+    if not isinstance(value, tuple) or not all(isinstance(entry, kind) for entry in value):
+        raise ConfigurationError(each.name, f"{value!r} is not a tuple of {kind.__name__}")

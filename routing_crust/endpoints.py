@@ -8,20 +8,20 @@ stranger gives an address is decided here too, by L{refusal_to_dial}.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from .addresses import Kind, kind_of
 from .errors import InvalidEndpoint, InvalidName
 from .names import Name
 
 LOWEST_PORT_FROM_STRANGERS: Final = 1024
 
-# Addresses at which cloud machines hand out their secrets: all but one of them are link-local.
-_METADATA = (ip_network("169.254.0.0/16"), ip_network("fd00:ec2::254/128"), ip_network("100.100.100.200/32"))
-_CARRIER_GRADE = ip_network("100.64.0.0/10")
-_EMBEDDED_V4 = (ip_network("64:ff9b::/96"), ip_network("::/96"), ip_network("64:ff9b:1::/48"))
+# What an interface may be called, after the % of a link-local address.
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
 class Protocol(str, Enum):
@@ -64,6 +64,12 @@ class Endpoint:
             raise InvalidEndpoint(f"{host!r} is not an IP address") from None
         if not 0 <= port <= 65535:
             raise InvalidEndpoint(f"{port} is not a port: ports go from 1 to 65535")
+        zone = address.scope_id if isinstance(address, IPv6Address) else None
+        if zone is not None and not (address.is_link_local and _ZONE.fullmatch(zone)):
+            raise InvalidEndpoint(
+                f"{host!r} is not an IP address: only a link-local one has a zone, which is the name of an "
+                "interface"
+            )
         return cls(str(_plain(address)), port)
 
     @classmethod
@@ -167,7 +173,7 @@ class PrivateDialling(str, Enum):
 
 def is_local_only(endpoint: Endpoint) -> bool:
     """Whether an address means nothing to the internet at large: loopback, private, link-local."""
-    return not endpoint.address.is_global or endpoint.address in _CARRIER_GRADE
+    return kind_of(endpoint.address) is not Kind.GLOBAL
 
 
 def refusal_to_dial(
@@ -189,24 +195,13 @@ def refusal_to_dial(
         return f"ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
     if endpoint in own:
         return "it is our own address"
-    if isinstance(address, IPv6Address) and (
-        address.sixtofour or address.teredo or any(address in network for network in _EMBEDDED_V4[:1])
-    ):
-        return "an IPv4 address is hidden in it"
-    if any(address in network for network in _METADATA if network.version == address.version):
-        return "it is a link-local or metadata address"
-    if address.is_loopback:
-        here = bool(own) and all(each.address.is_loopback for each in own)
-        return None if here else "it is a loopback address"
-    if address.is_unspecified or address.is_multicast or address.is_link_local:
-        return "it is an unspecified, multicast or link-local address"
-    if isinstance(address, IPv6Address) and any(address in network for network in _EMBEDDED_V4):
-        return "an IPv4 address is hidden in it"
-    if address.is_private or address in _CARRIER_GRADE:
+    kind = kind_of(address)
+    if kind is Kind.LOOPBACK:
+        here = bool(own) and all(kind_of(each.address) is Kind.LOOPBACK for each in own)
+        return None if here else kind.value
+    if kind is Kind.PRIVATE:
         return _refusal_of_private(address, private, on_link)
-    if address.is_reserved or not address.is_global:
-        return "it is a reserved address"
-    return None
+    return None if kind is Kind.GLOBAL else kind.value
 
 
 def _refusal_of_private(
@@ -216,8 +211,7 @@ def _refusal_of_private(
         return None
     if private is PrivateDialling.NEVER:
         return "it is a private address, and private_dialling is never"
-    networks = map(ip_network, on_link)
-    if any(address in network for network in networks if network.version == address.version):
+    if any(address in ip_network(network, strict=False) for network in on_link):
         return None
     return "it is a private address of a network that we are not in"
 

@@ -10,6 +10,13 @@ from __future__ import annotations
 from enum import IntEnum
 
 
+def number_text(value: float) -> str:
+    """A number as an operator would write it: C{1048576} and C{0.25}, never C{1.04858e+06}."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.12g}"
+    return str(int(value)) if abs(value) < 1e20 else "a huge number"
+
+
 class RoutingCrustError(Exception):
     """The base of all errors of this package."""
 
@@ -58,7 +65,7 @@ class LimitReached(RoutingCrustError):
     """
 
     def __init__(self, what: str, setting: str, value: float) -> None:
-        super().__init__(f"{what} (the limit is {value:g}; the setting {setting} moves it)")
+        super().__init__(f"{what} (the limit is {number_text(value)}; the setting {setting} moves it)")
         self.setting = setting
 
 

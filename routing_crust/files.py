@@ -21,8 +21,19 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, replace: boo
     @param replace: whether an existing file may be replaced.
     @raise FileExistsError: the file exists and C{replace} is false.
     @raise OSError: the disk is full, or the folder cannot be written; the old file is untouched and no
-        temporary file is left.
+        temporary file is left. Only if it is the very last step that fails, the flush of the folder, is the
+        new file there already, and a power cut may bring the old one back.
     """
+    # first of all: a folder that cannot be opened must be found out before the file is replaced
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _write(path, data, mode, replace)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, data: bytes, mode: int, replace: bool) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -39,8 +50,3 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, replace: boo
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -24,6 +24,7 @@ from .names import Name
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 KEY_FILE_MODE: Final = 0o600
+LARGEST_KEY_FILE: Final = 64 * 1024
 
 
 class Identity:
@@ -76,6 +77,11 @@ def signature_holds(public_key: bytes, signature: bytes, label: str, network: st
     return True
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    # a named pipe would hold the start up for ever
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def load_identity(path: Path) -> Identity:
     """
     Read a key file (PKCS #8 in PEM, as C{openssl genpkey -algorithm ed25519} writes it).
@@ -84,11 +90,14 @@ def load_identity(path: Path) -> Identity:
         error says what to do; the file is never changed.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read(64 * 1024)
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            data = file.read(LARGEST_KEY_FILE) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
         raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from error
+    if data is None:
+        raise KeyFileError(f"the key file {path} is not a regular file: use another path")
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise KeyFileError(
             f"the key file {path} has mode {mode:04o}, so others may read it: "
@@ -96,7 +105,7 @@ def load_identity(path: Path) -> Identity:
         )
     try:
         key = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
             f"the key file {path} is damaged: it holds no private key in PEM that can be read without a "
             "password. Restore it from a copy, or move it away to start under a new name"

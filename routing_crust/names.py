@@ -9,7 +9,6 @@ is their XOR read as a number (Maymounkov and Mazieres, "Kademlia", 2002).
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from functools import total_ordering
 from typing import Final
@@ -19,6 +18,7 @@ from .errors import InvalidName
 NAME_BYTES: Final = 32
 NAME_BITS: Final = 8 * NAME_BYTES
 NAME_CHARACTERS: Final = 52
+_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 
 
 @total_ordering
@@ -32,8 +32,8 @@ class Name:
 
     __slots__ = ("_hash", "number", "raw")
 
-    raw: bytes
-    number: int
+    raw: Final[bytes]
+    number: Final[int]
 
     def __init__(self, raw: bytes) -> None:
         """
@@ -62,11 +62,9 @@ class Name:
             raise InvalidName(
                 f"{text!r} is not a name: a name has {NAME_CHARACTERS} characters, and this has {len(text)}"
             )
-        try:
-            raw = base64.b32decode(text.upper() + "====")
-        except (binascii.Error, ValueError):
-            raise InvalidName(f"{text!r} is not a name: it may hold only a to z and 2 to 7") from None
-        name = cls(raw)
+        if not _ALPHABET.issuperset(text):
+            raise InvalidName(f"{text!r} is not a name: it may hold only a to z and 2 to 7")
+        name = cls(base64.b32decode(text.upper() + "===="))
         if str(name) != text.lower():
             # base32 has four spare bits at the end: two texts must not mean one name.
             raise InvalidName(f"{text!r} is not a name: its last character is damaged")
@@ -98,4 +96,4 @@ class Name:
         return self.raw == other.raw if isinstance(other, Name) else NotImplemented
 
     def __lt__(self, other: Name) -> bool:
-        return self.number < other.number
+        return self.number < other.number if isinstance(other, Name) else NotImplemented

@@ -38,7 +38,7 @@ def parse_setting(each: Field[Any], raw: Any) -> Any:
             return tuple(_texts(each.name, raw))
         if not isinstance(raw, str):
             raise ConfigurationError(each.name, f"{raw!r} is not a text")
-        return Path(raw).expanduser() if each.name == "state_dir" else raw
+        return _parse_path(each.name, raw) if each.name == "state_dir" else raw
     except (InvalidEndpoint, InvalidName) as error:
         raise ConfigurationError(each.name, str(error)) from None
 
@@ -49,19 +49,34 @@ def parse_listen(text: str) -> Endpoint:
 
     @raise InvalidEndpoint: with what is wrong.
     """
+    text = text.strip()
     kind, colon, rest = text.partition(":")
     everywhere = {"tcp": "0.0.0.0", "tcp4": "0.0.0.0", "tcp6": "::"}
     if kind in everywhere and colon:
         port, _, option = rest.partition(":")
         key, _, interface = option.partition("=")
-        if not port.isascii() or not port.isdigit() or (option and (key != "interface" or not interface)):
+        if not _is_port(port) or (option and (key != "interface" or not interface)):
             raise InvalidEndpoint(
                 f"{text!r} cannot be listened on: write address:port, or tcp:PORT:interface=ADDRESS"
             )
         return Endpoint.of(interface.replace("\\:", ":") or everywhere[kind], int(port))
-    if text.isascii() and text.isdigit():
+    if _is_port(text):
         return Endpoint.of("0.0.0.0", int(text))
     return Endpoint.from_text(text)
+
+
+def _is_port(text: str) -> bool:
+    # the length too: int() refuses thousands of digits with another error
+    return text.isascii() and text.isdigit() and len(text) <= 5
+
+
+def _parse_path(setting: str, raw: str) -> Path:
+    if not raw.strip() or "\0" in raw:
+        raise ConfigurationError(setting, f"{raw!r} is not a path")
+    try:
+        return Path(raw).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(setting, f"{raw!r}: there is no such user") from None
 
 
 def _parse_number(each: Field[Any], raw: Any) -> Any:
@@ -70,16 +85,16 @@ def _parse_number(each: Field[Any], raw: Any) -> Any:
     try:
         return int(raw) if each.type == "int" else float(raw)
     except ValueError:
-        raise ConfigurationError(
-            each.name, f"{raw!r} is not a number; valid is {valid_range(each)}"
-        ) from None
+        kind = "a whole number" if each.type == "int" else "a number"
+        raise ConfigurationError(each.name, f"{raw!r} is not {kind}; valid is {valid_range(each)}") from None
 
 
 def _parse_bool(setting: str, raw: Any) -> bool:
     if isinstance(raw, bool):
         return raw
-    if raw in ("yes", "true", "on", "no", "false", "off"):
-        return raw in ("yes", "true", "on")
+    word = raw.lower() if isinstance(raw, str) else ""
+    if word in ("yes", "true", "on", "no", "false", "off"):
+        return word in ("yes", "true", "on")
     raise ConfigurationError(setting, f"{raw!r} is neither true nor false")
 
 
