@@ -161,7 +161,7 @@ class Settings:
             _check(each, getattr(self, each.name))
         self._check_network()
         self._check_lists()
-        for smaller, larger in _ORDERED:
+        for smaller, larger in ORDERED:
             if getattr(self, smaller) > getattr(self, larger):
                 raise ConfigurationError(
                     smaller, f"{self._text(smaller)} is more than {larger} ({self._text(larger)})"
@@ -196,7 +196,7 @@ class Settings:
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 # Pairs of settings of which the first may not be greater than the second.
-_ORDERED = (
+ORDERED = (
     ("retry_first", "retry_most"),
     ("heartbeat_interval", "inactivity_timeout"),
     ("queue_resume", "queue_pause"),

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import errors
 from routing_crust.config import (
+    ORDERED,
     PART_OVERHEAD,
     Role,
     Settings,
@@ -38,10 +39,7 @@ from routing_crust.wire.messages import (
 NAME = Identity.from_seed(bytes(32)).name
 NUMBERS = [each for each in setting_fields() if "low" in each.metadata]
 # A change of one of these alone can be against another one; each pair is tested by itself.
-BOUND_TO_OTHERS = {
-    "retry_first", "retry_most", "heartbeat_interval", "inactivity_timeout", "queue_resume", "queue_pause",
-    "queue_most", "part_size", "max_frame", "max_message", "reassembly_memory",
-}  # fmt: skip
+BOUND_TO_OTHERS = {"part_size", "max_frame", *(setting for pair in ORDERED for setting in pair)}
 anything = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
     | st.tuples(st.integers() | st.text(max_size=5)) | st.lists(st.integers(), max_size=2)
