@@ -22,6 +22,7 @@ from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Endpoint, refusal_to_dial
 from ..errors import (
+    CloseReason,
     ExpectedConnectionExpired,
     LimitReached,
     RoutingCrustError,
@@ -42,7 +43,7 @@ from ..wire.messages import (
 )
 from .duplicates import DuplicateFilter
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
-from .links import Accept
+from .links import Accept, Links, Peer
 
 REQUEST_LABEL: Final = "connect-request"
 RESPONSE_LABEL: Final = "connect-response"
@@ -93,11 +94,10 @@ class Connector:
         crust: ICrust,
         send: SendControl,
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
-        linked: Callable[[Name, LinkUse], ILink | None],
+        links: Links,
     ) -> None:
         """
         @param wants: whether a link of this use to a node at such an endpoint is wanted.
-        @param linked: the confirmed link to a node, if there is one of at least this use.
         """
         self._settings = settings
         self._identity = identity
@@ -107,7 +107,7 @@ class Connector:
         self._crust = crust
         self._send = send
         self._wants = wants
-        self._linked = linked
+        self._links = links
         self._asked: dict[Name, _Asked] = {}
         self._refused: dict[Name, float] = {}
         validity = settings.expected_timeout + 2 * settings.clock_skew
@@ -125,9 +125,9 @@ class Connector:
             L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds or no
             link came of its answer in C{expected_timeout}, or with L{ServiceStopped}.
         """
-        link = self._linked(name, use)
-        if link is not None:
-            return succeed(link)
+        peer = self._linked(name, use)
+        if peer is not None:
+            return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
         asked = self._asked.get(name)
@@ -271,17 +271,27 @@ class Connector:
             return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
         if request.use is LinkUse.ATTACHED:
             return "it asks for nothing"
-        if self._linked(peer, request.use) is not None:
+        before = self._links.peer(peer)
+        if before is not None and request.incarnation < before.facts.incarnation:
+            return "it is of an earlier incarnation"
+        restarted = before is not None and request.incarnation > before.facts.incarnation
+        if not restarted and self._linked(peer, request.use) is not None:
             return "there is such a link already"
         if not self._holds(REQUEST_LABEL, signed):
             return "its signature does not hold"
         # only now: else a forgery with the same nonce could keep the real one out
         if self._replays.seen((peer, request.nonce)):
             return "it came before"
+        if restarted:
+            self._links.drop(peer, CloseReason.RESTARTED)
         first = next(iter(request.candidates), None)
         if not self._wants(peer, request.use, None if first is None else from_wire(first)):
             return "the link is not wanted"
         return ""
+
+    def _linked(self, name: Name, use: LinkUse) -> Peer | None:
+        peer = self._links.peer(name)
+        return peer if peer is not None and peer.use >= use else None
 
     def _respond(self, peer: Name, envelope: Envelope) -> None:
         response = ConnectResponse(peer.raw, envelope.body, self._candidates())

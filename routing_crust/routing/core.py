@@ -88,7 +88,7 @@ class RoutingCore:
             crust,
             self.control.send,
             self.membership.wants,
-            self.membership.linked,
+            self.links,
         )
         self.joiner = Joiner(
             settings,
@@ -230,17 +230,17 @@ class RoutingCore:
     def shut_down(self) -> None:
         """Stop everything but crust."""
         _cancel(self._retry)
+        self.joiner.rest()
         for part in (
             self.membership,
-            self.joiner,
             self.prober,
             self.publisher,
             self.connector,
             self.queries,
             self.messenger,
+            self.links,
         ):
             part.stop()
-        self.links.stop()
 
     # What the messenger asks and tells.
 
@@ -248,7 +248,7 @@ class RoutingCore:
         """The confirmed link to this very node."""
         return self.links.link_to(name)
 
-    def handle_control(self, envelope: Envelope, source: Name, link: ILink) -> None:
+    def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """A control envelope has come for us."""
         self.control.received(envelope, source, link)
 

@@ -44,7 +44,7 @@ class Asking(Protocol):
 class Joiner:
     """
     Made by the service at each start, woken when there is a proxy or a change in the table, discarded after
-    L{stop}.
+    L{rest}.
 
     @ivar group_connected: whether everyone of the close group that could be reached is in the table.
     """
@@ -80,10 +80,12 @@ class Joiner:
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
         self._again = False
+        self._awake = False
         self.group_connected = False
 
     def wake(self) -> None:
         """Something has changed: the next round comes soon."""
+        self._awake = True
         self._judge()
         if self._round is not None:
             self._again = True
@@ -104,16 +106,11 @@ class Joiner:
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
         self._view = None
-        self._again = False
+        self._again = self._awake = False
         self._cancel_timer()
         if self._round is not None:
             self._round.cancel()
         self._judge()
-
-    def stop(self) -> None:
-        """Stop for good."""
-        self.rest()
-        self._cancel_timer()
 
     def _schedule(self, seconds: float) -> None:
         self._cancel_timer()
@@ -132,9 +129,9 @@ class Joiner:
 
     def _round_done(self, result: object) -> None:
         self._round = None
+        if not self._awake:
+            return
         if isinstance(result, Failure):
-            if result.check(CancelledError):
-                return
             self.log.failure("a round of joining failed", result)
         soon = self._again or not self.group_connected
         self._schedule(SOON * 2 if soon else self._settings.refresh_interval)
@@ -152,6 +149,8 @@ class Joiner:
     async def _look_up(self, target: Name, first_hops: tuple[ILink | None, ...]) -> list[Name]:
         asked = [self._queries.ask(target, via) for via in first_hops]
         results = await DeferredList(asked, consumeErrors=True)
+        if not self._awake:
+            raise CancelledError  # a DeferredList that is cancelled fires all the same
         found = {name for good, names in results if good for name in names if name != self._own}
         return sorted(found, key=target.distance)[: self._settings.group_size]
 

@@ -199,10 +199,6 @@ class Membership:
             return not self._core.is_client and self._core.table.wants(name, endpoint)
         return len(self._core.links) < self._core.settings.max_links // 2
 
-    def linked(self, name: Name, use: LinkUse) -> ILink | None:
-        peer = self._core.links.peer(name)
-        return peer.link if peer is not None and peer.use >= use else None
-
     def first_hops(self) -> tuple[ILink, ...]:
         """Whom we ask about our own neighbourhood: who speaks for us, and the nearest two of the table."""
         names = [entry.name for entry in self._core.table.nearest(self._core.identity.name, 2)]

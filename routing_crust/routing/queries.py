@@ -57,6 +57,7 @@ class GroupQueries:
         self._random = random
         self._send = send
         self._queries: dict[bytes, _Query] = {}
+        self._stopped = False
 
     def __len__(self) -> int:
         return len(self._queries)
@@ -70,6 +71,8 @@ class GroupQueries:
             any of the attempts, with L{LimitReached} when too many queries are waiting, and with
             L{ServiceStopped}.
         """
+        if self._stopped:
+            return fail(ServiceStopped("the service has been stopped"))
         if len(self._queries) >= self._settings.max_outstanding:
             limit = self._settings.max_outstanding
             return fail(LimitReached("too many queries wait for an answer", "max_outstanding", limit))
@@ -90,7 +93,8 @@ class GroupQueries:
         query.result.callback(tuple(members))
 
     def stop(self) -> None:
-        """Fail everything that waits."""
+        """Fail everything that waits, and take nothing more."""
+        self._stopped = True
         for nonce in list(self._queries):
             query = self._queries[nonce]
             self._forget(nonce)

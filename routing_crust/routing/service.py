@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
+from ..endpoints import Contact, Endpoint
 from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
@@ -91,6 +92,16 @@ class RoutingService(Service):
     def group_connected(self) -> bool:
         """Whether everyone in the close group of our name who could be reached is in the routing table."""
         return self._core is not None and self._core.group_connected
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where others can dial us, best first; empty before the start and for clients."""
+        return () if self._core is None else self._core.crust.endpoints
+
+    @property
+    def contact(self) -> Contact | None:
+        """What others need to find us, if we listen anywhere."""
+        return Contact(self.endpoints[0], self.node_name) if self.endpoints else None
 
     def startService(self) -> None:
         """

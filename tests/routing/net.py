@@ -1,0 +1,114 @@
+"""
+A network of real L{RoutingService}s in memory, on one fake clock.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from routing_crust import Contact, Identity, Role, RoutingService, Settings, State
+from tests.memory import MemoryCrust, MemoryNetwork
+
+START = 1_700_000_000.0
+
+
+class Net:
+    """
+    Makes nodes and moves time. The first node has the role C{FIRST}; later ones get its contact.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self.random = Random(seed)
+        self.clock = Clock()
+        self.clock.advance(START)
+        self.network = MemoryNetwork(self.clock, random=self.random)
+        self.nodes: list[RoutingService] = []
+
+    def identity(self) -> Identity:
+        return Identity.from_seed(self.random.randbytes(32))
+
+    def node(self, role: Role | None = None, **options: Any) -> RoutingService:
+        """Make and start a node."""
+        if role is None:
+            role = Role.NODE if self.nodes else Role.FIRST
+        if role is not Role.FIRST and "contacts" not in options:
+            options["contacts"] = (self.contact(self.nodes[0]),)
+        node = self.make(self.identity(), Settings(role=role, lan_discovery=False, **options))
+        self.nodes.append(node)
+        node.startService()
+        return node
+
+    def make(self, identity: Identity, settings: Settings, **crust_options: Any) -> RoutingService:
+        crust = MemoryCrust(self.network, settings, identity, **crust_options)
+        return RoutingService(
+            settings, reactor=self.clock, identity=identity, crust=crust, random=Random(self.random.random())
+        )
+
+    def crash(self, node: RoutingService, silently: bool = False) -> None:
+        """Kill a node's process. Nothing of what it still does goes out."""
+        crust = self.crust(node)
+        self.network.crash(crust, silently)
+        node.stopService()
+
+    def restart(self, node: RoutingService) -> RoutingService:
+        """Start a node that has crashed again: the same key, place and saved contacts, nothing else."""
+        crust = self.crust(node)
+        again = self.make(
+            node.identity,
+            node.settings,
+            endpoints=crust.endpoints,
+            on_link_networks=crust.on_link_networks,
+            saved=crust.saved_contacts(),
+        )
+        self.nodes[self.nodes.index(node)] = again
+        again.startService()
+        return again
+
+    def crust(self, node: RoutingService) -> MemoryCrust:
+        crust = node._crust
+        assert isinstance(crust, MemoryCrust)
+        return crust
+
+    def grow(self, count: int, **options: Any) -> list[RoutingService]:
+        """A network of so many nodes, all in each other's neighbourhood."""
+        for _ in range(count):
+            self.node(**options)
+            self.until_joined()
+        return self.nodes
+
+    def contact(self, node: RoutingService) -> Contact:
+        contact = node.contact
+        assert contact is not None
+        return contact
+
+    def until_joined(self, timeout: float = 60) -> None:
+        """Every node that is not a client is group-connected, or is alone."""
+        nodes = [each for each in self.nodes if each.settings.role is not Role.CLIENT and each.running]
+        if len(nodes) > 1:
+            self.run(lambda: all(each.group_connected for each in nodes), timeout)
+
+    def run(self, predicate: Any, timeout: float = 60) -> None:
+        self.network.run_until(predicate, timeout)
+
+    def settle(self, seconds: float) -> None:
+        self.network.settle(seconds)
+
+    def result(self, deferred: Deferred[Any], timeout: float = 200) -> Any:
+        """What a Deferred fires with; raises what it fails with."""
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        self.run(lambda: results, timeout)
+        if hasattr(results[0], "raiseException"):
+            results[0].raiseException()
+        return results[0]
+
+    def stop(self) -> None:
+        """Stop everything and see that nothing is left."""
+        for node in self.nodes:
+            if node.running:
+                self.result(node.stopService())
+        assert all(node.state is State.TERMINATED or not node.running for node in self.nodes)

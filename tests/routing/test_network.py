@@ -1,0 +1,278 @@
+"""
+Whole nodes, together: joining, talking by name, losing and finding each other again.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Message, Role, RoutingService, State
+from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped
+from routing_crust.routing.events import GroupConnectedChanged, LinkLost, PeerJoined, PeerLeft, StateChanged
+from tests.routing.net import Net
+
+
+def table_of(node: RoutingService) -> set[str]:
+    table = node.status()["table"]
+    assert isinstance(table, list)
+    return set(table)
+
+
+class NetworkCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.net = Net()
+
+    def assert_full_mesh(self, nodes: list[RoutingService]) -> None:
+        names = {str(node.node_name) for node in nodes}
+        for node in nodes:
+            self.assertIs(node.state, State.CONNECTED)
+            self.assertEqual(table_of(node), names - {str(node.node_name)})
+
+    def tearDown(self) -> None:
+        self.net.stop()
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class JoiningTests(NetworkCase):
+    def test_the_first_node_waits(self) -> None:
+        """It dials nobody, and is Connected as soon as somebody has come."""
+        first = self.net.node()
+        self.net.settle(100)
+        self.assertIs(first.state, State.DISCONNECTED)
+        self.assertEqual(self.net.network.dials, 0)
+        connected = first.when_connected()
+        self.assertNoResult(connected)
+        self.net.node()
+        self.net.run(lambda: first.state is State.CONNECTED)
+        self.successResultOf(connected)
+
+    def test_five_nodes(self) -> None:
+        """Started one after another with one contact, all five are in each other's tables."""
+        for _ in range(5):
+            self.net.node()
+        self.net.until_joined(timeout=10)
+        self.net.settle(1)
+        self.assert_full_mesh(self.net.nodes)
+
+    def test_one_link_for_each_pair(self) -> None:
+        """After joining each pair has one link, and no proxy link is left."""
+        nodes = self.net.grow(5)
+        self.net.settle(60)
+        for node in nodes:
+            links = node.status()["links"]
+            assert isinstance(links, list)
+            self.assertEqual(len(links), 4)
+            self.assertEqual({each["use"] for each in links}, {"member"})
+            self.assertEqual({each["two_way"] for each in links}, {True})
+            self.assertEqual(node.status()["unconfirmed_links"], 0)
+            self.assertEqual(node.status()["expected_connections"], 0)
+            self.assertIsNone(node.status()["proxy"])
+        self.assertEqual(len(self.net.network.links), 10)
+
+    def test_twenty_nodes(self) -> None:
+        """Every node knows the nodes nearest to it."""
+        nodes = self.net.grow(20)
+        self.net.settle(90)
+        for node in nodes:
+            others = sorted(
+                (each.node_name for each in nodes if each is not node), key=node.node_name.distance
+            )
+            nearest = {str(name) for name in others[: node.settings.group_size]}
+            self.assertLessEqual(nearest, table_of(node))
+
+    def test_no_contact_answers(self) -> None:
+        """Bootstrapping is tried again and again, and works once the contact is there."""
+        first = self.net.node()
+        contact = self.net.contact(first)
+        self.net.result(first.stopService())
+        node = self.net.node(contacts=(contact,))
+        self.net.settle(120)
+        self.assertIn(node.state, (State.DISCONNECTED, State.BOOTSTRAPPING))
+        first.startService()
+        self.net.run(lambda: node.state is State.CONNECTED, timeout=70)
+
+    def test_events(self) -> None:
+        """Observers hear of states, of the group and of the table."""
+        first = self.net.node()
+        heard: list[object] = []
+        for kind in (StateChanged, GroupConnectedChanged, PeerJoined, PeerLeft, LinkLost):
+            first.observe(kind, heard.append)
+        other = self.net.node()
+        self.net.until_joined()
+        self.assertEqual(
+            heard,
+            [
+                StateChanged(State.DISCONNECTED, State.CONNECTED),
+                PeerJoined(other.node_name),
+                GroupConnectedChanged(True),
+            ],
+        )
+        heard.clear()
+        self.net.result(other.stopService())
+        self.net.run(lambda: first.state is State.DISCONNECTED)
+        kinds = [type(each) for each in heard]
+        self.assertEqual(kinds[:3], [PeerLeft, GroupConnectedChanged, LinkLost])
+
+
+class TalkingTests(NetworkCase):
+    def test_send_and_request(self) -> None:
+        """Messages arrive with their proven source, requests are answered."""
+        nodes = self.net.grow(5)
+        got: list[Message] = []
+        nodes[4].set_message_handler(got.append)
+        nodes[4].set_request_handler(lambda message: message.body.upper())
+        self.assertIsNone(self.net.result(nodes[0].send(nodes[4].node_name, b"hello")))
+        self.assertEqual(got, [Message(nodes[0].node_name, b"hello")])
+        self.assertEqual(self.net.result(nodes[0].request(nodes[4].node_name, b"hello")), b"HELLO")
+        self.assertIsInstance(
+            self.net.result(nodes[0].request(nodes[3].node_name, b"x").addErrback(lambda f: f.value)),
+            RequestRefused,
+        )
+
+    def test_send_to_group(self) -> None:
+        """A group message reaches each of the nearest nodes, ourselves too if we are one."""
+        nodes = self.net.grow(12)
+        target = self.net.identity().name
+        nearest = sorted((node.node_name for node in nodes), key=target.distance)[:8]
+        got = []
+        for node in nodes:
+            node.set_message_handler(lambda message, name=node.node_name: got.append((name, message)))
+        reached = self.net.result(nodes[0].send_to_group(target, b"all"))
+        self.assertEqual(list(reached), nearest)
+        self.assertEqual(
+            sorted(got, key=lambda each: target.distance(each[0])),
+            [(name, Message(nodes[0].node_name, b"all", target)) for name in nearest],
+        )
+        self.assertEqual(list(self.net.result(nodes[3].close_group(target))), nearest)
+
+    def test_nobody_of_that_name(self) -> None:
+        """A message to a name that nobody has fails in time."""
+        nodes = self.net.grow(5)
+        result = nodes[0].send(self.net.identity().name, b"?")
+        self.assertRaises(PeerUnreachable, self.net.result, result, 170)
+
+    def test_a_client(self) -> None:
+        """A client reaches nodes by name and is reached by its own."""
+        nodes = self.net.grow(12)
+        client = self.net.node(role=Role.CLIENT, listen=())
+        self.net.result(client.when_connected())
+        self.assertEqual(len(client.status()["links"]), 1)  # type: ignore[arg-type]
+        for node in nodes:
+            node.set_request_handler(lambda message: b"to " + str(message.source).encode())
+            answer = self.net.result(client.request(node.node_name, b"who am I?"))
+            self.assertEqual(answer, b"to " + str(client.node_name).encode())
+        client.set_request_handler(lambda message: b"client")
+        self.net.settle(5)
+        for node in nodes:
+            self.assertEqual(self.net.result(node.request(client.node_name, b"?")), b"client")
+            self.assertNotIn(str(client.node_name), table_of(node))
+
+    def test_two_clients(self) -> None:
+        """Clients with different proxies reach each other."""
+        nodes = self.net.grow(6)
+        one = self.net.node(role=Role.CLIENT, listen=())
+        two = self.net.node(role=Role.CLIENT, listen=(), contacts=(self.net.contact(nodes[5]),))
+        for client in (one, two):
+            self.net.result(client.when_connected())
+        two.set_request_handler(lambda message: b"here")
+        self.net.settle(5)
+        self.assertEqual(self.net.result(one.request(two.node_name, b"?")), b"here")
+
+    def test_connect(self) -> None:
+        """An application gets a link to a node, the same each time."""
+        nodes = self.net.grow(3)
+        client = self.net.node(role=Role.CLIENT, listen=())
+        self.net.result(client.when_connected())
+        link = self.net.result(client.connect(nodes[2].node_name))
+        self.assertEqual(link.peer, nodes[2].node_name)
+        self.assertIs(self.net.result(client.connect(nodes[2].node_name)), link)
+
+    def test_not_connected_or_stopped(self) -> None:
+        """Without a link, and after the stop, everything fails at once and says why."""
+        node = self.net.node()
+        other = self.net.identity().name
+        self.failureResultOf(node.close_group(other), NotConnected)
+        self.failureResultOf(node.connect(other), NotConnected)
+        waiting = [node.when_connected(), node.when_group_connected()]
+        self.net.result(node.stopService())
+        for each in waiting:
+            self.failureResultOf(each, ServiceStopped)
+        for each in (node.send(other, b""), node.request(other, b""), node.when_connected()):
+            self.failureResultOf(each, ServiceStopped)
+
+
+class LossTests(NetworkCase):
+    def test_the_contact_dies(self) -> None:
+        """The others stay connected and sending; when it is back it is admitted at once."""
+        nodes = self.net.grow(5)
+        self.net.crash(nodes[0])
+        self.net.settle(5)
+        self.assert_full_mesh(nodes[1:])
+        self.net.result(nodes[1].send(nodes[4].node_name, b"still here"))
+        again = self.net.restart(nodes[0])
+        self.net.run(lambda: again.group_connected, timeout=10)
+        self.net.settle(5)
+        self.assert_full_mesh(self.net.nodes)
+
+    def test_silent_death(self) -> None:
+        """A node that says nothing is noticed within the inactivity timeout."""
+        nodes = self.net.grow(5)
+        self.net.crash(nodes[2], silently=True)
+        gone = str(nodes[2].node_name)
+        left = [node for node in nodes if node is not nodes[2]]
+        self.net.run(lambda: not any(gone in table_of(node) for node in left), timeout=81)
+        self.assert_full_mesh(left)
+
+    def test_all_but_one_die(self) -> None:
+        """The last one bootstraps, and joins again when the others return."""
+        nodes = self.net.grow(5)
+        for node in nodes[:4]:
+            self.net.crash(node)
+        self.net.run(lambda: nodes[4].state in (State.DISCONNECTED, State.BOOTSTRAPPING), timeout=5)
+        self.net.settle(30)
+        self.assertIsNot(nodes[4].state, State.CONNECTED)
+        for node in nodes[:4]:
+            self.net.restart(node)
+        self.net.until_joined(timeout=120)
+        self.net.settle(60)
+        self.assert_full_mesh(self.net.nodes)
+
+    def test_a_restart_replaces_the_old_link(self) -> None:
+        """A peer that comes back before its old links were noticed dead is let in at once."""
+        nodes = self.net.grow(3)
+        self.net.crash(nodes[2], silently=True)
+        again = self.net.restart(nodes[2])
+        self.net.run(lambda: again.group_connected, timeout=10)
+        self.net.settle(1)
+        self.assert_full_mesh(self.net.nodes)
+
+    def test_partition(self) -> None:
+        """Two halves that were apart for an hour become one network again."""
+        nodes = self.net.grow(6)
+        crusts = [node._crust for node in nodes]
+        self.net.network.partition([crusts[:3], crusts[3:]])  # type: ignore[list-item]
+        self.net.settle(3600)
+        self.assertEqual(len(table_of(nodes[0])), 2)
+        self.net.network.heal()
+        self.net.run(lambda: all(len(table_of(node)) == 5 for node in nodes), timeout=120)
+        self.assert_full_mesh(nodes)
+
+    def test_stopping_is_told(self) -> None:
+        """Who stops says so, and the others let it go at once."""
+        nodes = self.net.grow(3)
+        self.net.result(nodes[1].stopService())
+        self.assertIs(nodes[1].state, State.TERMINATED)
+        self.net.settle(1)
+        self.assert_full_mesh([nodes[0], nodes[2]])
+
+    def test_start_again(self) -> None:
+        """A stopped service can be started again, under the same name and with a new incarnation."""
+        nodes = self.net.grow(3)
+        before = nodes[2].status()["incarnation"]
+        self.net.result(nodes[2].stopService())
+        nodes[2].startService()
+        self.net.until_joined()
+        self.net.settle(1)
+        self.assertGreater(nodes[2].status()["incarnation"], before)  # type: ignore[operator]
+        self.assert_full_mesh(nodes)
