@@ -1,0 +1,129 @@
+"""The figures: what is measured on which sides, and the goal that the project has set itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures, Spawn, Subject
+
+MakeSubject = Callable[[Spawn], Subject]
+
+SMALL: Final = 64
+IDLE_LINKS: Final = 500
+WINDOW: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """
+    One line of the table.
+
+    @ivar name: as the option C{--only} takes it.
+    @ivar unit: of both values.
+    @ivar goal: for the ratio of ours to the reference's; C{None} if it is only for information.
+    @ivar at_most: whether the ratio should be at most the goal, rather than at least.
+    @ivar reference: what ours is compared with.
+    """
+
+    name: str
+    what: str
+    unit: str
+    goal: float | None
+    reference: str
+    make_ours: MakeSubject
+    make_reference: MakeSubject
+    at_most: bool = False
+
+    def reached(self, ratio: float) -> bool | None:
+        """Whether a ratio is good enough; C{None} without a goal."""
+        if self.goal is None:
+            return None
+        return ratio <= self.goal if self.at_most else ratio >= self.goal
+
+
+def _frames(name: str, what: str, size: int, goal: float) -> Figure:
+    return Figure(
+        name,
+        f"one-way frames of {what}",
+        "frames/s",
+        goal,
+        "bare",
+        partial(OneWay, actor="link", size=size),
+        partial(OneWay, actor="bare", size=size),
+    )
+
+
+def _round_trips(window: int, goal: float) -> Figure:
+    return Figure(
+        f"round-trips-{window}",
+        f"round trips of 64 B, window {window}",
+        "trips/s",
+        goal,
+        "bare",
+        partial(RoundTrips, actor="link", size=SMALL, window=window),
+        partial(RoundTrips, actor="bare", size=SMALL, window=window),
+    )
+
+
+def _memory(side: str) -> Figure:
+    return Figure(
+        f"memory-{side}",
+        f"memory of an idle link, {side}",
+        "B/link",
+        1.1,
+        "bare",
+        partial(IdleMemory, actor="link", side=side, links=IDLE_LINKS),
+        partial(IdleMemory, actor="bare", side=side, links=IDLE_LINKS),
+        at_most=True,
+    )
+
+
+FIGURES: Final = (
+    Figure(
+        "set-ups",
+        "link set-ups with Hello and Confirmation",
+        "links/s",
+        0.75,
+        "bare",
+        partial(SetUps, actor="handshake"),
+        partial(SetUps, actor="bare"),
+    ),
+    Figure(
+        "set-ups-crust",
+        "link set-ups, TLS alone",
+        "links/s",
+        None,
+        "bare",
+        partial(SetUps, actor="link"),
+        partial(SetUps, actor="bare"),
+    ),
+    _frames("frames-64", "64 B", SMALL, 1.7),
+    _frames("frames-1k", "1 KiB", 1 << 10, 1.25),
+    _frames("frames-64k", "64 KiB", 1 << 16, 1.0),
+    _frames("frames-1m", "1 MiB", 1 << 20, 2.0),
+    _round_trips(1, 0.95),
+    _round_trips(64, 1.25),
+    _memory("client"),
+    _memory("server"),
+    Figure(
+        "send",
+        f"send by name to a linked peer, 64 B, window {WINDOW}",
+        "messages/s",
+        3.0,
+        "AMP",
+        partial(RoundTrips, actor="service", size=SMALL, window=WINDOW),
+        partial(RoundTrips, actor="amp", size=SMALL, window=WINDOW),
+    ),
+    Figure(
+        "relay",
+        f"send by name through a relay, 64 B, window {WINDOW}",
+        "messages/s",
+        1 / 3,
+        "Ed25519",
+        partial(Relayed, size=SMALL, window=WINDOW),
+        partial(Signatures, size=SMALL),
+    ),
+)

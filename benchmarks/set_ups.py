@@ -1,0 +1,137 @@
+"""
+This library's set-ups: crust and routing's handling of links, from the dial to the confirmed link.
+
+Two nodes have one link at most, so each slot of the client is a node of its own. It counts a link as made
+when routing tells of it: both Hellos are verified and the Confirmation is acknowledged.
+"""
+
+from __future__ import annotations
+
+from random import SystemRandom
+from typing import Any
+
+from routing_crust.crust.service import CrustService
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from routing_crust.config import Role, Settings, TwoWay
+from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import CloseReason, LinkClosed
+from routing_crust.identity import Identity
+from routing_crust.routing.handshake import PeerFacts
+from routing_crust.routing.links import Accept, Links, Peer
+from routing_crust.wire.messages import NONCE_BYTES, LinkUse
+
+from .credentials import SERVER, identity
+from .tools import in_parallel
+
+PLENTY = 65536
+
+
+def settings(role: Role) -> Settings:
+    """No limit is in the way of hundreds of links from one address, and nothing looks around."""
+    return Settings(
+        role=role,
+        listen=() if role is Role.CLIENT else (Endpoint("127.0.0.1", 0),),
+        lan_discovery=False,
+        two_way=TwoWay.OFF,
+        max_links=PLENTY,
+        max_clients=PLENTY,
+        max_unverified_links=PLENTY,
+        max_unverified_per_prefix=PLENTY,
+    )
+
+
+@implementer(ICrustEvents)
+class LinkHandler:
+    """
+    A node that does nothing but confirm links; anyone may have one.
+
+    @ivar crust: makes the links.
+    """
+
+    def __init__(self, reactor: Any, own: Identity, role: Role) -> None:
+        chosen = settings(role)
+        self.crust = CrustService(chosen, own, reactor, SystemRandom())
+        self._links = Links(chosen, own, reactor, 1, lambda: self.crust.endpoints, self)
+        self._confirmed: Deferred[ILink] | None = None
+        self._lost: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Listen, if this is not a client."""
+        self.crust.start(self)
+
+    async def once(self, server: Endpoint, token: bytes) -> None:
+        """Have a confirmed link, then have none."""
+        confirmed: Deferred[ILink] = Deferred()
+        lost: Deferred[None] = Deferred()
+        self._confirmed, self._lost = confirmed, lost
+        await self.crust.connect((server,), identity(SERVER).name, token, False)
+        self._links.close(await confirmed, CloseReason.NO_LONGER_NEEDED)
+        await lost
+
+    def on_connect(self, link: ILink) -> None:
+        """See L{ICrustEvents}."""
+        self._links.new_link(link)
+
+    on_accept = on_connect
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        """See L{ICrustEvents}."""
+        self._links.frame_received(link, kind, payload)
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        """See L{ICrustEvents}."""
+        self._links.link_lost(link, reason.reason, reason.detail)
+        if self._confirmed is not None:
+            self._confirmed.errback(reason)
+        elif self._lost is not None:
+            self._lost.callback(None)
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        """See L{ICrustEvents}. We never bootstrap."""
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """See L{ICrustEvents}."""
+
+    def judge(self, link: ILink, facts: PeerFacts) -> Accept:
+        """See L{routing_crust.routing.links.LinkPolicy}."""
+        return Accept(LinkUse.ATTACHED)
+
+    def established(self, peer: Peer, before: Peer | None) -> None:
+        """See L{routing_crust.routing.links.LinkPolicy}."""
+        if self._confirmed is not None:
+            confirmed, self._confirmed = self._confirmed, None
+            confirmed.callback(peer.link)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """See L{routing_crust.routing.links.LinkPolicy}."""
+
+
+class HandshakeActor:
+    """Either end."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._handlers: list[LinkHandler] = []
+
+    def do_listen(self, mode: str) -> int:
+        """Start to serve. Returns the port."""
+        handler = LinkHandler(self._reactor, identity(SERVER), Role.FIRST)
+        self._handlers.append(handler)
+        handler.start()
+        return handler.crust.endpoints[0].port
+
+    async def do_set_up(self, port: int, count: int, slots: int) -> float:
+        """Connect and disconnect, in several slots at once. Returns how often in a second."""
+        while len(self._handlers) < slots:
+            own = identity(1 + len(self._handlers))
+            self._handlers.append(LinkHandler(self._reactor, own, Role.CLIENT))
+            self._handlers[-1].start()
+        server = Endpoint("127.0.0.1", port)
+
+        async def once(slot: int) -> None:
+            await self._handlers[slot - 1].once(server, slot.to_bytes(NONCE_BYTES, "big"))
+
+        return await in_parallel(once, count, slots)

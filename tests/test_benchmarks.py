@@ -1,0 +1,155 @@
+"""The benchmark runs and writes what it should; how fast anything is, is not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.figures import FIGURES
+from benchmarks.measuring import Plan, Result, measure
+from benchmarks.processes import Worker, WorkerFailed
+from benchmarks.subjects import Spawn, Subject
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Steady(Subject):
+    """Takes the values it is given."""
+
+    def __init__(self, spawn: Spawn, values: list[float], log: list[str], name: str) -> None:
+        super().__init__(spawn, name)
+        self.values = iter(values)
+        self.log = log
+
+    def start(self) -> None:
+        self.log.append(f"start {self._actor}")
+
+    def calibrate(self, seconds: float) -> None:
+        self.count = 10
+
+    def sample(self) -> float:
+        self.log.append(f"sample {self._actor}")
+        return next(self.values)
+
+    def stop(self) -> None:
+        self.log.append(f"stop {self._actor}")
+
+
+class FigureTests(SynchronousTestCase):
+    """What is made of the samples."""
+
+    def measure(self, ours: list[float], reference: list[float], log: list[str]) -> Result:
+        figure = next(each for each in FIGURES if each.name == "frames-64")
+        changed = type(figure)(
+            figure.name,
+            figure.what,
+            figure.unit,
+            figure.goal,
+            figure.reference,
+            lambda spawn: Steady(spawn, ours, log, "ours"),
+            lambda spawn: Steady(spawn, reference, log, "reference"),
+        )
+        return measure(changed, Plan(repeats=len(ours), seconds=1.0), Worker)
+
+    def test_samples_alternate(self) -> None:
+        """Ours and the reference's samples are taken in turn, and both are stopped."""
+        log: list[str] = []
+        self.measure([1.0, 2.0], [3.0, 4.0], log)
+        samples = ["sample ours", "sample reference"] * 2
+        starts = ["start ours", "start reference"]
+        self.assertEqual(log, [*starts, *samples, "stop ours", "stop reference"])
+
+    def test_both_are_stopped_when_one_fails(self) -> None:
+        """A failure leaves no process behind."""
+        log: list[str] = []
+        self.assertRaises(StopIteration, self.measure, [1.0, 2.0], [3.0], log)
+        self.assertEqual(log[-2:], ["stop ours", "stop reference"])
+
+    def test_ratio_is_of_the_medians(self) -> None:
+        """One sample that is far off does not move the ratio, but it shows in the spread."""
+        result = self.measure([20.0, 900.0, 22.0], [10.0, 11.0, 11.0], [])
+        self.assertEqual(result.ratio, 2.0)
+        self.assertEqual(result.spread, (2.0, 900.0 / 11))
+        self.assertIs(result.as_json()["reached"], True)
+
+    def test_goals(self) -> None:
+        """Rates should be high and memory low; without a goal there is no verdict."""
+        figures = {each.name: each for each in FIGURES}
+        self.assertIs(figures["frames-64"].reached(1.69), False)
+        self.assertIs(figures["frames-64"].reached(1.7), True)
+        self.assertIs(figures["memory-client"].reached(1.11), False)
+        self.assertIs(figures["memory-client"].reached(0.5), True)
+        self.assertIsNone(figures["set-ups-crust"].reached(0.1))
+
+
+class WorkerTests(SynchronousTestCase):
+    """The handle on a worker process."""
+
+    def worker(self, actor: str) -> Worker:
+        worker = Worker(actor, "part", 0)
+        self.addCleanup(worker.stop)
+        return worker
+
+    def test_errors_come_back(self) -> None:
+        """An error in the worker is raised here, with its traceback, and the worker goes on."""
+        worker = self.worker("ed25519")
+        error = self.assertRaises(WorkerFailed, worker.call, "dance")
+        self.assertIn("do_dance", str(error))
+        self.assertGreater(worker.call("ask", size=64, count=2, window=1), 0)
+
+    def test_silence_ends(self) -> None:
+        """An answer that does not come is an error after a while."""
+        worker = self.worker("ed25519")
+        answered = worker.begin("ask", size=64, count=1, window=1)
+        worker.result(answered)
+        self.assertRaises(WorkerFailed, worker.result, answered, 0.01)
+
+
+class CommandTests(SynchronousTestCase):
+    """The command itself, in a process of its own."""
+
+    def test_quick_run(self) -> None:
+        """One figure is measured on both sides, with the samples of both in the file."""
+        path = Path(self.mktemp())
+        command = [sys.executable, "-m", "benchmarks", "--quick", "--repeats", "2", "--only", "frames-64"]
+        done = subprocess.run(
+            [*command, "--json", str(path.absolute())],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        heading, line = done.stdout.splitlines()
+        self.assertTrue(heading.startswith("figure"))
+        self.assertTrue(line.startswith("frames-64 "))
+        report = json.loads(path.read_text())
+        self.assertEqual(set(report), {"format", "taken", "plan", "machine", "versions", "figures"})
+        self.assertEqual(report["plan"], {"repeats": 2, "seconds": 0.2})
+        self.assertIn("Twisted", report["versions"])
+        (figure,) = report["figures"]
+        self.assertEqual((figure["name"], figure["goal"], figure["goal_is"]), ("frames-64", 1.7, "at least"))
+        for side in ("ours", "reference"):
+            self.assertEqual(len(figure["samples"][side]), 2)
+            self.assertTrue(all(rate > 0 for rate in figure["samples"][side]))
+            self.assertGreater(figure["per_sample"][side], 0)
+        self.assertGreater(figure["ratio"], 0)
+
+    def test_wrong_options(self) -> None:
+        """A figure that there is not, or no samples, ends with what would be right."""
+        for wrong in (["--only", "speed"], ["--repeats", "0"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks", *wrong],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(wrong[0], done.stderr)
