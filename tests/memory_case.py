@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,10 +15,7 @@ from zope.interface import implementer
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.endpoints import Endpoint
-from routing_crust.errors import (
-    CloseReason,
-    LinkClosed,
-)
+from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 
 from .memory import MemoryCrust, MemoryLink, MemoryNetwork
@@ -27,22 +24,44 @@ KIND = 128
 ANYWHERE = (Endpoint("198.51.100.7", 5483),)
 
 
+class WatchedClock(Clock):
+    """A clock that knows whether it is running calls at the moment."""
+
+    running = False
+
+    def advance(self, amount: float) -> None:
+        self.running = True
+        try:
+            Clock.advance(self, amount)
+        finally:
+            self.running = False
+
+
 @implementer(ICrustEvents)
-@dataclass
 class Recorder:
-    """Keeps every event as a tuple, and fails when one comes from within a call by the test."""
+    """
+    Keeps every event as a tuple. Fails when one is reported from within a call by its owner.
 
-    network: MemoryNetwork
+    @ivar verify: whether links are called verified as soon as they are up.
+    @ivar react: called with each event; what it calls in turn must not lead to an event at once.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, clock: WatchedClock) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.times: list[float] = []
         self.verify = True
+        self.react: Callable[[tuple[Any, ...]], object] = id
+        self._clock = clock
+        self._inside = False
 
     def _add(self, *event: Any) -> None:
-        assert self.network.clock.running, f"{event} is reported from within a call"
+        within = self._inside or not self._clock.running
+        assert not within, f"{event} is reported from within a call"
         self.events.append(event)
-        self.times.append(self.network.clock.seconds())
+        self.times.append(self._clock.seconds())
+        self._inside = True
+        self.react(event)
+        self._inside = False
 
     def on_connect(self, link: ILink) -> None:
         self._add("connect", link)
@@ -78,19 +97,6 @@ class Recorder:
         return [(reason, by_peer) for _, reason, by_peer in self.of("lost")]
 
 
-class WatchedClock(Clock):
-    """A clock that knows whether it is running calls at the moment."""
-
-    running = False
-
-    def advance(self, amount: float) -> None:
-        self.running = True
-        try:
-            Clock.advance(self, amount)
-        finally:
-            self.running = False
-
-
 @implementer(IPushProducer)
 class Producer:
     """Keeps what it was told."""
@@ -112,8 +118,12 @@ class MemoryTestCase(SynchronousTestCase):
     """Makes networks, crusts and links."""
 
     def setUp(self) -> None:
+        self.make_network(1)
+
+    def make_network(self, seed: int) -> None:
+        """Begin anew: another clock, another network."""
         self.clock = WatchedClock()
-        self.network = MemoryNetwork(self.clock, random=Random(1))
+        self.network = MemoryNetwork(self.clock, random=Random(seed))
         self.made = 0
         self.recorders: dict[MemoryCrust, Recorder] = {}
 
@@ -123,7 +133,7 @@ class MemoryTestCase(SynchronousTestCase):
         self.made += 1
         identity = Identity.from_seed(self.made.to_bytes(32, "big"))
         crust = MemoryCrust(self.network, Settings(**settings), identity, endpoints)
-        self.recorders[crust] = Recorder(self.network)
+        self.recorders[crust] = Recorder(self.clock)
         if start:
             crust.start(self.recorders[crust])
         return crust
@@ -140,3 +150,9 @@ class MemoryTestCase(SynchronousTestCase):
 
     def recorder(self, end: MemoryLink) -> Recorder:
         return self.recorders[end.crust]
+
+    def at_once(self, call: Callable[[], object]) -> None:
+        """Make a call of the network's that reports events before it returns."""
+        self.clock.running = True
+        call()
+        self.clock.running = False

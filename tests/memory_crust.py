@@ -39,6 +39,8 @@ class MemoryCrust:
     @ivar stopping: from L{stop} on, until it is started again.
     """
 
+    _events: ICrustEvents
+
     def __init__(
         self,
         network: MemoryNetwork,
@@ -65,7 +67,7 @@ class MemoryCrust:
         made_up = () if endpoints else (network.addresses,)
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
         self.stopping = False
-        self._events: ICrustEvents | None = None
+        self._running = False
         self._saved = list(saved)
         self._links: dict[MemoryLink, None] = {}
         self._attempts: dict[MemoryLink, Attempt] = {}
@@ -88,12 +90,13 @@ class MemoryCrust:
 
     def start(self, events: ICrustEvents) -> None:
         """See L{ICrust.start}."""
-        if self._events is not None:
+        if self._running:
             raise RuntimeError("this crust was started already")
         for endpoint in self.endpoints:
             if self.network.listener(endpoint) is not None:
                 raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
         self._events = events
+        self._running = True
         self.stopping = False
         self._strangers = self._new_bucket()
         if self.endpoints:
@@ -102,7 +105,7 @@ class MemoryCrust:
 
     def stop(self) -> Deferred[None]:
         """See L{ICrust.stop}."""
-        if self._events is None:
+        if not self._running:
             self.stopping = True
             return succeed(None)
         if not self.stopping:
@@ -120,7 +123,7 @@ class MemoryCrust:
 
     def bootstrap(self) -> None:
         """See L{ICrust.bootstrap}."""
-        if self._events is not None and not self.stopping and self._bootstrap is None:
+        if self._running and not self.stopping and self._bootstrap is None:
             contacts: dict[Endpoint, Contact] = {}
             for contact in (*self._saved, *self.settings.contacts):
                 if contact.endpoint not in self.endpoints:
@@ -136,7 +139,7 @@ class MemoryCrust:
         self, endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
     ) -> Deferred[ILink]:
         """See L{ICrust.connect}."""
-        if self._events is None or self.stopping:
+        if not self._running or self.stopping:
             return fail(ServiceStopped())
         dial = self._shared(peer, token)
         if dial is None:
@@ -225,8 +228,7 @@ class MemoryCrust:
         attempt = self._attempts.pop(link, None)
         if attempt is not None:
             attempt.dial.won(attempt)
-        if self._events is not None:
-            (self._events.on_accept if attempt is None else self._events.on_connect)(link)
+        (self._events.on_accept if attempt is None else self._events.on_connect)(link)
         if attempt is not None:
             attempt.dial.fire()
 
@@ -237,7 +239,7 @@ class MemoryCrust:
         attempt = self._attempts.pop(link, None)
         if attempt is not None:
             attempt.fail("lost during the handshake")
-        elif link.up and self._events is not None:
+        elif link.up:
             self._events.lost_connection(link, error)
             if self._bootstrap is not None:
                 self._bootstrap.link_lost(link, str(error))
@@ -245,14 +247,12 @@ class MemoryCrust:
 
     def report_message(self, link: MemoryLink, kind: int, payload: bytes) -> None:
         """A frame came."""
-        if self._events is not None:
-            self._events.new_message(link, kind, payload)
+        self._events.new_message(link, kind, payload)
 
     def report_bootstrap(self, links: int, problem: str) -> None:
         """The attempt to bootstrap is over."""
         self._bootstrap = None
-        if self._events is not None:
-            self._events.bootstrap_finished(links, problem)
+        self._events.bootstrap_finished(links, problem)
 
     # Going away.
 
@@ -275,7 +275,7 @@ class MemoryCrust:
 
     def _look_if_stopped(self) -> None:
         if self.stopping and not self._links and not self._soon:
-            self._events = None
+            self._running = False
             stopped, self._stopped = self._stopped, []
             for each in stopped:
                 each.callback(None)
@@ -285,7 +285,7 @@ class MemoryCrust:
         The process is killed: see L{MemoryNetwork.crash<.memory.MemoryNetwork.crash>}. Nothing is reported
         any more, and Deferreds that were handed out never fire, for whom they were for is dead.
         """
-        self._events = None
+        self._running = False
         self.stopping = True
         if self._bootstrap is not None:
             self._bootstrap.cancel()

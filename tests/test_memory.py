@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
@@ -12,8 +10,8 @@ from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
 from routing_crust.endpoints import Contact, Direction, Endpoint
 from routing_crust.errors import CannotListen, CloseReason, ConnectFailed, LimitReached
 
-from .memory import MemoryCrust, MemoryNetwork
-from .memory_case import ANYWHERE, MemoryTestCase, WatchedClock
+from .memory import MemoryCrust
+from .memory_case import ANYWHERE, MemoryTestCase
 
 
 class DialTests(MemoryTestCase):
@@ -26,6 +24,8 @@ class DialTests(MemoryTestCase):
         verifyObject(ILink, here)
         verifyObject(ILink, there)
         verifyObject(ICrustEvents, self.recorder(here))
+        self.assertIn(there.crust.identity.name.short, repr(here))
+        self.assertIn(here.crust.host, repr(here.crust))
 
     def test_facts(self) -> None:
         """Both ends know each other and share a binding; token and flag are the dialling end's."""
@@ -58,8 +58,7 @@ class DialTests(MemoryTestCase):
         """Which end hears of the link first is up to the seed, and the same for the same seed."""
 
         def first_to_hear(seed: int) -> str:
-            self.clock = WatchedClock()
-            self.network = MemoryNetwork(self.clock, random=Random(seed))
+            self.make_network(seed)
             one, other = self.crust(), self.crust()
             self.dial(one, other)
             self.network.run_until(lambda: one.links or other.links)
@@ -82,6 +81,10 @@ class DialTests(MemoryTestCase):
         self.assertIn("another node", self.failure(one, *other.endpoints, peer=third))
         self.assertIn("ourselves", self.failure(one, *one.endpoints))
         self.assertIn("no endpoint", self.failure(one))
+        self.network.block(one, other)
+        several = self.failure(one, *other.endpoints, *ANYWHERE)
+        self.assertIn("no route", several)
+        self.assertIn("timed out", several)
         self.assertEqual(self.recorders[other].of("accept"), [])
 
     def test_block(self) -> None:

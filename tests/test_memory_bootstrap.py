@@ -1,0 +1,235 @@
+"""The network in memory: bootstrapping, stopping, and what is remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
+from routing_crust.identity import Identity
+
+from .memory import MemoryCrust
+from .memory_case import ANYWHERE, KIND, MemoryTestCase
+
+
+def contact(crust: MemoryCrust) -> Contact:
+    return Contact(crust.endpoints[0], crust.identity.name)
+
+
+class BootstrapTests(MemoryTestCase):
+    """C{bootstrap_finished} comes once for each attempt, whatever happens."""
+
+    def joiner(self, *contacts: Contact, **settings: Any) -> MemoryCrust:
+        crust = self.crust(contacts=contacts, **settings)
+        crust.bootstrap()
+        return crust
+
+    def finished(self, crust: MemoryCrust) -> list[tuple[int, str]]:
+        return [(links, problem) for links, problem in self.recorders[crust].of("finished")]
+
+    def test_several(self) -> None:
+        """Saved contacts come first, then configured ones, dial_stagger apart; each link is reported."""
+        others = [self.crust() for _ in range(3)]
+        one = self.crust(contacts=tuple(contact(each) for each in others))
+        one.remember(contact(others[2]))
+        one.remember(contact(one))
+        self.network.settle(0)
+        one.bootstrap()
+        self.network.settle(1)
+        links = [link for (link,) in self.recorders[one].of("connect")]
+        self.assertEqual([link.peer for link in links], [others[at].identity.name for at in (2, 0, 1)])
+        self.assertTrue(all(link.bootstrap and not link.other.bootstrap for link in links))
+        for at, time in enumerate(self.recorders[one].times[1:]):
+            self.assertApproximates(time, 0.25 * at + 0.025, 0.006)
+        self.assertEqual(self.finished(one), [])
+
+    def test_winner(self) -> None:
+        """The winner stays, the others are closed, nothing more is dialled; the attempt is over once."""
+        others = [self.crust() for _ in range(3)]
+        one = self.joiner(*(contact(each) for each in others))
+        one.bootstrap()
+        self.network.run_until(lambda: len(one.links) == 2)
+        winner = one.links[1]
+        one.end_bootstrap(winner)
+        one.end_bootstrap(None)
+        self.network.settle(100)
+        self.assertEqual(self.finished(one), [(1, "")])
+        self.assertEqual(one.links, (winner,))
+        self.assertEqual(self.recorders[others[0]].losses, [(CloseReason.NO_LONGER_NEEDED, True)])
+        self.assertEqual(self.network.dials, 2)
+        one.end_bootstrap(None)
+        self.network.settle(1)
+        self.assertEqual(one.links, (winner,))
+
+    def test_ended_while_dialling(self) -> None:
+        """A dial that is under way when the attempt ends comes to nothing."""
+        other = self.crust()
+        one = self.joiner(contact(other))
+        self.network.run_until(lambda: self.network.links)
+        one.end_bootstrap(None)
+        self.network.settle(1)
+        self.assertEqual(self.finished(one), [(0, "")])
+        self.assertEqual(self.recorders[one].of("connect"), [])
+
+    def test_no_contact(self) -> None:
+        """Without a contact, or with none that answers, it is over with a problem."""
+        nobody = self.joiner()
+        self.network.settle(0)
+        self.assertEqual(self.finished(nobody), [(0, "there is no contact to dial")])
+        stranger = Contact(self.crust().endpoints[0], Identity.from_seed(bytes(32)).name)
+        one = self.joiner(Contact(ANYWHERE[0]), stranger)
+        self.network.settle(1)
+        ((links, problem),) = self.finished(one)
+        self.assertEqual(links, 0)
+        self.assertIn("another node", problem)
+
+    def test_again(self) -> None:
+        """After an attempt there can be another one."""
+        one = self.joiner(Contact(ANYWHERE[0]))
+        self.network.settle(1)
+        one.bootstrap()
+        self.network.settle(1)
+        self.assertEqual(len(self.finished(one)), 2)
+
+    def test_links_lost(self) -> None:
+        """When all contacts were tried and the last link is gone, it is over, after that was reported."""
+        other = self.crust()
+        one = self.joiner(contact(other))
+        self.network.run_until(lambda: one.links and other.links)
+        self.network.settle(1)
+        self.assertEqual(self.finished(one), [])
+        other.links[0].close(CloseReason.BOOTSTRAPPING)
+        self.network.settle(1)
+        self.assertEqual([event[0] for event in self.recorders[one].events[-2:]], ["lost", "finished"])
+        self.assertEqual(self.finished(one), [(0, CloseReason.BOOTSTRAPPING.text)])
+
+    def test_timeout(self) -> None:
+        """An attempt is over after bootstrap_timeout, with the links that it has by then."""
+        other = self.crust()
+        one = self.joiner(contact(other), bootstrap_timeout=30)
+        self.network.settle(29)
+        self.assertEqual(self.finished(one), [])
+        self.network.settle(2)
+        ((links, problem),) = self.finished(one)
+        self.assertEqual((links, len(one.links)), (1, 1))
+        self.assertIn("bootstrap_timeout", problem)
+
+    def test_other_links(self) -> None:
+        """Links that were not made by the attempt do not count, neither as alive nor as lost."""
+        other, another = self.crust(), self.crust()
+        one = self.joiner(contact(other))
+        self.dial(one, another)
+        self.network.settle(1)
+        another.links[0].close(CloseReason.STALE)
+        self.network.settle(10)
+        self.assertEqual(self.finished(one), [])
+        self.dial(one, another)
+        self.network.run_until(lambda: len(one.links) == 2)
+        one.end_bootstrap(one.links[1])
+        self.network.settle(1)
+        self.assertEqual(self.finished(one), [(0, "")])
+
+    def test_stop_after_the_end(self) -> None:
+        """A stop before the end of the attempt is reported adds no second report."""
+        one = self.joiner(Contact(ANYWHERE[0]))
+        one.end_bootstrap(None)
+        stopping = one.stop()
+        self.network.settle(1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.finished(one), [(0, "")])
+
+    def test_contacts(self) -> None:
+        """Saved contacts are bounded, and the most recently proven comes first."""
+        one = self.crust(max_saved_contacts=2)
+        contacts = [Contact(Endpoint("192.0.2.1", port)) for port in (1, 2, 3)]
+        for each in (*contacts, contacts[1]):
+            one.remember(each)
+        self.assertEqual(one.saved_contacts(), (contacts[1], contacts[2]))
+        again = MemoryCrust(self.network, one.settings, one.identity, saved=one.saved_contacts())
+        self.assertEqual(again.saved_contacts(), one.saved_contacts())
+
+
+class StopTests(MemoryTestCase):
+    """L{ICrust.stop} leaves nothing behind."""
+
+    def test_stop(self) -> None:
+        """Links are closed, dials fail, the attempt to bootstrap ends; then the Deferred fires."""
+        here, there = self.pair(contacts=(Contact(ANYWHERE[0]),))
+        crust = here.crust
+        dialled = self.dial(crust, there.crust, b"more")
+        crust.bootstrap()
+        here.send(KIND, b"last words")
+        first, second = crust.stop(), crust.stop()
+        self.assertNoResult(first)
+        self.failureResultOf(self.dial(crust, there.crust), ServiceStopped)
+        left: list[object] = []
+        first.addCallback(lambda result: left.extend(self.clock.getDelayedCalls()))
+        self.network.settle(1)
+        self.successResultOf(first)
+        self.assertIsNone(self.successResultOf(second))
+        self.assertEqual((left, self.network.links), ([], []))
+        self.failureResultOf(dialled, ServiceStopped)
+        self.assertEqual([event[0] for event in self.recorder(here).events[-2:]], ["finished", "lost"])
+        self.assertEqual(self.recorder(here).losses, [(CloseReason.STOPPING, False)])
+        self.assertEqual(self.recorder(there).losses, [(CloseReason.STOPPING, True)])
+        self.assertEqual(self.recorder(there).payloads, [b"last words"])
+
+    def test_stopped(self) -> None:
+        """A crust that was stopped, or never started, does nothing and refuses dials; it can start again."""
+        crust, other = self.crust(start=False), self.crust()
+        self.failureResultOf(self.dial(crust, other), ServiceStopped)
+        self.successResultOf(crust.stop())
+        crust.start(self.recorders[crust])
+        self.network.settle(0)
+        stopping = crust.stop()
+        self.network.settle(0)
+        self.successResultOf(stopping)
+        crust.bootstrap()
+        crust.end_bootstrap(None)
+        refused = self.dial(other, crust)
+        self.network.settle(1)
+        self.assertIn("refused", str(self.failureResultOf(refused, ConnectFailed).value))
+        crust.start(self.recorders[crust])
+        accepted = self.dial(other, crust)
+        self.network.settle(1)
+        self.successResultOf(accepted)
+        self.assertEqual(
+            [event[0] for event in self.recorders[crust].events], ["external", "external", "accept"]
+        )
+
+    def test_peer_does_not_answer(self) -> None:
+        """A link that nobody answers on delays the stop by close_timeout."""
+        here, _ = self.pair()
+        self.network.half_open(here)
+        stopping = here.crust.stop()
+        self.network.settle(4.9)
+        self.assertNoResult(stopping)
+        self.network.settle(0.2)
+        self.successResultOf(stopping)
+
+    def test_in_the_handshake(self) -> None:
+        """A link that is not up yet on either side is not reported when one of them stops."""
+        for stops in (0, 1):
+            one, other = self.crust(), self.crust()
+            dialled: Deferred[ILink] = self.dial(one, other)
+            self.network.run_until(lambda: self.network.links)
+            stopping = (one, other)[stops].stop()
+            self.network.settle(1)
+            self.successResultOf(stopping)
+            self.failureResultOf(dialled, ConnectFailed, ServiceStopped)
+            for each in (one, other):
+                self.assertEqual([event[0] for event in self.recorders[each].events], ["external"])
+            self.assertEqual(self.network.links, [])
+
+    def test_cancelled_while_stopping(self) -> None:
+        """A dial may be cancelled after the stop has begun."""
+        one, other = self.crust(), self.crust()
+        dialled = self.dial(one, other)
+        dialled.addErrback(lambda failure: None)
+        stopping = one.stop()
+        dialled.cancel()
+        self.network.settle(1)
+        self.successResultOf(stopping)

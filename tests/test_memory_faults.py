@@ -1,0 +1,204 @@
+"""The network in memory: its faults, and how a test moves its time."""
+
+from __future__ import annotations
+
+from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
+
+from .memory import MemoryCrust, MemoryLink
+from .memory_case import KIND, MemoryTestCase
+
+LOST = [(CloseReason.CONNECTION_LOST, False)]
+INACTIVE = [(CloseReason.INACTIVE, False)]
+
+
+class FaultTests(MemoryTestCase):
+    """What the network does to links and dials."""
+
+    def losses(self, *ends: MemoryLink) -> list[list[tuple[CloseReason, bool]]]:
+        return [self.recorder(end).losses for end in ends]
+
+    def test_cut(self) -> None:
+        """Both ends hear that the connection was lost, and what was on its way is."""
+        here, there = self.pair()
+        here.send(KIND, b"lost")
+        self.network.cut(there)
+        self.assertEqual(self.losses(here, there), [[], []])
+        self.network.settle(100)
+        self.assertEqual(self.losses(here, there), [LOST, LOST])
+        self.assertEqual(self.recorder(there).payloads, [])
+        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+
+    def test_idle_links_live(self) -> None:
+        """A link that is idle stays, as if it had heartbeats."""
+        here, there = self.pair()
+        self.network.settle(3600)
+        self.assertEqual(self.losses(here, there), [[], []])
+
+    def test_half_open(self) -> None:
+        """Nothing passes, and each end finds out after its own inactivity_timeout."""
+        one, other = self.crust(inactivity_timeout=30), self.crust()
+        self.dial(one, other)
+        self.network.run_until(lambda: one.links and other.links)
+        here, there = one.links[0], other.links[0]
+        start = self.clock.seconds()
+        self.network.half_open(here)
+        here.send(KIND, b"lost")
+        self.network.settle(29)
+        self.assertEqual(self.losses(here, there), [[], []])
+        self.network.settle(100)
+        self.assertEqual(self.losses(here, there), [INACTIVE, INACTIVE])
+        self.assertEqual([self.recorder(end).times[-1] - start for end in (here, there)], [30, 60])
+        self.assertEqual(self.recorder(there).payloads, [])
+        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+
+    def test_partition(self) -> None:
+        """Between groups nothing passes, and dials time out; within one, and in the rest, all is well."""
+        here, there = self.pair()
+        rest, more = self.crust(), self.crust()
+        self.network.partition([[here.crust], [there.crust]])
+        here.send(KIND, b"late")
+        across, within = self.dial(here.crust, rest), self.dial(rest, more)
+        self.network.settle(11)
+        self.assertIn("timed out", str(self.failureResultOf(across, ConnectFailed).value))
+        self.successResultOf(within)
+        self.assertEqual(self.recorder(there).payloads, [])
+        self.network.heal()
+        self.network.settle(100)
+        self.assertEqual(self.recorder(there).payloads, [b"late"])
+        self.assertEqual(self.losses(here, there), [[], []])
+
+    def test_long_partition(self) -> None:
+        """A partition longer than inactivity_timeout costs the links across it, at both ends."""
+        here, there = self.pair()
+        self.network.partition([[here.crust]])
+        self.network.settle(61)
+        self.network.heal()
+        self.network.settle(1)
+        self.assertEqual(self.losses(here, there), [INACTIVE, INACTIVE])
+
+    def test_partition_in_the_handshake(self) -> None:
+        """A handshake that a partition interrupts is a failed dial, and no event at either end."""
+        one, other = self.crust(), self.crust()
+        dialled = self.dial(one, other)
+        self.network.run_until(lambda: self.network.links)
+        self.network.partition([[one]])
+        self.network.settle(61)
+        self.failureResultOf(dialled, ConnectFailed)
+        self.assertEqual([len(self.recorders[each].events) for each in (one, other)], [1, 1])
+        self.assertEqual(self.network.links, [])
+
+    def test_hold_a_direction(self) -> None:
+        """What goes one way is kept, over all links; it comes out one by one, oldest first, or all."""
+        one, other = self.crust(), self.crust()
+        for token in (b"a", b"b"):
+            self.dial(one, other, token)
+        self.network.run_until(lambda: len(one.links) == len(other.links) == 2)
+        way = (one, other)
+        self.network.hold(way)
+        for number in range(4):
+            one.links[number % 2].send(KIND, bytes([number]))
+            self.network.settle(0.001)
+        other.links[0].send(KIND, b"back")
+        self.network.settle(100)
+        self.assertEqual(self.recorders[other].payloads, [])
+        self.assertEqual(self.recorders[one].payloads, [b"back"])
+        self.assertEqual(self.network.waiting(way), 4)
+        self.at_once(lambda: self.network.release(way, 2))
+        self.assertEqual(self.recorders[other].payloads, [b"\0", b"\1"])
+        self.network.settle(100)
+        self.assertEqual(self.network.waiting(way), 2)
+        self.network.release(way)
+        self.network.settle(0)
+        self.assertEqual(self.recorders[other].payloads, [b"\0", b"\1", b"\2", b"\3"])
+        self.assertRaises(ValueError, self.network.release, way)
+        self.assertRaises(ValueError, self.network.release, way, 1)
+
+    def test_hold_one_end(self) -> None:
+        """What one end of one link sends can be kept, so that another link's frames overtake it."""
+        here, there = self.pair()
+        self.dial(there.crust, here.crust)
+        self.network.run_until(lambda: len(here.crust.links) == len(there.crust.links) == 2)
+        here.send(KIND, b"on its way")
+        self.network.hold(here)
+        here.send(KIND, b"first")
+        here.crust.links[1].send(KIND, b"second")
+        self.network.settle(1)
+        self.assertEqual(self.recorder(there).payloads, [b"second"])
+        self.at_once(lambda: self.network.release(here, 2))
+        self.assertRaises(ValueError, self.network.release, here, 1)
+        self.assertEqual(self.recorder(there).payloads, [b"second", b"on its way", b"first"])
+
+    def test_crash(self) -> None:
+        """Peers of a crashed crust hear that the connection was lost, dials are refused; it hears nothing."""
+        here, there = self.pair()
+        crust = here.crust
+        dialled = self.dial(crust, there.crust)
+        crust.bootstrap()
+        self.network.crash(crust)
+        events = len(self.recorder(here).events)
+        again = self.dial(there.crust, crust)
+        self.network.settle(1)
+        self.assertIn("refused", str(self.failureResultOf(again, ConnectFailed).value))
+        self.assertEqual(self.losses(there), [LOST])
+        self.assertEqual(len(self.recorder(here).events), events)
+        self.assertNoResult(dialled)
+        self.failureResultOf(self.dial(crust, there.crust), ServiceStopped)
+        self.successResultOf(crust.stop())
+        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+
+    def test_crash_while_starting(self) -> None:
+        """Events that were about to be reported are not, and one that runs no bootstrap can crash too."""
+        crust = self.crust()
+        self.network.crash(crust)
+        self.network.settle(1)
+        self.assertEqual(self.recorders[crust].events, [])
+
+    def test_silent_crash(self) -> None:
+        """After a silent crash peers find out by the silence, and dials time out, until it is back."""
+        here, there = self.pair()
+        crust = here.crust
+        self.network.crash(crust, silently=True)
+        again = self.dial(there.crust, crust)
+        self.network.settle(59)
+        self.assertIn("timed out", str(self.failureResultOf(again, ConnectFailed).value))
+        self.assertEqual(self.losses(there), [[]])
+        self.network.settle(2)
+        self.assertEqual(self.losses(here, there), [[], INACTIVE])
+        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+        restarted = MemoryCrust(self.network, crust.settings, crust.identity, crust.endpoints)
+        restarted.start(self.recorder(here))
+        back = self.dial(there.crust, crust)
+        self.network.settle(1)
+        self.assertEqual(self.successResultOf(back).peer, here.crust.identity.name)
+
+
+class TimeTests(MemoryTestCase):
+    """C{run_until} and C{settle}."""
+
+    def test_run_until(self) -> None:
+        """It goes no further than it must."""
+        seen: list[int] = []
+        for seconds in (3, 1, 2):
+            self.clock.callLater(seconds, seen.append, seconds)
+        self.network.run_until(lambda: 2 in seen)
+        self.assertEqual((seen, self.clock.seconds()), ([1, 2], 2))
+
+    def test_run_until_fails(self) -> None:
+        """It says at what time, and whether waiting longer could help."""
+        self.clock.callLater(5, int)
+        error = self.assertRaises(AssertionError, self.network.run_until, lambda: False, 4)
+        self.assertEqual(str(error), "it does not hold at 0 s, and 4 s are over")
+        error = self.assertRaises(AssertionError, self.network.run_until, lambda: False)
+        self.assertEqual(str(error), "it does not hold at 5 s, and nothing more will happen")
+
+    def test_settle(self) -> None:
+        """Each call runs at its own time, those that calls make as well, and all the time passes."""
+        seen: list[float] = []
+
+        def tick() -> None:
+            seen.append(self.clock.seconds())
+            self.clock.callLater(2, tick)
+
+        self.clock.callLater(1, tick)
+        self.network.settle(6)
+        self.assertEqual((seen, self.clock.seconds()), ([1, 3, 5], 6))
