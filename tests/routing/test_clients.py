@@ -1,0 +1,117 @@
+"""The records that clients publish."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.names import Name
+from routing_crust.routing.clients import LONGEST_LIFE, ClientRegistry
+from routing_crust.wire.messages import ClientRecord
+
+SKEW = 600.0
+
+
+def name_of(number: int) -> Name:
+    return Name(number.to_bytes(32, "big"))
+
+
+PROXY, OTHER = name_of(100), name_of(101)
+
+
+class ClientRegistryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000)
+        self.registry = ClientRegistry(self.clock, Settings(max_client_records=3))
+
+    def publish(self, client: int = 1, proxy: Name = PROXY, issued: float = 0.0, life: float = 90.0) -> bool:
+        """Publish a record that was issued so many seconds from now."""
+        issued += self.clock.seconds()
+        return self.registry.publish(name_of(client), ClientRecord(proxy.raw, issued, issued + life))
+
+    def test_found_until_it_expires(self) -> None:
+        """A client is found for as long as its record lives."""
+        self.assertTrue(self.publish())
+        self.clock.advance(89)
+        self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
+        self.assertIsNone(self.registry.proxy_of(name_of(2)))
+        self.clock.advance(1)
+        self.assertIsNone(self.registry.proxy_of(name_of(1)))
+        self.assertEqual(len(self.registry), 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_later_counts(self) -> None:
+        """A record that was issued later replaces; an earlier one does not, in whatever order they come."""
+        self.assertTrue(self.publish(proxy=PROXY, issued=10))
+        self.assertFalse(self.publish(proxy=OTHER, issued=5))
+        self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
+        self.assertTrue(self.publish(proxy=OTHER, issued=11))
+        self.assertEqual(self.registry.proxy_of(name_of(1)), OTHER)
+        self.assertEqual(len(self.registry), 1)
+
+    def test_the_same_again(self) -> None:
+        """A repetition is no news and does not make it live longer; a contradiction is refused."""
+        issued = self.clock.seconds()
+        record = ClientRecord(PROXY.raw, issued, issued + 90)
+        self.assertTrue(self.registry.publish(name_of(1), record))
+        self.clock.advance(60)
+        self.assertTrue(self.registry.publish(name_of(1), record))
+        other = ClientRecord(OTHER.raw, issued, issued + 90)
+        self.assertFalse(self.registry.publish(name_of(1), other))
+        self.clock.advance(30)
+        self.assertIsNone(self.registry.proxy_of(name_of(1)))
+
+    def test_clocks_that_differ(self) -> None:
+        """A client whose clock is off, within bounds, is known just as long as any other."""
+        for offset in (-SKEW - 89, -SKEW, SKEW):
+            registry = ClientRegistry(self.clock, Settings())
+            issued = self.clock.seconds() + offset
+            self.assertTrue(registry.publish(name_of(1), ClientRecord(PROXY.raw, issued, issued + 90)))
+            self.clock.advance(89)
+            self.assertEqual(registry.proxy_of(name_of(1)), PROXY)
+            self.clock.advance(1)
+            self.assertIsNone(registry.proxy_of(name_of(1)))
+
+    def test_times_that_cannot_be(self) -> None:
+        """Too old, from the future, or with no life at all: refused."""
+        self.assertFalse(self.publish(issued=-SKEW - 90))
+        self.assertFalse(self.publish(issued=SKEW + 1))
+        self.assertFalse(self.publish(life=0))
+        self.assertFalse(self.publish(life=-1))
+        self.assertEqual(len(self.registry), 0)
+
+    def test_a_long_life_is_cut(self) -> None:
+        """Nobody is remembered for longer than an hour without saying so again."""
+        self.assertTrue(self.publish(life=1e9))
+        self.clock.advance(LONGEST_LIFE - 1)
+        self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
+        self.clock.advance(1)
+        self.assertIsNone(self.registry.proxy_of(name_of(1)))
+
+    def test_full(self) -> None:
+        """A full registry takes no newcomers, but news of those it knows; what expires makes room."""
+        for client in range(3):
+            self.assertTrue(self.publish(client, life=40 if client == 1 else 300))
+        self.assertFalse(self.publish(3))
+        self.assertTrue(self.publish(2, proxy=OTHER, issued=1))
+        self.clock.advance(31)
+        self.assertFalse(self.publish(3))
+        self.clock.advance(31)
+        self.assertTrue(self.publish(3))
+        self.assertIsNone(self.registry.proxy_of(name_of(1)))
+        self.assertEqual(len(self.registry), 3)
+
+    def test_an_expired_one_is_as_none(self) -> None:
+        """An earlier record is taken once the later one is over."""
+        self.assertTrue(self.publish(issued=10, life=5))
+        self.clock.advance(5)
+        self.assertTrue(self.publish(proxy=OTHER, issued=-1))
+        self.assertEqual(self.registry.proxy_of(name_of(1)), OTHER)
+
+    def test_clear(self) -> None:
+        """Everything can be forgotten at once."""
+        self.publish()
+        self.registry.clear()
+        self.assertEqual(len(self.registry), 0)

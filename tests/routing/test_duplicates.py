@@ -1,0 +1,63 @@
+"""The filter for what has been seen already."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.routing.duplicates import DuplicateFilter
+
+
+class DuplicateFilterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.filter = DuplicateFilter(self.clock, 20.0, 3)
+
+    def test_remembers_for_a_while(self) -> None:
+        """A key is known from when it was first seen, and being seen again changes nothing."""
+        self.assertFalse(self.filter.seen("a"))
+        self.clock.advance(15)
+        self.assertTrue(self.filter.seen("a"))
+        self.clock.advance(5)
+        self.assertFalse(self.filter.seen("a"))
+
+    def test_bounded(self) -> None:
+        """The oldest is forgotten for the newest; a repetition pushes nobody out."""
+        for key in "abcc":
+            self.filter.seen(key)
+        self.assertEqual(len(self.filter), 3)
+        self.assertFalse(self.filter.seen("d"))
+        self.assertEqual(len(self.filter), 3)
+        self.assertTrue(self.filter.seen("b"))
+        self.assertFalse(self.filter.seen("a"))
+
+    def test_no_timer(self) -> None:
+        """There is no delayed call, and what has expired is not counted."""
+        self.filter.seen("a")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(20)
+        self.assertEqual(len(self.filter), 0)
+
+    def test_clear(self) -> None:
+        """Everything can be forgotten at once."""
+        self.filter.seen("a")
+        self.filter.clear()
+        self.assertEqual(len(self.filter), 0)
+        self.assertFalse(self.filter.seen("a"))
+
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=80))
+    def test_as_a_model(self, steps: list[tuple[int, int]]) -> None:
+        """It answers as a plain list of all that was ever noted does."""
+        clock = Clock()
+        seen = DuplicateFilter(clock, 20.0, 4)
+        noted: list[tuple[float, int]] = []
+        for pause, key in steps:
+            clock.advance(pause)
+            noted = [each for each in noted if each[0] + 20 > clock.seconds()][-4:]
+            known = key in [each[1] for each in noted]
+            self.assertEqual(seen.seen(key), known)
+            if not known:
+                noted.append((clock.seconds(), key))
+            self.assertLessEqual(len(seen), 4)
