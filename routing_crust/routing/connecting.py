@@ -264,21 +264,22 @@ class Connector:
         skew = self._settings.clock_skew
         if request.recipient != self._identity.name.raw:
             return "it is for somebody else"
-        if peer == self._identity.name:
-            return "it is our own"
         expiry = min(request.expiry, request.issued + self._settings.expected_timeout)
         if expiry < now - skew or request.issued > now + skew:
             return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
         if request.use is LinkUse.ATTACHED:
             return "it asks for nothing"
         before = self._links.peer(peer)
-        if before is not None and request.incarnation < before.facts.incarnation:
+        newer = 0 if before is None else request.incarnation - before.facts.incarnation
+        if newer < 0:
             return "it is of an earlier incarnation"
-        restarted = before is not None and request.incarnation > before.facts.incarnation
-        if not restarted and self._linked(peer, request.use) is not None:
+        if newer == 0 and self._linked(peer, request.use) is not None:
             return "there is such a link already"
         if not self._holds(REQUEST_LABEL, signed):
             return "its signature does not hold"
+        return self._problem_with_signed(peer, request, restarted=newer > 0)
+
+    def _problem_with_signed(self, peer: Name, request: ConnectRequest, restarted: bool) -> str:
         # only now: else a forgery with the same nonce could keep the real one out
         if self._replays.seen((peer, request.nonce)):
             return "it came before"

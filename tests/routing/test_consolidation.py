@@ -21,7 +21,6 @@ from routing_crust.routing.consolidation import (
     Candidate,
     Close,
     Consolidation,
-    Established,
     SendAck,
     SendConfirmation,
 )
@@ -60,9 +59,7 @@ class World:
         self.established: list[tuple[int, Wire, LinkUse, bool]] = []
 
     def end(self, which: int) -> Consolidation:
-        return Consolidation(
-            self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch
-        )
+        return Consolidation(self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch)
 
     def next_epoch(self) -> int:
         self.epoch += 1
@@ -247,7 +244,9 @@ class RendezvousTests(SynchronousTestCase):
         self.assertEqual(world.established, [])
         world.pass_time(0.02)
         world.deliver_all()
-        self.assertEqual([(end, two_way) for end, _, _, two_way in world.established], [(1, False), (0, False)])
+        self.assertEqual(
+            [(end, two_way) for end, _, _, two_way in world.established], [(1, False), (0, False)]
+        )
 
     def test_off_does_not_wait(self) -> None:
         """Without the two-way check the first link counts at once."""
@@ -296,7 +295,9 @@ class RendezvousTests(SynchronousTestCase):
         world.deliver_all()
         world.dial(GREAT, LinkUse.MEMBER, GREAT)
         world.settle()
-        self.assertEqual({(end, two_way) for end, *_, two_way in world.established[-2:]}, {(0, True), (1, True)})
+        self.assertEqual(
+            {(end, two_way) for end, *_, two_way in world.established[-2:]}, {(0, True), (1, True)}
+        )
 
     def test_a_restarted_peer(self) -> None:
         """A newer incarnation closes the older links at once, an older one is refused."""
