@@ -1,0 +1,20 @@
+"""
+How Sphinx makes the documentation. The API's pages are made by pydoctor, from the docstrings.
+"""
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'"(.+)"', (HERE.parent / "routing_crust" / "_version.py").read_text(encoding="utf-8"))
+
+project = "routing-crust"
+author = "the routing-crust authors"
+copyright = "the routing-crust authors"
+release = VERSION.group(1) if VERSION else ""
+nitpicky = True
+exclude_patterns = ["_build", "api"]
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Find peers, connect to them directly and securely, and talk to them by name, on Twisted"
+}

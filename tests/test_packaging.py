@@ -1,0 +1,88 @@
+"""
+What is installed. That it can be built and installed in each way is looked at by .ci/packaging.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+import routing_crust
+
+ROOT = Path(routing_crust.__file__).resolve().parent.parent
+
+
+def in_tree(*names: str) -> Path:
+    path = ROOT.joinpath(*names)
+    if not (ROOT / "setup.py").is_file():
+        raise SkipTest("this is not a source tree, but an installed package")
+    return path
+
+
+class TreeTests(SynchronousTestCase):
+    def test_packages(self) -> None:
+        """setup.py lists each folder of modules; the list is made by hand."""
+        text = in_tree("setup.py").read_text(encoding="utf-8")
+        block = re.search(r"packages=\[(.*?)\]", text, re.DOTALL)
+        assert block is not None
+        listed = re.findall(r'"([\w.]+)"', block.group(1))
+        folders = {each.parent.relative_to(ROOT) for each in in_tree("routing_crust").rglob("*.py")}
+        self.assertEqual(listed, sorted(listed))
+        self.assertEqual(set(listed), {".".join(each.parts) for each in folders} | {"twisted.plugins"})
+
+    def test_nothing_hides_twisted(self) -> None:
+        """One module alone lies under twisted/; an __init__.py would hide the plugin, or Twisted."""
+        found = [str(each.relative_to(ROOT)) for each in in_tree("twisted").rglob("*.py")]
+        self.assertEqual(found, ["twisted/plugins/routing_crust_dropin.py"])
+
+
+class InstalledTests(SynchronousTestCase):
+    def test_version(self) -> None:
+        """The version is where programs look for it, and is the installed one."""
+        self.assertRegex(routing_crust.__version__, r"^\d+\.\d+\.\d+$")
+        try:
+            installed = version("routing-crust")
+        except PackageNotFoundError:
+            raise SkipTest("the package is not installed") from None
+        self.assertEqual(routing_crust.__version__, installed)
+
+    def test_typed(self) -> None:
+        """Type checkers are told that there are types."""
+        self.assertTrue((Path(routing_crust.__file__).parent / "py.typed").is_file())
+
+    def test_plugin(self) -> None:
+        """Twisted finds the plugin, and what it promises is there."""
+        (maker,) = [each for each in getPlugins(IServiceMaker) if each.tapname == "routing-node"]
+        self.assertEqual(maker.name, "Routing node")
+        module = import_module(maker.module)
+        self.assertIs(maker.options, module.Options)
+        self.assertEqual(maker.makeService, module.makeService)
+
+    def test_twistd(self) -> None:
+        """twistd shows the plugin and its options, from any folder."""
+        listing = self.twistd("--help")
+        self.assertIn("routing-node", listing)
+        self.assertIn("--listen", self.twistd("routing-node", "--help"))
+
+    def twistd(self, *arguments: str) -> str:
+        folder = self.mktemp()
+        os.mkdir(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
