@@ -180,9 +180,8 @@ class ExpectedConnections:
         """A link is gone. What it was expected for stays, since another link may come for it."""
         key = self._of_connection.pop(connection, None)
         if key is not None:
-            entry = self._get(key)
-            if entry is not None:
-                entry.connections.remove(connection)
+            entry: _Entry = self._entries[key]
+            entry.connections.remove(connection)
 
     def fulfil(self, peer: Name, nonce: bytes, link: ILink) -> ExpectedConnection | None:
         """

@@ -104,7 +104,7 @@ class Reassembler:
             return None
         if part.part in partial.bodies:
             return None
-        if len(partial.bodies) + 1 == partial.parts:
+        if len(partial.bodies) + 1 == partial.parts:  # which is at least 2
             self._remove(key)
             partial.bodies[part.part] = part.body
             return b"".join([partial.bodies[each] for each in range(partial.parts)])
@@ -178,9 +178,7 @@ class Reassembler:
         self._remove(key)
 
     def _remove(self, key: _Key) -> None:
-        partial = self._partials.pop(key, None)
-        if partial is None:
-            return
+        partial = self._partials.pop(key)
         self._deadlines.cancel(key)
         keys = self._of_source[key[0]]
         del keys[key]

@@ -1,0 +1,206 @@
+"""Relaying in fair shares."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import KIB, Settings
+from routing_crust.routing.relay import BURST, OVERHEAD, FairRelay
+
+RATE = 1024 * KIB
+SIZE = 16 * KIB
+
+
+class FairRelayTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sent: list[tuple[str, int]] = []
+        self.make()
+
+    def make(self, **changes: int) -> None:
+        limits = {"relay_rate": RATE, **changes}
+        self.relay: FairRelay[tuple[str, int]] = FairRelay(self.clock, Settings(**limits), self.sent.append)
+
+    def drain(self) -> None:
+        """Let so much through that the next has to wait."""
+        number = 0
+        while self.relay.held == 0:
+            self.relay.relay("drain", SIZE, ("drain", number))
+            number += 1
+        self.clock.advance(0.05)
+        self.sent.clear()
+
+    def bytes_of(self, peer: str) -> int:
+        return sum(size for who, size in self.sent if who == peer)
+
+    def test_at_once(self) -> None:
+        """What the rate allows goes through in the same moment, and there is no delayed call."""
+        for number in range(4):
+            self.assertTrue(self.relay.relay("a", SIZE, ("a", number)))
+        self.assertEqual(self.sent, [("a", number) for number in range(4)])
+        self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
+
+    def test_rate(self) -> None:
+        """In the long run no more goes through than the rate, and no less if there is enough."""
+        for number in range(300):
+            self.relay.relay("a", SIZE, ("a", number))
+        for _ in range(200):
+            self.clock.advance(0.01)
+            for _ in range(2):
+                self.relay.relay("a", SIZE, ("a", 0))
+        passed = len(self.sent) * SIZE
+        self.assertLessEqual(passed, RATE * (2 + BURST) + 2 * SIZE)
+        self.assertGreaterEqual(passed, RATE * 2 - SIZE)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_order(self) -> None:
+        """What came from one peer goes out in the order in which it came."""
+        for number in range(100):
+            self.relay.relay("a", SIZE, ("a", number))
+        self.assertLess(len(self.sent), 100)
+        self.clock.pump([0.1] * 30)
+        self.assertEqual(self.sent, [("a", number) for number in range(100)])
+        self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
+
+    def test_fair_shares(self) -> None:
+        """Peers that flood share alike, by bytes; one that asks for little gets it without much delay."""
+        self.drain()
+        waited = []
+        for step in range(200):
+            for _ in range(4):
+                self.relay.relay("large", 4 * SIZE, ("large", 4 * SIZE))
+            for _ in range(16):
+                self.relay.relay("small", KIB, ("small", KIB))
+            if step % 20 == 0:
+                self.relay.relay("rare", KIB, ("rare", step))
+            self.clock.advance(0.01)
+            waited.append([who for who, _ in self.sent].count("rare"))
+        large, small = self.bytes_of("large"), self.bytes_of("small")
+        self.assertGreater(large, RATE // 2)
+        self.assertLess(abs(large - small), 0.2 * large)
+        self.assertEqual(waited[-1], 10)
+        self.assertTrue(all(waited[step + 19] == step // 20 + 1 for step in range(0, 200, 20)))
+
+    def test_one_delayed_call(self) -> None:
+        """However many peers wait, there is one delayed call."""
+        self.drain()
+        for number in range(50):
+            self.relay.relay(f"peer {number}", 4 * SIZE, ("", number))
+        self.assertGreater(len(self.relay), 10)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_over_the_limit(self) -> None:
+        """When too much waits, the longest queue loses its latest; the others lose nothing."""
+        self.make(relay_queue=64 * KIB)
+        self.drain()
+        while self.relay.held == 0:
+            self.relay.relay("hog", SIZE, ("hog", 0))
+        self.relay.relay("hog", SIZE, ("hog", 1))
+        self.relay.relay("hog", SIZE, ("hog", 2))
+        before = self.relay.dropped
+        self.assertTrue(self.relay.relay("modest", SIZE, ("modest", 0)))
+        self.assertEqual(self.relay.dropped, before + 1)
+        self.assertFalse(self.relay.relay("hog", SIZE, ("hog", 3)))
+        self.assertEqual(self.relay.dropped, before + 2)
+        self.assertLessEqual(self.relay.held, 64 * KIB)
+        self.clock.pump([0.1] * 10)
+        self.assertIn(("modest", 0), self.sent)
+        self.assertIn(("hog", 1), self.sent)
+        self.assertNotIn(("hog", 2), self.sent)
+        self.assertNotIn(("hog", 3), self.sent)
+
+    def test_many_tiny_ones(self) -> None:
+        """Waiting costs something even where there are no bytes, so that they are not without number."""
+        self.make(relay_queue=64 * KIB)
+        self.drain()
+        while self.relay.held == 0:
+            self.relay.relay("a", SIZE, ("a", 0))
+        for number in range(1000):
+            self.relay.relay("b", 0, ("b", number))
+        self.assertLessEqual(len(self.relay), 64 * KIB // OVERHEAD)
+
+    def test_too_large_to_wait(self) -> None:
+        """What is larger than all that may wait is dropped, and nothing is left of it."""
+        self.make(relay_queue=64 * KIB)
+        while self.relay._bucket.tokens > 0:
+            self.relay.relay("a", SIZE, ("a", 0))
+        self.assertFalse(self.relay.relay("b", 65 * KIB, ("b", 0)))
+        self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
+
+    def test_stop(self) -> None:
+        """What waits is dropped, nothing more is taken, and no delayed call is left."""
+        self.drain()
+        for number in range(100):
+            self.relay.relay("a", SIZE, ("a", number))
+        self.sent.clear()
+        self.relay.stop()
+        self.relay.stop()
+        self.assertFalse(self.relay.relay("a", 1, ("a", 1)))
+        self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
+        self.clock.advance(10)
+        self.assertEqual(self.sent, [])
+
+    def test_stopped_from_within(self) -> None:
+        """Whoever transmits may stop it."""
+        sent: list[int] = []
+
+        def transmit(item: int) -> None:
+            sent.append(item)
+            if item == 20:
+                relay.stop()
+
+        relay: FairRelay[int] = FairRelay(self.clock, Settings(relay_rate=RATE), transmit)
+        for number in range(40):
+            relay.relay("a", SIZE, number)
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(sent, list(range(21)))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_raises(self) -> None:
+        """It is a mistake, but what waits behind it goes out."""
+        sent: list[int] = []
+
+        def transmit(item: int) -> None:
+            sent.append(item)
+            if item == 30:
+                raise ZeroDivisionError
+
+        relay: FairRelay[int] = FairRelay(self.clock, Settings(relay_rate=RATE), transmit)
+        for number in range(40):
+            relay.relay("a", SIZE, number)
+        with self.assertRaises(ZeroDivisionError):
+            self.clock.pump([0.1] * 10)
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(sent, list(range(40)))
+
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abcd"), st.integers(0, 64 * KIB), st.sampled_from([0, 0, 0, 0.01, 0.5])
+            ),
+            max_size=80,
+        )
+    )
+    def test_anything(self, steps: list[tuple[str, int, float]]) -> None:
+        """Each item goes out once or is dropped, each peer's in order; in the end nothing is left."""
+        clock = Clock()
+        sent: list[tuple[str, int]] = []
+        relay: FairRelay[tuple[str, int]] = FairRelay(
+            clock, Settings(relay_rate=100 * KIB, relay_queue=256 * KIB), sent.append
+        )
+        for number, (peer, size, pause) in enumerate(steps):
+            relay.relay(peer, size, (peer, number))
+            self.assertLessEqual(relay.held, 256 * KIB)
+            calls = len(clock.getDelayedCalls())
+            self.assertIn(calls, (1,) if len(relay) else (0, 1))
+            clock.advance(pause)
+        clock.pump([0.1] * 60)
+        self.assertEqual((len(relay), relay.held, clock.getDelayedCalls()), (0, 0, []))
+        self.assertEqual(len(sent) + relay.dropped, len(steps))
+        for peer in "abcd":
+            numbers = [number for who, number in sent if who == peer]
+            self.assertEqual(numbers, sorted(set(numbers)))
