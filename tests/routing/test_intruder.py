@@ -1,0 +1,470 @@
+"""
+What a peer may not do: each bad Hello, frame or request, what becomes of the link, and that the honest ones
+do not notice.
+
+The intruder is a bare crust: it has a proven name, as everybody who gets this far has, and sends what it likes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from routing_crust import Identity, Role, RoutingService, Settings
+from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
+from routing_crust.routing.connecting import REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.envelopes import Sealer
+from routing_crust.routing.events import LinkLost
+from routing_crust.routing.handshake import LABEL
+from routing_crust.routing.publishing import LABEL as RECORD_LABEL
+from routing_crust.wire.codec import encode, to_wire
+from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import (
+    ClientRecord,
+    Confirmation,
+    ConfirmationAck,
+    ConnectRequest,
+    ConnectResponse,
+    Envelope,
+    EnvelopeKind,
+    GroupQuery,
+    Hello,
+    LinkUse,
+    Sealed,
+    Signed,
+    WireRole,
+)
+from tests.memory import MemoryCrust
+from tests.routing.net import Net
+
+
+@implementer(ICrustEvents)
+class Intruder:
+    """A bare crust, which keeps what it hears."""
+
+    def __init__(self, net: Net, identity: Identity | None = None) -> None:
+        self.net = net
+        self.identity = identity or net.identity()
+        self.settings = Settings(lan_discovery=False)
+        self.crust = MemoryCrust(net.network, self.settings, self.identity)
+        self.frames: list[tuple[int, bytes]] = []
+        self.lost: list[LinkClosed] = []
+        self.accepted: list[ILink] = []
+        self.crust.start(self)
+
+    def on_connect(self, link: ILink) -> None:
+        link.verified()
+
+    def on_accept(self, link: ILink) -> None:
+        link.verified()
+        self.accepted.append(link)
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        self.frames.append((kind, payload))
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        self.lost.append(reason)
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        raise AssertionError("nobody asked for it")
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """It knows where it is."""
+
+    def kinds(self) -> list[int]:
+        return [kind for kind, _ in self.frames]
+
+    def dial(self, node: RoutingService, token: bytes = b"") -> ILink:
+        return self.net.result(self.crust.connect(node.endpoints, node.node_name, token, False))
+
+    def hello(self, link: ILink, **changes: Any) -> bytes:
+        fields: dict[str, Any] = {
+            "versions": (1,),
+            "network": "default",
+            "role": WireRole.NODE,
+            "incarnation": 1,
+            "purpose": b"",
+            "observed": to_wire(link.connection.peer),
+            "listening": (),
+        } | {name: value for name, value in changes.items() if name not in ("binding", "label")}
+        body = encode(Hello(**fields))
+        binding = changes.get("binding", link.binding)
+        signature = self.identity.sign(changes.get("label", LABEL), fields["network"], binding, body)
+        return encode(Sealed(body, signature))
+
+    def signed(self, label: str, message: Any) -> bytes:
+        body = encode(message)
+        return encode(Signed(self.identity.public_key, body, self.identity.sign(label, "default", body)))
+
+    def request(self, node: RoutingService, **changes: Any) -> ConnectRequest:
+        now = self.net.clock.seconds()
+        fields: dict[str, Any] = {
+            "recipient": node.node_name.raw,
+            "nonce": self.net.random.randbytes(16),
+            "issued": now,
+            "expiry": now + 90,
+            "incarnation": 1,
+            "use": LinkUse.MEMBER,
+            "candidates": tuple(to_wire(each) for each in self.crust.endpoints),
+        }
+        return ConnectRequest(**(fields | changes))
+
+    def envelope(self, node: RoutingService, kind: EnvelopeKind, body: bytes, **changes: Any) -> bytes:
+        fields: dict[str, Any] = {
+            "id": self.net.random.getrandbits(60),
+            "hops_left": 20,
+            "destination": node.node_name.raw,
+            "nearest": False,
+            "destination_proxy": b"",
+            "source_proxy": node.node_name.raw,
+            "kind": kind,
+            "key": self.identity.public_key,
+            "body": body,
+            "signature": b"",
+        }
+        return encode(Envelope(**(fields | changes)))
+
+
+class IntruderCase(SynchronousTestCase):
+    """Three honest nodes; the intruder may not disturb the links of the two others to the first."""
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.nodes = self.net.grow(3)
+        self.node = self.nodes[0]
+        self.net.settle(2)
+        self.honest_losses: list[LinkLost] = []
+        for node in self.nodes[1:]:
+            node.observe(LinkLost, self.honest_losses.append)
+        self.intruder = Intruder(self.net)
+
+    def tearDown(self) -> None:
+        self.assertIsNone(self.net.result(self.nodes[1].send(self.node.node_name, b"still there?")))
+        self.assertEqual(self.honest_losses, [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.net.stop()
+        self.net.result(self.intruder.crust.stop())
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def attached(self, **changes: Any) -> ILink:
+        """A link of the intruder's that the first node has confirmed."""
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link, **changes))
+        self.net.settle(0.1)
+        for kind, payload in self.intruder.frames:
+            if kind == FrameKind.CONFIRMATION:
+                epoch = _decode(Confirmation, payload).epoch
+                link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(epoch)))
+        if FrameKind.CONFIRMATION not in self.intruder.kinds():
+            link.send(FrameKind.CONFIRMATION, encode(Confirmation(1, LinkUse.ATTACHED, False)))
+        self.net.settle(0.1)
+        return link
+
+    def assert_closed(self, reason: CloseReason) -> None:
+        self.net.settle(0.2)
+        self.assertEqual([each.reason for each in self.intruder.lost], [reason])
+        self.assertTrue(self.intruder.lost[0].by_peer)
+
+
+def _decode(kind: Any, payload: bytes) -> Any:
+    from routing_crust.wire.codec import decode
+
+    return decode(kind, payload)
+
+
+class HelloTests(IntruderCase):
+    def refused(self, reason: CloseReason, **changes: Any) -> None:
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link, **changes))
+        self.assert_closed(reason)
+        self.assertEqual(self.intruder.frames, [])  # a stranger learns nothing
+
+    def test_another_version(self) -> None:
+        self.refused(CloseReason.UNSUPPORTED_VERSION, versions=(7, 8))
+
+    def test_another_network(self) -> None:
+        self.refused(CloseReason.WRONG_NETWORK, network="other")
+
+    def test_bound_to_another_session(self) -> None:
+        """A Hello that was recorded on another link is worth nothing."""
+        self.refused(CloseReason.PROTOCOL_ERROR, binding=bytes(32))
+
+    def test_signed_for_something_else(self) -> None:
+        self.refused(CloseReason.PROTOCOL_ERROR, label="connect-request")
+
+    def test_for_a_request_that_nobody_made(self) -> None:
+        self.refused(CloseReason.NOT_WANTED, purpose=bytes(16))
+
+    def test_purpose_of_wrong_length(self) -> None:
+        self.refused(CloseReason.PROTOCOL_ERROR, purpose=b"short")
+
+    def test_garbage(self) -> None:
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, b"garbage")
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_body_that_is_no_hello(self) -> None:
+        link = self.intruder.dial(self.node)
+        body = encode((1, 2, 3))
+        signature = self.intruder.identity.sign(LABEL, "default", link.binding, body)
+        link.send(FrameKind.HELLO, encode(Sealed(body, signature)))
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_no_hello(self) -> None:
+        """A link without a Hello is closed when its time is over."""
+        self.intruder.dial(self.node)
+        self.net.settle(9)
+        self.assertEqual(self.intruder.lost, [])
+        self.net.settle(2)
+        self.assertEqual([each.reason for each in self.intruder.lost], [CloseReason.HELLO_TIMEOUT])
+
+    def test_something_before_the_hello(self) -> None:
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.MESSAGE, b"hello?")
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_two_hellos(self) -> None:
+        link = self.attached()
+        link.send(FrameKind.HELLO, self.intruder.hello(link))
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_stale_incarnation(self) -> None:
+        """A copy of an earlier start is refused while the later one is linked."""
+        self.attached(incarnation=5)
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link, incarnation=4))
+        self.assert_closed(CloseReason.STALE)
+
+    def test_another_purpose_in_the_answer(self) -> None:
+        """The end that is dialled answers for the purpose that it was asked for, or loses the link."""
+        listener = Intruder(self.net)
+        probe = self.node.connect(listener.identity.name)
+        link = self.net.result(
+            self.net.crust(self.node).connect(
+                listener.crust.endpoints, listener.identity.name, bytes(16), False
+            )
+        )
+        self.net.settle(0.1)
+        there = listener.accepted[0]
+        there.send(FrameKind.HELLO, listener.hello(there, purpose=b"x" * 16))
+        self.net.settle(0.1)
+        self.assertEqual([each.reason for each in listener.lost], [CloseReason.PROTOCOL_ERROR])
+        self.assertEqual(link.peer, listener.identity.name)
+        probe.addErrback(lambda failure: failure.trap(CancelledError))
+        probe.cancel()
+        self.net.result(listener.crust.stop())
+
+
+class FrameTests(IntruderCase):
+    def test_before_the_confirmation(self) -> None:
+        """Messages have to wait until the link is confirmed."""
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link))
+        link.send(FrameKind.MESSAGE, b"hello?")
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_unknown_kind(self) -> None:
+        link = self.attached()
+        link.send(99, b"")
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_garbage_of_each_kind(self) -> None:
+        for kind in (
+            FrameKind.CONFIRMATION,
+            FrameKind.CONFIRMATION_ACK,
+            FrameKind.ENVELOPE,
+            FrameKind.MESSAGE,
+            FrameKind.ACK,
+        ):
+            self.intruder = Intruder(self.net)
+            self.attached().send(kind, b"\xc1garbage")
+            self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_a_confirmation_from_the_wrong_end(self) -> None:
+        """Only the end with the smaller name decides."""
+        link = self.attached()
+        if self.node.node_name < self.intruder.identity.name:
+            link.send(FrameKind.CONFIRMATION, encode(Confirmation(1 << 60, LinkUse.ATTACHED, True)))
+        else:
+            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(1)))
+        self.assert_closed(CloseReason.PROTOCOL_ERROR)
+
+    def test_bodies_that_are_garbage(self) -> None:
+        """What cannot be read inside an envelope is dropped: whoever passed it on is not to blame."""
+        link = self.attached()
+        for kind in (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD):
+            link.send(FrameKind.ENVELOPE, self.intruder.envelope(self.node, kind, b"\xc1"))
+        for kind in (EnvelopeKind.GROUP_QUERY, EnvelopeKind.GROUP_ANSWER):
+            link.send(FrameKind.ENVELOPE, self.intruder.envelope(self.node, kind, b"\xc1"))
+        self.net.settle(1)
+        self.assertEqual(self.intruder.lost, [])
+
+    def test_too_many_clients(self) -> None:
+        """The one that is too many is refused, with the reason."""
+        full = Net(seed=7)
+        first = full.node(max_clients=1)
+        full.node()
+        full.until_joined()
+        full.settle(2)
+        one = full.node(role=Role.CLIENT, listen=())
+        full.result(one.when_connected())
+        intruder = Intruder(full)
+        link = intruder.dial(first)
+        link.send(FrameKind.HELLO, intruder.hello(link))
+        full.settle(1)
+        self.assertEqual([each.reason for each in intruder.lost], [CloseReason.TOO_MANY_LINKS])
+        full.stop()
+
+
+class RequestTests(IntruderCase):
+    """Bad requests and responses are met with silence: nobody dials the intruder for them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.link = self.attached()
+        self.dials = self.net.network.dials
+        self.intruder.frames.clear()
+
+    def ask(self, label: str = REQUEST_LABEL, **changes: Any) -> None:
+        body = self.intruder.signed(label, self.intruder.request(self.node, **changes))
+        self.send(EnvelopeKind.CONNECT_REQUEST, body)
+
+    def send(self, kind: EnvelopeKind, body: bytes) -> None:
+        self.link.send(FrameKind.ENVELOPE, self.intruder.envelope(self.node, kind, body))
+        self.net.settle(1)
+
+    def assert_silence(self) -> None:
+        self.assertEqual(self.net.network.dials, self.dials)
+        self.assertNotIn(FrameKind.ENVELOPE, self.intruder.kinds())
+
+    def test_a_good_one(self) -> None:
+        """So the tests below fail for the reason that they name."""
+        self.ask()
+        self.assertEqual(self.net.network.dials, self.dials + 1)
+        self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
+
+    def test_replay(self) -> None:
+        body = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
+        self.send(EnvelopeKind.CONNECT_REQUEST, body)
+        self.dials = self.net.network.dials
+        self.intruder.frames.clear()
+        self.send(EnvelopeKind.CONNECT_REQUEST, body)
+        self.assert_silence()
+
+    def test_for_somebody_else(self) -> None:
+        self.ask(recipient=self.nodes[1].node_name.raw)
+        self.assert_silence()
+
+    def test_expired(self) -> None:
+        now = self.net.clock.seconds()
+        self.ask(issued=now - 5000, expiry=now - 4000)
+        self.assert_silence()
+
+    def test_expiry_out_of_proportion(self) -> None:
+        """How long a request is valid is not for the requester alone to say."""
+        self.ask(issued=self.net.clock.seconds() - 5000, expiry=1e11)
+        self.assert_silence()
+
+    def test_from_the_future(self) -> None:
+        now = self.net.clock.seconds()
+        self.ask(issued=now + 5000, expiry=now + 5090)
+        self.assert_silence()
+
+    def test_bad_signature(self) -> None:
+        self.ask(label=RESPONSE_LABEL)
+        self.assert_silence()
+
+    def test_asking_for_nothing(self) -> None:
+        self.ask(use=LinkUse.ATTACHED)
+        self.assert_silence()
+
+    def test_earlier_incarnation(self) -> None:
+        self.ask(incarnation=0)
+        self.assert_silence()
+
+    def test_addresses_that_are_not_dialled(self) -> None:
+        """The request is answered, but nobody is dialled at such addresses."""
+        places = ["127.0.0.1:5000", "10.1.2.3:5000", "169.254.169.254:8080", "198.18.0.9:22", "[::1]:5000"]
+        self.ask(candidates=tuple(to_wire(Endpoint.from_text(each)) for each in places))
+        self.assertEqual(self.net.network.dials, self.dials)
+        self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
+
+    def test_too_many_for_one_peer(self) -> None:
+        """The third expected connection of one peer is refused."""
+        for _ in range(2):
+            self.ask()
+        self.dials = self.net.network.dials
+        self.intruder.frames.clear()
+        self.ask()
+        self.assert_silence()
+
+    def test_response_to_nothing(self) -> None:
+        token = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
+        response = ConnectResponse(self.node.node_name.raw, token, ())
+        self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
+        self.assert_silence()
+
+    def test_response_with_anothers_token(self) -> None:
+        """A response must bring back the very request that we signed."""
+        asked = self.node.connect(self.intruder.identity.name)
+        self.net.settle(1)
+        token = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
+        candidates = tuple(to_wire(each) for each in self.intruder.crust.endpoints)
+        response = ConnectResponse(self.node.node_name.raw, token, candidates)
+        self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
+        self.assertEqual(self.net.network.dials, self.dials)
+        self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 120)
+
+    def test_response_with_bad_signature(self) -> None:
+        asked = self.node.connect(self.intruder.identity.name)
+        self.net.settle(1)
+        envelopes = [
+            _decode(Envelope, each) for kind, each in self.intruder.frames if kind == FrameKind.ENVELOPE
+        ]
+        requests = [each for each in envelopes if each.kind is EnvelopeKind.CONNECT_REQUEST]
+        candidates = tuple(to_wire(each) for each in self.intruder.crust.endpoints)
+        response = ConnectResponse(self.node.node_name.raw, requests[-1].body, candidates)
+        self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(REQUEST_LABEL, response))
+        self.assertEqual(self.net.network.dials, self.dials)
+        self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
+        self.assertEqual(self.net.network.dials, self.dials + 1)
+        self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 400)
+
+    def test_record_with_bad_signature(self) -> None:
+        """Nobody can say of somebody else's name who speaks for it."""
+        now = self.net.clock.seconds()
+        record = ClientRecord(self.node.node_name.raw, now, now + 100)
+        self.send(EnvelopeKind.CLIENT_RECORD, self.intruder.signed(RECORD_LABEL + "x", record))
+        clients = self.node._core.clients  # type: ignore[union-attr]
+        self.assertEqual(len(clients), 0)
+        self.send(EnvelopeKind.CLIENT_RECORD, self.intruder.signed(RECORD_LABEL, record))
+        self.assertEqual(clients.proxy_of(self.intruder.identity.name), self.node.node_name)
+
+    def test_control_messages_too_fast(self) -> None:
+        """More than the limit allows goes unanswered; what comes later is answered again."""
+        sealer = Sealer(self.intruder.identity, "default", 20, self.net.random)
+
+        def query() -> None:
+            envelope = sealer.seal(
+                sealer.new_trace(),
+                EnvelopeKind.GROUP_QUERY,
+                self.node.node_name,
+                encode(GroupQuery(bytes(16))),
+                nearest=True,
+                source_proxy=self.node.node_name.raw,
+            )
+            self.link.send(FrameKind.ENVELOPE, encode(envelope))
+
+        for _ in range(300):
+            query()
+        self.net.settle(0.1)
+        self.assertEqual(len(self.intruder.frames), self.node.settings.control_burst)
+        self.net.settle(1)
+        query()
+        self.net.settle(0.1)
+        self.assertEqual(len(self.intruder.frames), self.node.settings.control_burst + 1)
