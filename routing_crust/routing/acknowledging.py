@@ -1,0 +1,119 @@
+"""
+Acknowledging: how the acknowledgement of a message gets back to its sender.
+
+Over the sender's own link if there is one; else in envelopes. Those set out by the link that the message came
+by, since that way is known to be good. One that has to be sent again, because the first may have been lost,
+sets out by that link or by one of the entries of the table that are nearest to the sender, at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Final
+
+from ..crust.interfaces import ILink
+from ..names import Name
+from ..wire.codec import encode
+from ..wire.framing import FrameKind
+from ..wire.messages import AckPart, AckStatus, EnvelopeKind
+from .answering import Sender
+from .carrier import Carrier
+from .envelopes import Sealer
+from .forwarding import Forwarder
+from .messaging_network import Network
+from .parts import split
+from .transmission import Transmission, TransmissionQueues
+
+_ACK: Final = int(FrameKind.ACK)
+OVERHEAD: Final = 512
+"""Bytes that an acknowledgement counts for while it waits for its link, besides its body."""
+WAYS_AGAIN: Final = 3
+"""From so many first hops one is chosen for an acknowledgement that is sent again."""
+
+
+class Acknowledger:
+    """
+    Made by the messenger for its inbox; stopped with it.
+
+    What waits for a link that does not take it is bounded by C{answer_memory}: beyond that
+    acknowledgements are dropped, since whoever wants one will ask again.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        random: Random,
+        forwarder: Forwarder,
+        sealer: Sealer,
+        carrier: Carrier,
+        queues: TransmissionQueues,
+        acknowledge_self: Callable[[Name, AckPart], None],
+    ) -> None:
+        self._network = network
+        self._own = network.identity.name
+        self._random = random
+        self._forwarder = forwarder
+        self._sealer = sealer
+        self._carrier = carrier
+        self._queues = queues
+        self._acknowledge_self = acknowledge_self
+        self._part_size = network.settings.part_size
+        self._most_waiting = network.settings.answer_memory
+        self._stopped = False
+
+    def __call__(
+        self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
+    ) -> Transmission | None:
+        """
+        Acknowledge a message. See L{Acknowledge<.answering.Acknowledge>}.
+        """
+        if self._stopped:
+            return None
+        link = sender.link
+        if link is None:
+            self._acknowledge_self(self._own, AckPart(id, 0, 1, status, body))
+            return None
+        if not body and sender.proxy is None and self._queues.is_free(link):
+            link.send(_ACK, encode(AckPart(id, 0, 1, status, b"")))
+            return None
+        return self._start(sender, id, status, body, again)
+
+    def stop(self) -> None:
+        """Acknowledge nothing more."""
+        self._stopped = True
+
+    def _start(
+        self, sender: Sender, id: int, status: AckStatus, body: bytes, again: bool
+    ) -> Transmission | None:
+        parts = _parts(id, status, body, self._part_size)
+        size = len(body) + OVERHEAD
+        direct = self._network.link_to(sender.name)
+        if direct is not None:
+            if self._is_full(direct):
+                return None
+            return self._carrier.bare(direct, _ACK, parts, size)
+        hop, proxy = self._first_hop(sender, again)
+        if hop is None or self._is_full(hop):
+            return None
+        return self._carrier.wrapped(
+            hop, EnvelopeKind.ACK, sender.name, proxy, parts, self._sealer.new_trace(), size
+        )
+
+    def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
+        hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"")
+        back = sender.link
+        if back is not None and self._network.link_to(back.peer) is back:  # else that link is gone
+            hops = [back, *(hop for hop in hops if hop is not back)]
+        if again and hops:
+            return self._random.choice(hops[:WAYS_AGAIN]), proxy
+        return (hops[0] if hops else None), proxy
+
+    def _is_full(self, link: ILink) -> bool:
+        return self._queues.waiting_bytes(link) > self._most_waiting
+
+
+def _parts(id: int, status: AckStatus, body: bytes, size: int) -> Iterator[bytes]:
+    bodies = split(body, size)
+    for number, each in enumerate(bodies):
+        yield encode(AckPart(id, number, len(bodies), status, each))

@@ -1,0 +1,185 @@
+"""
+Answering: requests of others, from their arrival to the acknowledgement that holds the answer.
+
+A request is handled once at the most. While its handler runs, repetitions of the request are ignored; when
+it is done, the answer is kept for a while, within C{answer_memory}, and sent again for each repetition.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ILink
+from ..names import Name
+from ..wire.messages import AckStatus
+from .events import Message
+from .transmission import Transmission
+
+RequestHandler: TypeAlias = Callable[[Message], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]
+"""Takes a request and returns its answer, at once or later."""
+Key: TypeAlias = tuple[bytes, int]
+"""A message, by its sender's name and its id."""
+
+OVERHEAD: Final = 256
+"""Bytes that an answer costs while it is kept, besides its own."""
+
+
+class Sender(NamedTuple):
+    """
+    Who a message came from, and how to get back to them.
+
+    @ivar link: the link that it came by; C{None} if it is from ourselves.
+    @ivar proxy: the node that speaks for the sender; empty if there is none, and C{None} for a message that
+        came bare, over the sender's own link.
+    """
+
+    name: Name
+    link: ILink | None
+    proxy: bytes | None
+
+
+class Acknowledge(Protocol):
+    """How acknowledgements are sent."""
+
+    def __call__(
+        self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
+    ) -> Transmission | None:
+        """
+        @param again: whether it was acknowledged before, so that this one may better take another way.
+        @return: what is not in a link yet; C{None} if nothing is left to be sent.
+        """
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer that is kept."""
+
+    status: AckStatus
+    body: bytes
+    transmission: Transmission | None = None
+
+
+class Answering:
+    """Made by the inbox, fed with requests, discarded after L{stop}."""
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, acknowledge: Acknowledge) -> None:
+        self._acknowledge = acknowledge
+        self._max_message = settings.max_message
+        self._memory = settings.answer_memory
+        self._most = settings.max_requests
+        self._most_per_peer = settings.max_requests_per_peer
+        self._running: dict[Key, Sender] = {}
+        self._running_of: dict[Name, int] = {}
+        self._kept: OrderedDict[Key, _Answer] = OrderedDict()
+        self._held = 0
+        self._stopped = False
+        self.handler: RequestHandler | None = None
+
+    @property
+    def running(self) -> int:
+        """How many requests are being handled."""
+        return len(self._running)
+
+    @property
+    def held(self) -> int:
+        """How many bytes the kept answers take."""
+        return self._held
+
+    def knows(self, key: Key) -> bool:
+        """Whether this request is being handled, or its answer is kept."""
+        return key in self._running or key in self._kept
+
+    def has_room(self, name: Name) -> bool:
+        """Whether one more request from this node may be handled now."""
+        return len(self._running) < self._most and self._running_of.get(name, 0) < self._most_per_peer
+
+    def new(self, key: Key, sender: Sender, message: Message) -> None:
+        """Handle a request that was not seen before."""
+        if self.handler is None:
+            self._finish(key, sender, AckStatus.REFUSED, b"")
+            return
+        self._running[key] = sender
+        self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
+        with self.log.failuresHandled("the request handler raised") as operation:
+            result = self.handler(message)
+        if operation.failed:
+            self._done(key, None)
+        elif isinstance(result, Deferred):
+            result.addCallbacks(self._returned, self._failed, callbackArgs=(key,), errbackArgs=(key,))
+        elif inspect.iscoroutine(result):
+            later = Deferred.fromCoroutine(result)
+            later.addCallbacks(self._returned, self._failed, callbackArgs=(key,), errbackArgs=(key,))
+        else:
+            self._returned(result, key)
+
+    def repeated(self, key: Key, sender: Sender, id: int) -> None:
+        """A request came that was seen before."""
+        if key in self._running:
+            return
+        answer = self._kept.get(key)
+        if answer is None:
+            # It may not be handled twice, and what came of it the first time is forgotten.
+            self._acknowledge(sender, id, AckStatus.REFUSED, again=True)
+        elif answer.transmission is None or not answer.transmission.waiting:
+            answer.transmission = self._acknowledge(sender, id, answer.status, answer.body, again=True)
+
+    def stop(self) -> None:
+        """Answer nothing more; handlers that still run may end as they like."""
+        self._stopped = True
+        self._running.clear()
+        self._running_of.clear()
+        self._kept.clear()
+        self._held = 0
+
+    def _returned(self, result: object, key: Key) -> None:
+        if not isinstance(result, bytes):
+            self.log.error(
+                "the request handler returned {type}, and an answer is bytes", type=type(result).__name__
+            )
+            result = None
+        elif len(result) > self._max_message:
+            self.log.error(
+                "the request handler returned {size} bytes, and the setting max_message allows {limit}",
+                size=len(result),
+                limit=self._max_message,
+            )
+            result = None
+        self._done(key, result)
+
+    def _failed(self, failure: Failure, key: Key) -> None:
+        self.log.failure("the request handler failed", failure)
+        self._done(key, None)
+
+    def _done(self, key: Key, answer: bytes | None) -> None:
+        if self._stopped:
+            return
+        sender = self._running.pop(key)
+        left = self._running_of[sender.name] - 1
+        if left:
+            self._running_of[sender.name] = left
+        else:
+            del self._running_of[sender.name]
+        if answer is None:
+            self._finish(key, sender, AckStatus.REFUSED, b"")
+        else:
+            self._finish(key, sender, AckStatus.ANSWERED, answer)
+
+    def _finish(self, key: Key, sender: Sender, status: AckStatus, body: bytes) -> None:
+        answer = _Answer(status, body)
+        answer.transmission = self._acknowledge(sender, key[1], status, body)
+        self._kept[key] = answer
+        self._held += len(body) + OVERHEAD
+        while self._held > self._memory:
+            _, oldest = self._kept.popitem(last=False)
+            self._held -= len(oldest.body) + OVERHEAD

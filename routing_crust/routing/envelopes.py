@@ -1,0 +1,90 @@
+"""
+Envelopes: how they are signed, and how a signature is checked at the destination.
+
+The signature (Ed25519, RFC 8032) covers the network, the destination, the kind, C{nearest} and the body;
+what relays change (hops, proxies) and what only they need (the id) is outside of it. Relays check nothing.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from ..identity import Identity, signature_holds
+from ..names import Name
+from ..wire.messages import Envelope, EnvelopeKind
+
+LABEL: Final = "envelope"
+SELF_PROVING: Final = frozenset(
+    (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
+)
+"""Kinds whose body is a L{Signed<routing_crust.wire.messages.Signed>}; their envelope need not be signed."""
+PARTS_BITS: Final = 16
+"""The low bits of an envelope's id, which number the parts of one transmission."""
+_RANDOM_BITS: Final = 63 - PARTS_BITS
+
+
+class Sealer:
+    """Makes this node's envelopes."""
+
+    def __init__(self, identity: Identity, network: str, max_hops: int, random: Random) -> None:
+        self._identity = identity
+        self._network = network
+        self._hops_left = max_hops - 1  # the first hop is ours
+        self._random = random
+
+    def new_trace(self) -> int:
+        """
+        A random id for a transmission, of which each part's envelope gets a consecutive id.
+
+        It is random so that nobody off the path can send hints about it, or use it up at a relay.
+        """
+        return self._random.getrandbits(_RANDOM_BITS) << PARTS_BITS
+
+    def seal(
+        self,
+        id: int,
+        kind: EnvelopeKind,
+        destination: Name,
+        body: bytes,
+        *,
+        nearest: bool = False,
+        destination_proxy: bytes = b"",
+        source_proxy: bytes = b"",
+        signed: bool = True,
+    ) -> Envelope:
+        """
+        Make an envelope from us.
+
+        @param signed: false where the body proves itself.
+        """
+        signature = b""
+        if signed:
+            fields = _signed_fields(kind, destination.raw, nearest, body)
+            signature = self._identity.sign(LABEL, self._network, *fields)
+        return Envelope(
+            id,
+            self._hops_left,
+            destination.raw,
+            nearest,
+            destination_proxy,
+            source_proxy,
+            kind,
+            self._identity.public_key,
+            body,
+            signature,
+        )
+
+
+def holds(envelope: Envelope, network: str) -> bool:
+    """
+    Whether an envelope is from the holder of its key, or is of a kind whose body proves itself. Never raises.
+    """
+    if not envelope.signature:
+        return envelope.kind in SELF_PROVING
+    fields = _signed_fields(envelope.kind, envelope.destination, envelope.nearest, envelope.body)
+    return signature_holds(envelope.key, envelope.signature, LABEL, network, *fields)
+
+
+def _signed_fields(kind: EnvelopeKind, destination: bytes, nearest: bool, body: bytes) -> tuple[bytes, ...]:
+    return destination, bytes((kind, nearest)), body

@@ -1,0 +1,202 @@
+"""
+Forwarding: where an envelope goes next.
+
+Routing is greedy (Maymounkov and Mazieres, "Kademlia", 2002, by the XOR distance): each node passes an
+envelope to the destination if it has a link to it, else to the entry of its table that is nearest to it and
+nearer than itself. A destination that is in no table is reached by way of the node that speaks for it: the
+envelope says which that is, or a node near the destination knows it from the client's record.
+
+An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
+Where there is no way on, the sender of a message is told so by a hint, on the way that the message came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from msgspec.structs import replace
+
+from ..crust.interfaces import ILink
+from ..errors import WireError
+from ..names import NAME_BYTES, Name
+from ..ratelimit import TokenBucket
+from ..wire.codec import decode, encode
+from ..wire.framing import FrameKind
+from ..wire.messages import Envelope, EnvelopeKind, Undeliverable
+from .duplicates import DuplicateFilter
+from .envelopes import Sealer
+from .messaging_network import Network
+from .relay import FairRelay
+
+_ENVELOPE: Final = int(FrameKind.ENVELOPE)
+
+
+class _Here(Enum):
+    HERE = "here"
+
+
+HERE: Final = _Here.HERE
+"""The envelope is for this node."""
+Step: TypeAlias = tuple[ILink, bytes] | Literal[_Here.HERE] | None
+"""A link, with the destination's proxy from there on; or L{HERE}; or C{None} if there is no way on."""
+
+
+class Forwarder:
+    """
+    Takes every envelope that comes, and knows the first hops of our own.
+
+    Made by the messenger, fed with the frames that hold envelopes, discarded after L{stop}.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sealer: Sealer,
+        deliver: Callable[[Envelope, Name, ILink], None],
+    ) -> None:
+        """
+        @param deliver: called with each envelope for this node, who it says that it is from (nothing is
+            verified yet) and the link that it came by.
+        """
+        settings = network.settings
+        self._network = network
+        self._own = network.identity.name
+        self._sealer = sealer
+        self._deliver = deliver
+        self._max_hops = settings.max_hops
+        self._max_attempts = settings.max_attempts
+        self._passed = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._hints = TokenBucket(settings.control_rate, settings.control_burst, network.clock.seconds)
+        self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(network.clock, settings, _transmit)
+
+    @property
+    def relay(self) -> FairRelay[tuple[ILink, bytes]]:
+        """What is being relayed for others."""
+        return self._relay
+
+    def stop(self) -> None:
+        """Relay nothing more."""
+        self._relay.stop()
+
+    def received(self, link: ILink, payload: bytes) -> None:
+        """
+        An envelope came: it is delivered, passed on, or dropped.
+
+        @raise WireError: it is none.
+        """
+        envelope = decode(Envelope, payload)
+        for proxy in (envelope.destination_proxy, envelope.source_proxy):
+            if len(proxy) not in (0, NAME_BYTES):
+                raise WireError("the proxy of an envelope is not a name")
+        source = Name.of_key(envelope.key)
+        # The node that speaks for the destination may be found on the way: then it may pass here once more,
+        # and even at its sender.
+        if source == self._own and not envelope.destination_proxy:
+            return
+        if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):
+            return
+        step = self.next_step(envelope, source, link)
+        if step is HERE:
+            self._deliver(envelope, source, link)
+        elif step is None:
+            self._hint(envelope, source, link)
+        else:
+            self._pass_on(envelope, link, *step)
+
+    def next_step(self, envelope: Envelope, source: Name, came_by: ILink) -> Step:
+        """
+        Decide where an envelope goes from here. Not back to its sender, nor to where it came from, unless
+        it is only here that the node that speaks for the destination becomes known.
+        """
+        destination = Name(envelope.destination)
+        if envelope.nearest:
+            entry = self._network.table.next_hop(destination, (source, came_by.peer))
+            return HERE if entry is None else self._by(entry.name, came_by, b"")
+        if destination == self._own:
+            return HERE
+        proxy = envelope.destination_proxy
+        direct = self._by(destination, came_by, proxy)
+        if direct is not None:
+            return direct
+        if proxy:
+            return self._towards(Name(proxy), proxy, came_by, (source, came_by.peer), (came_by.peer,))
+        speaker = self._network.clients.proxy_of(destination)
+        if speaker is not None:
+            return self._towards(speaker, speaker.raw, None, (source,), ())
+        return self._towards(destination, b"", came_by, (source, came_by.peer))
+
+    def first_hops(self, destination: Name, proxy: bytes = b"") -> tuple[list[ILink], bytes]:
+        """
+        The links by which an envelope of our own may set out, best first, without the one to its very
+        destination; and the destination's proxy, if it is known.
+
+        @param proxy: the node that speaks for the destination, where the caller knows it.
+        """
+        network = self._network
+        if network.proxy is not None:
+            link = network.link_to(network.proxy)
+            if link is not None:
+                return [link], proxy
+        speaker = Name(proxy) if proxy else network.clients.proxy_of(destination)
+        if speaker is None or speaker == self._own:
+            speaker, target = None, destination
+        else:
+            target = speaker
+        names = [] if speaker is None else [speaker]
+        names += [entry.name for entry in network.table.nearest(target, self._max_attempts, (destination,))]
+        links = [network.link_to(name) for name in dict.fromkeys(names)]
+        return [link for link in links if link is not None], b"" if speaker is None else speaker.raw
+
+    def _by(self, name: Name, came_by: ILink | None, proxy: bytes) -> Step:
+        link = self._network.link_to(name)
+        return None if link is None or link is came_by else (link, proxy)
+
+    def _towards(self, target: Name, proxy: bytes, came_by: ILink | None, *exclude: Container[Name]) -> Step:
+        """
+        The next step to a node.
+
+        @param exclude: who is not to be the next hop; where nobody else is left, who is not to be by the next
+            of these.
+        """
+        if target == self._own:
+            return None  # the destination was attached to us, and is not any more
+        step = self._by(target, came_by, proxy)
+        for each in exclude:
+            if step is None:
+                entry = self._network.table.next_hop(target, each)
+                step = None if entry is None else self._by(entry.name, came_by, proxy)
+        return step
+
+    def _pass_on(self, envelope: Envelope, came_by: ILink, link: ILink, proxy: bytes) -> None:
+        hops = min(envelope.hops_left, self._max_hops)
+        if hops == 0:
+            return
+        payload = encode(replace(envelope, hops_left=hops - 1, destination_proxy=proxy))
+        self._relay.relay(came_by.peer, len(payload), (link, payload))
+
+    def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
+        """Tell the sender of a message that there is no way on from here. Nobody waits for other hints."""
+        if envelope.kind is not EnvelopeKind.MESSAGE or not self._hints.take():
+            return
+        hint = self._sealer.seal(
+            self._sealer.new_trace(),
+            EnvelopeKind.UNDELIVERABLE,
+            source,
+            encode(Undeliverable(envelope.id)),
+            destination_proxy=envelope.source_proxy,
+            signed=False,
+        )
+        link = self._network.link_to(source) or came_by
+        _transmit((link, encode(hint)))
+
+
+def _transmit(item: tuple[ILink, bytes]) -> None:
+    """
+    Send what is relayed. A link whose queue is full takes no more of it: it is for the sender to try again,
+    and nobody can make us fill a queue until the link is cut.
+    """
+    link, payload = item
+    if link.writable:
+        link.send(_ENVELOPE, payload)

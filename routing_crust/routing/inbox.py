@@ -1,0 +1,117 @@
+"""
+The inbox: messages of others, from their first part to the handler and the acknowledgement.
+
+A message is delivered once at the most: its sender's name and its id are remembered for
+C{duplicate_memory} seconds, and a repetition is acknowledged again but not delivered again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import WireError
+from ..names import NAME_BYTES, Name
+from ..wire.messages import AckStatus, Flavour, MessagePart
+from .answering import Acknowledge, Answering, RequestHandler, Sender
+from .complaints import Complaints
+from .duplicates import DuplicateFilter
+from .events import Message
+from .messaging_network import Network
+from .parts import Reassembler
+
+MessageHandler: TypeAlias = Callable[[Message], object]
+"""Takes a message. A coroutine that it returns is run; any other result is ignored."""
+
+
+class Inbox:
+    """Made by the messenger, fed with message parts, discarded after L{stop}."""
+
+    log = Logger()
+
+    def __init__(self, network: Network, reassembler: Reassembler, acknowledge: Acknowledge) -> None:
+        settings = network.settings
+        self._acknowledge = acknowledge
+        self._reassembler = reassembler
+        self._max_message = settings.max_message
+        self._complaints = Complaints(self.log, network.clock)
+        self._seen = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._guard = self.log.failureHandler("the message handler raised")
+        self._stopped = False
+        self.answering = Answering(settings, acknowledge)
+        self.message_handler: MessageHandler | None = None
+
+    def set_request_handler(self, handler: RequestHandler | None) -> None:
+        """Have requests handled, or refused."""
+        self.answering.handler = handler
+
+    def received(self, sender: Sender, part: MessagePart) -> None:
+        """
+        A part of a message came.
+
+        @raise WireError: it cannot be part of a message.
+        """
+        if len(part.group) != (NAME_BYTES if part.flavour is Flavour.GROUP else 0):
+            raise WireError("the group of a message does not fit its flavour")
+        if part.part >= part.parts:
+            raise WireError("a message has a part that is not one of its parts")
+        if part.parts == 1 and len(part.body) <= self._max_message:
+            self._complete(sender, part, part.body)
+            return
+        body = self._reassembler.add(sender.name, part)
+        if body is not None:
+            self._complete(sender, part, body)
+
+    def stop(self) -> None:
+        """Deliver nothing more."""
+        self._stopped = True
+        self.answering.stop()
+        self._seen.clear()
+
+    def _complete(self, sender: Sender, part: MessagePart, body: bytes) -> None:
+        key = (sender.name.raw, part.id)
+        if part.flavour is Flavour.REQUEST:
+            self._request(key, sender, part.id, body)
+            return
+        again = self._seen.seen(key)
+        if not again:
+            self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
+        if not self._stopped:
+            self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
+
+    def _request(self, key: tuple[bytes, int], sender: Sender, id: int, body: bytes) -> None:
+        answering = self.answering
+        if answering.knows(key):
+            answering.repeated(key, sender, id)
+        elif not answering.has_room(sender.name):
+            self._complaints.info(
+                "ignored a request of {peer}: too many are being handled (the settings max_requests and "
+                "max_requests_per_peer)",
+                peer=sender.name,
+            )
+        elif self._seen.seen(key):
+            answering.repeated(key, sender, id)
+        else:
+            answering.new(key, sender, Message(sender.name, body))
+
+    def _deliver(self, message: Message) -> None:
+        handler = self.message_handler
+        if handler is None:
+            self._complaints.info("dropped a message of {peer}: there is no handler", peer=message.source)
+            return
+        with self._guard:
+            result = handler(message)
+            if result is None:
+                return
+            if inspect.iscoroutine(result):
+                result = Deferred.fromCoroutine(result)
+            if isinstance(result, Deferred):
+                result.addErrback(self._handler_failed)
+
+    def _handler_failed(self, failure: Failure) -> None:
+        self.log.failure("the message handler failed", failure)

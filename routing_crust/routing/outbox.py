@@ -1,0 +1,291 @@
+"""
+The outbox: our own messages, from C{send} to their acknowledgement.
+
+To a peer with a link a message goes bare over that link; to others in signed envelopes by way of the nearest
+entry of the table. No acknowledgement within C{ack_timeout}, a link that is lost with a message
+unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that was
+not tried yet if there is one, up to C{max_attempts}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ..crust.interfaces import ILink
+from ..errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
+from ..names import Name
+from ..wire.codec import encode
+from ..wire.framing import FrameKind
+from ..wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
+from .carrier import Carrier
+from .complaints import Complaints
+from .deadlines import Deadlines
+from .envelopes import PARTS_BITS, Sealer
+from .forwarding import Forwarder
+from .messaging_network import Network
+from .outgoing import Outgoing
+from .parts import Reassembler
+from .transmission import TransmissionQueues
+
+_MESSAGE: Final = int(FrameKind.MESSAGE)
+SOONEST_RETRY: Final = 0.1
+LATEST_RETRY: Final = 0.5
+"""Between these, in seconds, is the wait before another attempt after a hint."""
+
+
+class Outbox:
+    """Made by the messenger, fed with acknowledgements, hints and news of links; discarded after L{stop}."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        network: Network,
+        random: Random,
+        first_id: int,
+        forwarder: Forwarder,
+        sealer: Sealer,
+        carrier: Carrier,
+        queues: TransmissionQueues,
+        reassembler: Reassembler,
+        deliver_here: Callable[[MessagePart], None],
+    ) -> None:
+        """
+        @param first_id: ids of messages are above it.
+        @param deliver_here: called, on a later turn, with each message to ourselves.
+        """
+        settings = network.settings
+        self._network = network
+        self._own = network.identity.name
+        self._clock = network.clock
+        self._random = random
+        self._last_id = first_id
+        self._forwarder = forwarder
+        self._sealer = sealer
+        self._carrier = carrier
+        self._queues = queues
+        self._reassembler = reassembler
+        self._deliver_here = deliver_here
+        self._complaints = Complaints(self.log, network.clock)
+        self._part_size = settings.part_size
+        self._max_message = settings.max_message
+        self._max_outstanding = settings.max_outstanding
+        self._max_attempts = settings.max_attempts
+        self._waiting: dict[int, Outgoing] = {}
+        self._traces: dict[int, Outgoing] = {}
+        self._here: list[Outgoing] = []
+        self._soon: IDelayedCall | None = None
+        self._deadlines: Deadlines[Outgoing] = Deadlines(network.clock, settings.ack_timeout, self._timed_out)
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def room_for(self, messages: int, body: bytes) -> Exception | None:
+        """Why so many messages with this body cannot be sent now; C{None} if they can."""
+        if self._stopped:
+            return ServiceStopped("the service has been stopped")
+        if len(body) > self._max_message:
+            what = f"a body of {len(body)} bytes is too large"
+            return LimitReached(what, "max_message", self._max_message)
+        if len(self._waiting) + messages > self._max_outstanding:
+            what = "too many messages wait for their acknowledgement"
+            return LimitReached(what, "max_outstanding", self._max_outstanding)
+        return None
+
+    def submit(self, destination: Name, body: bytes, flavour: Flavour, group: bytes = b"") -> Deferred[Any]:
+        """
+        Send a message.
+
+        @return: fires with the body of the acknowledgement: the answer to a request, else C{None}. Fails with
+            L{LimitReached} or L{NotConnected} at once, with L{PeerUnreachable}, L{RequestRefused} or
+            L{ServiceStopped}. Cancelling it ends the attempts.
+        @raise TypeError: the body is not bytes.
+        """
+        if not isinstance(body, bytes):
+            raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
+        problem = self.room_for(1, body)
+        if problem is not None:
+            return fail(problem)
+        link = self._network.link_to(destination)
+        self._last_id = id = self._last_id + 1
+        deferred: Deferred[Any] = Deferred(self._cancelled)
+        message = Outgoing(id, destination, body, flavour, group, deferred)
+        self._waiting[id] = message
+        self._deadlines.add(message)
+        if link is not None:
+            self._send_bare(message, link)
+        elif destination == self._own:
+            self._here.append(message)
+            self._call_soon()
+        elif not self._send_wrapped(message):
+            self._forget(message)
+            return fail(NotConnected("there is no link over which a message could be sent"))
+        return deferred
+
+    def acknowledged(self, source: Name, ack: AckPart) -> None:
+        """
+        An acknowledgement came, or a part of one.
+
+        @param source: who it is from; proven.
+        @raise WireError: it acknowledges a message in a way that this message does not allow.
+        """
+        message = self._waiting.get(ack.id)
+        if message is None:
+            return  # it came before, or too late
+        if message.destination != source:
+            self._complaints.info("{peer} acknowledged a message that was not for it", peer=source)
+            return
+        if not message.allows(ack):
+            raise WireError("an acknowledgement does not fit the message")
+        body: bytes | None = ack.body
+        if (ack.parts > 1 or len(ack.body) > self._max_message) and source != self._own:
+            body = self._reassembler.add(source, ack)
+        if body is None:
+            message.heard = True
+            return
+        self._forget(message)
+        if ack.status is AckStatus.REFUSED:
+            message.deferred.errback(RequestRefused(f"{source.short} cannot handle the request"))
+        else:
+            message.deferred.callback(body if ack.status is AckStatus.ANSWERED else None)
+
+    def undeliverable(self, envelope_id: int) -> None:
+        """A hint came that an envelope found no way on."""
+        message = self._traces.pop(envelope_id >> PARTS_BITS << PARTS_BITS, None)
+        if message is None or message.retry is not None:
+            return
+        self._deadlines.cancel(message)
+        wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
+        message.retry = self._clock.callLater(wait, self._attempt, message)
+
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone: what it carried is sent again at once."""
+        for message in [each for each in self._waiting.values() if each.link is link]:
+            if message.id in self._waiting:
+                self._attempt(message)
+
+    def link_added(self) -> None:
+        """There is a new link: messages that found no way go out on the next turn, when it can be used."""
+        if not self._stopped and any(map(self._is_stranded, self._waiting.values())):
+            self._call_soon()
+
+    def stop(self) -> None:
+        """Fail all that waits, with L{ServiceStopped}."""
+        self._stopped = True
+        self._deadlines.stop()
+        if self._soon is not None:
+            self._soon.cancel()
+        for message in list(self._waiting.values()):
+            if message.id in self._waiting:
+                self._forget(message)
+                message.deferred.errback(ServiceStopped("the service has been stopped"))
+
+    def _send_bare(self, message: Outgoing, link: ILink) -> None:
+        message.link = link
+        body = message.body
+        if len(body) <= self._part_size and self._queues.is_free(link):
+            link.send(_MESSAGE, encode(MessagePart(message.id, 0, 1, message.flavour, message.group, body)))
+        else:
+            message.transmission = self._carrier.bare(link, _MESSAGE, message.parts(self._part_size))
+
+    def _send_wrapped(self, message: Outgoing) -> bool:
+        """Send a message in envelopes. Returns whether there is a first hop."""
+        hops, proxy = self._forwarder.first_hops(message.destination)
+        direct = self._network.link_to(message.destination)
+        if direct is not None:
+            hops.append(direct)
+        link = next((hop for hop in hops if hop not in message.tried), None)
+        if link is None:
+            if not hops:
+                return False
+            link = hops[message.attempts % len(hops)]
+        if link is direct:
+            self._send_bare(message, link)
+            return True
+        message.link = link
+        message.trace = self._sealer.new_trace()
+        self._traces[message.trace] = message
+        message.transmission = self._carrier.wrapped(
+            link,
+            EnvelopeKind.MESSAGE,
+            message.destination,
+            proxy,
+            message.parts(self._part_size),
+            message.trace,
+        )
+        return True
+
+    def _timed_out(self, message: Outgoing) -> None:
+        under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
+        if under_way and message.attempts < self._max_attempts:
+            # sending it once more would only make it slower
+            message.heard = False
+            message.attempts += 1
+            self._deadlines.add(message)
+        else:
+            self._attempt(message)
+
+    def _attempt(self, message: Outgoing) -> None:
+        """Try again, by another route if there is one."""
+        self._end_attempt(message)
+        if message.attempts >= self._max_attempts:
+            self._give_up(message)
+            return
+        message.attempts += 1
+        self._deadlines.add(message)
+        if message.destination == self._own:
+            return  # it has been delivered; only the answer is late
+        direct = self._network.link_to(message.destination)
+        if direct is not None and direct not in message.tried:
+            self._send_bare(message, direct)
+        else:
+            self._send_wrapped(message)
+
+    def _end_attempt(self, message: Outgoing) -> None:
+        self._traces.pop(message.trace, None)
+        message.end_attempt()
+
+    def _give_up(self, message: Outgoing) -> None:
+        self._forget(message)
+        message.deferred.errback(message.unreachable())
+
+    def _forget(self, message: Outgoing) -> None:
+        del self._waiting[message.id]
+        self._deadlines.cancel(message)
+        if message.trace or message.transmission is not None or message.retry is not None:
+            self._end_attempt(message)
+
+    def _cancelled(self, deferred: Deferred[Any]) -> None:
+        for message in self._waiting.values():
+            if message.deferred is deferred:
+                self._forget(message)
+                return
+
+    def _is_stranded(self, message: Outgoing) -> bool:
+        return message.link is None and message.retry is None and message.destination != self._own
+
+    def _call_soon(self) -> None:
+        if self._soon is None:
+            self._soon = self._clock.callLater(0, self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._soon = None
+        here, self._here = self._here, []
+        for message in here:
+            if message.id in self._waiting:
+                flavour, group, body = message.flavour, message.group, message.body
+                self._deliver_here(MessagePart(message.id, 0, 1, flavour, group, body))
+        for message in [each for each in self._waiting.values() if self._is_stranded(each)]:
+            if message.id in self._waiting and self._has_way(message):
+                self._attempt(message)
+
+    def _has_way(self, message: Outgoing) -> bool:
+        destination = message.destination
+        return bool(self._network.link_to(destination) or self._forwarder.first_hops(destination)[0])

@@ -1,0 +1,101 @@
+"""
+One message of ours on its way: what was tried, what is under way, and who waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from ..crust.interfaces import ILink
+from ..errors import PeerUnreachable
+from ..names import Name
+from ..wire.codec import encode
+from ..wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from .parts import split
+from .transmission import Transmission
+
+
+class Outgoing:
+    """
+    A message of ours that is not acknowledged yet.
+
+    @ivar link: the link that the last attempt set out by; C{None} if it found none.
+    @ivar transmission: the last attempt, if it did not fit into the link at once.
+    @ivar trace: what the ids of the last attempt's envelopes have in common; 0 if there were none.
+    @ivar tried: the links that all attempts but the last set out by.
+    @ivar heard: whether a part of the answer has come since the last deadline.
+    @ivar retry: the delayed call for the next attempt, after a hint.
+    """
+
+    __slots__ = (
+        "attempts",
+        "body",
+        "deferred",
+        "destination",
+        "flavour",
+        "group",
+        "heard",
+        "id",
+        "link",
+        "retry",
+        "trace",
+        "transmission",
+        "tried",
+    )
+
+    def __init__(
+        self, id: int, destination: Name, body: bytes, flavour: Flavour, group: bytes, deferred: Deferred[Any]
+    ) -> None:
+        self.id = id
+        self.destination = destination
+        self.body = body
+        self.flavour = flavour
+        self.group = group
+        self.deferred = deferred
+        self.attempts = 1
+        self.tried: tuple[ILink, ...] = ()
+        self.link: ILink | None = None
+        self.transmission: Transmission | None = None
+        self.trace = 0
+        self.heard = False
+        self.retry: IDelayedCall | None = None
+
+    def parts(self, size: int) -> Iterator[bytes]:
+        """The message in encoded parts of C{size} bytes of its body."""
+        bodies = split(self.body, size)
+        for number, body in enumerate(bodies):
+            yield encode(MessagePart(self.id, number, len(bodies), self.flavour, self.group, body))
+
+    def allows(self, ack: AckPart) -> bool:
+        """Whether this message can be acknowledged like this: only an answer has a body, and parts."""
+        request = self.flavour is Flavour.REQUEST
+        if request and ack.status is AckStatus.ANSWERED:
+            return ack.part < ack.parts
+        expected = AckStatus.REFUSED if request else AckStatus.DELIVERED
+        return ack.status is expected and ack.parts == 1 and ack.part == 0 and not ack.body
+
+    def unreachable(self) -> PeerUnreachable:
+        """Why it was given up."""
+        return PeerUnreachable(
+            f"{self.destination.short} has not acknowledged the message: "
+            f"attempts: {self.attempts}, routes tried: {len(self.tried)}"
+        )
+
+    def end_attempt(self) -> None:
+        """Whatever was under way for this message is over."""
+        if self.transmission is not None:
+            self.transmission.abandon()
+            self.transmission = None
+        self.trace = 0
+        if self.retry is not None:
+            if self.retry.active():
+                self.retry.cancel()
+            self.retry = None
+        if self.link is not None:
+            if self.link not in self.tried:
+                self.tried += (self.link,)
+            self.link = None

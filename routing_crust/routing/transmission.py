@@ -1,0 +1,127 @@
+"""
+Transmissions: our own frames on their way into a link, no faster than the link takes them.
+
+A single frame goes straight in while the link is writable. What does not fit waits its turn in one queue
+for each link, and is made (and signed, if need be) only when its turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from twisted.python.failure import Failure
+
+from ..crust.interfaces import ILink
+from ..errors import LinkClosed
+
+Frames: TypeAlias = Iterator[tuple[int, bytes]]
+
+
+class Transmission:
+    """
+    Some frames that belong together, in order.
+
+    @ivar waiting: whether not all of them are in the link yet.
+    @ivar size: what they count for in L{TransmissionQueues.waiting_bytes}.
+    """
+
+    __slots__ = ("_frames", "size", "waiting")
+
+    def __init__(self, frames: Frames, size: int) -> None:
+        self._frames = frames
+        self.size = size
+        self.waiting = True
+
+    def abandon(self) -> None:
+        """Whatever has not gone out yet never will."""
+        self._frames = iter(())
+        self.waiting = False
+
+    def feed(self, link: ILink) -> bool:
+        """Send until the link is full or nothing is left. Returns whether nothing is left."""
+        while link.writable:
+            frame = next(self._frames, None)
+            if frame is None:
+                self.waiting = False
+                return True
+            link.send(*frame)
+        return False
+
+
+class _Queue:
+    """What waits for one link, and how many bytes of it count."""
+
+    __slots__ = ("size", "transmissions")
+
+    def __init__(self, first: Transmission) -> None:
+        self.transmissions = deque((first,))
+        self.size = first.size
+
+
+class TransmissionQueues:
+    """
+    What waits for each link. Made by the messenger, told of lost links, discarded after L{stop}.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[ILink, _Queue] = {}
+
+    def __len__(self) -> int:
+        return sum(len(queue.transmissions) for queue in self._queues.values())
+
+    def is_free(self, link: ILink) -> bool:
+        """Whether a frame may go straight into the link, with nothing before it and room for it."""
+        return link not in self._queues and link.writable
+
+    def waiting_bytes(self, link: ILink) -> int:
+        """How much waits for this link, by the sizes that the transmissions were given."""
+        queue = self._queues.get(link)
+        return 0 if queue is None else queue.size
+
+    def start(self, link: ILink, frames: Frames, size: int = 0) -> Transmission:
+        """Send these frames, after those that wait already."""
+        transmission = Transmission(frames, size)
+        queue = self._queues.get(link)
+        if queue is not None:
+            queue.transmissions.append(transmission)
+            queue.size += size
+        elif not transmission.feed(link):
+            self._queues[link] = _Queue(transmission)
+            self._wait(link)
+        return transmission
+
+    def link_lost(self, link: ILink) -> None:
+        """The link is gone, and what waited for it with it."""
+        queue = self._queues.pop(link, None)
+        if queue is not None:
+            for each in queue.transmissions:
+                each.abandon()
+            queue.transmissions.clear()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        for link in list(self._queues):
+            self.link_lost(link)
+
+    def _wait(self, link: ILink) -> None:
+        link.when_writable().addCallbacks(
+            self._resume, self._closed, callbackArgs=(link,), errbackArgs=(link,)
+        )
+
+    def _resume(self, _: None, link: ILink) -> None:
+        queue = self._queues.get(link)
+        if queue is None:
+            return
+        waiting = queue.transmissions
+        while waiting:
+            if waiting[0].waiting and not waiting[0].feed(link):
+                self._wait(link)
+                return
+            queue.size -= waiting.popleft().size
+        del self._queues[link]
+
+    def _closed(self, failure: Failure, link: ILink) -> None:
+        failure.trap(LinkClosed)
+        self.link_lost(link)

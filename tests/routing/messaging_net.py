@@ -1,0 +1,226 @@
+"""
+A network of messengers in memory, for tests: real tables and registries, links without crust, one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Clock
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ILink
+from routing_crust.errors import CloseReason, LinkClosed, WireError
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.routing.clients import ClientRegistry
+from routing_crust.routing.events import Message
+from routing_crust.routing.messaging import Messenger
+from routing_crust.routing.table import PeerEntry, RoutingTable
+from routing_crust.wire.codec import decode
+from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
+
+Fate = Callable[["FakeLink", int, bytes], list[float]]
+"""After how many seconds each copy of a frame arrives; an empty list loses it."""
+
+_identities: dict[str, Identity] = {}
+
+
+def identity(prefix: str) -> Identity:
+    """An identity whose name begins with these bits; always the same one."""
+    number = 0
+    while prefix not in _identities:
+        found = Identity.from_seed(number.to_bytes(32, "big"))
+        if format(found.name.number, "0256b").startswith(prefix):
+            _identities[prefix] = found
+        number += 1
+    return _identities[prefix]
+
+
+def at_once(link: FakeLink, kind: int, payload: bytes) -> list[float]:
+    """The fate of frames on a good network."""
+    return [0.0]
+
+
+class FakeLink:
+    """One end of a link. Frames arrive on a later turn of the clock, and only while both ends are open."""
+
+    def __init__(self, net: FakeNet, node: FakeNode, peer: Name) -> None:
+        self._net = net
+        self._waiting: list[Deferred[None]] = []
+        self.node = node
+        self.peer = peer
+        self.other: FakeLink
+        self.writable = True
+        self.room: int | None = None
+        self.open = True
+        self.sent: list[tuple[int, bytes]] = []
+
+    def send(self, kind: int, payload: bytes) -> None:
+        if not self.open:
+            return
+        assert len(payload) <= self._net.settings.max_frame
+        self.sent.append((kind, payload))
+        if self.room is not None:
+            self.room -= 1
+            self.writable = self.room > 0
+        for delay in self._net.fate(self, kind, payload):
+            self._net.clock.callLater(delay, self.other.arrived, kind, payload)
+
+    def arrived(self, kind: int, payload: bytes) -> None:
+        if not self.open:
+            return
+        try:
+            self.node.messenger.frame_received(cast(ILink, self), kind, payload)
+        except WireError as error:
+            self.node.problems.append(error)
+            self.cut()
+
+    def when_writable(self) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred()
+        if not self.open:
+            waiter.errback(LinkClosed(CloseReason.CONNECTION_LOST))
+        elif self.writable:
+            waiter.callback(None)
+        else:
+            self._waiting.append(waiter)
+        return waiter
+
+    def stall(self, room: int = 0) -> None:
+        """Take so many frames more, and none after them."""
+        self.room = room
+        self.writable = room > 0
+
+    def drain(self, room: int | None = None) -> None:
+        """Take frames again."""
+        self.room = room
+        self.writable = True
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def cut(self) -> None:
+        """The link is lost at both ends."""
+        for end in (self, self.other):
+            if end.open:
+                end.open = False
+                waiting, end._waiting = end._waiting, []
+                for each in waiting:
+                    each.errback(LinkClosed(CloseReason.CONNECTION_LOST))
+                end.node.lost(end)
+
+
+class FakeNode:
+    """A node as its messenger sees it."""
+
+    def __init__(self, net: FakeNet, who: Identity) -> None:
+        self.net = net
+        self.identity = who
+        self.name = who.name
+        self.settings = net.settings
+        self.clock = cast(IReactorTime, net.clock)
+        self.table = RoutingTable(who.name, net.settings)
+        self.clients = ClientRegistry(self.clock, net.settings)
+        self.proxy: Name | None = None
+        self.links: dict[Name, FakeLink] = {}
+        self.controls: list[tuple[EnvelopeKind, Name, bytes, Envelope]] = []
+        self.problems: list[WireError] = []
+        self.got: list[Message] = []
+        self.messenger = Messenger(self, Random(who.name.number), 1 << 20)
+        self.messenger.set_message_handler(self.got.append)
+
+    def link_to(self, name: Name) -> ILink | None:
+        return cast("ILink | None", self.links.get(name))
+
+    def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        self.controls.append((envelope.kind, source, envelope.body, envelope))
+
+    def lost(self, link: FakeLink) -> None:
+        if self.links.get(link.peer) is link:
+            del self.links[link.peer]
+            self.table.remove(link.peer)
+        self.messenger.link_lost(cast(ILink, link))
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [message.body for message in self.got]
+
+
+class FakeNet:
+    """All of it. Every node is made by L{node}, every link by L{link}."""
+
+    def __init__(self, **settings: object) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.settings = Settings(**settings)  # type: ignore[arg-type]
+        self.fate: Fate = at_once
+        self.nodes: list[FakeNode] = []
+
+    def node(self, prefix: str) -> FakeNode:
+        """A new node whose name begins with these bits."""
+        node = FakeNode(self, identity(prefix))
+        self.nodes.append(node)
+        return node
+
+    def link(self, one: FakeNode, other: FakeNode, member: bool = True) -> FakeLink:
+        """Link two nodes, in place of any link that they have. Returns the end of the first."""
+        ends = FakeLink(self, one, other.name), FakeLink(self, other, one.name)
+        ends[0].other, ends[1].other = ends[1], ends[0]
+        for end in ends:
+            end.node.links[end.peer] = end
+            if member:
+                end.node.table.add(PeerEntry(end.peer))
+        for end in ends:
+            end.node.messenger.link_added(cast(ILink, end))
+        return ends[0]
+
+    def attach(self, client: FakeNode, proxy: FakeNode) -> FakeLink:
+        """Have a node speak for a client, or for one that is joining."""
+        client.proxy = proxy.name
+        return self.link(client, proxy, member=False)
+
+    def line(self) -> tuple[FakeNode, FakeNode, FakeNode, FakeNode]:
+        """Four nodes of which each is linked to the next; greedy routing works both ways."""
+        one, two, three, four = (self.node(prefix) for prefix in ("000", "001", "011", "111"))
+        for left, right in ((one, two), (two, three), (three, four)):
+            self.link(left, right)
+        return one, two, three, four
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let time pass; with 0, only until nothing is due any more."""
+        end = self.clock.seconds() + seconds
+        self.clock.advance(0)
+        while True:
+            due = [call.getTime() for call in self.clock.getDelayedCalls()]
+            if not due or min(due) > end:
+                break
+            self.clock.advance(max(0.0, min(due) - self.clock.seconds()))
+        self.clock.advance(max(0.0, end - self.clock.seconds()))
+
+    @property
+    def timers(self) -> list[IDelayedCall]:
+        """What the nodes wait for, without the frames that are on their way."""
+        return [call for call in self.clock.getDelayedCalls() if call.func.__name__ != "arrived"]
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.messenger.stop()
+
+
+def envelopes(link: FakeLink) -> list[Envelope]:
+    """The envelopes among what was sent over a link."""
+    return [decode(Envelope, payload) for kind, payload in link.sent if kind == 6]
+
+
+def message_parts(link: FakeLink) -> list[MessagePart]:
+    """The bare message parts among what was sent over a link."""
+    return [decode(MessagePart, payload) for kind, payload in link.sent if kind == 7]
+
+
+def acks(link: FakeLink) -> list[AckPart]:
+    """The bare acknowledgements among what was sent over a link."""
+    return [decode(AckPart, payload) for kind, payload in link.sent if kind == 8]

@@ -1,0 +1,851 @@
+"""
+Messages between linked nodes, to ourselves and to groups, and what the messenger promises in general.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.interfaces import ILink
+from routing_crust.errors import (
+    LimitReached,
+    NotConnected,
+    PeerUnreachable,
+    RequestRefused,
+    ServiceStopped,
+)
+from routing_crust.routing.events import Message
+from routing_crust.wire.codec import encode
+from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
+
+from .messaging_net import FakeLink, FakeNet, FakeNode, acks, at_once, message_parts
+
+
+class Pair(SynchronousTestCase):
+    """Two linked nodes."""
+
+    def setUp(self) -> None:
+        self.start()
+
+    def start(self, **settings: object) -> None:
+        self.net = FakeNet(**settings)
+        self.one, self.two = self.net.node("00"), self.net.node("11")
+        self.link = self.net.link(self.one, self.two)
+        self.addCleanup(self.at_end, self.net)
+
+    def at_end(self, net: FakeNet) -> None:
+        net.stop()
+        self.assertEqual(net.timers, [])
+        for node in net.nodes:
+            self.assertEqual(node.messenger.outstanding, 0)
+            self.assertEqual(node.messenger.requests_running, 0)
+            self.assertEqual(node.messenger.relaying_bytes, 0)
+
+    def lose(self, kind: int, count: int = 1) -> None:
+        """Lose the next frames of a kind."""
+        left = [count]
+
+        def fate(link: FakeLink, frame_kind: int, payload: bytes) -> list[float]:
+            if frame_kind == kind and left[0]:
+                left[0] -= 1
+                return []
+            return [0.0]
+
+        self.net.fate = fate
+
+    def arrive(self, kind: int, payload: Any, at: FakeLink | None = None) -> None:
+        """Have a frame arrive at the second node, encoded if it is not bytes."""
+        end = at or self.link.other
+        end.arrived(kind, payload if isinstance(payload, bytes) else encode(payload))
+        self.net.run()
+
+
+class SendTests(Pair):
+    """Over a direct link."""
+
+    def test_a_message_and_its_acknowledgement(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"hello")
+        self.assertNoResult(sent)
+        self.net.run()
+        self.assertIsNone(self.successResultOf(sent))
+        self.assertEqual(self.two.got, [Message(self.one.name, b"hello", None)])
+        self.assertEqual([part.body for part in message_parts(self.link)], [b"hello"])
+        self.assertEqual([ack.status for ack in acks(self.link.other)], [AckStatus.DELIVERED])
+        self.assertEqual(self.one.messenger.outstanding, 0)
+
+    def test_an_empty_message(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [b""])
+
+    def test_many_messages_keep_their_order(self) -> None:
+        bodies = [b"%d" % number for number in range(100)]
+        sent = [self.one.messenger.send(self.two.name, body) for body in bodies]
+        self.net.run()
+        for each in sent:
+            self.successResultOf(each)
+        self.assertEqual(self.two.bodies, bodies)
+
+    def test_a_large_message_in_parts(self) -> None:
+        body = Random(1).randbytes(300_000)
+        sent = self.one.messenger.send(self.two.name, body)
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [body])
+        self.assertEqual(len(message_parts(self.link)), 15)
+        self.assertEqual(len(acks(self.link.other)), 1)
+
+    def test_what_is_no_bytes(self) -> None:
+        for body in ("text", bytearray(b"x"), None):
+            with self.assertRaises(TypeError):
+                self.one.messenger.send(self.two.name, body)  # type: ignore[arg-type]
+            with self.assertRaises(TypeError):
+                self.one.messenger.request(self.two.name, body)  # type: ignore[arg-type]
+            with self.assertRaises(TypeError):
+                self.one.messenger.send_to_group(self.two.name, [], body)  # type: ignore[arg-type]
+        self.assertEqual(self.link.sent, [])
+
+    def test_a_message_that_is_too_large(self) -> None:
+        self.start(max_message=1000)
+        error = self.failureResultOf(self.one.messenger.send(self.two.name, b"x" * 1001), LimitReached).value
+        self.assertEqual(error.setting, "max_message")
+        self.assertEqual(self.link.sent, [])
+        sent = self.one.messenger.send(self.two.name, b"x" * 1000)
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_too_many_messages(self) -> None:
+        self.start(max_outstanding=2)
+        sent = [self.one.messenger.send(self.two.name, b"x") for _ in range(2)]
+        refused = self.one.messenger.send(self.two.name, b"y")
+        self.assertEqual(self.failureResultOf(refused, LimitReached).value.setting, "max_outstanding")
+        self.net.run()
+        for each in sent:
+            self.successResultOf(each)
+        again = self.one.messenger.send(self.two.name, b"z")
+        self.net.run()
+        self.successResultOf(again)
+        self.assertEqual(self.two.bodies, [b"x", b"x", b"z"])
+
+    def test_without_any_link(self) -> None:
+        lonely = self.net.node("01")
+        self.failureResultOf(lonely.messenger.send(self.two.name, b"x"), NotConnected)
+        self.assertEqual(lonely.messenger.outstanding, 0)
+
+    def test_nobody_listens(self) -> None:
+        self.two.messenger.set_message_handler(None)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.two.got, [])
+
+    def test_a_handler_that_raises(self) -> None:
+        def handler(message: Message) -> None:
+            raise ZeroDivisionError("on purpose")
+
+        self.two.messenger.set_message_handler(handler)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(self.link.open)
+
+    def test_a_handler_that_is_a_coroutine(self) -> None:
+        gate: Deferred[None] = Deferred()
+        done: list[bytes] = []
+
+        async def handler(message: Message) -> None:
+            await gate
+            done.append(message.body)
+            raise ZeroDivisionError("on purpose")
+
+        self.two.messenger.set_message_handler(handler)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        gate.callback(None)
+        self.assertEqual(done, [b"x"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_cancelling(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"x")
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertEqual(self.one.messenger.outstanding, 0)
+        self.net.run(100)
+        self.assertEqual(len(message_parts(self.link)), 1)
+
+    def test_cancelling_what_waits_for_its_link(self) -> None:
+        self.link.stall()
+        sent = [self.one.messenger.send(self.two.name, body) for body in (b"x", b"y")]
+        sent[0].cancel()
+        self.failureResultOf(sent[0], CancelledError)
+        self.link.drain()
+        self.net.run()
+        self.successResultOf(sent[1])
+        self.assertEqual(self.two.bodies, [b"y"])
+
+
+class LossTests(Pair):
+    """Frames and links that are lost."""
+
+    def test_a_lost_message_is_sent_again(self) -> None:
+        self.lose(7)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run(19.9)
+        self.assertNoResult(sent)
+        self.net.run(0.2)
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [b"x"])
+
+    def test_a_lost_acknowledgement(self) -> None:
+        self.lose(8)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run(21)
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [b"x"])
+        self.assertEqual(len(acks(self.link.other)), 2)
+
+    def test_a_lost_part(self) -> None:
+        self.lose(7)
+        body = b"abcd" * 10_000
+        sent = self.one.messenger.send(self.two.name, body)
+        self.net.run(21)
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [body])
+
+    def test_parts_out_of_order(self) -> None:
+        random = Random(3)
+        self.net.fate = lambda link, kind, payload: [random.random()]
+        body = random.randbytes(200_000)
+        sent = self.one.messenger.send(self.two.name, body)
+        self.net.run(3)
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [body])
+
+    def test_giving_up(self) -> None:
+        self.lose(7, 100)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run(8 * 20 - 0.1)
+        self.assertNoResult(sent)
+        self.net.run(0.2)
+        error = self.failureResultOf(sent, PeerUnreachable).value
+        self.assertIn("attempts: 8, routes tried: 1", str(error))
+        self.assertEqual(len(message_parts(self.link)), 8)
+
+    def test_a_link_that_takes_the_place_of_another(self) -> None:
+        self.lose(7)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        old = self.link
+        new = self.net.link(self.one, self.two)
+        old.cut()
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(len(message_parts(new)), 1)
+
+    def test_a_lost_link_and_a_new_one(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.link.cut()
+        self.net.run(5)
+        self.assertNoResult(sent)
+        self.net.link(self.one, self.two)
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [b"x"])
+
+    def test_a_lost_link_and_none_ever_again(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.link.cut()
+        self.net.run(160)
+        self.failureResultOf(sent, PeerUnreachable)
+
+    def test_a_late_acknowledgement_means_nothing(self) -> None:
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.arrive(8, encode(acks(self.link.other)[0]), self.link)
+        self.assertEqual(self.one.problems, [])
+
+
+class BackPressureTests(Pair):
+    """Links that are full."""
+
+    def test_parts_wait_for_the_link(self) -> None:
+        self.link.stall(3)
+        body = b"abcde" * 40_000
+        sent = self.one.messenger.send(self.two.name, body)
+        self.net.run()
+        self.assertEqual(len(message_parts(self.link)), 3)
+        self.link.drain(4)
+        self.net.run()
+        self.assertEqual(len(message_parts(self.link)), 7)
+        self.link.drain()
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.two.bodies, [body])
+
+    def test_messages_wait_in_order(self) -> None:
+        self.link.stall()
+        sent = [self.one.messenger.send(self.two.name, b"%d" % number) for number in range(5)]
+        self.net.run()
+        self.assertEqual(self.link.sent, [])
+        self.link.drain(2)
+        sent.append(self.one.messenger.send(self.two.name, b"5"))
+        self.link.drain()
+        self.net.run()
+        for each in sent:
+            self.successResultOf(each)
+        self.assertEqual(self.two.bodies, [b"0", b"1", b"2", b"3", b"4", b"5"])
+
+    def test_what_still_waits_is_not_sent_twice(self) -> None:
+        self.link.stall(1)
+        sent = self.one.messenger.send(self.two.name, b"x" * 50_000)
+        self.net.run(50)
+        self.link.drain()
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(len(message_parts(self.link)), 3)
+
+    def test_the_wait_has_an_end(self) -> None:
+        self.link.stall()
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run(161)
+        self.failureResultOf(sent, PeerUnreachable)
+        self.link.drain()
+        self.net.run()
+        self.assertEqual(self.link.sent, [])
+
+    def test_a_full_link_that_is_lost(self) -> None:
+        self.link.stall()
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.link.cut()
+        self.net.link(self.one, self.two)
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_a_link_that_closes_before_its_loss_is_told(self) -> None:
+        self.link.stall()
+        self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: None)
+        waiting, self.link._waiting = self.link._waiting, []
+        self.link.open = False
+        waiting[0].errback(self.failureResultOf(self.link.when_writable()))
+        self.link.open = True
+        self.link.drain()
+        self.net.run()
+        self.assertEqual(self.link.sent, [])
+
+    def test_acknowledgements_for_a_peer_that_does_not_read_are_bounded(self) -> None:
+        self.start(answer_memory=64 * 1024)
+        self.link.other.stall()
+        for _ in range(1000):
+            self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: None)
+        self.net.run()
+        self.assertEqual(len(self.two.got), 1000)
+        self.link.other.drain()
+        self.net.run()
+        self.assertLess(len(acks(self.link.other)), 150)
+        self.net.run(21)
+        self.assertEqual(self.one.messenger.outstanding, 0)
+        self.assertEqual(len(self.two.got), 1000)
+
+
+class RequestTests(Pair):
+    """Requests and their answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.calls: list[Message] = []
+
+    def answer(self, result: Any) -> None:
+        """Have the second node answer with this."""
+
+        def handler(message: Message) -> Any:
+            self.calls.append(message)
+            return result
+
+        self.two.messenger.set_request_handler(handler)
+
+    def refused(self) -> None:
+        """The next request is refused."""
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run()
+        self.failureResultOf(sent, RequestRefused)
+        self.assertTrue(self.link.open)
+
+    def test_bytes(self) -> None:
+        self.answer(b"yes")
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+        self.assertEqual(self.calls, [Message(self.one.name, b"?")])
+        self.assertEqual(self.two.got, [])
+
+    def test_a_deferred(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        self.answer(later)
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run()
+        self.assertNoResult(sent)
+        self.assertEqual(self.two.messenger.requests_running, 1)
+        later.callback(b"yes")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+
+    def test_a_coroutine(self) -> None:
+        async def handler(message: Message) -> bytes:
+            return message.body[::-1]
+
+        self.two.messenger.set_request_handler(handler)
+        sent = self.one.messenger.request(self.two.name, b"abc")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"cba")
+
+    def test_an_empty_answer(self) -> None:
+        self.answer(b"")
+        sent = self.one.messenger.request(self.two.name, b"")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"")
+
+    def test_a_large_answer(self) -> None:
+        answer = Random(2).randbytes(500_000)
+        self.answer(answer)
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), answer)
+        self.assertEqual(len(acks(self.link.other)), 25)
+
+    def test_no_handler(self) -> None:
+        self.refused()
+
+    def test_a_handler_that_raises(self) -> None:
+        def handler(message: Message) -> bytes:
+            raise ZeroDivisionError("on purpose")
+
+        self.two.messenger.set_request_handler(handler)
+        self.refused()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_handler_that_fails(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        later.errback(ZeroDivisionError("on purpose"))
+        self.answer(later)
+        self.refused()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_answers_that_are_none(self) -> None:
+        self.start(max_message=1000)
+        for result in ("text", None, b"x" * 1001, 3):
+            self.answer(result)
+            self.refused()
+
+    def test_a_request_runs_once(self) -> None:
+        self.lose(8, 3)
+        self.answer(b"yes")
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run(61)
+        self.assertEqual(self.successResultOf(sent), b"yes")
+        self.assertEqual(len(self.calls), 1)
+
+    def test_a_refusal_is_remembered_too(self) -> None:
+        self.lose(8)
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run(1)
+        self.answer(b"yes")
+        self.net.run(20)
+        self.failureResultOf(sent, RequestRefused)
+        self.assertEqual(self.calls, [])
+
+    def test_a_request_is_asked_again_while_it_runs(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        self.answer(later)
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run(50)
+        self.assertEqual(len(message_parts(self.link)), 3)
+        self.assertEqual(acks(self.link.other), [])
+        later.callback(b"yes")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+        self.assertEqual(len(self.calls), 1)
+
+    def test_an_answer_that_was_forgotten_is_a_refusal(self) -> None:
+        self.start(answer_memory=64 * 1024)
+        self.answer(b"x" * 40_000)
+        self.lose(8, 2)
+        first = self.one.messenger.request(self.two.name, b"1")
+        self.net.run(1)
+        second = self.one.messenger.request(self.two.name, b"2")
+        self.net.run(1)
+        self.assertEqual(len(self.successResultOf(second)), 40_000)
+        self.net.run(20)
+        self.failureResultOf(first, RequestRefused)
+        self.assertEqual(len(self.calls), 2)
+
+    def test_an_answer_larger_than_the_memory_is_sent_all_the_same(self) -> None:
+        self.start(answer_memory=64 * 1024)
+        self.answer(b"x" * 100_000)
+        sent = self.one.messenger.request(self.two.name, b"1")
+        self.net.run(1)
+        self.assertEqual(len(self.successResultOf(sent)), 100_000)
+        self.assertEqual(self.two.messenger._inbox.answering.held, 0)
+
+    def test_an_answer_that_waits_for_its_link_is_not_sent_twice(self) -> None:
+        self.answer(b"x" * 100_000)
+        self.link.other.stall(1)
+        sent = self.one.messenger.request(self.two.name, b"1")
+        self.net.run(41)
+        self.link.other.drain()
+        self.net.run()
+        self.assertEqual(len(self.successResultOf(sent)), 100_000)
+        self.assertEqual(len(acks(self.link.other)), 5)
+
+    def test_an_answer_that_comes_slowly_is_waited_for(self) -> None:
+        self.answer(b"x" * 100_000)
+        self.link.other.stall(1)
+        sent = self.one.messenger.request(self.two.name, b"1")
+        for _ in range(4):
+            self.net.run(15)
+            self.link.other.drain(1)
+        self.net.run(1)
+        self.assertEqual(len(self.successResultOf(sent)), 100_000)
+        self.assertLess(len(message_parts(self.link)), 3)
+
+    def test_too_many_requests_are_asked_again(self) -> None:
+        self.start(max_requests=3, max_requests_per_peer=2)
+        waiting: list[Deferred[bytes]] = []
+
+        def handler(message: Message) -> Deferred[bytes]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.two.messenger.set_request_handler(handler)
+        third = self.net.node("10")
+        self.net.link(third, self.two)
+        sent = [self.one.messenger.request(self.two.name, b"?") for _ in range(3)]
+        sent += [third.messenger.request(self.two.name, b"?") for _ in range(2)]
+        self.net.run()
+        self.assertEqual(len(waiting), 3)
+        for _ in range(2):
+            for each in waiting:
+                if not each.called:
+                    each.callback(b"yes")
+            self.net.run(21)
+        self.assertEqual([self.successResultOf(each) for each in sent], [b"yes"] * 5)
+        self.assertEqual(len(waiting), 5)
+
+    def test_the_sender_is_gone_when_the_answer_is_there(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        self.answer(later)
+        sent = self.one.messenger.request(self.two.name, b"?")
+        self.net.run()
+        self.link.cut()
+        later.callback(b"yes")
+        self.net.run(1)
+        self.assertNoResult(sent)
+        self.net.link(self.one, self.two)
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+        self.assertEqual(len(self.calls), 1)
+
+
+class SelfTests(Pair):
+    """Messages to ourselves."""
+
+    def test_a_message(self) -> None:
+        sent = self.one.messenger.send(self.one.name, b"x")
+        self.assertEqual(self.one.got, [])
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.one.got, [Message(self.one.name, b"x")])
+        self.assertEqual(self.link.sent, [])
+
+    def test_a_large_request(self) -> None:
+        self.one.messenger.set_request_handler(lambda message: message.body * 2)
+        sent = self.one.messenger.request(self.one.name, b"x" * 100_000)
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"x" * 200_000)
+
+    def test_a_request_that_is_refused(self) -> None:
+        sent = self.one.messenger.request(self.one.name, b"x")
+        self.net.run()
+        self.failureResultOf(sent, RequestRefused)
+
+    def test_a_request_without_end(self) -> None:
+        self.one.messenger.set_request_handler(lambda message: Deferred())
+        sent = self.one.messenger.request(self.one.name, b"x")
+        self.net.run(161)
+        self.failureResultOf(sent, PeerUnreachable)
+
+    def test_cancelled_before_it_was_delivered(self) -> None:
+        sent = self.one.messenger.send(self.one.name, b"x")
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.net.run()
+        self.assertEqual(self.one.got, [])
+
+    def test_without_any_link(self) -> None:
+        lonely = self.net.node("01")
+        sent = lonely.messenger.send(lonely.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+
+
+class GroupTests(Pair):
+    """Messages to every member of a group."""
+
+    def test_all_acknowledge(self) -> None:
+        members = [self.two.name, self.one.name]
+        group = self.net.node("01").name
+        sent = self.one.messenger.send_to_group(group, members, b"x")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), tuple(members))
+        for node in (self.one, self.two):
+            self.assertEqual(node.got, [Message(self.one.name, b"x", group)])
+
+    def test_one_does_not(self) -> None:
+        gone = self.net.node("01").name
+        sent = self.one.messenger.send_to_group(gone, [gone, self.two.name], b"x")
+        self.net.run()
+        self.assertNoResult(sent)
+        self.net.run(160)
+        self.assertEqual(self.successResultOf(sent), (self.two.name,))
+
+    def test_none_does(self) -> None:
+        gone = self.net.node("01").name
+        sent = self.one.messenger.send_to_group(gone, [gone], b"x")
+        self.net.run(160)
+        self.failureResultOf(sent, PeerUnreachable)
+
+    def test_no_members(self) -> None:
+        self.assertEqual(self.successResultOf(self.one.messenger.send_to_group(self.two.name, [], b"")), ())
+
+    def test_too_many_members(self) -> None:
+        self.start(max_outstanding=1)
+        members = [self.two.name, self.one.name]
+        sent = self.one.messenger.send_to_group(self.two.name, members, b"x")
+        self.assertEqual(self.failureResultOf(sent, LimitReached).value.setting, "max_outstanding")
+        self.assertEqual(self.link.sent, [])
+
+    def test_stopped_in_between(self) -> None:
+        sent = self.one.messenger.send_to_group(self.two.name, [self.two.name, self.one.name], b"x")
+        self.one.messenger.stop()
+        self.failureResultOf(sent, ServiceStopped)
+
+    def test_cancelling(self) -> None:
+        sent = self.one.messenger.send_to_group(self.two.name, [self.two.name, self.one.name], b"x")
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.assertEqual(self.one.messenger.outstanding, 0)
+
+
+class StopTests(Pair):
+    """The end."""
+
+    def test_everything_fails(self) -> None:
+        self.link.stall()
+        gone = self.net.node("01").name
+        sent: list[Deferred[Any]] = [
+            self.one.messenger.send(self.two.name, b"x"),
+            self.one.messenger.request(self.two.name, b"x" * 100_000),
+            self.one.messenger.send(self.one.name, b"x"),
+            self.one.messenger.send(gone, b"x"),
+        ]
+        self.one.messenger.stop()
+        for each in sent:
+            self.failureResultOf(each, ServiceStopped)
+        self.link.drain()
+        self.net.run()
+        self.assertEqual(self.link.sent, [])
+        self.assertEqual(self.one.got, [])
+        self.one.messenger.stop()
+
+    def test_nothing_afterwards(self) -> None:
+        messenger = self.one.messenger
+        messenger.stop()
+        self.failureResultOf(messenger.send(self.two.name, b"x"), ServiceStopped)
+        self.failureResultOf(messenger.request(self.one.name, b"x"), ServiceStopped)
+        self.failureResultOf(messenger.send_to_group(self.one.name, [], b"x"), ServiceStopped)
+        self.arrive(7, MessagePart(1, 0, 1, Flavour.SEND, b"", b"x"), self.link)
+        messenger.link_added(cast(ILink, self.link))
+        self.assertEqual(self.one.got, [])
+        self.assertEqual(self.link.sent, [])
+
+    def test_a_handler_that_finishes_afterwards(self) -> None:
+        results: list[Deferred[bytes]] = [Deferred(), Deferred()]
+        handed = iter(results)
+        self.two.messenger.set_request_handler(lambda message: next(handed))
+        sent = [self.one.messenger.request(self.two.name, b"?") for _ in results]
+        self.net.run()
+        self.two.messenger.stop()
+        results[0].callback(b"late")
+        results[1].errback(Failure(ZeroDivisionError("on purpose")))
+        self.net.run()
+        self.assertEqual(self.link.other.sent, [])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        for each in sent:
+            self.assertNoResult(each)
+            each.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_a_handler_that_stops_us(self) -> None:
+        self.two.messenger.set_message_handler(lambda message: self.two.messenger.stop())
+        sent = self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.assertEqual(self.link.other.sent, [])
+        sent.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_a_request_handler_that_stops_us(self) -> None:
+        def handler(message: Message) -> bytes:
+            self.two.messenger.stop()
+            return b"late"
+
+        self.two.messenger.set_request_handler(handler)
+        sent = self.one.messenger.request(self.two.name, b"x")
+        self.net.run()
+        self.assertEqual(self.link.other.sent, [])
+        sent.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_a_message_to_ourselves_that_stops_us(self) -> None:
+        self.one.messenger.set_message_handler(lambda message: self.one.messenger.stop())
+        sent = [self.one.messenger.send(self.one.name, b"x") for _ in range(2)]
+        self.net.run()
+        for each in sent:
+            self.failureResultOf(each, ServiceStopped)
+
+    def test_an_errback_that_sends_and_stops(self) -> None:
+        again: list[Deferred[None]] = []
+
+        def errback(failure: Failure) -> None:
+            again.append(self.one.messenger.send(self.two.name, b"y"))
+            self.one.messenger.stop()
+
+        sent = [self.one.messenger.send(self.two.name, b"x").addErrback(errback) for _ in range(2)]
+        self.one.messenger.stop()
+        for each in sent:
+            self.successResultOf(each)
+        for each in again:
+            self.failureResultOf(each, ServiceStopped)
+
+
+class HostilePeerTests(Pair):
+    """What a linked peer may not do."""
+
+    def closed(self, kind: int, payload: Any) -> None:
+        self.arrive(kind, payload)
+        self.assertEqual(len(self.two.problems), 1)
+        self.assertFalse(self.link.open)
+        self.assertEqual(self.two.got, [])
+
+    def test_garbage(self) -> None:
+        random = Random(4)
+        for kind in (6, 7, 8):
+            for size in (0, 1, 30, 200, 3000):
+                with self.subTest(kind=kind, size=size):
+                    self.start()
+                    self.closed(kind, random.randbytes(size))
+
+    def test_a_nest(self) -> None:
+        self.closed(6, b"\x91" * 60_000)
+
+    def test_a_group_without_a_name(self) -> None:
+        self.closed(7, MessagePart(1, 0, 1, Flavour.GROUP, b"", b"x"))
+
+    def test_a_group_where_there_is_none(self) -> None:
+        self.closed(7, MessagePart(1, 0, 1, Flavour.SEND, b"x" * 32, b"x"))
+
+    def test_a_part_too_many(self) -> None:
+        self.closed(7, MessagePart(1, 2, 2, Flavour.SEND, b"", b"x"))
+
+    def test_a_message_larger_than_we_allow(self) -> None:
+        self.start(max_message=1000)
+        self.arrive(7, MessagePart(1, 0, 1, Flavour.SEND, b"", b"x" * 1001))
+        self.assertEqual(self.two.got, [])
+        self.assertEqual(self.link.other.sent, [])
+
+    def test_an_acknowledgement_of_nothing(self) -> None:
+        self.arrive(8, AckPart(77, 0, 1, AckStatus.DELIVERED, b""))
+        self.assertEqual(self.two.problems, [])
+
+    def odd_ack(self, sent: Deferred[Any], **fields: Any) -> None:
+        """The first node gets an acknowledgement that is not what the message allows."""
+        self.net.fate = lambda link, kind, payload: []
+        part = message_parts(self.link)[-1]
+        odd = {"id": part.id, "part": 0, "parts": 1, "status": AckStatus.DELIVERED, "body": b""} | fields
+        self.arrive(8, AckPart(**odd), self.link)
+        self.assertEqual(len(self.one.problems), 1)
+        self.assertFalse(self.link.open)
+        self.assertNoResult(sent)
+        sent.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_acknowledgements_that_do_not_fit(self) -> None:
+        for flavour, fields in (
+            ("send", {"status": AckStatus.ANSWERED}),
+            ("send", {"status": AckStatus.REFUSED}),
+            ("send", {"body": b"x"}),
+            ("send", {"parts": 2}),
+            ("send", {"part": 1}),
+            ("request", {"status": AckStatus.DELIVERED}),
+            ("request", {"status": AckStatus.REFUSED, "body": b"x"}),
+            ("request", {"status": AckStatus.ANSWERED, "part": 2, "parts": 2}),
+        ):
+            with self.subTest(flavour=flavour, fields=fields):
+                self.start()
+                self.odd_ack(getattr(self.one.messenger, flavour)(self.two.name, b"x"), **fields)
+
+    def test_an_acknowledgement_by_somebody_else(self) -> None:
+        third = self.net.node("10")
+        other = self.net.link(self.one, third)
+        sent = self.one.messenger.send(self.two.name, b"x")
+        part = message_parts(self.link)[0]
+        other.arrived(8, encode(AckPart(part.id, 0, 1, AckStatus.DELIVERED, b"")))
+        self.assertNoResult(sent)
+        self.assertEqual(self.one.problems, [])
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_the_same_id_from_two_peers(self) -> None:
+        third = self.net.node("10")
+        other = self.net.link(self.two, third)
+        part = MessagePart(5, 0, 1, Flavour.SEND, b"", b"x")
+        self.arrive(7, part)
+        self.arrive(7, part, other)
+        self.arrive(7, part, other)
+        self.assertEqual([message.source for message in self.two.got], [self.one.name, third.name])
+
+    def test_a_replay_after_the_memory_of_ids_is_full(self) -> None:
+        self.start(max_remembered_ids=100)
+        for number in range(150):
+            self.arrive(7, MessagePart(number, 0, 1, Flavour.SEND, b"", b"x"))
+        self.arrive(7, MessagePart(149, 0, 1, Flavour.SEND, b"", b"x"))
+        self.assertEqual(len(self.two.got), 150)
+
+    def test_a_replay_of_a_request(self) -> None:
+        calls: list[Message] = []
+        self.two.messenger.set_request_handler(lambda message: calls.append(message) or b"yes")
+        part = MessagePart(5, 0, 1, Flavour.REQUEST, b"", b"x")
+        for _ in range(3):
+            self.arrive(7, part)
+        self.assertEqual(len(calls), 1)
+        self.assertEqual([ack.body for ack in acks(self.link.other)], [b"yes"] * 3)
+
+
+class FakeNetTests(SynchronousTestCase):
+    """The fake is what it says."""
+
+    def test_frames_between_closed_ends_are_lost(self) -> None:
+        net = FakeNet()
+        one, two = net.node("0"), net.node("1")
+        link = net.link(one, two)
+        one.messenger.send(two.name, b"x").addErrback(lambda failure: failure.trap(ServiceStopped))
+        link.cut()
+        net.run()
+        self.assertEqual(two.got, [])
+        net.stop()
+        self.assertIs(net.fate, at_once)
+
+    def test_a_node_is_a_network(self) -> None:
+        self.assertIsInstance(FakeNet().node("0"), FakeNode)

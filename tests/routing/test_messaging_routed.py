@@ -1,0 +1,678 @@
+"""
+Messages between nodes without a link: envelopes, relays, proxies, other routes, and who may not do what.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped, WireError
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.routing.envelopes import Sealer
+from routing_crust.routing.events import Message
+from routing_crust.wire.codec import decode, encode
+from routing_crust.wire.messages import (
+    AckPart,
+    AckStatus,
+    ClientRecord,
+    Envelope,
+    EnvelopeKind,
+    Flavour,
+    MessagePart,
+    Undeliverable,
+)
+
+from .messaging_net import FakeLink, FakeNet, FakeNode, envelopes, identity, message_parts
+
+
+class Routed(SynchronousTestCase):
+    """Four nodes in a line."""
+
+    def setUp(self) -> None:
+        self.start()
+
+    def start(self, **settings: object) -> None:
+        self.net = FakeNet(**settings)
+        self.one, self.two, self.three, self.four = self.net.line()
+        self.addCleanup(self.at_end, self.net)
+
+    def at_end(self, net: FakeNet) -> None:
+        net.stop()
+        self.assertEqual(net.timers, [])
+        for node in net.nodes:
+            self.assertEqual(node.messenger.outstanding, 0)
+            self.assertEqual(node.messenger.relaying_bytes, 0)
+
+    def between(self, one: FakeNode, other: FakeNode) -> FakeLink:
+        return one.links[other.name]
+
+    def lose_between(self, one: FakeNode, other: FakeNode) -> None:
+        """From now on what the first sends to the other is lost, in silence."""
+        before = self.net.fate
+
+        def fate(link: FakeLink, kind: int, payload: bytes) -> list[float]:
+            lost = link.node is one and link.peer == other.name
+            return [] if lost else before(link, kind, payload)
+
+        self.net.fate = fate
+
+    def sealed(
+        self,
+        by: FakeNode | Identity,
+        to: Name,
+        part: object,
+        kind: EnvelopeKind = EnvelopeKind.MESSAGE,
+        **other: Any,
+    ) -> Envelope:
+        """An envelope that some node has signed."""
+        who = by.identity if isinstance(by, FakeNode) else by
+        sealer = Sealer(who, other.pop("network", "default"), 20, Random(5))
+        return sealer.seal(other.pop("id", 1 << 16), kind, to, encode(part), **other)
+
+    def arrive(self, link: FakeLink, envelope: Envelope) -> None:
+        """An envelope arrives at the far end of a link."""
+        link.send(6, encode(envelope))
+        self.net.run()
+
+
+PART = MessagePart(7, 0, 1, Flavour.SEND, b"", b"x")
+
+
+class RelayTests(Routed):
+    """Over other nodes."""
+
+    def test_three_hops(self) -> None:
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.four.got, [Message(self.one.name, b"x")])
+        hops = [
+            self.between(*ends)
+            for ends in ((self.one, self.two), (self.two, self.three), (self.three, self.four))
+        ]
+        self.assertEqual([envelopes(link)[0].hops_left for link in hops], [19, 18, 17])
+        self.assertEqual([len(link.sent) for link in hops], [1, 1, 1])
+        self.assertEqual(self.two.got + self.three.got, [])
+
+    def test_one_relay(self) -> None:
+        sent = self.one.messenger.request(self.three.name, b"x")
+        self.three.messenger.set_request_handler(lambda message: b"yes")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+
+    def test_large_ones_both_ways(self) -> None:
+        question, answer = Random(1).randbytes(200_000), Random(2).randbytes(300_000)
+        asked: list[bytes] = []
+        self.four.messenger.set_request_handler(lambda message: asked.append(message.body) or answer)
+        sent = self.one.messenger.request(self.four.name, question)
+        self.net.run(1)
+        self.assertEqual(self.successResultOf(sent), answer)
+        self.assertEqual(asked, [question])
+
+    def test_a_refusal(self) -> None:
+        sent = self.one.messenger.request(self.four.name, b"x")
+        self.net.run()
+        self.failureResultOf(sent, RequestRefused)
+
+    def test_nobody_has_this_name(self) -> None:
+        sent = self.one.messenger.send(identity("110").name, b"x")
+        self.net.run(8 * 0.5 + 0.1)
+        error = self.failureResultOf(sent, PeerUnreachable).value
+        self.assertIn("attempts: 8, routes tried: 1", str(error))
+
+    def test_hints_are_waited_with(self) -> None:
+        sent = self.one.messenger.send(identity("110").name, b"x")
+        self.net.run(0.09)
+        self.assertEqual(len(envelopes(self.between(self.one, self.two))), 1)
+        self.net.run(0.42)
+        self.assertGreaterEqual(len(envelopes(self.between(self.one, self.two))), 2)
+        self.assertNoResult(sent)
+        sent.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_no_hints_beyond_the_rate(self) -> None:
+        self.start(control_rate=1, control_burst=1)
+        nobody = identity("110").name
+        sent = [self.one.messenger.send(nobody, b"x") for _ in range(2)]
+        self.net.run(0.05)
+        self.assertEqual(len(envelopes(self.between(self.three, self.two))), 1)
+        for each in sent:
+            each.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+    def test_hops_come_to_an_end(self) -> None:
+        self.start(max_hops=2)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.assertNoResult(sent)
+        self.assertEqual(self.between(self.three, self.four).sent, [])
+        sent.addErrback(lambda failure: failure.trap(ServiceStopped))
+        near = self.one.messenger.send(self.three.name, b"x")
+        self.net.run()
+        self.successResultOf(near)
+
+    def test_hops_are_clamped(self) -> None:
+        self.arrive(
+            self.between(self.one, self.two),
+            replace(self.sealed(self.one, self.four.name, PART), hops_left=255),
+        )
+        self.assertEqual(envelopes(self.between(self.two, self.three))[0].hops_left, 19)
+
+    def test_what_comes_round_again_is_dropped(self) -> None:
+        envelope = self.sealed(self.one, self.four.name, PART)
+        for _ in range(3):
+            self.arrive(self.between(self.one, self.two), envelope)
+        self.assertEqual(len(envelopes(self.between(self.two, self.three))), 1)
+
+    def test_our_own_is_not_passed_on_again(self) -> None:
+        envelope = self.sealed(self.two, self.four.name, PART)
+        self.arrive(self.between(self.one, self.two), envelope)
+        self.assertEqual(self.between(self.two, self.three).sent, [])
+
+    def test_never_back(self) -> None:
+        envelope = self.sealed(self.four, self.one.name, PART)
+        self.arrive(self.between(self.one, self.two), envelope)
+        self.assertEqual(envelopes(self.between(self.two, self.one))[0].kind, EnvelopeKind.UNDELIVERABLE)
+
+    def test_a_full_link_takes_nothing_for_others(self) -> None:
+        self.between(self.two, self.three).stall()
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.assertEqual(self.between(self.two, self.three).sent, [])
+        self.between(self.two, self.three).drain()
+        self.net.run(21)
+        self.successResultOf(sent)
+
+    def test_relays_verify_nothing(self) -> None:
+        envelope = replace(self.sealed(self.one, self.four.name, PART), signature=b"x" * 64)
+        self.arrive(self.between(self.one, self.two), envelope)
+        self.assertEqual(len(envelopes(self.between(self.three, self.four))), 1)
+        self.assertEqual(self.four.got, [])
+        self.assertTrue(self.between(self.three, self.four).open)
+
+    def test_a_direct_link_goes_before(self) -> None:
+        self.net.link(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.between(self.one, self.two).sent, [])
+
+    def test_traffic_for_others_is_limited(self) -> None:
+        self.start(relay_rate=1024)
+        sent = [self.one.messenger.send(self.four.name, b"x" * 10_000) for _ in range(3)]
+        self.net.run(1)
+        self.assertLess(len(self.four.got), 3)
+        self.net.run(200)
+        for each in sent:
+            self.successResultOf(each)
+        self.assertEqual(len(self.four.got), 3)
+
+    def test_stopping_a_relay(self) -> None:
+        self.start(relay_rate=1024)
+        sent = [self.one.messenger.send(self.four.name, b"x" * 10_000) for _ in range(3)]
+        self.net.run(1)
+        self.two.messenger.stop()
+        self.assertEqual(self.two.messenger.relaying_bytes, 0)
+        for each in sent:
+            each.addErrback(lambda failure: failure.trap(ServiceStopped))
+
+
+class RouteTests(Routed):
+    """Other routes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.net.node("010")
+        self.net.link(self.one, self.other)
+        self.net.link(self.other, self.four)
+
+    def test_another_route_after_the_time_is_over(self) -> None:
+        self.lose_between(self.other, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run(19)
+        self.assertEqual(self.four.got, [])
+        self.net.run(2)
+        self.successResultOf(sent)
+        self.assertEqual(self.four.bodies, [b"x"])
+        first, second = (envelopes(self.between(self.one, each))[0] for each in (self.other, self.two))
+        self.assertNotEqual(first.id, second.id)
+        self.assertEqual(first.body, second.body)
+
+    def test_another_route_after_a_hint(self) -> None:
+        self.between(self.other, self.four).cut()
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run(0.6)
+        self.successResultOf(sent)
+        self.assertEqual(self.four.bodies, [b"x"])
+
+    def test_another_route_when_the_first_hop_is_lost(self) -> None:
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.between(self.one, self.other).cut()
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_another_route_when_a_direct_link_is_lost(self) -> None:
+        direct = self.net.link(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        direct.cut()
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_a_direct_link_that_takes_no_notice(self) -> None:
+        direct = self.net.link(self.one, self.four)
+        self.lose_between(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run(21)
+        self.successResultOf(sent)
+        self.assertEqual(len(message_parts(direct)), 1)
+
+    def test_a_direct_link_that_comes_later(self) -> None:
+        self.lose_between(self.other, self.four)
+        self.lose_between(self.three, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run(1)
+        direct = self.net.link(self.one, self.four)
+        self.net.run(20)
+        self.successResultOf(sent)
+        self.assertEqual(len(message_parts(direct)), 1)
+
+    def test_all_routes_are_tried_before_one_is_tried_again(self) -> None:
+        self.lose_between(self.other, self.four)
+        self.lose_between(self.three, self.four)
+        direct = self.net.link(self.one, self.four)
+        self.lose_between(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run(59)
+        used = (direct, self.between(self.one, self.two), self.between(self.one, self.other))
+        self.assertEqual([len(link.sent) for link in used], [1, 1, 1])
+        self.net.run(101)
+        error = self.failureResultOf(sent, PeerUnreachable).value
+        self.assertIn("attempts: 8, routes tried: 3", str(error))
+        self.assertEqual(sum(len(link.sent) for link in used), 8)
+
+    def test_acknowledgements_that_are_lost_on_their_way(self) -> None:
+        self.lose_between(self.other, self.one)
+        sent = [self.one.messenger.send(self.four.name, b"%d" % number) for number in range(10)]
+        self.net.run(159)
+        for each in sent:
+            self.successResultOf(each)
+        self.assertEqual(self.four.bodies, [b"%d" % number for number in range(10)])
+
+    def test_a_request_whose_way_back_is_gone(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        self.four.messenger.set_request_handler(lambda message: later)
+        sent = self.one.messenger.request(self.four.name, b"x")
+        self.net.run()
+        self.between(self.other, self.four).cut()
+        later.callback(b"yes")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+
+    def test_no_way_back_at_all(self) -> None:
+        later: Deferred[bytes] = Deferred()
+        self.four.messenger.set_request_handler(lambda message: later)
+        sent = self.one.messenger.request(self.four.name, b"x")
+        self.net.run()
+        for link in list(self.four.links.values()):
+            link.cut()
+        later.callback(b"yes")
+        self.net.run()
+        self.assertNoResult(sent)
+        self.net.link(self.three, self.four)
+        self.net.run(21)
+        self.assertEqual(self.successResultOf(sent), b"yes")
+
+    def test_all_links_are_lost_and_one_comes_back(self) -> None:
+        sent = self.one.messenger.send(self.four.name, b"x")
+        for link in list(self.one.links.values()):
+            link.cut()
+        self.net.run(3)
+        self.net.link(self.one, self.net.node("0000"), member=False)  # of no use
+        self.net.run(3)
+        self.net.link(self.one, self.two)
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.four.bodies, [b"x"])
+
+
+class SecurityTests(Routed):
+    """Who may not do what."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.last = self.between(self.three, self.four)
+
+    def dropped(self, envelope: Envelope) -> None:
+        """The envelope has no effect, and the link is not to blame."""
+        self.arrive(self.last, envelope)
+        self.assertEqual(self.four.got, [])
+        self.assertEqual(self.four.controls, [])
+        self.assertEqual(self.between(self.four, self.three).sent, [])
+        self.assertTrue(self.last.open)
+
+    def test_the_real_thing(self) -> None:
+        self.arrive(self.last, self.sealed(self.one, self.four.name, PART))
+        self.assertEqual(self.four.bodies, [b"x"])
+
+    def test_a_wrong_signer(self) -> None:
+        envelope = self.sealed(self.two, self.four.name, PART)
+        self.dropped(replace(envelope, key=self.one.identity.public_key))
+
+    def test_a_body_that_was_tampered_with(self) -> None:
+        other = encode(replace(PART, body=b"y"))
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), body=other))
+
+    def test_another_kind(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), kind=EnvelopeKind.GROUP_QUERY))
+
+    def test_another_destination(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.three.name, PART), destination=self.four.name.raw))
+
+    def test_another_network(self) -> None:
+        self.dropped(self.sealed(self.one, self.four.name, PART, network="other"))
+
+    def test_no_signature(self) -> None:
+        self.dropped(self.sealed(self.one, self.four.name, PART, signed=False))
+        self.dropped(self.sealed(self.one, self.four.name, PART, EnvelopeKind.GROUP_ANSWER, signed=False))
+
+    def test_half_a_signature(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), signature=b"x" * 32))
+
+    def test_a_key_that_is_none(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), key=b"\xff" * 32))
+
+    def test_a_message_to_the_nearest(self) -> None:
+        self.dropped(self.sealed(self.one, self.four.name, PART, nearest=True))
+
+    def test_bodies_that_are_none(self) -> None:
+        for number, kind in enumerate((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE)):
+            self.dropped(self.sealed(self.one, self.four.name, {"a": 1}, kind, id=number))
+        odd = MessagePart(7, 3, 2, Flavour.SEND, b"", b"x")
+        self.dropped(self.sealed(self.one, self.four.name, odd, id=9))
+
+    def test_a_control_body_that_is_none(self) -> None:
+        def handle_control(*arguments: object) -> None:
+            raise WireError("no")
+
+        self.four.handle_control = handle_control  # type: ignore[method-assign]
+        self.arrive(self.last, self.sealed(self.one, self.four.name, 0, EnvelopeKind.GROUP_QUERY))
+        self.assertTrue(self.last.open)
+
+    def test_proxies_that_are_no_names(self) -> None:
+        for field in ("source_proxy", "destination_proxy"):
+            self.start()
+            link = self.between(self.three, self.four)
+            self.arrive(link, replace(self.sealed(self.one, self.four.name, PART), **{field: b"x" * 31}))
+            self.assertEqual(len(self.four.problems), 1)
+            self.assertFalse(link.open)
+
+    def test_a_replay(self) -> None:
+        envelope = self.sealed(self.one, self.four.name, PART)
+        for number in range(5):  # the id is not signed, so it does not protect
+            self.arrive(self.last, replace(envelope, id=number))
+        self.assertEqual(self.four.bodies, [b"x"])
+        self.assertEqual(len(envelopes(self.between(self.four, self.three))), 5)
+
+    def test_an_acknowledgement_by_somebody_else(self) -> None:
+        sent = self.one.messenger.send(self.four.name, b"x")
+        message = decode(MessagePart, envelopes(self.between(self.one, self.two))[0].body)
+        ack = AckPart(message.id, 0, 1, AckStatus.DELIVERED, b"")
+        self.net.fate = lambda link, kind, payload: [0.0] if link.node is self.two else []
+        self.arrive(
+            self.between(self.two, self.one), self.sealed(self.three, self.one.name, ack, EnvelopeKind.ACK)
+        )
+        self.assertNoResult(sent)
+        good = self.sealed(self.four, self.one.name, ack, EnvelopeKind.ACK)
+        self.arrive(self.between(self.two, self.one), good)
+        self.successResultOf(sent)
+
+    def test_hints_about_what_is_not_on_its_way(self) -> None:
+        sent = self.one.messenger.send(self.four.name, b"x")
+        for number in (0, 1, 5 << 16, (1 << 63) - 1):
+            hint = self.sealed(
+                self.two,
+                self.one.name,
+                Undeliverable(number),
+                EnvelopeKind.UNDELIVERABLE,
+                id=number,
+                signed=False,
+            )
+            self.between(self.two, self.one).send(6, encode(hint))
+        self.net.run(1)
+        self.successResultOf(sent)
+        self.assertEqual(len(envelopes(self.between(self.one, self.two))), 1)
+
+    def test_no_hints_about_hints(self) -> None:
+        nobody = identity("1110").name
+        hint = self.sealed(self.one, nobody, Undeliverable(1), EnvelopeKind.UNDELIVERABLE, signed=False)
+        self.arrive(self.last, hint)
+        self.assertEqual(self.between(self.four, self.three).sent, [])
+
+    def test_an_acknowledgement_after_a_hint(self) -> None:
+        """The hint was false, or about a copy that went astray."""
+        sent = self.one.messenger.send(self.four.name, b"x")
+        trace = envelopes(self.between(self.one, self.two))[0].id
+        for number in (1, 2):
+            hint = self.sealed(
+                self.two,
+                self.one.name,
+                Undeliverable(trace),
+                EnvelopeKind.UNDELIVERABLE,
+                id=number,
+                signed=False,
+            )
+            self.between(self.two, self.one).send(6, encode(hint))
+        self.net.run(0.05)
+        self.successResultOf(sent)
+        self.net.run(1)
+        self.assertEqual(len(envelopes(self.between(self.one, self.two))), 1)
+
+
+class ProxyTests(Routed):
+    """Clients, and nodes that are joining."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client = self.net.node("1100")
+        self.attachment = self.net.attach(self.client, self.one)
+
+    def record(self, *nodes: FakeNode, proxy: FakeNode | None = None) -> None:
+        """Tell these nodes who speaks for the client."""
+        now = self.net.clock.seconds()
+        for node in nodes:
+            record = ClientRecord((proxy or self.one).name.raw, now, now + 100)
+            self.assertTrue(node.clients.publish(self.client.name, record))
+
+    def test_a_client_sends(self) -> None:
+        sent = self.client.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.four.got, [Message(self.client.name, b"x")])
+        self.assertEqual(envelopes(self.attachment)[0].source_proxy, self.one.name.raw)
+
+    def test_a_client_talks_to_its_proxy(self) -> None:
+        sent = self.client.messenger.send(self.one.name, b"x")
+        back = self.one.messenger.send(self.client.name, b"y")
+        self.net.run()
+        self.successResultOf(sent)
+        self.successResultOf(back)
+        self.assertEqual(len(message_parts(self.attachment)), 1)
+
+    def test_a_client_is_asked(self) -> None:
+        self.record(self.four)
+        self.client.messenger.set_request_handler(lambda message: b"yes")
+        sent = self.two.messenger.request(self.client.name, b"x")
+        self.net.run()
+        self.assertEqual(self.successResultOf(sent), b"yes")
+        # once on the way to the node nearest to the client, and once on the way to its proxy
+        self.assertEqual(len(envelopes(self.between(self.two, self.three))), 1)
+        self.assertEqual(len(envelopes(self.between(self.three, self.two))), 1)
+
+    def test_the_sender_knows_the_record(self) -> None:
+        self.record(self.three)
+        sent = self.three.messenger.send(self.client.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.between(self.three, self.four).sent, [])
+
+    def test_two_clients(self) -> None:
+        other = self.net.node("1101")
+        self.net.attach(other, self.three)
+        self.record(self.four)
+        sent = other.messenger.send(self.client.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.client.got, [Message(other.name, b"x")])
+
+    def test_two_clients_of_one_proxy(self) -> None:
+        other = self.net.node("1101")
+        self.net.attach(other, self.one)
+        sent = other.messenger.send(self.client.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_a_client_that_is_gone(self) -> None:
+        self.record(self.four)
+        self.attachment.cut()
+        sent = self.three.messenger.send(self.client.name, b"x")
+        self.net.run(4.1)
+        self.failureResultOf(sent, PeerUnreachable)
+
+    def test_a_record_that_names_the_node_that_has_it(self) -> None:
+        self.record(self.four, proxy=self.four)
+        sent = self.four.messenger.send(self.client.name, b"x")
+        self.net.run(4.1)
+        self.failureResultOf(sent, PeerUnreachable)
+
+    def test_a_client_without_a_proxy(self) -> None:
+        self.attachment.cut()
+        self.failureResultOf(self.client.messenger.send(self.four.name, b"x"), NotConnected)
+
+    def test_another_proxy_in_the_middle(self) -> None:
+        sent: Deferred[None] = self.client.messenger.send(self.four.name, b"x")
+        self.attachment.cut()
+        self.net.run(1)
+        self.net.attach(self.client, self.three)
+        self.net.run()
+        self.successResultOf(sent)
+
+    def test_a_proxy_that_is_known_only_after_the_link(self) -> None:
+        sent: Deferred[None] = self.client.messenger.send(self.four.name, b"x")
+        self.attachment.cut()
+        self.client.proxy = None
+        self.net.run(1)
+        self.net.link(self.client, self.three, member=False)
+        self.client.proxy = self.three.name
+        self.net.run()
+        self.successResultOf(sent)
+
+
+class ControlTests(Routed):
+    """Control messages."""
+
+    def control(self, node: FakeNode) -> list[tuple[EnvelopeKind, Name, bytes]]:
+        return [control[:3] for control in node.controls]
+
+    def test_to_a_node(self) -> None:
+        self.assertTrue(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.four.name, b"x"))
+        self.net.run()
+        self.assertEqual(self.control(self.four), [(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x")])
+        self.assertNotEqual(self.four.controls[0][3].signature, b"")
+
+    def test_to_a_linked_node(self) -> None:
+        self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.two.name, b"x")
+        self.net.run()
+        self.assertEqual(len(self.two.controls), 1)
+
+    def test_what_proves_itself_is_not_signed(self) -> None:
+        kinds = (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
+        for kind in kinds:
+            self.one.messenger.send_control(kind, self.four.name, b"x")
+        self.net.run()
+        self.assertEqual([control[0] for control in self.four.controls], list(kinds))
+        self.assertEqual({control[3].signature for control in self.four.controls}, {b""})
+
+    def test_to_the_nearest(self) -> None:
+        target = identity("1101").name
+        self.one.messenger.send_control(EnvelopeKind.GROUP_QUERY, target, b"x", nearest=True)
+        self.net.run()
+        self.assertEqual(self.control(self.four), [(EnvelopeKind.GROUP_QUERY, self.one.name, b"x")])
+
+    def test_to_the_nearest_of_our_own_name(self) -> None:
+        self.three.messenger.send_control(EnvelopeKind.GROUP_QUERY, self.three.name, b"x", nearest=True)
+        self.net.run()
+        self.assertEqual(len(self.two.controls), 1)
+        self.assertEqual(self.three.controls, [])
+
+    def test_to_the_nearest_where_nobody_else_is(self) -> None:
+        lonely = self.net.node("1000")
+        self.assertTrue(
+            lonely.messenger.send_control(EnvelopeKind.GROUP_QUERY, self.one.name, b"x", nearest=True)
+        )
+        self.assertEqual(lonely.controls, [])
+        self.net.run()
+        self.assertEqual(self.control(lonely), [(EnvelopeKind.GROUP_QUERY, lonely.name, b"x")])
+
+    def test_to_ourselves(self) -> None:
+        for _ in range(2):
+            self.assertTrue(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x"))
+        self.net.run()
+        self.assertEqual(len(self.one.controls), 2)
+        self.assertEqual(self.between(self.one, self.two).sent, [])
+
+    def test_without_a_way(self) -> None:
+        lonely = self.net.node("1000")
+        self.assertFalse(lonely.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x"))
+
+    def test_other_first_hops(self) -> None:
+        other = self.net.node("1000")
+        self.net.link(self.two, other)
+        target = identity("1101").name
+        for attempt in range(4):
+            self.two.messenger.send_control(
+                EnvelopeKind.GROUP_QUERY, target, b"x", nearest=True, attempt=attempt
+            )
+        used = [len(self.between(self.two, each).sent) for each in (other, self.three, self.one)]
+        self.assertEqual(used, [2, 1, 1])
+        self.two.messenger.send_control(
+            EnvelopeKind.GROUP_QUERY, target, b"x", nearest=True, via=self.two.link_to(self.one.name)
+        )
+        self.assertEqual(len(self.between(self.two, self.one).sent), 2)
+
+    def test_an_answer_to_a_joining_node(self) -> None:
+        joining = self.net.node("1110")
+        self.net.attach(joining, self.one)
+        joining.messenger.send_control(EnvelopeKind.GROUP_QUERY, joining.name, b"x", nearest=True)
+        self.net.run()
+        query = self.four.controls[0][3]
+        self.assertEqual(query.source_proxy, self.one.name.raw)
+        self.four.messenger.send_control(
+            EnvelopeKind.GROUP_ANSWER, joining.name, b"y", destination_proxy=Name(query.source_proxy)
+        )
+        self.net.run()
+        self.assertEqual(self.control(joining), [(EnvelopeKind.GROUP_ANSWER, self.four.name, b"y")])
+
+    def test_after_the_stop(self) -> None:
+        self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x")
+        self.one.messenger.stop()
+        self.assertFalse(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.two.name, b"x"))
+        self.net.run()
+        self.assertEqual(self.one.controls, [])
+        self.assertEqual(self.between(self.one, self.two).sent, [])
+
+    def test_stopped_by_what_is_for_ourselves(self) -> None:
+        calls: list[object] = []
+
+        def handle_control(*arguments: object) -> None:
+            calls.append(arguments)
+            self.one.messenger.stop()
+
+        self.one.handle_control = handle_control  # type: ignore[method-assign]
+        for _ in range(2):
+            self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x")
+        self.net.run()
+        self.assertEqual(len(calls), 1)
