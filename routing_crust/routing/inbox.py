@@ -42,7 +42,6 @@ class Inbox:
         self._complaints = Complaints(self.log, network.clock)
         self._seen = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
         self._guard = self.log.failureHandler("the message handler raised")
-        self._stopped = False
         self.answering = Answering(settings, acknowledge)
         self.message_handler: MessageHandler | None = None
 
@@ -69,7 +68,6 @@ class Inbox:
 
     def stop(self) -> None:
         """Deliver nothing more."""
-        self._stopped = True
         self.answering.stop()
         self._seen.clear()
 
@@ -81,8 +79,7 @@ class Inbox:
         again = self._seen.seen(key)
         if not again:
             self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
-        if not self._stopped:
-            self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
+        self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
 
     def _request(self, key: tuple[bytes, int], sender: Sender, id: int, body: bytes) -> None:
         answering = self.answering

@@ -190,8 +190,7 @@ class Messenger:
             link = hops[attempt % len(hops)]
         if via is None and not nearest and destination == self._own:
             link = None
-        for_us = link is None and (nearest or destination == self._own)
-        if link is None and not for_us:
+        if link is None and not nearest and destination != self._own:
             return False
         envelope = self._sealer.seal(
             self._sealer.new_trace(),
@@ -203,12 +202,12 @@ class Messenger:
             source_proxy=self._carrier.source_proxy if via is None else via.peer.raw,
             signed=kind not in SELF_PROVING,
         )
-        if for_us:
-            self._to_self.append(envelope)
-            if self._soon is None:
-                self._soon = self._network.clock.callLater(0, self._next_turn)
-        elif link is not None:
+        if link is not None:
             link.send(_ENVELOPE, encode(envelope))
+            return True
+        self._to_self.append(envelope)
+        if self._soon is None:
+            self._soon = self._network.clock.callLater(0, self._next_turn)
         return True
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:

@@ -263,10 +263,7 @@ class Outbox:
             self._end_attempt(message)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
-        for message in self._waiting.values():
-            if message.deferred is deferred:
-                self._forget(message)
-                return
+        self._forget(next(each for each in self._waiting.values() if each.deferred is deferred))
 
     def _is_stranded(self, message: Outgoing) -> bool:
         return message.link is None and message.retry is None and message.destination != self._own

@@ -44,6 +44,7 @@ class Pair(SynchronousTestCase):
         for node in net.nodes:
             self.assertEqual(node.messenger.outstanding, 0)
             self.assertEqual(node.messenger.requests_running, 0)
+            self.assertEqual(len(node.messenger._queues), 0)
             self.assertEqual(node.messenger.relaying_bytes, 0)
 
     def lose(self, kind: int, count: int = 1) -> None:
@@ -173,6 +174,17 @@ class SendTests(Pair):
         self.assertEqual(done, [b"x"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_a_handler_that_returns_something(self) -> None:
+        later: Deferred[None] = Deferred()
+        results = iter([3, later])
+        self.two.messenger.set_message_handler(lambda message: next(results))
+        sent = [self.one.messenger.send(self.two.name, b"x") for _ in range(2)]
+        self.net.run()
+        for each in sent:
+            self.successResultOf(each)
+        later.errback(ZeroDivisionError("on purpose"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_cancelling(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         sent.cancel()
@@ -264,6 +276,15 @@ class LossTests(Pair):
         self.link.cut()
         self.net.run(160)
         self.failureResultOf(sent, PeerUnreachable)
+
+    def test_giving_up_one_message_may_cancel_another(self) -> None:
+        self.start(max_attempts=1)
+        second: Deferred[None] = Deferred()
+        first = self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: second.cancel())
+        second = self.one.messenger.send(self.two.name, b"y")
+        self.link.cut()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
 
     def test_a_late_acknowledgement_means_nothing(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
@@ -715,6 +736,14 @@ class StopTests(Pair):
         self.net.run()
         for each in sent:
             self.failureResultOf(each, ServiceStopped)
+
+    def test_an_errback_that_cancels(self) -> None:
+        second: Deferred[None] = Deferred()
+        first = self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: second.cancel())
+        second = self.one.messenger.send(self.two.name, b"y")
+        self.one.messenger.stop()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
 
     def test_an_errback_that_sends_and_stops(self) -> None:
         again: list[Deferred[None]] = []
