@@ -1,0 +1,193 @@
+"""
+Admission: whom we link with, how many strangers may be at the door, and how often strangers' addresses
+are dialled.
+
+Nothing here does I/O or logs: a L{Refusal} says why, and which setting would change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+
+from ..config import Settings
+from ..endpoints import Endpoint, is_local_only
+from ..errors import LimitReached
+from ..names import NAME_CHARACTERS, Name
+from ..ratelimit import TokenBucket
+
+_FORGET_AT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Why something may not be.
+
+    @ivar why: in words.
+    @ivar setting: the setting that decides.
+    @ivar limit: its value, or the entry of the list that fits.
+    """
+
+    why: str
+    setting: str
+    limit: float | str
+
+    def __str__(self) -> str:
+        return f"{self.why} (limit {self.limit}, setting {self.setting})"
+
+
+class Rules:
+    """
+    The allow and deny lists. Deny goes before allow; an empty allow list allows everyone. A network
+    decides before the TLS handshake; a name can only decide after it, so a list with a name in it lets
+    every address through until then.
+    """
+
+    def __init__(self, allow: Iterable[str], deny: Iterable[str]) -> None:
+        """
+        @param allow: names and networks, as in the setting C{allow}.
+        @param deny: likewise.
+        """
+        self._allowed_names, self._allowed_networks = _split(allow)
+        self._denied_names, self._denied_networks = _split(deny)
+
+    def refusal_of_address(self, endpoint: Endpoint) -> Refusal | None:
+        """Whether an address alone is reason enough to refuse."""
+        denied = _first(self._denied_networks, endpoint)
+        if denied is not None:
+            return Refusal("the address is on the deny list", "deny", denied)
+        if self._allowed_names or not self._allowed_networks or _first(self._allowed_networks, endpoint):
+            return None
+        return Refusal("the address is not on the allow list", "allow", "none fits")
+
+    def refusal_of_peer(self, name: Name, endpoint: Endpoint) -> Refusal | None:
+        """Whether a peer with this name, at this address, is to be refused."""
+        if name in self._denied_names:
+            return Refusal("the name is on the deny list", "deny", str(name))
+        refusal = self.refusal_of_address(endpoint)
+        if refusal or name in self._allowed_names or not self._allowed_names:
+            return refusal
+        if _first(self._allowed_networks, endpoint):
+            return None
+        return Refusal("neither the name nor the address is on the allow list", "allow", "none fits")
+
+
+class UnverifiedCount:
+    """How many accepted connections there are without a verified Hello, in all and by prefix."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._by_prefix: dict[str, int] = {}
+        self.total = 0
+
+    def refusal(self, peer: Endpoint) -> Refusal | None:
+        """Whether one more from there would be too many."""
+        settings = self._settings
+        if self.total >= settings.max_unverified_links:
+            return Refusal(
+                "too many accepted links wait for a Hello",
+                "max_unverified_links",
+                settings.max_unverified_links,
+            )
+        if self._by_prefix.get(_origin(peer), 0) >= settings.max_unverified_per_prefix:
+            return Refusal(
+                f"too many accepted links from {_origin(peer)} wait for a Hello",
+                "max_unverified_per_prefix",
+                settings.max_unverified_per_prefix,
+            )
+        return None
+
+    def add(self, peer: Endpoint) -> None:
+        """One was accepted."""
+        self.total += 1
+        self._by_prefix[_origin(peer)] = self._by_prefix.get(_origin(peer), 0) + 1
+
+    def remove(self, peer: Endpoint) -> None:
+        """One that was added is verified, or gone."""
+        self.total -= 1
+        left = self._by_prefix.pop(_origin(peer)) - 1
+        if left:
+            self._by_prefix[_origin(peer)] = left
+
+
+class StrangerBudget:
+    """
+    How often addresses are dialled that only strangers vouch for, so that nobody can turn nodes against a
+    third party. Loopback and private addresses cost nothing: whether they are dialled at all is for
+    L{refusal_to_dial<routing_crust.endpoints.refusal_to_dial>}.
+    """
+
+    def __init__(self, settings: Settings, seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        """
+        self._settings = settings
+        self._seconds = seconds
+        self._all = self._bucket(settings.stranger_dials)
+        self._prefixes: dict[str, TokenBucket] = {}
+        self._forget_at = _FORGET_AT
+
+    def spend(self, endpoint: Endpoint) -> None:
+        """
+        Count one dial.
+
+        @raise LimitReached: it may not be; nothing was counted.
+        """
+        if is_local_only(endpoint):
+            return
+        settings = self._settings
+        prefix = self._prefixes.get(endpoint.prefix)
+        if prefix is not None and prefix.wait() > 0:
+            raise LimitReached(
+                f"too many strangers' addresses in {endpoint.prefix} were dialled within a minute",
+                "stranger_dials_per_prefix",
+                settings.stranger_dials_per_prefix,
+            )
+        if not self._all.take():
+            raise LimitReached(
+                "too many strangers' addresses were dialled within a minute",
+                "stranger_dials",
+                settings.stranger_dials,
+            )
+        if prefix is None:
+            self._forget_the_full()
+            prefix = self._prefixes[endpoint.prefix] = self._bucket(settings.stranger_dials_per_prefix)
+        prefix.take()
+
+    def _bucket(self, per_minute: float) -> TokenBucket:
+        return TokenBucket(per_minute / 60, max(1.0, per_minute), self._seconds)
+
+    def _forget_the_full(self) -> None:
+        if len(self._prefixes) < self._forget_at:
+            return
+        self._prefixes = {each: bucket for each, bucket in self._prefixes.items() if not bucket.full}
+        self._forget_at = max(_FORGET_AT, 2 * len(self._prefixes))
+
+    def __len__(self) -> int:
+        return len(self._prefixes)
+
+
+def _split(entries: Iterable[str]) -> tuple[frozenset[Name], tuple[IPv4Network | IPv6Network, ...]]:
+    names, networks = [], []
+    for entry in entries:
+        if len(entry) == NAME_CHARACTERS:  # longer than any network
+            names.append(Name.from_text(entry))
+        else:
+            networks.append(ip_network(entry))
+    return frozenset(names), tuple(networks)
+
+
+def _first(networks: tuple[IPv4Network | IPv6Network, ...], endpoint: Endpoint) -> str | None:
+    address = endpoint.address
+    for network in networks:
+        if network.version == address.version and address in network:
+            return str(network)
+    return None
+
+
+def _origin(peer: Endpoint) -> str:
+    """The IPv4 address, or the IPv6 /56: what one party is likely to have all of."""
+    return str(ip_network(f"{peer.host.partition('%')[0]}/56", strict=False)) if peer.is_v6 else peer.host

@@ -1,0 +1,148 @@
+"""Who may come in, how many may wait, and how often strangers' addresses are dialled."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.admission import Rules, StrangerBudget, UnverifiedCount
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import LimitReached
+
+from .addresses import at, name
+
+HERE = at("192.0.2.1:5483")
+THERE = at("198.51.100.1:5483")
+SIX = at("[2001:db8::1]:5483")
+
+
+class RulesTests(SynchronousTestCase):
+    def outcome(self, rules: Rules, endpoint: Endpoint, seed: int = 1) -> tuple[str | None, str | None]:
+        before = rules.refusal_of_address(endpoint)
+        after = rules.refusal_of_peer(name(seed), endpoint)
+        return before and before.setting, after and after.setting
+
+    def test_no_rules(self) -> None:
+        """Without rules everyone may come."""
+        self.assertEqual(self.outcome(Rules((), ()), HERE), (None, None))
+
+    def test_denied_network(self) -> None:
+        """A denied network is refused by address, whatever the allow list says."""
+        rules = Rules([str(name(1)), "192.0.2.0/24"], ["192.0.2.0/28", "2001:db8::/32"])
+        self.assertEqual(self.outcome(rules, HERE), ("deny", "deny"))
+        self.assertEqual(self.outcome(rules, SIX), ("deny", "deny"))
+        refusal = rules.refusal_of_address(HERE)
+        self.assertEqual(str(refusal), "the address is on the deny list (limit 192.0.2.0/28, setting deny)")
+
+    def test_denied_name(self) -> None:
+        """A denied name is refused once it is known."""
+        rules = Rules([], [str(name(1))])
+        self.assertEqual(self.outcome(rules, HERE, 1), (None, "deny"))
+        self.assertEqual(self.outcome(rules, HERE, 2), (None, None))
+
+    def test_allowed_networks_only(self) -> None:
+        """If only networks are allowed, others are refused by address."""
+        rules = Rules(["192.0.2.0/24"], [])
+        self.assertEqual(self.outcome(rules, HERE), (None, None))
+        self.assertEqual(self.outcome(rules, THERE), ("allow", "allow"))
+        self.assertEqual(self.outcome(rules, SIX), ("allow", "allow"))
+
+    def test_allowed_names(self) -> None:
+        """If names are allowed, whoever it is has to be asked; a network that is allowed too suffices."""
+        rules = Rules([str(name(1)), "192.0.2.0/24"], [])
+        self.assertEqual(self.outcome(rules, THERE, 1), (None, None))
+        self.assertEqual(self.outcome(rules, THERE, 2), (None, "allow"))
+        self.assertEqual(self.outcome(rules, HERE, 2), (None, None))
+
+
+class UnverifiedCountTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        settings = Settings(max_unverified_links=4, max_unverified_per_prefix=2)
+        self.count = UnverifiedCount(settings)
+
+    def refusal(self, endpoint: Endpoint) -> str | None:
+        refusal = self.count.refusal(endpoint)
+        return refusal and refusal.setting
+
+    def test_per_address(self) -> None:
+        """One IPv4 address may have so many, whatever its ports; its neighbour has its own share."""
+        self.count.add(at("192.0.2.1:1"))
+        self.assertIsNone(self.refusal(HERE))
+        self.count.add(at("192.0.2.1:2"))
+        self.assertEqual(self.refusal(HERE), "max_unverified_per_prefix")
+        self.assertIsNone(self.refusal(at("192.0.2.2:1")))
+        self.count.remove(at("192.0.2.1:1"))
+        self.assertIsNone(self.refusal(HERE))
+
+    def test_per_v6_prefix(self) -> None:
+        """An IPv6 /56 counts as one."""
+        self.count.add(at("[2001:db8:0:1::1]:1"))
+        self.count.add(at("[2001:db8:0:ff::1]:1"))
+        self.assertEqual(self.refusal(SIX), "max_unverified_per_prefix")
+        self.assertIsNone(self.refusal(at("[2001:db8:0:100::1]:1")))
+
+    def test_in_all(self) -> None:
+        """There is a limit for all together."""
+        for number in range(4):
+            self.count.add(at(f"192.0.2.{number}:1"))
+        self.assertEqual(self.refusal(THERE), "max_unverified_links")
+
+    @given(st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "fe80::1%eth0"])))
+    def test_empty_again(self, hosts: list[str]) -> None:
+        """When all are gone nothing is left, in any order."""
+        count = UnverifiedCount(Settings())
+        for host in hosts:
+            count.add(Endpoint(host, 1))
+        for host in sorted(hosts):
+            count.remove(Endpoint(host, 1))
+        self.assertEqual((count.total, count._by_prefix), (0, {}))
+
+
+class StrangerBudgetTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.budget = StrangerBudget(
+            Settings(stranger_dials=4, stranger_dials_per_prefix=2), self.clock.seconds
+        )
+
+    def spend(self, text: str) -> str | None:
+        try:
+            self.budget.spend(at(text))
+        except LimitReached as limit:
+            return limit.setting
+        return None
+
+    def test_per_prefix(self) -> None:
+        """A /24 may be dialled so often in a minute, and then again after its share of a minute."""
+        outcomes = [self.spend(f"8.8.8.{number}:5483") for number in range(3)]
+        self.assertEqual(outcomes, [None, None, "stranger_dials_per_prefix"])
+        self.clock.advance(29)
+        self.assertEqual(self.spend("8.8.8.8:5483"), "stranger_dials_per_prefix")
+        self.clock.advance(2)
+        self.assertIsNone(self.spend("8.8.8.8:5483"))
+
+    def test_in_all(self) -> None:
+        """All strangers' addresses share one budget; a refusal costs nothing."""
+        outcomes = [self.spend(f"8.8.{number}.8:5483") for number in range(6)]
+        self.assertEqual(outcomes, [None] * 4 + ["stranger_dials"] * 2)
+        self.clock.advance(16)
+        self.assertIsNone(self.spend("8.8.5.8:5483"))
+
+    def test_local_addresses_cost_nothing(self) -> None:
+        """Loopback and private addresses are not counted."""
+        for text in ("127.0.0.1:5483", "192.168.1.1:5483", "[fd00::1]:5483"):
+            self.assertEqual([self.spend(text) for _ in range(20)], [None] * 20)
+        self.assertEqual(len(self.budget), 0)
+
+    def test_what_is_full_again_is_forgotten(self) -> None:
+        """The prefixes do not pile up."""
+        budget = StrangerBudget(
+            Settings(stranger_dials=10_000, stranger_dials_per_prefix=10_000), self.clock.seconds
+        )
+        for number in range(3000):
+            self.clock.advance(0.01)
+            budget.spend(Endpoint(f"8.{number // 250}.{number % 250}.1", 5483))
+        self.assertLess(len(budget), 600)

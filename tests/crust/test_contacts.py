@@ -1,0 +1,173 @@
+"""Contacts in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from unittest import mock
+
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent
+from twisted.logger import globalLogPublisher as publisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust import contacts as module
+from routing_crust.crust.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY, ContactBook
+from routing_crust.endpoints import Contact, Endpoint
+
+from .addresses import contact, name
+
+
+class ContactBookTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.path = self.folder / FILE_NAME
+        self.clock = Clock()
+        self.events: list[dict[str, object]] = []
+        publisher.addObserver(self.events.append)
+        self.addCleanup(publisher.removeObserver, self.events.append)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def book(self, most: int = 10, folder: Path | None = None) -> ContactBook:
+        book = ContactBook(folder or self.folder, most, name(9), self.clock)
+        book.load()
+        return book
+
+    def warnings(self) -> list[str]:
+        return [formatEvent(each) for each in self.events if each.get("log_level") is LogLevel.warn]
+
+    def test_saved_and_read_again(self) -> None:
+        """What was remembered is there after a restart, most recently proven first."""
+        book = self.book()
+        one, two = contact("192.0.2.1:1", 1), contact("[2001:db8::1]:2")
+        book.remember(one)
+        book.remember(two)
+        book.remember(one)
+        book.flush()
+        self.assertEqual(self.book().contacts(), (one, two))
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
+    def test_written_late_and_once(self) -> None:
+        """Many changes cost one write, after a while."""
+        book = self.book()
+        with mock.patch.object(module, "write_atomically", wraps=module.write_atomically) as write:
+            for port in range(1, 6):
+                self.clock.advance(WRITE_DELAY / 10)
+                book.remember(Contact(Endpoint("192.0.2.1", port)))
+            self.assertFalse(self.path.exists())
+            self.clock.advance(WRITE_DELAY)
+            self.assertEqual(write.call_count, 1)
+        self.assertEqual(len(json.loads(self.path.read_bytes())["contacts"]), 5)
+        book.flush()
+
+    def test_one_for_each_name_and_endpoint(self) -> None:
+        """A newer contact of the same name, or at the same endpoint, replaces the older one."""
+        book = self.book()
+        for each in (contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 1), contact("192.0.2.2:1", 2)):
+            book.remember(each)
+        self.assertEqual(book.contacts(), (contact("192.0.2.2:1", 2),))
+        book.flush()
+
+    def test_the_same_again_is_no_change(self) -> None:
+        """What is first already is not written again."""
+        book = self.book()
+        book.remember(contact("192.0.2.1:1", 1))
+        book.flush()
+        book.remember(contact("192.0.2.1:1", 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_bounded(self) -> None:
+        """The contact that was proven longest ago gives way, in memory and when the file is read."""
+        book = self.book(most=3)
+        for number in range(1, 6):
+            book.remember(contact(f"192.0.2.{number}:1"))
+        newest = tuple(contact(f"192.0.2.{number}:1") for number in (5, 4, 3))
+        self.assertEqual(book.contacts(), newest)
+        book.flush()
+        self.assertEqual(self.book(most=2).contacts(), newest[:2])
+
+    def test_not_ourselves_and_not_if_none_are_kept(self) -> None:
+        """Our own name is no contact; with a limit of 0 nothing is kept."""
+        book = self.book()
+        book.remember(contact("192.0.2.1:1", 9))
+        self.assertEqual(book.contacts(), ())
+        none = self.book(most=0)
+        none.remember(contact("192.0.2.1:1", 1))
+        self.assertEqual(none.contacts(), ())
+
+    def test_in_memory(self) -> None:
+        """Without a folder contacts live as long as the object."""
+        book = ContactBook(None, 10, name(9), self.clock)
+        book.load()
+        book.remember(contact("192.0.2.1:1", 1))
+        book.flush()
+        self.assertEqual(book.contacts(), (contact("192.0.2.1:1", 1),))
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_damaged(self) -> None:
+        """A damaged file is put aside, the log says so, and the node starts with nothing."""
+        damages = [
+            b"", b"{", b"[]", b"3", b'{"version": 1}', b'{"version": 2, "contacts": []}', b"\xff\xfe\x00",
+            b'{"version": 1, "contacts": "x"}', b"[" * 100_000, b" " * 10_000,
+        ]  # fmt: skip
+        for number, data in enumerate(damages):
+            self.path.write_bytes(data)
+            self.assertEqual(self.book().contacts(), (), data[:40])
+            self.assertFalse(self.path.exists())
+            self.assertEqual((self.folder / (FILE_NAME + DAMAGED_SUFFIX)).read_bytes(), data)
+            self.assertEqual(len(self.warnings()), number + 1)
+        self.assertIn("the file is now", self.warnings()[0])
+
+    def test_damaged_and_cannot_be_put_aside(self) -> None:
+        """Even then the node starts."""
+        self.path.write_bytes(b"{")
+        (self.folder / (FILE_NAME + DAMAGED_SUFFIX)).mkdir()
+        self.assertEqual(self.book().contacts(), ())
+        self.assertIn("cannot be put aside", self.warnings()[0])
+
+    def test_unreadable(self) -> None:
+        """A file that cannot be read is left alone."""
+        self.path.mkdir()
+        self.assertEqual(self.book().contacts(), ())
+        self.assertIn("cannot be read", self.warnings()[0])
+        self.assertTrue(self.path.is_dir())
+
+    def test_bad_entries(self) -> None:
+        """Each entry is checked again; a bad one is left out, and so are repetitions and ourselves."""
+        texts = [
+            "192.0.2.1:1", "nonsense", 7, "192.0.2.1:0", "224.0.0.1:5", f"{name(9)}@192.0.2.3:1",
+            f"{name(1)}@192.0.2.4:1", f"{name(1)}@192.0.2.5:1", f"{name(2)}@192.0.2.4:1",
+        ]  # fmt: skip
+        self.path.write_text(json.dumps({"version": 1, "contacts": texts}))
+        self.assertEqual(self.book().contacts(), (contact("192.0.2.1:1"), contact("192.0.2.4:1", 1)))
+        self.assertEqual(len(self.warnings()), 4)
+
+    def test_full_disk(self) -> None:
+        """One clear line, the old file stays, and the next change is tried again."""
+        book = self.book()
+        book.remember(contact("192.0.2.1:1"))
+        book.flush()
+        before = self.path.read_bytes()
+        with mock.patch("os.fsync", side_effect=OSError(28, "No space left on device")):
+            for number in (2, 3):
+                book.remember(contact(f"192.0.2.{number}:1"))
+                self.clock.advance(WRITE_DELAY)
+        self.assertEqual(self.path.read_bytes(), before)
+        self.assertEqual(os.listdir(self.folder), [FILE_NAME])
+        (line,) = self.warnings()
+        self.assertIn("cannot be saved", line)
+        self.assertIn("No space left on device", line)
+        book.remember(contact("192.0.2.4:1"))
+        book.flush()
+        self.assertEqual(len(self.book().contacts()), 4)
+        self.assertTrue(any("saved again" in formatEvent(each) for each in self.events))
+
+    def test_what_is_in_memory_is_newer(self) -> None:
+        """Loading again after a stop does not undo what could not be written."""
+        book = self.book()
+        book.remember(contact("192.0.2.1:1"))
+        book.load()
+        self.assertEqual(book.contacts(), (contact("192.0.2.1:1"),))
+        book.flush()

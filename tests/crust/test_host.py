@@ -1,0 +1,48 @@
+"""The addresses of this host."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.host import dialable_endpoints, on_link_networks, read_host_addresses
+
+from .addresses import HOST, at
+
+
+class HostTests(SynchronousTestCase):
+    def test_on_link_networks(self) -> None:
+        """The networks of our interfaces, each once, without loopback and link-local."""
+        self.assertEqual(on_link_networks([*HOST, *HOST]), ("192.168.1.0/24", "2606:4700::/64", "8.8.8.8/29"))
+
+    def test_wildcards(self) -> None:
+        """A wildcard stands for the addresses of its family: global ones first, no loopback."""
+        self.assertEqual(
+            dialable_endpoints([at("0.0.0.0:1"), at("[::]:2")], HOST, 8),
+            (at("8.8.8.8:1"), at("[2606:4700::5]:2"), at("192.168.1.5:1")),
+        )
+        self.assertEqual(dialable_endpoints([at("[::]:2")], HOST, 8), (at("[2606:4700::5]:2"),))
+
+    def test_at_most(self) -> None:
+        """There are no more than asked for, and the best are kept."""
+        self.assertEqual(dialable_endpoints([at("0.0.0.0:1")], HOST, 1), (at("8.8.8.8:1"),))
+
+    def test_loopback_only_if_there_is_nothing_else(self) -> None:
+        """Loopback is told when it is all that there is."""
+        self.assertEqual(dialable_endpoints([at("0.0.0.0:1")], HOST[:2], 8), (at("127.0.0.1:1"),))
+        self.assertEqual(
+            dialable_endpoints([at("127.0.0.1:1"), at("192.168.1.5:1")], HOST, 8), (at("192.168.1.5:1"),)
+        )
+        self.assertEqual(dialable_endpoints([at("127.0.0.1:1")], HOST, 8), (at("127.0.0.1:1"),))
+
+    def test_concrete_endpoints_stay(self) -> None:
+        """What was asked for by address is told as it is; link-local addresses last."""
+        listening = [at("[fe80::5]:9"), at("192.168.1.5:9")]
+        self.assertEqual(dialable_endpoints(listening, HOST, 8), tuple(reversed(listening)))
+        self.assertEqual(dialable_endpoints([], HOST, 8), ())
+
+    def test_this_host(self) -> None:
+        """Every host has a loopback address."""
+        addresses = read_host_addresses()
+        loopback = next(each for each in addresses if str(each.address) == "127.0.0.1")
+        self.assertEqual(loopback.network, "127.0.0.0/8")
+        self.assertGreater(loopback.index, 0)
