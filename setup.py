@@ -86,11 +86,11 @@ setup(
     zip_safe=False,
     install_requires=[
         "automat>=24.8.1",
-        "cryptography>=46.0.0",
+        "cryptography>=47.0.0",
         "expiringdict>=1.2.2",
         "ifaddr>=0.2.0",
         "msgspec>=0.19.0",
-        "pyopenssl>=25.3.0",
+        "pyopenssl>=26.2.0",
         "service-identity>=24.1.0",
         'tomli>=2.0.1; python_version < "3.11"',
         "twisted>=26.10.0",  # the first that binds an outgoing connection to the port it listens on
