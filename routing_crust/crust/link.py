@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
+from struct import error as StructError
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -55,7 +56,7 @@ class Link(Protocol):
     """
 
     __slots__ = (
-        "_allowance", "_decoder", "_flush_call", "_flush_due", "_heard", "_maker", "_owner", "_queue",
+        "_allowance", "_decoder", "_flush_call", "_flush_due", "_heard", "_maker", "_most", "_owner", "_queue",
         "_reason", "_silence", "_stalled", "_timer", "_up", "_verified",
         "binding", "bootstrap", "connection", "direction", "initiator", "peer", "public_key", "token",
     )  # fmt: skip
@@ -76,8 +77,11 @@ class Link(Protocol):
         self.initiator = maker.initiator
         self.bootstrap = maker.bootstrap
         self.token = maker.token
-        self._decoder = FrameDecoder(owner.settings.max_control, self._frame_received)
+        self._decoder = FrameDecoder(
+            owner.settings.max_control, owner.link_frame, self, self._control_received
+        )
         self._allowance = owner.settings.max_unverified
+        self._most = owner.settings.max_frame
         self._up = self._verified = False
         self._reason: LinkClosed | None = None
         self._timer: IDelayedCall | None = None
@@ -128,6 +132,11 @@ class Link(Protocol):
         self._queue.wrote = True
         self._arm(self._tick_length, self._tick)
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether L{verified} was called while the link was open."""
+        return self._verified
+
     # Receiving.
 
     def dataReceived(self, data: bytes) -> None:
@@ -144,12 +153,11 @@ class Link(Protocol):
                 self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
         self._flush()
 
-    def _frame_received(self, kind: int, payload: bytes) -> None:
-        if kind > _GOODBYE or kind not in (_HEARTBEAT, _GOODBYE):
+    def _control_received(self, kind: int, payload: bytes) -> None:
+        if kind == _GOODBYE:
+            self._peer_said_goodbye(decode(Goodbye, payload).reason)
+        elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
-        elif kind == _GOODBYE:
-            number = decode(Goodbye, payload).reason
-            self._peer_said_goodbye(number)
 
     def _peer_said_goodbye(self, number: int) -> None:
         try:
@@ -187,16 +195,15 @@ class Link(Protocol):
         """See L{ILink.send}."""
         if self._reason is not None:
             return
-        settings = self._owner.settings
         size = len(payload)
-        if size > settings.max_frame or not 0 <= kind <= 255:
-            raise ValueError(
-                f"a frame of kind {kind} with {size} bytes cannot be sent: max_frame is {settings.max_frame}"
-            )
-        queue = self._queue
-        queue.put(_pack(kind << 24 | size), payload)
-        if queue.size >= settings.queue_most:
-            self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {settings.queue_most}")
+        if size > self._most:
+            raise ValueError(f"a frame of {size} bytes cannot be sent: max_frame is {self._most}")
+        try:
+            header = _pack(kind << 24 | size)
+        except StructError:
+            raise ValueError(f"{kind} is not a kind of frame: kinds go from 0 to 255") from None
+        if not self._queue.put(header, payload):
+            self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {self._owner.settings.queue_most}")
         elif not self._flush_due:
             self._flush_soon()
 

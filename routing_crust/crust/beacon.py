@@ -1,0 +1,221 @@
+"""
+The beacon: finds nodes on the local network, and lets them find us, by multicast.
+
+A node that looks for others says so (SEEK) until it is content, less and less often; the others answer
+(ANSWER) after a short random wait, which keeps them from talking all at once, and not at all when enough
+have answered already. See L{routing_crust.crust.beaconpacket} for what is said. A host without multicast
+does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+
+from ..endpoints import Contact
+from ..identity import Identity
+from ..ratelimit import TokenBucket
+from ..wire.messages import NONCE_BYTES
+from .beaconpacket import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
+from .multicast import BEACON_PORT, Place, open_socket
+from .quietlog import QuietLog
+
+SEEK_AGAIN: Final = 1.0
+"""Seconds to the second SEEK; each later wait is twice as long, up to L{SEEK_SELDOM}."""
+SEEK_SELDOM: Final = 30.0
+ANSWER_WITHIN: Final = 0.05
+"""Seconds: the longest random wait before an ANSWER."""
+ENOUGH_ANSWERS: Final = 8
+"""Who has heard so many answers of others to one SEEK keeps still."""
+
+_ANSWERS_PER_SECOND: Final = 2.0
+_ANSWERS_AT_ONCE: Final = 10
+_CHECKS_PER_SECOND: Final = 100.0
+_MOST_PENDING: Final = 32
+
+
+class _PendingAnswer:
+    """An answer that waits for its moment."""
+
+    def __init__(self, call: IDelayedCall) -> None:
+        self.call = call
+        self.heard = 0
+
+
+class LanBeacon:
+    """
+    The beacon of one node. Made and stopped by L{CrustService<routing_crust.crust.service.CrustService>}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        identity: Identity,
+        network: str,
+        reactor: Any,
+        random: Random,
+        found: Callable[[Contact], None],
+        port: int = BEACON_PORT,
+    ) -> None:
+        """
+        @param network: the network's id: others are not heard.
+        @param reactor: provides C{IReactorTime} and C{IReactorSocket}.
+        @param found: called with each node that answers while we seek.
+        @param port: the UDP port.
+        """
+        self._identity = identity
+        self._network = network
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._random = random
+        self._found = found
+        self._port = port
+        self._ears: dict[Place, _Ear] = {}
+        self._closing: list[Deferred[Any]] = []
+        self._nonce: bytes | None = None
+        self._seek_call: IDelayedCall | None = None
+        self._pending: dict[bytes, _PendingAnswer] = {}
+        seconds = self._clock.seconds
+        self._quiet = QuietLog(self.log, seconds)
+        self._answers = TokenBucket(_ANSWERS_PER_SECOND, _ANSWERS_AT_ONCE, seconds)
+        self._checks = TokenBucket(_CHECKS_PER_SECOND, _CHECKS_PER_SECOND, seconds)
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any place where nodes could be found."""
+        return bool(self._ears)
+
+    def listen(self, places: Iterable[Place]) -> None:
+        """Be there from now on, and nowhere else. Where there is no multicast, one line says so."""
+        wanted = list(places)
+        for place in [each for each in self._ears if each not in wanted]:
+            self._closing.append(maybeDeferred(self._ears.pop(place).transport.stopListening))
+        problems = []
+        for place in wanted:
+            if place not in self._ears:
+                problem = self._open(place)
+                if problem:
+                    problems.append(f"{place}: {problem}")
+        if problems:
+            self.log.info(
+                "nodes on the local network are not looked for everywhere ({problems})",
+                problems="; ".join(problems),
+            )
+
+    def seek(self) -> None:
+        """Look for nodes until L{stop_seeking}. While seeking, no answers are given."""
+        if self._nonce is None:
+            self._nonce = self._random.randbytes(NONCE_BYTES)
+            self._seek(SEEK_AGAIN)
+
+    def stop_seeking(self) -> None:
+        """Enough. Idempotent."""
+        self._nonce = None
+        if self._seek_call is not None:
+            self._seek_call.cancel()
+            self._seek_call = None
+
+    def stop(self) -> Deferred[None]:
+        """
+        Say and hear nothing more. Idempotent; L{listen} starts again.
+
+        @return: fires when all sockets are closed and no delayed call is left; never fails.
+        """
+        self.stop_seeking()
+        pending, self._pending = self._pending, {}
+        for each in pending.values():
+            each.call.cancel()
+        self.listen(())
+        closing, self._closing = self._closing, []
+        return gatherResults(closing, consumeErrors=True).addCallback(lambda _: None)
+
+    def heard(self, datagram: bytes, host: str, place: Place) -> None:
+        """A datagram came, from anyone. What is cheap is checked first."""
+        beacon = read_beacon(datagram)
+        if beacon is None or beacon.network != self._network or beacon.key == self._identity.public_key:
+            return
+        if beacon.kind is BeaconKind.SEEK:
+            self._heard_seek(beacon, place)
+        else:
+            self._heard_answer(beacon, host, place)
+
+    def _heard_seek(self, beacon: Beacon, place: Place) -> None:
+        busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MOST_PENDING
+        if busy or not place.port or not self._is_signed(beacon):
+            return
+        wait = self._random.uniform(0, ANSWER_WITHIN)
+        call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
+        self._pending[beacon.nonce] = _PendingAnswer(call)
+
+    def _heard_answer(self, beacon: Beacon, host: str, place: Place) -> None:
+        pending = self._pending.get(beacon.nonce)
+        if pending is not None and self._is_signed(beacon):
+            pending.heard += 1
+        if beacon.nonce != self._nonce:
+            return
+        endpoint = place.endpoint_of(host, beacon.port)
+        if endpoint is not None and self._is_signed(beacon):
+            self._found(Contact(endpoint, beacon.name))
+
+    def _is_signed(self, beacon: Beacon) -> bool:
+        return self._checks.take() and beacon.signature_holds()
+
+    def _answer(self, nonce: bytes, place: Place) -> None:
+        pending = self._pending.pop(nonce)
+        if pending.heard < ENOUGH_ANSWERS and self._answers.take():
+            self._send(BeaconKind.ANSWER, nonce, place)
+
+    def _seek(self, wait: float) -> None:
+        assert self._nonce is not None
+        self._seek_call = self._clock.callLater(wait, self._seek, min(2 * wait, SEEK_SELDOM))
+        for place in self._ears:
+            self._send(BeaconKind.SEEK, self._nonce, place)
+
+    def _send(self, kind: BeaconKind, nonce: bytes, place: Place) -> None:
+        ear = self._ears.get(place)
+        if ear is None:  # the interface has gone away meanwhile
+            return
+        datagram = make_beacon(self._identity, self._network, kind, place.port, nonce)
+        try:
+            ear.transport.write(datagram, (place.group, self._port))
+        except OSError as error:
+            self._quiet.info(
+                "a beacon that cannot be sent",
+                "no beacon can be sent on {place} ({problem})",
+                place=str(place),
+                problem=error.strerror,
+            )
+
+    def _open(self, place: Place) -> str | None:
+        """Returns what is wrong, if anything."""
+        ear = _Ear(self, place)
+        try:
+            with open_socket(place, self._port) as here:
+                # The reactor keeps a duplicate. One byte more, to tell a datagram that is too large.
+                self._reactor.adoptDatagramPort(here.fileno(), here.family, ear, MOST_BYTES + 1)
+        except OSError as error:
+            return error.strerror or str(error)
+        self._ears[place] = ear
+        return None
+
+
+class _Ear(DatagramProtocol):
+    """The protocol of one socket."""
+
+    noisy = False
+    transport: Any
+
+    def __init__(self, beacon: LanBeacon, place: Place) -> None:
+        self._beacon = beacon
+        self._place = place
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """See Twisted's interface."""
+        self._beacon.heard(datagram, addr[0], self._place)

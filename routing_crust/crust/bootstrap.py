@@ -1,0 +1,205 @@
+"""
+Bootstrap: one attempt to find a way into the network.
+
+The contacts, in this order: those found on the local network while the attempt runs, the saved ones, the
+configured ones. They are dialled C{dial_stagger} apart, several at once, until somebody above is content
+with a link and ends the attempt; or until nothing is left to try, or C{bootstrap_timeout} has passed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..endpoints import Contact, Endpoint
+from ..errors import CloseReason, LimitReached, LinkClosed
+from ..names import Name
+from .dialing import DialFailed
+from .interfaces import ILink
+
+LAN_HEAD_START: Final = 0.05
+"""Seconds that the local network has to answer before the first saved contact is dialled."""
+LAN_WAIT: Final = 1.0
+"""Seconds from the start during which an answer from the local network is hoped for."""
+
+_MOST_TOLD: Final = 3
+_MOST_FOUND: Final = 32
+
+
+def order_contacts(
+    saved: Sequence[Contact],
+    configured: Sequence[Contact],
+    own_name: Name,
+    own_endpoints: Collection[Endpoint],
+    first_saved: int,
+) -> tuple[Contact, ...]:
+    """
+    In which order contacts are dialled: saved, then configured, each endpoint once, never ourselves.
+
+    @param saved: most recently proven first.
+    @param first_saved: how many of the saved ones go before the configured ones; the others come last, so
+        that old ones which nobody answers at cannot keep the configured ones out of the attempt.
+    """
+    ordered = (*saved[:first_saved], *configured, *saved[first_saved:])
+    chosen: dict[Endpoint, Contact] = {}
+    for each in ordered:
+        if each.name != own_name and each.endpoint not in own_endpoints:
+            chosen.setdefault(each.endpoint, each)
+    return tuple(chosen.values())
+
+
+class BootstrapAttempt:
+    """
+    One attempt. Made and discarded by L{CrustService<routing_crust.crust.service.CrustService>}, which
+    tells it of the links that come and go.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: Settings,
+        contacts: Iterable[Contact],
+        lan: bool,
+        dial: Callable[[Contact], Deferred[ILink]],
+        finished: Callable[[int, str], None],
+    ) -> None:
+        """
+        @param lan: whether contacts may be L{found} on the local network.
+        @param dial: dials a contact; as C{Dialler.dial_contact}.
+        @param finished: called once, with how many links of the attempt are alive and what went wrong. It
+            may be called from within every method, L{start} included.
+        """
+        self._clock = clock
+        self._settings = settings
+        self._dial = dial
+        self._finished = finished
+        self._waiting = deque(contacts)
+        self._tried: set[Endpoint] = set()
+        self._found: deque[Contact] = deque()
+        self._dials: dict[Endpoint, Deferred[ILink]] = {}
+        self._links: dict[ILink, None] = {}
+        self._problems: list[str] = []
+        self._lan = lan
+        self._over = False
+        self._timers: dict[str, IDelayedCall] = {}
+
+    def start(self) -> None:
+        """Begin."""
+        self._set_timer("end", self._settings.bootstrap_timeout, self._too_late)
+        if self._lan:
+            self._set_timer("lan", LAN_WAIT, self._see_whether_over)
+            self._set_timer("next", min(LAN_HEAD_START, self._settings.dial_stagger), self._next)
+        else:
+            self._next()
+
+    def found(self, contact: Contact) -> None:
+        """A node answered on the local network: dial it next."""
+        if self._over or contact.endpoint in self._tried or len(self._found) >= _MOST_FOUND:
+            return
+        if all(contact.endpoint != each.endpoint for each in self._found):
+            self._found.append(contact)
+        if "next" not in self._timers:
+            self._set_timer("next", self._settings.dial_stagger if self._dials else 0, self._next)
+
+    def link_up(self, link: ILink) -> None:
+        """One of the attempt's links is up."""
+        self._links[link] = None
+
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
+        """A link is gone; one that is not the attempt's makes no difference."""
+        if link in self._links:
+            del self._links[link]
+            self._problems.append(f"{link.connection.peer}: {reason}")
+            self._see_whether_over()
+
+    def end(self, winner: ILink | None, problem: str = "") -> None:
+        """Dial no more, and close the attempt's links but the winner."""
+        if self._over:
+            return
+        losers = [each for each in self._links if each is not winner]
+        for each in losers:
+            del self._links[each]
+        self._finish(problem)
+        for each in losers:
+            each.close(CloseReason.NO_LONGER_NEEDED)
+
+    def _set_timer(self, which: str, delay: float, call: Callable[[], None]) -> None:
+        def run() -> None:
+            del self._timers[which]
+            call()
+
+        self._timers[which] = self._clock.callLater(delay, run)
+
+    def _next(self) -> None:
+        while (queue := self._found or self._waiting) and not self._over:
+            contact = queue[0]
+            endpoint = contact.endpoint
+            if endpoint in self._tried:
+                queue.popleft()
+                continue
+            try:
+                dial = self._dial(contact)
+            except LimitReached:
+                # The dials that are in the way have their time limit, and so has this attempt.
+                self._set_timer("next", self._settings.dial_stagger, self._next)
+                return
+            except DialFailed as problem:
+                self._tried.add(endpoint)
+                self._problems.append(f"{endpoint}: {problem}")
+                continue
+            self._tried.add(endpoint)
+            self._dials[endpoint] = dial
+            # Before the callbacks: a dial that fails at once brings it forward.
+            self._set_timer("next", self._settings.dial_stagger, self._next)
+            dial.addCallbacks(self._dialled, self._failed, callbackArgs=(endpoint,), errbackArgs=(endpoint,))
+            return
+        self._see_whether_over()
+
+    def _dialled(self, link: ILink, endpoint: Endpoint) -> None:
+        self._dials.pop(endpoint, None)
+        self._see_whether_over()  # the link may be gone already
+
+    def _failed(self, failure: Failure, endpoint: Endpoint) -> None:
+        if self._over:
+            failure.trap(DialFailed, CancelledError)
+            return
+        failure.trap(DialFailed)
+        del self._dials[endpoint]
+        self._problems.append(f"{endpoint}: {failure.value}")
+        if (self._found or self._waiting) and "next" in self._timers:
+            self._timers.pop("next").cancel()
+            self._set_timer("next", 0, self._next)
+        else:
+            self._see_whether_over()
+
+    def _too_late(self) -> None:
+        self._finish(f"nobody let us in within {self._settings.bootstrap_timeout:g} s")
+
+    def _see_whether_over(self) -> None:
+        busy = self._found or self._waiting or self._dials or self._links or "lan" in self._timers
+        if not busy and not self._over:
+            self._finish(self._summary())
+
+    def _summary(self) -> str:
+        if not self._tried:
+            where = "nobody answered on the local network and " if self._lan else ""
+            return f"{where}there is no contact to dial (the setting contacts names some)"
+        told = "; ".join(self._problems[:_MOST_TOLD])
+        more = len(self._problems) - _MOST_TOLD
+        return f"no contact let us in ({told}{f'; and {more} more' if more > 0 else ''})"
+
+    def _finish(self, problem: str) -> None:
+        self._over = True
+        timers, self._timers = self._timers, {}
+        for timer in timers.values():
+            timer.cancel()
+        dials, self._dials = self._dials, {}
+        for dial in dials.values():
+            dial.cancel()
+        self._finished(len(self._links), problem)

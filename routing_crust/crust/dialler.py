@@ -1,0 +1,228 @@
+"""
+The dialler: all dials of one node, with what limits them.
+
+Callers that ask for the same peer with the same token share one race. Whoever cancels leaves it; when the
+last one has, it is called off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..endpoints import Contact, Endpoint
+from ..errors import LimitReached, LinkClosed, ServiceStopped
+from ..names import Name
+from .admission import Rules, StrangerBudget
+from .backoff import AddressBackoff
+from .dialing import DialFailed, Race
+from .interfaces import ILink
+from .onedial import OneDial
+from .owner import LinkOwner
+from .ranking import rank
+from .tls import LinkTls
+
+
+class _SharedRace:
+    """A race with those who wait for it, and which of its endpoints came from a stranger."""
+
+    def __init__(self) -> None:
+        self.waiters: list[Deferred[ILink]] = []
+        self.strange: dict[Endpoint, bool] = {}
+        self.race: Race
+
+
+_Key = tuple[Name | None, bytes, tuple[Endpoint, ...]]
+
+
+class Dialler:
+    """
+    Makes all dials of a L{CrustService<routing_crust.crust.service.CrustService>}.
+    """
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        reactor: Any,
+        rules: Rules,
+        refusal_of: Callable[[ILink], LinkClosed | None],
+        gone: Callable[[], None],
+    ) -> None:
+        """
+        @param owner: who owns the links.
+        @param reactor: provides C{IReactorTCP}; time comes from the owner's clock.
+        @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
+        @param gone: called each time a connection that we dialled is completely gone.
+        """
+        settings, clock = owner.settings, owner.clock
+        self._owner = owner
+        self._settings: Settings = settings
+        self._clock: IReactorTime = clock
+        self._tls = tls
+        self._reactor = reactor
+        self._rules = rules
+        self._refusal_of = refusal_of
+        self._gone = gone
+        self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
+        self._budget = StrangerBudget(settings, clock.seconds)
+        self._races: dict[_Key, _SharedRace] = {}
+        self._dials: dict[OneDial, None] = {}
+        self._per_peer: dict[Name, int] = {}
+        self._open: dict[OneDial, None] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left of all connections that were dialled."""
+        return not self._open
+
+    def connect(
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        on_link: Sequence[str] = (),
+    ) -> Deferred[ILink]:
+        """
+        See L{ICrust.connect<routing_crust.crust.interfaces.ICrust.connect>}.
+
+        @param on_link: the networks of our own interfaces.
+        """
+        ranked = rank(endpoints, on_link)
+        # Without a name nothing but the endpoints tells one peer from another.
+        key = (peer, token, () if peer is not None else ranked)
+        shared = self._races.get(key)
+        joined = shared is not None
+        if shared is None:
+            shared = self._races[key] = _SharedRace()
+            shared.race = self._race(shared, peer, token)
+        waiter: Deferred[ILink] = Deferred(lambda each: self._leave(key, each))
+        shared.waiters.append(waiter)
+        for endpoint in ranked:
+            shared.strange[endpoint] = shared.strange.get(endpoint, True) and from_stranger
+        shared.race.add(ranked)
+        if not joined:
+            shared.race.link.addBoth(self._raced, key, shared)
+            shared.race.start()
+        return waiter
+
+    def dial_contact(self, contact: Contact) -> Deferred[ILink]:
+        """
+        Dial one contact for a bootstrap, now: L{AddressBackoff} does not apply.
+
+        @return: fires with the link, or fails with L{DialFailed}; can be cancelled.
+        @raise LimitReached: there are too many dials already.
+        @raise DialFailed: it may not be dialled.
+        """
+        return self._dial(contact.endpoint, contact.name, b"", bootstrap=True)
+
+    def stop(self) -> None:
+        """Call off all dials; every Deferred that is waiting fails with L{ServiceStopped}."""
+        races, self._races = self._races, {}
+        for shared in races.values():
+            shared.race.link.cancel()
+            for waiter in list(shared.waiters):
+                waiter.errback(ServiceStopped("crust has been stopped"))
+        for dial in list(self._dials):
+            dial.outcome.cancel()
+
+    def _race(self, shared: _SharedRace, peer: Name | None, token: bytes) -> Race:
+        def dial(endpoint: Endpoint) -> Deferred[ILink]:
+            wait = self._backoff.wait(endpoint, peer)
+            if wait > 0:
+                raise DialFailed(f"it failed lately and is left alone for {wait:.1f} s more")
+            return self._dial(endpoint, peer, token, from_stranger=shared.strange[endpoint])
+
+        return Race(self._clock, self._settings.dial_stagger, dial)
+
+    def _dial(
+        self,
+        endpoint: Endpoint,
+        peer: Name | None,
+        token: bytes,
+        *,
+        bootstrap: bool = False,
+        from_stranger: bool = False,
+    ) -> Deferred[ILink]:
+        self._check(endpoint, peer)
+        if from_stranger:
+            self._budget.spend(endpoint)
+        dial = OneDial(
+            self._owner,
+            self._tls,
+            endpoint,
+            peer,
+            bootstrap=bootstrap,
+            token=token,
+            refusal_of=self._refusal_of,
+            gone=self._closed,
+        )
+        self._dials[dial] = self._open[dial] = None
+        if peer is not None:
+            self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
+        dial.outcome.addBoth(self._dialled, dial)
+        dial.dial(self._reactor)
+        return dial.outcome
+
+    def _check(self, endpoint: Endpoint, peer: Name | None) -> None:
+        """
+        @raise DialFailed: the allow and deny lists forbid the dial.
+        @raise LimitReached: too many dials are going on.
+        """
+        if peer is None:
+            refusal = self._rules.refusal_of_address(endpoint)
+        else:
+            refusal = self._rules.refusal_of_peer(peer, endpoint)
+        if refusal is not None:
+            raise DialFailed(f"not dialled: {refusal}")
+        settings = self._settings
+        if len(self._dials) >= settings.max_dials:
+            raise LimitReached("too many dials are going on", "max_dials", settings.max_dials)
+        if peer is not None and self._per_peer.get(peer, 0) >= settings.max_dials_per_peer:
+            raise LimitReached(
+                f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
+            )
+
+    def _dialled(self, outcome: ILink | Failure, dial: OneDial) -> ILink | Failure:
+        del self._dials[dial]
+        if dial.peer is not None:
+            left = self._per_peer.pop(dial.peer) - 1
+            if left:
+                self._per_peer[dial.peer] = left
+        if not isinstance(outcome, Failure):
+            self._backoff.succeeded(dial.endpoint, dial.peer)
+        elif outcome.check(DialFailed):
+            self._backoff.failed(dial.endpoint, dial.peer)
+        return outcome
+
+    def _closed(self, dial: OneDial) -> None:
+        del self._open[dial]
+        self._gone()
+
+    def _raced(self, outcome: ILink | Failure, key: _Key, shared: _SharedRace) -> None:
+        if self._races.get(key) is not shared:  # everybody has left, or we stop
+            return
+        del self._races[key]
+        waiters, shared.waiters = shared.waiters, []
+        for waiter in waiters:
+            if waiter.called:  # cancelled by one before it
+                continue
+            if isinstance(outcome, Failure):
+                waiter.errback(outcome)
+            else:
+                waiter.callback(outcome)
+
+    def _leave(self, key: _Key, waiter: Deferred[ILink]) -> None:
+        shared = self._races.get(key)
+        if shared is None or waiter not in shared.waiters:
+            return
+        shared.waiters.remove(waiter)
+        if not shared.waiters:
+            del self._races[key]
+            shared.race.link.cancel()

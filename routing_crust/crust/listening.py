@@ -1,0 +1,103 @@
+"""
+Listening: the ports that others dial, all of them or none.
+
+IPv4 and IPv6 wildcards listen on the same port beside each other, so the IPv6 one must take no IPv4
+connections, whatever the system's default is (RFC 3493, section 5.3).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+
+from ..endpoints import Endpoint
+from ..errors import CannotListen
+
+log = Logger()
+
+BACKLOG: Final = 128
+"""Connections that the system keeps for us until we accept them."""
+
+_NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_LOWEST_FREE_PORT: Final = 1024
+
+
+def open_ports(
+    reactor: Any, factory: IProtocolFactory, endpoints: Sequence[Endpoint]
+) -> tuple[IListeningPort, ...]:
+    """
+    Listen on each endpoint.
+
+    @param reactor: provides C{IReactorSocket}. It gets the sockets only when all of them are bound, so
+        that a failure leaves nothing open, not even until the reactor's next turn.
+    @return: the ports, in the order of C{endpoints}. On a host without IPv6 an IPv6 wildcard is left out,
+        with a line in the log, if there is something else to listen on.
+    @raise CannotListen: one of them cannot be listened on; nothing is open.
+    """
+    with ExitStack() as stack:
+        listeners = [_listen(each, stack) for each in endpoints]
+        there = [each for each in listeners if isinstance(each, socket.socket)]
+        for each in listeners:
+            if isinstance(each, CannotListen):
+                if not there:
+                    raise each
+                log.info("{problem}; listening on the rest", problem=str(each))
+        # The reactor keeps duplicates.
+        return tuple(reactor.adoptStreamPort(each.fileno(), each.family, factory) for each in there)
+
+
+def real_endpoint(port: IListeningPort) -> Endpoint:
+    """Where a port listens, with its real number."""
+    host: Any = port.getHost()
+    return Endpoint.of(host.host, host.port)
+
+
+def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListen:
+    """
+    @param stack: closes the socket.
+    @return: a socket that listens, or why there is no IPv6 wildcard to listen on.
+    @raise CannotListen: there must be such a socket.
+    """
+    family = socket.AF_INET6 if endpoint.is_v6 else socket.AF_INET
+    try:
+        # an address with a zone needs the zone's number
+        flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, family, socket.SOCK_STREAM, 0, flags)
+        listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if endpoint.is_v6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(found[0][4])
+        listener.listen(BACKLOG)
+    except OSError as problem:
+        error = CannotListen(_advice(endpoint, problem))
+        if endpoint.is_v6 and endpoint.address.is_unspecified and problem.errno in _NO_IPV6:
+            return error
+        raise error from problem
+    return listener
+
+
+def _advice(endpoint: Endpoint, problem: OSError) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        what = "another program listens there: stop it, or set listen to another port"
+    elif problem.errno in (errno.EACCES, errno.EPERM) and endpoint.port < _LOWEST_FREE_PORT:
+        what = (
+            f"ports below {_LOWEST_FREE_PORT} need a permission that this process does not have: "
+            "set listen to a higher port"
+        )
+    elif problem.errno in _NO_IPV6 and (
+        endpoint.address.is_unspecified or problem.errno != errno.EADDRNOTAVAIL
+    ):
+        what = "this host has no IPv6: take the endpoint out of listen"
+    elif problem.errno == errno.EADDRNOTAVAIL:
+        what = "this host does not have the address: set listen to one that it has"
+    else:
+        what = f"{problem.strerror}: set listen to another address or port"
+    return f"cannot listen on {endpoint.host}, port {endpoint.port}: {what}"

@@ -1,0 +1,150 @@
+"""
+One dial: one TCP connection and the TLS handshake over it, within C{dial_timeout}.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConnector, IDelayedCall
+from twisted.python.failure import Failure
+
+from ..endpoints import Endpoint
+from ..errors import CloseReason, LinkClosed
+from ..names import Name
+from .dialing import DialFailed
+from .factories import LinkConnectFactory
+from .interfaces import ILink
+from .link import Link
+from .owner import LinkOwner
+from .tls import LinkTls
+
+
+class OneDial(LinkConnectFactory):
+    """
+    Makes one link, and knows when nothing is left of it. Made by
+    L{Dialler<routing_crust.crust.dialler.Dialler>} for one endpoint.
+
+    @ivar endpoint: what is dialled.
+    @ivar peer: who must answer; C{None} accepts anyone.
+    @ivar outcome: fires with the link once it is up and reported; fails with L{DialFailed}, within
+        C{dial_timeout}. Cancelling it ends the dial, unless the link is up already.
+    """
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        endpoint: Endpoint,
+        peer: Name | None,
+        *,
+        bootstrap: bool,
+        token: bytes,
+        refusal_of: Callable[[ILink], LinkClosed | None],
+        gone: Callable[[OneDial], None],
+    ) -> None:
+        """
+        @param refusal_of: why the owner has not kept the link that came up; C{None} if it has.
+        @param gone: called once, when the connection has failed or is closed and nothing is left of it.
+        """
+        super().__init__(owner, tls, peer, bootstrap=bootstrap, token=token)
+        self.endpoint = endpoint
+        self.peer = peer
+        self.outcome: Deferred[ILink] = Deferred(lambda _: self._call_off())
+        self._refusal_of = refusal_of
+        self._gone = gone
+        self._connector: Any = None
+        self._timer: IDelayedCall | None = None
+        self._established = False
+        self.link.addCallbacks(self._succeeded, self._failed)
+
+    def dial(self, reactor: Any) -> None:
+        """
+        Begin.
+
+        @param reactor: provides C{IReactorTCP}.
+        """
+        timeout = self.owner.settings.dial_timeout
+        self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
+        # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
+        self._connector = reactor.connectTCP(
+            self.endpoint.host, self.endpoint.port, self.over_tls(), timeout=None
+        )
+
+    def link_established(self, link: Link) -> None:
+        """See L{routing_crust.crust.owner.LinkMaker}."""
+        self._established = True
+        super().link_established(link)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """See Twisted's interface."""
+        if not self.link.called:
+            self.link.errback(DialFailed(in_words(reason.value)))
+
+    def stopFactory(self) -> None:
+        """See Twisted's interface: called when the one connection is over."""
+        self._gone(self)
+
+    def _too_late(self, timeout: float) -> None:
+        self._timer = None
+        connected = "it answered, but its TLS handshake was not done" if self._built else "no answer"
+        self._abandon(DialFailed(f"{connected} within {timeout:g} s"))
+
+    def _call_off(self) -> None:
+        if not self._established:
+            self._abandon(None)
+
+    def _abandon(self, problem: DialFailed | None) -> None:
+        self._disarm()
+        if problem is not None and not self.outcome.called:
+            self.outcome.errback(problem)
+        self.link.cancel()
+        if self._built is None and self._connector is not None:
+            self._connector.disconnect()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _succeeded(self, link: Link) -> None:
+        self._disarm()
+        refusal = self._refusal_of(link)
+        if refusal is not None:
+            self._tell(DialFailed(in_words(refusal)))
+        elif not self.outcome.called:
+            self.outcome.callback(link)
+
+    def _failed(self, failure: Failure) -> None:
+        self._disarm()
+        # The Deferred of a dial that was called off, or took too long, has an outcome already.
+        if not failure.check(CancelledError):
+            problem = failure.value
+            self._tell(problem if isinstance(problem, DialFailed) else DialFailed(in_words(problem)))
+
+    def _tell(self, problem: DialFailed) -> None:
+        if not self.outcome.called:
+            self.outcome.errback(problem)
+
+
+def in_words(problem: BaseException | None) -> str:
+    """Why a dial has failed, in plain words."""
+    if isinstance(problem, LinkClosed):
+        if problem.reason is CloseReason.TLS_REFUSED and problem.by_peer:
+            return f"the peer refused us ({problem.detail})"
+        if problem.reason is CloseReason.CONNECTION_LOST:
+            who = "the peer closed the connection" if problem.by_peer else "the connection was lost"
+            return f"{who} before the TLS handshake was done"
+        return problem.detail or problem.reason.text
+    if isinstance(problem, error.ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(problem, error.NoRouteError):
+        return "no route to this address"
+    if isinstance(problem, error.TimeoutError):
+        return "no answer"
+    number = getattr(problem, "osError", None)
+    return os.strerror(number).lower() if isinstance(number, int) else str(problem)

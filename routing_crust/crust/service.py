@@ -1,0 +1,286 @@
+"""
+Crust as one object: it owns the ports, the dials and the links, and tells one receiver of them.
+
+Who calls whom: the reactor calls the factories and the links, these call L{CrustService} (it is their
+L{LinkOwner<.owner.LinkOwner>}), and it calls the receiver. What a call of the receiver's brings about is
+told to the receiver in a later turn of the reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..config import Role, Settings
+from ..endpoints import Connection, Contact, Direction, Endpoint
+from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
+from ..identity import Identity
+from ..names import Name
+from .accepting import Acceptor, Doorkeeper
+from .admission import Refusal, Rules
+from .beacon import LanBeacon
+from .bootstrap import BootstrapAttempt, order_contacts
+from .contacts import ContactBook
+from .dialler import Dialler
+from .host import HostAddress, dialable_endpoints, on_link_networks, read_host_addresses
+from .interfaces import ICrust, ICrustEvents, ILink
+from .link import Link
+from .listening import open_ports, real_endpoint
+from .multicast import BEACON_PORT, choose_places
+from .quietlog import QuietLog
+from .tls import LinkTls
+from .turns import Turns
+
+
+@implementer(ICrust)
+class CrustService:
+    """
+    Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        reactor: Any,
+        random: Random | None = None,
+        *,
+        host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
+        beacon_port: int = BEACON_PORT,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime}, C{IReactorTCP} and C{IReactorSocket}.
+        @param random: what is unpredictable about the beacon; C{None} is the system's.
+        @param host_addresses: reads the addresses of this host; it is asked at the start and whenever a
+            bootstrap begins.
+        @param beacon_port: the UDP port at which nodes on the local network find each other.
+        """
+        self.settings = settings
+        self.clock: IReactorTime = reactor
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.on_link_networks: tuple[str, ...] = ()
+        self._identity = identity
+        self._reactor = reactor
+        self._host_addresses = host_addresses
+        self._tls = LinkTls(identity)
+        self._rules = Rules(settings.allow, settings.deny)
+        self._quiet = QuietLog(self.log, self.clock.seconds)
+        self._book = ContactBook(settings.state_dir, settings.max_saved_contacts, identity.name, self.clock)
+        self._beacon = LanBeacon(
+            identity, settings.network, reactor, random or SystemRandom(), self._found, beacon_port
+        )
+        self._turns = Turns(self.clock, self._see_whether_stopped)
+        self._running = False
+        self._stopped: list[Deferred[None]] = []
+        self._links: dict[ILink, None] = {}
+        self._refused: dict[ILink, LinkClosed] = {}
+        self._events: ICrustEvents
+        self._doorkeeper = Doorkeeper(self, self._rules)
+        self._acceptor = Acceptor(self, self._tls, self._doorkeeper)
+        self._dialler = Dialler(
+            self, self._tls, reactor, self._rules, self._refused.get, self._see_whether_stopped
+        )
+        self._ports: tuple[IListeningPort, ...] = ()
+        self._listening: tuple[Endpoint, ...] = ()
+        self._attempt: BootstrapAttempt | None = None
+
+    # What the layer above calls.
+
+    def start(self, events: ICrustEvents) -> None:
+        """See L{ICrust.start}."""
+        if self._running or not self._is_idle():
+            raise RuntimeError("crust is running already, or still stopping")
+        wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
+        self._ports = open_ports(self._reactor, self._acceptor.over_tls(), wanted)
+        self._listening = tuple(map(real_endpoint, self._ports))
+        self._events = events
+        self._running = True
+        self._book.load()
+        for endpoint in self._listening:
+            self.log.info("listening on {endpoint}", endpoint=str(endpoint))
+        self._look_at_the_host()
+
+    def stop(self) -> Deferred[None]:
+        """See L{ICrust.stop}."""
+        stopped: Deferred[None] = Deferred(self._stopped.remove)
+        self._stopped.append(stopped)
+        if self._running:
+            self._running = False
+            self.end_bootstrap(None)
+            self._dialler.stop()
+            for port in self._ports:
+                self._turns.wait_for(port.stopListening())
+            self._ports = self._listening = self.endpoints = ()
+            self._turns.wait_for(self._beacon.stop())
+            self._acceptor.abort()
+            for link in list(self._links):
+                link.close(CloseReason.STOPPING)
+            self._book.flush()
+            self._quiet.flush()
+        self._see_whether_stopped()
+        return stopped
+
+    def bootstrap(self) -> None:
+        """See L{ICrust.bootstrap}."""
+        if not self._running or self._attempt is not None:
+            return
+        self._look_at_the_host()
+        settings = self.settings
+        # Half of the time for the saved ones, so that the configured ones get their turn.
+        first_saved = int(settings.bootstrap_timeout / 2 / settings.dial_stagger)
+        contacts = order_contacts(
+            self._book.contacts(), settings.contacts, self._identity.name, self.endpoints, first_saved
+        )
+        self._attempt = BootstrapAttempt(
+            self.clock, settings, contacts, self._beacon.active, self._dialler.dial_contact, self._finished
+        )
+        self._beacon.seek()
+        self._attempt.start()
+
+    def end_bootstrap(self, winner: ILink | None) -> None:
+        """See L{ICrust.end_bootstrap}."""
+        if self._attempt is not None:
+            self._attempt.end(winner)
+
+    def connect(
+        self, endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+    ) -> Deferred[ILink]:
+        """See L{ICrust.connect}."""
+        if not self._running:
+            return fail(ServiceStopped("crust is not running"))
+        if len(self._links) >= self.settings.max_links:
+            return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
+        return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
+
+    def remember(self, contact: Contact) -> None:
+        """See L{ICrust.remember}."""
+        if self._running:
+            self._book.remember(contact)
+
+    def saved_contacts(self) -> tuple[Contact, ...]:
+        """See L{ICrust.saved_contacts}."""
+        return self._book.contacts()
+
+    # What links and factories call: see L{routing_crust.crust.owner.LinkOwner}.
+
+    def may_accept(self, peer: Endpoint) -> bool:
+        """Whether a connection from there may be accepted."""
+        if not self._running:
+            return False
+        refusal = self._doorkeeper.refusal(peer, len(self._links))
+        if refusal is not None:
+            self._log_refusal(str(peer), refusal)
+        return refusal is None
+
+    def refused(self, connection: Connection, reason: LinkClosed) -> None:
+        """A connection that we accepted has gone away before it was up."""
+        self._quiet.info(
+            f"accepted connections: {reason.reason.text}",
+            "the connection from {peer} came to nothing: {reason}",
+            peer=str(connection.peer),
+            reason=str(reason),
+        )
+        self._see_whether_stopped()
+
+    def link_up(self, link: Link) -> None:
+        """A link of either direction is up."""
+        refusal = self._refusal_of(link)
+        if refusal is not None:
+            self._refused[link] = refusal
+            link.close(refusal.reason, refusal.detail)
+            return
+        self._links[link] = None
+        if link.direction is Direction.ACCEPTED:
+            self._events.on_accept(link)
+            return
+        if link.bootstrap and self._attempt is not None:
+            self._attempt.link_up(link)
+        self._events.on_connect(link)
+
+    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+        """A frame came."""
+        self._events.new_message(link, kind, payload)
+
+    def link_lost(self, link: Link, reason: LinkClosed) -> None:
+        """A link that was up is gone."""
+        self._doorkeeper.went(link)
+        if self._refused.pop(link, None) is None:
+            del self._links[link]
+            self._events.lost_connection(link, reason)
+            if self._attempt is not None:
+                self._attempt.link_lost(link, reason)
+        self._see_whether_stopped()
+
+    # The rest.
+
+    def _refusal_of(self, link: Link) -> LinkClosed | None:
+        """Whether a link that has just come up is not to be kept, now that its peer's name is known."""
+        if not self._running:
+            return LinkClosed(CloseReason.STOPPING)
+        refusal = self._rules.refusal_of_peer(link.peer, link.connection.peer)
+        reason = CloseReason.NOT_ALLOWED
+        if refusal is None and len(self._links) >= self.settings.max_links:
+            refusal = Refusal("there are too many links", "max_links", self.settings.max_links)
+            reason = CloseReason.TOO_MANY_LINKS
+        if refusal is None:
+            return None
+        self._log_refusal(f"{link.peer} at {link.connection.peer}", refusal)
+        return LinkClosed(reason, str(refusal))
+
+    def _log_refusal(self, peer: str, refusal: Refusal) -> None:
+        self._quiet.info(
+            f"refusals by the setting {refusal.setting}",
+            "refused {peer}: {why} (limit {limit}, setting {setting})",
+            peer=peer,
+            why=refusal.why,
+            limit=refusal.limit,
+            setting=refusal.setting,
+        )
+
+    def _look_at_the_host(self) -> None:
+        """Find out what addresses we have, and act on what has changed."""
+        try:
+            addresses = tuple(self._host_addresses())
+        except OSError as error:
+            self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
+            addresses = ()
+        self.on_link_networks = on_link_networks(addresses)
+        endpoints = dialable_endpoints(self._listening, addresses, self.settings.max_candidates)
+        if endpoints != self.endpoints:
+            self.endpoints = endpoints
+            self._turns.later(self._events.external_endpoints, endpoints)
+        if self.settings.lan_discovery:
+            is_client = self.settings.role is Role.CLIENT
+            self._beacon.listen(choose_places(self._listening, addresses, is_client))
+
+    def _found(self, contact: Contact) -> None:
+        if self._attempt is not None and contact.endpoint not in self.endpoints:
+            self._attempt.found(contact)
+
+    def _finished(self, links: int, problem: str) -> None:
+        self._attempt = None
+        self._beacon.stop_seeking()
+        self._turns.later(self._events.bootstrap_finished, links, problem)
+
+    def _is_idle(self) -> bool:
+        return (
+            not self._links
+            and not self._refused
+            and self._turns.idle
+            and self._dialler.idle
+            and not self._acceptor.pending
+        )
+
+    def _see_whether_stopped(self) -> None:
+        if self._stopped and not self._running and self._is_idle():
+            waiting, self._stopped = self._stopped, []
+            for each in waiting:
+                each.callback(None)
