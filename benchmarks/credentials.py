@@ -8,6 +8,7 @@ same, byte for byte, so stock Twisted can take it as a trust root.
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
@@ -28,6 +29,7 @@ SERVER: Final = 0
 CLIENT: Final = 1
 
 
+@cache
 def identity(number: int) -> Identity:
     """The identity with this number."""
     return Identity.from_seed(sha256(b"benchmark %d" % number).digest())

@@ -116,7 +116,7 @@ async def in_parallel(work: Callable[[int], Awaitable[object]], count: int, slot
             await work(number)
 
     start = perf_counter()
-    await gatherResults([Deferred.fromCoroutine(slot(number + 1)) for number in range(slots)])
+    await gatherResults([Deferred.fromCoroutine(slot(number + 1)) for number in range(slots)], consumeErrors=True)
     return count / (perf_counter() - start)
 
 
