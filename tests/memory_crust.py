@@ -152,9 +152,12 @@ class MemoryCrust:
             self._dials.append(dial)
         return dial.wait()
 
-    def remember(self, contact: Contact) -> None:
+    def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
         others = [each for each in self._saved if each.endpoint != contact.endpoint]
+        if not proven:
+            self._saved.extend([contact] if others == self._saved else [])
+            return
         self._saved = [contact, *others][: self.settings.max_saved_contacts]
 
     def saved_contacts(self) -> tuple[Contact, ...]:

@@ -80,14 +80,22 @@ class ContactBook:
         """All of them, most recently proven first."""
         return tuple(self._contacts)
 
-    def remember(self, contact: Contact) -> None:
+    def remember(self, contact: Contact, proven: bool = True) -> None:
         """
-        This contact has just proven itself. An older one of the same name, or at the same endpoint, gives
-        way to it; when there are too many, the one that was proven longest ago does.
+        Keep a contact. An older one of the same name, or at the same endpoint, gives way to one that has just
+        proven itself; when there are too many, the one that was proven longest ago does.
+
+        @param proven: a contact that has not comes last, and nothing gives way to it.
         """
         if contact.name == self._own or not self._most or self._contacts[:1] == [contact]:
             return
-        self._contacts = [contact, *self._without(contact)][: self._most]
+        others = self._without(contact)
+        if proven:
+            self._contacts = [contact, *others][: self._most]
+        elif len(others) < len(self._contacts) or len(others) == self._most:
+            return
+        else:
+            self._contacts.append(contact)
         if self._path is not None and self._write_call is None:
             self._write_call = self._clock.callLater(WRITE_DELAY, self._write)
 

@@ -156,8 +156,13 @@ class ICrust(Interface):
             L{LimitReached} when a limit forbids the dial, with L{ServiceStopped} after L{stop}.
         """
 
-    def remember(contact: Contact) -> None:
-        """This contact has proven itself: save it for the next start."""
+    def remember(contact: Contact, proven: bool = True) -> None:
+        """
+        Save a contact for the next start.
+
+        @param proven: whether we have been linked with it; what was only heard of comes after what is
+            proven, and replaces nothing.
+        """
 
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""

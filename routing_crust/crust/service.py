@@ -160,10 +160,10 @@ class CrustService:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
 
-    def remember(self, contact: Contact) -> None:
+    def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
         if self._running:
-            self._book.remember(contact)
+            self._book.remember(contact, proven)
 
     def saved_contacts(self) -> tuple[Contact, ...]:
         """See L{ICrust.saved_contacts}."""

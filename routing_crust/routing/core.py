@@ -65,6 +65,7 @@ class RoutingCore:
         self.settings = settings
         self.identity = identity
         self.clock = clock
+        self.random = random
         self.crust = crust
         self.is_client = settings.role is Role.CLIENT
         self.observers = observers
@@ -109,7 +110,7 @@ class RoutingCore:
             crust,
             self.queries,
             lambda name: self.links.peer(name) is not None,
-            lambda names, via: self.joiner.consider(names, via),
+            self.joiner.consider,
             self.links.close,
         )
         self.publisher = Publisher(settings, identity, clock, random, self.queries, self.control.send_record)

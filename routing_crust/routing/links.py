@@ -18,13 +18,13 @@ from twisted.logger import Logger
 
 from ..config import Settings
 from ..crust.interfaces import ILink
-from ..endpoints import Direction, Endpoint
+from ..endpoints import Contact, Direction, Endpoint
 from ..errors import CloseReason, WireError
 from ..identity import Identity
 from ..names import Name
-from ..wire.codec import decode, encode
+from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
-from ..wire.messages import Confirmation, ConfirmationAck, LinkUse
+from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse
 from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
 from .handshake import PeerFacts, check_hello, make_hello
 
@@ -78,6 +78,9 @@ class LinkPolicy(Protocol):
 
     def established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed; C{before} is what there was to this peer until now."""
+
+    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
+        """A peer tells us where other nodes are."""
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """No confirmed link is left to this peer."""
@@ -180,6 +183,8 @@ class Links:
             self._apply(link.peer, lambda each, now: each.ack(link, ack.epoch, now))
         elif link not in self.confirmed:
             raise WireError(f"a frame of kind {kind} came before the link was confirmed")
+        elif kind == FrameKind.CONTACTS:
+            self._contacts(link, payload)
         else:
             raise WireError(f"there is no frame of kind {kind}")
 
@@ -279,6 +284,13 @@ class Links:
     def _confirmation(self, link: ILink, payload: bytes) -> None:
         message = decode(Confirmation, payload, self._settings.max_control)
         self._apply(link.peer, lambda each, now: each.confirmation(link, message, now))
+
+    def _contacts(self, link: ILink, payload: bytes) -> None:
+        message = decode(Contacts, payload, self._settings.max_control)
+        contacts = tuple(Contact(from_wire(each.endpoint), Name(each.name)) for each in message.contacts)
+        peer = self.peer(link.peer)
+        if peer is not None and peer.link is link:
+            self._policy.contacts_heard(peer, contacts)
 
     def _apply(self, name: Name, change: Callable[[Consolidation, float], list[Action]]) -> None:
         """Make one change to a pair, do what follows from it, and set the timer anew."""

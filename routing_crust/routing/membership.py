@@ -8,17 +8,19 @@ is our proxy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ..config import Role
 from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint
+from ..endpoints import Contact, Direction, Endpoint, refusal_to_dial
 from ..errors import CloseReason
 from ..names import Name
-from ..wire.messages import LinkUse
+from ..wire.codec import encode, to_wire
+from ..wire.framing import FrameKind
+from ..wire.messages import Contacts, LinkUse, WireContact
 from .events import GroupConnectedChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
 from .handshake import PeerFacts
 from .links import Accept, Peer, Refuse
@@ -28,6 +30,9 @@ from .table import PeerEntry
 
 if TYPE_CHECKING:
     from .core import RoutingCore
+
+CONTACTS_TOLD: Final = 8
+"""How many others a newcomer is told of."""
 
 
 class Membership:
@@ -131,6 +136,7 @@ class Membership:
     def _attached(self, peer: Peer) -> None:
         if peer.link.direction is Direction.ACCEPTED:
             self._core.machine.first_link_accepted()
+            self._tell_contacts(peer)
         if peer.facts.is_client or self._core.prober.established(peer.link):
             return
         if self._core.state is State.CONNECTED or self.proxy is not None:
@@ -185,14 +191,29 @@ class Membership:
 
     def _remember(self, peer: Peer) -> None:
         """Save where the peer can be dialled, if it can."""
-        if peer.facts.is_client:
+        endpoint = _dialled_at(peer)
+        if endpoint is not None:
+            self._core.crust.remember(Contact(endpoint, peer.name))
+
+    def _tell_contacts(self, peer: Peer) -> None:
+        """Tell a newcomer of others, so that it does not depend on us alone."""
+        known = ((each.name, _dialled_at(each)) for each in self._core.links.peers if each is not peer)
+        contacts = [WireContact(name.raw, to_wire(endpoint)) for name, endpoint in known if endpoint]
+        chosen = self._core.random.sample(contacts, min(CONTACTS_TOLD, len(contacts)))
+        if chosen:
+            peer.link.send(FrameKind.CONTACTS, encode(Contacts(tuple(chosen))))
+
+    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
+        """Whoever speaks for us tells of others. Their addresses are a stranger's."""
+        if peer.use is not LinkUse.ATTACHED or peer.link.direction is Direction.ACCEPTED:
             return
-        if peer.link.direction is Direction.CONNECTED:
-            self._core.crust.remember(Contact(peer.endpoint, peer.name))
-        elif peer.two_way:
-            same = [each for each in peer.facts.listening if each.host == peer.endpoint.host]
-            for endpoint in (same or list(peer.facts.listening))[:1]:
-                self._core.crust.remember(Contact(endpoint, peer.name))
+        crust = self._core.crust
+        private = self._core.settings.private_dialling
+        for contact in contacts:
+            problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
+            # a neighbour of somebody whom we could dial is no more secret than that one
+            if problem is None or contact.endpoint.host == peer.endpoint.host:
+                crust.remember(contact, proven=False)
 
     def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
         if use is LinkUse.MEMBER:
@@ -206,6 +227,18 @@ class Membership:
             names.append(self.proxy)
         links = (self._core.links.link_to(name) for name in dict.fromkeys(names))
         return tuple(link for link in links if link is not None)
+
+
+def _dialled_at(peer: Peer) -> Endpoint | None:
+    """Where a node was dialled with success; C{None} if it was not, or is a client."""
+    if peer.facts.is_client:
+        return None
+    if peer.link.direction is Direction.CONNECTED:
+        return peer.endpoint
+    if not peer.two_way:
+        return None
+    same = [each for each in peer.facts.listening if each.host == peer.endpoint.host]
+    return next(iter(same or peer.facts.listening), None)
 
 
 def _cancel(timer: IDelayedCall | None) -> None:

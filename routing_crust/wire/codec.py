@@ -27,7 +27,7 @@ encode: Callable[[Any], bytes] = _encoder.encode
 
 _BOUNDED_BY_FRAME = (m.Envelope, m.MessagePart, m.AckPart)
 _CONTROL = (
-    m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Goodbye, m.ConnectRequest,
+    m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {

@@ -10,13 +10,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from ..errors import WireError
 
+_Subject = TypeVar("_Subject")
+
 HEADER_BYTES: Final = 4
 LARGEST_FRAME: Final = (1 << 24) - 1
-_HEADER = struct.Struct(">I")
+_WORD = struct.Struct(">I")
+# The same four bytes as kind and the two halves of the length: numbers that Python need not allocate.
+_FIELDS = struct.Struct(">BBH")
 
 
 class FrameKind(IntEnum):
@@ -30,40 +34,54 @@ class FrameKind(IntEnum):
     ENVELOPE = 6
     MESSAGE = 7
     ACK = 8
+    CONTACTS = 9
+
+
+_LAST_CONTROL: Final = int(FrameKind.GOODBYE)
 
 
 def frame_header(kind: int, length: int) -> bytes:
     """The four bytes that precede a payload of this kind and length."""
-    return _HEADER.pack(kind << 24 | length)
+    return _WORD.pack(kind << 24 | length)
 
 
-class FrameDecoder:
+class FrameDecoder(Generic[_Subject]):
     """
     Cuts a byte stream into frames, however the stream was split. Holds no more than one frame.
 
     Small frames are cut out of the chunk they came in with one pass and no joining; a frame that spans
     chunks is gathered in a list and joined once.
 
-    @ivar limit: the largest payload that is accepted, in bytes; may be changed between frames.
+    @ivar limit: the largest payload that is accepted, in bytes; may be changed between frames, also from
+        within C{deliver}. It is -1 once the decoder was stopped.
     """
 
-    __slots__ = ("_deliver", "_gathered", "_head", "_kind", "_missing", "_stopped", "limit")
+    __slots__ = ("_control", "_deliver", "_gathered", "_head", "_kind", "_missing", "_subject", "limit")
 
-    def __init__(self, limit: int, deliver: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        deliver: Callable[[_Subject, int, bytes], object],
+        subject: _Subject,
+        control: Callable[[int, bytes], object],
+    ) -> None:
         """
-        @param deliver: called with the kind and the payload of each frame, in order, from within L{feed}.
+        @param deliver: called with C{subject}, the kind and the payload of each frame, in order, from
+            within L{feed}. It is not asked to find its subject itself because every call counts here.
+        @param control: called instead, without the subject, for kinds up to L{FrameKind.GOODBYE}.
         """
         self.limit = limit
         self._deliver = deliver
+        self._subject = subject
+        self._control = control
         self._head = b""
         self._gathered: list[bytes] = []
         self._kind = 0
         self._missing = 0
-        self._stopped = False
 
     def stop(self) -> None:
         """Deliver nothing more, not even what the chunk at hand still holds."""
-        self._stopped = True
+        self.limit = -1
         self._head = b""
         self._gathered = []
         self._missing = 0
@@ -85,7 +103,10 @@ class FrameDecoder:
             payload = b"".join(self._gathered)
             self._gathered = []
             self._missing = 0
-            self._deliver(self._kind, payload)
+            if self._kind > _LAST_CONTROL:
+                self._deliver(self._subject, self._kind, payload)
+            else:
+                self._control(self._kind, payload)
         elif self._head:
             data = self._head + data
             self._head = b""
@@ -93,20 +114,25 @@ class FrameDecoder:
 
     def _cut(self, data: bytes, at: int) -> None:
         end = len(data)
-        deliver = self._deliver
-        unpack = _HEADER.unpack_from
-        while end - at >= HEADER_BYTES and not self._stopped:
-            (word,) = unpack(data, at)
-            length = word & LARGEST_FRAME
-            if length > self.limit:
-                raise WireError(f"a frame of {length} bytes is over the limit of {self.limit}")
+        last = end - HEADER_BYTES
+        deliver, subject = self._deliver, self._subject
+        unpack = _FIELDS.unpack_from
+        while at <= last:
+            kind, high, low = unpack(data, at)
             start = at + HEADER_BYTES
-            at = start + length
+            at = start + (high << 16 | low)
+            if at - start > self.limit:
+                if self.limit < 0:
+                    return
+                raise WireError(f"a frame of {at - start} bytes is over the limit of {self.limit}")
             if at > end:
-                self._kind = word >> 24
+                self._kind = kind
                 self._gathered = [data[start:]]
                 self._missing = at - end
                 return
-            deliver(word >> 24, data[start:at])
-        if not self._stopped:
+            if kind > _LAST_CONTROL:
+                deliver(subject, kind, data[start:at])
+            else:
+                self._control(kind, data[start:at])
+        if self.limit >= 0:
             self._head = data[at:]

@@ -3,7 +3,8 @@ The messages, as typed structs. On the wire each is a MessagePack array of its f
 
 Between two ends of a link, in this order: L{Hello} from the end that is the TLS client, L{Hello} from the
 other once the first is verified, L{Confirmation} and L{ConfirmationAck} for each change of what the link
-is for, then whatever the two have to say, and L{Goodbye} before the link is closed on purpose.
+is for, L{Contacts} to who has become attached, then whatever the two have to say, and L{Goodbye} before
+the link is closed on purpose.
 
 Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
 L{ConnectRequest} and L{ConnectResponse}; L{ClientRecord}; and parts of application messages
@@ -119,6 +120,22 @@ class ConfirmationAck(Struct, array_like=True, frozen=True, gc=False):
     """The other end has taken notice of the decision with this number."""
 
     epoch: Count
+
+
+class WireContact(Struct, array_like=True, frozen=True, gc=False):
+    """A node and where it can be dialled."""
+
+    name: NameBytes
+    endpoint: WireEndpoint
+
+
+class Contacts(Struct, array_like=True, frozen=True):
+    """
+    Other nodes that the receiver may bootstrap from later. A node sends them to whoever has become attached
+    to it, who knows nobody else yet.
+    """
+
+    contacts: Annotated[tuple[WireContact, ...], Meta(max_length=16)]
 
 
 class Goodbye(Struct, array_like=True, frozen=True, gc=False):

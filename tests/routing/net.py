@@ -78,7 +78,8 @@ class Net:
         for _ in range(count):
             self.node(**options)
             self.until_joined()
-        return self.nodes
+        self.settle(1)
+        return list(self.nodes)
 
     def contact(self, node: RoutingService) -> Contact:
         contact = node.contact

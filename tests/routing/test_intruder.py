@@ -2,7 +2,7 @@
 What a peer may not do: each bad Hello, frame or request, what becomes of the link, and that the honest ones
 do not notice.
 
-The intruder is a bare crust: it has a proven name, as everybody who gets this far has, and sends what it likes.
+The intruder is a bare crust: it has a proven name, as everybody who gets this far, and sends what it likes.
 """
 
 from __future__ import annotations

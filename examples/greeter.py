@@ -1,0 +1,23 @@
+"""Two nodes in one process: the second finds the first and asks it something, by name."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from routing_crust import Endpoint, Role, RoutingService, Settings
+
+
+async def main(reactor: object) -> None:
+    here = {"listen": (Endpoint("127.0.0.1", 0),), "lan_discovery": False}
+    first = RoutingService(Settings(role=Role.FIRST, **here))
+    first.set_request_handler(lambda message: b"hello " + message.body)
+    first.startService()
+    second = RoutingService(Settings(contacts=(first.contact,), **here))
+    second.startService()
+    await second.when_connected()
+    answer = await second.request(first.node_name, b"world")
+    print(answer.decode())
+    await second.stopService()
+    await first.stopService()
+
+
+react(lambda reactor: Deferred.fromCoroutine(main(reactor)))

@@ -1,0 +1,92 @@
+"""Group queries: each Deferred fires once, whatever comes or does not come."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Name, Settings
+from routing_crust.crust.interfaces import ILink
+from routing_crust.errors import LimitReached, PeerUnreachable, ServiceStopped
+from routing_crust.routing.queries import ATTEMPTS, GroupQueries
+from routing_crust.wire.codec import decode
+from routing_crust.wire.messages import GroupAnswer, GroupQuery
+
+TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
+
+
+class QueryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sent: list[tuple[Name, bytes, int]] = []
+        self.queries = self.make(Settings())
+
+    def make(self, settings: Settings) -> GroupQueries:
+        return GroupQueries(settings, self.clock, Random(1), self.send)
+
+    def send(self, target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
+        self.sent.append((target, decode(GroupQuery, body).nonce, attempt))
+
+    def answer(self, target: Name = TARGET, *members: Name, nonce: bytes | None = None) -> None:
+        nonce = self.sent[-1][1] if nonce is None else nonce
+        self.queries.answered(GroupAnswer(nonce, target.raw, tuple(name.raw for name in members)))
+
+    def test_answer(self) -> None:
+        """The names come sorted by their distance, each once, and no timer is left."""
+        result = self.queries.ask(TARGET)
+        self.answer(TARGET, TWO, ONE, TWO)
+        self.assertEqual(self.successResultOf(result), tuple(sorted((ONE, TWO), key=TARGET.distance)))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.answer(TARGET, ONE)
+        self.assertEqual(len(self.queries), 0)
+
+    def test_answers_to_something_else(self) -> None:
+        result = self.queries.ask(TARGET)
+        self.answer(ONE, ONE)
+        self.answer(TARGET, ONE, nonce=bytes(16))
+        self.assertNoResult(result)
+        self.answer(TARGET)
+        self.assertEqual(self.successResultOf(result), ())
+
+    def test_asked_again(self) -> None:
+        """By another first hop each time; after the last attempt it fails."""
+        result = self.queries.ask(TARGET)
+        for attempt in range(ATTEMPTS):
+            self.assertEqual(self.sent[-1], (TARGET, self.sent[0][1], attempt))
+            self.assertNoResult(result)
+            self.clock.advance(5)
+        self.failureResultOf(result, PeerUnreachable)
+        self.assertEqual(len(self.sent), ATTEMPTS)
+
+    def test_answer_from_within_the_call(self) -> None:
+        """A node that is its own nearest answers at once."""
+
+        def send(target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
+            queries.answered(GroupAnswer(decode(GroupQuery, body).nonce, target.raw, ()))
+
+        queries = GroupQueries(Settings(), self.clock, Random(1), send)
+        self.assertEqual(self.successResultOf(queries.ask(TARGET)), ())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_too_many(self) -> None:
+        queries = self.make(Settings(max_outstanding=1))
+        first = queries.ask(TARGET)
+        self.failureResultOf(queries.ask(ONE), LimitReached)
+        queries.stop()
+        self.failureResultOf(first, ServiceStopped)
+
+    def test_cancel(self) -> None:
+        result = self.queries.ask(TARGET)
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop(self) -> None:
+        result = self.queries.ask(TARGET)
+        self.queries.stop()
+        self.failureResultOf(result, ServiceStopped)
+        self.failureResultOf(self.queries.ask(TARGET), ServiceStopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
