@@ -35,7 +35,7 @@ from ..endpoints import Protocol as TransportProtocol
 from ..errors import CloseReason, LinkClosed, WireError
 from ..names import Name
 from ..wire.codec import decode, encode
-from ..wire.framing import FrameDecoder, FrameKind
+from ..wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
 from ..wire.messages import Goodbye
 from .certificates import PeerRefused
 from .interfaces import ILink
@@ -46,7 +46,11 @@ log = Logger()
 
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
-_pack: Final = Struct(">I").pack
+SMALL_BYTES: Final = 4096
+"""Below this, to copy a payload behind its header is cheaper than to join one more part."""
+
+# A frame's header where the length fits into its lower 16 bits.
+_pack_small: Final = Struct(">BxH").pack
 
 
 @implementer(ILink, IHandshakeListener)
@@ -56,8 +60,8 @@ class Link(Protocol):
     """
 
     __slots__ = (
-        "_allowance", "_decoder", "_flush_call", "_flush_due", "_heard", "_maker", "_most", "_owner", "_queue",
-        "_reason", "_silence", "_stalled", "_timer", "_up", "_verified",
+        "_allowance", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence", "_small",
+        "_stalled", "_timer", "_up", "_verified",
         "binding", "bootstrap", "connection", "direction", "initiator", "peer", "public_key", "token",
     )  # fmt: skip
 
@@ -77,16 +81,13 @@ class Link(Protocol):
         self.initiator = maker.initiator
         self.bootstrap = maker.bootstrap
         self.token = maker.token
-        self._decoder = FrameDecoder(
-            owner.settings.max_control, owner.link_frame, self, self._control_received
-        )
-        self._allowance = owner.settings.max_unverified
-        self._most = owner.settings.max_frame
+        settings = owner.settings
+        self._decoder = FrameDecoder(settings.max_control, owner.link_frame, self, self._control_received)
+        self._allowance = settings.max_unverified
         self._up = self._verified = False
         self._reason: LinkClosed | None = None
         self._timer: IDelayedCall | None = None
-        self._flush_call: IDelayedCall | None = None
-        self._flush_due = False
+        self._small = SMALL_BYTES  # nothing is small once the link is closed
         self._heard = False
         self._silence = self._stalled = 0.0
 
@@ -94,7 +95,7 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:
         """The TCP connection is there, and TLS begins."""
-        self._queue = SendQueue(self._owner.settings, self.transport)
+        self._queue = SendQueue(self._owner.settings, self.transport, self._owner.clock)
         host, peer = self.transport.getHost(), self.transport.getPeer()
         self.connection = Connection(
             TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
@@ -144,14 +145,14 @@ class Link(Protocol):
         if self._reason is not None:
             return
         self._heard = True
-        self._flush_due = True  # what is sent meanwhile goes out together, below
+        self._queue.hold()  # what is sent meanwhile goes out together, below
         self._guarded(self._decoder.feed, data)
         if not self._verified:
             self._allowance -= len(data)
             if self._allowance < 0:
                 limit = self._owner.settings.max_unverified
                 self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
-        self._flush()
+        self._queue.flush()
 
     def _control_received(self, kind: int, payload: bytes) -> None:
         if kind == _GOODBYE:
@@ -161,10 +162,9 @@ class Link(Protocol):
 
     def _peer_said_goodbye(self, number: int) -> None:
         try:
-            self._reason = LinkClosed(CloseReason(number), by_peer=True)
+            self._end(LinkClosed(CloseReason(number), by_peer=True))
         except ValueError:
-            self._reason = LinkClosed(CloseReason.UNKNOWN, f"reason {number}", by_peer=True)
-        self._decoder.stop()
+            self._end(LinkClosed(CloseReason.UNKNOWN, f"reason {number}", by_peer=True))
         self._queue.clear()
         self._queue.drained = self._hang_up
         self._arm(self._owner.settings.close_timeout, self._cut)
@@ -193,32 +193,36 @@ class Link(Protocol):
 
     def send(self, kind: int, payload: bytes) -> None:
         """See L{ILink.send}."""
-        if self._reason is not None:
-            return
         size = len(payload)
-        if size > self._most:
-            raise ValueError(f"a frame of {size} bytes cannot be sent: max_frame is {self._most}")
+        if size >= self._small:
+            self._send_large(kind, payload)
+            return
+        queue = self._queue
         try:
-            header = _pack(kind << 24 | size)
+            queue.parts.append(_pack_small(kind, size) + payload)
         except StructError:
             raise ValueError(f"{kind} is not a kind of frame: kinds go from 0 to 255") from None
-        if not self._queue.put(header, payload):
+        queue.size = queued = queue.size + size + HEADER_BYTES
+        if queued >= queue.alarm:
+            self._attend()
+
+    def _send_large(self, kind: int, payload: bytes) -> None:
+        most = self._owner.settings.max_frame
+        if self._reason is not None:
+            return
+        if len(payload) > most or not 0 <= kind <= 255:
+            raise ValueError(
+                f"a frame of kind {kind} with {len(payload)} bytes cannot be sent: max_frame is {most}"
+            )
+        queue = self._queue
+        queue.parts += (frame_header(kind, len(payload)), payload)
+        queue.size += len(payload) + HEADER_BYTES
+        if queue.size >= queue.alarm:
+            self._attend()
+
+    def _attend(self) -> None:
+        if not self._queue.attend():
             self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {self._owner.settings.queue_most}")
-        elif not self._flush_due:
-            self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        self._flush_due = True
-        if self._flush_call is None:
-            self._flush_call = self._owner.clock.callLater(0, self._flush_now)
-
-    def _flush_now(self) -> None:
-        self._flush_call = None
-        self._flush()
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        self._queue.flush()
 
     def when_writable(self) -> Deferred[None]:
         """See L{ILink.when_writable}."""
@@ -238,9 +242,13 @@ class Link(Protocol):
     # The timer.
 
     def _arm(self, delay: float, call: Callable[[], None]) -> None:
+        self._disarm()
+        self._timer = self._owner.clock.callLater(delay, call)
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._owner.clock.callLater(delay, call)
+            self._timer = None
 
     @property
     def _tick_length(self) -> float:
@@ -266,6 +274,13 @@ class Link(Protocol):
 
     # Going down.
 
+    def _end(self, reason: LinkClosed) -> None:
+        """From now on nothing is sent and nothing delivered. The first reason is the one that counts."""
+        if self._reason is None:
+            self._reason = reason
+        self._small = 0
+        self._decoder.stop()
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """See L{ILink.close}."""
         if self._reason is not None:
@@ -276,19 +291,16 @@ class Link(Protocol):
         self.send(_GOODBYE, encode(Goodbye(int(reason))))
         if self._reason is not None:  # the Goodbye was too much for the queue
             return
-        self._reason = LinkClosed(reason, detail)
-        self._decoder.stop()
+        self._end(LinkClosed(reason, detail))
         self._queue.drained = self._hang_up
         self._arm(self._owner.settings.close_timeout, self._cut)
 
     def abort(self, reason: CloseReason, detail: str = "") -> None:
         """See L{ILink.abort}."""
-        if self._reason is None:
-            self._reason = LinkClosed(reason, detail)
-        self._decoder.stop()
+        self._end(LinkClosed(reason, detail))
         self._queue.clear()
         self._queue.drained = None
-        self._cancel_timers()
+        self._disarm()
         self.transport.abortConnection()
 
     def _hang_up(self) -> None:
@@ -301,23 +313,16 @@ class Link(Protocol):
         self._timer = None
         self.transport.abortConnection()
 
-    def _cancel_timers(self) -> None:
-        for call in (self._timer, self._flush_call):
-            if call is not None:
-                call.cancel()
-        self._timer = self._flush_call = None
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: say so, once."""
-        if self._reason is None:
-            self._reason = self._why(reason)
-        self._decoder.stop()
-        self._cancel_timers()
-        self._queue.stop(self._reason)
+        why = self._reason or self._why(reason)
+        self._end(why)
+        self._disarm()
+        self._queue.stop(why)
         if self._up:
-            self._owner.link_lost(self, self._reason)
+            self._owner.link_lost(self, why)
         else:
-            self._maker.link_failed(self, self._reason)
+            self._maker.link_failed(self, why)
 
     def _why(self, failure: Failure) -> LinkClosed:
         """What a connection that neither end has closed on purpose was lost for."""

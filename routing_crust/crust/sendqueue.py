@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -20,7 +20,6 @@ from ..errors import LinkClosed
 
 PIECE_BYTES: Final = 128 * 1024
 """What is written at once: as much as Twisted gives to the kernel in one go."""
-
 log = Logger()
 
 
@@ -30,7 +29,12 @@ class SendQueue:
     The queue. It is registered with the transport as its push producer, and C{pauseProducing} and
     C{resumeProducing} are for the transport alone.
 
+    To send is the hottest path of all, so the link itself adds to L{parts} and L{size}, and calls
+    L{attend} when the size has reached L{alarm}.
+
+    @ivar parts: what waits, in order.
     @ivar size: how many bytes wait.
+    @ivar alarm: the size from which somebody must look after the queue; 0 while no flush is due.
     @ivar full: from when C{queue_pause} is reached until C{queue_resume} is.
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
@@ -39,46 +43,68 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_parts", "_producers", "_rest", "_settings", "_transport", "_waiting",
-        "drained", "full", "paused", "progressed", "size", "wrote",
+        "_call", "_clock", "_due", "_producers", "_rest", "_settings", "_transport", "_waiting",
+        "alarm", "drained", "full", "parts", "paused", "progressed", "size", "wrote",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, transport: ITransport) -> None:
+    def __init__(self, settings: Settings, transport: ITransport, clock: IReactorTime) -> None:
         self._settings = settings
         self._transport = transport
-        self._parts: list[bytes] = []
+        self._clock = clock
+        self._call: IDelayedCall | None = None
         self._rest: memoryview | None = None
         self._producers: list[IPushProducer] = []
         self._waiting: list[Deferred[None]] = []
+        self.parts: list[bytes] = []
         self.drained: Callable[[], None] | None = None
-        self.size = 0
-        self.full = self.paused = self.progressed = self.wrote = False
+        self.size = self.alarm = 0
+        self._due = self.full = self.paused = self.progressed = self.wrote = False
 
-    def put(self, header: bytes, payload: bytes) -> None:
-        """Add a frame. It goes out with the next L{flush} at the earliest."""
-        self._parts.append(header)
-        self._parts.append(payload)
-        self.size += len(header) + len(payload)
+    def attend(self) -> bool:
+        """
+        See to it that what waits is flushed, and pause the producers if it has become too much.
+
+        @return: whether the queue is still smaller than C{queue_most}.
+        """
+        if not self._due and self._call is None:
+            self._call = self._clock.callLater(0, self._called)
         if self.size >= self._settings.queue_pause and not self.full:
             self.full = True
             for producer in self._producers[:]:
                 _tell(producer.pauseProducing)
+        self.hold()
+        return self.size < self._settings.queue_most
+
+    def hold(self) -> None:
+        """A flush is due: until then there is nothing to do but to watch the size."""
+        self._due = True
+        self.alarm = self._settings.queue_most if self.full else self._settings.queue_pause
+
+    def _called(self) -> None:
+        self._call = None
+        self.flush()
 
     def flush(self) -> None:
         """Write until the queue is empty or the transport has enough."""
         while self.size and not self.paused:
             self.wrote = True
             self._transport.write(self._take())
-        if self.full and self.size <= self._settings.queue_resume:
+        has_room = self.full and self.size <= self._settings.queue_resume
+        if has_room:
             self.full = False
+        self._due = False
+        self.alarm = 0
+        if self.paused:
+            self.hold()  # the transport will have the next flush made
+        if has_room:
             self._go_on()
         if not self.size and self.drained is not None:
             self.drained()
 
     def _take(self) -> bytes:
         if self._rest is None:
-            data = b"".join(self._parts)
-            self._parts.clear()
+            data = b"".join(self.parts)
+            self.parts.clear()
             if len(data) <= PIECE_BYTES:
                 self.size -= len(data)
                 return data
@@ -89,8 +115,11 @@ class SendQueue:
         return piece
 
     def clear(self) -> None:
-        """Throw away what waits."""
-        self._parts.clear()
+        """Throw away what waits, and flush no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self.parts.clear()
         self._rest = None
         self.size = 0
 

@@ -1,0 +1,559 @@
+"""Links in memory and on a fake clock: limits, timers, closing, and whom they tell of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from routing_crust.config import Settings
+from routing_crust.crust.certificates import PeerRefused
+from routing_crust.crust.factories import LinkAcceptFactory
+from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.link import Link, describe
+from routing_crust.crust.tls import VerifiedPeer
+from routing_crust.errors import CloseReason, LinkClosed, WireError
+from routing_crust.names import Name
+from routing_crust.wire.codec import encode
+from routing_crust.wire.framing import FrameDecoder, frame_header
+from routing_crust.wire.messages import Goodbye
+
+from .support import Owner
+
+PEER = VerifiedPeer(b"k" * 32, Name.of_key(b"k" * 32), b"b" * 32)
+HEARTBEAT = frame_header(1, 0)
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    return frame_header(kind, len(payload)) + payload
+
+
+def goodbye(reason: int) -> bytes:
+    return frame(5, encode(Goodbye(reason)))
+
+
+class Transport(StringTransport):
+    """A transport under TLS whose handshake is always fine."""
+
+    aborted = False
+    no_delay = False
+
+    def getHandle(self) -> str:
+        return "session"
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        data = self.value()
+        self.clear()
+        return data
+
+
+class Factory(LinkAcceptFactory):
+    """Makes links whose peers are always fine, or never."""
+
+    refusal: PeerRefused | None = None
+
+    def verified_peer(self, session: Any) -> VerifiedPeer:
+        assert session == "session"
+        if self.refusal is not None:
+            raise self.refusal
+        return PEER
+
+
+class LinkTests(SynchronousTestCase):
+    """What the tests here share."""
+
+    settings = Settings(max_control=1024, max_unverified=4096)
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.owner = Owner(self.clock, self.settings)
+        self.transport = Transport()
+        self.factory = Factory(self.owner, self.owner.tls)
+        self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
+        self.addCleanup(self.finish)
+
+    def connect(self) -> Link:
+        """A link whose TCP connection is made."""
+        self.link = Link(self.factory)
+        self.link.makeConnection(self.transport)
+        return self.link
+
+    def up(self) -> Link:
+        """A link whose handshake is done."""
+        self.connect().handshakeCompleted()
+        return self.link
+
+    def verified(self) -> Link:
+        """A link that is in use."""
+        self.up().verified()
+        return self.link
+
+    def lose(self, error: Exception | None = None) -> LinkClosed:
+        """Take the connection away. Returns the reason that the owner hears, once."""
+        self.link.connectionLost(Failure(error or ConnectionDone()))
+        ((_, reason),) = self.owner.of("lost") or self.owner.of("refused")
+        assert isinstance(reason, LinkClosed)
+        return reason
+
+    def finish(self) -> None:
+        if hasattr(self, "link") and not (self.owner.of("lost") or self.owner.of("refused")):
+            self.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def settle(self) -> bytes:
+        """Let the turn of the reactor end. Returns what was written."""
+        self.clock.advance(0)
+        return self.transport.taken()
+
+
+class ComingUpTests(LinkTests):
+    """Until the peer is verified."""
+
+    def test_up(self) -> None:
+        link = self.up()
+        self.assertEqual(self.owner.events, [("up", link)])
+        self.assertEqual((link.peer, link.public_key, link.binding), (PEER.name, b"k" * 32, b"b" * 32))
+        self.assertEqual(str(link.connection), "tcp 10.0.0.1:12345 - 192.168.1.1:54321")
+        self.assertTrue(self.transport.no_delay)
+        self.assertTrue(link.writable)
+        verifyObject(ILink, link)
+        verifyObject(IHandshakeListener, link)
+
+    def test_refused(self) -> None:
+        """A peer that does not pass the second look is cut off; the owner hears it afterwards."""
+        self.factory.refusal = PeerRefused("somebody else", CloseReason.SELF)
+        self.up()
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.owner.events, [])
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.SELF, "somebody else"))
+        self.assertEqual(self.owner.of("refused"), [(self.link.connection, reason)])
+
+    def test_closed_before_up(self) -> None:
+        """Nobody is there to read a Goodbye; and what TLS may still do changes nothing."""
+        self.connect().close(CloseReason.STOPPING, "enough")
+        self.assertTrue(self.transport.aborted)
+        self.link.handshakeCompleted()
+        self.assertEqual(self.lose(ConnectionAborted()).reason, CloseReason.STOPPING)
+        self.assertEqual(self.owner.of("up"), [])
+
+    def test_hello_timeout_before_tls(self) -> None:
+        self.connect()
+        self.clock.advance(9.9)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(self.transport.aborted)
+        self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.HELLO_TIMEOUT)
+
+    def test_hello_timeout_after_tls(self) -> None:
+        """It counts from the TCP connection, and the peer is told."""
+        self.connect()
+        self.clock.advance(6)
+        self.link.handshakeCompleted()
+        self.clock.advance(4)
+        self.assertEqual(self.settle(), goodbye(CloseReason.HELLO_TIMEOUT))
+        self.assertIs(self.lose().reason, CloseReason.HELLO_TIMEOUT)
+
+    def test_verified_in_time(self) -> None:
+        """Once verified there is no such limit. A second time changes nothing."""
+        link = self.verified()
+        link.verified()
+        self.clock.advance(10)
+        link.dataReceived(HEARTBEAT)
+        self.assertFalse(self.transport.disconnecting)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_too_many_bytes(self) -> None:
+        """C{max_unverified} holds for all frames together, and C{verified} ends it."""
+        link = self.up()
+        for _ in range(4):
+            link.dataReceived(frame(200, bytes(1020)))
+        self.assertEqual(len(self.owner.of("frame")), 4)
+        link.dataReceived(b"\1")
+        self.assertIn(goodbye(CloseReason.PROTOCOL_ERROR), self.transport.value())
+        reason = self.lose()
+        self.assertEqual(
+            (reason.reason, reason.detail),
+            (CloseReason.PROTOCOL_ERROR, "more than 4096 bytes before a verified Hello"),
+        )
+
+    def test_frame_limits(self) -> None:
+        """Before: C{max_control} for each frame. After, even in the same chunk: C{max_frame}."""
+        link = self.up()
+        self.owner.handlers["frame"] = lambda link, kind, payload: link.verified()
+        large = frame(200, bytes(60_000))
+        link.dataReceived(frame(2, bytes(1024)) + large)
+        self.assertEqual([len(payload) for _, _, payload in self.owner.of("frame")], [1024, 60_000])
+
+    def test_large_frame_before_verified(self) -> None:
+        link = self.up()
+        link.dataReceived(frame_header(2, 1025))
+        reason = self.lose()
+        self.assertIs(reason.reason, CloseReason.PROTOCOL_ERROR)
+        self.assertIn("over the limit of 1024", reason.detail)
+
+    def test_verified_after_the_end(self) -> None:
+        """A verdict that comes too late starts no timer."""
+        link = self.up()
+        link.abort(CloseReason.STOPPING)
+        link.verified()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_two_ends_of_one_connection(self) -> None:
+        self.transport = Transport(self.transport.getPeer(), self.transport.getPeer())
+        self.connect()
+        self.assertTrue(self.transport.aborted)
+        self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.SELF)
+
+
+class FrameTests(LinkTests):
+    """Frames in and out."""
+
+    def test_received(self) -> None:
+        """Heartbeats are not reported; everything else is, of every kind."""
+        link = self.verified()
+        data = HEARTBEAT + frame(2, b"a") + frame(5 + 1) + HEARTBEAT + frame(0, b"b") + frame(255, b"c")
+        for at in range(0, len(data), 3):
+            link.dataReceived(data[at : at + 3])
+        self.assertEqual(
+            self.owner.of("frame"), [(link, 2, b"a"), (link, 6, b""), (link, 0, b"b"), (link, 255, b"c")]
+        )
+
+    def test_one_write_for_a_turn(self) -> None:
+        link = self.verified()
+        link.send(200, b"one")
+        link.send(201, b"two")
+        self.assertEqual(link.queued, 14)
+        self.assertEqual(self.transport.value(), b"")
+        self.assertEqual(self.settle(), frame(200, b"one") + frame(201, b"two"))
+        self.assertEqual(link.queued, 0)
+
+    def test_answers_go_out_at_once(self) -> None:
+        """What a handler sends goes out at the end of the chunk, also what was waiting before."""
+        link = self.verified()
+        self.owner.handlers["frame"] = lambda link, kind, payload: link.send(kind, payload)
+        link.send(9, b"")
+        link.dataReceived(frame(200, b"one") + frame(201, b"two"))
+        self.assertEqual(self.transport.taken(), frame(9) + frame(200, b"one") + frame(201, b"two"))
+        link.send(10, b"")
+        self.assertEqual(self.settle(), frame(10))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_not_to_be_sent(self) -> None:
+        """A frame that is too large, or of no possible kind, is the caller's mistake."""
+        link = self.verified()
+        self.assertIn("max_frame is 65536", str(self.assertRaises(ValueError, link.send, 6, bytes(65537))))
+        self.assertRaises(ValueError, link.send, 256, b"")
+        self.assertRaises(ValueError, link.send, -1, b"")
+        self.assertEqual(link.queued, 0)
+
+    def test_wire_error(self) -> None:
+        """A handler that does not understand the peer names the reason; nothing is logged."""
+        link = self.verified()
+
+        def handler(link: Link, kind: int, payload: bytes) -> None:
+            raise WireError("not for us", CloseReason.WRONG_NETWORK)
+
+        self.owner.handlers["frame"] = handler
+        link.dataReceived(frame(200) + frame(201))
+        self.assertEqual(self.transport.taken(), goodbye(CloseReason.WRONG_NETWORK))
+        self.assertEqual(len(self.owner.of("frame")), 1)
+        reason = self.lose()
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.WRONG_NETWORK, "not for us"))
+
+    def test_handler_fails(self) -> None:
+        """A mistake in a handler is logged, once, and closes the link."""
+        link = self.verified()
+
+        def handler(link: Link, kind: int, payload: bytes) -> None:
+            raise ZeroDivisionError
+
+        self.owner.handlers["frame"] = handler
+        link.dataReceived(frame(200) + frame(201))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.transport.taken(), goodbye(CloseReason.PROTOCOL_ERROR))
+        self.assertIs(self.lose().reason, CloseReason.PROTOCOL_ERROR)
+
+    def test_queue_full(self) -> None:
+        """At C{queue_most} the link is cut, and the owner hears it later, not from within C{send}."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        while not self.transport.aborted:
+            link.send(200, bytes(65536))
+        self.assertEqual(len(self.owner.events), 1)
+        self.assertEqual(link.queued, 0)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual(
+            (reason.reason, reason.detail), (CloseReason.SEND_QUEUE_FULL, "queue_most is 4194304")
+        )
+
+    def test_waiting_and_producers(self) -> None:
+        """The queue's promises reach through the link."""
+        link = self.verified()
+        calls: list[str] = []
+
+        class Producer:
+            def __getattr__(self, name: str) -> Any:
+                return lambda: calls.append(name)
+
+        producer, forgotten = Producer(), Producer()
+        link.add_producer(producer)  # type: ignore[arg-type]
+        link.add_producer(forgotten)  # type: ignore[arg-type]
+        link.remove_producer(forgotten)  # type: ignore[arg-type]
+        for _ in range(17):
+            link.send(200, bytes(65536))
+        self.assertFalse(link.writable)
+        waiting = link.when_writable()
+        self.assertNoResult(waiting)
+        self.settle()
+        self.assertTrue(link.writable)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertIsNone(self.successResultOf(link.when_writable()))
+        self.assertEqual(calls, ["pauseProducing", "resumeProducing"])
+        self.lose()
+        self.assertEqual(calls, ["pauseProducing", "resumeProducing", "stopProducing"])
+        link.add_producer(producer)  # type: ignore[arg-type]
+        self.assertEqual(calls[3:], ["stopProducing"])
+        self.failureResultOf(link.when_writable(), LinkClosed)
+
+
+class TimerTests(LinkTests):
+    """Heartbeats, silence, and peers that read nothing. The defaults: 20 s, 60 s and 30 s."""
+
+    def test_heartbeat(self) -> None:
+        """An idle link sends one every C{heartbeat_interval}; one with traffic sends none."""
+        link = self.verified()
+        beats = []
+        for second in range(1, 101):
+            self.clock.advance(1)
+            if second % 7 == 0 and second < 60:
+                link.send(200, b"")
+            link.dataReceived(frame(200))
+            if HEARTBEAT in self.settle():
+                beats.append(second)
+        # the last frame went out at second 56, so the link was last seen busy at 60
+        self.assertEqual(beats, [70, 90])
+
+    def test_silence(self) -> None:
+        """A link from which nothing comes is cut after C{inactivity_timeout}; any byte is enough."""
+        link = self.verified()
+        self.clock.pump([10] * 5)
+        link.dataReceived(b"\0")
+        self.clock.pump([10] * 6)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(10)
+        self.assertTrue(self.transport.aborted)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.INACTIVE, "nothing came for 60 s"))
+
+    def test_step_of_the_clock(self) -> None:
+        """A clock that leaps a year cuts no link."""
+        self.verified()
+        self.clock.advance(365 * 86400)
+        self.clock.advance(10)
+        self.assertFalse(self.transport.aborted)
+
+    def test_stalled(self) -> None:
+        """A peer that reads nothing is cut off after C{stall_timeout}, though it may send."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        link.send(200, b"never")
+        for _ in range(2):
+            self.clock.advance(10)
+            link.dataReceived(HEARTBEAT)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(10)
+        self.assertTrue(self.transport.aborted)
+        reason = self.lose(ConnectionAborted())
+        self.assertEqual((reason.reason, reason.detail), (CloseReason.STALLED, "nothing was read for 30 s"))
+
+    def test_slow_is_not_stalled(self) -> None:
+        """A peer that takes something now and then stays."""
+        link = self.verified()
+        for _ in range(20):
+            self.transport.producer.pauseProducing()
+            self.clock.advance(10)
+            link.dataReceived(HEARTBEAT)
+            self.clock.advance(10)
+            self.transport.producer.resumeProducing()
+        self.assertFalse(self.transport.aborted)
+
+
+class ClosingTests(LinkTests):
+    """How links end."""
+
+    def test_close(self) -> None:
+        """What was sent goes out, then the Goodbye, then the transport is closed; once."""
+        link = self.verified()
+        link.send(200, b"last")
+        link.close(CloseReason.RATE, "too fast")
+        link.close(CloseReason.STOPPING)
+        link.send(200, b"too late")
+        self.assertFalse(self.transport.disconnecting)
+        self.assertEqual(self.settle(), frame(200, b"last") + goodbye(CloseReason.RATE))
+        self.assertTrue(self.transport.disconnecting)
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual(self.owner.of("lost"), [])
+        self.assertEqual((self.lose().reason, self.link.queued), (CloseReason.RATE, 0))
+
+    def test_close_waits_for_the_queue(self) -> None:
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        link.send(200, b"last")
+        link.close(CloseReason.STOPPING)
+        self.clock.advance(4)
+        self.assertFalse(self.transport.disconnecting)
+        self.transport.producer.resumeProducing()
+        self.assertEqual(self.transport.taken(), frame(200, b"last") + goodbye(CloseReason.STOPPING))
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_close_timeout(self) -> None:
+        """A peer that does not read, or does not answer, is cut off after C{close_timeout}."""
+        for paused in (True, False):
+            self.setUp()
+            link = self.verified()
+            if paused:
+                self.transport.producer.pauseProducing()
+            link.close(CloseReason.STOPPING)
+            self.clock.advance(4.9)
+            self.assertEqual((self.transport.aborted, self.transport.disconnecting), (False, not paused))
+            self.clock.advance(0.1)
+            self.assertTrue(self.transport.aborted)
+            self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.STOPPING)
+
+    def test_close_with_a_full_queue(self) -> None:
+        """If even the Goodbye is too much, the link is cut."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        for _ in range(63):
+            link.send(200, bytes(65536))
+        link.send(200, bytes(self.settings.queue_most - link.queued - 5))
+        link.close(CloseReason.STOPPING)
+        self.assertTrue(self.transport.aborted)
+        self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.SEND_QUEUE_FULL)
+
+    def test_nothing_is_delivered_after(self) -> None:
+        """Not even the rest of the chunk at hand."""
+        for end in (Link.close, Link.abort):
+            self.setUp()
+            link = self.verified()
+            self.owner.handlers["frame"] = lambda link, *_, end=end: end(link, CloseReason.NOT_WANTED)
+            link.dataReceived(frame(200) + frame(201) + frame(202))
+            link.dataReceived(frame(203))
+            self.assertEqual(self.owner.of("frame"), [(link, 200, b"")])
+            self.assertIs(self.lose().reason, CloseReason.NOT_WANTED)
+
+    def test_abort(self) -> None:
+        """Cut at once; after a close it keeps the first reason. The owner hears it afterwards."""
+        link = self.verified()
+        link.send(200, b"lost")
+        link.close(CloseReason.STOPPING)
+        link.abort(CloseReason.UNKNOWN)
+        link.abort(CloseReason.UNKNOWN)
+        self.assertEqual((self.transport.aborted, self.settle(), link.queued), (True, b"", 0))
+        self.assertEqual(self.owner.of("lost"), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.STOPPING)
+        link.abort(CloseReason.UNKNOWN)
+        link.close(CloseReason.UNKNOWN)
+        self.assertEqual(len(self.owner.of("lost")), 1)
+
+    def test_goodbye(self) -> None:
+        """The peer closes: its reason is the reason, what we had to say is dropped."""
+        link = self.verified()
+        link.send(200, b"nobody reads this")
+        link.dataReceived(frame(201) + goodbye(CloseReason.RESTARTED) + frame(202))
+        self.assertEqual(self.owner.of("frame"), [(link, 201, b"")])
+        self.assertEqual((self.settle(), self.transport.disconnecting), (b"", True))
+        link.close(CloseReason.STOPPING)
+        reason = self.lose()
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.RESTARTED, True))
+
+    def test_goodbye_of_unknown_reason(self) -> None:
+        link = self.verified()
+        link.dataReceived(goodbye(4711))
+        reason = self.lose()
+        self.assertEqual(
+            (reason.reason, reason.detail, reason.by_peer), (CloseReason.UNKNOWN, "reason 4711", True)
+        )
+
+    def test_goodbye_then_nothing(self) -> None:
+        """A peer that says Goodbye and stays is cut off."""
+        self.verified().dataReceived(goodbye(1))
+        self.clock.advance(5)
+        self.assertTrue(self.transport.aborted)
+
+    def test_bad_goodbye(self) -> None:
+        self.verified().dataReceived(frame(5, b"\xff"))
+        self.assertEqual(self.transport.taken(), goodbye(CloseReason.PROTOCOL_ERROR))
+        reason = self.lose()
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.PROTOCOL_ERROR, False))
+
+    def test_lost(self) -> None:
+        """What a connection that nobody closed was lost for."""
+        tls = SSL.Error([("SSL routines", "", "tlsv1 alert unknown ca")])
+        for error, reason, detail, by_peer in (
+            (ConnectionDone(), CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", True),
+            (ConnectionLost("cable"), CloseReason.CONNECTION_LOST, "non-clean fashion: cable", False),
+            (tls, CloseReason.TLS_REFUSED, "tlsv1 alert unknown ca", True),
+            (PeerRefused("who?"), CloseReason.TLS_REFUSED, "who?", False),
+        ):
+            self.setUp()
+            self.up()
+            lost = self.lose(error)
+            self.assertEqual((lost.reason, lost.by_peer), (reason, by_peer))
+            self.assertIn(detail, lost.detail)
+
+    def test_tls_fails_later(self) -> None:
+        """After the first bytes a TLS error is no refusal any more."""
+        self.up().dataReceived(HEARTBEAT)
+        lost = self.lose(SSL.Error([("SSL routines", "", "bad record type")]))
+        self.assertEqual(
+            (lost.reason, lost.detail, lost.by_peer), (CloseReason.CONNECTION_LOST, "bad record type", False)
+        )
+
+    def test_errors_without_words(self) -> None:
+        """OpenSSL does not always say what is wrong."""
+        self.assertEqual(describe(SSL.Error()), "Error")
+        self.assertEqual(describe(SSL.Error([])), "Error")
+        self.assertEqual(describe(SSL.SysCallError(-1, "Unexpected EOF")), "SysCallError")
+
+    def test_who_waits_is_told(self) -> None:
+        """Whoever waits for room hears of the loss, in C{connectionLost} and not before."""
+        link = self.verified()
+        self.transport.producer.pauseProducing()
+        while link.writable:
+            link.send(200, bytes(60_000))
+        waiting: Deferred[None] = link.when_writable()
+        link.abort(CloseReason.STOPPING)
+        self.assertNoResult(waiting)
+        reason = self.lose(ConnectionAborted())
+        self.assertIs(self.failureResultOf(waiting, LinkClosed).value, reason)
+
+    def test_what_goes_out_can_be_read(self) -> None:
+        """Everything that a link writes is frames."""
+        link = self.verified()
+        got: list[tuple[int, bytes]] = []
+        decoder = FrameDecoder(
+            1 << 24, lambda _, kind, payload: got.append((kind, payload)), None, lambda *_: self.fail()
+        )
+        sent = [(kind, bytes([kind]) * (kind * 251)) for kind in range(200, 256)]
+        for kind, payload in sent:
+            link.send(kind, payload)
+        decoder.feed(self.settle())
+        self.assertEqual(got, sent)

@@ -1,0 +1,212 @@
+"""The send queue: what goes out when, and who waits."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from routing_crust.config import Settings
+from routing_crust.crust.sendqueue import PIECE_BYTES, SendQueue
+from routing_crust.errors import CloseReason, LinkClosed
+
+
+class Transport(StringTransport):
+    """Pauses its producer when it holds more than 64 KiB, as TCP does, until L{drain}."""
+
+    held = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[int] = []
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.writes.append(len(data))
+        self.held += len(data)
+        if self.held > 65536 and self.producer is not None:
+            self.producer.pauseProducing()
+
+    def drain(self) -> None:
+        self.held = 0
+        self.producer.resumeProducing()
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def stopProducing(self) -> None:
+        self.calls.append("stop")
+
+
+class Mistaken(Producer):
+    """Raises whatever it is told."""
+
+    def pauseProducing(self) -> None:
+        raise ZeroDivisionError
+
+    resumeProducing = stopProducing = pauseProducing
+
+
+class SendQueueTests(SynchronousTestCase):
+    """The queue with a transport that has a limit."""
+
+    def setUp(self) -> None:
+        self.transport = Transport()
+        self.clock = Clock()
+        settings = Settings(queue_pause=300_000, queue_resume=100_000, queue_most=900_000)
+        self.queue = SendQueue(settings, self.transport, self.clock)
+        self.transport.registerProducer(self.queue, True)
+        verifyObject(IPushProducer, self.queue)
+
+    def put(self, header: bytes, payload: bytes) -> None:
+        """What a link does to send a frame."""
+        self.queue.parts += (header, payload)
+        self.queue.size += len(header) + len(payload)
+        if self.queue.size >= self.queue.alarm:
+            self.queue.attend()
+
+    def fill(self, size: int) -> None:
+        self.put(b"head", bytes(size - 4))
+
+    def test_small_frames_are_joined(self) -> None:
+        for each in (b"one", b"", b"two"):
+            self.put(b"-", each)
+        self.assertEqual((self.queue.size, self.queue.wrote), (9, False))
+        self.queue.flush()
+        self.assertEqual((self.transport.value(), self.transport.writes), (b"-one--two", [9]))
+        self.assertEqual((self.queue.size, self.queue.wrote), (0, True))
+        self.queue.flush()
+        self.assertEqual(self.transport.writes, [9])
+
+    def test_pieces(self) -> None:
+        """More than a piece is written piece by piece, as the transport takes them; nothing is mixed up."""
+        frames = [bytes([number]) * 50_000 for number in range(5)]
+        for frame in frames:
+            self.put(b"head", frame)
+        self.queue.flush()
+        self.put(b"late", b"comer")
+        self.assertEqual((self.transport.writes, self.queue.size), ([PIECE_BYTES], 250_029 - PIECE_BYTES))
+        self.transport.drain()
+        self.transport.drain()
+        self.assertEqual(self.transport.value(), b"".join(b"head" + each for each in frames) + b"latecomer")
+        self.assertEqual(
+            (self.transport.writes, self.queue.size), ([PIECE_BYTES, 250_020 - PIECE_BYTES, 9], 0)
+        )
+
+    def test_exact_pieces(self) -> None:
+        """A queue that is a whole number of pieces leaves no empty rest."""
+        self.fill(2 * PIECE_BYTES)
+        self.queue.flush()
+        self.transport.drain()
+        self.assertEqual((self.transport.writes, self.queue.size), ([PIECE_BYTES, PIECE_BYTES], 0))
+
+    def test_paused(self) -> None:
+        """A transport that has enough gets no more."""
+        self.queue.pauseProducing()
+        self.fill(10)
+        self.queue.flush()
+        self.assertEqual((self.transport.writes, self.queue.progressed), ([], False))
+        self.queue.resumeProducing()
+        self.assertEqual((self.transport.writes, self.queue.progressed), ([10], True))
+
+    def test_drained(self) -> None:
+        """Called when a flush leaves nothing, and only then."""
+        calls: list[int] = []
+        self.fill(PIECE_BYTES + 1)
+        self.queue.drained = lambda: calls.append(self.queue.size)
+        self.queue.flush()
+        self.assertEqual(calls, [])
+        self.transport.drain()
+        self.assertEqual(calls, [0])
+
+    def test_producers(self) -> None:
+        """Paused once when the queue is full, resumed once when it has fallen far enough."""
+        first, late, gone = Producer(), Producer(), Producer()
+        self.queue.add_producer(first)
+        self.queue.add_producer(gone)
+        self.assertRaises(ValueError, self.queue.add_producer, first)
+        self.queue.remove_producer(gone)
+        self.queue.remove_producer(gone)
+        self.fill(299_999)
+        self.assertEqual((first.calls, self.queue.full), ([], False))
+        self.put(b"x", b"")
+        self.put(b"x", b"")
+        self.queue.add_producer(late)
+        self.assertEqual((first.calls, late.calls, self.queue.full), (["pause"], ["pause"], True))
+        self.queue.flush()  # leaves 168,929
+        self.assertEqual(first.calls, ["pause"])
+        self.transport.drain()  # leaves 37,857
+        self.transport.drain()
+        self.assertEqual((first.calls, late.calls), (["pause", "resume"],) * 2)
+        self.assertEqual((gone.calls, self.queue.full), ([], False))
+
+    def test_waiting(self) -> None:
+        """A Deferred for whoever wants to wait; a cancelled one is forgotten."""
+        self.successResultOf(self.queue.when_writable())
+        self.fill(300_000)
+        one, two, three = (self.queue.when_writable() for _ in range(3))
+        two.cancel()
+        self.failureResultOf(two, CancelledError)
+        self.queue.flush()
+        self.assertNoResult(one)
+        self.transport.drain()
+        self.assertEqual((self.successResultOf(one), self.successResultOf(three)), (None, None))
+
+    def test_filled_again(self) -> None:
+        """If who goes on first fills the queue again, the others stay paused."""
+        greedy: Deferred[None]
+        producer = Producer()
+        self.queue.add_producer(producer)
+        self.fill(300_000)
+        greedy = self.queue.when_writable()
+        greedy.addCallback(lambda _: self.fill(400_000))
+        self.queue.flush()
+        self.transport.drain()
+        self.assertEqual((producer.calls, self.queue.full), (["pause", "pause"], True))
+        while self.queue.size:
+            self.transport.drain()
+        self.assertEqual(producer.calls, ["pause", "pause", "resume"])
+
+    def test_stop(self) -> None:
+        """At the end everybody is told, and nothing is kept."""
+        producer = Producer()
+        reason = LinkClosed(CloseReason.STALLED)
+        self.queue.add_producer(producer)
+        self.fill(PIECE_BYTES + 300_000)
+        waiting = self.queue.when_writable()
+        self.queue.flush()
+        self.queue.stopProducing()
+        self.assertTrue(self.queue.paused)
+        self.queue.stop(reason)
+        self.assertIs(self.failureResultOf(waiting, LinkClosed).value, reason)
+        self.assertEqual((producer.calls, self.queue.size), (["pause", "stop"], 0))
+        self.queue.stop(reason)
+        self.assertEqual(producer.calls, ["pause", "stop"])
+
+    def test_mistaken_producer(self) -> None:
+        """A producer that raises is logged, and disturbs nobody else."""
+        producer = Producer()
+        self.queue.add_producer(Mistaken())
+        self.queue.add_producer(producer)
+        self.fill(300_000)
+        self.queue.flush()
+        while self.queue.size:
+            self.transport.drain()
+        self.queue.stop(LinkClosed(CloseReason.STALLED))
+        self.assertEqual(producer.calls, ["pause", "resume", "stop"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
