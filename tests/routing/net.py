@@ -48,6 +48,13 @@ class Net:
             settings, reactor=self.clock, identity=identity, crust=crust, random=Random(self.random.random())
         )
 
+    def make_client(self) -> RoutingService:
+        """A started client that is not among the nodes."""
+        settings = Settings(role=Role.CLIENT, listen=(), contacts=(self.contact(self.nodes[0]),))
+        client = self.make(self.identity(), settings)
+        client.startService()
+        return client
+
     def crash(self, node: RoutingService, silently: bool = False) -> None:
         """Kill a node's process. Nothing of what it still does goes out."""
         crust = self.crust(node)
