@@ -1,4 +1,6 @@
-"""Five nodes in one process: one of them sends something to all those nearest to a name."""
+"""Five nodes in one process: when all have met, one of them sends something to those nearest to a name."""
+
+from functools import partial
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
@@ -6,9 +8,11 @@ from twisted.internet.task import react
 from routing_crust import Endpoint, Message, Name, Role, RoutingService, Settings
 from routing_crust.routing.events import PeerJoined
 
+COUNT = 5
+
 
 def make_node(first: RoutingService | None) -> RoutingService:
-    node = RoutingService(
+    return RoutingService(
         Settings(
             role=Role.FIRST if first is None else Role.NODE,
             listen=(Endpoint("127.0.0.1", 0),),
@@ -16,27 +20,32 @@ def make_node(first: RoutingService | None) -> RoutingService:
             lan_discovery=False,
         )
     )
-    node.startService()
-    return node
 
 
 async def main(reactor: object) -> None:
-    first = make_node(None)
-    nodes = [first, *(make_node(first) for _ in range(4))]
-    joined: list[PeerJoined] = []
+    met: list[set[Name]] = [set() for _ in range(COUNT)]
+    complete: Deferred[None] = Deferred()
     heard: list[Message] = []
-    stop_observing = first.observe(PeerJoined, joined.append)
-    for node in nodes:
+
+    def joined(who: int, event: PeerJoined) -> None:
+        met[who].add(event.name)
+        if all(len(names) == COUNT - 1 for names in met) and not complete.called:
+            complete.callback(None)
+
+    nodes: list[RoutingService] = []
+    for number in range(COUNT):
+        node = make_node(nodes[0] if nodes else None)
         node.set_message_handler(heard.append)
-    await gatherResults([node.when_group_connected() for node in nodes])
+        node.observe(PeerJoined, partial(joined, number))
+        node.startService()
+        nodes.append(node)
+    await complete
 
     topic = Name.of_key(bytes(32))  # any name will do: it need not be a node's
     members = await nodes[1].send_to_group(topic, b"news")
-    print(f"{len(members)} of {len(nodes)} have acknowledged, nearest first")
+    print(f"{len(members)} nodes have acknowledged")
     print(f"{sum(message.group == topic for message in heard)} handlers were called")
-    print(f"the first node has met {len(set(joined))} others")
-
-    stop_observing()
+    print("nearest first:", list(members) == sorted(members, key=topic.distance))
     await gatherResults([node.stopService() for node in nodes])
 
 

@@ -1,0 +1,138 @@
+"""
+The examples: each is run as a program of its own, as its reader would run it, and must say what it promises.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest, TestCase
+
+from routing_crust import Contact, Role, RoutingService, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+reactor: IReactorProcess = _reactor  # type: ignore[assignment]
+
+
+def example(name: str) -> str:
+    if not EXAMPLES.is_dir():
+        raise SkipTest("the examples are not here: they are not installed")
+    return str(EXAMPLES / name)
+
+
+class Child(ProcessProtocol):
+    """
+    A program that was started.
+
+    @ivar ended: fires with what ended it: its exit code, or the negative number of a signal.
+    @ivar output: what it has written, on both channels.
+    """
+
+    transport: IProcessTransport
+
+    def __init__(self) -> None:
+        self.ended: Deferred[int] = Deferred()
+        self.output = ""
+        self._awaited: list[tuple[str, Deferred[None]]] = []
+
+    def says(self, text: str) -> Deferred[None]:
+        """Fires once the program has written this; fails when it ends without."""
+        said: Deferred[None] = Deferred()
+        self._awaited.append((text, said))
+        self._look()
+        return said
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.output += data.decode()
+        self._look()
+
+    def processEnded(self, reason: Failure) -> None:
+        awaited, self._awaited = self._awaited, []
+        for text, said in awaited:
+            said.errback(AssertionError(f"{text!r} is not in {self.output!r}"))
+        value = reason.value
+        assert isinstance(value, (ProcessDone, ProcessTerminated))
+        self.ended.callback(-value.signal if value.signal else value.exitCode)
+
+    def _look(self) -> None:
+        for each in list(self._awaited):
+            if each[0] in self.output:
+                self._awaited.remove(each)
+                each[1].callback(None)
+
+
+class ExampleTests(TestCase):
+    timeout = 60
+
+    def start(self, *arguments: str) -> Child:
+        """Start Python in a folder of its own; nothing of it is left when the test is over."""
+        child = Child()
+        folder = self.mktemp()
+        os.mkdir(folder)
+        path = os.pathsep.join([str(ROOT), *(each for each in sys.path if each)])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        process = reactor.spawnProcess(
+            child, sys.executable, [sys.executable, *arguments], env=environment, path=folder
+        )
+        self.addCleanup(self._end, child, process)
+        return child
+
+    def _end(self, child: Child, process: IProcessTransport) -> Deferred[None] | None:
+        if child.ended.called:
+            return None
+        process.signalProcess("KILL")
+        return child.ended.addCallback(lambda _: None)
+
+    async def run_to_end(self, *arguments: str) -> list[str]:
+        child = self.start(*arguments)
+        self.assertEqual((await child.ended, child.output.count("Traceback")), (0, 0), child.output)
+        return child.output.splitlines()
+
+    async def test_greeter(self) -> None:
+        """The second node finds the first, asks it by name, and gets its answer."""
+        self.assertEqual(await self.run_to_end(example("greeter.py")), ["hello world"])
+
+    async def test_group(self) -> None:
+        """Observers hear of every node; each member of the group gets the message, and acknowledges it."""
+        self.assertEqual(
+            await self.run_to_end(example("group.py")),
+            ["5 nodes have acknowledged", "5 handlers were called", "nearest first: True"],
+        )
+
+    async def test_node(self) -> None:
+        """twistd runs the application; others find it by its contact; it stops in good order."""
+        run = "from twisted.scripts.twistd import run; run()"
+        child = self.start("-c", run, "--pidfile=", "-ny", example("node.tac"))
+        await child.says("counting requests; contact: ")
+        found = re.search("contact: (.+@.+)", child.output)
+        assert found is not None
+        contact = Contact.from_text(found[1])
+        asker = RoutingService(Settings(role=Role.CLIENT, contacts=(contact,), lan_discovery=False))
+        asker.startService()
+        self.addCleanup(asker.stopService)
+        await asker.when_connected()
+        assert contact.name is not None
+        self.assertEqual(await asker.request(contact.name, b""), b"1")
+        child.transport.signalProcess("TERM")
+        # twistd ends itself by the signal that it was sent
+        self.assertEqual(await child.ended, -signal.SIGTERM)
+        self.assertIn("Server Shut Down.", child.output)
+        self.assertNotIn("Traceback", child.output)
+
+    async def test_tests(self) -> None:
+        """The tests that the page on testing shows pass."""
+        if not (ROOT / "tests" / "memory.py").is_file():
+            raise SkipTest("the network in memory is not here")
+        lines = await self.run_to_end("-m", "twisted.trial", example("test_greeting.py"))
+        self.assertEqual(lines[-1], "PASSED (successes=3)")
