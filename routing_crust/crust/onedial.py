@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IDelayedCall
 from twisted.python.failure import Failure
 
@@ -59,7 +59,7 @@ class OneDial(LinkConnectFactory):
         self._gone = gone
         self._connector: Any = None
         self._timer: IDelayedCall | None = None
-        self._established = False
+        self._established = self._abandoned = False
         self.link.addCallbacks(self._succeeded, self._failed)
 
     def dial(self, reactor: Any) -> None:
@@ -99,9 +99,10 @@ class OneDial(LinkConnectFactory):
             self._abandon(None)
 
     def _abandon(self, problem: DialFailed | None) -> None:
+        self._abandoned = True
         self._disarm()
-        if problem is not None and not self.outcome.called:
-            self.outcome.errback(problem)
+        if problem is not None:
+            self._tell(problem)
         self.link.cancel()
         if self._built is None and self._connector is not None:
             self._connector.disconnect()
@@ -121,8 +122,8 @@ class OneDial(LinkConnectFactory):
 
     def _failed(self, failure: Failure) -> None:
         self._disarm()
-        # The Deferred of a dial that was called off, or took too long, has an outcome already.
-        if not failure.check(CancelledError):
+        # A dial that was called off, or took too long, has an outcome already, or is about to.
+        if not self._abandoned:
             problem = failure.value
             self._tell(problem if isinstance(problem, DialFailed) else DialFailed(in_words(problem)))
 
@@ -137,14 +138,13 @@ def in_words(problem: BaseException | None) -> str:
         if problem.reason is CloseReason.TLS_REFUSED and problem.by_peer:
             return f"the peer refused us ({problem.detail})"
         if problem.reason is CloseReason.CONNECTION_LOST:
-            who = "the peer closed the connection" if problem.by_peer else "the connection was lost"
-            return f"{who} before the TLS handshake was done"
+            return "the connection was lost before the TLS handshake was done"
         return problem.detail or problem.reason.text
     if isinstance(problem, error.ConnectionRefusedError):
         return "connection refused"
     if isinstance(problem, error.NoRouteError):
         return "no route to this address"
-    if isinstance(problem, error.TimeoutError):
+    if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError)):
         return "no answer"
     number = getattr(problem, "osError", None)
     return os.strerror(number).lower() if isinstance(number, int) else str(problem)

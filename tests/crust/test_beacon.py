@@ -1,0 +1,412 @@
+"""Finding each other on the local network."""
+
+from __future__ import annotations
+
+import socket
+from random import Random
+from typing import Any
+from unittest import mock
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from zope.interface import implementer
+
+from routing_crust.crust import beacon as module
+from routing_crust.crust.beacon import ANSWER_WITHIN, ENOUGH_ANSWERS, SEEK_AGAIN, LanBeacon
+from routing_crust.crust.beaconpacket import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
+from routing_crust.crust.multicast import (
+    GROUP_V4,
+    GROUP_V6,
+    MOST_PLACES,
+    Place,
+    choose_places,
+    open_socket,
+)
+from routing_crust.endpoints import Contact, Endpoint
+
+from .addresses import HOST, at, contact, host_address, identity, name
+
+reactor: Any = _reactor
+
+NONCE = b"n" * 16
+LAN = choose_places([at("0.0.0.0:5483")], HOST, False)[0]
+LOOPBACK = choose_places([at("127.0.0.1:5483")], HOST, False)[0]
+
+
+class PacketTests(SynchronousTestCase):
+    def test_there_and_back(self) -> None:
+        """What was made can be read, its signature holds, and it is small."""
+        datagram = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
+        beacon = read_beacon(datagram)
+        assert beacon is not None
+        self.assertEqual(
+            (beacon.network, beacon.kind, beacon.port, beacon.nonce, beacon.name),
+            ("home", BeaconKind.ANSWER, 5483, NONCE, name(1)),
+        )
+        self.assertTrue(beacon.signature_holds())
+        self.assertLess(len(datagram), 200)
+        longest = make_beacon(identity(1), "n" * 64, BeaconKind.ANSWER, 65535, NONCE)
+        self.assertLess(len(longest), MOST_BYTES)
+
+    def test_everything_is_signed(self) -> None:
+        """Whatever is changed, the signature does not hold any more."""
+        beacon = read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 5483, NONCE))
+        assert beacon is not None
+        for change in (
+            {"network": "away"}, {"kind": BeaconKind.ANSWER}, {"key": identity(2).public_key},
+            {"port": 5484}, {"nonce": b"m" * 16}, {"signature": b"s" * 64},
+        ):  # fmt: skip
+            self.assertFalse(msgspec.structs.replace(beacon, **change).signature_holds(), change)
+
+    def test_not_a_beacon(self) -> None:
+        """Anything else is no beacon, and no error."""
+        good = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
+        fields = msgspec.msgpack.decode(good)
+        bad = [b"", b"x", good[:-1], good + b"x", b"\x91" * 400, good.ljust(MOST_BYTES + 1, b"\0")]
+        for index, value in ((0, 2), (1, ""), (1, "n" * 65), (2, 2), (3, b"k"), (4, -1), (4, 65536), (4, 0),
+                             (5, b""), (6, b"")):  # fmt: skip
+            bad.append(msgspec.msgpack.encode([*fields[:index], value, *fields[index + 1 :]]))
+        for each in bad:
+            self.assertIsNone(read_beacon(each), each[:40])
+        self.assertIsNotNone(read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 0, NONCE)))
+
+    @given(st.binary(max_size=600))
+    def test_any_bytes(self, data: bytes) -> None:
+        """No bytes raise anything."""
+        beacon = read_beacon(data)
+        self.assertTrue(beacon is None or not beacon.signature_holds())
+
+
+class PlaceTests(SynchronousTestCase):
+    def places(self, *listening: str, dials_only: bool = False) -> list[tuple[str, str, int]]:
+        places = choose_places([at(each) for each in listening], HOST, dials_only)
+        return [(each.interface, str(each.address), each.port) for each in places]
+
+    def test_wildcards(self) -> None:
+        """One place for each interface and family, where we can be dialled; none on loopback."""
+        self.assertEqual(
+            self.places("0.0.0.0:1", "[::]:2"),
+            [("eth0", "192.168.1.5", 1), ("eth0", "fe80::5", 2), ("eth1", "8.8.8.8", 1)],
+        )
+
+    def test_one_address(self) -> None:
+        """Where only one address is listened on, the beacon is on that interface alone."""
+        self.assertEqual(self.places("8.8.8.8:1"), [("eth1", "8.8.8.8", 1)])
+        self.assertEqual(self.places("127.0.0.1:1"), [("lo", "127.0.0.1", 1)])
+        self.assertEqual(self.places("[::1]:1"), [])
+
+    def test_who_only_dials(self) -> None:
+        """A client looks everywhere, and says that it cannot be dialled."""
+        everywhere = [("lo", "127.0.0.1", 0), ("eth0", "192.168.1.5", 0), ("eth0", "fe80::5", 0)]
+        self.assertEqual(self.places(dials_only=True), [*everywhere, ("eth1", "8.8.8.8", 0)])
+        self.assertEqual(self.places(), [])
+
+    def test_many_interfaces(self) -> None:
+        """No more sockets than a few."""
+        host = [host_address(f"veth{number}", number, f"10.0.{number}.1/24") for number in range(1, 100)]
+        self.assertEqual(len(choose_places([at("0.0.0.0:1")], host, False)), MOST_PLACES)
+
+    def test_endpoint_of_a_sender(self) -> None:
+        """The source address with the port, if it is in this network and the port is not a low one."""
+        self.assertEqual(LAN.endpoint_of("192.168.1.9", 5483), at("192.168.1.9:5483"))
+        self.assertIsNone(LAN.endpoint_of("192.168.2.9", 5483))
+        self.assertIsNone(LAN.endpoint_of("192.168.1.9", 22))
+        six = choose_places([at("[::]:5483")], HOST, False)[0]
+        self.assertEqual(six.endpoint_of("fe80::9", 5483), Endpoint("fe80::9%eth0", 5483))
+        self.assertEqual((LAN.group, six.group), (GROUP_V4, GROUP_V6))
+
+
+@implementer(IReactorTime)
+class FakeReactor(Clock):
+    """A clock that takes datagram ports, and keeps what is written to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ears: list[Any] = []
+        self.sent: list[tuple[Any, Beacon]] = []
+        self.problem: OSError | None = None
+
+    def adoptDatagramPort(self, fileno: int, family: Any, protocol: Any, size: int = 8192) -> None:
+        self.ears.append(protocol)
+        protocol.transport = FakePort(self, protocol)
+
+
+class FakePort:
+    """A port of L{FakeReactor}."""
+
+    def __init__(self, reactor: FakeReactor, ear: Any) -> None:
+        self.reactor = reactor
+        self.ear = ear
+
+    def write(self, datagram: bytes, where: tuple[str, int]) -> None:
+        if self.reactor.problem is not None:
+            raise self.reactor.problem
+        beacon = read_beacon(datagram)
+        assert beacon is not None
+        self.reactor.sent.append((where, beacon))
+
+    def stopListening(self) -> None:
+        self.reactor.ears.remove(self.ear)
+
+
+class LogicTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.reactor.advance(1000)
+        self.found: list[Contact] = []
+        self.patch(module, "open_socket", lambda place, port: socket.socket(type=socket.SOCK_DGRAM))
+        self.beacon = self.make(1)
+        self.beacon.listen([LAN])
+
+    def make(self, seed: int) -> LanBeacon:
+        return LanBeacon(identity(seed), "home", self.reactor, Random(1), self.found.append, 5999)
+
+    def hear(self, seed: int, kind: BeaconKind, nonce: bytes = NONCE, **other: Any) -> None:
+        options = {"network": "home", "port": 5483, "host": "192.168.1.9", "place": LAN} | other
+        datagram = make_beacon(identity(seed), options["network"], kind, options["port"], nonce)
+        self.beacon.heard(other.get("datagram", datagram), options["host"], options["place"])
+
+    def answers(self) -> int:
+        self.reactor.advance(ANSWER_WITHIN)
+        answers = [each for _, each in self.reactor.sent if each.kind is BeaconKind.ANSWER]
+        self.reactor.sent.clear()
+        return len(answers)
+
+    def nonce(self) -> bytes:
+        return self.reactor.sent[-1][1].nonce
+
+    def test_seeking(self) -> None:
+        """A seeker asks again and again, ever more seldom, until it has enough."""
+        self.beacon.seek()
+        self.beacon.seek()
+        where, beacon = self.reactor.sent[0]
+        self.assertEqual((where, beacon.kind), ((GROUP_V4, 5999), BeaconKind.SEEK))
+        self.assertTrue(beacon.signature_holds())
+        counts = []
+        for wait in (SEEK_AGAIN, 2 * SEEK_AGAIN, 4 * SEEK_AGAIN):
+            self.reactor.advance(wait)
+            counts.append(len(self.reactor.sent))
+        self.assertEqual(counts, [2, 3, 4])
+        self.beacon.stop_seeking()
+        self.beacon.stop_seeking()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.beacon.seek()
+        self.assertNotEqual(self.nonce(), beacon.nonce)
+        self.beacon.stop_seeking()
+
+    def test_an_answer_to_us(self) -> None:
+        """Who answers our question is a contact: where the datagram came from, under its own name."""
+        self.beacon.seek()
+        self.hear(2, BeaconKind.ANSWER, self.nonce())
+        self.assertEqual(self.found, [contact("192.168.1.9:5483", 2)])
+        self.beacon.stop_seeking()
+
+    def test_answers_that_do_not_count(self) -> None:
+        """Another nonce, another network, a forged signature, a low port, an address from elsewhere."""
+        self.hear(2, BeaconKind.ANSWER)
+        self.beacon.seek()
+        nonce = self.nonce()
+        self.hear(2, BeaconKind.ANSWER)
+        self.hear(2, BeaconKind.ANSWER, nonce, network="away")
+        self.hear(1, BeaconKind.ANSWER, nonce)
+        self.hear(2, BeaconKind.ANSWER, nonce, port=22)
+        self.hear(2, BeaconKind.ANSWER, nonce, host="203.0.113.5")
+        forged = read_beacon(make_beacon(identity(2), "home", BeaconKind.ANSWER, 5483, nonce))
+        assert forged is not None
+        forged = msgspec.structs.replace(forged, key=identity(3).public_key)
+        self.hear(2, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
+        self.hear(2, BeaconKind.ANSWER, datagram=b"nonsense")
+        self.assertEqual(self.found, [])
+        self.beacon.stop_seeking()
+
+    def test_answering(self) -> None:
+        """A question is answered after a short wait, with its nonce, and once."""
+        self.hear(2, BeaconKind.SEEK)
+        self.hear(2, BeaconKind.SEEK)
+        self.assertEqual(self.reactor.sent, [])
+        self.reactor.advance(ANSWER_WITHIN)
+        ((where, beacon),) = self.reactor.sent
+        self.assertEqual(where, (GROUP_V4, 5999))
+        self.assertEqual((beacon.kind, beacon.nonce, beacon.port), (BeaconKind.ANSWER, NONCE, 5483))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_questions_that_are_not_answered(self) -> None:
+        """Our own, a forged one, one while we seek ourselves, and where we cannot be dialled."""
+        self.hear(1, BeaconKind.SEEK)
+        seek = read_beacon(make_beacon(identity(2), "home", BeaconKind.SEEK, 0, NONCE))
+        assert seek is not None
+        forged = msgspec.structs.replace(seek, port=1)
+        self.hear(2, BeaconKind.SEEK, datagram=msgspec.msgpack.encode(forged))
+        nowhere = Place("eth0", 2, LAN.address, LAN.network, 0)
+        self.hear(2, BeaconKind.SEEK, place=nowhere)
+        self.beacon.seek()
+        self.hear(2, BeaconKind.SEEK)
+        self.assertEqual(self.answers(), 0)
+        self.beacon.stop_seeking()
+
+    def test_answers_are_few(self) -> None:
+        """However many ask, answers are limited, and so is what waits."""
+        total = 0
+        for round_ in range(10):
+            for number in range(20):
+                self.hear(2, BeaconKind.SEEK, bytes([round_, number]) * 8)
+            total += self.answers()
+        self.assertLessEqual(total, 12)
+        for number in range(200):
+            self.hear(2, BeaconKind.SEEK, bytes([99, number]) * 8)
+        self.assertLess(len(self.reactor.getDelayedCalls()), 50)
+        self.reactor.advance(60)
+        self.answers()
+        self.hear(2, BeaconKind.SEEK)
+        self.assertEqual(self.answers(), 1)
+
+    def test_enough_have_answered(self) -> None:
+        """Who has heard many answers keeps still; forged ones do not silence anyone."""
+        self.hear(2, BeaconKind.SEEK)
+        for _ in range(ENOUGH_ANSWERS):
+            self.hear(3, BeaconKind.ANSWER)
+        self.assertEqual(self.answers(), 0)
+        self.hear(2, BeaconKind.SEEK, b"m" * 16)
+        forged = read_beacon(make_beacon(identity(3), "home", BeaconKind.ANSWER, 5483, b"m" * 16))
+        assert forged is not None
+        forged = msgspec.structs.replace(forged, port=5484)
+        for _ in range(ENOUGH_ANSWERS):
+            self.hear(3, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
+        self.assertEqual(self.answers(), 1)
+
+    def test_checking_is_limited(self) -> None:
+        """A flood of signatures does not keep us busy."""
+        with mock.patch.object(Beacon, "signature_holds", return_value=False) as check:
+            for number in range(1000):
+                self.hear(2, BeaconKind.SEEK, number.to_bytes(16, "big"))
+        self.assertLessEqual(check.call_count, 100)
+
+    def test_places_change(self) -> None:
+        """When interfaces come and go, so do the sockets; an answer that waits is dropped."""
+        other = Place("eth1", 3, LOOPBACK.address, LOOPBACK.network, 1)
+        self.hear(2, BeaconKind.SEEK)
+        self.beacon.listen([other])
+        self.assertEqual(len(self.reactor.ears), 1)
+        self.assertEqual(self.answers(), 0)
+        self.assertTrue(self.beacon.active)
+        self.beacon.listen([LAN, other])
+        self.assertEqual(len(self.reactor.ears), 2)
+
+    def test_stop(self) -> None:
+        """Nothing is left after a stop, which may be repeated."""
+        self.hear(2, BeaconKind.SEEK)
+        self.beacon.seek()
+        self.successResultOf(self.beacon.stop())
+        self.successResultOf(self.beacon.stop())
+        self.assertEqual((self.reactor.ears, self.reactor.getDelayedCalls()), ([], []))
+        self.assertFalse(self.beacon.active)
+
+    def lines(self) -> list[str]:
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self._events = events
+        return events
+
+    def test_no_multicast(self) -> None:
+        """A host without multicast gets one line, and goes on."""
+
+        def no_device(place: Place, port: int) -> socket.socket:
+            raise OSError(19, "No such device")
+
+        self.patch(module, "open_socket", no_device)
+        events = self.lines()
+        beacon = self.make(2)
+        beacon.listen([LAN, LOOPBACK])
+        self.assertFalse(beacon.active)
+        beacon.seek()
+        self.successResultOf(beacon.stop())
+        (line,) = [formatEvent(each) for each in events if "looked for" in formatEvent(each)]
+        self.assertIn("eth0 (192.168.1.5): No such device; lo (127.0.0.1): No such device", line)
+
+    def test_cannot_send(self) -> None:
+        """A network that is down costs a line, at most one a second."""
+        self.reactor.problem = OSError(101, "Network is unreachable")
+        events = self.lines()
+        self.beacon.seek()
+        self.hear(2, BeaconKind.SEEK)
+        self.beacon.stop_seeking()
+        self.beacon.seek()
+        lines = [formatEvent(each) for each in events if "no beacon can be sent" in formatEvent(each)]
+        self.assertEqual(lines, ["no beacon can be sent on eth0 (192.168.1.5) (Network is unreachable)"])
+        self.beacon.stop_seeking()
+
+
+class SocketTests(TestCase):
+    """Two beacons on this machine's loopback interface, sharing a port."""
+
+    timeout = 60
+
+    def place(self, port: int) -> Place:
+        return Place("lo", socket.if_nametoindex("lo"), LOOPBACK.address, LOOPBACK.network, port)
+
+    def setUp(self) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        try:
+            with open_socket(self.place(1), self.port) as here:
+                here.sendto(b"probe", (GROUP_V4, self.port))
+        except OSError as error:
+            raise SkipTest(f"this system has no multicast on its loopback interface: {error}") from None
+
+    def make(self, seed: int, found: Deferred[Contact], port: int) -> LanBeacon:
+        beacon = LanBeacon(identity(seed), "home", reactor, Random(seed), found.callback, self.port)
+        self.addCleanup(beacon.stop)
+        beacon.listen([self.place(port)])
+        return beacon
+
+    async def test_two_beacons(self) -> None:
+        """One asks, the other answers: two sockets with one port on one machine."""
+        found: Deferred[Contact] = Deferred()
+        seeker = self.make(1, found, 5001)
+        other = self.make(2, Deferred(), 5002)
+        self.assertTrue(seeker.active and other.active)
+        seeker.seek()
+        self.assertEqual(await found, contact("127.0.0.1:5002", 2))
+        seeker.stop_seeking()
+        readers = len(reactor.getReaders())
+        await seeker.stop()
+        await other.stop()
+        self.assertEqual(len(reactor.getReaders()), readers - 2)
+
+    async def test_v6(self) -> None:
+        """The same over IPv6, on an interface that has a link-local address."""
+        from routing_crust.crust.host import read_host_addresses
+
+        places = choose_places([at("[::]:5002")], read_host_addresses(), False)
+        if not places:
+            raise SkipTest("this system has no IPv6 link-local address")
+        found: Deferred[Contact] = Deferred()
+        beacons = []
+        for seed in (1, 2):
+            beacon = LanBeacon(
+                identity(seed),
+                "home",
+                reactor,
+                Random(seed),
+                found.callback if seed == 1 else list,
+                self.port,
+            )
+            self.addCleanup(beacon.stop)
+            beacon.listen(places[:1])
+            beacons.append(beacon)
+        if not beacons[0].active:
+            raise SkipTest("this system has no IPv6 multicast")
+        beacons[0].seek()
+        contact = await found
+        beacons[0].stop_seeking()
+        self.assertEqual(contact.name, name(2))
+        self.assertEqual(contact.endpoint, Endpoint(f"{places[0].address}%{places[0].interface}", 5002))

@@ -1,0 +1,275 @@
+"""One attempt to bootstrap, on a fake clock and without a network."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.bootstrap import LAN_HEAD_START, LAN_WAIT, BootstrapAttempt, order_contacts
+from routing_crust.crust.dialing import DialFailed
+from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import Connection, Contact, Endpoint, Protocol
+from routing_crust.errors import CloseReason, LimitReached, LinkClosed
+
+from .addresses import at, contact, name
+
+A, B, C, D = (contact(f"192.0.2.{number}:5483", number) for number in (1, 2, 3, 4))
+SETTINGS = Settings()
+STAGGER = SETTINGS.dial_stagger
+
+
+class FakeLink:
+    """As much of a link as an attempt looks at."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.connection = Connection(Protocol.TCP, endpoint, at("127.0.0.1:1"))
+        self.closed: CloseReason | None = None
+
+    def close(self, reason: CloseReason, detail: str = "") -> None:
+        self.closed = reason
+
+
+class OrderTests(SynchronousTestCase):
+    def order(self, saved: tuple[Contact, ...], configured: tuple[Contact, ...], first: int = 9) -> Any:
+        return order_contacts(saved, configured, name(9), (at("192.0.2.9:5483"),), first)
+
+    def test_saved_before_configured(self) -> None:
+        """Saved ones first; each endpoint once."""
+        again = Contact(A.endpoint)
+        self.assertEqual(self.order((B, A), (again, C)), (B, A, C))
+
+    def test_never_ourselves(self) -> None:
+        """Neither our name nor our endpoints."""
+        self.assertEqual(self.order((contact("192.0.2.8:1", 9), contact("192.0.2.9:5483")), (A,)), (A,))
+
+    def test_many_saved(self) -> None:
+        """The configured ones get their turn before the oldest saved ones."""
+        self.assertEqual(self.order((A, B, C), (D,), first=2), (A, B, D, C))
+
+
+class AttemptTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.dials: dict[Endpoint, Deferred[ILink]] = {}
+        self.cancelled: list[Endpoint] = []
+        self.finished: list[tuple[int, str]] = []
+        self.refuse: Exception | None = None
+
+    def dial(self, contact: Contact) -> Deferred[ILink]:
+        if self.refuse is not None:
+            raise self.refuse
+        self.dials[contact.endpoint] = Deferred(lambda _: self.cancelled.append(contact.endpoint))
+        return self.dials[contact.endpoint]
+
+    def attempt(self, *contacts: Contact, lan: bool = False, dial: Any = None) -> BootstrapAttempt:
+        def finished(links: int, problem: str) -> None:
+            self.finished.append((links, problem))
+
+        attempt = BootstrapAttempt(self.clock, SETTINGS, contacts, lan, dial or self.dial, finished)
+        attempt.start()
+        return attempt
+
+    def up(self, attempt: BootstrapAttempt, contact: Contact) -> FakeLink:
+        link = FakeLink(contact.endpoint)
+        attempt.link_up(cast(ILink, link))
+        self.dials[contact.endpoint].callback(cast(ILink, link))
+        return link
+
+    def over(self, links: int, *problems: str) -> None:
+        """It has ended just now, once, and leaves no delayed call."""
+        ((alive, problem),) = self.finished
+        self.assertEqual(alive, links)
+        for each in problems:
+            self.assertIn(each, problem)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def dialled(self) -> list[Endpoint]:
+        return list(self.dials)
+
+    def test_in_parallel(self) -> None:
+        """Contacts are dialled one after the other, without waiting for answers."""
+        self.attempt(A, B)
+        self.assertEqual(self.dialled(), [A.endpoint])
+        self.clock.advance(STAGGER)
+        self.assertEqual(self.dialled(), [A.endpoint, B.endpoint])
+
+    def test_a_failure_brings_the_next(self) -> None:
+        """After a failure the next is dialled at once, in a turn of its own."""
+        self.attempt(A, B)
+        self.dials[A.endpoint].errback(DialFailed("connection refused"))
+        self.clock.advance(0)
+        self.assertEqual(self.dialled(), [A.endpoint, B.endpoint])
+
+    def test_all_fail(self) -> None:
+        """When every contact has failed the attempt is over, and says why; a few are told of."""
+        self.attempt(*(contact(f"192.0.2.{number}:5483") for number in range(1, 6)))
+        for number in range(1, 6):
+            self.assertEqual(self.finished, [])
+            self.dials[at(f"192.0.2.{number}:5483")].errback(DialFailed("connection refused"))
+            self.clock.advance(0)
+        self.over(0, "no contact let us in", "192.0.2.1:5483: connection refused", "and 2 more")
+
+    def test_all_fail_at_once(self) -> None:
+        """Dials that are over as soon as they are begun, or are not begun."""
+        self.attempt(A, B, dial=lambda _: fail(DialFailed("no")))
+        self.clock.pump([0, 0])
+        self.over(0, "no")
+        self.finished.clear()
+        self.refuse = DialFailed("on the deny list")
+        self.attempt(A, B)
+        self.over(0, "on the deny list")
+
+    def test_no_contacts(self) -> None:
+        """Without contacts it says which setting names some."""
+        self.attempt()
+        self.over(0, "the setting contacts")
+
+    def test_winner(self) -> None:
+        """The winner stays; other links are closed, other dials cancelled."""
+        attempt = self.attempt(A, B, C)
+        self.clock.advance(STAGGER)
+        self.clock.advance(STAGGER)
+        first, second = self.up(attempt, A), self.up(attempt, B)
+        attempt.end(cast(ILink, second))
+        self.assertEqual((first.closed, second.closed), (CloseReason.NO_LONGER_NEEDED, None))
+        self.assertEqual(self.cancelled, [C.endpoint])
+        self.over(1)
+        attempt.end(None)
+        attempt.found(D)
+        attempt.link_lost(cast(ILink, second), LinkClosed(CloseReason.UNKNOWN))
+        self.over(1)
+
+    def test_ended_while_a_link_comes_up(self) -> None:
+        """It may be ended by who hears of a link, before the dial's own Deferred has fired."""
+        attempt = self.attempt(A)
+        link = cast(ILink, FakeLink(A.endpoint))
+        attempt.link_up(link)
+        attempt.end(link)
+        self.over(1)
+
+    def test_nobody_wins(self) -> None:
+        """Without a winner all links are closed."""
+        attempt = self.attempt(A)
+        link = self.up(attempt, A)
+        attempt.end(None)
+        self.assertEqual(link.closed, CloseReason.NO_LONGER_NEEDED)
+        self.over(0)
+
+    def test_links_that_are_lost(self) -> None:
+        """When the last link is lost and nothing is left to dial, it is over and tells the reason."""
+        attempt = self.attempt(A, B)
+        self.clock.advance(STAGGER)
+        links = [self.up(attempt, A), self.up(attempt, B)]
+        self.clock.advance(STAGGER)
+        attempt.link_lost(cast(ILink, links[0]), LinkClosed(CloseReason.BOOTSTRAPPING, by_peer=True))
+        self.assertEqual(self.finished, [])
+        attempt.link_lost(cast(ILink, FakeLink(C.endpoint)), LinkClosed(CloseReason.UNKNOWN))
+        attempt.link_lost(cast(ILink, links[1]), LinkClosed(CloseReason.WRONG_NETWORK, by_peer=True))
+        self.over(0, "the peer is not in the network yet", "the peer is of another network")
+
+    def test_timeout(self) -> None:
+        """After bootstrap_timeout it is over, whatever goes on; links that live are counted."""
+        attempt = self.attempt(A, B)
+        self.clock.advance(STAGGER)
+        self.up(attempt, A)
+        self.clock.pump([1.0] * 59)
+        self.assertEqual(self.finished, [])
+        self.clock.advance(1)
+        self.over(1, "within 60 s")
+        self.assertEqual(self.cancelled, [B.endpoint])
+
+    def test_too_many_dials(self) -> None:
+        """If a limit forbids a dial, the contact waits for its turn."""
+        self.refuse = LimitReached("too many", "max_dials", 1)
+        self.attempt(A)
+        self.clock.pump([STAGGER] * 4)
+        self.assertEqual((self.dialled(), self.finished), ([], []))
+        self.refuse = None
+        self.clock.advance(STAGGER)
+        self.assertEqual(self.dialled(), [A.endpoint])
+
+    def test_local_network_first(self) -> None:
+        """Who answers on the local network is dialled before all others."""
+        attempt = self.attempt(A, B, lan=True)
+        self.assertEqual(self.dialled(), [])
+        attempt.found(C)
+        attempt.found(C)
+        self.clock.advance(LAN_HEAD_START)
+        self.assertEqual(self.dialled(), [C.endpoint])
+        attempt.found(B)
+        self.clock.advance(STAGGER)
+        self.clock.advance(STAGGER)
+        self.assertEqual(self.dialled(), [C.endpoint, B.endpoint, A.endpoint])
+        self.clock.advance(STAGGER)
+        attempt.found(B)
+        attempt.found(D)
+        self.clock.advance(STAGGER)
+        self.assertEqual(self.dialled()[3:], [D.endpoint])
+
+    def test_local_network_alone(self) -> None:
+        """With nothing else, answers are hoped for, for a while."""
+        attempt = self.attempt(lan=True)
+        self.clock.advance(LAN_WAIT / 2)
+        attempt.found(C)
+        self.clock.advance(0)
+        self.assertEqual(self.dialled(), [C.endpoint])
+        self.dials[C.endpoint].errback(DialFailed("no"))
+        self.assertEqual(self.finished, [])
+        self.clock.advance(LAN_WAIT / 2)
+        self.over(0, f"{C.endpoint}: no")
+
+    def test_local_network_is_silent(self) -> None:
+        """Nobody answers and nobody is known."""
+        self.attempt(lan=True)
+        self.clock.advance(LAN_WAIT)
+        self.over(0, "nobody answered on the local network")
+
+    def test_flood_of_answers(self) -> None:
+        """No more contacts are kept than a few, whoever invents them."""
+        attempt = self.attempt(lan=True)
+        for port in range(1, 1000):
+            attempt.found(Contact(Endpoint("192.0.2.1", port)))
+        self.assertLess(len(attempt._found), 100)
+
+    @given(st.lists(st.tuples(st.sampled_from(["fail", "refuse", "up", "lost", "silent"]), st.floats(0, 90))))
+    def test_finished_exactly_once(self, script: list[tuple[str, float]]) -> None:
+        """Whatever the contacts do, the attempt is over once, in time, and leaves nothing."""
+        self.setUp()
+        clock = self.clock
+        contacts = [Contact(Endpoint("192.0.2.1", port)) for port in range(1, len(script) + 1)]
+
+        def dial(contact: Contact) -> Deferred[ILink]:
+            what, when = script[contact.endpoint.port - 1]
+            if what == "refuse":
+                raise DialFailed("no")
+            dial: Deferred[ILink] = Deferred()
+            link = cast(ILink, FakeLink(contact.endpoint))
+
+            def over() -> None:
+                if dial.called or what == "silent":
+                    return
+                if what == "fail":
+                    dial.errback(DialFailed("no"))
+                    return
+                attempt.link_up(link)
+                dial.callback(link)
+                if what == "lost":
+                    attempt.link_lost(link, LinkClosed(CloseReason.UNKNOWN))
+
+            calls.append(clock.callLater(when, over))
+            return dial
+
+        calls: list[Any] = []
+        attempt = BootstrapAttempt(
+            clock, SETTINGS, contacts, False, dial, lambda *outcome: self.finished.append(outcome)
+        )
+        attempt.start()
+        clock.pump([0.5] * 122)
+        self.assertEqual(len(self.finished), 1)
+        self.assertEqual([each for each in clock.getDelayedCalls() if each not in calls], [])
