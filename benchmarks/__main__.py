@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.repeats is not None:
         plan = Plan(options.repeats, plan.seconds)
     chosen = [each for each in FIGURES if not options.only or each.name in options.only]
-    spawn = partial(Worker, profile=options.profile)
+    spawn = partial(Worker, pin=options.pin, profile=options.profile)
     results: list[Result] = []
     print(HEADING)
     for figure in chosen:
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--repeats", type=_positive, metavar="N", help="how many samples of each side (7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all samples")
+    parser.add_argument(
+        "--pin", action="store_true", help="give each process a core of its own, if nobody else needs it"
+    )
     parser.add_argument(
         "--profile", metavar="PREFIX", help="write a profile of each process; distorts the figures"
     )

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .credentials import client_options, server_options
-from .tools import Meter, Window, in_parallel, memory, settle
+from .tools import SLOTS, Meter, Window, in_parallel, memory, settle, time_set_ups
 
 LARGEST = 16 << 20
 READY = b"ready"
@@ -201,21 +201,13 @@ class BareActor:
         protocol.answered = questions.answered
         return await questions.start()
 
-    async def do_set_up(self, port: int, count: int, slots: int) -> float:
-        """Connect and disconnect, in several slots at once. Returns how often in a second."""
-
-        async def once(slot: int) -> None:
-            await self._disconnect(await self._connect(port, False))
-
-        return await in_parallel(once, count, slots)
+    async def do_set_up(self, port: int, count: int, batch: int) -> float:
+        """Make connections and close them, in batches. Returns how many were made in a second."""
+        return await time_set_ups(lambda number: self._connect(port, False), self._disconnect, count, batch)
 
     async def do_hold(self, port: int, count: int) -> None:
         """Keep this many connections more."""
-
-        async def once(slot: int) -> None:
-            self._connections.append(await self._connect(port, False))
-
-        await in_parallel(once, count, 8)
+        self._connections += await in_parallel(lambda number: self._connect(port, False), count, SLOTS)
 
     async def do_memory(self) -> int:
         """Returns this process's memory in bytes."""

@@ -22,7 +22,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 
 from .bare import READY, Flood
 from .credentials import CLIENT, SERVER, identity
-from .tools import Meter, Window, in_parallel, memory, settle
+from .tools import SLOTS, Meter, Window, in_parallel, memory, settle, time_set_ups
 
 FRAME = 128
 SETTINGS = Settings(max_frame=2 * MIB)
@@ -138,21 +138,13 @@ class LinkActor:
         self._owner.answered = questions.answered
         return await questions.start()
 
-    async def do_set_up(self, port: int, count: int, slots: int) -> float:
-        """Connect and disconnect, in several slots at once. Returns how often in a second."""
-
-        async def once(slot: int) -> None:
-            await self._disconnect(await self._connect(port))
-
-        return await in_parallel(once, count, slots)
+    async def do_set_up(self, port: int, count: int, batch: int) -> float:
+        """Make links and close them, in batches. Returns how many were made in a second."""
+        return await time_set_ups(lambda number: self._connect(port), self._disconnect, count, batch)
 
     async def do_hold(self, port: int, count: int) -> None:
         """Keep this many links more."""
-
-        async def once(slot: int) -> None:
-            self._links.append(await self._connect(port))
-
-        await in_parallel(once, count, 8)
+        self._links += await in_parallel(lambda number: self._connect(port), count, SLOTS)
 
     async def do_memory(self) -> int:
         """Returns this process's memory in bytes."""

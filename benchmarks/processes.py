@@ -33,14 +33,16 @@ class Worker:
     @ivar part: what it is called in errors, C{bare server} for instance.
     """
 
-    def __init__(self, actor: str, part: str, core: int, profile: str | None = None) -> None:
+    def __init__(
+        self, actor: str, part: str, core: int, pin: bool = False, profile: str | None = None
+    ) -> None:
         """
         @param actor: which of L{benchmarks.worker.ACTORS} to run.
-        @param core: which processor core to run on, counted among those that are allowed.
+        @param core: which processor core to run on if C{pin} is true, counted among those that are allowed.
         @param profile: a file to write the worker's profile to.
         """
         self.part = f"{actor} {part}"
-        command = [sys.executable, "-m", "benchmarks.worker", actor, str(core)]
+        command = [sys.executable, "-m", "benchmarks.worker", actor, str(core if pin else -1)]
         if profile is not None:
             command.append(f"{profile}.{actor}.{part}")
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)

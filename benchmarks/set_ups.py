@@ -1,8 +1,8 @@
 """
 This library's set-ups: crust and routing's handling of links, from the dial to the confirmed link.
 
-Two nodes have one link at most, so each slot of the client is a node of its own. It counts a link as made
-when routing tells of it: both Hellos are verified and the Confirmation is acknowledged.
+Two nodes have one link at most, so each of the client's links belongs to a node of its own. A link counts
+as made when routing tells of it: both Hellos are verified and the link is confirmed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import Any
 
-from routing_crust.crust.service import CrustService
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from routing_crust.config import Role, Settings, TwoWay
 from routing_crust.crust.interfaces import ICrustEvents, ILink
-from routing_crust.endpoints import Endpoint
+from routing_crust.crust.service import CrustService
+from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.routing.handshake import PeerFacts
@@ -24,7 +24,7 @@ from routing_crust.routing.links import Accept, Links, Peer
 from routing_crust.wire.messages import NONCE_BYTES, LinkUse
 
 from .credentials import SERVER, identity
-from .tools import in_parallel
+from .tools import time_set_ups
 
 PLENTY = 65536
 
@@ -57,18 +57,26 @@ class LinkHandler:
         self._links = Links(chosen, own, reactor, 1, lambda: self.crust.endpoints, self)
         self._confirmed: Deferred[ILink] | None = None
         self._lost: Deferred[None] | None = None
+        self._link: ILink | None = None
 
     def start(self) -> None:
         """Listen, if this is not a client."""
         self.crust.start(self)
 
-    async def once(self, server: Endpoint, token: bytes) -> None:
-        """Have a confirmed link, then have none."""
+    async def connect(self, server: Endpoint, token: bytes) -> LinkHandler:
+        """Have a confirmed link."""
         confirmed: Deferred[ILink] = Deferred()
-        lost: Deferred[None] = Deferred()
-        self._confirmed, self._lost = confirmed, lost
+        self._confirmed = confirmed
         await self.crust.connect((server,), identity(SERVER).name, token, False)
-        self._links.close(await confirmed, CloseReason.NO_LONGER_NEEDED)
+        self._link = await confirmed
+        return self
+
+    async def disconnect(self) -> None:
+        """Have none any more."""
+        assert self._link is not None
+        lost: Deferred[None] = Deferred()
+        self._lost = lost
+        self._links.close(self._link, CloseReason.NO_LONGER_NEEDED)
         await lost
 
     def on_connect(self, link: ILink) -> None:
@@ -105,6 +113,9 @@ class LinkHandler:
             confirmed, self._confirmed = self._confirmed, None
             confirmed.callback(peer.link)
 
+    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
+        """See L{routing_crust.routing.links.LinkPolicy}."""
+
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """See L{routing_crust.routing.links.LinkPolicy}."""
 
@@ -123,15 +134,15 @@ class HandshakeActor:
         handler.start()
         return handler.crust.endpoints[0].port
 
-    async def do_set_up(self, port: int, count: int, slots: int) -> float:
-        """Connect and disconnect, in several slots at once. Returns how often in a second."""
-        while len(self._handlers) < slots:
+    async def do_set_up(self, port: int, count: int, batch: int) -> float:
+        """Make links and close them, in batches. Returns how many were made in a second."""
+        while len(self._handlers) < batch:
             own = identity(1 + len(self._handlers))
             self._handlers.append(LinkHandler(self._reactor, own, Role.CLIENT))
             self._handlers[-1].start()
         server = Endpoint("127.0.0.1", port)
 
-        async def once(slot: int) -> None:
-            await self._handlers[slot - 1].once(server, slot.to_bytes(NONCE_BYTES, "big"))
+        async def connect(number: int) -> LinkHandler:
+            return await self._handlers[number].connect(server, number.to_bytes(NONCE_BYTES, "big"))
 
-        return await in_parallel(once, count, slots)
+        return await time_set_ups(connect, LinkHandler.disconnect, count, batch)

@@ -9,13 +9,17 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-SETTLE_SECONDS = 0.3
+SETTLE_SECONDS: Final = 0.3
+SLOTS: Final = 16
+"""How many connections are being made at a time."""
+
+_Done = TypeVar("_Done")
 
 
 class Meter:
@@ -100,24 +104,48 @@ async def ask_all(ask: Callable[[], Deferred[Any]], count: int, window: int) -> 
     return await requests.start()
 
 
-async def in_parallel(work: Callable[[int], Awaitable[object]], count: int, slots: int) -> float:
+async def in_parallel(work: Callable[[int], Awaitable[_Done]], count: int, slots: int) -> list[_Done]:
     """
     Do C{work} C{count} times, in C{slots} slots of which each does one after the other.
 
-    @param work: is given the number of its slot, from 1.
-    @return: how often it was done in a second.
+    @param work: is given a number of its own, from 0.
+    @return: what it came to each time, in no order.
     """
+    numbers = iter(range(count))
+    done: list[_Done] = []
+
+    async def slot() -> None:
+        for number in numbers:
+            made = await work(number)
+            done.append(made)
+
+    await gatherResults([Deferred.fromCoroutine(slot()) for _ in range(slots)], consumeErrors=True)
+    return done
+
+
+async def time_set_ups(
+    connect: Callable[[int], Awaitable[_Done]],
+    disconnect: Callable[[_Done], Awaitable[object]],
+    count: int,
+    batch: int,
+) -> float:
+    """
+    Make connections, in batches that are closed again while no time is taken.
+
+    @param connect: is given a number below C{batch}, which no other connection has at that time.
+    @return: how many were made in a second.
+    """
+    spent = 0.0
     left = count
-
-    async def slot(number: int) -> None:
-        nonlocal left
-        while left > 0:
-            left -= 1
-            await work(number)
-
-    start = perf_counter()
-    await gatherResults([Deferred.fromCoroutine(slot(number + 1)) for number in range(slots)], consumeErrors=True)
-    return count / (perf_counter() - start)
+    while left:
+        size = min(left, batch)
+        left -= size
+        start = perf_counter()
+        made = await in_parallel(connect, size, SLOTS)
+        spent += perf_counter() - start
+        for each in made:
+            await disconnect(each)
+    return count / spent
 
 
 async def settle(clock: IReactorTime) -> None:

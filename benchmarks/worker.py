@@ -67,11 +67,9 @@ class Commands(LineOnlyReceiver):
 
 
 def pin(core: int) -> None:
-    """Stay on one core, if the system can do that and there is one for each process."""
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    allowed = sorted(os.sched_getaffinity(0))
-    if len(allowed) > 2:
+    """Stay on one core, if the system can do that; C{-1} is any."""
+    if core >= 0 and hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {allowed[core % len(allowed)]})
 
 
