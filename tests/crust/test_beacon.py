@@ -382,6 +382,15 @@ class SocketTests(TestCase):
         await other.stop()
         self.assertEqual(len(reactor.getReaders()), readers - 2)
 
+    def test_no_such_interface(self) -> None:
+        """Where there is no such interface nothing stays open."""
+        place = Place("none", 99999, LOOPBACK.address, LOOPBACK.network, 1)
+        with mock.patch.object(socket.socket, "close", autospec=True) as close:
+            self.assertRaises(OSError, open_socket, place, self.port)
+        (here,) = close.call_args.args
+        self.assertIsInstance(here, socket.socket)
+        here.close()
+
     async def test_v6(self) -> None:
         """The same over IPv6, on an interface that has a link-local address."""
         from routing_crust.crust.host import read_host_addresses

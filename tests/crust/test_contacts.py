@@ -70,6 +70,20 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(book.contacts(), (contact("192.0.2.2:1", 2),))
         book.flush()
 
+    def test_not_proven(self) -> None:
+        """A contact that has not proven itself comes last, and nothing gives way to it."""
+        book = self.book(most=3)
+        proven, hearsay = contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 2)
+        book.remember(proven)
+        book.remember(hearsay, proven=False)
+        book.remember(contact("192.0.2.3:1", 1), proven=False)
+        book.remember(contact("192.0.2.1:1", 3), proven=False)
+        self.assertEqual(book.contacts(), (proven, hearsay))
+        for number in (4, 5):
+            book.remember(contact(f"192.0.2.{number}:1", number), proven=False)
+        self.assertEqual(book.contacts(), (proven, hearsay, contact("192.0.2.4:1", 4)))
+        book.flush()
+
     def test_the_same_again_is_no_change(self) -> None:
         """What is first already is not written again."""
         book = self.book()
