@@ -1,0 +1,124 @@
+"""Crust as a whole, over real sockets on loopback: who is let in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.logger import formatEvent, globalLogPublisher
+
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import (
+    CloseReason,
+    ConnectFailed,
+    LimitReached,
+)
+
+from .addresses import at, name
+from .services import KIND, ServiceTests, reactor, silent_factory
+
+
+class AdmissionTests(ServiceTests):
+    async def test_too_many_strangers_from_one_address(self) -> None:
+        """The ninth unverified link of an address is refused; a peer from elsewhere notices nothing."""
+        two, others = self.start(2, listen=(at("0.0.0.0:0"),), lan_discovery=False)
+        port = two._listening[0].port
+        honest, events = self.start(1)
+        link = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"", False)
+        (accepted,) = await others.next("accept")
+        accepted.verified()
+        made: list[Deferred[None]] = [Deferred() for _ in range(9)]
+        gone: Deferred[None] = Deferred()
+
+        class Stranger(Protocol):
+            def connectionLost(self, reason: Any = None) -> None:
+                if not gone.called:
+                    gone.callback(None)
+
+        for number in range(9):
+            reactor.connectTCP(
+                "127.0.0.3", port, silent_factory(Stranger, made[number]), bindAddress=("127.0.0.3", 0)
+            )
+            await made[number]
+        await gone
+        self.assertEqual(two._doorkeeper.unverified(), 8)
+        link.verified()
+        link.send(KIND, b"still here")
+        self.assertEqual(await others.next("message"), (accepted, KIND, b"still here"))
+        self.assertEqual((events.of("lost"), others.of("lost")), ([], []))
+        another = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"2", False)
+        self.assertEqual(another.peer, name(2))
+        await two.stop()
+        self.assertEqual(two._doorkeeper.unverified(), 0)
+
+    async def test_verified_links_do_not_count(self) -> None:
+        """A link whose Hello is verified makes room for the next."""
+        two, others = self.start(2, max_unverified_per_prefix=1)
+        one, _ = self.start(1)
+        for token in (b"1", b"2", b"3"):
+            await one.connect(two.endpoints, name(2), token, False)
+            (accepted,) = await others.next("accept")
+            accepted.verified()
+        self.assertEqual(len(others.of("accept")), 3)
+
+    async def test_denied_networks(self) -> None:
+        """A denied address is refused before TLS, and a denied address is not dialled."""
+        two, others = self.start(2, deny=("127.0.0.0/8",))
+        one, _ = self.start(1)
+        for crust, peer in ((one, two), (two, one)):
+            error = await self.assertFailure(crust.connect(peer.endpoints, None, b"", False), ConnectFailed)
+        self.assertIn("the address is on the deny list", str(error))
+        self.assertEqual(others.events[1:], [])
+
+    async def test_denied_names(self) -> None:
+        """A denied name is refused as soon as it is known, whoever has dialled; no link is reported."""
+        two, others = self.start(2, deny=(str(name(1)),))
+        one, events = self.start(1)
+        link = await one.connect(two.endpoints, name(2), b"", False)
+        _, reason = await events.next("lost")
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.NOT_ALLOWED, True))
+        for wanted in (name(1), None):
+            error = await self.assertFailure(two.connect(one.endpoints, wanted, b"", False), ConnectFailed)
+            self.assertIn("the name is on the deny list", str(error))
+        self.assertEqual(link.peer, name(2))
+        self.assertEqual((others.of("connect"), others.of("accept")), ([], []))
+
+    async def test_max_links(self) -> None:
+        """No more links than max_links: further ones are neither dialled nor accepted."""
+        two, others = self.start(2, max_links=1)
+        one, _ = self.start(1)
+        three, _ = self.start(3)
+        await one.connect(two.endpoints, name(2), b"", False)
+        await others.next("accept")
+        limit = await self.assertFailure(two.connect(three.endpoints, name(3), b"", False), LimitReached)
+        self.assertEqual(limit.setting, "max_links")
+        await self.assertFailure(three.connect(two.endpoints, name(2), b"", False), ConnectFailed)
+        self.assertEqual(len(others.of("accept")), 1)
+
+    async def test_max_links_while_dials_go_on(self) -> None:
+        """Of two dials that were begun in time only one gets the last place."""
+        one, events = self.start(1, max_links=1)
+        two, three = self.start(2)[0], self.start(3)[0]
+        dials = [one.connect(two.endpoints, name(2), b"", False)]
+        dials.append(one.connect(three.endpoints, name(3), b"", False))
+        outcomes = [await each.addErrback(lambda failure: failure.value) for each in dials]
+        (failed,) = [each for each in outcomes if isinstance(each, ConnectFailed)]
+        self.assertIn("max_links", str(failed))
+        self.assertEqual(len(events.of("connect")), 1)
+
+    async def test_refusals_are_logged(self) -> None:
+        """Each refusal names reason, peer, limit and setting; many cost one line."""
+        lines: list[Any] = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        two, _ = self.start(2, deny=("127.0.0.0/8",))
+        for _ in range(5):
+            self.assertFalse(two.may_accept(at("127.0.0.1:7777")))
+        await two.stop()
+        texts = [formatEvent(each) for each in lines if each["log_namespace"].startswith("routing_crust")]
+        self.assertIn(
+            "refused 127.0.0.1:7777: the address is on the deny list (limit 127.0.0.0/8, setting deny)", texts
+        )
+        self.assertIn("4 more lines like the last about refusals by the setting deny", texts)
+        self.assertFalse(two.may_accept(at("127.0.0.1:7777")))

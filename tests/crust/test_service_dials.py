@@ -1,0 +1,185 @@
+"""Crust as a whole, over real sockets on loopback: dials and bootstraps."""
+
+from __future__ import annotations
+
+import socket
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SkipTest
+
+from routing_crust.config import Settings
+from routing_crust.crust.service import CrustService
+from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.errors import (
+    CloseReason,
+    ConnectFailed,
+    ServiceStopped,
+)
+
+from .addresses import at, contact, identity, name
+from .services import Receiver, ServiceTests, reactor, turn
+
+
+class DialTests(ServiceTests):
+    def attempts(self, error: ConnectFailed) -> list[str]:
+        return [what for _, what in error.attempts]
+
+    async def fails(self, crust: CrustService, *endpoints: Endpoint, **options: Any) -> list[str]:
+        """What went wrong at each endpoint."""
+        options = {"peer": None, "token": b"", "from_stranger": False} | options
+        error = await self.assertFailure(crust.connect(endpoints, **options), ConnectFailed)
+        return self.attempts(error)
+
+    async def test_nobody_there(self) -> None:
+        """A port where nobody listens."""
+        one, events = self.start(1)
+        self.assertEqual(await self.fails(one, self.closed_port()), ["connection refused"])
+        self.assertEqual(events.of("connect"), [])
+
+    async def test_ourselves(self) -> None:
+        """A dial that ends at ourselves."""
+        one, events = self.start(1)
+        self.assertEqual(await self.fails(one, *one.endpoints), ["the link leads back to this node"])
+        self.assertEqual((events.of("connect"), events.of("accept")), ([], []))
+
+    async def test_another_than_wanted(self) -> None:
+        """Somebody else answers: both names are told, and neither side has a link."""
+        one, events = self.start(1)
+        two, others = self.start(2)
+        (problem,) = await self.fails(one, *two.endpoints, peer=name(3))
+        self.assertEqual(problem, f"{name(2)} answered instead of {name(3)}")
+        self.assertEqual((events.of("connect"), others.of("accept")), ([], []))
+
+    async def test_race(self) -> None:
+        """Of several endpoints the one that answers is taken; one link comes of it, on both sides."""
+        one, events = self.start(1, dial_stagger=0.01)
+        two, others = self.start(2, listen=(at("127.0.0.1:0"), at("127.0.0.2:0")))
+        endpoints = (self.silent_port(), self.closed_port(), *two.endpoints)
+        link = await one.connect(endpoints, name(2), b"", False)
+        self.assertIn(link.connection.peer, two.endpoints)
+        self.assertEqual(events.of("connect"), [(link,)])
+        await one.stop()
+        await others.next("lost")
+        self.assertEqual((len(events.of("lost")), len(others.of("accept"))), (1, 1))
+
+    async def test_callers_share_a_dial(self) -> None:
+        """Two callers get the same link; who cancels does not take it from the other."""
+        one, events = self.start(1)
+        two, _ = self.start(2)
+        dials = [one.connect(two.endpoints, name(2), b"t", False) for _ in range(3)]
+        dials[0].cancel()
+        await self.assertFailure(dials[0], CancelledError)
+        links = [await dials[1], await dials[2]]
+        self.assertIs(links[0], links[1])
+        self.assertEqual(events.of("connect"), [(links[0],)])
+
+    async def test_cancelling(self) -> None:
+        """A dial that everybody has left ends, and nothing comes of it."""
+        one, events = self.start(1)
+        two, _ = self.start(2)
+        dial = one.connect(two.endpoints, name(2), b"", False)
+        dial.cancel()
+        await self.assertFailure(dial, CancelledError)
+        await one.stop()
+        self.assertEqual(events.of("connect"), [])
+
+    async def test_cancelled_when_the_link_is_reported(self) -> None:
+        """Who cancels when it hears of the link keeps the link: it has been reported."""
+        one, events = self.start(1)
+        two, _ = self.start(2)
+        dial = one.connect(two.endpoints, name(2), b"", False)
+        events.handlers["connect"] = lambda _: dial.cancel()
+        await self.assertFailure(dial, CancelledError)
+        ((link,),) = events.of("connect")
+        link.close(CloseReason.NOT_WANTED)
+        await events.next("lost")
+
+    async def test_stopped_when_the_link_is_reported(self) -> None:
+        """Stopping from within an event works as at any other time."""
+        one, events = self.start(1)
+        two, _ = self.start(2)
+        stopped: list[Deferred[None]] = []
+        events.handlers["connect"] = lambda _: stopped.append(one.stop())
+        dial = one.connect(two.endpoints, name(2), b"", False)
+        await self.assertFailure(dial, ServiceStopped)
+        await turn()
+        await stopped[0]
+        self.assertEqual((len(events.of("connect")), len(events.of("lost"))), (1, 1))
+
+
+class BootstrapTests(ServiceTests):
+    async def test_finds_a_configured_contact(self) -> None:
+        """Links of a bootstrap are marked; the winner stays and the others are closed."""
+        nodes = [self.start(seed) for seed in (2, 3)]
+        contacts = [Contact(self.closed_port()), *(Contact(each.endpoints[0]) for each, _ in nodes)]
+        one, events = self.start(1, contacts=tuple(contacts), dial_stagger=0.01)
+        one.bootstrap()
+        one.bootstrap()
+        links = [(await events.next("connect"))[0], (await events.next("connect"))[0]]
+        self.assertEqual([each.bootstrap for each in links], [True, True])
+        one.end_bootstrap(links[1])
+        self.assertEqual(events.of("finished"), [])
+        self.assertEqual(await events.next("finished"), (1, ""))
+        lost, reason = await events.next("lost")
+        self.assertEqual((lost, reason.reason), (links[0], CloseReason.NO_LONGER_NEEDED))
+        one.end_bootstrap(None)
+        self.assertEqual(len(events.of("finished")), 1)
+
+    async def test_nobody_is_there(self) -> None:
+        """When every contact has failed the attempt says what went wrong; another may begin."""
+        one, events = self.start(1, contacts=(Contact(self.closed_port()),))
+        for _ in range(2):
+            one.bootstrap()
+            links, problem = await events.next("finished")
+            self.assertEqual(links, 0)
+            self.assertIn("connection refused", problem)
+
+    async def test_no_contacts(self) -> None:
+        """The end of an attempt that has nothing to dial comes in a later turn too."""
+        one, events = self.start(1)
+        one.bootstrap()
+        self.assertEqual(events.of("finished"), [])
+        self.assertEqual((await events.next("finished"))[0], 0)
+
+    async def test_the_contact_closes(self) -> None:
+        """A contact that closes the link again is not the way in, and its reason is told."""
+        two, others = self.start(2)
+        others.handlers["accept"] = lambda link: link.close(CloseReason.BOOTSTRAPPING)
+        one, events = self.start(1, contacts=(Contact(two.endpoints[0], name(2)),))
+        one.bootstrap()
+        links, problem = await events.next("finished")
+        self.assertEqual(links, 0)
+        self.assertIn("the peer is not in the network yet", problem)
+
+    async def test_stop_ends_it(self) -> None:
+        """A stop ends the attempt, and the end is told before the stop is over."""
+        one, events = self.start(1, contacts=(Contact(self.silent_port()),))
+        one.bootstrap()
+        await one.stop()
+        self.assertEqual(len(events.of("finished")), 1)
+
+    async def test_local_network(self) -> None:
+        """Without any contact a node finds another by the beacon."""
+        with socket.socket(type=socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        crusts = []
+        for seed in (1, 2):
+            settings = Settings(listen=(at("127.0.0.1:0"),), network="beacon test")
+            crust = CrustService(settings, identity(seed), reactor, Random(seed), beacon_port=port)
+            self.addCleanup(crust.stop)
+            events = Receiver()
+            crust.start(events)
+            crusts.append((crust, events))
+        (one, events), (two, _) = crusts
+        if not (one._beacon.active and two._beacon.active):
+            raise SkipTest("this system has no multicast on its loopback interface")
+        one.bootstrap()
+        (link,) = await events.next("connect")
+        self.assertEqual((link.peer, link.bootstrap), (name(2), True))
+        one._found(Contact(one.endpoints[0]))
+        one.end_bootstrap(link)
+        self.assertEqual(await events.next("finished"), (1, ""))
+        one._found(contact("127.0.0.1:5483"))
