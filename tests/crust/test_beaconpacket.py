@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet import reactor as _reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.beaconpacket import MOST_BYTES, BeaconKind, make_beacon, read_beacon
@@ -21,11 +18,8 @@ from routing_crust.endpoints import Endpoint
 
 from .addresses import HOST, at, host_address, identity, name
 
-reactor: Any = _reactor
-
 NONCE = b"n" * 16
 LAN = choose_places([at("0.0.0.0:5483")], HOST, False)[0]
-LOOPBACK = choose_places([at("127.0.0.1:5483")], HOST, False)[0]
 
 
 class PacketTests(SynchronousTestCase):
