@@ -3,15 +3,18 @@ How Sphinx makes the documentation. The API's pages are made by pydoctor, from t
 """
 
 import re
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 VERSION = re.search(r'"(.+)"', (HERE.parent / "routing_crust" / "_version.py").read_text(encoding="utf-8"))
 
 project = "routing-crust"
 author = "the routing-crust authors"
 copyright = "the routing-crust authors"
 release = VERSION.group(1) if VERSION else ""
+extensions = ["directives"]  # of this folder: tables that are made from the code
 nitpicky = True
 exclude_patterns = ["_build", "api"]
 html_theme = "alabaster"

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -22,7 +23,7 @@ from routing_crust import Contact, Role, RoutingService, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-reactor: IReactorProcess = _reactor  # type: ignore[assignment]
+reactor = cast(IReactorProcess, _reactor)
 
 
 def example(name: str) -> str:

@@ -1,0 +1,78 @@
+"""
+Directives for the tables of C{tables.py}: C{settings}, C{limits}, C{message}, C{numbers} and
+C{states}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tables
+from docutils import nodes  # type: ignore[import-untyped]
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+class TableDirective(SphinxDirective):
+    """What they have in common: one argument, and lines that explain what the code does not."""
+
+    required_arguments = 1
+    has_content = True
+    make: Callable[[str, list[str]], str]
+
+    def run(self) -> list[nodes.Node]:
+        """Make the table, and let Sphinx parse it."""
+        try:
+            text = type(self).make(self.arguments[0], list(self.content))
+        except (ValueError, LookupError, AttributeError) as error:
+            raise self.error(f"{self.name} {self.arguments[0]}: {error}") from None
+        return self.parse_text_to_nodes(text)
+
+
+class Settings(TableDirective):
+    """A group of settings."""
+
+    @staticmethod
+    def make(argument: str, content: list[str]) -> str:
+        """See L{tables.settings_table}."""
+        return tables.settings_table(argument)
+
+
+class Message(TableDirective):
+    """The fields of a message."""
+
+    make = staticmethod(tables.message_table)
+
+
+class Numbers(TableDirective):
+    """The members of an enumeration."""
+
+    make = staticmethod(tables.numbers_table)
+
+
+class Limits(TableDirective):
+    """Limits, with the settings that move them."""
+
+    make = staticmethod(tables.limits_table)
+    final_argument_whitespace = True
+
+
+class States(TableDirective):
+    """The state machine of a role."""
+
+    @staticmethod
+    def make(argument: str, content: list[str]) -> str:
+        """See L{tables.states_table}."""
+        return tables.states_table(argument)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.add_directive("settings", Settings)
+    app.add_directive("message", Message)
+    app.add_directive("numbers", Numbers)
+    app.add_directive("limits", Limits)
+    app.add_directive("states", States)
+    # Pages with tables are read anew each time: what they are made from is not in them.
+    app.connect("env-get-outdated", lambda app, env, added, changed, removed: list(env.found_docs))
+    return {"parallel_read_safe": True}

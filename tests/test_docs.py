@@ -1,0 +1,260 @@
+"""
+The documentation: its Python runs, its files can be read, its tables are complete, and the words that it
+quotes are those of the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import inspect
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+
+from routing_crust import RoutingService
+from routing_crust.config import Role, Settings
+from routing_crust.daemon.options import Options
+from routing_crust.daemon.settings_file import merge_settings, read_settings_file
+from routing_crust.routing.state import State
+
+from .routing.net import Net
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SYSTEM = {"AF_NETLINK", "DirtyReactorAggregateError"}
+"""What the pages name that is not ours."""
+TABLES = ("settings", "limits", "message", "numbers", "states")
+
+
+def page(name: str) -> str:
+    if not DOCS.is_dir():
+        raise SkipTest("the documentation is not here: it is not installed")
+    return (DOCS / f"{name}.rst").read_text(encoding="utf-8")
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    page("index")
+    for path in sorted(DOCS.glob("*.rst")):
+        yield path.stem, path.read_text(encoding="utf-8")
+
+
+def directives(text: str, name: str) -> Iterator[tuple[str, str]]:
+    """The argument and the content of each directive of this name."""
+    pattern = rf"^\.\. {name}:: (.*)\n((?:\n| +.*\n)*)"
+    for found in re.finditer(pattern, text, re.MULTILINE):
+        yield found[1], dedent(found[2]).strip()
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a title, up to the next one."""
+    found = re.search(rf"^{title}\n-+\n(.*?)(?=^[^\n]+\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, title
+    return found[1]
+
+
+class CodeTests(TestCase):
+    timeout = 60
+
+    async def test_embedding(self) -> None:
+        """The Python of the page is one program, which runs and stops what it has started."""
+        blocks = [content for language, content in directives(page("embedding"), "code-block")]
+        self.assertGreater(len(blocks), 5)
+        printed: list[tuple[object, ...]] = []
+        names: dict[str, Any] = {"print": lambda *words: printed.append(words)}
+        self.addCleanup(self.stop_all, names)
+        for block in blocks:
+            code = compile(block, "embedding.rst", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            result = eval(code, names)
+            if inspect.iscoroutine(result):
+                await Deferred.fromCoroutine(result)
+        services = [each for each in names.values() if isinstance(each, RoutingService)]
+        self.assertEqual([each.state for each in services], [State.TERMINATED] * 3)
+        self.assertEqual([each.new for each in names["changes"]], [])
+
+    async def stop_all(self, names: dict[str, Any]) -> None:
+        for each in names.values():
+            if isinstance(each, RoutingService) and each.running:
+                await each.stopService()
+
+    def test_nowhere_else(self) -> None:
+        """No other page has Python of its own, which nobody would run."""
+        found = [
+            name
+            for name, text in pages()
+            for language, _ in directives(text, "code-block")
+            if language == "python"
+        ]
+        self.assertEqual(set(found), {"embedding"})
+
+
+class FileTests(SynchronousTestCase):
+    def test_settings_file(self) -> None:
+        """The TOML file of the page can be used as it stands."""
+        ((_, content),) = (each for each in directives(page("daemon"), "code-block") if each[0] == "toml")
+        path = Path(self.mktemp())
+        path.write_text(content, encoding="utf-8")
+        settings = merge_settings({}, read_settings_file(path), path)
+        self.assertEqual(settings.network, "example")
+        self.assertEqual(len(settings.contacts), 2)
+        self.assertEqual(settings.relay_rate, 4 * 1024 * 1024)
+
+    def test_unit(self) -> None:
+        """The unit file starts what there is, with options that there are, and fits the settings file."""
+        ((_, content),) = (each for each in directives(page("daemon"), "code-block") if each[0] == "ini")
+        unit = configparser.RawConfigParser(strict=True)
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+        unit.read_string(content)
+        service = unit["Service"]
+        words = shlex.split(service["ExecStart"])
+        at = words.index("routing-node")
+        options = Options()
+        options.parseOptions(words[at + 1 :])
+        self.assertEqual(options.config, Path("/etc/routing-crust.toml"))
+        (logger,) = (each.partition("=")[2] for each in words[:at] if each.startswith("--logger="))
+        module, _, function = logger.rpartition(".")
+        self.assertTrue(callable(getattr(import_module(module), function)))
+        folder = f"/var/lib/{service['StateDirectory']}"
+        self.assertEqual(service["WorkingDirectory"], folder)
+        self.assertIn(f'state_dir = "{folder}"', page("daemon"))
+
+    def test_no_local_paths(self) -> None:
+        """No page names a folder of whoever wrote it."""
+        for name, text in pages():
+            self.assertNotRegex(text, r"/(work|tmp/v|root|home/\w+)/", name)
+
+
+class TableTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        page("index")
+        sys.path.insert(0, str(DOCS))
+        self.addCleanup(sys.path.remove, str(DOCS))
+        self.tables = import_module("tables")
+
+    def make(self, name: str, argument: str, content: str) -> str:
+        """What the directive makes."""
+        lines = content.splitlines()
+        makers = {
+            "settings": lambda: self.tables.settings_table(argument),
+            "limits": lambda: self.tables.limits_table(argument, lines),
+            "message": lambda: self.tables.message_table(argument, lines),
+            "numbers": lambda: self.tables.numbers_table(argument, lines),
+            "states": lambda: self.tables.states_table(argument),
+        }
+        return str(makers[name]())
+
+    def test_all_tables(self) -> None:
+        """Each table can be made: nothing is left unexplained, and nothing is explained that is not there."""
+        made = [
+            self.make(name, argument, content)
+            for _, text in pages()
+            for name in TABLES
+            for argument, content in directives(text, name)
+        ]
+        self.assertGreater(len(made), 20)
+        for each in made:
+            self.assertTrue(each.startswith(".. list-table::"))
+
+    def test_settings(self) -> None:
+        """The page has every setting, once."""
+        groups = [argument for argument, _ in directives(page("settings"), "settings")]
+        text = "".join(self.tables.settings_table(each) for each in groups)
+        found = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
+        self.assertEqual(sorted(found), sorted(Settings.__dataclass_fields__))
+
+    def test_settings_in_words(self) -> None:
+        """Defaults and ranges are readable."""
+        text = self.tables.settings_table("sizes")
+        self.assertIn("``max_frame``\n     - 64 KiB\n     - 32768 to 16777215 B\n", text)
+        self.assertIn("- 8 MiB/s", text)
+
+    def test_messages(self) -> None:
+        """The page on the wire has every message, once."""
+        found = [argument for argument, _ in directives(page("wire"), "message")]
+        self.assertEqual(sorted(found), sorted(self.tables.message_names()))
+
+    def test_field_types(self) -> None:
+        """Types and bounds in words."""
+        text = self.make("message", "GroupAnswer", "nonce: a\ntarget: b\nmembers: c")
+        self.assertIn("``nonce``\n     - 16 bytes\n     - a\n", text)
+        self.assertIn("up to 64 of (32 bytes)", text)
+
+    def test_incomplete(self) -> None:
+        """A field without a meaning, and a meaning without a field, stop the build."""
+        self.assertRaises(ValueError, self.make, "message", "GroupQuery", "")
+        self.assertRaises(ValueError, self.make, "message", "GroupQuery", "nonce: a\nother: b")
+        self.assertRaises(ValueError, self.make, "message", "ConfirmationAck", "epoch: a\nepoch2: b")
+        self.assertRaises(
+            ValueError, self.make, "numbers", "routing_crust.wire.messages.LinkUse", "MEMBER: a"
+        )
+        self.assertRaises(KeyError, self.make, "limits", "limit", "something: no_such_setting")
+
+    def test_states(self) -> None:
+        """The machines are asked, and answer as they do."""
+        ask = self.tables.answer
+        self.assertEqual(
+            ask(Role.NODE, State.DISCONNECTED, "start"), (State.BOOTSTRAPPING, ("begin to bootstrap",))
+        )
+        self.assertEqual(
+            ask(Role.FIRST, State.DISCONNECTED, "start"), (State.DISCONNECTED, ("wait for others",))
+        )
+        self.assertEqual(ask(Role.CLIENT, State.TERMINATED, "start"), (State.TERMINATED, ()))
+        self.assertEqual(ask(Role.CLIENT, State.BOOTSTRAPPING, "proxy_confirmed"), (State.CONNECTED, ()))
+        self.assertIn("``stop``\n     - **terminated**; close everything", self.tables.states_table("first"))
+
+
+class WordTests(SynchronousTestCase):
+    """The pages quote the code; what they quote is there."""
+
+    def source(self) -> str:
+        page("index")
+        folders = (ROOT / "routing_crust", ROOT / "examples", ROOT / "docs")
+        paths = [path for each in folders for path in sorted(each.rglob("*.py"))]
+        paths += sorted((ROOT / "tests").glob("memory*.py"))
+        return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+    def test_names(self) -> None:
+        """Every name in the text that looks like one of the code's is one."""
+        known = {*re.findall(r"\w+", self.source()), *SYSTEM}
+        for name, whole in pages():
+            # the first column of the reference has the words of another text
+            ours = re.findall(r"^   \* - .*\n((?:     .*\n)+)", whole, re.MULTILINE)
+            text = "\n".join(ours) if name == "reference" else whole
+            literals = re.findall(r"``([A-Za-z_.]+)(?:\(.*?\))?``", text)
+            words = [word for literal in literals for word in literal.split(".")]
+            names = [word for word in words if "_" in word or re.search(r"[a-z][A-Z]", word)]
+            self.assertEqual([word for word in names if word not in known], [], name)
+
+    def test_refusals_and_log_lines(self) -> None:
+        """What the page says that the daemon says, it says: ... stands for what differs."""
+        joined = re.sub(r'"\s*\n\s*f?"', "", self.source())
+        said = re.sub(r"\{[^{}]*\}", "…", joined)
+        text = page("daemon")
+        quoted = [
+            phrase
+            for title in ("When it does not start", "What the log says")
+            for phrase in re.findall(r"(?<!\*)\*(\S[^*\n]*\S)\*(?!\*)", section(text, title))
+        ]
+        self.assertGreater(len(quoted), 30)
+        pieces = [piece.strip(" :,") for phrase in quoted for piece in phrase.split("…")]
+        missing = [piece for piece in pieces if piece not in said and "(was" not in piece]
+        self.assertEqual(missing, [])
+
+    def test_status(self) -> None:
+        """The page explains every field of the status."""
+        explained = set(re.findall(r"``(\w+)``", section(page("daemon"), "Status")))
+        net = Net()
+        net.grow(2)
+        status = net.nodes[1].status()
+        (link,) = cast("list[dict[str, object]]", status["links"])
+        net.stop()
+        self.assertEqual(set(status) - explained, set())
+        self.assertEqual(set(link) - explained, set())
