@@ -17,9 +17,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, Final
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
@@ -39,6 +37,7 @@ from ..wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
 from ..wire.messages import Goodbye
 from .certificates import PeerRefused
 from .interfaces import ILink
+from .losses import reason_of_loss
 from .owner import LinkMaker
 from .sendqueue import SendQueue
 
@@ -315,7 +314,9 @@ class Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: say so, once."""
-        why = self._reason or self._why(reason)
+        # A TLS client is done before its server has judged it; the first byte is the proof that it did.
+        judged = self._verified or self._heard
+        why = self._reason or reason_of_loss(reason, self._up, judged)
         self._end(why)
         self._disarm()
         self._queue.stop(why)
@@ -323,26 +324,3 @@ class Link(Protocol):
             self._owner.link_lost(self, why)
         else:
             self._maker.link_failed(self, why)
-
-    def _why(self, failure: Failure) -> LinkClosed:
-        """What a connection that neither end has closed on purpose was lost for."""
-        error = failure.value
-        if isinstance(error, PeerRefused):
-            return LinkClosed(error.reason, error.detail)
-        if isinstance(error, SSL.Error):
-            text = describe(error)
-            # A TLS client is done before its server has judged it: the refusal comes instead of data.
-            judged = self._verified or self._heard
-            return LinkClosed(
-                CloseReason.CONNECTION_LOST if judged else CloseReason.TLS_REFUSED, text, "alert" in text
-            )
-        if isinstance(error, ConnectionDone):
-            return LinkClosed(CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", by_peer=True)
-        during = "" if self._up else " before the TLS handshake was done"
-        return LinkClosed(CloseReason.CONNECTION_LOST, f"{failure.getErrorMessage()}{during}")
-
-
-def describe(error: SSL.Error) -> str:
-    """What OpenSSL has to say, in words."""
-    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return "; ".join(entry[-1] for entry in queue) or type(error).__name__

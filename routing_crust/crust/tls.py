@@ -118,12 +118,13 @@ class LinkTls:
         if connection.get_alpn_proto_negotiated() != ALPN:
             raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
         with refusing_what_cannot_be_read():
-            certificate = connection.get_peer_certificate(as_cryptography=True)
-            chain = connection.get_peer_cert_chain(as_cryptography=True) or []
-        # OpenSSL counts the peer's own certificate only where it is the client.
-        if certificate is None or len(chain) != (1 if initiator else 0):
+            sent = connection.get_peer_cert_chain(as_cryptography=True) or []
+            own = None if initiator else connection.get_peer_certificate(as_cryptography=True)
+        # OpenSSL counts the peer's own certificate only where the peer is the server.
+        certificates = sent if own is None else [own, *sent]
+        if len(certificates) != 1:
             raise PeerRefused("the peer has not sent exactly one certificate")
-        name, public_key = self._check(session, certificate)
+        name, public_key = self._check(session, certificates[0])
         binding = connection.export_keying_material(BINDING_LABEL, BINDING_BYTES)
         return VerifiedPeer(public_key, name, binding)
 
@@ -133,9 +134,12 @@ class LinkTls:
         """OpenSSL's question about one certificate, possibly several times about the same."""
         if depth:
             raise PeerRefused("the peer's certificate is not signed by itself")
-        with refusing_what_cannot_be_read():
-            parsed = certificate.to_cryptography()
-        self._check(self._sessions[connection], parsed)
+        session = self._sessions[connection]
+        if session.checked is None:
+            with refusing_what_cannot_be_read():
+                parsed = certificate.to_cryptography()
+            self._check(session, parsed)
+        # else it asks about the same certificate again; the second look makes sure of that
         return True
 
     def _check(self, session: _Session, certificate: x509.Certificate) -> tuple[Name, bytes]:

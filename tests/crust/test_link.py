@@ -18,7 +18,8 @@ from routing_crust.config import Settings
 from routing_crust.crust.certificates import PeerRefused
 from routing_crust.crust.factories import LinkAcceptFactory
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.link import Link, describe
+from routing_crust.crust.link import Link
+from routing_crust.crust.losses import describe
 from routing_crust.crust.tls import VerifiedPeer
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.names import Name

@@ -1,0 +1,38 @@
+"""
+Why a connection was lost that neither end has closed with a Goodbye, in the words that links use.
+"""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from ..errors import CloseReason, LinkClosed
+from .certificates import PeerRefused
+
+
+def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
+    """
+    Put into words what C{connectionLost} was given.
+
+    @param up: whether the TLS handshake was done on this side.
+    @param judged: whether the peer is known to have accepted us.
+    """
+    error = failure.value
+    if isinstance(error, PeerRefused):
+        return LinkClosed(error.reason, error.detail)
+    if isinstance(error, SSL.Error):
+        text = describe(error)
+        reason = CloseReason.CONNECTION_LOST if judged else CloseReason.TLS_REFUSED
+        return LinkClosed(reason, text, by_peer="alert" in text)
+    if isinstance(error, ConnectionDone):
+        return LinkClosed(CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", by_peer=True)
+    during = "" if up else " before the TLS handshake was done"
+    return LinkClosed(CloseReason.CONNECTION_LOST, f"{failure.getErrorMessage()}{during}")
+
+
+def describe(error: SSL.Error) -> str:
+    """What OpenSSL has to say, in words."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return "; ".join(entry[-1] for entry in queue) or type(error).__name__
