@@ -7,6 +7,7 @@ way of installing gets a virtual environment of its own.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,8 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-TREE = Path.cwd()
+HERE = Path.cwd()
+TREE = Path(sys.argv[1]).absolute() / "source"
 DROPIN = "twisted/plugins/routing_crust_dropin.py"
 
 
@@ -88,9 +90,11 @@ def check_installed(how: str, folder: Path, *arguments: object) -> str:
     return how
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    folder = TREE.parent
     folder.mkdir()
-    (folder / "tree").mkdir()
+    # a copy, since setuptools leaves its own copy of the modules in a folder build/
+    shutil.copytree(HERE, TREE, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".git"))
     run(sys.executable, "-m", "build", "--outdir", folder / "built", TREE, cwd=folder)
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "tree", TREE, cwd=folder)
     (wheel,) = (folder / "built").glob("*.whl")
@@ -108,4 +112,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute())
+    main()
