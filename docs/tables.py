@@ -107,7 +107,7 @@ def message_table(name: str, lines: Iterable[str]) -> str:
     assert isinstance(info, inspect.StructType)
     meanings = _meanings(name, lines, [each.name for each in info.fields], _documented(struct))
     rows = [(f"``{each.name}``", type_text(each.type), meanings[each.name]) for each in info.fields]
-    return table(("field", "on the wire", "what it is"), (20, 30, 50), rows)
+    return table(("field", "on the wire", "what it is"), (20, 30, 50), rows, title=name)
 
 
 def message_names() -> tuple[str, ...]:
@@ -123,7 +123,10 @@ def message_names() -> tuple[str, ...]:
 def _documented(struct: type) -> dict[str, str]:
     """What the docstring says of each field."""
     pairs = re.findall(r"@ivar (\w+): (.+?)(?=\n\s*@|\Z)", struct.__doc__ or "", re.DOTALL)
-    return {field: re.sub(r"[LC]\{(.+?)\}", r"``\1``", " ".join(text.split())) for field, text in pairs}
+    return {
+        field: re.sub(r"[LC]\{(.+?)\}", r"``\1``", " ".join(text.split())).removesuffix(".")
+        for field, text in pairs
+    }
 
 
 def type_text(of: inspect.Type) -> str:
@@ -237,9 +240,14 @@ def _cell(role: Role, state: State, taken: str) -> str:
 # All of them.
 
 
-def table(head: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]], title: str = "") -> str:
     """A list-table."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    lines = [
+        f".. list-table:: {title}".rstrip(),
+        "   :header-rows: 1",
+        f"   :widths: {' '.join(map(str, widths))}",
+        "",
+    ]
     for row in (head, *rows):
         for number, cell in enumerate(row):
             lines.append(f"   {'-' if number else '* -'} {cell}".replace("   - ", "     - "))
