@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -39,6 +40,12 @@ class Direction(Enum):
     """The peer dialled us."""
 
 
+@lru_cache(maxsize=1024)
+def _parsed(host: str) -> IPv4Address | IPv6Address:
+    """The few addresses that a node has to do with at a time are not read again for each question."""
+    return ip_address(host)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
     """
@@ -59,7 +66,7 @@ class Endpoint:
         @raise InvalidEndpoint: C{host} is not an IP address, or the port is out of range.
         """
         try:
-            address = ip_address(host)
+            address = _parsed(host)
         except ValueError:
             raise InvalidEndpoint(f"{host!r} is not an IP address") from None
         if not 0 <= port <= 65535:
@@ -93,7 +100,7 @@ class Endpoint:
     @property
     def address(self) -> IPv4Address | IPv6Address:
         """The address as a value of the standard library's."""
-        return ip_address(self.host)
+        return _parsed(self.host)
 
     @property
     def is_v6(self) -> bool:

@@ -181,6 +181,8 @@ def _split(entries: Iterable[str]) -> tuple[frozenset[Name], tuple[IPv4Network |
 
 
 def _first(networks: tuple[IPv4Network | IPv6Network, ...], endpoint: Endpoint) -> str | None:
+    if not networks:
+        return None
     address = endpoint.address
     for network in networks:
         if network.version == address.version and address in network:

@@ -116,7 +116,9 @@ class Link(Protocol):
         self._up = True
         self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._queue, True)
+        self._queue.hold()  # so that our Hello leaves together with the end of the handshake
         self._guarded(self._maker.link_established, self)
+        self._queue.flush()
 
     def _hello_overdue(self) -> None:
         self._timer = None
