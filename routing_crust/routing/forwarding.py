@@ -6,6 +6,8 @@ envelope to the destination if it has a link to it, else to the entry of its tab
 nearer than itself. A destination that is in no table is reached by way of the node that speaks for it: the
 envelope says which that is, or a node near the destination knows it from the client's record.
 
+Where nobody is nearer, an answer goes back the way that the question came (L{.return_paths}).
+
 An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
 Where there is no way on, the sender of a message is told so by a hint, on the way that the message came.
 """
@@ -29,6 +31,7 @@ from .duplicates import DuplicateFilter
 from .envelopes import Sealer
 from .messaging_network import Network
 from .relay import FairRelay
+from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 
@@ -68,6 +71,7 @@ class Forwarder:
         self._max_hops = settings.max_hops
         self._max_attempts = settings.max_attempts
         self._passed = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._paths = ReturnPaths(network)
         self._hints = TokenBucket(settings.control_rate, settings.control_burst, network.clock.seconds)
         self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(network.clock, settings, _transmit)
 
@@ -98,11 +102,14 @@ class Forwarder:
         if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):
             return
         step = self.next_step(envelope, source, link)
+        if step is None:
+            step = self._way_back(envelope, link)
         if step is HERE:
             self._deliver(envelope, source, link)
         elif step is None:
             self._hint(envelope, source, link)
         else:
+            self._paths.came_by(source, link)
             self._pass_on(envelope, link, *step)
 
     def next_step(self, envelope: Envelope, source: Name, came_by: ILink) -> Step:
@@ -126,6 +133,15 @@ class Forwarder:
         if speaker is not None:
             return self._towards(speaker, speaker.raw, None, (source,), ())
         return self._towards(destination, b"", came_by, (source, came_by.peer))
+
+    def _way_back(self, envelope: Envelope, came_by: ILink) -> Step:
+        """Where nobody is nearer, the way that the destination's own envelopes came."""
+        link = self._paths.back_to(Name(envelope.destination))
+        return None if link is None or link is came_by else (link, envelope.destination_proxy)
+
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone: nothing goes back by it."""
+        self._paths.link_lost(link)
 
     def first_hops(self, destination: Name, proxy: bytes = b"") -> tuple[list[ILink], bytes]:
         """

@@ -81,6 +81,7 @@ class Joiner:
         self._round: Deferred[None] | None = None
         self._again = False
         self._awake = False
+        self._missed: frozenset[Name] = frozenset()
         self.group_connected = False
 
     def wake(self) -> None:
@@ -129,11 +130,12 @@ class Joiner:
 
     def _round_done(self, result: object) -> None:
         self._round = None
+        self._missed = frozenset(self._missing())
         if not self._awake:
             return
         if isinstance(result, Failure):
             self.log.failure("a round of joining failed", result)
-        soon = self._again or not self.group_connected
+        soon = self._again or self._missed or not self.group_connected
         self._schedule(SOON * 2 if soon else self._settings.refresh_interval)
 
     async def _do_round(self) -> None:
@@ -159,12 +161,20 @@ class Joiner:
         self.log.debug("no link to {name}: {reason}", name=name, reason=failure.getErrorMessage())
         self._judge()
 
+    def _missing(self) -> list[Name]:
+        """Who of our close group is not in the table, as far as we know, and might still come."""
+        return [
+            name
+            for name in self._view or ()
+            if name not in self._table and not self._asking.refused_lately(name)
+        ]
+
     def _judge(self) -> None:
-        view = self._view
-        there = bool(view) and len(self._table) > 0
-        connected = there and all(
-            name in self._table or self._asking.refused_lately(name) for name in view or ()
-        )
+        missing = self._missing()
+        if self.group_connected:
+            # a newcomer has until the next round: it is only just being asked
+            missing = [name for name in missing if name in self._missed]
+        connected = bool(self._view) and len(self._table) > 0 and not missing
         if connected != self.group_connected:
             self.group_connected = connected
             self._changed(connected)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ..config import Settings
 from ..crust.interfaces import ILink
@@ -258,7 +258,9 @@ class Links:
         self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
 
     def _refuse(self, link: ILink, verdict: Refuse) -> None:
-        self.log.info(
+        level = LogLevel.debug if verdict.reason is CloseReason.SUPERSEDED else LogLevel.info
+        self.log.emit(
+            level,
             "refused {peer} at {endpoint} ({direction}): {reason}",
             peer=link.peer,
             endpoint=link.connection.peer,

@@ -232,6 +232,7 @@ class Messenger:
     def link_lost(self, link: ILink) -> None:
         """A confirmed link is gone, or does not count any more; the table must know it already."""
         self._queues.link_lost(link)
+        self._forwarder.link_lost(link)
         self._outbox.link_lost(link)
 
     def stop(self) -> None:

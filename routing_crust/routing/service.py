@@ -157,7 +157,8 @@ class RoutingService(Service):
         @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
             when no acknowledgement came by any route, at the latest after C{ack_timeout} times
             C{max_attempts} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
-            many messages are waiting; with L{NotConnected} when there is no link at all; with L{ServiceStopped}.
+            many messages are waiting; with L{NotConnected} when there is no link at all; and with
+            L{ServiceStopped}.
         @raise TypeError: the body is not bytes.
         """
         return self._running(lambda core: core.messenger.send(name, body))

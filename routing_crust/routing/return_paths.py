@@ -1,0 +1,52 @@
+"""
+Return paths: where the envelopes of a sender came from.
+
+Greedy routing finds the way to a node that is in the tables of its neighbours. One that is still joining is
+in few of them, so the answer to what it sent may find no way on where the question had one. Then it goes
+back the way that the question came, from relay to relay.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..crust.interfaces import ILink
+from ..names import Name
+from .messaging_network import Network
+
+MOST_PATHS: Final = 4096
+
+
+class ReturnPaths:
+    """
+    The links by which envelopes have come, by their senders; only the latest ones.
+
+    Made by the forwarder, told of each envelope that it passes on, discarded with it. What a sender claims
+    to be is not proven here, but all that a false claim can do is to lead astray what had no way at all.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._links: dict[Name, ILink] = {}
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def came_by(self, source: Name, link: ILink) -> None:
+        """An envelope of C{source} came over C{link}."""
+        self._links.pop(source, None)  # so that the latest comes last
+        self._links[source] = link
+        if len(self._links) > MOST_PATHS:
+            del self._links[next(iter(self._links))]
+
+    def back_to(self, source: Name) -> ILink | None:
+        """The link by which the latest envelope of C{source} came, if it is still up."""
+        link = self._links.get(source)
+        if link is not None and self._network.link_to(link.peer) is not link:
+            del self._links[source]
+            return None
+        return link
+
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone."""
+        self._links = {source: each for source, each in self._links.items() if each is not link}
