@@ -2,7 +2,7 @@
 Crust as one object: it owns the ports, the dials and the links, and tells one receiver of them.
 
 Who calls whom: the reactor calls the factories and the links, these call L{CrustService} (it is their
-L{LinkOwner<.owner.LinkOwner>}), and it calls the receiver. What a call of the receiver's brings about is
+C{LinkOwner}), and it calls the receiver. What a call of the receiver's brings about is
 told to the receiver in a later turn of the reactor.
 """
 

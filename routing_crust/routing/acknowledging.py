@@ -66,7 +66,7 @@ class Acknowledger:
         self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
     ) -> Transmission | None:
         """
-        Acknowledge a message. See L{Acknowledge<.answering.Acknowledge>}.
+        Acknowledge a message. See C{Acknowledge}.
         """
         if self._stopped:
             return None

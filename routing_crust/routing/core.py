@@ -2,7 +2,7 @@
 The core of a node, from one start to the next stop: what the layers of routing tell each other.
 
 Crust's events come in here and go where they concern somebody; what the state machine decides is done here;
-and what L{.membership} and the messenger need to know of the node, they find here.
+and what C{membership} and the messenger need to know of the node, they find here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind
 @implementer(ICrustEvents)
 class RoutingCore:
     """
-    Made by L{RoutingService<.service.RoutingService>} with each start, discarded after L{stop}.
+    Made by C{RoutingService} with each start, discarded after L{stop}.
     """
 
     log = Logger()
@@ -263,7 +263,7 @@ class RoutingCore:
         return tuple(sorted(names, key=target.distance)[: self.settings.group_size])
 
     def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
-        """See L{RoutingService.close_group<.service.RoutingService.close_group>}."""
+        """See C{RoutingService.close_group}."""
         if not self.bootstrapped:
             return fail(NotConnected("there is no link to the network; wait for when_connected()"))
         if not self.is_client and self.table.next_hop(target) is None:
@@ -271,14 +271,14 @@ class RoutingCore:
         return self.queries.ask(target)
 
     def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
-        """See L{RoutingService.send_to_group<.service.RoutingService.send_to_group>}."""
+        """See C{RoutingService.send_to_group}."""
         if not isinstance(body, bytes):
             raise TypeError(f"a body is bytes, not {type(body).__name__}")
         members = self.close_group(target)
         return members.addCallback(lambda names: self.messenger.send_to_group(target, names, body))
 
     def connect(self, name: Name) -> Deferred[ILink]:
-        """See L{RoutingService.connect<.service.RoutingService.connect>}."""
+        """See C{RoutingService.connect}."""
         return Deferred.fromCoroutine(self._connect(name))
 
     async def _connect(self, name: Name) -> ILink:
@@ -293,7 +293,7 @@ class RoutingCore:
                     raise
 
     def status(self) -> dict[str, object]:
-        """See L{RoutingService.status<.service.RoutingService.status>}."""
+        """See C{RoutingService.status}."""
         return core_status(self)
 
 

@@ -1,5 +1,5 @@
 """
-What a L{RoutingService<.service.RoutingService>} tells its observers, as plain values.
+What a C{RoutingService} tells its observers, as plain values.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ envelope to the destination if it has a link to it, else to the entry of its tab
 nearer than itself. A destination that is in no table is reached by way of the node that speaks for it: the
 envelope says which that is, or a node near the destination knows it from the client's record.
 
-Where nobody is nearer, an answer goes back the way that the question came (L{.return_paths}).
+Where nobody is nearer, an answer goes back the way that the question came (C{return_paths}).
 
 An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
 Where there is no way on, the sender of a message is told so by a hint, on the way that the message came.

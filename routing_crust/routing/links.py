@@ -2,8 +2,8 @@
 Links: every link of this node, from its first frame to its last, and for each peer the one that counts.
 
 One handler takes every new link, bootstrap or not, whichever end dialled. Its Hello is exchanged
-(L{.handshake}), the policy of the layer above is asked whether the peer may have what it wants, and the
-links of a pair are consolidated (L{.consolidation}). What the layer above sees is a L{Peer} with one
+(C{handshake}), the policy of the layer above is asked whether the peer may have what it wants, and the
+links of a pair are consolidated (C{consolidation}). What the layer above sees is a L{Peer} with one
 confirmed link.
 """
 

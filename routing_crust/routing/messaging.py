@@ -4,9 +4,9 @@ Messaging: messages by name, with acknowledgements; and the carriage of control 
 Order, between any two nodes: the parts of a message (MessagePart), as often as they must be sent until the
 acknowledgement (AckPart) comes, which for a request holds the answer and may have parts too. Between linked
 nodes they are frames of their own kinds; between others they are in signed envelopes, which other nodes pass
-on (L{.forwarding}).
+on (C{forwarding}).
 
-L{Messenger} puts together what does the work: L{.outbox} and L{.inbox}, L{.forwarding}, and the L{.carrier}.
+L{Messenger} puts together what does the work: C{outbox} and C{inbox}, C{forwarding}, and the C{carrier}.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .table import RoutingTable
 
 class Network(Protocol):
     """
-    A node as its L{Messenger<.messaging.Messenger>} sees it.
+    A node as its C{Messenger} sees it.
 
     @ivar proxy: the node that speaks for us while we are a client or are still joining: everything that has
         no direct link goes out through it. C{None} otherwise.
@@ -55,7 +55,7 @@ class Network(Protocol):
         A control envelope (everything but messages, acknowledgements and hints) has come for us.
 
         @param source: who the envelope says it is from. Proven where the envelope was signed; where its
-            body proves itself (L{SELF_PROVING<.envelopes.SELF_PROVING>}) it is the receiver who checks that.
+            body proves itself (C{SELF_PROVING}) it is the receiver who checks that.
         @param link: where it came from; the peer at the other end is not to blame for what is in it.
             C{None} for one that is from ourselves.
         @raise WireError: the body is not what the kind says. It is logged, and the link lives.

@@ -1,8 +1,8 @@
 """
-The service that applications use: a node of the network as an ordinary Twisted L{Service}.
+The service that applications use: a node of the network as an ordinary Twisted C{Service}.
 
 L{RoutingService} is what lasts: settings, identity, handlers, observers and those who wait. What exists
-from one start to the next stop is a L{RoutingCore<.core.RoutingCore>}.
+from one start to the next stop is a C{RoutingCore}.
 """
 
 from __future__ import annotations
