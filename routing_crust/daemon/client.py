@@ -1,0 +1,109 @@
+"""
+The other end of the control socket: what the console script needs to talk to the daemon of this machine. It
+is plain blocking code, since the script does one thing at a time.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TypeVar
+
+from ..errors import RoutingCrustError
+from .lines import LONGEST_REPLY, Command, Failed, Reply, decode_reply, encode
+
+_Reply = TypeVar("_Reply")
+
+
+class ClientError(RoutingCrustError):
+    """The daemon could not do what it was asked for, or is not there. The text is for the operator."""
+
+
+class ControlClient:
+    """One connection to a daemon; a context manager that closes it."""
+
+    def __init__(self, path: Path, how_to_start: str) -> None:
+        """
+        @param path: the control socket.
+        @param how_to_start: the command that starts the daemon, for the error.
+        @raise ClientError: nobody is there, or we may not talk to it.
+        """
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(str(path))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            self._socket.close()
+            raise ClientError(
+                f"no daemon runs with the state directory {path.parent}: start one with '{how_to_start}', or "
+                "say where it is with --state-dir, --network or --config"
+            ) from None
+        except PermissionError:
+            self._socket.close()
+            raise ClientError(
+                f"permission denied on {path}: run this as the user that the daemon runs as"
+            ) from None
+        except OSError as error:
+            self._socket.close()
+            raise ClientError(
+                f"the control socket {path} cannot be used: {error.strerror or error}"
+            ) from None
+        self._file: BinaryIO = self._socket.makefile("rb")
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def ask(self, command: Command, expected: type[_Reply], timeout: float) -> _Reply:
+        """
+        Give a command and wait for its reply.
+
+        @param timeout: how long each step of it may take, in seconds.
+        @raise ClientError: the daemon says why not, is gone, or does not answer in time.
+        """
+        self._socket.settimeout(timeout)
+        self._write(command)
+        try:
+            reply = self._read()
+        except TimeoutError:
+            raise ClientError(f"no answer within {timeout:g} s") from None
+        if not isinstance(reply, expected):
+            raise ClientError(f"the daemon answered with {type(reply).__name__}: is it of another version?")
+        return reply
+
+    def replies(self) -> Iterator[Reply]:
+        """
+        What else the daemon says, for as long as it does.
+
+        @raise ClientError: the daemon has stopped.
+        """
+        self._socket.settimeout(None)
+        while True:
+            yield self._read()
+
+    def _write(self, command: Command) -> None:
+        # If the daemon hangs up while we write, it has said why: that is to be read.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(encode(command) + b"\n")
+
+    def _read(self) -> Reply:
+        try:
+            line = self._file.readline(LONGEST_REPLY)
+        except ConnectionResetError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise ClientError("the daemon has stopped")
+        reply = decode_reply(line)
+        if isinstance(reply, Failed):
+            raise ClientError(reply.text)
+        return reply

@@ -1,0 +1,306 @@
+"""
+A demonstration: C{twistd -n routing-node --demo 8} runs a network of eight nodes on loopback in one process,
+with keys in memory and nothing on disk, and lets them talk.
+
+It is also an example of how a program has nodes of its own: L{make_nodes} is all that it takes to make a
+network, and L{Traffic} is what a program does with one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from typing import Any, Final, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from ..config import Role, Settings
+from ..endpoints import Contact, Endpoint
+from ..errors import RoutingCrustError
+from ..routing.events import GroupConnectedChanged, Message, StateChanged
+from ..routing.service import RoutingService
+
+BODY: Final = b"x" * 256
+"""What is sent."""
+REQUEST_SHARE: Final = 0.2
+"""How many of the messages are requests."""
+CONNECT_SHARE: Final = 0.02
+"""How many go to a node after a link of our own to it was asked for."""
+PAUSE_AFTER_FAILURE: Final = 0.1
+"""In seconds: a node that cannot send does not try without end in one turn of the reactor."""
+GRACE: Final = 5.0
+"""In seconds: what is under way when the time is over may still arrive for so long."""
+MOST_LATENCIES: Final = 100_000
+"""The latencies of so many messages are kept, the latest."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """
+    What happened to the messages of some time.
+
+    @ivar acknowledged: how many arrived, and we know it.
+    @ivar failed: of how many we do not.
+    @ivar latencies: how long those that arrived took, in seconds.
+    """
+
+    acknowledged: int = 0
+    failed: int = 0
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_LATENCIES))
+
+    def add(self, other: Figures) -> None:
+        """Count in those of another time."""
+        self.acknowledged += other.acknowledged
+        self.failed += other.failed
+        self.latencies.extend(other.latencies)
+
+    def latency(self, quantile: float) -> float:
+        """
+        A quantile of the latencies, in milliseconds; 0 when there are none.
+
+        @param quantile: 0.5 for the median.
+        """
+        ordered = sorted(self.latencies)
+        return 1000 * ordered[int(quantile * (len(ordered) - 1))] if ordered else 0.0
+
+
+def make_nodes(count: int, make: Callable[[Settings], RoutingService]) -> Iterator[RoutingService]:
+    """
+    The nodes of a new network on loopback, each of them started: the first, and the others with its contact.
+
+    @param make: makes a service from its settings.
+    """
+    contacts: tuple[Contact, ...] = ()
+    for number in range(count):
+        node = make(
+            Settings(
+                network="demo",
+                role=Role.NODE if number else Role.FIRST,
+                listen=(Endpoint("127.0.0.1", 0),),  # port 0: the system chooses
+                contacts=contacts,
+                lan_discovery=False,
+            )
+        )
+        node.startService()
+        if node.contact is not None and not contacts:
+            contacts = (node.contact,)
+        yield node
+
+
+class Traffic:
+    """
+    Messages between random pairs of nodes: each node sends one, waits for its end, and sends the next.
+
+    A message whose waiting is cancelled counts as failed.
+    """
+
+    log = Logger()
+
+    def __init__(self, nodes: Sequence[RoutingService], clock: IReactorTime, random: Random) -> None:
+        self._figures = Figures()
+        self._nodes = nodes
+        self._clock = clock
+        self._random = random
+        self._stopped = False
+        for node in nodes:
+            node.set_message_handler(_ignore)
+            node.set_request_handler(_echo)
+
+    def start(self) -> Deferred[None]:
+        """
+        Begin.
+
+        @return: fires with C{None} when L{stop} was called and no message is under way any more. Cancelling
+            it gives up those that are.
+        """
+        talks = [Deferred.fromCoroutine(self._talk(node)) for node in self._nodes]
+        return DeferredList(talks, fireOnOneErrback=True, consumeErrors=True).addCallback(lambda _: None)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stopped = True
+
+    def take_figures(self) -> Figures:
+        """What happened since the last call."""
+        figures, self._figures = self._figures, Figures()
+        return figures
+
+    async def _talk(self, node: RoutingService) -> None:
+        others = [each for each in self._nodes if each is not node]
+        while not self._stopped:
+            started = self._clock.seconds()
+            try:
+                await self._say_something(node, self._random.choice(others))
+            except (RoutingCrustError, CancelledError) as error:
+                self._failed(node, error)
+                if not self._stopped:
+                    await deferLater(self._clock, PAUSE_AFTER_FAILURE)
+            else:
+                self._figures.acknowledged += 1
+                self._figures.latencies.append(self._clock.seconds() - started)
+
+    def _failed(self, node: RoutingService, error: Exception) -> None:
+        if node.running:
+            self.log.warn("{name} failed to send: {error}", name=node.node_name.short, error=error)
+            self._figures.failed += 1
+
+    async def _say_something(self, node: RoutingService, other: RoutingService) -> None:
+        kind = self._random.random()
+        if kind < REQUEST_SHARE:
+            await node.request(other.node_name, BODY)
+            return
+        if kind < REQUEST_SHARE + CONNECT_SHARE:
+            await node.connect(other.node_name)
+        await node.send(other.node_name, BODY)
+
+
+class DemoService(Service):
+    """The demonstration: a network that is started, reported on every second, and stopped again."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        count: int,
+        seconds: float | None,
+        on_end: Callable[[bool], object],
+        *,
+        reactor: Any,
+        make_node: Callable[[Settings], RoutingService] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param count: how many nodes.
+        @param seconds: how long it takes; C{None} is until it is stopped.
+        @param on_end: called when that time is over: with whether all went well.
+        @param make_node: makes a node from its settings; C{None} makes a L{RoutingService} with a new key.
+        """
+        self._count = count
+        self._seconds = seconds
+        self._on_end = on_end
+        self._clock: IReactorTime = reactor
+        self._make_node = make_node or (lambda settings: RoutingService(settings, reactor=reactor))
+        self._random = random or SystemRandom()
+        self._nodes: list[RoutingService] = []
+        self._traffic: Traffic | None = None
+        self._talking: Deferred[None] = succeed(None)
+        self._reporter = LoopingCall(self._report)
+        self._reporter.clock = self._clock
+        self._timer: IDelayedCall | None = None
+        self._total = Figures()
+        self._began = self._last_report = 0.0
+
+    def startService(self) -> None:
+        """
+        Start the nodes; when all of them have reached their close groups, they begin to talk.
+
+        @raise CannotListen: there is no port to be had on loopback.
+        """
+        Service.startService(self)
+        for number, node in enumerate(make_nodes(self._count, self._make_node)):
+            self._nodes.append(node)
+            self._watch(number, node)
+        ready = DeferredList(
+            [node.when_group_connected() for node in self._nodes], fireOnOneErrback=True, consumeErrors=True
+        )
+        # the failure is that the service was stopped first
+        ready.addCallbacks(self._begin, lambda _: None)
+        if self._seconds is not None:
+            self._timer = self._clock.callLater(self._seconds, self._time_is_over)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop the traffic and then the nodes.
+
+        @return: fires with C{None} when nothing is left of them.
+        """
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._reporter.running:
+            self._reporter.stop()
+        if self._traffic is not None:
+            self._traffic.stop()
+        await DeferredList([node.stopService() for node in self._nodes])
+        await self._talking  # what was under way has failed now
+
+    def _watch(self, number: int, node: RoutingService) -> None:
+        def say(what: str) -> None:
+            self.log.info(
+                "node {number} ({name}): {what}", number=number, name=node.node_name.short, what=what
+            )
+
+        def group_changed(event: GroupConnectedChanged) -> None:
+            if node.running:  # that the groups break up when the nodes stop is no news
+                say("group-connected" if event.connected else "not group-connected any more")
+
+        say(f"{node.state.value}, {node.contact}")
+        node.observe(StateChanged, lambda event: say(event.new.value))
+        node.observe(GroupConnectedChanged, group_changed)
+
+    def _begin(self, _: object) -> None:
+        self.log.info("all {count} nodes have joined, and begin to talk", count=self._count)
+        self._began = self._last_report = self._clock.seconds()
+        self._traffic = Traffic(self._nodes, self._clock, self._random)
+        self._talking = self._traffic.start()
+        self._reporter.start(1.0, now=False)
+
+    def _report(self) -> None:
+        assert self._traffic is not None
+        figures = self._traffic.take_figures()
+        self._total.add(figures)
+        now = self._clock.seconds()
+        seconds, self._last_report = now - self._last_report, now
+        self._write(figures, seconds)
+
+    def _write(self, figures: Figures, seconds: float) -> None:
+        links = sum(len(cast("list[object]", node.status()["links"])) for node in self._nodes)
+        self.log.info(
+            "{rate:.0f} messages/s: {acknowledged} acknowledged, {failed} failed; "
+            "latency {median:.1f} ms median, {p99:.1f} ms p99; {links} links; "
+            "{grouped} of {count} group-connected",
+            rate=figures.acknowledged / seconds if seconds > 0 else 0.0,
+            acknowledged=figures.acknowledged,
+            failed=figures.failed,
+            median=figures.latency(0.5),
+            p99=figures.latency(0.99),
+            links=links // 2,  # each has two ends, and both are here
+            grouped=sum(node.group_connected for node in self._nodes),
+            count=self._count,
+        )
+
+    def _time_is_over(self) -> None:
+        if self._traffic is None:
+            self.log.error("the time is over, and not all nodes have reached their close groups")
+            self._on_end(False)
+        else:
+            self._ending = Deferred.fromCoroutine(self._end(self._traffic))
+
+    async def _end(self, traffic: Traffic) -> None:
+        traffic.stop()
+        self._reporter.stop()
+        self._talking.addTimeout(GRACE, self._clock)
+        await self._talking
+        if not self.running:
+            return
+        self._report()
+        self.log.info("in all, in {seconds:.0f} s:", seconds=self._last_report - self._began)
+        self._write(self._total, self._last_report - self._began)
+        self._on_end(self._total.failed == 0 and self._total.acknowledged > 0)
+
+
+def _ignore(message: Message) -> None:
+    """That it has arrived is all that matters here."""
+
+
+def _echo(message: Message) -> bytes:
+    return message.body

@@ -1,0 +1,140 @@
+"""
+The service that C{twistd} runs: a L{RoutingService} with all that a daemon needs beside it, which is a locked
+state directory, a key in a file, a log for people, and a control socket.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .._version import __version__
+from ..config import Settings
+from ..errors import RoutingCrustError
+from ..identity import load_or_create_identity
+from ..routing.service import RoutingService
+from .control import ControlServer
+from .inbox import Inbox
+from .operator_log import OperatorLog
+from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
+
+
+class CannotStart(Exception, SystemExit):
+    """
+    The daemon ends before it has begun. What is wrong was logged, in one line.
+
+    It is an L{Exception}, so that C{twistd} removes its pid file and tells the process that waits for the
+    daemon, and a L{SystemExit}, so that the interpreter exits with 1 and writes no traceback.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.code = 1
+
+
+class NodeService(Service):
+    """
+    A node and all that belongs to its process.
+
+    @ivar settings: the settings; C{state_dir} is one of them that must be given.
+    @ivar routing: the node, from the start on.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, state_dir: Path, reactor: Any) -> None:
+        """
+        @param state_dir: the state directory, made when it is not there.
+        @param reactor: for everything: time, sockets and the control socket.
+        """
+        self.settings = settings
+        self.routing: RoutingService | None = None
+        self._state_dir = state_dir
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._inbox = Inbox()
+        self._lock: StateLock | None = None
+        self._control: ControlServer | None = None
+        self._operator_log: OperatorLog | None = None
+        self._started_at = 0.0
+
+    def startService(self) -> None:
+        """
+        Start everything.
+
+        @raise CannotStart: something is in the way; it was logged, and nothing is left running.
+        """
+        try:
+            self._start()
+        except RoutingCrustError as error:
+            self.log.critical("cannot start: {problem}", problem=error)
+            self._release()
+            raise CannotStart(str(error)) from None
+        Service.startService(self)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop everything.
+
+        @return: fires with C{None} when no link, timer, port or connection is left, and the control socket
+            and the lock are removed.
+        """
+        if not self.running:
+            return succeed(None)
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    def _start(self) -> None:
+        # The order matters: the lock before all that is in the folder, and the node before the socket, so
+        # that nobody talks to a node that is not there.
+        prepare_state_dir(self._state_dir)
+        path = socket_path(self._state_dir)
+        self._lock = StateLock(self._state_dir)
+        identity = load_or_create_identity(key_path(self._state_dir))
+        routing = self.routing = RoutingService(self.settings, reactor=self._reactor, identity=identity)
+        routing.set_message_handler(self._inbox.message_received)
+        routing.set_request_handler(self._inbox.request_received)
+        operator_log = self._operator_log = OperatorLog(routing)
+        routing.startService()
+        operator_log.started()
+        self._started_at = self._clock.seconds()
+        self._control = ControlServer(routing, self._inbox, self._facts)
+        try:
+            self._control.listen(path, self._reactor)
+        except RoutingCrustError:
+            # there is no reactor to wait with: what it closes is closed, at the latest with the process
+            routing.stopService()
+            raise
+
+    async def _stop(self) -> None:
+        self.log.info("stopping")
+        if self.routing is not None:
+            await self.routing.stopService()
+        if self._control is not None:
+            # after the node, so that whoever waits for an answer hears that there will be none
+            await self._control.stop(self._clock)
+        self._release()
+        self.log.info("stopped")
+
+    def _release(self) -> None:
+        if self._operator_log is not None:
+            self._operator_log.stop()
+        if self._lock is not None:
+            self._lock.release()
+        self.routing = self._control = self._operator_log = self._lock = None
+
+    def _facts(self) -> dict[str, object]:
+        contact = None if self.routing is None else self.routing.contact
+        return {
+            "contact": None if contact is None else str(contact),
+            "version": __version__,
+            "process": os.getpid(),
+            "state_dir": str(self._state_dir),
+            "uptime": round(self._clock.seconds() - self._started_at, 1),
+        }

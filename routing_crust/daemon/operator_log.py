@@ -1,0 +1,108 @@
+"""
+What a node tells its operator in the log: its name, where it can be reached, and what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from ..endpoints import Contact, Direction, Endpoint
+from ..routing.events import (
+    EndpointsChanged,
+    GroupConnectedChanged,
+    LinkFacts,
+    LinkGained,
+    LinkLost,
+    PeerJoined,
+    PeerLeft,
+    StateChanged,
+)
+from ..routing.service import RoutingService
+
+
+class OperatorLog:
+    """Made by the daemon for one L{RoutingService}, whose events it writes down until L{stop}."""
+
+    log = Logger()
+
+    def __init__(self, service: RoutingService) -> None:
+        self._service = service
+        self._said: tuple[Endpoint, ...] = ()
+        self._stops: list[Callable[[], None]] = [
+            service.observe(StateChanged, self._state_changed),
+            service.observe(GroupConnectedChanged, self._group_changed),
+            service.observe(EndpointsChanged, self._endpoints_changed),
+            service.observe(PeerJoined, self._peer_joined),
+            service.observe(PeerLeft, self._peer_left),
+            service.observe(LinkGained, self._link_gained),
+            service.observe(LinkLost, self._link_lost),
+        ]
+
+    def started(self) -> None:
+        """Say who this is and, if it listens, how others find it: in a line to copy. Crust has said where."""
+        service = self._service
+        self.log.info(
+            "this is {role} {name} of the network {network}",
+            role="the client" if service.settings.role.value == "client" else "the node",
+            name=service.node_name,
+            network=service.settings.network,
+        )
+        self._say_contacts(service.endpoints)
+
+    def stop(self) -> None:
+        """Write nothing more."""
+        for stop in self._stops:
+            stop()
+
+    def _state_changed(self, event: StateChanged) -> None:
+        self.log.info("{new} (was {old})", new=event.new.value, old=event.old.value)
+
+    def _group_changed(self, event: GroupConnectedChanged) -> None:
+        if event.connected:
+            self.log.info("linked with the whole close group")
+        elif self._service.running:
+            self.log.info("members of the close group are missing")
+
+    def _endpoints_changed(self, event: EndpointsChanged) -> None:
+        self._say_contacts(event.endpoints)
+
+    def _say_contacts(self, endpoints: tuple[Endpoint, ...]) -> None:
+        for endpoint in endpoints:
+            if endpoint not in self._said:
+                self.log.info("contact: {contact}", contact=Contact(endpoint, self._service.node_name))
+        self._said = endpoints
+
+    def _peer_joined(self, event: PeerJoined) -> None:
+        self.log.info("{peer} is in the routing table", peer=event.name)
+
+    def _peer_left(self, event: PeerLeft) -> None:
+        self.log.info("{peer} has left the routing table", peer=event.name)
+
+    def _link_gained(self, event: LinkGained) -> None:
+        link = event.link
+        self.log.info(
+            "link {direction} {kind} {peer} at {address} for {use}{one_way}",
+            direction=_direction(link),
+            kind="client" if link.is_client else "node",
+            peer=link.peer,
+            address=link.connection.peer,
+            use=link.use.name.lower(),
+            one_way="" if link.two_way else ", one-way",
+        )
+
+    def _link_lost(self, event: LinkLost) -> None:
+        link = event.link
+        self.log.info(
+            "lost the link {direction} {peer} at {address}: {reason}{detail}",
+            direction=_direction(link),
+            peer=link.peer,
+            address=link.connection.peer,
+            reason=event.reason.text,
+            detail=f" ({event.detail})" if event.detail else "",
+        )
+
+
+def _direction(link: LinkFacts) -> str:
+    return "to" if link.direction is Direction.CONNECTED else "from"

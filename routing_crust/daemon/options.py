@@ -1,0 +1,299 @@
+"""
+The options of C{twistd routing-node}, made from the table of settings: a setting that is added there is
+an option here, with its help and its valid range.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import Field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.python import usage
+
+from .._version import __version__
+from ..config import Settings, setting_fields, valid_range
+from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
+from .state_directory import default_state_dir
+
+DEMO_LEAST: Final = 2
+DEMO_MOST: Final = 64
+
+_DESCRIPTION: Final = (
+    "A node of a peer-to-peer network: it finds its peers, links with them directly and securely, and routes "
+    "messages by name. 'routing-crust' talks to it from the same machine."
+)
+_EPILOGUE: Final = """\
+Examples:
+  twistd -n routing-node --first --listen 192.0.2.1:5483
+      starts a network; the log shows the line to give to others
+  twistd -n routing-node --contact NAME@192.0.2.1:5483
+      joins it
+  twistd -n routing-node --demo 8
+      shows a network of eight nodes at work, in one process
+
+Requests to the node are answered if they say 'ping' (with 'pong'); any other is
+refused unless a 'routing-crust listen --answer TEXT' is attached.
+
+'twistd -n --logger=routing_crust.daemon.logs.readable routing-node' writes a log
+that reads better than Twisted's own.
+"""
+
+# What each option that is made from a plain setting is called, if not as the setting; and what its value is.
+_OPTION_NAMES: Final = {"contacts": "contact"}
+_VALUES: Final = {
+    "listen": "ADDRESS:PORT",
+    "contacts": "NAME@ADDRESS:PORT",
+    "allow": "NAME|NETWORK",
+    "deny": "NAME|NETWORK",
+    "state_dir": "FOLDER",
+    "network": "ID",
+}
+_HINTS: Final = {
+    "first": "start a network: the same as --role=first",
+    "client": "have one link and accept none: the same as --role=client",
+    "config": "read settings from a TOML file, each as 'setting = value'; the command line goes before it",
+    "state_dir": "the folder for the key, the saved contacts and the control socket; made if it is not there",
+    "set": "give one of the other settings; '--help-settings' lists them. May be repeated",
+    "help_settings": "list the settings for --set and the TOML file, and exit",
+    "demo": f"run this many nodes ({DEMO_LEAST} to {DEMO_MOST}) on loopback in this process, nothing on disk",
+    "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
+    "help": "show this and exit",
+    "version": "show the version and exit",
+}
+_GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("What this process is", ("first", "client", "role", "network")),
+    ("Whom it finds, and is found by", ("listen", "contacts", "lan_discovery")),
+    ("Whom it links with", ("allow", "deny", "two_way", "private_dialling")),
+    ("Files", ("state_dir", "config")),
+    ("Everything else", ("set", "help_settings")),
+    ("Demonstration", ("demo", "demo_seconds")),
+    ("Help", ("help", "version")),
+)
+
+
+class Options(usage.Options):
+    """
+    The command line. Values are read when they are asked for, by L{settings}.
+
+    @ivar given: what settings the command line gives, raw.
+    @ivar demo: of how many nodes a demonstration is asked for; 0 if none is.
+    @ivar demo_seconds: how long it takes, in seconds; C{None} is until it is interrupted.
+    """
+
+    synopsis = "[options]"
+
+    def __init__(self) -> None:
+        usage.Options.__init__(self)
+        self.given: dict[str, Any] = {}
+        self.config: Path | None = None
+        self.demo = 0
+        self.demo_seconds: float | None = None
+
+    def opt_first(self) -> None:
+        """See L{_HINTS}, as for all the others."""
+        self._give_role("first")
+
+    def opt_client(self) -> None:
+        """A client."""
+        self._give_role("client")
+
+    def opt_config(self, path: str) -> None:
+        """The TOML file."""
+        self.config = Path(path)
+
+    def opt_set(self, text: str) -> None:
+        """One of the advanced settings."""
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals:
+            raise usage.UsageError(f"--set {text}: write --set name=value")
+        if name not in SETTINGS:
+            raise usage.UsageError(f"--set {name}: {unknown_setting(name)}")
+        if isinstance(SETTINGS[name].default, tuple):
+            raise usage.UsageError(f"--set {name}: this is a list; use --{option_name(name)}, once for each")
+        self.given[name] = value.strip()
+
+    def opt_demo(self, text: str) -> None:
+        """How many nodes."""
+        if not text.isascii() or not text.isdigit() or not DEMO_LEAST <= int(text[:9]) <= DEMO_MOST:
+            raise usage.UsageError(f"--demo {text}: valid is {DEMO_LEAST} to {DEMO_MOST}")
+        self.demo = int(text)
+
+    def opt_demo_seconds(self, text: str) -> None:
+        """How many seconds."""
+        try:
+            self.demo_seconds = float(text)
+        except ValueError:
+            self.demo_seconds = 0
+        if not 1 <= self.demo_seconds <= 86400:
+            raise usage.UsageError(f"--demo-seconds {text}: valid is 1 to 86400 s")
+
+    def opt_help_settings(self) -> None:
+        """All other settings."""
+        sys.stdout.write(advanced_settings_text())
+        sys.exit(0)
+
+    def opt_version(self) -> None:
+        """The version of this package, not Twisted's."""
+        sys.stdout.write(f"routing-crust {__version__}\n")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        Check what belongs together.
+
+        @raise UsageError: it does not.
+        """
+        if self.demo_seconds is not None and not self.demo:
+            raise usage.UsageError("--demo-seconds: give --demo too")
+        if self.demo and (self.given or self.config is not None):
+            raise usage.UsageError(
+                "--demo: takes no settings; its nodes are all on loopback, with the defaults"
+            )
+
+    def settings(self) -> tuple[Settings, Path]:
+        """
+        Read the file, if there is one, and put everything together.
+
+        @return: the settings, and the state directory, which is one of them.
+        @raise ConfigurationError: a value cannot be used.
+        """
+        in_file = {} if self.config is None else read_settings_file(self.config)
+        settings = merge_settings(self.given, in_file, self.config)
+        # twistd may change the working directory before anything is opened
+        path = (settings.state_dir or default_state_dir(settings.network)).absolute()
+        return replace(settings, state_dir=path), path
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The options in groups, each with its default."""
+        width = min(width or 80, 100)
+        named = {each.name for each in plain_settings()}
+        grouped = {name for _, names in _GROUPS for name in names}
+        groups = [*_GROUPS, ("More", tuple(sorted(named - grouped)))]
+        parts = ["", textwrap.fill(_DESCRIPTION, width), ""]
+        for title, names in groups:
+            rows = [row for name in names for row in self._rows(name, name in named)]
+            if rows:
+                parts.append(f"{title}:")
+                parts.extend(_row_text(option, text, width) for option, text in rows)
+                parts.append("")
+        return "\n".join(parts) + "\n" + _EPILOGUE
+
+    def _rows(self, name: str, is_setting: bool) -> list[tuple[str, str]]:
+        if is_setting:
+            return _setting_rows(SETTINGS[name])
+        option = name.replace("_", "-")
+        value = {"config": "FILE", "set": "NAME=VALUE", "demo": "NODES", "demo_seconds": "SECONDS"}.get(name)
+        return [(f"--{option}={value}" if value else f"--{option}", _HINTS[name])]
+
+    def _give_role(self, role: str) -> None:
+        if self.given.get("role", role) != role:
+            raise usage.UsageError(f"--{role}: the role is {self.given['role']} already; give one of them")
+        self.given["role"] = role
+
+
+def option_name(setting: str) -> str:
+    """What the option for a plain setting is called, without its dashes."""
+    return _OPTION_NAMES.get(setting, setting.replace("_", "-"))
+
+
+def plain_settings() -> tuple[Field[Any], ...]:
+    """The settings that have an option of their own; the others are given with C{--set}."""
+    return tuple(each for each in setting_fields() if not each.metadata["advanced"])
+
+
+def advanced_settings_text() -> str:
+    """The page that C{--help-settings} shows."""
+    heading = textwrap.fill(
+        "Settings for '--set name=value', and for the TOML file as 'name = value'. The file may hold what "
+        "has an option of its own as well: with _ for -, and as a list what may be repeated (the contacts "
+        "as 'contacts').",
+        80,
+    )
+    rows = [
+        _row_text(each.name, _explained(each), 80) for each in setting_fields() if each.metadata["advanced"]
+    ]
+    return "\n".join((heading, "", *rows)) + "\n"
+
+
+def _setting_rows(each: Field[Any]) -> list[tuple[str, str]]:
+    option = option_name(each.name)
+    if isinstance(each.default, bool):
+        other = "off" if each.default else "on"
+        no_text = f"turn it {other}" if each.default else "leave it off"
+        return [(f"--{option}", _explained(each)), (f"--no-{option}", no_text)]
+    return [(f"--{option}={_VALUES.get(each.name, 'VALUE')}", _explained(each))]
+
+
+def _explained(each: Field[Any]) -> str:
+    text = _HINTS.get(each.name, each.metadata["help"])
+    if isinstance(each.default, tuple):
+        text += ". May be repeated"
+    valid = valid_range(each)
+    notes = [f"{valid}, " if valid else "", f"default {_default_text(each)}"]
+    return f"{text} ({''.join(notes)})"
+
+
+def _default_text(each: Field[Any]) -> str:
+    default = each.default
+    if each.name == "state_dir":
+        return str(default_state_dir("ID"))
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, Enum):
+        return str(default.value)
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default)) or "none"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _row_text(option: str, text: str, width: int) -> str:
+    indent = 30
+    lines = textwrap.wrap(text, width - indent, break_on_hyphens=False)
+    head = f"  {option}"
+    first = f"{head:<{indent}}" if len(head) < indent else f"{head}\n{' ' * indent}"
+    return first + f"\n{' ' * indent}".join(lines)
+
+
+def _add_options() -> None:
+    """Give L{Options} a method for each plain setting, which is how Twisted learns of an option."""
+    for each in plain_settings():
+        method = option_name(each.name).replace("-", "_")
+        if isinstance(each.default, bool):
+            setattr(Options, f"opt_{method}", _flag(each.name, True))
+            setattr(Options, f"opt_no_{method}", _flag(each.name, False))
+        elif each.name == "role":
+            setattr(Options, f"opt_{method}", Options._give_role)
+        elif isinstance(each.default, tuple):
+            setattr(Options, f"opt_{method}", _one_more(each.name))
+        else:
+            setattr(Options, f"opt_{method}", _parameter(each.name))
+
+
+def _flag(setting: str, value: bool) -> Callable[[Options], None]:
+    def option(self: Options) -> None:
+        self.given[setting] = value
+
+    return option
+
+
+def _parameter(setting: str) -> Callable[[Options, str], None]:
+    def option(self: Options, text: str) -> None:
+        self.given[setting] = text
+
+    return option
+
+
+def _one_more(setting: str) -> Callable[[Options, str], None]:
+    def option(self: Options, text: str) -> None:
+        self.given.setdefault(setting, []).append(text)
+
+    return option
+
+
+_add_options()

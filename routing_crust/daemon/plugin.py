@@ -1,0 +1,45 @@
+"""
+What C{twistd} asks for: the options of C{twistd routing-node}, and the service that they describe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from twisted.application.service import IService
+
+from ..errors import ConfigurationError
+from .demo import DemoService
+from .node import NodeService
+from .options import Options
+
+__all__ = ["Options", "makeService"]
+
+
+def makeService(options: Options) -> IService:
+    """
+    The service for a command line. It does no I/O but read the configuration file.
+
+    @raise SystemExit: a setting cannot be used; the interpreter writes what is wrong and exits with 1.
+    """
+    from twisted.internet import reactor
+
+    if options.demo:
+        return DemoService(options.demo, options.demo_seconds, _end_process, reactor=reactor)
+    try:
+        settings, state_dir = options.settings()
+    except ConfigurationError as error:
+        sys.exit(f"routing-node: {error}")
+    return NodeService(settings, state_dir, reactor)
+
+
+def _end_process(all_well: bool) -> None:
+    from twisted.internet import reactor
+
+    if all_well:
+        reactor.stop()
+    else:
+        # twistd has no other way to exit with anything but 0 than by the signal that stopped it
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,85 @@
+"""
+Settings from a TOML file and from the command line, put together: what the command line says goes before
+what the file says, and both before the defaults. Lists are replaced, not joined.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import Field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from ..config import Settings, setting_fields
+from ..errors import ConfigurationError
+from ..parsing import parse_setting
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LARGEST_FILE: Final = 1024 * 1024
+"""In bytes: a device or a log that is given by mistake is not read to its end."""
+
+SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fields()}
+
+
+def read_settings_file(path: Path) -> dict[str, object]:
+    """
+    Read a TOML file of settings: one flat list of C{name = value}, each of them optional.
+
+    @return: the values as the file holds them; each key is a setting's name.
+    @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError("config", f"the file {path} cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST_FILE:
+        raise ConfigurationError("config", f"the file {path} is longer than {LARGEST_FILE} bytes")
+    try:
+        values = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigurationError("config", f"the file {path} is not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError("config", f"the file {path} is not TOML: {error}") from None
+    for name in values:
+        if name not in SETTINGS:
+            raise ConfigurationError(name, f"{unknown_setting(name)} (in {path})")
+    return values
+
+
+def unknown_setting(name: str) -> str:
+    """What to say of a name that no setting has: with the nearest that there is."""
+    near = get_close_matches(name.replace("-", "_").lower(), SETTINGS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "'--help-settings' lists them all"
+    return f"there is no such setting; {hint}"
+
+
+def merge_settings(
+    command_line: Mapping[str, object],
+    in_file: Mapping[str, object],
+    path: Path | None,
+) -> Settings:
+    """
+    Make the settings of a process.
+
+    @param command_line: raw values by setting.
+    @param in_file: raw values by setting, as L{read_settings_file} gives them.
+    @param path: the file that they are from, for the errors.
+    @raise ConfigurationError: a value cannot be used. The error says where it came from.
+    """
+    raw = {**in_file, **command_line}
+    try:
+        parsed = {name: parse_setting(SETTINGS[name], value) for name, value in raw.items()}
+        return Settings(**parsed)
+    except ConfigurationError as error:
+        name = error.setting
+        if name in in_file and name not in command_line:
+            problem = str(error).removeprefix(f"{name}: ")
+            raise ConfigurationError(name, f"{problem} (in {path})") from None
+        raise

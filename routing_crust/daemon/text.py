@@ -1,0 +1,72 @@
+"""
+Text for the terminal: bodies of messages, which may hold anything, and the state of a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def printable(body: bytes) -> str:
+    """
+    A body as one line of text. It comes from somebody else, so what could move the cursor or change the
+    terminal is written as an escape, as are the bytes that are not UTF-8.
+    """
+    text = body.decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """The state of a node for people; C{status} is what the daemon answers."""
+    links = status.get("links", [])
+    table = status.get("table", [])
+    rows = [
+        ("name", status.get("name")),
+        ("network", status.get("network")),
+        ("role", status.get("role")),
+        ("state", _state(status)),
+        ("contact", status.get("contact") or "none"),
+        ("proxy", status.get("proxy") or "none"),
+        ("listening", ", ".join(status.get("endpoints", [])) or "no"),
+        ("listeners", status.get("listeners")),
+        ("process", f"{status.get('process')}, for {_duration(status.get('uptime', 0))}"),
+        ("version", status.get("version")),
+        ("state dir", status.get("state_dir")),
+        ("routing table", f"{len(table)} nodes"),
+        ("links", f"{len(links)}, and {status.get('unconfirmed_links', 0)} unconfirmed"),
+    ]
+    lines = [f"{title + ':':<15}{value}" for title, value in rows]
+    lines.extend(_link_text(link) for link in links)
+    return "\n".join(lines)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    group = "group-connected" if status.get("group_connected") else "not group-connected"
+    return f"{status.get('state')}, {group}"
+
+
+def _link_text(link: Mapping[str, Any]) -> str:
+    direction = "to" if link.get("direction") == "connected" else "from"
+    notes = [
+        "client" if link.get("client") else "",
+        "" if link.get("two_way") else "one-way",
+        f"{link.get('queued')} bytes queued" if link.get("queued") else "",
+    ]
+    more = "".join(f", {note}" for note in notes if note)
+    what = f"{link.get('use')}, for {_duration(link.get('seconds', 0))}"
+    return f"  {direction:<4} {link.get('peer')} at {link.get('address')}, {what}{more}"
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

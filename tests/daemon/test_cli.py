@@ -1,0 +1,284 @@
+"""
+The console script: in this process, against a server with a stand-in for the node.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from routing_crust._version import __version__
+from routing_crust.daemon import cli
+from routing_crust.daemon.cli import main
+from routing_crust.daemon.control import ControlServer
+from routing_crust.daemon.inbox import Inbox
+from routing_crust.errors import PeerUnreachable
+from routing_crust.identity import create_identity
+
+from .fakes import ALICE, BOB, FakeService, message, temporary_directory
+
+COMMANDS = ("keygen", "name", "send", "request", "listen", "status")
+
+
+class CliTestCase(TestCase):
+    """A state directory, and what the script writes."""
+
+    def setUp(self) -> None:
+        self.folder = temporary_directory(self)
+        self.out, self.err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.err)
+
+    def run_script(self, *arguments: str) -> int:
+        """Run it here, and return its exit code."""
+        ended = self.assertRaises(SystemExit, main, arguments)
+        assert isinstance(ended.code, int)
+        return ended.code
+
+    def here(self, *arguments: str) -> tuple[str, ...]:
+        return (*arguments, "--state-dir", str(self.folder))
+
+    def refused(self, *arguments: str) -> str:
+        self.assertEqual(self.run_script(*arguments), 2)
+        return self.err.getvalue().splitlines()[-1]
+
+
+class KeyTests(CliTestCase):
+    """What needs no daemon."""
+
+    def test_keygen_makes_a_key_and_name_reads_it(self) -> None:
+        self.assertEqual(self.run_script(*self.here("keygen")), 0)
+        name = self.out.getvalue()
+        self.assertRegex(name, r"^[a-z2-7]{52}\n$")
+        self.assertEqual(stat.S_IMODE((self.folder / "key.pem").stat().st_mode), 0o600)
+        self.out.truncate(0)
+        self.out.seek(0)
+        self.assertEqual(self.run_script(*self.here("name")), 0)
+        self.assertEqual(self.out.getvalue(), name)
+
+    def test_keygen_makes_the_state_directory(self) -> None:
+        folder = self.folder / "new"
+        self.assertEqual(self.run_script("keygen", "--state-dir", str(folder)), 0)
+        self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
+
+    def test_a_key_file_of_ones_own(self) -> None:
+        path = self.folder / "my.pem"
+        self.assertEqual(self.run_script("keygen", str(path)), 0)
+        self.assertEqual(self.run_script("name", str(path)), 0)
+        first, second = self.out.getvalue().splitlines()
+        self.assertEqual(first, second)
+
+    def test_an_old_key_is_not_replaced(self) -> None:
+        create_identity(self.folder / "key.pem")
+        before = (self.folder / "key.pem").read_bytes()
+        self.assertEqual(self.run_script(*self.here("keygen")), 1)
+        self.assertEqual((self.folder / "key.pem").read_bytes(), before)
+        self.assertEqual(
+            self.err.getvalue(),
+            f"routing-crust: the key file {self.folder}/key.pem is there already, and a key is never "
+            "replaced\n",
+        )
+
+    def test_a_key_that_is_not_there(self) -> None:
+        self.assertEqual(self.run_script(*self.here("name")), 1)
+        self.assertEqual(
+            self.err.getvalue(),
+            f"routing-crust: the key file {self.folder}/key.pem cannot be read: No such file or directory\n",
+        )
+
+    def test_the_configuration_of_the_daemon_says_where(self) -> None:
+        config = self.folder / "node.toml"
+        config.write_text(f'state_dir = "{self.folder}/s"\n')
+        self.assertEqual(self.run_script("keygen", "--config", str(config)), 0)
+        self.assertTrue((self.folder / "s" / "key.pem").exists())
+
+    def test_the_network_says_where(self) -> None:
+        self.patch(cli, "default_state_dir", lambda network: self.folder / network)
+        self.assertEqual(self.run_script("keygen", "--network=lab"), 0)
+        self.assertTrue((self.folder / "lab" / "key.pem").exists())
+
+
+class UsageTests(CliTestCase):
+    """Help, and command lines that cannot be used."""
+
+    def test_help_names_every_command(self) -> None:
+        self.assertEqual(self.run_script("--help"), 0)
+        for command in COMMANDS:
+            self.assertIn(f"\n    {command}", self.out.getvalue())
+        self.assertIn("exit codes: 0 done, 1 failed, 2 the command line cannot be used", self.out.getvalue())
+
+    def test_each_command_has_help_that_says_which_daemon(self) -> None:
+        for command in COMMANDS:
+            self.assertEqual(self.run_script(command, "--help"), 0)
+            self.assertIn(f"usage: routing-crust {command} ", self.out.getvalue())
+            self.assertIn("--state-dir FOLDER", self.out.getvalue())
+            self.out.truncate(0)
+
+    def test_version(self) -> None:
+        self.assertEqual(self.run_script("--version"), 0)
+        self.assertEqual(self.out.getvalue(), f"routing-crust {__version__}\n")
+
+    def test_no_command(self) -> None:
+        self.assertIn("required: COMMAND", self.refused())
+
+    def test_a_name_that_is_none(self) -> None:
+        for command in ("send", "request"):
+            self.assertEqual(
+                self.refused(command, "bob", "hello"),
+                f"routing-crust {command}: error: argument NAME: 'bob' is not a name: a name has 52 "
+                "characters, and this has 3; 'routing-crust name' prints that of a node",
+            )
+
+    def test_a_count_that_is_none(self) -> None:
+        for text in ("0", "x", "-1", "1" * 5000):
+            self.assertIn("is not a count: write 1 or more", self.refused("listen", f"--count={text}"))
+
+    def test_a_timeout_that_is_none(self) -> None:
+        for text in ("0", "x", "nan", "1e9"):
+            self.assertIn(
+                "is not a time: write 0.1 to 86400 seconds",
+                self.refused("send", str(BOB), "hi", f"--timeout={text}"),
+            )
+
+    def test_a_folder_whose_socket_would_have_too_long_a_path(self) -> None:
+        self.assertEqual(self.run_script("status", "--state-dir", "/" + "x" * 120), 1)
+        self.assertIn("give a shorter folder", self.err.getvalue())
+
+    def test_no_daemon_says_how_to_start_it(self) -> None:
+        self.assertEqual(self.run_script(*self.here("status"), "--network", "lab"), 1)
+        self.assertEqual(
+            self.err.getvalue(),
+            f"routing-crust: no daemon runs with the state directory {self.folder}: start one with "
+            f"'twistd routing-node --network=lab --state-dir={self.folder}', or say where it is with "
+            "--state-dir, --network or --config\n",
+        )
+
+
+class DaemonTests(CliTestCase):
+    """What the daemon is asked for. The script is in a thread, since it blocks."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.service = FakeService()
+        self.inbox = Inbox()
+        server = ControlServer(self.service, self.inbox, lambda: {"version": __version__})  # type: ignore
+        server.listen(self.folder / "control.sock", reactor)
+        self.addCleanup(server.stop, reactor)
+        self.server = server
+
+    def start(self, *arguments: str) -> Deferred[int]:
+        return deferToThread(self.run_script, *self.here(*arguments))
+
+    async def until(self, ready: Callable[[], object]) -> None:
+        while not ready():
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+
+    async def test_send(self) -> None:
+        ended = self.start("send", str(BOB), "grüß \udcff")
+        await self.until(lambda: self.service.calls)
+        ((method, name, body, result),) = self.service.calls
+        self.assertEqual((method, name, body), ("send", BOB, "grüß ".encode() + b"\xff"))
+        result.callback(None)
+        self.assertEqual(await ended, 0)
+        self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
+
+    async def test_send_fails(self) -> None:
+        ended = self.start("send", str(BOB), "hello")
+        await self.until(lambda: self.service.calls)
+        self.service.calls[0][3].errback(PeerUnreachable("nobody there"))
+        self.assertEqual(await ended, 1)
+        self.assertEqual(self.err.getvalue(), "routing-crust: nobody there\n")
+
+    async def test_send_takes_too_long(self) -> None:
+        ended = self.start("send", str(BOB), "hello", "--timeout=0.1")
+        self.assertEqual(await ended, 1)
+        self.assertEqual(self.err.getvalue(), "routing-crust: no answer within 0.1 s\n")
+
+    async def test_request_prints_the_answer(self) -> None:
+        ended = self.start("request", str(BOB), "?")
+        await self.until(lambda: self.service.calls)
+        self.service.calls[0][3].callback(b"yes\x1b")
+        self.assertEqual(await ended, 0)
+        self.assertEqual(self.out.getvalue(), "yes\\x1b\n")
+
+    async def test_status(self) -> None:
+        self.assertEqual(await self.start("status"), 0)
+        self.assertEqual(self.out.getvalue().splitlines()[0], f"name:          {ALICE}")
+
+    async def test_status_as_json(self) -> None:
+        self.assertEqual(await self.start("status", "--json"), 0)
+        status = json.loads(self.out.getvalue())
+        self.assertEqual(status["name"], str(ALICE))
+        self.assertEqual(status["version"], __version__)
+
+    async def test_listen_until_a_count(self) -> None:
+        ended = self.start("listen", "--count=2")
+        await self.until(lambda: len(self.inbox))
+        self.inbox.message_received(message(b"one\ntwo"))
+        self.inbox.message_received(message(b"three"))
+        self.inbox.message_received(message(b"four"))
+        self.assertEqual(await ended, 0)
+        self.assertEqual(self.out.getvalue(), f"{BOB} one\\ntwo\n{BOB} three\n")
+
+    async def test_listen_answers(self) -> None:
+        ended = self.start("listen", "--count=1", "--answer=yes")
+        await self.until(lambda: len(self.inbox))
+        self.assertEqual(self.inbox.request_received(message(b"well?")), b"yes")
+        self.assertEqual(await ended, 0)
+        self.assertEqual(self.out.getvalue(), f"{BOB} well?\n")
+
+    async def test_listen_tells_of_what_was_left_out(self) -> None:
+        ended = self.start("listen", "--count=1")
+        await self.until(lambda: len(self.inbox))
+        (connection,) = self.server.connections
+        connection.pauseProducing()
+        connection._dropped = 7  # as if so many had not fitted
+        connection.resumeProducing()
+        self.inbox.message_received(message(b"one"))
+        self.assertEqual(await ended, 0)
+        self.assertEqual(self.err.getvalue(), "routing-crust: 7 messages came too fast and are left out\n")
+
+    async def test_listen_ends_with_the_daemon(self) -> None:
+        ended = self.start("listen")
+        await self.until(lambda: len(self.inbox))
+        await self.server.stop(reactor)
+        self.assertEqual(await ended, 1)
+        self.assertEqual(self.err.getvalue(), "routing-crust: the daemon has stopped\n")
+
+    async def test_an_interrupted_listener_has_done_what_it_should(self) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(cli.ControlClient, "replies", interrupted)
+        self.assertEqual(await self.start("listen"), 0)
+        self.patch(cli.ControlClient, "ask", interrupted)
+        self.assertEqual(await self.start("status"), 1)
+
+    async def test_a_reader_that_has_seen_enough(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe:
+            self.patch(sys, "stdout", pipe)
+            self.assertEqual(await self.start("status"), 1)
+        self.assertEqual(self.err.getvalue(), "")
+
+
+class PathsTests(CliTestCase):
+    """Paths on the command line are relative to where the script runs."""
+
+    def test_relative(self) -> None:
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.assertEqual(self.run_script("keygen", "--state-dir=s"), 0)
+        self.assertTrue((self.folder / "s" / "key.pem").exists())

@@ -1,0 +1,123 @@
+"""
+The blocking client, against sockets that say what a daemon should not.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.client import ClientError, ControlClient
+from routing_crust.daemon.lines import (
+    BadLine,
+    Done,
+    Dropped,
+    Failed,
+    StatusCommand,
+    StatusReply,
+    encode,
+)
+
+from .fakes import temporary_directory
+
+
+class ClientTests(SynchronousTestCase):
+    """Each test has a server that says one thing, in a thread."""
+
+    def setUp(self) -> None:
+        self.path = temporary_directory(self) / "control.sock"
+
+    def serve(self, said: bytes, close: bool = True) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(str(self.path))
+        server.listen()
+        done = threading.Event()
+
+        def run() -> None:
+            connection, _ = server.accept()
+            with connection:
+                if said:
+                    connection.recv(1000)
+                    connection.sendall(said)
+                if not close:
+                    done.wait(60)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(done.set)
+
+    def client(self) -> ControlClient:
+        return ControlClient(self.path, "twistd routing-node")
+
+    def ask(self, timeout: float = 60) -> str:
+        with self.client() as client:
+            return str(self.assertRaises(ClientError, client.ask, StatusCommand(), StatusReply, timeout))
+
+    def test_the_reply(self) -> None:
+        self.serve(encode(StatusReply(status={"x": 1})) + b"\n")
+        with self.client() as client:
+            self.assertEqual(client.ask(StatusCommand(), StatusReply, 60).status, {"x": 1})
+
+    def test_an_error_is_what_the_daemon_says(self) -> None:
+        self.serve(encode(Failed(kind="X", text="because")) + b"\n")
+        self.assertEqual(self.ask(), "because")
+
+    def test_another_reply_than_expected(self) -> None:
+        self.serve(encode(Done()) + b"\n")
+        self.assertEqual(self.ask(), "the daemon answered with Done: is it of another version?")
+
+    def test_a_line_that_is_none(self) -> None:
+        self.serve(b"what?\n")
+        with self.client() as client:
+            self.assertRaises(BadLine, client.ask, StatusCommand(), StatusReply, 60)
+
+    def test_a_daemon_that_hangs_up(self) -> None:
+        for said in (b"", b"half a li"):
+            self.serve(said)
+            self.assertEqual(self.ask(), "the daemon has stopped")
+            os.unlink(self.path)
+
+    def test_no_answer_in_time(self) -> None:
+        self.serve(b"half", close=False)
+        self.assertEqual(self.ask(timeout=0.05), "no answer within 0.05 s")
+
+    def test_replies_until_the_end(self) -> None:
+        self.serve((encode(Dropped(count=1)) + b"\n") * 2)
+        with self.client() as client:
+            self.assertEqual(client.ask(StatusCommand(), Dropped, 60), Dropped(count=1))
+            replies = client.replies()
+            self.assertEqual(next(replies), Dropped(count=1))
+            error = self.assertRaises(ClientError, next, replies)
+        self.assertEqual(str(error), "the daemon has stopped")
+
+    def test_no_daemon(self) -> None:
+        expected = (
+            f"no daemon runs with the state directory {self.path.parent}: start one with "
+            "'twistd routing-node', or say where it is with --state-dir, --network or --config"
+        )
+        self.assertEqual(str(self.assertRaises(ClientError, self.client)), expected)
+        with socket.socket(socket.AF_UNIX) as left_over:
+            left_over.bind(str(self.path))
+        self.assertEqual(str(self.assertRaises(ClientError, self.client)), expected)
+
+    def test_no_permission(self) -> None:
+        class Refusing(socket.socket):
+            def connect(self, address: object) -> None:
+                raise PermissionError(13, "Permission denied")
+
+        self.patch(socket, "socket", Refusing)
+        self.assertEqual(
+            str(self.assertRaises(ClientError, self.client)),
+            f"permission denied on {self.path}: run this as the user that the daemon runs as",
+        )
+
+    def test_a_path_that_is_too_long(self) -> None:
+        path = Path("/" + "x" * 200)
+        error = self.assertRaises(ClientError, ControlClient, path, "")
+        self.assertEqual(str(error), f"the control socket {path} cannot be used: AF_UNIX path too long")

@@ -1,0 +1,146 @@
+"""
+The service that twistd runs, for real and in this process: folders, keys, sockets and ports.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger, LogPublisher, formatEvent
+from twisted.trial.unittest import TestCase
+
+from routing_crust.config import Role, Settings
+from routing_crust.daemon import node
+from routing_crust.daemon.node import CannotStart, NodeService
+from routing_crust.daemon.state_directory import StateLock
+from routing_crust.endpoints import Endpoint
+from routing_crust.identity import load_identity
+from routing_crust.routing.service import RoutingService
+from routing_crust.routing.state import State
+
+from .fakes import temporary_directory
+
+
+class NodeServiceTests(TestCase):
+    """A first node on loopback, alone."""
+
+    def setUp(self) -> None:
+        self.folder = temporary_directory(self)
+        self.lines: list[str] = []
+        observer = LogPublisher(lambda event: self.lines.append(formatEvent(event)))
+        self.patch(NodeService, "log", Logger(observer=observer))
+
+    def service(self, port: int = 0, **settings: Any) -> NodeService:
+        given = {"role": Role.FIRST, "lan_discovery": False, **settings}
+        listen = (Endpoint("127.0.0.1", port),)
+        return NodeService(Settings(listen=listen, state_dir=self.folder, **given), self.folder, reactor)
+
+    def cannot_start(self, service: NodeService) -> str:
+        error = self.assertRaises(CannotStart, service.startService)
+        self.assertEqual(error.code, 1)
+        self.assertEqual(self.lines, [f"cannot start: {error}"])
+        self.assertFalse(service.running)
+        return str(error)
+
+    def test_making_one_does_nothing(self) -> None:
+        self.folder.rmdir()
+        service = self.service()
+        self.assertTrue(IService.providedBy(service))
+        self.assertFalse(self.folder.exists())
+        self.folder.mkdir()
+        self.assertIsNone(self.successResultOf(service.stopService()))
+
+    async def test_started_and_stopped(self) -> None:
+        service = self.service()
+        service.startService()
+        assert service.routing is not None
+        self.assertTrue({"lock", "key.pem", "control.sock"} <= set(os.listdir(self.folder)))
+        self.assertEqual(load_identity(self.folder / "key.pem").name, service.routing.node_name)
+        await service.stopService()
+        left = set(os.listdir(self.folder))
+        self.assertIn("key.pem", left)
+        self.assertEqual(left & {"lock", "control.sock"}, set())
+        self.assertEqual(self.lines, ["stopping", "stopped"])
+        StateLock(self.folder).release()
+
+    async def test_the_key_is_kept_from_start_to_start(self) -> None:
+        service = self.service()
+        names = []
+        for _ in range(2):
+            service.startService()
+            assert service.routing is not None
+            names.append(service.routing.node_name)
+            await service.stopService()
+        self.assertEqual(names[0], names[1])
+
+    async def test_what_the_status_says_of_the_daemon(self) -> None:
+        service = self.service()
+        service.startService()
+        self.addCleanup(service.stopService)
+        assert service.routing is not None
+        assert service._control is not None
+        status = service._control.status()
+        self.assertEqual(status["contact"], str(service.routing.contact))
+        self.assertEqual(status["process"], os.getpid())
+        self.assertEqual(status["state_dir"], str(self.folder))
+        self.assertEqual(status["state"], "disconnected")
+        self.assertEqual(status["listeners"], 0)
+
+    async def test_a_node_can_ask_itself(self) -> None:
+        service = self.service()
+        service.startService()
+        self.addCleanup(service.stopService)
+        assert service.routing is not None
+        self.assertEqual(await service.routing.request(service.routing.node_name, b"ping"), b"pong")
+
+    def test_a_damaged_key(self) -> None:
+        path = self.folder / "key.pem"
+        path.write_bytes(b"damaged")
+        path.chmod(0o600)
+        said = self.cannot_start(self.service())
+        self.assertTrue(said.startswith(f"the key file {path} is damaged: "), said)
+        self.assertEqual(path.read_bytes(), b"damaged")
+        self.assertEqual(os.listdir(self.folder), ["key.pem"])
+
+    def test_a_folder_that_others_may_enter(self) -> None:
+        self.folder.chmod(0o750)
+        self.assertIn("so others may look into it", self.cannot_start(self.service()))
+
+    def test_a_folder_that_is_in_use(self) -> None:
+        lock = StateLock(self.folder)
+        self.addCleanup(lock.release)
+        self.assertIn(f"another daemon, the process {os.getpid()},", self.cannot_start(self.service()))
+        self.assertTrue(lock.path.exists())
+
+    def test_a_folder_whose_socket_would_have_too_long_a_path(self) -> None:
+        self.folder = Path(self.folder, "x" * 100)
+        self.assertIn("give a shorter folder", self.cannot_start(self.service()))
+
+    def test_a_port_that_is_taken(self) -> None:
+        taken = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        self.addCleanup(taken.stopListening)
+        port = taken.getHost().port
+        said = self.cannot_start(self.service(port))
+        self.assertIn(f"127.0.0.1, port {port}", said)
+        self.assertNotIn("lock", os.listdir(self.folder))
+
+    def test_a_control_socket_that_cannot_be_made(self) -> Deferred[None]:
+        (self.folder / "control.sock").mkdir()
+        made = []
+
+        def make(*arguments: Any, **named: Any) -> RoutingService:
+            made.append(RoutingService(*arguments, **named))
+            return made[0]
+
+        self.patch(node, "RoutingService", make)
+        said = self.cannot_start(self.service())
+        self.assertIn(f"the control socket {self.folder}/control.sock cannot be made: ", said)
+        self.assertNotIn("lock", os.listdir(self.folder))
+        self.assertIs(made[0].state, State.TERMINATED)
+        return made[0].stopService()

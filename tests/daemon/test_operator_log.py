@@ -1,0 +1,118 @@
+"""
+What a node tells its operator.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger, LogPublisher, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Role, Settings
+from routing_crust.daemon.operator_log import OperatorLog
+from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol
+from routing_crust.errors import CloseReason
+from routing_crust.routing.events import (
+    EndpointsChanged,
+    GroupConnectedChanged,
+    LinkFacts,
+    LinkGained,
+    LinkLost,
+    PeerJoined,
+    PeerLeft,
+    StateChanged,
+)
+from routing_crust.routing.state import State
+from routing_crust.wire.messages import LinkUse
+
+from .fakes import ALICE, BOB, FakeService
+
+HERE = Endpoint("192.0.2.1", 5483)
+THERE = Endpoint("192.0.2.2", 6000)
+
+
+def link(direction: Direction, two_way: bool = True, is_client: bool = False) -> LinkFacts:
+    return LinkFacts(
+        BOB, Connection(Protocol.TCP, THERE, HERE), direction, LinkUse.MEMBER, two_way, is_client
+    )
+
+
+class OperatorLogTests(SynchronousTestCase):
+    """One line for each thing that happens."""
+
+    def setUp(self) -> None:
+        self.lines: list[str] = []
+        self.patch(
+            OperatorLog,
+            "log",
+            Logger(observer=LogPublisher(lambda event: self.lines.append(formatEvent(event)))),
+        )
+        self.service = FakeService(Settings(network="lab"))
+        self.log = OperatorLog(self.service)  # type: ignore[arg-type]
+        self.service.startService()
+
+    def tell(self, event: object) -> list[str]:
+        self.lines.clear()
+        self.service.observers.tell(event)
+        return self.lines
+
+    def test_who_this_is_with_a_line_to_copy(self) -> None:
+        self.log.started()
+        self.assertEqual(
+            self.lines, [f"this is the node {ALICE} of the network lab", f"contact: {ALICE}@127.0.0.1:5483"]
+        )
+
+    def test_a_client_has_no_contact(self) -> None:
+        self.service.settings = Settings(role=Role.CLIENT, network="lab")
+        self.service.endpoints = ()
+        self.log.started()
+        self.assertEqual(self.lines, [f"this is the client {ALICE} of the network lab"])
+
+    def test_a_contact_is_said_once(self) -> None:
+        self.log.started()
+        self.assertEqual(self.tell(EndpointsChanged(self.service.endpoints)), [])
+        self.assertEqual(
+            self.tell(EndpointsChanged((*self.service.endpoints, HERE))), [f"contact: {ALICE}@192.0.2.1:5483"]
+        )
+
+    def test_states(self) -> None:
+        self.assertEqual(
+            self.tell(StateChanged(State.BOOTSTRAPPING, State.CONNECTED)), ["connected (was bootstrapping)"]
+        )
+
+    def test_the_close_group(self) -> None:
+        self.assertEqual(self.tell(GroupConnectedChanged(True)), ["linked with the whole close group"])
+        self.assertEqual(self.tell(GroupConnectedChanged(False)), ["members of the close group are missing"])
+        self.service.stopService()
+        self.assertEqual(self.tell(GroupConnectedChanged(False)), [])
+
+    def test_the_routing_table(self) -> None:
+        self.assertEqual(self.tell(PeerJoined(BOB)), [f"{BOB} is in the routing table"])
+        self.assertEqual(self.tell(PeerLeft(BOB)), [f"{BOB} has left the routing table"])
+
+    def test_links_with_direction_name_and_address(self) -> None:
+        self.assertEqual(
+            self.tell(LinkGained(link(Direction.CONNECTED))),
+            [f"link to node {BOB} at 192.0.2.2:6000 for member"],
+        )
+        self.assertEqual(
+            self.tell(LinkGained(link(Direction.ACCEPTED, two_way=False, is_client=True))),
+            [f"link from client {BOB} at 192.0.2.2:6000 for member, one-way"],
+        )
+
+    def test_lost_links_with_the_reason(self) -> None:
+        facts = link(Direction.ACCEPTED)
+        self.assertEqual(
+            self.tell(LinkLost(facts, CloseReason.STOPPING, "")),
+            [f"lost the link from {BOB} at 192.0.2.2:6000: the service is stopping"],
+        )
+        self.assertEqual(
+            self.tell(LinkLost(facts, CloseReason.RATE, "401 in a second")),
+            [
+                f"lost the link from {BOB} at 192.0.2.2:6000: the peer sends control messages too fast "
+                "(401 in a second)"
+            ],
+        )
+
+    def test_after_stop_nothing_is_written(self) -> None:
+        self.log.stop()
+        self.assertEqual(self.tell(PeerJoined(BOB)), [])

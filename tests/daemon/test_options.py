@@ -1,0 +1,233 @@
+"""
+The options of C{twistd routing-node}.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust._version import __version__
+from routing_crust.config import Role, Settings, TwoWay, setting_fields, valid_range
+from routing_crust.daemon import plugin
+from routing_crust.daemon.demo import DemoService
+from routing_crust.daemon.node import NodeService
+from routing_crust.daemon.options import (
+    Options,
+    advanced_settings_text,
+    option_name,
+    plain_settings,
+)
+from routing_crust.daemon.state_directory import default_state_dir
+from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
+from routing_crust.errors import ConfigurationError
+
+from .fakes import ALICE, BOB, temporary_directory
+from .test_settings_file import another_value
+
+CONTACTS = tuple(Contact(Endpoint("192.0.2.1", 5483), name) for name in (ALICE, BOB))
+# For each plain setting: options that give it, and what it is then.
+PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
+    "network": (("--network=lab",), "lab"),
+    "role": (("--role", "client"), Role.CLIENT),
+    "listen": (
+        ("--listen", "127.0.0.1:6000", "--listen", "tcp:0:interface=127.0.0.1"),
+        (Endpoint("127.0.0.1", 6000), Endpoint("127.0.0.1", 0)),
+    ),
+    "contacts": (("--contact", str(CONTACTS[0]), "--contact", str(CONTACTS[1])), CONTACTS),
+    "allow": (("--allow", "192.0.2.0/24", "--allow", str(ALICE)), ("192.0.2.0/24", str(ALICE))),
+    "deny": (("--deny=192.0.2.7",), ("192.0.2.7",)),
+    "state_dir": (("--state-dir=/srv/node",), Path("/srv/node")),
+    "lan_discovery": (("--no-lan-discovery",), False),
+    "two_way": (("--two-way=off",), TwoWay.OFF),
+    "private_dialling": (("--private-dialling=always",), PrivateDialling.ALWAYS),
+}
+
+
+def parsed(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+def settings_of(*arguments: str) -> Settings:
+    return parsed(*arguments).settings()[0]
+
+
+class OptionsTests(SynchronousTestCase):
+    """What can be given, and what is said of what cannot."""
+
+    def usage_error(self, *arguments: str) -> str:
+        return str(self.assertRaises(UsageError, parsed, *arguments))
+
+    def setting_error(self, *arguments: str) -> str:
+        return str(self.assertRaises(ConfigurationError, settings_of, *arguments))
+
+    def test_without_options_the_settings_are_the_defaults(self) -> None:
+        settings = settings_of()
+        for each in fields(Settings):
+            if each.name != "state_dir":
+                self.assertEqual(getattr(settings, each.name), each.default, each.name)
+
+    def test_each_plain_setting_has_an_option(self) -> None:
+        self.assertEqual({each.name for each in plain_settings()}, set(PLAIN))
+        for name, (arguments, value) in PLAIN.items():
+            self.assertEqual(getattr(settings_of(*arguments), name), value, name)
+
+    def test_each_advanced_setting_can_be_set(self) -> None:
+        for each in setting_fields():
+            if each.metadata["advanced"]:
+                value = another_value(each)
+                settings = settings_of("--set", f"{each.name}={value}")
+                self.assertEqual(getattr(settings, each.name), value, each.name)
+
+    def test_each_out_of_range_number_is_refused_with_name_and_range(self) -> None:
+        for each in setting_fields():
+            if "low" in each.metadata:
+                value = each.metadata["high"] + 1
+                said = self.setting_error("--set", f"{each.name}={value}")
+                self.assertEqual(
+                    said, f"{each.name}: {value} is out of range; valid is {valid_range(each)}", each.name
+                )
+
+    def test_settings_of_one_value_can_be_set_as_well(self) -> None:
+        self.assertEqual(settings_of("--set", "network = lab").network, "lab")
+
+    def test_set_refuses_what_it_cannot_set(self) -> None:
+        self.assertEqual(self.usage_error("--set", "max_hops"), "--set max_hops: write --set name=value")
+        self.assertEqual(
+            self.usage_error("--set", "max_hop=3"),
+            "--set max_hop: there is no such setting; did you mean max_hops?",
+        )
+        self.assertEqual(
+            self.usage_error("--set", "contacts=x"),
+            "--set contacts: this is a list; use --contact, once for each",
+        )
+
+    def test_roles_have_short_forms(self) -> None:
+        self.assertIs(settings_of("--first").role, Role.FIRST)
+        self.assertIs(settings_of("--client").role, Role.CLIENT)
+        self.assertIs(settings_of("--client", "--role=client").role, Role.CLIENT)
+
+    def test_two_roles_are_refused(self) -> None:
+        self.assertEqual(
+            self.usage_error("--client", "--first"),
+            "--first: the role is client already; give one of them",
+        )
+
+    def test_lan_discovery_can_be_turned_on_against_the_file(self) -> None:
+        path = temporary_directory(self) / "node.toml"
+        path.write_text("lan_discovery = false\n")
+        self.assertFalse(settings_of("--config", str(path)).lan_discovery)
+        self.assertTrue(settings_of("--config", str(path), "--lan-discovery").lan_discovery)
+
+    def test_the_command_line_goes_before_the_file_and_replaces_its_lists(self) -> None:
+        path = temporary_directory(self) / "node.toml"
+        path.write_text('network = "a"\nmax_hops = 9\ndeny = ["192.0.2.1", "192.0.2.2"]\n')
+        settings = settings_of("--config", str(path), "--network=b", "--deny=192.0.2.3")
+        self.assertEqual((settings.network, settings.max_hops, settings.deny), ("b", 9, ("192.0.2.3",)))
+
+    def test_errors_of_values_name_the_setting(self) -> None:
+        self.assertEqual(
+            self.setting_error("--two-way=maybe"), "two_way: 'maybe' is not one of preferred, required, off"
+        )
+        self.assertIn("contacts: 'x' is not a contact", self.setting_error("--contact=x"))
+        self.assertIn(
+            "contacts: the first node dials nobody", self.setting_error("--first", f"--contact={CONTACTS[0]}")
+        )
+        self.assertIn("allow: 'x' is neither a name nor", self.setting_error("--allow=x"))
+
+    def test_the_state_directory_is_that_of_the_network_by_default(self) -> None:
+        settings, path = parsed("--network=lab").settings()
+        self.assertEqual(path, default_state_dir("lab"))
+        self.assertEqual(settings.state_dir, path)
+
+    def test_the_state_directory_does_not_move_with_the_working_directory(self) -> None:
+        settings, path = parsed("--state-dir=here").settings()
+        self.assertEqual(path, Path.cwd() / "here")
+        self.assertEqual(settings.state_dir, path)
+
+    def test_demo(self) -> None:
+        for number in (2, 64):
+            self.assertEqual(parsed("--demo", str(number)).demo, number)
+        for text in ("1", "65", "x", "-3", "9" * 5000):
+            self.assertIn("valid is 2 to 64", self.usage_error(f"--demo={text}"))
+
+    def test_demo_seconds(self) -> None:
+        self.assertEqual(parsed("--demo=2", "--demo-seconds=1.5").demo_seconds, 1.5)
+        self.assertIsNone(parsed("--demo=2").demo_seconds)
+        for text in ("0", "86401", "x", "nan"):
+            self.assertIn("valid is 1 to 86400 s", self.usage_error("--demo=2", f"--demo-seconds={text}"))
+        self.assertEqual(self.usage_error("--demo-seconds=3"), "--demo-seconds: give --demo too")
+
+    def test_demo_takes_no_settings(self) -> None:
+        for other in ("--first", "--config=f"):
+            self.assertIn("--demo: takes no settings", self.usage_error("--demo=2", other))
+
+
+class HelpTests(SynchronousTestCase):
+    """What the operator reads."""
+
+    def setUp(self) -> None:
+        self.out = io.StringIO()
+        self.patch(sys, "stdout", self.out)
+
+    def test_help_has_every_option_of_a_setting_with_its_default(self) -> None:
+        text = Options().getUsage()
+        for each in plain_settings():
+            self.assertIn(f"  --{option_name(each.name)}", text)
+        flat = " ".join(text.split())
+        self.assertIn("--two-way=VALUE whether links are proven in both directions", flat)
+        self.assertIn("(default preferred)", flat)
+        self.assertIn(f"(default {default_state_dir('ID')})", flat)
+        self.assertIn("(default 0.0.0.0:5483, [::]:5483)", flat)
+
+    def test_help_has_every_option_that_there_is(self) -> None:
+        options = Options()
+        text = options.getUsage()
+        for each in options.longOpt:
+            self.assertIn(f"--{each}", text)
+
+    def test_help_fits_a_terminal(self) -> None:
+        for text in (Options().getUsage(), advanced_settings_text()):
+            self.assertLessEqual(max(map(len, text.splitlines())), 82)
+
+    def test_help_settings_has_every_other_setting_with_range_and_default(self) -> None:
+        self.assertRaises(SystemExit, parsed, "--help-settings")
+        flat = " ".join(self.out.getvalue().split())
+        for each in setting_fields():
+            if each.metadata["advanced"]:
+                self.assertIn(f" {each.name} {each.metadata['help']} ({valid_range(each)}, default ", flat)
+
+    def test_version(self) -> None:
+        ended = self.assertRaises(SystemExit, parsed, "--version")
+        self.assertEqual((ended.code, self.out.getvalue()), (0, f"routing-crust {__version__}\n"))
+
+
+class MakeServiceTests(SynchronousTestCase):
+    """What the plugin makes of the options."""
+
+    def test_a_node(self) -> None:
+        path = temporary_directory(self) / "not-made"
+        service = plugin.makeService(parsed("--state-dir", str(path), "--first"))
+        self.assertIsInstance(service, NodeService)
+        self.assertTrue(IService.providedBy(service))
+        self.assertFalse(path.exists())
+
+    def test_a_demonstration(self) -> None:
+        self.assertIsInstance(plugin.makeService(parsed("--demo=3")), DemoService)
+
+    def test_a_setting_that_cannot_be_used_ends_the_process_with_one_line(self) -> None:
+        ended = self.assertRaises(SystemExit, plugin.makeService, parsed("--set=max_hops=0"))
+        self.assertEqual(ended.code, "routing-node: max_hops: 0 is out of range; valid is 1 to 255")
+
+    def test_the_plugin_has_what_twisted_asks_for(self) -> None:
+        self.assertIs(plugin.Options, Options)
+        self.assertTrue(os.path.isfile(plugin.__file__))

@@ -1,0 +1,148 @@
+"""
+What the terminal shows.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python import log as legacy
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.logs import readable
+from routing_crust.daemon.text import printable, status_text
+
+from .fakes import ALICE, BOB
+
+STATUS: dict[str, Any] = {
+    "name": str(ALICE),
+    "network": "lab",
+    "role": "node",
+    "state": "connected",
+    "group_connected": True,
+    "endpoints": ["127.0.0.1:6000", "[::1]:6000"],
+    "proxy": None,
+    "table": [str(BOB)],
+    "links": [
+        {
+            "peer": str(BOB),
+            "address": "127.0.0.1:7000",
+            "direction": "connected",
+            "use": "member",
+            "two_way": True,
+            "client": False,
+            "seconds": 61.2,
+            "queued": 0,
+        },
+        {
+            "peer": str(ALICE),
+            "address": "127.0.0.1:7001",
+            "direction": "accepted",
+            "use": "attached",
+            "two_way": False,
+            "client": True,
+            "seconds": 3725.0,
+            "queued": 9,
+        },
+    ],
+    "unconfirmed_links": 2,
+    "contact": f"{ALICE}@127.0.0.1:6000",
+    "listeners": 1,
+    "process": 77,
+    "uptime": 93784.0,
+    "version": "1.0",
+    "state_dir": "/srv/node",
+}
+
+
+class PrintableTests(SynchronousTestCase):
+    """Bodies are from strangers."""
+
+    def test_text_is_as_it_is(self) -> None:
+        self.assertEqual(printable("grüß dich, 世界".encode()), "grüß dich, 世界")
+
+    def test_what_would_change_the_terminal_is_escaped(self) -> None:
+        self.assertEqual(printable(b"a\x1b[2Jb\nc\r\t\x00"), r"a\x1b[2Jb\nc\r\t\x00")
+        self.assertEqual(printable("a\u202eb\x9b".encode()), r"a\u202eb\x9b")
+        self.assertEqual(printable(b"\xff\xfe"), r"\xff\xfe")
+
+    @given(st.binary(max_size=100))
+    def test_it_is_always_one_printable_line(self, body: bytes) -> None:
+        self.assertTrue(printable(body).isprintable())
+
+
+class StatusTextTests(SynchronousTestCase):
+    """The state of a node for people."""
+
+    def test_all_of_it(self) -> None:
+        self.assertEqual(
+            status_text(STATUS).splitlines(),
+            [
+                f"name:          {ALICE}",
+                "network:       lab",
+                "role:          node",
+                "state:         connected, group-connected",
+                f"contact:       {ALICE}@127.0.0.1:6000",
+                "proxy:         none",
+                "listening:     127.0.0.1:6000, [::1]:6000",
+                "listeners:     1",
+                "process:       77, for 1 d 2 h",
+                "version:       1.0",
+                "state dir:     /srv/node",
+                "routing table: 1 nodes",
+                "links:         2, and 2 unconfirmed",
+                f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s",
+                f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, one-way, 9 bytes queued",
+            ],
+        )
+
+    def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
+        text = status_text({"state": "disconnected", "uptime": 5})
+        self.assertIn("state:         disconnected, not group-connected", text)
+        self.assertIn("listening:     no", text)
+        self.assertIn("for 5 s", text)
+
+
+class ReadableTests(SynchronousTestCase):
+    """The log for people."""
+
+    def setUp(self) -> None:
+        self.out = io.StringIO()
+        self.publisher = LogPublisher(readable(self.out))
+        self.log = Logger(namespace="somewhere", observer=self.publisher)
+
+    def lines(self) -> list[str]:
+        return [line[len("2026-01-01 00:00:00 ") :] for line in self.out.getvalue().splitlines()]
+
+    def test_each_event_is_a_line_with_its_time(self) -> None:
+        self.log.info("hello {name}", name="alice")
+        self.assertRegex(self.out.getvalue(), r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d hello alice\n$")
+
+    def test_levels_worth_a_look_are_named_and_debugging_is_left_out(self) -> None:
+        for level in (LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical):
+            self.log.emit(level, "x")
+        self.assertEqual(self.lines(), ["x", "warn: x", "error: x", "critical: x"])
+
+    def test_reports_of_twisteds_ports_are_left_out(self) -> None:
+        old = legacy.LogPublisher(publishPublisher=self.publisher)
+        old.msg("(TCP Port 1 Closed)")
+        self.assertEqual(self.lines(), [])
+
+    def test_an_event_without_text_is_no_line(self) -> None:
+        self.log.info("")
+        self.assertEqual(self.lines(), [])
+
+    def test_a_failure_has_its_traceback(self) -> None:
+        with self.log.failuresHandled("it failed"):
+            raise ValueError("why")
+        self.assertIn("critical: it failed", self.lines())
+        self.assertIn("ValueError: why", self.out.getvalue())
+
+    def test_the_standard_output_is_the_default(self) -> None:
+        self.patch(__import__("sys"), "stdout", self.out)
+        Logger(namespace="x", observer=readable()).info("y")
+        self.assertEqual(self.lines(), ["y"])
