@@ -134,7 +134,8 @@ class Dialler:
 
     def _race(self, shared: _SharedRace, peer: Name | None, token: bytes) -> Race:
         def dial(endpoint: Endpoint) -> Deferred[ILink]:
-            wait = self._backoff.wait(endpoint, peer)
+            # who has just told us to dial is there, whatever happened before
+            wait = 0.0 if token else self._backoff.wait(endpoint, peer)
             if wait > 0:
                 raise DialFailed(f"it failed lately and is left alone for {wait:.1f} s more")
             return self._dial(endpoint, peer, token, from_stranger=shared.strange[endpoint])
