@@ -39,6 +39,8 @@ async def main(reactor: object) -> None:
         node.observe(PeerJoined, partial(joined, number))
         node.startService()
         nodes.append(node)
+        if number:  # the first is alone until the second comes
+            await node.when_group_connected()
     await complete
 
     topic = Name.of_key(bytes(32))  # any name will do: it need not be a node's
