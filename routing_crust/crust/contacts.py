@@ -21,7 +21,7 @@ from ..errors import InvalidEndpoint
 from ..files import write_atomically
 from ..names import Name
 
-WRITE_DELAY: Final = 10.0
+WRITE_DELAY: Final = 1.0
 """Seconds from a change to its writing."""
 FILE_NAME: Final = "contacts.json"
 DAMAGED_SUFFIX: Final = ".damaged"
