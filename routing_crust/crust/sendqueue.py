@@ -19,7 +19,7 @@ from ..config import Settings
 from ..errors import LinkClosed
 
 PIECE_BYTES: Final = 128 * 1024
-"""What is written at once: as much as Twisted gives to the kernel in one go."""
+"""What is written at once, more or less: as much as Twisted gives to the kernel in one go."""
 log = Logger()
 
 
@@ -102,15 +102,17 @@ class SendQueue:
             self.drained()
 
     def _take(self) -> bytes:
+        """The next piece: about L{PIECE_BYTES}, never twice as much."""
         if self._rest is None:
-            data = b"".join(self.parts)
-            self.parts.clear()
-            if len(data) <= PIECE_BYTES:
-                self.size -= len(data)
-                return data
-            self._rest = memoryview(data)
-        piece = bytes(self._rest[:PIECE_BYTES])
-        self._rest = self._rest[PIECE_BYTES:] if len(self._rest) > PIECE_BYTES else None
+            # As many parts as make a piece if they are of average size; a header and its payload at least.
+            count = PIECE_BYTES * len(self.parts) // self.size + 2
+            piece = b"".join(self.parts[:count])
+            del self.parts[:count]
+            if len(piece) >= 2 * PIECE_BYTES:
+                self._rest = memoryview(piece)
+        if self._rest is not None:
+            piece = bytes(self._rest[:PIECE_BYTES])
+            self._rest = self._rest[PIECE_BYTES:] if len(self._rest) > PIECE_BYTES else None
         self.size -= len(piece)
         return piece
 

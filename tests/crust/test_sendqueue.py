@@ -100,13 +100,32 @@ class SendQueueTests(SynchronousTestCase):
             self.put(b"head", frame)
         self.queue.flush()
         self.put(b"late", b"comer")
-        self.assertEqual((self.transport.writes, self.queue.size), ([PIECE_BYTES], 250_029 - PIECE_BYTES))
-        self.transport.drain()
-        self.transport.drain()
+        self.assertEqual((self.transport.writes, self.queue.size), ([150_012 + 4], 100_004 + 9))
+        while self.queue.size:
+            self.transport.drain()
         self.assertEqual(self.transport.value(), b"".join(b"head" + each for each in frames) + b"latecomer")
-        self.assertEqual(
-            (self.transport.writes, self.queue.size), ([PIECE_BYTES, 250_020 - PIECE_BYTES, 9], 0)
-        )
+        self.assertEqual(len(self.transport.writes), 2)
+
+    def test_many_small(self) -> None:
+        """Small frames are joined to pieces too."""
+        for _ in range(5_000):
+            self.put(b"head", bytes(64))
+        while self.queue.size:
+            self.queue.flush()
+            self.transport.drain()
+        self.assertEqual(sum(self.transport.writes), 5_000 * 68)
+        self.assertEqual(len(self.transport.writes), 3)
+
+    def test_large_frame(self) -> None:
+        """One frame that is more than two pieces is cut."""
+        payload = bytes(range(256)) * 2_000
+        self.put(b"head", payload)
+        self.put(b"head", b"next")
+        while self.queue.size:
+            self.queue.flush()
+            self.transport.drain()
+        self.assertEqual(self.transport.value(), b"head" + payload + b"headnext")
+        self.assertTrue(all(each <= PIECE_BYTES for each in self.transport.writes))
 
     def test_exact_pieces(self) -> None:
         """A queue that is a whole number of pieces leaves no empty rest."""
@@ -127,7 +146,7 @@ class SendQueueTests(SynchronousTestCase):
     def test_drained(self) -> None:
         """Called when a flush leaves nothing, and only then."""
         calls: list[int] = []
-        self.fill(PIECE_BYTES + 1)
+        self.fill(2 * PIECE_BYTES)
         self.queue.drained = lambda: calls.append(self.queue.size)
         self.queue.flush()
         self.assertEqual(calls, [])
