@@ -27,7 +27,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     if options.demo:
-        return DemoService(options.demo, options.demo_seconds, _end_process, reactor=reactor)
+        return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
     try:
         settings, state_dir = options.settings()
     except ConfigurationError as error:
@@ -35,7 +35,10 @@ def makeService(options: Options) -> IService:
     return NodeService(settings, state_dir, reactor)
 
 
-def _end_process(all_well: bool) -> None:
+def end_process(all_well: bool) -> None:
+    """
+    End C{twistd} when a demonstration is over: with exit code 0, or by a signal if all was not well.
+    """
     from twisted.internet import reactor
 
     if all_well:

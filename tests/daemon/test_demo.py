@@ -63,9 +63,10 @@ class Net:
                 if not result.called:
                     yield method, result
 
-    def succeed(self) -> None:
+    def succeed(self, methods: tuple[str, ...] = ("send", "request", "connect")) -> None:
         for method, result in list(self.pending()):
-            result.callback(BODY if method == "request" else None)
+            if method in methods:
+                result.callback(BODY if method == "request" else None)
 
 
 class MakeNodesTests(SynchronousTestCase):
@@ -95,12 +96,41 @@ class TrafficTests(SynchronousTestCase):
     def test_each_node_has_one_message_under_way(self) -> None:
         self.traffic.start()
         for _ in range(200):
-            self.assertEqual([len(node.calls) for node in self.net.nodes if node.calls[-1][3].called], [])
+            under_way = [method for method, _ in self.net.pending() if method != "connect"]
+            self.assertEqual(len(under_way), 3)
             self.net.succeed()
         methods = {call[0] for node in self.net.nodes for call in node.calls}
         self.assertEqual(methods, {"send", "request", "connect"})
         for node in self.net.nodes:
             self.assertNotIn(node.node_name, [call[1] for call in node.calls])
+
+    def test_a_link_is_not_waited_for_and_need_not_come(self) -> None:
+        self.traffic.start()
+        while not self.links():
+            self.net.succeed(("send", "request"))
+        (node, link) = self.links()[0]
+        self.assertEqual([call[0] for call in node.calls if not call[3].called], ["connect", "send"])
+        link.errback(PeerUnreachable("no"))
+        self.net.succeed()
+        self.assertEqual(self.traffic.take_figures().failed, 0)
+
+    def test_a_link_that_does_not_come_because_the_node_stops(self) -> None:
+        self.traffic.start()
+        while not self.links():
+            self.net.succeed(("send", "request"))
+        (node, link) = self.links()[0]
+        node.stopService()
+        link.errback(ServiceStopped("stopped"))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def links(self) -> list[tuple[FakeService, Deferred[Any]]]:
+        """The links that are waited for."""
+        return [
+            (node, call[3])
+            for node in self.net.nodes
+            for call in node.calls
+            if call[0] == "connect" and not call[3].called
+        ]
 
     def test_latency_is_from_the_call_to_the_acknowledgement(self) -> None:
         self.traffic.start()

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from twisted.application.service import IService
+from twisted.internet import reactor
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -231,3 +233,11 @@ class MakeServiceTests(SynchronousTestCase):
     def test_the_plugin_has_what_twisted_asks_for(self) -> None:
         self.assertIs(plugin.Options, Options)
         self.assertTrue(os.path.isfile(plugin.__file__))
+
+    def test_a_demonstration_that_went_well_ends_the_reactor(self) -> None:
+        ended: list[object] = []
+        self.patch(reactor, "stop", lambda: ended.append("stop"))
+        self.patch(os, "kill", lambda *arguments: ended.append(arguments))
+        plugin.end_process(True)
+        plugin.end_process(False)
+        self.assertEqual(ended, ["stop", (os.getpid(), signal.SIGTERM)])
