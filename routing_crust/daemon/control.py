@@ -60,7 +60,7 @@ class ControlProtocol(LineOnlyReceiver):
     One connection of the console script. As a listener it queues what its transport does not take: at most
     L{LISTEN_QUEUE_MESSAGES} messages and L{LISTEN_QUEUE_BYTES} bytes, and one message in any case.
 
-    @ivar answer: see L{Listener<.inbox.Listener>}.
+    @ivar answer: see C{Listener}.
     @ivar paused: whether the script reads too slowly at the moment.
     """
 

@@ -29,8 +29,8 @@ class CannotStart(Exception, SystemExit):
     """
     The daemon ends before it has begun. What is wrong was logged, in one line.
 
-    It is an L{Exception}, so that C{twistd} removes its pid file and tells the process that waits for the
-    daemon, and a L{SystemExit}, so that the interpreter exits with 1 and writes no traceback.
+    It is an C{Exception}, so that C{twistd} removes its pid file and tells the process that waits for the
+    daemon, and a C{SystemExit}, so that the interpreter exits with 1 and writes no traceback.
     """
 
     def __init__(self, problem: str) -> None:
