@@ -150,7 +150,6 @@ class CloseReason(IntEnum):
     CONNECTION_LOST = 17
     TLS_REFUSED = 18
     SELF = 19
-    RATE = 20
 
     @property
     def text(self) -> str:
@@ -179,5 +178,4 @@ _REASON_TEXTS = {
     CloseReason.CONNECTION_LOST: "the connection was lost",
     CloseReason.TLS_REFUSED: "the TLS handshake failed",
     CloseReason.SELF: "the link leads to this node itself",
-    CloseReason.RATE: "the peer sends control messages too fast",
 }

@@ -279,7 +279,7 @@ class ErrorTests(SynchronousTestCase):
         texts = [reason.text for reason in errors.CloseReason]
         self.assertEqual(len(set(texts)), len(texts))
         self.assertTrue(all(0 <= reason <= 65535 for reason in errors.CloseReason))
-        self.assertEqual((errors.CloseReason.UNKNOWN, errors.CloseReason.RATE), (0, 20))
+        self.assertEqual((errors.CloseReason.UNKNOWN, errors.CloseReason.SELF), (0, 19))
 
     def test_link_closed(self) -> None:
         """The reason in words, and the detail if there is one."""
@@ -292,7 +292,9 @@ class ErrorTests(SynchronousTestCase):
     def test_wire_error(self) -> None:
         """What a peer does wrong is an error of the protocol unless it is something special."""
         self.assertIs(errors.WireError("x").reason, errors.CloseReason.PROTOCOL_ERROR)
-        self.assertIs(errors.WireError("x", errors.CloseReason.RATE).reason, errors.CloseReason.RATE)
+        self.assertIs(
+            errors.WireError("x", errors.CloseReason.NOT_WANTED).reason, errors.CloseReason.NOT_WANTED
+        )
 
     def test_connect_failed(self) -> None:
         """Every attempt is in the text; none at all is said as well."""

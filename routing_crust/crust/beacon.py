@@ -20,11 +20,11 @@ from twisted.logger import Logger
 
 from ..endpoints import Contact
 from ..identity import Identity
+from ..quietlog import QuietLog
 from ..ratelimit import TokenBucket
 from ..wire.messages import NONCE_BYTES
 from .beaconpacket import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
 from .multicast import BEACON_PORT, Place, open_socket
-from .quietlog import QuietLog
 
 SEEK_AGAIN: Final = 1.0
 """Seconds to the second SEEK; each later wait is twice as long, up to L{SEEK_SELDOM}."""

@@ -22,6 +22,7 @@ from ..endpoints import Connection, Contact, Direction, Endpoint
 from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
+from ..quietlog import QuietLog
 from .accepting import Acceptor, Doorkeeper
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
@@ -33,7 +34,6 @@ from .interfaces import ICrust, ICrustEvents, ILink
 from .link import Link
 from .listening import open_ports, real_endpoint
 from .multicast import BEACON_PORT, choose_places
-from .quietlog import QuietLog
 from .tls import LinkTls
 from .turns import Turns
 

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..crust.interfaces import ILink
+from ..errors import RequestRefused
 from ..names import Name
 from ..wire.messages import AckStatus
 from .events import Message
@@ -111,11 +112,12 @@ class Answering:
             return
         self._running[key] = sender
         self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
-        with self.log.failuresHandled("the request handler raised") as operation:
+        try:
             result = self.handler(message)
-        if operation.failed:
-            self._done(key, None)
-        elif isinstance(result, Deferred):
+        except Exception:  # whatever it is: the link and the other requests have nothing to do with it
+            self._failed(Failure(), key)
+            return
+        if isinstance(result, Deferred):
             result.addCallbacks(self._returned, self._failed, callbackArgs=(key,), errbackArgs=(key,))
         elif inspect.iscoroutine(result):
             later = Deferred.fromCoroutine(result)
@@ -158,7 +160,8 @@ class Answering:
         self._done(key, result)
 
     def _failed(self, failure: Failure, key: Key) -> None:
-        self.log.failure("the request handler failed", failure)
+        if not failure.check(RequestRefused):  # that is a handler's way to say no
+            self.log.failure("the request handler failed", failure)
         self._done(key, None)
 
     def _done(self, key: Key, answer: bytes | None) -> None:

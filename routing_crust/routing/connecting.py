@@ -30,6 +30,7 @@ from ..errors import (
 )
 from ..identity import Identity, signature_holds
 from ..names import Name
+from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, from_wire, to_wire
 from ..wire.messages import (
     NONCE_BYTES,
@@ -108,7 +109,8 @@ class Connector:
         self._send = send
         self._wants = wants
         self._links = links
-        self._asked: dict[Name, _Asked] = {}
+        self._quiet = QuietLog(self.log, clock.seconds)
+        self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
         self._refused: dict[Name, float] = {}
         validity = settings.expected_timeout + 2 * settings.clock_skew
         self._replays = DuplicateFilter(clock, validity, settings.max_remembered_ids)
@@ -116,11 +118,14 @@ class Connector:
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)
 
-    def ask(self, name: Name, use: LinkUse, via: ILink | None = None) -> Deferred[ILink]:
+    def ask(
+        self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
+    ) -> Deferred[ILink]:
         """
         Ask a node for a connection. While a request to it is under way, others share it.
 
         @param via: the link to ask by; C{None} leaves it to the routing table.
+        @param informant: a node that can reach it, if one is known.
         @return: fires with the confirmed link, at once if there is one; fails with
             L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds or no
             link came of its answer in C{expected_timeout}, or with L{ServiceStopped}.
@@ -130,9 +135,10 @@ class Connector:
             return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
-        asked = self._asked.get(name)
-        if asked is None or asked.use < use:
-            asked = self._request(name, use, asked, via)
+        # a request for more is not one for less: it may be refused where the other would not be
+        asked = self._asked.get((name, use))
+        if asked is None:
+            asked = self._request(name, use, via, None if informant == name else informant)
         waiter: Deferred[ILink] = Deferred(asked.waiting.remove)
         asked.waiting.append(waiter)
         return waiter
@@ -144,9 +150,9 @@ class Connector:
 
     def judge(self, peer: Name, nonce: bytes) -> Accept | None:
         """What a link whose Hello names this request is for; C{None} if nobody asked for it."""
-        asked = self._asked.get(peer)
-        if asked is not None and asked.nonce == nonce:
-            return Accept(asked.use, we_asked=True)
+        for asked in self._asked_of(peer):
+            if asked.nonce == nonce:
+                return Accept(asked.use, we_asked=True)
         entry = self.expected.match(peer, nonce)
         if entry is None:
             return None
@@ -158,18 +164,19 @@ class Connector:
     def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
         """A link to this peer was confirmed: whatever waited for it is settled, other dials are given up."""
         self._refused.pop(peer, None)
-        asked = self._asked.get(peer)
-        if asked is not None and asked.use <= use:
-            self._settle(peer, asked, link)
+        for asked in self._asked_of(peer):
+            if asked.use <= use:
+                self._settle(peer, asked, link)
         for entry in self.expected.of_peer(peer):
             self.expected.fulfil(peer, entry.nonce, link)
         for key in [key for key in self._dials if key[0] == peer]:
             self._give_up_dial(*key)
 
-    def request_received(self, envelope: Envelope) -> None:
+    def request_received(self, envelope: Envelope, link: ILink | None) -> None:
         """
         Somebody asks us for a connection. Refusals are silent towards the peer.
 
+        @param link: the link that it came by; the response goes back the same way.
         @raise WireError: the request is not one; the relay that passed it on is not to blame.
         """
         signed = decode(Signed, envelope.body, self._settings.max_control)
@@ -177,11 +184,13 @@ class Connector:
         peer = Name.of_key(signed.key)
         problem = self._problem_with(peer, signed, request)
         if problem:
-            self.log.info("ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem)
+            self._quiet.info(
+                problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
+            )
             return
         endpoints = self._dialable(peer, request.candidates)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
-            self._respond(peer, envelope)
+            self._respond(peer, envelope, link)
             self._dial(peer, request.nonce, endpoints, from_stranger=True)
 
     def response_received(self, envelope: Envelope) -> None:
@@ -193,11 +202,13 @@ class Connector:
         signed = decode(Signed, envelope.body, self._settings.max_control)
         response = decode(ConnectResponse, signed.body, self._settings.max_control)
         peer = Name.of_key(signed.key)
-        asked = self._asked.get(peer)
-        if asked is None or asked.answered or response.token != asked.token:
+        asked = next((each for each in self._asked_of(peer) if each.token == response.token), None)
+        if asked is None or asked.answered:
             return
         if response.recipient != self._identity.name.raw or not self._holds(RESPONSE_LABEL, signed):
-            self.log.info("ignored a response by {peer}: its signature does not hold", peer=peer)
+            self._quiet.info(
+                "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
+            )
             return
         asked.answered = True
         endpoints = self._dialable(peer, response.candidates)
@@ -208,13 +219,16 @@ class Connector:
     def stop(self) -> None:
         """Fail everything that waits, and dial no more."""
         self._stopped = True
-        for peer, asked in list(self._asked.items()):
+        for (peer, _), asked in list(self._asked.items()):
             self._settle(peer, asked, Failure(ServiceStopped("the service has been stopped")))
         self.expected.stop()
         for key in list(self._dials):
             self._give_up_dial(*key)
 
-    def _request(self, name: Name, use: LinkUse, before: _Asked | None, via: ILink | None) -> _Asked:
+    def _asked_of(self, name: Name) -> list[_Asked]:
+        return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
+
+    def _request(self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None) -> _Asked:
         now = self._clock.seconds()
         nonce = self._random.randbytes(NONCE_BYTES)
         request = ConnectRequest(
@@ -227,25 +241,20 @@ class Connector:
             self._candidates(),
         )
         token = self._signed(REQUEST_LABEL, encode(request))
-        timer = self._clock.callLater(self._settings.request_again, self._silent, name, nonce)
-        asked = self._asked[name] = _Asked(nonce, use, token, timer)
-        if before is not None:
-            before.timer.cancel()
-            asked.waiting = before.waiting
-        self._send(EnvelopeKind.CONNECT_REQUEST, name, token, None, via)
+        timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
+        asked = self._asked[name, use] = _Asked(nonce, use, token, timer)
+        self._send(EnvelopeKind.CONNECT_REQUEST, name, token, informant, via)
         return asked
 
-    def _silent(self, name: Name, nonce: bytes) -> None:
-        asked = self._asked.get(name)
-        if asked is None or asked.nonce != nonce:
-            return
+    def _silent(self, name: Name, use: LinkUse) -> None:
+        asked = self._asked[name, use]
         self._note_refusal(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
         self._settle(name, asked, Failure(problem))
 
     def _settle(self, name: Name, asked: _Asked, result: ILink | Failure) -> None:
-        del self._asked[name]
+        del self._asked[name, asked.use]
         if asked.timer.active():
             asked.timer.cancel()
         waiting, asked.waiting = asked.waiting, []
@@ -294,11 +303,11 @@ class Connector:
         peer = self._links.peer(name)
         return peer if peer is not None and peer.use >= use else None
 
-    def _respond(self, peer: Name, envelope: Envelope) -> None:
+    def _respond(self, peer: Name, envelope: Envelope, link: ILink | None) -> None:
         response = ConnectResponse(peer.raw, envelope.body, self._candidates())
         body = self._signed(RESPONSE_LABEL, encode(response))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
-        self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, None)
+        self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
 
     def _candidates(self) -> tuple[WireEndpoint, ...]:
         return tuple(to_wire(each) for each in self._crust.endpoints[: self._settings.max_candidates])
@@ -323,7 +332,8 @@ class Connector:
             if problem is None:
                 found.append(endpoint)
             else:
-                self.log.info(
+                self._quiet.info(
+                    problem,
                     "{endpoint}, given by {peer}, is not dialled: {reason}",
                     endpoint=endpoint,
                     peer=peer,
@@ -354,7 +364,7 @@ class Connector:
         try:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
-            self.log.info("no link with {peer}: {reason}", peer=entry.peer, reason=error)
+            self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         return True
 
@@ -363,4 +373,9 @@ class Connector:
 
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)
-        self.log.info("no link with {peer}: {reason}", peer=peer, reason=failure.getErrorMessage())
+        self._quiet.info(
+            "expected connections",
+            "no link with {peer}: {reason}",
+            peer=peer,
+            reason=failure.getErrorMessage(),
+        )

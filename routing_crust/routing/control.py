@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from ..crust.interfaces import ILink
 from ..errors import WireError
 from ..names import Name
+from ..quietlog import QuietLog
 from ..ratelimit import TokenBucket
 from ..wire.codec import decode, encode
 from ..wire.messages import Envelope, EnvelopeKind, GroupAnswer, GroupQuery
@@ -31,14 +32,13 @@ class ControlMessages:
 
     def __init__(self, core: RoutingCore) -> None:
         self._core = core
+        self._quiet = QuietLog(self.log, core.clock.seconds)
         self._buckets: dict[Name, TokenBucket] = {}
         self._handlers = {
             EnvelopeKind.GROUP_QUERY: self._group_query,
             EnvelopeKind.GROUP_ANSWER: self._group_answer,
-            EnvelopeKind.CONNECT_REQUEST: lambda envelope, _: self._core.connector.request_received(envelope),
-            EnvelopeKind.CONNECT_RESPONSE: lambda envelope, _: self._core.connector.response_received(
-                envelope
-            ),
+            EnvelopeKind.CONNECT_REQUEST: self._connect_request,
+            EnvelopeKind.CONNECT_RESPONSE: self._connect_response,
             EnvelopeKind.CLIENT_RECORD: self._client_record,
         }
 
@@ -53,9 +53,14 @@ class ControlMessages:
         if handler is None or (link is not None and not self._within_rate(link.peer)):
             return
         try:
-            handler(envelope, source)
+            handler(envelope, source, link)
         except WireError as error:
-            self.log.info("dropped a control message of {source}: {problem}", source=source, problem=error)
+            self._quiet.info(
+                "bad control messages",
+                "dropped a control message of {source}: {problem}",
+                source=source,
+                problem=error,
+            )
 
     def send(
         self,
@@ -68,10 +73,16 @@ class ControlMessages:
         """Send a control message whose body proves itself, to a node by name."""
         self._core.messenger.send_control(kind, destination, body, destination_proxy=proxy, via=via)
 
-    def send_query(self, target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
-        """Send a group query towards the node nearest to a name."""
+    def send_query(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
+        """Send a group query to the node C{of}, or towards the node nearest to its target."""
+        destination = Name(query.target) if of is None else of
         self._core.messenger.send_control(
-            EnvelopeKind.GROUP_QUERY, target, body, nearest=True, via=via, attempt=attempt
+            EnvelopeKind.GROUP_QUERY,
+            destination,
+            encode(query),
+            nearest=of is None,
+            via=via,
+            attempt=attempt,
         )
 
     def send_record(self, name: Name, record: bytes) -> None:
@@ -91,19 +102,27 @@ class ControlMessages:
             )
         return bucket.take()
 
-    def _group_query(self, envelope: Envelope, source: Name) -> None:
+    def _group_query(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         query = decode(GroupQuery, envelope.body, self._core.settings.max_control)
-        target = Name(envelope.destination)
+        target = Name(query.target)
         members = tuple(name.raw for name in self._core.group_here(target))
         answer = encode(GroupAnswer(query.nonce, target.raw, members))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
-        self._core.messenger.send_control(EnvelopeKind.GROUP_ANSWER, source, answer, destination_proxy=proxy)
+        self._core.messenger.send_control(
+            EnvelopeKind.GROUP_ANSWER, source, answer, destination_proxy=proxy, via=link
+        )
 
-    def _group_answer(self, envelope: Envelope, source: Name) -> None:
+    def _group_answer(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         answer = decode(GroupAnswer, envelope.body, self._core.settings.max_control)
-        self._core.queries.answered(answer)
+        self._core.queries.answered(answer, source)
 
-    def _client_record(self, envelope: Envelope, source: Name) -> None:
+    def _connect_request(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        self._core.connector.request_received(envelope, link)
+
+    def _connect_response(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        self._core.connector.response_received(envelope)
+
+    def _client_record(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         opened = open_record(self._core.settings, envelope.body)
         if opened is not None and self._core.table.is_close_to(opened[0]):
             self._core.clients.publish(*opened)

@@ -20,6 +20,7 @@ from ..endpoints import Endpoint
 from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
 from ..identity import Identity
 from ..names import Name
+from ..quietlog import QuietLog
 from ..wire.framing import FrameKind
 from ..wire.messages import Envelope, LinkUse
 from .clients import ClientRegistry
@@ -65,6 +66,7 @@ class RoutingCore:
         self.settings = settings
         self.identity = identity
         self.clock = clock
+        self._quiet = QuietLog(self.log, clock.seconds)
         self.random = random
         self.crust = crust
         self.is_client = settings.role is Role.CLIENT
@@ -171,7 +173,8 @@ class RoutingCore:
             else:
                 self.links.frame_received(link, kind, payload)
         except WireError as error:
-            self.log.info(
+            self._quiet.info(
+                "broken protocol",
                 "closing the link to {peer} at {endpoint}: {problem}",
                 peer=link.peer,
                 endpoint=link.connection.peer,
@@ -268,7 +271,7 @@ class RoutingCore:
             return fail(NotConnected("there is no link to the network; wait for when_connected()"))
         if not self.is_client and self.table.next_hop(target) is None:
             return succeed(self.group_here(target))
-        return self.queries.ask(target)
+        return self.queries.ask(target).addCallback(lambda group: group.members)
 
     def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
         """See C{RoutingService.send_to_group}."""

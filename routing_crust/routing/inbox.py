@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from ..errors import WireError
 from ..names import NAME_BYTES, Name
+from ..quietlog import QuietLog
 from ..wire.messages import AckStatus, Flavour, MessagePart
 from .answering import Acknowledge, Answering, RequestHandler, Sender
-from .complaints import Complaints
 from .duplicates import DuplicateFilter
 from .events import Message
 from .messaging_network import Network
@@ -39,7 +39,7 @@ class Inbox:
         self._acknowledge = acknowledge
         self._reassembler = reassembler
         self._max_message = settings.max_message
-        self._complaints = Complaints(self.log, network.clock)
+        self._quiet = QuietLog(self.log, network.clock.seconds)
         self._seen = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
         self._guard = self.log.failureHandler("the message handler raised")
         self.answering = Answering(settings, acknowledge)
@@ -86,7 +86,8 @@ class Inbox:
         if answering.knows(key):
             answering.repeated(key, sender, id)
         elif not answering.has_room(sender.name):
-            self._complaints.info(
+            self._quiet.info(
+                "too many requests",
                 "ignored a request of {peer}: too many are being handled (the settings max_requests and "
                 "max_requests_per_peer)",
                 peer=sender.name,
@@ -99,7 +100,9 @@ class Inbox:
     def _deliver(self, message: Message) -> None:
         handler = self.message_handler
         if handler is None:
-            self._complaints.info("dropped a message of {peer}: there is no handler", peer=message.source)
+            self._quiet.info(
+                "no handler", "dropped a message of {peer}: there is no handler", peer=message.source
+            )
             return
         with self._guard:
             result = handler(message)

@@ -2,14 +2,14 @@
 Joining, and staying joined: a node's place among the others.
 
 In rounds: ask who the close group of our own name is (through the proxy while we are in no table, through
-neighbours later), ask for a connection to each member that is not linked yet, then fill the buckets of the
-routing table in the same way. A round that found work is followed by another soon; else the next one
-comes after C{refresh_interval}. Whenever the table changes near us, the next round comes earlier.
+neighbours and a few others later), ask for a connection to each member that is not linked yet, then fill the
+buckets of the routing table in the same way. A round that found work is followed by another soon; else the
+next one comes after C{refresh_interval}. Whenever the table changes near us, the next round comes earlier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
@@ -23,18 +23,22 @@ from ..crust.interfaces import ILink
 from ..errors import RoutingCrustError
 from ..names import Name
 from ..wire.messages import LinkUse
-from .queries import GroupQueries
+from .queries import Group, GroupQueries
 from .table import RoutingTable
 
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
 BUCKETS_A_ROUND: Final = 3
+ASKED_AT_RANDOM: Final = 2
+"""How many nodes of the table are asked for what they know themselves."""
 
 
 class Asking(Protocol):
     """What asks others for a connection."""
 
-    def ask(self, name: Name, use: LinkUse, via: ILink | None = None) -> Deferred[ILink]:
+    def ask(
+        self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
+    ) -> Deferred[ILink]:
         """Ask this node; concurrent calls for one node share a request."""
 
     def refused_lately(self, name: Name) -> bool:
@@ -93,16 +97,17 @@ class Joiner:
         elif self._timer is None or self._timer.getTime() - self._clock.seconds() > 2 * SOON:
             self._schedule(SOON)
 
-    def consider(self, members: Iterable[Name], via: ILink | None = None) -> None:
+    def consider(self, found: Group, via: ILink | None = None) -> None:
         """
         Ask those of the nodes for a connection that the table wants and that are not linked.
 
         @param via: the link to ask by; C{None} leaves it to the routing table.
         """
-        for name in members:
+        for name in found.members:
             if self._table.seeks(name) and not self._asking.refused_lately(name):
                 self._again = True
-                self._asking.ask(name, LinkUse.MEMBER, via).addErrback(self._not_linked, name)
+                asked = self._asking.ask(name, LinkUse.MEMBER, via, found.informant)
+                asked.addErrback(self._not_linked, name)
 
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
@@ -139,22 +144,32 @@ class Joiner:
         self._schedule(SOON * 2 if soon else self._settings.refresh_interval)
 
     async def _do_round(self) -> None:
-        members = await self._look_up(self._own, self._first_hops())
+        groups = await self._look_up(self._own, self._first_hops())
+        members = {name for group in groups for name in group.members if name != self._own}
         if members:
-            self._view = tuple(members)
-            self.consider(members)
+            nearest = sorted(members, key=self._own.distance)
+            self._view = tuple(nearest[: self._settings.group_size])
+        for group in groups:
+            self.consider(group)
         self._judge()
         if self.group_connected:
             for target in self._table.missing_buckets(self._random)[:BUCKETS_A_ROUND]:
-                self.consider(await self._look_up(target, (None,)))
+                for group in await self._look_up(target, (None,)):
+                    self.consider(group)
 
-    async def _look_up(self, target: Name, first_hops: tuple[ILink | None, ...]) -> list[Name]:
+    def _some_members(self) -> list[Name]:
+        """Some of the table, near or far: neighbours may all lack the same node."""
+        names = [entry.name for entry in self._table]
+        return self._random.sample(names, min(ASKED_AT_RANDOM, len(names)))
+
+    async def _look_up(self, target: Name, first_hops: tuple[ILink | None, ...]) -> list[Group]:
+        """Ask by these links who is nearest to the target, and a few of the table whom they know there."""
         asked = [self._queries.ask(target, via) for via in first_hops]
+        asked += [self._queries.ask(target, of=name) for name in self._some_members()]
         results = await DeferredList(asked, consumeErrors=True)
         if not self._awake:
             raise CancelledError  # a DeferredList that is cancelled fires all the same
-        found = {name for good, names in results if good for name in names if name != self._own}
-        return sorted(found, key=target.distance)[: self._settings.group_size]
+        return [group for good, group in results if good]
 
     def _not_linked(self, failure: Failure, name: Name) -> None:
         failure.trap(RoutingCrustError, CancelledError)

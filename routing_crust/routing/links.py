@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
 from ..config import Settings
 from ..crust.interfaces import ILink
@@ -22,6 +22,7 @@ from ..endpoints import Contact, Direction, Endpoint
 from ..errors import CloseReason, WireError
 from ..identity import Identity
 from ..names import Name
+from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse
@@ -133,6 +134,7 @@ class Links:
         self._incarnation = incarnation
         self._listening = listening
         self._policy = policy
+        self._quiet = QuietLog(self.log, clock.seconds)
         self._records: dict[ILink, _Record] = {}
         self._pairs: dict[Name, _Pair] = {}
         self._last_epoch = incarnation << 16
@@ -258,9 +260,9 @@ class Links:
         self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
 
     def _refuse(self, link: ILink, verdict: Refuse) -> None:
-        level = LogLevel.debug if verdict.reason is CloseReason.SUPERSEDED else LogLevel.info
-        self.log.emit(
-            level,
+        say = self._quiet.debug if verdict.reason is CloseReason.SUPERSEDED else self._quiet.info
+        say(
+            verdict.reason.name,
             "refused {peer} at {endpoint} ({direction}): {reason}",
             peer=link.peer,
             endpoint=link.connection.peer,

@@ -22,13 +22,13 @@ from twisted.logger import Logger
 from ..crust.interfaces import ILink
 from ..errors import PeerUnreachable, ServiceStopped, WireError
 from ..names import Name
+from ..quietlog import QuietLog
 from ..wire.codec import decode, encode
 from ..wire.framing import FrameKind
 from ..wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
 from .acknowledging import Acknowledger
 from .answering import RequestHandler, Sender
 from .carrier import Carrier
-from .complaints import Complaints
 from .envelopes import SELF_PROVING, Sealer, holds
 from .forwarding import Forwarder
 from .inbox import Inbox, MessageHandler
@@ -86,7 +86,7 @@ class Messenger:
             self._outbox.acknowledged,
         )
         self._inbox = Inbox(network, self._reassembler, self._acknowledger)
-        self._complaints = Complaints(self.log, network.clock)
+        self._quiet = QuietLog(self.log, network.clock.seconds)
         self._to_self: list[Envelope] = []
         self._soon: IDelayedCall | None = None
         self._stopped = False
@@ -254,8 +254,11 @@ class Messenger:
         try:
             self._open(envelope, source, link)
         except WireError as error:
-            self._complaints.info(
-                "dropped an envelope of {source}: {problem}", source=source, problem=str(error)
+            self._quiet.info(
+                "bad envelopes",
+                "dropped an envelope of {source}: {problem}",
+                source=source,
+                problem=str(error),
             )
 
     def _open(self, envelope: Envelope, source: Name, link: ILink) -> None:

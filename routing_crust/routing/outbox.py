@@ -20,11 +20,11 @@ from twisted.logger import Logger
 from ..crust.interfaces import ILink
 from ..errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
 from ..names import Name
+from ..quietlog import QuietLog
 from ..wire.codec import encode
 from ..wire.framing import FrameKind
 from ..wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
 from .carrier import Carrier
-from .complaints import Complaints
 from .deadlines import Deadlines
 from .envelopes import PARTS_BITS, Sealer
 from .forwarding import Forwarder
@@ -72,7 +72,7 @@ class Outbox:
         self._queues = queues
         self._reassembler = reassembler
         self._deliver_here = deliver_here
-        self._complaints = Complaints(self.log, network.clock)
+        self._quiet = QuietLog(self.log, network.clock.seconds)
         self._part_size = settings.part_size
         self._max_message = settings.max_message
         self._max_outstanding = settings.max_outstanding
@@ -140,7 +140,7 @@ class Outbox:
         if message is None:
             return  # it came before, or too late
         if message.destination != source:
-            self._complaints.info("{peer} acknowledged a message that was not for it", peer=source)
+            self._quiet.info("foreign acks", "{peer} acknowledged a message that was not for it", peer=source)
             return
         if not message.allows(ack):
             raise WireError("an acknowledgement does not fit the message")

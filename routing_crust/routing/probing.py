@@ -9,7 +9,7 @@ parts grow together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +22,7 @@ from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Contact
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
-from .queries import GroupQueries
+from .queries import Group, GroupQueries
 
 
 class Prober:
@@ -42,7 +42,7 @@ class Prober:
         crust: ICrust,
         queries: GroupQueries,
         is_linked: Callable[[Name], bool],
-        found: Callable[[Iterable[Name], ILink], None],
+        found: Callable[[Group, ILink], None],
         close: Callable[[ILink, CloseReason], None],
     ) -> None:
         """

@@ -80,7 +80,7 @@ class Publisher:
         self._round.addBoth(self._done)
 
     async def _publish(self) -> None:
-        members = await self._queries.ask(self._identity.name)
+        group = await self._queries.ask(self._identity.name)
         if self._proxy is None:
             return
         now = self._clock.seconds()
@@ -88,7 +88,7 @@ class Publisher:
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(LABEL, self._settings.network, body)
         record = encode(Signed(self._identity.public_key, body, signature))
-        for name in members:
+        for name in group.members:
             self._send(name, record)
 
     def _done(self, result: object) -> None:

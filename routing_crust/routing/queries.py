@@ -2,7 +2,9 @@
 Group queries: who are the nodes nearest to a name?
 
 A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
-knows it. A query that is not answered in time is sent again by another first hop.
+knows it. It may also be put to a certain node, which answers from its own table: neighbours may all lack the
+same node, while somebody far away has it. A query that is not answered in time is sent again by another
+first hop.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,20 +21,32 @@ from ..config import Settings
 from ..crust.interfaces import ILink
 from ..errors import LimitReached, PeerUnreachable, ServiceStopped
 from ..names import Name
-from ..wire.codec import encode
 from ..wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
 
 ATTEMPTS: Final = 3
 
 
+class Group(NamedTuple):
+    """
+    An answer.
+
+    @ivar members: the names, nearest first.
+    @ivar informant: the node that answered: it can reach all of them.
+    """
+
+    members: tuple[Name, ...]
+    informant: Name
+
+
 @dataclass(slots=True)
 class _Query:
     target: Name
+    of: Name | None
     via: ILink | None
     nonce: bytes
     attempts: int = 0
     timer: IDelayedCall | None = None
-    result: Deferred[tuple[Name, ...]] = field(default_factory=Deferred)
+    result: Deferred[Group] = field(default_factory=Deferred)
 
 
 class GroupQueries:
@@ -46,11 +60,12 @@ class GroupQueries:
         settings: Settings,
         clock: IReactorTime,
         random: Random,
-        send: Callable[[Name, bytes, ILink | None, int], None],
+        send: Callable[[GroupQuery, Name | None, ILink | None, int], None],
     ) -> None:
         """
-        @param send: sends an encoded L{GroupQuery} towards the node nearest to a name, over the given link
-            if there is one; the number of the attempt, from 0, is to choose the first hop otherwise.
+        @param send: sends a query to a certain node, or with C{None} towards the node nearest to its target,
+            over the given link if there is one; the number of the attempt, from 0, is to choose the first
+            hop otherwise.
         """
         self._settings = settings
         self._clock = clock
@@ -62,12 +77,13 @@ class GroupQueries:
     def __len__(self) -> int:
         return len(self._queries)
 
-    def ask(self, target: Name, via: ILink | None = None) -> Deferred[tuple[Name, ...]]:
+    def ask(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
         """
         Ask for the close group of C{target}.
 
+        @param of: the node to ask; C{None} asks the node nearest to C{target}.
         @param via: the first hop; C{None} leaves the choice to the routing table.
-        @return: fires with the names, nearest first; fails with L{PeerUnreachable} when no answer came to
+        @return: fires with the answer; fails with L{PeerUnreachable} when no answer came to
             any of the attempts, with L{LimitReached} when too many queries are waiting, and with
             L{ServiceStopped}.
         """
@@ -77,20 +93,20 @@ class GroupQueries:
             limit = self._settings.max_outstanding
             return fail(LimitReached("too many queries wait for an answer", "max_outstanding", limit))
         nonce = self._random.randbytes(NONCE_BYTES)
-        query = _Query(target, via, nonce)
+        query = _Query(target, of, via, nonce)
         query.result = Deferred(lambda _: self._forget(nonce))
         self._queries[nonce] = query
         self._attempt(query)
         return query.result
 
-    def answered(self, answer: GroupAnswer) -> None:
-        """An answer came. One that nobody asked for, or for another name, means nothing."""
+    def answered(self, answer: GroupAnswer, informant: Name) -> None:
+        """An answer came, from this node. One that nobody asked for, or for another name, means nothing."""
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target:
             return
         self._forget(answer.nonce)
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
-        query.result.callback(tuple(members))
+        query.result.callback(Group(tuple(members), informant))
 
     def stop(self) -> None:
         """Fail everything that waits, and take nothing more."""
@@ -110,7 +126,8 @@ class GroupQueries:
         # the timer is set first: an answer may come from within the call
         query.timer = self._clock.callLater(self._settings.ack_timeout / 4, self._attempt, query)
         query.attempts += 1
-        self._send(query.target, encode(GroupQuery(query.nonce)), query.via, query.attempts - 1)
+        message = GroupQuery(query.nonce, query.target.raw)
+        self._send(message, query.of, query.via, query.attempts - 1)
 
     def _forget(self, nonce: bytes) -> None:
         query = self._queries.pop(nonce, None)

@@ -211,7 +211,9 @@ class RoutingService(Service):
     def set_request_handler(self, handler: RequestHandler | None) -> None:
         """
         Call C{handler} with each L{Message} that is a request. It returns the answer, as bytes, as a
-        Deferred or as a coroutine; anything else, or a failure, is told to the other end as a refusal.
+        Deferred or as a coroutine; anything else, or a failure, is told to the other end as a refusal. With
+        L{RequestRefused<routing_crust.errors.RequestRefused>} a handler refuses on purpose, and nothing is
+        logged.
         """
         self._request_handler = handler
         if self._core is not None:

@@ -27,6 +27,8 @@ from ..names import NAME_BITS, NAME_BYTES, Name
 
 ROOM_FACTOR: Final = 2
 """How many times C{bucket_size} a bucket may hold."""
+DEEPEST_SOUGHT: Final = 40
+"""How many buckets are filled."""
 _NOBODY: Final[frozenset[Name]] = frozenset()
 
 
@@ -213,18 +215,14 @@ class RoutingTable:
 
     def missing_buckets(self, random: Random) -> list[Name]:
         """
-        What to look for: a random name in each bucket that could hold more. These are the buckets
-        down to the one that the farthest of our close group is in, as far as they hold fewer than
-        C{bucket_size}; deeper ones have nobody in them who is not of the group.
+        What to look for: a random name in each bucket that could hold more, down to the deepest one in use,
+        but no deeper than a network of a million million nodes would need: names can be made to lie deep.
 
         @return: the names, in random order, so that those who look for a few at a time come to all of them.
         """
-        group = self.close_group()
-        if not group:
-            return []
         targets = [
             self._random_name(index, random)
-            for index in range(self.own.common_prefix(group[-1]) + 1)
+            for index in range(min(self._depth, DEEPEST_SOUGHT))
             if len(self._buckets[index]) < self._bucket_size
         ]
         random.shuffle(targets)
@@ -290,8 +288,7 @@ class RoutingTable:
         """A name that shares just C{index} leading bits with ours."""
         below = NAME_BITS - index - 1
         number = self._own ^ (1 << below)
-        if below:
-            number ^= random.getrandbits(below)
+        number ^= random.getrandbits(below)
         return Name(number.to_bytes(NAME_BYTES, "big"))
 
 

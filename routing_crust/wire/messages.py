@@ -215,9 +215,14 @@ class ConnectResponse(Struct, array_like=True, frozen=True):
 
 
 class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
-    """Who is the close group of the envelope's destination?"""
+    """
+    Who is the close group of a name, as far as you know?
+
+    @ivar target: the name. It is also where the envelope goes, unless a certain node is asked.
+    """
 
     nonce: Nonce
+    target: NameBytes
 
 
 class GroupAnswer(Struct, array_like=True, frozen=True):

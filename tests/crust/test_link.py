@@ -402,15 +402,15 @@ class ClosingTests(LinkTests):
         """What was sent goes out, then the Goodbye, then the transport is closed; once."""
         link = self.verified()
         link.send(200, b"last")
-        link.close(CloseReason.RATE, "too fast")
+        link.close(CloseReason.NOT_WANTED, "too fast")
         link.close(CloseReason.STOPPING)
         link.send(200, b"too late")
         self.assertFalse(self.transport.disconnecting)
-        self.assertEqual(self.settle(), frame(200, b"last") + goodbye(CloseReason.RATE))
+        self.assertEqual(self.settle(), frame(200, b"last") + goodbye(CloseReason.NOT_WANTED))
         self.assertTrue(self.transport.disconnecting)
         self.assertIsNone(self.transport.producer)
         self.assertEqual(self.owner.of("lost"), [])
-        self.assertEqual((self.lose().reason, self.link.queued), (CloseReason.RATE, 0))
+        self.assertEqual((self.lose().reason, self.link.queued), (CloseReason.NOT_WANTED, 0))
 
     def test_close_waits_for_the_queue(self) -> None:
         link = self.verified()

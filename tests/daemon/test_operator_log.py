@@ -106,11 +106,8 @@ class OperatorLogTests(SynchronousTestCase):
             [f"lost the link from {BOB} at 192.0.2.2:6000: the service is stopping"],
         )
         self.assertEqual(
-            self.tell(LinkLost(facts, CloseReason.RATE, "401 in a second")),
-            [
-                f"lost the link from {BOB} at 192.0.2.2:6000: the peer sends control messages too fast "
-                "(401 in a second)"
-            ],
+            self.tell(LinkLost(facts, CloseReason.NOT_WANTED, "401 in a second")),
+            [f"lost the link from {BOB} at 192.0.2.2:6000: the link is not wanted (401 in a second)"],
         )
 
     def test_after_stop_nothing_is_written(self) -> None:

@@ -454,7 +454,7 @@ class RequestTests(IntruderCase):
                 sealer.new_trace(),
                 EnvelopeKind.GROUP_QUERY,
                 self.node.node_name,
-                encode(GroupQuery(bytes(16))),
+                encode(GroupQuery(bytes(16), bytes(32))),
                 nearest=True,
                 source_proxy=self.node.node_name.raw,
             )

@@ -11,8 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import LimitReached, PeerUnreachable, ServiceStopped
-from routing_crust.routing.queries import ATTEMPTS, GroupQueries
-from routing_crust.wire.codec import decode
+from routing_crust.routing.queries import ATTEMPTS, Group, GroupQueries
 from routing_crust.wire.messages import GroupAnswer, GroupQuery
 
 TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
@@ -22,23 +21,27 @@ class QueryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.sent: list[tuple[Name, bytes, int]] = []
+        self.asked: list[Name | None] = []
         self.queries = self.make(Settings())
 
     def make(self, settings: Settings) -> GroupQueries:
         return GroupQueries(settings, self.clock, Random(1), self.send)
 
-    def send(self, target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
-        self.sent.append((target, decode(GroupQuery, body).nonce, attempt))
+    def send(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
+        self.asked.append(of)
+        self.sent.append((Name(query.target), query.nonce, attempt))
 
     def answer(self, target: Name = TARGET, *members: Name, nonce: bytes | None = None) -> None:
         nonce = self.sent[-1][1] if nonce is None else nonce
-        self.queries.answered(GroupAnswer(nonce, target.raw, tuple(name.raw for name in members)))
+        self.queries.answered(GroupAnswer(nonce, target.raw, tuple(name.raw for name in members)), TWO)
 
     def test_answer(self) -> None:
         """The names come sorted by their distance, each once, and no timer is left."""
         result = self.queries.ask(TARGET)
         self.answer(TARGET, TWO, ONE, TWO)
-        self.assertEqual(self.successResultOf(result), tuple(sorted((ONE, TWO), key=TARGET.distance)))
+        self.assertEqual(
+            self.successResultOf(result), Group(tuple(sorted((ONE, TWO), key=TARGET.distance)), TWO)
+        )
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.answer(TARGET, ONE)
         self.assertEqual(len(self.queries), 0)
@@ -49,7 +52,7 @@ class QueryTests(SynchronousTestCase):
         self.answer(TARGET, ONE, nonce=bytes(16))
         self.assertNoResult(result)
         self.answer(TARGET)
-        self.assertEqual(self.successResultOf(result), ())
+        self.assertEqual(self.successResultOf(result).members, ())
 
     def test_asked_again(self) -> None:
         """By another first hop each time; after the last attempt it fails."""
@@ -64,12 +67,20 @@ class QueryTests(SynchronousTestCase):
     def test_answer_from_within_the_call(self) -> None:
         """A node that is its own nearest answers at once."""
 
-        def send(target: Name, body: bytes, via: ILink | None, attempt: int) -> None:
-            queries.answered(GroupAnswer(decode(GroupQuery, body).nonce, target.raw, ()))
+        def send(query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
+            queries.answered(GroupAnswer(query.nonce, query.target, ()), ONE)
 
         queries = GroupQueries(Settings(), self.clock, Random(1), send)
-        self.assertEqual(self.successResultOf(queries.ask(TARGET)), ())
+        self.assertEqual(self.successResultOf(queries.ask(TARGET)), Group((), ONE))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_certain_node(self) -> None:
+        """A query may be put to one node, for what it knows itself."""
+        self.queries.ask(TARGET)
+        result = self.queries.ask(TARGET, of=ONE)
+        self.assertEqual(self.asked, [None, ONE])
+        self.answer(TARGET, TWO)
+        self.assertEqual(self.successResultOf(result).members, (TWO,))
 
     def test_too_many(self) -> None:
         queries = self.make(Settings(max_outstanding=1))

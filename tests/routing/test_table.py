@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
-from routing_crust.routing.table import PeerEntry, RoutingTable
+from routing_crust.routing.table import DEEPEST_SOUGHT, PeerEntry, RoutingTable
 
 ALL = (1 << 256) - 1
 
@@ -174,7 +174,7 @@ class NearnessTests(SynchronousTestCase):
         self.assertEqual(hop and hop.name, in_bucket(0, 1))
 
     def test_missing_buckets(self) -> None:
-        """Every bucket down to the group's last that could hold more is looked for, with a name in it."""
+        """Every bucket in use that could hold more is looked for, with a name in it, down to a limit."""
         table = table_with(
             *(in_bucket(0, low) for low in range(2)),
             in_bucket(3),
@@ -185,7 +185,7 @@ class NearnessTests(SynchronousTestCase):
         )
         targets = table.missing_buckets(Random(1))
         found = sorted(OWN.common_prefix(each) for each in targets)
-        self.assertEqual(found, [1, 2, 3, 4, 5])
+        self.assertEqual(found, list(range(1, DEEPEST_SOUGHT)))
         self.assertEqual(targets, table.missing_buckets(Random(1)))
         self.assertNotEqual(targets, table.missing_buckets(Random(2)))
         orders = {
@@ -193,12 +193,11 @@ class NearnessTests(SynchronousTestCase):
         }
         self.assertGreater(len(orders), 1)
 
-    def test_missing_in_the_last_bucket(self) -> None:
-        """The deepest bucket of all has just one name."""
-        table = table_with(name_of(1), group_size=1, bucket_size=2)
-        targets = table.missing_buckets(Random(1))
-        self.assertEqual(len(targets), 256)
-        self.assertIn(name_of(1), targets)
+    def test_missing_only_as_deep_as_needed(self) -> None:
+        """Where no bucket below is in use, none is looked for."""
+        table = table_with(in_bucket(0), in_bucket(2), group_size=1, bucket_size=2)
+        found = sorted(OWN.common_prefix(each) for each in table.missing_buckets(Random(1)))
+        self.assertEqual(found, [0, 1, 2])
 
 
 # Names that are crowded near OWN and near each other, so that all depths are met.

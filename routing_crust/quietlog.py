@@ -36,6 +36,10 @@ class QuietLog:
         """Log a line, unless this cause had one less than a second ago."""
         self._emit(LogLevel.info, cause, format, fields)
 
+    def debug(self, cause: str, format: str, **fields: object) -> None:
+        """As L{info}, for those who look closely."""
+        self._emit(LogLevel.debug, cause, format, fields)
+
     def warn(self, cause: str, format: str, **fields: object) -> None:
         """As L{info}, as a warning."""
         self._emit(LogLevel.warn, cause, format, fields)

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.quietlog import QuietLog
+from routing_crust.quietlog import QuietLog
 
 
 class QuietLogTests(SynchronousTestCase):
