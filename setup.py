@@ -91,7 +91,7 @@ setup(
         "ifaddr>=0.2.0",
         "msgspec>=0.19.0",
         "pyopenssl>=26.2.0",
-        "service-identity>=24.1.0",
+        "service-identity>=24.2.0",  # older ones break the name check of others in the process, silently
         'tomli>=2.0.1; python_version < "3.11"',
         "twisted>=26.10.0",  # the first that binds an outgoing connection to the port it listens on
         "zope.interface>=8.0",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import Any
 
-from routing_crust.crust.service import CrustService
-
 from routing_crust.config import MIB, Role, Settings
+from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.routing.service import RoutingService
 
