@@ -124,7 +124,7 @@ class CommandTests(SynchronousTestCase):
             timeout=60,
             check=False,
         )
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.returncode, 0, done.stderr)
         heading, line = done.stdout.splitlines()
         self.assertTrue(heading.startswith("figure"))
         self.assertTrue(line.startswith("frames-64 "))

@@ -21,16 +21,12 @@ from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConn
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..wire.framing import FrameKind
+from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
 from .clients import ClientRegistry
 from .connecting import Connector
 from .control import ControlMessages
-from .events import (
-    EndpointsChanged,
-    Observers,
-    StateChanged,
-)
+from .events import EndpointsChanged, FrameHandler, Observers, StateChanged
 from .joining import Joiner
 from .links import Links
 from .membership import Membership
@@ -67,6 +63,7 @@ class RoutingCore:
         self.identity = identity
         self.clock = clock
         self._quiet = QuietLog(self.log, clock.seconds)
+        self.frame_handler: FrameHandler | None = None
         self.random = random
         self.crust = crust
         self.is_client = settings.role is Role.CLIENT
@@ -170,6 +167,8 @@ class RoutingCore:
         try:
             if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:
                 self.messenger.frame_received(link, kind, payload)
+            elif kind >= FIRST_APPLICATION_KIND and link in self.links.confirmed:
+                self._frame_for_the_application(link, kind, payload)
             else:
                 self.links.frame_received(link, kind, payload)
         except WireError as error:
@@ -181,6 +180,15 @@ class RoutingCore:
                 problem=error,
             )
             self.links.close(link, error.reason, str(error))
+
+    def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
+        if self.frame_handler is None:
+            self._quiet.info(
+                "no frame handler", "dropped a frame of {peer}: there is no handler", peer=link.peer
+            )
+            return
+        with self.log.failuresHandled("the frame handler raised"):
+            self.frame_handler(link, kind, payload)
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from twisted.logger import Logger
 
+from ..crust.interfaces import ILink
 from ..endpoints import Connection, Direction, Endpoint
 from ..errors import CloseReason
 from ..names import Name
@@ -17,6 +18,8 @@ from ..wire.messages import LinkUse
 from .state import State
 
 _Event = TypeVar("_Event")
+FrameHandler: TypeAlias = Callable[[ILink, int, bytes], object]
+"""What is called with a link, a kind and a payload for each frame of an application's own kinds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from .core import RoutingCore
-from .events import GroupConnectedChanged, Observers, StateChanged
+from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .incarnation import next_incarnation
 from .messaging import MessageHandler, RequestHandler
 from .state import State
@@ -71,6 +71,7 @@ class RoutingService(Service):
         self._observers = Observers()
         self._message_handler: MessageHandler | None = None
         self._request_handler: RequestHandler | None = None
+        self._frame_handler: FrameHandler | None = None
         self._waiting_for_state: list[Deferred[None]] = []
         self._waiting_for_group: list[Deferred[None]] = []
         self.observe(StateChanged, self._state_changed)
@@ -123,6 +124,7 @@ class RoutingService(Service):
         )
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
+        self._core.frame_handler = self._frame_handler
         self._core.start()
         Service.startService(self)
 
@@ -196,6 +198,9 @@ class RoutingService(Service):
         """
         Have a link of our own to a node: the one that there is, or a new one.
 
+        Frames of kinds 128 to 255 that are sent over it go to the other end's frame handler (see
+        L{set_frame_handler}).
+
         @return: fires with the link when both ends have confirmed it. Fails with
             L{ExpectedConnectionExpired} when none could be made within C{expected_timeout}, with
             L{NotConnected} or L{ServiceStopped}.
@@ -218,6 +223,16 @@ class RoutingService(Service):
         self._request_handler = handler
         if self._core is not None:
             self._core.messenger.set_request_handler(handler)
+
+    def set_frame_handler(self, handler: FrameHandler | None) -> None:
+        """
+        Call C{handler} with the link, the kind and the payload of each frame of an application's own kinds,
+        128 to 255, that a peer sends with L{ILink.send}: unacknowledged, in order, as fast as the link goes.
+        Without a handler they are dropped.
+        """
+        self._frame_handler = handler
+        if self._core is not None:
+            self._core.frame_handler = handler
 
     def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
         """

@@ -16,6 +16,8 @@ from ..errors import WireError
 
 _Subject = TypeVar("_Subject")
 
+FIRST_APPLICATION_KIND: Final = 128
+"""Kinds from here on are the application's."""
 HEADER_BYTES: Final = 4
 LARGEST_FRAME: Final = (1 << 24) - 1
 _WORD = struct.Struct(">I")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust import Message, Role, RoutingService, State
+from routing_crust import Message, Name, Role, RoutingService, State
 from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import GroupConnectedChanged, LinkLost, PeerJoined, PeerLeft, StateChanged
 from tests.routing.net import Net
@@ -187,6 +187,24 @@ class TalkingTests(NetworkCase):
         link = self.net.result(client.connect(nodes[2].node_name))
         self.assertEqual(link.peer, nodes[2].node_name)
         self.assertIs(self.net.result(client.connect(nodes[2].node_name)), link)
+
+    def test_frames(self) -> None:
+        """An application's own frames go to the other end's handler, and nowhere without one."""
+        nodes = self.net.grow(2)
+        link = self.net.result(nodes[1].connect(nodes[0].node_name))
+        link.send(200, b"nobody hears this")
+        self.net.settle(1)
+        heard: list[tuple[Name, int, bytes]] = []
+        nodes[0].set_frame_handler(lambda link, kind, payload: heard.append((link.peer, kind, payload)))
+        link.send(200, b"one")
+        link.send(255, b"two")
+        self.net.settle(1)
+        self.assertEqual(heard, [(nodes[1].node_name, 200, b"one"), (nodes[1].node_name, 255, b"two")])
+        nodes[0].set_frame_handler(lambda link, kind, payload: 1 // 0)
+        link.send(128, b"three")
+        self.net.settle(1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIs(nodes[1].state, State.CONNECTED)
 
     def test_not_connected_or_stopped(self) -> None:
         """Without a link, and after the stop, everything fails at once and says why."""
