@@ -18,8 +18,11 @@ from zope.interface import implementer
 from ..config import Settings
 from ..errors import LinkClosed
 
-PIECE_BYTES: Final = 128 * 1024
-"""What is written at once, more or less: as much as Twisted gives to the kernel in one go."""
+PIECE_BYTES: Final = 112 * 1024
+"""
+What is written at once, more or less: with what TLS adds, no more than the 128 KiB that Twisted gives to the
+kernel in one go.
+"""
 log = Logger()
 
 

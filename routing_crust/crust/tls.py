@@ -10,7 +10,7 @@ the server in clear, and no connection without the application protocol L{ALPN}.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
@@ -36,6 +36,8 @@ ALPN: Final = b"routing-crust/1"
 BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
 """The label of RFC 9266, C{tls-exporter}."""
 BINDING_BYTES: Final = 32
+READ_BYTES: Final = 128 * 1024
+"""What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
 
 # The first is the one that every implementation of TLS 1.3 has, and the fastest where AES is in hardware.
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -190,13 +192,18 @@ class _SessionCreator:
 
 
 class LinkTlsProtocol(TLSMemoryBIOProtocol):
-    """Twisted's TLS transport, with a limit on what may come in before the handshake is done."""
+    """
+    Twisted's TLS transport, with a limit on what may come in before the handshake is done, and with larger
+    reads.
+    """
 
     factory: LinkTlsFactory
 
-    def makeConnection(self, transport: object) -> None:
+    def makeConnection(self, transport: Any) -> None:
         """See Twisted's class."""
         self._allowance = self.factory.max_handshake
+        # an attribute of Twisted's socket transports; others may ignore it
+        transport.bufferSize = READ_BYTES
         TLSMemoryBIOProtocol.makeConnection(self, transport)
 
     def dataReceived(self, bytes: bytes) -> None:
