@@ -36,6 +36,8 @@ ALPN: Final = b"routing-crust/1"
 BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
 """The label of RFC 9266, C{tls-exporter}."""
 BINDING_BYTES: Final = 32
+MOST_KNOWN: Final = 256
+"""So many certificates that have passed are remembered, of at most a kilobyte each."""
 READ_BYTES: Final = 128 * 1024
 """What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
 
@@ -77,6 +79,7 @@ class LinkTls:
 
     def __init__(self, identity: Identity) -> None:
         self._own = identity.name
+        self._known: dict[bytes, tuple[Name, bytes]] = {}
         self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
         certificate = make_certificate(identity)
         self._client = self._context(identity, certificate)
@@ -148,14 +151,24 @@ class LinkTls:
         der = certificate.public_bytes(Encoding.DER)
         if session.checked is not None and der == session.checked[0]:
             return session.checked[1:]
-        public_key = check_certificate(certificate, der)
-        name = Name.of_key(public_key)
+        name, public_key = self._known.get(der) or self._get_to_know(certificate, der)
         if name == self._own:
             raise PeerRefused("the link leads back to this node", CloseReason.SELF)
         if session.expected is not None and name != session.expected:
             raise PeerRefused(f"{name} answered instead of {session.expected}")
         session.checked = (der, name, public_key)
         return name, public_key
+
+    def _get_to_know(self, certificate: x509.Certificate, der: bytes) -> tuple[Name, bytes]:
+        """
+        Check a certificate by itself. What comes of it depends on its bytes alone, so that is kept for the
+        next time that the peer comes.
+        """
+        public_key = check_certificate(certificate, der)
+        found = self._known[der] = (Name.of_key(public_key), public_key)
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return found
 
 
 def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:

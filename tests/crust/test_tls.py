@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from routing_crust.crust import tls
 from routing_crust.crust.certificates import PeerRefused, check_certificate, make_certificate
 from routing_crust.crust.tls import ALPN, LinkTls, LinkTlsFactory, _SessionCreator
 from routing_crust.errors import CloseReason
@@ -172,6 +173,20 @@ class SessionTests(SynchronousTestCase):
         del sessions
         gc.collect()
         self.assertEqual((len(self.client._sessions), len(self.server._sessions)), (0, 0))
+
+    def test_certificates_are_remembered(self) -> None:
+        """One that has passed need not be taken apart again, whoever is expected; the latest few are kept."""
+        self.patch(tls, "MOST_KNOWN", 2)
+        for number in (1, 1, 2, 3, 1):
+            other = LinkTls(Identity.from_seed(bytes([number]) * 32))
+            client, server = pair(self.client, other)
+            shake(client, server)
+            self.assertEqual(self.client.verified_peer(client, True).name, other._own)
+            self.assertLessEqual(len(self.client._known), 2)
+        client, server = pair(self.client, other, self.two.name)
+        with self.assertRaises(PeerRefused) as caught:
+            shake(client, server)
+        self.assertIn("answered instead of", caught.exception.detail)
 
     def refused(self, client: Any, server: Any, initiator: bool, expected: Name | None = None) -> str:
         """Do a handshake that must succeed, and return why our end does not want the peer after all."""
