@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -70,8 +71,7 @@ def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
 def signature_holds(public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
     """Whether C{signature} is this key's over the label, the network and the fields. Never raises."""
     try:
-        key = Ed25519PublicKey.from_public_bytes(public_key)
-        key.verify(signature, signed_bytes(label, network, *fields))
+        _public_key(public_key).verify(signature, signed_bytes(label, network, *fields))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -80,6 +80,12 @@ def signature_holds(public_key: bytes, signature: bytes, label: str, network: st
 def _open_without_waiting(path: str, flags: int) -> int:
     # a named pipe would hold the start up for ever
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+@lru_cache(maxsize=1024)
+def _public_key(raw: bytes) -> Ed25519PublicKey:
+    """The key of these bytes: those who sign once mostly sign again."""
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def load_identity(path: Path) -> Identity:
