@@ -20,18 +20,17 @@ from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
-from ..endpoints import Endpoint, refusal_to_dial
+from ..endpoints import Endpoint
 from ..errors import (
-    CloseReason,
     ExpectedConnectionExpired,
     LimitReached,
     RoutingCrustError,
     ServiceStopped,
 )
-from ..identity import Identity, signature_holds
+from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..wire.codec import decode, encode, from_wire, to_wire
+from ..wire.codec import decode, encode, to_wire
 from ..wire.messages import (
     NONCE_BYTES,
     ConnectRequest,
@@ -42,11 +41,10 @@ from ..wire.messages import (
     Signed,
     WireEndpoint,
 )
-from .duplicates import DuplicateFilter
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Accept, Links, Peer
+from .requests import REQUEST_LABEL, RequestGuard
 
-REQUEST_LABEL: Final = "connect-request"
 RESPONSE_LABEL: Final = "connect-response"
 REFUSAL_MEMORY: Final = 60.0
 """Seconds for which a node that did not answer is not asked again on our own account."""
@@ -107,13 +105,11 @@ class Connector:
         self._incarnation = incarnation
         self._crust = crust
         self._send = send
-        self._wants = wants
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
         self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
         self._refused: dict[Name, float] = {}
-        validity = settings.expected_timeout + 2 * settings.clock_skew
-        self._replays = DuplicateFilter(clock, validity, settings.max_remembered_ids)
+        self._guard = RequestGuard(settings, identity, clock, crust, links, wants)
         self._dials: dict[tuple[Name, bytes], Deferred[ILink]] = {}
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)
@@ -182,13 +178,13 @@ class Connector:
         signed = decode(Signed, envelope.body, self._settings.max_control)
         request = decode(ConnectRequest, signed.body, self._settings.max_control)
         peer = Name.of_key(signed.key)
-        problem = self._problem_with(peer, signed, request)
+        problem = self._guard.problem_with(peer, signed, request)
         if problem:
             self._quiet.info(
                 problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
             )
             return
-        endpoints = self._dialable(peer, request.candidates)
+        endpoints = self._guard.dialable(peer, request.candidates)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._respond(peer, envelope, link)
             self._dial(peer, request.nonce, endpoints, from_stranger=True)
@@ -205,13 +201,13 @@ class Connector:
         asked = next((each for each in self._asked_of(peer) if each.token == response.token), None)
         if asked is None or asked.answered:
             return
-        if response.recipient != self._identity.name.raw or not self._holds(RESPONSE_LABEL, signed):
+        if response.recipient != self._identity.name.raw or not self._guard.holds(RESPONSE_LABEL, signed):
             self._quiet.info(
                 "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
             )
             return
         asked.answered = True
-        endpoints = self._dialable(peer, response.candidates)
+        endpoints = self._guard.dialable(peer, response.candidates)
         if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._settings.expected_timeout)
             self._dial(peer, asked.nonce, endpoints, from_stranger=False)
@@ -267,38 +263,6 @@ class Connector:
         if len(self._refused) > MOST_REFUSALS:
             del self._refused[next(iter(self._refused))]
 
-    def _problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
-        """Why a request is not accepted, cheapest check first; empty if it is."""
-        now = self._clock.seconds()
-        skew = self._settings.clock_skew
-        if request.recipient != self._identity.name.raw:
-            return "it is for somebody else"
-        expiry = min(request.expiry, request.issued + self._settings.expected_timeout)
-        if expiry < now - skew or request.issued > now + skew:
-            return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
-        if request.use is LinkUse.ATTACHED:
-            return "it asks for nothing"
-        before = self._links.peer(peer)
-        newer = 0 if before is None else request.incarnation - before.facts.incarnation
-        if newer < 0:
-            return "it is of an earlier incarnation"
-        if newer == 0 and self._linked(peer, request.use) is not None:
-            return "there is such a link already"
-        if not self._holds(REQUEST_LABEL, signed):
-            return "its signature does not hold"
-        return self._problem_with_signed(peer, request, restarted=newer > 0)
-
-    def _problem_with_signed(self, peer: Name, request: ConnectRequest, restarted: bool) -> str:
-        # only now: else a forgery with the same nonce could keep the real one out
-        if self._replays.seen((peer, request.nonce)):
-            return "it came before"
-        if restarted:
-            self._links.drop(peer, CloseReason.RESTARTED)
-        first = next(iter(request.candidates), None)
-        if not self._wants(peer, request.use, None if first is None else from_wire(first)):
-            return "the link is not wanted"
-        return ""
-
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:
         peer = self._links.peer(name)
         return peer if peer is not None and peer.use >= use else None
@@ -315,31 +279,6 @@ class Connector:
     def _signed(self, label: str, body: bytes) -> bytes:
         signature = self._identity.sign(label, self._settings.network, body)
         return encode(Signed(self._identity.public_key, body, signature))
-
-    def _holds(self, label: str, signed: Signed) -> bool:
-        return signature_holds(signed.key, signed.signature, label, self._settings.network, signed.body)
-
-    def _dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...]) -> tuple[Endpoint, ...]:
-        found: list[Endpoint] = []
-        for each in candidates[: self._settings.max_candidates]:
-            endpoint = from_wire(each)
-            problem = refusal_to_dial(
-                endpoint,
-                self._settings.private_dialling,
-                self._crust.endpoints,
-                self._crust.on_link_networks,
-            )
-            if problem is None:
-                found.append(endpoint)
-            else:
-                self._quiet.info(
-                    problem,
-                    "{endpoint}, given by {peer}, is not dialled: {reason}",
-                    endpoint=endpoint,
-                    peer=peer,
-                    reason=problem,
-                )
-        return tuple(found)
 
     def _dial(self, peer: Name, nonce: bytes, endpoints: tuple[Endpoint, ...], from_stranger: bool) -> None:
         if not endpoints or self._stopped:
