@@ -44,6 +44,7 @@ from ..wire.messages import (
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Accept, Links, Peer
 from .requests import REQUEST_LABEL, RequestGuard
+from .timers import cancel
 
 RESPONSE_LABEL: Final = "connect-response"
 REFUSAL_MEMORY: Final = 60.0
@@ -251,8 +252,7 @@ class Connector:
 
     def _settle(self, name: Name, asked: _Asked, result: ILink | Failure) -> None:
         del self._asked[name, asked.use]
-        if asked.timer.active():
-            asked.timer.cancel()
+        cancel(asked.timer)
         waiting, asked.waiting = asked.waiting, []
         for each in waiting:
             each.callback(result)  # a Failure goes to the errbacks

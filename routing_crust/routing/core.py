@@ -37,6 +37,7 @@ from .queries import GroupQueries
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
+from .timers import cancel
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 
@@ -215,7 +216,7 @@ class RoutingCore:
 
     def state_changed(self, old: State, new: State) -> None:
         """The state is another."""
-        _cancel(self._retry)
+        cancel(self._retry)
         if new is State.CONNECTED:
             self._backoff.reset()
             if not self.is_client:
@@ -241,7 +242,7 @@ class RoutingCore:
 
     def shut_down(self) -> None:
         """Stop everything but crust."""
-        _cancel(self._retry)
+        cancel(self._retry)
         self.joiner.rest()
         for part in (
             self.membership,
@@ -306,8 +307,3 @@ class RoutingCore:
     def status(self) -> dict[str, object]:
         """See C{RoutingService.status}."""
         return core_status(self)
-
-
-def _cancel(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()

@@ -25,6 +25,7 @@ from ..names import Name
 from ..wire.messages import LinkUse
 from .queries import Group, GroupQueries
 from .table import RoutingTable
+from .timers import cancel
 
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
@@ -123,8 +124,7 @@ class Joiner:
         self._timer = self._clock.callLater(seconds * self._random.uniform(0.5, 1.5), self._start_round)
 
     def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         self._timer = None
 
     def _start_round(self) -> None:

@@ -28,6 +28,7 @@ from ..wire.framing import FrameKind
 from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse
 from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
 from .handshake import PeerFacts, check_hello, make_hello
+from .timers import cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ class Links:
         self._records.clear()
         self.confirmed.clear()
         for pair in pairs.values():
-            _cancel(pair.timer)
+            cancel(pair.timer)
 
     def _send_hello(self, record: _Record, purpose: bytes) -> None:
         record.hello_sent = True
@@ -303,7 +304,7 @@ class Links:
             return
         for action in change(pair.consolidation, self._clock.seconds()):
             self._do(pair, name, action)
-        _cancel(pair.timer)
+        cancel(pair.timer)
         pair.timer = None
         if self._pairs.get(name) is not pair:
             return
@@ -335,8 +336,3 @@ class Links:
         since = self._clock.seconds() if before is None or before.link is not link else before.since
         pair.peer = Peer(name, link, action.use, action.two_way, record.facts, since)
         self._policy.established(pair.peer, before)
-
-
-def _cancel(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()

@@ -27,6 +27,7 @@ from .links import Accept, Peer, Refuse
 from .reports import link_facts
 from .state import State
 from .table import PeerEntry
+from .timers import cancel
 
 if TYPE_CHECKING:
     from .core import RoutingCore
@@ -51,7 +52,7 @@ class Membership:
 
     def stop(self) -> None:
         """Cancel the timer."""
-        _cancel(self._join_deadline)
+        cancel(self._join_deadline)
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         """Whether a peer whose Hello holds may have what it wants."""
@@ -117,7 +118,7 @@ class Membership:
             self._set_proxy(None)
         if not self._has_a_network():
             self._core.joiner.rest()
-            _cancel(self._join_deadline)
+            cancel(self._join_deadline)
             self._core.machine.last_link_lost()
 
     def _has_a_network(self) -> bool:
@@ -241,8 +242,3 @@ def _dialled_at(peer: Peer) -> Endpoint | None:
         return None
     same = [each for each in peer.facts.listening if each.host == peer.endpoint.host]
     return next(iter(same or peer.facts.listening), None)
-
-
-def _cancel(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()

@@ -23,6 +23,7 @@ from ..endpoints import Contact
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
 from .queries import Group, GroupQueries
+from .timers import cancel
 
 
 class Prober:
@@ -70,8 +71,7 @@ class Prober:
 
     def stop(self) -> None:
         """Stop probing. It may be started again."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         self._timer = None
         if self._dial is not None:
             self._dial.cancel()
@@ -115,9 +115,7 @@ class Prober:
         return self._random.choice(strangers) if strangers else None
 
     def _let_go(self, link: ILink) -> None:
-        lease = self._leases.pop(link)
-        if lease.active():
-            lease.cancel()
+        cancel(self._leases.pop(link))
         self._close(link, CloseReason.NO_LONGER_NEEDED)
 
     def _dial_done(self, _: object) -> None:

@@ -23,6 +23,7 @@ from ..names import Name
 from ..wire.codec import decode, encode
 from ..wire.messages import ClientRecord, Signed
 from .queries import GroupQueries
+from .timers import cancel
 
 LABEL: Final = "client-record"
 LIFETIME: Final = 4
@@ -68,8 +69,7 @@ class Publisher:
     def stop(self) -> None:
         """Publish nothing more until the proxy changes."""
         self._proxy = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         self._timer = None
         if self._round is not None:
             self._round.cancel()

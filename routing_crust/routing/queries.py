@@ -22,6 +22,7 @@ from ..crust.interfaces import ILink
 from ..errors import LimitReached, PeerUnreachable, ServiceStopped
 from ..names import Name
 from ..wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
+from .timers import cancel
 
 ATTEMPTS: Final = 3
 
@@ -131,5 +132,5 @@ class GroupQueries:
 
     def _forget(self, nonce: bytes) -> None:
         query = self._queries.pop(nonce, None)
-        if query is not None and query.timer is not None and query.timer.active():
-            query.timer.cancel()
+        if query is not None:
+            cancel(query.timer)

@@ -1,0 +1,13 @@
+"""
+Timers: what everything that holds a delayed call does with it in the end.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall
+
+
+def cancel(timer: IDelayedCall | None) -> None:
+    """Cancel a delayed call, if there is one and it is still to come."""
+    if timer is not None and timer.active():
+        timer.cancel()
