@@ -145,29 +145,43 @@ class Connector:
         since = self._refused.get(name)
         return since is not None and self._clock.seconds() - since < REFUSAL_MEMORY
 
-    def judge(self, peer: Name, nonce: bytes) -> Accept | None:
-        """What a link whose Hello names this request is for; C{None} if nobody asked for it."""
-        for asked in self._asked_of(peer):
+    def judge(self, link: ILink, nonce: bytes) -> Accept | None:
+        """
+        What a link whose Hello names this request is for; C{None} if nobody asked for it. What is expected
+        is noted to have arrived.
+        """
+        entry = self.expected.arrived(link.peer, nonce, link.connection)
+        if entry is not None:
+            return self._purpose(entry)
+        # our request, whose response is slower than the link
+        for asked in self._asked_of(link.peer):
             if asked.nonce == nonce:
                 return Accept(asked.use, we_asked=True)
-        entry = self.expected.match(peer, nonce)
-        if entry is None:
-            return None
+        return None
+
+    def _purpose(self, entry: ExpectedConnection) -> Accept:
         if isinstance(entry, ExpectedRequest):
             return Accept(entry.request.use, we_asked=False)
         token = decode(Signed, entry.token, self._settings.max_control)
         return Accept(decode(ConnectRequest, token.body, self._settings.max_control).use, we_asked=True)
 
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone; another may still come for what it was expected for."""
+        self.expected.lost(link.connection)
+
     def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
-        """A link to this peer was confirmed: whatever waited for it is settled, other dials are given up."""
+        """
+        A link to this peer was confirmed: whatever waited for one of this use, or of less, is settled, and
+        what else was dialled for it is given up.
+        """
         self._refused.pop(peer, None)
         for asked in self._asked_of(peer):
             if asked.use <= use:
                 self._settle(peer, asked, link)
         for entry in self.expected.of_peer(peer):
-            self.expected.fulfil(peer, entry.nonce, link)
-        for key in [key for key in self._dials if key[0] == peer]:
-            self._give_up_dial(*key)
+            if self._purpose(entry).use <= use:
+                self.expected.fulfil(peer, entry.nonce, link)
+                self._give_up_dial(peer, entry.nonce)
 
     def request_received(self, envelope: Envelope, link: ILink | None) -> None:
         """

@@ -193,6 +193,7 @@ class RoutingCore:
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
+        self.connector.link_lost(link)
         self.links.link_lost(link, reason.reason, reason.detail)
 
     def bootstrap_finished(self, links: int, problem: str) -> None:

@@ -59,7 +59,7 @@ class Membership:
         if self._core.state is State.TERMINATED:
             return Refuse(CloseReason.STOPPING)
         if facts.purpose:
-            verdict = self._core.connector.judge(link.peer, facts.purpose)
+            verdict = self._core.connector.judge(link, facts.purpose)
             if verdict is None and self._core.links.peer(link.peer) is not None:
                 return Refuse(CloseReason.SUPERSEDED)  # the second of two: the first was enough
             return verdict or Refuse(CloseReason.NOT_WANTED, "nobody asked for it")

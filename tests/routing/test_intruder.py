@@ -116,6 +116,11 @@ class Intruder:
         return ConnectRequest(**(fields | changes))
 
     def envelope(self, node: RoutingService, kind: EnvelopeKind, body: bytes, **changes: Any) -> bytes:
+        return encode(self.open_envelope(node, kind, body, **changes))
+
+    def open_envelope(
+        self, node: RoutingService, kind: EnvelopeKind, body: bytes, **changes: Any
+    ) -> Envelope:
         fields: dict[str, Any] = {
             "id": self.net.random.getrandbits(60),
             "hops_left": 20,
@@ -128,7 +133,7 @@ class Intruder:
             "body": body,
             "signature": b"",
         }
-        return encode(Envelope(**(fields | changes)))
+        return Envelope(**(fields | changes))
 
 
 class IntruderCase(SynchronousTestCase):
