@@ -40,6 +40,27 @@ class Direction(Enum):
     """The peer dialled us."""
 
 
+class Rung(str, Enum):
+    """How a link came about: the rungs of the ladder through NATs, the best first."""
+
+    MAPPED = "mapped"
+    """Over a port that a router has mapped for one of the two."""
+    DIRECT = "direct"
+    """One end dialled the other's address."""
+    PUNCHED = "punched"
+    """Both dialled each other at once."""
+    TUNNEL = "tunnel"
+    """Through a third node, end to end encrypted."""
+
+    @property
+    def height(self) -> int:
+        """A number that is greater the better the rung is."""
+        return -_RUNGS.index(self)
+
+
+_RUNGS: Final = tuple(Rung)
+
+
 @lru_cache(maxsize=1024)
 def _parsed(host: str) -> IPv4Address | IPv6Address:
     """The few addresses that a node has to do with at a time are not read again for each question."""

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Connection, Direction
+from routing_crust.endpoints import Connection, Direction, Rung
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import HEADER_BYTES, FrameKind
 
@@ -44,6 +44,7 @@ class MemoryLink:
 
     bootstrap = False
     token = b""
+    rung = Rung.DIRECT
     other: MemoryLink
 
     def __init__(

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface
 
-from ..endpoints import Connection, Contact, Direction, Endpoint
+from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
 
@@ -31,6 +31,7 @@ class ILink(Interface):
     bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
     token: bytes = Attribute("What L{ICrust.connect} was given as C{token}; else empty.")
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
+    rung: Rung = Attribute("How the link came about.")
     writable: bool = Attribute(
         "Whether the send queue has room: no longer once it has reached C{queue_pause}, and again once it "
         "has fallen to C{queue_resume}."

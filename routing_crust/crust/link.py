@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..endpoints import Connection, Endpoint
+from ..endpoints import Connection, Endpoint, Rung
 from ..endpoints import Protocol as TransportProtocol
 from ..errors import CloseReason, LinkClosed, WireError
 from ..names import Name
@@ -69,6 +69,7 @@ class Link(Protocol):
     peer: Name
     public_key: bytes
     binding: bytes
+    rung = Rung.DIRECT
 
     def __init__(self, maker: LinkMaker) -> None:
         """

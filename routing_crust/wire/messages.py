@@ -56,6 +56,19 @@ class WireRole(IntEnum):
     CLIENT = 1
 
 
+class NatKind(IntEnum):
+    """How a node's address translation maps what it dials (RFC 4787, section 4.1), as far as it knows."""
+
+    UNKNOWN = 0
+    """Nobody has told it yet."""
+    OPEN = 1
+    """Others have dialled it."""
+    CONE = 2
+    """Its port looks the same to everyone: endpoint-independent mapping."""
+    SYMMETRIC = 3
+    """Its port looks different to each: address and port-dependent mapping."""
+
+
 class Sealed(Struct, array_like=True, frozen=True, gc=False):
     """A body with the signature of a peer whose key is known already."""
 
@@ -80,6 +93,7 @@ class Hello(Struct, array_like=True, frozen=True):
     @ivar incarnation: grows with each start of the sender.
     @ivar observed: the address that the sender sees its peer at.
     @ivar listening: where the sender listens.
+    @ivar nat: what the sender knows of the NAT in front of it.
     """
 
     versions: Annotated[tuple[Annotated[int, Meta(ge=0, le=65535)], ...], Meta(min_length=1, max_length=8)]
@@ -89,6 +103,7 @@ class Hello(Struct, array_like=True, frozen=True):
     purpose: MaybeNonce
     observed: WireEndpoint | None
     listening: Candidates
+    nat: NatKind = NatKind.UNKNOWN
 
 
 class LinkUse(IntEnum):
@@ -127,6 +142,9 @@ class WireContact(Struct, array_like=True, frozen=True, gc=False):
 
     name: NameBytes
     endpoint: WireEndpoint
+
+
+Relays = Annotated[tuple[WireContact, ...], Meta(max_length=4)]
 
 
 class Contacts(Struct, array_like=True, frozen=True):
@@ -191,6 +209,8 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
     @ivar use: what the link is wanted for.
     @ivar issued: when it was made, in seconds since the epoch on the requester's clock.
     @ivar expiry: when it stops being valid, likewise.
+    @ivar nat: what the requester knows of the NAT in front of it.
+    @ivar relays: nodes with a link to the requester that may carry a tunnel.
     """
 
     recipient: NameBytes
@@ -200,6 +220,8 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
     incarnation: Count
     use: LinkUse
     candidates: Candidates
+    nat: NatKind = NatKind.UNKNOWN
+    relays: Relays = ()
 
 
 class ConnectResponse(Struct, array_like=True, frozen=True):
@@ -207,11 +229,15 @@ class ConnectResponse(Struct, array_like=True, frozen=True):
     "I am dialling you." Travels as a L{Signed}.
 
     @ivar token: the L{Signed} request that this answers, byte for byte.
+    @ivar nat: what the responder knows of the NAT in front of it.
+    @ivar relays: nodes with a link to the responder that may carry a tunnel.
     """
 
     recipient: NameBytes
     token: bytes
     candidates: Candidates
+    nat: NatKind = NatKind.UNKNOWN
+    relays: Relays = ()
 
 
 class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
