@@ -23,6 +23,7 @@ from .backoff import AddressBackoff
 from .dialing import DialFailed, Race
 from .interfaces import ILink
 from .onedial import OneDial
+from .origins import origin_for
 from .owner import LinkOwner
 from .ranking import rank
 from .tls import LinkTls
@@ -53,12 +54,15 @@ class Dialler:
         rules: Rules,
         refusal_of: Callable[[ILink], LinkClosed | None],
         gone: Callable[[], None],
+        listening: Callable[[], Sequence[Endpoint]] = tuple,
     ) -> None:
         """
         @param owner: who owns the links.
         @param reactor: provides C{IReactorTCP}; time comes from the owner's clock.
         @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
         @param gone: called each time a connection that we dialled is completely gone.
+        @param listening: where we listen now. What is dialled without a token is dialled from there if it
+            can be, so that the peer sees how our listening port looks from outside.
         """
         settings, clock = owner.settings, owner.clock
         self._owner = owner
@@ -69,6 +73,7 @@ class Dialler:
         self._rules = rules
         self._refusal_of = refusal_of
         self._gone = gone
+        self._listening = listening
         self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
         self._budget = StrangerBudget(settings, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
@@ -163,6 +168,7 @@ class Dialler:
             token=token,
             refusal_of=self._refusal_of,
             gone=self._closed,
+            origin=None if token else origin_for(self._listening(), endpoint),
         )
         self._dials[dial] = self._open[dial] = None
         if peer is not None:

@@ -3,6 +3,11 @@ Listening: the ports that others dial, all of them or none.
 
 IPv4 and IPv6 wildcards listen on the same port beside each other, so the IPv6 one must take no IPv4
 connections, whatever the system's default is (RFC 3493, section 5.3).
+
+We also dial from these ports, so other sockets of ours must be able to share them (C{SO_REUSEPORT}). But
+any process of the same user could then share them as well, and get half of the connections. So each port is
+taken for ourselves alone first, and opened for sharing once we listen: a second node, which begins in the
+same way, finds it in use. No lock file could do that, for two nodes need not have a folder in common.
 """
 
 from __future__ import annotations
@@ -23,6 +28,9 @@ log = Logger()
 
 BACKLOG: Final = 128
 """Connections that the system keeps for us until we accept them."""
+
+SHARED: Final[int | None] = getattr(socket, "SO_REUSEPORT", None)
+"""The option that lets us dial from a port at which we listen; not every system has it."""
 
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _LOWEST_FREE_PORT: Final = 1024
@@ -76,6 +84,8 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(found[0][4])
         listener.listen(BACKLOG)
+        if SHARED is not None:
+            listener.setsockopt(socket.SOL_SOCKET, SHARED, 1)  # not before: see above
     except OSError as problem:
         error = CannotListen(_advice(endpoint, problem))
         if endpoint.is_v6 and endpoint.address.is_unspecified and problem.errno in _NO_IPV6:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import error
@@ -20,6 +21,7 @@ from .dialing import DialFailed
 from .factories import LinkConnectFactory
 from .interfaces import ILink
 from .link import Link
+from .origins import dial_from, is_local
 from .owner import LinkOwner
 from .tls import LinkTls
 
@@ -46,10 +48,12 @@ class OneDial(LinkConnectFactory):
         token: bytes,
         refusal_of: Callable[[ILink], LinkClosed | None],
         gone: Callable[[OneDial], None],
+        origin: Endpoint | None = None,
     ) -> None:
         """
         @param refusal_of: why the owner has not kept the link that came up; C{None} if it has.
         @param gone: called once, when the connection has failed or is closed and nothing is left of it.
+        @param origin: where to dial from. If that cannot be, it is dialled from any port.
         """
         super().__init__(owner, tls, peer, bootstrap=bootstrap, token=token)
         self.endpoint = endpoint
@@ -57,6 +61,7 @@ class OneDial(LinkConnectFactory):
         self.outcome: Deferred[ILink] = Deferred(lambda _: self._call_off())
         self._refusal_of = refusal_of
         self._gone = gone
+        self._origin = origin
         self._connector: Any = None
         self._timer: IDelayedCall | None = None
         self._established = self._abandoned = False
@@ -71,9 +76,8 @@ class OneDial(LinkConnectFactory):
         timeout = self.owner.settings.dial_timeout
         self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
         # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
-        self._connector = reactor.connectTCP(
-            self.endpoint.host, self.endpoint.port, self.over_tls(), timeout=None
-        )
+        self._begin = partial(dial_from, reactor, self.endpoint, self.over_tls())
+        self._connector = self._begin(self._origin)
 
     def link_established(self, link: Link) -> None:
         """See L{routing_crust.crust.owner.LinkMaker}."""
@@ -82,8 +86,13 @@ class OneDial(LinkConnectFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """See Twisted's interface."""
-        if not self.link.called:
-            self.link.errback(DialFailed(in_words(reason.value)))
+        if self.link.called:
+            return
+        if self._origin is not None and is_local(reason.value):
+            self._origin = None
+            self._connector = self._begin(None)
+            return
+        self.link.errback(DialFailed(in_words(reason.value)))
 
     def stopFactory(self) -> None:
         """See Twisted's interface: called when the one connection is over."""

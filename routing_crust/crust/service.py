@@ -86,7 +86,13 @@ class CrustService:
         self._doorkeeper = Doorkeeper(self, self._rules)
         self._acceptor = Acceptor(self, self._tls, self._doorkeeper)
         self._dialler = Dialler(
-            self, self._tls, reactor, self._rules, self._refused.get, self._see_whether_stopped
+            self,
+            self._tls,
+            reactor,
+            self._rules,
+            self._refused.get,
+            self._see_whether_stopped,
+            lambda: self._listening,
         )
         self._ports: tuple[IListeningPort, ...] = ()
         self._listening: tuple[Endpoint, ...] = ()

@@ -75,6 +75,16 @@ class ListeningTests(TestCase):
         with socket.socket() as again:
             again.bind((free.host, free.port))
 
+    def test_taken_by_one_of_us(self) -> None:
+        """A port that is open for sharing can be dialled from, and still no second node gets it."""
+        (taken,) = self.open(at("0.0.0.0:0"))
+        with socket.socket() as dialling:
+            dialling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            dialling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            dialling.bind(("127.0.0.1", taken.port))
+            self.assertIn("another program listens there", self.fails(taken))
+            self.assertIn("another program listens there", self.fails(at(f"127.0.0.1:{taken.port}")))
+
     def test_not_our_address(self) -> None:
         """An address that this host does not have."""
         self.assertIn("does not have the address", self.fails(at("203.0.113.77:0")))

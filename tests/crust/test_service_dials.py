@@ -39,9 +39,11 @@ class DialTests(ServiceTests):
         self.assertEqual(events.of("connect"), [])
 
     async def test_ourselves(self) -> None:
-        """A dial that ends at ourselves."""
+        """A dial that ends at ourselves: at our own port, from that very one or from another."""
         one, events = self.start(1)
-        self.assertEqual(await self.fails(one, *one.endpoints), ["the link leads back to this node"])
+        self.assertEqual(await self.fails(one, *one.endpoints), ["the connection's two ends are one"])
+        there = await self.fails(one, *one.endpoints, token=b"nonce")
+        self.assertEqual(there, ["the link leads back to this node"])
         self.assertEqual((events.of("connect"), events.of("accept")), ([], []))
 
     async def test_another_than_wanted(self) -> None:
