@@ -26,6 +26,8 @@ from .memory_pipes import Pipe, Timers
 if TYPE_CHECKING:
     from .memory_crust import MemoryCrust
 
+FEED_BYTES = 112 * 1024
+"""A feeder is asked for more while less than this is on its way."""
 _CRUSTS_OWN = (FrameKind.HEARTBEAT, FrameKind.GOODBYE)
 
 
@@ -74,6 +76,7 @@ class MemoryLink:
         self._timers = Timers(crust.clock)
         self._waiting: list[Deferred[None]] = []
         self._producers: list[IPushProducer] = []
+        self._feeder: Callable[[int], object] | None = None
 
     def __repr__(self) -> str:
         return f"<MemoryLink {self.crust.identity.name.short} {self.direction.value} {self.peer.short}>"
@@ -136,6 +139,22 @@ class MemoryLink:
         """See L{ILink.remove_producer}."""
         if producer in self._producers:
             self._producers.remove(producer)
+
+    def set_feeder(self, feeder: Callable[[int], object] | None) -> None:
+        """See L{ILink.set_feeder}."""
+        self._feeder = feeder if self.over is None else None
+
+    def feed_soon(self) -> None:
+        """See L{ILink.feed_soon}."""
+        if self.over is None and self.queued < FEED_BYTES:
+            self._timers.start("feed", 0, self._feed)
+
+    def _feed(self) -> None:
+        while self._feeder is not None and self.over is None and self.queued < FEED_BYTES:
+            before = self.queued
+            self._feeder(FEED_BYTES - self.queued)
+            if self.queued == before:
+                return
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """See L{ILink.close}."""
@@ -248,6 +267,7 @@ class MemoryLink:
                 self._go_on()
             else:
                 self._watch_for_a_stall()
+        self._feed()
         self.other._receive(kind, payload, size)
 
     def _watch_for_a_stall(self) -> None:

@@ -149,6 +149,28 @@ class BackPressureTests(MemoryTestCase):
         self.assertEqual(len(self.recorder(there).payloads), 18)
         self.assertTrue(here.crust.links)
 
+    def test_feeder(self) -> None:
+        """Who feeds a link is asked for more as long as little is on its way, and never once it is closed."""
+        here, there = self.pair()
+        left = [FRAME] * 10
+
+        def feed(room: int) -> None:
+            if left:
+                here.send(KIND, left.pop())
+
+        here.set_feeder(feed)
+        self.assertEqual(len(left), 10)
+        here.feed_soon()
+        self.network.settle(0)
+        self.assertEqual(len(left), 8)
+        self.network.settle(1)
+        self.assertEqual(len(self.recorder(there).payloads), 10)
+        left.append(FRAME)
+        here.close(CloseReason.STOPPING)
+        here.feed_soon()
+        self.network.settle(1)
+        self.assertEqual(len(left), 1)
+
     def test_stopped_with_the_link(self) -> None:
         """When the link is lost, who waits fails and producers are stopped; afterwards, at once."""
         here, _ = self.pair()

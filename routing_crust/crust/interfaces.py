@@ -9,7 +9,7 @@ C{max_unverified} bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -64,6 +64,21 @@ class ILink(Interface):
 
     def remove_producer(producer: IPushProducer) -> None:
         """Forget a producer. One that is not known is no error."""
+
+    def set_feeder(feeder: Callable[[int], object] | None) -> None:
+        """
+        Have somebody asked for more frames whenever the connection takes more and the send queue is nearly
+        empty, so that what is not urgent need not wait in the queue, in the way of what is.
+
+        @param feeder: called with how many bytes there is room for, more or less, and may send them, from
+            within the call. When it sends nothing it is not called again until L{feed_soon}, or until
+            something else was sent. It must not raise. C{None} ends it. After the link was closed it is
+            not called any more.
+        """
+
+    def feed_soon() -> None:
+        """There is something to send: have the feeder called before the next turn of the reactor is over, or
+        as soon as the connection takes more. Never calls it at once."""
 
     def close(reason: CloseReason, detail: str = "") -> None:
         """

@@ -241,6 +241,15 @@ class Link(Protocol):
         """See L{ILink.remove_producer}."""
         self._queue.remove_producer(producer)
 
+    def set_feeder(self, feeder: Callable[[int], object] | None) -> None:
+        """See L{ILink.set_feeder}."""
+        self._queue.feeder = feeder if self._reason is None else None
+
+    def feed_soon(self) -> None:
+        """See L{ILink.feed_soon}."""
+        if self._reason is None:
+            self._queue.flush_soon()
+
     # The timer.
 
     def _arm(self, delay: float, call: Callable[[], None]) -> None:
@@ -281,6 +290,7 @@ class Link(Protocol):
         if self._reason is None:
             self._reason = reason
         self._small = 0
+        self._queue.feeder = None
         self._decoder.stop()
 
     def close(self, reason: CloseReason, detail: str = "") -> None:

@@ -42,12 +42,14 @@ class SendQueue:
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
     @ivar wrote: set when something was written; likewise.
+    @ivar feeder: asked for more, with how much there is room for, when the queue has little left and the
+        transport takes more; C{None} if there is nobody to ask.
     @ivar drained: called each time the queue is empty after a flush; C{None} if nobody cares.
     """
 
     __slots__ = (
         "_call", "_clock", "_due", "_producers", "_rest", "_settings", "_transport", "_waiting",
-        "alarm", "drained", "full", "parts", "paused", "progressed", "size", "wrote",
+        "alarm", "drained", "feeder", "full", "parts", "paused", "progressed", "size", "wrote",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, transport: ITransport, clock: IReactorTime) -> None:
@@ -60,6 +62,7 @@ class SendQueue:
         self._waiting: list[Deferred[None]] = []
         self.parts: list[bytes] = []
         self.drained: Callable[[], None] | None = None
+        self.feeder: Callable[[int], object] | None = None
         self.size = self.alarm = 0
         self._due = self.full = self.paused = self.progressed = self.wrote = False
 
@@ -69,14 +72,19 @@ class SendQueue:
 
         @return: whether the queue is still smaller than C{queue_most}.
         """
-        if not self._due and self._call is None:
-            self._call = self._clock.callLater(0, self._called)
+        self.flush_soon()
         if self.size >= self._settings.queue_pause and not self.full:
             self.full = True
             for producer in self._producers[:]:
                 _tell(producer.pauseProducing)
         self.hold()
         return self.size < self._settings.queue_most
+
+    def flush_soon(self) -> None:
+        """See to it that there is a flush before the next turn is over, or when the transport takes more."""
+        if not self._due and self._call is None:
+            self._call = self._clock.callLater(0, self._called)
+        self.hold()
 
     def hold(self) -> None:
         """A flush is due: until then there is nothing to do but to watch the size."""
@@ -89,7 +97,12 @@ class SendQueue:
 
     def flush(self) -> None:
         """Write until the queue is empty or the transport has enough."""
-        while self.size and not self.paused:
+        while not self.paused:
+            if self.feeder is not None and self.size < PIECE_BYTES:
+                self.hold()  # what it sends goes out here
+                self.feeder(PIECE_BYTES - self.size)
+            if not self.size:
+                break
             self.wrote = True
             self._transport.write(self._take())
         has_room = self.full and self.size <= self._settings.queue_resume
@@ -172,7 +185,7 @@ class SendQueue:
     def stop(self, reason: LinkClosed) -> None:
         """The link is lost: throw everything away, fail who waits and stop who produces."""
         self.clear()
-        self.drained = None
+        self.drained = self.feeder = None
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(reason)

@@ -62,7 +62,7 @@ class Mistaken(Producer):
     resumeProducing = stopProducing = pauseProducing
 
 
-class SendQueueTests(SynchronousTestCase):
+class QueueCase(SynchronousTestCase):
     """The queue with a transport that has a limit."""
 
     def setUp(self) -> None:
@@ -82,6 +82,10 @@ class SendQueueTests(SynchronousTestCase):
 
     def fill(self, size: int) -> None:
         self.put(b"head", bytes(size - 4))
+
+
+class SendQueueTests(QueueCase):
+    """What waits, and who waits for it."""
 
     def test_small_frames_are_joined(self) -> None:
         for each in (b"one", b"", b"two"):
@@ -229,3 +233,65 @@ class SendQueueTests(SynchronousTestCase):
         self.queue.stop(LinkClosed(CloseReason.STALLED))
         self.assertEqual(producer.calls, ["pause", "resume", "stop"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+
+class FeederTests(QueueCase):
+    """Whoever is asked for more when the transport takes more."""
+
+    def feed(self, room: int) -> None:
+        self.asked.append(room)
+        if self.left:
+            self.left -= 1
+            self.fill(16_384)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[int] = []
+        self.left = 0
+        self.queue.feeder = self.feed
+
+    def test_nothing_to_send(self) -> None:
+        """It is asked once, in the next turn, and not again before it says so."""
+        self.queue.flush_soon()
+        self.queue.flush_soon()
+        self.assertEqual(self.asked, [])
+        self.clock.advance(0)
+        self.assertEqual(self.asked, [PIECE_BYTES])
+        self.assertEqual((self.transport.writes, self.clock.getDelayedCalls()), ([], []))
+
+    def test_until_the_transport_has_enough(self) -> None:
+        """Nothing that it sends waits in the queue once the transport has enough."""
+        self.left = 100
+        self.queue.flush_soon()
+        self.clock.advance(0)
+        self.assertEqual((self.queue.size, self.left), (0, 95))
+        self.queue.flush_soon()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.transport.drain()
+        self.assertEqual((self.queue.size, self.left), (0, 90))
+        self.assertEqual(self.transport.writes, [16_384] * 10)
+
+    def test_what_is_queued_goes_first(self) -> None:
+        """What others sent while the transport took nothing goes out before what the feeder has."""
+        self.queue.pauseProducing()
+        self.put(b"urg", b"ent")
+        self.left = 1
+        self.clock.advance(0)
+        self.queue.flush_soon()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.queue.resumeProducing()
+        self.assertEqual(self.transport.value()[:10], b"urgenthead")
+        self.assertEqual(self.asked, [PIECE_BYTES - 6, PIECE_BYTES])
+
+    def test_a_full_queue(self) -> None:
+        """While there is enough in the queue, nobody is asked."""
+        self.queue.pauseProducing()
+        for _ in range(10):
+            self.fill(50_000)
+        self.queue.resumeProducing()
+        self.assertEqual(self.asked, [])
+
+    def test_stop(self) -> None:
+        self.queue.stop(LinkClosed(CloseReason.STALLED))
+        self.queue.flush()
+        self.assertEqual(self.asked, [])
