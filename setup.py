@@ -77,6 +77,7 @@ setup(
         "routing_crust.crust",
         "routing_crust.daemon",
         "routing_crust.routing",
+        "routing_crust.streams",
         "routing_crust.wire",
         "twisted.plugins",
     ],

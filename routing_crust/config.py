@@ -23,6 +23,9 @@ DEFAULT_PORT: Final = 5483
 PART_OVERHEAD: Final = 512
 """What a part of a message and its envelope take beside the body, in bytes; rounded up."""
 
+LEAST_STREAM_MEMORY: Final = 16 * KIB
+"""The least C{stream_memory} for each of C{max_streams}, in bytes."""
+
 
 class Role(str, Enum):
     """What a process is in its network."""
@@ -110,6 +113,8 @@ class Settings:
     probe_interval: float = _number(30, 1, 3600, "s", "how often a node dials a saved contact it has no link with, so that parts of a network find each other")
     ack_timeout: float = _number(20, 0.1, 300, "s", "without an acknowledgement a message is sent again by another route")
     duplicate_memory: float = _number(1200, 10, 86400, "s", "how long the id of a message is remembered")
+    stream_open_timeout: float = _number(30, 1, 600, "s", "from asking a peer for a stream, or being asked, to the answer")
+    stream_idle: float = _number(60, 1, 86400, "s", "a link that was made for streams is given up when it has had neither streams nor messages for so long")
     clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
 
     # Sizes, in bytes.
@@ -125,6 +130,8 @@ class Settings:
     relay_queue: int = _number(4 * MIB, 64 * KIB, 256 * MIB, "B", "what waits to be relayed; more is dropped")
     reassembly_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "for messages of which parts are missing")
     answer_memory: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "for answers that are kept in case they are asked for again")
+    stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a stream may have on its way, or waiting to be read at the other end")
+    stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
 
     # Counts.
     group_size: int = _number(8, 1, 64, "", "how many nodes nearest to a name are its close group")
@@ -149,6 +156,8 @@ class Settings:
     max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
     max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
     max_candidates: int = _number(8, 1, 32, "", "addresses in a request for a connection")
+    max_streams: int = _number(256, 1, 4096, "", "streams that a peer may have opened, and as many that we have opened to it")
+    max_stream_resets: int = _number(100, 4, 100_000, "", "streams that a peer may reset in ten seconds")
     control_rate: float = _number(100, 1, 100_000, "/s", "control messages from one peer")
     control_burst: int = _number(200, 1, 100_000, "", "control messages from one peer at once")
     stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
@@ -170,6 +179,11 @@ class Settings:
             raise ConfigurationError(
                 "part_size",
                 f"must be {PART_OVERHEAD} less than max_frame ({self.max_frame}), or no part fits",
+            )
+        if self.stream_memory < LEAST_STREAM_MEMORY * self.max_streams:
+            raise ConfigurationError(
+                "stream_memory",
+                f"must be {LEAST_STREAM_MEMORY} for each of max_streams ({self.max_streams}), or more",
             )
 
     def _text(self, setting: str) -> str:

@@ -39,7 +39,7 @@ from routing_crust.wire.messages import (
 NAME = Identity.from_seed(bytes(32)).name
 NUMBERS = [each for each in setting_fields() if "low" in each.metadata]
 # A change of one of these alone can be against another one; each pair is tested by itself.
-BOUND_TO_OTHERS = {"part_size", "max_frame", *(setting for pair in ORDERED for setting in pair)}
+BOUND_TO_OTHERS = {"part_size", "max_frame", "max_streams", "stream_memory", *(setting for pair in ORDERED for setting in pair)}
 anything = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
     | st.tuples(st.integers() | st.text(max_size=5)) | st.lists(st.integers(), max_size=2)
@@ -204,6 +204,13 @@ class SettingsTests(SynchronousTestCase):
             ConfigurationError, Settings, max_frame=frame, part_size=frame - PART_OVERHEAD + 1
         )
         self.assertEqual(error.setting, "part_size")
+
+    def test_memory_for_every_stream(self) -> None:
+        """However many streams there are, each may have something waiting."""
+        self.assertEqual(Settings(max_streams=2048).max_streams, 2048)
+        error = self.assertRaises(ConfigurationError, Settings, max_streams=2049)
+        self.assertEqual(error.setting, "stream_memory")
+        self.assertIn("max_streams (2049)", str(error))
 
     def test_the_largest_message_fits_into_parts(self) -> None:
         """However the two are set, a message never needs more parts than the wire can count."""
