@@ -39,7 +39,13 @@ from routing_crust.wire.messages import (
 NAME = Identity.from_seed(bytes(32)).name
 NUMBERS = [each for each in setting_fields() if "low" in each.metadata]
 # A change of one of these alone can be against another one; each pair is tested by itself.
-BOUND_TO_OTHERS = {"part_size", "max_frame", "max_streams", "stream_memory", *(setting for pair in ORDERED for setting in pair)}
+BOUND_TO_OTHERS = {
+    "part_size",
+    "max_frame",
+    "max_streams",
+    "stream_memory",
+    *(setting for pair in ORDERED for setting in pair),
+}
 anything = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
     | st.tuples(st.integers() | st.text(max_size=5)) | st.lists(st.integers(), max_size=2)
