@@ -27,6 +27,7 @@ from .clients import ClientRegistry
 from .connecting import Connector
 from .control import ControlMessages
 from .events import EndpointsChanged, FrameHandler, Observers, StateChanged
+from .idle import IdleLinks
 from .joining import Joiner
 from .links import Links
 from .membership import Membership
@@ -38,6 +39,7 @@ from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
 from .timers import cancel
+from .upper import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 
@@ -75,6 +77,8 @@ class RoutingCore:
         self.machine = make_machine(self._state)
         self.table = RoutingTable(identity.name, settings)
         self.clients = ClientRegistry(clock, settings)
+        self.upper = Upper()
+        self.idle = IdleLinks(clock, settings.stream_idle, self._give_up)
         self.membership = Membership(self)
         self.links = Links(settings, identity, clock, incarnation, lambda: crust.endpoints, self.membership)
         self.control = ControlMessages(self)
@@ -167,7 +171,12 @@ class RoutingCore:
         """A frame came. Whoever breaks the protocol loses the link."""
         try:
             if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:
+                if self.idle:
+                    self.idle.used(link.peer)
                 self.messenger.frame_received(link, kind, payload)
+            elif FIRST_STREAM_KIND <= kind <= LAST_STREAM_KIND and link in self.links.confirmed:
+                if self.upper.layer is not None:
+                    self.upper.layer.frame_received(link, kind, payload)
             elif kind >= FIRST_APPLICATION_KIND and link in self.links.confirmed:
                 self._frame_for_the_application(link, kind, payload)
             else:
@@ -246,6 +255,8 @@ class RoutingCore:
         cancel(self._retry)
         self.joiner.rest()
         for part in (
+            self.upper,
+            self.idle,
             self.membership,
             self.prober,
             self.publisher,
@@ -292,7 +303,30 @@ class RoutingCore:
 
     def connect(self, name: Name) -> Deferred[ILink]:
         """See C{RoutingService.connect}."""
+        return Deferred.fromCoroutine(self._connect(name)).addCallback(self._keep)
+
+    def _keep(self, link: ILink) -> ILink:
+        self.idle.keep(link.peer)
+        return link
+
+    def borrow(self, name: Name) -> Deferred[ILink]:
+        """See C{RoutingService.borrow}."""
+        self.idle.needed(name)
+        peer = self.links.peer(name)
+        # a client's only link stays anyway; any other that is merely attached goes when one has joined
+        if peer is not None and (peer.use >= LinkUse.DIRECT or self.is_client or peer.facts.is_client):
+            return succeed(peer.link)
+        self.idle.borrow(name)
         return Deferred.fromCoroutine(self._connect(name))
+
+    def _give_up(self, name: Name) -> None:
+        peer = self.links.peer(name)
+        if peer is not None and peer.use is LinkUse.DIRECT and not self.upper.in_use(name):
+            self.links.drop(name, CloseReason.NO_LONGER_NEEDED, "it was idle")
+
+    def set_stream_layer(self, layer: StreamLayer) -> None:
+        """See C{RoutingService.set_stream_layer}."""
+        self.upper.attach(layer, self.links.peers)
 
     async def _connect(self, name: Name) -> ILink:
         deadline = self.clock.seconds() + self.settings.expected_timeout

@@ -103,6 +103,7 @@ class Membership:
             return  # the table had no room for it
         self._remember(peer)
         self._core.messenger.link_added(peer.link)
+        self._core.upper.established(peer, before)
         self._core.connector.linked(peer.name, peer.link, peer.use)
         if before is None or before.link is not peer.link or before.use is not peer.use:
             self._core.observers.tell(LinkGained(link_facts(peer)))
@@ -113,6 +114,8 @@ class Membership:
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
         self._core.control.forget(peer.name)
+        self._core.idle.lost(peer.name)
+        self._core.upper.lost(peer.name, reason, detail)
         self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
         if peer.name == self.proxy:
             self._set_proxy(None)

@@ -26,6 +26,7 @@ from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .incarnation import next_incarnation
 from .messaging import MessageHandler, RequestHandler
 from .state import State
+from .upper import StreamLayer
 
 _Event = TypeVar("_Event")
 
@@ -40,6 +41,8 @@ class RoutingService(Service):
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
+    @ivar clock: the clock that was given.
+    @ivar stream_layer: see L{set_stream_layer}.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class RoutingService(Service):
         self.settings = settings
         self.identity = identity or Identity.generate()
         self.node_name: Name = self.identity.name
-        self._clock = cast(IReactorTime, reactor)
+        self.clock = cast(IReactorTime, reactor)
         self._random = random or SystemRandom()
         self._crust = crust or self._default_crust(reactor)
         self._incarnation = 0
@@ -72,6 +75,7 @@ class RoutingService(Service):
         self._message_handler: MessageHandler | None = None
         self._request_handler: RequestHandler | None = None
         self._frame_handler: FrameHandler | None = None
+        self.stream_layer: StreamLayer | None = None
         self._waiting_for_state: list[Deferred[None]] = []
         self._waiting_for_group: list[Deferred[None]] = []
         self.observe(StateChanged, self._state_changed)
@@ -111,12 +115,12 @@ class RoutingService(Service):
         @raise CannotListen: a port is taken or may not be used; the service is not running then.
         """
         self._incarnation = next_incarnation(
-            self.settings.state_dir, self._incarnation, self._clock.seconds()
+            self.settings.state_dir, self._incarnation, self.clock.seconds()
         )
         self._core = RoutingCore(
             self.settings,
             self.identity,
-            self._clock,
+            self.clock,
             self._random,
             self._crust,
             self._incarnation,
@@ -125,6 +129,8 @@ class RoutingService(Service):
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
         self._core.frame_handler = self._frame_handler
+        if self.stream_layer is not None:
+            self._core.set_stream_layer(self.stream_layer)
         self._core.start()
         Service.startService(self)
 
@@ -206,6 +212,35 @@ class RoutingService(Service):
             L{NotConnected} or L{ServiceStopped}.
         """
         return self._running(lambda core: core.connect(name))
+
+    def borrow(self, name: Name) -> Deferred[ILink]:
+        """
+        As L{connect}, for something that ends: then L{give_back} is to be called. Whoever has a link to the
+        peer for another reason shares it.
+        """
+        return self._running(lambda core: core.borrow(name))
+
+    def give_back(self, name: Name) -> None:
+        """
+        A borrowed link is not needed any more. If it was made for that, and neither the routing table nor an
+        application has use for it, it is closed when C{stream_idle} seconds have gone by without a message
+        and without another L{borrow}.
+        """
+        if self._core is not None:
+            self._core.idle.give_back(name)
+
+    def set_stream_layer(self, layer: StreamLayer) -> None:
+        """
+        Have frames of kinds 32 to 63 go to a layer above, and tell it what becomes of peers. Once for a
+        service: L{routing_crust.streams.service.streams_of} does it.
+
+        @raise ValueError: there is one.
+        """
+        if self.stream_layer is not None:
+            raise ValueError("this service has a layer of streams")
+        self.stream_layer = layer
+        if self._core is not None and self._core.state is not State.TERMINATED:
+            self._core.set_stream_layer(layer)
 
     def set_message_handler(self, handler: MessageHandler | None) -> None:
         """Call C{handler} with each L{Message} that comes. What it returns is ignored; C{None} ends it."""

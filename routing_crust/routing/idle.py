@@ -1,0 +1,72 @@
+"""
+Direct links that nobody needs any more: what was made for a while is given up when it has been idle.
+
+An application that asked for a link keeps it until it is lost. One that was borrowed, for something that
+ends, is watched from that end on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..names import Name
+from .deadlines import Deadlines
+
+
+class IdleLinks:
+    """
+    Made with its core, told of uses, discarded after L{stop}.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float, give_up: Callable[[Name], None]) -> None:
+        """
+        @param seconds: for how long a watched link may be idle.
+        @param give_up: called with the peer of a link that was.
+        """
+        self._deadlines: Deadlines[Name] = Deadlines(clock, seconds, give_up)
+        self._kept: set[Name] = set()
+        self._borrowed: set[Name] = set()
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def __bool__(self) -> bool:
+        """Whether any link is being watched; if not, nobody has to tell of messages."""
+        return len(self._deadlines) > 0
+
+    def keep(self, name: Name) -> None:
+        """An application wants this link for as long as it lives."""
+        self._kept.add(name)
+        self._deadlines.cancel(name)
+
+    def borrow(self, name: Name) -> None:
+        """This link is made for a while only."""
+        self._borrowed.add(name)
+
+    def needed(self, name: Name) -> None:
+        """This link is needed again: watch it no more."""
+        self._deadlines.cancel(name)
+
+    def give_back(self, name: Name) -> None:
+        """What this link was needed for is over: if it is a borrowed one that nobody keeps, watch it."""
+        if name in self._borrowed and name not in self._kept:
+            self._deadlines.add(name)
+
+    def used(self, name: Name) -> None:
+        """A message came over this link: it has not been idle."""
+        if name in self._deadlines:
+            self._deadlines.add(name)
+
+    def lost(self, name: Name) -> None:
+        """There is no such link any more."""
+        self._kept.discard(name)
+        self._borrowed.discard(name)
+        self._deadlines.cancel(name)
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        self._kept.clear()
+        self._borrowed.clear()
+        self._deadlines.stop()
