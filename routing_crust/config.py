@@ -103,6 +103,7 @@ class Settings:
     stall_timeout: float = _number(30, 1, 600, "s", "a peer that reads nothing for so long is cut off")
     dial_timeout: float = _number(10, 0.5, 120, "s", "for one dial, from its start to the end of the TLS handshake")
     dial_stagger: float = _number(0.25, 0.01, 5, "s", "between the starts of dials that race (RFC 8305)")
+    punch_timeout: float = _number(6, 1, 60, "s", "how long both ends try at once to get through their NATs")
     bootstrap_timeout: float = _number(60, 1, 600, "s", "for one attempt to bootstrap")
     retry_first: float = _number(1, 0.05, 600, "s", "the upper bound of the wait after a first failed bootstrap")
     retry_most: float = _number(60, 0.05, 3600, "s", "the upper bound of the wait after many failed bootstraps")

@@ -13,9 +13,16 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from routing_crust.config import Role, Settings
-from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
+from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from routing_crust.endpoints import Contact, Direction, Endpoint
-from routing_crust.errors import CannotListen, CloseReason, LimitReached, LinkClosed, ServiceStopped
+from routing_crust.errors import (
+    CannotListen,
+    CloseReason,
+    ConnectFailed,
+    LimitReached,
+    LinkClosed,
+    ServiceStopped,
+)
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.ratelimit import TokenBucket
@@ -36,6 +43,8 @@ class MemoryCrust:
     LAN discovery, NAT and the allow and deny lists are not part of it.
 
     @ivar host: the IP address that its connections come from.
+    @ivar expected: for which rendezvous connections are taken: the arguments of L{expect}.
+    @ivar rendezvous: each that was dialled for, with its token.
     @ivar stopping: from L{stop} on, until it is started again.
     """
 
@@ -67,6 +76,8 @@ class MemoryCrust:
         made_up = () if endpoints else (network.addresses,)
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
         self.stopping = False
+        self.expected: list[tuple[Name, bytes, bool]] = []
+        self.rendezvous: list[tuple[bytes, Rendezvous]] = []
         self._running = False
         self._saved = list(saved)
         self._links: dict[MemoryLink, None] = {}
@@ -136,11 +147,19 @@ class MemoryCrust:
             self._bootstrap.end(winner)
 
     def connect(
-        self, endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
-        """See L{ICrust.connect}."""
+        """See L{ICrust.connect}. A rendezvous comes to nothing: here plain dials are enough."""
         if not self._running or self.stopping:
             return fail(ServiceStopped())
+        if rendezvous is not None:
+            self.rendezvous.append((token, rendezvous))
+            return fail(ConnectFailed(tuple((str(each), "nothing comes of it") for each in endpoints)))
         dial = self._shared(peer, token)
         if dial is None:
             try:
@@ -151,6 +170,17 @@ class MemoryCrust:
             dial = Dial(self, allowed, peer, token, False, self._settled)
             self._dials.append(dial)
         return dial.wait()
+
+    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        """See L{ICrust.expect}."""
+        expected = (peer, token, requester)
+        self.expected.append(expected)
+
+        def undo() -> None:
+            if expected in self.expected:
+                self.expected.remove(expected)
+
+        return undo
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""

@@ -1,19 +1,27 @@
 """
 Accepting: who may come in, and how many may stand at the door.
 
-A connection is judged three times: by its address before anything is spent on it, by the peer's name once
-TLS has proven it, and then it has C{hello_timeout} seconds until the layer above has verified its Hello;
-until that it counts against C{max_unverified_links} and C{max_unverified_per_prefix}.
+A connection is judged three times: by its address before anything is spent on it (and, if it is for a
+rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
+C{hello_timeout} seconds until the layer above has verified its Hello; until that it counts against
+C{max_unverified_links} and C{max_unverified_per_prefix}.
 """
 
 from __future__ import annotations
 
-from ..endpoints import Endpoint
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.protocol import Factory
+
+from ..endpoints import Direction, Endpoint
 from ..errors import CloseReason, LinkClosed
 from .admission import Refusal, Rules, UnverifiedCount
-from .factories import LinkAcceptFactory
+from .doorstep import Doorstep
 from .link import Link
+from .meeting import Meeting
 from .owner import LinkOwner
+from .preface import Preface
 from .tls import LinkTls
 
 
@@ -24,7 +32,7 @@ class Doorkeeper:
         self._settings = owner.settings
         self._rules = rules
         self._count = UnverifiedCount(owner.settings)
-        self._unverified: dict[Link, Endpoint] = {}
+        self._unverified: dict[Doorstep | Link, Endpoint] = {}
 
     def refusal(self, peer: Endpoint, links: int) -> Refusal | None:
         """
@@ -40,14 +48,18 @@ class Doorkeeper:
         self._look_who_is_verified()
         return self._count.refusal(peer)
 
-    def came(self, link: Link, peer: Endpoint) -> None:
+    def came(self, door: Doorstep, peer: Endpoint) -> None:
         """A connection was accepted."""
-        self._unverified[link] = peer
+        self._unverified[door] = peer
         self._count.add(peer)
 
-    def went(self, link: Link) -> None:
-        """A link is gone; one that is not counted makes no difference."""
-        peer = self._unverified.pop(link, None)
+    def became(self, door: Doorstep, link: Link) -> None:
+        """It is a link from now on, and still counts."""
+        self._unverified[link] = self._unverified.pop(door)
+
+    def went(self, gone: Doorstep | Link) -> None:
+        """A connection is gone; one that is not counted makes no difference."""
+        peer = self._unverified.pop(gone, None)
         if peer is not None:
             self._count.remove(peer)
 
@@ -61,38 +73,66 @@ class Doorkeeper:
             self.went(link)
 
 
-class Acceptor(LinkAcceptFactory):
+class Acceptor(Factory):
     """
     The factory behind the listening ports: it also knows the connections that are not up yet.
 
-    @ivar pending: accepted connections whose TLS handshake is going on.
+    @ivar pending: accepted connections of which no link has come yet.
     """
 
-    def __init__(self, owner: LinkOwner, tls: LinkTls, doorkeeper: Doorkeeper) -> None:
-        super().__init__(owner, tls)
-        self.pending: dict[Link, None] = {}
+    noisy = False
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        doorkeeper: Doorkeeper,
+        meeting_of: Callable[[Preface], Meeting | None],
+    ) -> None:
+        """
+        @param meeting_of: which rendezvous a peer's preface is for, if it is expected.
+        """
+        self._owner = owner
+        self._tls = tls
         self._doorkeeper = doorkeeper
+        self._meeting_of = meeting_of
+        self.pending: dict[Doorstep, None] = {}
 
-    def buildProtocol(self, addr: object) -> Link | None:
+    def buildProtocol(self, addr: Any) -> Doorstep | None:
         """See Twisted's interface. Declines when the owner does."""
-        link = super().buildProtocol(addr)
-        if link is not None:
-            self.pending[link] = None
-            self._doorkeeper.came(link, Endpoint.of(addr.host, addr.port))  # type: ignore[attr-defined]
-        return link
+        peer = Endpoint.of(addr.host, addr.port)
+        if not self._owner.may_accept(peer):
+            return None
+        door = Doorstep(self._owner, self, Direction.ACCEPTED)
+        self.pending[door] = None
+        self._doorkeeper.came(door, peer)
+        return door
 
-    def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
-        del self.pending[link]
-        super().link_established(link)
+    def tls_came(self, door: Doorstep, first: bytes) -> None:
+        """See L{routing_crust.crust.doorstep.DoorHost}: somebody dials us, whom nobody has to expect."""
+        door.become_link(self._tls, first)
 
-    def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
-        del self.pending[link]
-        self._doorkeeper.went(link)
-        super().link_failed(link, reason)
+    def preface_came(self, door: Doorstep, first: bytes) -> None:
+        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        assert door.preface is not None
+        meeting = self._meeting_of(door.preface)
+        if meeting is None:
+            door.abort(CloseReason.NOT_WANTED, "nobody expects this rendezvous")
+        else:
+            meeting.came(door, first)
+
+    def door_up(self, door: Doorstep, link: Link) -> None:
+        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        del self.pending[door]
+        self._doorkeeper.became(door, link)
+
+    def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
+        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        del self.pending[door]
+        self._doorkeeper.went(door)
+        self._owner.refused(door.connection, reason)
 
     def abort(self) -> None:
         """Cut all connections that are not up yet."""
-        for link in list(self.pending):
-            link.abort(CloseReason.STOPPING)
+        for door in list(self.pending):
+            door.abort(CloseReason.STOPPING)

@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..endpoints import Contact, Endpoint
-from ..errors import LimitReached, LinkClosed, ServiceStopped
+from ..errors import LinkClosed, ServiceStopped
 from ..names import Name
-from .admission import Rules, StrangerBudget
 from .backoff import AddressBackoff
 from .dialing import DialFailed, Race
+from .diallimits import DialLimits
 from .interfaces import ILink
 from .onedial import OneDial
 from .origins import origin_for
@@ -51,7 +51,7 @@ class Dialler:
         owner: LinkOwner,
         tls: LinkTls,
         reactor: Any,
-        rules: Rules,
+        limits: DialLimits,
         refusal_of: Callable[[ILink], LinkClosed | None],
         gone: Callable[[], None],
         listening: Callable[[], Sequence[Endpoint]] = tuple,
@@ -70,15 +70,13 @@ class Dialler:
         self._clock: IReactorTime = clock
         self._tls = tls
         self._reactor = reactor
-        self._rules = rules
+        self._limits = limits
         self._refusal_of = refusal_of
         self._gone = gone
         self._listening = listening
         self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
-        self._budget = StrangerBudget(settings, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
         self._dials: dict[OneDial, None] = {}
-        self._per_peer: dict[Name, int] = {}
         self._open: dict[OneDial, None] = {}
 
     @property
@@ -156,9 +154,9 @@ class Dialler:
         bootstrap: bool = False,
         from_stranger: bool = False,
     ) -> Deferred[ILink]:
-        self._check(endpoint, peer)
+        self._limits.check(endpoint, peer)
         if from_stranger:
-            self._budget.spend(endpoint)
+            self._limits.spend(endpoint)
         dial = OneDial(
             self._owner,
             self._tls,
@@ -171,37 +169,14 @@ class Dialler:
             origin=None if token else origin_for(self._listening(), endpoint),
         )
         self._dials[dial] = self._open[dial] = None
-        if peer is not None:
-            self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
+        self._limits.began(peer)
         dial.outcome.addBoth(self._dialled, dial)
         dial.dial(self._reactor)
         return dial.outcome
 
-    def _check(self, endpoint: Endpoint, peer: Name | None) -> None:
-        """
-        @raise DialFailed: the allow and deny lists forbid the dial.
-        @raise LimitReached: too many dials are going on.
-        """
-        if peer is None:
-            refusal = self._rules.refusal_of_address(endpoint)
-        else:
-            refusal = self._rules.refusal_of_peer(peer, endpoint)
-        if refusal is not None:
-            raise DialFailed(f"not dialled: {refusal}")
-        settings = self._settings
-        if len(self._dials) >= settings.max_dials:
-            raise LimitReached("too many dials are going on", "max_dials", settings.max_dials)
-        if peer is not None and self._per_peer.get(peer, 0) >= settings.max_dials_per_peer:
-            raise LimitReached(
-                f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
-            )
-
     def _dialled(self, outcome: ILink | Failure, dial: OneDial) -> ILink | Failure:
         del self._dials[dial]
-        if dial.peer is not None:
-            left = self._per_peer.pop(dial.peer) - 1
-            if left:
-                self._per_peer[dial.peer] = left
+        self._limits.ended(dial.peer)
         if not isinstance(outcome, Failure):
             self._backoff.succeeded(dial.endpoint, dial.peer)
         elif outcome.check(DialFailed):

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IConnector, IProtocol, IStreamClientEndp
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from ..endpoints import Direction, Endpoint
+from ..endpoints import Direction, Endpoint, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
 from .link import Link
@@ -21,13 +21,14 @@ from .owner import LinkOwner
 from .tls import LinkTls, LinkTlsFactory, VerifiedPeer
 
 
-class _LinkFactory(Factory):
+class LinkFactory(Factory):
     """What both factories have in common."""
 
     noisy = False
     direction: Direction
     bootstrap = False
     token = b""
+    rung = Rung.DIRECT
 
     def __init__(self, owner: LinkOwner, tls: LinkTls, initiator: bool, expected: Name | None) -> None:
         self.owner = owner
@@ -51,7 +52,7 @@ class _LinkFactory(Factory):
         return self._tls.verified_peer(session, self.initiator)
 
 
-class LinkConnectFactory(_LinkFactory, ClientFactory):
+class LinkConnectFactory(LinkFactory, ClientFactory):
     """
     Makes one link of one dial.
 
@@ -132,7 +133,7 @@ class LinkConnectFactory(_LinkFactory, ClientFactory):
             self.link.errback(reason)
 
 
-class LinkAcceptFactory(_LinkFactory):
+class LinkAcceptFactory(LinkFactory):
     """Makes a link of each connection that is accepted, and reports it to the owner."""
 
     direction = Direction.ACCEPTED

@@ -10,6 +10,7 @@ C{max_unverified} bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -18,6 +19,20 @@ from zope.interface import Attribute, Interface
 from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Rendezvous:
+    """
+    How to dial a peer that dials us at the same time, because each has told the other to.
+
+    @ivar requester: whether we asked for it. The requester is the TLS client, whoever dialled, and picks the
+        connection that becomes the link.
+    @ivar after: so many seconds from now, so that both begin at once.
+    """
+
+    requester: bool
+    after: float = 0.0
 
 
 class ILink(Interface):
@@ -29,7 +44,10 @@ class ILink(Interface):
     public_key: bytes = Attribute("The peer's raw Ed25519 public key.")
     binding: bytes = Attribute("32 bytes that only the two ends of this very TLS session know (RFC 9266).")
     bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
-    token: bytes = Attribute("What L{ICrust.connect} was given as C{token}; else empty.")
+    token: bytes = Attribute(
+        "What L{ICrust.connect} was given as C{token}; for a link of a rendezvous, its token, at both ends; "
+        "else empty."
+    )
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
     rung: Rung = Attribute("How the link came about.")
     writable: bool = Attribute(
@@ -158,11 +176,20 @@ class ICrust(Interface):
         """
 
     def connect(
-        endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         """
         Dial a peer, its endpoints raced; one link comes of it at most. Calls for a peer that is being
         dialled with the same token share one dial.
+
+        With C{rendezvous} the endpoints are not raced from any port, but punched: all dialled at once from
+        our listening port, with one long attempt each, for C{punch_timeout} seconds. The peer has to do
+        the same with the same token. A link that comes of it is one for which the peer was expected, too:
+        it may be one that we have accepted. A plain dial with the same token goes on beside it.
 
         @param peer: who must answer; C{None} accepts anyone.
         @param token: handed back as L{ILink.token}.
@@ -170,6 +197,16 @@ class ICrust(Interface):
         @return: fires with the link once its TLS handshake is done; cancelling it stops the dial.
             Fails with L{ConnectFailed} when no endpoint answers as it should, with
             L{LimitReached} when a limit forbids the dial, with L{ServiceStopped} after L{stop}.
+        """
+
+    def expect(peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        """
+        From now on take connections for a rendezvous with this peer, which show that they know the token;
+        others that claim to be for one are closed. Plain connections are not affected.
+
+        @param requester: whether we asked for it; see L{Rendezvous}.
+        @return: ends it, and cuts what has not become a link. Calling it again does nothing. It must be
+            called some time; L{stop} does so as well.
         """
 
     def remember(contact: Contact, proven: bool = True) -> None:

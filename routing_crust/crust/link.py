@@ -61,7 +61,8 @@ class Link(Protocol):
     __slots__ = (
         "_allowance", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence", "_small",
         "_stalled", "_timer", "_up", "_verified",
-        "binding", "bootstrap", "connection", "direction", "initiator", "peer", "public_key", "token",
+        "binding", "bootstrap", "connection", "direction", "hello_timeout", "initiator", "peer",
+        "public_key", "rung", "token",
     )  # fmt: skip
 
     transport: Any
@@ -69,7 +70,7 @@ class Link(Protocol):
     peer: Name
     public_key: bytes
     binding: bytes
-    rung = Rung.DIRECT
+    rung: Rung
 
     def __init__(self, maker: LinkMaker) -> None:
         """
@@ -81,7 +82,9 @@ class Link(Protocol):
         self.initiator = maker.initiator
         self.bootstrap = maker.bootstrap
         self.token = maker.token
+        self.rung = maker.rung
         settings = owner.settings
+        self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
         self._decoder = FrameDecoder(settings.max_control, owner.link_frame, self, self._control_received)
         self._allowance = settings.max_unverified
         self._up = self._verified = False
@@ -100,7 +103,7 @@ class Link(Protocol):
         self.connection = Connection(
             TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
         )
-        self._arm(self._owner.settings.hello_timeout, self._hello_overdue)
+        self._arm(self.hello_timeout, self._hello_overdue)
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
 

@@ -156,4 +156,6 @@ def in_words(problem: BaseException | None) -> str:
     if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError)):
         return "no answer"
     number = getattr(problem, "osError", None)
+    if type(problem) is error.ConnectError and number is None:
+        return "an ICMP error came back (the system does not say which)"
     return os.strerror(number).lower() if isinstance(number, int) else str(problem)

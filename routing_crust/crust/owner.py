@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
 
 from ..config import Settings
-from ..endpoints import Connection, Direction, Endpoint
+from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..errors import LinkClosed
 from .tls import VerifiedPeer
 
@@ -61,6 +61,7 @@ class LinkMaker(Protocol):
     direction: Direction
     bootstrap: bool
     token: bytes
+    rung: Rung
 
     def verified_peer(self, session: SSL.Connection) -> VerifiedPeer:
         """

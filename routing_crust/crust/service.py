@@ -29,11 +29,13 @@ from .beacon import LanBeacon
 from .bootstrap import BootstrapAttempt, order_contacts
 from .contacts import ContactBook
 from .dialler import Dialler
+from .diallimits import DialLimits
 from .host import HostAddress, dialable_endpoints, on_link_networks, read_host_addresses
-from .interfaces import ICrust, ICrustEvents, ILink
+from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link
 from .listening import open_ports, real_endpoint
 from .multicast import BEACON_PORT, choose_places
+from .puncher import Puncher
 from .tls import LinkTls
 from .turns import Turns
 
@@ -84,16 +86,28 @@ class CrustService:
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
         self._doorkeeper = Doorkeeper(self, self._rules)
-        self._acceptor = Acceptor(self, self._tls, self._doorkeeper)
+        limits = DialLimits(settings, self._rules, self.clock.seconds)
         self._dialler = Dialler(
             self,
             self._tls,
             reactor,
-            self._rules,
+            limits,
             self._refused.get,
             self._see_whether_stopped,
             lambda: self._listening,
         )
+        self._puncher = Puncher(
+            self,
+            self._tls,
+            reactor,
+            random or SystemRandom(),
+            limits,
+            self._refused.get,
+            self._see_whether_stopped,
+            lambda: self._listening,
+            lambda: (*self._listening, *self.endpoints),
+        )
+        self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
         self._ports: tuple[IListeningPort, ...] = ()
         self._listening: tuple[Endpoint, ...] = ()
         self._attempt: BootstrapAttempt | None = None
@@ -105,7 +119,7 @@ class CrustService:
         if self._running or not self._is_idle():
             raise RuntimeError("crust is running already, or still stopping")
         wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
-        self._ports = open_ports(self._reactor, self._acceptor.over_tls(), wanted)
+        self._ports = open_ports(self._reactor, self._acceptor, wanted)
         self._listening = tuple(map(real_endpoint, self._ports))
         self._events = events
         self._running = True
@@ -122,6 +136,7 @@ class CrustService:
             self._running = False
             self.end_bootstrap(None)
             self._dialler.stop()
+            self._puncher.stop()
             for port in self._ports:
                 self._turns.wait_for(port.stopListening())
             self._ports = self._listening = self.endpoints = ()
@@ -157,14 +172,25 @@ class CrustService:
             self._attempt.end(winner)
 
     def connect(
-        self, endpoints: Sequence[Endpoint], peer: Name | None, token: bytes, from_stranger: bool
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         """See L{ICrust.connect}."""
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         if len(self._links) >= self.settings.max_links:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
-        return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
+        if rendezvous is None or peer is None:
+            return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
+        return self._puncher.connect(endpoints, peer, token, from_stranger, rendezvous, self.on_link_networks)
+
+    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        """See L{ICrust.expect}."""
+        return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
@@ -282,6 +308,7 @@ class CrustService:
             and not self._refused
             and self._turns.idle
             and self._dialler.idle
+            and self._puncher.idle
             and not self._acceptor.pending
         )
 

@@ -20,6 +20,7 @@ from OpenSSL._util import lib as openssl
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
+    IProtocol,
     IProtocolFactory,
     IReactorTime,
 )
@@ -259,6 +260,8 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]
         """See Twisted's class, which does not know that a factory may decline."""
         protocol = self.wrappedFactory.buildProtocol(addr)
-        if protocol is None:
-            return None
+        return None if protocol is None else self.around(protocol)
+
+    def around(self, protocol: IProtocol) -> LinkTlsProtocol:
+        """TLS for one protocol."""
         return self.protocol(self, protocol)  # type: ignore[no-untyped-call]

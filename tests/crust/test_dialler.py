@@ -15,6 +15,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.dialing import DialFailed
 from routing_crust.crust.dialler import Dialler
+from routing_crust.crust.diallimits import DialLimits
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.onedial import in_words
 from routing_crust.endpoints import Contact, Endpoint
@@ -52,9 +53,8 @@ class DiallerTests(SynchronousTestCase):
         def gone() -> None:
             self.gone += 1
 
-        self.dialler = Dialler(
-            self.owner, self.owner.tls, self.reactor, Rules(allow, deny), lambda _: None, gone
-        )
+        self.limits = limits = DialLimits(self.owner.settings, Rules(allow, deny), self.reactor.seconds)
+        self.dialler = Dialler(self.owner, self.owner.tls, self.reactor, limits, lambda _: None, gone)
 
     def connect(self, *endpoints: Endpoint, token: bytes = b"", **options: Any) -> Deferred[ILink]:
         options = {"peer": PEER, "from_stranger": False} | options
@@ -223,7 +223,7 @@ class DiallerTests(SynchronousTestCase):
         self.assertEqual(cast(LimitReached, limit).setting, "max_dials_per_peer")
         self.refuse(0)
         self.failureResultOf(dial, ConnectFailed)
-        self.assertEqual(self.dialler._per_peer, {})
+        self.limits.check(A, PEER)
 
     def test_strangers(self) -> None:
         """Strangers' addresses are counted, those of others are not."""

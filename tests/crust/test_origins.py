@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.dialler import Dialler
+from routing_crust.crust.diallimits import DialLimits
 from routing_crust.crust.origins import is_local, origin_for
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
@@ -61,8 +62,9 @@ class FallBackTests(SynchronousTestCase):
         owner = Owner(self.reactor, Settings())
         self.gone = 0
         self.listening = (at("0.0.0.0:5483"), at("[::1]:5483"))
+        limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds)
         self.dialler = Dialler(
-            owner, owner.tls, self.reactor, Rules((), ()), lambda _: None, self.went, lambda: self.listening
+            owner, owner.tls, self.reactor, limits, lambda _: None, self.went, lambda: self.listening
         )
 
     def went(self) -> None:

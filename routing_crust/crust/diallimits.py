@@ -1,0 +1,72 @@
+"""
+The limits on dialling: whom, how many at once, and how often for a stranger's sake. One set of them holds
+for all dials of a node, plain and punching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..config import Settings
+from ..endpoints import Endpoint
+from ..errors import LimitReached
+from ..names import Name
+from .admission import Rules, StrangerBudget
+from .dialing import DialFailed
+
+
+class DialLimits:
+    """Asked before each dial, and told of its begin and end."""
+
+    def __init__(self, settings: Settings, rules: Rules, seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        """
+        self._settings = settings
+        self._rules = rules
+        self._budget = StrangerBudget(settings, seconds)
+        self._dials = 0
+        self._per_peer: dict[Name, int] = {}
+
+    def check(self, endpoint: Endpoint, peer: Name | None) -> None:
+        """
+        See whether one more dial may be.
+
+        @raise DialFailed: the allow and deny lists forbid the dial.
+        @raise LimitReached: too many dials are going on.
+        """
+        if peer is None:
+            refusal = self._rules.refusal_of_address(endpoint)
+        else:
+            refusal = self._rules.refusal_of_peer(peer, endpoint)
+        if refusal is not None:
+            raise DialFailed(f"not dialled: {refusal}")
+        settings = self._settings
+        if self._dials >= settings.max_dials:
+            raise LimitReached("too many dials are going on", "max_dials", settings.max_dials)
+        if peer is not None and self._per_peer.get(peer, 0) >= settings.max_dials_per_peer:
+            raise LimitReached(
+                f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
+            )
+
+    def spend(self, endpoint: Endpoint) -> None:
+        """
+        Count a dial to an address that a stranger gave.
+
+        @raise LimitReached: it may not be; nothing was counted.
+        """
+        self._budget.spend(endpoint)
+
+    def began(self, peer: Name | None) -> None:
+        """A dial has begun."""
+        self._dials += 1
+        if peer is not None:
+            self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
+
+    def ended(self, peer: Name | None) -> None:
+        """It has an outcome."""
+        self._dials -= 1
+        if peer is not None:
+            left = self._per_peer.pop(peer) - 1
+            if left:
+                self._per_peer[peer] = left

@@ -1,0 +1,214 @@
+"""
+Punching: the endpoints of one peer, dialled from our listening port while the peer does the same.
+
+If the two SYNs cross, each opens the NAT at its own end for the other's (TCP simultaneous open, RFC 9293,
+section 3.5, and RFC 5382, section 4.3). So all endpoints are dialled at once, and each dial is one long
+attempt: a socket that is closed too early leaves the peer's SYN to our listener, whose answer our own NAT
+then takes for invalid. Only what fails early is tried again, after a random wait, so that the two ends do
+not stay out of step.
+
+What an early failure means: refused, the peer was not ready or its router rejects, so again; an address that
+cannot be assigned (C{EADDRNOTAVAIL}), the peer's SYN owns these two ends already, so we wait for the accept
+and see again later; an address in use (C{EADDRINUSE}), we cannot dial from our listening port.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..endpoints import Endpoint
+from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
+from .dialing import DialFailed
+from .interfaces import ILink
+from .onedial import in_words
+
+MOST_TRIES: Final = 12
+"""Dials of one endpoint in one rendezvous."""
+JITTER: Final = 0.04
+"""The upper bound of the wait before the first tries again, in seconds; about half a round trip."""
+QUICK_TRIES: Final = 4
+"""So many tries wait no longer than that; then the bound doubles with each."""
+SLOWEST: Final = 0.64
+OWNED_WAIT: Final = 0.1
+"""Seconds until an endpoint whose connection is owned by the peer's SYN is tried again."""
+
+_FINAL_ERRORS: Final = (errno.EADDRINUSE, errno.EINVAL, errno.EACCES, errno.ENETUNREACH)
+_FINAL_REASONS: Final = (CloseReason.SELF, CloseReason.PROTOCOL_ERROR)
+
+OWNED: Final = "the peer's SYN came first: waiting for its connection"
+
+
+def wait_before(attempt: int, random: Random) -> float:
+    """
+    How long to wait after a failed dial.
+
+    @param attempt: how many dials of this endpoint have failed; at least 1.
+    @return: seconds.
+    """
+    return random.uniform(0, min(JITTER * 2.0 ** max(0, attempt - QUICK_TRIES), SLOWEST))
+
+
+class Dials(Protocol):
+    """How one connection is begun, for a L{Punch}."""
+
+    def begin(self, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
+        """
+        Dial from the listening port. L{Punch.failed} follows, unless the prefaces are exchanged or the dial
+        is called off.
+
+        @param again: whether no packet has been sent for this dial, which was counted already.
+        @return: calls it off.
+        @raise DialFailed: it may not be dialled, or we listen nowhere from where it could be.
+        @raise LimitReached: a limit forbids it.
+        """
+
+
+class _Target:
+    """One endpoint, and how far it has come."""
+
+    __slots__ = ("call_off", "limited", "outcome", "timer", "tries")
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.outcome = "not dialled"
+        self.limited = False
+        self.timer: IDelayedCall | None = None
+        self.call_off: Callable[[], None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.timer is not None or self.call_off is not None
+
+
+class Punch:
+    """
+    One rendezvous as far as we dial. Made by L{Puncher<routing_crust.crust.puncher.Puncher>}, over when
+    L{link} has fired.
+
+    @ivar link: fires with what L{won} is given; fails with L{ConnectFailed} when every endpoint has failed
+        for good or C{punch_timeout} is over, or with L{LimitReached} if limits alone kept every endpoint
+        from being dialled. Cancelling it ends all dials.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, random: Random, timeout: float, dials: Dials, endpoints: Iterable[Endpoint]
+    ) -> None:
+        """
+        @param timeout: C{punch_timeout}, from the first dial on.
+        """
+        self._clock = clock
+        self._random = random
+        self._timeout = timeout
+        self._dials = dials
+        self._targets = {each: _Target() for each in endpoints}
+        self._limit: LimitReached | None = None
+        self._timer: IDelayedCall | None = None
+        self._over = False
+        self.link: Deferred[ILink] = Deferred(lambda _: self._end())
+
+    def start(self, after: float) -> None:
+        """
+        Begin.
+
+        @param after: in so many seconds.
+        """
+        if after > 0:
+            self._timer = self._clock.callLater(after, self._begin)
+        else:
+            self._begin()
+
+    def won(self, link: ILink) -> None:
+        """A link has come of the rendezvous, dialled or accepted."""
+        self._end()
+        if not self.link.called:
+            self.link.callback(link)
+
+    def failed(self, endpoint: Endpoint, problem: BaseException | None) -> None:
+        """A dial has failed before the prefaces were exchanged."""
+        target = self._targets[endpoint]
+        target.call_off = None
+        if self._over:
+            return
+        number = getattr(problem, "osError", None)
+        target.outcome = in_words(problem)
+        if isinstance(problem, LinkClosed) and problem.reason in _FINAL_REASONS:
+            pass  # it would come to the same end again
+        elif number == errno.EADDRNOTAVAIL:
+            target.outcome = OWNED
+            self._again(endpoint, OWNED_WAIT, counted=False)
+        elif target.tries < MOST_TRIES and number not in _FINAL_ERRORS:
+            self._again(endpoint, wait_before(target.tries, self._random), counted=True)
+        self._look()
+
+    def refused(self, endpoint: Endpoint, reason: LinkClosed) -> None:
+        """A connection has come to nothing after the prefaces, so it would again."""
+        self._targets[endpoint].call_off = None
+        self._targets[endpoint].outcome = in_words(reason)
+        self._look()
+
+    def _begin(self) -> None:
+        self._timer = self._clock.callLater(self._timeout, self._too_late)
+        for endpoint in list(self._targets):
+            if not self._over:
+                self._dial(endpoint, True)
+        self._look()
+
+    def _dial(self, endpoint: Endpoint, counted: bool) -> None:
+        """
+        @param counted: whether this is one try more.
+        """
+        target = self._targets[endpoint]
+        target.timer = None
+        target.tries += counted
+        try:
+            target.call_off = self._dials.begin(self, endpoint, again=not counted)
+        except LimitReached as limit:
+            self._limit = self._limit or limit
+            target.limited = target.tries == 1
+            target.outcome = str(limit) if target.limited else f"{target.outcome}; then {limit}"
+        except DialFailed as problem:
+            target.outcome = str(problem)
+
+    def _again(self, endpoint: Endpoint, wait: float, counted: bool) -> None:
+        def dial() -> None:
+            self._dial(endpoint, counted)
+            self._look()
+
+        self._targets[endpoint].timer = self._clock.callLater(wait, dial)
+
+    def _look(self) -> None:
+        if self._over or any(each.busy for each in self._targets.values()):
+            return
+        only_limits = all(each.limited for each in self._targets.values())
+        self._fail(self._limit if only_limits else None)
+
+    def _too_late(self) -> None:
+        self._timer = None
+        for target in self._targets.values():
+            if target.call_off is not None:
+                target.outcome = f"no answer within {self._timeout:g} s"
+        self._fail(None)
+
+    def _fail(self, limit: LimitReached | None) -> None:
+        attempts = tuple((str(endpoint), each.outcome) for endpoint, each in self._targets.items())
+        self._end()
+        if not self.link.called:
+            self.link.errback(limit or ConnectFailed(attempts))
+
+    def _end(self) -> None:
+        self._over = True
+        for timer in (self._timer, *(each.timer for each in self._targets.values())):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._timer = None
+        for target in self._targets.values():
+            target.timer = None
+            call_off, target.call_off = target.call_off, None
+            if call_off is not None:
+                call_off()
