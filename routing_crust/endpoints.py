@@ -67,6 +67,26 @@ def _parsed(host: str) -> IPv4Address | IPv6Address:
     return ip_address(host)
 
 
+@lru_cache(maxsize=1024)
+def _canonical(host: str) -> str:
+    """
+    An address in its canonical text form.
+
+    @raise InvalidEndpoint: it is none.
+    """
+    try:
+        address = _parsed(host)
+    except ValueError:
+        raise InvalidEndpoint(f"{host!r} is not an IP address") from None
+    zone = address.scope_id if isinstance(address, IPv6Address) else None
+    if zone is not None and not (address.is_link_local and _ZONE.fullmatch(zone)):
+        raise InvalidEndpoint(
+            f"{host!r} is not an IP address: only a link-local one has a zone, which is the name of an "
+            "interface"
+        )
+    return str(_plain(address))
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
     """
@@ -86,19 +106,10 @@ class Endpoint:
 
         @raise InvalidEndpoint: C{host} is not an IP address, or the port is out of range.
         """
-        try:
-            address = _parsed(host)
-        except ValueError:
-            raise InvalidEndpoint(f"{host!r} is not an IP address") from None
+        canonical = _canonical(host)
         if not 0 <= port <= 65535:
             raise InvalidEndpoint(f"{port} is not a port: ports go from 1 to 65535")
-        zone = address.scope_id if isinstance(address, IPv6Address) else None
-        if zone is not None and not (address.is_link_local and _ZONE.fullmatch(zone)):
-            raise InvalidEndpoint(
-                f"{host!r} is not an IP address: only a link-local one has a zone, which is the name of an "
-                "interface"
-            )
-        return cls(str(_plain(address)), port)
+        return cls(canonical, port)
 
     @classmethod
     def from_text(cls, text: str) -> Endpoint:

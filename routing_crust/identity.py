@@ -64,7 +64,16 @@ class Identity:
 
 def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
     """What a signature covers: the label, the network's id and the fields, each after its 32-bit length."""
-    parts = (f"routing-crust/{label}/1".encode(), network.encode(), *fields)
+    parts = [_signed_prefix(label, network)]
+    for field in fields:
+        parts += (len(field).to_bytes(4, "big"), field)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=64)
+def _signed_prefix(label: str, network: str) -> bytes:
+    """The part of what is signed that is the same again and again."""
+    parts = (f"routing-crust/{label}/1".encode(), network.encode())
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib as openssl
 from twisted.internet.interfaces import (
@@ -24,6 +23,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
 )
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -124,8 +124,8 @@ class LinkTls:
         if connection.get_alpn_proto_negotiated() != ALPN:
             raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
         with refusing_what_cannot_be_read():
-            sent = connection.get_peer_cert_chain(as_cryptography=True) or []
-            own = None if initiator else connection.get_peer_certificate(as_cryptography=True)
+            sent = connection.get_peer_cert_chain() or []
+            own = None if initiator else connection.get_peer_certificate()
         # OpenSSL counts the peer's own certificate only where the peer is the server.
         certificates = sent if own is None else [own, *sent]
         if len(certificates) != 1:
@@ -142,14 +142,13 @@ class LinkTls:
             raise PeerRefused("the peer's certificate is not signed by itself")
         session = self._sessions[connection]
         if session.checked is None:
-            with refusing_what_cannot_be_read():
-                parsed = certificate.to_cryptography()
-            self._check(session, parsed)
+            self._check(session, certificate)
         # else it asks about the same certificate again; the second look makes sure of that
         return True
 
-    def _check(self, session: _Session, certificate: x509.Certificate) -> tuple[Name, bytes]:
-        der = certificate.public_bytes(Encoding.DER)
+    def _check(self, session: _Session, certificate: crypto.X509) -> tuple[Name, bytes]:
+        with refusing_what_cannot_be_read():
+            der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         if session.checked is not None and der == session.checked[0]:
             return session.checked[1:]
         name, public_key = self._known.get(der) or self._get_to_know(certificate, der)
@@ -160,12 +159,14 @@ class LinkTls:
         session.checked = (der, name, public_key)
         return name, public_key
 
-    def _get_to_know(self, certificate: x509.Certificate, der: bytes) -> tuple[Name, bytes]:
+    def _get_to_know(self, certificate: crypto.X509, der: bytes) -> tuple[Name, bytes]:
         """
         Check a certificate by itself. What comes of it depends on its bytes alone, so that is kept for the
         next time that the peer comes.
         """
-        public_key = check_certificate(certificate, der)
+        with refusing_what_cannot_be_read():
+            parsed = certificate.to_cryptography()
+        public_key = check_certificate(parsed, der)
         found = self._known[der] = (Name.of_key(public_key), public_key)
         if len(self._known) > MOST_KNOWN:
             del self._known[next(iter(self._known))]
@@ -218,7 +219,12 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         self._allowance = self.factory.max_handshake
         # an attribute of Twisted's socket transports; others may ignore it
         transport.bufferSize = READ_BYTES
-        TLSMemoryBIOProtocol.makeConnection(self, transport)
+        # Twisted's own method declares each of the transport's interfaces before it declares them all, and
+        # each such declaration is a new object with an order of resolution to be found out.
+        self._tlsConnection = self.factory._creatorCallable(self)
+        self._appSendBuffer: list[bytes] = []
+        ProtocolWrapper.makeConnection(self, transport)
+        self._checkHandshakeStatus()  # type: ignore[no-untyped-call]
 
     def dataReceived(self, bytes: bytes) -> None:
         """See Twisted's class."""
