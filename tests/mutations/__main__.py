@@ -1,0 +1,74 @@
+"""
+C{python -m tests.mutations}: plant each bug of the catalogue and see whether the tests notice.
+
+The exit status is 0 only if the tests pass without a bug and every bug is caught by a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from .catalogue import MUTANTS
+from .mutant import Mutant, Outcome, run_tests
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the gate. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutations",
+        description="Plant bugs in a copy of the package, and see which test catches each.",
+    )
+    parser.add_argument("--only", metavar="TEXT", default="", help="only the bugs whose name holds this text")
+    parser.add_argument("--list", action="store_true", help="print the bugs and run nothing")
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="how many to try at once (%(default)s)",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the output of runs in which no test failed as it should"
+    )
+    options = parser.parse_args(arguments)
+    chosen = [each for each in MUTANTS if options.only in each.name]
+    if options.list:
+        for each in chosen:
+            print(f"{each.name:55} {each.module}")
+        return 0
+    return _try_all(chosen, options.jobs, options.verbose)
+
+
+def _try_all(chosen: list[Mutant], jobs: int, verbose: bool) -> int:
+    tests = tuple(sorted({test for each in chosen for test in each.tests}))
+    healthy = run_tests(tests)
+    if not healthy.passed:
+        print(healthy.output)
+        print(f"without a bug {healthy.caught_by} fails already, so nothing can be said")
+        return 1
+    print(f"without a bug all tests of {len(tests)} modules pass, in {healthy.seconds:.0f} s")
+    caught = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for mutant, outcome in zip(
+            chosen, pool.map(lambda each: run_tests(each.tests, each), chosen), strict=True
+        ):
+            caught += _report(mutant, outcome, verbose)
+    print(f"{caught} of {len(chosen)} bugs were caught")
+    return 0 if caught == len(chosen) else 1
+
+
+def _report(mutant: Mutant, outcome: Outcome, verbose: bool) -> bool:
+    caught = not outcome.passed and outcome.caught_by.startswith("tests.")
+    what = outcome.caught_by or "NOT CAUGHT"
+    print(f"{mutant.name:55} {what}", flush=True)
+    if verbose and not caught:
+        print(outcome.output)
+    return caught
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The planted bugs can be planted; whether they are caught takes too long for here: see C{__main__}."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import routing_crust
+
+from .catalogue import MUTANTS
+from .mutant import Mutant, StaleMutant, run_tests
+
+HERE = Path(routing_crust.__file__).parent
+
+
+class CatalogueTests(SynchronousTestCase):
+    def test_each_can_be_planted(self) -> None:
+        """What a mutant replaces is there once, and what comes of it is Python."""
+        for mutant in MUTANTS:
+            text = (HERE / mutant.module).read_text(encoding="utf-8")
+            compile(mutant.planted(text), mutant.module, "exec")
+
+    def test_enough(self) -> None:
+        """There are many, each with a name of its own and with tests that are there."""
+        self.assertGreaterEqual(len(MUTANTS), 20)
+        self.assertEqual(len({each.name for each in MUTANTS}), len(MUTANTS))
+        for mutant in MUTANTS:
+            for test in mutant.tests:
+                self.assertIsNotNone(find_spec(test), test)
+
+    def test_stale(self) -> None:
+        """A mutant whose text is not there, or twice, says so."""
+        mutant = Mutant("nothing", "names.py", "x", "y", ())
+        with self.assertRaisesRegex(StaleMutant, r"names\.py 0 times"):
+            mutant.planted("abc")
+        with self.assertRaisesRegex(StaleMutant, "2 times"):
+            mutant.planted("x and x")
+
+
+class RunTests(SynchronousTestCase):
+    def test_caught(self) -> None:
+        """A bug in a copy makes a test fail there, and the same test passes without it."""
+        tests = ("tests.routing.test_duplicates",)
+        bug = Mutant(
+            "everything is new", "routing/duplicates.py", "if key in self._keys:", "if False:", tests
+        )
+        self.assertTrue(run_tests(tests).passed)
+        outcome = run_tests(tests, bug)
+        self.assertFalse(outcome.passed)
+        self.assertIn("tests.routing.test_duplicates.", outcome.caught_by)
