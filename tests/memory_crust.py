@@ -26,6 +26,7 @@ from routing_crust.errors import (
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.ratelimit import TokenBucket
+from routing_crust.wire.messages import NatKind
 
 from .memory_dials import Attempt, Bootstrap, Dial
 from .memory_links import MemoryLink
@@ -45,6 +46,7 @@ class MemoryCrust:
     @ivar host: the IP address that its connections come from.
     @ivar expected: for which rendezvous connections are taken: the arguments of L{expect}.
     @ivar rendezvous: each that was dialled for, with its token.
+    @ivar nat: what it is to believe of its NAT.
     @ivar stopping: from L{stop} on, until it is started again.
     """
 
@@ -75,6 +77,7 @@ class MemoryCrust:
         self.endpoints: tuple[Endpoint, ...] = () if settings.role is Role.CLIENT else own
         made_up = () if endpoints else (network.addresses,)
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
+        self.nat = NatKind.UNKNOWN
         self.stopping = False
         self.expected: list[tuple[Name, bytes, bool]] = []
         self.rendezvous: list[tuple[bytes, Rendezvous]] = []

@@ -19,6 +19,7 @@ from zope.interface import Attribute, Interface
 from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
+from ..wire.messages import NatKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class ICrust(Interface):
     """Makes links."""
 
     endpoints: tuple[Endpoint, ...] = Attribute("Where others can dial us, best first.")
+    nat: NatKind = Attribute("What we know of the NAT in front of us.")
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
 
     def start(events: ICrustEvents) -> None:

@@ -23,6 +23,7 @@ from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..wire.messages import NatKind
 from .accepting import Acceptor, Doorkeeper
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
@@ -68,6 +69,7 @@ class CrustService:
         self.settings = settings
         self.clock: IReactorTime = reactor
         self.endpoints: tuple[Endpoint, ...] = ()
+        self.nat = NatKind.UNKNOWN
         self.on_link_networks: tuple[str, ...] = ()
         self._identity = identity
         self._reactor = reactor

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from ..endpoints import Contact, Direction, Endpoint
+from ..endpoints import Contact, Direction, Endpoint, Rung
 from ..routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
@@ -83,12 +83,13 @@ class OperatorLog:
     def _link_gained(self, event: LinkGained) -> None:
         link = event.link
         self.log.info(
-            "link {direction} {kind} {peer} at {address} for {use}{one_way}",
+            "link {direction} {kind} {peer} at {address} for {use}{rung}{one_way}",
             direction=_direction(link),
             kind="client" if link.is_client else "node",
             peer=link.peer,
             address=link.connection.peer,
             use=link.use.name.lower(),
+            rung="" if link.rung is Rung.DIRECT else f", {link.rung.value}",
             one_way="" if link.two_way else ", one-way",
         )
 

@@ -50,6 +50,7 @@ def _link_text(link: Mapping[str, Any]) -> str:
     direction = "to" if link.get("direction") == "connected" else "from"
     notes = [
         "client" if link.get("client") else "",
+        "" if link.get("rung", "direct") == "direct" else str(link.get("rung")),
         "" if link.get("two_way") else "one-way",
         f"{link.get('queued')} bytes queued" if link.get("queued") else "",
     ]

@@ -3,13 +3,15 @@ Consolidation: which of the links between two peers lives.
 
 A rendezvous may give two links, crossed requests four, a bootstrap one more. One end decides for both,
 always the one with the smaller name (the arbiter), so the two can never disagree, whatever the order of
-events. It waits until both directions are proven, or for C{two_way_wait} seconds, picks the best link and
-sends a Confirmation on it; the other end acknowledges on the same link; only then are the others closed.
-There is never a moment without a link on the way.
+events. It waits until both directions are proven, or for C{two_way_wait} seconds (not at all where a NAT is
+known to forbid one of them, or where the link was punched or is a tunnel), picks the best link and sends a
+Confirmation on it; the other end acknowledges on the same link; only then are the others closed. There is
+never a moment without a link on the way.
 
 Order of messages: Confirmation (arbiter), ConfirmationAck (the other), Goodbye on each other link (arbiter).
-The best link is the primary: the one that the responder of the request dialled; when both asked at once,
-the request of the greater name counts.
+The best link is the one with the greatest use; of these the one on the highest rung (direct before punched
+before a tunnel); of these the primary, the one that the responder of the request dialled; when both asked
+at once, the request of the greater name counts.
 
 L{Consolidation} does no I/O: each input returns what is to be done.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..config import Settings, TwoWay
+from ..endpoints import Rung
 from ..errors import CloseReason
 from ..wire.messages import Confirmation, LinkUse
 
@@ -35,6 +38,8 @@ class Candidate:
     @ivar use: what it was made for.
     @ivar we_asked: whether the request that it answers was ours; of no meaning for C{ATTACHED}.
     @ivar since: when its Hello was verified, in seconds.
+    @ivar rung: how it came about.
+    @ivar both_ways: whether each end may be able to dial the other, as far as is known of their NATs.
     """
 
     link: Hashable
@@ -42,6 +47,13 @@ class Candidate:
     use: LinkUse
     we_asked: bool
     since: float
+    rung: Rung = Rung.DIRECT
+    both_ways: bool = True
+
+    @property
+    def plain(self) -> bool:
+        """Whether it proves that one end can dial the other at any time."""
+        return self.rung in (Rung.MAPPED, Rung.DIRECT)
 
     @property
     def primary(self) -> bool:
@@ -146,8 +158,9 @@ class Consolidation:
             actions.extend(Close(link, CloseReason.RESTARTED) for link in self._candidates)
             self._forget(incarnation)
         self._candidates[candidate.link] = candidate
-        self._we_reached |= candidate.we_dialled
-        self._they_reached |= not candidate.we_dialled
+        if candidate.plain:
+            self._we_reached |= candidate.we_dialled
+            self._they_reached |= not candidate.we_dialled
         return actions + self._decide(now)
 
     def link_lost(self, link: Hashable, now: float) -> list[Action]:
@@ -212,9 +225,10 @@ class Consolidation:
         self.incarnation = incarnation
 
     def _best(self) -> Candidate | None:
-        def rank(each: Candidate) -> tuple[int, bool, bool, bool, float]:
+        def rank(each: Candidate) -> tuple[int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
-            return (-each.use, each.we_asked, not each.primary, each.link != self.current, each.since)
+            spare = each.link != self.current
+            return (-each.use, -each.rung.height, each.we_asked, not each.primary, spare, each.since)
 
         return min(self._candidates.values(), key=rank, default=None)
 
@@ -229,7 +243,9 @@ class Consolidation:
         return min(asked_for) + self._settings.two_way_wait
 
     def _worth_waiting(self, best: Candidate) -> bool:
-        return not (best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF)
+        if best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF:
+            return False
+        return self._settings.two_way is TwoWay.REQUIRED or (best.plain and best.both_ways)
 
     def _decide(self, now: float) -> list[Action]:
         actions: list[Action] = []

@@ -80,7 +80,15 @@ class RoutingCore:
         self.upper = Upper()
         self.idle = IdleLinks(clock, settings.stream_idle, self._give_up)
         self.membership = Membership(self)
-        self.links = Links(settings, identity, clock, incarnation, lambda: crust.endpoints, self.membership)
+        self.links = Links(
+            settings,
+            identity,
+            clock,
+            incarnation,
+            lambda: crust.endpoints,
+            self.membership,
+            lambda: crust.nat,
+        )
         self.control = ControlMessages(self)
         self.messenger = Messenger(self, random, incarnation << 20)
         self.queries = GroupQueries(settings, clock, random, self.control.send_query)

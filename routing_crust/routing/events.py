@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from twisted.logger import Logger
 
 from ..crust.interfaces import ILink
-from ..endpoints import Connection, Direction, Endpoint
+from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..errors import CloseReason
 from ..names import Name
 from ..wire.messages import LinkUse
@@ -45,6 +45,7 @@ class LinkFacts:
     @ivar use: what the link is for.
     @ivar two_way: whether each end was able to dial the other.
     @ivar is_client: whether the peer is a client.
+    @ivar rung: how the link came about.
     """
 
     peer: Name
@@ -53,6 +54,7 @@ class LinkFacts:
     use: LinkUse
     two_way: bool
     is_client: bool
+    rung: Rung = Rung.DIRECT
 
 
 @dataclass(frozen=True, slots=True)

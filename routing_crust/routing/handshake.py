@@ -19,7 +19,7 @@ from ..endpoints import Endpoint
 from ..errors import CloseReason, WireError
 from ..identity import Identity, signature_holds
 from ..wire.codec import decode, encode, from_wire, to_wire
-from ..wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, Sealed, WireRole
+from ..wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
 
 LABEL = "hello"
 
@@ -34,6 +34,7 @@ class PeerFacts:
     @ivar purpose: the nonce of the request that the link is for; empty for bootstrapping.
     @ivar listening: where the peer says that it listens.
     @ivar observed: where the peer sees us; C{None} if it did not say.
+    @ivar nat: what the peer knows of the NAT in front of it.
     """
 
     is_client: bool
@@ -41,6 +42,7 @@ class PeerFacts:
     purpose: bytes
     listening: tuple[Endpoint, ...]
     observed: Endpoint | None
+    nat: NatKind = NatKind.UNKNOWN
 
 
 def make_hello(
@@ -50,6 +52,7 @@ def make_hello(
     listening: tuple[Endpoint, ...],
     link: ILink,
     purpose: bytes,
+    nat: NatKind = NatKind.UNKNOWN,
 ) -> bytes:
     """
     The payload of our Hello on a link.
@@ -60,7 +63,7 @@ def make_hello(
     endpoints = tuple(to_wire(each) for each in listening[: settings.max_candidates])
     observed = link.connection.peer
     hello = Hello(
-        (PROTOCOL_VERSION,), settings.network, role, incarnation, purpose, to_wire(observed), endpoints
+        (PROTOCOL_VERSION,), settings.network, role, incarnation, purpose, to_wire(observed), endpoints, nat
     )
     body = encode(hello)
     return encode(Sealed(body, identity.sign(LABEL, settings.network, link.binding, body)))
@@ -98,4 +101,5 @@ def check_hello(settings: Settings, link: ILink, payload: bytes) -> PeerFacts:
         hello.purpose,
         tuple(from_wire(each) for each in hello.listening),
         None if hello.observed is None else from_wire(hello.observed),
+        hello.nat,
     )

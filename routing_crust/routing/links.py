@@ -25,9 +25,10 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
-from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse
+from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, NatKind
 from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
 from .handshake import PeerFacts, check_hello, make_hello
+from .nat import both_ways
 from .timers import cancel
 
 
@@ -125,9 +126,11 @@ class Links:
         incarnation: int,
         listening: Callable[[], tuple[Endpoint, ...]],
         policy: LinkPolicy,
+        nat: Callable[[], NatKind],
     ) -> None:
         """
         @param listening: tells where we listen, for our Hello.
+        @param nat: tells what we know of our NAT, likewise.
         """
         self._settings = settings
         self._identity = identity
@@ -135,6 +138,7 @@ class Links:
         self._incarnation = incarnation
         self._listening = listening
         self._policy = policy
+        self._nat = nat
         self._quiet = QuietLog(self.log, clock.seconds)
         self._records: dict[ILink, _Record] = {}
         self._pairs: dict[Name, _Pair] = {}
@@ -227,7 +231,13 @@ class Links:
     def _send_hello(self, record: _Record, purpose: bytes) -> None:
         record.hello_sent = True
         hello = make_hello(
-            self._settings, self._identity, self._incarnation, self._listening(), record.link, purpose
+            self._settings,
+            self._identity,
+            self._incarnation,
+            self._listening(),
+            record.link,
+            purpose,
+            self._nat(),
         )
         record.link.send(FrameKind.HELLO, hello)
 
@@ -257,6 +267,8 @@ class Links:
             verdict.use,
             verdict.we_asked,
             self._clock.seconds(),
+            link.rung,
+            both_ways(self._nat(), facts.nat),
         )
         self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
 

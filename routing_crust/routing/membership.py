@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ..config import Role
 from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint, refusal_to_dial
+from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
 from ..errors import CloseReason
 from ..names import Name
 from ..wire.codec import encode, to_wire
@@ -236,8 +236,8 @@ class Membership:
 
 
 def _dialled_at(peer: Peer) -> Endpoint | None:
-    """Where a node was dialled with success; C{None} if it was not, or is a client."""
-    if peer.facts.is_client:
+    """Where a node was dialled with success; C{None} if it was not, could not be again, or is a client."""
+    if peer.facts.is_client or peer.link.rung in (Rung.PUNCHED, Rung.TUNNEL):
         return None
     if peer.link.direction is Direction.CONNECTED:
         return peer.endpoint

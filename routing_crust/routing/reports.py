@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 def link_facts(peer: Peer) -> LinkFacts:
     """A peer's confirmed link, as observers see it."""
     return LinkFacts(
-        peer.name, peer.link.connection, peer.link.direction, peer.use, peer.two_way, peer.facts.is_client
+        peer.name,
+        peer.link.connection,
+        peer.link.direction,
+        peer.use,
+        peer.two_way,
+        peer.facts.is_client,
+        peer.link.rung,
     )
 
 
@@ -40,6 +46,7 @@ def _link_status(peer: Peer, now: float) -> dict[str, object]:
         "address": str(peer.endpoint),
         "direction": peer.link.direction.value,
         "use": peer.use.name.lower(),
+        "rung": peer.link.rung.value,
         "two_way": peer.two_way,
         "client": peer.facts.is_client,
         "seconds": round(now - peer.since, 1),

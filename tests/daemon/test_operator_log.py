@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
 from routing_crust.daemon.operator_log import OperatorLog
-from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol
+from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol, Rung
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import (
     EndpointsChanged,
@@ -30,9 +30,11 @@ HERE = Endpoint("192.0.2.1", 5483)
 THERE = Endpoint("192.0.2.2", 6000)
 
 
-def link(direction: Direction, two_way: bool = True, is_client: bool = False) -> LinkFacts:
+def link(
+    direction: Direction, two_way: bool = True, is_client: bool = False, rung: Rung = Rung.DIRECT
+) -> LinkFacts:
     return LinkFacts(
-        BOB, Connection(Protocol.TCP, THERE, HERE), direction, LinkUse.MEMBER, two_way, is_client
+        BOB, Connection(Protocol.TCP, THERE, HERE), direction, LinkUse.MEMBER, two_way, is_client, rung
     )
 
 
@@ -97,6 +99,10 @@ class OperatorLogTests(SynchronousTestCase):
         self.assertEqual(
             self.tell(LinkGained(link(Direction.ACCEPTED, two_way=False, is_client=True))),
             [f"link from client {BOB} at 192.0.2.2:6000 for member, one-way"],
+        )
+        self.assertEqual(
+            self.tell(LinkGained(link(Direction.CONNECTED, two_way=False, rung=Rung.PUNCHED))),
+            [f"link to node {BOB} at 192.0.2.2:6000 for member, punched, one-way"],
         )
 
     def test_lost_links_with_the_reason(self) -> None:

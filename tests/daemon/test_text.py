@@ -40,6 +40,7 @@ STATUS: dict[str, Any] = {
         },
         {
             "peer": str(ALICE),
+            "rung": "tunnel",
             "address": "127.0.0.1:7001",
             "direction": "accepted",
             "use": "attached",
@@ -96,7 +97,8 @@ class StatusTextTests(SynchronousTestCase):
                 "routing table: 1 nodes",
                 "links:         2, and 2 unconfirmed",
                 f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s",
-                f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, one-way, 9 bytes queued",
+                f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, tunnel, one-way, "
+                "9 bytes queued",
             ],
         )
 

@@ -7,6 +7,7 @@ and Hypothesis chooses what happens next.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings, TwoWay
+from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
 from routing_crust.routing.consolidation import (
     Action,
@@ -37,6 +39,8 @@ class Wire:
     dialler: int
     use: LinkUse
     asker: int
+    rung: Rung = Rung.DIRECT
+    both_ways: bool = True
     dead: bool = False
     to: tuple[deque[object], deque[object]] = field(default_factory=lambda: (deque(), deque()))
     gone: list[bool] = field(default_factory=lambda: [False, False])
@@ -65,8 +69,10 @@ class World:
         self.epoch += 1
         return self.epoch
 
-    def dial(self, dialler: int, use: LinkUse, asker: int) -> Wire:
-        wire = Wire(len(self.wires), dialler, use, asker)
+    def dial(
+        self, dialler: int, use: LinkUse, asker: int, rung: Rung = Rung.DIRECT, both_ways: bool = True
+    ) -> Wire:
+        wire = Wire(len(self.wires), dialler, use, asker, rung, both_ways)
         wire.to[1 - dialler].append("hello")
         self.wires.append(wire)
         return wire
@@ -79,7 +85,11 @@ class World:
             wire.verified[end] = True
             if end != wire.dialler:
                 wire.to[wire.dialler].append("hello")
-            candidate = Candidate(wire, wire.dialler == end, wire.use, wire.asker == end, self.now)
+            # where both have dialled, each end says so
+            we_dialled = wire.dialler == end or wire.rung is Rung.PUNCHED
+            candidate = Candidate(
+                wire, we_dialled, wire.use, wire.asker == end, self.now, wire.rung, wire.both_ways
+            )
             self.do(end, self.ends[end].link_up(candidate, 1, self.now))
         elif frame == "gone":
             wire.gone[end] = True
@@ -149,7 +159,10 @@ def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
     for what, which in steps:
         if what == 0 and len(world.wires) < 8:
             uses = list(LinkUse)
-            world.dial(which & 1, uses[(which >> 2) % 3], which >> 1 & 1)
+            rungs = (Rung.DIRECT, Rung.DIRECT, Rung.PUNCHED, Rung.TUNNEL)
+            world.dial(
+                which & 1, uses[(which >> 2) % 3], which >> 1 & 1, rungs[which >> 4 & 3], not which >> 6 & 1
+            )
         elif what == 1 and cuts and world.wires:
             world.cut(world.wires[which % len(world.wires)])
         elif what == 2:
@@ -224,6 +237,50 @@ class RendezvousTests(SynchronousTestCase):
                 world.settle()
                 self.assertIs(world.ends[SMALL].current, wires[1 - asker])
                 self.assertEqual({two_way for *_, two_way in world.established}, {True})
+
+    def test_the_highest_rung_is_kept(self) -> None:
+        """A direct link before a punched one before a tunnel, whoever decides and whatever came first."""
+        rungs = (Rung.TUNNEL, Rung.PUNCHED, Rung.DIRECT, Rung.MAPPED)
+        for asker in (SMALL, GREAT):
+            for worse, better in itertools.combinations(rungs, 2):
+                for first in (worse, better):
+                    world = World()
+                    wires = {
+                        rung: world.dial(asker, LinkUse.MEMBER, asker, rung)
+                        for rung in sorted((worse, better), key=lambda each, first=first: each is not first)
+                    }
+                    world.settle()
+                    for end in world.ends:
+                        self.assertIs(end.current, wires[better])
+                        self.assertEqual(len(end.links), 1)
+
+    def test_use_before_rung(self) -> None:
+        """A tunnel that is for more is kept before a direct link that is for less."""
+        world = World()
+        world.dial(SMALL, LinkUse.DIRECT, SMALL)
+        tunnel = world.dial(SMALL, LinkUse.MEMBER, SMALL, Rung.TUNNEL)
+        world.settle()
+        self.assertIs(world.ends[GREAT].current, tunnel)
+
+    def test_punched_links_prove_nothing(self) -> None:
+        """That both have dialled does not make a punched link two-way, and nothing is waited for."""
+        world = World()
+        wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, Rung.PUNCHED)
+        world.deliver_all()
+        self.assertEqual(
+            world.established, [(1, wire, LinkUse.MEMBER, False), (0, wire, LinkUse.MEMBER, False)]
+        )
+        required = World(TwoWay.REQUIRED)
+        refused = required.dial(GREAT, LinkUse.MEMBER, SMALL, Rung.PUNCHED)
+        required.settle()
+        self.assertIn((SMALL, refused, CloseReason.NOT_WANTED), required.closed)
+
+    def test_a_nat_in_the_way(self) -> None:
+        """Where one direction cannot be, it is not waited for."""
+        world = World()
+        wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, both_ways=False)
+        world.deliver_all()
+        self.assertIs(world.ends[SMALL].current, wire)
 
     def test_crossed_requests(self) -> None:
         """Both asked: the request of the greater name counts, and the smaller dialled its primary."""

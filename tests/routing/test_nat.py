@@ -1,0 +1,43 @@
+"""What two nodes' NATs let them do with each other: every pair."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.routing.nat import both_ways, can_punch, plain_may_do
+from routing_crust.wire.messages import NatKind
+
+UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
+
+
+class NatTests(SynchronousTestCase):
+    def test_can_punch(self) -> None:
+        """Only two symmetric ones are hopeless from the start."""
+        hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]
+        self.assertEqual(hopeless, [(SYMMETRIC, SYMMETRIC)])
+
+    def test_plain_may_do(self) -> None:
+        """A plain dial gets a start where somebody is open, or nobody knows anything."""
+        hopeful = [pair for pair in product(NatKind, repeat=2) if plain_may_do(*pair)]
+        self.assertEqual(
+            hopeful,
+            [
+                (UNKNOWN, UNKNOWN),
+                (UNKNOWN, OPEN),
+                (OPEN, UNKNOWN),
+                (OPEN, OPEN),
+                (OPEN, CONE),
+                (OPEN, SYMMETRIC),
+                (CONE, OPEN),
+                (SYMMETRIC, OPEN),
+            ],
+        )
+
+    def test_both_ways(self) -> None:
+        """Each may dial the other where no NAT is known."""
+        self.assertEqual(
+            [pair for pair in product(NatKind, repeat=2) if both_ways(*pair)],
+            list(product((UNKNOWN, OPEN), repeat=2)),
+        )
