@@ -1,3 +1,26 @@
 """
 Byte streams between nodes, by name: any Twisted protocol over the links of routing.
+
+L{streams_of<routing_crust.streams.service.streams_of>} gives the streams of a
+L{RoutingService<routing_crust.routing.service.RoutingService>}.
 """
+
+from .address import NodeAddress
+from .errors import StreamLinkLost, StreamRefused, StreamReset
+from .frames import StreamReason
+from .listening import IStreamAcceptor, StreamPort
+from .service import Streams, streams_of
+from .transport import StreamTransport
+
+__all__ = [
+    "IStreamAcceptor",
+    "NodeAddress",
+    "StreamLinkLost",
+    "StreamPort",
+    "StreamReason",
+    "StreamRefused",
+    "StreamReset",
+    "StreamTransport",
+    "Streams",
+    "streams_of",
+]

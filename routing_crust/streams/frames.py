@@ -1,0 +1,173 @@
+"""
+The frames of streams: what they hold, byte for byte.
+
+Every payload begins with the number of its stream, 32 bits. Where there is more, it follows without padding;
+numbers are in network byte order.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from enum import IntEnum
+from typing import Final
+
+from ..errors import WireError
+
+LARGEST_WINDOW: Final = (1 << 31) - 1
+"""The most bytes that a stream may have on its way."""
+LARGEST_STREAM: Final = (1 << 32) - 1
+MOST_PROTOCOL: Final = 64
+"""The most characters in the name of a protocol."""
+MOST_DETAIL: Final = 200
+"""The most bytes of a reason's detail; what is longer is cut off."""
+NUMBER_BYTES: Final = 4
+
+_NUMBER = struct.Struct(">I")
+_TWO = struct.Struct(">II")
+_REASON = struct.Struct(">IB")
+_PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^ -~]+")
+
+
+class StreamFrame(IntEnum):
+    """The kinds of frames; numbers of L{FrameKind<routing_crust.wire.framing.FrameKind>}'s space."""
+
+    OPEN = 32
+    OPENED = 33
+    REFUSED = 34
+    DATA = 35
+    CREDIT = 36
+    FIN = 37
+    CLOSE = 38
+    RESET = 39
+
+
+class StreamReason(IntEnum):
+    """Why a stream is refused or reset. Numbers are never reused; one that is not known is read as 0."""
+
+    UNKNOWN = 0
+    NOT_OFFERED = 1
+    NOT_ALLOWED = 2
+    TOO_MANY = 3
+    FAILED = 4
+    ABORTED = 5
+    CANCELLED = 6
+    TOO_SLOW = 7
+
+    @property
+    def text(self) -> str:
+        """The reason in words, for logs and errors."""
+        return _REASON_TEXTS[self]
+
+
+_REASON_TEXTS = {
+    StreamReason.UNKNOWN: "no reason was given",
+    StreamReason.NOT_OFFERED: "nobody offers this protocol there",
+    StreamReason.NOT_ALLOWED: "this protocol is not for this peer",
+    StreamReason.TOO_MANY: "there are too many streams",
+    StreamReason.FAILED: "it failed",
+    StreamReason.ABORTED: "the stream was aborted",
+    StreamReason.CANCELLED: "the stream is not wanted any more",
+    StreamReason.TOO_SLOW: "no answer came in time",
+}
+
+
+def check_protocol(protocol: str) -> str:
+    """
+    @return: C{protocol}, if it can be the name of one.
+    @raise ValueError: it cannot.
+    """
+    if len(protocol) > MOST_PROTOCOL or not _PROTOCOL.fullmatch(protocol):
+        raise ValueError(
+            f"{protocol!r} cannot be the name of a protocol: write up to {MOST_PROTOCOL} letters, digits "
+            "and . _ + - and begin with a letter or digit"
+        )
+    return protocol
+
+
+def open_frame(stream: int, window: int, protocol: str) -> bytes:
+    """The payload of an L{StreamFrame.OPEN}."""
+    return _TWO.pack(stream, window) + protocol.encode("ascii")
+
+
+def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
+    """The payload of a L{StreamFrame.REFUSED} or L{StreamFrame.RESET}."""
+    return _REASON.pack(stream, reason) + detail.encode("utf-8", "replace")[:MOST_DETAIL]
+
+
+pack_number = _NUMBER.pack
+"""The payload of L{StreamFrame.FIN} and L{StreamFrame.CLOSE}, and how that of L{StreamFrame.DATA} begins."""
+pack_two = _TWO.pack
+"""The payload of an L{StreamFrame.OPENED} or L{StreamFrame.CREDIT}: the stream and a number of bytes."""
+
+
+def stream_of(payload: bytes) -> int:
+    """
+    The number of the stream that a frame is about.
+
+    @raise WireError: there is none.
+    """
+    if len(payload) < NUMBER_BYTES:
+        raise WireError("a frame of a stream is too short")
+    number: int = _NUMBER.unpack_from(payload)[0]
+    return number
+
+
+def read_open(payload: bytes) -> tuple[int, str]:
+    """
+    The window and the protocol of an L{StreamFrame.OPEN}.
+
+    @raise WireError: it is none.
+    """
+    if not _TWO.size < len(payload) <= _TWO.size + MOST_PROTOCOL:
+        raise WireError("an OPEN is too short or too long")
+    window = _window(_TWO.unpack_from(payload)[1])
+    try:
+        return window, check_protocol(payload[_TWO.size :].decode("ascii"))
+    except ValueError:
+        raise WireError("the name of a protocol is malformed") from None
+
+
+def read_amount(payload: bytes) -> int:
+    """
+    The number of bytes in an L{StreamFrame.OPENED} or a L{StreamFrame.CREDIT}.
+
+    @raise WireError: it is neither.
+    """
+    if len(payload) != _TWO.size:
+        raise WireError("a frame with a number of bytes is too short or too long")
+    return _window(_TWO.unpack(payload)[1])
+
+
+def read_nothing(payload: bytes) -> None:
+    """
+    Check a L{StreamFrame.FIN} or a L{StreamFrame.CLOSE}.
+
+    @raise WireError: it is neither.
+    """
+    if len(payload) != NUMBER_BYTES:
+        raise WireError("a frame that ends something is too long")
+
+
+def read_reason(payload: bytes) -> tuple[StreamReason, str]:
+    """
+    The reason and the detail of a L{StreamFrame.REFUSED} or a L{StreamFrame.RESET}.
+
+    @return: the detail has nothing in it that would upset a log.
+    @raise WireError: it is neither.
+    """
+    if not _REASON.size <= len(payload) <= _REASON.size + MOST_DETAIL:
+        raise WireError("a frame with a reason is too short or too long")
+    number = payload[NUMBER_BYTES]
+    detail = _UNPRINTABLE.sub("?", payload[_REASON.size :].decode("utf-8", "replace"))
+    return StreamReason(number) if number in _REASON_NUMBERS else StreamReason.UNKNOWN, detail
+
+
+_REASON_NUMBERS = frozenset(StreamReason)
+
+
+def _window(amount: int) -> int:
+    if amount > LARGEST_WINDOW:
+        raise WireError(f"a window of {amount} bytes is over the limit of {LARGEST_WINDOW}")
+    return amount

@@ -1,0 +1,91 @@
+"""
+What is offered to peers: a protocol's name, who may have it, and what makes the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol
+from zope.interface import Interface, implementer
+
+from ..names import Name
+from .address import NodeAddress
+
+if TYPE_CHECKING:
+    from .service import Streams
+
+
+class IStreamAcceptor(Interface):
+    """
+    What a factory may provide if it cannot say at once whether it accepts a stream, for example because it
+    makes a connection of its own first.
+    """
+
+    def accept_stream(address: NodeAddress) -> Deferred[IProtocol | None]:
+        """
+        A peer wants a stream; called instead of C{buildProtocol}.
+
+        @param address: the peer's.
+        @return: fires with the protocol, or with C{None} to refuse. When it fails the stream is refused, and
+            the peer is told the reason and detail if it is a
+            L{StreamRefused<routing_crust.streams.errors.StreamRefused>}, and the text if no connection could
+            be made. It is cancelled when the peer does not want the stream any more, and after
+            C{stream_open_timeout} seconds.
+        """
+
+
+@implementer(IListeningPort)
+class StreamPort:
+    """
+    A protocol that is offered. Made by L{Streams.listen}.
+
+    @ivar protocol: its name.
+    """
+
+    def __init__(
+        self, streams: Streams, protocol: str, factory: Any, allow: Callable[[Name], bool] | None
+    ) -> None:
+        self.protocol = protocol
+        self._streams = streams
+        self._factory = factory
+        self._allow = allow
+
+    def startListening(self) -> None:
+        """
+        Offer the protocol; again, after L{stopListening}.
+
+        @raise CannotListen: it is offered already.
+        """
+        self._streams.add_port(self)
+        self._factory.doStart()
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Offer it no more. Streams that are open stay open.
+
+        @return: has fired with C{None}.
+        """
+        if self._streams.remove_port(self):
+            self._factory.doStop()
+        return succeed(None)
+
+    def getHost(self) -> IAddress:
+        """What peers open: our name and the protocol."""
+        return NodeAddress(self._streams.name, self.protocol)
+
+    def allows(self, name: Name) -> bool:
+        """Whether this peer may have it."""
+        return self._allow is None or bool(self._allow(name))
+
+    def accept(self, address: NodeAddress) -> Deferred[IProtocol | None]:
+        """
+        Make the protocol for a stream from this peer.
+
+        @return: fires with it, or with C{None}; fails with whatever the factory raises.
+        """
+        if IStreamAcceptor.providedBy(self._factory):
+            return maybeDeferred(self._factory.accept_stream, address)
+        return maybeDeferred(self._factory.buildProtocol, address)

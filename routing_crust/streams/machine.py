@@ -1,0 +1,150 @@
+"""
+One stream: what each end may send next, and how much.
+
+Order of frames: OPEN by the end that opens, OPENED or REFUSED by the other; then by each end DATA and CREDIT,
+FIN when it has sent all, and one last frame: CLOSE when it neither sends nor reads any more, or RESET when
+it gives up. A stream is over when each end has sent its last frame; a RESET is answered with one. REFUSED
+is the last frame of both.
+
+Nothing is sent or called here. Each input of the peer is judged, in every state, and changes the state;
+whoever has something sent has looked whether it may be.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+from ..errors import WireError
+from .frames import LARGEST_WINDOW
+
+
+class Phase(Enum):
+    """How far a stream has come."""
+
+    OPENING = "opening"
+    """We have asked for it."""
+    ASKED = "asked"
+    """The peer has asked for it, and we have not answered."""
+    OPEN = "open"
+    """It has been accepted. What became of it since is in the two sides."""
+
+
+class Side(IntEnum):
+    """What one end has sent."""
+
+    SENDING = 0
+    """It may still send anything."""
+    FINISHED = 1
+    """FIN: no more data."""
+    ENDED = 2
+    """Its last frame: nothing more."""
+
+
+class StreamMachine:
+    """
+    The state of one stream, seen from one end.
+
+    @ivar number: the number of the stream, on the wire.
+    @ivar sent: what we have sent.
+    @ivar received: what the peer has.
+    @ivar send_window: how many bytes we may send.
+    @ivar receive_window: how many bytes the peer may send.
+    @ivar unread: how many bytes have come and have not been consumed.
+    @ivar window: the most that C{receive_window} and C{unread} may come to.
+    """
+
+    __slots__ = ("number", "phase", "receive_window", "received", "send_window", "sent", "unread", "window")
+
+    def __init__(self, number: int, phase: Phase) -> None:
+        self.number = number
+        self.phase = phase
+        self.sent = self.received = Side.SENDING
+        self.send_window = self.receive_window = self.unread = self.window = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can come and nothing can be sent any more."""
+        return self.sent is Side.ENDED and self.received is Side.ENDED
+
+    # What the peer sends. Each of these may raise WireError.
+
+    def opened(self, window: int) -> None:
+        """OPENED: the peer accepts, and we may send so much."""
+        if self.phase is not Phase.OPENING:
+            raise self._misplaced("OPENED")
+        self.phase = Phase.OPEN
+        self.send_window = window
+
+    def refused(self) -> None:
+        """REFUSED: the peer does not accept."""
+        if self.phase is not Phase.OPENING:
+            raise self._misplaced("REFUSED")
+        self.sent = self.received = Side.ENDED
+
+    def data_received(self, size: int) -> None:
+        """DATA: so many bytes have come."""
+        if self.phase is not Phase.OPEN or self.received is not Side.SENDING:
+            raise self._misplaced("DATA")
+        if not size:
+            raise WireError("a DATA without data")
+        if size > self.receive_window:
+            raise WireError(
+                f"{size} bytes came for stream {self.number}, and there was credit for {self.receive_window}"
+            )
+        self.receive_window -= size
+        self.unread += size
+
+    def credit_received(self, amount: int) -> None:
+        """CREDIT: we may send so many bytes more."""
+        if self.phase is not Phase.OPEN or self.received is Side.ENDED:
+            raise self._misplaced("CREDIT")
+        if not amount or self.send_window + amount > LARGEST_WINDOW:
+            raise WireError(f"stream {self.number} is given credit for {amount} and has {self.send_window}")
+        self.send_window += amount
+
+    def fin_received(self) -> None:
+        """FIN: all of the peer's data has come."""
+        if self.phase is not Phase.OPEN or self.received is not Side.SENDING:
+            raise self._misplaced("FIN")
+        self.received = Side.FINISHED
+
+    def close_received(self) -> None:
+        """CLOSE: all of the peer's data has come, and it reads no more of ours."""
+        if self.phase is not Phase.OPEN or self.received is Side.ENDED:
+            raise self._misplaced("CLOSE")
+        self.received = Side.ENDED
+
+    def reset_received(self) -> None:
+        """RESET: the peer gives up. It is to be answered if we have not sent our last frame."""
+        if self.phase is Phase.OPENING or self.received is Side.ENDED:
+            raise self._misplaced("RESET")
+        self.received = Side.ENDED
+
+    def _misplaced(self, what: str) -> WireError:
+        return WireError(
+            f"{what} came for stream {self.number}, which is {self.phase.value} "
+            f"({self.received.name.lower()} by the peer)"
+        )
+
+    # What we send.
+
+    def accept(self, window: int) -> None:
+        """We accept, and the peer may send so much."""
+        self.phase = Phase.OPEN
+        self.grant(window)
+
+    def grant(self, window: int) -> None:
+        """The peer may send so much to begin with."""
+        self.window = self.receive_window = window
+
+    def consumed(self, size: int) -> int:
+        """
+        So many bytes have been read.
+
+        @return: for how many bytes a CREDIT is due; 0 as long as it is not worth one.
+        """
+        self.unread -= size
+        if self.received is not Side.SENDING or self.sent is Side.ENDED:
+            return 0
+        due = self.window - self.receive_window - self.unread
+        return due if 4 * due >= self.window else 0

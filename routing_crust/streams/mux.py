@@ -1,0 +1,425 @@
+"""
+All streams with one peer: frames in, frames out, limits.
+
+It does no I/O, and knows the link only as somewhere to send frames to, which may change. What it hears from
+the peer it checks before it keeps any of it; a L{WireError} means that the peer broke the protocol, and that
+its link is to be closed.
+
+The end with the smaller name gives its streams odd numbers, the other even ones; each counts upwards and uses
+none twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ..config import Settings
+from ..errors import LimitReached, WireError
+from ..ratelimit import TokenBucket
+from .frames import (
+    LARGEST_STREAM,
+    NUMBER_BYTES,
+    StreamFrame,
+    StreamReason,
+    open_frame,
+    pack_two,
+    read_amount,
+    read_nothing,
+    read_open,
+    read_reason,
+    reason_frame,
+    stream_of,
+)
+from .machine import Phase, Side
+from .scheduler import QUANTUM, Scheduler
+from .stream import BUFFER_LOW, Stream, StreamHandler
+from .windows import Windows
+
+RESET_SECONDS: Final = 10.0
+"""C{max_stream_resets} is for so long."""
+_POLITE: Final = 0.8
+"""The part of C{max_stream_resets} that we use ourselves, so that no delay makes too many of it."""
+_HEADERS: Final = 8
+_DATA: Final = int(StreamFrame.DATA)
+
+
+class FrameSink(Protocol):
+    """Where frames go: of L{ILink<routing_crust.crust.interfaces.ILink>}, what a mux needs."""
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Send a frame."""
+
+    def feed_soon(self) -> None:
+        """Have L{Mux.feed} called."""
+
+
+class MuxOwner(Protocol):
+    """What a mux tells its owner."""
+
+    def asked(self, stream: Stream) -> None:
+        """
+        The peer wants to open a stream. Sooner or later, L{Stream.accepted_by} or L{Stream.refuse} is to be
+        called, unless the handler, which is to be set now, hears L{StreamHandler.reset} or
+        L{StreamHandler.lost}.
+        """
+
+    def stream_over(self, stream: Stream) -> None:
+        """A stream is over."""
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call this once, in so many seconds. It takes the place of a call that is still to come."""
+
+
+class Mux:
+    """
+    Made for a peer with a link, fed with its frames, discarded after L{end}.
+
+    @ivar streams: the streams that there are, by number.
+    @ivar sink: where frames go now.
+    """
+
+    __slots__ = (
+        "_after", "_counts", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers", "_resets",
+        "_resets_due", "_scheduler", "_settings", "_windows", "sink", "streams",
+    )  # fmt: skip
+
+    def __init__(
+        self, settings: Settings, seconds: Callable[[], float], odd: bool, sink: FrameSink, owner: MuxOwner
+    ) -> None:
+        """
+        @param seconds: the clock.
+        @param odd: whether our streams have odd numbers.
+        """
+        self._settings = settings
+        self._owner = owner
+        self._mine = int(odd)
+        self._next = 1 if odd else 2
+        self._last = 0
+        self._counts = [0, 0]
+        self._windows = Windows(settings)
+        self._scheduler: Scheduler[Stream] = Scheduler()
+        most = settings.max_stream_resets
+        self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
+        self._own_resets = TokenBucket(_POLITE * most / RESET_SECONDS, _POLITE * most, seconds)
+        self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
+        self._after: list[tuple[Stream, StreamFrame | None]] = []
+        self._readers: dict[int, Callable[[Stream, bytes], None]] = {
+            StreamFrame.OPENED: self._opened,
+            StreamFrame.REFUSED: self._refused,
+            StreamFrame.CREDIT: self._credit,
+            StreamFrame.FIN: self._fin,
+            StreamFrame.CLOSE: self._close,
+            StreamFrame.RESET: self._reset,
+        }
+        self.streams: dict[int, Stream] = {}
+        self.sink = sink
+
+    # What we want.
+
+    def open(self, protocol: str, handler: StreamHandler) -> Stream:
+        """
+        Ask the peer for a stream.
+
+        @raise LimitReached: there are too many.
+        """
+        most = self._settings.max_streams
+        if self._counts[self._mine] >= most:
+            raise LimitReached(f"{most} streams to this peer are open", "max_streams", most)
+        if self._next > LARGEST_STREAM:
+            raise LimitReached("this link has had all its streams", "max_streams", most)
+        stream = Stream(self, self._next, Phase.OPENING, protocol, handler)
+        self._next += 2
+        stream.grant(self._windows.enlarged(self._windows.least))
+        self._add(stream)
+        self.sink.send(StreamFrame.OPEN, open_frame(stream.number, stream.window, protocol))
+        return stream
+
+    def accept(self, stream: Stream, handler: StreamHandler) -> None:
+        """See L{Stream.accepted_by}."""
+        stream.handler = handler
+        stream.accept(self._windows.enlarged(self._windows.least))
+        self.sink.send(StreamFrame.OPENED, pack_two(stream.number, stream.window))
+
+    def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        """See L{Stream.refuse}."""
+        if stream.sent is Side.SENDING and self.streams.get(stream.number) is stream:
+            stream.sent = stream.received = Side.ENDED
+            self.sink.send(StreamFrame.REFUSED, reason_frame(stream.number, reason, detail))
+            self._forget(stream)
+
+    def reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        """See L{Stream.reset}."""
+        if stream.given_up or stream.sent is Side.ENDED or self.streams.get(stream.number) is not stream:
+            return
+        self._give_up(stream)
+        self._resets_due[stream] = (reason, detail)
+        if len(self._resets_due) == 1:
+            self._send_resets()
+
+    def send_credit(self, stream: Stream, amount: int) -> None:
+        """Let the peer send so much more, and a larger window if there is memory for one by now."""
+        window = self._windows.enlarged(stream.window)
+        amount += window - stream.window
+        stream.window = window
+        stream.receive_window += amount
+        self.sink.send(StreamFrame.CREDIT, pack_two(stream.number, amount))
+
+    def ready(self, stream: Stream) -> None:
+        """This stream has something to send."""
+        if not stream.in_line:
+            self._scheduler.add(stream)
+            self.sink.feed_soon()
+
+    def feed(self, room: int) -> None:
+        """
+        Send what is ready, turn by turn.
+
+        @param room: about how many bytes.
+        """
+        while True:
+            while room > 0:
+                stream = self._scheduler.next()
+                if stream is None:
+                    break
+                room -= self._take_turn(stream)
+            if not self._after:
+                return
+            # whom we tell may do anything
+            after, self._after = self._after, []
+            for stream, ending in after:
+                if ending is StreamFrame.CLOSE:
+                    stream.handler.all_sent(True)
+                elif stream.given_up:
+                    continue
+                elif ending is None:
+                    stream.handler.room()
+                else:
+                    stream.handler.all_sent(False)
+
+    def _take_turn(self, stream: Stream) -> int:
+        buffer = stream.buffer
+        size = min(buffer.size, stream.send_window, QUANTUM)
+        if size > 0:
+            stream.send_window -= size
+            self.sink.send(_DATA, buffer.take(stream.head, size))
+        if stream.ending is not None and not buffer.size:
+            self._send_ending(stream, stream.ending)
+        self._scheduler.sent(stream, size, stream.ready)
+        if stream.wants_room and buffer.size <= BUFFER_LOW:
+            stream.wants_room = False
+            self._after.append((stream, None))
+        return size + _HEADERS
+
+    def _send_ending(self, stream: Stream, ending: StreamFrame) -> None:
+        stream.ending = None
+        self.sink.send(ending, stream.head)
+        self._after.append((stream, ending))
+        if ending is StreamFrame.CLOSE:
+            stream.sent = Side.ENDED
+            self._forget_if_over(stream)
+        else:
+            stream.sent = Side.FINISHED
+
+    def _send_resets(self) -> None:
+        while self._resets_due:
+            if not self._own_resets.take():
+                self._owner.call_later(self._own_resets.wait(), self._send_resets)
+                return
+            stream = next(iter(self._resets_due))
+            self._send_reset(stream, *self._resets_due.pop(stream))
+
+    def _send_reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        stream.sent = Side.ENDED
+        self.sink.send(StreamFrame.RESET, reason_frame(stream.number, reason, detail))
+        self._forget_if_over(stream)
+
+    # What the peer sends.
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        """
+        Take a frame.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        stream = self.streams.get(stream_of(payload))
+        if stream is None:
+            self._receive_strange(kind, payload)
+        elif kind == _DATA:
+            size = len(payload) - NUMBER_BYTES
+            stream.data_received(size)
+            if stream.given_up:
+                stream.unread -= size
+            elif stream.sent is not Side.ENDED:
+                stream.handler.data(payload[NUMBER_BYTES:])
+            else:
+                stream.consumed(size)
+        else:
+            reader = self._readers.get(kind)
+            if reader is None:
+                raise WireError(f"a frame of kind {kind} came for stream {stream.number}")
+            reader(stream, payload)
+
+    def _receive_strange(self, kind: int, payload: bytes) -> None:
+        number = stream_of(payload)
+        if kind == StreamFrame.OPEN:
+            self._open(number, payload)
+        elif kind == StreamFrame.RESET and number % 2 != self._mine:
+            # it gave up on what we have just refused
+            read_reason(payload)
+            self._count_reset()
+        else:
+            raise WireError(f"a frame of kind {kind} came for stream {number}, which is not open")
+
+    def _open(self, number: int, payload: bytes) -> None:
+        window, protocol = read_open(payload)
+        if number % 2 == self._mine or number <= self._last:
+            raise WireError(f"{number} cannot be the number of a new stream")
+        self._last = number
+        if self._counts[1 - self._mine] >= self._settings.max_streams:
+            detail = f"max_streams is {self._settings.max_streams}"
+            self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
+            return
+        stream = Stream(self, number, Phase.ASKED, protocol, _NOBODY)
+        stream.send_window = window
+        self._add(stream)
+        self._owner.asked(stream)
+
+    def _opened(self, stream: Stream, payload: bytes) -> None:
+        stream.opened(read_amount(payload))
+        if stream.sent is not Side.ENDED and not stream.given_up:
+            stream.handler.opened()
+
+    def _refused(self, stream: Stream, payload: bytes) -> None:
+        reason, detail = read_reason(payload)
+        given_up = stream.given_up
+        stream.refused()
+        self._forget(stream)
+        if not given_up:
+            stream.handler.refused(reason, detail)
+
+    def _credit(self, stream: Stream, payload: bytes) -> None:
+        stream.credit_received(read_amount(payload))
+        if stream.ready and stream.sent is Side.SENDING:
+            self.ready(stream)
+
+    def _fin(self, stream: Stream, payload: bytes) -> None:
+        read_nothing(payload)
+        stream.fin_received()
+        if stream.sent is not Side.ENDED and not stream.given_up:
+            stream.handler.finished()
+
+    def _close(self, stream: Stream, payload: bytes) -> None:
+        read_nothing(payload)
+        stream.close_received()
+        if stream.sent is Side.ENDED:
+            self._forget(stream)
+        elif not stream.given_up:
+            stream.futile = True
+            unsent = stream.buffer.size
+            stream.buffer.clear()
+            stream.handler.closed(unsent)
+
+    def _reset(self, stream: Stream, payload: bytes) -> None:
+        reason, detail = read_reason(payload)
+        stream.reset_received()
+        if stream.sent is Side.ENDED:
+            self._forget(stream)  # it answers ours, or crosses our CLOSE
+            return
+        self._count_reset()
+        given_up = stream.given_up
+        self._give_up(stream)
+        self._resets_due.pop(stream, None)
+        if stream.phase is Phase.ASKED:
+            self.refuse(stream, StreamReason.CANCELLED, "")
+        else:
+            self._send_reset(stream, reason, "")
+        if not given_up:
+            stream.handler.reset(reason, detail)
+
+    def _count_reset(self) -> None:
+        if not self._resets.take():
+            most = self._settings.max_stream_resets
+            raise WireError(f"more than {most} resets in {RESET_SECONDS:g} s (max_stream_resets)")
+
+    # Keeping count.
+
+    def _add(self, stream: Stream) -> None:
+        self.streams[stream.number] = stream
+        self._counts[stream.number % 2] += 1
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.over:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        del self.streams[stream.number]
+        self._counts[stream.number % 2] -= 1
+        self._resets_due.pop(stream, None)
+        if stream.window:
+            self._windows.give_back(stream.window)
+        self._owner.stream_over(stream)
+
+    def _give_up(self, stream: Stream) -> None:
+        stream.given_up = True
+        stream.futile = True
+        stream.ending = None
+        stream.wants_room = False
+        stream.buffer.clear()
+
+    def end(self, problem: Exception) -> None:
+        """The link is gone: tell everyone, and forget everything."""
+        streams, self.streams = self.streams, {}
+        self._resets_due.clear()
+        self._scheduler = Scheduler()
+        self.sink = _NOWHERE
+        for stream in streams.values():
+            told = stream.given_up or stream.sent is Side.ENDED
+            self._give_up(stream)
+            if not told:
+                stream.handler.lost(problem)
+
+
+class _Nowhere:
+    """Where frames go when there is no link."""
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Nothing is sent."""
+
+    def feed_soon(self) -> None:
+        """Nobody will ask."""
+
+
+class _Nobody:
+    """The handler of a stream that nobody uses yet."""
+
+    def opened(self) -> None:
+        """Not of a stream that the peer has opened."""
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """Likewise."""
+
+    def data(self, data: bytes) -> None:
+        """Not before it is accepted."""
+
+    def finished(self) -> None:
+        """Likewise."""
+
+    def closed(self, unsent: int) -> None:
+        """Likewise."""
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """Nobody cares."""
+
+    def lost(self, problem: Exception) -> None:
+        """Likewise."""
+
+    def all_sent(self, closed: bool) -> None:
+        """Nothing was written."""
+
+    def room(self) -> None:
+        """Likewise."""
+
+
+_NOWHERE: Final = _Nowhere()
+_NOBODY: Final = _Nobody()

@@ -1,0 +1,156 @@
+"""
+Streams that are not open yet: whoever waits for the peer's answer, or the peer waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.python.failure import Failure
+
+from ..routing.timers import cancel
+from .errors import StreamLinkLost, StreamRefused, StreamReset
+from .frames import StreamReason
+from .stream import Stream
+
+
+class NotOpenYet:
+    """
+    The handler of a stream before it has a transport; see
+    L{StreamHandler<routing_crust.streams.stream.StreamHandler>}.
+    """
+
+    def opened(self) -> None:
+        """The peer has accepted."""
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """The peer has not."""
+
+    def data(self, data: bytes) -> None:
+        """Nothing comes before it is open; nor do the others below."""
+
+    def finished(self) -> None:
+        """See L{data}."""
+
+    def closed(self, unsent: int) -> None:
+        """See L{data}."""
+
+    def all_sent(self, closed: bool) -> None:
+        """See L{data}."""
+
+    def room(self) -> None:
+        """See L{data}."""
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """The peer has given up."""
+
+    def lost(self, problem: Exception) -> None:
+        """The link is gone."""
+
+
+class Opening(NotOpenYet):
+    """
+    Waits for the peer's answer to our OPEN.
+
+    @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
+        not in time, and with L{StreamLinkLost}. Cancelling it gives the stream up.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self.answer: Deferred[None] = Deferred(self._cancelled)
+        self.stream: Stream | None = None
+        self._timer = clock.callLater(seconds, self._too_late)
+
+    def opened(self) -> None:
+        """The peer has accepted."""
+        cancel(self._timer)
+        self.answer.callback(None)
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """The peer has not."""
+        self._fail(StreamRefused(reason, detail))
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """The peer has accepted and given up."""
+        self._fail(StreamReset(reason, detail))
+
+    def lost(self, problem: Exception) -> None:
+        """The link is gone."""
+        self._fail(StreamLinkLost(problem))
+
+    def _too_late(self) -> None:
+        self._give_up(StreamReason.TOO_SLOW)
+        self._fail(StreamRefused(StreamReason.TOO_SLOW))
+
+    def _cancelled(self, answer: Deferred[None]) -> None:
+        cancel(self._timer)
+        self._give_up(StreamReason.CANCELLED)
+
+    def _give_up(self, reason: StreamReason) -> None:
+        if self.stream is not None:
+            self.stream.reset(reason)
+
+    def _fail(self, problem: Exception) -> None:
+        cancel(self._timer)
+        self.answer.errback(problem)
+
+
+class Asked(NotOpenYet):
+    """
+    Waits for whoever here decides on the peer's OPEN.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        clock: IReactorTime,
+        seconds: float,
+        decision: Deferred[IProtocol | None],
+        accept: Callable[[IProtocol | None], None],
+        refuse: Callable[[Failure], None],
+    ) -> None:
+        """
+        @param decision: is cancelled when the peer gives up, or after C{seconds}.
+        @param accept: called with what it fires with.
+        @param refuse: called with what it fails with, unless the peer has given up.
+        """
+        stream.handler = self
+        self._decision = decision
+        self._accept = accept
+        self._refuse = refuse
+        self._given_up = False
+        self._late = False
+        self._timer = clock.callLater(seconds, self._too_late)
+        decision.addCallbacks(self._yes, self._no)
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """The peer has given up."""
+        self._give_up()
+
+    def lost(self, problem: Exception) -> None:
+        """The link is gone."""
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        cancel(self._timer)
+        self._decision.cancel()
+
+    def _too_late(self) -> None:
+        self._late = True
+        self._decision.cancel()
+
+    def _yes(self, protocol: IProtocol | None) -> None:
+        cancel(self._timer)
+        if not self._given_up:
+            self._accept(protocol)
+
+    def _no(self, failure: Failure) -> None:
+        cancel(self._timer)
+        if self._given_up:
+            return
+        if self._late and failure.check(CancelledError):
+            failure = Failure(StreamRefused(StreamReason.TOO_SLOW))
+        self._refuse(failure)

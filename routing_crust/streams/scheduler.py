@@ -1,0 +1,83 @@
+"""
+Whose turn it is to send: round robin among the streams that have something to send.
+
+A turn is one frame, of a quantum at most, so that streams share what there is by bytes, within a quantum
+(deficit round robin: Shreedhar and Varghese, 1995). A stream that had nothing to send and has something now
+goes before those that always have, as long as it does not send more than a quantum in a round (as in
+FQ-CoDel, RFC 8290), so that an answer of a few bytes does not wait for a frame of each bulk stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Generic, Protocol, TypeVar
+
+QUANTUM: Final = 16 * 1024 - 8
+"""The most bytes in a turn: with the headers of frame and stream, just what fits into a TLS record."""
+
+
+class Turned(Protocol):
+    """What takes turns. The three are the scheduler's own."""
+
+    in_line: bool
+    allowance: int
+    round: int
+
+
+_Turned = TypeVar("_Turned", bound=Turned)
+
+
+class Scheduler(Generic[_Turned]):
+    """
+    The lines in which streams wait. Made, and discarded, with the streams of a peer.
+    """
+
+    __slots__ = ("_fresh", "_left", "_regular", "_round")
+
+    def __init__(self) -> None:
+        self._fresh: deque[_Turned] = deque()
+        self._regular: deque[_Turned] = deque()
+        self._round = 0
+        self._left = 0
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._regular)
+
+    def add(self, stream: _Turned) -> None:
+        """This one has something to send. Without effect if it is in line."""
+        if stream.in_line:
+            return
+        stream.in_line = True
+        if stream.round != self._round:
+            stream.round = self._round
+            stream.allowance = QUANTUM
+        (self._fresh if stream.allowance > 0 else self._regular).append(stream)
+
+    def next(self) -> _Turned | None:
+        """Whose turn it is; it is not in line any more."""
+        if self._fresh:
+            stream = self._fresh.popleft()
+        elif self._regular:
+            if self._left <= 0:
+                self._round += 1
+                self._left = len(self._regular)
+            self._left -= 1
+            stream = self._regular.popleft()
+        else:
+            self._round += 1
+            self._left = 0
+            return None
+        stream.in_line = False
+        return stream
+
+    def sent(self, stream: _Turned, size: int, more: bool) -> None:
+        """
+        A turn is over.
+
+        @param size: how many bytes were sent.
+        @param more: whether it has more to send.
+        """
+        stream.allowance -= size
+        if more and not stream.in_line:
+            stream.in_line = True
+            self._regular.append(stream)

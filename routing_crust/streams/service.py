@@ -1,0 +1,291 @@
+"""
+Streams of one node: protocols that it offers to its peers, and those that it opens to them, by name.
+
+L{streams_of} gives the L{Streams} of a service. Like the service it lasts from one start to the next; the
+streams themselves end with the links that carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed, NoProtocol
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..crust.interfaces import ILink
+from ..errors import CannotListen, LinkClosed, NotConnected, RoutingCrustError, ServiceStopped
+from ..names import Name
+from ..quietlog import QuietLog
+from ..routing.service import RoutingService
+from .address import NodeAddress
+from .errors import StreamRefused
+from .frames import MOST_DETAIL, StreamReason, check_protocol
+from .listening import StreamPort
+from .opening import Asked, Opening
+from .peer import PeerStreams
+from .soon import Soon
+from .stream import Stream
+from .transport import StreamTransport
+
+_NO_CONNECTION = (RoutingCrustError, ConnectError, ConnectionClosed, NoProtocol, CancelledError, OSError)
+"""What an acceptor may well fail with; anything else is a mistake of its own, and no business of peers."""
+
+
+def streams_of(service: RoutingService) -> Streams:
+    """
+    The streams of a service; made if there are none yet, before or after the service is started.
+
+    @raise ValueError: the service has another kind of stream layer.
+    """
+    layer = service.stream_layer
+    if isinstance(layer, Streams):
+        return layer
+    streams = Streams(service)
+    service.set_stream_layer(streams)
+    return streams
+
+
+class Streams:
+    """
+    Made by L{streams_of}. For routing it is a L{StreamLayer<routing_crust.routing.upper.StreamLayer>}.
+
+    @ivar name: the name of this node.
+    @ivar settings: the settings of the service.
+    @ivar clock: the service's clock.
+    """
+
+    log = Logger()
+
+    def __init__(self, service: RoutingService) -> None:
+        self.name: Name = service.node_name
+        self.settings = service.settings
+        self.clock = service.clock
+        self._service = service
+        self._soon = Soon(service.clock)
+        self._quiet = QuietLog(self.log, service.clock.seconds)
+        self._ports: dict[str, StreamPort] = {}
+        self._peers: dict[Name, PeerStreams] = {}
+
+    # What applications ask for.
+
+    def listen(
+        self, protocol: str, factory: IProtocolFactory, allow: Callable[[Name], bool] | None = None
+    ) -> StreamPort:
+        """
+        Offer a protocol to peers.
+
+        @param protocol: its name: up to 64 letters, digits and C{. _ + -}.
+        @param factory: makes the protocol for each stream; its C{buildProtocol} is given the peer's
+            L{NodeAddress}, and refuses by returning C{None} or raising L{StreamRefused}. See also
+            L{IStreamAcceptor<routing_crust.streams.listening.IStreamAcceptor>}.
+        @param allow: asked with the proven name of the peer for each stream; C{None} allows everyone.
+        @return: what stops it again, with C{stopListening}.
+        @raise ValueError: this cannot be the name of a protocol.
+        @raise CannotListen: it is offered already.
+        """
+        port = StreamPort(self, check_protocol(protocol), factory, allow)
+        port.startListening()
+        return port
+
+    def open(self, name: Name, protocol: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Open a stream to a peer, over the link that there is, or a new one.
+
+        @param factory: makes the protocol when the peer has accepted.
+        @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
+            does not accept, or not within C{stream_open_timeout} seconds; with
+            L{StreamLinkLost<routing_crust.streams.errors.StreamLinkLost>} when the link is lost meanwhile;
+            with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
+            C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
+            and none can be made. Cancelling it gives up.
+        @raise ValueError: this cannot be the name of a protocol.
+        """
+        check_protocol(protocol)
+        return Deferred.fromCoroutine(self._open(name, protocol, factory))
+
+    async def _open(self, name: Name, protocol: str, factory: Any) -> IProtocol:
+        factory.doStart()
+        try:
+            return await self._opened(name, protocol, factory)
+        except BaseException:
+            factory.doStop()
+            raise
+        finally:
+            if not self.in_use(name):
+                self._service.give_back(name)
+
+    async def _opened(self, name: Name, protocol: str, factory: Any) -> IProtocol:
+        if name == self.name:
+            raise NotConnected("this is the name of this node itself, and it has no link to itself")
+        await self._service.borrow(name)
+        peer = self._peers.get(name)
+        if peer is None:
+            raise NotConnected("the link was lost at once")
+        opening = Opening(self.clock, self.settings.stream_open_timeout)
+        try:
+            stream = opening.stream = peer.mux.open(protocol, opening)
+        except BaseException:
+            opening.answer.cancel()
+            raise
+        try:
+            await opening.answer
+        except StreamRefused as refused:
+            self._quiet.info(
+                f"refused by peer: {refused.reason.name}",
+                "{peer} refused a stream of {protocol}: {reason}",
+                peer=name,
+                protocol=protocol,
+                reason=refused,
+            )
+            raise
+        return self._connected(stream, name, factory)
+
+    def _connected(self, stream: Stream, name: Name, factory: Any) -> IProtocol:
+        address = NodeAddress(name, stream.protocol)
+        try:
+            made: IProtocol | None = factory.buildProtocol(address)
+        except Exception:  # whatever a factory may raise
+            stream.reset(StreamReason.FAILED)
+            raise
+        if made is None:
+            stream.reset(StreamReason.CANCELLED)
+            raise NoProtocol
+        transport = self._transport(stream, made, address, factory.doStop)
+        stream.handler = transport
+        transport.start()
+        return made
+
+    def _transport(
+        self, stream: Stream, protocol: IProtocol, peer: NodeAddress, gone: Callable[[], object]
+    ) -> StreamTransport:
+        host = NodeAddress(self.name, stream.protocol)
+        return StreamTransport(stream, protocol, host, peer, self._soon, gone)
+
+    def status(self) -> dict[str, object]:
+        """What is offered and how many streams there are with whom; every value can be written as JSON."""
+        return {
+            "offered": list(self._ports),
+            "open": {
+                str(name): len(peer.mux.streams) for name, peer in self._peers.items() if peer.mux.streams
+            },
+        }
+
+    # What ports ask for.
+
+    def add_port(self, port: StreamPort) -> None:
+        """
+        Offer this.
+
+        @raise CannotListen: something is offered by this name already.
+        """
+        if port.protocol in self._ports:
+            raise CannotListen(f"{port.protocol} is offered already; stop that first, or choose another name")
+        self._ports[port.protocol] = port
+
+    def remove_port(self, port: StreamPort) -> bool:
+        """
+        Offer this no more.
+
+        @return: whether it was offered.
+        """
+        if self._ports.get(port.protocol) is not port:
+            return False
+        del self._ports[port.protocol]
+        return True
+
+    # What peers ask for.
+
+    def asked(self, name: Name, stream: Stream) -> None:
+        """A peer wants to open a stream."""
+        port = self._ports.get(stream.protocol)
+        if port is None:
+            self._refuse(name, stream, StreamReason.NOT_OFFERED, "")
+            return
+        try:
+            allowed = port.allows(name)
+        except Exception:  # whatever an application may raise
+            self.log.failure(
+                "whether {peer} may have {protocol} cannot be told", peer=name, protocol=port.protocol
+            )
+            allowed = False
+        if not allowed:
+            self._refuse(name, stream, StreamReason.NOT_ALLOWED, "")
+            return
+        address = NodeAddress(name, stream.protocol)
+
+        def accept(protocol: IProtocol | None) -> None:
+            if protocol is None:
+                self._refuse(name, stream, StreamReason.FAILED, "")
+                return
+            transport = self._transport(stream, protocol, address, lambda: None)
+            stream.accepted_by(transport)
+            transport.start()
+
+        Asked(
+            stream,
+            self.clock,
+            self.settings.stream_open_timeout,
+            port.accept(address),
+            accept,
+            lambda failure: self._failed(name, stream, failure),
+        )
+
+    def _failed(self, name: Name, stream: Stream, failure: Failure) -> None:
+        problem = failure.value
+        if isinstance(problem, StreamRefused):
+            self._refuse(name, stream, problem.reason, problem.detail)
+            return
+        expected = isinstance(problem, _NO_CONNECTION)
+        if not expected:
+            self.log.failure("what offers {protocol} failed", failure=failure, protocol=stream.protocol)
+        self._refuse(name, stream, StreamReason.FAILED, failure.getErrorMessage() if expected else "")
+
+    def _refuse(self, name: Name, stream: Stream, reason: StreamReason, detail: str) -> None:
+        self._quiet.info(
+            f"refused: {reason.name}",
+            "refused {peer} a stream of {protocol}: {reason}",
+            peer=name,
+            protocol=stream.protocol,
+            reason=f"{reason.text}: {detail}" if detail else reason.text,
+        )
+        stream.refuse(reason, detail[:MOST_DETAIL])
+
+    # What routing tells.
+
+    def link_gained(self, link: ILink) -> None:
+        """See L{StreamLayer<routing_crust.routing.upper.StreamLayer>}."""
+        self._peers[link.peer] = PeerStreams(self, link)
+
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Likewise."""
+        self._peers[new.peer].link_changed(new)
+
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
+        """Likewise."""
+        self._peers.pop(link.peer).link_lost(reason)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """Likewise."""
+        peer = self._peers.get(link.peer)
+        if peer is not None:
+            peer.mux.receive(kind, payload)
+
+    def in_use(self, name: Name) -> bool:
+        """Whether there are streams with this peer."""
+        peer = self._peers.get(name)
+        return peer is not None and bool(peer.mux.streams)
+
+    def idle(self, name: Name) -> None:
+        """The last stream with this peer is over."""
+        self._service.give_back(name)
+
+    def stopped(self) -> None:
+        """See L{StreamLayer<routing_crust.routing.upper.StreamLayer>}."""
+        peers, self._peers = self._peers, {}
+        for peer in peers.values():
+            peer.link_lost(ServiceStopped("the service has been stopped"))
+        self._soon.run()

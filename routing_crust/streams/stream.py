@@ -1,0 +1,138 @@
+"""
+A stream as its user sees it: bytes in, bytes out, and two ways to end it.
+
+The user is a L{StreamHandler}: the transport of a protocol, or whoever waits for the answer to an OPEN.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .frames import StreamFrame, StreamReason, pack_number
+from .machine import Phase, Side, StreamMachine
+from .sendbuffer import SendBuffer
+
+if TYPE_CHECKING:
+    from .mux import Mux
+
+BUFFER_HIGH: Final = 128 * 1024
+"""Whoever writes to a stream should wait when so many bytes wait to be sent."""
+BUFFER_LOW: Final = 32 * 1024
+"""And may go on when it is so few."""
+
+
+class StreamHandler(Protocol):
+    """What a stream tells its user. None of these may raise. After L{lost} or L{reset} nothing more comes."""
+
+    def opened(self) -> None:
+        """The peer has accepted."""
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """The peer has not. Nothing more comes."""
+
+    def data(self, data: bytes) -> None:
+        """Bytes came. When they have been dealt with, L{Stream.consume} is to be called."""
+
+    def finished(self) -> None:
+        """The peer has sent all."""
+
+    def closed(self, unsent: int) -> None:
+        """
+        The peer has sent all and reads no more. The user ends the stream with L{Stream.close} when it has
+        read everything.
+
+        @param unsent: how many bytes were not sent yet, and are thrown away.
+        """
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """The peer has given the stream up."""
+
+    def lost(self, problem: Exception) -> None:
+        """The link to the peer is gone."""
+
+    def all_sent(self, closed: bool) -> None:
+        """What L{Stream.finish} or L{Stream.close} was called for has happened. After the latter, nothing
+        more comes."""
+
+    def room(self) -> None:
+        """No more than L{BUFFER_LOW} bytes wait to be sent. Only if L{Stream.wants_room} was set, once."""
+
+
+class Stream(StreamMachine):
+    """
+    One stream. Made by L{Mux}, discarded by it when it is over.
+
+    @ivar handler: who uses it.
+    @ivar protocol: what is spoken, as the end that opened it calls it.
+    @ivar wants_room: whether L{StreamHandler.room} is to be called.
+    @ivar futile: whether the peer reads no more.
+    """
+
+    __slots__ = (
+        "_mux", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_line",
+        "protocol", "round", "wants_room",
+    )  # fmt: skip
+
+    def __init__(self, mux: Mux, number: int, phase: Phase, protocol: str, handler: StreamHandler) -> None:
+        super().__init__(number, phase)
+        self._mux = mux
+        self.handler = handler
+        self.protocol = protocol
+        self.head = pack_number(number)
+        self.buffer = SendBuffer()
+        self.ending: StreamFrame | None = None
+        self.wants_room = self.futile = self.given_up = False
+        self.in_line = False
+        self.allowance = 0
+        self.round = -1
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something that can be sent."""
+        if self.buffer.size:
+            return self.send_window > 0
+        return self.ending is not None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, in their turn. Not after L{finish} or L{reset}, nor when L{close} has been done."""
+        if not self.futile:
+            self.buffer.append(data)
+            if self.send_window > 0:
+                self._mux.ready(self)
+
+    def consume(self, size: int) -> None:
+        """So many of the bytes that came are dealt with, and the peer may send as many again."""
+        if not self.given_up:
+            due = self.consumed(size)
+            if due:
+                self._mux.send_credit(self, due)
+
+    def finish(self) -> None:
+        """No more will be written. The handler hears when the peer has been told."""
+        if self.sent is Side.SENDING and self.ending is None:
+            self._end(StreamFrame.FIN)
+
+    def close(self) -> None:
+        """
+        Send what was written, and then the last frame. The handler hears when that has happened. Until then
+        it hears of what the peer sends.
+        """
+        if self.sent is not Side.ENDED:
+            self._end(StreamFrame.CLOSE)
+
+    def _end(self, ending: StreamFrame) -> None:
+        self.ending = ending
+        if self.ready:
+            self._mux.ready(self)
+
+    def reset(self, reason: StreamReason, detail: str = "") -> None:
+        """Give the stream up; what was not sent is thrown away. The handler hears nothing more."""
+        self._mux.reset(self, reason, detail)
+
+    def accepted_by(self, handler: StreamHandler) -> None:
+        """The peer that opened it may have the stream, and this is who uses it."""
+        self._mux.accept(self, handler)
+
+    def refuse(self, reason: StreamReason, detail: str = "") -> None:
+        """The peer that opened it may not have it. The handler hears nothing more."""
+        self._mux.refuse(self, reason, detail)

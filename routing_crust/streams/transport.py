@@ -1,0 +1,364 @@
+"""
+The transport of a protocol that is spoken over a stream. It does what Twisted's TCP transport does, so that
+protocols need not know the difference.
+
+Order of calls to the protocol: C{makeConnection}; C{dataReceived} as long as it is not paused;
+C{readConnectionLost} and C{writeConnectionLost}, if it is an C{IHalfCloseableProtocol}; C{connectionLost},
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .address import NodeAddress
+from .errors import StreamLinkLost, StreamReset
+from .frames import StreamReason
+from .soon import Soon
+from .stream import BUFFER_HIGH, Stream
+
+log = Logger()
+
+
+@implementer(ITCPTransport, IPushProducer, IConsumer)
+class StreamTransport:
+    """
+    Made when a stream is accepted, by either end; it is the stream's L{StreamHandler} from then on. It is
+    discarded after C{connectionLost}.
+
+    @ivar protocol: who speaks here.
+    @ivar connected: whether C{connectionLost} is still to come.
+    @ivar disconnecting: whether L{loseConnection} was called.
+    @ivar producer: what is registered with L{registerProducer}.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        protocol: IProtocol,
+        host: NodeAddress,
+        peer: NodeAddress,
+        soon: Soon,
+        gone: Callable[[], object],
+    ) -> None:
+        """
+        @param gone: called after C{connectionLost}.
+        """
+        self.protocol: Any = protocol
+        self.connected = True
+        self.disconnecting = False
+        self.producer: Any = None
+        self.streaming_producer = False
+        self._stream = stream
+        self._host = host
+        self._peer = peer
+        self._soon = soon
+        self._gone = gone
+        self._backlog = bytearray()
+        self._paused = False
+        self._producer_paused = False
+        self._write_ending = self._write_ended = False
+        self._read_ending = self._read_ended = False
+        self._unsent: int | None = None  # how many bytes the peer did not want, once it is gone
+        self._no_delay = True
+        self._keep_alive = False
+
+    def start(self) -> None:
+        """Tell the protocol that it is connected."""
+        try:
+            self.protocol.makeConnection(self)
+        except Exception:  # whatever a protocol may raise
+            self._broken()
+
+    # What the protocol does: ITransport.
+
+    def write(self, data: bytes) -> None:
+        """
+        Send bytes. After the connection was lost or its write side closed, does nothing.
+
+        @raise TypeError: these are not bytes.
+        """
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
+        if not self.connected or self._write_ended:
+            return
+        stream = self._stream
+        stream.write(data)
+        if self.producer is not None and (stream.buffer.size >= BUFFER_HIGH or stream.futile):
+            self._pause_producer()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces of bytes."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """
+        Close the connection when everything that was written has been sent, and no producer is registered
+        any more. From now on nothing is read.
+        """
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            self._drop_backlog()
+            self._end_when_written()
+
+    def loseWriteConnection(self) -> None:
+        """Close the write side, when everything has been sent and no producer is registered any more."""
+        if self.connected and not self.disconnecting:
+            self._write_ending = True
+            self._end_when_written()
+
+    def abortConnection(self) -> None:
+        """Close the connection now: what is on its way, in either direction, is lost."""
+        if self.connected and not self._stream.given_up:
+            self.disconnecting = True
+            self._drop_backlog()
+            self._stream.reset(StreamReason.ABORTED)
+            self._soon.call(lambda: self._lost(ConnectionAborted()))
+
+    def getHost(self) -> NodeAddress:  # type: ignore[override]
+        """Our end."""
+        return self._host
+
+    def getPeer(self) -> NodeAddress:  # type: ignore[override]
+        """The peer's end; its name is proven."""
+        return self._peer
+
+    def getTcpNoDelay(self) -> bool:
+        """What was set; streams never delay anything."""
+        return self._no_delay
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Streams never delay anything."""
+        self._no_delay = bool(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """What was set; links have heartbeats anyway."""
+        return self._keep_alive
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Links have heartbeats anyway."""
+        self._keep_alive = bool(enabled)
+
+    # IConsumer.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Let somebody write as fast as the peer reads.
+
+        @param streaming: whether it is a push producer.
+        @raise RuntimeError: another is registered.
+        """
+        if self.producer is not None:
+            raise RuntimeError(
+                f"cannot register producer {producer!r}: {self.producer!r} was never unregistered"
+            )
+        if not self.connected:
+            producer.stopProducing()
+            return
+        self.producer = producer
+        self.streaming_producer = streaming
+        self._producer_paused = False
+        if not streaming:
+            self._stream.wants_room = True
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer writes no more."""
+        self.producer = None
+        self._stream.wants_room = False
+        if self.connected:
+            self._end_when_written()
+
+    # IPushProducer: who reads from the stream.
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until L{resumeProducing}. The peer may go on until its credit is used up."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Deliver again, what has come meanwhile in the next turn."""
+        if self._paused:
+            self._paused = False
+            if self._backlog or self._read_ending:
+                self._soon.call(self._deliver_backlog)
+
+    def stopProducing(self) -> None:
+        """Close the connection."""
+        self.loseConnection()
+
+    # What the stream tells; see StreamHandler.
+
+    def opened(self) -> None:
+        """It was open before."""
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """Likewise."""
+
+    def data(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._paused or self._backlog:
+            if self.connected and not self.disconnecting:
+                self._backlog += data
+                return
+        elif self.connected and not self.disconnecting:
+            try:
+                self.protocol.dataReceived(data)
+            except Exception:  # whatever a protocol may raise
+                self._broken()
+        self._stream.consume(len(data))
+
+    def finished(self) -> None:
+        """The peer has sent all."""
+        self._read_ending = True
+        self._read_on()
+
+    def closed(self, unsent: int) -> None:
+        """The peer has sent all and reads no more."""
+        self._unsent = unsent
+        self._read_ending = True
+        if not self.connected:
+            self._stream.close()  # it was lingering, for nothing
+        elif self.disconnecting:
+            self._peer_is_gone(unsent)
+        else:
+            self._read_on()
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """The peer has given the stream up."""
+        self._lost(StreamReset(reason, f"by the peer: {detail}" if detail else "by the peer"))
+
+    def lost(self, problem: Exception) -> None:
+        """The link to the peer is gone."""
+        self._lost(StreamLinkLost(problem))
+
+    def all_sent(self, closed: bool) -> None:
+        """All has been sent, and so has what ends it."""
+        if closed:
+            self._lost(ConnectionDone())
+            return
+        self._write_ended = True
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is not None and self.connected:
+            self._tell(half.writeConnectionLost)
+        self._end_if_both_have()
+
+    def room(self) -> None:
+        """There is room for more to send."""
+        if self.producer is None or not self.connected:
+            return
+        if not self.streaming_producer:
+            self._stream.wants_room = True
+        elif not self._producer_paused:
+            return
+        self._producer_paused = False
+        self._tell(self.producer.resumeProducing)
+
+    # Inside.
+
+    def _pause_producer(self) -> None:
+        self._stream.wants_room = True
+        if self.streaming_producer and not self._producer_paused:
+            self._producer_paused = True
+            self.producer.pauseProducing()
+
+    def _deliver_backlog(self) -> None:
+        if self._paused or not self.connected or self.disconnecting:
+            return
+        if self._backlog:
+            data = bytes(self._backlog)
+            self._backlog.clear()
+            self.data(data)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """If everything has been read, and that was all, say so."""
+        if not self._read_ending or self._backlog or self._paused:
+            return
+        if not self.connected or self.disconnecting:
+            return
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is not None and not self._read_ended:
+            self._read_ended = True
+            self._tell(half.readConnectionLost)
+        if not self.connected or self.disconnecting:
+            return
+        if self._unsent is not None:
+            self._peer_is_gone(self._unsent)
+        elif half is None:
+            self._linger()
+        else:
+            self._end_if_both_have()
+
+    def _peer_is_gone(self, unsent: int) -> None:
+        self._stream.close()
+        if unsent:
+            detail = f"the peer has closed it, and {unsent} bytes were not sent"
+            self._lost(StreamReset(StreamReason.ABORTED, detail))
+        else:
+            self._lost(ConnectionDone())
+
+    def _linger(self) -> None:
+        """The protocol is done; what it has written goes out, if it is not more than a system would keep."""
+        stream = self._stream
+        if stream.buffer.size > stream.window:
+            stream.reset(StreamReason.ABORTED, "all was sent, and too much was to be read")
+        else:
+            stream.close()
+        self._lost(ConnectionDone())
+
+    def _end_if_both_have(self) -> None:
+        if self._write_ended and self._read_ended and self.connected:
+            self._stream.close()
+
+    def _end_when_written(self) -> None:
+        if self.producer is None:
+            if self.disconnecting:
+                self._stream.close()
+            elif self._write_ending:
+                self._stream.finish()
+
+    def _drop_backlog(self) -> None:
+        size = len(self._backlog)
+        self._backlog.clear()
+        if size:
+            self._stream.consume(size)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception:  # whatever a protocol or a producer may raise
+            self._broken()
+
+    def _broken(self) -> None:
+        """The protocol has raised: log it, and give the stream up, as the reactor does with connections."""
+        failure = Failure()
+        log.failure("a protocol failed on a stream with {peer}", failure=failure, peer=self._peer)
+        self._stream.reset(StreamReason.FAILED)
+        self._lost(failure)
+
+    def _lost(self, reason: Exception | Failure) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self._backlog.clear()
+        producer, self.producer = self.producer, None
+        try:
+            if producer is not None:
+                producer.stopProducing()
+            self.protocol.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
+        except Exception:  # whatever a protocol or a producer may raise
+            log.failure("a protocol failed when it lost its stream with {peer}", peer=self._peer)
+        self._gone()
