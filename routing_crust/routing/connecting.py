@@ -2,25 +2,27 @@
 Asking for connections, and being asked: ConnectRequest, ConnectResponse and what is expected after them.
 
 Order of messages, A asking B: ConnectRequest (A to B, by name), ConnectResponse with A's signed request as
-its token (B to A); B dials A as it sends it, A dials B as it gets it; on each connection the Hello names
-the request's nonce. A request that is not wanted is met with silence.
+its token (B to A); B dials A as it sends it, A dials B as it gets it; if that is not enough, ConnectGo (A to
+B), and both punch (see L{routing_crust.routing.rendezvous}); on each connection the Hello names the
+request's nonce. A request that is not wanted is met with silence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
-from ..endpoints import Endpoint
+from ..endpoints import Endpoint, Rung
 from ..errors import (
     ExpectedConnectionExpired,
     LimitReached,
@@ -33,6 +35,7 @@ from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, to_wire
 from ..wire.messages import (
     NONCE_BYTES,
+    ConnectGo,
     ConnectRequest,
     ConnectResponse,
     Envelope,
@@ -43,6 +46,7 @@ from ..wire.messages import (
 )
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Accept, Links, Peer
+from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
 from .timers import cancel
 
@@ -72,6 +76,8 @@ class _Asked:
     use: LinkUse
     token: bytes
     timer: IDelayedCall
+    sent: float
+    go: Callable[[], None]
     waiting: list[Deferred[ILink]] = field(default_factory=list)
     answered: bool = False
 
@@ -111,7 +117,7 @@ class Connector:
         self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
         self._refused: dict[Name, float] = {}
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants)
-        self._dials: dict[tuple[Name, bytes], Deferred[ILink]] = {}
+        self._approaches = Approaches(settings, clock, crust, identity.name, links.reachable)
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)
 
@@ -172,16 +178,22 @@ class Connector:
     def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
         """
         A link to this peer was confirmed: whatever waited for one of this use, or of less, is settled, and
-        what else was dialled for it is given up.
+        what else was dialled for it is given up, unless the link is a tunnel: then something better may
+        still come.
         """
         self._refused.pop(peer, None)
+        better_may_come = link.rung is Rung.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
                 self._settle(peer, asked, link)
+                if not better_may_come or self.expected.match(peer, asked.nonce) is None:
+                    self._approaches.give_up(peer, asked.nonce)
+        if better_may_come:
+            return
         for entry in self.expected.of_peer(peer):
             if self._purpose(entry).use <= use:
                 self.expected.fulfil(peer, entry.nonce, link)
-                self._give_up_dial(peer, entry.nonce)
+                self._approaches.give_up(peer, entry.nonce)
 
     def request_received(self, envelope: Envelope, link: ILink | None) -> None:
         """
@@ -201,8 +213,9 @@ class Connector:
             return
         endpoints = self._guard.dialable(peer, request.candidates)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
+            self._approaches.expect(peer, request.nonce, request.use, requester=False)
             self._respond(peer, envelope, link)
-            self._dial(peer, request.nonce, endpoints, from_stranger=True)
+            self._approaches.begin(peer, request.nonce, endpoints, request.nat)
 
     def response_received(self, envelope: Envelope) -> None:
         """
@@ -225,7 +238,12 @@ class Connector:
         endpoints = self._guard.dialable(peer, response.candidates)
         if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._settings.expected_timeout)
-            self._dial(peer, asked.nonce, endpoints, from_stranger=False)
+            round_trip = self._clock.seconds() - asked.sent
+            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, asked.go, round_trip)
+
+    def go_received(self, peer: Name, nonce: bytes) -> None:
+        """Somebody whose request we have answered begins to punch."""
+        self._approaches.go(peer, nonce)
 
     def stop(self) -> None:
         """Fail everything that waits, and dial no more."""
@@ -233,8 +251,7 @@ class Connector:
         for (peer, _), asked in list(self._asked.items()):
             self._settle(peer, asked, Failure(ServiceStopped("the service has been stopped")))
         self.expected.stop()
-        for key in list(self._dials):
-            self._give_up_dial(*key)
+        self._approaches.stop()
 
     def _asked_of(self, name: Name) -> list[_Asked]:
         return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
@@ -250,10 +267,13 @@ class Connector:
             self._incarnation,
             use,
             self._candidates(),
+            self._crust.nat,
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        asked = self._asked[name, use] = _Asked(nonce, use, token, timer)
+        go = partial(self._send, EnvelopeKind.CONNECT_GO, name, encode(ConnectGo(nonce)), informant, via)
+        asked = self._asked[name, use] = _Asked(nonce, use, token, timer, now, go)
+        self._approaches.expect(name, nonce, use, requester=True)
         self._send(EnvelopeKind.CONNECT_REQUEST, name, token, informant, via)
         return asked
 
@@ -262,6 +282,7 @@ class Connector:
         self._note_refusal(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
+        self._approaches.give_up(name, asked.nonce)
         self._settle(name, asked, Failure(problem))
 
     def _settle(self, name: Name, asked: _Asked, result: ILink | Failure) -> None:
@@ -282,7 +303,7 @@ class Connector:
         return peer if peer is not None and peer.use >= use else None
 
     def _respond(self, peer: Name, envelope: Envelope, link: ILink | None) -> None:
-        response = ConnectResponse(peer.raw, envelope.body, self._candidates())
+        response = ConnectResponse(peer.raw, envelope.body, self._candidates(), self._crust.nat)
         body = self._signed(RESPONSE_LABEL, encode(response))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
@@ -294,24 +315,6 @@ class Connector:
         signature = self._identity.sign(label, self._settings.network, body)
         return encode(Signed(self._identity.public_key, body, signature))
 
-    def _dial(self, peer: Name, nonce: bytes, endpoints: tuple[Endpoint, ...], from_stranger: bool) -> None:
-        if not endpoints or self._stopped:
-            return
-        dial = self._crust.connect(endpoints, peer, nonce, from_stranger)
-        self._dials[peer, nonce] = dial
-        dial.addBoth(self._dialled, peer, nonce)
-
-    def _dialled(self, result: object, peer: Name, nonce: bytes) -> None:
-        self._dials.pop((peer, nonce), None)
-        if isinstance(result, Failure):
-            result.trap(RoutingCrustError, CancelledError)
-            self.log.debug("dialling {peer}: {reason}", peer=peer, reason=result.getErrorMessage())
-
-    def _give_up_dial(self, peer: Name, nonce: bytes) -> None:
-        dial = self._dials.pop((peer, nonce), None)
-        if dial is not None:
-            dial.cancel()
-
     def _expect(self, entry: ExpectedConnection) -> bool:
         """Expect a link; false if a limit forbids it."""
         try:
@@ -322,7 +325,7 @@ class Connector:
         return True
 
     def _expired(self, entry: ExpectedConnection) -> None:
-        self._give_up_dial(entry.peer, entry.nonce)
+        self._approaches.give_up(entry.peer, entry.nonce)
 
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)

@@ -130,6 +130,11 @@ class Consolidation:
         return tuple(self._candidates)
 
     @property
+    def reachable(self) -> bool:
+        """Whether one of the links shows that one end can dial the other."""
+        return any(each.plain for each in self._candidates.values())
+
+    @property
     def two_way(self) -> bool:
         """Whether each end has dialled the other with success."""
         return self._we_reached and self._they_reached

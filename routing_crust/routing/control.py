@@ -18,7 +18,7 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..ratelimit import TokenBucket
 from ..wire.codec import decode, encode
-from ..wire.messages import Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ..wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from .publishing import open_record
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ControlMessages:
             EnvelopeKind.GROUP_ANSWER: self._group_answer,
             EnvelopeKind.CONNECT_REQUEST: self._connect_request,
             EnvelopeKind.CONNECT_RESPONSE: self._connect_response,
+            EnvelopeKind.CONNECT_GO: self._connect_go,
             EnvelopeKind.CLIENT_RECORD: self._client_record,
         }
 
@@ -70,7 +71,7 @@ class ControlMessages:
         proxy: Name | None = None,
         via: ILink | None = None,
     ) -> None:
-        """Send a control message whose body proves itself, to a node by name."""
+        """Send a control message to a node by name."""
         self._core.messenger.send_control(kind, destination, body, destination_proxy=proxy, via=via)
 
     def send_query(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
@@ -121,6 +122,10 @@ class ControlMessages:
 
     def _connect_response(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self._core.connector.response_received(envelope)
+
+    def _connect_go(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        message = decode(ConnectGo, envelope.body, self._core.settings.max_control)
+        self._core.connector.go_received(source, message.nonce)
 
     def _client_record(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         opened = open_record(self._core.settings, envelope.body)

@@ -159,6 +159,11 @@ class Links:
         pair = self._pairs.get(name)
         return pair.peer if pair is not None else None
 
+    def reachable(self, name: Name) -> bool:
+        """Whether a link with this node shows that one of us can dial the other, confirmed or not."""
+        pair = self._pairs.get(name)
+        return pair is not None and pair.consolidation.reachable
+
     def link_to(self, name: Name) -> ILink | None:
         """The confirmed link to the node with this name."""
         pair = self._pairs.get(name)

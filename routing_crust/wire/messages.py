@@ -7,7 +7,7 @@ is for, L{Contacts} to who has become attached, then whatever the two have to sa
 the link is closed on purpose.
 
 Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
-L{ConnectRequest} and L{ConnectResponse}; L{ClientRecord}; and parts of application messages
+L{ConnectRequest}, L{ConnectResponse} and L{ConnectGo}; L{ClientRecord}; and parts of application messages
 (L{MessagePart}) with their acknowledgements (L{AckPart}), which also go bare over a direct link.
 """
 
@@ -173,6 +173,7 @@ class EnvelopeKind(IntEnum):
     GROUP_ANSWER = 6
     CLIENT_RECORD = 7
     UNDELIVERABLE = 8
+    CONNECT_GO = 9
 
 
 class Envelope(Struct, array_like=True, frozen=True, gc=False):
@@ -238,6 +239,16 @@ class ConnectResponse(Struct, array_like=True, frozen=True):
     candidates: Candidates
     nat: NatKind = NatKind.UNKNOWN
     relays: Relays = ()
+
+
+class ConnectGo(Struct, array_like=True, frozen=True, gc=False):
+    """
+    "Begin now, I begin when you get this." From the requester, once plain dials have not done.
+
+    @ivar nonce: the request's.
+    """
+
+    nonce: Nonce
 
 
 class GroupQuery(Struct, array_like=True, frozen=True, gc=False):

@@ -1,0 +1,177 @@
+"""
+Rendezvous: what is dialled for each request for a connection, plainly and through NATs, and when.
+
+Both ends dial each other plainly as soon as they know each other's addresses. Where that is not likely to
+do, or has not done after C{dial_stagger}, both dial each other from their listening ports at once, which
+opens a way through most NATs. How close the two are matters, most of all where a router rejects what it
+does not expect. So the requester, who has measured how long the way there and back takes, says when: it
+sends a ConnectGo and waits for half of that time, and the responder begins when the ConnectGo comes (as in
+libp2p's DCUtR). Should it get lost, the responder begins a second later by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ICrust, ILink, Rendezvous
+from ..endpoints import Endpoint
+from ..errors import RoutingCrustError
+from ..names import Name
+from ..wire.messages import LinkUse, NatKind
+from .nat import can_punch, plain_may_do
+from .timers import cancel
+
+GO_WAIT: Final = 1.0
+"""Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""
+LONGEST_WAY: Final = 1.0
+"""Seconds: a ConnectGo is not taken to be longer on its way, whatever the first two messages took."""
+
+
+@dataclass(slots=True)
+class _Approach:
+    """
+    What is done about one request.
+
+    @ivar rank: by which one of two crossed requests goes before the other; the same at both ends.
+    @ivar undo: ends the expectation.
+    @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
+    """
+
+    requester: bool
+    rank: tuple[LinkUse, Name]
+    undo: Callable[[], None]
+    punch: Callable[[], None] | None = None
+    timer: IDelayedCall | None = None
+    dials: tuple[Deferred[ILink], ...] = ()
+    begun: bool = False
+
+
+class Approaches:
+    """
+    Made by the connector, told of requests and responses, discarded after L{stop}. Each approach ends with
+    L{give_up}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: IReactorTime,
+        crust: ICrust,
+        own: Name,
+        reachable: Callable[[Name], bool],
+    ) -> None:
+        """
+        @param reachable: whether there is a plain link with this peer, so that nothing has to be punched.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._crust = crust
+        self._own = own
+        self._reachable = reachable
+        self._all: dict[tuple[Name, bytes], _Approach] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def expect(self, peer: Name, nonce: bytes, use: LinkUse, requester: bool) -> None:
+        """
+        From now on connections may come for this request.
+
+        @param requester: whether it is ours.
+        """
+        rank = (use, self._own if requester else peer)
+        undo = self._crust.expect(peer, nonce, requester)
+        self._all[peer, nonce] = _Approach(requester, rank, undo)
+
+    def begin(
+        self,
+        peer: Name,
+        nonce: bytes,
+        endpoints: tuple[Endpoint, ...],
+        nat: NatKind,
+        go: Callable[[], None] | None = None,
+        round_trip: float = 0.0,
+    ) -> None:
+        """
+        The peer's addresses are known: dial.
+
+        @param nat: what the peer knows of the NAT in front of it.
+        @param go: sends the ConnectGo; C{None} if we are the responder, who waits for it.
+        @param round_trip: how long our request and the response to it took, in seconds.
+        """
+        approach = self._all.get((peer, nonce))
+        if approach is None or not endpoints:
+            return
+        approach.begun = True
+        # a request came from a stranger, a response from somebody whom we asked
+        strange = not approach.requester
+        self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange))
+        if not can_punch(self._crust.nat, nat):
+            return
+        half = min(round_trip / 2, LONGEST_WAY)
+
+        def punch() -> None:
+            if go is not None:
+                go()
+            rendezvous = Rendezvous(approach.requester, half)
+            self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
+
+        approach.punch = punch
+        after = self._settings.dial_stagger if plain_may_do(self._crust.nat, nat) else 0.0
+        if go is None:
+            after += GO_WAIT
+        if after:
+            approach.timer = self._clock.callLater(after, self._punch, peer, approach)
+        else:
+            self._punch(peer, approach)
+
+    def go(self, peer: Name, nonce: bytes) -> None:
+        """The requester begins: so do we."""
+        approach = self._all.get((peer, nonce))
+        if approach is not None and not approach.requester:
+            self._punch(peer, approach)
+
+    def give_up(self, peer: Name, nonce: bytes) -> None:
+        """Dial no more, and expect no more. Without effect for what is not known."""
+        approach = self._all.pop((peer, nonce), None)
+        if approach is None:
+            return
+        cancel(approach.timer)
+        for dial in approach.dials:
+            dial.cancel()
+        approach.undo()
+
+    def stop(self) -> None:
+        """Give up everything."""
+        for key in list(self._all):
+            self.give_up(*key)
+
+    def _punch(self, peer: Name, approach: _Approach) -> None:
+        punch, approach.punch = approach.punch, None
+        cancel(approach.timer)
+        if punch is None or self._reachable(peer) or self._goes_behind(peer, approach):
+            return
+        punch()
+
+    def _goes_behind(self, peer: Name, approach: _Approach) -> bool:
+        """Both ends have asked, and cannot punch twice on the same ports: which request goes first?"""
+        others = (each for (name, _), each in self._all.items() if name == peer and each.begun)
+        return any(each.rank > approach.rank for each in others)
+
+    def _dial(self, approach: _Approach, peer: Name, dial: Deferred[ILink]) -> None:
+        approach.dials = (*approach.dials, dial)
+        dial.addErrback(self._failed, peer)
+
+    def _failed(self, failure: Failure, peer: Name) -> None:
+        failure.trap(RoutingCrustError, CancelledError)
+        self.log.debug("dialling {peer}: {reason}", peer=peer, reason=failure.getErrorMessage())

@@ -1,0 +1,210 @@
+"""When what is dialled for a request, on a fake clock, with a crust that writes down what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import ConnectFailed
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.routing.rendezvous import GO_WAIT, LONGEST_WAY, Approaches
+from routing_crust.wire.messages import LinkUse, NatKind
+
+SMALL, GREAT = sorted(Identity.from_seed(bytes([seed]) * 32).name for seed in (1, 2))
+ENDPOINTS = (Endpoint("8.8.8.8", 5483),)
+NONCE = b"n" * 16
+
+
+class FakeCrust:
+    """Takes what is asked for, and gives nothing."""
+
+    def __init__(self) -> None:
+        self.nat = NatKind.CONE
+        self.expected: list[tuple[Name, bytes, bool]] = []
+        self.dials: list[tuple[bytes, bool, Rendezvous | None]] = []
+        self.running: list[Deferred[ILink]] = []
+
+    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        self.expected.append((peer, token, requester))
+        return lambda: self.expected.remove((peer, token, requester))
+
+    def connect(
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
+    ) -> Deferred[ILink]:
+        self.dials.append((token, from_stranger, rendezvous))
+        dial: Deferred[ILink] = Deferred(self.running.remove)
+        self.running.append(dial)
+        return dial
+
+    def punched(self, token: bytes = NONCE) -> list[Rendezvous]:
+        return [each for which, _, each in self.dials if each is not None and which == token]
+
+
+class ApproachTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.crust = FakeCrust()
+        self.reached = False
+        self.gone = 0
+        self.make(SMALL)
+
+    def make(self, own: Name) -> None:
+        self.peer = GREAT if own == SMALL else SMALL
+        self.settings = Settings()
+        self.approaches = Approaches(
+            self.settings,
+            self.clock,
+            self.crust,  # type: ignore[arg-type]
+            own,
+            lambda _: self.reached,
+        )
+
+    def go(self) -> None:
+        self.gone += 1
+
+    def begin(
+        self,
+        requester: bool,
+        nat: NatKind = NatKind.CONE,
+        nonce: bytes = NONCE,
+        use: LinkUse = LinkUse.MEMBER,
+        round_trip: float = 0.1,
+    ) -> None:
+        self.approaches.expect(self.peer, nonce, use, requester)
+        go = self.go if requester else None
+        self.approaches.begin(self.peer, nonce, ENDPOINTS, nat, go, round_trip if requester else 0.0)
+
+    def end(self, nonce: bytes = NONCE) -> None:
+        """Give up, after which nothing is left."""
+        self.approaches.give_up(self.peer, nonce)
+        self.assertEqual((self.crust.running, self.crust.expected), ([], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.approaches), 0)
+
+    def test_requester_at_once(self) -> None:
+        """Where plain dials are not likely to do, the requester says so at once, and waits half the way."""
+        self.begin(True)
+        self.assertEqual(self.gone, 1)
+        self.assertEqual(self.crust.dials, [(NONCE, False, None), (NONCE, False, Rendezvous(True, 0.05))])
+        self.end()
+
+    def test_requester_later(self) -> None:
+        """Where a plain dial may do, it has a start."""
+        for own, other in ((NatKind.OPEN, NatKind.CONE), (NatKind.UNKNOWN, NatKind.UNKNOWN)):
+            self.crust.nat = own
+            self.begin(True, other)
+            before = self.gone
+            self.clock.advance(self.settings.dial_stagger - 0.01)
+            self.assertEqual((self.gone, self.crust.punched()), (before, []))
+            self.clock.advance(0.02)
+            self.assertEqual((self.gone, len(self.crust.punched())), (before + 1, 1))
+            self.end()
+            self.crust.dials.clear()
+
+    def test_a_long_way(self) -> None:
+        """A peer that takes its time to answer does not make us wait for ever."""
+        self.begin(True, round_trip=60)
+        self.assertEqual(self.crust.punched(), [Rendezvous(True, LONGEST_WAY)])
+        self.end()
+
+    def test_responder_waits(self) -> None:
+        """The responder dials plainly as for a stranger, and punches when it is told to, once."""
+        self.begin(False)
+        self.assertEqual(self.crust.dials, [(NONCE, True, None)])
+        self.approaches.go(self.peer, NONCE)
+        self.approaches.go(self.peer, NONCE)
+        self.assertEqual(self.crust.punched(), [Rendezvous(False)])
+        self.clock.advance(10)
+        self.assertEqual(len(self.crust.punched()), 1)
+        self.end()
+
+    def test_lost_go(self) -> None:
+        """If nobody tells it, the responder punches by itself."""
+        self.begin(False)
+        self.clock.advance(GO_WAIT)
+        self.assertEqual(self.crust.punched(), [Rendezvous(False)])
+        self.end()
+
+    def test_go_of_others(self) -> None:
+        """A ConnectGo for what we asked for ourselves, or of somebody else, means nothing."""
+        self.crust.nat = NatKind.OPEN
+        self.begin(True)
+        self.approaches.go(self.peer, NONCE)
+        self.approaches.go(SMALL, NONCE)
+        self.approaches.go(self.peer, b"other")
+        self.assertEqual(self.crust.punched(), [])
+        self.end()
+
+    def test_hopeless(self) -> None:
+        """Two symmetric NATs are not punched, only dialled."""
+        self.crust.nat = NatKind.SYMMETRIC
+        for requester in (True, False):
+            self.begin(requester, NatKind.SYMMETRIC)
+            self.approaches.go(self.peer, NONCE)
+            self.clock.advance(10)
+            self.assertEqual((self.gone, self.crust.punched()), (0, []))
+            self.end()
+
+    def test_reached_already(self) -> None:
+        """With a plain link there is nothing to punch."""
+        self.crust.nat = NatKind.OPEN
+        self.begin(True)
+        self.reached = True
+        self.clock.advance(10)
+        self.assertEqual((self.gone, self.crust.punched()), (0, []))
+        self.end()
+
+    def test_no_address(self) -> None:
+        """A peer without an address is only expected."""
+        self.approaches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
+        self.approaches.begin(self.peer, NONCE, (), NatKind.CONE, self.go)
+        self.assertEqual(self.crust.dials, [])
+        self.assertEqual(self.crust.expected, [(self.peer, NONCE, True)])
+        self.end()
+
+    def test_given_up_before(self) -> None:
+        """What was given up is not begun any more, and giving it up again does nothing."""
+        self.begin(True)
+        self.end()
+        self.approaches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, self.go)
+        self.assertEqual(len(self.crust.dials), 2)
+        self.end()
+
+    def test_failures(self) -> None:
+        """A dial that fails is no error here; neither is one that is called off."""
+        self.begin(True)
+        self.crust.running.pop().errback(ConnectFailed(()))
+        self.end()
+
+    def crossed(self, own: Name, ours: LinkUse, theirs: LinkUse) -> list[bytes]:
+        """Both have asked. Returns which requests are punched for, by who asked."""
+        self.make(own)
+        self.crust.nat = NatKind.OPEN
+        self.begin(True, nonce=b"ours", use=ours)
+        self.begin(False, nonce=b"theirs", use=theirs)
+        self.clock.advance(10)
+        self.approaches.stop()
+        self.assertEqual((self.crust.running, self.crust.expected), ([], []))
+        punched = [token for token, _, rendezvous in self.crust.dials if rendezvous is not None]
+        self.crust.dials.clear()
+        return punched
+
+    def test_crossed_requests(self) -> None:
+        """Both ends punch for the same one of two: that of greater use, or else of the greater name."""
+        member, direct = LinkUse.MEMBER, LinkUse.DIRECT
+        self.assertEqual(self.crossed(GREAT, member, member), [b"ours"])
+        self.assertEqual(self.crossed(SMALL, member, member), [b"theirs"])
+        self.assertEqual(self.crossed(GREAT, direct, member), [b"theirs"])
+        self.assertEqual(self.crossed(SMALL, member, direct), [b"ours"])
