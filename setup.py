@@ -75,6 +75,7 @@ setup(
     packages=[
         "routing_crust",
         "routing_crust.crust",
+        "routing_crust.crust.mapping",
         "routing_crust.daemon",
         "routing_crust.routing",
         "routing_crust.streams",
@@ -98,6 +99,7 @@ setup(
         "zope.interface>=8.0",
     ],
     extras_require={
+        "upnp": ["miniupnpc>=2.3.3"],
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,

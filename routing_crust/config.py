@@ -89,6 +89,7 @@ class Settings:
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
     )
     lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
+    port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (NAT-PMP, UPnP)")
     two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
     private_dialling: PrivateDialling = _plain(
         PrivateDialling.ON_LINK,
@@ -116,6 +117,7 @@ class Settings:
     duplicate_memory: float = _number(1200, 10, 86400, "s", "how long the id of a message is remembered")
     stream_open_timeout: float = _number(30, 1, 600, "s", "from asking a peer for a stream, or being asked, to the answer")
     stream_idle: float = _number(60, 1, 86400, "s", "a link that was made for streams is given up when it has had neither streams nor messages for so long")
+    mapping_lifetime: int = _number(7200, 120, 604_800, "s", "for how long a router is asked to map our port; it is asked again after half of that")
     clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
 
     # Sizes, in bytes.

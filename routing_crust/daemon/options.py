@@ -67,7 +67,7 @@ _HINTS: Final = {
 }
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("What this process is", ("first", "client", "role", "network")),
-    ("Whom it finds, and is found by", ("listen", "contacts", "lan_discovery")),
+    ("Whom it finds, and is found by", ("listen", "contacts", "lan_discovery", "port_mapping")),
     ("Whom it links with", ("allow", "deny", "two_way", "private_dialling")),
     ("Files", ("state_dir", "config")),
     ("Everything else", ("set", "help_settings")),

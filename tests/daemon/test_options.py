@@ -48,6 +48,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "deny": (("--deny=192.0.2.7",), ("192.0.2.7",)),
     "state_dir": (("--state-dir=/srv/node",), Path("/srv/node")),
     "lan_discovery": (("--no-lan-discovery",), False),
+    "port_mapping": (("--no-port-mapping",), False),
     "two_way": (("--two-way=off",), TwoWay.OFF),
     "private_dialling": (("--private-dialling=always",), PrivateDialling.ALWAYS),
 }

@@ -33,6 +33,7 @@ PLAIN = {
     "deny": (f'["{ALICE}"]', (str(ALICE),)),
     "state_dir": ('"/srv/node"', Path("/srv/node")),
     "lan_discovery": ("false", False),
+    "port_mapping": ("false", False),
     "two_way": ('"required"', TwoWay.REQUIRED),
     "private_dialling": ('"never"', PrivateDialling.NEVER),
 }

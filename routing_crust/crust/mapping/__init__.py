@@ -1,0 +1,8 @@
+"""
+Mapped ports: routers are asked to hand on what comes to one of their ports to the one that we listen on.
+
+L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>} is what the rest of crust knows of it. It
+has a L{PortKeeper<routing_crust.crust.mapping.keeper.PortKeeper>} for each port, which asks the router over
+NAT-PMP (L{routing_crust.crust.mapping.natpmprouter}) and if that does not help over UPnP
+(L{routing_crust.crust.mapping.upnp}).
+"""

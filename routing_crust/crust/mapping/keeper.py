@@ -1,0 +1,274 @@
+"""
+The keeper of one port: it finds a router that maps it, renews that, and begins again when it is lost.
+
+It is one coroutine. While a port is mapped it asks the router now and then whether it still is, renews it
+at half of its lifetime, and maps it again at once when the router has restarted or has another address.
+Without a router that maps, it looks again after minutes, or when the network has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from random import Random
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from ...addresses import Kind, kind_of
+from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
+from .lease import Gateway, Lease, Router, RouterProblem, in_words
+
+FIRST_RETRY: Final = 120.0
+"""Seconds until a router is looked for again; each later wait is twice as long, up to L{LAST_RETRY}."""
+LAST_RETRY: Final = 3600.0
+LEAST_WAIT: Final = 10.0
+"""Seconds: a router is not asked more often, whatever lifetimes it grants."""
+SETTLE: Final = 1.0
+"""Seconds between a change of the network and the look at what it has become; changes come in bursts."""
+STOP_WITHIN: Final = 2.0
+"""Seconds: the longest that a stop waits for the router to confirm that the mapping is gone."""
+
+
+class PortKeeper:
+    """
+    Keeps one port mapped, from L{start} to L{stop}. Made by
+    L{PortMapper<routing_crust.crust.mapping.portmapper.PortMapper>}.
+
+    @ivar listening: where we listen.
+    @ivar lease: what the router has promised; C{None} while it is not mapped.
+    @ivar problem: why it is not mapped, in words; empty while it is, or before that is known.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        listening: Endpoint,
+        lifetime: int,
+        clock: IReactorTime,
+        random: Random,
+        find_gateway: Callable[[], Gateway | None],
+        ways: Sequence[Callable[[Gateway], Router]],
+        told: Callable[[Lease | None, Lease | None], None],
+    ) -> None:
+        """
+        @param lifetime: what is asked for, in seconds.
+        @param ways: make what asks a router, in the order in which they are tried.
+        @param told: called with the lease that was and the one that is, whenever it becomes another.
+        """
+        self.listening = listening
+        self.lease: Lease | None = None
+        self.problem = ""
+        self._lifetime = lifetime
+        self._clock = clock
+        self._random = random
+        self._find_gateway = find_gateway
+        self._ways = ways
+        self._told = told
+        wanted = listening.port
+        if wanted < LOWEST_PORT_FROM_STRANGERS:  # nobody would dial it
+            wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
+        self._wanted = wanted
+        self._router: Router | None = None
+        self._retry = FIRST_RETRY
+        self._changed = False
+        self._timer: IDelayedCall | None = None
+        self._running: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin. Called once."""
+        self._running = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Stop, and have the router remove the mapping.
+
+        @return: fires within L{STOP_WITHIN} seconds, when no delayed call or port is left; never fails.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    def network_changed(self) -> None:
+        """The host's addresses or routes have changed: see soon what has become of the mapping."""
+        self._retry = FIRST_RETRY
+        if self._timer is None:
+            self._changed = True
+        elif self._timer.getTime() > self._clock.seconds() + SETTLE:
+            self._timer.reset(SETTLE)
+
+    async def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await running
+        router, self._router = self._router, None
+        lease, self.lease = self.lease, None
+        if router is None:
+            return
+        problem = ""
+        try:
+            await Deferred.fromCoroutine(router.remove()).addTimeout(STOP_WITHIN, self._clock)
+        except RouterProblem as error:
+            problem = str(error)
+        except TookTooLong:
+            problem = "no answer"
+        if lease is not None:
+            self._say_goodbye(lease, problem)
+
+    def _say_goodbye(self, lease: Lease, problem: str) -> None:
+        if problem:
+            self.log.info(
+                "the router at {router} does not confirm that {external} is no longer mapped to us "
+                "({problem}); it was mapped {term}",
+                router=lease.router,
+                external=str(lease.external),
+                problem=problem,
+                term=lease.term,
+            )
+        else:
+            self.log.info(
+                "the router at {router} no longer maps {external} to us, since we stop",
+                router=lease.router,
+                external=str(lease.external),
+            )
+
+    async def _run(self) -> None:
+        while True:
+            gateway = self._find_gateway()
+            problem = self._objection(gateway)
+            if gateway is not None and not problem:
+                problem = await self._map_anyhow(gateway)
+                if not problem:
+                    await self._keep(gateway)
+                    continue
+            self._cannot(problem)
+            wait, self._retry = self._retry, min(2 * self._retry, LAST_RETRY)
+            await self._pause(wait * self._random.uniform(0.9, 1))
+
+    def _objection(self, gateway: Gateway | None) -> str:
+        """Why there is nothing to be asked for, as things are; empty if there is."""
+        if gateway is None:
+            return "this host has no gateway"
+        local = Endpoint(gateway.local, self.listening.port)
+        if kind_of(local.address) is Kind.GLOBAL:
+            return "this host has a public address itself"
+        if not self.listening.address.is_unspecified and self.listening != local:
+            return f"it is not at {gateway.local}, our address towards the router"
+        return ""
+
+    async def _map_anyhow(self, gateway: Gateway) -> str:
+        """Returns the problem, if none of the ways works."""
+        problems = []
+        for way in self._ways:
+            self._router = way(gateway)
+            try:
+                lease = await self._router.map(self.listening.port, self._wanted, self._lifetime)
+            except RouterProblem as problem:
+                problems.append(f"{self._router.way}: {problem}")
+            else:
+                self._got(lease)
+                return ""
+        self._router = None
+        return f"the router at {gateway.address} does not ({'; '.join(problems)})"
+
+    async def _keep(self, gateway: Gateway) -> None:
+        """Until the mapping is lost."""
+        router, lease = self._router, self.lease
+        assert router is not None
+        assert lease is not None
+        since = now = self._clock.seconds()
+        half = self._half_of(lease)
+        while True:
+            left = half - (now - since)
+            if left <= 0:  # renewing it has failed
+                left = min(lease.lifetime, self._lifetime) - (now - since)
+            await self._pause(max(LEAST_WAIT, min(left, router.check_every)))
+            if self._find_gateway() != gateway:
+                self._lost("the network has changed")
+                return
+            now, held = self._clock.seconds(), True
+            try:
+                # a clock that was set back must not lengthen a lease
+                is_due = not 0 <= now - since < half
+                held = is_due or await router.holds(lease)
+                if is_due or not held:
+                    lease = await router.map(self.listening.port, lease.external.port, self._lifetime)
+                    self._got(lease)
+                    half = self._half_of(lease)
+                if is_due or not held or lease.lifetime == inf:
+                    since = now
+            except RouterProblem as problem:
+                # one without an end is believed in for as long as one with an end would be
+                if not held or now - since >= min(lease.lifetime, self._lifetime):
+                    self._lost(f"{router.way}: {problem}")
+                    return
+                self.log.debug(
+                    "the router at {router}: {problem}", router=gateway.address, problem=str(problem)
+                )
+
+    def _half_of(self, lease: Lease) -> float:
+        return lease.lifetime / 2 * self._random.uniform(0.9, 1)
+
+    def _ended(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self.log.failure("mapping of port {port} has ended", failure, port=self.listening.port)
+
+    def _got(self, lease: Lease) -> None:
+        old, self.lease = self.lease, lease
+        self.problem, self._retry, self._wanted = "", FIRST_RETRY, lease.external.port
+        if old is not None and old.external == lease.external:
+            self.log.debug("{external} is mapped on, {term}", external=str(lease.external), term=lease.term)
+            return
+        self.log.info(
+            "the router at {router} maps {external} to our port {port} ({way}), {term}{remark}",
+            router=lease.router,
+            external=str(lease.external),
+            port=lease.local_port,
+            way=lease.way,
+            term=lease.term,
+            remark=""
+            if lease.reachable
+            else "; this is no public address: it is behind another router itself",
+        )
+        self._told(old, lease)
+
+    def _lost(self, problem: str) -> None:
+        lease, self.lease = self.lease, None
+        assert lease is not None
+        self.log.info(
+            "the router at {router} no longer maps {external} to us ({problem})",
+            router=lease.router,
+            external=str(lease.external),
+            problem=problem,
+        )
+        self._told(lease, None)
+
+    def _cannot(self, problem: str) -> None:
+        level = LogLevel.debug if problem == self.problem else LogLevel.info
+        self.problem = problem
+        self.log.emit(
+            level,
+            "no router maps our port {port}: {problem}. This is tried again in {wait}, "
+            "or when the network changes",
+            port=self.listening.port,
+            problem=problem,
+            wait=in_words(self._retry),
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, less if the network changes or has changed meanwhile."""
+        if self._changed:
+            self._changed = False
+            seconds = min(seconds, SETTLE)
+        over: Deferred[None] = Deferred()
+        timer = self._timer = self._clock.callLater(seconds, over.callback, None)
+        try:
+            await over
+        finally:
+            self._timer = None
+            if timer.active():
+                timer.cancel()

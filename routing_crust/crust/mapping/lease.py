@@ -1,0 +1,108 @@
+"""
+What a router has promised, and how it is asked: the values and the interface that NAT-PMP and UPnP share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from ...addresses import Kind, kind_of
+from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
+
+
+class RouterProblem(Exception):
+    """A router does not do what it was asked for. The text says why, for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """
+    The router that our packets to the internet go through.
+
+    @ivar address: its IPv4 address.
+    @ivar local: our own address in its network.
+    """
+
+    address: str
+    local: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """
+    A mapped port.
+
+    @ivar way: by which protocol: C{NAT-PMP} or C{UPnP}.
+    @ivar router: the router's address.
+    @ivar external: where others can dial us.
+    @ivar local_port: the port of ours that it leads to.
+    @ivar lifetime: for how many seconds from now, or C{inf}.
+    """
+
+    way: str
+    router: str
+    external: Endpoint
+    local_port: int
+    lifetime: float
+
+    @property
+    def reachable(self) -> bool:
+        """
+        Whether the internet can dial it: not when the router has no global address itself, since it is
+        behind another one then.
+        """
+        is_dialled = self.external.port >= LOWEST_PORT_FROM_STRANGERS
+        return is_dialled and kind_of(self.external.address) is Kind.GLOBAL
+
+    @property
+    def term(self) -> str:
+        """For how long, in words."""
+        if self.lifetime == inf:
+            return "until it is removed"
+        return f"for {in_words(self.lifetime)}"
+
+
+class Router(Protocol):
+    """
+    Maps one port by one protocol. Its coroutines are not run at the same time, and can be cancelled.
+
+    @ivar way: the protocol's name.
+    @ivar check_every: seconds: how often it is worth while to ask whether a mapping is still there.
+    """
+
+    way: str
+    check_every: float
+
+    async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        """
+        Map a port of ours, or renew that. The router, or the protocol's side here, may choose another
+        external port.
+
+        @param external_port: the one that we would like.
+        @param lifetime: in seconds.
+        @raise RouterProblem: it cannot be had.
+        """
+
+    async def holds(self, lease: Lease) -> bool:
+        """
+        Whether a mapping is still there and still leads to us, with the same external address.
+
+        @raise RouterProblem: the router does not say.
+        """
+
+    async def remove(self) -> None:
+        """
+        Undo what L{map} has done, even if that was cancelled halfway.
+
+        @raise RouterProblem: the router does not confirm it.
+        """
+
+
+def in_words(seconds: float) -> str:
+    """A span of time in the largest unit that fits: C{2 h}, C{10 min}, C{45 s}."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,178 @@
+"""
+NAT-PMP, the asking: a request is sent to the gateway, again and again with growing waits, until it answers.
+
+Each question has a socket of its own, so that no late answer to an earlier one is taken for it. It is
+connected to the gateway: nobody else's datagrams get in, and a router that does not know the protocol says so
+at once, by ICMP.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+
+from ...endpoints import Endpoint
+from .lease import Gateway, Lease, RouterProblem
+from .natpmp import (
+    PORT,
+    AddressReply,
+    MappingReply,
+    Refusal,
+    Reply,
+    address_request,
+    answers,
+    has_forgotten,
+    mapping_request,
+    read_reply,
+)
+
+FIRST_WAIT: Final = 0.25
+"""Seconds until a request is sent again; each later wait is twice as long (RFC 6886, 3.1)."""
+ATTEMPTS: Final = 5
+"""How often it is sent. The RFC has nine, which take two minutes; here UPnP is waiting for its turn."""
+
+
+class Question(DatagramProtocol):
+    """
+    One request and the wait for its answer. Made by L{NatPmpRouter}, which opens and closes its socket.
+
+    @ivar answered: fires with the reply. Fails with L{RouterProblem} when there is none. Cancelling it ends
+        the asking. Either way no delayed call is left.
+    """
+
+    noisy = False
+    transport: Any
+
+    def __init__(self, clock: IReactorTime, router: tuple[str, int], request: bytes) -> None:
+        """
+        @param router: the address and port that may answer.
+        """
+        self.answered: Deferred[Reply] = Deferred(lambda _: self._end())
+        self._clock = clock
+        self._router = router
+        self._request = request
+        self._call: IDelayedCall | None = None
+
+    def begin(self) -> None:
+        """Ask. Called once, when the socket is open."""
+        try:
+            self.transport.connect(*self._router)
+        except OSError as error:
+            self._fail(f"it cannot be asked ({error.strerror or error})")
+        else:
+            self._ask(FIRST_WAIT, ATTEMPTS)
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """See Twisted's interface."""
+        if addr[:2] == self._router and not self.answered.called:
+            reply = read_reply(datagram)
+            if reply is not None and answers(reply, self._request):
+                self._end()
+                self.answered.callback(reply)
+
+    def connectionRefused(self) -> None:
+        """See Twisted's interface: ICMP says that nobody listens there."""
+        self._fail("the router does not speak it")
+
+    def _ask(self, wait: float, left: int) -> None:
+        self._call = None
+        if not left:
+            self._fail("no answer")
+            return
+        self._call = self._clock.callLater(wait, self._ask, 2 * wait, left - 1)
+        try:
+            self.transport.write(self._request)
+        except OSError as error:
+            self._fail(f"it cannot be asked ({error.strerror or error})")
+
+    def _fail(self, why: str) -> None:
+        if not self.answered.called:
+            self._end()
+            self.answered.errback(RouterProblem(why))
+
+    def _end(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+
+class NatPmpRouter:
+    """
+    A gateway that is asked over NAT-PMP, for one port of ours.
+    """
+
+    way = "NAT-PMP"
+    check_every = 60.0
+
+    def __init__(self, reactor: Any, gateway: Gateway, port: int = PORT) -> None:
+        """
+        @param reactor: provides C{IReactorTime} and C{IReactorUDP}.
+        @param port: where the gateway listens.
+        """
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._gateway = gateway
+        self._port = port
+        self._epoch: tuple[int, float] | None = None  # what the router told last, and when
+        self._forgotten = False
+        self._asked_for: int | None = None
+
+    async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        address = await self._external_address()
+        self._asked_for = local_port
+        reply = await self._ask(mapping_request(local_port, external_port, lifetime))
+        assert isinstance(reply, MappingReply)
+        if not reply.external_port or not reply.lifetime:
+            raise RouterProblem("the router maps no port, and gives no reason")
+        self._forgotten = False
+        external = Endpoint(address, reply.external_port)
+        return Lease(self.way, self._gateway.address, external, local_port, reply.lifetime)
+
+    async def holds(self, lease: Lease) -> bool:
+        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        address = await self._external_address()
+        return address == lease.external.host and not self._forgotten
+
+    async def remove(self) -> None:
+        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        if self._asked_for is not None:
+            await self._ask(mapping_request(self._asked_for, 0, 0))
+            self._asked_for = None
+
+    async def _external_address(self) -> str:
+        reply = await self._ask(address_request())
+        assert isinstance(reply, AddressReply)
+        if reply.address.is_unspecified:
+            raise RouterProblem("the router has no address itself")
+        return str(reply.address)
+
+    async def _ask(self, request: bytes) -> AddressReply | MappingReply:
+        """
+        @raise RouterProblem: no answer, or a refusal.
+        """
+        question = Question(self._clock, (self._gateway.address, self._port), request)
+        try:
+            port = self._reactor.listenUDP(0, question, interface=self._gateway.local)
+        except CannotListenError as error:
+            raise RouterProblem(f"it cannot be asked ({error.socketError})") from error
+        try:
+            question.begin()
+            reply = await question.answered
+        finally:
+            await maybeDeferred(port.stopListening)
+        if isinstance(reply, Refusal):
+            raise RouterProblem(reply.text)
+        self._look_at_the_epoch(reply.epoch)
+        return reply
+
+    def _look_at_the_epoch(self, epoch: int) -> None:
+        now = self._clock.seconds()
+        if self._epoch is not None:
+            before, when = self._epoch
+            self._forgotten = self._forgotten or has_forgotten(before, now - when, epoch)
+        self._epoch = (epoch, now)

@@ -1,0 +1,130 @@
+"""
+The port mapper: asks routers to map the ports that we listen on, for as long as we do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random, SystemRandom
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from ...config import Role, Settings
+from ...endpoints import Endpoint
+from .gateway import find_gateway
+from .keeper import PortKeeper
+from .lease import Gateway, Lease, Router
+from .natpmprouter import NatPmpRouter
+from .upnp import UpnpRouter, in_daemon_thread
+
+MOST_PORTS: Final = 4
+"""So many ports are mapped at most; a node that listens on more has its reasons."""
+
+Told = Callable[[Endpoint, int], object]
+
+
+class PortMapper:
+    """
+    Made by L{CrustService<routing_crust.crust.service.CrustService>}, which is told what comes of it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        random: Random | None = None,
+        *,
+        mapped: Told,
+        unmapped: Told,
+        gateway: Callable[[], Gateway | None] = find_gateway,
+        ways: Sequence[Callable[[Gateway], Router]] | None = None,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime}, C{IReactorUDP} and C{IReactorFromThreads}.
+        @param random: for waits and ports; C{None} is the system's.
+        @param mapped: called with an external endpoint that others can dial and the port of ours that it
+            leads to. Not called from within a call to this object.
+        @param unmapped: called with the same when that is over; not by L{stop}.
+        @param gateway: finds the router, and is asked again before anything is done.
+        @param ways: make what asks a router, in the order in which they are tried; C{None} is NAT-PMP, then
+            UPnP.
+        """
+        self._settings = settings
+        self._reactor = reactor
+        self._random = random or SystemRandom()
+        self._mapped = mapped
+        self._unmapped = unmapped
+        self._find_gateway = gateway
+        self._ways = ways or (
+            partial(NatPmpRouter, reactor),
+            partial(UpnpRouter, random=self._random, in_thread=partial(in_daemon_thread, reactor)),
+        )
+        self._keepers: tuple[PortKeeper, ...] = ()
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """What is mapped at the moment; also what is of no use to others, see L{Lease.reachable}."""
+        return tuple(each.lease for each in self._keepers if each.lease is not None)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the other ports are not, in words."""
+        return tuple(f"port {each.listening.port}: {each.problem}" for each in self._keepers if each.problem)
+
+    def start(self, listening: Sequence[Endpoint]) -> None:
+        """
+        Begin, if there is anything to map: not for a client, and not when only loopback is listened on.
+
+        @param listening: where we listen, with the real ports.
+        """
+        wanted = ports_to_map(self._settings, listening)
+        settings = self._settings
+        self._keepers = tuple(
+            PortKeeper(
+                each,
+                settings.mapping_lifetime,
+                self._reactor,
+                self._random,
+                self._find_gateway,
+                self._ways,
+                self._tell,
+            )
+            for each in wanted
+        )
+        for each in self._keepers:
+            each.start()
+
+    def network_changed(self) -> None:
+        """The host's addresses or routes have changed: look soon what has become of the mappings."""
+        for each in self._keepers:
+            each.network_changed()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Have all mappings removed. Idempotent; L{start} begins again.
+
+        @return: fires in L{STOP_WITHIN<routing_crust.crust.mapping.keeper.STOP_WITHIN>} seconds at most,
+            with no delayed call or port left; never fails. A thread that waits for a router over UPnP is not
+            waited for.
+        """
+        keepers, self._keepers = self._keepers, ()
+        return gatherResults([each.stop() for each in keepers]).addCallback(lambda _: None)
+
+    def _tell(self, old: Lease | None, new: Lease | None) -> None:
+        if old is not None and old.reachable:
+            self._unmapped(old.external, old.local_port)
+        if new is not None and new.reachable:
+            self._mapped(new.external, new.local_port)
+
+
+def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Of what we listen on, what a router is asked to map: IPv4, once for each port."""
+    if not settings.port_mapping or settings.role is Role.CLIENT:
+        return ()
+    wanted: dict[int, Endpoint] = {}
+    for each in listening:
+        if not each.is_v6 and not each.address.is_loopback:
+            wanted.setdefault(each.port, each)
+    return tuple(wanted.values())[:MOST_PORTS]
