@@ -54,7 +54,9 @@ class LinkHandler:
     def __init__(self, reactor: Any, own: Identity, role: Role) -> None:
         chosen = settings(role)
         self.crust = CrustService(chosen, own, reactor, SystemRandom())
-        self._links = Links(chosen, own, reactor, 1, lambda: self.crust.endpoints, self)
+        self._links = Links(
+            chosen, own, reactor, 1, lambda: self.crust.endpoints, self, lambda: self.crust.nat
+        )
         self._confirmed: Deferred[ILink] | None = None
         self._lost: Deferred[None] | None = None
         self._link: ILink | None = None

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
+    IReadWriteDescriptor,
 )
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -208,8 +209,8 @@ class _SessionCreator:
 
 class LinkTlsProtocol(TLSMemoryBIOProtocol):
     """
-    Twisted's TLS transport, with a limit on what may come in before the handshake is done, and with larger
-    reads.
+    Twisted's TLS transport, with a limit on what may come in before the handshake is done, with larger
+    reads, and without delay for what is to be written because of a read.
     """
 
     factory: LinkTlsFactory
@@ -225,6 +226,8 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         self._appSendBuffer: list[bytes] = []
         ProtocolWrapper.makeConnection(self, transport)
         self._checkHandshakeStatus()  # type: ignore[no-untyped-call]
+        self._prompt = IReadWriteDescriptor.providedBy(transport)
+        self._write_now()
 
     def dataReceived(self, bytes: bytes) -> None:
         """See Twisted's class."""
@@ -235,6 +238,23 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
                 self.failVerification(Failure(PeerRefused(problem)))  # type: ignore[no-untyped-call]
                 return
         TLSMemoryBIOProtocol.dataReceived(self, bytes)
+        self._write_now()
+
+    def _write_now(self) -> None:
+        """
+        Give the kernel what has come together, instead of asking the reactor to do so in its next turn: the
+        peer can go on while this turn has other connections to see to, and the reactor need not watch for
+        the socket to be writable. What cannot be written now, for whatever reason, remains the reactor's.
+        """
+        transport: Any = self.transport
+        if (
+            self._prompt
+            and transport._tempDataBuffer
+            and not transport.dataBuffer  # else the kernel would not take all the last time
+            and transport.connected
+            and not transport.disconnecting
+        ):
+            transport.doWrite()
 
 
 class LinkTlsFactory(TLSMemoryBIOFactory):
