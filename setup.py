@@ -79,6 +79,7 @@ setup(
         "routing_crust.daemon",
         "routing_crust.routing",
         "routing_crust.streams",
+        "routing_crust.testing",
         "routing_crust.wire",
         "twisted.plugins",
     ],

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from routing_crust import Endpoint, Identity, Message, Name, Role, RoutingService, Settings
 from routing_crust.errors import PeerUnreachable
-from tests.memory import MemoryCrust, MemoryNetwork
+from routing_crust.testing.network import MemoryCrust, MemoryNetwork
 
 
 class Greeter:

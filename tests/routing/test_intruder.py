@@ -23,6 +23,7 @@ from routing_crust.routing.events import LinkLost
 from routing_crust.routing.handshake import LABEL
 from routing_crust.routing.publishing import LABEL as RECORD_LABEL
 from routing_crust.routing.requests import REQUEST_LABEL
+from routing_crust.testing.network import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (
@@ -40,7 +41,6 @@ from routing_crust.wire.messages import (
     Signed,
     WireRole,
 )
-from tests.memory import MemoryCrust
 from tests.routing.net import Net
 
 

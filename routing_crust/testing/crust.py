@@ -1,5 +1,6 @@
 """
-A crust without sockets: what L{ICrust} promises, over a L{MemoryNetwork<.memory.MemoryNetwork>}.
+A crust without sockets: what L{ICrust} promises, over a
+L{MemoryNetwork<routing_crust.testing.network.MemoryNetwork>}.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from routing_crust.config import Role, Settings
-from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink, Rendezvous
-from routing_crust.endpoints import Contact, Direction, Endpoint
-from routing_crust.errors import (
+from ..config import Role, Settings
+from ..crust.interfaces import ICrust, ICrustEvents, ILink, Rendezvous
+from ..endpoints import Contact, Direction, Endpoint
+from ..errors import (
     CannotListen,
     CloseReason,
     ConnectFailed,
@@ -23,16 +24,15 @@ from routing_crust.errors import (
     LinkClosed,
     ServiceStopped,
 )
-from routing_crust.identity import Identity
-from routing_crust.names import Name
-from routing_crust.ratelimit import TokenBucket
-from routing_crust.wire.messages import NatKind
-
-from .memory_dials import Attempt, Bootstrap, Dial
-from .memory_links import MemoryLink
+from ..identity import Identity
+from ..names import Name
+from ..ratelimit import TokenBucket
+from ..wire.messages import NatKind
+from .dialling import Attempt, Bootstrap, Dial
+from .links import MemoryLink
 
 if TYPE_CHECKING:
-    from .memory import MemoryNetwork
+    from .network import MemoryNetwork
 
 
 @implementer(ICrust)
@@ -318,8 +318,8 @@ class MemoryCrust:
 
     def vanish(self, silently: bool) -> None:
         """
-        The process is killed: see L{MemoryNetwork.crash<.memory.MemoryNetwork.crash>}. Nothing is reported
-        any more, and Deferreds that were handed out never fire, for whom they were for is dead.
+        The process is killed: see C{MemoryNetwork.crash}. Nothing is reported any more, and Deferreds that were
+        handed out never fire, for whom they were for is dead.
         """
         self._running = False
         self.stopping = True

@@ -27,12 +27,11 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from routing_crust.config import DEFAULT_PORT
-from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol
-
-from .memory_crust import MemoryCrust
-from .memory_dials import Attempt
-from .memory_links import MemoryLink
+from ..config import DEFAULT_PORT
+from ..endpoints import Connection, Direction, Endpoint, Protocol
+from .crust import MemoryCrust
+from .dialling import Attempt
+from .links import MemoryLink
 
 __all__ = ["MemoryCrust", "MemoryLink", "MemoryNetwork", "Way"]
 

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Contact, Endpoint
-from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
-from routing_crust.names import Name
-
-from .memory_links import MemoryLink
-from .memory_pipes import Timers
+from ..crust.interfaces import ILink
+from ..endpoints import Contact, Endpoint
+from ..errors import CloseReason, ConnectFailed, ServiceStopped
+from ..names import Name
+from .links import MemoryLink
+from .pipes import Timers
 
 if TYPE_CHECKING:
-    from .memory_crust import MemoryCrust
+    from .crust import MemoryCrust
 
 
 class Attempt:

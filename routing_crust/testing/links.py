@@ -1,7 +1,7 @@
 """
 Links in memory: the two ends of a connection without a socket.
 
-The two ends are joined by a L{Pipe<.memory_pipes.Pipe>} each way. A link comes up, at each end in its own
+The two ends are joined by a L{Pipe<routing_crust.testing.pipes.Pipe>} each way. A link comes up, at each end in its own
 time, as the first thing that a pipe delivers there; frames follow, in order; a Goodbye or a reset is the
 last thing.
 """
@@ -16,15 +16,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Connection, Direction, Rung
-from routing_crust.errors import CloseReason, LinkClosed
-from routing_crust.wire.framing import HEADER_BYTES, FrameKind
-
-from .memory_pipes import Pipe, Timers
+from ..crust.interfaces import ILink
+from ..endpoints import Connection, Direction, Rung
+from ..errors import CloseReason, LinkClosed
+from ..wire.framing import HEADER_BYTES, FrameKind
+from .pipes import Pipe, Timers
 
 if TYPE_CHECKING:
-    from .memory_crust import MemoryCrust
+    from .crust import MemoryCrust
 
 FEED_BYTES = 112 * 1024
 """A feeder is asked for more while less than this is on its way."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
+from routing_crust.testing.network import MemoryCrust, MemoryLink
 
-from .memory import MemoryCrust, MemoryLink
 from .memory_case import KIND, MemoryTestCase
 
 LOST = [(CloseReason.CONNECTION_LOST, False)]

@@ -1,0 +1,6 @@
+"""
+A simulated network, for tests of applications and of this library: real nodes in one process, on a clock
+that the test moves.
+
+It replaces crust, the clock, the random source and the disk, and nothing else.
+"""
