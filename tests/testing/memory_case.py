@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
@@ -83,6 +83,9 @@ class Recorder:
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         self._add("external", endpoints)
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        self._add("reachability", reachability)
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event[1:] for event in self.events if event[0] == kind]

@@ -1,0 +1,249 @@
+"""
+Simulated time: one heap of calls for everything, and for each host a clock that can be wrong.
+
+Twisted's own C{task.Clock} sorts all that is pending with each call, which a thousand nodes cannot afford.
+Here a call costs the logarithm of their number. Calls that fall on the same moment are made in the order in
+which they were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
+
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+FEW: Final = 64
+"""So many entries that mean nothing any more are never worth a clean-up."""
+
+
+@implementer(IDelayedCall)
+class SimulatedCall:
+    """
+    A call that is to be made. Made by the clocks; see Twisted's interface.
+    """
+
+    __slots__ = ("_args", "_function", "_kwargs", "_owner", "called", "cancelled", "order", "time")
+
+    def __init__(
+        self,
+        owner: HostClock,
+        time: float,
+        order: int,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """
+        @param time: in the simulation's time.
+        @param order: tells calls of the same moment apart.
+        """
+        self._owner = owner
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self.time = time
+        self.order = order
+        self.called = self.cancelled = False
+
+    def getTime(self) -> float:
+        """See Twisted's interface: in the time of the clock that made it."""
+        return self.time + self._owner.offset
+
+    def cancel(self) -> None:
+        """See Twisted's interface."""
+        self._must_wait()
+        self.cancelled = True
+        self._owner.cancelled(self)
+        del self._function, self._args, self._kwargs  # no need to keep alive what they hold
+
+    def reset(self, secondsFromNow: float) -> None:
+        """See Twisted's interface."""
+        self._must_wait()
+        self._owner.moved(self, self._owner.now + max(0.0, secondsFromNow))
+
+    def delay(self, secondsLater: float) -> None:
+        """See Twisted's interface."""
+        self._must_wait()
+        self._owner.moved(self, max(self._owner.now, self.time + secondsLater))
+
+    def active(self) -> bool:
+        """See Twisted's interface."""
+        return not (self.called or self.cancelled)
+
+    def make(self) -> None:
+        """Make the call."""
+        self.called = True
+        self._owner.made(self)
+        self._function(*self._args, **self._kwargs)
+
+    def _must_wait(self) -> None:
+        if self.cancelled:
+            raise AlreadyCancelled
+        if self.called:
+            raise AlreadyCalled
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled else "made" if self.called else f"at {self.time:.3f}"
+        return f"<SimulatedCall {state}>"
+
+
+@implementer(IReactorTime)
+class HostClock:
+    """
+    The clock of one host: an C{IReactorTime} that shows another time than the simulation, if it is told to.
+
+    As a real reactor it goes by the wall clock: when that jumps forward, what is then overdue is called at
+    once, and when it jumps back, what was pending waits so much longer.
+
+    @ivar offset: how many seconds it is ahead of the simulation.
+    """
+
+    def __init__(self, simulation: SimulatedClock, offset: float = 0.0) -> None:
+        self._simulation = simulation
+        self._pending: dict[SimulatedCall, None] = {}
+        self.offset = offset
+
+    @property
+    def now(self) -> float:
+        """The simulation's time."""
+        return self._simulation.now
+
+    def seconds(self) -> float:
+        """See Twisted's interface."""
+        return self._simulation.now + self.offset
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
+    ) -> SimulatedCall:
+        """See Twisted's interface."""
+        if not delay >= 0:
+            raise ValueError(f"a call cannot be made {-delay} seconds ago")
+        simulation = self._simulation
+        call = SimulatedCall(self, simulation.now + delay, 0, callable, args, kw)
+        self._pending[call] = None
+        simulation.push(call)
+        return call
+
+    def getDelayedCalls(self) -> list[SimulatedCall]:
+        """See Twisted's interface: those of this clock, in the order in which they were asked for."""
+        return list(self._pending)
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock forward, or back where C{seconds} is negative."""
+        self.offset += seconds
+        self._move_all(lambda time: time - seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Make no call for so long, as on a host that sleeps; what is overdue then is called at once."""
+        wakes = self.now + seconds
+        self._move_all(lambda time: max(time, wakes))
+
+    def _move_all(self, new_time: Callable[[float], float]) -> None:
+        for call in sorted(self._pending, key=lambda each: (each.time, each.order)):
+            self.moved(call, max(self.now, new_time(call.time)))
+
+    def cancel_all(self) -> None:
+        """Cancel whatever is pending: the host has lost its power."""
+        for call in list(self._pending):
+            call.cancel()
+
+    # What its calls tell.
+
+    def moved(self, call: SimulatedCall, time: float) -> None:
+        """A call is to be made at another time."""
+        self._simulation.stale += 1
+        call.time = time
+        self._simulation.push(call)
+
+    def cancelled(self, call: SimulatedCall) -> None:
+        """A call is not to be made."""
+        del self._pending[call]
+        self._simulation.stale += 1
+        self._simulation.clean_up()
+
+    def made(self, call: SimulatedCall) -> None:
+        """A call is being made."""
+        del self._pending[call]
+
+
+class SimulatedClock(HostClock):
+    """
+    The time of a simulation, which goes from one call to the next. It is a host's clock too: one that is
+    right.
+
+    @ivar now: the time, in seconds.
+    @ivar calls: how many calls have been made.
+    @ivar stale: how many entries of the heap mean nothing any more; for the clocks.
+    """
+
+    now: float = 0.0
+
+    def __init__(self, start: float = 0.0) -> None:
+        """
+        @param start: the time at which it begins.
+        """
+        self.now = start
+        self.calls = 0
+        self.stale = 0
+        self._order = 0
+        self._heap: list[tuple[float, int, SimulatedCall]] = []
+        super().__init__(self)
+
+    def host_clock(self, offset: float = 0.0) -> HostClock:
+        """A clock for a host, so many seconds ahead."""
+        return HostClock(self, offset)
+
+    def next_time(self) -> float | None:
+        """When the next call is due; C{None} if there is none."""
+        heap = self._heap
+        while heap:
+            time, order, call = heap[0]
+            if call.order == order and not call.cancelled and not call.called:
+                return time
+            heappop(heap)
+            self.stale -= 1
+        return None
+
+    def step(self) -> bool:
+        """
+        Go to the next call and make it.
+
+        @return: whether there was one.
+        """
+        time = self.next_time()
+        if time is None:
+            return False
+        call = heappop(self._heap)[2]
+        if time > self.now:
+            self.now = time
+        self.calls += 1
+        call.make()
+        return True
+
+    def run_to(self, time: float) -> None:
+        """Make every call that is due by then, and let it be that time."""
+        while (due := self.next_time()) is not None and due <= time:
+            self.step()
+        self.now = max(self.now, time)
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.run_to(self.now + seconds)
+
+    # What the clocks tell.
+
+    def push(self, call: SimulatedCall) -> None:
+        """A call is to be made at its C{time}; an earlier entry of it means nothing any more."""
+        self._order = call.order = self._order + 1
+        heappush(self._heap, (call.time, call.order, call))
+
+    def clean_up(self) -> None:
+        """Forget what means nothing any more, if that is most of it."""
+        if self.stale > FEW and self.stale > len(self._heap) // 2:
+            self._heap = [each for each in self._heap if each[1] == each[2].order and not each[2].cancelled]
+            heapify(self._heap)
+            self.stale = 0
