@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from routing_crust.config import Role, Settings, TwoWay
-from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
@@ -104,6 +104,12 @@ class LinkHandler:
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """See L{ICrustEvents}."""
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        """See L{ICrustEvents}."""
+
+    def greeted(self, link: ILink, facts: PeerFacts) -> None:
+        """See L{routing_crust.routing.links.LinkPolicy}."""
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept:
         """See L{routing_crust.routing.links.LinkPolicy}."""

@@ -82,6 +82,9 @@ class Settings:
         (Endpoint("0.0.0.0", DEFAULT_PORT), Endpoint("::", DEFAULT_PORT)),
         "the addresses to listen on, as address:port; port 0 lets the system choose",
     )
+    external: tuple[Endpoint, ...] = _several(
+        Endpoint, (), "where others can dial us, if a router forwards a port to this host, as address:port"
+    )
     contacts: tuple[Contact, ...] = _several(Contact, (), "where to find nodes of the network, as name@address:port")
     allow: tuple[str, ...] = _several(str, (), "the only peers to link with, as names or networks (192.0.2.0/24)")
     deny: tuple[str, ...] = _several(str, (), "peers never to link with, as names or networks; goes before allow")
@@ -198,6 +201,12 @@ class Settings:
             raise ConfigurationError("network", "write 1 to 64 printable characters")
 
     def _check_lists(self) -> None:
+        for endpoint in self.external:
+            address = endpoint.address
+            if endpoint.port == 0 or address.is_unspecified or address.is_multicast:
+                raise ConfigurationError("external", f"{endpoint} cannot be dialled by anybody")
+        if self.external and self.role is Role.CLIENT:
+            raise ConfigurationError("external", "a client is not dialled: leave it out, or be a node")
         for setting in ("allow", "deny"):
             for entry in getattr(self, setting):
                 check_rule(setting, entry)

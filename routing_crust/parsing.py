@@ -32,6 +32,8 @@ def parse_setting(each: Field[Any], raw: Any) -> Any:
             return _parse_enum(each.name, type(default), raw)
         if each.name == "listen":
             return tuple(parse_listen(text) for text in _texts(each.name, raw))
+        if each.name == "external":
+            return tuple(Endpoint.from_text(text) for text in _texts(each.name, raw))
         if each.name == "contacts":
             return tuple(Contact.from_text(text) for text in _texts(each.name, raw))
         if isinstance(default, tuple):

@@ -165,6 +165,17 @@ class SettingsTests(SynchronousTestCase):
         )
         self.assertIn("dials nobody", str(error))
 
+    def test_external(self) -> None:
+        """What nobody can dial is no external endpoint, and a client has none."""
+        Settings(external=(Endpoint("192.0.2.1", 5483), Endpoint("2001:db8::1", 1)))
+        for host, port in (("192.0.2.1", 0), ("0.0.0.0", 5483), ("::", 5483), ("224.0.0.1", 5483)):
+            error = self.assertRaises(ConfigurationError, Settings, external=(Endpoint(host, port),))
+            self.assertIn("external", str(error))
+            self.assertIn("cannot be dialled by anybody", str(error))
+        own = (Endpoint("192.0.2.1", 5483),)
+        error = self.assertRaises(ConfigurationError, Settings, role=Role.CLIENT, external=own)
+        self.assertIn("a client is not dialled", str(error))
+
     def test_listen(self) -> None:
         """Every node listens somewhere; a client need not."""
         for role in (Role.NODE, Role.FIRST):

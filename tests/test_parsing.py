@@ -99,18 +99,20 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parsed("listen", ("192.0.2.1:1", "[::1]:2")), two)
         self.assertEqual(parsed("listen", "192.0.2.1:1"), two[:1])
         self.assertEqual(parsed("listen", []), ())
+        self.assertEqual(parsed("external", ["192.0.2.1:1", "[::1]:2"]), two)
         self.assertEqual(
             parsed("contacts", ["192.0.2.1:1", f"{NAME}@[::1]:2"]), (Contact(two[0]), Contact(two[1], NAME))
         )
         self.assertEqual(parsed("allow", ["192.0.2.0/24", str(NAME)]), ("192.0.2.0/24", str(NAME)))
         self.assertEqual(parsed("deny", "192.0.2.0/24"), ("192.0.2.0/24",))
-        for setting in ("listen", "contacts", "allow", "deny"):
+        for setting in ("listen", "external", "contacts", "allow", "deny"):
             for raw in (5, True, None, [5], ["192.0.2.1:1", None], {"a": "b"}):
                 self.refused(setting, raw, "is not a list of texts")
 
     def test_errors_inside_lists(self) -> None:
         """A bad entry is an error of the setting, with the entry in it."""
         self.refused("listen", ["192.0.2.1:1", "x"], "'x' is not an endpoint")
+        self.refused("external", "5483", "'5483' is not an endpoint")
         self.refused("contacts", "192.0.2.1:0", "port 0 cannot be dialled")
         self.refused("contacts", "bob@192.0.2.1:1", "'bob' is not a name")
 

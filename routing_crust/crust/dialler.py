@@ -169,7 +169,7 @@ class Dialler:
             origin=None if token else origin_for(self._listening(), endpoint),
         )
         self._dials[dial] = self._open[dial] = None
-        self._limits.began(peer)
+        self._limits.began(peer, endpoint)
         dial.outcome.addBoth(self._dialled, dial)
         dial.dial(self._reactor)
         return dial.outcome

@@ -18,10 +18,18 @@ from .dialing import DialFailed
 class DialLimits:
     """Asked before each dial, and told of its begin and end."""
 
-    def __init__(self, settings: Settings, rules: Rules, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        seconds: Callable[[], float],
+        dialled: Callable[[Endpoint], None] = lambda endpoint: None,
+    ) -> None:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
+        @param dialled: told of each endpoint that is dialled.
         """
+        self._dialled = dialled
         self._settings = settings
         self._rules = rules
         self._budget = StrangerBudget(settings, seconds)
@@ -57,8 +65,9 @@ class DialLimits:
         """
         self._budget.spend(endpoint)
 
-    def began(self, peer: Name | None) -> None:
+    def began(self, peer: Name | None, endpoint: Endpoint) -> None:
         """A dial has begun."""
+        self._dialled(endpoint)
         self._dials += 1
         if peer is not None:
             self._per_peer[peer] = self._per_peer.get(peer, 0) + 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -34,6 +35,54 @@ class Rendezvous:
 
     requester: bool
     after: float = 0.0
+
+
+class Source(str, Enum):
+    """How we know of an endpoint at which others may be able to dial us."""
+
+    CONFIGURED = "configured"
+    """The setting C{external} says so."""
+    MAPPED = "mapped"
+    """A router has mapped a port for us."""
+    INTERFACE = "interface"
+    """An interface of this host has this global address."""
+    OBSERVED = "observed"
+    """Peers in different networks have seen us there."""
+    PRIVATE = "private"
+    """An interface of this host has it, and it means nothing elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An endpoint at which others may be able to dial us."""
+
+    endpoint: Endpoint
+    source: Source
+
+
+class Dialable(str, Enum):
+    """Whether others can dial us from outside."""
+
+    YES = "yes"
+    """Somebody has, whom we had not dialled."""
+    NO = "no"
+    """Somebody has tried for us, in vain."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """
+    How others can reach us, as far as we know.
+
+    @ivar nat: the NAT in front of us.
+    @ivar dialable: whether we can be dialled from outside.
+    @ivar since: when C{dialable} became what it is, in seconds.
+    """
+
+    nat: NatKind
+    dialable: Dialable
+    since: float
 
 
 class ILink(Interface):
@@ -141,12 +190,23 @@ class ICrustEvents(Interface):
     def external_endpoints(endpoints: tuple[Endpoint, ...]) -> None:
         """Where others can dial us has changed, or is known for the first time."""
 
+    def reachability_changed(reachability: Reachability) -> None:
+        """We know more, or something else, of how others can reach us."""
+
 
 class ICrust(Interface):
     """Makes links."""
 
     endpoints: tuple[Endpoint, ...] = Attribute("Where others can dial us, best first.")
+    candidates: tuple[Endpoint, ...] = Attribute(
+        "What goes into requests for connections: L{endpoints}, and last where a single network has seen us."
+    )
+    sources: tuple[Candidate, ...] = Attribute("L{endpoints}, and how we know of each.")
+    outside: tuple[Endpoint, ...] = Attribute(
+        "Those of L{candidates} by which hosts outside our own networks can dial us, if anything lets them."
+    )
     nat: NatKind = Attribute("What we know of the NAT in front of us.")
+    reachability: Reachability = Attribute("The same, and whether we can be dialled.")
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
 
     def start(events: ICrustEvents) -> None:
@@ -210,6 +270,26 @@ class ICrust(Interface):
         @return: ends it, and cuts what has not become a link. Calling it again does nothing. It must be
             called some time; L{stop} does so as well.
         """
+
+    def observed(link: ILink, endpoint: Endpoint) -> None:
+        """The peer of a link, whose Hello is verified, says that it sees us at this endpoint."""
+
+    def may_observe(endpoint: Endpoint) -> bool:
+        """Whether a peer that we dial there, with an empty token, would see of us what we want to know."""
+
+    def dial_back(endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+        """
+        Find out for somebody whether it can be dialled: from a port that we have dialled nobody from, up to
+        the end of the TLS handshake. No link comes of it. Addresses that are not on the internet at large
+        are left out, and the others count against C{stranger_dials}.
+
+        @param peer: who must answer.
+        @return: fires with the first endpoint that answers. Fails with L{ConnectFailed},
+            L{LimitReached} or L{ServiceStopped}; it can be cancelled.
+        """
+
+    def not_reached(by: Name) -> None:
+        """Somebody has tried for us, with the help of this peer, whether we can be dialled: in vain."""
 
     def remember(contact: Contact, proven: bool = True) -> None:
         """

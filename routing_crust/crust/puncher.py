@@ -163,7 +163,7 @@ class Puncher:
         entry.meeting.dialling(endpoint.host)
         dial = _PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_of, self._ended)
         self._open[dial] = None
-        self._limits.began(peer)
+        self._limits.began(peer, endpoint)
         dial.connector = dial_from(self._reactor, endpoint, dial, origin)
         return dial.call_off
 

@@ -23,26 +23,27 @@ from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..wire.messages import NatKind
 from .accepting import Acceptor, Doorkeeper
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
 from .bootstrap import BootstrapAttempt, order_contacts
 from .contacts import ContactBook
+from .dialback import DialBacks
 from .dialler import Dialler
 from .diallimits import DialLimits
-from .host import HostAddress, dialable_endpoints, on_link_networks, read_host_addresses
+from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link
 from .listening import open_ports, real_endpoint
 from .multicast import BEACON_PORT, choose_places
+from .outside import Outside, OutsideView
 from .puncher import Puncher
 from .tls import LinkTls
 from .turns import Turns
 
 
 @implementer(ICrust)
-class CrustService:
+class CrustService(OutsideView):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -68,9 +69,12 @@ class CrustService:
         """
         self.settings = settings
         self.clock: IReactorTime = reactor
-        self.endpoints: tuple[Endpoint, ...] = ()
-        self.nat = NatKind.UNKNOWN
-        self.on_link_networks: tuple[str, ...] = ()
+        self._outside = Outside(
+            settings,
+            self.clock.seconds,
+            lambda endpoints: self._turns.later(self._events.external_endpoints, endpoints),
+            lambda now: self._turns.later(self._events.reachability_changed, now),
+        )
         self._identity = identity
         self._reactor = reactor
         self._host_addresses = host_addresses
@@ -88,7 +92,7 @@ class CrustService:
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
         self._doorkeeper = Doorkeeper(self, self._rules)
-        limits = DialLimits(settings, self._rules, self.clock.seconds)
+        limits = DialLimits(settings, self._rules, self.clock.seconds, self._outside.dialled)
         self._dialler = Dialler(
             self,
             self._tls,
@@ -108,6 +112,9 @@ class CrustService:
             self._see_whether_stopped,
             lambda: self._listening,
             lambda: (*self._listening, *self.endpoints),
+        )
+        self._dial_backs = DialBacks(
+            self, self._tls, reactor, limits, self._outside, self._see_whether_stopped
         )
         self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
         self._ports: tuple[IListeningPort, ...] = ()
@@ -139,9 +146,11 @@ class CrustService:
             self.end_bootstrap(None)
             self._dialler.stop()
             self._puncher.stop()
+            self._dial_backs.stop()
             for port in self._ports:
                 self._turns.wait_for(port.stopListening())
-            self._ports = self._listening = self.endpoints = ()
+            self._ports = self._listening = ()
+            self._outside.reset()
             self._turns.wait_for(self._beacon.stop())
             self._acceptor.abort()
             for link in list(self._links):
@@ -194,6 +203,12 @@ class CrustService:
         """See L{ICrust.expect}."""
         return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+        """See L{ICrust.dial_back}."""
+        if not self._running:
+            return fail(ServiceStopped("crust is not running"))
+        return self._dial_backs.dial(endpoints, peer)
+
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
         if self._running:
@@ -232,6 +247,7 @@ class CrustService:
             link.close(refusal.reason, refusal.detail)
             return
         self._links[link] = None
+        self._outside.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
             return
@@ -248,6 +264,7 @@ class CrustService:
         self._doorkeeper.went(link)
         if self._refused.pop(link, None) is None:
             del self._links[link]
+            self._outside.link_lost(link)
             self._events.lost_connection(link, reason)
             if self._attempt is not None:
                 self._attempt.link_lost(link, reason)
@@ -286,11 +303,7 @@ class CrustService:
         except OSError as error:
             self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
             addresses = ()
-        self.on_link_networks = on_link_networks(addresses)
-        endpoints = dialable_endpoints(self._listening, addresses, self.settings.max_candidates)
-        if endpoints != self.endpoints:
-            self.endpoints = endpoints
-            self._turns.later(self._events.external_endpoints, endpoints)
+        self._outside.host(self._listening, addresses)
         if self.settings.lan_discovery:
             is_client = self.settings.role is Role.CLIENT
             self._beacon.listen(choose_places(self._listening, addresses, is_client))
@@ -311,6 +324,7 @@ class CrustService:
             and self._turns.idle
             and self._dialler.idle
             and self._puncher.idle
+            and self._dial_backs.idle
             and not self._acceptor.pending
         )
 

@@ -47,6 +47,7 @@ that reads better than Twisted's own.
 _OPTION_NAMES: Final = {"contacts": "contact"}
 _VALUES: Final = {
     "listen": "ADDRESS:PORT",
+    "external": "ADDRESS:PORT",
     "contacts": "NAME@ADDRESS:PORT",
     "allow": "NAME|NETWORK",
     "deny": "NAME|NETWORK",
@@ -67,7 +68,7 @@ _HINTS: Final = {
 }
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("What this process is", ("first", "client", "role", "network")),
-    ("Whom it finds, and is found by", ("listen", "contacts", "lan_discovery", "port_mapping")),
+    ("Whom it finds, and is found by", ("listen", "external", "contacts", "lan_discovery", "port_mapping")),
     ("Whom it links with", ("allow", "deny", "two_way", "private_dialling")),
     ("Files", ("state_dir", "config")),
     ("Everything else", ("set", "help_settings")),

@@ -29,6 +29,8 @@ def status_text(status: Mapping[str, Any]) -> str:
         ("contact", status.get("contact") or "none"),
         ("proxy", status.get("proxy") or "none"),
         ("listening", ", ".join(status.get("endpoints", [])) or "no"),
+        ("external", _external(status)),
+        ("nat", f"{status.get('nat', 'unknown')}, dialable from outside: {_dialable(status)}"),
         ("listeners", status.get("listeners")),
         ("process", f"{status.get('process')}, for {_duration(status.get('uptime', 0))}"),
         ("version", status.get("version")),
@@ -44,6 +46,16 @@ def status_text(status: Mapping[str, Any]) -> str:
 def _state(status: Mapping[str, Any]) -> str:
     group = "group-connected" if status.get("group_connected") else "not group-connected"
     return f"{status.get('state')}, {group}"
+
+
+def _external(status: Mapping[str, Any]) -> str:
+    known = status.get("external", [])
+    outer = [f"{each['endpoint']} ({each['source']})" for each in known if each["source"] != "private"]
+    return ", ".join(outer) or "none known"
+
+
+def _dialable(status: Mapping[str, Any]) -> str:
+    return f"{status.get('dialable', 'unknown')}, for {_duration(status.get('dialable_seconds', 0))}"
 
 
 def _link_text(link: Mapping[str, Any]) -> str:

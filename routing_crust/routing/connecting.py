@@ -309,7 +309,7 @@ class Connector:
         self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
 
     def _candidates(self) -> tuple[WireEndpoint, ...]:
-        return tuple(to_wire(each) for each in self._crust.endpoints[: self._settings.max_candidates])
+        return tuple(to_wire(each) for each in self._crust.candidates[: self._settings.max_candidates])
 
     def _signed(self, label: str, body: bytes) -> bytes:
         signature = self._identity.sign(label, self._settings.network, body)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..config import Role, Settings
-from ..crust.interfaces import ICrust, ICrustEvents, ILink
+from ..crust.interfaces import ICrust, ICrustEvents, ILink, Reachability
 from ..endpoints import Endpoint
 from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
 from ..identity import Identity
@@ -26,7 +26,7 @@ from ..wire.messages import Envelope, LinkUse
 from .clients import ClientRegistry
 from .connecting import Connector
 from .control import ControlMessages
-from .events import EndpointsChanged, FrameHandler, Observers, StateChanged
+from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
 from .idle import IdleLinks
 from .joining import Joiner
 from .links import Links
@@ -223,6 +223,10 @@ class RoutingCore:
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Where others can dial us."""
         self.observers.tell(EndpointsChanged(endpoints))
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        """How others can reach us."""
+        self.observers.tell(ReachabilityChanged(reachability))
 
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink
+from ..crust.interfaces import ILink, Reachability
 from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..errors import CloseReason
 from ..names import Name
@@ -107,6 +107,13 @@ class EndpointsChanged:
     """Where others can dial us has changed, or is known for the first time."""
 
     endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReachabilityChanged:
+    """We know more, or something else, of our NAT, or of whether others can dial us from outside."""
+
+    reachability: Reachability
 
 
 class Observers:

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from ..config import Settings
 from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint
+from ..endpoints import Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, WireError
 from ..identity import Identity
 from ..names import Name
@@ -79,6 +79,9 @@ class LinkPolicy(Protocol):
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         """A peer's Hello holds: may it have what it wants?"""
 
+    def greeted(self, link: ILink, facts: PeerFacts) -> None:
+        """A peer's Hello was verified, and it may have what it wants."""
+
     def established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed; C{before} is what there was to this peer until now."""
 
@@ -101,14 +104,19 @@ class _Record:
 
 
 class _Pair:
-    """All verified links to one peer, with the timer that their consolidation needs."""
+    """
+    All verified links to one peer, with the timer that their consolidation needs.
 
-    __slots__ = ("consolidation", "peer", "timer")
+    @ivar dialled: where we have dialled the peer with success, without its help.
+    """
+
+    __slots__ = ("consolidation", "dialled", "peer", "timer")
 
     def __init__(self, consolidation: Consolidation) -> None:
         self.consolidation = consolidation
         self.peer: Peer | None = None
         self.timer: IDelayedCall | None = None
+        self.dialled: Endpoint | None = None
 
 
 class Links:
@@ -168,6 +176,11 @@ class Links:
         """The confirmed link to the node with this name."""
         pair = self._pairs.get(name)
         return pair.peer.link if pair is not None and pair.peer is not None else None
+
+    def dialled_at(self, name: Name) -> Endpoint | None:
+        """Where we have dialled the peer with this name, without its dialling us, since there was a link."""
+        pair = self._pairs.get(name)
+        return pair.dialled if pair is not None else None
 
     def new_link(self, link: ILink) -> None:
         """A link is up, whoever dialled: the end that is the TLS client says Hello first."""
@@ -266,6 +279,9 @@ class Links:
             self._send_hello(record, facts.purpose)
         if pair is None:
             pair = self._pairs[link.peer] = self._new_pair(link.peer, facts)
+        if link.direction is Direction.CONNECTED and link.rung in (Rung.MAPPED, Rung.DIRECT):
+            pair.dialled = link.connection.peer
+        self._policy.greeted(link, facts)
         candidate = Candidate(
             link,
             link.direction is Direction.CONNECTED,

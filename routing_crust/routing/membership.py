@@ -20,7 +20,7 @@ from ..errors import CloseReason
 from ..names import Name
 from ..wire.codec import encode, to_wire
 from ..wire.framing import FrameKind
-from ..wire.messages import Contacts, LinkUse, WireContact
+from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
 from .events import GroupConnectedChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
 from .handshake import PeerFacts
 from .links import Accept, Peer, Refuse
@@ -90,6 +90,11 @@ class Membership:
         """Whether this is one of those we are trying to reach ourselves, so no stranger."""
         contacts = (*self._core.settings.contacts, *self._core.crust.saved_contacts())
         return any(contact.name == name for contact in contacts)
+
+    def greeted(self, link: ILink, facts: PeerFacts) -> None:
+        """A peer's Hello was verified: it says where it sees us."""
+        if facts.observed is not None:
+            self._core.crust.observed(link, facts.observed)
 
     def established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed."""
@@ -197,13 +202,13 @@ class Membership:
 
     def _remember(self, peer: Peer) -> None:
         """Save where the peer can be dialled, if it can."""
-        endpoint = _dialled_at(peer)
+        endpoint = self.dialable_at(peer)
         if endpoint is not None:
             self._core.crust.remember(Contact(endpoint, peer.name))
 
     def _tell_contacts(self, peer: Peer) -> None:
         """Tell a newcomer of others, so that it does not depend on us alone."""
-        known = ((each.name, _dialled_at(each)) for each in self._core.links.peers if each is not peer)
+        known = ((each.name, self.dialable_at(each)) for each in self._core.links.peers if each is not peer)
         contacts = [WireContact(name.raw, to_wire(endpoint)) for name, endpoint in known if endpoint]
         chosen = self._core.random.sample(contacts, min(CONTACTS_TOLD, len(contacts)))
         if chosen:
@@ -221,6 +226,18 @@ class Membership:
             if problem is None or contact.endpoint.host == peer.endpoint.host:
                 crust.remember(contact, proven=False)
 
+    def dialable_at(self, peer: Peer) -> Endpoint | None:
+        """
+        Where others can dial a peer: where we have, or, if it says that it is open, where it listens on the
+        address that we see it at. C{None} if it is a client, or nothing of that is known.
+        """
+        if peer.facts.is_client:
+            return None
+        dialled = self._core.links.dialled_at(peer.name)
+        if dialled is None and peer.facts.nat is NatKind.OPEN and peer.link.rung is not Rung.TUNNEL:
+            return next((each for each in peer.facts.listening if each.host == peer.endpoint.host), None)
+        return dialled
+
     def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
         if use is LinkUse.MEMBER:
             return not self._core.is_client and self._core.table.wants(name, endpoint)
@@ -233,15 +250,3 @@ class Membership:
             names.append(self.proxy)
         links = (self._core.links.link_to(name) for name in dict.fromkeys(names))
         return tuple(link for link in links if link is not None)
-
-
-def _dialled_at(peer: Peer) -> Endpoint | None:
-    """Where a node was dialled with success; C{None} if it was not, could not be again, or is a client."""
-    if peer.facts.is_client or peer.link.rung in (Rung.PUNCHED, Rung.TUNNEL):
-        return None
-    if peer.link.direction is Direction.CONNECTED:
-        return peer.endpoint
-    if not peer.two_way:
-        return None
-    same = [each for each in peer.facts.listening if each.host == peer.endpoint.host]
-    return next(iter(same or peer.facts.listening), None)

@@ -31,6 +31,12 @@ def core_status(core: RoutingCore) -> dict[str, object]:
     now = core.clock.seconds()
     return {
         "endpoints": [str(each) for each in core.crust.endpoints],
+        "external": [
+            {"endpoint": str(each.endpoint), "source": each.source.value} for each in core.crust.sources
+        ],
+        "nat": core.crust.nat.name.lower(),
+        "dialable": core.crust.reachability.dialable.value,
+        "dialable_seconds": round(now - core.crust.reachability.since, 1),
         "proxy": None if core.proxy is None else str(core.proxy),
         "table": [str(entry.name) for entry in core.table.nearest(core.identity.name, len(core.table))],
         "links": [_link_status(peer, now) for peer in core.links.peers],

@@ -21,6 +21,7 @@ from ..endpoints import Contact, Endpoint
 from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
+from ..wire.messages import NatKind
 from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .incarnation import next_incarnation
@@ -104,6 +105,11 @@ class RoutingService(Service):
         return () if self._core is None else self._core.crust.endpoints
 
     @property
+    def nat(self) -> NatKind:
+        """What is known of the NAT in front of us."""
+        return NatKind.UNKNOWN if self._core is None else self._core.crust.nat
+
+    @property
     def contact(self) -> Contact | None:
         """What others need to find us, if we listen anywhere."""
         return Contact(self.endpoints[0], self.node_name) if self.endpoints else None
@@ -114,9 +120,7 @@ class RoutingService(Service):
 
         @raise CannotListen: a port is taken or may not be used; the service is not running then.
         """
-        self._incarnation = next_incarnation(
-            self.settings.state_dir, self._incarnation, self.clock.seconds()
-        )
+        self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
         self._core = RoutingCore(
             self.settings,
             self.identity,

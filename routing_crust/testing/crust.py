@@ -10,11 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from ..config import Role, Settings
-from ..crust.interfaces import ICrust, ICrustEvents, ILink, Rendezvous
+from ..crust.interfaces import (
+    Candidate,
+    Dialable,
+    ICrust,
+    ICrustEvents,
+    ILink,
+    Reachability,
+    Rendezvous,
+    Source,
+)
 from ..endpoints import Contact, Direction, Endpoint
 from ..errors import (
     CannotListen,
@@ -47,6 +56,9 @@ class MemoryCrust:
     @ivar expected: for which rendezvous connections are taken: the arguments of L{expect}.
     @ivar rendezvous: each that was dialled for, with its token.
     @ivar nat: what it is to believe of its NAT.
+    @ivar outside: what it is to believe that it can be dialled at from outside.
+    @ivar seen: where peers have said that they see it, by their names.
+    @ivar denials: who has said that it cannot be dialled.
     @ivar stopping: from L{stop} on, until it is started again.
     """
 
@@ -60,6 +72,7 @@ class MemoryCrust:
         endpoints: Sequence[Endpoint] = (),
         on_link_networks: Sequence[str] | None = None,
         saved: Sequence[Contact] = (),
+        clock: IReactorTime | None = None,
     ) -> None:
         """
         @param endpoints: where it listens; the default is an unused address of the network. A client
@@ -67,9 +80,10 @@ class MemoryCrust:
         @param on_link_networks: the default is the network that made-up addresses are from, if the
             address was made up.
         @param saved: saved contacts from an earlier start, most recently proven first.
+        @param clock: that of its host; the default is the network's.
         """
         self.network = network
-        self.clock = network.clock
+        self.clock: IReactorTime = clock or network.clock
         self.settings = settings
         self.identity = identity
         own = tuple(endpoints) or (network.new_endpoint(),)
@@ -78,6 +92,9 @@ class MemoryCrust:
         made_up = () if endpoints else (network.addresses,)
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
         self.nat = NatKind.UNKNOWN
+        self.outside: tuple[Endpoint, ...] = ()
+        self.seen: dict[Name, Endpoint] = {}
+        self.denials: list[Name] = []
         self.stopping = False
         self.expected: list[tuple[Name, bytes, bool]] = []
         self.rendezvous: list[tuple[bytes, Rendezvous]] = []
@@ -101,6 +118,21 @@ class MemoryCrust:
         return tuple(link for link in self._links if link.up)
 
     # What ICrust offers.
+
+    @property
+    def candidates(self) -> tuple[Endpoint, ...]:
+        """See L{ICrust}."""
+        return self.endpoints
+
+    @property
+    def sources(self) -> tuple[Candidate, ...]:
+        """See L{ICrust}."""
+        return tuple(Candidate(each, Source.PRIVATE) for each in self.endpoints)
+
+    @property
+    def reachability(self) -> Reachability:
+        """See L{ICrust}."""
+        return Reachability(self.nat, Dialable.UNKNOWN, 0.0)
 
     def start(self, events: ICrustEvents) -> None:
         """See L{ICrust.start}."""
@@ -184,6 +216,22 @@ class MemoryCrust:
                 self.expected.remove(expected)
 
         return undo
+
+    def observed(self, link: ILink, endpoint: Endpoint) -> None:
+        """See L{ICrust.observed}."""
+        self.seen[link.peer] = endpoint
+
+    def may_observe(self, endpoint: Endpoint) -> bool:
+        """See L{ICrust.may_observe}. In one network there is nothing to see."""
+        return False
+
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+        """See L{ICrust.dial_back}. It is not tried."""
+        return fail(ConnectFailed(tuple((str(each), "not dialled") for each in endpoints)))
+
+    def not_reached(self, by: Name) -> None:
+        """See L{ICrust.not_reached}."""
+        self.denials.append(by)
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
@@ -318,8 +366,8 @@ class MemoryCrust:
 
     def vanish(self, silently: bool) -> None:
         """
-        The process is killed: see C{MemoryNetwork.crash}. Nothing is reported any more, and Deferreds that were
-        handed out never fire, for whom they were for is dead.
+        The process is killed: see C{MemoryNetwork.crash}. Nothing is reported any more, and Deferreds that
+        were handed out never fire, for whom they were for is dead.
         """
         self._running = False
         self.stopping = True

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
@@ -54,6 +54,9 @@ class Receiver:
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         self._heard("endpoints", endpoints)
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        self._heard("reachability", reachability)
 
     def _heard(self, what: str, *arguments: Any) -> None:
         self.events.append((what, *arguments))

@@ -43,6 +43,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
         ("--listen", "127.0.0.1:6000", "--listen", "tcp:0:interface=127.0.0.1"),
         (Endpoint("127.0.0.1", 6000), Endpoint("127.0.0.1", 0)),
     ),
+    "external": (("--external=192.0.2.1:5483",), (Endpoint("192.0.2.1", 5483),)),
     "contacts": (("--contact", str(CONTACTS[0]), "--contact", str(CONTACTS[1])), CONTACTS),
     "allow": (("--allow", "192.0.2.0/24", "--allow", str(ALICE)), ("192.0.2.0/24", str(ALICE))),
     "deny": (("--deny=192.0.2.7",), ("192.0.2.7",)),

@@ -28,6 +28,7 @@ PLAIN = {
     "network": ('"lab"', "lab"),
     "role": ('"client"', Role.CLIENT),
     "listen": ('["127.0.0.1:6000", "[::1]:0"]', (Endpoint("127.0.0.1", 6000), Endpoint("::1", 0))),
+    "external": ('["192.0.2.1:5483"]', (Endpoint("192.0.2.1", 5483),)),
     "contacts": (f'["{ALICE}@127.0.0.1:6000"]', (Contact(Endpoint("127.0.0.1", 6000), ALICE),)),
     "allow": ('["192.0.2.0/24"]', ("192.0.2.0/24",)),
     "deny": (f'["{ALICE}"]', (str(ALICE),)),

@@ -25,6 +25,14 @@ STATUS: dict[str, Any] = {
     "state": "connected",
     "group_connected": True,
     "endpoints": ["127.0.0.1:6000", "[::1]:6000"],
+    "external": [
+        {"endpoint": "8.8.4.4:6000", "source": "mapped"},
+        {"endpoint": "9.9.9.9:6001", "source": "observed"},
+        {"endpoint": "127.0.0.1:6000", "source": "private"},
+    ],
+    "nat": "open",
+    "dialable": "yes",
+    "dialable_seconds": 7,
     "proxy": None,
     "table": [str(BOB)],
     "links": [
@@ -90,6 +98,8 @@ class StatusTextTests(SynchronousTestCase):
                 f"contact:       {ALICE}@127.0.0.1:6000",
                 "proxy:         none",
                 "listening:     127.0.0.1:6000, [::1]:6000",
+                "external:      8.8.4.4:6000 (mapped), 9.9.9.9:6001 (observed)",
+                "nat:           open, dialable from outside: yes, for 7 s",
                 "listeners:     1",
                 "process:       77, for 1 d 2 h",
                 "version:       1.0",
@@ -106,6 +116,8 @@ class StatusTextTests(SynchronousTestCase):
         text = status_text({"state": "disconnected", "uptime": 5})
         self.assertIn("state:         disconnected, not group-connected", text)
         self.assertIn("listening:     no", text)
+        self.assertIn("external:      none known", text)
+        self.assertIn("nat:           unknown, dialable from outside: unknown, for 0 s", text)
         self.assertIn("for 5 s", text)
 
 

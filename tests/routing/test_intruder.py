@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from routing_crust import Identity, Role, RoutingService, Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
 from routing_crust.routing.connecting import RESPONSE_LABEL
@@ -76,6 +76,9 @@ class Intruder:
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """It knows where it is."""
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        """It does not care."""
 
     def kinds(self) -> list[int]:
         return [kind for kind, _ in self.frames]

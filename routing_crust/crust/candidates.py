@@ -1,0 +1,72 @@
+"""
+Candidates: the endpoints at which others may be able to dial us, in the order in which we name them.
+
+First what an operator has told us (C{external}), then what a router has mapped for us, then the global
+addresses that we listen on, then what our peers have agreed to see us at, and the private addresses last:
+only a peer in the same network dials these, so they are of no harm elsewhere.
+
+One plain function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..endpoints import Endpoint, is_local_only
+from .interfaces import Candidate, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """
+    What L{rank_candidates} has found.
+
+    @ivar known: what we tell everybody, best first.
+    @ivar asked: what goes into requests for connections: the same, and then what is only tentative.
+    """
+
+    known: tuple[Candidate, ...] = ()
+    asked: tuple[Endpoint, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints that are known."""
+        return tuple(each.endpoint for each in self.known)
+
+
+def rank_candidates(
+    configured: Iterable[Endpoint],
+    mapped: Iterable[Endpoint],
+    listening: Sequence[Endpoint],
+    believed: Iterable[Endpoint],
+    tentative: Sequence[Endpoint],
+    most: int,
+) -> Candidates:
+    """
+    @param configured: as in the setting C{external}.
+    @param mapped: external endpoints that a router forwards to us.
+    @param listening: where we listen, on concrete addresses.
+    @param believed: where enough peers have seen us.
+    @param tentative: where some have.
+    @param most: how many there may be; tentative ones take the place of private ones.
+    """
+    ranked: dict[Endpoint, Source] = {}
+    for endpoints, source in (
+        (configured, Source.CONFIGURED),
+        (mapped, Source.MAPPED),
+        ([each for each in listening if not is_local_only(each)], Source.INTERFACE),
+        (believed, Source.OBSERVED),
+    ):
+        for endpoint in endpoints:
+            ranked.setdefault(endpoint, source)
+    outer = [Candidate(endpoint, source) for endpoint, source in ranked.items()][:most]
+    inner = [
+        Candidate(each, Source.PRIVATE)
+        for each in dict.fromkeys(listening)
+        if is_local_only(each) and each not in ranked
+    ]
+    known = tuple((outer + inner)[:most])
+    room = most - max(len(outer), min(len(known), 1))
+    new = [each for each in dict.fromkeys(tentative) if each not in ranked][:room]
+    return Candidates(known, (*(each.endpoint for each in known[: most - len(new)]), *new))

@@ -1,0 +1,154 @@
+"""
+Dialling back: finding out for somebody whether an endpoint of his can be dialled.
+
+The dial is one like any other, up to the end of TLS, which proves who answers; then it is closed. It goes out
+from a port of the system's choice, and no link comes of it, so the layers above never hear of it. The
+endpoints are a stranger's, so they are bounded like all of these, and only addresses outside our own networks
+are dialled: nobody learns from us what there is inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Settings
+from ..endpoints import Connection, Endpoint, refusal_to_dial
+from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ..names import Name
+from .dialing import DialFailed
+from .diallimits import DialLimits
+from .interfaces import ILink
+from .link import Link
+from .onedial import OneDial
+from .outside import Outside
+from .owner import LinkOwner
+from .tls import LinkTls
+
+
+class DialBacks:
+    """
+    All dials of this kind of one L{CrustService<routing_crust.crust.service.CrustService>}. It is the owner
+    of the links that they begin with.
+    """
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        reactor: Any,
+        limits: DialLimits,
+        outside: Outside,
+        gone: Callable[[], None],
+    ) -> None:
+        """
+        @param owner: whose clock and settings these are.
+        @param reactor: provides C{IReactorTCP}.
+        @param gone: called each time a connection is completely gone.
+        """
+        self.clock: IReactorTime = owner.clock
+        self.settings: Settings = owner.settings
+        self._tls = tls
+        self._reactor = reactor
+        self._limits = limits
+        self._outside = outside
+        self._gone = gone
+        self._stopping = False
+        self._dials: dict[OneDial, None] = {}
+        self._open: dict[OneDial, None] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left of all connections that were dialled."""
+        return not self._open
+
+    def dial(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+        """See L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust.dial_back>}."""
+        return Deferred.fromCoroutine(self._dial(endpoints, peer))
+
+    def stop(self) -> None:
+        """Call off all dials."""
+        self._stopping = True
+        for dial in list(self._dials):
+            dial.outcome.cancel()
+        self._stopping = False
+
+    async def _dial(self, endpoints: Sequence[Endpoint], peer: Name) -> Endpoint:
+        problems: list[tuple[str, str]] = []
+        for endpoint in endpoints:
+            problem = await self._problem_with(endpoint, peer)
+            if problem is None:
+                return endpoint
+            problems.append((str(endpoint), problem))
+        raise ConnectFailed(tuple(problems))
+
+    async def _problem_with(self, endpoint: Endpoint, peer: Name) -> str | None:
+        try:
+            await self._one(endpoint, peer)
+        except DialFailed as problem:
+            return str(problem)
+        except CancelledError:
+            if self._stopping:
+                raise ServiceStopped("crust has been stopped") from None
+            raise
+        return None
+
+    def _one(self, endpoint: Endpoint, peer: Name) -> Deferred[ILink]:
+        own, private = self._outside.candidates.endpoints, self.settings.private_dialling
+        refusal = refusal_to_dial(endpoint, private, own, self._outside.on_link)
+        if refusal is None and not self._outside.is_outside(endpoint):
+            refusal = "it is in a network of ours"
+        if refusal is not None:
+            # a limit, not a failure: it says nothing about whether the endpoint can be dialled
+            raise LimitReached(f"{endpoint} is not dialled: {refusal}", "private_dialling", 0)
+        try:
+            self._limits.check(endpoint, peer)
+        except DialFailed as problem:
+            raise LimitReached(str(problem), "deny", 0) from None
+        self._limits.spend(endpoint)
+        dial = OneDial(
+            self,
+            self._tls,
+            endpoint,
+            peer,
+            bootstrap=False,
+            token=b"",
+            refusal_of=lambda link: None,
+            gone=self._ended,
+        )
+        self._dials[dial] = self._open[dial] = None
+        self._limits.began(peer, endpoint)
+        dial.outcome.addBoth(self._dialled, dial)
+        dial.dial(self._reactor)
+        return dial.outcome
+
+    def _dialled(self, outcome: Any, dial: OneDial) -> Any:
+        del self._dials[dial]
+        self._limits.ended(dial.peer)
+        return outcome
+
+    def _ended(self, dial: OneDial) -> None:
+        del self._open[dial]
+        self._gone()
+
+    # What links tell: see L{routing_crust.crust.owner.LinkOwner}.
+
+    def link_up(self, link: Link) -> None:
+        """That was all that we wanted to know."""
+        link.close(CloseReason.NO_LONGER_NEEDED)
+
+    def link_lost(self, link: Link, reason: LinkClosed) -> None:
+        """It is closed."""
+
+    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+        """What is closed delivers nothing."""
+
+    def may_accept(self, peer: Endpoint) -> bool:
+        """Nothing is accepted for this."""
+        return False
+
+    def refused(self, connection: Connection, reason: LinkClosed) -> None:
+        """Likewise."""

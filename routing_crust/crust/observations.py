@@ -1,0 +1,197 @@
+"""
+Observations: at which endpoint our peers have seen us, and what follows from that.
+
+Behind a NAT nobody knows the external endpoint of his listening port, but each peer that he has dialled from
+that port has seen it, and says so in its Hello. One peer may lie, and many peers may be one liar. So what
+counts is networks (/24 or /48): each has one vote, which is the last word that came from it, and an endpoint
+is believed when two of them agree and no other has twice as many votes. However many peers in one network
+lie, they can neither have an endpoint believed nor, against two others, keep one from it.
+
+What only one network has seen, or each has seen differently, is I{tentative}: it is worth a try when a link
+is made, but it is not told to anybody as a fact.
+
+From the endpoints follows the kind of the NAT (RFC 4787, section 4.1; RFC 5780, section 4.3): the same one
+for all destinations is endpoint-independent mapping, a different port for each is the opposite.
+
+L{believed_in}, L{tentative_in} and L{kind_of_nat} are plain functions of votes; L{Observations} keeps
+what the votes come from. No timers: what has expired is left out when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..endpoints import Endpoint
+from ..names import Name
+from ..wire.messages import NatKind
+
+LIFE: Final = 600.0
+"""Seconds for which an observation counts after its link has gone."""
+MOST: Final = 256
+"""Observations that are kept."""
+MOST_OF_A_NETWORK: Final = 4
+ENOUGH: Final = 2
+"""Networks that have to agree."""
+MOST_BELIEVED: Final = 2
+"""Endpoints of one family: a host may have more than one way out."""
+MOST_TENTATIVE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    seen: Endpoint
+    link: Hashable
+    local: str
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """
+    Who has seen us.
+
+    @ivar dialled: whether we had dialled the observer. If it has dialled us, it tells where it did, which
+        says nothing about how our NAT maps what we dial.
+    """
+
+    observer: Name
+    network: str
+    dialled: bool
+
+
+class Observations:
+    """
+    Made by L{Outside<routing_crust.crust.outside.Outside>}, discarded with it.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        """
+        self._seconds = seconds
+        self._kept: dict[_Key, _Observation] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(
+        self, observer: Name, at: Endpoint, seen: Endpoint, dialled: bool, link: Hashable, local: str
+    ) -> None:
+        """
+        Somebody has seen us.
+
+        @param at: where the observer is.
+        @param seen: where it says that we are; of the same family.
+        @param dialled: whether we had dialled it.
+        @param link: over which it says so; the observation expires after that has L{ended}.
+        @param local: the address of ours that this link is from.
+        """
+        key = _Key(observer, at.prefix, dialled)
+        self._kept.pop(key, None)  # so that it comes last
+        of_network = [each for each in self._kept if each.network == key.network]
+        if len(of_network) >= MOST_OF_A_NETWORK:
+            del self._kept[of_network[0]]
+        elif len(self._kept) >= MOST:
+            gone = (each for each, kept in self._kept.items() if kept.ended is not None)
+            del self._kept[next(gone, next(iter(self._kept)))]
+        self._kept[key] = _Observation(seen, link, local)
+
+    def ended(self, link: Hashable) -> bool:
+        """
+        A link is gone.
+
+        @return: whether anything was observed on it.
+        """
+        keys = [key for key, kept in self._kept.items() if kept.link is link]
+        for key in keys:
+            self._kept[key] = replace(self._kept[key], ended=self._seconds())
+        return bool(keys)
+
+    def keep_only(self, local: Collection[str]) -> None:
+        """We have these addresses now: forget what was seen of others."""
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.local in local}
+
+    def networks(self) -> frozenset[str]:
+        """Which networks that we have dialled have seen us."""
+        self._forget()
+        return frozenset(each.network for each in self._kept if each.dialled)
+
+    def votes(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
+        """
+        The last word of each network, the one that has not changed its mind for longest first. While links
+        to enough networks are alive, these alone count: a NAT may have another address by now than when the
+        others went.
+
+        @param v6: of which family.
+        """
+        self._forget()
+        all_votes: dict[str, Endpoint] = {}
+        live: dict[str, Endpoint] = {}
+        for key, kept in self._kept.items():
+            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only):
+                _put(all_votes, key.network, kept.seen)
+                if kept.ended is None:
+                    _put(live, key.network, kept.seen)
+        return live if len(live) >= ENOUGH else all_votes
+
+    def _forget(self) -> None:
+        long_ago = self._seconds() - LIFE
+        self._kept = {
+            key: kept for key, kept in self._kept.items() if kept.ended is None or kept.ended > long_ago
+        }
+
+
+def believed_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
+    """
+    Which endpoints are believed.
+
+    @param votes: what each network has seen, of one family.
+    @return: those with the most votes first; at most L{MOST_BELIEVED}.
+    """
+    counts = Counter(votes.values()).most_common()
+    enough = [(seen, count) for seen, count in counts if count >= ENOUGH and count * 2 >= counts[0][1]]
+    return tuple(seen for seen, _ in enough[:MOST_BELIEVED])
+
+
+def tentative_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
+    """
+    Which endpoints are worth a try although nothing is believed; none if something is.
+
+    Behind a symmetric NAT their ports are of no use, but their address is: the peer's NAT has to be opened
+    for it.
+
+    @return: those that were seen first; at most L{MOST_TENTATIVE}.
+    """
+    return () if believed_in(votes) else tuple(dict.fromkeys(votes.values()))[:MOST_TENTATIVE]
+
+
+def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> NatKind:
+    """
+    What the votes of networks that we have dialled say of the NAT.
+
+    A majority that has seen one endpoint makes it C{CONE}; one endpoint of ours, seen by anyone when nobody
+    says otherwise, does so too, for then there is no translation. If a majority has seen one address but not
+    one port, it is C{SYMMETRIC}. Never C{OPEN}: that takes more than to be seen.
+
+    @param votes: of one family.
+    @param own: where we listen.
+    """
+    seen = list(votes.values())
+    if not seen:
+        return NatKind.UNKNOWN
+    best, count = Counter(seen).most_common(1)[0]
+    if (count >= ENOUGH and count * 2 > len(seen)) or (best in own and count == len(seen)):
+        return NatKind.CONE
+    if max(Counter(each.host for each in seen).values()) * 2 > len(seen) >= ENOUGH:
+        return NatKind.SYMMETRIC
+    return NatKind.UNKNOWN
+
+
+def _put(votes: dict[str, Endpoint], network: str, seen: Endpoint) -> None:
+    """The last word counts; a network that says what it has said keeps its place."""
+    if votes.get(network) != seen:
+        votes.pop(network, None)
+        votes[network] = seen

@@ -1,0 +1,289 @@
+"""
+Outside: what we know of how we look from outside our own networks, and from where we know it.
+
+Four things come together here: our own addresses, the ports that routers have mapped for us, where our peers
+have seen us (L{Observations}), and who has been able to dial us. From these follow the endpoints that we
+name to others (L{rank_candidates}), the kind of our NAT, and whether we are dialable.
+
+The proof that we are dialable is a connection from a host outside that we have not dialled: no filter of a
+NAT or firewall has been opened for it (RFC 4787, section 5). Nobody's word is taken for that. That we are not
+is what others tell us; so one who says it is believed only as long as nothing speaks against it.
+
+What counts as outside is the internet; where C{private_dialling} is C{always} private addresses too, for
+then there is no telling them apart; and never the networks of our own interfaces.
+
+No I/O, no timers: each input is a plain call, and what has changed is told within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
+from typing import Final
+
+from ..addresses import Kind, kind_of
+from ..config import Settings
+from ..endpoints import Direction, Endpoint, PrivateDialling, Rung
+from ..names import Name
+from ..wire.messages import NatKind
+from .candidates import Candidates, rank_candidates
+from .host import HostAddress, dialable_endpoints, on_link_networks
+from .interfaces import Candidate, Dialable, ILink, Reachability
+from .observations import ENOUGH, Observations, believed_in, kind_of_nat, tentative_in
+
+LATELY: Final = 600.0
+"""Seconds for which what we have dialled may find a filter open."""
+MOST_DIALLED: Final = 4096
+PROOF_LASTS: Final = 120.0
+"""Seconds after a proof that we are dialable during which nobody is believed who denies it."""
+DENIALS: Final = 2
+"""Peers that have to deny it before what was proven is given up."""
+
+
+class Outside:
+    """
+    Made by whoever makes links; told of all that goes on; reset with each start.
+
+    @ivar candidates: what we name to others.
+    @ivar reachability: see L{Reachability}.
+    @ivar on_link: the networks of our own interfaces, as texts.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seconds: Callable[[], float],
+        endpoints_changed: Callable[[tuple[Endpoint, ...]], None],
+        reachability_changed: Callable[[Reachability], None],
+    ) -> None:
+        """
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        @param endpoints_changed: told of the endpoints of L{candidates}, when they are others.
+        @param reachability_changed: told of L{reachability}, when it is another.
+        """
+        self._settings = settings
+        self._seconds = seconds
+        self._endpoints_changed = endpoints_changed
+        self._reachability_changed = reachability_changed
+        self.reset()
+
+    def reset(self) -> None:
+        """Know nothing, and tell nobody."""
+        self.candidates = Candidates()
+        self.reachability = Reachability(NatKind.UNKNOWN, Dialable.UNKNOWN, self._seconds())
+        self.on_link: tuple[str, ...] = ()
+        self._ports: frozenset[int] = frozenset()
+        self._own: tuple[Endpoint, ...] = ()
+        self._mapped: dict[Endpoint, int] = {}
+        self._observations = Observations(self._seconds)
+        self._dialled: dict[str, float] = {}
+        self._connected: dict[ILink, str] = {}
+        self._proven = float("-inf")
+        self._denied: dict[Name, None] = {}
+
+    @property
+    def outside(self) -> tuple[Endpoint, ...]:
+        """Those of what we ask to be dialled at by which hosts outside may be able to."""
+        return tuple(each for each in self.candidates.asked if self._kind_is_outside(each))
+
+    def is_outside(self, endpoint: Endpoint) -> bool:
+        """Whether this is a host outside our own networks."""
+        address = endpoint.address
+        return self._kind_is_outside(endpoint) and not any(
+            address.version == network.version and address in network
+            for network in map(ip_network, self.on_link)
+        )
+
+    def may_observe(self, endpoint: Endpoint) -> bool:
+        """Whether it would tell us something new to dial this endpoint from our listening port."""
+        seen = self._observations.networks()
+        return (
+            bool(self._ports)
+            and len(seen) < ENOUGH
+            and endpoint.prefix not in seen
+            and self.is_outside(endpoint)
+        )
+
+    # What happens.
+
+    def host(self, listening: Sequence[Endpoint], addresses: Sequence[HostAddress]) -> None:
+        """
+        What the host is like now.
+
+        @param listening: where we listen, with the real ports.
+        """
+        self.on_link = on_link_networks(addresses)
+        self._ports = frozenset(each.port for each in listening)
+        self._own = dialable_endpoints(listening, addresses, len(listening) * (len(addresses) + 1))
+        self._observations.keep_only([str(each.address) for each in addresses])
+        self._look()
+
+    def mapped(self, external: Endpoint, local_port: int) -> None:
+        """A router forwards this endpoint to a port of ours."""
+        self._mapped[external] = local_port
+        self._look()
+
+    def unmapped(self, external: Endpoint) -> None:
+        """It does not any more. Without effect if it was not known."""
+        if self._mapped.pop(external, None) is not None:
+            self._look()
+
+    def dialled(self, endpoint: Endpoint) -> None:
+        """We dial an endpoint, from whatever port: its host may get in through what that opens."""
+        self._dialled.pop(endpoint.host, None)
+        self._dialled[endpoint.host] = self._seconds()
+        if len(self._dialled) > MOST_DIALLED:
+            del self._dialled[next(iter(self._dialled))]
+
+    def link_up(self, link: ILink) -> None:
+        """A link is up, whoever dialled, before its peer has said anything."""
+        if link.direction is Direction.CONNECTED:
+            self._connected[link] = link.connection.peer.host
+        elif link.rung in (Rung.DIRECT, Rung.MAPPED) and self._is_stranger(link.connection.peer):
+            self._proven = self._seconds()
+            self._denied.clear()
+            self._set(Dialable.YES)
+
+    def link_lost(self, link: ILink) -> None:
+        """A link that was up is gone."""
+        host = self._connected.pop(link, None)
+        if host is not None:
+            self._dialled.pop(host, None)
+            self._dialled[host] = self._seconds()
+        if self._observations.ended(link):
+            self._look()
+
+    def observed(self, link: ILink, seen: Endpoint) -> None:
+        """A link's peer, who is not to be believed, says where it sees us."""
+        local, at = link.connection.local, link.connection.peer
+        if (
+            link.rung is not Rung.TUNNEL
+            and local.port in self._ports
+            and seen.is_v6 == at.is_v6
+            and self.is_outside(at)
+            and self._kind_is_outside(seen)
+        ):
+            dialled = link.direction is Direction.CONNECTED
+            self._observations.add(link.peer, at, seen, dialled, link, local.host)
+            self._look()
+
+    def not_reached(self, by: Name) -> None:
+        """This peer says that somebody has tried in vain to dial us."""
+        if self.reachability.dialable is Dialable.UNKNOWN:
+            self._set(Dialable.NO)
+        elif self._seconds() - self._proven > PROOF_LASTS:
+            self._denied[by] = None
+            if len(self._denied) >= DENIALS:
+                self._denied.clear()
+                self._set(Dialable.NO)
+
+    # What follows.
+
+    def _kind_is_outside(self, endpoint: Endpoint) -> bool:
+        kind = kind_of(endpoint.address)
+        everywhere = self._settings.private_dialling is PrivateDialling.ALWAYS
+        return kind is Kind.GLOBAL or (kind is Kind.PRIVATE and everywhere)
+
+    def _is_stranger(self, peer: Endpoint) -> bool:
+        """Whether a connection from there got in without any help of ours."""
+        now = self._seconds()
+        return (
+            self.is_outside(peer)
+            and now - self._dialled.get(peer.host, float("-inf")) > LATELY
+            and peer.host not in self._connected.values()
+            # ourselves, or a neighbour, by way of our router
+            and all(peer.host != each.host for each in self.candidates.asked)
+        )
+
+    def _look(self) -> None:
+        """See what is different now."""
+        before = self.candidates
+        votes = [self._observations.votes(v6) for v6 in (False, True)] if self._ports else []
+        self.candidates = rank_candidates(
+            self._settings.external if self._ports else (),
+            self._mapped,
+            self._own,
+            [seen for each in votes for seen in believed_in(each)],
+            [seen for each in votes for seen in tentative_in(each)],
+            self._settings.max_candidates,
+        )
+        if self.candidates.known != before.known:
+            self._endpoints_changed(self.candidates.endpoints)
+        gone = self._hosts_of(before) - self._hosts_of(self.candidates)
+        # what was found out about another address says nothing about this one
+        self._set(Dialable.UNKNOWN if gone else self.reachability.dialable)
+
+    def _hosts_of(self, candidates: Candidates) -> set[str]:
+        return {each.host for each in candidates.endpoints if self._kind_is_outside(each)}
+
+    def _set(self, dialable: Dialable) -> None:
+        before = self.reachability
+        since = before.since if dialable is before.dialable else self._seconds()
+        now = Reachability(self._nat(dialable), dialable, since)
+        if now != before:
+            self.reachability = now
+            self._reachability_changed(now)
+
+    def _nat(self, dialable: Dialable) -> NatKind:
+        if dialable is Dialable.YES:
+            return NatKind.OPEN
+        kinds = [
+            kind_of_nat(self._observations.votes(v6, dialled_only=True), self._own) for v6 in (False, True)
+        ]
+        # of two families the one that is easier to get through is the one that will be used
+        return next((each for each in (NatKind.CONE, NatKind.SYMMETRIC) if each in kinds), NatKind.UNKNOWN)
+
+
+class OutsideView:
+    """
+    What of it L{ICrust<routing_crust.crust.interfaces.ICrust>} offers: the base of whatever implements that.
+    """
+
+    _outside: Outside
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """See L{ICrust}."""
+        return self._outside.candidates.endpoints
+
+    @property
+    def candidates(self) -> tuple[Endpoint, ...]:
+        """See L{ICrust}."""
+        return self._outside.candidates.asked
+
+    @property
+    def sources(self) -> tuple[Candidate, ...]:
+        """See L{ICrust}."""
+        return self._outside.candidates.known
+
+    @property
+    def outside(self) -> tuple[Endpoint, ...]:
+        """See L{ICrust}."""
+        return self._outside.outside
+
+    @property
+    def on_link_networks(self) -> tuple[str, ...]:
+        """See L{ICrust}."""
+        return self._outside.on_link
+
+    @property
+    def nat(self) -> NatKind:
+        """See L{ICrust}."""
+        return self._outside.reachability.nat
+
+    @property
+    def reachability(self) -> Reachability:
+        """See L{ICrust}."""
+        return self._outside.reachability
+
+    def observed(self, link: ILink, endpoint: Endpoint) -> None:
+        """See L{ICrust.observed}."""
+        self._outside.observed(link, endpoint)
+
+    def may_observe(self, endpoint: Endpoint) -> bool:
+        """See L{ICrust.may_observe}."""
+        return self._outside.may_observe(endpoint)
+
+    def not_reached(self, by: Name) -> None:
+        """See L{ICrust.not_reached}."""
+        self._outside.not_reached(by)
