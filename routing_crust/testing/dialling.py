@@ -35,8 +35,9 @@ class Attempt:
         crust = dial.crust
         self._timers = Timers(crust.clock)
         crust.network.dials += 1
+        crust.network.trace.note("dial", crust.host, endpoint.host, endpoint.port)
         self._timers.start("timeout", crust.settings.dial_timeout, lambda: self.fail("timed out"))
-        self._timers.start("answer", 2 * crust.network.latency, self._answered)
+        self._timers.start("answer", crust.network.delay() + crust.network.delay(), self._answered)
 
     def _answered(self) -> None:
         crust, peer = self.dial.crust, self.dial.peer

@@ -69,7 +69,7 @@ class MemoryLink:
         self.is_verified = False
         self.over: LinkClosed | None = None
         self.gone = False
-        self.pipe = Pipe(crust.clock, lambda: crust.network.stands_still(self))
+        self.pipe = Pipe(crust.network.clock, lambda: crust.network.stands_still(self))
         self._made_at = crust.clock.seconds()
         self._unverified_bytes = 0
         self._timers = Timers(crust.clock)
@@ -93,8 +93,10 @@ class MemoryLink:
                 f"max_frame is {settings.max_frame}"
             )
         size = HEADER_BYTES + len(payload)
-        self.crust.network.frames += 1
-        self.crust.network.bytes += size
+        network = self.crust.network
+        network.frames += 1
+        network.bytes += size
+        network.trace.note("frame", self.crust.host, self.other.crust.host, kind, size)
         self.queued += size
         self._put(partial(self._sent, kind, bytes(payload), size))
         if self.queued >= settings.queue_most:
@@ -188,7 +190,7 @@ class MemoryLink:
 
     def way_changed(self) -> None:
         """The way between the two ends may have been cut or mended: see whether silence is to be timed."""
-        if not self.crust.network.is_cut_off(self):
+        if not self.crust.network.is_cut_off(self.other):
             self._timers.cancel("silence")
         elif self.over is None and "silence" not in self._timers:
             timeout = self.crust.settings.inactivity_timeout
@@ -257,7 +259,7 @@ class MemoryLink:
     # Sending.
 
     def _put(self, action: Callable[[], None]) -> None:
-        self.pipe.put(self.crust.network.latency, action)
+        self.pipe.put(self.crust.network.delay(), action)
 
     def _sent(self, kind: int, payload: bytes, size: int) -> None:
         self.queued -= size

@@ -29,14 +29,19 @@ from twisted.internet.task import Clock
 
 from ..config import DEFAULT_PORT
 from ..endpoints import Connection, Direction, Endpoint, Protocol
+from .clock import SimulatedClock
 from .crust import MemoryCrust
 from .dialling import Attempt
+from .latency import Latency
 from .links import MemoryLink
+from .trace import Trace
 
 __all__ = ["MemoryCrust", "MemoryLink", "MemoryNetwork", "Way"]
 
 _FIRST_EPHEMERAL: Final = 49152
 _EPHEMERAL_PORTS: Final = 65536 - _FIRST_EPHEMERAL
+
+AnyClock = Clock | SimulatedClock
 
 Way = MemoryLink | tuple[MemoryCrust, MemoryCrust]
 """What one end of a link sends, or everything that goes from the first crust to the second."""
@@ -48,32 +53,47 @@ class MemoryNetwork:
 
     @ivar clock: the clock of everything in it.
     @ivar random: where everything in it draws from.
-    @ivar latency: seconds from one end to the other; may be changed at any time.
+    @ivar latency: seconds from one end to the other, or what they are drawn from; may be changed at any time.
+    @ivar dial_loss: the share of dials that nothing comes back of, 0 to 1.
     @ivar addresses: the network that made-up addresses are from: the one for benchmarks (RFC 2544).
     @ivar dials: how many endpoints have been dialled.
     @ivar frames: how many frames have been sent, without Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
-    @ivar links: the links of which at least one end is alive, by the dialling end, oldest first.
+    @ivar trace: keeps what happens, in order.
     """
 
     addresses: Final = "198.18.0.0/15"
 
-    def __init__(self, clock: Clock, latency: float = 0.01, *, random: Random) -> None:
+    def __init__(
+        self, clock: AnyClock, latency: float | Latency = 0.01, *, random: Random, trace: Trace | None = None
+    ) -> None:
+        """
+        @param trace: C{None} makes one that keeps nothing but its hash.
+        """
         self.clock = clock
         self.random = random
         self.latency = latency
+        self.dial_loss = 0.0
         self.dials = self.frames = self.bytes = 0
-        self.links: list[MemoryLink] = []
+        self.trace = Trace(clock.seconds) if trace is None else trace
+        self._links: dict[MemoryLink, None] = {}
         self._made_up = 0
         self._ports = 0
         self._hosts: dict[str, MemoryCrust | None] = {}
         self._listeners: dict[Endpoint, MemoryCrust] = {}
-        self._groups: dict[MemoryCrust, int] = {}
-        self._blocked: set[tuple[MemoryCrust, MemoryCrust]] = set()
+        self._groups: dict[str, int] = {}
+        self._shut: dict[tuple[str, str], None] = {}
+        self._asleep: dict[str, None] = {}
+        self._blocked: set[tuple[str, str]] = set()
         self._half_open: set[MemoryLink] = set()
         self._held: list[Way] = []
 
-    # Faults.
+    @property
+    def links(self) -> list[MemoryLink]:
+        """The links of which at least one end is alive, by the dialling end, oldest first."""
+        return list(self._links)
+
+    # Faults. Those between crusts outlast them: they are between their hosts.
 
     def partition(self, groups: Iterable[Iterable[MemoryCrust]]) -> None:
         """
@@ -81,20 +101,36 @@ class MemoryNetwork:
         more group together. What is sent meanwhile waits, and arrives on healing if the link still
         lives then; dials time out. It takes the place of an earlier partition.
         """
-        self._groups = {crust: number for number, group in enumerate(groups) for crust in group}
+        self._groups = {crust.host: number for number, group in enumerate(groups) for crust in group}
         self._ways_changed()
 
     def heal(self) -> None:
-        """End the partition."""
+        """End the partition, and open every way that L{shut} has shut."""
+        self._shut.clear()
         self.partition(())
 
+    def shut(self, sender: MemoryCrust, receiver: MemoryCrust) -> None:
+        """Let nothing pass from one crust to another, but the other way: a partition of one direction."""
+        self._shut[sender.host, receiver.host] = None
+        self._ways_changed()
+
+    def sleep(self, crust: MemoryCrust) -> None:
+        """Let nothing reach a crust, and nothing leave it, until L{wake}: its host sleeps."""
+        self._asleep[crust.host] = None
+        self._ways_changed()
+
+    def wake(self, crust: MemoryCrust) -> None:
+        """Undo L{sleep}."""
+        self._asleep.pop(crust.host, None)
+        self._ways_changed()
+
     def block(self, dialler: MemoryCrust, target: MemoryCrust) -> None:
-        """Let the dials of C{dialler} to C{target} time out, as a NAT in front of C{target} does."""
-        self._blocked.add((dialler, target))
+        """Let the dials of C{dialler} to C{target} time out, as a firewall in front of C{target} does."""
+        self._blocked.add((dialler.host, target.host))
 
     def unblock(self, dialler: MemoryCrust, target: MemoryCrust) -> None:
         """Undo L{block}."""
-        self._blocked.discard((dialler, target))
+        self._blocked.discard((dialler.host, target.host))
 
     def cut(self, link: MemoryLink) -> None:
         """Break a connection: both ends hear C{CONNECTION_LOST}, and what is on its way is lost."""
@@ -104,6 +140,11 @@ class MemoryNetwork:
     def half_open(self, link: MemoryLink) -> None:
         """Let nothing pass on a link any more, without telling: both ends find out by its silence."""
         self._half_open.update((link, link.other))
+        self._ways_changed()
+
+    def mend(self, link: MemoryLink) -> None:
+        """Undo L{half_open}: the link goes on, if its ends have not given it up."""
+        self._half_open.difference_update((link, link.other))
         self._ways_changed()
 
     def crash(self, crust: MemoryCrust, silently: bool = False) -> None:
@@ -118,7 +159,7 @@ class MemoryNetwork:
         if silently:
             for host in (crust.host, *(each.host for each in crust.endpoints)):
                 self._hosts[host] = None
-            for link in self.links:
+            for link in self._links:
                 if crust in (link.crust, link.other.crust):
                     self._half_open.update((link, link.other))
         crust.vanish(silently)
@@ -221,7 +262,11 @@ class MemoryNetwork:
         if endpoint.host not in self._hosts:
             return "no route to host"
         owner = self._hosts[endpoint.host]
-        if owner is None or (dialler, owner) in self._blocked or self._apart(dialler, owner):
+        if owner is None or (dialler.host, owner.host) in self._blocked:
+            return None
+        if not (self._passes(dialler.host, owner.host) and self._passes(owner.host, dialler.host)):
+            return None
+        if self.dial_loss and self.random.random() < self.dial_loss:
             return None
         target = self._listeners.get(endpoint)
         if target is None:
@@ -243,18 +288,19 @@ class MemoryNetwork:
         link.bootstrap = attempt.dial.bootstrap
         link.other = MemoryLink(target, dialler, there, Direction.ACCEPTED, binding)
         link.other.other = link
-        self.links.append(link)
+        self._links[link] = None
+        self.trace.note("join", dialler.host, endpoint.host)
         dialler.made(link, attempt)
         target.made(link.other, None)
         for end in (link, link.other):
-            end.pipe.put(self.random.uniform(0, self.latency), end.other.come_up)
+            end.pipe.put(self.random.uniform(0, self.delay()), end.other.come_up)
         return link
 
     def forget(self, link: MemoryLink) -> None:
         """One end is gone; when both are, so is the link."""
         dialling = link if link.initiator else link.other
-        if dialling.gone and dialling.other.gone and dialling in self.links:
-            self.links.remove(dialling)
+        if dialling.gone and dialling.other.gone and dialling in self._links:
+            del self._links[dialling]
             self._half_open.difference_update((link, link.other))
 
     def stands_still(self, end: MemoryLink) -> bool:
@@ -262,18 +308,28 @@ class MemoryNetwork:
         return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
 
     def is_cut_off(self, end: MemoryLink) -> bool:
-        """Whether the two ends of a link cannot reach each other."""
-        return end in self._half_open or self._apart(end.crust, end.other.crust)
+        """Whether what this end sends cannot reach the other."""
+        return end in self._half_open or not self._passes(end.crust.host, end.other.crust.host)
 
-    def _apart(self, one: MemoryCrust, other: MemoryCrust) -> bool:
-        return self._groups.get(one, -1) != self._groups.get(other, -1)
+    def delay(self) -> float:
+        """How long something takes from one end to the other, this time."""
+        latency = self.latency
+        return latency.draw(self.random) if isinstance(latency, Latency) else latency
+
+    def _passes(self, sender: str, receiver: str) -> bool:
+        groups = self._groups
+        if groups and groups.get(sender, -1) != groups.get(receiver, -1):
+            return False
+        if self._asleep and (sender in self._asleep or receiver in self._asleep):
+            return False
+        return not self._shut or (sender, receiver) not in self._shut
 
     @staticmethod
     def _goes(end: MemoryLink, way: Way) -> bool:
         return end is way or (end.crust, end.other.crust) == way
 
     def _ends(self) -> list[MemoryLink]:
-        return [end for link in self.links for end in (link, link.other)]
+        return [end for link in self._links for end in (link, link.other)]
 
     def _ways_changed(self) -> None:
         for end in self._ends():

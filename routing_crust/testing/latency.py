@@ -1,0 +1,63 @@
+"""
+Latency: how long what is sent takes from one end to the other.
+
+The numbers are drawn with arithmetic that is the same on every Python, since a run has to be the same too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import exp
+from random import Random
+
+LONGEST = 2.0
+"""In seconds: nothing is drawn that is longer."""
+
+
+class Latency(ABC):
+    """Something that seconds are drawn from."""
+
+    @abstractmethod
+    def draw(self, random: Random) -> float:
+        """The next one, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform(Latency):
+    """Evenly between two bounds, in seconds."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= LONGEST:
+            raise ValueError(f"{self} is no latency: it goes from 0 to {LONGEST:g} s")
+
+    def draw(self, random: Random) -> float:
+        """See L{Latency.draw}."""
+        return self.low + (self.high - self.low) * random.random()
+
+
+@dataclass(frozen=True, slots=True)
+class LongTailed(Latency):
+    """
+    Mostly near a median, seldom many times as much, as on the internet: a log-normal distribution, cut off at
+    L{LONGEST}.
+
+    @ivar median: in seconds.
+    @ivar spread: the standard deviation of the logarithm; 0.5 makes one in forty longer than 2.7 medians.
+    """
+
+    median: float
+    spread: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.median <= LONGEST and 0 <= self.spread <= 3):
+            raise ValueError(f"{self} is no latency: the median is at most {LONGEST:g} s, the spread 3")
+
+    def draw(self, random: Random) -> float:
+        """See L{Latency.draw}."""
+        # the sum of twelve even numbers is near enough to a normal one, and needs no logarithm of a chance
+        deviation = sum([random.random() for _ in range(12)]) - 6.0
+        return min(LONGEST, self.median * exp(self.spread * deviation))
