@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import ctypes
+import socket
+import struct
+import sys
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest
 
+from routing_crust.config import Role
+from routing_crust.crust.admission import Rules
 from routing_crust.crust.interfaces import Rendezvous
-from routing_crust.endpoints import Direction, Rung
+from routing_crust.crust.preface import PREFACE_BYTES, Preface
+from routing_crust.crust.service import CrustService
+from routing_crust.endpoints import Direction, Endpoint, Rung
+from routing_crust.errors import ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 
 from .addresses import at, name
-from .services import KIND, ServiceTests, turn
+from .services import KIND, ServiceTests, reactor, silent_factory, turn
 
 TOKEN = b"sixteen bytes of"
+SO_ATTACH_FILTER = 26
+
+
+def deafen(crust: CrustService) -> None:
+    """Have the system drop whatever comes to the listening sockets of a node, as a firewall would (Linux)."""
+    if not sys.platform.startswith("linux"):
+        raise SkipTest("only Linux has filters for sockets")
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
+    program = struct.pack("HP", 1, ctypes.addressof(drop))
+    for port in crust._ports:
+        port.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)  # type: ignore[attr-defined]
 
 
 class RendezvousTests(ServiceTests):
@@ -75,3 +98,246 @@ class RendezvousTests(ServiceTests):
         self.assertEqual((link.rung, other.rung), (Rung.DIRECT, Rung.DIRECT))
         # the accept may come before the requester dials: then it gets what there is
         self.assertIs(await self.meet(True), link)
+
+    async def test_simultaneous_open(self) -> None:
+        """Neither listener hears anything, as behind two NATs: the two SYNs meet, and both have dialled."""
+        self.two()
+        self.expect()
+        deafen(self.one)
+        deafen(self.two_)
+        mine = self.meet(True)
+        await turn()
+        link, other = await gatherResults([mine, self.meet(False)])
+        await self.check(link, other)
+        self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
+        self.assertEqual((link.rung, other.rung), (Rung.PUNCHED, Rung.PUNCHED))
+
+    async def test_the_other_first(self) -> None:
+        """As before, with the responder's SYN first."""
+        self.two()
+        self.expect()
+        deafen(self.one)
+        deafen(self.two_)
+        theirs = self.meet(False)
+        await turn()
+        link, other = await gatherResults([self.meet(True, after=0.01), theirs])
+        await self.check(link, other)
+        self.assertEqual((link.rung, other.rung), (Rung.PUNCHED, Rung.PUNCHED))
+
+    async def fails(
+        self, *endpoints: Endpoint, crust: CrustService | None = None, peer: int = 2
+    ) -> list[str]:
+        """What went wrong at each endpoint."""
+        dial = (crust or self.one).connect(endpoints, name(peer), TOKEN, False, Rendezvous(True))
+        error = await self.assertFailure(dial, ConnectFailed)
+        return [what for _, what in error.attempts]
+
+    async def test_not_expected(self) -> None:
+        """Whom the other does not expect is cut, and tried again until it is expected."""
+        self.two()
+        self.one.expect(name(2), TOKEN, True)
+        refused: Deferred[Any] = Deferred()
+        heard = self.two_.refused
+
+        def listen(connection: Any, reason: LinkClosed) -> None:
+            heard(connection, reason)
+            if not refused.called:
+                refused.callback(reason)
+
+        self.patch(self.two_, "refused", listen)
+        dial = self.meet(True)
+        reason = await refused
+        self.assertIn("nobody expects this rendezvous", str(reason))
+        self.two_.expect(name(1), TOKEN, False)
+        link = await dial
+        (other,) = await self.others.next("accept")
+        await self.check(link, other)
+
+    async def test_expectation_undone(self) -> None:
+        """After it is undone nobody is let in, and undoing it twice does nothing; another one is its own."""
+        self.two()
+        undo = self.two_.expect(name(1), TOKEN, False)
+        self.two_.expect(name(1), TOKEN, False)()
+        undo()
+        undo()
+        self.assertEqual(self.two_._puncher._entries, {})
+        self.two_.expect(name(1), TOKEN, False)
+        undo()
+        self.assertEqual(len(self.two_._puncher._entries), 1)
+
+    async def test_somebody_else(self) -> None:
+        """Somebody with the right token and the wrong name, as a relay may be, is not the peer."""
+        self.two()
+        self.one.expect(name(3), TOKEN, True)
+        self.two_.expect(name(1), TOKEN, False)
+        (problem,) = await self.fails(*self.two_.endpoints, peer=3)
+        self.assertEqual(problem, f"{name(2)} answered instead of {name(3)}")
+        self.assertEqual((self.events.of("connect"), self.others.of("accept")), ([], []))
+
+    async def test_what_is_not_a_node(self) -> None:
+        """Something else answers: an echo, or a server of another kind."""
+        self.two()
+
+        class Echo(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(data)  # type: ignore[union-attr]
+
+        class Server(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(b"HTTP/1.1 400 Bad Request\r\n")  # type: ignore[union-attr]
+
+        for protocol, words in (
+            (Echo, "whoever answered does not know the rendezvous"),
+            (Server, "what came first is neither TLS nor a preface"),
+        ):
+            factory = silent_factory(protocol, Deferred())
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+            self.assertEqual(await self.fails(Endpoint("127.0.0.1", port.getHost().port)), [words])
+            await port.stopListening()
+
+    async def test_our_own_address(self) -> None:
+        """A candidate that is our own, as two networks with the same addresses bring about."""
+        self.two()
+        self.assertEqual(await self.fails(*self.one.endpoints), ["not dialled: it is our own address"])
+
+    async def test_connected_to_ourselves(self) -> None:
+        """An own address that we did not know of: the two ends of the connection are one."""
+        one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
+        here = Endpoint("127.0.0.9", one._listening[0].port)
+        (problem,) = await self.fails(here, crust=one)
+        # from the wildcard the system chooses another address of ours, and we find nobody who expects us
+        self.assertIn("the connection was lost", problem)
+
+    async def test_no_listening_port(self) -> None:
+        """A client listens nowhere, and so has nothing to punch from."""
+        client, _ = self.start(1, role=Role.CLIENT, listen=())
+        self.assertEqual(
+            await self.fails(self.closed_port(), crust=client),
+            ["not dialled: there is no listening port to dial it from"],
+        )
+
+    async def test_denied(self) -> None:
+        self.two(deny=("127.0.0.3/32",))
+        (problem,) = await self.fails(*self.two_.endpoints)
+        self.assertIn("the address is on the deny list", problem)
+
+    async def test_port_in_use(self) -> None:
+        """An own port that is not shared cannot be dialled from: that is said, and nothing else tried."""
+        self.two()
+        self.patch(self.one, "_listening", (self.silent_port(),))
+        self.assertEqual(await self.fails(*self.two_.endpoints), ["address already in use"])
+
+    async def test_cancelled(self) -> None:
+        """Whoever cancels leaves; the last one ends it."""
+        self.two()
+        deafen(self.two_)
+        first, second = self.meet(True), self.meet(True)
+        first.cancel()
+        await self.assertFailure(first, CancelledError)
+        self.assertFalse(self.one._puncher.idle)
+        second.cancel()
+        await self.assertFailure(second, CancelledError)
+        self.assertEqual(self.one._puncher._entries, {})
+
+    async def test_stop(self) -> None:
+        """Stopping fails who waits, and leaves nothing."""
+        self.two()
+        self.expect()
+        deafen(self.two_)
+        dial = self.meet(True)
+        await turn()
+        stopped = self.one.stop()
+        await self.assertFailure(dial, ServiceStopped)
+        await stopped
+        self.assertTrue(self.one._puncher.idle)
+        self.assertEqual(self.one._puncher._entries, {})
+        self.one.expect(name(2), TOKEN, True)()
+
+    async def test_timeout(self) -> None:
+        """What nobody answers ends after punch_timeout."""
+        self.two(punch_timeout=1)
+        deafen(self.two_)
+        self.assertEqual(await self.fails(*self.two_.endpoints), ["no answer within 1 s"])
+
+    async def test_links_that_are_not_kept(self) -> None:
+        """A link that a rule forbids, once the name is known, is not handed out."""
+        self.two()
+        self.expect()
+        self.one._rules = Rules((), (str(name(2)),))
+        other = self.meet(False)
+        (reason,) = [str(each[1]) for each in [await self.others.next("lost")]]
+        self.assertIn("allow and deny lists", reason)
+        self.assertEqual((await other).peer, name(1))
+        (problem,) = await self.fails(*self.two_.endpoints)
+        self.assertIn("deny", problem)
+
+    async def test_a_victim(self) -> None:
+        """The dials to a stranger's address are counted together: plain, punched and again."""
+        one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
+        limits = one._puncher._limits
+        victim = at("8.8.8.8:5483")
+        for _ in range(3):
+            limits.spend(victim)
+        dial = one.connect([victim], name(2), TOKEN, True, Rendezvous(True))
+        error = await self.assertFailure(dial, LimitReached)
+        self.assertEqual(error.setting, "stranger_dials_per_prefix")
+        plain = one.connect([victim], name(2), TOKEN, True)
+        self.assertEqual((await self.assertFailure(plain, LimitReached)).setting, error.setting)
+
+
+class HostileTests(ServiceTests):
+    """What comes to the listening port in place of a preface."""
+
+    async def say(self, crust: CrustService, data: bytes) -> bytes:
+        """Connect, say something, and return what came back before the connection was cut."""
+        over: Deferred[bytes] = Deferred()
+
+        class Stranger(Protocol):
+            heard = b""
+
+            def connectionMade(self) -> None:
+                self.transport.write(data)  # type: ignore[union-attr]
+
+            def dataReceived(self, data: bytes) -> None:
+                self.heard += data
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                over.callback(self.heard)
+
+        port = crust._listening[0].port
+        reactor.connectTCP("127.0.0.1", port, ClientFactory.forProtocol(Stranger))
+        return await over
+
+    async def test_strangers(self) -> None:
+        """Who does not know a token learns nothing; nothing is left of it."""
+        one, events = self.start(1)
+        one.expect(name(2), TOKEN, True)
+        wrong_role = Preface.of(TOKEN, True, True)
+        for data in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            Preface.of(b"a guess", False, True).octets,
+            wrong_role.octets,
+            b"\x00" * 100_000,
+        ):
+            self.assertEqual(await self.say(one, data), b"")
+        self.assertEqual(one._doorkeeper.unverified(), 0)
+        self.assertEqual(one._acceptor.pending, {})
+        self.assertEqual(events.of("accept"), [])
+
+    async def test_who_knows_the_token_only(self) -> None:
+        """Who has overheard a token gets a preface and a ClientHello; silence after that is timed."""
+        one, events = self.start(1, hello_timeout=0.5)
+        one.expect(name(2), TOKEN, True)
+        heard = await self.say(one, Preface.of(TOKEN, False, True).octets)
+        self.assertEqual(heard[:PREFACE_BYTES], Preface.of(TOKEN, True, False).octets)
+        self.assertEqual(heard[PREFACE_BYTES : PREFACE_BYTES + 1], b"\x16")
+        self.assertEqual(events.of("accept"), [])
+        self.assertEqual(one._doorkeeper.unverified(), 0)
+
+    async def test_too_many(self) -> None:
+        """They count as any other connection at the door."""
+        one, _ = self.start(1, max_unverified_per_prefix=2, hello_timeout=0.5)
+        over = [self.say(one, b"rcp") for _ in range(3)]
+        waiting = [Deferred.fromCoroutine(each) for each in over]
+        await gatherResults(waiting)
+        self.assertEqual(one._doorkeeper.unverified(), 0)

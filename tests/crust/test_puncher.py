@@ -1,0 +1,186 @@
+"""The puncher on a fake reactor: what is dialled for strangers, from where, and what is left."""
+
+from __future__ import annotations
+
+import errno
+from random import Random
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.tcp import makeBinding
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.admission import Rules
+from routing_crust.crust.dialler import Dialler
+from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.crust.preface import Preface
+from routing_crust.crust.puncher import Puncher
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
+
+from .addresses import at, name
+from .support import Owner
+from .test_dialler import Aborted
+
+VICTIM = at("8.8.8.8:5483")
+REFUSED = error.ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+TAKEN = error.ConnectError(errno.EADDRNOTAVAIL, "cannot assign")
+
+
+class PuncherTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.reactor.advance(1000)
+        self.owner = Owner(self.reactor, Settings())
+        self.limits = DialLimits(self.owner.settings, Rules((), ()), self.reactor.seconds)
+        self.gone = 0
+        self.puncher = Puncher(
+            self.owner,
+            self.owner.tls,
+            self.reactor,
+            Random(1),
+            self.limits,
+            lambda _: None,
+            self.went,
+            lambda: (at("0.0.0.0:5483"),),
+            lambda: (),
+        )
+
+    def went(self) -> None:
+        self.gone += 1
+
+    def connect(self, *endpoints: Endpoint, token: bytes = b"t", stranger: bool = True) -> Deferred[ILink]:
+        return self.puncher.connect(endpoints, name(2), token, stranger, Rendezvous(False))
+
+    def fail_all(self, problem: error.ConnectError, seconds: float = 6.1) -> int:
+        """Fail each dial as soon as it is made, for so long. Returns how many there were."""
+        done = 0
+        for _ in range(round(seconds * 100)):
+            while done < len(self.reactor.tcpClients):
+                factory = self.reactor.tcpClients[done][2]
+                factory.doStart()
+                factory.clientConnectionFailed(self.reactor.connectors[done], Failure(problem))
+                factory.doStop()
+                done += 1
+            self.reactor.advance(0.01)
+        return done
+
+    def test_from_the_listening_port(self) -> None:
+        dial = self.connect(VICTIM)
+        host, port, _, _, binding = self.reactor.tcpClients[0]
+        self.assertEqual((host, port), (VICTIM.host, VICTIM.port))
+        self.assertEqual(binding, makeBinding("", 5483, reuseAddress=True, reusePort=True))
+        self.puncher.stop()
+        self.failureResultOf(dial, ServiceStopped)
+        self.assertTrue(self.reactor.connectors[0]._disconnected)
+
+    def test_a_stranger_that_refuses(self) -> None:
+        """An address that a stranger gave gets three SYNs a minute, plain and punched together."""
+        dialler = Dialler(self.owner, self.owner.tls, self.reactor, self.limits, lambda _: None, self.went)
+        plain = dialler.connect([VICTIM], name(2), b"t", True)
+        dials: list[Deferred[Any]] = [self.connect(VICTIM, token=token) for token in (b"t", b"u", b"v", b"w")]
+        self.assertEqual(self.fail_all(REFUSED), 3)
+        self.failureResultOf(plain, ConnectFailed)
+        for dial in dials[:2]:
+            error = self.failureResultOf(dial, ConnectFailed).value
+            self.assertIn("connection refused; then too many strangers' addresses in 8.8.8.0/24", str(error))
+        for dial in dials[2:]:
+            self.failureResultOf(dial, LimitReached)
+        self.assertEqual(self.gone, 3)
+        self.assertTrue(self.puncher.idle)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_whom_we_have_asked(self) -> None:
+        """Whoever answered our own request is tried as often as it takes."""
+        dial = self.connect(VICTIM, stranger=False)
+        self.assertEqual(self.fail_all(REFUSED), 12)
+        self.failureResultOf(dial, ConnectFailed)
+
+    def test_nothing_was_sent(self) -> None:
+        """A dial that the system refuses for our own port sends nothing, and counts once."""
+        dial = self.connect(VICTIM)
+        self.assertGreater(self.fail_all(TAKEN), 20)
+        self.failureResultOf(dial, ConnectFailed)
+        for _ in range(2):
+            self.limits.spend(VICTIM)
+        with self.assertRaises(LimitReached):
+            self.limits.spend(VICTIM)
+
+    def test_dials_end(self) -> None:
+        """Each dial is counted while it lasts, and not after it."""
+        settings = self.owner.settings
+        dials = [self.connect(at(f"1.1.{n}.1:5483"), stranger=False) for n in range(1)]
+        dials += [self.connect(*(at(f"1.1.{n}.1:5483") for n in range(20)), token=b"u", stranger=False)]
+        self.assertEqual(len(self.reactor.tcpClients), settings.max_dials_per_peer)
+        self.puncher.stop()
+        for number, (_, _, factory, _, _) in enumerate(self.reactor.tcpClients):
+            factory.doStart()
+            factory.clientConnectionFailed(self.reactor.connectors[number], Failure(error.UserError()))
+            factory.doStop()
+        for dial in dials:
+            self.failureResultOf(dial, ServiceStopped)
+        for _ in range(settings.max_dials_per_peer):
+            self.limits.check(VICTIM, name(2))
+            self.limits.began(name(2), VICTIM)
+        with self.assertRaises(LimitReached):
+            self.limits.check(VICTIM, name(2))
+
+    def test_called_off_in_the_last_moment(self) -> None:
+        """A connection that is made while the dial is called off is not taken."""
+        dial = self.connect(VICTIM)
+        factory = self.reactor.tcpClients[0][2]
+        dial.addErrback(lambda _: None)
+        dial.cancel()
+        self.assertIsNone(factory.buildProtocol(None))
+
+    def answered(self, number: int, data: bytes) -> Aborted:
+        """A dial is answered, with these bytes."""
+        factory = self.reactor.tcpClients[number][2]
+        there = IPv4Address("TCP", VICTIM.host, VICTIM.port)
+        transport = Aborted(IPv4Address("TCP", "192.0.2.1", 5483), there)
+        door = factory.buildProtocol(there)
+        door.makeConnection(transport)
+        self.assertEqual(transport.value(), Preface.of(b"t", False, True).octets)
+        door.dataReceived(data)
+        if transport.aborted:
+            door.connectionLost(Failure(error.ConnectionAborted()))
+        return transport
+
+    def test_crossed_requests(self) -> None:
+        """On a connection that the peer has dialled for another request of the two, both try again."""
+        dial = self.connect(VICTIM, stranger=False)
+        self.puncher.expect(name(2), b"other", False)
+        self.assertTrue(self.answered(0, Preface.of(b"other", True, True).octets).aborted)
+        self.assertNoResult(dial)
+        self.reactor.advance(0.04)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertTrue(self.answered(1, Preface.of(b"unknown", True, True).octets).aborted)
+        error = self.failureResultOf(dial, ConnectFailed).value
+        self.assertIn("whoever answered does not know the rendezvous", str(error))
+
+    def test_lost_after_the_prefaces(self) -> None:
+        """What breaks once the prefaces are exchanged is not tried again."""
+        dial = self.connect(VICTIM, stranger=False)
+        transport = self.answered(0, Preface.of(b"t", True, True).octets)
+        self.assertFalse(transport.aborted)
+        assert transport.protocol is not None
+        transport.protocol.connectionLost(Failure(error.ConnectionLost()))
+        self.failureResultOf(dial, ConnectFailed)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+
+    def test_shared(self) -> None:
+        """Calls with one token share one rendezvous, and each gets the outcome, unless it is cancelled."""
+        dials = [self.connect(VICTIM) for _ in range(3)]
+        dials[0].addErrback(lambda _: dials[1].cancel())
+        dials[1].addErrback(lambda _: None)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        self.reactor.advance(6)
+        self.successResultOf(dials[0])
+        self.successResultOf(dials[1])
+        self.failureResultOf(dials[2], ConnectFailed)
