@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.crust.interfaces import Rendezvous
+from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
 from routing_crust.routing.requests import REQUEST_LABEL
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import EnvelopeKind, LinkUse
+from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
 from tests.routing.net import Net
 from tests.routing.test_intruder import Intruder
 
@@ -57,3 +59,61 @@ class ExpectationTests(SynchronousTestCase):
         link.abort(CloseReason.STOPPING)
         self.net.settle(0.5)
         self.assertEqual(self.connector.expected.connections(name, nonce), ())
+
+    def test_expected_until_it_is_settled(self) -> None:
+        """Connections for a rendezvous are taken until the link is confirmed, and not for a tunnel's sake."""
+        nonce = self.expect()
+        name = self.peer.identity.name
+        crust = self.net.crust(self.node)
+        self.assertEqual(crust.expected, [(name, nonce, False)])
+        link = crust.links[0]
+        link.rung = Rung.TUNNEL
+        self.connector.linked(name, link, LinkUse.MEMBER)
+        self.assertEqual(crust.expected, [(name, nonce, False)])
+        link.rung = Rung.PUNCHED
+        self.connector.linked(name, link, LinkUse.MEMBER)
+        self.assertEqual(crust.expected, [])
+
+    def test_expected_for_so_long(self) -> None:
+        """If nothing comes, it ends."""
+        self.expect()
+        crust = self.net.crust(self.node)
+        self.net.settle(self.node.settings.expected_timeout + 1)
+        self.assertEqual(crust.expected, [])
+
+
+class RendezvousTests(SynchronousTestCase):
+    """A third node asks those of a network for connections, all of them behind NATs."""
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.net.stop)
+        self.nodes = self.net.grow(3)
+
+    def test_both_punch(self) -> None:
+        """The requester says when, and both punch for the same request, one as the requester."""
+        for node in self.nodes:
+            self.net.crust(node).nat = NatKind.CONE
+        newcomer = self.net.node()
+        self.net.crust(newcomer).nat = NatKind.CONE
+        self.net.until_joined()
+        asked = dict(self.net.crust(newcomer).rendezvous)
+        self.assertTrue(asked)
+        answered = {token: each for node in self.nodes for token, each in self.net.crust(node).rendezvous}
+        self.assertEqual(asked.keys(), answered.keys() & asked.keys())
+        for token, ours in asked.items():
+            self.assertNotEqual(ours.requester, answered[token].requester)
+            requesters = ours if ours.requester else answered[token]
+            # the way there and back is two to four latencies
+            self.assertTrue(0.01 <= requesters.after <= 0.05, requesters)
+            self.assertIn(Rendezvous(False), (ours, answered[token]))
+        self.net.settle(100)
+        for node in (*self.nodes, newcomer):
+            self.assertEqual(self.net.crust(node).expected, [])
+
+    def test_nobody_punches_in_the_open(self) -> None:
+        """Where plain dials do, nothing is punched."""
+        self.net.node()
+        self.net.until_joined()
+        for node in self.net.nodes:
+            self.assertEqual(self.net.crust(node).rendezvous, [])
