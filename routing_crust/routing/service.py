@@ -54,6 +54,7 @@ class RoutingService(Service):
         identity: Identity | None = None,
         crust: ICrust | None = None,
         random: Random | None = None,
+        last_incarnation: int = 0,
     ) -> None:
         """
         @param reactor: the clock, and what the default crust uses for its sockets; C{None} is the
@@ -61,6 +62,8 @@ class RoutingService(Service):
         @param identity: C{None} makes a new one, which is lost with the process.
         @param crust: what makes links; C{None} is L{CrustService<routing_crust.crust.service.CrustService>}.
         @param random: the source of all randomness; C{None} is the operating system's.
+        @param last_incarnation: that of the last start of this node, for who keeps it elsewhere than in
+            C{state_dir}; see L{incarnation}.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -70,7 +73,7 @@ class RoutingService(Service):
         self.clock = cast(IReactorTime, reactor)
         self._random = random or SystemRandom()
         self._crust = crust or self._default_crust(reactor)
-        self._incarnation = 0
+        self._incarnation = last_incarnation
         self._core: RoutingCore | None = None
         self._observers = Observers()
         self._message_handler: MessageHandler | None = None
@@ -88,6 +91,11 @@ class RoutingService(Service):
         if self._core is None:
             return State.DISCONNECTED
         return self._core.state
+
+    @property
+    def incarnation(self) -> int:
+        """The number of this start, which grows with each, so that peers know a restart."""
+        return self._incarnation
 
     @property
     def bootstrapped(self) -> bool:

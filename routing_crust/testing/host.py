@@ -1,0 +1,185 @@
+"""
+A simulated host: a node with what lasts when its process ends, which is its disk, its address and its clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from twisted.internet.defer import Deferred, succeed
+
+from ..config import Role, Settings
+from ..endpoints import Contact, Endpoint
+from ..identity import Identity
+from ..names import Name
+from ..routing.events import StateChanged
+from ..routing.service import RoutingService
+from ..routing.state import State
+from .clock import HostClock
+from .crust import MemoryCrust
+from .network import MemoryNetwork
+
+
+class SimulatedNode:
+    """
+    Made by L{SimulatedNetwork.node<routing_crust.testing.simulation.SimulatedNetwork.node>}.
+
+    @ivar identity: its key, which is on its disk.
+    @ivar settings: its settings, likewise.
+    @ivar clock: its clock, which may be wrong.
+    @ivar service: the service; another one after each crash.
+    @ivar crust: what makes its links, likewise.
+    @ivar running: whether its process is there.
+    """
+
+    service: RoutingService
+    crust: MemoryCrust
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        clock: HostClock,
+        settings: Settings,
+        identity: Identity,
+        seed: float,
+        setup: Callable[[RoutingService], object] | None,
+    ) -> None:
+        self.identity = identity
+        self.settings = settings
+        self.clock = clock
+        self.running = False
+        self._network = network
+        self._random = Random(seed)
+        self._setup = setup
+        self._endpoint = network.new_endpoint()
+        self._incarnation = 0
+        self._saved: tuple[Contact, ...] = ()
+        self._boot()
+
+    @property
+    def name(self) -> Name:
+        """The node's name."""
+        return self.identity.name
+
+    @property
+    def host(self) -> str:
+        """Its IP address."""
+        return self._endpoint.host
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, or would, were it not a client."""
+        return self._endpoint
+
+    @property
+    def contact(self) -> Contact | None:
+        """Where others find it; C{None} for a client."""
+        return None if self.settings.role is Role.CLIENT else Contact(self._endpoint, self.name)
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it is a client."""
+        return self.settings.role is Role.CLIENT
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is in state C{CONNECTED}."""
+        return self.running and self.service.state is State.CONNECTED
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has its close group; a client, whether it is connected."""
+        return self.connected and (self.is_client or self.service.group_connected)
+
+    def start(self) -> None:
+        """Start the process; without effect while it runs."""
+        if self.running:
+            return
+        self._network.trace.note("start", self.host)
+        self.running = True
+        self.service.startService()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Stop the service as an application does.
+
+        @return: fires with C{None} when it has stopped.
+        """
+        if not self.running:
+            return succeed(None)
+        self._network.trace.note("stop", self.host)
+        self.running = False
+        return self.service.stopService()
+
+    def crash(self, silently: bool = False) -> None:
+        """
+        Kill the process. What it has on its disk stays. Deferreds that its service has given out never fire,
+        as nobody is there any more whom they could tell.
+
+        @param silently: whether the host goes down as well, so that peers hear nothing.
+        """
+        if not self.running:
+            return
+        self._network.trace.note("crash", self.host, int(silently))
+        self.running = False
+        self._network.crash(self.crust, silently)
+        self.clock.cancel_all()
+
+    def restart(self) -> None:
+        """Start again after a crash or a stop: the same key, address and disk, another process."""
+        if self.running:
+            return
+        self._saved = self.crust.saved_contacts()
+        self._boot()
+        self.start()
+
+    def sleep(self, seconds: float) -> None:
+        """Close the lid of the host for so long: nothing reaches it, and its time stands still."""
+        if not self.running:
+            return
+        self._network.trace.note("sleep", self.host, seconds)
+        self._network.sleep(self.crust)
+        self.clock.sleep(seconds)
+        crust = self.crust
+        self._network.clock.callLater(seconds, self._network.wake, crust)
+
+    def jump_clock(self, seconds: float) -> None:
+        """Set its clock forward, or back where C{seconds} is negative."""
+        self._network.trace.note("jump", self.host, seconds)
+        self.clock.jump(seconds)
+
+    def _boot(self) -> None:
+        """A new process."""
+        self.crust = MemoryCrust(
+            self._network,
+            self.settings,
+            self.identity,
+            (self._endpoint,),
+            on_link_networks=(self._network.addresses,),
+            saved=self._saved,
+            clock=self.clock,
+        )
+        self.service = RoutingService(
+            self.settings,
+            reactor=self.clock,
+            identity=self.identity,
+            crust=self.crust,
+            random=Random(self._random.random()),
+            last_incarnation=self._incarnation,
+        )
+        self.service.observe(StateChanged, self._state_changed)
+        if self._setup is not None:
+            self._setup(self.service)
+
+    def _state_changed(self, event: StateChanged) -> None:
+        self._incarnation = self.service.incarnation
+        self._network.trace.note("state", self.host, event.new.value)
+
+    def __repr__(self) -> str:
+        if not self.running:
+            return f"{self.name.short} at {self.host}: down"
+        service = self.service
+        joined = "joined" if self.joined else "not joined"
+        links = len(self.crust.links)
+        return f"{self.name.short} at {self.host}: {service.state.value}, {joined}, {links} links"

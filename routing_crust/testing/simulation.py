@@ -1,0 +1,240 @@
+"""
+A simulated network for users: real nodes, on hosts that can crash, sleep and have a wrong clock.
+
+Usage::
+
+    network = SimulatedNetwork(seed=7)
+    nodes = network.nodes(8)
+    network.run_until(network.joined)
+    network.result_of(nodes[0].service.send(nodes[5].name, b"hello"))
+
+Nothing happens until the time is moved, and the same seed gives the same run, event for event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from random import Random
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..config import Role, Settings
+from ..endpoints import Contact
+from ..errors import RoutingCrustError
+from ..identity import Identity
+from ..routing.service import RoutingService
+from .clock import SimulatedClock
+from .host import SimulatedNode
+from .latency import Latency, Uniform
+from .network import MemoryNetwork
+from .trace import Trace
+
+START: Final = 1_750_000_000.0
+"""When it begins, in seconds since the epoch."""
+MOST_CONTACTS: Final = 3
+"""So many of the nodes that are there already are the contacts of a new one."""
+SHOWN: Final = 20
+"""Nodes that an error tells of."""
+
+_Result = TypeVar("_Result")
+
+
+class SimulationStuck(AssertionError, RoutingCrustError):
+    """What was waited for has not come about. The text says how all nodes are, and how to see it again."""
+
+
+class SimulatedNetwork:
+    """
+    All nodes, the network between them and the time.
+
+    @ivar seed: what everything is drawn from.
+    @ivar clock: the time.
+    @ivar random: for what the simulation itself draws.
+    @ivar network: what joins the nodes; its faults are in L{MemoryNetwork}.
+    @ivar trace: what happens.
+    @ivar after_each: called after each event; for checks.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        latency: float | Latency | None = None,
+        keep_trace: bool = False,
+        **settings: Any,
+    ) -> None:
+        """
+        @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
+        @param keep_trace: whether C{trace.lines} holds all that happened.
+        @param settings: fields of L{Settings}, for all nodes.
+        """
+        self.seed = seed
+        self.random = Random(seed)
+        self.clock = SimulatedClock(START)
+        self.trace = Trace(self.clock.seconds, keep_trace)
+        chosen = Uniform(0.01, 0.05) if latency is None else latency
+        self.network = MemoryNetwork(
+            self.clock, chosen, random=Random(self.random.random()), trace=self.trace
+        )
+        self.after_each: list[Callable[[], object]] = []
+        self._settings: dict[str, Any] = {"lan_discovery": False, **settings}
+        self._nodes: list[SimulatedNode] = []
+
+    def __iter__(self) -> Iterator[SimulatedNode]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def all(self) -> list[SimulatedNode]:
+        """Every node that was ever made, in that order."""
+        return list(self._nodes)
+
+    @property
+    def alive(self) -> list[SimulatedNode]:
+        """The nodes that are running."""
+        return [each for each in self._nodes if each.running]
+
+    def node(
+        self,
+        *,
+        role: Role | None = None,
+        start: bool = True,
+        setup: Callable[[RoutingService], object] | None = None,
+        **settings: Any,
+    ) -> SimulatedNode:
+        """
+        Make a node.
+
+        @param role: by default the first is the first node of the network, and the others are nodes.
+        @param start: whether it is started.
+        @param setup: called with the service before each start, a restart after a crash too: the place to
+            set its handlers.
+        @param settings: fields of L{Settings}, for this node; by default its contacts are up to three of
+            the nodes that are there.
+        """
+        if role is None:
+            role = Role.NODE if self._nodes else Role.FIRST
+        chosen: dict[str, Any] = {"role": role, **self._settings}
+        if role is not Role.FIRST:
+            chosen["contacts"] = self._contacts()
+        if role is Role.CLIENT:
+            chosen["listen"] = ()
+        identity = Identity.from_seed(self.random.randbytes(32))
+        node = SimulatedNode(
+            self.network,
+            self.clock.host_clock(),
+            Settings(**{**chosen, **settings}),
+            identity,
+            self.random.random(),
+            setup,
+        )
+        self._nodes.append(node)
+        if start:
+            node.start()
+        return node
+
+    def nodes(self, count: int, **options: Any) -> list[SimulatedNode]:
+        """Make so many nodes, each as L{node} does, all at once."""
+        return [self.node(**options) for _ in range(count)]
+
+    def _contacts(self) -> tuple[Contact, ...]:
+        known = [each.contact for each in self._nodes if each.contact is not None]
+        return tuple(known if len(known) <= MOST_CONTACTS else self.random.sample(known, MOST_CONTACTS))
+
+    # Faults.
+
+    def partition(self, *groups: Iterable[SimulatedNode]) -> None:
+        """Let nothing pass between nodes of different groups; those in none are one more group together."""
+        self.trace.note("fault", "partition")
+        self.network.partition([[each.crust for each in group] for group in groups])
+
+    def heal(self) -> None:
+        """End every partition, of one direction too."""
+        self.trace.note("fault", "heal")
+        self.network.heal()
+
+    # Time.
+
+    def step(self) -> bool:
+        """Let the next thing happen. Returns whether there was any."""
+        if not self.clock.step():
+            return False
+        for check in self.after_each:
+            check()
+        return True
+
+    def run_for(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        end = self.clock.now + seconds
+        while (due := self.clock.next_time()) is not None and due <= end:
+            self.step()
+        self.clock.run_to(end)
+
+    def run_until(self, predicate: Callable[[], object], timeout: float = 60.0, every: float = 0.0) -> None:
+        """
+        Let time pass until something holds.
+
+        @param timeout: for how many seconds at most.
+        @param every: how often to look, in seconds; 0 is after every event.
+        @raise SimulationStuck: it does not hold then, or nothing is left that could happen.
+        """
+        end = self.clock.now + timeout
+        while not predicate():
+            due = self.clock.next_time()
+            if due is None or due > end:
+                left = "nothing more will happen" if due is None else f"{timeout:g} s are over"
+                raise SimulationStuck(f"it does not hold, and {left}\n{self.report()}")
+            if every:
+                self.run_for(min(every, end - self.clock.now))
+            else:
+                self.step()
+
+    def result_of(self, deferred: Deferred[_Result], timeout: float = 200.0) -> _Result:
+        """
+        Let time pass until a Deferred has fired.
+
+        @return: what it fired with.
+        @raise SimulationStuck: it has not fired.
+        @raise Exception: what it failed with.
+        """
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        self.run_until(lambda: results, timeout)
+        result = results[0]
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result  # type: ignore[no-any-return]
+
+    # What to wait for.
+
+    def connected(self) -> bool:
+        """Whether every running node is in state C{CONNECTED}."""
+        return all(each.connected for each in self._nodes if each.running)
+
+    def joined(self) -> bool:
+        """Whether every running node that is not a client has its close group."""
+        return all(each.joined for each in self._nodes if each.running)
+
+    def stop(self) -> None:
+        """
+        Stop every node.
+
+        @raise SimulationStuck: one does not stop.
+        """
+        stopping = [each.stop() for each in self._nodes if each.running]
+        for each in stopping:
+            self.result_of(each)
+
+    def report(self) -> str:
+        """How everybody is, in words, for an error."""
+        lines = [
+            f"at {self.clock.now - START:.3f} s of the seed {self.seed}, {len(self.network.links)} links:"
+        ]
+        lines += [f"  {each}" for each in self._nodes[:SHOWN]]
+        if len(self._nodes) > SHOWN:
+            lines.append(f"  and {len(self._nodes) - SHOWN} more")
+        return "\n".join(lines)
