@@ -179,7 +179,7 @@ class RoutingCore:
         """A frame came. Whoever breaks the protocol loses the link."""
         try:
             if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:
-                if self.idle:
+                if self.idle.borrowed:
                     self.idle.used(link.peer)
                 self.messenger.frame_received(link, kind, payload)
             elif FIRST_STREAM_KIND <= kind <= LAST_STREAM_KIND and link in self.links.confirmed:

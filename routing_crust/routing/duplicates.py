@@ -39,14 +39,16 @@ class DuplicateFilter:
 
         @return: whether it was seen before.
         """
+        keys, order = self._keys, self._order
         now = self._clock.seconds()
-        self._forget_old(now)
-        if key in self._keys:
+        if order and order[0][0] <= now:
+            self._forget_old(now)
+        if key in keys:
             return True
-        if len(self._keys) >= self._most:
-            self._keys.remove(self._order.popleft()[1])
-        self._keys.add(key)
-        self._order.append((now + self._memory, key))
+        if len(keys) >= self._most:
+            keys.remove(order.popleft()[1])
+        keys.add(key)
+        order.append((now + self._memory, key))
         return False
 
     def clear(self) -> None:

@@ -18,6 +18,9 @@ from .deadlines import Deadlines
 class IdleLinks:
     """
     Made with its core, told of uses, discarded after L{stop}.
+
+    @ivar borrowed: whose links were made for a while only. If there are none nobody has to tell of messages,
+        and for each message this is looked at, so it is a plain set.
     """
 
     def __init__(self, clock: IReactorTime, seconds: float, give_up: Callable[[Name], None]) -> None:
@@ -27,14 +30,10 @@ class IdleLinks:
         """
         self._deadlines: Deadlines[Name] = Deadlines(clock, seconds, give_up)
         self._kept: set[Name] = set()
-        self._borrowed: set[Name] = set()
+        self.borrowed: set[Name] = set()
 
     def __len__(self) -> int:
         return len(self._deadlines)
-
-    def __bool__(self) -> bool:
-        """Whether any link is being watched; if not, nobody has to tell of messages."""
-        return len(self._deadlines) > 0
 
     def keep(self, name: Name) -> None:
         """An application wants this link for as long as it lives."""
@@ -43,7 +42,7 @@ class IdleLinks:
 
     def borrow(self, name: Name) -> None:
         """This link is made for a while only."""
-        self._borrowed.add(name)
+        self.borrowed.add(name)
 
     def needed(self, name: Name) -> None:
         """This link is needed again: watch it no more."""
@@ -51,7 +50,7 @@ class IdleLinks:
 
     def give_back(self, name: Name) -> None:
         """What this link was needed for is over: if it is a borrowed one that nobody keeps, watch it."""
-        if name in self._borrowed and name not in self._kept:
+        if name in self.borrowed and name not in self._kept:
             self._deadlines.add(name)
 
     def used(self, name: Name) -> None:
@@ -62,11 +61,11 @@ class IdleLinks:
     def lost(self, name: Name) -> None:
         """There is no such link any more."""
         self._kept.discard(name)
-        self._borrowed.discard(name)
+        self.borrowed.discard(name)
         self._deadlines.cancel(name)
 
     def stop(self) -> None:
         """Watch nothing any more."""
         self._kept.clear()
-        self._borrowed.clear()
+        self.borrowed.clear()
         self._deadlines.stop()
