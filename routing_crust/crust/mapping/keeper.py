@@ -139,20 +139,18 @@ class PortKeeper:
     async def _run(self) -> None:
         while True:
             gateway = self._find_gateway()
-            problem = self._objection(gateway)
-            if gateway is not None and not problem:
-                problem = await self._map_anyhow(gateway)
-                if not problem:
-                    await self._keep(gateway)
-                    continue
-            self._cannot(problem)
-            wait, self._retry = self._retry, min(2 * self._retry, LAST_RETRY)
-            await self._pause(wait * self._random.uniform(0.9, 1))
+            problem = "this host has no gateway"
+            if gateway is not None:
+                problem = self._objection(gateway) or await self._map_anyhow(gateway)
+            if not problem:
+                await self._keep(gateway)
+            else:
+                self._cannot(problem)
+                wait, self._retry = self._retry, min(2 * self._retry, LAST_RETRY)
+                await self._pause(wait * self._random.uniform(0.9, 1))
 
-    def _objection(self, gateway: Gateway | None) -> str:
+    def _objection(self, gateway: Gateway) -> str:
         """Why there is nothing to be asked for, as things are; empty if there is."""
-        if gateway is None:
-            return "this host has no gateway"
         local = Endpoint(gateway.local, self.listening.port)
         if kind_of(local.address) is Kind.GLOBAL:
             return "this host has a public address itself"
@@ -175,8 +173,12 @@ class PortKeeper:
         self._router = None
         return f"the router at {gateway.address} does not ({'; '.join(problems)})"
 
-    async def _keep(self, gateway: Gateway) -> None:
-        """Until the mapping is lost."""
+    async def _keep(self, gateway: Gateway | None) -> None:
+        """
+        Until the mapping is lost.
+
+        @param gateway: the one that has mapped it.
+        """
         router, lease = self._router, self.lease
         assert router is not None
         assert lease is not None
@@ -206,9 +208,7 @@ class PortKeeper:
                 if not held or now - since >= min(lease.lifetime, self._lifetime):
                     self._lost(f"{router.way}: {problem}")
                     return
-                self.log.debug(
-                    "the router at {router}: {problem}", router=gateway.address, problem=str(problem)
-                )
+                self.log.debug("the router at {router}: {problem}", router=lease.router, problem=str(problem))
 
     def _half_of(self, lease: Lease) -> float:
         return lease.lifetime / 2 * self._random.uniform(0.9, 1)

@@ -35,6 +35,8 @@ FIRST_WAIT: Final = 0.25
 ATTEMPTS: Final = 5
 """How often it is sent. The RFC has nine, which take two minutes; here UPnP is waiting for its turn."""
 
+_REFUSED: Final = "the router does not speak it"
+
 
 class Question(DatagramProtocol):
     """
@@ -76,7 +78,11 @@ class Question(DatagramProtocol):
 
     def connectionRefused(self) -> None:
         """See Twisted's interface: ICMP says that nobody listens there."""
-        self._fail("the router does not speak it")
+        self._fail(_REFUSED)
+
+    def stopProtocol(self) -> None:
+        """See Twisted's interface. The epoll reactor closes the port instead of doing the above."""
+        self._fail(_REFUSED)
 
     def _ask(self, wait: float, left: int) -> None:
         self._call = None

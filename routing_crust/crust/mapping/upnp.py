@@ -133,11 +133,9 @@ class Igd:
         if self._igd is not None:
             return
         try:
-            igd = self._load().UPnP()
+            igd = self._load().UPnP(multicastif=self._gateway.local, discoverdelay=DISCOVER_MS)
         except ImportError as error:
             raise RouterProblem("miniupnpc is not installed: it comes with routing-crust[upnp]") from error
-        igd.discoverdelay = DISCOVER_MS
-        igd.multicastif = self._gateway.local
         try:
             igd.discover()
             url = igd.selectigd()

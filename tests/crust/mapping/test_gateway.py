@@ -1,0 +1,81 @@
+"""Which router it is: the kernel's table in all its forms, and the table of this host."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from pathlib import Path
+from struct import pack
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.mapping.gateway import default_gateway, find_gateway, local_address_towards
+from routing_crust.crust.mapping.lease import Gateway
+
+HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+
+
+def number(address: str) -> str:
+    """An address as the kernel writes it on this host."""
+    return f"{int.from_bytes(IPv4Address(address).packed, 'little' if pack('=H', 1)[0] else 'big'):08X}"
+
+
+def route(to: str, gateway: str, *, metric: int = 0, flags: int = 3, mask: str = "0.0.0.0") -> str:
+    words = ("eth0", number(to), number(gateway), f"{flags:04X}", 0, 0, metric, number(mask), 0, 0, 0)
+    return "\t".join(map(str, words)) + "   \n"
+
+
+LAN = route("192.168.1.0", "0.0.0.0", flags=1, mask="255.255.255.0")
+
+
+class TableTests(SynchronousTestCase):
+    def test_the_default_route(self) -> None:
+        table = HEAD + LAN + route("0.0.0.0", "192.168.1.1")
+        self.assertEqual(default_gateway(table), IPv4Address("192.168.1.1"))
+
+    def test_the_lowest_metric(self) -> None:
+        routes = [route("0.0.0.0", f"10.0.0.{metric}", metric=metric) for metric in (200, 100, 150)]
+        self.assertEqual(default_gateway(HEAD + "".join(routes)), IPv4Address("10.0.0.100"))
+
+    def test_none(self) -> None:
+        """Half of the internet is not the default route."""
+        half = route("0.0.0.0", "10.0.0.1", mask="128.0.0.0")
+        for table in ("", HEAD, HEAD + LAN, HEAD + half):
+            self.assertIsNone(default_gateway(table))
+
+    def test_a_line_without_a_gateway(self) -> None:
+        """What goes into a tunnel has no router that could be asked, even if another route has one."""
+        tunnel = route("0.0.0.0", "0.0.0.0", flags=1)
+        self.assertIsNone(default_gateway(HEAD + tunnel + route("0.0.0.0", "10.0.0.1", metric=100)))
+
+    def test_damaged_lines(self) -> None:
+        good = route("0.0.0.0", "10.0.0.1")
+        self.assertEqual(default_gateway(HEAD + "eth0\n" + "x " * 11 + "\n" + good), IPv4Address("10.0.0.1"))
+
+    @given(st.text(max_size=200))
+    def test_garbage(self, text: str) -> None:
+        self.assertIsNone(default_gateway(HEAD + text))
+
+
+class HostTests(SynchronousTestCase):
+    def find(self, text: str) -> Gateway | None:
+        path = Path(self.mktemp())
+        path.write_text(text, encoding="utf-8")
+        return find_gateway(path)
+
+    def test_our_address_towards_it(self) -> None:
+        self.assertEqual(self.find(HEAD + route("0.0.0.0", "127.0.0.1")), Gateway("127.0.0.1", "127.0.0.1"))
+
+    def test_no_way_there(self) -> None:
+        """A broadcast address cannot be connected to without asking for that."""
+        self.assertIsNone(local_address_towards(IPv4Address("255.255.255.255")))
+        self.assertIsNone(self.find(HEAD + route("0.0.0.0", "255.255.255.255")))
+
+    def test_no_gateway(self) -> None:
+        self.assertIsNone(self.find(HEAD))
+
+    def test_another_system(self) -> None:
+        """Where there is no such table, or something else in its place, there is no gateway."""
+        self.assertIsNone(find_gateway(Path("/nonexistent/route")))
+        self.assertIsNone(self.find("\N{SNOWMAN}"))

@@ -1,0 +1,553 @@
+"""The keeper of a port, on a fake clock, with a router that answers when the test says so."""
+
+from __future__ import annotations
+
+from math import inf
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
+
+from routing_crust.crust.mapping.keeper import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    LEAST_WAIT,
+    SETTLE,
+    STOP_WITHIN,
+    PortKeeper,
+)
+from routing_crust.crust.mapping.lease import Gateway, Lease, Router, RouterProblem
+from routing_crust.endpoints import Endpoint
+
+from ..addresses import at
+from .support import GATEWAY, OTHER, QuietTests, lease
+
+
+class FakeRouter:
+    """Writes down each question; the test answers them."""
+
+    check_every = 60.0
+
+    def __init__(self, way: str, gateway: Gateway, asked: list[tuple[Any, ...]]) -> None:
+        self.way = way
+        self.gateway = gateway
+        self.asked = asked
+        self.answer: Deferred[Any] = Deferred()
+        self.cancelled = 0
+
+    async def _ask(self, *question: Any) -> Any:
+        self.asked.append((self.way, *question))
+        self.answer = Deferred()
+        try:
+            return await self.answer
+        except CancelledError:
+            self.cancelled += 1
+            raise
+
+    async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        mapped: Lease = await self._ask("map", local_port, external_port, lifetime)
+        return mapped
+
+    async def holds(self, lease: Lease) -> bool:
+        return bool(await self._ask("holds", lease.external.port))
+
+    async def remove(self) -> None:
+        await self._ask("remove")
+
+
+class NoJitter(Random):
+    """Every wait is the longest that it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class KeeperTests(QuietTests):
+    ways: tuple[str, ...] = ("NAT-PMP",)
+    listening = "0.0.0.0:5483"
+    lifetime = 7200
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.gateway: Gateway | None = GATEWAY
+        self.asked: list[tuple[Any, ...]] = []
+        self.routers: list[FakeRouter] = []
+        self.told: list[tuple[Lease | None, Lease | None]] = []
+        self.lines: list[str] = []
+        globalLogPublisher.addObserver(self.write_down)
+        self.addCleanup(globalLogPublisher.removeObserver, self.write_down)
+
+    def write_down(self, event: Any) -> None:
+        if event["log_namespace"].endswith("PortKeeper") and event["log_level"] >= LogLevel.info:
+            self.lines.append(event["log_format"].format(**event))
+
+    def make_router(self, way: str, gateway: Gateway) -> Router:
+        self.routers.append(FakeRouter(way, gateway, self.asked))
+        return self.routers[-1]
+
+    def start(self) -> PortKeeper:
+        self.keeper = PortKeeper(
+            at(self.listening),
+            self.lifetime,
+            self.clock,
+            NoJitter(1),
+            lambda: self.gateway,
+            [lambda gateway, way=way: self.make_router(way, gateway) for way in self.ways],  # type: ignore[misc]
+            lambda old, new: self.told.append((old, new)),
+        )
+        self.keeper.start()
+        return self.keeper
+
+    def answer(self, result: Any = None) -> None:
+        """The last question is answered; a text is a problem."""
+        waiting = self.routers[-1].answer
+        if isinstance(result, str):
+            waiting.errback(RouterProblem(result))
+        else:
+            waiting.callback(result)
+
+    def take_asked(self) -> list[tuple[Any, ...]]:
+        """What was asked since the last call."""
+        taken = self.asked[:]
+        self.asked.clear()
+        return taken
+
+    def assertWaits(self, seconds: float) -> None:
+        """Nothing is asked for so long, and then it is."""
+        self.assertEqual(self.take_asked(), [])
+        self.clock.advance(seconds - 0.5)
+        self.assertEqual(self.asked, [])
+        self.clock.advance(0.5)
+        self.assertNotEqual(self.asked, [])
+
+    def mapped(self, external: str = "5.5.5.11:5483", lifetime: float = 7200) -> Lease:
+        """It is started, and mapped."""
+        self.start()
+        there = lease(external, lifetime)
+        self.answer(there)
+        self.take_asked()
+        self.told.clear()
+        self.lines.clear()
+        return there
+
+
+class MappedTests(KeeperTests):
+    def test_mapped(self) -> None:
+        self.start()
+        self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
+        self.assertEqual(self.routers[0].gateway, GATEWAY)
+        there = lease()
+        self.answer(there)
+        self.assertEqual((self.keeper.lease, self.keeper.problem), (there, ""))
+        self.assertEqual(self.told, [(None, there)])
+        self.assertEqual(
+            self.lines, ["the router at 192.168.1.1 maps 5.5.5.11:5483 to our port 5483 (NAT-PMP), for 2 h"]
+        )
+
+    def test_double_nat(self) -> None:
+        self.start()
+        self.answer(lease("100.64.1.10:5483"))
+        self.assertEqual(
+            self.lines,
+            [
+                "the router at 192.168.1.1 maps 100.64.1.10:5483 to our port 5483 (NAT-PMP), for 2 h; "
+                "this is no public address: it is behind another router itself"
+            ],
+        )
+
+    def test_a_port_that_nobody_dials(self) -> None:
+        """Below 1024 nobody would for a stranger, so another one is asked for."""
+        self.listening = "0.0.0.0:443"
+        self.start()
+        ((_, _, local, wanted, _),) = self.asked
+        self.assertEqual(local, 443)
+        self.assertGreaterEqual(wanted, 1024)
+
+    def test_checked(self) -> None:
+        """As often as the router is worth asking, and nothing is said of it."""
+        self.mapped()
+        for _ in range(5):
+            self.assertWaits(60)
+            self.assertEqual(self.take_asked(), [("NAT-PMP", "holds", 5483)])
+            self.answer(True)
+        self.assertEqual((self.told, self.lines), ([], []))
+
+    def test_renewed(self) -> None:
+        """At half of its lifetime, with the external port that it has."""
+        there = self.mapped("5.5.5.11:6000", 100)
+        for _ in range(3):
+            self.assertWaits(50)
+            self.assertEqual(self.take_asked(), [("NAT-PMP", "map", 5483, 6000, 7200)])
+            self.answer(there)
+        self.assertEqual((self.told, self.lines), ([], []))
+
+    def test_checked_and_renewed(self) -> None:
+        self.mapped(lifetime=240)
+        for wait, question in ((60, "holds"), (60, "map"), (60, "holds"), (60, "map")):
+            self.assertWaits(wait)
+            self.assertEqual(self.take_asked()[0][1], question)
+            self.answer(True if question == "holds" else lease(lifetime=240))
+
+    def test_a_lifetime_of_nothing(self) -> None:
+        """A router that grants a second is not asked more often than others."""
+        self.mapped(lifetime=1)
+        self.assertWaits(LEAST_WAIT)
+
+    def test_no_end(self) -> None:
+        """It is checked, and as long as it is there never renewed."""
+        self.mapped(lifetime=inf)
+        for _ in range(200):
+            self.clock.advance(60)
+            self.assertEqual(self.take_asked(), [("NAT-PMP", "holds", 5483)])
+            self.answer(True)
+
+    def test_restarted(self) -> None:
+        """A mapping that is not there any more is there again at once, and nothing changes for others."""
+        there = self.mapped()
+        self.clock.advance(60)
+        self.answer(False)
+        self.assertEqual(self.take_asked()[1:], [("NAT-PMP", "map", 5483, 5483, 7200)])
+        self.answer(there)
+        self.assertEqual((self.told, self.lines), ([], []))
+
+    def test_another_address(self) -> None:
+        there = self.mapped()
+        self.clock.advance(60)
+        self.answer(False)
+        new = lease("5.5.5.99:5483")
+        self.answer(new)
+        self.assertEqual(self.told, [(there, new)])
+        self.assertEqual(self.keeper.lease, new)
+        self.assertIn("maps 5.5.5.99:5483 to our port", self.lines[0])
+
+    def test_the_clock_is_set_back(self) -> None:
+        """It is renewed, not kept for longer than it lasts."""
+        self.mapped()
+        self.clock.rightNow = -1e6
+        self.clock.calls[0].time = -1e6
+        self.clock.advance(0)
+        self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
+
+
+class LostTests(KeeperTests):
+    def test_no_answer_for_a_while(self) -> None:
+        """A router that is busy loses nothing."""
+        self.mapped()
+        for _ in range(3):
+            self.assertWaits(60)
+            self.take_asked()
+            self.answer("no answer")
+        self.assertWaits(60)
+        self.answer(True)
+        self.assertEqual((self.told, self.lines), ([], []))
+
+    def test_no_answer_until_the_end(self) -> None:
+        """It is tried until the lease is over, then all begins anew, and at once."""
+        there = self.mapped(lifetime=200)
+        for wait, question in ((60, "holds"), (40, "map"), (60, "map"), (40, "map")):
+            self.assertEqual(self.told, [])
+            self.assertWaits(wait)
+            self.assertEqual(self.take_asked()[0][1], question)
+            self.answer("no answer")
+        self.assertEqual(self.told, [(there, None)])
+        self.assertIsNone(self.keeper.lease)
+        self.assertEqual(
+            self.lines, ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us (NAT-PMP: no answer)"]
+        )
+        self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
+        self.assertEqual(len(self.routers), 2)
+
+    def test_no_end_and_no_answer(self) -> None:
+        """One without an end is given up after the time for which others are asked for."""
+        self.lifetime = 120
+        self.mapped(lifetime=inf)
+        self.clock.advance(60)
+        self.answer(True)
+        self.clock.advance(60)
+        self.answer("no answer")
+        self.assertEqual(self.told, [])
+        self.clock.advance(60)
+        self.answer("no answer")
+        self.assertEqual(len(self.told), 1)
+
+    def test_refused_after_a_restart(self) -> None:
+        """What the router has forgotten and does not want to know again is lost at once."""
+        there = self.mapped()
+        self.clock.advance(60)
+        self.answer(False)
+        self.answer("no more")
+        self.assertEqual(self.told, [(there, None)])
+
+    def test_found_again(self) -> None:
+        """With the external port that it had."""
+        self.mapped("5.5.5.11:6000", lifetime=20)
+        self.clock.advance(10)
+        self.answer("no answer")
+        self.clock.advance(10)
+        self.take_asked()
+        self.answer("no answer")
+        self.assertEqual(self.take_asked(), [("NAT-PMP", "map", 5483, 6000, 7200)])
+        self.answer(lease("5.5.5.11:6000"))
+        self.assertEqual(self.told[-1], (None, lease("5.5.5.11:6000")))
+
+
+class NobodyTests(KeeperTests):
+    ways = ("NAT-PMP", "UPnP")
+
+    def test_the_second_way(self) -> None:
+        self.start()
+        self.answer("no answer")
+        self.assertEqual([each[0] for each in self.asked], ["NAT-PMP", "UPnP"])
+        there = lease(way="UPnP", lifetime=inf)
+        self.answer(there)
+        self.assertEqual(self.told, [(None, there)])
+        self.assertEqual(
+            self.lines,
+            ["the router at 192.168.1.1 maps 5.5.5.11:5483 to our port 5483 (UPnP), until it is removed"],
+        )
+
+    def fail_once(self) -> None:
+        self.answer("no answer")
+        self.answer("no router answers")
+
+    def test_none(self) -> None:
+        """It is tried again, less and less often, and told once."""
+        self.start()
+        wait = FIRST_RETRY
+        for _ in range(8):
+            self.take_asked()
+            self.fail_once()
+            self.take_asked()
+            self.assertWaits(wait)
+            wait = min(2 * wait, LAST_RETRY)
+        self.assertEqual(wait, LAST_RETRY)
+        problem = "the router at 192.168.1.1 does not (NAT-PMP: no answer; UPnP: no router answers)"
+        self.assertEqual(self.keeper.problem, problem)
+        self.assertEqual(
+            self.lines,
+            [
+                f"no router maps our port 5483: {problem}. This is tried again in 2 min, "
+                "or when the network changes"
+            ],
+        )
+        self.assertEqual(self.told, [])
+
+    def test_found_later(self) -> None:
+        """From then on waits are short again."""
+        self.start()
+        self.fail_once()
+        self.clock.advance(FIRST_RETRY)
+        self.answer(lease(lifetime=20))
+        self.assertEqual(self.keeper.problem, "")
+        self.clock.advance(10)
+        self.answer("no answer")
+        self.clock.advance(10)
+        self.answer("no answer")
+        self.fail_once()
+        self.take_asked()
+        self.assertWaits(FIRST_RETRY)
+
+    def assertObjection(self, text: str) -> None:
+        self.start()
+        self.assertEqual((self.asked, self.keeper.problem), ([], text))
+        self.assertEqual(len(self.lines), 1)
+
+    def test_no_gateway(self) -> None:
+        self.gateway = None
+        self.assertObjection("this host has no gateway")
+        self.gateway = GATEWAY
+        self.assertWaits(FIRST_RETRY)
+
+    def test_a_public_address(self) -> None:
+        """Nothing is translated here, and the provider's router is left alone."""
+        self.gateway = Gateway("8.8.8.1", "8.8.8.8")
+        self.assertObjection("this host has a public address itself")
+
+    def test_another_interface(self) -> None:
+        self.listening = "10.0.0.7:5483"
+        self.assertObjection("it is not at 192.168.1.5, our address towards the router")
+
+    def test_the_right_interface(self) -> None:
+        self.listening = f"{GATEWAY.local}:5483"
+        self.start()
+        self.assertNotEqual(self.asked, [])
+
+
+class ChangeTests(KeeperTests):
+    def test_a_new_router(self) -> None:
+        """It is asked soon, and what the old one has promised is worth nothing any more."""
+        there = self.mapped()
+        self.gateway = OTHER
+        self.keeper.network_changed()
+        self.assertWaits(SETTLE)
+        self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
+        self.assertEqual(self.routers[-1].gateway, OTHER)
+        self.assertEqual(self.told, [(there, None)])
+        self.assertEqual(
+            self.lines,
+            ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us (the network has changed)"],
+        )
+
+    def test_the_same_router(self) -> None:
+        """It is asked whether it still maps."""
+        self.mapped()
+        self.keeper.network_changed()
+        self.assertWaits(SETTLE)
+        self.assertEqual(self.asked, [("NAT-PMP", "holds", 5483)])
+
+    def test_no_router_yet(self) -> None:
+        """The wait is cut short, and the next ones are as at the start."""
+        self.start()
+        for _ in range(4):
+            self.answer("no answer")
+            self.clock.advance(LAST_RETRY)
+        self.answer("no answer")
+        self.take_asked()
+        self.keeper.network_changed()
+        self.assertWaits(SETTLE)
+        self.take_asked()
+        self.answer("no answer")
+        self.assertWaits(FIRST_RETRY)
+
+    def test_many_changes(self) -> None:
+        """They come in bursts. The first is waited after, and not put off by the others."""
+        self.mapped()
+        for _ in range(7):
+            self.keeper.network_changed()
+            self.clock.advance(SETTLE / 8)
+        self.assertEqual(self.asked, [])
+        self.clock.advance(SETTLE / 8)
+        self.assertEqual(len(self.asked), 1)
+
+    def test_in_the_middle_of_a_question(self) -> None:
+        """It is looked at when that is over."""
+        self.start()
+        self.keeper.network_changed()
+        self.gateway = OTHER
+        self.answer(lease())
+        self.take_asked()
+        self.assertWaits(LEAST_WAIT if LEAST_WAIT < SETTLE else SETTLE)
+        self.assertEqual(self.routers[-1].gateway, OTHER)
+
+
+class StopTests(KeeperTests):
+    def stop(self) -> Deferred[None]:
+        return self.keeper.stop()
+
+    def assertStopped(self, stopped: Deferred[None]) -> None:
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIsNone(self.keeper.lease)
+
+    def test_removed(self) -> None:
+        self.mapped()
+        stopped = self.stop()
+        self.assertEqual(self.asked, [("NAT-PMP", "remove")])
+        self.assertNoResult(stopped)
+        self.answer()
+        self.assertStopped(stopped)
+        self.assertEqual(
+            self.lines, ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us, since we stop"]
+        )
+        self.assertEqual(self.told, [])
+
+    def test_a_dead_router(self) -> None:
+        """It is not waited for."""
+        self.mapped()
+        stopped = self.stop()
+        self.clock.advance(STOP_WITHIN - 0.01)
+        self.assertNoResult(stopped)
+        self.clock.advance(0.01)
+        self.assertStopped(stopped)
+        self.assertEqual(self.routers[0].cancelled, 1)
+        self.assertEqual(
+            self.lines,
+            [
+                "the router at 192.168.1.1 does not confirm that 5.5.5.11:5483 is no longer mapped to us "
+                "(no answer); it was mapped for 2 h"
+            ],
+        )
+
+    def test_a_router_that_refuses(self) -> None:
+        self.mapped(lifetime=inf)
+        stopped = self.stop()
+        self.answer("not allowed")
+        self.assertStopped(stopped)
+        self.assertIn("(not allowed); it was mapped until it is removed", self.lines[0])
+
+    def test_while_it_is_asked_for(self) -> None:
+        """The router may have mapped it by now, so it is asked to undo that."""
+        self.start()
+        stopped = self.stop()
+        self.assertEqual(self.routers[0].cancelled, 1)
+        self.assertEqual(self.asked[1:], [("NAT-PMP", "remove")])
+        self.answer()
+        self.assertStopped(stopped)
+        self.assertEqual(self.lines, [])
+
+    def test_while_it_is_checked(self) -> None:
+        self.mapped()
+        self.clock.advance(60)
+        stopped = self.stop()
+        self.assertEqual(self.routers[0].cancelled, 1)
+        self.answer()
+        self.assertStopped(stopped)
+
+    def test_while_it_is_renewed(self) -> None:
+        self.mapped(lifetime=20)
+        self.clock.advance(10)
+        stopped = self.stop()
+        self.clock.advance(STOP_WITHIN)
+        self.assertStopped(stopped)
+
+    def test_without_a_router(self) -> None:
+        """There is nothing to be removed."""
+        self.start()
+        self.answer("no answer")
+        self.take_asked()
+        stopped = self.stop()
+        self.assertEqual(self.asked, [])
+        self.assertStopped(stopped)
+
+    def test_not_started_or_twice(self) -> None:
+        self.mapped()
+        first, second = self.stop(), self.stop()
+        self.successResultOf(second)
+        self.answer()
+        self.assertStopped(first)
+        self.assertEqual(len(self.asked), 1)
+        unused = PortKeeper(at("0.0.0.0:1"), 1, self.clock, Random(1), lambda: None, [], lambda *_: None)
+        self.successResultOf(unused.stop())
+
+    def test_a_bug(self) -> None:
+        """It is told, once, and a stop ends as always."""
+        self.mapped()
+        self.clock.advance(60)
+        self.routers[-1].answer.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        stopped = self.stop()
+        self.answer()
+        self.assertStopped(stopped)
+
+
+class LeaseTests(QuietTests):
+    def test_reachable(self) -> None:
+        """Public addresses, and ports that strangers dial."""
+        for external, reachable in (
+            ("5.5.5.11:1024", True),
+            ("5.5.5.11:1023", False),
+            ("192.168.0.2:5483", False),
+            ("100.64.0.2:5483", False),
+            ("203.0.113.5:5483", False),
+        ):
+            self.assertIs(lease(external).reachable, reachable, external)
+
+    def test_terms(self) -> None:
+        for seconds, words in ((45, "45 s"), (60, "1 min"), (5400, "1.5 h"), (86400, "24 h")):
+            self.assertEqual(lease(lifetime=seconds).term, f"for {words}")
+
+    def test_endpoints_are_values(self) -> None:
+        self.assertEqual(lease().external, Endpoint("5.5.5.11", 5483))

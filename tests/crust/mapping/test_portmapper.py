@@ -1,0 +1,158 @@
+"""The port mapper: which ports, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Role, Settings
+from routing_crust.crust.mapping import portmapper
+from routing_crust.crust.mapping.keeper import SETTLE
+from routing_crust.crust.mapping.lease import Gateway, Lease, RouterProblem
+from routing_crust.crust.mapping.natpmp import address_request
+from routing_crust.crust.mapping.portmapper import MOST_PORTS, PortMapper, ports_to_map
+from routing_crust.endpoints import Endpoint
+
+from ..addresses import at
+from .support import GATEWAY, QuietTests, UdpClock, lease
+from .test_keeper import FakeRouter
+
+
+class PortTests(SynchronousTestCase):
+    def wanted(self, *listening: str, **settings: Any) -> list[str]:
+        chosen = ports_to_map(Settings(**settings), [at(each) for each in listening])
+        return [str(each) for each in chosen]
+
+    def test_which(self) -> None:
+        """IPv4, not loopback, each port once."""
+        self.assertEqual(
+            self.wanted("0.0.0.0:5483", "[::]:5483", "127.0.0.1:1", "192.168.1.5:5483", "10.0.0.1:6000"),
+            ["0.0.0.0:5483", "10.0.0.1:6000"],
+        )
+
+    def test_none(self) -> None:
+        self.assertEqual(self.wanted(), [])
+        self.assertEqual(self.wanted("127.0.0.1:5483", "[::1]:5483"), [])
+        self.assertEqual(self.wanted("0.0.0.0:5483", port_mapping=False), [])
+        self.assertEqual(self.wanted("0.0.0.0:5483", role=Role.CLIENT), [])
+
+    def test_many(self) -> None:
+        many = [f"0.0.0.0:{port}" for port in range(6000, 6020)]
+        self.assertEqual(self.wanted(*many), many[:MOST_PORTS])
+
+
+class MapperTests(QuietTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = UdpClock()
+        self.told: list[tuple[str, Endpoint, int]] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.routers: list[FakeRouter] = []
+
+    def make(self, **options: Any) -> PortMapper:
+        return PortMapper(
+            Settings(),
+            self.clock,
+            mapped=lambda *told: self.told.append(("mapped", *told)),
+            unmapped=lambda *told: self.told.append(("unmapped", *told)),
+            gateway=lambda: GATEWAY,
+            **options,
+        )
+
+    def way(self, gateway: Gateway) -> FakeRouter:
+        self.routers.append(FakeRouter("NAT-PMP", gateway, self.asked))
+        return self.routers[-1]
+
+    def started(self, *leases: Lease) -> PortMapper:
+        mapper = self.make(ways=[self.way])
+        mapper.start([Endpoint("0.0.0.0", 5483 + each) for each in range(len(leases))])
+        for router, each in zip(self.routers, leases, strict=True):
+            router.answer.callback(each)
+        return mapper
+
+    def test_told(self) -> None:
+        """That it is mapped, that it is elsewhere, and that it is not any more."""
+        mapper = self.started(lease())
+        self.assertEqual(self.told, [("mapped", at("5.5.5.11:5483"), 5483)])
+        self.assertEqual((mapper.leases, mapper.problems), ((lease(),), ()))
+        self.told.clear()
+        self.clock.advance(60)
+        self.routers[0].answer.callback(False)
+        self.routers[0].answer.callback(lease("5.5.5.12:5483"))
+        self.assertEqual(
+            self.told, [("unmapped", at("5.5.5.11:5483"), 5483), ("mapped", at("5.5.5.12:5483"), 5483)]
+        )
+        self.told.clear()
+        self.clock.advance(60)
+        self.routers[0].answer.callback(False)
+        self.routers[0].answer.errback(RouterProblem("no more"))
+        self.assertEqual(self.told, [("unmapped", at("5.5.5.12:5483"), 5483)])
+
+    def test_not_reachable(self) -> None:
+        """What nobody outside can dial is known here, and not handed out."""
+        inner = lease("100.64.1.10:5483")
+        mapper = self.started(inner)
+        self.assertEqual(mapper.leases, (inner,))
+        self.clock.advance(60)
+        self.routers[0].answer.callback(False)
+        self.routers[0].answer.errback(RouterProblem("no more"))
+        self.assertEqual(self.told, [])
+
+    def test_two_ports(self) -> None:
+        """Each for itself."""
+        second = Lease("NAT-PMP", GATEWAY.address, at("5.5.5.11:5484"), 5484, 7200)
+        mapper = self.started(lease(), second)
+        self.assertEqual(mapper.leases, (lease(), second))
+        stopped = mapper.stop()
+        self.assertEqual([each[1] for each in self.asked[2:]], ["remove", "remove"])
+        for each in self.routers:
+            self.assertNoResult(stopped)
+            each.answer.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual((mapper.leases, self.clock.getDelayedCalls()), ((), []))
+
+    def test_problems(self) -> None:
+        mapper = self.make(ways=[self.way])
+        mapper.start([at("0.0.0.0:5483")])
+        self.assertEqual(mapper.problems, ())
+        self.routers[0].answer.errback(RouterProblem("no answer"))
+        problem = "port 5483: the router at 192.168.1.1 does not (NAT-PMP: no answer)"
+        self.assertEqual(mapper.problems, (problem,))
+
+    def test_network_changed(self) -> None:
+        mapper = self.started(lease())
+        mapper.network_changed()
+        self.clock.advance(SETTLE)
+        self.assertEqual(self.asked[1:], [("NAT-PMP", "holds", 5483)])
+
+    def test_started_again(self) -> None:
+        mapper = self.started(lease())
+        stopped = mapper.stop()
+        self.routers[0].answer.callback(None)
+        self.successResultOf(stopped)
+        self.successResultOf(mapper.stop())
+        mapper.network_changed()
+        mapper.start([at("0.0.0.0:5483")])
+        self.assertEqual(len(self.routers), 2)
+
+    def test_nothing_to_do(self) -> None:
+        mapper = self.make()
+        mapper.start([at("127.0.0.1:5483")])
+        self.assertEqual(self.clock.sent, [])
+        self.successResultOf(mapper.stop())
+
+    def test_the_ways(self) -> None:
+        """NAT-PMP, and when that does not help UPnP, in a thread."""
+        jobs: list[Any] = []
+        self.patch(portmapper, "in_daemon_thread", lambda reactor, job: jobs.append(job) or Deferred())
+        mapper = self.make()
+        mapper.start([at("0.0.0.0:5483")])
+        self.assertEqual([each for _, each in self.clock.sent], [address_request()])
+        self.assertEqual(jobs, [])
+        self.clock.ports[0].protocol.connectionRefused()
+        self.clock.advance(0)
+        self.assertEqual(len(jobs), 1)
+        self.successResultOf(mapper.stop())
+        self.assertEqual((self.clock.getDelayedCalls(), self.clock.ports), ([], []))

@@ -1,0 +1,328 @@
+"""Asking a router over UPnP: with a library that answers as the real one does, and with real threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from random import Random
+from threading import Event, current_thread
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from routing_crust.crust.mapping.lease import Lease, RouterProblem
+from routing_crust.crust.mapping.upnp import OTHER_PORTS, Igd, UpnpRouter, in_daemon_thread, load_miniupnpc
+
+from .support import GATEWAY, OTHER, lease
+
+reactor: Any = _reactor
+
+
+class FakeRouter:
+    """A router and the library to ask it, as far as it is used: what the library raises is C{Exception}."""
+
+    def __init__(self) -> None:
+        self.url = "http://192.168.1.1:5000/ctl/IPConn"
+        self.there = True
+        self.address: str = "5.5.5.11"
+        self.mappings: dict[int, tuple[str, int, str, bool, int]] = {}
+        self.refuses: dict[int, str] = {}
+        self.refuses_all = ""
+        self.refuses_lifetimes = ""
+        self.made: list[dict[str, Any]] = []
+        self.added: list[tuple[Any, ...]] = []
+        self.discovering: Callable[[], object] = lambda: None
+        self.adding: Callable[[], object] = lambda: None
+
+    def UPnP(self, **options: Any) -> FakeRouter:
+        self.made.append(options)
+        return self
+
+    def discover(self) -> int:
+        self.discovering()
+        if not self.there:
+            raise Exception("Success")
+        return 1
+
+    def selectigd(self) -> str:
+        return self.url
+
+    def externalipaddress(self) -> str:
+        if not self.there:
+            raise Exception("Miniupnpc HTTP error")
+        return self.address
+
+    def getspecificportmapping(self, port: int, protocol: str) -> tuple[str, int, str, bool, int] | None:
+        assert protocol == "TCP"
+        return self.mappings.get(port)
+
+    def addportmapping(
+        self, port: int, protocol: str, host: str, local: int, description: str, remote: str, seconds: int
+    ) -> bool:
+        self.adding()
+        self.added.append((port, seconds))
+        assert (protocol, remote) == ("TCP", "")
+        problem = self.refuses_all or self.refuses.get(port) or (self.refuses_lifetimes if seconds else "")
+        if problem:
+            raise Exception(problem)
+        self.mappings[port] = (host, local, description, True, seconds)
+        return True
+
+    def deleteportmapping(self, port: int, protocol: str) -> bool:
+        assert protocol == "TCP"
+        if port not in self.mappings:
+            raise Exception("NoSuchEntryInArray")
+        del self.mappings[port]
+        return True
+
+
+OURS = (GATEWAY.local, 5483, "routing-crust", True, 7200)
+
+
+class IgdTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.there = FakeRouter()
+        self.igd = self.make()
+
+    def make(self) -> Igd:
+        return Igd(GATEWAY, Random(1), lambda: self.there)
+
+    def map(self, external: int = 5483) -> Lease:
+        return self.igd.map(5483, external, 7200)
+
+    def refused(self, text: str, call: Callable[[], object] | None = None) -> None:
+        problem = self.assertRaises(RouterProblem, call or self.map)
+        self.assertEqual(str(problem), text)
+
+    def test_mapped(self) -> None:
+        """It is looked for once, on the gateway's network."""
+        self.assertEqual(self.map(), lease(way="UPnP"))
+        self.assertEqual(self.there.mappings, {5483: OURS})
+        self.map()
+        self.assertEqual(self.there.made, [{"multicastif": GATEWAY.local, "discoverdelay": 1000}])
+
+    def test_not_installed(self) -> None:
+        def load() -> Any:
+            raise ImportError("No module named 'miniupnpc'")
+
+        self.igd = Igd(GATEWAY, Random(1), load)
+        self.refused("miniupnpc is not installed: it comes with routing-crust[upnp]")
+
+    def test_nobody_answers(self) -> None:
+        """That is found out again with the next job."""
+        self.there.there = False
+        self.refused("no router answers")
+        self.there.there = True
+        self.map()
+        self.assertEqual(len(self.there.made), 2)
+
+    def test_somebody_else_answers(self) -> None:
+        """Any host of the network could; nothing is asked of it."""
+        for url, host in (("http://192.168.1.66:80/ctl", "192.168.1.66"), ("", "None")):
+            self.there.url = url
+            self.refused(f"{host} answers, which is not our gateway")
+        self.assertEqual(self.there.added, [])
+
+    def test_no_address(self) -> None:
+        for address, text in (
+            ("", "the router has no address itself"),
+            ("0.0.0.0", "the router has no IPv4 address itself"),
+            ("2606:4700::1", "the router has no IPv4 address itself"),
+        ):
+            self.there.address = address
+            self.refused(text)
+
+    def test_taken(self) -> None:
+        """By another host, or another program on this one: another port, and nobody loses his."""
+        theirs = {5483: ("192.168.1.9", 5483, "", True, 0), 6000: (GATEWAY.local, 80, "", True, 0)}
+        self.there.mappings.update(theirs)
+        for wanted in theirs:
+            self.igd = self.make()
+            mapped = self.map(wanted)
+            self.assertNotIn(mapped.external.port, theirs)
+            self.assertGreaterEqual(mapped.external.port, 1024)
+            self.assertEqual(self.there.mappings.pop(mapped.external.port), OURS)
+        self.assertEqual(self.there.mappings, theirs)
+
+    def test_conflicts(self) -> None:
+        """A port that the router has not told us of is taken: for another rule, or its own use."""
+        for problem in ("ConflictInMappingEntry", "ConflictWithOtherMechanisms"):
+            self.igd = self.make()
+            self.there.refuses = {5483: problem}
+            self.assertNotEqual(self.map().external.port, 5483)
+
+    def test_all_taken(self) -> None:
+        """It is given up after a few, and nothing has to be removed."""
+        self.there.refuses_all = "ConflictInMappingEntry"
+        problem = str(self.assertRaises(RouterProblem, self.map))
+        self.assertRegex(problem, r"^the ports 5483(, \d+){4} are all taken$")
+        self.assertEqual(len(self.there.added), 1 + OTHER_PORTS)
+        self.assertFalse(self.igd.give_up())
+
+    def test_our_own_is_found_again(self) -> None:
+        """What a run that was killed has left is taken over."""
+        self.there.mappings[5483] = OURS
+        self.assertEqual(self.map().external.port, 5483)
+
+    def test_no_lifetimes(self) -> None:
+        """Routers that know mappings without an end only; some say so, others call the lifetime invalid."""
+        for problem in ("OnlyPermanentLeasesSupported", "Invalid Args"):
+            self.igd = self.make()
+            self.there.added.clear()
+            self.there.refuses_lifetimes = problem
+            self.assertEqual(self.map(), lease(way="UPnP", lifetime=inf))
+            self.assertEqual(self.there.added, [(5483, 7200), (5483, 0)])
+
+    def test_refused(self) -> None:
+        for problem in ("Action not authorized", "Invalid Args"):
+            self.there.refuses_all = problem
+            self.refused(f"the router said '{problem}'")
+            self.assertFalse(self.igd.give_up())
+            self.igd = self.make()
+
+    def test_holds(self) -> None:
+        mapped = self.map()
+        self.assertTrue(self.igd.holds(mapped))
+        self.there.address = "5.5.5.12"
+        self.assertFalse(self.igd.holds(mapped))
+        self.there.address = "5.5.5.11"
+        self.there.mappings[5483] = ("192.168.1.9", 5483, "", True, 0)
+        self.assertFalse(self.igd.holds(mapped))
+        del self.there.mappings[5483]
+        self.assertFalse(self.igd.holds(mapped))
+
+    def test_restarted(self) -> None:
+        """A router that does not answer is looked for anew: it may be somewhere else when it is back."""
+        mapped = self.map()
+        self.there.there = False
+        self.refused("the router said 'Miniupnpc HTTP error'", lambda: self.igd.holds(mapped))
+        self.there.there = True
+        self.assertTrue(self.igd.holds(mapped))
+        self.assertEqual(len(self.there.made), 2)
+
+    def test_removed(self) -> None:
+        self.igd.remove()
+        self.map()
+        self.assertTrue(self.igd.give_up())
+        self.igd.remove()
+        self.assertEqual(self.there.mappings, {})
+        self.assertFalse(self.igd.give_up())
+
+    def test_it_is_gone_already(self) -> None:
+        self.map()
+        self.there.mappings.clear()
+        self.refused("the router said 'NoSuchEntryInArray'", self.igd.remove)
+
+    def test_given_up_while_looking(self) -> None:
+        """Nothing is mapped any more."""
+        self.there.discovering = self.igd.give_up
+        self.refused("it is not wanted any more")
+        self.assertEqual((self.there.added, self.there.mappings), ([], {}))
+
+    def test_given_up_while_mapping(self) -> None:
+        """There is something to be removed, although nobody has heard yet that it is there."""
+        told: list[bool] = []
+        self.there.adding = lambda: told.append(self.igd.give_up())
+        self.map()
+        self.assertEqual(told, [True])
+
+
+class RouterTests(SynchronousTestCase):
+    """The jobs are run at once, in the same thread."""
+
+    def setUp(self) -> None:
+        self.there = FakeRouter()
+        self.jobs = 0
+        self.router = UpnpRouter(GATEWAY, Random(1), self.run_job, lambda: self.there)
+
+    def run_job(self, job: Callable[[], Any]) -> Deferred[Any]:
+        self.jobs += 1
+        try:
+            return succeed(job())
+        except RouterProblem as problem:
+            return fail(problem)
+
+    def test_all(self) -> None:
+        mapped = self.successResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)))
+        self.assertEqual(mapped, lease(way="UPnP"))
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(self.router.holds(mapped))))
+        self.successResultOf(Deferred.fromCoroutine(self.router.remove()))
+        self.assertEqual(self.there.mappings, {})
+        self.assertEqual(self.jobs, 3)
+
+    def test_nothing_to_remove(self) -> None:
+        """No thread is started for that."""
+        self.there.there = False
+        self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
+        self.successResultOf(Deferred.fromCoroutine(self.router.remove()))
+        self.assertEqual(self.jobs, 1)
+
+
+class ThreadTests(TestCase):
+    timeout = 60
+
+    async def test_result(self) -> None:
+        """Nobody waits for the thread at the end of the process."""
+        self.assertTrue(await in_daemon_thread(reactor, lambda: current_thread().daemon))
+
+    async def test_failure(self) -> None:
+        problem = RouterProblem("no")
+
+        def job() -> None:
+            raise problem
+
+        with self.assertRaises(RouterProblem) as caught:
+            await in_daemon_thread(reactor, job)
+        self.assertIs(caught.exception, problem)
+
+    async def test_cancelled(self) -> None:
+        """The job goes on, and its result goes nowhere."""
+        go_on, over = Event(), Deferred[None]()
+
+        def job() -> int:
+            go_on.wait()
+            reactor.callFromThread(reactor.callLater, 0, over.callback, None)
+            return 1
+
+        waiting = in_daemon_thread(reactor, job)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        go_on.set()
+        await over
+
+    async def test_stopped_while_mapping(self) -> None:
+        """The removal waits until the mapping is there, in the thread."""
+        there, go_on, adding = FakeRouter(), Event(), Deferred[None]()
+
+        def wait() -> None:
+            reactor.callFromThread(adding.callback, None)
+            go_on.wait()
+
+        there.adding = wait
+        router = UpnpRouter(GATEWAY, Random(1), partial(in_daemon_thread, reactor), lambda: there)
+        mapping = Deferred.fromCoroutine(router.map(5483, 5483, 7200))
+        await adding
+        mapping.cancel()
+        self.failureResultOf(mapping, CancelledError)
+        removed = Deferred.fromCoroutine(router.remove())
+        self.assertNoResult(removed)
+        go_on.set()
+        await removed
+        self.assertEqual((there.added, there.mappings), ([(5483, 7200)], {}))
+
+
+class LibraryTests(SynchronousTestCase):
+    def test_what_is_used_is_there(self) -> None:
+        """The real library, if it is installed, takes these arguments and has these methods."""
+        try:
+            library = load_miniupnpc()
+        except ImportError:
+            self.skipTest("miniupnpc is not installed: it comes with the extra upnp")
+        there = library.UPnP(multicastif=OTHER.local, discoverdelay=7)
+        self.assertEqual((there.multicastif, there.discoverdelay), (OTHER.local, 7))
+        for method in vars(FakeRouter):
+            if not method.startswith("__") and method != "UPnP":
+                self.assertTrue(callable(getattr(there, method)), method)
