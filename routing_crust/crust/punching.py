@@ -2,7 +2,7 @@
 Punching: the endpoints of one peer, dialled from our listening port while the peer does the same.
 
 If the two SYNs cross, each opens the NAT at its own end for the other's (TCP simultaneous open, RFC 9293,
-section 3.5, and RFC 5382, section 4.3). So all endpoints are dialled at once, and each dial is one long
+section 3.5, which NATs have to support by RFC 5382, requirement 2). So all endpoints are dialled at once, and each dial is one long
 attempt: a socket that is closed too early leaves the peer's SYN to our listener, whose answer our own NAT
 then takes for invalid. Only what fails early is tried again, after a random wait, so that the two ends do
 not stay out of step.
@@ -41,7 +41,7 @@ OWNED_WAIT: Final = 0.1
 _FINAL_ERRORS: Final = (errno.EADDRINUSE, errno.EINVAL, errno.EACCES, errno.ENETUNREACH)
 _FINAL_REASONS: Final = (CloseReason.SELF, CloseReason.PROTOCOL_ERROR)
 
-OWNED: Final = "the peer's SYN came first: waiting for its connection"
+OWNED: Final = "the two ports have a connection already: a link, or the peer's SYN, whose connection we await"
 
 
 def wait_before(attempt: int, random: Random) -> float:

@@ -17,6 +17,7 @@ from routing_crust.config import Role
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.crust.preface import PREFACE_BYTES, Preface
+from routing_crust.crust.punching import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, Rung
 from routing_crust.errors import ConnectFailed, LimitReached, LinkClosed, ServiceStopped
@@ -226,6 +227,15 @@ class RendezvousTests(ServiceTests):
         self.two()
         self.patch(self.one, "_listening", (self.silent_port(),))
         self.assertEqual(await self.fails(*self.two_.endpoints), ["address already in use"])
+
+    async def test_ports_taken(self) -> None:
+        """Between two ports there can be one connection: while a link has them, no other comes of them."""
+        self.two(punch_timeout=1)
+        self.expect()
+        await self.meet(True)
+        dial = self.one.connect(self.two_.endpoints, name(2), b"another", False, Rendezvous(True))
+        error = await self.assertFailure(dial, ConnectFailed)
+        self.assertEqual([what for _, what in error.attempts], [OWNED])
 
     async def test_cancelled(self) -> None:
         """Whoever cancels leaves; the last one ends it."""
