@@ -2,10 +2,10 @@
 Punching: the endpoints of one peer, dialled from our listening port while the peer does the same.
 
 If the two SYNs cross, each opens the NAT at its own end for the other's (TCP simultaneous open, RFC 9293,
-section 3.5, which NATs have to support by RFC 5382, requirement 2). So all endpoints are dialled at once, and each dial is one long
-attempt: a socket that is closed too early leaves the peer's SYN to our listener, whose answer our own NAT
-then takes for invalid. Only what fails early is tried again, after a random wait, so that the two ends do
-not stay out of step.
+section 3.5, which NATs have to support by RFC 5382, requirement 2). So all endpoints are dialled at once,
+and each dial is one long attempt: a socket that is closed too early leaves the peer's SYN to our listener,
+whose answer our own NAT then takes for invalid. Only what fails early is tried again, after a random wait,
+so that the two ends do not stay out of step.
 
 What an early failure means: refused, the peer was not ready or its router rejects, so again; an address that
 cannot be assigned (C{EADDRNOTAVAIL}), the peer's SYN owns these two ends already, so we wait for the accept
