@@ -207,6 +207,9 @@ class ICrust(Interface):
     )
     nat: NatKind = Attribute("What we know of the NAT in front of us.")
     reachability: Reachability = Attribute("The same, and whether we can be dialled.")
+    mapped_ports: tuple[str, ...] = Attribute(
+        "In words, for each port that a router was asked to map: what it has promised, or why it has not."
+    )
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
 
     def start(events: ICrustEvents) -> None:

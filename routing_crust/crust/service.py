@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..config import Role, Settings
-from ..endpoints import Connection, Contact, Direction, Endpoint
+from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
@@ -35,6 +35,7 @@ from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link
 from .listening import open_ports, real_endpoint
+from .mapping.portmapper import PortMapper
 from .multicast import BEACON_PORT, choose_places
 from .outside import Outside, OutsideView
 from .puncher import Puncher
@@ -59,13 +60,16 @@ class CrustService(OutsideView):
         *,
         host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
         beacon_port: int = BEACON_PORT,
+        port_mapper: Callable[..., PortMapper] = PortMapper,
     ) -> None:
         """
-        @param reactor: provides C{IReactorTime}, C{IReactorTCP} and C{IReactorSocket}.
+        @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
+            C{IReactorFromThreads}.
         @param random: what is unpredictable about the beacon; C{None} is the system's.
         @param host_addresses: reads the addresses of this host; it is asked at the start and whenever a
             bootstrap begins.
         @param beacon_port: the UDP port at which nodes on the local network find each other.
+        @param port_mapper: makes what asks routers to map our ports.
         """
         self.settings = settings
         self.clock: IReactorTime = reactor
@@ -116,6 +120,14 @@ class CrustService(OutsideView):
         self._dial_backs = DialBacks(
             self, self._tls, reactor, limits, self._outside, self._see_whether_stopped
         )
+        self._mapper = port_mapper(
+            settings,
+            reactor,
+            random,
+            mapped=self._outside.mapped,
+            unmapped=lambda external, _: self._outside.unmapped(external),
+        )
+        self._addresses: tuple[HostAddress, ...] = ()
         self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
         self._ports: tuple[IListeningPort, ...] = ()
         self._listening: tuple[Endpoint, ...] = ()
@@ -136,6 +148,7 @@ class CrustService(OutsideView):
         for endpoint in self._listening:
             self.log.info("listening on {endpoint}", endpoint=str(endpoint))
         self._look_at_the_host()
+        self._mapper.start(self._listening)
 
     def stop(self) -> Deferred[None]:
         """See L{ICrust.stop}."""
@@ -152,6 +165,7 @@ class CrustService(OutsideView):
             self._ports = self._listening = ()
             self._outside.reset()
             self._turns.wait_for(self._beacon.stop())
+            self._turns.wait_for(self._mapper.stop())
             self._acceptor.abort()
             for link in list(self._links):
                 link.close(CloseReason.STOPPING)
@@ -209,6 +223,11 @@ class CrustService(OutsideView):
             return fail(ServiceStopped("crust is not running"))
         return self._dial_backs.dial(endpoints, peer)
 
+    @property
+    def mapped_ports(self) -> tuple[str, ...]:
+        """See L{ICrust.mapped_ports}."""
+        return self._mapper.in_words
+
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
         if self._running:
@@ -247,6 +266,8 @@ class CrustService(OutsideView):
             link.close(refusal.reason, refusal.detail)
             return
         self._links[link] = None
+        if link.rung is Rung.DIRECT and self._came_by_a_mapping(link):
+            link.rung = Rung.MAPPED
         self._outside.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
@@ -286,6 +307,16 @@ class CrustService(OutsideView):
         self._log_refusal(f"{link.peer} at {link.connection.peer}", refusal)
         return LinkClosed(reason, str(refusal))
 
+    def _came_by_a_mapping(self, link: Link) -> bool:
+        """Whether a link from outside was accepted on a port that a router maps."""
+        connection = link.connection
+        return (
+            link.direction is Direction.ACCEPTED
+            and self._mapper.maps(connection.local.port)
+            and not connection.peer.is_v6
+            and self._outside.is_outside(connection.peer)
+        )
+
     def _log_refusal(self, peer: str, refusal: Refusal) -> None:
         self._quiet.info(
             f"refusals by the setting {refusal.setting}",
@@ -304,6 +335,9 @@ class CrustService(OutsideView):
             self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
             addresses = ()
         self._outside.host(self._listening, addresses)
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self._mapper.network_changed()
         if self.settings.lan_discovery:
             is_client = self.settings.role is Role.CLIENT
             self._beacon.listen(choose_places(self._listening, addresses, is_client))

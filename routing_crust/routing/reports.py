@@ -34,6 +34,7 @@ def core_status(core: RoutingCore) -> dict[str, object]:
         "external": [
             {"endpoint": str(each.endpoint), "source": each.source.value} for each in core.crust.sources
         ],
+        "mapped_ports": list(core.crust.mapped_ports),
         "nat": core.crust.nat.name.lower(),
         "dialable": core.crust.reachability.dialable.value,
         "dialable_seconds": round(now - core.crust.reachability.since, 1),

@@ -93,6 +93,7 @@ class MemoryCrust:
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
         self.nat = NatKind.UNKNOWN
         self.outside: tuple[Endpoint, ...] = ()
+        self.mapped_ports: tuple[str, ...] = ()
         self.seen: dict[Name, Endpoint] = {}
         self.denials: list[Name] = []
         self.stopping = False

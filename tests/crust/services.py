@@ -13,7 +13,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from routing_crust.config import Settings
+from routing_crust.crust.host import HostAddress
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
@@ -104,15 +106,23 @@ class ServiceTests(TestCase):
     """What all tests here need."""
 
     timeout = 60
+    host: tuple[HostAddress, ...] = HOST
 
     def setUp(self) -> None:
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
         self.made = 0
+        self.port_mapper: Callable[..., PortMapper] = PortMapper
 
     def crust(self, seed: int, **settings: Any) -> tuple[CrustService, Receiver]:
         """A crust that is not started yet."""
-        settings = {"listen": (at("127.0.0.1:0"),), "lan_discovery": False} | settings
-        crust = CrustService(Settings(**settings), identity(seed), reactor, host_addresses=lambda: HOST)
+        here = {"listen": (at("127.0.0.1:0"),), "lan_discovery": False, "port_mapping": False}
+        crust = CrustService(
+            Settings(**(here | settings)),
+            identity(seed),
+            reactor,
+            host_addresses=lambda: self.host,
+            port_mapper=self.port_mapper,
+        )
         self.addCleanup(crust.stop)
         return crust, Receiver()
 

@@ -230,9 +230,7 @@ class PortKeeper:
             port=lease.local_port,
             way=lease.way,
             term=lease.term,
-            remark=""
-            if lease.reachable
-            else "; this is no public address: it is behind another router itself",
+            remark=lease.remark and f"; {lease.remark}",
         )
         self._told(old, lease)
 

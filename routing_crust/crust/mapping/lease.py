@@ -63,6 +63,21 @@ class Lease:
             return "until it is removed"
         return f"for {in_words(self.lifetime)}"
 
+    @property
+    def remark(self) -> str:
+        """What is wrong with it, in words; empty if nothing is."""
+        if self.reachable:
+            return ""
+        if kind_of(self.external.address) is Kind.GLOBAL:
+            return (
+                f"nobody dials it: ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
+            )
+        return "nobody outside can dial it: the router is behind another one itself"
+
+    def __str__(self) -> str:
+        told = f"{self.external}, by the router at {self.router} ({self.way}), {self.term}"
+        return f"{told}; {self.remark}" if self.remark else told
+
 
 class Router(Protocol):
     """

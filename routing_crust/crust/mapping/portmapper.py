@@ -69,9 +69,17 @@ class PortMapper:
         return tuple(each.lease for each in self._keepers if each.lease is not None)
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """Why the other ports are not, in words."""
-        return tuple(f"port {each.listening.port}: {each.problem}" for each in self._keepers if each.problem)
+    def in_words(self) -> tuple[str, ...]:
+        """For each port what is mapped to it, or why nothing is; nothing as long as that is not known."""
+        return tuple(
+            f"port {each.listening.port}: {each.problem or each.lease}"
+            for each in self._keepers
+            if each.problem or each.lease
+        )
+
+    def maps(self, local_port: int) -> bool:
+        """Whether the internet can dial this port of ours by way of a router."""
+        return any(each.local_port == local_port and each.reachable for each in self.leases)
 
     def start(self, listening: Sequence[Endpoint]) -> None:
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +18,38 @@ OTHER = Gateway("10.0.0.1", "10.0.0.7")
 def lease(external: str = "5.5.5.11:5483", lifetime: float = 7200, way: str = "NAT-PMP") -> Lease:
     """A lease of our port 5483."""
     return Lease(way, GATEWAY.address, Endpoint.from_text(external), 5483, lifetime)
+
+
+class FakeRouter:
+    """A router that writes down each question; the test answers them."""
+
+    check_every = 60.0
+
+    def __init__(self, way: str, gateway: Gateway, asked: list[tuple[Any, ...]]) -> None:
+        self.way = way
+        self.gateway = gateway
+        self.asked = asked
+        self.answer: Deferred[Any] = Deferred()
+        self.cancelled = 0
+
+    async def _ask(self, *question: Any) -> Any:
+        self.asked.append((self.way, *question))
+        self.answer = Deferred()
+        try:
+            return await self.answer
+        except CancelledError:
+            self.cancelled += 1
+            raise
+
+    async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        mapped: Lease = await self._ask("map", local_port, external_port, lifetime)
+        return mapped
+
+    async def holds(self, lease: Lease) -> bool:
+        return bool(await self._ask("holds", lease.external.port))
+
+    async def remove(self) -> None:
+        await self._ask("remove")
 
 
 class FakePort:

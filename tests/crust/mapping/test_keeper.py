@@ -6,7 +6,7 @@ from math import inf
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
@@ -22,39 +22,7 @@ from routing_crust.crust.mapping.lease import Gateway, Lease, Router, RouterProb
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
-from .support import GATEWAY, OTHER, QuietTests, lease
-
-
-class FakeRouter:
-    """Writes down each question; the test answers them."""
-
-    check_every = 60.0
-
-    def __init__(self, way: str, gateway: Gateway, asked: list[tuple[Any, ...]]) -> None:
-        self.way = way
-        self.gateway = gateway
-        self.asked = asked
-        self.answer: Deferred[Any] = Deferred()
-        self.cancelled = 0
-
-    async def _ask(self, *question: Any) -> Any:
-        self.asked.append((self.way, *question))
-        self.answer = Deferred()
-        try:
-            return await self.answer
-        except CancelledError:
-            self.cancelled += 1
-            raise
-
-    async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
-        mapped: Lease = await self._ask("map", local_port, external_port, lifetime)
-        return mapped
-
-    async def holds(self, lease: Lease) -> bool:
-        return bool(await self._ask("holds", lease.external.port))
-
-    async def remove(self) -> None:
-        await self._ask("remove")
+from .support import GATEWAY, OTHER, FakeRouter, QuietTests, lease
 
 
 class NoJitter(Random):
@@ -154,7 +122,7 @@ class MappedTests(KeeperTests):
             self.lines,
             [
                 "the router at 192.168.1.1 maps 100.64.1.10:5483 to our port 5483 (NAT-PMP), for 2 h; "
-                "this is no public address: it is behind another router itself"
+                "nobody outside can dial it: the router is behind another one itself"
             ],
         )
 
@@ -544,6 +512,8 @@ class LeaseTests(QuietTests):
             ("203.0.113.5:5483", False),
         ):
             self.assertIs(lease(external).reachable, reachable, external)
+            self.assertIs(lease(external).remark == "", reachable, external)
+        self.assertIn("ports below 1024", lease("5.5.5.11:80").remark)
 
     def test_terms(self) -> None:
         for seconds, words in ((45, "45 s"), (60, "1 min"), (5400, "1.5 h"), (86400, "24 h")):

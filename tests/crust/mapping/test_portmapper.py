@@ -16,8 +16,7 @@ from routing_crust.crust.mapping.portmapper import MOST_PORTS, PortMapper, ports
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
-from .support import GATEWAY, QuietTests, UdpClock, lease
-from .test_keeper import FakeRouter
+from .support import GATEWAY, FakeRouter, QuietTests, UdpClock, lease
 
 
 class PortTests(SynchronousTestCase):
@@ -76,7 +75,10 @@ class MapperTests(QuietTests):
         """That it is mapped, that it is elsewhere, and that it is not any more."""
         mapper = self.started(lease())
         self.assertEqual(self.told, [("mapped", at("5.5.5.11:5483"), 5483)])
-        self.assertEqual((mapper.leases, mapper.problems), ((lease(),), ()))
+        self.assertEqual(mapper.leases, (lease(),))
+        words = "port 5483: 5.5.5.11:5483, by the router at 192.168.1.1 (NAT-PMP), for 2 h"
+        self.assertEqual(mapper.in_words, (words,))
+        self.assertEqual((mapper.maps(5483), mapper.maps(5484)), (True, False))
         self.told.clear()
         self.clock.advance(60)
         self.routers[0].answer.callback(False)
@@ -95,6 +97,10 @@ class MapperTests(QuietTests):
         inner = lease("100.64.1.10:5483")
         mapper = self.started(inner)
         self.assertEqual(mapper.leases, (inner,))
+        self.assertRegex(
+            mapper.in_words[0], r"for 2 h; nobody outside can dial it: .* behind another one itself$"
+        )
+        self.assertFalse(mapper.maps(5483))
         self.clock.advance(60)
         self.routers[0].answer.callback(False)
         self.routers[0].answer.errback(RouterProblem("no more"))
@@ -116,10 +122,10 @@ class MapperTests(QuietTests):
     def test_problems(self) -> None:
         mapper = self.make(ways=[self.way])
         mapper.start([at("0.0.0.0:5483")])
-        self.assertEqual(mapper.problems, ())
+        self.assertEqual(mapper.in_words, ())
         self.routers[0].answer.errback(RouterProblem("no answer"))
         problem = "port 5483: the router at 192.168.1.1 does not (NAT-PMP: no answer)"
-        self.assertEqual(mapper.problems, (problem,))
+        self.assertEqual(mapper.in_words, (problem,))
 
     def test_network_changed(self) -> None:
         mapper = self.started(lease())

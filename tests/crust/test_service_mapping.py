@@ -1,0 +1,127 @@
+"""Mapped ports in crust as a whole: what is asked, what becomes of it, and how it ends."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from routing_crust.config import Role
+from routing_crust.crust.interfaces import Candidate, Source
+from routing_crust.crust.mapping.keeper import PortKeeper
+from routing_crust.crust.mapping.lease import Gateway, Lease
+from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.endpoints import Rung
+
+from .addresses import HOST, at, host_address, name
+from .mapping.support import GATEWAY, FakeRouter
+from .services import ServiceTests
+
+EXTERNAL = at("5.5.5.11:6000")
+
+
+class MappingTests(ServiceTests):
+    host = (host_address("eth0", 2, f"{GATEWAY.local}/24"),)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[tuple[Any, ...]] = []
+        self.routers: list[FakeRouter] = []
+        self.port_mapper = partial(PortMapper, gateway=lambda: GATEWAY, ways=[self.make_router])
+
+    def make_router(self, gateway: Gateway) -> FakeRouter:
+        self.routers.append(FakeRouter("NAT-PMP", gateway, self.asked))
+        return self.routers[-1]
+
+    def start_mapped(self, seed: int = 1, **settings: Any) -> Any:
+        """One whose port is mapped."""
+        one, events = self.start(seed, listen=(at("0.0.0.0:0"),), port_mapping=True, **settings)
+        (self.listening,) = one._listening
+        lease = Lease("NAT-PMP", GATEWAY.address, EXTERNAL, self.listening.port, 7200)
+        self.routers[-1].answer.callback(lease)
+        return one, events
+
+    async def stop(self, one: Any) -> None:
+        """It stops as soon as the router has answered."""
+        stopped = one.stop()
+        self.assertEqual(self.asked[-1], ("NAT-PMP", "remove"))
+        self.routers[-1].answer.callback(None)
+        await stopped
+
+    async def test_a_candidate(self) -> None:
+        """It is named first, for as long as it is mapped."""
+        one, events = self.start_mapped(mapping_lifetime=300)
+        port = self.listening.port
+        self.assertEqual(self.asked, [("NAT-PMP", "map", port, port, 300)])
+        inner = at(f"{GATEWAY.local}:{port}")
+        await events.next("endpoints")
+        (endpoints,) = await events.next("endpoints")
+        self.assertEqual(endpoints, (EXTERNAL, inner))
+        self.assertEqual(one.sources[0], Candidate(EXTERNAL, Source.MAPPED))
+        words = f"port {port}: {EXTERNAL}, by the router at 192.168.1.1 (NAT-PMP), for 2 h"
+        self.assertEqual(one.mapped_ports, (words,))
+        keeper: PortKeeper
+        (keeper,) = one._mapper._keepers
+        keeper._lost("as a test wants it")
+        (endpoints,) = await events.next("endpoints")
+        self.assertEqual(endpoints, (inner,))
+        await self.stop(one)
+
+    async def test_the_end(self) -> None:
+        """The router is waited for, and nothing is mapped afterwards."""
+        one, _ = self.start_mapped()
+        stopped = one.stop()
+        self.assertNoResult(stopped)
+        self.routers[-1].answer.callback(None)
+        await stopped
+        self.assertEqual((one.mapped_ports, one.endpoints), ((), ()))
+
+    async def test_the_rung(self) -> None:
+        """Who comes from outside to a mapped port has come by way of the router."""
+        one, events = self.start_mapped(1)
+        here = at(f"127.0.0.1:{self.listening.port}")
+        two, _ = self.start(2)
+        await two.connect((here,), name(1), b"", False)
+        (link,) = await events.next("accept")
+        self.assertIs(link.rung, Rung.DIRECT)
+        self.patch(one._outside, "is_outside", lambda endpoint: True)
+        three, _ = self.start(3)
+        theirs = await three.connect((here,), name(1), b"", False)
+        (link,) = await events.next("accept")
+        self.assertIs(link.rung, Rung.MAPPED)
+        self.assertIs(theirs.rung, Rung.DIRECT)  # nothing shows it there
+        await self.stop(one)
+
+    async def test_another_port(self) -> None:
+        """A port that nobody maps is not mapped."""
+        one, events = self.start(1)
+        self.patch(one._outside, "is_outside", lambda endpoint: True)
+        two, _ = self.start(2)
+        await two.connect(one.endpoints, name(1), b"", False)
+        (link,) = await events.next("accept")
+        self.assertIs(link.rung, Rung.DIRECT)
+
+    async def test_the_host_changes(self) -> None:
+        """Only then is the router asked out of turn."""
+        changes: list[object] = []
+        one, _ = self.start_mapped()
+        self.patch(one._mapper, "network_changed", lambda: changes.append(None))
+        one.bootstrap()
+        self.assertEqual(changes, [])
+        one.end_bootstrap(None)
+        self.host = HOST
+        one._look_at_the_host()
+        self.assertEqual(len(changes), 1)
+        await self.stop(one)
+
+    async def test_nothing_is_asked(self) -> None:
+        """For a client, on loopback only, and when it is turned off."""
+        for seed, settings in enumerate(
+            (
+                {"role": Role.CLIENT, "listen": (at("0.0.0.0:0"),)},
+                {},
+                {"listen": (at("0.0.0.0:0"),), "port_mapping": False},
+            ),
+            start=1,
+        ):
+            one, _ = self.start(seed, **({"port_mapping": True} | settings))
+            self.assertEqual((self.routers, one.mapped_ports), ([], ()))
