@@ -30,11 +30,11 @@ from .onedial import in_words
 
 MOST_TRIES: Final = 12
 """Dials of one endpoint in one rendezvous."""
+SHORTEST: Final = 0.001
 JITTER: Final = 0.04
-"""The upper bound of the wait before the first tries again, in seconds; about half a round trip."""
-QUICK_TRIES: Final = 4
-"""So many tries wait no longer than that; then the bound doubles with each."""
 SLOWEST: Final = 0.64
+"""Upper bounds of the wait before the first try again, of the quick ones, and of any, in seconds."""
+QUICK_TRIES: Final = 5
 OWNED_WAIT: Final = 0.1
 """Seconds until an endpoint whose connection is owned by the peer's SYN is tried again."""
 
@@ -44,14 +44,17 @@ _FINAL_REASONS: Final = (CloseReason.SELF, CloseReason.PROTOCOL_ERROR)
 OWNED: Final = "the two ports have a connection already: a link, or the peer's SYN, whose connection we await"
 
 
-def wait_before(attempt: int, random: Random) -> float:
+def wait_before(attempt: int, took: float, random: Random) -> float:
     """
-    How long to wait after a failed dial.
+    How long to wait after a failed dial. Two dials cross if they begin within the time that a refusal takes
+    to come back, so the first waits are of that order: else, on a short way, they would hardly ever meet.
 
     @param attempt: how many dials of this endpoint have failed; at least 1.
-    @return: seconds.
+    @param took: how long this one took to fail, in seconds.
+    @return: seconds: a random part of a bound that doubles with each dial, up to L{JITTER} for the first few.
     """
-    return random.uniform(0, min(JITTER * 2.0 ** max(0, attempt - QUICK_TRIES), SLOWEST))
+    bound = min(max(2 * took, SHORTEST) * 2.0 ** (attempt - 1), JITTER)
+    return random.uniform(0, min(bound * 2.0 ** max(0, attempt - QUICK_TRIES), SLOWEST))
 
 
 class Dials(Protocol):
@@ -72,9 +75,10 @@ class Dials(Protocol):
 class _Target:
     """One endpoint, and how far it has come."""
 
-    __slots__ = ("call_off", "limited", "outcome", "timer", "tries")
+    __slots__ = ("began", "call_off", "limited", "outcome", "timer", "tries")
 
     def __init__(self) -> None:
+        self.began = 0.0
         self.tries = 0
         self.outcome = "not dialled"
         self.limited = False
@@ -136,6 +140,7 @@ class Punch:
         if self._over:
             return
         number = getattr(problem, "osError", None)
+        took = max(0.0, self._clock.seconds() - target.began)
         target.outcome = in_words(problem)
         if isinstance(problem, LinkClosed) and problem.reason in _FINAL_REASONS:
             pass  # it would come to the same end again
@@ -143,7 +148,7 @@ class Punch:
             target.outcome = OWNED
             self._again(endpoint, OWNED_WAIT, counted=False)
         elif target.tries < MOST_TRIES and number not in _FINAL_ERRORS:
-            self._again(endpoint, wait_before(target.tries, self._random), counted=True)
+            self._again(endpoint, wait_before(target.tries, took, self._random), counted=True)
         self._look()
 
     def refused(self, endpoint: Endpoint, reason: LinkClosed) -> None:
@@ -166,6 +171,7 @@ class Punch:
         target = self._targets[endpoint]
         target.timer = None
         target.tries += counted
+        target.began = self._clock.seconds()
         try:
             target.call_off = self._dials.begin(self, endpoint, again=not counted)
         except LimitReached as limit:

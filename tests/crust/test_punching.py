@@ -16,7 +16,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.dialing import DialFailed
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.punching import JITTER, MOST_TRIES, OWNED, OWNED_WAIT, SLOWEST, Punch, wait_before
+from routing_crust.crust.punching import (
+    JITTER,
+    MOST_TRIES,
+    OWNED,
+    OWNED_WAIT,
+    QUICK_TRIES,
+    SHORTEST,
+    SLOWEST,
+    Punch,
+    wait_before,
+)
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
 
@@ -201,13 +211,15 @@ class PunchTests(SynchronousTestCase):
         self.over()
 
     @settings(deadline=None)
-    @given(st.integers(1, MOST_TRIES), st.randoms(use_true_random=False))
-    def test_waits(self, attempt: int, random: Random) -> None:
-        """The first waits are within the jitter, the later ones grow, up to a bound."""
-        wait = wait_before(attempt, random)
+    @given(st.integers(1, MOST_TRIES), st.floats(0, 10), st.randoms(use_true_random=False))
+    def test_waits(self, attempt: int, took: float, random: Random) -> None:
+        """The first waits are of the order of what a refusal takes, the later ones grow, up to a bound."""
+        wait = wait_before(attempt, took, random)
         self.assertTrue(0 <= wait <= SLOWEST)
-        if attempt <= 4:
+        if attempt <= QUICK_TRIES:
             self.assertLessEqual(wait, JITTER)
+        if attempt == 1:
+            self.assertLessEqual(wait, max(2 * took, SHORTEST))
 
     steps = st.lists(
         st.tuples(st.sampled_from(["fail", "own", "final", "refuse", "wait"]), st.integers(0, 2)), max_size=60
