@@ -136,7 +136,8 @@ class Settings:
     relay_queue: int = _number(4 * MIB, 64 * KIB, 256 * MIB, "B", "what waits to be relayed; more is dropped")
     reassembly_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "for messages of which parts are missing")
     answer_memory: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "for answers that are kept in case they are asked for again")
-    stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a stream may have on its way, or waiting to be read at the other end")
+    stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
+    stream_window_most: int = _number(MIB, 16 * KIB, 64 * MIB, "B", "and when we have read as fast as it came, so that a far peer can send as fast as a near one")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
 
     # Counts.
@@ -227,6 +228,7 @@ ORDERED = (
     ("heartbeat_interval", "inactivity_timeout"),
     ("queue_resume", "queue_pause"),
     ("queue_pause", "queue_most"),
+    ("stream_window", "stream_window_most"),
     ("max_message", "reassembly_memory"),
     ("max_control", "max_frame"),
     ("max_requests_per_peer", "max_requests"),

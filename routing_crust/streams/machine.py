@@ -13,9 +13,13 @@ whoever has something sent has looked whether it may be.
 from __future__ import annotations
 
 from enum import Enum, IntEnum
+from typing import Final
 
 from ..errors import WireError
 from .frames import LARGEST_WINDOW
+
+CREDIT_BYTES: Final = 64 * 1024
+"""A CREDIT is worth it for so much, or for a quarter of the window."""
 
 
 class Phase(Enum):
@@ -147,4 +151,4 @@ class StreamMachine:
         if self.received is not Side.SENDING or self.sent is Side.ENDED:
             return 0
         due = self.window - self.receive_window - self.unread
-        return due if 4 * due >= self.window else 0
+        return due if due >= CREDIT_BYTES or 4 * due >= self.window else 0

@@ -40,6 +40,14 @@ RESET_SECONDS: Final = 10.0
 """C{max_stream_resets} is for so long."""
 _POLITE: Final = 0.8
 """The part of C{max_stream_resets} that we use ourselves, so that no delay makes too many of it."""
+SMALL: Final = 4096
+"""A stream that sends no more than this at a time is one that does not want to wait."""
+SMALL_SECONDS: Final = 0.1
+"""And for so long others leave room for it."""
+GENTLE: Final = 192 * 1024
+"""That is, they have no more than this on their way; more than a CREDIT may be late."""
+FAST_SECONDS: Final = 0.5
+"""A stream of which a whole window is read in this time might have use for a larger one."""
 _HEADERS: Final = 8
 _DATA: Final = int(StreamFrame.DATA)
 
@@ -81,7 +89,8 @@ class Mux:
 
     __slots__ = (
         "_after", "_counts", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers", "_resets",
-        "_resets_due", "_scheduler", "_settings", "_windows", "sink", "streams",
+        "_resets_due", "_scheduler", "_seconds", "_settings", "_small", "_small_at", "_windows", "sink",
+        "streams",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +101,10 @@ class Mux:
         @param odd: whether our streams have odd numbers.
         """
         self._settings = settings
+        self._seconds = seconds
         self._owner = owner
+        self._small: Stream | None = None
+        self._small_at = 0.0
         self._mine = int(odd)
         self._next = 1 if odd else 2
         self._last = 0
@@ -159,7 +171,13 @@ class Mux:
 
     def send_credit(self, stream: Stream, amount: int) -> None:
         """Let the peer send so much more, and a larger window if there is memory for one by now."""
-        window = self._windows.enlarged(stream.window)
+        fast = False
+        stream.lately += amount
+        if stream.lately >= stream.window:
+            now = self._seconds()
+            fast = not stream.unread and 0 <= now - stream.since < FAST_SECONDS
+            stream.lately, stream.since = 0, now
+        window = self._windows.enlarged(stream.window, fast)
         amount += window - stream.window
         stream.window = window
         stream.receive_window += amount
@@ -200,16 +218,35 @@ class Mux:
     def _take_turn(self, stream: Stream) -> int:
         buffer = stream.buffer
         size = min(buffer.size, stream.send_window, QUANTUM)
-        if size > 0:
+        held = size > SMALL and self._is_held(stream)
+        if held:
+            size = 0
+        elif size > 0:
             stream.send_window -= size
+            stream.in_flight += size
             self.sink.send(_DATA, buffer.take(stream.head, size))
+            if size <= SMALL and not buffer.size:
+                self._small = stream
+                self._small_at = self._seconds()
         if stream.ending is not None and not buffer.size:
             self._send_ending(stream, stream.ending)
-        self._scheduler.sent(stream, size, stream.ready)
+        self._scheduler.sent(stream, size, stream.ready and not held)
         if stream.wants_room and buffer.size <= BUFFER_LOW:
             stream.wants_room = False
             self._after.append((stream, None))
         return size + _HEADERS
+
+    def _is_held(self, stream: Stream) -> bool:
+        """
+        Whether a stream has enough on its way for now. Whatever it has on its way another has to wait for,
+        so while others send little and often it has less of it. A CREDIT lets it go on.
+        """
+        if stream.in_flight < GENTLE or self._small is None or self._small is stream:
+            return False
+        if 0 <= self._seconds() - self._small_at < SMALL_SECONDS:
+            return True
+        self._small = None
+        return False
 
     def _send_ending(self, stream: Stream, ending: StreamFrame) -> None:
         stream.ending = None
@@ -299,7 +336,9 @@ class Mux:
             stream.handler.refused(reason, detail)
 
     def _credit(self, stream: Stream, payload: bytes) -> None:
-        stream.credit_received(read_amount(payload))
+        amount = read_amount(payload)
+        stream.credit_received(amount)
+        stream.in_flight = max(0, stream.in_flight - amount)
         if stream.ready and stream.sent is Side.SENDING:
             self.ready(stream)
 

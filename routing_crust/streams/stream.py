@@ -65,12 +65,14 @@ class Stream(StreamMachine):
     @ivar handler: who uses it.
     @ivar protocol: what is spoken, as the end that opened it calls it.
     @ivar wants_room: whether L{StreamHandler.room} is to be called.
+    @ivar in_flight: about how many bytes the peer has not given new credit for.
+    @ivar lately: for how many bytes the peer has been given credit since C{since}, in seconds.
     @ivar futile: whether the peer reads no more.
     """
 
     __slots__ = (
-        "_mux", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_line",
-        "protocol", "round", "wants_room",
+        "_mux", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_flight",
+        "in_line", "lately", "protocol", "round", "since", "wants_room",
     )  # fmt: skip
 
     def __init__(self, mux: Mux, number: int, phase: Phase, protocol: str, handler: StreamHandler) -> None:
@@ -83,7 +85,8 @@ class Stream(StreamMachine):
         self.ending: StreamFrame | None = None
         self.wants_room = self.futile = self.given_up = False
         self.in_line = False
-        self.allowance = 0
+        self.allowance = self.in_flight = self.lately = 0
+        self.since = 0.0
         self.round = -1
 
     @property
