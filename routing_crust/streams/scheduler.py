@@ -48,10 +48,14 @@ class Scheduler(Generic[_Turned]):
         if stream.in_line:
             return
         stream.in_line = True
+        self._renew(stream)
+        (self._fresh if stream.allowance > 0 else self._regular).append(stream)
+
+    def _renew(self, stream: _Turned) -> None:
+        """In each round a stream may send a quantum, whichever line it is in."""
         if stream.round != self._round:
             stream.round = self._round
             stream.allowance = QUANTUM
-        (self._fresh if stream.allowance > 0 else self._regular).append(stream)
 
     def next(self) -> _Turned | None:
         """Whose turn it is; it is not in line any more."""
@@ -63,6 +67,7 @@ class Scheduler(Generic[_Turned]):
                 self._left = len(self._regular)
             self._left -= 1
             stream = self._regular.popleft()
+            self._renew(stream)
         else:
             self._round += 1
             self._left = 0

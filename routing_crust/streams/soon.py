@@ -32,16 +32,13 @@ class Soon:
 
     def run(self) -> None:
         """Call what is still to be called, now."""
-        cancel(self._timer)
-        self._timer = None
         while self._calls:
             self._calls.popleft()()
+        cancel(self._timer)
+        self._timer = None
 
     def _turn(self) -> None:
         self._timer = None
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
-            if not self._calls:
-                break
-        if self._calls and self._timer is None:
-            self._timer = self._clock.callLater(0, self._turn)
+        calls, self._calls = self._calls, deque()
+        while calls:
+            calls.popleft()()

@@ -1,0 +1,97 @@
+"""The frames of streams: what is written can be read, and nothing else can."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.errors import WireError
+from routing_crust.streams.frames import (
+    LARGEST_WINDOW,
+    MOST_DETAIL,
+    StreamReason,
+    check_protocol,
+    open_frame,
+    pack_number,
+    pack_two,
+    read_amount,
+    read_nothing,
+    read_open,
+    read_reason,
+    reason_frame,
+    stream_of,
+)
+
+numbers = st.integers(0, 2**32 - 1)
+windows = st.integers(0, LARGEST_WINDOW)
+protocols = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
+
+
+class FrameTests(SynchronousTestCase):
+    @given(numbers, windows, protocols)
+    def test_open(self, number: int, window: int, protocol: str) -> None:
+        frame = open_frame(number, window, protocol)
+        self.assertEqual((stream_of(frame), *read_open(frame)), (number, window, protocol))
+
+    @given(numbers, windows)
+    def test_amounts(self, number: int, amount: int) -> None:
+        frame = pack_two(number, amount)
+        self.assertEqual((stream_of(frame), read_amount(frame)), (number, amount))
+
+    @given(numbers, st.sampled_from(StreamReason), st.text())
+    def test_reasons(self, number: int, reason: StreamReason, detail: str) -> None:
+        """Whatever the detail is, what is read can be put into a log."""
+        frame = reason_frame(number, reason, detail)
+        read, text = read_reason(frame)
+        self.assertEqual((stream_of(frame), read), (number, reason))
+        self.assertTrue(all(" " <= each <= "~" for each in text))
+        self.assertLessEqual(len(text), MOST_DETAIL)
+        if detail.isascii() and detail.isprintable():
+            self.assertEqual(text, detail[:MOST_DETAIL])
+
+    def test_unknown_reason(self) -> None:
+        """A reason of a later version is one that is not known."""
+        self.assertEqual(read_reason(pack_number(1) + b"\xff"), (StreamReason.UNKNOWN, ""))
+
+    def test_nothing(self) -> None:
+        read_nothing(pack_number(1))
+        self.assertRaises(WireError, read_nothing, pack_number(1) + b"x")
+
+    @given(st.binary(max_size=80))
+    def test_anything(self, payload: bytes) -> None:
+        """Any bytes are either read or refused with the one error that closes links."""
+        for read in (stream_of, read_open, read_amount, read_nothing, read_reason):
+            try:
+                read(payload)
+            except WireError:
+                continue
+
+    def test_malformed(self) -> None:
+        number = pack_number(7)
+        for read, payload in (
+            (stream_of, b"abc"),
+            (read_open, number + bytes(4)),
+            (read_open, number + bytes(4) + b"x" * 65),
+            (read_open, number + bytes(4) + b"a/b"),
+            (read_open, number + bytes(4) + "é".encode()),
+            (read_open, number + b"\xff\xff\xff\xff" + b"echo"),
+            (read_amount, number + b"\x80\x00\x00\x00"),
+            (read_amount, number),
+            (read_amount, number + bytes(5)),
+            (read_reason, number),
+            (read_reason, number + b"\x00" + bytes(MOST_DETAIL + 1)),
+        ):
+            self.assertRaises(WireError, read, payload)
+
+    def test_protocols(self) -> None:
+        """What may be called what."""
+        for good in ("ssh", "a", "HTTP-1.1", "x" * 64, "9p+tls"):
+            self.assertEqual(check_protocol(good), good)
+        for bad in ("", "x" * 65, "a b", "a/b", "-a", "é", "a\n"):
+            self.assertRaises(ValueError, check_protocol, bad)
+
+    def test_reason_texts(self) -> None:
+        """Each reason has words of its own."""
+        texts = [each.text for each in StreamReason]
+        self.assertEqual(len(set(texts)), len(texts))
