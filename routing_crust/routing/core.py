@@ -35,6 +35,7 @@ from .messaging import Messenger
 from .probing import Prober
 from .publishing import Publisher
 from .queries import GroupQueries
+from .reachability import ReachabilityChecks
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
@@ -89,6 +90,7 @@ class RoutingCore:
             self.membership,
             lambda: crust.nat,
         )
+        self.reachability = ReachabilityChecks(self)
         self.control = ControlMessages(self)
         self.messenger = Messenger(self, random, incarnation << 20)
         self.queries = GroupQueries(settings, clock, random, self.control.send_query)
@@ -187,6 +189,8 @@ class RoutingCore:
                     self.upper.layer.frame_received(link, kind, payload)
             elif kind >= FIRST_APPLICATION_KIND and link in self.links.confirmed:
                 self._frame_for_the_application(link, kind, payload)
+            elif kind in self.reachability.kinds and link in self.links.confirmed:
+                self.reachability.frame_received(link, kind, payload)
             else:
                 self.links.frame_received(link, kind, payload)
         except WireError as error:
@@ -223,10 +227,12 @@ class RoutingCore:
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Where others can dial us."""
         self.observers.tell(EndpointsChanged(endpoints))
+        self.reachability.wake()
 
     def reachability_changed(self, reachability: Reachability) -> None:
         """How others can reach us."""
         self.observers.tell(ReachabilityChanged(reachability))
+        self.reachability.wake()
 
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:
@@ -243,8 +249,10 @@ class RoutingCore:
             self._backoff.reset()
             if not self.is_client:
                 self.prober.start()
+                self.reachability.start()
         elif new is State.DISCONNECTED:
             self.prober.stop()
+            self.reachability.rest()
         self.observers.tell(StateChanged(old, new))
 
     def begin_bootstrap(self) -> None:
@@ -271,6 +279,7 @@ class RoutingCore:
             self.idle,
             self.membership,
             self.prober,
+            self.reachability,
             self.publisher,
             self.connector,
             self.queries,

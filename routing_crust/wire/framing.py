@@ -37,6 +37,10 @@ class FrameKind(IntEnum):
     MESSAGE = 7
     ACK = 8
     CONTACTS = 9
+    DIAL_BACK = 20
+    DIAL_FOR = 21
+    DIALLED = 22
+    DIALLED_BACK = 23
 
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)

@@ -156,6 +156,53 @@ class Contacts(Struct, array_like=True, frozen=True):
     contacts: Annotated[tuple[WireContact, ...], Meta(max_length=16)]
 
 
+DialEndpoints = Annotated[tuple[WireEndpoint, ...], Meta(min_length=1, max_length=2)]
+
+
+class DialBack(Struct, array_like=True, frozen=True):
+    """
+    "Have somebody whom I do not know dial me", to learn whether it can be done.
+
+    @ivar id: the sender's number for it.
+    @ivar endpoints: of the sender, at the address that the receiver sees it at.
+    """
+
+    id: Count
+    endpoints: DialEndpoints
+
+
+class DialFor(Struct, array_like=True, frozen=True):
+    """
+    "Dial this node for me, if you do not know it."
+
+    @ivar id: the sender's number for it.
+    @ivar name: who must answer.
+    """
+
+    id: Count
+    name: NameBytes
+    endpoints: DialEndpoints
+
+
+class DialOutcome(IntEnum):
+    """What came of a dial for somebody else."""
+
+    REACHED = 0
+    NOT_REACHED = 1
+    NOT_TRIED = 2
+
+
+class Dialled(Struct, array_like=True, frozen=True, gc=False):
+    """
+    The answer to a L{DialFor}, or to a L{DialBack}.
+
+    @ivar id: the number that the question had.
+    """
+
+    id: Count
+    outcome: DialOutcome
+
+
 class Goodbye(Struct, array_like=True, frozen=True, gc=False):
     """Why the sender closes the link: a number of L{routing_crust.errors.CloseReason}."""
 

@@ -1,0 +1,245 @@
+"""
+Dialling back for others: what a node does so that another learns whether it can be dialled from outside.
+
+Order of messages: the asker A sends DIAL_BACK to a peer P, with endpoints of its own. P could find out
+nothing itself: A may have dialled it, and so opened its NAT's filter for P's address. So P sends DIAL_FOR to
+another peer Q, which dials A unless it knows it (see
+L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust>}), and reports with DIALLED. What cannot or may not
+try says so, and P asks the next, three at the most. P tells A with DIALLED_BACK.
+
+Nobody can be made to dial a third party for long: P passes on no address but the one that it sees A at; Q
+dials only outside its own networks, within C{stranger_dials}, and learns nothing for P but whether A, who
+proves its name, has answered. Each asker, each P and all of them together are bounded by L{TokenBucket}s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..crust.interfaces import ILink
+from ..endpoints import Endpoint, PrivateDialling, Rung, is_local_only
+from ..errors import ConnectFailed, RoutingCrustError, WireError
+from ..names import Name
+from ..ratelimit import TokenBucket
+from ..wire.codec import decode, encode, from_wire
+from ..wire.framing import FrameKind
+from ..wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
+from .links import Peer
+from .timers import cancel
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+MOST_JOBS: Final = 16
+"""Askers that are being helped at once."""
+MOST_DIALS: Final = 4
+"""Dials for others at once."""
+MOST_HELPERS: Final = 3
+"""Peers that are asked for one asker."""
+ASKED_PER_MINUTE: Final = 2.0
+"""How often one asker is helped; twice that at once."""
+ORDERED_PER_MINUTE: Final = 4.0
+"""How often one peer may have us dial for others; twice that at once."""
+IN_ALL_PER_MINUTE: Final = 12.0
+"""How often all of them together may, of each kind."""
+
+
+def helper_wait(settings: Settings) -> float:
+    """Seconds that a helper is given: two endpoints may be dialled one after the other."""
+    return 2 * settings.dial_timeout + 5
+
+
+class Quota:
+    """How often each peer may have something done, and all of them together."""
+
+    def __init__(self, each_per_minute: float, all_per_minute: float, seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        """
+        self._each = each_per_minute
+        self._seconds = seconds
+        self._all = self._bucket(all_per_minute)
+        self._peers: dict[Name, TokenBucket] = {}
+
+    def take(self, name: Name) -> bool:
+        """Whether this peer may now. If so, it is counted."""
+        bucket = self._peers.get(name)
+        if bucket is None:
+            bucket = self._peers[name] = self._bucket(self._each)
+        return bucket.wait() == 0 and self._all.take() and bucket.take()
+
+    def forget(self, name: Name) -> None:
+        """A peer is gone."""
+        self._peers.pop(name, None)
+
+    def _bucket(self, per_minute: float) -> TokenBucket:
+        return TokenBucket(per_minute / 60, 2 * per_minute, self._seconds)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Somebody whom we help: its own number for it, who may dial it, and who is doing so."""
+
+    asker: Name
+    asked_id: int
+    endpoints: tuple[WireEndpoint, ...]
+    helpers: list[Name]
+    helper: Name | None = None
+    timer: IDelayedCall | None = field(default=None)
+
+
+class DialBackHelper:
+    """
+    Made with its core, fed with frames of links that are confirmed, discarded after L{stop}.
+    """
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
+        seconds = core.clock.seconds
+        self._asked = Quota(ASKED_PER_MINUTE, IN_ALL_PER_MINUTE, seconds)
+        self._ordered = Quota(ORDERED_PER_MINUTE, IN_ALL_PER_MINUTE, seconds)
+        self._jobs: dict[int, _Job] = {}
+        self._last_id = 0
+        self._dials: dict[Deferred[Endpoint], None] = {}
+
+    def dial_back(self, link: ILink, payload: bytes) -> None:
+        """
+        Somebody asks to be dialled. What goes beyond the limits is ignored.
+
+        @raise WireError: it is no such message, or names addresses that are not the asker's.
+        """
+        message = decode(DialBack, payload, self._core.settings.max_control)
+        peer = self._peer(link)
+        if peer is None:
+            return
+        if any(from_wire(each).host != peer.endpoint.host for each in message.endpoints):
+            raise WireError("it asked to have an address dialled that is not its own")
+        helped = any(job.asker == peer.name for job in self._jobs.values())
+        if helped or len(self._jobs) >= MOST_JOBS or not self._asked.take(peer.name):
+            return
+        self._last_id += 1
+        job = _Job(peer.name, message.id, message.endpoints, self._helpers_for(peer))
+        self._jobs[self._last_id] = job
+        self._next_helper(self._last_id)
+
+    def dial_for(self, link: ILink, payload: bytes) -> None:
+        """
+        A peer asks us to dial somebody for it.
+
+        @raise WireError: it is no such message.
+        """
+        message = decode(DialFor, payload, self._core.settings.max_control)
+        if self._peer(link) is None:
+            return
+        endpoints = tuple(from_wire(each) for each in message.endpoints)
+        name = Name(message.name)
+        if (
+            self._knows(name, endpoints)
+            or len(self._dials) >= MOST_DIALS
+            or not self._ordered.take(link.peer)
+        ):
+            link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
+            return
+        dial = self._core.crust.dial_back(endpoints, name)
+        self._dials[dial] = None
+        dial.addBoth(self._dialled, dial, link, message.id)
+
+    def dialled(self, link: ILink, payload: bytes) -> None:
+        """
+        A helper reports.
+
+        @raise WireError: it is no such message.
+        """
+        message = decode(Dialled, payload, self._core.settings.max_control)
+        job = self._jobs.get(message.id)
+        if job is None or job.helper != link.peer:
+            return
+        if message.outcome is DialOutcome.NOT_TRIED:
+            self._next_helper(message.id)
+        else:
+            self._settle(message.id, message.outcome)
+
+    def forget(self, name: Name) -> None:
+        """A peer is gone."""
+        self._asked.forget(name)
+        self._ordered.forget(name)
+        for number, job in list(self._jobs.items()):
+            if job.asker == name:
+                cancel(self._jobs.pop(number).timer)
+            elif job.helper == name:
+                self._next_helper(number)
+
+    def stop(self) -> None:
+        """Help nobody any more."""
+        jobs, self._jobs = self._jobs, {}
+        for job in jobs.values():
+            cancel(job.timer)
+        for dial in list(self._dials):
+            dial.cancel()
+
+    def _peer(self, link: ILink) -> Peer | None:
+        """Who is at the other end, if it is a node, and the addresses of the link are its and ours."""
+        peer = self._core.links.peer(link.peer)
+        if peer is None or peer.link is not link or peer.facts.is_client or link.rung is Rung.TUNNEL:
+            return None
+        return None if self._core.is_client else peer
+
+    def _helpers_for(self, asker: Peer) -> list[Name]:
+        everywhere = self._core.settings.private_dialling is PrivateDialling.ALWAYS
+        names = [
+            each.name
+            for each in self._core.links.peers
+            if self._peer(each.link) is each
+            and each.endpoint.host != asker.endpoint.host
+            # from our own network it would come from the same address as we do
+            and (everywhere or not is_local_only(each.endpoint))
+        ]
+        return self._core.random.sample(names, min(MOST_HELPERS, len(names)))
+
+    def _knows(self, name: Name, endpoints: tuple[Endpoint, ...]) -> bool:
+        """Whether it may be that the one to be dialled has opened its filter for us."""
+        links = self._core.links
+        hosts = {each.host for each in endpoints}
+        return (
+            name == self._core.identity.name
+            or links.peer(name) is not None
+            or any(each.endpoint.host in hosts for each in links.peers)
+        )
+
+    def _next_helper(self, number: int) -> None:
+        job = self._jobs[number]
+        cancel(job.timer)
+        while job.helpers:
+            job.helper = job.helpers.pop()
+            link = self._core.links.link_to(job.helper)
+            if link is not None:
+                link.send(FrameKind.DIAL_FOR, encode(DialFor(number, job.asker.raw, job.endpoints)))
+                wait = helper_wait(self._core.settings)
+                job.timer = self._core.clock.callLater(wait, self._next_helper, number)
+                return
+        self._settle(number, DialOutcome.NOT_TRIED)
+
+    def _settle(self, number: int, outcome: DialOutcome) -> None:
+        job = self._jobs.pop(number)
+        cancel(job.timer)
+        link = self._core.links.link_to(job.asker)
+        if link is not None:
+            link.send(FrameKind.DIALLED_BACK, encode(Dialled(job.asked_id, outcome)))
+
+    def _dialled(
+        self, result: Endpoint | Failure, dial: Deferred[Endpoint], link: ILink, number: int
+    ) -> None:
+        self._dials.pop(dial, None)
+        outcome = DialOutcome.REACHED
+        if isinstance(result, Failure):
+            result.trap(RoutingCrustError, CancelledError)
+            failed = result.check(ConnectFailed) is not None
+            outcome = DialOutcome.NOT_REACHED if failed else DialOutcome.NOT_TRIED
+        link.send(FrameKind.DIALLED, encode(Dialled(number, outcome)))

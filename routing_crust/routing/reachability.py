@@ -1,0 +1,227 @@
+"""
+Reachability: finding out, again and again, how others see us and whether they can dial us.
+
+A check is made soon after the node is connected, when the endpoints have changed, and every ten minutes or
+so. It does two things. Where too few peers of different networks have seen us to tell the kind of our NAT, it
+dials one more from the listening port; the Hello on that link says what is missing, and the link goes again.
+And it asks a peer to have us dialled back (see L{routing_crust.routing.dialback}). That somebody has reached
+us crust sees for itself, when the connection comes; only that nobody could is what the answer is for.
+
+On networks without an outside, such as a private one or loopback, there is nothing to find out, and nothing
+is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..crust.interfaces import Dialable, ILink
+from ..endpoints import Contact, Endpoint, Rung
+from ..errors import CloseReason, RoutingCrustError
+from ..names import Name
+from ..wire.codec import decode, encode, to_wire
+from ..wire.framing import FrameKind
+from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
+from .dialback import MOST_HELPERS, DialBackHelper, helper_wait
+from .links import Peer
+from .timers import cancel
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+INTERVAL: Final = 600.0
+"""Seconds from one check to the next; a fifth more or less."""
+SOON: Final = 3.0
+"""Seconds until a check when there is reason for one; half of it more or less."""
+PAUSE: Final = 30.0
+"""Seconds between two checks at least, whatever the reason."""
+MOST_OBSERVERS: Final = 4
+"""Peers that are dialled in one check."""
+MOST_ASKED: Final = 3
+"""Peers that are asked in one check to have us dialled."""
+HELLO_WAIT: Final = 2.0
+"""Seconds that an observer's Hello is given before the next one is dialled."""
+MOST_ENDPOINTS: Final = 2
+"""Endpoints that we ask to be dialled at."""
+
+
+class ReachabilityChecks:
+    """
+    Made with its core, started when it is connected, fed with frames, discarded after L{stop}.
+    """
+
+    log = Logger()
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
+        self._helper = DialBackHelper(core)
+        self._timer: IDelayedCall | None = None
+        self._checked = float("-inf")
+        self._observers: list[Contact] = []
+        self._dial: Deferred[ILink] | None = None
+        self._look_timer: IDelayedCall | None = None
+        self._asked: dict[Name, None] = {}
+        self._waiting: Name | None = None
+        self._wait_timer: IDelayedCall | None = None
+        self._number = 0
+        self._frames = {
+            FrameKind.DIAL_BACK: self._helper.dial_back,
+            FrameKind.DIAL_FOR: self._helper.dial_for,
+            FrameKind.DIALLED: self._helper.dialled,
+            FrameKind.DIALLED_BACK: self._answered,
+        }
+        self.kinds = frozenset(self._frames)
+        """The kinds of frames that are for this."""
+
+    def start(self) -> None:
+        """Check from now on. Without effect if it is running."""
+        if self._timer is None:
+            self._schedule(SOON * self._core.random.uniform(0.5, 1.5))
+
+    def rest(self) -> None:
+        """Check no more, until it is started again. Others are still helped."""
+        cancel(self._timer)
+        cancel(self._look_timer)
+        cancel(self._wait_timer)
+        self._timer = self._waiting = None
+        if self._dial is not None:
+            self._dial.cancel()
+
+    def stop(self) -> None:
+        """Everything ends."""
+        self.rest()
+        self._helper.stop()
+
+    def wake(self) -> None:
+        """Something has changed: check soon, if checks are made at all."""
+        if self._timer is None:
+            return
+        now = self._core.clock.seconds()
+        wait = max(SOON * self._core.random.uniform(0.5, 1.5), self._checked + PAUSE - now)
+        if now + wait < self._timer.getTime():
+            self._timer.cancel()
+            self._schedule(wait)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame of one of L{kinds} came on a confirmed link.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        self._frames[FrameKind(kind)](link, payload)
+
+    def forget(self, name: Name) -> None:
+        """No link is left to this peer."""
+        self._helper.forget(name)
+        if self._waiting == name:
+            self._no_answer()
+
+    def _schedule(self, wait: float) -> None:
+        self._timer = self._core.clock.callLater(wait, self._check)
+
+    def _check(self) -> None:
+        self._schedule(INTERVAL * self._core.random.uniform(0.8, 1.2))
+        self._checked = self._core.clock.seconds()
+        if self._dial is None:
+            cancel(self._look_timer)
+            self._observers = self._choose_observers()
+            self._look()
+        if self._waiting is None:
+            self._asked.clear()
+            self._ask()
+
+    # How others see us.
+
+    def _choose_observers(self) -> list[Contact]:
+        """Nodes that can be dialled, in any order."""
+        core = self._core
+        linked = [(each.name, core.membership.dialable_at(each)) for each in core.links.peers]
+        known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
+        others = (*core.settings.contacts, *core.crust.saved_contacts())
+        known += [each for each in others if each.name not in (None, core.identity.name)]
+        useful = [each for each in dict.fromkeys(known) if core.crust.may_observe(each.endpoint)]
+        return core.random.sample(useful, min(MOST_OBSERVERS, len(useful)))
+
+    def _look(self) -> None:
+        """Dial the next one, if another is still needed."""
+        while self._observers:
+            contact = self._observers.pop()
+            if self._core.crust.may_observe(contact.endpoint):
+                self._dial = self._core.crust.connect((contact.endpoint,), contact.name, b"", False)
+                self._dial.addBoth(self._dialled)
+                return
+
+    def _dialled(self, result: ILink | Failure) -> None:
+        self._dial = None
+        link = None
+        if isinstance(result, Failure):
+            result.trap(RoutingCrustError, CancelledError)
+            self.log.debug("nobody new sees us: {reason}", reason=result.getErrorMessage())
+        else:
+            link = result
+        if self._timer is not None:
+            self._look_timer = self._core.clock.callLater(HELLO_WAIT, self._observed, link)
+        elif link is not None:
+            self._let_go(link)
+
+    def _observed(self, link: ILink | None) -> None:
+        if link is not None:
+            self._let_go(link)
+        self._look()
+
+    def _let_go(self, link: ILink) -> None:
+        """It has served its purpose, unless it has found another. Mostly it is gone already."""
+        peer = self._core.links.peer(link.peer)
+        if peer is None or peer.link is not link or peer.use is LinkUse.ATTACHED:
+            self._core.links.close(link, CloseReason.NO_LONGER_NEEDED)
+
+    # Whether they can dial us.
+
+    def _ask(self) -> None:
+        peers = [each for each in self._core.links.peers if self._endpoints_for(each)]
+        if not peers or len(self._asked) >= MOST_ASKED:
+            return
+        peer = self._core.random.choice(peers)
+        endpoints = tuple(map(to_wire, self._endpoints_for(peer)))
+        self._asked[peer.name] = None
+        self._waiting = peer.name
+        self._number += 1
+        # it may ask several helpers, one after the other
+        wait = MOST_HELPERS * helper_wait(self._core.settings) + HELLO_WAIT
+        self._wait_timer = self._core.clock.callLater(wait, self._no_answer)
+        peer.link.send(FrameKind.DIAL_BACK, encode(DialBack(self._number, endpoints)))
+
+    def _endpoints_for(self, peer: Peer) -> tuple[Endpoint, ...]:
+        """
+        At what this peer can have us dialled, if it was not asked yet: it passes on no address but the one
+        that it sees us at.
+        """
+        facts = peer.facts
+        unfit = facts.is_client or peer.link.rung is Rung.TUNNEL or peer.name in self._asked
+        if unfit or facts.observed is None:
+            return ()
+        same = [each for each in self._core.crust.outside if each.host == facts.observed.host]
+        return tuple(same[:MOST_ENDPOINTS])
+
+    def _answered(self, link: ILink, payload: bytes) -> None:
+        message = decode(Dialled, payload, self._core.settings.max_control)
+        if link.peer != self._waiting or message.id != self._number:
+            return
+        cancel(self._wait_timer)
+        self._waiting = None
+        failed = message.outcome is DialOutcome.NOT_REACHED
+        if failed:
+            self._core.crust.not_reached(link.peer)
+        proven = self._core.crust.reachability.dialable is Dialable.YES
+        if message.outcome is DialOutcome.NOT_TRIED or (failed and proven):
+            self._ask()
+
+    def _no_answer(self) -> None:
+        cancel(self._wait_timer)
+        self._waiting = None
+        self._ask()

@@ -1,0 +1,95 @@
+"""The order in which we name where we can be dialled."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.candidates import Candidates, rank_candidates
+from routing_crust.crust.interfaces import Candidate, Source
+from routing_crust.endpoints import Endpoint
+
+from .addresses import at
+
+CONFIGURED, MAPPED, GLOBAL = at("5.0.0.1:1024"), at("5.0.0.2:1024"), at("8.8.8.8:5483")
+SEEN, MAYBE, PRIVATE = at("5.0.0.3:1024"), at("5.0.0.4:1024"), at("192.168.1.5:5483")
+LISTENING = (GLOBAL, PRIVATE)
+
+some = st.lists(
+    st.builds(Endpoint, st.sampled_from(["5.0.0.1", "8.8.8.8", "10.0.0.1", "127.0.0.1"]), st.integers(1, 4)),
+    max_size=5,
+)
+
+
+def ranked(most: int = 8, **changes: tuple[Endpoint, ...]) -> Candidates:
+    given = {
+        "configured": (CONFIGURED,),
+        "mapped": (MAPPED,),
+        "listening": LISTENING,
+        "believed": (SEEN,),
+        "tentative": (MAYBE,),
+    }
+    given |= changes
+    return rank_candidates(**given, most=most)
+
+
+class RankTests(SynchronousTestCase):
+    def test_order(self) -> None:
+        """What is surest first, what is private last; what is tentative is for requests only."""
+        found = ranked()
+        self.assertEqual(
+            found.known,
+            (
+                Candidate(CONFIGURED, Source.CONFIGURED),
+                Candidate(MAPPED, Source.MAPPED),
+                Candidate(GLOBAL, Source.INTERFACE),
+                Candidate(SEEN, Source.OBSERVED),
+                Candidate(PRIVATE, Source.PRIVATE),
+            ),
+        )
+        self.assertEqual(found.endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
+        self.assertEqual(found.asked, (*found.endpoints, MAYBE))
+
+    def test_each_once(self) -> None:
+        """An endpoint that is known in several ways has the best of them."""
+        found = ranked(mapped=(CONFIGURED,), believed=(GLOBAL, CONFIGURED), tentative=(GLOBAL, PRIVATE))
+        self.assertEqual(found.endpoints, (CONFIGURED, GLOBAL, PRIVATE))
+        self.assertEqual([each.source.value for each in found.known], ["configured", "interface", "private"])
+        found = ranked(configured=(PRIVATE,))
+        self.assertEqual(found.known[0], Candidate(PRIVATE, Source.CONFIGURED))
+        self.assertEqual(found.endpoints.count(PRIVATE), 1)
+
+    def test_bound(self) -> None:
+        """Private ones go first, and make room for tentative ones; those that are sure make none."""
+        self.assertEqual(ranked(5).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN, MAYBE))
+        self.assertEqual(ranked(5).endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
+        self.assertEqual(ranked(4).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN))
+        self.assertEqual(ranked(2).endpoints, (CONFIGURED, MAPPED))
+
+    def test_the_only_address_stays(self) -> None:
+        """A tentative one does not drive out the last private one."""
+        nothing = {"configured": (), "mapped": (), "believed": ()}
+        found = ranked(1, **nothing, listening=(PRIVATE,))
+        self.assertEqual(found.asked, (PRIVATE,))
+        found = ranked(1, **nothing, listening=())
+        self.assertEqual((found.endpoints, found.asked), ((), (MAYBE,)))
+
+    @given(some, some, some, some, some, st.integers(1, 6))
+    def test_always(
+        self,
+        configured: list[Endpoint],
+        mapped: list[Endpoint],
+        listening: list[Endpoint],
+        believed: list[Endpoint],
+        tentative: list[Endpoint],
+        most: int,
+    ) -> None:
+        """Never too many, none twice, and no request without what is sure."""
+        found = rank_candidates(configured, mapped, listening, believed, tentative, most)
+        for each in (found.endpoints, found.asked):
+            self.assertLessEqual(len(each), most)
+            self.assertEqual(len(set(each)), len(each))
+        sure = [each.endpoint for each in found.known if each.source is not Source.PRIVATE]
+        self.assertEqual(list(found.asked[: len(sure)]), sure)
+        self.assertEqual(found.endpoints[:1], found.asked[:1] if found.endpoints else ())

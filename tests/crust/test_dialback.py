@@ -1,0 +1,180 @@
+"""Dialling for others whether they can be dialled: real sockets, real TLS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from routing_crust.config import Settings
+from routing_crust.crust.admission import Rules
+from routing_crust.crust.dialback import DialBacks
+from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.interfaces import Dialable
+from routing_crust.crust.outside import Outside
+from routing_crust.crust.tls import LinkTls
+from routing_crust.endpoints import Endpoint, PrivateDialling
+from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
+from routing_crust.wire.messages import NatKind
+
+from .addresses import HOST, at, identity, name
+from .services import ServiceTests, reactor
+from .support import Owner
+
+
+class HereIsOutside(Outside):
+    """One to which this host is the internet: there is nothing else in a test."""
+
+    def is_outside(self, endpoint: Endpoint) -> bool:
+        return endpoint.host == "127.0.0.1" or super().is_outside(endpoint)
+
+
+class DialBackTests(ServiceTests):
+    def backs(self, deny: tuple[str, ...] = (), **settings: Any) -> DialBacks:
+        """Somebody who dials for others."""
+        owner = Owner(reactor, Settings(**settings), 3)
+        self.outside = HereIsOutside(owner.settings, reactor.seconds, self.told, self.told)
+        self.outside.host([at("127.0.0.1:1024")], HOST[:1])
+        self.limits = DialLimits(owner.settings, Rules((), deny), reactor.seconds, self.outside.dialled)
+        self.gone: list[Deferred[None]] = []
+        backs = DialBacks(
+            owner,
+            LinkTls(identity(3)),
+            reactor,
+            self.limits,
+            self.outside,
+            lambda: self.closed.callback(None),
+        )
+        self.closed: Deferred[None] = Deferred()
+        self.addCleanup(self._stop, backs)
+        return backs
+
+    async def _stop(self, backs: DialBacks) -> None:
+        backs.stop()
+        if not backs.idle:
+            await self.closed
+
+    def told(self, what: object) -> None:
+        """Nobody wants to know."""
+
+    async def test_reached(self) -> None:
+        """The peer sees a connection come and go; whoever dials has no link."""
+        backs = self.backs()
+        there, events = self.start(1)
+        (endpoint,) = there.endpoints
+        self.assertEqual(await backs.dial([endpoint], name(1)), endpoint)
+        (link,) = await events.next("accept")
+        self.assertEqual(link.peer, name(3))
+        self.assertNotIn(link.connection.peer.port, (1024, endpoint.port))
+        _, reason = await events.next("lost")
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.NO_LONGER_NEEDED, True))
+        await self.closed
+        self.assertTrue(backs.idle)
+
+    async def test_the_second(self) -> None:
+        """The endpoints are dialled one after the other; what has failed is told."""
+        backs = self.backs()
+        there, _ = self.start(1)
+        shut = self.closed_port()
+        (endpoint,) = there.endpoints
+        dial = backs.dial([shut, endpoint], name(1))
+        await self.closed
+        self.closed = Deferred()
+        self.assertEqual(await dial, endpoint)
+        await self.closed
+
+    async def test_not_reached(self) -> None:
+        backs = self.backs()
+        error = await self.assertFailure(backs.dial([self.closed_port()], name(1)), ConnectFailed)
+        self.assertIn("connection refused", str(error))
+        await self.closed
+        self.assertTrue(backs.idle)
+
+    async def test_somebody_else(self) -> None:
+        """Who has another name is not whom it was asked for."""
+        backs = self.backs()
+        there, _ = self.start(1)
+        error = await self.assertFailure(backs.dial(there.endpoints, name(2)), ConnectFailed)
+        self.assertIn("answered instead of", str(error))
+        await self.closed
+
+    async def test_what_is_not_dialled(self) -> None:
+        """Nothing but what is outside, with a port that strangers may name; not us, not who is denied."""
+        backs = self.backs(deny=("127.0.0.1",))
+        never = "10.0.0.1:5483 192.168.1.7:5483 169.254.169.254:5483 [::1]:5483 [fd00:ec2::254]:5483 \
+            224.0.0.1:5483 0.0.0.0:5483 255.255.255.255:5483 100.100.100.200:5483 [64:ff9b::7f00:1]:5483 \
+            127.0.0.1:80 127.0.0.1:1024 127.0.0.1:5483"
+        for text in never.split():
+            error = await self.assertFailure(backs.dial([at(text)], name(1)), LimitReached)
+            self.assertIn("not dialled", str(error))
+        self.assertTrue(backs.idle)
+        self.assertFalse(self.closed.called)
+
+    async def test_own_network(self) -> None:
+        """Not even where private addresses may be dialled: nobody learns from us what is there."""
+        backs = self.backs(private_dialling=PrivateDialling.ON_LINK)
+        self.outside.host([at("0.0.0.0:1024")], HOST)
+        error = await self.assertFailure(backs.dial([at("192.168.1.7:5483")], name(1)), LimitReached)
+        self.assertIn("it is in a network of ours", str(error))
+        self.assertTrue(backs.idle)
+
+    async def test_budget(self) -> None:
+        """The dials count against what strangers may have us dial."""
+        backs = self.backs(stranger_dials=1)
+        self.limits.spend(at("9.9.9.9:5483"))
+        error = await self.assertFailure(backs.dial([at("9.9.8.8:5483")], name(2)), LimitReached)
+        self.assertEqual(error.setting, "stranger_dials")
+        self.assertTrue(backs.idle)
+
+    async def test_cancelled(self) -> None:
+        backs = self.backs()
+        dial = backs.dial([self.silent_port()], name(1))
+        dial.cancel()
+        await self.assertFailure(dial, CancelledError)
+        await self.closed
+
+    async def test_stopped(self) -> None:
+        """What is under way fails, and nothing is left of it."""
+        backs = self.backs()
+        dial = backs.dial([self.silent_port()], name(1))
+        backs.stop()
+        await self.assertFailure(dial, ServiceStopped)
+        await self.closed
+        self.assertTrue(backs.idle)
+
+    def test_it_accepts_nothing(self) -> None:
+        self.assertFalse(self.backs().may_accept(at("127.0.0.1:1")))
+
+
+class ServiceOutsideTests(ServiceTests):
+    """The whole, as far as one host shows it."""
+
+    async def test_loopback(self) -> None:
+        """Nothing that happens on one host says anything about the outside."""
+        mine, theirs = await self.pair()
+        self.one.observed(mine, at("5.5.5.5:5483"))
+        self.two.observed(theirs, at("5.5.5.5:5483"))
+        for each in (self.one, self.two):
+            self.assertEqual(each.outside, ())
+            self.assertIs(each.nat, NatKind.UNKNOWN)
+            self.assertIs(each.reachability.dialable, Dialable.UNKNOWN)
+            self.assertEqual(each.candidates, each.endpoints)
+
+    async def test_told(self) -> None:
+        """What is told comes in a later turn, to whoever receives the events."""
+        _, theirs = await self.pair(external=(at("5.5.5.5:5483"),))
+        self.assertEqual(self.one.endpoints[0], at("5.5.5.5:5483"))
+        self.assertEqual(self.one.outside, (at("5.5.5.5:5483"),))
+        self.one.not_reached(theirs.peer)
+        self.assertEqual(self.events.of("reachability"), [])
+        (told,) = await self.events.next("reachability")
+        self.assertIs(told.dialable, Dialable.NO)
+
+    async def test_dial_back(self) -> None:
+        """It is a limit that forbids to dial loopback for others."""
+        await self.pair()
+        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2)), LimitReached)
+        await self.one.stop()
+        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2)), ServiceStopped)
+        self.one.not_reached(name(2))
+        self.assertEqual(self.events.of("reachability"), [])

@@ -1,0 +1,303 @@
+"""What we know of how we look from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import Candidate, Dialable, Reachability, Source
+from routing_crust.crust.observations import LIFE
+from routing_crust.crust.outside import DENIALS, LATELY, MOST_DIALLED, PROOF_LASTS, Outside, OutsideView
+from routing_crust.endpoints import Connection, Direction, Endpoint, PrivateDialling, Protocol, Rung
+from routing_crust.names import Name
+from routing_crust.wire.messages import NatKind
+
+from .addresses import HOST, at, host_address, name
+
+BEHIND = (host_address("lo", 1, "127.0.0.1/8"), host_address("eth0", 2, "192.168.1.5/24"))
+WILDCARD = (at("0.0.0.0:5483"),)
+PRIVATE = at("192.168.1.5:5483")
+SEEN = at("5.5.5.5:5483")
+ONE, TWO, THREE = at("9.0.1.1:5483"), at("9.0.2.1:5483"), at("9.0.3.1:5483")
+
+
+@dataclass(eq=False)
+class FakeLink:
+    """What is asked of a link."""
+
+    peer: Name
+    connection: Connection
+    direction: Direction = Direction.CONNECTED
+    rung: Rung = Rung.DIRECT
+
+
+class OutsideTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.told: list[Any] = []
+        self.here = self.outside()
+        self.here.host(WILDCARD, BEHIND)
+        self.told.clear()
+
+    def outside(self, **settings: Any) -> Outside:
+        return Outside(Settings(**settings), self.clock.seconds, self.told.append, self.told.append)
+
+    def link(self, peer: Endpoint, seed: int = 1, port: int = 5483, **rest: Any) -> Any:
+        local = Endpoint("::1" if peer.is_v6 else "192.168.1.5", port)
+        return FakeLink(name(seed), Connection(Protocol.TCP, peer, local), **rest)
+
+    def seen(self, *observers: Endpoint, seen: Endpoint = SEEN, **rest: Any) -> list[Any]:
+        """Peers whom we have dialled see us. @return: the links to them."""
+        links = [self.link(each, 1 + number, **rest) for number, each in enumerate(observers)]
+        for link in links:
+            self.here.dialled(link.connection.peer)
+            self.here.link_up(link)
+            self.here.observed(link, seen)
+        return links
+
+    def accept(self, peer: Endpoint, **rest: Any) -> Any:
+        link = self.link(peer, direction=Direction.ACCEPTED, **rest)
+        self.here.link_up(link)
+        return link
+
+    def state(self) -> tuple[NatKind, Dialable]:
+        return self.here.reachability.nat, self.here.reachability.dialable
+
+    # Candidates.
+
+    def test_own_addresses(self) -> None:
+        """At first we know our own addresses; what has not changed is not told again."""
+        here = self.outside()
+        here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
+        expected = (at("8.8.8.8:1"), at("[2606:4700::5]:1"), at("192.168.1.5:1"))
+        self.assertEqual(self.told, [expected])
+        self.assertEqual(here.candidates.endpoints, expected)
+        self.assertEqual(here.outside, expected[:2])
+        self.assertEqual(here.on_link, ("192.168.1.0/24", "2606:4700::/64", "8.8.8.8/29"))
+        here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
+        self.assertEqual(self.told, [expected])
+
+    def test_seen(self) -> None:
+        """What one network sees goes into requests; what two do is told to everybody."""
+        self.seen(ONE)
+        self.assertEqual(self.told, [])
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN))
+        self.assertEqual(self.here.outside, (SEEN,))
+        self.seen(ONE, TWO)
+        self.assertEqual(self.told[0], (SEEN, PRIVATE))
+        self.assertEqual(self.here.candidates.known[0], Candidate(SEEN, Source.OBSERVED))
+
+    def test_who_is_not_asked(self) -> None:
+        """
+        Peers in our own networks cannot tell, nor do links from another port or through others; and
+        addresses that mean nothing outside are no answer.
+        """
+        self.seen(at("192.168.1.7:1"), at("192.168.1.8:1"))
+        self.seen(at("127.0.0.1:1"), at("10.0.0.1:1"))
+        self.seen(ONE, TWO, port=40000)
+        self.seen(ONE, TWO, rung=Rung.TUNNEL)
+        self.seen(ONE, TWO, seen=at("10.9.9.9:5483"))
+        self.seen(ONE, TWO, seen=at("127.0.0.1:5483"))
+        self.seen(ONE, TWO, seen=at("[2606:4700::7]:5483"))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE,))
+        self.assertEqual(self.told, [])
+
+    def test_a_laboratory(self) -> None:
+        """Where private addresses are dialled anyway they count, but for those of our own networks."""
+        self.here = self.outside(private_dialling=PrivateDialling.ALWAYS)
+        self.here.host(WILDCARD, BEHIND)
+        self.seen(at("192.168.1.7:1"), at("10.0.2.1:1"), seen=at("10.9.9.9:1"))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, at("10.9.9.9:1")))
+        self.assertEqual(self.here.outside, (PRIVATE, at("10.9.9.9:1")))
+
+    def test_configured_and_mapped(self) -> None:
+        """Both come first; what is not mapped any more goes."""
+        self.here = self.outside(external=(at("5.0.0.1:1024"),))
+        self.here.host(WILDCARD, BEHIND)
+        self.here.mapped(at("5.0.0.2:1025"), 5483)
+        self.assertEqual(self.here.candidates.endpoints, (at("5.0.0.1:1024"), at("5.0.0.2:1025"), PRIVATE))
+        self.here.unmapped(at("5.0.0.2:1025"))
+        self.here.unmapped(at("5.0.0.2:1025"))
+        self.assertEqual(self.here.candidates.endpoints, (at("5.0.0.1:1024"), PRIVATE))
+        self.assertEqual(len(self.told), 3)
+
+    def test_forgetting(self) -> None:
+        """An observation that has expired is noticed with the next that happens."""
+        links = self.seen(ONE, TWO)
+        self.here.link_lost(links[0])
+        self.clock.advance(LIFE)
+        self.told.clear()
+        self.here.link_lost(links[1])
+        self.assertEqual(self.told[0], (PRIVATE,))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN))
+
+    def test_another_address(self) -> None:
+        """When our own address changes, what was seen of the old one is forgotten."""
+        self.seen(ONE, TWO)
+        self.here.host(WILDCARD, [host_address("eth0", 2, "10.0.0.5/24")])
+        self.assertEqual(self.here.candidates.asked, (at("10.0.0.5:5483"),))
+        self.assertIs(self.here.reachability.nat, NatKind.UNKNOWN)
+
+    def test_a_client(self) -> None:
+        """Who listens nowhere is not seen."""
+        self.here = self.outside()
+        self.here.host((), BEHIND)
+        self.seen(ONE, TWO)
+        self.assertEqual(self.here.candidates.asked, ())
+        self.assertFalse(self.here.may_observe(ONE))
+        self.assertEqual(self.told, [])
+
+    def test_may_observe(self) -> None:
+        """Another opinion is wanted until two networks have given theirs, and only from outside."""
+        self.assertTrue(self.here.may_observe(ONE))
+        self.assertFalse(self.here.may_observe(at("192.168.1.9:1")))
+        self.assertFalse(self.here.may_observe(at("127.0.0.1:1")))
+        self.seen(ONE)
+        self.assertFalse(self.here.may_observe(at("9.0.1.77:1")))
+        self.assertTrue(self.here.may_observe(TWO))
+        self.seen(TWO)
+        self.assertFalse(self.here.may_observe(THREE))
+
+    # The kind of the NAT.
+
+    def test_cone(self) -> None:
+        self.seen(ONE, TWO)
+        self.assertEqual(self.state(), (NatKind.CONE, Dialable.UNKNOWN))
+        self.assertEqual(self.told[-1], Reachability(NatKind.CONE, Dialable.UNKNOWN, 1000))
+
+    def test_symmetric(self) -> None:
+        """The address goes into requests all the same: the peer's filter has to be opened for it."""
+        self.seen(ONE)
+        self.seen(TWO, seen=at("5.5.5.5:40000"))
+        self.assertEqual(self.state(), (NatKind.SYMMETRIC, Dialable.UNKNOWN))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN, at("5.5.5.5:40000")))
+        self.assertEqual(self.here.candidates.endpoints, (PRIVATE,))
+
+    def test_who_has_dialled_us_does_not_tell(self) -> None:
+        """They see us where they have dialled us."""
+        for each in (ONE, TWO):
+            self.here.dialled(each)
+            self.here.observed(self.accept(each), SEEN)
+        self.assertEqual(self.here.candidates.endpoints, (SEEN, PRIVATE))
+        self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.UNKNOWN))
+
+    def test_the_better_family(self) -> None:
+        """Behind a symmetric NAT with IPv4, but without any with IPv6, the latter is used."""
+        addresses = [*BEHIND, host_address("eth0", 2, "2606:4700::5/64")]
+        self.here.host([*WILDCARD, at("[::]:5483")], addresses)
+        self.seen(ONE)
+        self.seen(TWO, seen=at("5.5.5.5:40000"))
+        self.assertIs(self.here.reachability.nat, NatKind.SYMMETRIC)
+        link = self.link(at("[2606:4701::1]:5483"), 4)
+        link.connection = Connection(Protocol.TCP, link.connection.peer, at("[2606:4700::5]:5483"))
+        self.here.observed(link, at("[2606:4700::5]:5483"))
+        self.assertIs(self.here.reachability.nat, NatKind.CONE)
+
+    # Whether we are dialable.
+
+    def test_a_stranger_came(self) -> None:
+        """A connection that nobody has made way for proves it, and makes us open."""
+        self.clock.advance(5)
+        self.accept(ONE)
+        self.assertEqual(self.told, [Reachability(NatKind.OPEN, Dialable.YES, 1005)])
+        self.clock.advance(5)
+        self.accept(TWO)
+        self.assertEqual(self.here.reachability.since, 1005)
+        self.assertEqual(len(self.told), 1)
+
+    def test_what_proves_nothing(self) -> None:
+        """Neighbours, those whom we have dialled lately, those who have punched, and ourselves."""
+        self.seen(ONE, TWO)
+        self.accept(at("192.168.1.7:40000"))
+        self.accept(at("127.0.0.1:40000"))
+        self.accept(at("9.0.1.1:40000"))
+        self.accept(at("9.0.9.1:40000"), rung=Rung.PUNCHED)
+        self.accept(at("9.0.9.1:40000"), rung=Rung.TUNNEL)
+        self.accept(at("5.5.5.5:40000"))
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+
+    def test_lately(self) -> None:
+        """What a dial has opened may be open for a while, and as long as there is a link."""
+        (link,) = self.seen(ONE)
+        self.clock.advance(10 * LATELY)
+        self.accept(ONE)
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+        self.here.link_lost(link)
+        self.clock.advance(LATELY)
+        self.accept(ONE)
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+        self.clock.advance(1)
+        self.accept(ONE)
+        self.assertIs(self.here.reachability.dialable, Dialable.YES)
+
+    def test_dials_are_forgotten(self) -> None:
+        """The oldest, when there are too many."""
+        self.here.dialled(ONE)
+        for number in range(MOST_DIALLED):
+            self.here.dialled(Endpoint(f"10.{number >> 8}.{number & 255}.1", 1))
+        self.assertEqual(len(self.here._dialled), MOST_DIALLED)
+        self.accept(ONE)
+        self.assertIs(self.here.reachability.dialable, Dialable.YES)
+
+    def test_denied(self) -> None:
+        """One is believed as long as nothing is known, and until somebody proves the contrary."""
+        self.here.not_reached(name(1))
+        self.assertEqual(self.told, [Reachability(NatKind.UNKNOWN, Dialable.NO, 1000)])
+        self.accept(ONE)
+        self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
+
+    def test_proof_against_denial(self) -> None:
+        """What was proven takes several others to be doubted, and not at once."""
+        self.accept(ONE)
+        for number in range(5):
+            self.here.not_reached(name(number + 1))
+        self.clock.advance(PROOF_LASTS + 1)
+        for _ in range(5):
+            self.here.not_reached(name(1))
+        self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
+        self.accept(TWO)
+        self.clock.advance(PROOF_LASTS + 1)
+        for number in range(DENIALS):
+            self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
+            self.here.not_reached(name(number + 1))
+        self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.NO))
+
+    def test_of_another_address(self) -> None:
+        """What was found out about an address that we had says nothing about the next one."""
+        self.seen(ONE, TWO)
+        self.accept(THREE)
+        self.seen(ONE, TWO, seen=at("6.6.6.6:5483"))
+        self.assertEqual(self.here.candidates.endpoints, (at("6.6.6.6:5483"), PRIVATE))
+        self.assertEqual(self.state(), (NatKind.CONE, Dialable.UNKNOWN))
+
+    def test_reset(self) -> None:
+        """After a stop nothing is known, and nothing is told when the last links go."""
+        links = self.seen(ONE, TWO)
+        self.accept(THREE)
+        self.here.reset()
+        self.told.clear()
+        for each in links:
+            self.here.link_lost(each)
+        self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.UNKNOWN))
+        self.assertEqual(self.told, [])
+
+    def test_view(self) -> None:
+        """What crust offers of it."""
+        view = OutsideView()
+        view._outside = self.here
+        link = self.seen(ONE)[0]
+        view.observed(link, SEEN)
+        self.assertTrue(view.may_observe(TWO))
+        view.not_reached(name(1))
+        self.assertEqual(view.endpoints, (PRIVATE,))
+        self.assertEqual(view.candidates, (PRIVATE, SEEN))
+        self.assertEqual(view.sources, (Candidate(PRIVATE, Source.PRIVATE),))
+        self.assertEqual(view.outside, (SEEN,))
+        self.assertEqual(view.on_link_networks, ("192.168.1.0/24",))
+        self.assertIs(view.nat, NatKind.UNKNOWN)
+        self.assertIs(view.reachability.dialable, Dialable.NO)

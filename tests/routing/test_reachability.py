@@ -1,0 +1,547 @@
+"""
+Finding out whether we can be dialled, and helping others to: whole nodes on a fake clock, with a stand-in for
+what crust would find out on the internet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Role, RoutingService, Settings
+from routing_crust.crust.interfaces import Dialable, ILink, Reachability, Rendezvous
+from routing_crust.endpoints import Endpoint, Rung
+from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.routing.dialback import (
+    ASKED_PER_MINUTE,
+    IN_ALL_PER_MINUTE,
+    MOST_DIALS,
+    MOST_JOBS,
+    ORDERED_PER_MINUTE,
+    Quota,
+    helper_wait,
+)
+from routing_crust.routing.events import ReachabilityChanged
+from routing_crust.routing.reachability import HELLO_WAIT, INTERVAL, MOST_ASKED, PAUSE, SOON
+from routing_crust.testing.crust import MemoryCrust
+from routing_crust.wire.codec import decode, encode, to_wire
+from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import DialBack, DialFor, Dialled, DialOutcome, NatKind
+
+from .net import Net
+
+
+class InternetCrust(MemoryCrust):
+    """
+    One on the internet at large.
+
+    @ivar dialable: what it knows of itself.
+    @ivar answer: what comes of dialling for others: true, false, a failure, or C{None} for nothing at all.
+    @ivar dialled_for: whom it has dialled for others, and where.
+    @ivar useful: where it would dial to be seen.
+    """
+
+    def __init__(self, *arguments: Any, **rest: Any) -> None:
+        super().__init__(*arguments, **rest)
+        self.on_link_networks = ()
+        self.outside = self.endpoints
+        self.dialable = Dialable.UNKNOWN
+        self.answer: bool | Exception | None = True
+        self.dialled_for: list[tuple[Name, tuple[Endpoint, ...]]] = []
+        self.waiting: list[Deferred[Endpoint]] = []
+        self.useful: set[Endpoint] = set()
+        self.dialled: list[Endpoint] = []
+
+    @property
+    def reachability(self) -> Reachability:
+        return Reachability(self.nat, self.dialable, 0.0)
+
+    def set_dialable(self, dialable: Dialable) -> None:
+        self.dialable = dialable
+        self.nat = NatKind.OPEN if dialable is Dialable.YES else NatKind.UNKNOWN
+        self.soon(partial(self._events.reachability_changed, self.reachability))
+
+    def may_observe(self, endpoint: Endpoint) -> bool:
+        return endpoint in self.useful
+
+    def connect(
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
+    ) -> Deferred[ILink]:
+        if not token:
+            self.dialled += endpoints
+        return super().connect(endpoints, peer, token, from_stranger, rendezvous)
+
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+        self.dialled_for.append((peer, tuple(endpoints)))
+        if self.answer is None:
+            self.waiting.append(Deferred())
+            return self.waiting[-1]
+        if self.answer is True:
+            return succeed(endpoints[0])
+        return fail(self.answer or ConnectFailed(()))
+
+
+class Internet(Net):
+    """A network of these; how many know each other is up to C{group_size}."""
+
+    def __init__(self, seed: int = 1) -> None:
+        super().__init__(seed)
+        self.last = 0
+
+    def make(self, identity: Identity, settings: Settings, **options: Any) -> RoutingService:
+        self.last += 1
+        options.setdefault("endpoints", (Endpoint(f"9.0.{self.last}.1", 5483),))
+        crust = InternetCrust(self.network, settings, identity, **options)
+        return RoutingService(
+            settings, reactor=self.clock, identity=identity, crust=crust, random=self.random
+        )
+
+    def node(self, role: Role | None = None, **options: Any) -> RoutingService:
+        return super().node(role, **({"probe_interval": 3600} | options))
+
+    def crust(self, node: RoutingService) -> InternetCrust:
+        crust = node._crust
+        assert isinstance(crust, InternetCrust)
+        return crust
+
+
+class Frames:
+    """What goes over a node's links of the kinds that are tested here."""
+
+    def __init__(self, net: Internet, node: RoutingService) -> None:
+        self.sent: list[tuple[Name, int, Any]] = []
+        types = {20: DialBack, 21: DialFor, 22: Dialled, 23: Dialled}
+        for link in net.crust(node).links:
+            self._watch(link, types)
+
+    def _watch(self, link: Any, types: dict[int, type]) -> None:
+        send = link.send
+
+        def watched(kind: int, payload: bytes) -> None:
+            if kind in types:
+                self.sent.append((link.peer, int(kind), decode(types[kind], payload)))
+            send(kind, payload)
+
+        link.send = watched
+
+    def of(self, kind: int) -> list[tuple[Name, Any]]:
+        return [(peer, message) for peer, each, message in self.sent if each == kind]
+
+
+class ReachabilityTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.net = Internet()
+        self.addCleanup(self.net.stop)
+
+    def star(self, arms: int) -> tuple[RoutingService, list[RoutingService]]:
+        """One node with links to all others, which have none to each other; no check was made yet."""
+        first, *others = self.net.grow(1 + arms)
+        for each in (first, *others):
+            each._core.joiner.wake = lambda: None  # type: ignore[method-assign]
+            each._core.joiner.rest()
+            each._core.prober.stop()
+            each._core.reachability.rest()
+        for one in others:
+            for other in others:
+                one._core.links.drop(other.node_name, CloseReason.NO_LONGER_NEEDED)
+        self.net.settle(1)
+        self.assertEqual(len(first._core.links.peers), arms)
+        for one in others:
+            self.assertEqual([each.name for each in one._core.links.peers], [first.node_name])
+        for each in self.net.nodes:
+            self.net.crust(each).dialled.clear()
+        return first, others
+
+    def check(self, node: RoutingService) -> Frames:
+        """Have a check made, soon."""
+        frames = Frames(self.net, node)
+        node._core.reachability.start()
+        self.net.settle(SOON * 2)
+        return frames
+
+    def send(self, node: RoutingService, peer: RoutingService, kind: FrameKind, message: Any) -> None:
+        """A node that is not as good as the others."""
+        link = node._core.links.link_to(peer.node_name)
+        assert link is not None
+        link.send(kind, encode(message))
+
+    # The whole.
+
+    def test_reached(self) -> None:
+        """A asks P, P asks Q, Q dials A where P sees it."""
+        p, (a, q) = self.star(2)
+        at_p = Frames(self.net, p)
+        at_a = self.check(a)
+        own = self.net.crust(a).endpoints
+        self.assertEqual(self.net.crust(q).dialled_for, [(a.node_name, own)])
+        self.assertEqual([peer for peer, _ in at_a.of(20)], [p.node_name])
+        self.assertEqual([peer for peer, _ in at_p.of(21)], [q.node_name])
+        ((peer, message),) = at_p.of(23)
+        self.assertEqual((peer, message.outcome), (a.node_name, DialOutcome.REACHED))
+        self.assertEqual(message.id, at_a.of(20)[0][1].id)
+        self.assertEqual(self.net.crust(a).denials, [])
+        self.assertEqual(self.net.crust(p).dialled_for, [])
+
+    def test_not_reached(self) -> None:
+        """Crust is told by whom."""
+        p, (a, q) = self.star(2)
+        self.net.crust(q).answer = False
+        self.check(a)
+        self.assertEqual(self.net.crust(a).denials, [p.node_name])
+
+    def test_nobody(self) -> None:
+        """Without a third there is no answer, and that is said at once."""
+        p, (a,) = self.star(1)
+        at_p = Frames(self.net, p)
+        self.check(a)
+        self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
+        self.assertEqual(self.net.crust(a).denials, [])
+
+    def test_the_next_helper(self) -> None:
+        """One that must not dial, one that goes away, one that says nothing: each time the next is asked."""
+        p, (a, *helpers) = self.star(4)
+        crusts = {each.node_name: self.net.crust(each) for each in helpers}
+        for each in crusts.values():
+            each.answer = None
+        at_p = Frames(self.net, p)
+        self.check(a)
+        ((first, _),) = at_p.of(21)
+        crusts[first].waiting.pop().errback(LimitReached("too many", "stranger_dials", 1))
+        self.net.settle(1)
+        second = at_p.of(21)[1][0]
+        p._core.links.drop(second, CloseReason.NO_LONGER_NEEDED)
+        self.net.settle(1)
+        third = at_p.of(21)[2][0]
+        self.assertEqual(len({first, second, third}), 3)
+        self.assertEqual(at_p.of(23), [])
+        self.net.settle(helper_wait(p.settings))
+        self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
+
+    def test_who_knows_the_asker(self) -> None:
+        """A node that has a link with the asker, or with its address, does not dial it."""
+        p, (a, q) = self.star(2)
+        endpoints = tuple(map(to_wire, self.net.crust(p).endpoints))
+        at_q = Frames(self.net, q)
+        for name in (p.node_name, q.node_name, a.node_name):
+            self.send(p, q, FrameKind.DIAL_FOR, DialFor(7, name.raw, endpoints))
+        self.net.settle(1)
+        self.assertEqual([each for _, each in at_q.of(22)], [Dialled(7, DialOutcome.NOT_TRIED)] * 3)
+        self.assertEqual(self.net.crust(q).dialled_for, [])
+
+    def test_neighbours_do_not_help(self) -> None:
+        """Whoever has a private address is in P's own network, and would come from P's address."""
+        first = self.net.node()
+        a = self.net.node()
+        settings = Settings(lan_discovery=False, contacts=(self.net.contact(first),))
+        near = self.net.make(self.net.identity(), settings, endpoints=(Endpoint("10.0.0.7", 5483),))
+        self.net.nodes.append(near)
+        near.startService()
+        self.net.run(lambda: len(first._core.links.peers) == 2)
+        peer = first._core.links.peer(a.node_name)
+        assert peer is not None
+        self.assertEqual(first._core.reachability._helper._helpers_for(peer), [])
+
+    def test_the_asker_goes(self) -> None:
+        """Nothing is left of what was under way for it, and a late report makes no difference."""
+        p, (a, q) = self.star(2)
+        self.net.crust(q).answer = None
+        self.check(a)
+        self.net.result(a.stopService())
+        self.net.settle(1)
+        helper = p._core.reachability._helper
+        self.assertEqual(helper._jobs, {})
+        at_p = Frames(self.net, p)
+        self.net.crust(q).waiting.pop().callback(Endpoint("9.9.9.9", 1))
+        self.net.settle(1)
+        self.assertEqual(at_p.of(23), [])
+
+    # When checks are made.
+
+    def test_again(self) -> None:
+        """A check every ten minutes or so, and one when something has changed, but not two in a row."""
+        _, (a, _) = self.star(2)
+        frames = self.check(a)
+        self.net.settle(INTERVAL * 1.2)
+        self.assertEqual(len(frames.of(20)), 2)
+        self.net.settle(PAUSE)
+        crust = self.net.crust(a)
+        for _ in range(3):
+            crust._events.external_endpoints(crust.endpoints)
+        self.net.settle(SOON * 2)
+        self.assertEqual(len(frames.of(20)), 3)
+        crust._events.external_endpoints(crust.endpoints)
+        self.net.settle(SOON * 2)
+        self.assertEqual(len(frames.of(20)), 3)
+        self.net.settle(PAUSE)
+        self.assertEqual(len(frames.of(20)), 4)
+
+    def test_a_private_network(self) -> None:
+        """Where there is no outside, nothing is asked, and nobody can tell it from before."""
+        _, (a, _) = self.star(2)
+        self.net.crust(a).outside = ()
+        self.assertEqual(self.check(a).sent, [])
+        # at an address that the peer does not see us at it could not do anything either
+        self.net.crust(a).outside = (Endpoint("9.9.9.9", 1),)
+        self.net.settle(INTERVAL * 1.2)
+        self.assertEqual(Frames(self.net, a).sent, [])
+
+    def test_proven(self) -> None:
+        """Who was proven to be dialable asks others before it believes that it is not."""
+        first, second, a, third = (self.net.node() for _ in range(4))
+        self.net.run(lambda: len(a._core.links.peers) == 3)
+        self.net.settle(PAUSE)
+        self.net.crust(a).dialable = Dialable.YES
+        a._core.reachability.rest()
+        asked = []
+        for each in (first, second, third):
+            each._core.reachability._helper._knows = lambda name, endpoints: False  # type: ignore[method-assign]
+            self.net.crust(each).answer = False
+            asked.append(each.node_name)
+        self.check(a)
+        self.assertEqual(sorted(self.net.crust(a).denials), sorted(asked))
+        self.assertEqual(len(asked), MOST_ASKED)
+
+    def test_the_peer_goes(self) -> None:
+        """If the peer that was asked is lost, or says nothing, another is asked, if there is one."""
+        p, (a, q) = self.star(2)
+        self.net.crust(q).answer = None
+        self.check(a)
+        checks = a._core.reachability
+        self.assertEqual(checks._waiting, p.node_name)
+        a._core.links.drop(p.node_name, CloseReason.NO_LONGER_NEEDED)
+        self.assertIs(checks._waiting, None)
+
+    def test_no_answer(self) -> None:
+        p, (a, _) = self.star(2)
+        p._core.reachability._helper.dial_back = lambda link, payload: None  # type: ignore[method-assign]
+        p._core.reachability._frames[FrameKind.DIAL_BACK] = lambda link, payload: None
+        self.check(a)
+        self.assertEqual(a._core.reachability._waiting, p.node_name)
+        self.net.settle(3 * helper_wait(a.settings) + HELLO_WAIT)
+        self.assertIs(a._core.reachability._waiting, None)
+        self.assertEqual(self.net.crust(a).denials, [])
+
+    def test_answers_that_nobody_waits_for(self) -> None:
+        """A peer that was not asked, or has another number, is not listened to."""
+        p, (a, q) = self.star(2)
+        for number in range(3):
+            self.send(p, a, FrameKind.DIALLED_BACK, Dialled(number, DialOutcome.NOT_REACHED))
+            self.send(q, p, FrameKind.DIALLED, Dialled(number, DialOutcome.NOT_REACHED))
+        self.net.settle(1)
+        self.assertEqual(self.net.crust(a).denials, [])
+        self.assertEqual(len(p._core.links.peers), 2)
+
+    # Being seen.
+
+    def test_observers(self) -> None:
+        """A peer that has not seen our port is dialled once more; that link goes, the first one stays."""
+        p, (a,) = self.star(1)
+        link = a._core.links.link_to(p.node_name)
+        place = a._core.membership.dialable_at(a._core.links.peer(p.node_name))
+        assert place is not None
+        self.net.crust(a).useful = {place}
+        self.net.crust(a).dialled.clear()
+        self.check(a)
+        self.assertEqual(self.net.crust(a).dialled, [place])
+        self.net.settle(20)
+        self.assertIs(a._core.links.link_to(p.node_name), link)
+        self.assertEqual(len(self.net.crust(a).links), 1)
+        self.assertEqual(self.net.crust(a).seen[p.node_name].host, self.net.crust(a).host)
+
+    def test_a_contact_sees_us(self) -> None:
+        """So is a saved contact without a link; its link is let go, too."""
+        _, (a, q) = self.star(2)
+        contact = self.net.contact(q)
+        self.net.crust(a).remember(contact)
+        self.net.crust(a).useful = {contact.endpoint}
+        self.check(a)
+        self.net.settle(HELLO_WAIT + 1)
+        self.assertIn(q.node_name, self.net.crust(a).seen)
+        self.assertIs(a._core.links.link_to(q.node_name), None)
+        self.assertEqual(a._core.reachability._observers, [])
+
+    def test_an_observer_that_is_gone(self) -> None:
+        """Then the next has its turn."""
+        p, (a, q) = self.star(2)
+        contacts = [self.net.contact(each) for each in (p, q)]
+        for each in contacts:
+            self.net.crust(a).remember(each)
+        self.net.crust(a).useful = {each.endpoint for each in contacts}
+        self.net.crash(q)
+        self.net.crust(a).dialled.clear()
+        self.check(a)
+        self.net.settle(a.settings.dial_timeout + HELLO_WAIT)
+        self.assertEqual(set(self.net.crust(a).dialled), self.net.crust(a).useful)
+
+    def test_stopped_meanwhile(self) -> None:
+        """Nothing is left, whatever was under way."""
+        p, (a, q) = self.star(2)
+        crust = self.net.crust(a)
+        contact = self.net.contact(q)
+        crust.remember(contact)
+        crust.useful = {contact.endpoint}
+        self.net.crust(q).answer = None
+        a._core.reachability.start()
+        self.net.run(lambda: a._core.reachability._dial is not None)
+        self.net.result(a.stopService())
+        self.net.result(p.stopService())
+        self.net.result(q.stopService())
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def test_at_rest(self) -> None:
+        """A link that comes up after the checks have ended is let go all the same."""
+        _, (a, q) = self.star(2)
+        contact = self.net.contact(q)
+        crust = self.net.crust(a)
+        crust.remember(contact)
+        crust.useful = {contact.endpoint}
+        checks = a._core.reachability
+        checks.start()
+        self.net.run(lambda: checks._dial is not None)
+        timer, checks._timer = checks._timer, None
+        timer.cancel()
+        self.net.settle(30)
+        self.assertIs(a._core.links.link_to(q.node_name), None)
+        checks.wake()
+        self.assertIs(checks._timer, None)
+
+    # Peers that are up to something.
+
+    def test_the_address_of_a_victim(self) -> None:
+        """Nobody dials it, and who has asked for it loses the link."""
+        p, (a, q) = self.star(2)
+        victim = to_wire(Endpoint("9.9.9.9", 5483))
+        own = to_wire(self.net.crust(a).endpoints[0])
+        for sender, endpoints in ((a, (victim,)), (q, (own, victim))):
+            link = p._core.links.link_to(sender.node_name)
+            self.assertIn(link, self.net.crust(p).links)
+            self.send(sender, p, FrameKind.DIAL_BACK, DialBack(1, endpoints))
+            self.net.settle(0.5)
+            self.assertNotIn(link, self.net.crust(p).links)
+        self.assertEqual(self.net.crust(q).dialled_for + self.net.crust(a).dialled_for, [])
+
+    def test_a_flood_of_requests(self) -> None:
+        """A thousand of them make no more than a few dials, and the asker is not answered."""
+        p, (a, q) = self.star(2)
+        at_p = Frames(self.net, p)
+        own = (to_wire(self.net.crust(a).endpoints[0]),)
+        for number in range(1000):
+            self.send(a, p, FrameKind.DIAL_BACK, DialBack(number, own))
+        self.net.settle(60)
+        self.assertLessEqual(len(self.net.crust(q).dialled_for), 2 * ASKED_PER_MINUTE + 1)
+        self.assertLessEqual(len(at_p.sent), 4 * ASKED_PER_MINUTE + 2)
+
+    def test_a_flood_of_orders(self) -> None:
+        """Who lets us dial for others is bounded too, at once and from then on, and in how many at a time."""
+        p, (a, q) = self.star(2)
+        crust = self.net.crust(q)
+        crust.answer = False
+        victim = (to_wire(Endpoint("9.9.9.9", 5483)),)
+        for minute in range(3):
+            for number in range(1000):
+                self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
+            self.net.settle(60)
+            self.assertLessEqual(len(crust.dialled_for), (2 + minute) * ORDERED_PER_MINUTE + 1)
+        crust.answer = None
+        self.net.settle(600)
+        for number in range(MOST_DIALS + 1):
+            self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
+        self.net.settle(1)
+        self.assertEqual(len(crust.waiting), MOST_DIALS)
+
+    def test_too_many_at_once(self) -> None:
+        """So many askers are helped, and no more."""
+        p, (a, q) = self.star(2)
+        helper = p._core.reachability._helper
+        for number in range(MOST_JOBS):
+            helper._jobs[-1 - number] = next(iter(helper._jobs.values()), None) or _job(
+                self.net.identity().name
+            )
+        own = (to_wire(self.net.crust(a).endpoints[0]),)
+        self.send(a, p, FrameKind.DIAL_BACK, DialBack(1, own))
+        self.net.settle(1)
+        self.assertEqual(self.net.crust(q).dialled_for, [])
+        helper._jobs.clear()
+
+    def test_tunnels_and_clients(self) -> None:
+        """The address at the end of a tunnel is not the peer's; and clients have no part in this."""
+        p, (a, q) = self.star(2)
+        link: Any = p._core.links.link_to(a.node_name)
+        link.rung = Rung.TUNNEL
+        own = tuple(map(to_wire, self.net.crust(a).endpoints))
+        self.send(a, p, FrameKind.DIAL_BACK, DialBack(1, own))
+        self.send(a, p, FrameKind.DIAL_FOR, DialFor(1, q.node_name.raw, own))
+        client = self.net.make_client()
+        self.net.run(lambda: client.bootstrapped)
+        self.send(client, p, FrameKind.DIAL_BACK, DialBack(1, own))
+        self.net.settle(SOON * 2)
+        self.assertEqual(self.net.crust(q).dialled_for, [])
+        self.assertEqual(self.net.crust(p).dialled_for, [])
+        self.assertIs(client._core.reachability._timer, None)
+        proxy = client._core.links.peers[0]
+        self.assertIs(client._core.reachability._helper._peer(proxy.link), None)
+        self.net.result(client.stopService())
+
+    def test_quota(self) -> None:
+        """What one has used up is used up for it alone, until it is all that there is."""
+        quota = Quota(1, 4, self.net.clock.seconds)
+        names = [Name(bytes([number]) * 32) for number in range(9)]
+        self.assertEqual([quota.take(names[0]) for _ in range(4)], [True, True, False, False])
+        self.assertEqual([quota.take(each) for each in names[1:]], [True] * 6 + [False] * 2)
+        quota.forget(names[0])
+        self.assertFalse(quota.take(names[0]))
+        self.net.clock.advance(15)
+        self.assertTrue(quota.take(names[0]))
+        self.assertLessEqual(ASKED_PER_MINUTE, IN_ALL_PER_MINUTE)
+
+    # Who is handed out, and who hears of it.
+
+    def test_only_dialable_ones_are_contacts(self) -> None:
+        """Whom we have dialled, or who says that it is open: at the address that we see it at."""
+        p, (a, _) = self.star(2)
+        membership = p._core.membership
+        peer = p._core.links.peer(a.node_name)
+        assert peer is not None
+        dialled = p._core.links.dialled_at(a.node_name)
+        self.assertEqual(membership.dialable_at(peer), dialled)
+        p._core.links._pairs[a.node_name].dialled = None
+        self.assertIs(membership.dialable_at(peer), None)
+        object.__setattr__(peer.facts, "nat", NatKind.OPEN)
+        self.assertEqual(membership.dialable_at(peer), self.net.crust(a).endpoints[0])
+        object.__setattr__(peer.facts, "listening", (Endpoint("9.9.9.9", 1),))
+        self.assertIs(membership.dialable_at(peer), None)
+        object.__setattr__(peer.facts, "is_client", True)
+        self.assertIs(membership.dialable_at(peer), None)
+        self.assertIs(p._core.links.dialled_at(self.net.identity().name), None)
+
+    def test_what_observers_hear(self) -> None:
+        """The kind of the NAT is told to observers, in the status and to peers."""
+        _, (a, _) = self.star(2)
+        heard: list[ReachabilityChanged] = []
+        a.observe(ReachabilityChanged, heard.append)
+        self.assertIs(a.nat, NatKind.UNKNOWN)
+        self.net.crust(a).set_dialable(Dialable.YES)
+        self.net.settle(1)
+        self.assertEqual([each.reachability.dialable for each in heard], [Dialable.YES])
+        self.assertIs(a.nat, NatKind.OPEN)
+        status = a.status()
+        self.assertEqual((status["nat"], status["dialable"]), ("open", "yes"))
+        self.assertEqual(len(list(status["external"])), 1)  # type: ignore[call-overload]
+        self.assertIs(RoutingService(Settings(), reactor=self.net.clock).nat, NatKind.UNKNOWN)
+
+
+def _job(name: Name) -> Any:
+    from routing_crust.routing.dialback import _Job
+
+    return _Job(name, 1, (), [])
