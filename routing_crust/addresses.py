@@ -8,6 +8,7 @@ addresses that a stranger may name they are too kind. So this is a table of our 
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
@@ -56,6 +57,7 @@ _NETWORKS: Final[tuple[tuple[IPv4Network | IPv6Network, Kind], ...]] = tuple(
 )
 
 
+@lru_cache(maxsize=4096)
 def kind_of(address: IPv4Address | IPv6Address) -> Kind:
     """What kind of address this is. A zone, as in C{fe80::1%eth0}, makes no difference."""
     return next(kind for network, kind in _NETWORKS if address in network)

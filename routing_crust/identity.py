@@ -58,6 +58,15 @@ class Identity:
         """Sign the fields under a label, for one network. Returns 64 bytes."""
         return self.private_key.sign(signed_bytes(label, network, *fields))
 
+    def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+        """
+        Whether a signature is somebody's over the label, the network and the fields, by the scheme that we
+        sign with too. Never raises.
+
+        @param public_key: that of who is said to have signed.
+        """
+        return signature_holds(public_key, signature, label, network, *fields)
+
     def __repr__(self) -> str:
         return f"<Identity {self.name.short}>"
 

@@ -146,6 +146,10 @@ class Connector:
         asked.waiting.append(waiter)
         return waiter
 
+    def is_asking(self, name: Name, use: LinkUse) -> bool:
+        """Whether a request to this node, for this use, is under way."""
+        return (name, use) in self._asked
+
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked within the last minute and nothing came of it."""
         since = self._refused.get(name)

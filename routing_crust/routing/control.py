@@ -128,6 +128,6 @@ class ControlMessages:
         self._core.connector.go_received(source, message.nonce)
 
     def _client_record(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        opened = open_record(self._core.settings, envelope.body)
+        opened = open_record(self._core.settings, self._core.identity, envelope.body)
         if opened is not None and self._core.table.is_close_to(opened[0]):
             self._core.clients.publish(*opened)

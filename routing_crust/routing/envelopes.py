@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from ..identity import Identity, signature_holds
+from ..identity import Identity
 from ..names import Name
 from ..wire.messages import Envelope, EnvelopeKind
 
@@ -76,14 +76,16 @@ class Sealer:
         )
 
 
-def holds(envelope: Envelope, network: str) -> bool:
+def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
     """
     Whether an envelope is from the holder of its key, or is of a kind whose body proves itself. Never raises.
+
+    @param identity: whose scheme of signatures is used.
     """
     if not envelope.signature:
         return envelope.kind in SELF_PROVING
     fields = _signed_fields(envelope.kind, envelope.destination, envelope.nearest, envelope.body)
-    return signature_holds(envelope.key, envelope.signature, LABEL, network, *fields)
+    return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)
 
 
 def _signed_fields(kind: EnvelopeKind, destination: bytes, nearest: bool, body: bytes) -> tuple[bytes, ...]:

@@ -17,7 +17,7 @@ from ..config import Role, Settings
 from ..crust.interfaces import ILink
 from ..endpoints import Endpoint
 from ..errors import CloseReason, WireError
-from ..identity import Identity, signature_holds
+from ..identity import Identity
 from ..wire.codec import decode, encode, from_wire, to_wire
 from ..wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
 
@@ -69,7 +69,7 @@ def make_hello(
     return encode(Sealed(body, identity.sign(LABEL, settings.network, link.binding, body)))
 
 
-def check_hello(settings: Settings, link: ILink, payload: bytes) -> PeerFacts:
+def check_hello(settings: Settings, identity: Identity, link: ILink, payload: bytes) -> PeerFacts:
     """
     Check a peer's Hello, cheapest first.
 
@@ -91,7 +91,7 @@ def check_hello(settings: Settings, link: ILink, payload: bytes) -> PeerFacts:
         )
     if len(hello.purpose) not in (0, NONCE_BYTES):
         raise WireError("the purpose of a Hello has a wrong length")
-    if not signature_holds(
+    if not identity.holds(
         link.public_key, sealed.signature, LABEL, settings.network, link.binding, sealed.body
     ):
         raise WireError("the signature of the Hello does not hold")

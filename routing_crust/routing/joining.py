@@ -3,13 +3,15 @@ Joining, and staying joined: a node's place among the others.
 
 In rounds: ask who the close group of our own name is (through the proxy while we are in no table, through
 neighbours and a few others later), ask for a connection to each member that is not linked yet, then fill the
-buckets of the routing table in the same way. A round that found work is followed by another soon; else the
-next one comes after C{refresh_interval}. Whenever the table changes near us, the next round comes earlier.
+buckets of the routing table in the same way. A round that found somebody new is followed by another soon, one
+that did not while somebody is missing by another a little later each time; else the next one comes after
+C{refresh_interval}. When the table changes near us the next round comes earlier; what changes far away can
+wait, or each of a hundred nodes would ask anew whenever one of them came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final, Protocol
 
@@ -29,6 +31,10 @@ from .timers import cancel
 
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
+SETTLING: Final = 3.0
+"""Seconds to the next round when a neighbour has come, jittered likewise: mostly it has not come alone."""
+PACE: Final = 1.5
+"""How much longer the wait becomes with each round that found nobody new."""
 BUCKETS_A_ROUND: Final = 3
 ASKED_AT_RANDOM: Final = 2
 """How many nodes of the table are asked for what they know themselves."""
@@ -42,14 +48,17 @@ class Asking(Protocol):
     ) -> Deferred[ILink]:
         """Ask this node; concurrent calls for one node share a request."""
 
+    def is_asking(self, name: Name, use: LinkUse) -> bool:
+        """Whether a request to this node is under way."""
+
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked a short while ago and nothing came of it."""
 
 
 class Joiner:
     """
-    Made by the service at each start, woken when there is a proxy or a change in the table, discarded after
-    L{rest}.
+    Made by the service at each start, woken when there is a proxy, told of changes in the table, discarded
+    after L{rest}.
 
     @ivar group_connected: whether everyone of the close group that could be reached is in the table.
     """
@@ -87,16 +96,36 @@ class Joiner:
         self._again = False
         self._awake = False
         self._missed: frozenset[Name] = frozenset()
+        self._wait = SOON
         self.group_connected = False
 
     def wake(self) -> None:
-        """Something has changed: the next round comes soon."""
+        """There is somebody new to ask: the next round comes soon."""
         self._awake = True
+        self._wait = SOON
         self._judge()
         if self._round is not None:
             self._again = True
-        elif self._timer is None or self._timer.getTime() - self._clock.seconds() > 2 * SOON:
-            self._schedule(SOON)
+        else:
+            self._schedule_by(SOON)
+
+    def entered(self, name: Name) -> None:
+        """A node has come into the table."""
+        if not self.group_connected:
+            self.wake()
+            return
+        self._judge()
+        if self._round is None and name in self._table.close_group():
+            self._schedule_by(SETTLING)
+
+    def left(self, was_near: bool) -> None:
+        """
+        A node has left the table.
+
+        @param was_near: whether it was of our close group.
+        """
+        if was_near or not self.group_connected:
+            self.wake()
 
     def consider(self, found: Group, via: ILink | None = None) -> None:
         """
@@ -105,10 +134,18 @@ class Joiner:
         @param via: the link to ask by; C{None} leaves it to the routing table.
         """
         for name in found.members:
-            if self._table.seeks(name) and not self._asking.refused_lately(name):
+            if self._is_worth_asking(name):
                 self._again = True
                 asked = self._asking.ask(name, LinkUse.MEMBER, via, found.informant)
                 asked.addErrback(self._not_linked, name)
+
+    def _is_worth_asking(self, name: Name) -> bool:
+        asking = self._asking
+        return (
+            self._table.seeks(name)
+            and not asking.is_asking(name, LinkUse.MEMBER)
+            and not asking.refused_lately(name)
+        )
 
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
@@ -118,6 +155,11 @@ class Joiner:
         if self._round is not None:
             self._round.cancel()
         self._judge()
+
+    def _schedule_by(self, seconds: float) -> None:
+        """See to it that the next round comes about then, or earlier."""
+        if self._timer is None or self._timer.getTime() - self._clock.seconds() > 2 * seconds:
+            self._schedule(seconds)
 
     def _schedule(self, seconds: float) -> None:
         self._cancel_timer()
@@ -140,11 +182,16 @@ class Joiner:
             return
         if isinstance(result, Failure):
             self.log.failure("a round of joining failed", result)
-        soon = self._again or self._missed or not self.group_connected
-        self._schedule(SOON * 2 if soon else self._settings.refresh_interval)
+        if self._again:
+            self._wait = SOON * 2
+        elif self._missed or not self.group_connected:
+            self._wait = min(PACE * self._wait, self._settings.refresh_interval)
+        else:
+            self._wait = self._settings.refresh_interval
+        self._schedule(self._wait)
 
     async def _do_round(self) -> None:
-        groups = await self._look_up(self._own, self._first_hops())
+        groups = await self._look_up(self._own, self._first_hops(), self._some_members())
         members = {name for group in groups for name in group.members if name != self._own}
         if members:
             nearest = sorted(members, key=self._own.distance)
@@ -154,7 +201,7 @@ class Joiner:
         self._judge()
         if self.group_connected:
             for target in self._table.missing_buckets(self._random)[:BUCKETS_A_ROUND]:
-                for group in await self._look_up(target, (None,)):
+                for group in await self._look_up(target, (None,), ()):
                     self.consider(group)
 
     def _some_members(self) -> list[Name]:
@@ -162,10 +209,12 @@ class Joiner:
         names = [entry.name for entry in self._table]
         return self._random.sample(names, min(ASKED_AT_RANDOM, len(names)))
 
-    async def _look_up(self, target: Name, first_hops: tuple[ILink | None, ...]) -> list[Group]:
-        """Ask by these links who is nearest to the target, and a few of the table whom they know there."""
+    async def _look_up(
+        self, target: Name, first_hops: tuple[ILink | None, ...], of: Sequence[Name]
+    ) -> list[Group]:
+        """Ask by these links who is nearest to the target, and these nodes whom they know there."""
         asked = [self._queries.ask(target, via) for via in first_hops]
-        asked += [self._queries.ask(target, of=name) for name in self._some_members()]
+        asked += [self._queries.ask(target, of=name) for name in of]
         results = await DeferredList(asked, consumeErrors=True)
         if not self._awake:
             raise CancelledError  # a DeferredList that is cancelled fires all the same

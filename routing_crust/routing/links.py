@@ -263,7 +263,7 @@ class Links:
         link = record.link
         if record.facts is not None:
             raise WireError("a second Hello came")
-        facts = check_hello(self._settings, link, payload)
+        facts = check_hello(self._settings, self._identity, link, payload)
         if link.initiator and facts.purpose != link.token:
             raise WireError("the Hello is for another purpose than ours")
         verdict = self._policy.judge(link, facts)

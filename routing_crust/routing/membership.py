@@ -119,7 +119,6 @@ class Membership:
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
         self._core.control.forget(peer.name)
-        self._core.reachability.forget(peer.name)
         self._core.idle.lost(peer.name)
         self._core.upper.lost(peer.name, reason, detail)
         self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
@@ -141,7 +140,7 @@ class Membership:
             self._core.crust.end_bootstrap(
                 None if self.proxy is None else self._core.links.link_to(self.proxy)
             )
-            self._core.joiner.wake()
+            self._core.joiner.entered(peer.name)
         elif peer.use is LinkUse.ATTACHED:
             self._attached(peer)
 
@@ -197,9 +196,10 @@ class Membership:
 
     def _leave(self, name: Name) -> None:
         if name in self._core.table:
+            was_near = name in self._core.table.close_group()
             self._core.table.remove(name)
             self._core.observers.tell(PeerLeft(name))
-            self._core.joiner.wake()
+            self._core.joiner.left(was_near)
 
     def _remember(self, peer: Peer) -> None:
         """Save where the peer can be dialled, if it can."""

@@ -265,7 +265,7 @@ class Messenger:
         kind = envelope.kind
         if kind is EnvelopeKind.UNDELIVERABLE:
             self._outbox.undeliverable(decode(Undeliverable, envelope.body).id)
-        elif not holds(envelope, self._network.settings.network):
+        elif not holds(envelope, self._network.settings.network, self._network.identity):
             raise WireError("its signature does not hold")
         elif kind is EnvelopeKind.MESSAGE or kind is EnvelopeKind.ACK:
             if envelope.nearest:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..errors import RoutingCrustError
-from ..identity import Identity, signature_holds
+from ..identity import Identity
 from ..names import Name
 from ..wire.codec import decode, encode
 from ..wire.messages import ClientRecord, Signed
@@ -101,7 +101,7 @@ class Publisher:
             self._timer = self._clock.callLater(wait, self._start)
 
 
-def open_record(settings: Settings, data: bytes) -> tuple[Name, ClientRecord] | None:
+def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Name, ClientRecord] | None:
     """
     Check a client's record.
 
@@ -110,6 +110,6 @@ def open_record(settings: Settings, data: bytes) -> tuple[Name, ClientRecord] | 
     """
     signed = decode(Signed, data, settings.max_control)
     record = decode(ClientRecord, signed.body, settings.max_control)
-    if not signature_holds(signed.key, signed.signature, LABEL, settings.network, signed.body):
+    if not identity.holds(signed.key, signed.signature, LABEL, settings.network, signed.body):
         return None
     return Name.of_key(signed.key), record

@@ -15,7 +15,7 @@ from ..config import Settings
 from ..crust.interfaces import ICrust
 from ..endpoints import Endpoint, refusal_to_dial
 from ..errors import CloseReason
-from ..identity import Identity, signature_holds
+from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.codec import from_wire
@@ -58,7 +58,8 @@ class RequestGuard:
 
     def holds(self, label: str, signed: Signed) -> bool:
         """Whether what is signed was signed under this label, for our network."""
-        return signature_holds(signed.key, signed.signature, label, self._settings.network, signed.body)
+        network = self._settings.network
+        return self._identity.holds(signed.key, signed.signature, label, network, signed.body)
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """Why a request is not accepted, cheapest check first; empty if it is."""

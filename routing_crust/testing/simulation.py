@@ -27,6 +27,7 @@ from ..identity import Identity
 from ..routing.service import RoutingService
 from .clock import SimulatedClock
 from .host import SimulatedNode
+from .identity import KeyRing, SimulatedIdentity
 from .latency import Latency, Uniform
 from .network import MemoryNetwork
 from .trace import Trace
@@ -63,11 +64,14 @@ class SimulatedNetwork:
         *,
         latency: float | Latency | None = None,
         keep_trace: bool = False,
+        real_keys: bool = False,
         **settings: Any,
     ) -> None:
         """
         @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
         @param keep_trace: whether C{trace.lines} holds all that happened.
+        @param real_keys: whether the nodes have Ed25519 keys; by default they have cheap ones that are as hard
+            to forge here, see L{routing_crust.testing.identity}.
         @param settings: fields of L{Settings}, for all nodes.
         """
         self.seed = seed
@@ -78,6 +82,7 @@ class SimulatedNetwork:
         self.network = MemoryNetwork(
             self.clock, chosen, random=Random(self.random.random()), trace=self.trace
         )
+        self._ring = None if real_keys else KeyRing()
         self.after_each: list[Callable[[], object]] = []
         self._settings: dict[str, Any] = {"lan_discovery": False, **settings}
         self._nodes: list[SimulatedNode] = []
@@ -123,7 +128,8 @@ class SimulatedNetwork:
             chosen["contacts"] = self._contacts()
         if role is Role.CLIENT:
             chosen["listen"] = ()
-        identity = Identity.from_seed(self.random.randbytes(32))
+        seed = self.random.randbytes(32)
+        identity = Identity.from_seed(seed) if self._ring is None else SimulatedIdentity(self._ring, seed)
         node = SimulatedNode(
             self.network,
             self.clock.host_clock(),

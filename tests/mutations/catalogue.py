@@ -138,8 +138,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "Hello: signature unchecked",
         "routing/handshake.py",
-        "    if not signature_holds(\n",
-        "    if False and not signature_holds(\n",
+        "    if not identity.holds(\n",
+        "    if False and not identity.holds(\n",
         ("tests.routing.test_intruder",),
     ),
     Mutant(
@@ -191,7 +191,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "envelope: signature unchecked",
         "routing/envelopes.py",
-        "return signature_holds(envelope.key, envelope.signature, LABEL, network, *fields)",
+        "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",
         "return True",
         ("tests.routing.test_messaging_routed",),
     ),
@@ -222,7 +222,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a foreign client record is believed",
         "routing/publishing.py",
-        "if not signature_holds(signed.key, signed.signature, LABEL, settings.network, signed.body):",
+        "if not identity.holds(signed.key, signed.signature, LABEL, settings.network, signed.body):",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
