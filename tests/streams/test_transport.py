@@ -1,0 +1,481 @@
+"""The transport: what Twisted's protocols, producers and consumers may expect of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from twisted.protocols.basic import FileSender, LineReceiver
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from routing_crust.config import KIB, MIB
+from routing_crust.identity import Identity
+from routing_crust.streams.address import NodeAddress
+from routing_crust.streams.errors import StreamLinkLost, StreamReset
+from routing_crust.streams.frames import StreamReason
+from routing_crust.streams.soon import Soon
+from routing_crust.streams.stream import Stream
+from routing_crust.streams.transport import StreamTransport
+
+from .ends import Pair
+from .protocols import HalfCloseable, Noting
+
+ONE, TWO = (NodeAddress(Identity.from_seed(bytes([each]) * 32).name, "echo") for each in (1, 2))
+
+
+class Producer:
+    """Writes pieces for as long as it may."""
+
+    def __init__(self, transport: Any, pieces: int, size: int = 10_000) -> None:
+        self.transport = transport
+        self.left = pieces
+        self.size = size
+        self.paused = True
+        self.calls: list[str] = []
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+        self.paused = False
+        while self.left and not self.paused:
+            self.left -= 1
+            self.transport.write(bytes(self.size))
+        if not self.left:
+            self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+        self.paused = True
+
+    def stopProducing(self) -> None:
+        self.calls.append("stop")
+        self.paused = True
+
+
+class TransportCase(SynchronousTestCase):
+    """A stream with a transport at both ends."""
+
+    def setUp(self) -> None:
+        self.set_up(Noting(), Noting())
+
+    def set_up(self, mine: Noting, theirs: Noting) -> None:
+        self.pair = Pair()
+        self.soon = Soon(self.pair.clock)
+        self.gone: list[Noting] = []
+        here, _, there, _ = self.pair.open()
+        self.here, self.there = here, there
+        self.mine, self.theirs = mine, theirs
+        self.transport = self.attach(here, mine, ONE, TWO)
+        self.other = self.attach(there, theirs, TWO, ONE)
+
+    def attach(self, stream: Stream, protocol: Noting, host: NodeAddress, peer: NodeAddress) -> StreamTransport:
+        transport = StreamTransport(
+            stream, protocol, host, peer, self.soon, lambda: self.gone.append(protocol)
+        )
+        stream.handler = transport
+        transport.start()
+        return transport
+
+    def settle(self) -> None:
+        self.pair.settle()
+        while self.pair.clock.getDelayedCalls():
+            self.pair.clock.advance(0)
+            self.pair.settle()
+
+    def over(self) -> None:
+        """Nothing is left of the stream."""
+        self.settle()
+        self.assertEqual((self.pair.one.mux.streams, self.pair.two.mux.streams), ({}, {}))
+
+
+class BasicTests(TransportCase):
+    def test_interfaces(self) -> None:
+        for interface in (ITCPTransport, IPushProducer, IConsumer):
+            verifyObject(interface, self.transport)
+
+    def test_addresses(self) -> None:
+        self.assertEqual((self.transport.getHost(), self.transport.getPeer()), (ONE, TWO))
+        self.assertEqual(str(ONE), f"routing:{ONE.name}/echo")
+
+    def test_bytes(self) -> None:
+        self.transport.write(b"one ")
+        self.transport.writeSequence([b"two ", b"three "])
+        self.transport.write(bytearray(b"four"))
+        self.transport.write(b"")
+        self.settle()
+        self.assertEqual(self.theirs.received, b"one two three four")
+        for wrong in ("text", None):
+            self.assertRaises(TypeError, self.transport.write, wrong)
+
+    def test_options(self) -> None:
+        """They are kept, and mean nothing."""
+        self.assertTrue(self.transport.getTcpNoDelay())
+        self.transport.setTcpNoDelay(False)
+        self.transport.setTcpKeepAlive(True)
+        self.assertEqual((self.transport.getTcpNoDelay(), self.transport.getTcpKeepAlive()), (False, True))
+
+    def test_line_receiver(self) -> None:
+        """A protocol that looks at C{disconnecting} works, and stops when it is to."""
+
+        class Lines(LineReceiver):
+            def __init__(self) -> None:
+                self.lines: list[bytes] = []
+
+            def lineReceived(self, line: bytes) -> None:
+                self.lines.append(line)
+                if line == b"quit":
+                    self.transport.loseConnection()
+
+        lines = Lines()
+        self.other.protocol = lines
+        lines.makeConnection(self.other)
+        self.transport.write(b"one\r\nquit\r\nthree\r\n")
+        self.settle()
+        self.assertEqual(lines.lines, [b"one", b"quit"])
+
+
+class EndTests(TransportCase):
+    def test_lose_connection(self) -> None:
+        """After everything has gone out; never from within the call; both hear that it was clean."""
+        self.transport.write(bytes(MIB))
+        self.transport.loseConnection()
+        self.transport.loseConnection()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertEqual(self.mine.calls, ["made"])
+        self.over()
+        self.assertEqual(len(self.theirs.received), MIB)
+        for each in (self.mine, self.theirs):
+            self.assertEqual(each.calls, ["made", "lost"])
+            self.assertIsInstance(each.reason, ConnectionDone)
+        self.assertEqual(self.gone, [self.mine, self.theirs])
+        self.transport.write(b"too late")
+        self.transport.loseConnection()
+        self.transport.abortConnection()
+        self.over()
+
+    def test_nothing_is_read_after(self) -> None:
+        """What comes after L{loseConnection}, or waited then, is dropped; the peer is not held up by it."""
+        self.transport.pauseProducing()
+        self.other.write(bytes(100 * KIB))
+        self.settle()
+        self.other.registerProducer(Producer(self.other, 1000), True)
+        self.transport.registerProducer(Producer(self.transport, 0), True)
+        self.transport.loseConnection()
+        self.other.producer.resumeProducing()
+        self.settle()
+        self.assertEqual(self.mine.received, b"")
+        self.assertEqual(self.mine.calls, ["made"])  # there is still a producer
+        self.assertIsNone(self.other.producer)
+        self.transport.unregisterProducer()
+        self.over()
+        self.assertEqual(self.mine.calls, ["made", "lost"])
+
+    def test_stop_producing(self) -> None:
+        """Whoever reads from us has enough."""
+        self.transport.stopProducing()
+        self.over()
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+    def test_abort(self) -> None:
+        """At once, but not from within the call."""
+        self.transport.write(bytes(MIB))
+        self.transport.abortConnection()
+        self.transport.abortConnection()
+        self.assertEqual(self.mine.calls, ["made"])
+        self.over()
+        self.assertEqual(self.theirs.received, b"")
+        self.assertIsInstance(self.mine.reason, ConnectionAborted)
+        reason = self.theirs.reason
+        assert isinstance(reason, StreamReset)
+        self.assertIsInstance(reason, ConnectionLost)
+        self.assertEqual((reason.reason, str(reason)), (StreamReason.ABORTED, "the stream was aborted: by the peer"))
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
+
+    def test_abort_while_closing(self) -> None:
+        """A close that does not come to an end can be cut short."""
+        self.other.pauseProducing()
+        self.transport.write(bytes(MIB))
+        self.transport.loseConnection()
+        self.settle()
+        self.assertEqual(self.mine.calls, ["made"])
+        self.transport.abortConnection()
+        self.over()
+        self.assertIsInstance(self.mine.reason, ConnectionAborted)
+
+    def test_link_lost(self) -> None:
+        self.transport.pauseProducing()
+        self.other.write(b"unread")
+        self.settle()
+        self.pair.one.mux.end(ValueError("cut"))
+        reason = self.mine.reason
+        self.assertIsInstance(reason, StreamLinkLost)
+        self.assertIsInstance(reason, ConnectionLost)
+        self.assertEqual(str(reason), "the link to the peer is gone: cut")
+        self.transport.resumeProducing()
+        self.pair.clock.advance(0)
+        self.assertEqual((self.mine.received, self.mine.calls), (b"", ["made", "lost"]))
+
+    def test_peer_closes_before_all_is_sent(self) -> None:
+        """What we wrote and could not send is lost: that is no clean end."""
+        self.other.pauseProducing()
+        self.transport.write(bytes(MIB))
+        self.settle()
+        self.other.loseConnection()
+        self.over()
+        reason = self.mine.reason
+        assert isinstance(reason, StreamReset)
+        self.assertIn("bytes were not sent", str(reason))
+        self.assertIsInstance(self.theirs.reason, ConnectionDone)
+
+    def test_peer_closes_while_we_do(self) -> None:
+        """With a producer that has not come to its end, whose bytes nobody wants."""
+        producer = Producer(self.transport, 1000)
+        self.transport.registerProducer(producer, True)
+        self.transport.loseConnection()
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual((self.mine.calls, producer.calls), (["made", "lost"], ["stop"]))
+
+    def test_all_is_read_before_the_end(self) -> None:
+        """The end comes after the data, even if it was paused meanwhile."""
+        self.transport.pauseProducing()
+        self.other.write(b"last words")
+        self.other.loseConnection()
+        self.settle()
+        self.assertEqual((self.mine.received, self.mine.calls), (b"", ["made"]))
+        self.transport.write(b"nobody listens")
+        self.transport.resumeProducing()
+        self.assertEqual(self.mine.received, b"")
+        self.over()
+        self.assertEqual((self.mine.received, self.mine.calls), (b"last words", ["made", "lost"]))
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+
+class HalfCloseTests(TransportCase):
+    def setUp(self) -> None:
+        self.set_up(HalfCloseable(), HalfCloseable())
+
+    def test_one_way(self) -> None:
+        """One way ends; the other goes on until it ends as well, and then everything does."""
+        self.transport.write(b"question")
+        self.transport.loseWriteConnection()
+        self.settle()
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "write lost"], ["made", "read lost"]))
+        self.transport.write(b"no more")
+        self.other.write(bytes(MIB))
+        self.other.loseWriteConnection()
+        self.over()
+        self.assertEqual((self.theirs.received, len(self.mine.received)), (b"question", MIB))
+        self.assertEqual(self.mine.calls, ["made", "write lost", "read lost", "lost"])
+        self.assertEqual(self.theirs.calls, ["made", "read lost", "write lost", "lost"])
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+    def test_after_the_producer(self) -> None:
+        producer = Producer(self.transport, 100)
+        self.transport.registerProducer(producer, True)
+        self.transport.loseWriteConnection()
+        producer.resumeProducing()
+        self.settle()
+        self.assertEqual((len(self.theirs.received), self.theirs.calls), (1_000_000, ["made", "read lost"]))
+
+    def test_full_close(self) -> None:
+        """A peer that reads no more: both ways are over."""
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual(self.mine.calls, ["made", "read lost", "lost"])
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+    def test_half_and_full_close(self) -> None:
+        self.other.loseWriteConnection()
+        self.settle()
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual(self.mine.calls, ["made", "read lost", "lost"])
+        self.assertEqual(self.theirs.calls, ["made", "write lost", "lost"])
+
+    def test_closed_from_within(self) -> None:
+        self.mine.readConnectionLost = self.transport.loseConnection  # type: ignore[attr-defined]
+        self.transport.write(b"last words")
+        self.other.loseWriteConnection()
+        self.over()
+        self.assertEqual(self.theirs.received, b"last words")
+        self.assertEqual(self.mine.calls, ["made", "lost"])
+
+
+class NotHalfCloseableTests(TransportCase):
+    """A protocol that knows nothing of half-closed connections, as most."""
+
+    def setUp(self) -> None:
+        self.set_up(Noting(), HalfCloseable())
+
+    def test_it_is_over(self) -> None:
+        """It loses its connection at once, and what it has written goes out all the same."""
+        self.other.pauseProducing()
+        self.transport.write(bytes(300 * KIB))
+        self.settle()
+        self.other.loseWriteConnection()
+        self.settle()
+        self.assertEqual(self.mine.calls, ["made", "lost"])
+        self.other.resumeProducing()
+        self.over()
+        self.assertEqual((len(self.theirs.received), self.theirs.calls[-1]), (300 * KIB, "lost"))
+        self.assertIsInstance(self.theirs.reason, ConnectionDone)
+
+    def test_too_much_to_linger(self) -> None:
+        """More than a system would keep is given up, visibly."""
+        self.other.pauseProducing()
+        self.transport.write(bytes(2 * MIB))
+        self.settle()
+        self.other.loseWriteConnection()
+        self.over()
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+        self.assertIsInstance(self.theirs.reason, StreamReset)
+
+    def test_lingering_for_nothing(self) -> None:
+        self.other.pauseProducing()
+        self.transport.write(bytes(300 * KIB))
+        self.settle()
+        self.other.loseWriteConnection()
+        self.settle()
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual(self.mine.calls, ["made", "lost"])
+
+
+class ProducerTests(TransportCase):
+    def test_push(self) -> None:
+        """It is paused when much waits, and resumed as it goes out; nobody reads means it stays paused."""
+        producer = Producer(self.transport, 500)
+        self.transport.registerProducer(producer, True)
+        self.other.pauseProducing()
+        producer.resumeProducing()
+        self.settle()
+        self.assertTrue(producer.paused)
+        self.assertLess(self.here.buffer.size, 150_000)
+        self.assertEqual(len(self.theirs.received), 0)
+        self.other.resumeProducing()
+        self.settle()
+        self.assertEqual((len(self.theirs.received), self.transport.producer), (5_000_000, None))
+        self.assertEqual(producer.calls[:2], ["resume", "pause"])
+
+    def test_pull(self) -> None:
+        """One piece at a time, as it goes out: Twisted's C{FileSender} is one of these."""
+        from io import BytesIO
+
+        data = bytes(range(256)) * 8000
+        self.other.pauseProducing()
+        done = FileSender().beginFileTransfer(BytesIO(data), self.transport)
+        self.settle()
+        self.assertLess(self.here.buffer.size, 100_000)
+        self.other.resumeProducing()
+        self.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.theirs.received, data)
+
+    def test_two(self) -> None:
+        self.transport.registerProducer(Producer(self.transport, 1), True)
+        self.assertRaises(RuntimeError, self.transport.registerProducer, Producer(self.transport, 1), True)
+
+    def test_stopped(self) -> None:
+        """With the connection; one that comes later is stopped at once."""
+        first, second = Producer(self.transport, 1), Producer(self.transport, 1)
+        self.transport.registerProducer(first, True)
+        self.pair.one.mux.end(ValueError("gone"))
+        self.transport.registerProducer(second, True)
+        self.assertEqual((first.calls, second.calls), (["stop"], ["stop"]))
+
+    def test_end_waits_for_it(self) -> None:
+        producer = Producer(self.transport, 100)
+        self.transport.registerProducer(producer, True)
+        self.transport.loseConnection()
+        self.settle()
+        self.assertEqual(self.mine.calls, ["made"])
+        producer.resumeProducing()
+        self.over()
+        self.assertEqual((len(self.theirs.received), self.mine.calls), (1_000_000, ["made", "lost"]))
+
+    def test_proxy(self) -> None:
+        """One transport as the producer of another: memory stays bounded from end to end."""
+        pair = Pair()
+        here, _, there, last = pair.open()
+        last.reading = False
+        out = StreamTransport(here, Noting(), ONE, TWO, self.soon, lambda: None)
+        here.handler = out
+        self.theirs.dataReceived = out.write  # type: ignore[method-assign]
+        out.registerProducer(self.other, True)
+        producer = Producer(self.transport, 1000)
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        for _ in range(20):
+            self.settle()
+            pair.settle()
+        self.assertTrue(producer.paused)
+        self.assertLess(10_000 * (1000 - producer.left), MIB)
+        last.reading = True
+        last.read(last.unread)
+        for _ in range(200):
+            self.settle()
+            pair.settle()
+        self.assertEqual(len(last.received), 10_000_000)
+
+    def test_no_delay_in_pausing(self) -> None:
+        """Data that comes while paused waits, and comes in the turn after; in one piece."""
+        pieces: list[bytes] = []
+        self.mine.dataReceived = pieces.append  # type: ignore[method-assign, assignment]
+        self.transport.pauseProducing()
+        for each in (b"one", b"two"):
+            self.other.write(each)
+            self.settle()
+        self.transport.resumeProducing()
+        self.other.write(b"three")
+        self.pair.settle()
+        self.assertEqual(pieces, [])
+        self.transport.pauseProducing()
+        self.settle()
+        self.assertEqual(pieces, [])
+        self.transport.resumeProducing()
+        self.transport.resumeProducing()
+        self.settle()
+        self.assertEqual(pieces, [b"onetwothree"])
+
+
+class FailureTests(TransportCase):
+    """Protocols and producers that raise: they lose their stream, and nobody else anything."""
+
+    def fail(self, *arguments: object) -> None:
+        raise ZeroDivisionError
+
+    def broken(self, count: int = 1) -> None:
+        self.over()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), count)
+        self.assertIsInstance(self.theirs.reason, StreamReset)
+        self.assertEqual(self.mine.calls[-1], "lost")
+        self.assertIsInstance(self.mine.reason, ZeroDivisionError)
+
+    def test_data(self) -> None:
+        self.mine.dataReceived = self.fail  # type: ignore[method-assign, assignment]
+        self.other.write(b"x")
+        self.settle()
+        self.broken()
+
+    def test_made(self) -> None:
+        self.mine.makeConnection = self.fail  # type: ignore[method-assign, assignment]
+        self.transport.start()
+        self.broken()
+
+    def test_producer(self) -> None:
+        producer = Producer(self.transport, 100)
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        producer.resumeProducing = self.fail  # type: ignore[method-assign]
+        self.settle()
+        self.broken()
+
+    def test_lost(self) -> None:
+        """Even then the rest is done."""
+        self.mine.connectionLost = self.fail  # type: ignore[method-assign, assignment]
+        self.transport.loseConnection()
+        self.over()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.gone[0], self.mine)
