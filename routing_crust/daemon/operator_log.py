@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from ..crust.interfaces import Dialable
 from ..endpoints import Contact, Direction, Endpoint, Rung
 from ..routing.events import (
     EndpointsChanged,
@@ -17,6 +18,7 @@ from ..routing.events import (
     LinkLost,
     PeerJoined,
     PeerLeft,
+    ReachabilityChanged,
     StateChanged,
 )
 from ..routing.service import RoutingService
@@ -34,6 +36,7 @@ class OperatorLog:
             service.observe(StateChanged, self._state_changed),
             service.observe(GroupConnectedChanged, self._group_changed),
             service.observe(EndpointsChanged, self._endpoints_changed),
+            service.observe(ReachabilityChanged, self._reachability_changed),
             service.observe(PeerJoined, self._peer_joined),
             service.observe(PeerLeft, self._peer_left),
             service.observe(LinkGained, self._link_gained),
@@ -67,6 +70,10 @@ class OperatorLog:
 
     def _endpoints_changed(self, event: EndpointsChanged) -> None:
         self._say_contacts(event.endpoints)
+
+    def _reachability_changed(self, event: ReachabilityChanged) -> None:
+        say = _in_words(event.reachability.dialable)
+        self.log.info("{say} (NAT: {nat})", say=say, nat=event.reachability.nat.name.lower())
 
     def _say_contacts(self, endpoints: tuple[Endpoint, ...]) -> None:
         for endpoint in endpoints:
@@ -103,6 +110,14 @@ class OperatorLog:
             reason=event.reason.text,
             detail=f" ({event.detail})" if event.detail else "",
         )
+
+
+def _in_words(dialable: Dialable) -> str:
+    if dialable is Dialable.YES:
+        return "others can dial us from outside"
+    if dialable is Dialable.NO:
+        return "others cannot dial us from outside"
+    return "whether others can dial us from outside is not known"
 
 
 def _direction(link: LinkFacts) -> str:

@@ -8,6 +8,7 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
+from routing_crust.crust.interfaces import Dialable, Reachability
 from routing_crust.daemon.operator_log import OperatorLog
 from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol, Rung
 from routing_crust.errors import CloseReason
@@ -19,10 +20,11 @@ from routing_crust.routing.events import (
     LinkLost,
     PeerJoined,
     PeerLeft,
+    ReachabilityChanged,
     StateChanged,
 )
 from routing_crust.routing.state import State
-from routing_crust.wire.messages import LinkUse
+from routing_crust.wire.messages import LinkUse, NatKind
 
 from .fakes import ALICE, BOB, FakeService
 
@@ -90,6 +92,18 @@ class OperatorLogTests(SynchronousTestCase):
     def test_the_routing_table(self) -> None:
         self.assertEqual(self.tell(PeerJoined(BOB)), [f"{BOB} is in the routing table"])
         self.assertEqual(self.tell(PeerLeft(BOB)), [f"{BOB} has left the routing table"])
+
+    def test_reachability(self) -> None:
+        for nat, dialable, said in (
+            (NatKind.OPEN, Dialable.YES, "others can dial us from outside (NAT: open)"),
+            (NatKind.CONE, Dialable.NO, "others cannot dial us from outside (NAT: cone)"),
+            (
+                NatKind.SYMMETRIC,
+                Dialable.UNKNOWN,
+                "whether others can dial us from outside is not known (NAT: symmetric)",
+            ),
+        ):
+            self.assertEqual(self.tell(ReachabilityChanged(Reachability(nat, dialable, 0.0))), [said])
 
     def test_links_with_direction_name_and_address(self) -> None:
         self.assertEqual(
