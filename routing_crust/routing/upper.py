@@ -75,7 +75,9 @@ class Upper:
             if same and told.facts.incarnation == peer.facts.incarnation:
                 self.layer.link_changed(told.link, peer.link)
             else:
-                self.layer.link_lost(told.link, LinkClosed(CloseReason.CONNECTION_LOST, "another took its place"))
+                self.layer.link_lost(
+                    told.link, LinkClosed(CloseReason.CONNECTION_LOST, "another took its place")
+                )
                 self.layer.link_gained(peer.link)
 
     def lost(self, name: Name, reason: CloseReason, detail: str) -> None:
