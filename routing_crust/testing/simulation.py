@@ -70,8 +70,8 @@ class SimulatedNetwork:
         """
         @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
         @param keep_trace: whether C{trace.lines} holds all that happened.
-        @param real_keys: whether the nodes have Ed25519 keys; by default they have cheap ones that are as hard
-            to forge here, see L{routing_crust.testing.identity}.
+        @param real_keys: whether the nodes have Ed25519 keys; by default they have cheap ones that are as
+            hard to forge here, see L{routing_crust.testing.identity}.
         @param settings: fields of L{Settings}, for all nodes.
         """
         self.seed = seed

@@ -1,0 +1,115 @@
+"""
+Schedules drawn by chance: what may go wrong in a network on a bad day, from one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from .faults import (
+    HOUR,
+    ChangeLatency,
+    Crash,
+    Fault,
+    HalfOpen,
+    Heal,
+    JumpClock,
+    LoseDials,
+    OneWay,
+    Partition,
+    Reset,
+    Restart,
+    Schedule,
+    Sleep,
+    Stall,
+)
+
+QUIET_AGAIN: Final = 0.03
+"""The median latency after a schedule, in seconds."""
+_SOME_LINK: Final = 1000
+
+_Draw = Callable[[Random, float, int, float], Sequence[Fault]]
+
+
+def random_schedule(random: Random, hosts: int, seconds: float, faults: int) -> Schedule:
+    """
+    Draw a schedule. All that is broken is put right at its end, and every host runs again.
+
+    @param hosts: how many there are; the first one, number 0, is spared nothing.
+    @param seconds: how long it lasts.
+    @param faults: how many faults there are before the end.
+    """
+    found: list[Fault] = []
+    for _ in range(faults):
+        at = _rounded(random.random() * seconds * 0.9)
+        draw = random.choices(_DRAWS, _WEIGHTS)[0]
+        found += draw(random, at, hosts, seconds)
+    end = [Heal(seconds), LoseDials(seconds, 0.0), ChangeLatency(seconds, QUIET_AGAIN)]
+    return Schedule([*found, *end, *(Restart(seconds, host) for host in range(hosts))])
+
+
+def _crash(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    host = random.randrange(hosts)
+    back = _rounded(min(at + 1 + random.random() * 60, seconds))
+    return Crash(at, host, random.random() < 0.5), Restart(back, host)
+
+
+def _sleep(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (Sleep(at, random.randrange(hosts), _rounded(5 + random.random() * 120)),)
+
+
+def _jump(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (JumpClock(at, random.randrange(hosts), random.choice((HOUR, -HOUR))),)
+
+
+def _partition(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    group = tuple(sorted(random.sample(range(hosts), random.randint(1, max(1, hosts // 2)))))
+    return Partition(at, group), Heal(_rounded(min(at + 1 + random.random() * 90, seconds)))
+
+
+def _one_way(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    sender = random.randrange(hosts)
+    return (OneWay(at, sender, (sender + 1 + random.randrange(max(1, hosts - 1))) % hosts),)
+
+
+def _reset(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (Reset(at, random.randrange(_SOME_LINK)),)
+
+
+def _half_open(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (HalfOpen(at, random.randrange(_SOME_LINK)),)
+
+
+def _stall(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (Stall(at, random.randrange(_SOME_LINK), _rounded(1 + random.random() * 55)),)
+
+
+def _latency(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (ChangeLatency(at, _rounded(0.001 + random.random() * 0.5)),)
+
+
+def _lose_dials(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (LoseDials(at, _rounded(random.random() * 0.5)),)
+
+
+_CHANCES: Final[tuple[tuple[int, _Draw], ...]] = (
+    (30, _crash),
+    (10, _sleep),
+    (5, _jump),
+    (10, _partition),
+    (7, _one_way),
+    (12, _reset),
+    (10, _half_open),
+    (8, _stall),
+    (4, _latency),
+    (4, _lose_dials),
+)
+_WEIGHTS: Final = [weight for weight, _ in _CHANCES]
+_DRAWS: Final = [draw for _, draw in _CHANCES]
+
+
+def _rounded(number: float) -> float:
+    """Short enough that it is the same number when it is read again."""
+    return float(f"{number:.4g}")

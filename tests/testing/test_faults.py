@@ -1,0 +1,159 @@
+"""Faults as data."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.routing.state import State
+from routing_crust.testing.chance import random_schedule
+from routing_crust.testing.faults import (
+    FAULTS,
+    BadSchedule,
+    ChangeLatency,
+    Crash,
+    HalfOpen,
+    Heal,
+    JumpClock,
+    LoseDials,
+    OneWay,
+    Partition,
+    Reset,
+    Restart,
+    Schedule,
+    Sleep,
+    Stall,
+)
+from routing_crust.testing.latency import LongTailed
+from routing_crust.testing.simulation import SimulatedNetwork
+
+
+class TextTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=100)
+    @given(st.integers(0, 10**6), st.integers(1, 40))
+    def test_read_again(self, seed: int, hosts: int) -> None:
+        """The text of a schedule is the schedule."""
+        schedule = random_schedule(Random(seed), hosts, 300.0, 30)
+        self.assertEqual(Schedule.from_text(str(schedule)), schedule)
+        self.assertEqual(schedule, random_schedule(Random(seed), hosts, 300.0, 30))
+
+    def test_words(self) -> None:
+        text = "3 crash host=1 silently=yes\n1.5 partition group=0,2\n"
+        schedule = Schedule.from_text("# two of them\n" + text + "\n")
+        self.assertEqual(schedule.faults, (Partition(1.5, (0, 2)), Crash(3.0, 1, True)))
+        self.assertEqual(len({each.word for each in FAULTS}), len(FAULTS))
+
+    def test_what_is_no_schedule(self) -> None:
+        for text in (
+            "x",
+            "1 explode",
+            "1 crash",
+            "1 crash host=x",
+            "1 crash host=1 loudly=yes",
+            "crash host=1",
+        ):
+            with self.assertRaisesRegex(BadSchedule, "line 2"):
+                Schedule.from_text(f"\n{text}")
+
+    def test_everything_is_drawn(self) -> None:
+        """Each kind of fault is in some schedule, and each ends with a network that is whole."""
+        seen = set()
+        for seed in range(20):
+            schedule = random_schedule(Random(seed), 9, 100.0, 40)
+            seen |= {type(each) for each in schedule}
+            self.assertLessEqual(max(each.at for each in schedule), 100.0)
+            last = [each for each in schedule if each.at == 100.0]
+            self.assertTrue({Heal(100.0), LoseDials(100.0, 0.0), Restart(100.0, 8)} <= set(last))
+        self.assertEqual(seen, set(FAULTS))
+
+
+class HappenTests(SynchronousTestCase):
+    """Each fault does what it says."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(3)
+        self.nodes = self.net.nodes(4)
+        self.net.run_until(self.net.joined)
+        self.net.run_for(5)
+
+    def tearDown(self) -> None:
+        self.net.stop()
+        self.assertEqual([node.clock.getDelayedCalls() for node in self.nodes], [[]] * 4)
+
+    def play(self, *faults: object, seconds: float = 1.0) -> None:
+        Schedule(faults).apply(self.net)  # type: ignore[arg-type]
+        self.net.run_for(seconds)
+
+    def test_crash_and_restart(self) -> None:
+        service = self.nodes[2].service
+        self.play(Crash(0.0, 2), Crash(0.1, 2))
+        self.assertFalse(self.nodes[2].running)
+        self.assertEqual(self.nodes[2].clock.getDelayedCalls(), [])
+        self.assertNotIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
+        self.play(Restart(0.0, 2))
+        self.assertIsNot(self.nodes[2].service, service)
+        self.net.run_until(self.net.joined)
+        self.assertGreater(self.nodes[2].service.incarnation, service.incarnation)
+
+    def test_silent_crash(self) -> None:
+        self.play(Crash(0.0, 2, True), seconds=50)
+        self.assertIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
+        self.net.run_for(20)
+        self.assertNotIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
+
+    def test_partition_and_heal(self) -> None:
+        self.play(Partition(0.0, (3,)), seconds=70)
+        self.assertFalse(self.nodes[3].connected)
+        self.assertEqual(len(self.nodes[0].crust.links), 2)
+        self.play(Heal(0.0))
+        self.net.run_until(self.net.joined, 120)
+        self.net.run_until(lambda: len(self.nodes[3].crust.links) == 3, 120)
+
+    def test_one_way(self) -> None:
+        """Who hears nothing gives the link up, and the other hears of that."""
+        self.play(OneWay(0.0, 0, 1), seconds=70)
+        self.assertNotIn(self.nodes[0].name, [link.peer for link in self.nodes[1].crust.links])
+        self.assertNotIn(self.nodes[1].name, [link.peer for link in self.nodes[0].crust.links])
+        self.net.heal()
+
+    def test_sleep(self) -> None:
+        self.play(Sleep(0.0, 1, 100.0), seconds=90)
+        self.assertNotIn(self.nodes[1].name, [link.peer for link in self.nodes[0].crust.links])
+        self.assertIs(self.nodes[1].service.state, State.CONNECTED)  # for all that it knows
+        self.net.run_until(lambda: len(self.nodes[0].crust.links) == 3, 120)
+
+    def test_short_sleep(self) -> None:
+        """A link outlives a sleep that is shorter than the silence that it stands."""
+        links = self.nodes[1].crust.links
+        self.play(Sleep(0.0, 1, 30.0), seconds=40)
+        self.assertEqual(self.nodes[1].crust.links, links)
+
+    def test_jump_clock(self) -> None:
+        before = self.nodes[1].clock.seconds()
+        self.play(JumpClock(0.0, 1, 3600.0), seconds=10)
+        self.assertEqual(self.nodes[1].clock.seconds(), before + 3610)
+        self.assertIsNone(self.net.result_of(self.nodes[1].service.send(self.nodes[0].name, b"still here")))
+
+    def test_links(self) -> None:
+        links = self.net.network.links
+        self.play(Reset(0.0, 0), seconds=0)
+        self.net.run_for(0.1)
+        self.assertNotIn(links[0], self.net.network.links)
+        self.play(HalfOpen(0.0, 1), Stall(0.0, 2, 30.0), seconds=59)
+        self.assertIn(links[2], self.net.network.links)
+        self.net.run_for(10)
+        self.assertIn(links[3], self.net.network.links)
+        self.assertNotIn(links[2], self.net.network.links)
+
+    def test_conditions(self) -> None:
+        self.play(ChangeLatency(0.0, 0.2, 0.25), LoseDials(0.0, 0.5))
+        self.assertEqual(self.net.network.latency, LongTailed(0.2, 0.25))
+        self.assertEqual(self.net.network.dial_loss, 0.5)
+
+    def test_what_does_not_fit(self) -> None:
+        """A fault of what is not there is left out."""
+        self.play(Crash(0.0, 99), Restart(0.0, 1), OneWay(0.0, 0, 99), Partition(0.0, (99,)), Heal(0.1))
+        self.assertTrue(self.net.joined())
