@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
 from ..routing.timers import cancel
@@ -58,10 +58,16 @@ class Opening(NotOpenYet):
         not in time, and with L{StreamLinkLost}. Cancelling it gives the stream up.
     """
 
-    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+    def __init__(self) -> None:
         self.answer: Deferred[None] = Deferred(self._cancelled)
-        self.stream: Stream | None = None
+        self._stream: Stream | None = None
+        self._timer: IDelayedCall | None = None
+
+    def wait(self, stream: Stream, clock: IReactorTime, seconds: float) -> Deferred[None]:
+        """Wait for so long. @return: L{answer}."""
+        self._stream = stream
         self._timer = clock.callLater(seconds, self._too_late)
+        return self.answer
 
     def opened(self) -> None:
         """The peer has accepted."""
@@ -89,8 +95,8 @@ class Opening(NotOpenYet):
         self._give_up(StreamReason.CANCELLED)
 
     def _give_up(self, reason: StreamReason) -> None:
-        if self.stream is not None:
-            self.stream.reset(reason)
+        if self._stream is not None:
+            self._stream.reset(reason)
 
     def _fail(self, problem: Exception) -> None:
         cancel(self._timer)

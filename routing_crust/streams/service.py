@@ -125,14 +125,10 @@ class Streams:
         peer = self._peers.get(name)
         if peer is None:
             raise NotConnected("the link was lost at once")
-        opening = Opening(self.clock, self.settings.stream_open_timeout)
+        opening = Opening()
+        stream = peer.mux.open(protocol, opening)
         try:
-            stream = opening.stream = peer.mux.open(protocol, opening)
-        except BaseException:
-            opening.answer.cancel()
-            raise
-        try:
-            await opening.answer
+            await opening.wait(stream, self.clock, self.settings.stream_open_timeout)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",

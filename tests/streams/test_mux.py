@@ -118,7 +118,9 @@ class DataTests(SynchronousTestCase):
         self.here.write(b"there")
         self.there.write(b"and back")
         self.pair.settle()
-        self.assertEqual((bytes(self.theirs.received), bytes(self.mine.received)), (b"hello there", b"and back"))
+        self.assertEqual(
+            (bytes(self.theirs.received), bytes(self.mine.received)), (b"hello there", b"and back")
+        )
 
     def test_joined(self) -> None:
         """What is written in one turn of the reactor is one frame."""
@@ -236,7 +238,7 @@ class FairnessTests(SynchronousTestCase):
             self.assertLessEqual(self.frames_until(bulk[17].number), 64)
 
     def test_less_on_its_way_beside_small(self) -> None:
-        """While another sends little and often, a bulk stream has less on its way; later it has more again."""
+        """While another sends little and often, a bulk stream has less on its way, and later more again."""
         bulk, _, _, theirs = self.pair.open()
         small, *_ = self.pair.open()
         bulk.write(bytes(8 * MIB))

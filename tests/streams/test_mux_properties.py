@@ -1,6 +1,6 @@
 """
-Two ends against a model: whatever is done in whatever order, and however the bytes between them are split, each
-end gets what the other has written, and nothing is left in the end.
+Two ends against a model: whatever is done in whatever order, and however the bytes between them are split,
+each end gets what the other has written, and nothing is left in the end.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ class Machine(RuleBasedStateMachine):
             streams = list(end.mux.streams.values())
             assert sum(each.window for each in streams) <= SETTINGS["stream_memory"]
             for each in streams:
-                assert 0 <= each.receive_window
-                assert 0 <= each.unread
+                assert each.receive_window >= 0
+                assert each.unread >= 0
                 assert each.receive_window + each.unread <= each.window
                 assert each.send_window >= 0
 
@@ -199,34 +199,43 @@ class Machine(RuleBasedStateMachine):
                 wire.move(1 << 30)
         raise AssertionError("it never ends")
 
+    def everyone(self) -> list[User]:
+        return [user for users in self.users for user in users.values()]
+
     def teardown(self) -> None:
         self.settle()
         self.look_at_everything(None)
-        for end in (0, 1):
-            for user in self.users[end].values():
-                if user.done:
-                    continue
+        self.read_everything()
+        self.settle()
+        for number, user in self.users[0].items():
+            other = self.users[1].get(number)
+            if other is not None and not user.done and not other.done:
+                assert user.handler.received == other.written, "all that was written has been read"
+                assert other.handler.received == user.written, "at either end"
+        for user in self.everyone():
+            if not user.done:
+                user.closed = True
+                user.stream.close()
+            elif user.closed:
                 user.handler.reading = True
-                if user.handler.unread:
-                    user.handler.read(user.handler.unread)
-                if user.stream.phase.value == "asked":
-                    user.given_up = True
-                    user.stream.refuse(StreamReason.FAILED)
+                user.handler.read(user.handler.unread)
         self.settle()
-        for end in (0, 1):
-            for user in self.users[end].values():
-                other = self.users[1 - end].get(user.stream.number)
-                if other is not None and not user.done and not other.done:
-                    assert user.handler.received == other.written, "all that was written has been read"
-        for end in (0, 1):
-            for user in self.users[end].values():
-                if not user.done:
-                    user.closed = True
-                    user.stream.close()
-                elif user.closed:
-                    user.handler.reading = True
-                    user.handler.read(user.handler.unread)
-        self.settle()
+        self.nothing_is_left()
+        for user in self.everyone():
+            self.history(user)
+
+    def read_everything(self) -> None:
+        for user in self.everyone():
+            if user.done:
+                continue
+            user.handler.reading = True
+            if user.handler.unread:
+                user.handler.read(user.handler.unread)
+            if user.stream.phase.value == "asked":
+                user.given_up = True
+                user.stream.refuse(StreamReason.FAILED)
+
+    def nothing_is_left(self) -> None:
         for end in self.ends:
             left: list[Any] = [
                 (each.number, each.sent, each.received, each.phase) for each in end.mux.streams.values()
@@ -236,9 +245,6 @@ class Machine(RuleBasedStateMachine):
             assert end.mux._counts == [0, 0]
             assert len(end.over) == len(set(end.over))
             assert self.pair.clock.getDelayedCalls() == []
-        for users in self.users:
-            for user in users.values():
-                self.history(user)
 
     def history(self, user: User) -> None:
         """What a user hears is in order, and ends once."""

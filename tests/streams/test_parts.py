@@ -78,7 +78,7 @@ class SchedulerTests(SynchronousTestCase):
         self.assertEqual((self.turn(), len(self.scheduler)), ("", 0))
 
     def test_small_goes_first(self) -> None:
-        """What had nothing to send goes before the bulk, again and again, but not with more than its share."""
+        """What had nothing to send goes before the bulk, again and again, but with no more than its share."""
         bulk = [Sender(name, 100 * QUANTUM) for name in "abcd"]
         for sender in bulk:
             self.scheduler.add(sender)
@@ -151,8 +151,8 @@ class WindowsTests(SynchronousTestCase):
         )
         windows = Windows(settings)
         open_ones: dict[int, int] = {}
-        for number, fast, close in steps:
-            number %= 2 * streams
+        for any_number, fast, close in steps:
+            number = any_number % (2 * streams)
             if close and number in open_ones:
                 windows.give_back(open_ones.pop(number))
             elif not close:
@@ -187,4 +187,3 @@ class SoonTests(SynchronousTestCase):
         soon.run()
         self.assertEqual((heard, clock.getDelayedCalls()), ([1, 2], []))
         soon.run()
-

@@ -69,7 +69,9 @@ class TransportCase(SynchronousTestCase):
         self.transport = self.attach(here, mine, ONE, TWO)
         self.other = self.attach(there, theirs, TWO, ONE)
 
-    def attach(self, stream: Stream, protocol: Noting, host: NodeAddress, peer: NodeAddress) -> StreamTransport:
+    def attach(
+        self, stream: Stream, protocol: Noting, host: NodeAddress, peer: NodeAddress
+    ) -> StreamTransport:
         transport = StreamTransport(
             stream, protocol, host, peer, self.soon, lambda: self.gone.append(protocol)
         )
@@ -189,7 +191,9 @@ class EndTests(TransportCase):
         reason = self.theirs.reason
         assert isinstance(reason, StreamReset)
         self.assertIsInstance(reason, ConnectionLost)
-        self.assertEqual((reason.reason, str(reason)), (StreamReason.ABORTED, "the stream was aborted: by the peer"))
+        self.assertEqual(
+            (reason.reason, str(reason)), (StreamReason.ABORTED, "the stream was aborted: by the peer")
+        )
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
 
     def test_abort_while_closing(self) -> None:
@@ -261,7 +265,9 @@ class HalfCloseTests(TransportCase):
         self.transport.write(b"question")
         self.transport.loseWriteConnection()
         self.settle()
-        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "write lost"], ["made", "read lost"]))
+        self.assertEqual(
+            (self.mine.calls, self.theirs.calls), (["made", "write lost"], ["made", "read lost"])
+        )
         self.transport.write(b"no more")
         self.other.write(bytes(MIB))
         self.other.loseWriteConnection()
@@ -398,7 +404,7 @@ class ProducerTests(TransportCase):
     def test_proxy(self) -> None:
         """One transport as the producer of another: memory stays bounded from end to end."""
         pair = Pair()
-        here, _, there, last = pair.open()
+        here, _, _, last = pair.open()
         last.reading = False
         out = StreamTransport(here, Noting(), ONE, TWO, self.soon, lambda: None)
         here.handler = out
