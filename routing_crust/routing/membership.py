@@ -119,6 +119,7 @@ class Membership:
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
         self._core.control.forget(peer.name)
+        self._core.reachability.forget(peer.name)
         self._core.idle.lost(peer.name)
         self._core.upper.lost(peer.name, reason, detail)
         self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
