@@ -30,7 +30,18 @@ from .routing.net import Net
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-QUOTING = ("daemon", "embedding", "nat", "reference", "security", "settings", "states", "testing", "wire")
+QUOTING = (
+    "daemon",
+    "embedding",
+    "nat",
+    "reference",
+    "security",
+    "settings",
+    "states",
+    "streams",
+    "testing",
+    "wire",
+)
 """The pages that are about what is in the package."""
 SYSTEM = {"AF_NETLINK", "DirtyReactorAggregateError"}
 """What the pages name that is not ours."""
