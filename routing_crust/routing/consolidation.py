@@ -122,6 +122,7 @@ class Consolidation:
         self._they_reached = False
         self._told: tuple[LinkUse, bool] | None = None
         self.incarnation = incarnation
+        self._settled = 0.0  # when the current one was
         self.current: Hashable | None = None
 
     @property
@@ -142,10 +143,10 @@ class Consolidation:
     @property
     def wake_at(self) -> float | None:
         """When L{tick} is to be called, if nothing happens before; C{None} for never."""
-        waiting = [each.since for each in self._candidates.values() if each.link != self.current]
+        waiting = [self._spare_since(each) for each in self._candidates.values() if each.link != self.current]
         if not waiting:
             return None
-        give_up = min(waiting) + self._settings.two_way_wait + self._settings.hello_timeout
+        give_up = min(waiting) + self._patience
         decide = self._decision_due()
         return give_up if decide is None else min(decide, give_up)
 
@@ -190,7 +191,7 @@ class Consolidation:
         if message.use > candidate.use or self._one_way_refused(message.use, message.two_way):
             return [self._close(link, CloseReason.NOT_WANTED)]
         self._epoch = message.epoch
-        self.current = link
+        self._settle(link, now)
         return [SendAck(link, message.epoch), Established(link, message.use, message.two_way)]
 
     def ack(self, link: Hashable, epoch: int, now: float) -> list[Action]:
@@ -201,7 +202,7 @@ class Consolidation:
             return []
         _, _, use, two_way = self._pending
         self._pending = None
-        self.current = link
+        self._settle(link, now)
         self._told = (use, two_way)
         return [Established(link, use, two_way), *self._decide(now)]
 
@@ -209,11 +210,29 @@ class Consolidation:
         """Time has passed: decide with what is there, and close what nobody has decided on."""
         actions = self._decide(now)
         reason = CloseReason.HELLO_TIMEOUT if self.current is None else CloseReason.SUPERSEDED
-        patience = self._settings.two_way_wait + self._settings.hello_timeout
         for each in list(self._candidates.values()):
-            if each.link != self.current and now >= each.since + patience:
+            if each.link != self.current and now >= self._spare_since(each) + self._patience:
                 actions.append(self._close(each.link, reason))
         return actions
+
+    @property
+    def _patience(self) -> float:
+        """How long a link may be there that nobody has decided on, in seconds."""
+        settings = self._settings
+        patience = settings.two_way_wait + settings.hello_timeout
+        if not self._arbiter and self.current is not None:
+            # until the acknowledgement arrives the arbiter has no other link than this one; by then it has
+            # arrived, or the link that it was sent on is dead
+            patience += settings.inactivity_timeout
+        return patience
+
+    def _settle(self, link: Hashable, now: float) -> None:
+        if self.current != link:
+            self._settled = now
+        self.current = link
+
+    def _spare_since(self, candidate: Candidate) -> float:
+        return max(candidate.since, self._settled)
 
     def _close(self, link: Hashable, reason: CloseReason) -> Close:
         del self._candidates[link]
