@@ -29,6 +29,8 @@ class Protocol(str, Enum):
     """A transport protocol."""
 
     TCP = "tcp"
+    TUNNEL = "tunnel"
+    """TLS in the frames of a link to a node in the middle, whose address then stands for the peer's."""
 
 
 class Direction(Enum):
@@ -189,16 +191,19 @@ class Connection:
     A connection, as crust's events name it.
 
     @ivar protocol: the transport protocol.
-    @ivar peer: the other end's address.
+    @ivar peer: the other end's address; of a tunnel, the address of the node in the middle.
     @ivar local: this end's address.
+    @ivar tunnel: which tunnel over the link between the two it is; 0 if it is none.
     """
 
     protocol: Protocol
     peer: Endpoint
     local: Endpoint
+    tunnel: int = 0
 
     def __str__(self) -> str:
-        return f"{self.protocol.value} {self.local} - {self.peer}"
+        number = f" #{self.tunnel}" if self.tunnel else ""
+        return f"{self.protocol.value} {self.local} - {self.peer}{number}"
 
 
 class PrivateDialling(str, Enum):

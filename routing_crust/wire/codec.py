@@ -30,7 +30,8 @@ _BOUNDED_BY_FRAME = (m.Envelope, m.MessagePart, m.AckPart)
 _CONTROL = (
     m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.ConnectGo, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
-    m.DialBack, m.DialFor, m.Dialled,
+    m.DialBack, m.DialFor, m.Dialled, m.TunnelOpen, m.TunnelOpened, m.TunnelCredit, m.TunnelClosed,
+    m.Switched,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
     each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)

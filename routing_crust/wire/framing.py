@@ -37,10 +37,17 @@ class FrameKind(IntEnum):
     MESSAGE = 7
     ACK = 8
     CONTACTS = 9
+    TUNNEL_CREDIT = 15
+    TUNNEL_OPEN = 16
+    TUNNEL_OPENED = 17
+    TUNNEL_DATA = 18
+    TUNNEL_CLOSED = 19
     DIAL_BACK = 20
     DIAL_FOR = 21
     DIALLED = 22
     DIALLED_BACK = 23
+    SWITCHED = 24
+    ANEW = 25
 
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)

@@ -22,6 +22,9 @@ PROTOCOL_VERSION: Final = 1
 NONCE_BYTES: Final = 16
 LARGEST_NUMBER: Final = (1 << 63) - 1
 MOST_PARTS: Final = 1 << 16
+MOST_TUNNELS: Final = (1 << 32) - 1
+"""Numbers of tunnels; none is used twice on a link."""
+LARGEST_CREDIT: Final = 1 << 24
 
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 MaybeName = Annotated[bytes, Meta(max_length=32)]
@@ -201,6 +204,81 @@ class Dialled(Struct, array_like=True, frozen=True, gc=False):
 
     id: Count
     outcome: DialOutcome
+
+
+TunnelNumber = Annotated[int, Meta(ge=1, le=MOST_TUNNELS)]
+Credit = Annotated[int, Meta(ge=1, le=LARGEST_CREDIT)]
+
+
+class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):
+    """
+    To the node in the middle: "take me to this peer". From it: "this peer wants to be taken to you". Sent
+    again for a tunnel that is open, it asks to have it for longer.
+
+    @ivar number: the sender's number for the tunnel; odd from the end of the link that is the TLS client,
+        even from the other.
+    @ivar offered: whether it comes from the node in the middle.
+    @ivar peer: the other end of the tunnel.
+    @ivar proof: 32 bytes that only who knows the request's nonce can know.
+    @ivar credit: so many bytes the receiver may send before it gets more.
+    """
+
+    number: TunnelNumber
+    offered: bool
+    peer: NameBytes
+    proof: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    credit: Credit
+
+
+class TunnelOpened(Struct, array_like=True, frozen=True, gc=False):
+    """
+    The tunnel is there, or stays.
+
+    @ivar credit: as in L{TunnelOpen}; means nothing when the tunnel was there before.
+    @ivar lifetime: for how long, from now on, in seconds.
+    """
+
+    number: TunnelNumber
+    credit: Credit
+    lifetime: Seconds
+
+
+class TunnelCredit(Struct, array_like=True, frozen=True, gc=False):
+    """The receiver may send so many bytes more."""
+
+    number: TunnelNumber
+    amount: Credit
+
+
+class TunnelReason(IntEnum):
+    """Why there is no tunnel, or not any more."""
+
+    CLOSED = 0
+    NOT_EXPECTED = 1
+    NO_LINK = 2
+    TOO_MANY = 3
+    NOT_ALLOWED = 4
+    TIMED_OUT = 5
+    EXPIRED = 6
+    LINK_LOST = 7
+    PROTOCOL_ERROR = 8
+
+
+class TunnelClosed(Struct, array_like=True, frozen=True, gc=False):
+    """There is no tunnel with this number, or not any more. All that was sent before it has been sent."""
+
+    number: TunnelNumber
+    reason: TunnelReason
+
+
+class Switched(Struct, array_like=True, frozen=True, gc=False):
+    """
+    On a link whose place another takes: nothing but handshakes follows it here.
+
+    @ivar all_came: whether the peer's first one has come, and so all that the peer has sent here.
+    """
+
+    all_came: bool
 
 
 class Goodbye(Struct, array_like=True, frozen=True, gc=False):
