@@ -13,6 +13,7 @@ from ..config import Role, Settings
 from ..endpoints import Contact, Endpoint
 from ..identity import Identity
 from ..names import Name
+from ..routing.core import RoutingCore
 from ..routing.events import StateChanged
 from ..routing.service import RoutingService
 from ..routing.state import State
@@ -81,6 +82,11 @@ class SimulatedNode:
     def is_client(self) -> bool:
         """Whether it is a client."""
         return self.settings.role is Role.CLIENT
+
+    @property
+    def core(self) -> RoutingCore | None:
+        """What its service is made of since its last start; for checks that look inside."""
+        return self.service._core
 
     @property
     def connected(self) -> bool:

@@ -173,6 +173,11 @@ class SimulatedNetwork:
             check()
         return True
 
+    @property
+    def began(self) -> float:
+        """The time at which it began."""
+        return START
+
     def run_for(self, seconds: float) -> None:
         """Let so many seconds pass."""
         end = self.clock.now + seconds

@@ -1,0 +1,196 @@
+"""
+A day in the life of a network, from one seed: it grows, all kinds of things go wrong while its nodes talk, then
+nothing goes wrong any more, and it must heal; in the end it stops, and nothing may be left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from .chance import random_schedule
+from .faults import Schedule
+from .host import SimulatedNode
+from .invariants import InvariantBroken, Invariants, Pending
+from .simulation import SimulatedNetwork
+
+JOIN_WITHIN: Final = 120.0
+CONNECTED_WITHIN: Final = 120.0
+"""Seconds after the last fault in which everybody must be connected again."""
+GROUPS_WITHIN: Final = 60.0
+"""Seconds after that in which every close group must be right."""
+DIALS_A_SECOND: Final = 2.0
+"""So many dials for a node, on average over all nodes, in each second while healing."""
+TALK_EVERY: Final = 0.5
+SEND_DEADLINE: Final = 170.0
+"""Seconds in which a message is acknowledged or given up: C{ack_timeout} times C{max_attempts}, and a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What to play.
+
+    @ivar seed: what everything is drawn from.
+    @ivar nodes: how many nodes there are.
+    @ivar minutes: for how long things go wrong.
+    @ivar faults: how many do; C{None} is one for two nodes and minute.
+    @ivar schedule: what goes wrong, instead of what the seed gives.
+    """
+
+    seed: int
+    nodes: int = 20
+    minutes: float = 5.0
+    faults: int | None = None
+    schedule: Schedule | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """
+    What came of it.
+
+    @ivar problem: what did not hold; empty if all did.
+    @ivar trace: the hash of all that happened.
+    @ivar figures: numbers about it, by name.
+    """
+
+    plan: Plan
+    problem: str = ""
+    trace: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Scenario:
+    """One run of a L{Plan}."""
+
+    def __init__(self, plan: Plan, keep_trace: bool = False) -> None:
+        self.plan = plan
+        self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace)
+        self.invariants = Invariants(self.network)
+        self._random = Random(self.network.random.random())
+        self._talking = True
+        self.figures: dict[str, float] = {}
+        faults = round(plan.nodes * plan.minutes / 2) if plan.faults is None else plan.faults
+        drawn = random_schedule(self._random, plan.nodes, plan.minutes * 60, faults)
+        self.schedule = drawn if plan.schedule is None else plan.schedule
+
+    def run(self) -> None:
+        """
+        Play it.
+
+        @raise InvariantBroken: something did not hold that must.
+        @raise SimulationStuck: something did not come about in its time.
+        """
+        self.grow()
+        self.go_wrong()
+        self.heal()
+        self.finish()
+
+    def grow(self) -> None:
+        """Everybody joins, at times of their own in the first few seconds."""
+        network = self.network
+        network.node(setup=self.invariants.watch)
+        for _ in range(self.plan.nodes - 1):
+            network.run_for(self._random.random() * 0.5)
+            network.node(setup=self.invariants.watch)
+        network.run_until(network.joined, JOIN_WITHIN, every=0.5)
+        self.figures["joined after"] = network.clock.now - network.began
+
+    def go_wrong(self) -> None:
+        """Faults, while everybody talks."""
+        self.schedule.apply(self.network)
+        self.network.clock.callLater(TALK_EVERY, self._talk)
+        self.network.run_for(self.plan.minutes * 60 + 0.001)
+        self._talking = False
+
+    def heal(self) -> None:
+        """Now everything must become right again."""
+        network = self.network
+        began = network.clock.now
+        dials = _DialRate(network)
+        network.after_each.append(dials.look)
+        network.run_until(network.connected, CONNECTED_WITHIN, every=0.25)
+        self.figures["connected after"] = network.clock.now - began
+        network.run_until(self._groups_are_right, GROUPS_WITHIN, every=0.5)
+        self.figures["groups right after"] = network.clock.now - began
+        self.figures["most dials a second and node"] = dials.most
+        network.after_each.remove(dials.look)
+        if dials.most > DIALS_A_SECOND:
+            raise InvariantBroken(f"few_dials: {dials.most:.1f} dials a second and node while healing")
+        self._everybody_is_reached()
+
+    def finish(self) -> None:
+        """Stop; nothing may be left."""
+        cores = [(node, node.core) for node in self.network if node.running]
+        self.network.stop()
+        for node, core in cores:
+            self.invariants.nothing_is_left(node, core)
+        self.invariants.close()
+        self.figures["messages"] = self.network.network.frames
+
+    def _talk(self) -> None:
+        if not self._talking:
+            return
+        self.network.clock.callLater(TALK_EVERY, self._talk)
+        alive = self.network.alive
+        if len(alive) > 1:
+            one, other = self._random.sample(alive, 2)
+            self._send(one, other)
+
+    def _send(self, one: SimulatedNode, other: SimulatedNode) -> Pending:
+        body = self._random.randbytes(self._random.choice((0, 30, 3000, 30_000)))
+        send = one.service.send if self._random.random() < 0.7 else one.service.request
+        return self.invariants.expect(one, send(other.name, body), "a message", SEND_DEADLINE)
+
+    def _groups_are_right(self) -> bool:
+        """Whether every table holds the nodes that are nearest to its own name."""
+        nodes = [node for node in self.network if node.running and not node.is_client]
+        for node in nodes:
+            others = sorted((each.name for each in nodes if each is not node), key=node.name.distance)
+            nearest = others[: node.settings.group_size]
+            core = node.core
+            if core is None or any(name not in core.table for name in nearest):
+                return False
+        return True
+
+    def _everybody_is_reached(self) -> None:
+        """Every node sends a message to another, and all are acknowledged."""
+        nodes = self.network.alive
+        sent = [node.service.send(self._random.choice(nodes).name, b"are you there?") for node in nodes]
+        for each in sent:
+            self.network.result_of(each)
+
+
+class _DialRate:
+    """The most dials in a second, on average over the nodes."""
+
+    def __init__(self, network: SimulatedNetwork) -> None:
+        self._network = network
+        self._second = network.clock.now
+        self._before = network.network.dials
+        self.most = 0.0
+
+    def look(self) -> None:
+        """Something has happened."""
+        now = self._network.clock.now
+        if now < self._second + 1.0:
+            return
+        dials = self._network.network.dials
+        self.most = max(self.most, (dials - self._before) / max(1, len(self._network)) / (now - self._second))
+        self._before, self._second = dials, now
+
+
+def play(plan: Plan) -> Result:
+    """
+    Play a plan. Nothing that goes wrong is raised: it is in the result.
+    """
+    scenario = Scenario(plan)
+    problem = ""
+    try:
+        scenario.run()
+    except Exception as error:  # whatever it is, it is what this seed has found
+        problem = f"{type(error).__name__}: {error}"
+        scenario.invariants.abandon()
+    return Result(plan, problem, scenario.network.trace.hash(), scenario.figures)
