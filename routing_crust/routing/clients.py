@@ -5,6 +5,7 @@ speaks for it, and they answer for it. This is what such a node remembers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,8 +39,14 @@ class ClientRegistry:
     registry is next used after C{SWEEP_INTERVAL}.
     """
 
-    def __init__(self, clock: IReactorTime, settings: Settings) -> None:
+    def __init__(
+        self, clock: IReactorTime, settings: Settings, network_now: Callable[[], float] | None = None
+    ) -> None:
+        """
+        @param network_now: tells the network's time; the default is the clock's.
+        """
         self._clock = clock
+        self._network_now = network_now or clock.seconds
         self._most = settings.max_client_records
         self._skew = settings.clock_skew
         self._records: dict[Name, _Kept] = {}
@@ -54,7 +61,7 @@ class ClientRegistry:
         """
         Take a record. Of two by the same client the one that was issued later counts.
 
-        Its times are the client's, whose clock may differ from ours by C{clock_skew}; so it is kept for as
+        Its times are the client's, whose clock may differ from the network's by C{clock_skew}; so it is kept for as
         long as it was made for, by our clock, and for an hour at the most.
 
         @param client: who signed it.
@@ -62,8 +69,9 @@ class ClientRegistry:
             has expired or comes from the future, or if there are too many.
         """
         now = self._clock.seconds()
+        there = self._network_now()
         life = record.expiry - record.issued
-        if not (life > 0 and record.expiry > now - self._skew and record.issued <= now + self._skew):
+        if not (life > 0 and record.expiry > there - self._skew and record.issued <= there + self._skew):
             return False
         if now >= self._sweep_at:
             self._sweep(now)

@@ -101,8 +101,10 @@ class Connector:
         send: SendControl,
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
         links: Links,
+        network_now: Callable[[], float],
     ) -> None:
         """
+        @param network_now: tells the network's time, for our requests and those of others.
         @param wants: whether a link of this use to a node at such an endpoint is wanted.
         """
         self._settings = settings
@@ -116,7 +118,8 @@ class Connector:
         self._quiet = QuietLog(self.log, clock.seconds)
         self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
         self._refused: dict[Name, float] = {}
-        self._guard = RequestGuard(settings, identity, clock, crust, links, wants)
+        self._network_now = network_now
+        self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._approaches = Approaches(settings, clock, crust, identity.name, links.reachable)
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)
@@ -261,13 +264,13 @@ class Connector:
         return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
 
     def _request(self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None) -> _Asked:
-        now = self._clock.seconds()
+        now, issued = self._clock.seconds(), self._network_now()
         nonce = self._random.randbytes(NONCE_BYTES)
         request = ConnectRequest(
             name.raw,
             nonce,
-            now,
-            now + self._settings.expected_timeout,
+            issued,
+            issued + self._settings.expected_timeout,
             self._incarnation,
             use,
             self._candidates(),

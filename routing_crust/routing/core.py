@@ -32,6 +32,7 @@ from .joining import Joiner
 from .links import Links
 from .membership import Membership
 from .messaging import Messenger
+from .network_time import NetworkTime
 from .probing import Prober
 from .publishing import Publisher
 from .queries import GroupQueries
@@ -77,7 +78,8 @@ class RoutingCore:
         self._state = StateCore(settings.role, self, incarnation)
         self.machine = make_machine(self._state)
         self.table = RoutingTable(identity.name, settings)
-        self.clients = ClientRegistry(clock, settings)
+        self.time = NetworkTime(clock)
+        self.clients = ClientRegistry(clock, settings, self.time.now)
         self.upper = Upper()
         self.idle = IdleLinks(clock, settings.stream_idle, self._give_up)
         self.membership = Membership(self)
@@ -104,6 +106,7 @@ class RoutingCore:
             self.control.send,
             self.membership.wants,
             self.links,
+            self.time.now,
         )
         self.joiner = Joiner(
             settings,
@@ -127,7 +130,9 @@ class RoutingCore:
             self.joiner.consider,
             self.links.close,
         )
-        self.publisher = Publisher(settings, identity, clock, random, self.queries, self.control.send_record)
+        self.publisher = Publisher(
+            settings, identity, clock, random, self.queries, self.control.send_record, self.time.now
+        )
 
     @property
     def state(self) -> State:

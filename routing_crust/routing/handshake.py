@@ -35,6 +35,7 @@ class PeerFacts:
     @ivar listening: where the peer says that it listens.
     @ivar observed: where the peer sees us; C{None} if it did not say.
     @ivar nat: what the peer knows of the NAT in front of it.
+    @ivar time: the peer's clock when it said Hello, in seconds since the epoch; 0 if it did not say.
     """
 
     is_client: bool
@@ -43,6 +44,7 @@ class PeerFacts:
     listening: tuple[Endpoint, ...]
     observed: Endpoint | None
     nat: NatKind = NatKind.UNKNOWN
+    time: float = 0.0
 
 
 def make_hello(
@@ -53,17 +55,27 @@ def make_hello(
     link: ILink,
     purpose: bytes,
     nat: NatKind = NatKind.UNKNOWN,
+    time: float = 0.0,
 ) -> bytes:
     """
     The payload of our Hello on a link.
 
     @param purpose: as in L{PeerFacts}.
+    @param time: our clock, in seconds since the epoch.
     """
     role = WireRole.CLIENT if settings.role is Role.CLIENT else WireRole.NODE
     endpoints = tuple(to_wire(each) for each in listening[: settings.max_candidates])
     observed = link.connection.peer
     hello = Hello(
-        (PROTOCOL_VERSION,), settings.network, role, incarnation, purpose, to_wire(observed), endpoints, nat
+        (PROTOCOL_VERSION,),
+        settings.network,
+        role,
+        incarnation,
+        purpose,
+        to_wire(observed),
+        endpoints,
+        nat,
+        max(0.0, time),
     )
     body = encode(hello)
     return encode(Sealed(body, identity.sign(LABEL, settings.network, link.binding, body)))
@@ -102,4 +114,5 @@ def check_hello(settings: Settings, identity: Identity, link: ILink, payload: by
         tuple(from_wire(each) for each in hello.listening),
         None if hello.observed is None else from_wire(hello.observed),
         hello.nat,
+        hello.time,
     )

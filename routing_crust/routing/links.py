@@ -256,6 +256,7 @@ class Links:
             record.link,
             purpose,
             self._nat(),
+            self._clock.seconds(),
         )
         record.link.send(FrameKind.HELLO, hello)
 

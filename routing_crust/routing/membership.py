@@ -92,7 +92,8 @@ class Membership:
         return any(contact.name == name for contact in contacts)
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
-        """A peer's Hello was verified: it says where it sees us."""
+        """A peer's Hello was verified: it says where it sees us, and what time it is there."""
+        self._core.time.heard(link.peer, facts.time)
         if facts.observed is not None:
             self._core.crust.observed(link, facts.observed)
 
@@ -127,6 +128,7 @@ class Membership:
             self._set_proxy(None)
         if not self._has_a_network():
             self._core.joiner.rest()
+            self._core.time.forget()
             cancel(self._join_deadline)
             self._core.machine.last_link_lost()
 

@@ -45,9 +45,11 @@ class Publisher:
         random: Random,
         queries: GroupQueries,
         send: Callable[[Name, bytes], None],
+        network_now: Callable[[], float],
     ) -> None:
         """
         @param send: sends an encoded record to a node by name.
+        @param network_now: tells the network's time.
         """
         self._settings = settings
         self._identity = identity
@@ -55,6 +57,7 @@ class Publisher:
         self._random = random
         self._queries = queries
         self._send = send
+        self._network_now = network_now
         self._proxy: Name | None = None
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
@@ -83,7 +86,7 @@ class Publisher:
         group = await self._queries.ask(self._identity.name)
         if self._proxy is None:
             return
-        now = self._clock.seconds()
+        now = self._network_now()
         expiry = now + LIFETIME * self._settings.refresh_interval
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(LABEL, self._settings.network, body)

@@ -42,8 +42,10 @@ class RequestGuard:
         crust: ICrust,
         links: Links,
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
+        network_now: Callable[[], float],
     ) -> None:
         """
+        @param network_now: tells the network's time.
         @param wants: whether a link of this use to a node at such an endpoint is wanted.
         """
         self._settings = settings
@@ -52,6 +54,7 @@ class RequestGuard:
         self._crust = crust
         self._links = links
         self._wants = wants
+        self._network_now = network_now
         self._quiet = QuietLog(self.log, clock.seconds)
         validity = settings.expected_timeout + 2 * settings.clock_skew
         self._replays = DuplicateFilter(clock, validity, settings.max_remembered_ids)
@@ -63,7 +66,7 @@ class RequestGuard:
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """Why a request is not accepted, cheapest check first; empty if it is."""
-        now = self._clock.seconds()
+        now = self._network_now()
         skew = self._settings.clock_skew
         if request.recipient != self._identity.name.raw:
             return "it is for somebody else"

@@ -1,19 +1,20 @@
 """
 Invariants: what must always hold of a simulated network, each as a check with a name.
 
-Some are looked at once in a simulated second, which is as often as their cost allows; what happens in between is
-heard from observers and handlers, at once. What must hold once all faults are over is in
+Some are looked at once in a simulated second, which is as often as their cost allows; what happens in between
+is heard from observers and handlers, at once. What must hold once all faults are over is in
 L{routing_crust.testing.scenario}.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
@@ -49,6 +50,7 @@ class Pending:
         self.fired = 0
 
 
+@implementer(ILogObserver)
 class Invariants:
     """
     The checks of one network. Made with it, before its nodes are started; L{close} ends it.
@@ -64,27 +66,25 @@ class Invariants:
         self._broken: list[str] = []
         self.checks: dict[str, int] = {each.__name__: 0 for each in self._looks()}
         network.after_each.append(self._after_event)
-        globalLogPublisher.addObserver(self._logged)
+        globalLogPublisher.addObserver(self)
 
     def close(self) -> None:
         """Look once more, and no more after that."""
-        globalLogPublisher.removeObserver(self._logged)
+        globalLogPublisher.removeObserver(self)
         self._network.after_each.remove(self._after_event)
         self._raise_what_was_heard()
 
     def abandon(self) -> None:
         """End it, whatever was heard: the run has failed anyway."""
-        globalLogPublisher.removeObserver(self._logged)
+        globalLogPublisher.removeObserver(self)
 
     def watch(self, service: RoutingService) -> None:
         """Hear from a service, from before its start: for L{SimulatedNetwork.node}'s C{setup}."""
 
         def lost(event: LinkLost) -> None:
             if event.reason is CloseReason.SUPERSEDED and service.state is not State.TERMINATED:
-                self._hear(
-                    "never_without_a_link",
-                    f"{service.node_name.short} has no link to {event.link.peer.short} because of a better one",
-                )
+                here, there = service.node_name.short, event.link.peer.short
+                self._hear("never_without_a_link", f"{here} lost its link to {there} for a better one")
 
         def received(message: Message) -> bytes:
             if service.state is State.TERMINATED or not service.running:
@@ -95,7 +95,7 @@ class Invariants:
         service.set_message_handler(received)
         service.set_request_handler(received)
 
-    def expect(self, node: SimulatedNode, deferred: Deferred[object], what: str, seconds: float) -> Pending:
+    def expect(self, node: SimulatedNode, deferred: Deferred[Any], what: str, seconds: float) -> Pending:
         """
         A node has given out a Deferred: it must fire, once, within so many seconds of that node's clock.
 
@@ -236,7 +236,8 @@ class Invariants:
 
     # What is heard.
 
-    def _logged(self, event: LogEvent) -> None:
+    def __call__(self, event: LogEvent) -> None:
+        """See C{ILogObserver}: something was logged."""
         if event.get("log_level") is LogLevel.critical:
             failure = event.get("log_failure")
             text = failure.getTraceback() if isinstance(failure, Failure) else str(event.get("log_format"))

@@ -1,6 +1,6 @@
 """
-A day in the life of a network, from one seed: it grows, all kinds of things go wrong while its nodes talk, then
-nothing goes wrong any more, and it must heal; in the end it stops, and nothing may be left.
+A day in the life of a network, from one seed: it grows, all kinds of things go wrong while its nodes talk,
+then nothing goes wrong any more, and it must heal; in the end it stops, and nothing may be left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DIALS_A_SECOND: Final = 2.0
 """So many dials for a node, on average over all nodes, in each second while healing."""
 TALK_EVERY: Final = 0.5
 SEND_DEADLINE: Final = 170.0
-"""Seconds in which a message is acknowledged or given up: C{ack_timeout} times C{max_attempts}, and a little."""
+"""Seconds in which a message is acknowledged or given up: C{ack_timeout * max_attempts}, and a little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class Hello(Struct, array_like=True, frozen=True):
     @ivar observed: the address that the sender sees its peer at.
     @ivar listening: where the sender listens.
     @ivar nat: what the sender knows of the NAT in front of it.
+    @ivar time: the sender's clock, in seconds since the epoch; 0 if it does not say.
     """
 
     versions: Annotated[tuple[Annotated[int, Meta(ge=0, le=65535)], ...], Meta(min_length=1, max_length=8)]
@@ -107,6 +108,7 @@ class Hello(Struct, array_like=True, frozen=True):
     observed: WireEndpoint | None
     listening: Candidates
     nat: NatKind = NatKind.UNKNOWN
+    time: Seconds = 0.0
 
 
 class LinkUse(IntEnum):
