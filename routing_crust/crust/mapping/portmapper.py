@@ -121,10 +121,11 @@ class PortMapper:
         return gatherResults([each.stop() for each in keepers]).addCallback(lambda _: None)
 
     def _tell(self, old: Lease | None, new: Lease | None) -> None:
-        if old is not None and old.reachable:
-            self._unmapped(old.external, old.local_port)
+        # in this order: there is always an address that others can dial
         if new is not None and new.reachable:
             self._mapped(new.external, new.local_port)
+        if old is not None and old.reachable:
+            self._unmapped(old.external, old.local_port)
 
 
 def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[Endpoint, ...]:

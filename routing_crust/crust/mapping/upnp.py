@@ -9,7 +9,7 @@ claim to be one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from math import inf
@@ -73,12 +73,11 @@ class Igd:
     A router's Internet Gateway Device, for one port of ours. All blocks, but L{give_up}; one job at a time.
     """
 
-    def __init__(self, gateway: Gateway, random: Random, load: Callable[[], Any]) -> None:
+    def __init__(self, gateway: Gateway, load: Callable[[], Any]) -> None:
         """
         @param load: imports C{miniupnpc}.
         """
         self._gateway = gateway
-        self._random = random
         self._load = load
         self._igd: Any = None
         self._external_port: int | None = None  # what is mapped, or will be in a moment
@@ -96,12 +95,15 @@ class Igd:
             self._given_up = True
             return self._external_port is not None
 
-    def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
-        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+    def map(self, local_port: int, wanted: Sequence[int], lifetime: int) -> Lease:
+        """
+        See L{Router<routing_crust.crust.mapping.lease.Router>}.
+
+        @param wanted: the external ports that will do, best first.
+        """
         with self._job:
             self._find()
             address = self._external_address()
-            wanted = [external_port, *(self._another_port() for _ in range(OTHER_PORTS))]
             for each in wanted:
                 try:
                     granted = self._add(each, local_port, lifetime)
@@ -197,9 +199,6 @@ class Igd:
             self._igd = None
             raise RouterProblem(f"the router said {why!r}") from error
 
-    def _another_port(self) -> int:
-        return self._random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
-
     def _call(self, what: str, *arguments: Any) -> Any:
         try:
             return getattr(self._igd, what)(*arguments)
@@ -233,15 +232,19 @@ class UpnpRouter:
         load: Callable[[], Any] = load_miniupnpc,
     ) -> None:
         """
+        @param random: for external ports.
         @param in_thread: runs a job in a thread, as L{in_daemon_thread}.
         @param load: imports C{miniupnpc}.
         """
         self._in_thread = in_thread
-        self._igd = Igd(gateway, random, load)
+        self._random = random
+        self._igd = Igd(gateway, load)
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
         """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
-        lease: Lease = await self._in_thread(partial(self._igd.map, local_port, external_port, lifetime))
+        others = [self._random.randint(LOWEST_PORT_FROM_STRANGERS, 65535) for _ in range(OTHER_PORTS)]
+        wanted = (external_port, *others)
+        lease: Lease = await self._in_thread(partial(self._igd.map, local_port, wanted, lifetime))
         return lease
 
     async def holds(self, lease: Lease) -> bool:

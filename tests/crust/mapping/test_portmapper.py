@@ -84,7 +84,7 @@ class MapperTests(QuietTests):
         self.routers[0].answer.callback(False)
         self.routers[0].answer.callback(lease("5.5.5.12:5483"))
         self.assertEqual(
-            self.told, [("unmapped", at("5.5.5.11:5483"), 5483), ("mapped", at("5.5.5.12:5483"), 5483)]
+            self.told, [("mapped", at("5.5.5.12:5483"), 5483), ("unmapped", at("5.5.5.11:5483"), 5483)]
         )
         self.told.clear()
         self.clock.advance(60)

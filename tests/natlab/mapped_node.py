@@ -1,0 +1,111 @@
+"""
+A node that tests start on a host behind a router: C{python -m tests.natlab.mapped_node SEED ENDPOINT}.
+
+Its port mapping has a clock of its own, which a test moves. It does what its standard input says, line by
+line: C{advance SECONDS} moves that clock, C{changed} has the network changed, C{connect SEED ENDPOINT} dials
+another, C{stop} ends it. It says what happens.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from random import SystemRandom
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogBeginner
+from twisted.protocols.basic import LineReceiver
+from zope.interface import implementer
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
+from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
+from routing_crust.crust.service import CrustService
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import LinkClosed
+
+from ..crust.addresses import identity, name
+
+reactor: Any = _reactor
+
+
+@implementer(ICrustEvents)
+class Node(LineReceiver):
+    delimiter = b"\n"
+
+    def __init__(self, seed: int, listen: Endpoint) -> None:
+        self.clock = Clock()
+        settings = Settings(listen=(listen,), lan_discovery=False)
+        self.crust = CrustService(
+            settings, identity(seed), reactor, SystemRandom(), port_mapper=self.make_mapper
+        )
+
+    def make_mapper(self, settings: Settings, _: Any, random: Any, **told: Any) -> PortMapper:
+        thread = partial(in_daemon_thread, reactor)
+        ways = (partial(NatPmpRouter, reactor), partial(UpnpRouter, random=random, in_thread=thread))
+        self.mapper = PortMapper(settings, self.clock, random, ways=ways, **told)
+        return self.mapper
+
+    def connectionMade(self) -> None:
+        self.crust.start(self)
+
+    def lineReceived(self, line: bytes) -> None:
+        command, *words = line.decode().split()
+        getattr(self, f"do_{command}")(*words)
+
+    def do_advance(self, seconds: str) -> None:
+        self.clock.advance(float(seconds))
+
+    def do_changed(self) -> None:
+        self.mapper.network_changed()
+
+    def do_connect(self, seed: str, endpoint: str) -> None:
+        made = self.crust.connect((Endpoint.from_text(endpoint),), name(int(seed)), b"", False)
+        made.addErrback(lambda failure: self.say("no link", failure.value))
+
+    def do_stop(self) -> Deferred[None]:
+        return self.crust.stop().addCallback(lambda _: reactor.stop())
+
+    def say(self, *words: object) -> None:
+        print(*words, flush=True)
+
+    def on_connect(self, link: ILink) -> None:
+        self.say("connected", link.rung.value, link.connection.peer)
+
+    def on_accept(self, link: ILink) -> None:
+        self.say("accepted", link.rung.value, link.connection.peer.host)
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        self.say("message", kind)
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        self.say("lost", reason)
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        self.say("bootstrapped", links, problem)
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self.say("endpoints", *endpoints)
+        self.say("mapped_ports", *self.crust.mapped_ports)
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        self.say("reachability", reachability.nat.name, reachability.dialable.value)
+
+
+def tell(event: Any) -> None:
+    """Print what the port mapping logs, and all that is worse."""
+    if event["log_namespace"].endswith("PortKeeper") or event["log_level"] >= LogLevel.warn:
+        words = event["log_format"].format(**event) if event.get("log_format") else repr(event)
+        print("log", event["log_level"].name, words, *filter(None, [event.get("log_failure")]), flush=True)
+
+
+if __name__ == "__main__":
+    globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
+    StandardIO(Node(int(sys.argv[1]), Endpoint.from_text(sys.argv[2])))
+    reactor.run()
