@@ -139,9 +139,8 @@ class ILink(Interface):
         empty, so that what is not urgent need not wait in the queue, in the way of what is.
 
         @param feeder: called with how many bytes there is room for, more or less, and may send them, from
-            within the call. When it sends nothing it is not called again until L{feed_soon}, or until
-            something else was sent. It must not raise. C{None} ends it. After the link was closed it is
-            not called any more.
+            within the call. It is called from L{feed_soon} on until it sends nothing. It must not raise.
+            C{None} ends it. After the link was closed it is not called any more.
         """
 
     def feed_soon() -> None:

@@ -251,7 +251,7 @@ class Link(Protocol):
     def feed_soon(self) -> None:
         """See L{ILink.feed_soon}."""
         if self._reason is None:
-            self._queue.flush_soon()
+            self._queue.feed_soon()
 
     # The timer.
 

@@ -44,12 +44,13 @@ class SendQueue:
     @ivar wrote: set when something was written; likewise.
     @ivar feeder: asked for more, with how much there is room for, when the queue has little left and the
         transport takes more; C{None} if there is nobody to ask.
+    @ivar hungry: whether the feeder may have something to send.
     @ivar drained: called each time the queue is empty after a flush; C{None} if nobody cares.
     """
 
     __slots__ = (
         "_call", "_clock", "_due", "_producers", "_rest", "_settings", "_transport", "_waiting",
-        "alarm", "drained", "feeder", "full", "parts", "paused", "progressed", "size", "wrote",
+        "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "wrote",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, transport: ITransport, clock: IReactorTime) -> None:
@@ -64,7 +65,7 @@ class SendQueue:
         self.drained: Callable[[], None] | None = None
         self.feeder: Callable[[int], object] | None = None
         self.size = self.alarm = 0
-        self._due = self.full = self.paused = self.progressed = self.wrote = False
+        self._due = self.full = self.hungry = self.paused = self.progressed = self.wrote = False
 
     def attend(self) -> bool:
         """
@@ -72,7 +73,7 @@ class SendQueue:
 
         @return: whether the queue is still smaller than C{queue_most}.
         """
-        self.flush_soon()
+        self._flush_soon()
         if self.size >= self._settings.queue_pause and not self.full:
             self.full = True
             for producer in self._producers[:]:
@@ -80,8 +81,15 @@ class SendQueue:
         self.hold()
         return self.size < self._settings.queue_most
 
-    def flush_soon(self) -> None:
-        """See to it that there is a flush before the next turn is over, or when the transport takes more."""
+    def feed_soon(self) -> None:
+        """
+        Have the feeder asked before the next turn is over, or when the transport takes more, until it sends
+        nothing.
+        """
+        self.hungry = True
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._due and self._call is None:
             self._call = self._clock.callLater(0, self._called)
         self.hold()
@@ -98,9 +106,8 @@ class SendQueue:
     def flush(self) -> None:
         """Write until the queue is empty or the transport has enough."""
         while not self.paused:
-            if self.feeder is not None and self.size < PIECE_BYTES:
-                self.hold()  # what it sends goes out here
-                self.feeder(PIECE_BYTES - self.size)
+            if self.hungry and self.size < PIECE_BYTES:
+                self._feed()
             if not self.size:
                 break
             self.wrote = True
@@ -116,6 +123,14 @@ class SendQueue:
             self._go_on()
         if not self.size and self.drained is not None:
             self.drained()
+
+    def _feed(self) -> None:
+        self.hold()  # what it sends goes out with this flush
+        before = self.size
+        if self.feeder is not None:
+            self.feeder(PIECE_BYTES - before)
+        if self.size == before:
+            self.hungry = False
 
     def _take(self) -> bytes:
         """The next piece: about L{PIECE_BYTES}, never twice as much."""

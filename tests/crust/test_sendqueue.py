@@ -252,8 +252,8 @@ class FeederTests(QueueCase):
 
     def test_nothing_to_send(self) -> None:
         """It is asked once, in the next turn, and not again before it says so."""
-        self.queue.flush_soon()
-        self.queue.flush_soon()
+        self.queue.feed_soon()
+        self.queue.feed_soon()
         self.assertEqual(self.asked, [])
         self.clock.advance(0)
         self.assertEqual(self.asked, [PIECE_BYTES])
@@ -262,10 +262,10 @@ class FeederTests(QueueCase):
     def test_until_the_transport_has_enough(self) -> None:
         """Nothing that it sends waits in the queue once the transport has enough."""
         self.left = 100
-        self.queue.flush_soon()
+        self.queue.feed_soon()
         self.clock.advance(0)
         self.assertEqual((self.queue.size, self.left), (0, 95))
-        self.queue.flush_soon()
+        self.queue.feed_soon()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.transport.drain()
         self.assertEqual((self.queue.size, self.left), (0, 90))
@@ -277,7 +277,7 @@ class FeederTests(QueueCase):
         self.put(b"urg", b"ent")
         self.left = 1
         self.clock.advance(0)
-        self.queue.flush_soon()
+        self.queue.feed_soon()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.queue.resumeProducing()
         self.assertEqual(self.transport.value()[:10], b"urgenthead")
