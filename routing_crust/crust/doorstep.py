@@ -21,6 +21,7 @@ from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..endpoints import Protocol as TransportProtocol
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
+from ..steadyclock import time_left
 from .factories import LinkFactory
 from .link import Link
 from .losses import reason_of_loss
@@ -151,7 +152,7 @@ class Doorstep(Protocol):
         """
         timer, self._timer = self._timer, None
         assert timer is not None  # else it is gone, or a link already
-        left = max(0.0, timer.getTime() - self._owner.clock.seconds())
+        left = max(0.0, time_left(timer, self._owner.clock))
         timer.cancel()
         maker = _DoorLinks(self._owner, tls, self, initiator, expected)
         maker.token, maker.rung = token, rung

@@ -23,6 +23,7 @@ from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..steadyclock import steady
 from .accepting import Acceptor, Doorkeeper
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
@@ -72,6 +73,7 @@ class CrustService(OutsideView):
         @param port_mapper: makes what asks routers to map our ports.
         """
         self.settings = settings
+        reactor = steady(reactor)  # for everything, the ports' and the mapper's timers too
         self.clock: IReactorTime = reactor
         self._outside = Outside(
             settings,

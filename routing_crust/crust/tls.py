@@ -218,6 +218,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
     def makeConnection(self, transport: Any) -> None:
         """See Twisted's class."""
         self._allowance = self.factory.max_handshake
+        self._look_at_the_clock = self.factory.look_at_the_clock
         # an attribute of Twisted's socket transports; others may ignore it
         transport.bufferSize = READ_BYTES
         # Twisted's own method declares each of the transport's interfaces before it declares them all, and
@@ -231,6 +232,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
 
     def dataReceived(self, bytes: bytes) -> None:
         """See Twisted's class."""
+        self._look_at_the_clock()
         if not self._handshakeDone:
             self._allowance -= len(bytes)
             if self._allowance < 0:
@@ -262,6 +264,8 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     Wraps the protocols of a factory in TLS.
 
     @ivar max_handshake: how many bytes may come in before a handshake is done.
+    @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
+        where nothing but input happens: see L{routing_crust.steadyclock}.
     """
 
     protocol = LinkTlsProtocol
@@ -282,6 +286,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
         """
         super().__init__(_SessionCreator(tls, initiator, expected), initiator, factory, clock)
         self.max_handshake = max_handshake
+        self.look_at_the_clock = clock.seconds
 
     def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]
         """See Twisted's class, which does not know that a factory may decline."""

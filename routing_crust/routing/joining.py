@@ -24,6 +24,7 @@ from ..config import Settings
 from ..crust.interfaces import ILink
 from ..errors import RoutingCrustError
 from ..names import Name
+from ..steadyclock import time_left
 from ..wire.messages import LinkUse
 from .queries import Group, GroupQueries
 from .table import RoutingTable
@@ -158,7 +159,7 @@ class Joiner:
 
     def _schedule_by(self, seconds: float) -> None:
         """See to it that the next round comes about then, or earlier."""
-        if self._timer is None or self._timer.getTime() - self._clock.seconds() > 2 * seconds:
+        if self._timer is None or time_left(self._timer, self._clock) > 2 * seconds:
             self._schedule(seconds)
 
     def _schedule(self, seconds: float) -> None:

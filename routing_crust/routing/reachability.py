@@ -24,6 +24,7 @@ from ..crust.interfaces import Dialable, ILink
 from ..endpoints import Contact, Endpoint, Rung
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
+from ..steadyclock import time_left
 from ..wire.codec import decode, encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
@@ -103,7 +104,7 @@ class ReachabilityChecks:
             return
         now = self._core.clock.seconds()
         wait = max(SOON * self._core.random.uniform(0.5, 1.5), self._checked + PAUSE - now)
-        if now + wait < self._timer.getTime():
+        if wait < time_left(self._timer, self._core.clock):
             self._timer.cancel()
             self._schedule(wait)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random, SystemRandom
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -21,6 +21,7 @@ from ..endpoints import Contact, Endpoint
 from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
+from ..steadyclock import steady
 from ..wire.messages import NatKind
 from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
@@ -42,7 +43,7 @@ class RoutingService(Service):
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
-    @ivar clock: the clock that was given.
+    @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.steadyclock.SteadyClock>}.
     @ivar stream_layer: see L{set_stream_layer}.
     """
 
@@ -70,9 +71,9 @@ class RoutingService(Service):
         self.settings = settings
         self.identity = identity or Identity.generate()
         self.node_name: Name = self.identity.name
-        self.clock = cast(IReactorTime, reactor)
+        self.clock: IReactorTime = steady(reactor)
         self._random = random or SystemRandom()
-        self._crust = crust or self._default_crust(reactor)
+        self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
         self._core: RoutingCore | None = None
         self._observers = Observers()

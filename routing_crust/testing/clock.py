@@ -26,7 +26,9 @@ class SimulatedCall:
     A call that is to be made. Made by the clocks; see Twisted's interface.
     """
 
-    __slots__ = ("_args", "_function", "_kwargs", "_owner", "called", "cancelled", "order", "time")
+    __slots__ = (
+        "__weakref__", "_args", "_function", "_kwargs", "_owner", "called", "cancelled", "order", "time",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -331,7 +331,8 @@ class MemoryCrust:
         self._look_if_stopped()
 
     def report_message(self, link: MemoryLink, kind: int, payload: bytes) -> None:
-        """A frame came."""
+        """A frame came: as when bytes come over a socket, a clock that has been set back is noticed."""
+        self.clock.seconds()
         self._events.new_message(link, kind, payload)
 
     def report_bootstrap(self, links: int, problem: str) -> None:

@@ -17,6 +17,7 @@ from ..routing.core import RoutingCore
 from ..routing.events import StateChanged
 from ..routing.service import RoutingService
 from ..routing.state import State
+from ..steadyclock import SteadyClock
 from .clock import HostClock
 from .crust import MemoryCrust
 from .network import MemoryNetwork
@@ -157,6 +158,7 @@ class SimulatedNode:
 
     def _boot(self) -> None:
         """A new process."""
+        clock = SteadyClock(self.clock)
         self.crust = MemoryCrust(
             self._network,
             self.settings,
@@ -164,11 +166,11 @@ class SimulatedNode:
             (self._endpoint,),
             on_link_networks=(self._network.addresses,),
             saved=self._saved,
-            clock=self.clock,
+            clock=clock,
         )
         self.service = RoutingService(
             self.settings,
-            reactor=self.clock,
+            reactor=clock,
             identity=self.identity,
             crust=self.crust,
             random=Random(self._random.random()),

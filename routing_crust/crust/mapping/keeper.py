@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from ...addresses import Kind, kind_of
 from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
+from ...steadyclock import time_left
 from .lease import Gateway, Lease, Router, RouterProblem, in_words
 
 FIRST_RETRY: Final = 120.0
@@ -97,7 +98,7 @@ class PortKeeper:
         self._retry = FIRST_RETRY
         if self._timer is None:
             self._changed = True
-        elif self._timer.getTime() > self._clock.seconds() + SETTLE:
+        elif time_left(self._timer, self._clock) > SETTLE:
             self._timer.reset(SETTLE)
 
     async def _stop(self) -> None:
