@@ -44,6 +44,11 @@ class Side(IntEnum):
     """Its last frame: nothing more."""
 
 
+# looked up once: these are asked for with each frame of data
+_OPEN: Final = Phase.OPEN
+_SENDING: Final = Side.SENDING
+
+
 class StreamMachine:
     """
     The state of one stream, seen from one end.
@@ -87,11 +92,11 @@ class StreamMachine:
 
     def data_received(self, size: int) -> None:
         """DATA: so many bytes have come."""
-        if self.phase is not Phase.OPEN or self.received is not Side.SENDING:
+        if self.phase is not _OPEN or self.received is not _SENDING:
             raise self._misplaced("DATA")
-        if not size:
-            raise WireError("a DATA without data")
-        if size > self.receive_window:
+        if not 0 < size <= self.receive_window:
+            if not size:
+                raise WireError("a DATA without data")
             raise WireError(
                 f"{size} bytes came for stream {self.number}, and there was credit for {self.receive_window}"
             )
@@ -148,7 +153,9 @@ class StreamMachine:
         @return: for how many bytes a CREDIT is due; 0 as long as it is not worth one.
         """
         self.unread -= size
+        due = self.window - self.receive_window - self.unread
+        if due < CREDIT_BYTES and 4 * due < self.window:
+            return 0
         if self.received is not Side.SENDING or self.sent is Side.ENDED:
             return 0
-        due = self.window - self.receive_window - self.unread
-        return due if due >= CREDIT_BYTES or 4 * due >= self.window else 0
+        return due

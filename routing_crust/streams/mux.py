@@ -50,6 +50,7 @@ FAST_SECONDS: Final = 0.5
 """A stream of which a whole window is read in this time might have use for a larger one."""
 _HEADERS: Final = 8
 _DATA: Final = int(StreamFrame.DATA)
+_ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 
 
 class FrameSink(Protocol):
@@ -218,7 +219,7 @@ class Mux:
     def _take_turn(self, stream: Stream) -> int:
         buffer = stream.buffer
         size = min(buffer.size, stream.send_window, QUANTUM)
-        held = size > SMALL and self._is_held(stream)
+        held = self._small is not None and size > SMALL and self._is_held(stream)
         if held:
             size = 0
         elif size > 0:
@@ -241,7 +242,7 @@ class Mux:
         Whether a stream has enough on its way for now. Whatever it has on its way another has to wait for,
         so while others send little and often it has less of it. A CREDIT lets it go on.
         """
-        if stream.in_flight < GENTLE or self._small is None or self._small is stream:
+        if stream.in_flight < GENTLE or self._small is stream:
             return False
         if 0 <= self._seconds() - self._small_at < SMALL_SECONDS:
             return True
@@ -279,26 +280,24 @@ class Mux:
 
         @raise WireError: the peer broke the protocol.
         """
-        stream = self.streams.get(stream_of(payload))
+        number = stream_of(payload)
+        stream = self.streams.get(number)
         if stream is None:
-            self._receive_strange(kind, payload)
+            self._receive_strange(kind, number, payload)
         elif kind == _DATA:
             size = len(payload) - NUMBER_BYTES
             stream.data_received(size)
-            if stream.given_up:
+            if stream.given_up or stream.sent is _ENDED:
                 stream.unread -= size
-            elif stream.sent is not Side.ENDED:
-                stream.handler.data(payload[NUMBER_BYTES:])
             else:
-                stream.consumed(size)
+                stream.handler.data(payload[NUMBER_BYTES:])
         else:
             reader = self._readers.get(kind)
             if reader is None:
                 raise WireError(f"a frame of kind {kind} came for stream {stream.number}")
             reader(stream, payload)
 
-    def _receive_strange(self, kind: int, payload: bytes) -> None:
-        number = stream_of(payload)
+    def _receive_strange(self, kind: int, number: int, payload: bytes) -> None:
         if kind == StreamFrame.OPEN:
             self._open(number, payload)
         elif kind == StreamFrame.RESET and number % 2 != self._mine:

@@ -35,6 +35,9 @@ class SendBuffer:
         """
         chunks, start = self._chunks, self._start
         self.size -= count
+        if count and len(chunks[0]) > start + count:  # mostly so, where there is much
+            self._start = start + count
+            return b"".join((head, memoryview(chunks[0])[start : start + count]))
         taken: list[bytes | memoryview] = [head]
         while count:
             first = chunks[0]

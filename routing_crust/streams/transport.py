@@ -209,11 +209,10 @@ class StreamTransport:
 
     def data(self, data: bytes) -> None:
         """Bytes came."""
-        if self._paused or self._backlog:
-            if self.connected and not self.disconnecting:
+        if self.connected and not self.disconnecting:
+            if self._paused or self._backlog:
                 self._backlog += data
                 return
-        elif self.connected and not self.disconnecting:
             try:
                 self.protocol.dataReceived(data)
             except Exception:  # whatever a protocol may raise
