@@ -61,8 +61,8 @@ class ClientRegistry:
         """
         Take a record. Of two by the same client the one that was issued later counts.
 
-        Its times are the client's, whose clock may differ from the network's by C{clock_skew}; so it is kept for as
-        long as it was made for, by our clock, and for an hour at the most.
+        Its times are the client's, whose clock may differ from the network's by C{clock_skew}; so it is kept
+        for as long as it was made for, by our clock, and for an hour at the most.
 
         @param client: who signed it.
         @return: whether this is what is known of the client now. It is not if there is a later one, if it

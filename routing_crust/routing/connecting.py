@@ -51,8 +51,11 @@ from .requests import REQUEST_LABEL, RequestGuard
 from .timers import cancel
 
 RESPONSE_LABEL: Final = "connect-response"
-REFUSAL_MEMORY: Final = 60.0
-"""Seconds for which a node that did not answer is not asked again on our own account."""
+REFUSAL_MEMORY: Final = (10.0, 60.0)
+"""
+Seconds for which a node that did not answer is not asked again on our own account: after the first time, and
+at most; each time it is twice as long.
+"""
 MOST_REFUSALS: Final = 1024
 
 
@@ -117,7 +120,7 @@ class Connector:
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
         self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
-        self._refused: dict[Name, float] = {}
+        self._refused: dict[Name, tuple[float, float]] = {}  # when, and for how long from then on
         self._network_now = network_now
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._approaches = Approaches(settings, clock, crust, identity.name, links.reachable)
@@ -154,9 +157,9 @@ class Connector:
         return (name, use) in self._asked
 
     def refused_lately(self, name: Name) -> bool:
-        """Whether this node was asked within the last minute and nothing came of it."""
-        since = self._refused.get(name)
-        return since is not None and self._clock.seconds() - since < REFUSAL_MEMORY
+        """Whether this node was asked a short while ago and nothing came of it."""
+        since, seconds = self._refused.get(name, (0.0, 0.0))
+        return 0 <= self._clock.seconds() - since < seconds
 
     def judge(self, link: ILink, nonce: bytes) -> Accept | None:
         """
@@ -219,6 +222,7 @@ class Connector:
             )
             return
         endpoints = self._guard.dialable(peer, request.candidates)
+        self.expected.make_room(peer)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._approaches.expect(peer, request.nonce, request.use, requester=False)
             self._respond(peer, envelope, link)
@@ -243,14 +247,25 @@ class Connector:
             return
         asked.answered = True
         endpoints = self._guard.dialable(peer, response.candidates)
+        self.expected.make_room(peer)
         if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
-            asked.timer.reset(self._settings.expected_timeout)
+            asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             self._approaches.begin(peer, asked.nonce, endpoints, response.nat, asked.go, round_trip)
 
     def go_received(self, peer: Name, nonce: bytes) -> None:
         """Somebody whose request we have answered begins to punch."""
         self._approaches.go(peer, nonce)
+
+    @property
+    def _patience(self) -> float:
+        """
+        After so many seconds nothing comes of an answer: both have dialled. The link is expected for longer,
+        but one may ask again.
+        """
+        settings = self._settings
+        patience = settings.dial_timeout + settings.hello_timeout + settings.two_way_wait
+        return min(patience, settings.expected_timeout)
 
     def stop(self) -> None:
         """Fail everything that waits, and dial no more."""
@@ -300,8 +315,9 @@ class Connector:
             each.callback(result)  # a Failure goes to the errbacks
 
     def _note_refusal(self, name: Name) -> None:
-        self._refused.pop(name, None)
-        self._refused[name] = self._clock.seconds()
+        first, most = REFUSAL_MEMORY
+        _, before = self._refused.pop(name, (0.0, 0.0))
+        self._refused[name] = self._clock.seconds(), min(max(first, 2 * before), most)
         if len(self._refused) > MOST_REFUSALS:
             del self._refused[next(iter(self._refused))]
 

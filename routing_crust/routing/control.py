@@ -106,8 +106,9 @@ class ControlMessages:
     def _group_query(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         query = decode(GroupQuery, envelope.body, self._core.settings.max_control)
         target = Name(query.target)
-        members = tuple(name.raw for name in self._core.group_here(target))
-        answer = encode(GroupAnswer(query.nonce, target.raw, members))
+        # without who asks: it knows itself, and its place is somebody else's whom it may not know
+        members = tuple(name.raw for name in self._core.group_here(target, (source,)))
+        answer = encode(GroupAnswer(query.nonce, target.raw, members, self._core.clock.seconds()))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._core.messenger.send_control(
             EnvelopeKind.GROUP_ANSWER, source, answer, destination_proxy=proxy, via=link
@@ -115,7 +116,8 @@ class ControlMessages:
 
     def _group_answer(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         answer = decode(GroupAnswer, envelope.body, self._core.settings.max_control)
-        self._core.queries.answered(answer, source)
+        if self._core.queries.answered(answer, source):
+            self._core.time.heard(source, answer.time)
 
     def _connect_request(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self._core.connector.request_received(envelope, link)

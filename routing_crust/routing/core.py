@@ -127,7 +127,7 @@ class RoutingCore:
             crust,
             self.queries,
             lambda name: self.links.peer(name) is not None,
-            self.joiner.consider,
+            self.joiner.probed,
             self.links.close,
         )
         self.publisher = Publisher(
@@ -305,9 +305,13 @@ class RoutingCore:
 
     # What applications ask for.
 
-    def group_here(self, target: Name) -> tuple[Name, ...]:
-        """The close group of a name as we know it, nearest first; we are in it if we are a node."""
-        names = [entry.name for entry in self.table.nearest(target, self.settings.group_size)]
+    def group_here(self, target: Name, without: tuple[Name, ...] = ()) -> tuple[Name, ...]:
+        """
+        The close group of a name as we know it, nearest first; we are in it if we are a node.
+
+        @param without: who is left out.
+        """
+        names = [entry.name for entry in self.table.nearest(target, self.settings.group_size, without)]
         if not self.is_client:
             names.append(self.identity.name)
         return tuple(sorted(names, key=target.distance)[: self.settings.group_size])
@@ -318,7 +322,12 @@ class RoutingCore:
             return fail(NotConnected("there is no link to the network; wait for when_connected()"))
         if not self.is_client and self.table.next_hop(target) is None:
             return succeed(self.group_here(target))
-        return self.queries.ask(target).addCallback(lambda group: group.members)
+        return self.queries.ask(target).addCallback(lambda group: self._with_ourselves(target, group.members))
+
+    def _with_ourselves(self, target: Name, members: tuple[Name, ...]) -> tuple[Name, ...]:
+        """Who answers a query leaves out who has asked."""
+        own = () if self.is_client else (self.identity.name,)
+        return tuple(sorted({*members, *own}, key=target.distance)[: self.settings.group_size])
 
     def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
         """See C{RoutingService.send_to_group}."""

@@ -141,6 +141,23 @@ class ExpectedConnections:
             replaced.arrival.errback(ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
 
+    def make_room(self, peer: Name) -> None:
+        """
+        End the oldest expectation of a peer that has as many as it may, if it is older than C{request_again}:
+        what the peer asks for now is what it wants, and what it asked for then has come to nothing.
+        """
+        keys = self._of_peer.get(peer, [])
+        if len(keys) < self._settings.max_expected_per_peer:
+            return
+        oldest: _Entry = self._entries[keys[0]]
+        age = self._settings.expected_timeout - (oldest.timer.getTime() - self._clock.seconds())
+        if age >= self._settings.request_again:
+            self._remove(keys[0])
+            self._on_expired(oldest.expected)
+            if not oldest.arrival.called:
+                problem = ExpectedConnectionReplaced("a newer request took the place of this one")
+                oldest.arrival.errback(problem)
+
     def match(self, peer: Name, nonce: bytes) -> ExpectedConnection | None:
         """What a link of this peer with this nonce is expected for, if it is. Changes nothing."""
         entry = self._get((peer, nonce))

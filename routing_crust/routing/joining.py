@@ -36,6 +36,13 @@ SETTLING: Final = 3.0
 """Seconds to the next round when a neighbour has come, jittered likewise: mostly it has not come alone."""
 PACE: Final = 1.5
 """How much longer the wait becomes with each round that found nobody new."""
+ASKED_A_ROUND: Final = 2
+"""
+How many nodes a member asks for a connection in a round, nearest first: each brings about two dials, and when
+a network comes together again everybody asks.
+"""
+ASKED_BY_A_NEWCOMER: Final = 4
+"""How many a node asks that has no close group yet."""
 BUCKETS_A_ROUND: Final = 3
 ASKED_AT_RANDOM: Final = 2
 """How many nodes of the table are asked for what they know themselves."""
@@ -98,6 +105,7 @@ class Joiner:
         self._awake = False
         self._missed: frozenset[Name] = frozenset()
         self._wait = SOON
+        self._may_ask = 0
         self.group_connected = False
 
     def wake(self) -> None:
@@ -137,8 +145,16 @@ class Joiner:
         for name in found.members:
             if self._is_worth_asking(name):
                 self._again = True
+                if self._may_ask <= 0:
+                    return
+                self._may_ask -= 1
                 asked = self._asking.ask(name, LinkUse.MEMBER, via, found.informant)
                 asked.addErrback(self._not_linked, name)
+
+    def probed(self, found: Group, via: ILink) -> None:
+        """Others have been found who may be of another part of the network: ask a few of them at once."""
+        self._may_ask = max(self._may_ask, ASKED_A_ROUND)
+        self.consider(found, via)
 
     def _is_worth_asking(self, name: Name) -> bool:
         asking = self._asking
@@ -173,6 +189,8 @@ class Joiner:
     def _start_round(self) -> None:
         self._timer = None
         self._again = False
+        newcomer = len(self._table) < self._settings.group_size and not self.group_connected
+        self._may_ask = ASKED_BY_A_NEWCOMER if newcomer else ASKED_A_ROUND
         self._round = Deferred.fromCoroutine(self._do_round())
         self._round.addBoth(self._round_done)
 

@@ -1,9 +1,9 @@
 """
 The network's time: our clock, put right by those of our peers.
 
-Requests carry the time at which they were made, so that none can be used again later. A node whose clock is an
-hour off could never be linked with if everybody believed his own; so each Hello tells the sender's time, and
-what counts is the middle of what the last few peers have told.
+Requests carry the time at which they were made, so that none can be used again later. A node whose clock is
+an hour off could never be linked with if everybody believed his own; so each Hello, and each answer to a
+group query, tells the sender's time, and what counts is the middle of what the last few peers have told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..names import Name
 
-MOST_PEERS: Final = 7
+MOST_PEERS: Final = 5
 """So many peers count, those that were heard last."""
 
 
@@ -23,14 +23,15 @@ class NetworkTime:
     """
     Made with each start of the service, told of each verified Hello.
 
-    Each peer has one voice. Whoever has most of the last few voices could put us off, but such peers could keep
-    us from others in simpler ways.
+    Each peer has one voice. Whoever has most of the last few voices could put us off, but such peers could
+    keep us from others in simpler ways.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._ahead: dict[Name, float] = {}
         self._offset = 0.0
+        self._last = clock.seconds()
 
     @property
     def offset(self) -> float:
@@ -39,17 +40,27 @@ class NetworkTime:
 
     def now(self) -> float:
         """The network's time, in seconds since the epoch."""
-        return self._clock.seconds() + self._offset
+        return self._look() + self._offset
 
     def heard(self, peer: Name, time: float) -> None:
         """A peer has told its time, just now; 0 means that it has not."""
         if not time:
             return
         self._ahead.pop(peer, None)
-        self._ahead[peer] = time - self._clock.seconds()
+        self._ahead[peer] = time - self._look()
         if len(self._ahead) > MOST_PEERS:
             del self._ahead[next(iter(self._ahead))]
         self._offset = median_low(self._ahead.values())
+
+    def _look(self) -> float:
+        """Our clock's time. If it was set back since the last look, so is what peers have told."""
+        now = self._clock.seconds()
+        if now < self._last:
+            back = self._last - now
+            self._ahead = {peer: ahead + back for peer, ahead in self._ahead.items()}
+            self._offset += back if self._ahead else 0.0
+        self._last = now
+        return now
 
     def forget(self) -> None:
         """We are linked with nobody any more: our clock may have been set since they told us."""

@@ -100,14 +100,19 @@ class GroupQueries:
         self._attempt(query)
         return query.result
 
-    def answered(self, answer: GroupAnswer, informant: Name) -> None:
-        """An answer came, from this node. One that nobody asked for, or for another name, means nothing."""
+    def answered(self, answer: GroupAnswer, informant: Name) -> bool:
+        """
+        An answer came, from this node. One that nobody asked for, or for another name, means nothing.
+
+        @return: whether it was asked for.
+        """
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target:
-            return
+            return False
         self._forget(answer.nonce)
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
         query.result.callback(Group(tuple(members), informant))
+        return True
 
     def stop(self) -> None:
         """Fail everything that waits, and take nothing more."""

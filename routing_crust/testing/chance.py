@@ -26,6 +26,8 @@ from .faults import (
     Stall,
 )
 
+SILENCE: Final = 60.0
+"""Seconds after which a half-open link is noticed."""
 QUIET_AGAIN: Final = 0.03
 """The median latency after a schedule, in seconds."""
 _SOME_LINK: Final = 1000
@@ -35,7 +37,8 @@ _Draw = Callable[[Random, float, int, float], Sequence[Fault]]
 
 def random_schedule(random: Random, hosts: int, seconds: float, faults: int) -> Schedule:
     """
-    Draw a schedule. All that is broken is put right at its end, and every host runs again.
+    Draw a schedule. All that is broken is put right at its end, and every host runs again and is awake; links
+    that are half-open have been silent for long enough to be noticed.
 
     @param hosts: how many there are; the first one, number 0, is spared nothing.
     @param seconds: how long it lasts.
@@ -57,7 +60,7 @@ def _crash(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fa
 
 
 def _sleep(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
-    return (Sleep(at, random.randrange(hosts), _rounded(5 + random.random() * 120)),)
+    return (Sleep(at, random.randrange(hosts), _rounded(min(5 + random.random() * 120, seconds - at))),)
 
 
 def _jump(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
@@ -79,11 +82,11 @@ def _reset(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fa
 
 
 def _half_open(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
-    return (HalfOpen(at, random.randrange(_SOME_LINK)),)
+    return (HalfOpen(_rounded(at * max(0.0, 1 - SILENCE / seconds)), random.randrange(_SOME_LINK)),)
 
 
 def _stall(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
-    return (Stall(at, random.randrange(_SOME_LINK), _rounded(1 + random.random() * 55)),)
+    return (Stall(at, random.randrange(_SOME_LINK), _rounded(min(1 + random.random() * 55, seconds - at))),)
 
 
 def _latency(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:

@@ -56,6 +56,7 @@ class SimulatedNode:
         self._setup = setup
         self._endpoint = network.new_endpoint()
         self._incarnation = 0
+        self._wakes = 0.0
         self._saved: tuple[Contact, ...] = ()
         self._boot()
 
@@ -98,6 +99,11 @@ class SimulatedNode:
     def joined(self) -> bool:
         """Whether it has its close group; a client, whether it is connected."""
         return self.connected and (self.is_client or self.service.group_connected)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps."""
+        return self.running and self.clock.now < self._wakes
 
     def start(self) -> None:
         """Start the process; without effect while it runs."""
@@ -148,6 +154,7 @@ class SimulatedNode:
         self._network.trace.note("sleep", self.host, seconds)
         self._network.sleep(self.crust)
         self.clock.sleep(seconds)
+        self._wakes = max(self._wakes, self.clock.now + seconds)
         crust = self.crust
         self._network.clock.callLater(seconds, self._network.wake, crust)
 

@@ -97,11 +97,12 @@ class Invariants:
 
     def expect(self, node: SimulatedNode, deferred: Deferred[Any], what: str, seconds: float) -> Pending:
         """
-        A node has given out a Deferred: it must fire, once, within so many seconds of that node's clock.
+        A node has given out a Deferred: it must fire, once, within so many seconds, not counting those in
+        which its host sleeps.
 
         @return: what keeps count of it; it is not looked at any more once the node's process has ended.
         """
-        pending = Pending(node, what, node.clock.seconds() + seconds)
+        pending = Pending(node, what, self._network.clock.now + seconds)
         self._pending.append(pending)
 
         def fired(result: object) -> None:
@@ -143,7 +144,9 @@ class Invariants:
             gone = each.node.service is not each.service or not each.node.running
             if each.fired or gone:
                 continue
-            if each.node.clock.seconds() > each.deadline:
+            if each.node.asleep:
+                each.deadline += EVERY
+            elif self._network.clock.now > each.deadline:
                 self._break("every_wait_ends", f"{each.what} of {each.node} has not fired in time")
             still.append(each)
         self._pending = still

@@ -390,11 +390,16 @@ class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
 
 
 class GroupAnswer(Struct, array_like=True, frozen=True):
-    """The nodes that the answering node knows nearest to C{target}, itself included."""
+    """
+    The nodes that the answering node knows nearest to C{target}: itself included, the one that asks left out.
+
+    @ivar time: the answering node's clock, in seconds since the epoch; 0 if it does not say.
+    """
 
     nonce: Nonce
     target: NameBytes
     members: Annotated[tuple[NameBytes, ...], Meta(max_length=64)]
+    time: Seconds = 0.0
 
 
 class ClientRecord(Struct, array_like=True, frozen=True, gc=False):

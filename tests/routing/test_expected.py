@@ -106,6 +106,22 @@ class ExpectedTests(SynchronousTestCase):
         self.assertEqual(self.table.of_peer(name_of(1)), (first, second))
         self.assertEqual(self.table.of_peer(name_of(3)), ())
 
+    def test_make_room(self) -> None:
+        """Of a peer that has all it may the oldest gives way, but not to one that asks again too soon."""
+        first = self.table.expect(request(1, 1))
+        self.table.make_room(name_of(1))
+        self.clock.advance(10)
+        self.table.expect(request(1, 2))
+        self.table.make_room(name_of(1))
+        self.assertEqual(len(self.table), 2)
+        self.clock.advance(10)
+        self.table.make_room(name_of(2))
+        self.assertEqual(len(self.table), 2)
+        self.table.make_room(name_of(1))
+        self.failureResultOf(first, ExpectedConnectionReplaced)
+        self.assertEqual([each.nonce for each in self.table.of_peer(name_of(1))], [nonce_of(2)])
+        self.assertEqual([each.nonce for each in self.expired], [nonce_of(1)])
+
     def test_expiry(self) -> None:
         """After its time the Deferred fails, and what was dialled can be closed before."""
         entry = request()

@@ -81,6 +81,23 @@ class JoiningTests(NetworkCase):
             nearest = {str(name) for name in others[: node.settings.group_size]}
             self.assertLessEqual(nearest, table_of(node))
 
+    def test_who_asks_is_left_out(self) -> None:
+        """
+        A node that asks for its own group hears of C{group_size} others; it is in the group of a name itself.
+        """
+        nodes = self.net.grow(12)
+        self.net.settle(60)
+        node, other = nodes[3], nodes[7]
+        core = node._core
+        assert core is not None
+        answer = self.net.result(core.queries.ask(node.node_name, of=other.node_name))
+        self.assertEqual(len(answer.members), node.settings.group_size)
+        self.assertNotIn(node.node_name, answer.members)
+        nearby = Name((node.node_name.number ^ 1).to_bytes(32, "big"))
+        group = self.net.result(node.close_group(nearby))
+        self.assertEqual(group[0], node.node_name)
+        self.assertEqual(group, self.net.result(other.close_group(nearby)))
+
     def test_no_contact_answers(self) -> None:
         """Bootstrapping is tried again and again, and works once the contact is there."""
         first = self.net.node()
