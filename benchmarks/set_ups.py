@@ -108,6 +108,9 @@ class LinkHandler:
     def reachability_changed(self, reachability: Reachability) -> None:
         """See L{ICrustEvents}."""
 
+    def network_changed(self) -> None:
+        """See L{ICrustEvents}."""
+
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """See L{routing_crust.routing.links.LinkPolicy}."""
 

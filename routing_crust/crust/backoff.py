@@ -55,5 +55,9 @@ class AddressBackoff:
         # a clock that was set back must not lengthen the wait
         return min(wait, max(0.0, when + wait - self._seconds()))
 
+    def forget(self) -> None:
+        """The network is another: what failed before says nothing now."""
+        self._failures.clear()
+
     def __len__(self) -> int:
         return len(self._failures)

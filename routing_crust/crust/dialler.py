@@ -125,6 +125,10 @@ class Dialler:
         """
         return self._dial(contact.endpoint, contact.name, b"", bootstrap=True)
 
+    def network_changed(self) -> None:
+        """Where dials have failed, others may be made at once."""
+        self._backoff.forget()
+
     def stop(self) -> None:
         """Call off all dials; every Deferred that is waiting fails with L{ServiceStopped}."""
         races, self._races = self._races, {}

@@ -192,6 +192,12 @@ class ICrustEvents(Interface):
     def reachability_changed(reachability: Reachability) -> None:
         """We know more, or something else, of how others can reach us."""
 
+    def network_changed() -> None:
+        """
+        The addresses, routes or interfaces of this host have changed, or it has slept: what could not be
+        reached before may be reached now. What is lost by it is reported as well, by and by.
+        """
+
 
 class ICrust(Interface):
     """Makes links."""

@@ -7,7 +7,8 @@ where there are none; a Goodbye, then both ends close. Heartbeat and Goodbye nev
 
 A link has one timer, used for one thing after another: until the Hello is verified for C{hello_timeout},
 then for heartbeats and silence, and once it is being closed for C{close_timeout}. It counts its own ticks
-and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link.
+and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link. When the
+network has changed, a Heartbeat with a payload asks for one back.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
 SMALL_BYTES: Final = 4096
 """Below this, to copy a payload behind its header is cheaper than to join one more part."""
+ANSWER_WITHIN: Final = 8.0
+"""Seconds that a peer has for an answer: TCP, when packets were lost, tries again within 6 s or after 12."""
+MOST_ASKED: Final = 4
+"""So often this may begin anew while nothing is heard."""
+
+_ASKING: Final = b"\x01"
 
 # A frame's header where the length fits into its lower 16 bits.
 _pack_small: Final = Struct(">BxH").pack
@@ -59,8 +66,8 @@ class Link(Protocol):
     """
 
     __slots__ = (
-        "_allowance", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence", "_small",
-        "_stalled", "_timer", "_up", "_verified",
+        "_allowance", "_asked", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence",
+        "_small", "_stalled", "_timer", "_up", "_verified",
         "binding", "bootstrap", "connection", "direction", "hello_timeout", "initiator", "peer",
         "public_key", "rung", "token",
     )  # fmt: skip
@@ -92,6 +99,7 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         self._small = SMALL_BYTES  # nothing is small once the link is closed
         self._heard = False
+        self._asked = 0
         self._silence = self._stalled = 0.0
 
     # Coming up.
@@ -164,6 +172,8 @@ class Link(Protocol):
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
         elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
+        elif payload and not self._queue.size:  # what waits to go out is an answer as well
+            self.send(_HEARTBEAT, b"")
 
     def _peer_said_goodbye(self, number: int) -> None:
         try:
@@ -285,6 +295,29 @@ class Link(Protocol):
             self._arm(length, self._tick)
             if idle:
                 self.send(_HEARTBEAT, b"")
+
+    def ask(self) -> None:
+        """
+        The peer may be out of reach now: have it answer, and cut the link if nothing comes from it within
+        L{ANSWER_WITHIN} seconds. Without effect before the Hello is verified, and once the link is closed.
+        """
+        if not self._verified or self._reason is not None:
+            return
+        if self._heard:
+            self._asked = 0
+        self.send(_HEARTBEAT, _ASKING)
+        if self._asked < MOST_ASKED:
+            self._asked += 1
+            self._heard = False
+            self._arm(min(ANSWER_WITHIN, self._owner.settings.inactivity_timeout), self._answer_due)
+
+    def _answer_due(self) -> None:
+        self._timer = None
+        if not self._heard:
+            self.abort(CloseReason.INACTIVE, "it did not answer when the network had changed")
+            return
+        self._asked = 0
+        self._arm(self._tick_length, self._tick)
 
     # Going down.
 

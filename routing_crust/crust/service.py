@@ -38,6 +38,7 @@ from .link import Link
 from .listening import open_ports, real_endpoint
 from .mapping.portmapper import PortMapper
 from .multicast import BEACON_PORT, choose_places
+from .netwatch import NetWatch
 from .outside import Outside, OutsideView
 from .puncher import Puncher
 from .tls import LinkTls
@@ -62,15 +63,17 @@ class CrustService(OutsideView):
         host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
         beacon_port: int = BEACON_PORT,
         port_mapper: Callable[..., PortMapper] = PortMapper,
+        net_watch: Callable[..., NetWatch] = NetWatch,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
             C{IReactorFromThreads}.
         @param random: what is unpredictable about the beacon; C{None} is the system's.
-        @param host_addresses: reads the addresses of this host; it is asked at the start and whenever a
-            bootstrap begins.
+        @param host_addresses: reads the addresses of this host; it is asked at the start, whenever a
+            bootstrap begins, and when the network has changed.
         @param beacon_port: the UDP port at which nodes on the local network find each other.
         @param port_mapper: makes what asks routers to map our ports.
+        @param net_watch: makes what tells of changes of the network.
         """
         self.settings = settings
         reactor = steady(reactor)  # for everything, the ports' and the mapper's timers too
@@ -94,7 +97,7 @@ class CrustService(OutsideView):
         self._turns = Turns(self.clock, self._see_whether_stopped)
         self._running = False
         self._stopped: list[Deferred[None]] = []
-        self._links: dict[ILink, None] = {}
+        self._links: dict[Link, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
         self._doorkeeper = Doorkeeper(self, self._rules)
@@ -129,6 +132,7 @@ class CrustService(OutsideView):
             mapped=self._outside.mapped,
             unmapped=lambda external, _: self._outside.unmapped(external),
         )
+        self._watch = net_watch(reactor, self._network_changed)
         self._addresses: tuple[HostAddress, ...] = ()
         self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
         self._ports: tuple[IListeningPort, ...] = ()
@@ -151,6 +155,7 @@ class CrustService(OutsideView):
             self.log.info("listening on {endpoint}", endpoint=str(endpoint))
         self._look_at_the_host()
         self._mapper.start(self._listening)
+        self._watch.start()
 
     def stop(self) -> Deferred[None]:
         """See L{ICrust.stop}."""
@@ -158,6 +163,7 @@ class CrustService(OutsideView):
         self._stopped.append(stopped)
         if self._running:
             self._running = False
+            self._watch.stop()
             self.end_bootstrap(None)
             self._dialler.stop()
             self._puncher.stop()
@@ -343,6 +349,22 @@ class CrustService(OutsideView):
         if self.settings.lan_discovery:
             is_client = self.settings.role is Role.CLIENT
             self._beacon.listen(choose_places(self._listening, addresses, is_client))
+
+    def _network_changed(self, what: str) -> None:
+        """Nothing that was known of the network needs to hold any more."""
+        had = {str(each.address) for each in self._addresses}
+        self._look_at_the_host()
+        gone = had.difference(str(each.address) for each in self._addresses) if self._addresses else ()
+        self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
+        self._dialler.network_changed()
+        self._mapper.network_changed()
+        for link in list(self._links):
+            local = link.connection.local.host
+            if local in gone and link.rung is not Rung.TUNNEL:
+                link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
+            else:
+                link.ask()
+        self._turns.later(self._events.network_changed)
 
     def _found(self, contact: Contact) -> None:
         if self._attempt is not None and contact.endpoint not in self.endpoints:

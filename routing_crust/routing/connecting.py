@@ -161,6 +161,10 @@ class Connector:
         since, seconds = self._refused.get(name, (0.0, 0.0))
         return 0 <= self._clock.seconds() - since < seconds
 
+    def network_changed(self) -> None:
+        """Whoever did not answer may answer now."""
+        self._refused.clear()
+
     def judge(self, link: ILink, nonce: bytes) -> Accept | None:
         """
         What a link whose Hello names this request is for; C{None} if nobody asked for it. What is expected

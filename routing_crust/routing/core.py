@@ -239,6 +239,16 @@ class RoutingCore:
         self.observers.tell(ReachabilityChanged(reachability))
         self.reachability.wake()
 
+    def network_changed(self) -> None:
+        """What could not be reached before may be now: nothing waits any longer for its next try."""
+        self.connector.network_changed()
+        if self.state is State.CONNECTED and not self.is_client:
+            self.joiner.wake()
+        elif self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
+            self._backoff.reset()
+            cancel(self._retry)
+            self.machine.retry()
+
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:
             link.close(CloseReason.STOPPING)

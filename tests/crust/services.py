@@ -16,6 +16,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.host import HostAddress
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.crust.netwatch import NetWatch
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
@@ -59,6 +60,9 @@ class Receiver:
 
     def reachability_changed(self, reachability: Reachability) -> None:
         self._heard("reachability", reachability)
+
+    def network_changed(self) -> None:
+        self._heard("changed")
 
     def _heard(self, what: str, *arguments: Any) -> None:
         self.events.append((what, *arguments))
@@ -112,6 +116,7 @@ class ServiceTests(TestCase):
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
         self.made = 0
         self.port_mapper: Callable[..., PortMapper] = PortMapper
+        self.net_watch: Callable[..., NetWatch] = NetWatch
 
     def crust(self, seed: int, **settings: Any) -> tuple[CrustService, Receiver]:
         """A crust that is not started yet."""
@@ -122,6 +127,7 @@ class ServiceTests(TestCase):
             reactor,
             host_addresses=lambda: self.host,
             port_mapper=self.port_mapper,
+            net_watch=self.net_watch,
         )
         self.addCleanup(crust.stop)
         return crust, Receiver()

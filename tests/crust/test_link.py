@@ -18,7 +18,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.certificates import PeerRefused
 from routing_crust.crust.factories import LinkAcceptFactory
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.link import Link
+from routing_crust.crust.link import ANSWER_WITHIN, MOST_ASKED, Link
 from routing_crust.crust.losses import describe
 from routing_crust.crust.tls import VerifiedPeer
 from routing_crust.errors import CloseReason, LinkClosed, WireError
@@ -393,6 +393,73 @@ class TimerTests(LinkTests):
             self.clock.advance(10)
             self.transport.producer.resumeProducing()
         self.assertFalse(self.transport.aborted)
+
+
+class AskingTests(LinkTests):
+    """A peer that is asked whether it is still there, since the network has changed."""
+
+    def test_answer(self) -> None:
+        """It answers: the link goes on as before."""
+        link = self.verified()
+        link.ask()
+        self.assertEqual(self.settle(), frame(1, b"\x01"))
+        link.dataReceived(HEARTBEAT)
+        self.clock.pump([10] * 3)
+        self.assertFalse(self.transport.aborted)
+        self.assertEqual(self.settle(), HEARTBEAT)
+
+    def test_no_answer(self) -> None:
+        """It does not: the link is cut soon, whatever came before."""
+        link = self.verified()
+        link.dataReceived(HEARTBEAT)
+        link.ask()
+        self.clock.advance(ANSWER_WITHIN - 0.1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(self.transport.aborted)
+        self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.INACTIVE)
+
+    def test_asked_again_and_again(self) -> None:
+        """A network that does not come to rest puts the end off, but not for ever."""
+        link = self.verified()
+        passed = 0.0
+        while not self.transport.aborted:
+            link.ask()
+            self.clock.advance(2)
+            passed += 2
+        self.assertEqual(passed, ANSWER_WITHIN + 2 * (MOST_ASKED - 1))
+        self.assertLess(passed, self.settings.inactivity_timeout)
+
+    def test_asked_again_when_heard(self) -> None:
+        """A peer that answers is asked as often as may be."""
+        link = self.verified()
+        for _ in range(5 * MOST_ASKED):
+            link.ask()
+            self.clock.advance(1)
+            link.dataReceived(HEARTBEAT)
+        link.ask()
+        self.clock.advance(ANSWER_WITHIN - 1)
+        self.assertFalse(self.transport.aborted)
+
+    def test_not_before_the_hello(self) -> None:
+        """The leash of a link of unknown purpose is not lengthened, and a closed link says nothing more."""
+        link = self.up()
+        self.settle()
+        link.ask()
+        self.assertEqual(self.settle(), b"")
+        self.clock.advance(self.settings.hello_timeout)
+        self.settle()
+        link.ask()
+        self.assertEqual(self.settle(), b"")
+
+    def test_being_asked(self) -> None:
+        """The answer is one heartbeat, however often a peer asks in one go; and none has to be answered."""
+        link = self.verified()
+        link.dataReceived(frame(1, b"\x01") * 1000)
+        self.assertEqual(self.settle(), HEARTBEAT)
+        link.dataReceived(HEARTBEAT)
+        self.assertEqual(self.settle(), b"")
+        self.assertEqual(self.owner.of("frame"), [])
 
 
 class ClosingTests(LinkTests):

@@ -97,6 +97,9 @@ class Node(LineReceiver):
     def reachability_changed(self, reachability: Reachability) -> None:
         self.say("reachability", reachability.nat.name, reachability.dialable.value)
 
+    def network_changed(self) -> None:
+        self.say("changed")
+
 
 def tell(event: Any) -> None:
     """Print what the port mapping logs, and all that is worse."""

@@ -80,6 +80,9 @@ class Intruder:
     def reachability_changed(self, reachability: Reachability) -> None:
         """It does not care."""
 
+    def network_changed(self) -> None:
+        """Nor of this."""
+
     def kinds(self) -> list[int]:
         return [kind for kind, _ in self.frames]
 

@@ -87,6 +87,9 @@ class Recorder:
     def reachability_changed(self, reachability: Reachability) -> None:
         self._add("reachability", reachability)
 
+    def network_changed(self) -> None:
+        self._add("changed")
+
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event[1:] for event in self.events if event[0] == kind]
 

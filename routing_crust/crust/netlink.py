@@ -1,0 +1,74 @@
+"""
+What the Linux kernel tells of changes of the network, over rtnetlink (RFC 3549; C{rtnetlink(7)}).
+
+Of the many things that it tells, few mean that other hosts may be reached in another way than before:
+interfaces that begin or cease to work, addresses, and routes that are not merely those to our own addresses.
+One small class without I/O finds out.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+"""Links, and addresses and routes of both families."""
+MOST_INTERFACES: Final = 1024
+
+_HEADER: Final = Struct("=IHHII")  # length, type, flags, sequence number, port
+_LINK: Final = Struct("=BxHiII")  # family, type, index, flags, what has changed
+_ADDRESS: Final = Struct("=BBBBI")
+_ROUTE: Final = Struct("=8BI")  # the fifth is the table
+
+_OVERRUN, _NEW_LINK, _DEL_LINK = 4, 16, 17
+_ADDRESSES: Final = (20, 21)
+_ROUTES: Final = (24, 25)
+_WORKING: Final = 0x1 | 0x40 | 0x10000
+"""C{IFF_UP}, C{IFF_RUNNING} and C{IFF_LOWER_UP}."""
+_LOCAL_TABLE: Final = 255
+_CLONED: Final = 0x200
+
+
+class NetworkNews:
+    """Reads what comes; remembers which interfaces work."""
+
+    def __init__(self) -> None:
+        self._working: dict[int, int] = {}
+
+    def matters(self, data: bytes) -> bool:
+        """
+        Whether something that the kernel tells may make a difference to us.
+
+        @param data: one datagram. What cannot be read does not matter; messages after it are lost.
+        """
+        matters = False
+        while len(data) >= _HEADER.size:
+            length, kind, _, _, _ = _HEADER.unpack_from(data)
+            if length < _HEADER.size or length > len(data):
+                break
+            matters = self._message_matters(kind, data[_HEADER.size : length]) or matters
+            data = data[length + 3 & ~3 :]
+        return matters
+
+    def _message_matters(self, kind: int, body: bytes) -> bool:
+        if kind in (_NEW_LINK, _DEL_LINK):
+            return len(body) >= _LINK.size and self._link_matters(kind, body)
+        if kind in _ADDRESSES:
+            return len(body) >= _ADDRESS.size
+        if kind in _ROUTES and len(body) >= _ROUTE.size:
+            fields = _ROUTE.unpack_from(body)
+            return fields[4] != _LOCAL_TABLE and not fields[8] & _CLONED
+        return kind == _OVERRUN
+
+    def _link_matters(self, kind: int, body: bytes) -> bool:
+        family, _, index, flags, changed = _LINK.unpack_from(body)
+        if family:  # what bridges and IPv6 have to say about an interface
+            return False
+        if kind == _DEL_LINK:
+            return bool(self._working.pop(index, _WORKING))
+        works = flags & _WORKING
+        before = self._working.pop(index, None)
+        self._working[index] = works
+        if len(self._working) > MOST_INTERFACES:
+            del self._working[next(iter(self._working))]
+        return bool(changed & _WORKING) if before is None else works != before

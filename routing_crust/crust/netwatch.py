@@ -1,0 +1,189 @@
+"""
+The watch over the network and the host: it tells when addresses, routes or interfaces have changed, and when
+the host has slept.
+
+The changes come from the kernel (see L{routing_crust.crust.netlink}), many at a time: so they are told a
+moment after the first. Where the system has no such news, or does not let us have them, nothing is told of
+changes, and links are lost when their peers fall silent. That the host has slept is seen by a timer that
+comes late.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .netlink import GROUPS, NetworkNews
+
+SETTLE: Final = 0.3
+"""Seconds from the first news to the telling: what belongs together comes within this."""
+PAUSE: Final = 2.0
+"""Seconds between two tellings, at least."""
+PERIOD: Final = 10.0
+"""Seconds between two looks at whether the host has slept."""
+LATE: Final = 10.0
+"""A look that comes so many seconds late means that the host, or the process, stood still."""
+SLEPT: Final = 2.0
+"""So many seconds in which the host slept are enough."""
+_MOST_READ: Final = 32
+_DATAGRAM: Final = 65536
+
+
+def open_route_socket() -> socket.socket:
+    """
+    A socket on which the kernel tells of changes.
+
+    @raise OSError: it does not, or it may not.
+    """
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError(errno.EAFNOSUPPORT, "this system has no netlink")
+    here = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    try:
+        here.bind((0, GROUPS))
+    except OSError:
+        here.close()
+        raise
+    return here
+
+
+def seconds_slept() -> float:
+    """For how long this host has slept since it was started, in seconds; always 0.0 if nobody can tell."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+@implementer(IReadDescriptor)
+class NetWatch:
+    """
+    Made by L{CrustService<routing_crust.crust.service.CrustService>}, fed by the reactor. It can be started
+    again once it was stopped.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        changed: Callable[[str], object],
+        *,
+        open_socket: Callable[[], socket.socket] = open_route_socket,
+        slept: Callable[[], float] = seconds_slept,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime}, and C{IReactorFDSet} if it can.
+        @param changed: called with what has happened, in words. Not called from within a call to this object.
+        @param open_socket: opens the socket, or raises C{OSError}.
+        @param slept: for how long the host has slept so far, in seconds.
+        """
+        self._reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._changed = changed
+        self._open_socket = open_socket
+        self._slept = slept
+        self._socket: socket.socket | None = None
+        self._news = NetworkNews()
+        self._timer: IDelayedCall | None = None
+        self._told = float("-inf")
+        self._looks: IDelayedCall | None = None
+        self._due = self._slept_before = 0.0
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._next_look()
+        if getattr(self._reactor, "addReader", None) is None:
+            return
+        try:
+            self._socket = self._open_socket()
+        except OSError as error:
+            self.log.info(
+                "changes of the network are not noticed at once: {problem}",
+                problem=error.strerror or str(error),
+            )
+            return
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Watch no more. Idempotent."""
+        for timer in (self._timer, self._looks):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._looks = None
+        self._close()
+
+    def _close(self) -> None:
+        here, self._socket = self._socket, None
+        if here is not None:
+            self._reactor.removeReader(self)
+            here.close()
+
+    # Sleep.
+
+    def _next_look(self) -> None:
+        self._slept_before = self._slept()
+        self._due = self._clock.seconds() + PERIOD
+        self._looks = self._clock.callLater(PERIOD, self._look)
+
+    def _look(self) -> None:
+        slept = self._slept() - self._slept_before
+        late = self._clock.seconds() - self._due
+        self._next_look()
+        if slept >= SLEPT or late >= LATE:
+            self._changed(f"this host, or this process, stood still for {max(slept, late):.0f} s")
+
+    # What the reactor calls.
+
+    def fileno(self) -> int:
+        """See Twisted's interface."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """See Twisted's interface."""
+        return "NetWatch"
+
+    def doRead(self) -> None:
+        """See Twisted's interface."""
+        for _ in range(_MOST_READ):
+            if self._socket is None:
+                return
+            try:
+                data, sender = self._socket.recvfrom(_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    self.connectionLost(Failure(error))
+                    return
+                self._tell_soon()  # there was more news than the socket could hold
+                continue
+            # other processes may send here as well: their numbers are not 0
+            if sender[0] == 0 and self._news.matters(data):
+                self._tell_soon()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See Twisted's interface."""
+        if self._socket is not None:
+            self.log.warn(
+                "changes of the network are not noticed at once any more: {problem}",
+                problem=reason.getErrorMessage(),
+            )
+            self._close()
+
+    def _tell_soon(self) -> None:
+        if self._timer is None:
+            since = self._clock.seconds() - self._told
+            self._timer = self._clock.callLater(max(SETTLE, PAUSE - since), self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        self._told = self._clock.seconds()
+        self._changed("the addresses, routes or interfaces of this host have changed")

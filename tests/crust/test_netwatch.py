@@ -1,0 +1,259 @@
+"""The watch over the network and the host: when it tells, and what it leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from routing_crust.crust.netwatch import (
+    LATE,
+    PAUSE,
+    PERIOD,
+    SETTLE,
+    SLEPT,
+    NetWatch,
+    open_route_socket,
+    seconds_slept,
+)
+
+from .test_netlink import address, route
+
+NEWS = address()
+NONE = route(table=255)
+
+
+class Reactor(Clock):
+    """Knows who is to be told when there is something to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.remove(reader)
+
+
+class Socket:
+    """What the kernel would say; an C{OSError} is raised."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes | OSError] = []
+        self.sender = 0
+        self.closed = False
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+        if not self.waiting:
+            raise BlockingIOError
+        data = self.waiting.pop(0)
+        if isinstance(data, OSError):
+            raise data
+        return data, (self.sender, 1)
+
+    def fileno(self) -> int:
+        return 9
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NetWatchTests(SynchronousTestCase):
+    """On a fake clock, and with a fake socket."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.socket = Socket()
+        self.slept = 0.0
+        self.told: list[tuple[float, str]] = []
+        self.watch = NetWatch(
+            self.reactor,
+            lambda what: self.told.append((self.reactor.seconds(), what)),
+            open_socket=lambda: self.socket,  # type: ignore[arg-type, return-value]
+            slept=lambda: self.slept,
+        )
+        self.watch.start()
+
+    def tearDown(self) -> None:
+        self.watch.stop()
+        self.watch.stop()
+        self.assertEqual((self.reactor.getDelayedCalls(), self.reactor.readers), ([], []))
+
+    def news(self, *data: bytes | OSError) -> None:
+        """Something can be read."""
+        self.socket.waiting.extend(data)
+        self.watch.doRead()
+
+    @property
+    def times(self) -> list[float]:
+        return [when for when, _ in self.told]
+
+    def test_interface(self) -> None:
+        self.assertTrue(verifyObject(IReadDescriptor, self.watch))
+        self.assertEqual((self.reactor.readers, self.watch.fileno()), ([self.watch], 9))
+        self.assertEqual(self.watch.logPrefix(), "NetWatch")
+
+    def test_coalesced(self) -> None:
+        """Much news at a time is told once, shortly after the first."""
+        self.news(NEWS, NEWS)
+        self.reactor.advance(SETTLE / 2)
+        self.news(NEWS)
+        self.reactor.advance(SETTLE / 2)
+        self.assertEqual(self.times, [SETTLE])
+        self.assertIn("addresses", self.told[0][1])
+
+    def test_not_too_often(self) -> None:
+        """A network that does not come to rest is told of every two seconds."""
+        while self.reactor.seconds() < 9.95:
+            self.news(NEWS)
+            self.reactor.advance(0.1)
+        self.assertEqual([int(each) for each in self.times], [0, 2, 4, 6, 8])
+        gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+        self.assertGreaterEqual(min(gaps), PAUSE)
+
+    def test_a_later_change(self) -> None:
+        """After a while, the next change is told as promptly as the first."""
+        self.news(NEWS)
+        self.reactor.pump([SETTLE, 5])
+        self.news(NEWS)
+        self.reactor.advance(SETTLE)
+        self.assertEqual(len(self.told), 2)
+
+    def test_what_does_not_matter(self) -> None:
+        self.news(NONE, b"garbage")
+        self.reactor.advance(PERIOD - 1)
+        self.assertEqual(self.told, [])
+
+    def test_other_senders(self) -> None:
+        """What another process sends to our socket is not the kernel's news."""
+        self.socket.sender = 4711
+        self.news(NEWS)
+        self.reactor.advance(1)
+        self.assertEqual(self.told, [])
+
+    def test_too_much_news(self) -> None:
+        """When the socket could not hold all, something has changed for sure."""
+        self.news(OSError(errno.ENOBUFS, "no buffer space"))
+        self.reactor.advance(1)
+        self.assertEqual(len(self.told), 1)
+
+    def test_reading_ends(self) -> None:
+        """A flood of news leaves the reactor time for others."""
+        self.news(*[NEWS] * 1000)
+        self.assertGreater(len(self.socket.waiting), 900)
+
+    def test_error(self) -> None:
+        """A socket that fails is closed, which is logged; what was heard before is still told."""
+        self.news(NEWS, OSError(errno.EIO, "broken"), NEWS)
+        self.assertTrue(self.socket.closed)
+        self.assertEqual((self.reactor.readers, self.watch.fileno()), ([], -1))
+        self.reactor.advance(1)
+        self.assertEqual(len(self.told), 1)
+        self.watch.doRead()
+        self.watch.connectionLost(Failure(OSError("again")))
+
+    def test_stop(self) -> None:
+        """Nothing is told once it was stopped; it can be started again."""
+        self.news(NEWS)
+        self.watch.stop()
+        self.assertTrue(self.socket.closed)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.reactor.advance(100)
+        self.assertEqual(self.told, [])
+        self.socket = Socket()
+        self.watch.start()
+        self.news(NEWS)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.told), 1)
+
+    def test_stopped_by_who_is_told(self) -> None:
+        """Whoever is told may stop it."""
+        self.watch._changed = lambda what: self.watch.stop()
+        self.news(NEWS)
+        self.reactor.advance(1)
+        self.watch.start()
+        self.slept += 100
+        self.reactor.advance(PERIOD)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_no_sleep(self) -> None:
+        """Looks that come in time, or a little late, tell of nothing."""
+        for late in (0.0, 1.0, LATE - 0.1, 0.0):
+            self.slept += SLEPT / 2
+            self.reactor.advance(PERIOD + late)
+        self.assertEqual(self.told, [])
+
+    def test_slept(self) -> None:
+        """The host slept, which the system tells, while the clock stood still or has not been set yet."""
+        self.slept += 3600
+        self.reactor.advance(PERIOD)
+        self.assertEqual(self.told, [(PERIOD, "this host, or this process, stood still for 3600 s")])
+        self.reactor.advance(PERIOD)
+        self.assertEqual(len(self.told), 1)
+
+    def test_stood_still(self) -> None:
+        """The process was stopped, or its machine: the look comes late."""
+        self.reactor.advance(PERIOD + 60)
+        self.assertEqual(self.told, [(PERIOD + 60, "this host, or this process, stood still for 60 s")])
+
+
+class RefusedTests(SynchronousTestCase):
+    """Where there is no such socket."""
+
+    def watch(self, reactor: Any, error: OSError) -> None:
+        def refuse() -> socket.socket:
+            raise error
+
+        watch = NetWatch(reactor, self.fail, open_socket=refuse)
+        watch.start()
+        self.assertEqual(watch.fileno(), -1)
+        watch.stop()
+        self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_not_permitted(self) -> None:
+        """It goes on without; sleep is noticed all the same."""
+        reactor = Reactor()
+        self.watch(reactor, OSError(errno.EPERM, os.strerror(errno.EPERM)))
+        self.assertEqual(reactor.readers, [])
+
+    def test_no_descriptors(self) -> None:
+        """Some reactors do not watch descriptors; then there is no need to open one."""
+        self.watch(Clock(), OSError("not reached"))
+
+    def test_another_system(self) -> None:
+        """Where there is no netlink, an error says so."""
+        self.patch(socket, "AF_NETLINK", None)
+        with self.assertRaisesRegex(OSError, "this system has no netlink"):
+            open_route_socket()
+
+    def test_forbidden(self) -> None:
+        """A socket that cannot be bound is closed."""
+
+        class Forbidden(Socket):
+            def bind(self, address: object) -> None:
+                raise OSError(errno.EPERM, "no")
+
+        here = Forbidden()
+        self.patch(socket, "socket", lambda *_: here)
+        with self.assertRaises(OSError):
+            open_route_socket()
+        self.assertTrue(here.closed)
+
+    def test_no_boot_time(self) -> None:
+        """Where the system does not tell how long it slept, it has not."""
+        import time
+
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            self.assertGreaterEqual(seconds_slept(), -1.0)
+            self.patch(time, "CLOCK_BOOTTIME", None)
+            del time.CLOCK_BOOTTIME
+        self.assertEqual(seconds_slept(), 0.0)

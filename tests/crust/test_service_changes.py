@@ -1,0 +1,139 @@
+"""What crust does when the network has changed, or its host has slept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.errors import CloseReason, ConnectFailed
+
+from .addresses import HOST, at, host_address, name
+from .services import ServiceTests
+
+LAN = host_address("eth9", 9, "127.0.0.1/8")
+GONE = host_address("eth9", 9, "127.0.0.2/8")
+
+
+class Watch:
+    """Tells when a test says so."""
+
+    def __init__(self, reactor: Any, changed: Callable[[str], object]) -> None:
+        self.tell = changed
+        self.running = False
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+
+class Mapper(PortMapper):
+    """Counts how often it is told."""
+
+    changes = 0
+
+    def network_changed(self) -> None:
+        self.changes += 1
+
+
+class ChangeTests(ServiceTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.watches: list[Watch] = []
+        self.net_watch = self.make_watch  # type: ignore[assignment]
+        self.port_mapper = Mapper
+
+    def make_watch(self, *arguments: Any) -> Watch:
+        self.watches.append(Watch(*arguments))
+        return self.watches[-1]
+
+    def change(self) -> None:
+        """The network of the first node changes."""
+        self.watches[0].tell("something has changed")
+
+    async def test_started_and_stopped(self) -> None:
+        """The watch runs as long as crust does."""
+        crust, events = self.crust(1)
+        (watch,) = self.watches
+        self.assertFalse(watch.running)
+        crust.start(events)
+        self.assertTrue(watch.running)
+        await crust.stop()
+        self.assertFalse(watch.running)
+
+    async def test_told(self) -> None:
+        """Whoever is above hears of it, from a turn of its own; the mapper looks after its mappings."""
+        crust, events = self.start(1)
+        before = crust._mapper.changes  # type: ignore[attr-defined]
+        self.change()
+        self.assertEqual(events.of("changed"), [])
+        await events.next("changed")
+        self.assertEqual(crust._mapper.changes, before + 1)  # type: ignore[attr-defined]
+
+    async def test_new_addresses(self) -> None:
+        """The addresses are read again, and others are told of new ones."""
+        crust, events = self.start(1, listen=(at("0.0.0.0:0"),))
+        await events.next("endpoints")
+        self.host = (*HOST, host_address("wlan0", 4, "9.9.9.9/24"))
+        self.change()
+        (endpoints,) = await events.next("endpoints")
+        self.assertIn("9.9.9.9", [each.host for each in endpoints])
+        self.assertEqual(crust.endpoints, endpoints)
+
+    async def test_lost_address(self) -> None:
+        """A link from an address that the host has lost is gone at once; the others stay."""
+        self.host = (LAN, GONE)
+        one, events = self.start(1)
+        two, _ = self.start(2)
+        two_more, more = self.start(3, listen=(at("127.0.0.2:0"),))
+        await two.connect(one.endpoints, name(1), b"", False)
+        (kept,) = await events.next("accept")
+        await one.connect(two_more._listening, name(3), b"", False)
+        (lost,) = await more.next("accept")
+        self.host = (LAN,)
+        self.watches[2].tell("an address is gone")
+        link, reason = await more.next("lost")
+        self.assertIs(link, lost)
+        self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
+        self.assertEqual(reason.detail, "this host has lost the address 127.0.0.2")
+        self.change()
+        await events.next("changed")
+        self.assertIn(kept, one._links)
+
+    async def test_unreadable(self) -> None:
+        """If the addresses cannot be read, no link is cut for it."""
+        link, _ = await self.pair()
+        self.one._host_addresses = self.unreadable
+        self.change()
+        await self.events.next("changed")
+        self.assertIn(link, self.one._links)
+
+    def unreadable(self) -> Any:
+        raise OSError("no")
+
+    async def test_others_are_asked(self) -> None:
+        """Every other link has to show that its peer is still there."""
+        link, accepted = await self.pair()
+        link.verified()
+        accepted.verified()
+        asked: list[object] = []
+
+        def ask(of: object) -> None:
+            asked.append(of)
+
+        self.patch(type(link), "ask", ask)
+        self.change()
+        self.assertEqual(asked, [link])
+
+    async def test_back_off(self) -> None:
+        """What failed before may be dialled again at once."""
+        one, _ = self.start(1)
+        target = self.closed_port()
+        for expected in ("connection refused", "left alone", "left alone"):
+            with self.assertRaisesRegex(ConnectFailed, expected):
+                await one.connect((target,), name(2), b"", False)
+        self.change()
+        with self.assertRaisesRegex(ConnectFailed, "connection refused"):
+            await one.connect((target,), name(2), b"", False)

@@ -1,0 +1,91 @@
+"""What routing does when crust says that the network has changed: nothing waits any longer."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Role
+from routing_crust.routing.core import RoutingCore
+from routing_crust.routing.state import State
+from routing_crust.testing.host import SimulatedNode
+from routing_crust.testing.simulation import SimulatedNetwork
+
+
+def core_of(node: SimulatedNode) -> RoutingCore:
+    """What the node is made of."""
+    assert node.core is not None
+    return node.core
+
+
+class NetworkChangedTests(SynchronousTestCase):
+    """In a network of four and a client."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(seed=11)
+        self.nodes = self.net.nodes(4)
+        self.client = self.net.node(role=Role.CLIENT)
+        self.net.run_until(self.net.joined)
+
+    def tearDown(self) -> None:
+        self.net.stop()
+
+    def cut_off(self, node: SimulatedNode) -> None:
+        """It has no link, and the next attempt to bootstrap is far away."""
+        others = [each for each in self.net if each is not node]
+        self.net.partition([node], others)
+        self.net.run_until(lambda: node.service.state is State.DISCONNECTED, 300)
+        for _ in range(30):
+            core_of(node)._backoff.next_wait()
+        self.net.run_until(lambda: self.waits_long(node), 600)
+        self.net.heal()
+
+    def waits_long(self, node: SimulatedNode) -> bool:
+        """Whether it waits for more than ten seconds."""
+        retry = core_of(node)._retry
+        return retry is not None and retry.active() and retry.getTime() - node.clock.seconds() > 10
+
+    def test_bootstraps_at_once(self) -> None:
+        """A node without a link, or a client, does not wait for the back-off."""
+        for node in (self.nodes[2], self.client):
+            self.cut_off(node)
+            core_of(node).network_changed()
+            self.assertIs(node.service.state, State.BOOTSTRAPPING)
+            self.net.run_for(2)
+            self.assertTrue(node.connected)
+
+    def test_back_off_begins_anew(self) -> None:
+        """If it fails all the same, the next attempts follow quickly."""
+        node = self.nodes[2]
+        self.cut_off(node)
+        self.net.partition([node], [each for each in self.net if each is not node])
+        core = core_of(node)
+        core.network_changed()
+        self.net.run_until(lambda: node.service.state is State.DISCONNECTED, 60)
+        assert core._retry is not None
+        self.assertLessEqual(core._retry.getTime() - node.clock.seconds(), node.settings.retry_first)
+        self.net.heal()
+
+    def test_connected(self) -> None:
+        """A node looks around; whoever did not answer is asked again; a client has nobody to look for."""
+        core = core_of(self.nodes[1])
+        gone = self.nodes[3].name
+        core.connector._note_refusal(gone)
+        self.assertTrue(core.connector.refused_lately(gone))
+        core.network_changed()
+        self.assertFalse(core.connector.refused_lately(gone))
+        assert core.joiner._timer is not None
+        self.assertLess(core.joiner._timer.getTime() - self.net.clock.now, 1)
+        client = core_of(self.client)
+        client.network_changed()
+        self.assertIsNone(client.joiner._timer)
+
+    def test_nothing_to_do(self) -> None:
+        """A first node that waits for others goes on waiting, and a stopped one does nothing at all."""
+        other = SimulatedNetwork(seed=12)
+        (first,) = other.nodes(1)
+        core_of(first).network_changed()
+        self.assertIs(first.service.state, State.DISCONNECTED)
+        core = core_of(first)
+        other.stop()
+        core.network_changed()
+        self.assertIs(first.service.state, State.TERMINATED)
