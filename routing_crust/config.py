@@ -16,6 +16,7 @@ from typing import Any, Final
 from .endpoints import Contact, Endpoint, PrivateDialling
 from .errors import ConfigurationError, InvalidName, number_text
 from .names import Name
+from .pairings import Exposure, Forward, Nickname, Permission
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -88,6 +89,18 @@ class Settings:
     contacts: tuple[Contact, ...] = _several(Contact, (), "where to find nodes of the network, as name@address:port")
     allow: tuple[str, ...] = _several(str, (), "the only peers to link with, as names or networks (192.0.2.0/24)")
     deny: tuple[str, ...] = _several(str, (), "peers never to link with, as names or networks; goes before allow")
+    nicknames: tuple[Nickname, ...] = _several(
+        Nickname, (), "what to call nodes wherever a name is asked for, as nickname=name, or as a table in the file"
+    )
+    expose: tuple[Exposure, ...] = _several(
+        Exposure, (), "protocols for peers and the local programs that speak them, as protocol=endpoint, such as ssh=tcp:localhost:22"
+    )
+    allow_peer: tuple[Permission, ...] = _several(
+        Permission, (), "who may have what is exposed, as protocol=name, with * for every node of the network; nobody else may"
+    )
+    forward: tuple[Forward, ...] = _several(
+        Forward, (), "protocols of peers to be had at local ports, as endpoint=name/protocol, such as tcp:2222=backup/ssh; on 127.0.0.1 unless the endpoint has an interface"
+    )
     state_dir: Path | None = _plain(
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"
     )
@@ -219,6 +232,7 @@ class Settings:
         for setting in ("allow", "deny"):
             for entry in getattr(self, setting):
                 check_rule(setting, entry)
+        self._check_pairings()
         if self.role is Role.FIRST and self.contacts:
             raise ConfigurationError(
                 "contacts", "the first node dials nobody: give it no contacts, or another role"
@@ -227,6 +241,22 @@ class Settings:
             raise ConfigurationError(
                 "listen", "a node must listen somewhere: give an address:port, or be a client"
             )
+
+    def _check_pairings(self) -> None:
+        for setting, keys in (
+            ("nicknames", [each.nickname for each in self.nicknames]),
+            ("expose", [each.protocol for each in self.expose]),
+            ("forward", [each.listen for each in self.forward]),
+        ):
+            twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+            if twice:
+                raise ConfigurationError(setting, f"{twice[0]} stands there twice")
+        exposed = [each.protocol for each in self.expose]
+        for permission in self.allow_peer:
+            if permission.protocol not in exposed:
+                raise ConfigurationError(
+                    "allow_peer", f"{permission}: nothing is exposed as {permission.protocol}"
+                )
 
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")

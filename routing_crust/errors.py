@@ -41,6 +41,10 @@ class InvalidEndpoint(RoutingCrustError, ValueError):
     """A text is not an endpoint, or not a contact."""
 
 
+class InvalidPairing(RoutingCrustError, ValueError):
+    """A text that should say what belongs to what, such as C{ssh=tcp:localhost:22}, does not."""
+
+
 class KeyFileError(RoutingCrustError):
     """The key file cannot be used: its mode is too open, or what it holds is not a key."""
 

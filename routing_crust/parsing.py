@@ -5,6 +5,7 @@ L{routing_crust.config.Settings}.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import Field
 from enum import Enum
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Any
 
 from .config import valid_range
 from .endpoints import Contact, Endpoint
-from .errors import ConfigurationError, InvalidEndpoint, InvalidName
+from .errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing
+from .names import Name
+from .pairings import Exposure, Forward, Nickname, Nicknames, Permission
 
 
-def parse_setting(each: Field[Any], raw: Any) -> Any:
+def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None) -> Any:
     """
     Turn what a command line or a TOML file holds into the value of a setting.
 
-    @param raw: text, number, truth value or list.
+    @param raw: text, number, truth value, list or table.
+    @param nicknames: what may stand for names.
     @raise ConfigurationError: it cannot be read; the error names the setting and what is valid.
     """
     default = each.default
@@ -30,18 +34,13 @@ def parse_setting(each: Field[Any], raw: Any) -> Any:
             return _parse_bool(each.name, raw)
         if isinstance(default, Enum):
             return _parse_enum(each.name, type(default), raw)
-        if each.name == "listen":
-            return tuple(parse_listen(text) for text in _texts(each.name, raw))
-        if each.name == "external":
-            return tuple(Endpoint.from_text(text) for text in _texts(each.name, raw))
-        if each.name == "contacts":
-            return tuple(Contact.from_text(text) for text in _texts(each.name, raw))
         if isinstance(default, tuple):
-            return tuple(_texts(each.name, raw))
+            parse = _LISTS[each.name]
+            return tuple(parse(text, nicknames or {}) for text in _texts(each.name, raw))
         if not isinstance(raw, str):
             raise ConfigurationError(each.name, f"{raw!r} is not a text")
         return _parse_path(each.name, raw) if each.name == "state_dir" else raw
-    except (InvalidEndpoint, InvalidName) as error:
+    except (InvalidEndpoint, InvalidName, InvalidPairing) as error:
         raise ConfigurationError(each.name, str(error)) from None
 
 
@@ -108,7 +107,38 @@ def _parse_enum(setting: str, kind: type[Enum], raw: Any) -> Enum:
         raise ConfigurationError(setting, f"{raw!r} is not one of {choices}") from None
 
 
+def _contact(text: str, nicknames: Nicknames) -> Contact:
+    who, at, where = text.strip().partition("@")
+    return Contact.from_text(f"{nicknames[who]}@{where}" if at and who in nicknames else text)
+
+
+def _rule(text: str, nicknames: Nicknames) -> str:
+    return str(nicknames[text]) if text in nicknames else text
+
+
+_LISTS: Mapping[str, Callable[[str, Mapping[str, Name]], object]] = {
+    "listen": lambda text, _: parse_listen(text),
+    "external": lambda text, _: Endpoint.from_text(text),
+    "contacts": _contact,
+    "allow": _rule,
+    "deny": _rule,
+    "nicknames": lambda text, _: Nickname.from_text(text),
+    "expose": lambda text, _: Exposure.from_text(text),
+    "allow_peer": Permission.from_text,
+    "forward": Forward.from_text,
+}
+_TABLES = ("nicknames", "expose", "allow_peer", "forward")
+"""Lists of texts with an equals sign, which may be tables as well."""
+
+
+def _rows(setting: str, table: Mapping[str, Any]) -> list[str]:
+    """The texts that a table stands for: a list there is one for each entry."""
+    return [f"{key}={value}" for key, values in table.items() for value in _texts(setting, values)]
+
+
 def _texts(setting: str, raw: Any) -> list[str]:
+    if setting in _TABLES and isinstance(raw, Mapping):
+        return _rows(setting, raw)
     values = [raw] if isinstance(raw, str) else raw
     if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
         raise ConfigurationError(setting, f"{raw!r} is not a list of texts")

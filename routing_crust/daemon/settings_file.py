@@ -29,7 +29,8 @@ SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fi
 
 def read_settings_file(path: Path) -> dict[str, object]:
     """
-    Read a TOML file of settings: one flat list of C{name = value}, each of them optional.
+    Read a TOML file of settings: one flat list of C{name = value}, each optional. What says what belongs
+    to what may be a table.
 
     @return: the values as the file holds them; each key is a setting's name.
     @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
@@ -75,8 +76,11 @@ def merge_settings(
     """
     raw = {**in_file, **command_line}
     try:
-        parsed = {name: parse_setting(SETTINGS[name], value) for name, value in raw.items()}
-        return Settings(**parsed)
+        given = raw.pop("nicknames", ())
+        nicknames = parse_setting(SETTINGS["nicknames"], given)
+        known = {each.nickname: each.name for each in nicknames}
+        parsed = {name: parse_setting(SETTINGS[name], value, known) for name, value in raw.items()}
+        return Settings(nicknames=nicknames, **parsed)
     except ConfigurationError as error:
         name = error.setting
         if name in in_file and name not in command_line:

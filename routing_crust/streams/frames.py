@@ -13,12 +13,11 @@ from enum import IntEnum
 from typing import Final
 
 from ..errors import WireError
+from ..pairings import MOST_PROTOCOL, is_protocol
 
 LARGEST_WINDOW: Final = (1 << 31) - 1
 """The most bytes that a stream may have on its way."""
 LARGEST_STREAM: Final = (1 << 32) - 1
-MOST_PROTOCOL: Final = 64
-"""The most characters in the name of a protocol."""
 MOST_DETAIL: Final = 200
 """The most bytes of a reason's detail; what is longer is cut off."""
 NUMBER_BYTES: Final = 4
@@ -26,7 +25,6 @@ NUMBER_BYTES: Final = 4
 _NUMBER = struct.Struct(">I")
 _TWO = struct.Struct(">II")
 _REASON = struct.Struct(">IB")
-_PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
 
@@ -78,7 +76,7 @@ def check_protocol(protocol: str) -> str:
     @return: C{protocol}, if it can be the name of one.
     @raise ValueError: it cannot.
     """
-    if len(protocol) > MOST_PROTOCOL or not _PROTOCOL.fullmatch(protocol):
+    if not is_protocol(protocol):
         raise ValueError(
             f"{protocol!r} cannot be the name of a protocol: write up to {MOST_PROTOCOL} letters, digits "
             "and . _ + - and begin with a letter or digit"

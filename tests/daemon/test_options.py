@@ -30,11 +30,13 @@ from routing_crust.daemon.options import (
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
+from routing_crust.pairings import Exposure, Forward, Nickname, Permission
 
 from .fakes import ALICE, BOB, temporary_directory
 from .test_settings_file import another_value
 
 CONTACTS = tuple(Contact(Endpoint("192.0.2.1", 5483), name) for name in (ALICE, BOB))
+EXPOSED = (Exposure("ssh", "tcp:h:22"), Exposure("web", "unix:/w"))
 # For each plain setting: options that give it, and what it is then.
 PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "network": (("--network=lab",), "lab"),
@@ -47,6 +49,13 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "contacts": (("--contact", str(CONTACTS[0]), "--contact", str(CONTACTS[1])), CONTACTS),
     "allow": (("--allow", "192.0.2.0/24", "--allow", str(ALICE)), ("192.0.2.0/24", str(ALICE))),
     "deny": (("--deny=192.0.2.7",), ("192.0.2.7",)),
+    "nicknames": ((f"--nickname=bob={BOB}",), (Nickname("bob", BOB),)),
+    "expose": (("--expose=ssh=tcp:h:22", "--expose=web=unix:/w"), EXPOSED),
+    "allow_peer": (
+        ("--expose=ssh=tcp:h:22", f"--nickname=bob={BOB}", "--allow-peer=ssh=bob", "--allow-peer", "ssh=*"),
+        (Permission("ssh", BOB), Permission("ssh", None)),
+    ),
+    "forward": ((f"--nickname=bob={BOB}", "--forward=tcp:1=bob/ssh"), (Forward("tcp:1", BOB, "ssh"),)),
     "state_dir": (("--state-dir=/srv/node",), Path("/srv/node")),
     "lan_discovery": (("--no-lan-discovery",), False),
     "port_mapping": (("--no-port-mapping",), False),

@@ -20,6 +20,7 @@ from routing_crust.daemon.settings_file import (
 )
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
+from routing_crust.pairings import Exposure, Forward, Nickname, Permission
 
 from .fakes import ALICE, temporary_directory
 
@@ -32,6 +33,10 @@ PLAIN = {
     "contacts": (f'["{ALICE}@127.0.0.1:6000"]', (Contact(Endpoint("127.0.0.1", 6000), ALICE),)),
     "allow": ('["192.0.2.0/24"]', ("192.0.2.0/24",)),
     "deny": (f'["{ALICE}"]', (str(ALICE),)),
+    "nicknames": (f'{{ alice = "{ALICE}" }}', (Nickname("alice", ALICE),)),
+    "expose": ('["ssh=tcp:h:22"]', (Exposure("ssh", "tcp:h:22"),)),
+    "allow_peer": ('{ ssh = ["*"] }\nexpose = { ssh = "tcp:h:22" }', (Permission("ssh", None),)),
+    "forward": (f'{{ "tcp:1" = "{ALICE}/ssh" }}', (Forward("tcp:1", ALICE, "ssh"),)),
     "state_dir": ('"/srv/node"', Path("/srv/node")),
     "lan_discovery": ("false", False),
     "port_mapping": ("false", False),

@@ -1,0 +1,191 @@
+"""
+Settings that say what belongs to what: nicknames to names, protocols to local programs, peers to the
+protocols that they may have, and local ports to the protocols of peers.
+
+Each is one text with an equals sign in it, on the command line and in a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from .errors import InvalidName, InvalidPairing
+from .names import Name
+
+MOST_PROTOCOL: Final = 64
+"""The most characters in the name of a protocol."""
+EVERYONE: Final = "*"
+"""Stands for every node of the network."""
+_PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+Nicknames = Mapping[str, Name]
+
+
+@dataclass(frozen=True, slots=True)
+class Nickname:
+    """
+    What an operator calls a node.
+
+    @ivar nickname: up to 32 letters, digits and C{. _ -}, so that it cannot be mistaken for a name.
+    @ivar name: the node's name.
+    """
+
+    nickname: str
+    name: Name
+
+    def __post_init__(self) -> None:
+        """
+        @raise InvalidPairing: this cannot be a nickname.
+        """
+        if not is_nickname(self.nickname):
+            raise InvalidPairing(
+                f"{self.nickname!r} cannot be a nickname: write up to 32 letters, digits and . _ - and begin "
+                "with a letter or digit"
+            )
+
+    @classmethod
+    def from_text(cls, text: str) -> Nickname:
+        """
+        Read C{NICKNAME=NAME}.
+
+        @raise InvalidPairing: it is not that.
+        @raise InvalidName: what follows is not a name.
+        """
+        nickname, name = _split(text, "NICKNAME=NAME")
+        return cls(nickname, Name.from_text(name))
+
+    def __str__(self) -> str:
+        return f"{self.nickname}={self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """
+    A protocol that peers may be allowed to have, and the local program that speaks it.
+
+    @ivar protocol: what peers call it.
+    @ivar target: where the program is, as the text of a Twisted client endpoint.
+    """
+
+    protocol: str
+    target: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Exposure:
+        """
+        Read C{PROTOCOL=ENDPOINT}.
+
+        @raise InvalidPairing: it is not that. The endpoint is not looked at.
+        """
+        protocol, target = _split(text, "PROTOCOL=ENDPOINT, such as ssh=tcp:localhost:22")
+        return cls(_protocol(protocol), target)
+
+    def __str__(self) -> str:
+        return f"{self.protocol}={self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """
+    Who may have a protocol.
+
+    @ivar protocol: what peers call it.
+    @ivar name: the one peer, or C{None} for every node of the network.
+    """
+
+    protocol: str
+    name: Name | None
+
+    @classmethod
+    def from_text(cls, text: str, nicknames: Nicknames) -> Permission:
+        """
+        Read C{PROTOCOL=NAME}, with a nickname or C{*} in place of the name.
+
+        @raise InvalidPairing: it is not that.
+        @raise InvalidName: there is no such name and no such nickname.
+        """
+        protocol, who = _split(text, "PROTOCOL=NAME, or PROTOCOL=* for every node of the network")
+        return cls(_protocol(protocol), None if who == EVERYONE else resolve(who, nicknames))
+
+    def __str__(self) -> str:
+        return f"{self.protocol}={self.name or EVERYONE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """
+    Where to listen, and which peer's protocol those who connect there get.
+
+    @ivar listen: where, as the text of a Twisted server endpoint.
+    @ivar name: the peer.
+    @ivar protocol: what the peer calls it.
+    """
+
+    listen: str
+    name: Name
+    protocol: str
+
+    @classmethod
+    def from_text(cls, text: str, nicknames: Nicknames) -> Forward:
+        """
+        Read C{ENDPOINT=NAME/PROTOCOL}, with a nickname in place of the name if there is one.
+
+        @raise InvalidPairing: it is not that. The endpoint is not looked at.
+        @raise InvalidName: there is no such name and no such nickname.
+        """
+        # the last: an endpoint may hold some itself, and what follows cannot
+        listen, equals, rest = text.rpartition("=")
+        who, slash, protocol = rest.partition("/")
+        if not (listen.strip() and equals and slash and who.strip()):
+            raise InvalidPairing(f"{text!r}: write ENDPOINT=NAME/PROTOCOL, such as tcp:2222=backup/ssh")
+        return cls(listen.strip(), resolve(who.strip(), nicknames), _protocol(protocol.strip()))
+
+    def __str__(self) -> str:
+        return f"{self.listen}={self.name}/{self.protocol}"
+
+
+def is_nickname(text: str) -> bool:
+    """Whether this could be a nickname."""
+    return _NICKNAME.fullmatch(text) is not None
+
+
+def is_protocol(text: str) -> bool:
+    """Whether this could be the name of a protocol."""
+    return len(text) <= MOST_PROTOCOL and _PROTOCOL.fullmatch(text) is not None
+
+
+def resolve(text: str, nicknames: Nicknames) -> Name:
+    """
+    The name that a text means: a nickname, or the text form of a name.
+
+    @raise InvalidName: it is neither.
+    """
+    known = nicknames.get(text)
+    if known is not None:
+        return known
+    try:
+        return Name.from_text(text)
+    except InvalidName as error:
+        if not is_nickname(text):
+            raise
+        raise InvalidName(f"{error}; nor is it a nickname that the setting nicknames gives") from None
+
+
+def _split(text: str, form: str) -> tuple[str, str]:
+    left, equals, right = (each.strip() for each in text.partition("="))
+    if not (left and equals and right):
+        raise InvalidPairing(f"{text!r}: write {form}")
+    return left, right
+
+
+def _protocol(text: str) -> str:
+    if not is_protocol(text):
+        raise InvalidPairing(
+            f"{text!r} cannot be the name of a protocol: write up to {MOST_PROTOCOL} letters, digits and "
+            ". _ + - and begin with a letter or digit"
+        )
+    return text

@@ -1,0 +1,116 @@
+"""Settings that say what belongs to what: read, refused, resolved, and as settings."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.errors import ConfigurationError, InvalidName, InvalidPairing
+from routing_crust.identity import Identity
+from routing_crust.pairings import Exposure, Forward, Nickname, Permission, is_protocol, resolve
+from routing_crust.parsing import parse_setting
+
+ALICE, BOB = (Identity.from_seed(bytes([number]) * 32).name for number in range(2))
+KNOWN = {"bob": BOB}
+FIELDS = {each.name: each for each in fields(Settings)}
+
+
+class PairingTests(SynchronousTestCase):
+    def test_there_and_back(self) -> None:
+        """Each is read from a text, and written as the text that gives it again."""
+        self.assertEqual(Nickname.from_text(f" bob = {BOB} "), Nickname("bob", BOB))
+        self.assertEqual(Exposure.from_text("ssh=tcp:port=22:host=h"), Exposure("ssh", "tcp:port=22:host=h"))
+        self.assertEqual(Permission.from_text("ssh=bob", KNOWN), Permission("ssh", BOB))
+        self.assertEqual(Permission.from_text("ssh=*", {}), Permission("ssh", None))
+        listen = "tcp:22:interface=127.0.0.1"
+        self.assertEqual(Forward.from_text(f"{listen}=bob/ssh", KNOWN), Forward(listen, BOB, "ssh"))
+        for text in (f"bob={BOB}", "ssh=tcp:port=22:host=h"):
+            kind: Any = Nickname if text.startswith("bob") else Exposure
+            self.assertEqual(str(kind.from_text(text)), text)
+        for text in (f"ssh={BOB}", "ssh=*"):
+            self.assertEqual(str(Permission.from_text(text, {})), text)
+        text = f"{listen}={BOB}/ssh"
+        self.assertEqual(str(Forward.from_text(text, {})), text)
+
+    def test_what_is_none(self) -> None:
+        """What is not of the form is refused with the form."""
+        for kind, texts in (
+            (Nickname, ("bob", f"={BOB}", "bob=", f"b/b={BOB}", f"{'b' * 33}={BOB}")),
+            (Exposure, ("ssh", "=tcp:1", "ssh=", "s h=tcp:1", f"{'s' * 65}=tcp:1")),
+        ):
+            for text in texts:
+                self.assertRaises(InvalidPairing, kind.from_text, text)
+        for text in ("ssh", "ssh=", "s/h=*"):
+            self.assertRaises(InvalidPairing, Permission.from_text, text, KNOWN)
+        for text in ("tcp:1", "tcp:1=bob", "=bob/ssh", "tcp:1=/ssh", "tcp:1=bob/", "tcp:1=bob/s h", "bob/s"):
+            self.assertRaises(InvalidPairing, Forward.from_text, text, KNOWN)
+
+    def test_resolve(self) -> None:
+        """A nickname or a name; an error that speaks of both, if it could have been one."""
+        self.assertEqual(resolve("bob", KNOWN), BOB)
+        self.assertEqual(resolve(str(ALICE), KNOWN), ALICE)
+        error = self.assertRaises(InvalidName, resolve, "carol", KNOWN)
+        self.assertIn("nor is it a nickname that the setting nicknames gives", str(error))
+        error = self.assertRaises(InvalidName, resolve, str(ALICE)[:-1], KNOWN)
+        self.assertNotIn("nickname", str(error))
+
+    def test_protocols(self) -> None:
+        self.assertTrue(is_protocol("a" * 64))
+        self.assertFalse(is_protocol("a" * 65))
+        self.assertFalse(is_protocol("-a"))
+        self.assertFalse(is_protocol("ä"))
+
+
+class SettingTests(SynchronousTestCase):
+    def parse(self, setting: str, raw: object) -> Any:
+        return parse_setting(FIELDS[setting], raw, KNOWN)
+
+    def test_lists_and_tables(self) -> None:
+        """What has an equals sign can be a table in the file."""
+        ssh, web = Exposure("ssh", "tcp:h:22"), Exposure("web", "tcp:h:80")
+        self.assertEqual(self.parse("expose", ["ssh=tcp:h:22", "web=tcp:h:80"]), (ssh, web))
+        self.assertEqual(self.parse("expose", {"ssh": "tcp:h:22", "web": "tcp:h:80"}), (ssh, web))
+        self.assertEqual(
+            self.parse("allow_peer", {"ssh": ["bob", str(ALICE)], "web": "*"}),
+            (Permission("ssh", BOB), Permission("ssh", ALICE), Permission("web", None)),
+        )
+        self.assertEqual(self.parse("forward", {"tcp:1": "bob/ssh"}), (Forward("tcp:1", BOB, "ssh"),))
+        self.assertEqual(self.parse("nicknames", {"al": str(ALICE)}), (Nickname("al", ALICE),))
+
+    def test_errors_name_the_setting(self) -> None:
+        for setting, raw in (
+            ("nicknames", "bob"),
+            ("nicknames", {"bob": 5}),
+            ("expose", ["ssh"]),
+            ("allow_peer", ["ssh=carol"]),
+            ("forward", ["tcp:1=carol/ssh"]),
+            ("contacts", {"a": "b"}),
+        ):
+            error = self.assertRaises(ConfigurationError, self.parse, setting, raw)
+            self.assertEqual(error.setting, setting)
+
+    def test_nicknames_elsewhere(self) -> None:
+        """They stand for names in contacts, allow and deny too."""
+        (contact,) = self.parse("contacts", ["bob@127.0.0.1:5483"])
+        self.assertEqual(contact.name, BOB)
+        self.assertEqual(self.parse("allow", ["bob", "192.0.2.0/24"]), (str(BOB), "192.0.2.0/24"))
+        self.assertEqual(self.parse("deny", ["bob"]), (str(BOB),))
+        self.assertRaises(ConfigurationError, self.parse, "contacts", ["bob"])
+
+    def test_what_belongs_together(self) -> None:
+        """Nothing twice, and nobody is allowed what is not there."""
+        ssh, web = Exposure("ssh", "tcp:h:22"), Permission("web", BOB)
+        for setting, values in (
+            ("expose", {"expose": (ssh, Exposure("ssh", "tcp:h:23"))}),
+            ("nicknames", {"nicknames": (Nickname("b", BOB), Nickname("b", ALICE))}),
+            ("forward", {"forward": (Forward("tcp:1", BOB, "a"), Forward("tcp:1", BOB, "b"))}),
+            ("allow_peer", {"expose": (ssh,), "allow_peer": (web,)}),
+        ):
+            given: Any = values
+            error = self.assertRaises(ConfigurationError, lambda given=given: Settings(**given))
+            self.assertEqual(error.setting, setting)
+        settings = Settings(expose=(ssh,), allow_peer=(Permission("ssh", BOB), Permission("ssh", ALICE)))
+        self.assertEqual(settings.expose, (ssh,))
