@@ -62,21 +62,25 @@ class Invariants:
         self._network = network
         self._pending: list[Pending] = []
         self._apart_since: dict[tuple[Name, Name], float] = {}
-        self._next_look = network.clock.now
         self._broken: list[str] = []
         self.checks: dict[str, int] = {each.__name__: 0 for each in self._looks()}
-        network.after_each.append(self._after_event)
+        self._timer = network.clock.callLater(EVERY, self._tick)
         globalLogPublisher.addObserver(self)
 
     def close(self) -> None:
-        """Look once more, and no more after that."""
-        globalLogPublisher.removeObserver(self)
-        self._network.after_each.remove(self._after_event)
+        """
+        Look no more.
+
+        @raise InvariantBroken: something was heard since the last look.
+        """
+        self.abandon()
         self._raise_what_was_heard()
 
     def abandon(self) -> None:
-        """End it, whatever was heard: the run has failed anyway."""
+        """Look no more, whatever was heard: the run has failed anyway. Idempotent."""
         globalLogPublisher.removeObserver(self)
+        if self._timer.active():
+            self._timer.cancel()
 
     def watch(self, service: RoutingService) -> None:
         """Hear from a service, from before its start: for L{SimulatedNetwork.node}'s C{setup}."""
@@ -145,7 +149,7 @@ class Invariants:
             if each.fired or gone:
                 continue
             if each.node.asleep:
-                each.deadline += EVERY
+                each.deadline += EVERY + 0.001
             elif self._network.clock.now > each.deadline:
                 self._break("every_wait_ends", f"{each.what} of {each.node} has not fired in time")
             still.append(each)
@@ -232,10 +236,9 @@ class Invariants:
                 found.append((node, core))
         return found
 
-    def _after_event(self) -> None:
-        if self._network.clock.now >= self._next_look:
-            self._next_look = self._network.clock.now + EVERY
-            self.look()
+    def _tick(self) -> None:
+        self._timer = self._network.clock.callLater(EVERY, self._tick)
+        self.look()
 
     # What is heard.
 

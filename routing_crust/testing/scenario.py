@@ -6,6 +6,7 @@ then nothing goes wrong any more, and it must heal; in the end it stops, and not
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from random import Random
 from typing import Final
 
@@ -114,7 +115,7 @@ class Scenario:
         network.after_each.append(dials.look)
         network.run_until(network.connected, CONNECTED_WITHIN, every=0.25)
         self.figures["connected after"] = network.clock.now - began
-        network.run_until(self._groups_are_right, GROUPS_WITHIN, every=0.5)
+        network.run_until(lambda: groups_are_right(network), GROUPS_WITHIN, every=0.5)
         self.figures["groups right after"] = network.clock.now - began
         network.run_for(max(0.0, began + DIALS_OVER + 1 - network.clock.now))
         self.figures["most dials a second and node"] = dials.most
@@ -146,17 +147,6 @@ class Scenario:
         send = one.service.send if self._random.random() < 0.7 else one.service.request
         return self.invariants.expect(one, send(other.name, body), "a message", SEND_DEADLINE)
 
-    def _groups_are_right(self) -> bool:
-        """Whether every table holds the nodes that are nearest to its own name."""
-        nodes = [node for node in self.network if node.running and not node.is_client]
-        for node in nodes:
-            others = sorted((each.name for each in nodes if each is not node), key=node.name.distance)
-            nearest = others[: node.settings.group_size]
-            core = node.core
-            if core is None or any(name not in core.table for name in nearest):
-                return False
-        return True
-
     def _everybody_is_reached(self) -> None:
         """Every node sends a message to another, and all are acknowledged."""
         nodes = self.network.alive
@@ -182,6 +172,22 @@ class _DialRate:
         dials = self._network.network.dials
         self.most = max(self.most, (dials - self._before) / max(1, len(self._network)) / (now - self._began))
         self._before, self._began = dials, now
+
+
+def groups_are_right(network: SimulatedNetwork) -> bool:
+    """Whether every running node's table holds the nodes that are nearest to its own name."""
+    nodes = [node for node in network if node.running and not node.is_client]
+    numbers = sorted(node.name.number for node in nodes)
+    by_number = {node.name.number: node.name for node in nodes}
+    for node in nodes:
+        own, most = node.name.number, node.settings.group_size
+        core = node.core
+        if core is None:
+            return False
+        nearest = nsmallest(most, (number for number in numbers if number != own), key=own.__xor__)
+        if any(by_number[number] not in core.table for number in nearest):
+            return False
+    return True
 
 
 def play(plan: Plan) -> Result:

@@ -1,0 +1,169 @@
+"""
+C{python -m routing_crust.testing}: play many seeds of a simulated network on which everything goes wrong, and
+see what must always hold.
+
+A seed that fails is printed with the one command that plays it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from ..errors import RoutingCrustError
+from .crowd import Crowd
+from .faults import Schedule
+from .growth import growth_table
+from .scenario import Plan, Result, Scenario, play
+
+_EPILOG: Final = """\
+examples:
+  python -m routing_crust.testing --seeds 300 --nodes 20 --minutes 3
+  python -m routing_crust.testing --seed 17 --nodes 20 --minutes 3 --trace trace.txt
+  python -m routing_crust.testing --crowd 1000
+  python -m routing_crust.testing --growth 10,30,100,300
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m routing_crust.testing",
+        description="Play simulated networks from seeds, with faults, and check what must always hold.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what to play").add_mutually_exclusive_group()
+    add = what.add_argument
+    add("--seeds", type=_count, default=20, metavar="N", help="so many seeds (default: 20)")
+    add("--seed", type=int, metavar="S", help="this seed alone")
+    add("--crowd", type=_count, metavar="N", help="N nodes, of which a tenth is lost; they must heal")
+    add("--restart", type=_count, metavar="N", help="N nodes that all start again in one moment")
+    add("--growth", type=_sizes, metavar="N,N,...", help="what joining and looking up cost, as a table")
+    add = parser.add_argument_group("how").add_argument
+    add("--first", type=int, default=0, metavar="S", help="the first of the seeds (default: 0)")
+    add("--nodes", type=_count, default=20, metavar="N", help="nodes in each network (default: 20)")
+    add("--minutes", type=float, default=3.0, metavar="M", help="for how long things go wrong (default: 3)")
+    add("--faults", type=_count, metavar="N", help="how many do (default: half of nodes x minutes)")
+    add("--schedule", type=Path, metavar="FILE", help="play the faults that are in this file")
+    add("--messages", type=_count, default=10_000, metavar="N", help="of a crowd (default: 10,000)")
+    add(
+        "--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="at once (default: %(default)s)"
+    )
+    add("--print-schedule", action="store_true", help="print the faults of --seed, and play nothing")
+    add("--trace", type=Path, metavar="FILE", help="with --seed: write all that happens to a file")
+    add("--hash", action="store_true", help="print the hash of what has happened")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play. Returns the exit status: 0 if everything held."""
+    options = make_parser().parse_args(arguments)
+    try:
+        if options.crowd is not None:
+            return _crowd(Crowd(options.crowd, options.first), options)
+        if options.restart is not None:
+            return _crowd(Crowd(options.restart, options.first, restart=True), options)
+        if options.growth is not None:
+            print(growth_table(options.growth, options.first), end="")
+            return 0
+        if options.seed is not None:
+            return _one(options)
+        return _many(options)
+    except RoutingCrustError as error:
+        print(error)
+        return 1
+
+
+def _plan(options: argparse.Namespace, seed: int) -> Plan:
+    schedule = None
+    if options.schedule is not None:
+        schedule = Schedule.from_text(options.schedule.read_text(encoding="utf-8"))
+    return Plan(seed, options.nodes, options.minutes, options.faults, schedule)
+
+
+def _many(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    plans = [_plan(options, seed) for seed in range(options.first, options.first + options.seeds)]
+    failed = 0
+    for result in _results(plans, options.jobs):
+        if options.hash:
+            print(f"seed {result.plan.seed}: {result.trace}")
+        if result.problem:
+            failed += 1
+            print(f"seed {result.plan.seed}: {result.problem}")
+            print(f"again: {_replay(options, result)}", flush=True)
+    seconds = time.monotonic() - began
+    what = f"{len(plans)} seeds of {options.nodes} nodes and {options.minutes:g} minutes"
+    print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+def _results(plans: list[Plan], jobs: int) -> Iterator[Result]:
+    if jobs == 1:
+        yield from map(play, plans)
+        return
+    # not forked: nothing of this process is wanted there
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        yield from pool.map(play, plans)
+
+
+def _replay(options: argparse.Namespace, result: Result) -> str:
+    plan = result.plan
+    parts = ["python -m routing_crust.testing", f"--seed {plan.seed}", f"--nodes {plan.nodes}"]
+    parts.append(f"--minutes {plan.minutes:g}")
+    if plan.faults is not None:
+        parts.append(f"--faults {plan.faults}")
+    if options.schedule is not None:
+        parts.append(f"--schedule {options.schedule}")
+    return " ".join(parts)
+
+
+def _one(options: argparse.Namespace) -> int:
+    scenario = Scenario(_plan(options, options.seed), keep_trace=options.trace is not None)
+    if options.print_schedule:
+        print(scenario.schedule, end="")
+        scenario.invariants.abandon()
+        return 0
+    try:
+        scenario.run()
+    finally:
+        scenario.invariants.abandon()
+        if options.trace is not None:
+            lines = scenario.network.trace.lines
+            options.trace.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, value in scenario.figures.items():
+        print(f"{name:32} {value:.1f}")
+    if options.hash:
+        print(scenario.network.trace.hash())
+    return 0
+
+
+def _crowd(crowd: Crowd, options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    for name, value in crowd.run(options.messages).items():
+        print(f"{name:40} {value:,.1f}", flush=True)
+    print(f"{'seconds that it took':40} {time.monotonic() - began:,.1f}")
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a count: write 1 or more")
+    return number
+
+
+def _sizes(text: str) -> list[int]:
+    return [_count(each) for each in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""
+Growth: what joining and finding each other cost in networks of different sizes, as a table for the
+documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import log2
+from typing import Final
+
+from ..routing.core import RoutingCore
+from .crowd import ARRIVALS
+from .host import SimulatedNode
+from .simulation import SimulatedNetwork
+
+NEWCOMERS: Final = 10
+"""So many more join one after the other, and the average is taken."""
+WATCHED: Final = 20.0
+"""For how many seconds each is watched."""
+LOOK_UPS: Final = 500
+
+_TITLES: Final = (
+    "nodes", "hops of a message", "most hops", "entries in a table", "frames to join", "dials to join",
+    "seconds to join", "frames a second and node at rest",
+)  # fmt: skip
+
+
+def measure(nodes: int, seed: int = 0) -> tuple[float, ...]:
+    """
+    Grow a network and measure it.
+
+    @return: the numbers of one line of the table.
+    """
+    network = SimulatedNetwork(seed)
+    network.node()
+    for _ in range(nodes - 1):
+        network.run_for(1 / ARRIVALS)
+        network.node()
+    network.run_until(network.joined, 300, every=1.0)
+    network.run_for(60)
+    frames = network.network.frames
+    network.run_for(WATCHED)
+    rest = (network.network.frames - frames) / WATCHED
+    hops = [_hops(network, *network.random.sample(network.all, 2)) for _ in range(LOOK_UPS)]
+    tables = [len(node.core.table) for node in network if node.core is not None]
+    joins = [_join(network, rest) for _ in range(NEWCOMERS)]
+    frames_to_join, dials_to_join, seconds = (sum(each) / NEWCOMERS for each in zip(*joins, strict=True))
+    return (
+        nodes,
+        sum(hops) / len(hops),
+        max(hops),
+        sum(tables) / len(tables),
+        frames_to_join,
+        dials_to_join,
+        seconds,
+        rest / nodes,
+    )
+
+
+def growth_table(sizes: Iterable[int], seed: int = 0) -> str:
+    """The table, in reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    lines += _row(_TITLES)
+    for size in sizes:
+        numbers = measure(size, seed)
+        lines += _row([f"{numbers[0]:,}", *(f"{each:,.1f}" for each in numbers[1:])])
+    return "\n".join(lines) + "\n"
+
+
+def hops_by_logarithm(nodes: int) -> float:
+    """What the hops of a message may be on average: half of the bits that tell the nodes apart, and one."""
+    return 1 + log2(nodes) / 2
+
+
+def _row(cells: Iterable[str]) -> list[str]:
+    first, *others = cells
+    return [f"   * - {first}", *(f"     - {each}" for each in others)]
+
+
+def _join(network: SimulatedNetwork, rest: float) -> tuple[float, float, float]:
+    """What one more node costs: frames beyond what is sent at rest, dials, and seconds."""
+    frames, dials, began = network.network.frames, network.network.dials, network.clock.now
+    node = network.node()
+    network.run_until(lambda: node.joined, 120)
+    seconds = network.clock.now - began
+    network.run_for(max(0.0, began + WATCHED - network.clock.now))
+    passed = network.clock.now - began
+    return network.network.frames - frames - rest * passed, network.network.dials - dials, seconds
+
+
+def _hops(network: SimulatedNetwork, start: SimulatedNode, goal: SimulatedNode) -> int:
+    """How many links a message takes, by the tables as they are."""
+    cores: dict[object, RoutingCore] = {node.name: node.core for node in network if node.core is not None}
+    here, hops = start.name, 0
+    while here != goal.name:
+        entry = cores[here].table.next_hop(goal.name)
+        if entry is None or hops > start.settings.max_hops:
+            raise AssertionError(f"no way from {start} to {goal}")
+        here, hops = entry.name, hops + 1
+    return hops

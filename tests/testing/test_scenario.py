@@ -1,0 +1,252 @@
+"""A network's bad day: what must hold does, the same seed is the same day, and what does not is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.errors import CloseReason, LimitReached, NotConnected
+from routing_crust.routing.events import LinkLost
+from routing_crust.routing.reports import link_facts
+from routing_crust.testing.__main__ import main
+from routing_crust.testing.crowd import Crowd
+from routing_crust.testing.faults import Schedule
+from routing_crust.testing.growth import measure
+from routing_crust.testing.invariants import DISAGREEMENT, InvariantBroken, Invariants
+from routing_crust.testing.scenario import Plan, Scenario, play
+from routing_crust.testing.simulation import SimulatedNetwork
+
+SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--hash"]
+
+
+def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "routing_crust.testing", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+    )
+
+
+class DayTests(SynchronousTestCase):
+    def test_a_few_seeds(self) -> None:
+        """Everything holds; many more are played by the checks of the project."""
+        for seed in range(3):
+            result = play(Plan(seed, nodes=10, minutes=2))
+            self.assertEqual(result.problem, "")
+            self.assertGreater(result.figures["messages"], 1000)
+
+    def test_the_same_day(self) -> None:
+        """Whatever order Python gives to its sets."""
+        one, other = command(*SMALL, hash_seed="1"), command(*SMALL, hash_seed="2")
+        self.assertEqual((one.returncode, other.returncode), (0, 0), one.stdout + other.stdout)
+        hashes = [line for line in one.stdout.splitlines() if line.startswith("seed ")]
+        self.assertEqual(len(set(hashes)), 2)
+        self.assertEqual(hashes, [line for line in other.stdout.splitlines() if line.startswith("seed ")])
+
+    def test_a_partition_of_an_hour(self) -> None:
+        """Two halves that were apart for an hour are one network again."""
+        schedule = Schedule.from_text("0 partition group=0,1,2,3\n3600 heal\n")
+        result = play(Plan(1, nodes=8, minutes=60, schedule=schedule))
+        self.assertEqual(result.problem, "")
+
+    def test_a_crowd(self) -> None:
+        figures = Crowd(30, 1).run(200)
+        self.assertLess(figures["frames for each of 200 messages"], 10)
+        self.assertIn("healed after losing a tenth, s", figures)
+
+    def test_all_start_again(self) -> None:
+        figures = Crowd(30, 1, restart=True).run(0)
+        self.assertGreater(figures["joined again after, s"], 1)
+
+    def test_hops(self) -> None:
+        """A message takes no more hops than the logarithm of the number of nodes says."""
+        for nodes in (10, 30):
+            _, hops, most, *_ = measure(nodes, 1)
+            self.assertTrue(1 <= hops <= 1 + log2(nodes) / 2)
+            self.assertLessEqual(most, log2(nodes))
+
+
+class CommandTests(SynchronousTestCase):
+    def run_main(self, *arguments: str) -> tuple[int, str]:
+        out = StringIO()
+        with redirect_stdout(out):
+            code = main(arguments)
+        return code, out.getvalue()
+
+    def test_one_seed(self) -> None:
+        """Its faults can be printed, read again and played, and all that happens be kept."""
+        small = ("--seed", "1", "--nodes", "5", "--minutes", "0.5")
+        code, schedule = self.run_main(*small, "--print-schedule")
+        self.assertEqual((code, str(Schedule.from_text(schedule))), (0, schedule))
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "faults").write_text(schedule)
+        code, hashed = self.run_main(*small, "--hash", "--schedule", str(folder / "faults"))
+        self.assertEqual(code, 0)
+        self.assertEqual(hashed, self.run_main(*small, "--hash", "--trace", str(folder / "trace"))[1])
+        self.assertIn(" fault ", (folder / "trace").read_text())
+
+    def test_a_seed_that_fails(self) -> None:
+        """It is printed with the command that plays it again."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "faults").write_text("1 partition group=0\n")  # and it never ends
+        path = str(folder / "faults")
+        small = ["--nodes", "4", "--minutes", "2", "--schedule", path]
+        code, out = self.run_main("--seeds", "1", "--jobs", "1", *small)
+        self.assertEqual(code, 1)
+        again = f"again: python -m routing_crust.testing --seed 0 {' '.join(small)}"
+        self.assertIn(again, out.replace("--minutes 2.0", "--minutes 2"))
+        self.assertIn("0 held, 1 did not", out)
+        code, out = self.run_main("--seed", "0", *small)
+        self.assertEqual(code, 1)
+        self.assertIn("of the seed 0", out)
+
+    def test_what_cannot_be_read(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("nonsense\n")
+        code, out = self.run_main("--seed", "0", "--schedule", str(path))
+        self.assertEqual(code, 1)
+        self.assertIn("line 1 is no fault", out)
+
+    def test_large_ones(self) -> None:
+        code, out = self.run_main("--crowd", "12", "--messages", "20")
+        self.assertEqual(code, 0)
+        self.assertIn("healed after losing a tenth", out)
+        code, out = self.run_main("--growth", "4,6")
+        self.assertEqual((code, out.count("* - ")), (0, 3))
+
+
+class NoticedTests(SynchronousTestCase):
+    """Each check notices what it is there for."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(4)
+        self.checks = Invariants(self.net)
+        self.addCleanup(self.checks.abandon)
+        self.nodes = [self.net.node(setup=self.checks.watch) for _ in range(3)]
+        self.net.run_until(self.net.joined)
+        self.net.run_for(3)
+
+    def core(self, number: int = 0) -> Any:
+        return self.nodes[number].core
+
+    def assert_broken(self, check: str, seconds: float = 2.0) -> None:
+        with self.assertRaisesRegex(InvariantBroken, f"^{check}: "):
+            self.net.run_for(seconds)
+
+    def test_all_is_well(self) -> None:
+        self.checks.look()
+        self.assertGreater(min(self.checks.checks.values()), 3)
+        cores = [(node, node.core) for node in self.nodes]
+        self.net.stop()
+        for node, core in cores:
+            self.checks.nothing_is_left(node, core)
+        self.checks.close()
+
+    def test_a_wait_without_end(self) -> None:
+        self.checks.expect(self.nodes[0], Deferred(), "nothing", 10)
+        self.net.run_for(9)
+        self.assert_broken("every_wait_ends", 5)
+
+    def test_waits_that_do_not_count(self) -> None:
+        """Of those that are dead, asleep, or answered nobody expects anything."""
+        for node in self.nodes:
+            self.checks.expect(node, Deferred(), "nothing", 10)
+        self.checks.expect(self.nodes[0], fail(NotConnected("no")), "a failure", 10)
+        self.nodes[0].crash()
+        self.nodes[1].sleep(30)
+        self.nodes[2].crash()
+        self.net.run_for(35)
+        self.checks.look()
+
+    def test_fired_twice(self) -> None:
+        self.checks.expect(self.nodes[0], Deferred(), "something", 10).fired = 2
+        self.assert_broken("every_wait_ends")
+
+    def test_a_table_without_links(self) -> None:
+        core = self.core()
+        core.links.confirmed.clear()
+        with self.assertRaisesRegex(InvariantBroken, "^the_table_has_live_links: "):
+            self.checks.look()
+
+    def test_ourselves_in_the_table(self) -> None:
+        core = self.core()
+        entry = next(iter(core.table))
+        core.table._entries[core.identity.name] = type(entry)(core.identity.name, entry.endpoint, entry.link)
+        with self.assertRaisesRegex(InvariantBroken, "^the_table_has_live_links: .* own table"):
+            self.checks.look()
+
+    def test_two_links(self) -> None:
+        """Ends that hold different links to be theirs for longer than a dead one goes unnoticed."""
+        core, other = self.core(), self.core(1)
+        pair = core.links._pairs[other.identity.name]
+        there = other.links._pairs[core.identity.name]
+        there.peer = dataclasses.replace(there.peer, link=there.peer.link.other)
+        other.table.remove(pair.peer.link.crust.identity.name)
+        self.assert_broken("both_ends_agree", DISAGREEMENT + 5)
+
+    def test_many_links(self) -> None:
+        here, there = self.nodes[0].crust, self.nodes[1].crust
+        for number in range(12):
+            dial = here.connect(there.endpoints, there.identity.name, bytes([number]) * 16, False)
+            dial.addErrback(lambda failure: failure.trap(LimitReached))
+            self.net.run_for(0.01)
+        with self.assertRaisesRegex(InvariantBroken, "^few_links_of_a_pair: "):
+            for _ in range(200):
+                self.net.step()
+                self.checks.few_links_of_a_pair()
+
+    def test_more_than_a_limit(self) -> None:
+        node = self.nodes[0]
+        node.settings = type(node.settings)(max_links=1)
+        self.assert_broken("bounds_are_kept")
+
+    def test_a_moment_without_a_link(self) -> None:
+        core = self.core()
+        peer = core.links.peers[0]
+        core.observers.tell(LinkLost(link_facts(peer), CloseReason.SUPERSEDED, ""))
+        self.assert_broken("never_without_a_link")
+
+    def test_something_is_logged(self) -> None:
+        self.net.clock.callLater(0.5, Logger().failure, "a mistake", fail(ValueError("a mistake")).result)
+        self.assert_broken("nothing_raises")
+        self.flushLoggedErrors(ValueError)
+
+    def test_something_is_left(self) -> None:
+        self.nodes[0].clock.callLater(100, int)
+        self.net.result_of(self.nodes[0].stop())
+        with self.assertRaisesRegex(InvariantBroken, "^nothing_is_left: .*delayed calls"):
+            self.checks.nothing_is_left(self.nodes[0], None)
+
+    def test_a_storm_of_dials(self) -> None:
+        """Too many dials while healing are noticed."""
+        scenario = Scenario(Plan(1, nodes=4, minutes=0.1, schedule=Schedule()))
+        scenario.grow()
+        scenario.go_wrong()
+        one, other = scenario.network.all[:2]
+
+        def dial() -> None:
+            for number in range(6):
+                one.crust.connect(other.crust.endpoints, None, bytes([number]) * 16, False)
+            scenario.network.clock.callLater(0.2, dial)
+
+        dial()
+        with self.assertRaisesRegex(InvariantBroken, "few_"):
+            scenario.heal()
+        scenario.invariants.abandon()
