@@ -74,6 +74,14 @@ class Rules:
             return None
         return Refusal("neither the name nor the address is on the allow list", "allow", "none fits")
 
+    def refusal_of_name(self, name: Name) -> Refusal | None:
+        """Whether a peer is to be refused whose address is not known, since a tunnel leads to it."""
+        if name in self._denied_names:
+            return Refusal("the name is on the deny list", "deny", str(name))
+        if name in self._allowed_names or not (self._allowed_names or self._allowed_networks):
+            return None
+        return Refusal("the name is not on the allow list, nor is its address known", "allow", "none fits")
+
 
 class UnverifiedCount:
     """How many accepted connections there are without a verified Hello, in all and by prefix."""

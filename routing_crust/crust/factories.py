@@ -7,13 +7,16 @@ elsewhere and given here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from ..endpoints import Direction, Endpoint, Rung
+from ..endpoints import Connection, Direction, Endpoint, Rung
+from ..endpoints import Protocol as TransportProtocol
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
 from .link import Link
@@ -29,6 +32,7 @@ class LinkFactory(Factory):
     bootstrap = False
     token = b""
     rung = Rung.DIRECT
+    via: Name | None = None
 
     def __init__(self, owner: LinkOwner, tls: LinkTls, initiator: bool, expected: Name | None) -> None:
         self.owner = owner
@@ -45,6 +49,13 @@ class LinkFactory(Factory):
             expected=self._expected,
             max_handshake=self.owner.settings.max_unverified,
             clock=self.owner.clock,
+        )
+
+    def connection_of(self, transport: Any) -> Connection:
+        """See L{routing_crust.crust.owner.LinkMaker}."""
+        host, peer = transport.getHost(), transport.getPeer()
+        return Connection(
+            TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
         )
 
     def verified_peer(self, session: SSL.Connection) -> VerifiedPeer:

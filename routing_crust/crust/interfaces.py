@@ -100,6 +100,7 @@ class ILink(Interface):
     )
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
     rung: Rung = Attribute("How the link came about.")
+    via: Name | None = Attribute("For a tunnel, the L{Name} of the node in the middle; else C{None}.")
     writable: bool = Attribute(
         "Whether the send queue has room: no longer once it has reached C{queue_pause}, and again once it "
         "has fallen to C{queue_resume}."
@@ -277,6 +278,30 @@ class ICrust(Interface):
         @param requester: whether we asked for it; see L{Rendezvous}.
         @return: ends it, and cuts what has not become a link. Calling it again does nothing. It must be
             called some time; L{stop} does so as well.
+        """
+
+    def tunnel(relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+        """
+        Make a link to a peer that goes through another one, with which both have a direct link. The peer has
+        to expect this rendezvous (L{expect}); either of the two may open the tunnel.
+
+        The link's C{rung} is C{TUNNEL}, its C{via} is the node in the middle, and its C{connection} has the
+        addresses of the link to that one. When that link is lost, so is this one.
+
+        @param relay: the link to the node in the middle, whose Hello is verified.
+        @param token: becomes L{ILink.token}.
+        @param requester: whether we asked for the rendezvous; see L{Rendezvous}.
+        @return: fires with the link once its TLS handshake is done; cancelling it ends the attempt. Fails
+            with L{ConnectFailed}, with L{LimitReached} when there are too many links, with
+            L{ServiceStopped} after L{stop}.
+        """
+
+    def carry_tunnels(way: Callable[[ILink, Name], ILink | None]) -> None:
+        """
+        Be the node in the middle of others' tunnels, within C{max_tunnels} and the other limits.
+
+        @param way: asked when the peer of a link wants to be taken to somebody: the link by which that may
+            be; C{None} if there is none. Must not raise. Before this is called nothing is carried.
         """
 
     def observed(link: ILink, endpoint: Endpoint) -> None:

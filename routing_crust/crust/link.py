@@ -29,8 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..endpoints import Connection, Endpoint, Rung
-from ..endpoints import Protocol as TransportProtocol
+from ..endpoints import Connection, Rung
 from ..errors import CloseReason, LinkClosed, WireError
 from ..names import Name
 from ..wire.codec import decode, encode
@@ -69,7 +68,7 @@ class Link(Protocol):
         "_allowance", "_asked", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence",
         "_small", "_stalled", "_timer", "_up", "_verified",
         "binding", "bootstrap", "connection", "direction", "hello_timeout", "initiator", "peer",
-        "public_key", "rung", "token",
+        "public_key", "rung", "token", "via",
     )  # fmt: skip
 
     transport: Any
@@ -90,6 +89,7 @@ class Link(Protocol):
         self.bootstrap = maker.bootstrap
         self.token = maker.token
         self.rung = maker.rung
+        self.via = maker.via
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
         self._decoder = FrameDecoder(settings.max_control, owner.link_frame, self, self._control_received)
@@ -107,10 +107,7 @@ class Link(Protocol):
     def connectionMade(self) -> None:
         """The TCP connection is there, and TLS begins."""
         self._queue = SendQueue(self._owner.settings, self.transport, self._owner.clock)
-        host, peer = self.transport.getHost(), self.transport.getPeer()
-        self.connection = Connection(
-            TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
-        )
+        self.connection = self._maker.connection_of(self.transport)
         self._arm(self.hello_timeout, self._hello_overdue)
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")

@@ -137,6 +137,8 @@ class Outside:
 
     def link_up(self, link: ILink) -> None:
         """A link is up, whoever dialled, before its peer has said anything."""
+        if link.rung is Rung.TUNNEL:
+            return  # its addresses are those of another
         if link.direction is Direction.CONNECTED:
             self._connected[link] = link.connection.peer.host
         elif link.rung in (Rung.DIRECT, Rung.MAPPED) and self._is_stranger(link.connection.peer):

@@ -4,7 +4,7 @@ The two sides of a link that are not the peer's: who owns it, and who makes it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..config import Settings
 from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..errors import LinkClosed
+from ..names import Name
 from .tls import VerifiedPeer
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class LinkMaker(Protocol):
     bootstrap: bool
     token: bytes
     rung: Rung
+    via: Name | None
+
+    def connection_of(self, transport: Any) -> Connection:
+        """Which connection a link of this maker runs over, when it is made."""
 
     def verified_peer(self, session: SSL.Connection) -> VerifiedPeer:
         """

@@ -99,6 +99,11 @@ class Puncher:
         entry = self._entries.get(preface.proof)
         return None if entry is None else entry.meeting
 
+    def meeting_for(self, proof: bytes) -> Meeting | None:
+        """Which rendezvous a proof is of, if we know it."""
+        entry = self._entries.get(proof)
+        return None if entry is None else entry.meeting
+
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         """See L{ICrust.expect<routing_crust.crust.interfaces.ICrust.expect>}."""
         entry = self._entry(peer, token, requester)

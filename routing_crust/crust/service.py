@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from ..config import Role, Settings
 from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
-from ..errors import CloseReason, LimitReached, LinkClosed, ServiceStopped
+from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -42,6 +42,7 @@ from .netwatch import NetWatch
 from .outside import Outside, OutsideView
 from .puncher import Puncher
 from .tls import LinkTls
+from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
 from .turns import Turns
 
 
@@ -122,6 +123,14 @@ class CrustService(OutsideView):
             lambda: self._listening,
             lambda: (*self._listening, *self.endpoints),
         )
+        self._tunnels = Tunnels(
+            self,
+            self._tls,
+            self._quiet,
+            self._puncher.meeting_for,
+            self._refused.get,
+            self._see_whether_stopped,
+        )
         self._dial_backs = DialBacks(
             self, self._tls, reactor, limits, self._outside, self._see_whether_stopped
         )
@@ -168,6 +177,7 @@ class CrustService(OutsideView):
             self._dialler.stop()
             self._puncher.stop()
             self._dial_backs.stop()
+            self._tunnels.stop()
             for port in self._ports:
                 self._turns.wait_for(port.stopListening())
             self._ports = self._listening = ()
@@ -224,6 +234,20 @@ class CrustService(OutsideView):
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         """See L{ICrust.expect}."""
         return self._puncher.expect(peer, token, requester) if self._running else lambda: None
+
+    def tunnel(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+        """See L{ICrust.tunnel}."""
+        if not self._running:
+            return fail(ServiceStopped("crust is not running"))
+        if len(self._links) >= self.settings.max_links:
+            return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
+        if relay not in self._links:
+            return fail(ConnectFailed(((f"a tunnel through {relay.peer}", "there is no such link"),)))
+        return self._tunnels.open(relay, peer, token, requester)
+
+    def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
+        """See L{ICrust.carry_tunnels}."""
+        self._tunnels.carry(way)
 
     def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
         """See L{ICrust.dial_back}."""
@@ -286,13 +310,17 @@ class CrustService(OutsideView):
 
     def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
         """A frame came."""
-        self._events.new_message(link, kind, payload)
+        if FIRST_KIND <= kind <= LAST_KIND and link.is_verified:
+            self._tunnels.frame_received(link, kind, payload)
+        else:
+            self._events.new_message(link, kind, payload)
 
     def link_lost(self, link: Link, reason: LinkClosed) -> None:
         """A link that was up is gone."""
         self._doorkeeper.went(link)
         if self._refused.pop(link, None) is None:
             del self._links[link]
+            self._tunnels.link_lost(link)
             self._outside.link_lost(link)
             self._events.lost_connection(link, reason)
             if self._attempt is not None:
@@ -305,7 +333,10 @@ class CrustService(OutsideView):
         """Whether a link that has just come up is not to be kept, now that its peer's name is known."""
         if not self._running:
             return LinkClosed(CloseReason.STOPPING)
-        refusal = self._rules.refusal_of_peer(link.peer, link.connection.peer)
+        if link.rung is Rung.TUNNEL:
+            refusal = self._rules.refusal_of_name(link.peer)
+        else:
+            refusal = self._rules.refusal_of_peer(link.peer, link.connection.peer)
         reason = CloseReason.NOT_ALLOWED
         if refusal is None and len(self._links) >= self.settings.max_links:
             refusal = Refusal("there are too many links", "max_links", self.settings.max_links)
@@ -383,6 +414,7 @@ class CrustService(OutsideView):
             and self._dialler.idle
             and self._puncher.idle
             and self._dial_backs.idle
+            and self._tunnels.idle
             and not self._acceptor.pending
         )
 

@@ -39,6 +39,7 @@ from ..ratelimit import TokenBucket
 from ..wire.messages import NatKind
 from .dialling import Attempt, Bootstrap, Dial
 from .links import MemoryLink
+from .tunnels import TunnelAttempt, Way, open_tunnel
 
 if TYPE_CHECKING:
     from .network import MemoryNetwork
@@ -55,6 +56,8 @@ class MemoryCrust:
     @ivar host: the IP address that its connections come from.
     @ivar expected: for which rendezvous connections are taken: the arguments of L{expect}.
     @ivar rendezvous: each that was dialled for, with its token.
+    @ivar tunnel_way: see L{ICrust.carry_tunnels}.
+    @ivar tunnels_opening: the tunnels that it opens.
     @ivar nat: what it is to believe of its NAT.
     @ivar outside: what it is to believe that it can be dialled at from outside.
     @ivar seen: where peers have said that they see it, by their names.
@@ -99,6 +102,9 @@ class MemoryCrust:
         self.stopping = False
         self.expected: list[tuple[Name, bytes, bool]] = []
         self.rendezvous: list[tuple[bytes, Rendezvous]] = []
+        self.tunnel_way: Way | None = None
+        self.tunnels_opening: dict[TunnelAttempt, None] = {}
+        self._tunnelled: dict[MemoryLink, Deferred[ILink]] = {}
         self._running = False
         self._saved = list(saved)
         self._links: dict[MemoryLink, None] = {}
@@ -218,6 +224,19 @@ class MemoryCrust:
 
         return undo
 
+    def tunnel(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+        """See L{ICrust.tunnel}."""
+        return open_tunnel(self, relay, peer, token, requester)
+
+    def carry_tunnels(self, way: Way) -> None:
+        """See L{ICrust.carry_tunnels}. There are no quotas."""
+        self.tunnel_way = way
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not been stopped."""
+        return self._running and not self.stopping
+
     def observed(self, link: ILink, endpoint: Endpoint) -> None:
         """See L{ICrust.observed}."""
         self.seen[link.peer] = endpoint
@@ -308,8 +327,20 @@ class MemoryCrust:
         if attempt is not None:
             self._attempts[link] = attempt
 
+    def tunnelled(self, link: MemoryLink, opened: Deferred[ILink] | None) -> None:
+        """One end of a tunnel is ours."""
+        self._links[link] = None
+        if opened is not None:
+            self._tunnelled[link] = opened
+
     def link_up(self, link: MemoryLink) -> None:
         """The handshake is done."""
+        opened = self._tunnelled.pop(link, None)
+        if opened is not None:
+            self._events.on_connect(link)
+            if not opened.called:
+                opened.callback(link)
+            return
         attempt = self._attempts.pop(link, None)
         if attempt is not None:
             attempt.dial.won(attempt)
@@ -321,6 +352,11 @@ class MemoryCrust:
         """A link, or what might have become one, is gone."""
         del self._links[link]
         self.network.forget(link)
+        for each in [tunnel for tunnel in self._links if link in tunnel.legs or link.other in tunnel.legs]:
+            each.lose()
+        opened = self._tunnelled.pop(link, None)
+        if opened is not None and not opened.called:
+            opened.errback(ConnectFailed((("a tunnel", str(error)),)))
         attempt = self._attempts.pop(link, None)
         if attempt is not None:
             attempt.fail("lost during the handshake")
@@ -358,6 +394,9 @@ class MemoryCrust:
         for dial in dials:
             dial.stop()
             self.soon(dial.fire)
+        for attempt in list(self.tunnels_opening):
+            attempt.stop()
+            attempt.link.errback(ServiceStopped())
 
     def _look_if_stopped(self) -> None:
         if self.stopping and not self._links and not self._soon:
@@ -379,6 +418,9 @@ class MemoryCrust:
         for dial in self._dials:
             dial.stop()
         self._dials.clear()
+        for attempt in list(self.tunnels_opening):
+            attempt.stop()
+        self._tunnelled.clear()
         for call in self._soon:
             call.cancel()
         self._soon.clear()

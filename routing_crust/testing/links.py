@@ -19,6 +19,7 @@ from zope.interface import implementer
 from ..crust.interfaces import ILink
 from ..endpoints import Connection, Direction, Rung
 from ..errors import CloseReason, LinkClosed
+from ..names import Name
 from ..wire.framing import HEADER_BYTES, FrameKind
 from .pipes import Pipe, Timers
 
@@ -37,6 +38,7 @@ class MemoryLink:
 
     @ivar crust: the crust that this end belongs to.
     @ivar other: the other end. A test may look at it; the layers above do not know that it is there.
+    @ivar legs: the links that it goes over, if it is a tunnel.
     @ivar pipe: what this end has sent and the other has not got.
     @ivar up: whether it has been reported as made.
     @ivar over: C{None} while it is usable, else why it is not.
@@ -46,7 +48,9 @@ class MemoryLink:
     bootstrap = False
     token = b""
     rung = Rung.DIRECT
+    via: Name | None = None
     other: MemoryLink
+    legs: tuple[MemoryLink, ...] = ()
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class MemoryNetwork:
     @ivar dial_loss: the share of dials that nothing comes back of, 0 to 1.
     @ivar addresses: the network that made-up addresses are from: the one for benchmarks (RFC 2544).
     @ivar dials: how many endpoints have been dialled.
+    @ivar tunnels: how many tunnels have been opened.
     @ivar frames: how many frames have been sent, without Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
     @ivar trace: keeps what happens, in order.
@@ -77,6 +78,7 @@ class MemoryNetwork:
         self.dials = self.frames = self.bytes = 0
         self.trace = Trace(clock.seconds) if trace is None else trace
         self._links: dict[MemoryLink, None] = {}
+        self.tunnels = 0
         self._made_up = 0
         self._ports = 0
         self._hosts: dict[str, MemoryCrust | None] = {}
@@ -296,6 +298,10 @@ class MemoryNetwork:
             end.pipe.put(self.random.uniform(0, self.delay()), end.other.come_up)
         return link
 
+    def joined(self, link: MemoryLink) -> None:
+        """There is a link, that has been made elsewhere."""
+        self._links[link if link.initiator else link.other] = None
+
     def forget(self, link: MemoryLink) -> None:
         """One end is gone; when both are, so is the link."""
         dialling = link if link.initiator else link.other
@@ -309,6 +315,10 @@ class MemoryNetwork:
 
     def is_cut_off(self, end: MemoryLink) -> bool:
         """Whether what this end sends cannot reach the other."""
+        if end.legs:
+            return end in self._half_open or any(
+                self.is_cut_off(each) or self.is_cut_off(each.other) for each in end.legs
+            )
         return end in self._half_open or not self._passes(end.crust.host, end.other.crust.host)
 
     def delay(self) -> float:

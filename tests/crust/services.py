@@ -27,7 +27,7 @@ from .addresses import HOST, at, identity, name
 
 reactor: Any = _reactor
 
-KIND = 16
+KIND = 200
 
 
 @implementer(ICrustEvents)

@@ -1,0 +1,296 @@
+"""
+The transport of a tunnel: what a TLS connection runs over that goes through a node in the middle.
+
+To the protocol above it is a connection like any other. Below it are frames on the link to the node in the
+middle: a TUNNEL_OPEN and the TUNNEL_OPENED that answers it, then TUNNEL_DATA each way, as much as there is
+credit for, and a TUNNEL_CREDIT for what the protocol has taken; at last a TUNNEL_CLOSED. Nothing here knows
+who is at the other end: that is for TLS to prove.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final, Protocol
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IConsumer, IProtocol, IReactorTime, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..endpoints import Endpoint
+from ..wire.codec import encode
+from ..wire.framing import FrameKind
+from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from .interfaces import ILink
+
+CHUNK_BYTES: Final = 16 * 1024
+"""What one frame holds at most, so that others of the link get their turn between two."""
+ENOUGH_BYTES: Final = 64 * 1024
+"""When so many bytes wait, the producer is paused."""
+_NUMBER: Final = Struct(">I")
+NUMBER_BYTES: Final = _NUMBER.size
+
+REASON_TEXTS: Final = {
+    TunnelReason.CLOSED: "the peer has closed the tunnel",
+    TunnelReason.NOT_EXPECTED: "the peer does not expect a tunnel",
+    TunnelReason.NO_LINK: "the node in the middle has no direct link to the peer",
+    TunnelReason.TOO_MANY: "the node in the middle, or the peer, has as many tunnels as it wants",
+    TunnelReason.NOT_ALLOWED: "the node in the middle does not carry tunnels for us",
+    TunnelReason.TIMED_OUT: "the tunnel was not answered, or was idle for too long",
+    TunnelReason.EXPIRED: "the tunnel's time is over",
+    TunnelReason.LINK_LOST: "the link between the node in the middle and the peer is lost",
+    TunnelReason.PROTOCOL_ERROR: "more was sent through the tunnel than there was credit for",
+}
+
+
+def data_frame(number: int, chunk: bytes) -> bytes:
+    """The payload of a TUNNEL_DATA."""
+    return _NUMBER.pack(number) + chunk
+
+
+def number_of(payload: bytes) -> int:
+    """The number of the tunnel that a TUNNEL_DATA is for. It has to be long enough."""
+    number: int = _NUMBER.unpack_from(payload)[0]
+    return number
+
+
+class Leg(Protocol):
+    """What is behind the number of a tunnel on one link: one end of the tunnel, or half of its middle."""
+
+    def opened(self, message: TunnelOpened) -> None:
+        """
+        A TUNNEL_OPENED came.
+
+        @raise WireError: it has no place here.
+        """
+
+    def again(self, message: TunnelOpen) -> None:
+        """A TUNNEL_OPEN came for a tunnel that there is; likewise."""
+
+    def data(self, chunk: bytes) -> None:
+        """A TUNNEL_DATA came."""
+
+    def credit(self, amount: int) -> None:
+        """A TUNNEL_CREDIT came."""
+
+    def closed(self, reason: TunnelReason) -> None:
+        """A TUNNEL_CLOSED came. The number means nothing any more."""
+
+    def link_lost(self) -> None:
+        """The link is gone, and the number with it."""
+
+
+@implementer(ITransport, IConsumer)
+class TunnelTransport:
+    """
+    One end of an open tunnel. Made by L{routing_crust.crust.tunnel_ends.TunnelEnds}, which hands on what
+    comes; discarded after C{connectionLost} of its protocol.
+
+    @ivar connected: until the protocol was told that it is lost.
+    @ivar disconnecting: whether it ends as soon as all is written.
+    """
+
+    disconnecting = False
+    connected = True
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        link: ILink,
+        number: int,
+        window: int,
+        ended: Callable[[], None],
+        finished: Callable[[], None],
+    ) -> None:
+        """
+        @param link: to the node in the middle.
+        @param window: how many bytes the other side may send before it gets more credit.
+        @param ended: called when the protocol has ended it, and the other side was told.
+        @param finished: called once, when the protocol has been told that it is lost.
+        """
+        self._clock = clock
+        self._link = link
+        self._number = number
+        self._window = self._allowance = window
+        self._ended = ended
+        self._finished = finished
+        self._credit = 0
+        self._taken = 0
+        self._out: deque[bytes] = deque()
+        self._out_bytes = 0
+        self._in: list[bytes] = []
+        self._reading = True
+        self._waits = self._dead = self._producer_paused = False
+        self._producer: Any = None
+        self._protocol: IProtocol | None = None
+
+    def start(self, protocol: IProtocol, credit: int) -> None:
+        """
+        The tunnel is there.
+
+        @param protocol: what it is for; connected from within this call.
+        @param credit: how many bytes may be sent at first.
+        """
+        self._protocol = protocol
+        self._credit = credit
+        protocol.makeConnection(self)
+
+    # What comes.
+
+    def add_credit(self, amount: int) -> None:
+        """So many bytes more may be sent."""
+        self._credit += amount
+        self._pump()
+
+    def received(self, chunk: bytes) -> bool:
+        """
+        Some bytes came.
+
+        @return: whether there was credit for them.
+        """
+        self._allowance -= len(chunk)
+        if self._allowance < 0:
+            return False
+        if self._reading:
+            self._deliver(chunk)
+        else:
+            self._in.append(chunk)
+        return True
+
+    def lost(self, reason: Failure = connectionDone) -> None:
+        """The tunnel is gone: the protocol is told, in a later turn."""
+        if self._dead:
+            return
+        self._dead = True
+        self._out.clear()
+        self._out_bytes = 0
+        self._in.clear()
+        self._clock.callLater(0, self._tell_lost, reason)
+
+    def _tell_lost(self, reason: Failure) -> None:
+        self.connected = False
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connectionLost(reason)
+        self._finished()
+
+    def _deliver(self, chunk: bytes) -> None:
+        self._taken += len(chunk)
+        if self._taken >= self._window // 4:
+            amount, self._taken = self._taken, 0
+            self._allowance += amount
+            self._link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(self._number, amount)))
+        if self._protocol is not None and not self._dead:
+            self._protocol.dataReceived(chunk)
+
+    # What the protocol calls: see Twisted's ITransport and IConsumer.
+
+    def write(self, data: bytes) -> None:
+        """See Twisted's interface."""
+        if self._dead or self.disconnecting or not data:
+            return
+        self._out.append(bytes(data))
+        self._out_bytes += len(data)
+        self._pump()
+        if self._producer is not None and not self._producer_paused and self._out_bytes >= ENOUGH_BYTES:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Any) -> None:
+        """See Twisted's interface."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """See Twisted's interface."""
+        if not self.disconnecting and not self._dead:
+            self.disconnecting = True
+            self._pump()
+
+    def abortConnection(self) -> None:
+        """End at once; what waits is lost."""
+        if not self._dead:
+            self._end(Failure(ConnectionAborted()))
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The address of the node in the middle."""
+        return _address(self._link.connection.peer)
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our address on the link to the node in the middle."""
+        return _address(self._link.connection.local)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is delayed here anyway."""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See Twisted's interface."""
+        # TLS sees to both
+        assert streaming
+        assert self._producer is None
+        if self._dead:
+            producer.stopProducing()
+        else:
+            self._producer = producer
+            self._producer_paused = False
+
+    def unregisterProducer(self) -> None:
+        """See Twisted's interface."""
+        self._producer = None
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until L{resumeProducing}; so the other side gets no more credit."""
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        """See Twisted's interface."""
+        self._reading = True
+        while self._in and self._reading:
+            self._deliver(self._in.pop(0))
+
+    def stopProducing(self) -> None:
+        """See Twisted's interface."""
+        self.loseConnection()
+
+    # Sending.
+
+    def _pump(self) -> None:
+        while self._out and self._credit > 0 and not self._waits and not self._dead:
+            if not self._link.writable:
+                self._waits = True
+                self._link.when_writable().addCallbacks(self._writable, lambda _: None)
+                return
+            room = min(self._credit, CHUNK_BYTES)
+            chunk = self._out.popleft()
+            if len(chunk) > room:
+                self._out.appendleft(chunk[room:])
+                chunk = chunk[:room]
+            self._credit -= len(chunk)
+            self._out_bytes -= len(chunk)
+            self._link.send(FrameKind.TUNNEL_DATA, data_frame(self._number, chunk))
+        if not self._out and not self._dead:
+            self._all_written()
+
+    def _writable(self, _: None) -> None:
+        self._waits = False
+        self._pump()
+
+    def _all_written(self) -> None:
+        if self.disconnecting:
+            self._end(Failure(ConnectionDone()))
+        elif self._producer is not None and self._producer_paused:
+            self._producer_paused = False
+            self._producer.resumeProducing()
+
+    def _end(self, reason: Failure) -> None:
+        self._link.send(FrameKind.TUNNEL_CLOSED, encode(TunnelClosed(self._number, TunnelReason.CLOSED)))
+        self._ended()
+        self.lost(reason)
+
+
+def _address(endpoint: Endpoint) -> IPv4Address | IPv6Address:
+    of = IPv6Address if endpoint.is_v6 else IPv4Address
+    return of("TCP", endpoint.host, endpoint.port)

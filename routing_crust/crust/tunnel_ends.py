@@ -1,0 +1,299 @@
+"""
+The ends of tunnels: links of this node that go through another one.
+
+Whoever opens a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. That
+answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know of, which comes back
+to the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its life
+are over, the opener asks for more by another TUNNEL_OPEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ..endpoints import Connection, Direction, Rung
+from ..endpoints import Protocol as TransportProtocol
+from ..errors import CloseReason, ConnectFailed, LinkClosed, WireError
+from ..names import Name
+from ..wire.codec import encode
+from ..wire.framing import FrameKind
+from ..wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
+from .factories import LinkFactory
+from .interfaces import ILink
+from .link import Link
+from .meeting import Meeting
+from .owner import LinkOwner
+from .preface import Preface
+from .tls import LinkTls
+from .tunnel import REASON_TEXTS, TunnelTransport
+from .tunnel_numbers import TunnelNumbers
+
+MOST_UNFINISHED: Final = 4
+"""Tunnels for one rendezvous at once of which no link has come yet."""
+RENEW_AT: Final = 0.75
+"""What share of a tunnel's lifetime passes before more is asked for."""
+SOONEST_RENEWAL: Final = 10.0
+"""Seconds between two renewals at least, whatever the node in the middle says."""
+
+
+class TunnelEnd(LinkFactory):
+    """
+    One end of one tunnel, and the maker of its link. Behind its number it is a
+    L{Leg<routing_crust.crust.tunnel.Leg>}.
+
+    @ivar expected: who must be at the other end.
+    """
+
+    rung = Rung.TUNNEL
+
+    def __init__(
+        self, ends: TunnelEnds, relay: ILink, number: int, direction: Direction, meeting: Meeting | _Asked
+    ) -> None:
+        super().__init__(ends.owner, ends.tls, meeting.requester, meeting.peer)
+        self.direction = direction
+        self.token = meeting.token
+        self.via = relay.peer
+        self.expected = meeting.peer
+        self._ends = ends
+        self._relay = relay
+        self._number = number
+        self._timer: IDelayedCall | None = None
+        self._transport: TunnelTransport | None = None
+        self._link: Link | None = None
+        self._open: TunnelOpen | None = None
+        self.up: Deferred[ILink] = Deferred(lambda _: self.abort())
+        self.unfinished = True
+
+    def connection_of(self, transport: Any) -> Connection:
+        """See L{routing_crust.crust.owner.LinkMaker}: the addresses are those of the link below."""
+        below = self._relay.connection
+        return Connection(TransportProtocol.TUNNEL, below.peer, below.local, self._number)
+
+    # What the two ways of coming into being have to do.
+
+    def ask(self, message: TunnelOpen) -> None:
+        """Ask the node in the middle for it."""
+        self._open = message
+        self._timer = self.owner.clock.callLater(self.owner.settings.hello_timeout, self._no_answer)
+        self._relay.send(FrameKind.TUNNEL_OPEN, encode(message))
+
+    def begin(self, credit: int) -> None:
+        """It is there: do TLS in it."""
+        self._link = Link(self)
+        self._transport = TunnelTransport(
+            self.owner.clock,
+            self._relay,
+            self._number,
+            self.owner.settings.tunnel_window,
+            self._forget,
+            self._finished,
+        )
+        self._transport.start(self.over_tls().around(self._link), credit)
+
+    def abort(self, reason: CloseReason = CloseReason.NO_LONGER_NEEDED) -> None:
+        """End it at once."""
+        if self._link is not None:
+            self._link.abort(reason)
+        else:
+            self._refused(LinkClosed(reason), tell=True)
+
+    # What comes: see L{routing_crust.crust.tunnel.Leg}.
+
+    def opened(self, message: TunnelOpened) -> None:
+        """The tunnel is there, or for longer."""
+        if self._open is None:
+            raise WireError("a tunnel that was offered to us was said to be open")
+        self._stop_waiting()
+        wait = max(SOONEST_RENEWAL, message.lifetime * RENEW_AT)
+        self._timer = self.owner.clock.callLater(wait, self._renew)
+        if self._link is None:
+            self.begin(message.credit)
+
+    def again(self, message: TunnelOpen) -> None:
+        """The same tunnel is offered twice."""
+        raise WireError("a tunnel was offered under the number of another")
+
+    def data(self, chunk: bytes) -> None:
+        """Some bytes of the TLS connection."""
+        if self._transport is None or not self._transport.received(chunk):
+            self.abort(CloseReason.PROTOCOL_ERROR)
+
+    def credit(self, amount: int) -> None:
+        """More may be sent."""
+        if self._transport is not None:
+            self._transport.add_credit(amount)
+
+    def closed(self, reason: TunnelReason) -> None:
+        """It is closed, or was never opened."""
+        self._forget()
+        self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, REASON_TEXTS[reason])
+
+    def link_lost(self) -> None:
+        """The link to the node in the middle is gone."""
+        self._forget()
+        self._lost(None, "the link to the node in the middle was lost")
+
+    def _lost(self, cleanly: ConnectionDone | None, problem: str) -> None:
+        if self._transport is None or self._link is None:
+            self._refused(LinkClosed(CloseReason.CONNECTION_LOST, problem), tell=False)
+            return
+        self._transport.lost(Failure(cleanly or ConnectionLost(problem)))
+        if cleanly is None:
+            # TLS would keep the reason to itself
+            self._link.abort(CloseReason.CONNECTION_LOST, problem)
+
+    # What the link tells: see L{routing_crust.crust.owner.LinkMaker}.
+
+    def link_established(self, link: Link) -> None:
+        """TLS is done."""
+        self.unfinished = False
+        self.owner.link_up(link)
+        refusal = self._ends.refusal_of(link)
+        if refusal is None:
+            self._fire(link)
+        else:
+            self._fire(self._failure(refusal))
+
+    def link_failed(self, link: Link, reason: LinkClosed) -> None:
+        """TLS came to nothing."""
+        self.unfinished = False
+        self._fire(self._failure(reason))
+
+    # The rest.
+
+    def _failure(self, reason: LinkClosed) -> Failure:
+        return Failure(ConnectFailed(((f"a tunnel through {self.via}", str(reason)),)))
+
+    def _fire(self, outcome: ILink | Failure) -> None:
+        if not self.up.called:
+            self.up.callback(outcome)  # a failure goes to the errbacks
+
+    def _renew(self) -> None:
+        self._timer = self.owner.clock.callLater(self.owner.settings.hello_timeout, self._no_answer)
+        assert self._open is not None
+        self._relay.send(FrameKind.TUNNEL_OPEN, encode(self._open))
+
+    def _no_answer(self) -> None:
+        """A tunnel that is there stays as long as it is let."""
+        self._timer = None
+        if self._link is None:
+            reason = LinkClosed(CloseReason.CONNECTION_LOST, "the node in the middle did not answer")
+            self._refused(reason, tell=True)
+
+    def _refused(self, reason: LinkClosed, tell: bool) -> None:
+        """There was never a connection."""
+        if not self.unfinished:
+            return
+        self.unfinished = False
+        if tell:
+            closed = TunnelClosed(self._number, TunnelReason.CLOSED)
+            self._relay.send(FrameKind.TUNNEL_CLOSED, encode(closed))
+        self._forget()
+        self._fire(self._failure(reason))
+        self._finished()
+
+    def _forget(self) -> None:
+        """The number means nothing any more."""
+        self._stop_waiting()
+        self._ends.numbers.remove(self._relay, self._number)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _finished(self) -> None:
+        self._ends.finished(self)
+
+
+class _Asked:
+    """What of a rendezvous the end that opens a tunnel has to know."""
+
+    def __init__(self, peer: Name, token: bytes, requester: bool) -> None:
+        self.peer = peer
+        self.token = token
+        self.requester = requester
+
+
+class TunnelEnds:
+    """
+    All tunnels that end at this node. Made by L{routing_crust.crust.tunnels.Tunnels}.
+
+    @ivar owner: who owns the links.
+    """
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        numbers: TunnelNumbers,
+        meeting_of: Callable[[bytes], Meeting | None],
+        refusal_of: Callable[[ILink], LinkClosed | None],
+        gone: Callable[[], None],
+    ) -> None:
+        """
+        @param meeting_of: which rendezvous a proof is of, if it is expected.
+        @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
+        @param gone: called each time a tunnel is completely gone.
+        """
+        self.owner = owner
+        self.tls = tls
+        self.numbers = numbers
+        self.refusal_of = refusal_of
+        self._meeting_of = meeting_of
+        self._gone = gone
+        self._ends: dict[TunnelEnd, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+        """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
+        number = self.numbers.new(relay)
+        end = TunnelEnd(self, relay, number, Direction.CONNECTED, _Asked(peer, token, requester))
+        self._add(relay, number, end)
+        proof = Preface.of(token, requester, False).proof
+        end.ask(TunnelOpen(number, False, peer.raw, proof, self.owner.settings.tunnel_window))
+        return end.up
+
+    def offered(self, relay: ILink, message: TunnelOpen) -> None:
+        """A node wants to be in the middle of a tunnel that ends here."""
+        meeting = self._meeting_of(message.proof)
+        if meeting is None or meeting.peer.raw != message.peer or relay.rung is Rung.TUNNEL:
+            self._refuse(relay, message, TunnelReason.NOT_EXPECTED)
+            return
+        unfinished = sum(each.unfinished and each.token == meeting.token for each in self._ends)
+        if unfinished >= MOST_UNFINISHED:
+            self._refuse(relay, message, TunnelReason.TOO_MANY)
+            return
+        end = TunnelEnd(self, relay, message.number, Direction.ACCEPTED, meeting)
+        end.up.addErrback(lambda _: None)
+        self._add(relay, message.number, end)
+        settings = self.owner.settings
+        opened = TunnelOpened(message.number, settings.tunnel_window, settings.tunnel_lifetime)
+        relay.send(FrameKind.TUNNEL_OPENED, encode(opened))
+        end.begin(message.credit)
+
+    def stop(self) -> None:
+        """Cut what is not a link yet. The links are the owner's to close."""
+        for end in [each for each in self._ends if each.unfinished]:
+            end.abort(CloseReason.STOPPING)
+
+    def finished(self, end: TunnelEnd) -> None:
+        """Nothing is left of it."""
+        if self._ends.pop(end, self) is not self:
+            self._gone()
+
+    def _add(self, relay: ILink, number: int, end: TunnelEnd) -> None:
+        self._ends[end] = None
+        self.numbers.add(relay, number, end)
+
+    @staticmethod
+    def _refuse(relay: ILink, message: TunnelOpen, reason: TunnelReason) -> None:
+        relay.send(FrameKind.TUNNEL_CLOSED, encode(TunnelClosed(message.number, reason)))

@@ -1,0 +1,125 @@
+"""
+Tunnels: where the frames of tunnels come in, whether this node is at their end or in their middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail
+
+from ..endpoints import Rung
+from ..errors import ConnectFailed, LinkClosed, WireError
+from ..names import Name
+from ..quietlog import QuietLog
+from ..wire.codec import decode
+from ..wire.framing import FrameKind
+from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
+from .interfaces import ILink
+from .meeting import Meeting
+from .owner import LinkOwner
+from .tls import LinkTls
+from .tunnel import NUMBER_BYTES, number_of
+from .tunnel_ends import TunnelEnds
+from .tunnel_numbers import TunnelNumbers
+from .tunnel_relay import TunnelRelay
+
+FIRST_KIND = int(FrameKind.TUNNEL_CREDIT)
+LAST_KIND = int(FrameKind.TUNNEL_CLOSED)
+
+
+class Tunnels:
+    """
+    Made by a L{CrustService<routing_crust.crust.service.CrustService>}, fed with frames of the kinds from
+    L{FIRST_KIND} to L{LAST_KIND} and with the loss of links.
+    """
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        tls: LinkTls,
+        quiet: QuietLog,
+        meeting_of: Callable[[bytes], Meeting | None],
+        refusal_of: Callable[[ILink], LinkClosed | None],
+        gone: Callable[[], None],
+    ) -> None:
+        """
+        @param meeting_of: which rendezvous a proof is of, if it is expected.
+        @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
+        @param gone: called each time a tunnel that ends here is completely gone.
+        """
+        self._numbers = TunnelNumbers()
+        self._ends = TunnelEnds(owner, tls, self._numbers, meeting_of, refusal_of, gone)
+        self._relay = TunnelRelay(owner, self._numbers, quiet)
+        self._max_control = owner.settings.max_control
+
+    @property
+    def idle(self) -> bool:
+        """Whether no tunnel ends here."""
+        return not self._ends
+
+    @property
+    def carried(self) -> int:
+        """How many tunnels this node carries for others."""
+        return len(self._relay)
+
+    def carry(self, way: Callable[[ILink, Name], ILink | None]) -> None:
+        """See L{ICrust.carry_tunnels<routing_crust.crust.interfaces.ICrust.carry_tunnels>}."""
+        self._relay.way = way
+
+    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+        """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
+        if relay.rung is Rung.TUNNEL or relay.peer == peer:
+            what = "the link to the node in the middle is a tunnel, or leads to the peer itself"
+            return fail(ConnectFailed(((f"a tunnel through {relay.peer}", what),)))
+        return self._ends.open(relay, peer, token, requester)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame came, on a link whose Hello is verified.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        if kind == FrameKind.TUNNEL_DATA:
+            if len(payload) < NUMBER_BYTES:
+                raise WireError("a frame of a tunnel is too short")
+            leg = self._numbers.leg(link, number_of(payload))
+            if leg is not None:  # else it has crossed with the news that the tunnel is closed
+                leg.data(payload[NUMBER_BYTES:])
+        elif kind == FrameKind.TUNNEL_OPEN:
+            self._asked(link, decode(TunnelOpen, payload, self._max_control))
+        elif kind == FrameKind.TUNNEL_OPENED:
+            opened = decode(TunnelOpened, payload, self._max_control)
+            leg = self._numbers.leg(link, opened.number)
+            if leg is not None:
+                leg.opened(opened)
+        elif kind == FrameKind.TUNNEL_CREDIT:
+            credit = decode(TunnelCredit, payload, self._max_control)
+            leg = self._numbers.leg(link, credit.number)
+            if leg is not None:
+                leg.credit(credit.amount)
+        else:
+            closed = decode(TunnelClosed, payload, self._max_control)
+            leg = self._numbers.leg(link, closed.number)
+            if leg is not None:
+                leg.closed(closed.reason)
+
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone, and all tunnels over it."""
+        self._relay.link_lost(link)
+        self._numbers.link_lost(link)
+
+    def stop(self) -> None:
+        """Carry nothing any more, and cut what is not a link yet."""
+        self._relay.stop()
+        self._ends.stop()
+
+    def _asked(self, link: ILink, message: TunnelOpen) -> None:
+        self._numbers.check(link, message.number)
+        leg = self._numbers.leg(link, message.number)
+        if leg is not None:
+            leg.again(message)
+        elif message.offered:
+            self._ends.offered(link, message)
+        else:
+            self._relay.asked(link, message)

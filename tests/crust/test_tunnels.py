@@ -1,0 +1,259 @@
+"""Tunnels over real sockets: two crusts, and a third in the middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from routing_crust.crust import tunnel_relay
+from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.service import CrustService
+from routing_crust.endpoints import Protocol, Rung
+from routing_crust.errors import CloseReason, ConnectFailed
+from routing_crust.names import Name
+from routing_crust.wire.framing import FrameKind
+
+from .addresses import name
+from .services import Receiver, ServiceTests, turn
+
+KIND = 200
+TOKEN = b"token of sixteen"
+
+
+class TunnelTests(ServiceTests):
+    """A is 1, the node in the middle is 3, B is 2."""
+
+    async def three(self, middle: dict[str, Any] | None = None, **settings: Any) -> None:
+        self.a, self.on_a = self.start(1, **settings)
+        self.b, self.on_b = self.start(2, **settings)
+        self.m, self.on_m = self.start(3, **(middle or {}))
+        self.am, self.ma = await self.join(self.a, self.on_a, self.m, self.on_m)
+        self.bm, self.mb = await self.join(self.b, self.on_b, self.m, self.on_m)
+        self.m.carry_tunnels(self.way)
+
+    def way(self, link: ILink, peer: Name) -> ILink | None:
+        return {name(1): self.ma, name(2): self.mb}.get(peer)
+
+    async def join(
+        self, one: CrustService, on_one: Receiver, two: CrustService, on_two: Receiver
+    ) -> tuple[ILink, ILink]:
+        link = await one.connect(two.endpoints, None, b"", False)
+        await on_one.next("connect")
+        (accepted,) = await on_two.next("accept")
+        link.verified()
+        accepted.verified()
+        return link, accepted
+
+    def expect(self) -> None:
+        self.b.expect(name(1), TOKEN, False)
+
+    def open(self) -> Deferred[ILink]:
+        return self.a.tunnel(self.am, name(2), TOKEN, True)
+
+    async def tunnel(self) -> tuple[ILink, ILink]:
+        self.expect()
+        link = await self.open()
+        await self.on_a.next("connect")
+        (accepted,) = await self.on_b.next("accept")
+        link.verified()
+        accepted.verified()
+        return link, accepted
+
+    async def refused(self, opening: Deferred[ILink]) -> str:
+        problem = await self.assertFailure(opening, ConnectFailed)
+        return str(problem)
+
+    async def test_what_it_is(self) -> None:
+        await self.three()
+        link, accepted = await self.tunnel()
+        self.assertEqual((link.peer, accepted.peer), (name(2), name(1)))
+        self.assertEqual((link.rung, accepted.rung), (Rung.TUNNEL, Rung.TUNNEL))
+        self.assertEqual((link.via, accepted.via), (name(3), name(3)))
+        self.assertEqual((link.token, accepted.token), (TOKEN, TOKEN))
+        self.assertEqual((link.initiator, accepted.initiator), (True, False))
+        self.assertEqual(link.binding, accepted.binding)
+        self.assertEqual(link.connection.protocol, Protocol.TUNNEL)
+        self.assertEqual(link.connection.peer, self.am.connection.peer)
+        self.assertNotEqual(link.connection, self.am.connection)
+        self.assertIsNone(self.am.via)
+
+    async def test_both_ways(self) -> None:
+        """Much more than the credit goes through, in order, and the middle holds no more than it gave."""
+        await self.three({"tunnel_rate": 64 << 20})
+        link, accepted = await self.tunnel()
+        payloads = [bytes([number]) * 20_000 for number in range(40)]
+        for payload in payloads:
+            link.send(KIND, payload)
+            accepted.send(KIND, payload)
+        for receiver, end in ((self.on_b, accepted), (self.on_a, link)):
+            for payload in payloads:
+                self.assertEqual(await receiver.next("message"), (end, KIND, payload))
+
+    async def test_responder_opens(self) -> None:
+        """Whoever opens it, the requester is the TLS client."""
+        await self.three()
+        self.expect()
+        self.a.expect(name(2), TOKEN, True)
+        link = await self.b.tunnel(self.bm, name(1), TOKEN, False)
+        (accepted,) = await self.on_a.next("accept")
+        self.assertEqual((link.initiator, accepted.initiator), (False, True))
+
+    async def test_goodbye(self) -> None:
+        await self.three()
+        link, accepted = await self.tunnel()
+        link.close(CloseReason.NO_LONGER_NEEDED)
+        lost, reason = await self.on_b.next("lost")
+        self.assertIs(lost, accepted)
+        self.assertEqual((reason.reason, reason.by_peer), (CloseReason.NO_LONGER_NEEDED, True))
+        lost, reason = await self.on_a.next("lost")
+        self.assertIs(lost, link)
+        self.assertEqual(self.m._tunnels.carried, 0)
+        await turn()
+        self.assertTrue(self.a._tunnels.idle and self.b._tunnels.idle)
+
+    async def test_abort(self) -> None:
+        await self.three()
+        link, accepted = await self.tunnel()
+        accepted.abort(CloseReason.INACTIVE)
+        lost, reason = await self.on_a.next("lost")
+        self.assertIs(lost, link)
+        self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
+
+    async def test_middle_gone(self) -> None:
+        """Both ends hear of it at once."""
+        await self.three()
+        link, accepted = await self.tunnel()
+        self.ma.abort(CloseReason.STOPPING)
+        lost = [(await self.on_a.next("lost"))[0] for _ in range(2)]
+        self.assertEqual(set(map(id, lost)), {id(self.am), id(link)})
+        self.assertIs((await self.on_b.next("lost"))[0], accepted)
+
+    async def test_far_end_gone(self) -> None:
+        await self.three()
+        link, _ = await self.tunnel()
+        self.bm.abort(CloseReason.STOPPING)
+        lost, reason = await self.on_a.next("lost")
+        self.assertIs(lost, link)
+        self.assertIn("between the node in the middle and the peer", str(reason))
+
+    async def test_stop(self) -> None:
+        """Whoever stops, nothing is left."""
+        for who in "abm":
+            await self.three()
+            await self.tunnel()
+            await getattr(self, who).stop()
+            for crust in (self.a, self.b, self.m):
+                await crust.stop()
+            self.assertEqual(len(self.a._tunnels._numbers), 0)
+
+    async def test_stop_while_opening(self) -> None:
+        await self.three()
+        opening = self.open()
+        stopped = self.a.stop()
+        self.assertIn("stopping", await self.refused(opening))
+        await stopped
+
+    async def test_cancel(self) -> None:
+        await self.three()
+        self.expect()
+        opening = self.open()
+        opening.cancel()
+        await self.refused(opening)
+        self.assertTrue(self.a._tunnels.idle)
+
+    async def test_not_expected(self) -> None:
+        await self.three()
+        self.assertIn("does not expect", await self.refused(self.open()))
+
+    async def test_expected_of_another(self) -> None:
+        await self.three()
+        self.b.expect(name(9), TOKEN, False)
+        self.assertIn("does not expect", await self.refused(self.open()))
+
+    async def test_no_link(self) -> None:
+        await self.three()
+        self.expect()
+        self.m.carry_tunnels(lambda link, peer: None)
+        self.assertIn("no direct link", await self.refused(self.open()))
+
+    async def test_one_hop(self) -> None:
+        """A tunnel carries no tunnel, from whatever end."""
+        await self.three()
+        link, accepted = await self.tunnel()
+        self.assertIn("is a tunnel", await self.refused(self.a.tunnel(link, name(3), TOKEN, True)))
+        self.b.carry_tunnels(lambda over, peer: self.bm)
+        self.a._links[link] = None
+        opening = self.a._tunnels._ends.open(link, name(3), TOKEN, True)
+        self.assertIn("does not carry", await self.refused(opening))
+        self.m.carry_tunnels(lambda over, peer: accepted)
+        self.assertIn("no direct link", await self.refused(self.a.tunnel(self.am, name(7), TOKEN, True)))
+
+    async def test_too_many(self) -> None:
+        await self.three({"max_tunnels_per_peer": 1})
+        await self.tunnel()
+        self.assertIn("as many tunnels", await self.refused(self.open()))
+
+    async def test_too_many_in_all(self) -> None:
+        await self.three({"max_tunnels": 1})
+        await self.tunnel()
+        self.assertIn("as many tunnels", await self.refused(self.open()))
+
+    async def test_none_at_all(self) -> None:
+        await self.three({"max_tunnels": 0})
+        self.expect()
+        self.assertIn("does not carry", await self.refused(self.open()))
+
+    async def test_room_again(self) -> None:
+        await self.three({"max_tunnels": 1, "max_tunnels_per_peer": 1})
+        link, _ = await self.tunnel()
+        link.close(CloseReason.NO_LONGER_NEEDED)
+        await self.on_a.next("lost")
+        self.assertIs((await self.open()).rung, Rung.TUNNEL)
+
+    async def test_denied_name(self) -> None:
+        """The rules for names hold for the peer at the other end, and those for addresses cannot."""
+        await self.three(deny=(str(name(2)), "192.0.2.0/24"))
+        self.expect()
+        self.assertIn("deny", await self.refused(self.open()))
+
+    async def test_allowed_networks(self) -> None:
+        """A network on the allow list lets in no one whose address is not known."""
+        await self.three(allow=("127.0.0.0/8",))
+        self.expect()
+        self.assertIn("allow", await self.refused(self.open()))
+
+    async def test_wrong_peer(self) -> None:
+        """Whoever answers in the tunnel has to be the peer that was wanted."""
+        await self.three()
+        c, on_c = self.start(4)
+        _, mc = await self.join(c, on_c, self.m, self.on_m)
+        c.expect(name(1), TOKEN, False)
+        self.m.carry_tunnels(lambda link, peer: mc)
+        self.assertIn("instead of", await self.refused(self.open()))
+
+    async def test_alters(self) -> None:
+        """A node in the middle that alters bytes ends the tunnel, and nothing else."""
+        await self.three()
+        link, accepted = await self.tunnel()
+        intact = tunnel_relay.data_frame
+        self.patch(
+            tunnel_relay,
+            "data_frame",
+            lambda number, chunk: intact(number, chunk[:-1] + bytes([chunk[-1] ^ 1])),
+        )
+        link.send(KIND, b"hello")
+        lost, _ = await self.on_b.next("lost")
+        self.assertIs(lost, accepted)
+        self.assertEqual(self.on_b.of("message"), [])
+        self.assertIs((await self.on_a.next("lost"))[0], link)
+        self.assertEqual(len(self.on_m.of("lost")), 0)
+
+    async def test_before_the_hello(self) -> None:
+        """A link whose Hello is not verified has no tunnels: its frames are for the layer above to judge."""
+        await self.three()
+        c, _ = self.start(4)
+        link = await c.connect(self.m.endpoints, None, b"", False)
+        (accepted,) = await self.on_m.next("accept")
+        link.send(FrameKind.TUNNEL_OPEN, b"")
+        self.assertEqual(await self.on_m.next("message"), (accepted, FrameKind.TUNNEL_OPEN, b""))
