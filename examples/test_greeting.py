@@ -1,14 +1,11 @@
 """How an application with a node is tested. Run it with: python -m twisted.trial examples/test_greeting.py"""
 
-from random import Random
-
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from routing_crust import Endpoint, Identity, Message, Name, Role, RoutingService, Settings
+from routing_crust import Endpoint, Message, Name, Role, RoutingService, Settings
 from routing_crust.errors import PeerUnreachable
-from routing_crust.testing.network import MemoryCrust, MemoryNetwork
+from routing_crust.testing import SimulatedNetwork
 
 
 class Greeter:
@@ -27,38 +24,39 @@ class Greeter:
         return self.node.request(name, b"world")
 
 
-class InMemoryTests(SynchronousTestCase):
+class SimulatedTests(SynchronousTestCase):
     """Without sockets: the test moves the time, and the same seed gives the same run."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.network = MemoryNetwork(self.clock, random=Random(1))
-        self.first = self.make(1, Settings(role=Role.FIRST))
-        assert self.first.node.contact is not None
-        self.second = self.make(2, Settings(contacts=(self.first.node.contact,)))
-        connected = self.second.node.when_connected()
-        self.network.run_until(lambda: connected.called)
+        self.greeters: dict[Name, Greeter] = {}
+        self.network = SimulatedNetwork(seed=1)
+        self.nodes = self.network.nodes(8, setup=self.install)
+        self.network.run_until(self.network.joined)
 
-    def make(self, seed: int, settings: Settings) -> Greeter:
-        identity = Identity.from_seed(seed.to_bytes(32, "big"))
-        crust = MemoryCrust(self.network, settings, identity)
-        node = RoutingService(
-            settings, reactor=self.clock, identity=identity, crust=crust, random=Random(seed)
-        )
-        node.startService()
-        return Greeter(node)
+    def install(self, service: RoutingService) -> None:
+        self.greeters[service.node_name] = Greeter(service)
 
     def test_greet(self) -> None:
-        answer = self.second.greet(self.first.node.node_name)
-        self.network.run_until(lambda: answer.called)
-        self.assertEqual(self.successResultOf(answer), b"hello world")
-        self.assertEqual(self.first.greeted, 1)
+        one, other = self.nodes[1], self.nodes[6]
+        answer = self.greeters[one.name].greet(other.name)
+        self.assertEqual(self.network.result_of(answer), b"hello world")
+        self.assertEqual(self.greeters[other.name].greeted, 1)
+
+    def test_after_a_crash(self) -> None:
+        """Its process is killed and starts again, which nobody has to be told."""
+        one, other = self.nodes[1], self.nodes[6]
+        other.crash()
+        self.network.run_for(30)
+        other.restart()
+        self.network.run_until(self.network.joined)
+        answer = self.greeters[one.name].greet(other.name)
+        self.assertEqual(self.network.result_of(answer), b"hello world")
 
     def test_nobody_there(self) -> None:
         """Some three minutes of waiting, and none of them is spent."""
-        answer = self.second.greet(Name(bytes(32)))
-        self.network.run_until(lambda: answer.called, timeout=300)
-        self.failureResultOf(answer, PeerUnreachable)
+        answer = self.greeters[self.nodes[1].name].greet(Name(bytes(32)))
+        with self.assertRaises(PeerUnreachable):
+            self.network.result_of(answer)
 
 
 class OnLoopbackTests(TestCase):
