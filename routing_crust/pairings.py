@@ -8,7 +8,7 @@ Each is one text with an equals sign in it, on the command line and in a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -146,6 +146,11 @@ class Forward:
 
     def __str__(self) -> str:
         return f"{self.listen}={self.name}/{self.protocol}"
+
+
+def known(nicknames: Iterable[Nickname]) -> Nicknames:
+    """The names by their nicknames."""
+    return {each.nickname: each.name for each in nicknames}
 
 
 def is_nickname(text: str) -> bool:

@@ -1,6 +1,6 @@
 """
 The service that C{twistd} runs: a L{RoutingService} with all that a daemon needs beside it, which is a locked
-state directory, a key in a file, a log for people, and a control socket.
+state directory, a key in a file, a log for people, what it carries for local programs, and a control socket.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..config import Settings
 from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
+from .carrying import Carrier
 from .control import ControlServer
 from .inbox import Inbox
 from .operator_log import OperatorLog
@@ -60,6 +61,7 @@ class NodeService(Service):
         self._clock: IReactorTime = reactor
         self._inbox = Inbox()
         self._lock: StateLock | None = None
+        self._carrier: Carrier | None = None
         self._control: ControlServer | None = None
         self._operator_log: OperatorLog | None = None
         self._started_at = 0.0
@@ -101,7 +103,14 @@ class NodeService(Service):
         routing.set_message_handler(self._inbox.message_received)
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
-        routing.startService()
+        self._carrier = Carrier(routing, self._reactor)
+        try:
+            self._carrier.start(self.settings)
+            routing.startService()
+        except RoutingCrustError:
+            # as below
+            self._carrier.stop()
+            raise
         operator_log.started()
         self._started_at = self._clock.seconds()
         self._control = ControlServer(routing, self._inbox, self._facts)
@@ -109,6 +118,7 @@ class NodeService(Service):
             self._control.listen(path, self._reactor)
         except RoutingCrustError:
             # there is no reactor to wait with: what it closes is closed, at the latest with the process
+            self._carrier.stop()
             routing.stopService()
             raise
 
@@ -116,6 +126,8 @@ class NodeService(Service):
         self.log.info("stopping")
         if self.routing is not None:
             await self.routing.stopService()
+        if self._carrier is not None:
+            await self._carrier.stop()
         if self._control is not None:
             # after the node, so that whoever waits for an answer hears that there will be none
             await self._control.stop(self._clock)
@@ -127,7 +139,7 @@ class NodeService(Service):
             self._operator_log.stop()
         if self._lock is not None:
             self._lock.release()
-        self.routing = self._control = self._operator_log = self._lock = None
+        self.routing = self._control = self._operator_log = self._lock = self._carrier = None
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact
@@ -137,4 +149,5 @@ class NodeService(Service):
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
             "uptime": round(self._clock.seconds() - self._started_at, 1),
+            **({} if self._carrier is None else self._carrier.status()),
         }

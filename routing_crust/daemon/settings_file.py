@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ..config import Settings, setting_fields
 from ..errors import ConfigurationError
+from ..pairings import known
 from ..parsing import parse_setting
 
 if sys.version_info >= (3, 11):
@@ -78,8 +79,8 @@ def merge_settings(
     try:
         given = raw.pop("nicknames", ())
         nicknames = parse_setting(SETTINGS["nicknames"], given)
-        known = {each.nickname: each.name for each in nicknames}
-        parsed = {name: parse_setting(SETTINGS[name], value, known) for name, value in raw.items()}
+        names = known(nicknames)
+        parsed = {name: parse_setting(SETTINGS[name], value, names) for name, value in raw.items()}
         return Settings(nicknames=nicknames, **parsed)
     except ConfigurationError as error:
         name = error.setting

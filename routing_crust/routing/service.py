@@ -23,6 +23,7 @@ from ..identity import Identity
 from ..names import Name
 from ..steadyclock import steady
 from ..wire.messages import NatKind
+from . import running
 from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .incarnation import next_incarnation
@@ -146,6 +147,7 @@ class RoutingService(Service):
             self._core.set_stream_layer(self.stream_layer)
         self._core.start()
         Service.startService(self)
+        running.started(self)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -154,6 +156,7 @@ class RoutingService(Service):
         @return: fires with C{None} when no link, timer or listening port is left. It does not fail.
         """
         Service.stopService(self)
+        running.stopped(self)
         if self._core is None:
             return succeed(None)
         return self._core.stop()

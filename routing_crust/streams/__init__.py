@@ -6,6 +6,7 @@ L{RoutingService<routing_crust.routing.service.RoutingService>}.
 """
 
 from .address import NodeAddress
+from .endpoints import RoutingClientEndpoint, RoutingServerEndpoint
 from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .listening import IStreamAcceptor, StreamPort
@@ -15,6 +16,8 @@ from .transport import StreamTransport
 __all__ = [
     "IStreamAcceptor",
     "NodeAddress",
+    "RoutingClientEndpoint",
+    "RoutingServerEndpoint",
     "StreamLinkLost",
     "StreamPort",
     "StreamReason",

@@ -1,0 +1,151 @@
+"""
+What the daemon carries for local programs: protocols that it exposes to peers, ports that it forwards to
+them, and what is open at the moment. Some of it is in the settings, and some comes over the control socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import Settings
+from ..names import Name
+from ..pairings import Exposure, Forward, Nicknames, known
+from ..routing.service import RoutingService
+from ..streams import streams_of
+from .connections import Connections
+from .exposing import Exposer
+from .forwarding import Forwarder
+from .local_endpoints import listening_endpoint, target_endpoint
+
+
+class Carrier:
+    """
+    Made by the daemon for one L{RoutingService}, discarded with L{stop}.
+
+    @ivar streams: those of the service.
+    @ivar nicknames: what may stand for names.
+    @ivar local: the connections of programs that use the control socket.
+    """
+
+    log = Logger()
+
+    def __init__(self, service: RoutingService, reactor: Any) -> None:
+        self.streams = streams_of(service)
+        self.nicknames: Nicknames = known(service.settings.nicknames)
+        self.local = Connections("local", self.streams.clock)
+        self._reactor = reactor
+        self._exposers: list[Exposer] = []
+        self._forwarders: list[Forwarder] = []
+
+    def start(self, settings: Settings) -> None:
+        """
+        Expose and forward what the settings say.
+
+        @raise ConfigurationError: an endpoint cannot be used; nothing has been started.
+        @raise CannotListen: a port cannot be listened on. What was started is to be stopped.
+        """
+        permissions = settings.allow_peer
+        allowed = {
+            exposure.protocol: [each.name for each in permissions if each.protocol == exposure.protocol]
+            for exposure in settings.expose
+        }
+        exposers = [self.exposer("expose", each, _named(allowed[each.protocol])) for each in settings.expose]
+        forwarders = [self.forwarder("forward", each) for each in settings.forward]
+        for exposer in exposers:
+            self.expose(exposer)
+        for forwarder in forwarders:
+            _raise_now(self.forward(forwarder).addErrback(self._cannot_forward))
+
+    def exposer(self, setting: str, exposure: Exposure, allowed: Collection[Name] | None) -> Exposer:
+        """
+        @param setting: for the error.
+        @raise ConfigurationError: the endpoint cannot be used.
+        """
+        return Exposer(
+            exposure, allowed, target_endpoint(self._reactor, setting, exposure.target), self.streams
+        )
+
+    def forwarder(self, setting: str, forward: Forward) -> Forwarder:
+        """
+        @param setting: for the error.
+        @raise ConfigurationError: the endpoint cannot be used.
+        """
+        return Forwarder(forward, listening_endpoint(self._reactor, setting, forward.listen), self.streams)
+
+    def expose(self, exposer: Exposer) -> None:
+        """
+        Begin to expose something.
+
+        @raise CannotListen: something is offered by this name already.
+        """
+        exposer.start()
+        self._exposers.append(exposer)
+
+    def forward(self, forwarder: Forwarder) -> Deferred[None]:
+        """
+        Begin to forward something.
+
+        @return: fires with C{None} when its port is open; fails with
+            L{CannotListen<routing_crust.errors.CannotListen>}.
+        """
+        self._forwarders.append(forwarder)
+
+        def failed(failure: Failure) -> Failure:
+            self._forwarders.remove(forwarder)
+            return failure
+
+        return forwarder.start().addErrback(failed)
+
+    def end(self, what: Exposer | Forwarder) -> Deferred[None]:
+        """
+        End something that was begun.
+
+        @return: fires with C{None} when nothing of it is left.
+        """
+        mine: list[Any] = self._exposers if isinstance(what, Exposer) else self._forwarders
+        if what in mine:
+            mine.remove(what)
+        return what.stop()
+
+    def stop(self) -> Deferred[None]:
+        """
+        End everything.
+
+        @return: fires with C{None} when no port and no connection is left.
+        """
+        everything: list[Exposer | Forwarder] = [*self._forwarders, *self._exposers]
+        ending = [self.end(each) for each in everything]
+        return gatherResults([*ending, self.local.abort_all()]).addCallback(lambda _: None)
+
+    def status(self) -> dict[str, object]:
+        """For people and monitoring."""
+        owners: list[Exposer | Forwarder] = [*self._exposers, *self._forwarders]
+        connections = [each.connections for each in owners] + [self.local]
+        return {
+            "offered": self.streams.status()["offered"],
+            "exposed": [each.status() for each in self._exposers],
+            "forwarded": [each.status() for each in self._forwarders],
+            "streams": [one for each in connections for one in each.status()],
+        }
+
+    def _cannot_forward(self, failure: Failure) -> Failure:
+        self.log.error("{problem}", problem=failure.getErrorMessage())
+        return failure
+
+
+def _named(allowed: list[Name | None]) -> Collection[Name] | None:
+    """Names, or C{None} for everyone if that is among them."""
+    return None if None in allowed else [each for each in allowed if each is not None]
+
+
+def _raise_now(deferred: Deferred[None]) -> None:
+    """Raise what a Deferred has failed with; if that comes later, it has been logged."""
+    failures: list[Failure] = []
+    deferred.addErrback(failures.append)
+    if failures:
+        failures[0].raiseException()

@@ -1,0 +1,121 @@
+"""
+A local program that peers may connect to, by the name of a protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionLost
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..errors import RoutingCrustError
+from ..names import Name
+from ..pairings import EVERYONE, Exposure
+from ..quietlog import QuietLog
+from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
+from .connections import Connections, OneProtocol
+
+
+@implementer(IStreamAcceptor)
+class Exposer(Factory):
+    """
+    Made by a L{Carrier<routing_crust.daemon.carrying.Carrier>}. It connects to the program first, and accepts
+    the stream then, so that a peer knows at once whether the program is there.
+
+    @ivar exposure: what it does.
+    @ivar allowed: who may; C{None} is every node of the network.
+    @ivar connections: those that it carries.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        exposure: Exposure,
+        allowed: Collection[Name] | None,
+        endpoint: IStreamClientEndpoint,
+        streams: Streams,
+    ) -> None:
+        self.connections = Connections("exposed", streams.clock)
+        self.exposure = exposure
+        self.allowed = allowed
+        self._endpoint = endpoint
+        self._streams = streams
+        self._quiet = QuietLog(self.log, streams.clock.seconds)
+        self._port: StreamPort | None = None
+
+    def start(self) -> None:
+        """
+        Offer it.
+
+        @raise CannotListen: something is offered by this name already.
+        """
+        self._port = self._streams.listen(self.exposure.protocol, self, self._allows)
+        self.log.info(
+            "exposing {target} as {protocol} to {whom}",
+            target=self.exposure.target,
+            protocol=self.exposure.protocol,
+            whom=", ".join(self._whom()) or "nobody: --allow-peer lets peers in",
+        )
+
+    def stop(self) -> Deferred[None]:
+        """
+        Offer it no more, and abort the connections.
+
+        @return: fires with C{None} when none is left.
+        """
+        port, self._port = self._port, None
+        if port is not None:
+            port.stopListening()
+        return self.connections.abort_all()
+
+    def status(self) -> dict[str, object]:
+        """For people and monitoring."""
+        return {
+            "protocol": self.exposure.protocol,
+            "target": self.exposure.target,
+            "allowed": self._whom(),
+            "open": len(self.connections),
+        }
+
+    def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
+        """A peer that may have it wants a stream."""
+        return Deferred.fromCoroutine(self._accept(address))
+
+    async def _accept(self, address: NodeAddress) -> IProtocol:
+        splice = self.connections.new(address.name, address.protocol)
+        try:
+            await self._endpoint.connect(OneProtocol(splice.near))
+            if not splice.near.connected:
+                raise ConnectionLost("it has hung up at once")
+        except (ConnectError, ConnectionClosed, OSError, RoutingCrustError) as error:
+            self.connections.drop(splice)
+            raise self._refused(address, error) from None
+        except BaseException:
+            self.connections.drop(splice)
+            raise
+        return splice.far
+
+    def _refused(self, address: NodeAddress, error: Exception) -> StreamRefused:
+        self._quiet.warn(
+            "program not reached",
+            "{peer} asked for {protocol}, and {target} cannot be reached: {problem}",
+            peer=address.name,
+            protocol=self.exposure.protocol,
+            target=self.exposure.target,
+            problem=error,
+        )
+        # where the program is, is no business of peers
+        return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
+
+    def _allows(self, name: Name) -> bool:
+        return self.allowed is None or name in self.allowed
+
+    def _whom(self) -> list[str]:
+        return [EVERYONE] if self.allowed is None else [str(each) for each in self.allowed]

@@ -1,0 +1,134 @@
+"""
+A local port whose connections are carried to what a peer exposes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import CannotListen
+from ..pairings import Forward
+from ..quietlog import QuietLog
+from ..streams import Streams
+from .connections import Connections, OneProtocol
+from .splicing import End, Splice
+
+
+class Forwarder(Factory):
+    """
+    Made by a L{Carrier<routing_crust.daemon.carrying.Carrier>}.
+
+    @ivar forward: what it does.
+    @ivar where: where it listens, in words.
+    @ivar connections: those that it carries.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(self, forward: Forward, endpoint: IStreamServerEndpoint, streams: Streams) -> None:
+        self.connections = Connections("forwarded", streams.clock)
+        self.forward = forward
+        self.where = forward.listen
+        self._endpoint = endpoint
+        self._streams = streams
+        self._quiet = QuietLog(self.log, streams.clock.seconds)
+        self._port: IListeningPort | None = None
+        self._ended = False
+
+    def start(self) -> Deferred[None]:
+        """
+        Listen.
+
+        @return: fires with C{None} when it does; fails with L{CannotListen}.
+        """
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        try:
+            port = await self._endpoint.listen(self)
+        except CannotListenError as error:
+            problem = getattr(error.socketError, "strerror", None) or error.socketError
+            raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}") from None
+        except (OSError, ValueError) as error:
+            raise CannotListen(f"cannot listen on {self.forward.listen}: {error}") from None
+        if self._ended:
+            await maybeDeferred(port.stopListening)
+            return
+        self._port = port
+        self.where = _in_words(port.getHost(), self.forward.listen)
+        self.log.info(
+            "forwarding {where} to {protocol} of {peer}",
+            where=self.where,
+            protocol=self.forward.protocol,
+            peer=self.forward.name,
+        )
+
+    def stop(self) -> Deferred[None]:
+        """
+        Listen no more, and abort the connections.
+
+        @return: fires with C{None} when none is left.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._ended = True
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+        await self.connections.abort_all()
+
+    def status(self) -> dict[str, object]:
+        """For people and monitoring."""
+        return {
+            "listen": self.where,
+            "peer": str(self.forward.name),
+            "protocol": self.forward.protocol,
+            "open": len(self.connections),
+        }
+
+    def buildProtocol(self, addr: IAddress | None) -> End | None:
+        """Somebody connects: ask the peer for a stream."""
+        most = self._streams.settings.max_streams
+        if len(self.connections) >= most:
+            self._quiet.info(
+                "too many connections",
+                "a connection to {where} was closed: there are {most}, and max_streams allows no more",
+                where=self.where,
+                most=most,
+            )
+            return None
+        return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
+
+    def _open(self, splice: Splice) -> None:
+        opened = self._streams.open(self.forward.name, self.forward.protocol, OneProtocol(splice.far))
+        splice.opening = opened
+        opened.addErrback(self._not_opened, splice)
+
+    def _not_opened(self, failure: Failure, splice: Splice) -> None:
+        if not splice.near.connected:
+            return  # nobody waits for it any more
+        self._quiet.info(
+            "not carried",
+            "a connection to {where} was not carried to {protocol} of {peer}: {problem}",
+            where=self.where,
+            protocol=self.forward.protocol,
+            peer=self.forward.name,
+            problem=failure.getErrorMessage(),
+        )
+        splice.near.end(failure)
+
+
+def _in_words(address: Any, otherwise: str) -> str:
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None or port is None:
+        return otherwise
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

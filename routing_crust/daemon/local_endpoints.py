@@ -1,0 +1,67 @@
+"""
+Strings of Twisted's endpoints as an operator writes them, for local programs: where they listen, and where
+they are to be listened for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+
+from ..errors import ConfigurationError
+
+_LOOPBACK: Final = {"tcp": "127.0.0.1", "tcp6": r"\:\:1", "ssl": "127.0.0.1"}
+_COLON: Final = re.compile(r"(?<!\\):")
+
+
+def target_endpoint(reactor: Any, setting: str, text: str) -> IStreamClientEndpoint:
+    """
+    What C{clientFromString} makes of a text.
+
+    @param setting: for the error.
+    @raise ConfigurationError: it is no endpoint that one could connect to.
+    """
+    endpoint: IStreamClientEndpoint = _made(
+        clientFromString, reactor, setting, text, "connect to, such as tcp:localhost:22"
+    )
+    return endpoint
+
+
+def listening_endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
+    """
+    What C{serverFromString} makes of a text, on loopback if that names no interface.
+
+    @param setting: for the error.
+    @raise ConfigurationError: it is no endpoint that one could listen on.
+    """
+    description = on_loopback(text)
+    endpoint: IStreamServerEndpoint = _made(
+        serverFromString, reactor, setting, description, "listen on, such as tcp:2222"
+    )
+    return endpoint
+
+
+def on_loopback(text: str) -> str:
+    """
+    The text with the loopback interface, if it is a TCP port without an interface; a number is one as well.
+    C{tcp:2222:interface=0.0.0.0} is for everyone.
+    """
+    text = f"tcp:{text}" if text.isascii() and text.isdigit() else text
+    kind, *parts = _COLON.split(text)
+    interface = _LOOPBACK.get(kind.lower())
+    given = any(each.startswith("interface=") for each in parts)
+    if interface is None or given or (kind.lower() == "tcp" and len([p for p in parts if "=" not in p]) > 1):
+        return text
+    return f"{text}:interface={interface}"
+
+
+def _made(make: Callable[[Any, str], Any], reactor: Any, setting: str, text: str, what_for: str) -> Any:
+    try:
+        return make(reactor, text)
+    except Exception as error:  # parsers are anybody's plugins, and raise what they like
+        problem = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        raise ConfigurationError(setting, f"{text!r} is no endpoint to {what_for} ({problem})") from None

@@ -1,0 +1,178 @@
+"""
+Two connections of which each writes what the other reads, as fast as the other takes it: how bytes get from a
+local program to a stream, and back.
+
+Half-closes go through in both directions; a clean end of one is a clean end of the other, when everything has
+been written; and one that is lost or aborted has the other aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import Interface, implementer
+
+
+class ITellsWhy(Interface):
+    """A transport that can tell the other end why it is aborted."""
+
+    def abort_because(reason: Failure) -> None:
+        """Abort, for this reason."""
+
+
+class Splice:
+    """
+    Made for a connection that is to be carried further; over when both of its ends are.
+
+    @ivar near: the end of a local program.
+    @ivar far: the end of a stream.
+    @ivar opening: what makes the other end, when one is there; cancelled when that one is gone.
+    """
+
+    def __init__(
+        self, over: Callable[[Splice], object], opener: Callable[[Splice], object] | None = None
+    ) -> None:
+        """
+        @param over: called when neither end is connected any more; a splice of which one end has never been
+            is over with the other.
+        @param opener: called when the near end is connected, to make the far one.
+        """
+        self._over = over
+        self._opener = opener
+        self.opening: Deferred[Any] | None = None
+        self.near = End(self)
+        self.far = End(self)
+        self.near.other, self.far.other = self.far, self.near
+        self._is_over = False
+
+    def abort(self) -> None:
+        """Abort what is connected."""
+        for end in (self.near, self.far):
+            end.abort()
+
+    def made(self, end: End) -> None:
+        """An end is connected. When both are, bytes flow."""
+        if self._is_over:
+            end.abort()
+        elif end.other.connected:
+            self.opening = None
+            for each in (end, end.other):
+                each.transport.registerProducer(each.other, True)
+            for each in (end, end.other):
+                each.begin()
+        elif end is self.near and self._opener is not None:
+            self._opener(self)
+
+    def lost(self, end: End, reason: Failure) -> None:
+        """An end is gone."""
+        if end.other.connected:
+            end.other.end(reason)
+        elif not self._is_over:
+            self._is_over = True
+            opening, self.opening = self.opening, None
+            if opening is not None:
+                opening.cancel()
+            self._over(self)
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class End(Protocol):
+    """
+    One end of a L{Splice}; as a producer, what the other end writes.
+
+    @ivar received: how many bytes came.
+    """
+
+    other: End
+    transport: Any
+
+    def __init__(self, splice: Splice) -> None:
+        self._splice = splice
+        self._flows = False
+        self._early = bytearray()
+        self._read_over = self._write_over = False
+        self.received = 0
+
+    def connectionMade(self) -> None:
+        """Read nothing until the other end is there to write it."""
+        self.transport.pauseProducing()
+        self._splice.made(self)
+
+    def begin(self) -> None:
+        """Both ends are there."""
+        self._flows = True
+        if self._early:
+            self.other.transport.write(bytes(self._early))
+            self._early.clear()
+        if self._read_over:
+            self.other.finish()
+        else:
+            self.transport.resumeProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass them on."""
+        self.received += len(data)
+        if self._flows:
+            self.other.transport.write(data)
+        else:
+            self._early += data  # some transports deliver what they had when they were paused
+
+    def readConnectionLost(self) -> None:
+        """This end has sent all."""
+        self._read_over = True
+        if self._flows:
+            self.other.finish()
+        self._end_if_both_have()
+
+    def writeConnectionLost(self) -> None:
+        """This end has got all that the other had."""
+        self._write_over = True
+        self._end_if_both_have()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """This end is gone."""
+        self.connected = 0
+        self._splice.lost(self, reason)
+
+    def finish(self) -> None:
+        """The other end has sent all: close the write side, or everything where there are no sides."""
+        if self.connected:
+            self.transport.unregisterProducer()
+            getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()
+
+    def end(self, reason: Failure) -> None:
+        """The other end is gone."""
+        if self._flows and reason.check(ConnectionDone):
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+        elif ITellsWhy.providedBy(self.transport):
+            self.transport.abort_because(reason)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Abort this end, if it is connected."""
+        if self.connected:
+            getattr(self.transport, "abortConnection", self.transport.loseConnection)()
+
+    def pauseProducing(self) -> None:
+        """The other end takes no more for now."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        if not self._read_over:  # a socket that is read at its end says so once more
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The other end is gone; its C{connectionLost} follows, which knows why."""
+
+    def _end_if_both_have(self) -> None:
+        if self._read_over and self._write_over:
+            self.transport.loseConnection()  # TCP leaves this to us

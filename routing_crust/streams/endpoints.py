@@ -1,0 +1,97 @@
+"""
+Twisted's endpoints over streams, for a service of this process: what listens or connects by a TCP endpoint
+does so by name with these. Their strings are in L{routing_crust.daemon.strings}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from ..names import Name
+from ..pairings import Nicknames, known, resolve
+from ..routing.service import RoutingService
+from .frames import check_protocol
+from .service import streams_of
+
+Allowed = Callable[[Name], bool] | Iterable[Name | str]
+"""Who may have a protocol: a function that is asked each time, or names, or their nicknames."""
+
+
+@implementer(IStreamClientEndpoint)
+class RoutingClientEndpoint:
+    """A protocol of a peer."""
+
+    def __init__(self, service: RoutingService, name: Name | str, protocol: str) -> None:
+        """
+        @param service: whose links are used; it need not run before L{connect}.
+        @param name: the peer: its name, the text of that, or a nickname of the service's settings.
+        @param protocol: what the peer calls it.
+        @raise InvalidName: there is no such name and no such nickname.
+        @raise ValueError: this cannot be the name of a protocol.
+        """
+        self._service = service
+        self._name = name_of(name, known(service.settings.nicknames))
+        self._protocol = check_protocol(protocol)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Open a stream; see L{Streams.open<routing_crust.streams.service.Streams.open>}.
+
+        @return: fires with the protocol when the peer has accepted and the protocol is connected.
+        """
+        return streams_of(self._service).open(self._name, self._protocol, protocolFactory)
+
+
+@implementer(IStreamServerEndpoint)
+class RoutingServerEndpoint:
+    """A protocol that peers may have."""
+
+    def __init__(self, service: RoutingService, protocol: str, allow: Allowed | None = None) -> None:
+        """
+        @param service: what it is offered on, from L{listen} on; as long as it runs, and again when it is
+            started again.
+        @param protocol: what peers call it.
+        @param allow: which peers may have it; C{None} lets every node of the network.
+        @raise InvalidName: there is no such name and no such nickname.
+        @raise ValueError: this cannot be the name of a protocol.
+        """
+        self._service = service
+        self._protocol = check_protocol(protocol)
+        self._allow = allowance(allow, known(service.settings.nicknames))
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Offer it.
+
+        @return: fires with what stops it again. Fails with
+            L{CannotListen<routing_crust.errors.CannotListen>} when it is offered already.
+        """
+        return execute(streams_of(self._service).listen, self._protocol, protocolFactory, self._allow)
+
+
+def name_of(name: Name | str, nicknames: Nicknames) -> Name:
+    """
+    @raise InvalidName: there is no such name and no such nickname.
+    """
+    return name if isinstance(name, Name) else resolve(name, nicknames)
+
+
+def allowance(allow: Allowed | None, nicknames: Nicknames) -> Callable[[Name], bool] | None:
+    """
+    The function that C{Streams.listen} takes.
+
+    @raise InvalidName: there is no such name and no such nickname.
+    """
+    if allow is None or callable(allow):
+        return allow
+    return frozenset(name_of(each, nicknames) for each in allow).__contains__
