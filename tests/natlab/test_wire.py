@@ -1,0 +1,77 @@
+"""The wires with delay and loss, without a laboratory."""
+
+from __future__ import annotations
+
+import os
+import socket
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from .wire import Frames, carry, give, take
+
+
+class FramesTests(SynchronousTestCase):
+    def test_delay(self) -> None:
+        """Frames arrive in order, each when its time has come."""
+        frames = Frames(0.5, 0.0, Random(1))
+        self.assertIsNone(frames.wait(9.0))
+        frames.add(10.0, 3, b"one")
+        frames.add(10.25, 4, b"two")
+        self.assertEqual((frames.wait(10.25), frames.arrived(10.25)), (0.25, []))
+        self.assertEqual(frames.arrived(10.5), [(3, b"one")])
+        self.assertEqual(frames.wait(11.0), 0.0)
+        self.assertEqual(frames.arrived(11.0), [(4, b"two")])
+        self.assertIsNone(frames.wait(11.0))
+
+    def test_loss(self) -> None:
+        """About that share is lost; all, or none, if it says so."""
+        for loss, least, most in ((0.0, 1000, 1000), (0.2, 700, 900), (1.0, 0, 0)):
+            frames = Frames(0.0, loss, Random(1))
+            for _ in range(1000):
+                frames.add(0.0, 3, b"")
+            self.assertTrue(least <= len(frames.arrived(0.0)) <= most, loss)
+
+    def test_too_many(self) -> None:
+        frames = Frames(1.0, 0.0, Random(1))
+        for _ in range(10_001):
+            frames.add(0.0, 3, b"")
+        self.assertEqual(len(frames.arrived(1.0)), 10_000)
+
+
+class CarryTests(SynchronousTestCase):
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Two ends that keep the bounds of what is sent, as devices do."""
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for each in pair:
+            each.setblocking(False)
+            self.addCleanup(each.close)
+        return pair
+
+    def test_both_ways(self) -> None:
+        """What comes in at one end goes out at the other, until the control descriptor is closed."""
+        (left, one), (right, other) = self.pair(), self.pair()
+        ends, running = os.pipe()
+        self.addCleanup(os.close, ends)
+        left.send(b"to the right")
+        left.send(b"and more")
+        right.send(b"to the left")
+        now = [0.0]
+
+        def clock() -> float:
+            # it is asked once before each wait, for each of the frames, and when they may have arrived
+            now[0] += 1.0
+            if now[0] == 6.0:
+                os.close(running)
+            return now[0]
+
+        carry(Frames(1.0, 0.0, Random(1)), [one.fileno(), other.fileno()], ends, clock)
+        self.assertEqual([right.recv(99), right.recv(99)], [b"to the right", b"and more"])
+        self.assertEqual(left.recv(99), b"to the left")
+
+    def test_nobody_there(self) -> None:
+        """Nothing comes where nothing is, and a frame that nobody takes is lost."""
+        one, other = self.pair()
+        self.assertEqual(take(one.fileno()), [])
+        other.close()
+        give(one.fileno(), b"lost")
