@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from ..config import Settings
 from ..endpoints import Contact, Endpoint
-from ..errors import LinkClosed, ServiceStopped
+from ..errors import LimitReached, LinkClosed, ServiceStopped
+from ..history import History, Way
 from ..names import Name
 from .backoff import AddressBackoff
 from .dialing import DialFailed, Race
@@ -55,6 +56,7 @@ class Dialler:
         refusal_of: Callable[[ILink], LinkClosed | None],
         gone: Callable[[], None],
         listening: Callable[[], Sequence[Endpoint]] = tuple,
+        history: History | None = None,
     ) -> None:
         """
         @param owner: who owns the links.
@@ -63,6 +65,7 @@ class Dialler:
         @param gone: called each time a connection that we dialled is completely gone.
         @param listening: where we listen now. What is dialled without a token is dialled from there if it
             can be, so that the peer sees how our listening port looks from outside.
+        @param history: where outcomes are written to.
         """
         settings, clock = owner.settings, owner.clock
         self._owner = owner
@@ -74,6 +77,7 @@ class Dialler:
         self._refusal_of = refusal_of
         self._gone = gone
         self._listening = listening
+        self._history = History(clock.seconds) if history is None else history
         self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
         self._dials: dict[OneDial, None] = {}
@@ -125,6 +129,10 @@ class Dialler:
         """
         return self._dial(contact.endpoint, contact.name, b"", bootstrap=True)
 
+    def wait(self, endpoint: Endpoint, peer: Name) -> float:
+        """For how many more seconds this endpoint is left alone, if nobody tells us to dial it."""
+        return self._backoff.wait(endpoint, peer)
+
     def network_changed(self) -> None:
         """Where dials have failed, others may be made at once."""
         self._backoff.forget()
@@ -158,9 +166,14 @@ class Dialler:
         bootstrap: bool = False,
         from_stranger: bool = False,
     ) -> Deferred[ILink]:
-        self._limits.check(endpoint, peer)
-        if from_stranger:
-            self._limits.spend(endpoint)
+        way = Way.BOOTSTRAP if bootstrap else Way.DIAL
+        try:
+            self._limits.check(endpoint, peer)
+            if from_stranger:
+                self._limits.spend(endpoint)
+        except (DialFailed, LimitReached) as problem:
+            self._history.tried(peer, way, endpoint, str(problem))
+            raise
         dial = OneDial(
             self._owner,
             self._tls,
@@ -174,17 +187,21 @@ class Dialler:
         )
         self._dials[dial] = self._open[dial] = None
         self._limits.began(peer, endpoint)
-        dial.outcome.addBoth(self._dialled, dial)
+        dial.outcome.addBoth(self._dialled, dial, way)
         dial.dial(self._reactor)
         return dial.outcome
 
-    def _dialled(self, outcome: ILink | Failure, dial: OneDial) -> ILink | Failure:
+    def _dialled(self, outcome: ILink | Failure, dial: OneDial, way: Way) -> ILink | Failure:
         del self._dials[dial]
         self._limits.ended(dial.peer)
         if not isinstance(outcome, Failure):
             self._backoff.succeeded(dial.endpoint, dial.peer)
+            self._history.tried(outcome.peer, way, dial.endpoint, "it answered", good=True)
         elif outcome.check(DialFailed):
             self._backoff.failed(dial.endpoint, dial.peer)
+            self._history.tried(dial.peer, way, dial.endpoint, outcome.getErrorMessage())
+        else:
+            self._history.tried(dial.peer, way, dial.endpoint, "called off")
         return outcome
 
     def _closed(self, dial: OneDial) -> None:

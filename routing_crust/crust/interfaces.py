@@ -19,6 +19,7 @@ from zope.interface import Attribute, Interface
 
 from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, LinkClosed
+from ..history import History
 from ..names import Name
 from ..wire.messages import NatKind
 
@@ -217,6 +218,7 @@ class ICrust(Interface):
         "In words, for each port that a router was asked to map: what it has promised, or why it has not."
     )
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
+    history: History = Attribute("What was tried lately to get links: for people, written by all.")
 
     def start(events: ICrustEvents) -> None:
         """
@@ -323,6 +325,14 @@ class ICrust(Interface):
 
     def not_reached(by: Name) -> None:
         """Somebody has tried for us, with the help of this peer, whether we can be dialled: in vain."""
+
+    def obstacle(endpoint: Endpoint, peer: Name) -> tuple[str, float]:
+        """
+        What is in the way of dialling this peer there, if nobody tells us to.
+
+        @return: what, in words, empty if nothing is; and for how many more seconds, C{inf} if that is up to a
+            setting.
+        """
 
     def remember(contact: Contact, proven: bool = True) -> None:
         """

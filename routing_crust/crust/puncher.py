@@ -17,7 +17,8 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from ..endpoints import Direction, Endpoint
-from ..errors import CloseReason, ConnectFailed, LinkClosed, ServiceStopped
+from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ..history import History, Way
 from ..names import Name
 from .dialing import DialFailed
 from .diallimits import DialLimits
@@ -68,6 +69,7 @@ class Puncher:
         gone: Callable[[], None],
         listening: Callable[[], Sequence[Endpoint]],
         own: Callable[[], Sequence[Endpoint]],
+        history: History | None = None,
     ) -> None:
         """
         @param owner: who owns the links.
@@ -76,6 +78,7 @@ class Puncher:
         @param gone: called each time a connection that we dialled is completely gone.
         @param listening: where we listen now, which is where we dial from.
         @param own: under which endpoints others dial us, which are never dialled.
+        @param history: where outcomes are written to.
         """
         self._owner = owner
         self._tls = tls
@@ -86,6 +89,7 @@ class Puncher:
         self._gone = gone
         self._listening = listening
         self._own = own
+        self._history = History(owner.clock.seconds) if history is None else history
         self._entries: dict[bytes, _Entry] = {}
         self._open: dict[_PunchDial, None] = {}
 
@@ -190,7 +194,17 @@ class Puncher:
 
     def _punched(self, outcome: ILink | Failure, entry: _Entry) -> None:
         entry.punch = None
+        self._note(entry.meeting.peer, outcome)
         self._settle(entry, outcome)
+
+    def _note(self, peer: Name, outcome: ILink | Failure) -> None:
+        if not isinstance(outcome, Failure):
+            self._history.tried(peer, Way.PUNCH, outcome.connection.peer, "a way was opened", good=True)
+        elif isinstance(outcome.value, ConnectFailed):
+            for where, what in outcome.value.attempts:
+                self._history.tried(peer, Way.PUNCH, where, what)
+        elif isinstance(outcome.value, LimitReached):
+            self._history.tried(peer, Way.PUNCH, "", str(outcome.value))
 
     def _settle(self, entry: _Entry, outcome: ILink | Failure) -> None:
         if not isinstance(outcome, Failure):

@@ -9,17 +9,20 @@ told to the receiver in a later turn of the reactor.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import Role, Settings
 from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ..history import History, Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -85,6 +88,7 @@ class CrustService(OutsideView):
             lambda endpoints: self._turns.later(self._events.external_endpoints, endpoints),
             lambda now: self._turns.later(self._events.reachability_changed, now),
         )
+        self.history = History(self.clock.seconds)
         self._identity = identity
         self._reactor = reactor
         self._host_addresses = host_addresses
@@ -111,6 +115,7 @@ class CrustService(OutsideView):
             self._refused.get,
             self._see_whether_stopped,
             lambda: self._listening,
+            self.history,
         )
         self._puncher = Puncher(
             self,
@@ -122,6 +127,7 @@ class CrustService(OutsideView):
             self._see_whether_stopped,
             lambda: self._listening,
             lambda: (*self._listening, *self.endpoints),
+            self.history,
         )
         self._tunnels = Tunnels(
             self,
@@ -243,7 +249,20 @@ class CrustService(OutsideView):
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if relay not in self._links:
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", "there is no such link"),)))
-        return self._tunnels.open(relay, peer, token, requester)
+        opened = self._tunnels.open(relay, peer, token, requester)
+        return opened.addBoth(self._tunnelled, peer, relay.peer)
+
+    def _tunnelled(self, outcome: ILink | Failure, peer: Name, relay: Name) -> ILink | Failure:
+        if not isinstance(outcome, Failure):
+            self.history.tried(peer, Way.TUNNEL, f"through {relay}", "it was opened", good=True)
+        elif isinstance(outcome.value, ConnectFailed):
+            for _, what in outcome.value.attempts:
+                self.history.tried(peer, Way.TUNNEL, f"through {relay}", what)
+        else:
+            self.history.tried(
+                peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage() or "called off"
+            )
+        return outcome
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
         """See L{ICrust.carry_tunnels}."""
@@ -254,6 +273,14 @@ class CrustService(OutsideView):
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         return self._dial_backs.dial(endpoints, peer)
+
+    def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
+        """See L{ICrust.obstacle}."""
+        refusal = self._rules.refusal_of_peer(peer, endpoint)
+        if refusal is not None:
+            return str(refusal), inf
+        wait = self._dialler.wait(endpoint, peer)
+        return ("it failed lately", wait) if wait > 0 else ("", 0.0)
 
     @property
     def mapped_ports(self) -> tuple[str, ...]:
@@ -344,6 +371,8 @@ class CrustService(OutsideView):
         if refusal is None:
             return None
         self._log_refusal(f"{link.peer} at {link.connection.peer}", refusal)
+        if link.direction is Direction.ACCEPTED:
+            self.history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
 
     def _came_by_a_mapping(self, link: Link) -> bool:
@@ -399,6 +428,7 @@ class CrustService(OutsideView):
 
     def _found(self, contact: Contact) -> None:
         if self._attempt is not None and contact.endpoint not in self.endpoints:
+            self.history.told(contact.name, (contact.endpoint,), "its beacon on the local network")
             self._attempt.found(contact)
 
     def _finished(self, links: int, problem: str) -> None:

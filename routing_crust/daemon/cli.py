@@ -24,6 +24,8 @@ from .lines import (
     Answer,
     Done,
     Dropped,
+    ExplainCommand,
+    ExplainReply,
     ListenCommand,
     Listening,
     Received,
@@ -34,7 +36,7 @@ from .lines import (
 )
 from .settings_file import merge_settings, read_settings_file
 from .state_directory import default_state_dir, key_path, prepare_state_dir, socket_path
-from .text import printable, status_text
+from .text import explanation_text, printable, status_text
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -124,6 +126,16 @@ def make_parser() -> argparse.ArgumentParser:
     status = add("status", _status, "show the state of the node, its links and its routing table")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(status)
+    explain = add(
+        "explain",
+        _explain,
+        "say why there is a link with a node, or none",
+        "It shows where the node may be found and who has said so, what was tried within the last hour and "
+        "what came of it, and what happens next.",
+    )
+    explain.add_argument("name", type=_node_name, metavar="NAME", help="the name of the node, 52 characters")
+    explain.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_where(explain)
     return parser
 
 
@@ -265,6 +277,14 @@ def _status(options: argparse.Namespace) -> int:
     with _connect(options) as client:
         status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT).status
     _print(json.dumps(status, indent=2) if options.json else status_text(status))
+    return EXIT_OK
+
+
+def _explain(options: argparse.Namespace) -> int:
+    command = ExplainCommand(name=str(options.name))
+    with _connect(options) as client:
+        explanation = client.ask(command, ExplainReply, STATUS_TIMEOUT).explanation
+    _print(json.dumps(explanation, indent=2) if options.json else explanation_text(explanation))
     return EXIT_OK
 
 

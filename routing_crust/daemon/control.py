@@ -34,6 +34,8 @@ from .lines import (
     Command,
     Done,
     Dropped,
+    ExplainCommand,
+    ExplainReply,
     Failed,
     ListenCommand,
     Listening,
@@ -174,7 +176,9 @@ class ControlProtocol(LineOnlyReceiver):
                 self._failed(command.id, error)
                 return
             service = self._server.service
-            if isinstance(command, SendCommand):
+            if isinstance(command, ExplainCommand):
+                self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
+            elif isinstance(command, SendCommand):
                 self._when_done(command.id, service.send, name, command.body, lambda _: Done(id=command.id))
             else:
                 self._when_done(

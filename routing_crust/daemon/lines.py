@@ -5,6 +5,7 @@ The script writes commands, the daemon writes replies; each reply carries the C{
 bytes, so they are in base64. The order of the lines:
 
   - C{status}: one C{status}.
+  - C{explain}: one C{explained}.
   - C{send}: one C{done}, when the message is acknowledged.
   - C{request}: one C{answer}.
   - C{listen}: one C{listening}, then a C{received} for each message, and a C{dropped} where some were left
@@ -42,6 +43,16 @@ class StatusCommand(_Object, frozen=True, tag="status"):
     """Ask for the state of the node."""
 
 
+class ExplainCommand(_Object, frozen=True, tag="explain"):
+    """
+    Ask why there is a link with a node, or none.
+
+    @ivar name: its name.
+    """
+
+    name: str
+
+
 class SendCommand(_Object, frozen=True, tag="send"):
     """Send a message."""
 
@@ -70,6 +81,12 @@ class StatusReply(_Object, frozen=True, tag="status"):
     """The state of the node."""
 
     status: dict[str, Any]
+
+
+class ExplainReply(_Object, frozen=True, tag="explained"):
+    """What L{RoutingService.explain<routing_crust.routing.service.RoutingService.explain>} says."""
+
+    explanation: dict[str, Any]
 
 
 class Done(_Object, frozen=True, tag="done"):
@@ -119,8 +136,8 @@ class Failed(_Object, frozen=True, tag="error"):
     text: str
 
 
-Command: TypeAlias = StatusCommand | SendCommand | RequestCommand | ListenCommand
-Reply: TypeAlias = StatusReply | Done | Answer | Listening | Received | Dropped | Failed
+Command: TypeAlias = StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand
+Reply: TypeAlias = StatusReply | ExplainReply | Done | Answer | Listening | Received | Dropped | Failed
 
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

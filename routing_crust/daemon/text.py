@@ -1,5 +1,5 @@
 """
-Text for the terminal: bodies of messages, which may hold anything, and the state of a node.
+Text for the terminal: bodies of messages, which may hold anything, and what the daemon says of its node.
 """
 
 from __future__ import annotations
@@ -41,6 +41,43 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines = [f"{title + ':':<15}{value}" for title, value in rows]
     lines.extend(_link_text(link) for link in links)
     return "\n".join(lines)
+
+
+def explanation_text(explanation: Mapping[str, Any]) -> str:
+    """Why there is a link, or none, for people; C{explanation} is what the daemon answers."""
+    lines = [f"{explanation['name']}: {explanation['summary']}"]
+    candidates = explanation.get("candidates", [])
+    if candidates:
+        lines.append("where it may be found:")
+    for each in candidates:
+        lines.append(f"  {each['endpoint']}, from {', '.join(each['sources'])}")
+        lines.append(f"    {each['outcome'] or 'not dialled within the last hour'}; {_when(each)}")
+    attempts = explanation.get("attempts", [])
+    if attempts:
+        lines.append("what was tried, or happened, within the last hour:")
+    lines.extend(_attempt_text(each) for each in attempts)
+    if explanation.get("next"):
+        lines.append("what happens next:")
+    lines.extend(f"  {each}" for each in explanation.get("next", []))
+    return "\n".join(map(_one_line, lines))
+
+
+def _when(candidate: Mapping[str, Any]) -> str:
+    seconds, obstacle = candidate["next_seconds"], candidate["obstacle"]
+    if seconds is None:
+        return f"it is not dialled: {obstacle}"
+    return f"{obstacle}, so it is left alone for {_duration(seconds + 1)}" if seconds else "it may be dialled"
+
+
+def _attempt_text(attempt: Mapping[str, Any]) -> str:
+    where = f" {attempt['where']}" if attempt["where"] else ""
+    times = f" ({attempt['times']} times)" if attempt["times"] > 1 else ""
+    return f"  {_duration(attempt['seconds_ago'])} ago, {attempt['way']}{where}: {attempt['outcome']}{times}"
+
+
+def _one_line(text: str) -> str:
+    """Some of it comes from peers."""
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
 def _state(status: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from ..errors import (
     RoutingCrustError,
     ServiceStopped,
 )
+from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -161,6 +162,16 @@ class Connector:
         since, seconds = self._refused.get(name, (0.0, 0.0))
         return 0 <= self._clock.seconds() - since < seconds
 
+    def request_age(self, name: Name) -> float | None:
+        """For how many seconds a request to this node has been under way; C{None} if none is."""
+        sent = [each.sent for each in self._asked_of(name)]
+        return self._clock.seconds() - min(sent) if sent else None
+
+    def left_alone_for(self, name: Name) -> float:
+        """For how many more seconds this node is not asked on our own account."""
+        since, seconds = self._refused.get(name, (0.0, 0.0))
+        return max(0.0, since + seconds - self._clock.seconds()) if self.refused_lately(name) else 0.0
+
     def network_changed(self) -> None:
         """Whoever did not answer may answer now."""
         self._refused.clear()
@@ -220,12 +231,17 @@ class Connector:
         request = decode(ConnectRequest, signed.body, self._settings.max_control)
         peer = Name.of_key(signed.key)
         problem = self._guard.problem_with(peer, signed, request)
+        history = self._crust.history
         if problem:
+            # it may be forged, or from anybody
+            said = f"somebody asked us in its name, which we ignored: {problem}"
+            history.tried(peer, Way.REQUEST, "", said, minor=True)
             self._quiet.info(
                 problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
             )
             return
-        endpoints = self._guard.dialable(peer, request.candidates)
+        history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
+        endpoints = self._guard.dialable(peer, request.candidates, "its request")
         self.expected.make_room(peer)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._approaches.expect(peer, request.nonce, request.use, requester=False)
@@ -250,7 +266,8 @@ class Connector:
             )
             return
         asked.answered = True
-        endpoints = self._guard.dialable(peer, response.candidates)
+        self._crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
+        endpoints = self._guard.dialable(peer, response.candidates, "its answer")
         self.expected.make_room(peer)
         if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._patience)
@@ -307,6 +324,7 @@ class Connector:
         asked = self._asked[name, use]
         self._note_refusal(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
+        self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
         self._approaches.give_up(name, asked.nonce)
         self._settle(name, asked, Failure(problem))

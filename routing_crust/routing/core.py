@@ -18,6 +18,7 @@ from ..config import Role, Settings
 from ..crust.interfaces import ICrust, ICrustEvents, ILink, Reachability
 from ..endpoints import Endpoint
 from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
+from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -180,6 +181,7 @@ class RoutingCore:
 
     def on_accept(self, link: ILink) -> None:
         """A peer has dialled us."""
+        self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, "it connected to us", good=True)
         self._new_link(link)
 
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
@@ -219,6 +221,7 @@ class RoutingCore:
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
+        self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost: {reason}")
         self.connector.link_lost(link)
         self.links.link_lost(link, reason.reason, reason.detail)
 

@@ -229,6 +229,7 @@ class Membership:
             # a neighbour of somebody whom we could dial is no more secret than that one
             if problem is None or contact.endpoint.host == peer.endpoint.host:
                 crust.remember(contact, proven=False)
+                crust.history.told(contact.name, (contact.endpoint,), f"told by {peer.name}")
 
     def dialable_at(self, peer: Peer) -> Endpoint | None:
         """

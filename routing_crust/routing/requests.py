@@ -15,6 +15,7 @@ from ..config import Settings
 from ..crust.interfaces import ICrust
 from ..endpoints import Endpoint, refusal_to_dial
 from ..errors import CloseReason
+from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -96,10 +97,16 @@ class RequestGuard:
             return "the link is not wanted"
         return ""
 
-    def dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...]) -> tuple[Endpoint, ...]:
-        """Which of a stranger's addresses may be dialled; the others are logged with the reason."""
+    def dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...], source: str) -> tuple[Endpoint, ...]:
+        """
+        Which of a stranger's addresses may be dialled; the others are logged with the reason.
+
+        @param source: where they stood, in words.
+        """
         found: list[Endpoint] = []
-        for each in candidates[: self._settings.max_candidates]:
+        given = candidates[: self._settings.max_candidates]
+        self._crust.history.told(peer, map(from_wire, given), source)
+        for each in given:
             endpoint = from_wire(each)
             problem = refusal_to_dial(
                 endpoint,
@@ -110,6 +117,7 @@ class RequestGuard:
             if problem is None:
                 found.append(endpoint)
             else:
+                self._crust.history.tried(peer, Way.DIAL, endpoint, f"not dialled: {problem}")
                 self._quiet.info(
                     problem,
                     "{endpoint}, given by {peer}, is not dialled: {reason}",

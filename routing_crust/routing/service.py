@@ -26,6 +26,7 @@ from ..wire.messages import NatKind
 from . import running
 from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
+from .explain import Explanation, explain
 from .incarnation import next_incarnation
 from .messaging import MessageHandler, RequestHandler
 from .state import State
@@ -305,6 +306,13 @@ class RoutingService(Service):
             "incarnation": self._incarnation,
         }
         return here if self._core is None else here | self._core.status()
+
+    def explain(self, name: Name) -> Explanation:
+        """
+        Why there is a link with a node or client, or none: its endpoints that we know, and who has told us;
+        what was tried within the last hour, and what came of it; and what will be tried next.
+        """
+        return explain(self._core, name)
 
     def _default_crust(self, reactor: Any) -> ICrust:
         from ..crust.service import CrustService

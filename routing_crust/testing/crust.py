@@ -33,6 +33,7 @@ from ..errors import (
     LinkClosed,
     ServiceStopped,
 )
+from ..history import History
 from ..identity import Identity
 from ..names import Name
 from ..ratelimit import TokenBucket
@@ -87,6 +88,7 @@ class MemoryCrust:
         """
         self.network = network
         self.clock: IReactorTime = clock or network.clock
+        self.history = History(self.clock.seconds)
         self.settings = settings
         self.identity = identity
         own = tuple(endpoints) or (network.new_endpoint(),)
@@ -252,6 +254,10 @@ class MemoryCrust:
     def not_reached(self, by: Name) -> None:
         """See L{ICrust.not_reached}."""
         self.denials.append(by)
+
+    def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
+        """See L{ICrust.obstacle}. Nothing is."""
+        return "", 0.0
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""

@@ -23,6 +23,7 @@ from routing_crust.crust.preface import Preface
 from routing_crust.crust.puncher import Puncher
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
+from routing_crust.history import History, Way
 
 from .addresses import at, name
 from .support import Owner
@@ -40,6 +41,7 @@ class PuncherTests(SynchronousTestCase):
         self.owner = Owner(self.reactor, Settings())
         self.limits = DialLimits(self.owner.settings, Rules((), ()), self.reactor.seconds)
         self.gone = 0
+        self.history = History(self.reactor.seconds)
         self.puncher = Puncher(
             self.owner,
             self.owner.tls,
@@ -50,6 +52,7 @@ class PuncherTests(SynchronousTestCase):
             self.went,
             lambda: (at("0.0.0.0:5483"),),
             lambda: (),
+            self.history,
         )
 
     def went(self) -> None:
@@ -82,7 +85,15 @@ class PuncherTests(SynchronousTestCase):
 
     def test_a_stranger_that_refuses(self) -> None:
         """An address that a stranger gave gets three SYNs a minute, plain and punched together."""
-        dialler = Dialler(self.owner, self.owner.tls, self.reactor, self.limits, lambda _: None, self.went)
+        dialler = Dialler(
+            self.owner,
+            self.owner.tls,
+            self.reactor,
+            self.limits,
+            lambda _: None,
+            self.went,
+            history=self.history,
+        )
         plain = dialler.connect([VICTIM], name(2), b"t", True)
         dials: list[Deferred[Any]] = [self.connect(VICTIM, token=token) for token in (b"t", b"u", b"v", b"w")]
         self.assertEqual(self.fail_all(REFUSED), 3)
@@ -92,6 +103,16 @@ class PuncherTests(SynchronousTestCase):
             self.assertIn("connection refused; then too many strangers' addresses in 8.8.8.0/24", str(error))
         for dial in dials[2:]:
             self.failureResultOf(dial, LimitReached)
+        limited = dialler.connect([VICTIM], name(2), b"x", True)
+        self.failureResultOf(limited, LimitReached)
+        noted = [
+            (each.way, each.where) for each in self.history.of(name(2)).outcomes if "setting" in each.text
+        ]
+        self.assertEqual(
+            noted,
+            [(Way.PUNCH, ""), (Way.PUNCH, str(VICTIM)), (Way.DIAL, str(VICTIM))],
+            self.history.of(name(2)),
+        )
         self.assertEqual(self.gone, 3)
         self.assertTrue(self.puncher.idle)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -16,6 +16,7 @@ from routing_crust.config import Settings
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.identity import Identity
 from routing_crust.routing.events import Message, Observers
+from routing_crust.routing.explain import AttemptExplained, Explanation
 from routing_crust.routing.state import State
 
 IDENTITIES = tuple(Identity.from_seed(bytes([number]) * 32) for number in range(8))
@@ -84,6 +85,10 @@ class FakeService:
 
     def status(self) -> dict[str, object]:
         return {"name": str(self.node_name), "links": self.links}
+
+    def explain(self, name: Any) -> Explanation:
+        tried = AttemptExplained(70.0, "dial", "192.0.2.1:5483", "connection refused", False, 3)
+        return Explanation(str(name), False, "there is no link", attempts=(tried,), next=("wait\x1b[2J",))
 
     def _called(self, method: str, name: Any, body: bytes) -> Deferred[Any]:
         result: Deferred[Any] = Deferred()

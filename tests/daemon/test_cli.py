@@ -26,7 +26,7 @@ from routing_crust.identity import create_identity
 
 from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 
-COMMANDS = ("keygen", "name", "send", "request", "listen", "status")
+COMMANDS = ("keygen", "name", "send", "request", "listen", "status", "explain")
 
 
 class CliTestCase(TestCase):
@@ -221,6 +221,26 @@ class DaemonTests(CliTestCase):
         status = json.loads(self.out.getvalue())
         self.assertEqual(status["name"], str(ALICE))
         self.assertEqual(status["version"], __version__)
+
+    async def test_explain(self) -> None:
+        """As text, on lines of our own making whatever peers have said."""
+        self.assertEqual(await self.start("explain", str(BOB)), 0)
+        self.assertEqual(
+            self.out.getvalue().splitlines(),
+            [
+                f"{BOB}: there is no link",
+                "what was tried, or happened, within the last hour:",
+                "  1 min 10 s ago, dial 192.0.2.1:5483: connection refused (3 times)",
+                "what happens next:",
+                "  wait\\x1b[2J",
+            ],
+        )
+
+    async def test_explain_as_json(self) -> None:
+        self.assertEqual(await self.start("explain", "--json", str(BOB)), 0)
+        explanation = json.loads(self.out.getvalue())
+        self.assertEqual((explanation["name"], explanation["linked"]), (str(BOB), False))
+        self.assertEqual(explanation["attempts"][0]["outcome"], "connection refused")
 
     async def test_listen_until_a_count(self) -> None:
         ended = self.start("listen", "--count=2")

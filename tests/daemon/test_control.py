@@ -29,6 +29,8 @@ from routing_crust.daemon.lines import (
     Command,
     Done,
     Dropped,
+    ExplainCommand,
+    ExplainReply,
     Failed,
     ListenCommand,
     Listening,
@@ -88,6 +90,15 @@ class ProtocolTests(SynchronousTestCase):
         assert isinstance(reply, StatusReply)
         self.assertEqual(reply.id, 4)
         self.assertEqual(reply.status, {"name": str(ALICE), "links": [], "version": "x", "listeners": 1})
+
+    def test_explain(self) -> None:
+        self.give(ExplainCommand(id=5, name=str(BOB)), ExplainCommand(id=6, name="nobody"))
+        explained, refused = self.replies()
+        assert isinstance(explained, ExplainReply)
+        self.assertEqual(explained.id, 5)
+        self.assertEqual(explained.explanation["summary"], "there is no link")
+        assert isinstance(refused, Failed)
+        self.assertEqual((refused.id, refused.kind), (6, "InvalidName"))
 
     def test_send_is_answered_when_it_is_acknowledged(self) -> None:
         self.give(SendCommand(id=4, name=str(BOB), body=b"\xffhi"))

@@ -16,6 +16,8 @@ from routing_crust.daemon.lines import (
     BadLine,
     Done,
     Dropped,
+    ExplainCommand,
+    ExplainReply,
     Failed,
     ListenCommand,
     Listening,
@@ -34,10 +36,12 @@ COMMANDS = (
     StatusCommand(id=1),
     SendCommand(name="n", body=b"\x00\xff\n"),
     RequestCommand(id=2**40, name="n", body=b""),
+    ExplainCommand(id=3, name="n"),
     ListenCommand(),
     ListenCommand(answer=b""),
 )
 REPLIES = (
+    ExplainReply(explanation={"name": "n", "attempts": []}),
     StatusReply(status={"links": [{"peer": "n"}], "proxy": None}),
     Done(id=3),
     Answer(body=b"\n"),

@@ -71,6 +71,11 @@ class NetworkTests(DaemonTestCase):
         self.assertRegex(out, r"(?m)^state: +connected, group-connected$")
         self.assertRegex(out, rf"(?m)^  (to  |from) {first} at 127.0.0.1:\d+, member, for \d+ s")
 
+        code, out, err = await self.script("two", "explain", first)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, rf"^{first}: there is a link: direct, (we connected to|it connected from) 127")
+        self.assertRegex(out, r"(?m)^  127.0.0.1:\d+, from the setting contacts")
+
         for daemon, name, by in ((one, "one", signal.SIGTERM), (two, "two", signal.SIGINT)):
             daemon.transport.signalProcess(by.name[3:])
             # twistd stops in good order, and then ends as the signal would have ended it

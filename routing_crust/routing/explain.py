@@ -1,0 +1,193 @@
+"""
+Why there is a link with a peer, or none, in words that an operator understands.
+
+What was tried stands in crust's L{History<routing_crust.history.History>}; what will be, follows from the
+state of the node. Both come together here, for one peer, when somebody asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isinf
+from typing import TYPE_CHECKING, Final
+
+from ..endpoints import Endpoint
+from ..history import Outcome, PeerHistory, Way
+from ..names import Name
+from .state import State
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+    from .links import Peer
+
+_DIALS: Final = (Way.DIAL, Way.PUNCH, Way.BOOTSTRAP)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateExplained:
+    """
+    An endpoint of the peer.
+
+    @ivar endpoint: as text.
+    @ivar sources: who has told us, in words.
+    @ivar outcome: what came of the last dial; empty if there was none within the last hour.
+    @ivar obstacle: what is in the way of dialling it; empty if nothing is.
+    @ivar next_seconds: in how many seconds it may be dialled; C{None} if it may not be at all.
+    """
+
+    endpoint: str
+    sources: tuple[str, ...]
+    outcome: str
+    obstacle: str
+    next_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptExplained:
+    """
+    Something that was tried, or happened.
+
+    @ivar seconds_ago: when, the last time.
+    @ivar way: a L{Way}, as text.
+    @ivar where: an endpoint, or a node in between; empty if there is nothing to say.
+    @ivar outcome: in words.
+    @ivar good: whether that is what was hoped for.
+    @ivar times: how often.
+    """
+
+    seconds_ago: float
+    way: str
+    where: str
+    outcome: str
+    good: bool
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    What L{RoutingService.explain<routing_crust.routing.service.RoutingService.explain>} says of a peer.
+
+    @ivar name: the peer, as text.
+    @ivar linked: whether there is a confirmed link.
+    @ivar summary: how it stands, in a sentence.
+    @ivar candidates: its endpoints, as far as we know them.
+    @ivar attempts: what was tried within the last hour, the latest last.
+    @ivar next: what happens next, and what one can do.
+    """
+
+    name: str
+    linked: bool
+    summary: str
+    candidates: tuple[CandidateExplained, ...] = ()
+    attempts: tuple[AttemptExplained, ...] = ()
+    next: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """The same in a form that can be written as JSON."""
+        return asdict(self)
+
+
+def explain(core: RoutingCore | None, name: Name) -> Explanation:
+    """
+    Say what is known of a peer.
+
+    @param core: the running node; C{None} if there is none.
+    """
+    if core is None or core.state is State.TERMINATED:
+        return Explanation(str(name), False, "this node is not running")
+    if name == core.identity.name:
+        return Explanation(str(name), False, "this is the name of this very node")
+    history = core.crust.history.of(name)
+    peer = core.links.peer(name)
+    return Explanation(
+        str(name),
+        peer is not None,
+        _summary(core, peer, history),
+        _candidates(core, name, history),
+        tuple(_attempt(each, core.clock.seconds()) for each in history.outcomes),
+        () if peer is not None else tuple(_next(core, name)),
+    )
+
+
+def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
+    if peer is not None:
+        made = "we connected to" if peer.link.direction.value == "connected" else "it connected from"
+        since = core.clock.seconds() - peer.since
+        return (
+            f"there is a link: {peer.link.rung.value}, {made} {peer.endpoint}, for {in_words(since)}, "
+            f"in use as {peer.use.name.lower()}"
+        )
+    if not history.outcomes:
+        return "there is no link, and none was tried within the last hour"
+    last = history.outcomes[-1]
+    where = f" at {last.where}" if last.where else ""
+    ago = in_words(core.clock.seconds() - last.at)
+    return f"there is no link; the last thing that happened, {ago} ago: {last.way.value}{where}: {last.text}"
+
+
+def _candidates(core: RoutingCore, name: Name, history: PeerHistory) -> tuple[CandidateExplained, ...]:
+    sources: dict[Endpoint, list[str]] = {}
+    for contact in core.settings.contacts:
+        if contact.name == name:
+            sources.setdefault(contact.endpoint, []).append("the setting contacts")
+    for contact in core.crust.saved_contacts():
+        if contact.name == name:
+            sources.setdefault(contact.endpoint, []).append("the saved contacts")
+    for told in history.told:
+        sources.setdefault(told.endpoint, []).append(told.source)
+    last = {each.where: each.text for each in history.outcomes if each.way in _DIALS}
+    found = []
+    for endpoint, who in sources.items():
+        obstacle, seconds = core.crust.obstacle(endpoint, name)
+        found.append(
+            CandidateExplained(
+                str(endpoint),
+                tuple(who),
+                last.get(str(endpoint), ""),
+                obstacle,
+                None if isinf(seconds) else round(seconds, 1),
+            )
+        )
+    return tuple(found)
+
+
+def _attempt(each: Outcome, now: float) -> AttemptExplained:
+    ago = round(max(0.0, now - each.at), 1)
+    return AttemptExplained(ago, each.way.value, each.where, each.text, each.good, each.times)
+
+
+def _next(core: RoutingCore, name: Name) -> list[str]:
+    """What is tried next without a link, and what somebody can do."""
+    settings = core.settings
+    if not core.bootstrapped:
+        return ["this node has no way into the network yet, and asks nobody by name before: see 'status'"]
+    age = core.connector.request_age(name)
+    if age is not None:
+        return [
+            f"a request for a connection has been under way for {in_words(age)}; it is given up without an "
+            f"answer after {settings.request_again:g} s (setting request_again), without a link after "
+            f"{settings.expected_timeout:g} s (setting expected_timeout)"
+        ]
+    wait = core.connector.left_alone_for(name)
+    if core.is_client or not core.table.seeks(name):
+        first = "this node does not try by itself: it does not need a link with it"
+    elif wait:
+        first = f"the routing table wants it, but it was asked in vain: left alone for {in_words(wait)}"
+    else:
+        first = "the routing table wants it: it is asked when the node looks around next, and hears of it"
+    return [
+        first,
+        "messages reach it without a link of our own, if it is in the network; RoutingService.connect() or a "
+        "stream asks it for one at once",
+    ]
+
+
+def in_words(seconds: float) -> str:
+    """A time span."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole // 60 % 60} min"

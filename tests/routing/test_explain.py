@@ -1,0 +1,139 @@
+"""What a node says of why it has a link with another, or none."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Role
+from routing_crust.endpoints import Endpoint
+from routing_crust.errors import ExpectedConnectionExpired
+from routing_crust.identity import Identity
+from routing_crust.routing.explain import Explanation, in_words
+from routing_crust.testing.host import SimulatedNode
+from routing_crust.testing.simulation import SimulatedNetwork
+
+NOBODY = Identity.from_seed(b"n" * 32).name
+
+
+class ExplainTests(SynchronousTestCase):
+    """In a network of four and a client."""
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(seed=21)
+        self.nodes = self.net.nodes(4)
+        self.client = self.net.node(role=Role.CLIENT)
+        self.net.run_until(self.net.joined)
+        self.one, self.two, *_ = self.nodes
+
+    def tearDown(self) -> None:
+        self.net.stop()
+
+    def explain(self, node: SimulatedNode, other: SimulatedNode) -> Explanation:
+        """What one says of another; it can be written as JSON."""
+        found = node.service.explain(other.name)
+        self.assertEqual(json.loads(json.dumps(found.as_dict()))["name"], str(other.name))
+        return found
+
+    def outcomes(self, found: Explanation) -> list[str]:
+        return [each.outcome for each in found.attempts]
+
+    def test_linked(self) -> None:
+        """How the link came about, and that nothing is to be done."""
+        found = self.explain(self.one, self.two)
+        self.assertTrue(found.linked)
+        self.assertRegex(found.summary, r"^there is a link: direct, .* in use as member$")
+        self.assertEqual(found.next, ())
+        self.assertTrue(found.attempts)
+
+    def test_both_sides(self) -> None:
+        """One has asked, the other was asked; each says where the other's endpoints are from."""
+        found = [
+            self.explain(each, other) for each in self.nodes for other in self.nodes if other is not each
+        ]
+        outcomes = {each for one in found for each in self.outcomes(one)}
+        self.assertIn("we asked it, and it agreed", outcomes)
+        self.assertIn("it asked us, and we agreed", outcomes)
+        sources = {source for one in found for each in one.candidates for source in each.sources}
+        self.assertLessEqual({"its request", "its answer", "the setting contacts"}, sources)
+
+    def test_never_tried(self) -> None:
+        """Somebody of whom nobody has heard: it says so, and what one would do."""
+        found = self.one.service.explain(NOBODY)
+        self.assertEqual(
+            (found.linked, found.summary, found.candidates, found.attempts),
+            (False, "there is no link, and none was tried within the last hour", (), ()),
+        )
+        self.assertIn("the routing table wants it", found.next[0])
+        self.assertIn("RoutingService.connect()", found.next[1])
+
+    def test_a_client(self) -> None:
+        """It tries nothing by itself."""
+        found = self.client.service.explain(NOBODY)
+        self.assertIn("does not try by itself", found.next[0])
+
+    def test_under_way_and_in_vain(self) -> None:
+        """A request that is under way, and then was not answered; when it is asked again."""
+        connecting = self.one.service.connect(NOBODY)
+        self.net.run_for(2)
+        found = self.one.service.explain(NOBODY)
+        self.assertIn(
+            "has been under way for 2 s; it is given up without an answer after 20 s", found.next[0]
+        )
+        with self.assertRaises(ExpectedConnectionExpired):
+            self.net.result_of(connecting)
+        found = self.one.service.explain(NOBODY)
+        self.assertIn("we asked it, and it did not answer", self.outcomes(found))
+        self.assertRegex(
+            found.summary, r"^there is no link; the last thing that happened, \d+ s ago: request: we"
+        )
+        self.assertRegex(found.next[0], r"asked in vain: left alone for \d+ (s|min)")
+
+    def test_lost(self) -> None:
+        """A peer that is gone: when and why the link was lost, and what was tried since."""
+        self.two.crash(silently=True)
+        self.net.run_for(120)
+        found = self.explain(self.one, self.two)
+        self.assertFalse(found.linked)
+        self.assertIn("lost:", " ".join(self.outcomes(found)))
+
+    def test_refused_candidates(self) -> None:
+        """An address that is never dialled, and why."""
+        core = self.one.core
+        assert core is not None
+        wire = core.connector._candidates()
+        core.connector._guard.dialable(NOBODY, wire, "its request")
+        (candidate,) = self.one.service.explain(NOBODY).candidates
+        self.assertEqual((candidate.endpoint, candidate.sources), (str(self.one.endpoint), ("its request",)))
+        self.assertIn("not dialled: ", candidate.outcome)
+
+    def test_obstacles(self) -> None:
+        """What is in the way of an endpoint, and for how long."""
+        endpoint = Endpoint("192.0.2.9", 5000)
+        self.one.crust.history.told(NOBODY, [endpoint], "its beacon")
+        for obstacle, seconds in ((("it failed lately", 7.04), 7.0), (("denied", float("inf")), None)):
+            self.patch(self.one.crust, "obstacle", lambda *_, given=obstacle: given)
+            (candidate,) = self.one.service.explain(NOBODY).candidates
+            self.assertEqual((candidate.obstacle, candidate.next_seconds), (obstacle[0], seconds))
+
+    def test_no_network(self) -> None:
+        """Without any link nobody is asked."""
+        self.net.partition([self.one], [each for each in self.net if each is not self.one])
+        self.net.run_for(100)
+        found = self.explain(self.one, self.two)
+        self.assertIn("no way into the network", found.next[0])
+        self.assertTrue(any(each.way == "bootstrap" or "lost" in each.outcome for each in found.attempts))
+        self.net.heal()
+
+    def test_not_running(self) -> None:
+        """A service that is not running, and its own name."""
+        self.assertEqual(self.explain(self.one, self.one).summary, "this is the name of this very node")
+        self.net.stop()
+        self.assertEqual(self.explain(self.one, self.two).summary, "this node is not running")
+
+
+class WordsTests(SynchronousTestCase):
+    def test_time_spans(self) -> None:
+        for seconds, words in ((-1, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")):
+            self.assertEqual(in_words(seconds), words)
