@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from ..config import Settings
 from ..errors import LimitReached, WireError
 from ..ratelimit import TokenBucket
+from .feeding import Feeding, FrameSink
 from .frames import (
     LARGEST_STREAM,
     NUMBER_BYTES,
@@ -32,35 +33,17 @@ from .frames import (
     stream_of,
 )
 from .machine import Phase, Side
-from .scheduler import QUANTUM, Scheduler
-from .stream import BUFFER_LOW, Stream, StreamHandler
+from .stream import Stream, StreamHandler
 from .windows import Windows
 
 RESET_SECONDS: Final = 10.0
 """C{max_stream_resets} is for so long."""
 _POLITE: Final = 0.8
 """The part of C{max_stream_resets} that we use ourselves, so that no delay makes too many of it."""
-SMALL: Final = 4096
-"""A stream that sends no more than this at a time is one that does not want to wait."""
-SMALL_SECONDS: Final = 0.1
-"""And for so long others leave room for it."""
-GENTLE: Final = 192 * 1024
-"""That is, they have no more than this on their way; more than a CREDIT may be late."""
 FAST_SECONDS: Final = 0.5
 """A stream of which a whole window is read in this time might have use for a larger one."""
-_HEADERS: Final = 8
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
-
-
-class FrameSink(Protocol):
-    """Where frames go: of L{ILink<routing_crust.crust.interfaces.ILink>}, what a mux needs."""
-
-    def send(self, kind: int, payload: bytes) -> None:
-        """Send a frame."""
-
-    def feed_soon(self) -> None:
-        """Have L{Mux.feed} called."""
 
 
 class MuxOwner(Protocol):
@@ -85,13 +68,13 @@ class Mux:
     Made for a peer with a link, fed with its frames, discarded after L{end}.
 
     @ivar streams: the streams that there are, by number.
+    @ivar feeding: sends what is ready.
     @ivar sink: where frames go now.
     """
 
     __slots__ = (
-        "_after", "_counts", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers", "_resets",
-        "_resets_due", "_scheduler", "_seconds", "_settings", "_small", "_small_at", "_windows", "sink",
-        "streams",
+        "_counts", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers", "_resets",
+        "_resets_due", "_seconds", "_settings", "_windows", "feeding", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -104,19 +87,15 @@ class Mux:
         self._settings = settings
         self._seconds = seconds
         self._owner = owner
-        self._small: Stream | None = None
-        self._small_at = 0.0
         self._mine = int(odd)
         self._next = 1 if odd else 2
         self._last = 0
         self._counts = [0, 0]
         self._windows = Windows(settings)
-        self._scheduler: Scheduler[Stream] = Scheduler()
         most = settings.max_stream_resets
         self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
         self._own_resets = TokenBucket(_POLITE * most / RESET_SECONDS, _POLITE * most, seconds)
         self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
-        self._after: list[tuple[Stream, StreamFrame | None]] = []
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
             StreamFrame.OPENED: self._opened,
             StreamFrame.REFUSED: self._refused,
@@ -127,6 +106,11 @@ class Mux:
         }
         self.streams: dict[int, Stream] = {}
         self.sink = sink
+        self.feeding = Feeding(seconds, sink, self._forget_if_over)
+
+    def use(self, sink: FrameSink) -> None:
+        """From now on frames go there."""
+        self.sink = self.feeding.sink = sink
 
     # What we want.
 
@@ -183,81 +167,6 @@ class Mux:
         stream.window = window
         stream.receive_window += amount
         self.sink.send(StreamFrame.CREDIT, pack_two(stream.number, amount))
-
-    def ready(self, stream: Stream) -> None:
-        """This stream has something to send."""
-        if not stream.in_line:
-            self._scheduler.add(stream)
-            self.sink.feed_soon()
-
-    def feed(self, room: int) -> None:
-        """
-        Send what is ready, turn by turn.
-
-        @param room: about how many bytes.
-        """
-        while True:
-            while room > 0:
-                stream = self._scheduler.next()
-                if stream is None:
-                    break
-                room -= self._take_turn(stream)
-            if not self._after:
-                return
-            # whom we tell may do anything
-            after, self._after = self._after, []
-            for stream, ending in after:
-                if ending is StreamFrame.CLOSE:
-                    stream.handler.all_sent(True)
-                elif stream.given_up:
-                    continue
-                elif ending is None:
-                    stream.handler.room()
-                else:
-                    stream.handler.all_sent(False)
-
-    def _take_turn(self, stream: Stream) -> int:
-        buffer = stream.buffer
-        size = min(buffer.size, stream.send_window, QUANTUM)
-        held = self._small is not None and size > SMALL and self._is_held(stream)
-        if held:
-            size = 0
-        elif size > 0:
-            stream.send_window -= size
-            stream.in_flight += size
-            self.sink.send(_DATA, buffer.take(stream.head, size))
-            if size <= SMALL and not buffer.size:
-                self._small = stream
-                self._small_at = self._seconds()
-        if stream.ending is not None and not buffer.size:
-            self._send_ending(stream, stream.ending)
-        self._scheduler.sent(stream, size, stream.ready and not held)
-        if stream.wants_room and buffer.size <= BUFFER_LOW:
-            stream.wants_room = False
-            self._after.append((stream, None))
-        return size + _HEADERS
-
-    def _is_held(self, stream: Stream) -> bool:
-        """
-        Whether a stream has enough on its way for now. Whatever it has on its way another has to wait for,
-        so while others send little and often it has less of it. A CREDIT lets it go on.
-        """
-        if stream.in_flight < GENTLE or self._small is stream:
-            return False
-        if 0 <= self._seconds() - self._small_at < SMALL_SECONDS:
-            return True
-        self._small = None
-        return False
-
-    def _send_ending(self, stream: Stream, ending: StreamFrame) -> None:
-        stream.ending = None
-        self.sink.send(ending, stream.head)
-        self._after.append((stream, ending))
-        if ending is StreamFrame.CLOSE:
-            stream.sent = Side.ENDED
-            self._forget_if_over(stream)
-        else:
-            stream.sent = Side.FINISHED
 
     def _send_resets(self) -> None:
         while self._resets_due:
@@ -339,7 +248,7 @@ class Mux:
         stream.credit_received(amount)
         stream.in_flight = max(0, stream.in_flight - amount)
         if stream.ready and stream.sent is Side.SENDING:
-            self.ready(stream)
+            self.feeding.ready(stream)
 
     def _fin(self, stream: Stream, payload: bytes) -> None:
         read_nothing(payload)
@@ -356,6 +265,8 @@ class Mux:
             stream.futile = True
             unsent = stream.buffer.size
             stream.buffer.clear()
+            if stream.ready:  # an end that waited for credit need not wait any more
+                self.feeding.ready(stream)
             stream.handler.closed(unsent)
 
     def _reset(self, stream: Stream, payload: bytes) -> None:
@@ -394,6 +305,7 @@ class Mux:
         del self.streams[stream.number]
         self._counts[stream.number % 2] -= 1
         self._resets_due.pop(stream, None)
+        self.feeding.forget(stream)
         if stream.window:
             self._windows.give_back(stream.window)
         self._owner.stream_over(stream)
@@ -409,8 +321,8 @@ class Mux:
         """The link is gone: tell everyone, and forget everything."""
         streams, self.streams = self.streams, {}
         self._resets_due.clear()
-        self._scheduler = Scheduler()
-        self.sink = _NOWHERE
+        self.feeding.clear()
+        self.use(_NOWHERE)
         for stream in streams.values():
             told = stream.given_up or stream.sent is Side.ENDED
             self._give_up(stream)

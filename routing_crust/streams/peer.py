@@ -35,13 +35,14 @@ class PeerStreams:
         self._timer: IDelayedCall | None = None
         odd = streams.name < link.peer
         self.mux = Mux(streams.settings, streams.clock.seconds, odd, link, self)
-        link.set_feeder(self.mux.feed)
+        link.set_feeder(self.mux.feeding.feed)
 
     def link_changed(self, link: ILink) -> None:
         """From now on frames go over this one."""
         self.link.set_feeder(None)
-        self.link = self.mux.sink = link
-        link.set_feeder(self.mux.feed)
+        self.link = link
+        self.mux.use(link)
+        link.set_feeder(self.mux.feeding.feed)
         link.feed_soon()
 
     def link_lost(self, problem: Exception) -> None:

@@ -101,7 +101,7 @@ class Stream(StreamMachine):
         if not self.futile:
             self.buffer.append(data)
             if self.send_window > 0:
-                self._mux.ready(self)
+                self._mux.feeding.ready(self)
 
     def consume(self, size: int) -> None:
         """So many of the bytes that came are dealt with, and the peer may send as many again."""
@@ -126,7 +126,7 @@ class Stream(StreamMachine):
     def _end(self, ending: StreamFrame) -> None:
         self.ending = ending
         if self.ready:
-            self._mux.ready(self)
+            self._mux.feeding.ready(self)
 
     def reset(self, reason: StreamReason, detail: str = "") -> None:
         """Give the stream up; what was not sent is thrown away. The handler hears nothing more."""

@@ -114,7 +114,7 @@ class End:
 
     def feed(self, room: int = 1 << 20) -> None:
         self.hungry = False
-        self.mux.feed(room)
+        self.mux.feeding.feed(room)
 
     def flush(self) -> None:
         """Feed for as long as there is something, as a link does."""

@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB
 from routing_crust.errors import LimitReached
+from routing_crust.streams.feeding import GENTLE, SMALL_SECONDS
 from routing_crust.streams.frames import StreamFrame, StreamReason
 from routing_crust.streams.machine import CREDIT_BYTES
-from routing_crust.streams.mux import GENTLE, SMALL_SECONDS
 from routing_crust.streams.scheduler import QUANTUM
 
 from .ends import End, Pair
@@ -313,6 +313,17 @@ class EndTests(SynchronousTestCase):
         self.theirs.read(256 * KIB)
         self.pair.settle()
         self.assertEqual((self.mine.events, self.theirs.events), ([("all sent", True)], [("closed", 0)]))
+
+    def test_close_that_waited_for_credit(self) -> None:
+        """It does not wait any more when the peer has closed as well."""
+        self.theirs.reading = False
+        self.here.write(bytes(300 * KIB))
+        self.here.close()
+        self.pair.settle()
+        self.there.close()
+        self.pair.settle()
+        self.assertEqual(self.mine.events, [("closed", 44 * KIB), ("all sent", True)])
+        self.gone()
 
     def test_data_after_our_close(self) -> None:
         """What comes before the peer knows is dropped, still within its window, and not reported."""
