@@ -259,9 +259,7 @@ class CrustService(OutsideView):
             for _, what in outcome.value.attempts:
                 self.history.tried(peer, Way.TUNNEL, f"through {relay}", what)
         else:
-            self.history.tried(
-                peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage() or "called off"
-            )
+            self.history.tried(peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage())
         return outcome
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from math import isinf
 from typing import TYPE_CHECKING, Final
 
-from ..endpoints import Endpoint
+from ..endpoints import Direction, Endpoint, Rung
 from ..history import Outcome, PeerHistory, Way
 from ..names import Name
 from .state import State
@@ -112,11 +112,14 @@ def explain(core: RoutingCore | None, name: Name) -> Explanation:
 
 def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
     if peer is not None:
-        made = "we connected to" if peer.link.direction.value == "connected" else "it connected from"
+        link = peer.link
+        made = "we connected to" if link.direction is Direction.CONNECTED else "it connected from"
+        if link.rung is Rung.TUNNEL:
+            made = "through the node at"
         since = core.clock.seconds() - peer.since
         return (
-            f"there is a link: {peer.link.rung.value}, {made} {peer.endpoint}, for {in_words(since)}, "
-            f"in use as {peer.use.name.lower()}"
+            f"there is a link: {link.rung.value}, {made} {link.connection.peer}, for {in_words(since)}, in use "
+            f"as {peer.use.name.lower()}"
         )
     if not history.outcomes:
         return "there is no link, and none was tried within the last hour"

@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
-from routing_crust.endpoints import Endpoint
+from routing_crust.endpoints import Endpoint, Rung
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.identity import Identity
 from routing_crust.routing.explain import Explanation, in_words
@@ -46,6 +46,17 @@ class ExplainTests(SynchronousTestCase):
         self.assertRegex(found.summary, r"^there is a link: direct, .* in use as member$")
         self.assertEqual(found.next, ())
         self.assertTrue(found.attempts)
+
+    def test_tunnel(self) -> None:
+        """Its address is that of the node in the middle, and it says so."""
+        core = self.one.core
+        assert core is not None
+        peer = core.links.peer(self.two.name)
+        assert peer is not None
+        peer.link.rung = Rung.TUNNEL
+        self.assertIn(
+            "there is a link: tunnel, through the node at ", self.explain(self.one, self.two).summary
+        )
 
     def test_both_sides(self) -> None:
         """One has asked, the other was asked; each says where the other's endpoints are from."""
