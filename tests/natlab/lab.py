@@ -227,7 +227,7 @@ class Lab:
 
     def cut(self, place: str | Router) -> None:
         """
-        Lose all that comes from a place or goes to it beyond its device towards the internet, and tell nobody.
+        Lose all that comes from a place or goes to it, beyond its device towards the internet, untold.
         """
         self._at_far_end(place, cut_ruleset)
 

@@ -77,9 +77,14 @@ class MappingTests(PeersTestCase):
         for nat in (Nat.FULL_CONE, Nat.RESTRICTED):
             home = Router(nat)
             peers = self.build({"one": home, "two": home})
-            one, other = self.seen(peers, "one"), self.seen(peers, "two")
-            self.assertEqual((one[0], other[0]), (one[1], other[1]))
-            self.assertNotEqual(one[0], other[0])
+            near, far = peers.rendezvous()
+            # the second one begins where the port of the first one would be free
+            seen: dict[str, list[Address]] = {"one": [], "two": []}
+            for host, listener in (("one", near), ("two", far), ("one", far), ("two", near)):
+                peers.dial(host, listener.getsockname())
+                seen[host].append(peers.accept(listener)[1])
+            self.assertEqual([len(set(each)) for each in seen.values()], [1, 1], nat)
+            self.assertNotEqual(seen["one"], seen["two"], nat)
 
     def test_two_routers(self) -> None:
         """The outer one decides what is seen; and homes may have the same addresses inside."""
