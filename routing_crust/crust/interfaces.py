@@ -149,6 +149,21 @@ class ILink(Interface):
         """There is something to send: have the feeder called before the next turn of the reactor is over, or
         as soon as the connection takes more. Never calls it at once."""
 
+    def hand_over(link: ILink) -> None:
+        """
+        Another link to the same peer takes the place of this one: from now on whatever is sent here is sent
+        there, also when this one is closed, and who waits until this one is L{writable}, or is paused and
+        resumed with it, waits for that one. What is queued stays. Only frames of the handshake and
+        C{SWITCHED} still go over this one. To be given itself undoes it.
+        """
+
+    def pause_reading() -> None:
+        """Take no more from the connection, so that the peer has to wait, until L{resume_reading}. Some
+        frames that are on their way already are still delivered, and silence is not timed."""
+
+    def resume_reading() -> None:
+        """Undo L{pause_reading}."""
+
     def close(reason: CloseReason, detail: str = "") -> None:
         """
         Send a Goodbye with the reason and close, once what is queued has gone out; cut after

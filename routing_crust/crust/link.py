@@ -45,6 +45,23 @@ log = Logger()
 
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
+_OF_THE_LINK: Final = frozenset(
+    {
+        FrameKind.HEARTBEAT,
+        FrameKind.HELLO,
+        FrameKind.CONFIRMATION,
+        FrameKind.CONFIRMATION_ACK,
+        FrameKind.GOODBYE,
+        FrameKind.SWITCHED,
+        # for the tunnels have their numbers on this one
+        FrameKind.TUNNEL_CREDIT,
+        FrameKind.TUNNEL_OPEN,
+        FrameKind.TUNNEL_OPENED,
+        FrameKind.TUNNEL_DATA,
+        FrameKind.TUNNEL_CLOSED,
+    }
+)
+"""What is about the very link that it goes over."""
 SMALL_BYTES: Final = 4096
 """Below this, to copy a payload behind its header is cheaper than to join one more part."""
 ANSWER_WITHIN: Final = 8.0
@@ -65,8 +82,8 @@ class Link(Protocol):
     """
 
     __slots__ = (
-        "_allowance", "_asked", "_decoder", "_heard", "_maker", "_owner", "_queue", "_reason", "_silence",
-        "_small", "_stalled", "_timer", "_up", "_verified",
+        "_allowance", "_asked", "_decoder", "_heard", "_heir", "_maker", "_owner", "_queue", "_reading",
+        "_reason", "_silence", "_small", "_stalled", "_timer", "_up", "_verified",
         "binding", "bootstrap", "connection", "direction", "hello_timeout", "initiator", "peer",
         "public_key", "rung", "token", "via",
     )  # fmt: skip
@@ -99,6 +116,8 @@ class Link(Protocol):
         self._timer: IDelayedCall | None = None
         self._small = SMALL_BYTES  # nothing is small once the link is closed
         self._heard = False
+        self._heir: ILink | None = None
+        self._reading = True
         self._asked = 0
         self._silence = self._stalled = 0.0
 
@@ -164,6 +183,18 @@ class Link(Protocol):
                 self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
         self._queue.flush()
 
+    def pause_reading(self) -> None:
+        """See L{ILink.pause_reading}."""
+        if self._reading and self._reason is None:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """See L{ILink.resume_reading}."""
+        if not self._reading:
+            self._reading = True
+            self.transport.resumeProducing()
+
     def _control_received(self, kind: int, payload: bytes) -> None:
         if kind == _GOODBYE:
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
@@ -196,7 +227,7 @@ class Link(Protocol):
     @property
     def writable(self) -> bool:
         """See L{ILink.writable}."""
-        return not self._queue.full
+        return not self._queue.full if self._heir is None else self._heir.writable
 
     @property
     def queued(self) -> int:
@@ -220,6 +251,9 @@ class Link(Protocol):
 
     def _send_large(self, kind: int, payload: bytes) -> None:
         most = self._owner.settings.max_frame
+        if self._heir is not None and kind not in _OF_THE_LINK:
+            self._heir.send(kind, payload)
+            return
         if self._reason is not None:
             return
         if len(payload) > most or not 0 <= kind <= 255:
@@ -238,18 +272,25 @@ class Link(Protocol):
 
     def when_writable(self) -> Deferred[None]:
         """See L{ILink.when_writable}."""
+        if self._heir is not None:
+            return self._heir.when_writable()
         return self._queue.when_writable() if self._reason is None else fail(self._reason)
 
     def add_producer(self, producer: IPushProducer) -> None:
         """See L{ILink.add_producer}. On a link that is closed, the producer is stopped at once."""
-        if self._reason is None:
+        if self._heir is not None:
+            self._heir.add_producer(producer)
+        elif self._reason is None:
             self._queue.add_producer(producer)
         else:
             producer.stopProducing()
 
     def remove_producer(self, producer: IPushProducer) -> None:
         """See L{ILink.remove_producer}."""
-        self._queue.remove_producer(producer)
+        if self._heir is not None:
+            self._heir.remove_producer(producer)
+        else:
+            self._queue.remove_producer(producer)
 
     def set_feeder(self, feeder: Callable[[int], object] | None) -> None:
         """See L{ILink.set_feeder}."""
@@ -259,6 +300,16 @@ class Link(Protocol):
         """See L{ILink.feed_soon}."""
         if self._reason is None:
             self._queue.feed_soon()
+
+    def hand_over(self, link: ILink) -> None:
+        """See L{ILink.hand_over}."""
+        if link is self:
+            self._heir = None
+            self._small = SMALL_BYTES if self._reason is None else 0
+            return
+        self._heir = link
+        self._small = 0  # from now on each frame is looked at
+        self._queue.move_to(link)
 
     # The timer.
 
@@ -280,7 +331,7 @@ class Link(Protocol):
     def _tick(self) -> None:
         self._timer = None
         settings, queue, length = self._owner.settings, self._queue, self._tick_length
-        self._silence = 0.0 if self._heard else self._silence + length
+        self._silence = 0.0 if self._heard or not self._reading else self._silence + length
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
         idle = not queue.wrote and not queue.size
         self._heard = queue.progressed = queue.wrote = False
@@ -325,6 +376,7 @@ class Link(Protocol):
         self._small = 0
         self._queue.feeder = None
         self._decoder.stop()
+        self.resume_reading()  # else nobody would see that the connection ends
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """See L{ILink.close}."""

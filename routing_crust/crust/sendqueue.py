@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from ..config import Settings
 from ..errors import LinkClosed
+from .interfaces import ILink
 
 PIECE_BYTES: Final = 112 * 1024
 """
@@ -197,6 +198,17 @@ class SendQueue:
         if producer in self._producers:
             self._producers.remove(producer)
 
+    def move_to(self, link: ILink) -> None:
+        """Whoever waits for room, or is paused for want of it, waits for another link from now on."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            link.when_writable().addBoth(_pass_on, each)
+        producers, self._producers = self._producers, []
+        for producer in producers:
+            link.add_producer(producer)
+            if self.full and link.writable:
+                _tell(producer.resumeProducing)
+
     def stop(self, reason: LinkClosed) -> None:
         """The link is lost: throw everything away, fail who waits and stop who produces."""
         self.clear()
@@ -221,6 +233,11 @@ class SendQueue:
     def stopProducing(self) -> None:
         """The transport is lost; the link hears of it as well, and calls L{stop}."""
         self.paused = True
+
+
+def _pass_on(result: object, waiting: Deferred[None]) -> None:
+    if not waiting.called:  # it may have been cancelled
+        waiting.callback(result)  # type: ignore[arg-type]  # a failure goes to the errbacks
 
 
 def _tell(call: Callable[[], object]) -> None:

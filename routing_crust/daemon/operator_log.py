@@ -13,6 +13,7 @@ from ..endpoints import Contact, Direction, Endpoint, Rung
 from ..routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
+    LinkChanged,
     LinkFacts,
     LinkGained,
     LinkLost,
@@ -40,6 +41,7 @@ class OperatorLog:
             service.observe(PeerJoined, self._peer_joined),
             service.observe(PeerLeft, self._peer_left),
             service.observe(LinkGained, self._link_gained),
+            service.observe(LinkChanged, self._link_changed),
             service.observe(LinkLost, self._link_lost),
         ]
 
@@ -99,6 +101,9 @@ class OperatorLog:
             rung="" if link.rung is Rung.DIRECT else f", {link.rung.value}",
             one_way="" if link.two_way else ", one-way",
         )
+
+    def _link_changed(self, event: LinkChanged) -> None:
+        self._link_gained(LinkGained(event.new))
 
     def _link_lost(self, event: LinkLost) -> None:
         link = event.link

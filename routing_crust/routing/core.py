@@ -187,18 +187,7 @@ class RoutingCore:
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came. Whoever breaks the protocol loses the link."""
         try:
-            if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:
-                if self.idle.borrowed:
-                    self.idle.used(link.peer)
-                self.messenger.frame_received(link, kind, payload)
-            elif FIRST_STREAM_KIND <= kind <= LAST_STREAM_KIND and link in self.links.confirmed:
-                if self.upper.layer is not None:
-                    self.upper.layer.frame_received(link, kind, payload)
-            elif kind >= FIRST_APPLICATION_KIND and link in self.links.confirmed:
-                self._frame_for_the_application(link, kind, payload)
-            elif kind in self.reachability.kinds and link in self.links.confirmed:
-                self.reachability.frame_received(link, kind, payload)
-            else:
+            if link not in self.links.passing or not self.frame_received(link, kind, payload):
                 self.links.frame_received(link, kind, payload)
         except WireError as error:
             self._quiet.info(
@@ -215,6 +204,28 @@ class RoutingCore:
             self._quiet.info(
                 "no frame handler", "dropped a frame of {peer}: there is no handler", peer=link.peer
             )
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+        """
+        A frame has come on a confirmed link, and has its turn.
+
+        @return: whether there are such frames.
+        @raise WireError: the peer broke the protocol.
+        """
+        if kind in _FOR_THE_MESSENGER:
+            if self.idle.borrowed:
+                self.idle.used(link.peer)
+            self.messenger.frame_received(link, kind, payload)
+        elif FIRST_STREAM_KIND <= kind <= LAST_STREAM_KIND:
+            if self.upper.layer is not None:
+                self.upper.layer.frame_received(link, kind, payload)
+        elif kind >= FIRST_APPLICATION_KIND:
+            self._frame_for_the_application(link, kind, payload)
+        elif kind in self.reachability.kinds:
+            self.reachability.frame_received(link, kind, payload)
+        else:
+            return False
+        return True
+
             return
         with self.log.failuresHandled("the frame handler raised"):
             self.frame_handler(link, kind, payload)

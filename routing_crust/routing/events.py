@@ -46,6 +46,7 @@ class LinkFacts:
     @ivar two_way: whether each end was able to dial the other.
     @ivar is_client: whether the peer is a client.
     @ivar rung: how the link came about.
+    @ivar via: for a tunnel, the node in the middle; C{connection} has its address then.
     """
 
     peer: Name
@@ -55,6 +56,7 @@ class LinkFacts:
     two_way: bool
     is_client: bool
     rung: Rung = Rung.DIRECT
+    via: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,17 @@ class PeerLeft:
 
 @dataclass(frozen=True, slots=True)
 class LinkGained:
-    """A link was confirmed, or took the place of another to the same peer."""
+    """A link was confirmed, or is for another use from now on."""
 
     link: LinkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """Another link to a peer has taken the place of the one before. Nothing is lost or reordered by that."""
+
+    old: LinkFacts
+    new: LinkFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,10 @@ class Forwarder:
         link = self._paths.back_to(Name(envelope.destination))
         return None if link is None or link is came_by else (link, envelope.destination_proxy)
 
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Another link has taken the place of one."""
+        self._paths.link_changed(old, new)
+
     def link_lost(self, link: ILink) -> None:
         """A link is gone: nothing goes back by it."""
         self._paths.link_lost(link)

@@ -25,10 +25,20 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
-from ..wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, NatKind
+from ..wire.messages import (
+    Confirmation,
+    ConfirmationAck,
+    Contacts,
+    Continued,
+    LinkUse,
+    NatKind,
+    Switched,
+    View,
+)
 from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
 from .handshake import PeerFacts, check_hello, make_hello
 from .nat import both_ways
+from .succession import Succession, mark_of
 from .timers import cancel
 
 
@@ -83,7 +93,24 @@ class LinkPolicy(Protocol):
         """A peer's Hello was verified, and it may have what it wants."""
 
     def established(self, peer: Peer, before: Peer | None) -> None:
-        """A link was confirmed; C{before} is what there was to this peer until now."""
+        """
+        A link was confirmed; C{before} is what there was to this peer until now. If that was another link,
+        whatever was sent over it still comes, and before what comes over this one; what is sent over it
+        from now on goes over this one.
+        """
+
+    def begun_anew(self, peer: Peer) -> None:
+        """What was on its way to a peer, or from it, may be lost, since an earlier link was lost; what comes
+        from now on was sent when the peer knew that as well."""
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+        """
+        A frame has come on a confirmed link.
+
+        @param link: the link that the peer is linked by now.
+        @return: whether the kind is one of those that it takes.
+        @raise WireError: the peer broke the protocol.
+        """
 
     def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
         """A peer tells us where other nodes are."""
@@ -93,12 +120,17 @@ class LinkPolicy(Protocol):
 
 
 class _Record:
-    """A link and how far it has come."""
+    """
+    A link and how far it has come.
 
-    __slots__ = ("facts", "hello_sent", "link")
+    @ivar follows: what the link is known by whose place it has taken; empty if there was none.
+    """
+
+    __slots__ = ("facts", "follows", "hello_sent", "link")
 
     def __init__(self, link: ILink) -> None:
         self.link = link
+        self.follows = b""
         self.facts: PeerFacts | None = None
         self.hello_sent = False
 
@@ -108,15 +140,46 @@ class _Pair:
     All verified links to one peer, with the timer that their consolidation needs.
 
     @ivar dialled: where we have dialled the peer with success, without its help.
+    @ivar succession: what goes on while one link takes the place of another.
+    @ivar view: see L{Succession}.
     """
 
-    __slots__ = ("consolidation", "dialled", "peer", "timer")
+    __slots__ = ("consolidation", "dialled", "peer", "succession", "timer", "view")
 
     def __init__(self, consolidation: Consolidation) -> None:
         self.consolidation = consolidation
         self.peer: Peer | None = None
         self.timer: IDelayedCall | None = None
         self.dialled: Endpoint | None = None
+        self.succession: Succession | None = None
+        self.view = 0
+
+
+class _Successor:
+    """What the succession of a pair does with the links: its L{SuccessionOwner}."""
+
+    def __init__(self, links: Links, pair: _Pair) -> None:
+        self._links = links
+        self._pair = pair
+
+    def deliver(self, kind: int, payload: bytes) -> None:
+        peer = self._pair.peer
+        if peer is not None:
+            self._links.deliver(peer.link, kind, payload)
+
+    def begin_anew(self) -> None:
+        if self._pair.peer is not None:
+            self._links.begin_anew(self._pair.peer)
+
+    def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
+        self._links.close(link, reason, detail)
+
+    def succeeded(self) -> None:
+        pair = self._pair
+        if pair.peer is not None and pair.succession is not None:
+            pair.view = pair.succession.view
+            self._links.passing.add(pair.peer.link)
+        pair.succession = None
 
 
 class Links:
@@ -153,6 +216,8 @@ class Links:
         self._last_epoch = incarnation << 16
         self.confirmed: set[ILink] = set()
         """The links that have been confirmed, by which application frames may come."""
+        self.passing: set[ILink] = set()
+        """Those whose frames need not come here, but for those of handshakes."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -172,6 +237,10 @@ class Links:
         pair = self._pairs.get(name)
         return pair is not None and pair.consolidation.reachable
 
+    def has_verified(self, name: Name) -> bool:
+        """Whether there is any link with this node whose Hello is verified, confirmed or not."""
+        return name in self._pairs
+
     def link_to(self, name: Name) -> ILink | None:
         """The confirmed link to the node with this name."""
         pair = self._pairs.get(name)
@@ -190,7 +259,7 @@ class Links:
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
-        A frame of the handshake came, or one that is out of place.
+        A frame came of the handshake, or of a link that is not L{passing}, or one that is out of place.
 
         @raise WireError: the peer broke the protocol; nothing was changed.
         """
@@ -208,25 +277,88 @@ class Links:
             self._apply(link.peer, lambda each, now: each.ack(link, ack.epoch, now))
         elif link not in self.confirmed:
             raise WireError(f"a frame of kind {kind} came before the link was confirmed")
-        elif kind == FrameKind.CONTACTS:
-            self._contacts(link, payload)
         else:
+            self._confirmed_frame(record, link, kind, payload)
+
+    def _confirmed_frame(self, record: _Record, link: ILink, kind: int, payload: bytes) -> None:
+        pair = self._pairs.get(link.peer)
+        if pair is None or pair.peer is None:
+            return  # it is being closed
+        if kind == FrameKind.SWITCHED:
+            message = decode(Switched, payload, self._settings.max_control)
+            self._succession(pair, link).switched(link, message)
+        elif kind == FrameKind.ANEW:
+            view = decode(View, payload, self._settings.max_control)
+            self._succession(pair, link).anew(link, view.number)
+        elif kind == FrameKind.CONTINUED:
+            continued = decode(Continued, payload, self._settings.max_control)
+            as_here = record.follows == continued.after
+            record.follows = continued.after
+            self._succession(pair, link).continued(link, as_here, continued.view)
+        elif pair.succession is None:
+            self.deliver(link, kind, payload)
+        elif link in pair.succession.links:
+            pair.succession.received(link, kind, payload)
+
+    def _succession(self, pair: _Pair, link: ILink) -> Succession:
+        """
+        What goes on with this link.
+
+        @raise WireError: nothing can.
+        """
+        assert pair.peer is not None
+        succession = self._succession_from(pair, pair.peer.link)
+        if link not in succession.links:
+            raise WireError("a link was left, or used again, that had never been agreed on")
+        return succession
+
+    def _succession_from(self, pair: _Pair, current: ILink) -> Succession:
+        if pair.succession is None:
+            self.passing.discard(current)
+            pair.succession = Succession(
+                self._settings, self._clock, current, pair.view, _Successor(self, pair)
+            )
+        return pair.succession
+
+    def deliver(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame of a confirmed link has its turn.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        if kind == FrameKind.CONTACTS:
+            self._contacts(link, payload)
+        elif not self._policy.frame_received(link, kind, payload):
             raise WireError(f"there is no frame of kind {kind}")
+
+    def begin_anew(self, peer: Peer) -> None:
+        """What was on its way to or from this peer may be lost."""
+        self._policy.begun_anew(peer)
 
     def link_lost(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """A link is gone. Without effect for a link that is not known any more."""
         if self._records.pop(link, None) is None:
             return
         self.confirmed.discard(link)
+        self.passing.discard(link)
         pair = self._pairs.get(link.peer)
         if pair is None:
             return
         peer = pair.peer
         if peer is not None and peer.link is link:
             pair.peer = None
+            pair.view = 0
+        if pair.succession is not None:
+            self._link_of_succession_lost(pair, pair.succession, link)
         self._apply(link.peer, lambda each, now: each.link_lost(link, now))
         if peer is not None and peer.link is link and pair.peer is None:
             self._policy.peer_lost(peer, reason, detail)
+
+    @staticmethod
+    def _link_of_succession_lost(pair: _Pair, succession: Succession, link: ILink) -> None:
+        if pair.peer is None:
+            pair.succession = None
+        succession.lost(link)
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """Close one link; from now on it does not count."""
@@ -235,7 +367,9 @@ class Links:
 
     def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
         """Close every link to this peer."""
-        for link in [link for link in self._records if link.peer == name]:
+        current = self.link_to(name)
+        links = [link for link in self._records if link.peer == name]
+        for link in sorted(links, key=lambda each: each is not current):
             self.close(link, reason, detail)
 
     def stop(self) -> None:
@@ -243,8 +377,11 @@ class Links:
         pairs, self._pairs = self._pairs, {}
         self._records.clear()
         self.confirmed.clear()
+        self.passing.clear()
         for pair in pairs.values():
             cancel(pair.timer)
+            if pair.succession is not None:
+                pair.succession.stop()
 
     def _send_hello(self, record: _Record, purpose: bytes) -> None:
         record.hello_sent = True
@@ -342,7 +479,7 @@ class Links:
         pair.timer = None
         if self._pairs.get(name) is not pair:
             return
-        if not pair.consolidation.links:
+        if not pair.consolidation.links and pair.peer is None:
             del self._pairs[name]
             return
         wake_at = pair.consolidation.wake_at
@@ -359,14 +496,40 @@ class Links:
         elif isinstance(action, Established):
             self._established(pair, name, link, action)
         elif isinstance(action, Close):
-            self.close(link, action.reason)
+            self._close_for(pair, link, action.reason)
+
+    def _close_for(self, pair: _Pair, link: ILink, reason: CloseReason) -> None:
+        """Close a link that does not count any more; not yet, if something may still come over it."""
+        if pair.succession is not None and reason is CloseReason.RESTARTED:
+            succession, pair.succession = pair.succession, None
+            links = succession.links
+            succession.stop()
+            for each in links:
+                self.close(each, reason)
+        if reason is not CloseReason.SUPERSEDED or not _is_awaited(pair, link):
+            self.close(link, reason)
 
     def _established(self, pair: _Pair, name: Name, link: ILink, action: Established) -> None:
         record = self._records.get(link)
         if record is None or record.facts is None:
             return
-        self.confirmed.add(link)
         before = pair.peer
+        self.confirmed.add(link)
         since = self._clock.seconds() if before is None or before.link is not link else before.since
         pair.peer = Peer(name, link, action.use, action.two_way, record.facts, since)
-        self._policy.established(pair.peer, before)
+        if before is None:
+            self.passing.add(link)
+        elif before.link is not link:
+            succession = self._succession_from(pair, before.link)
+            if succession.has_left(link):
+                succession.go_back(link)
+            else:
+                record.follows = mark_of(before.link)
+                succession.switch(link)
+        if pair.peer is not None and pair.peer.link is link:
+            self._policy.established(pair.peer, before)
+
+
+def _is_awaited(pair: _Pair, link: ILink) -> bool:
+    """Whether another link has taken the place of this one, and not all has come over it."""
+    return pair.succession is not None and pair.succession.has_left(link)

@@ -16,12 +16,12 @@ from twisted.logger import Logger
 from ..config import Role
 from ..crust.interfaces import ILink
 from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
-from ..errors import CloseReason
+from ..errors import CloseReason, LinkClosed
 from ..names import Name
 from ..wire.codec import encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
-from .events import GroupConnectedChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
+from .events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
 from .handshake import PeerFacts
 from .links import Accept, Peer, Refuse
 from .reports import link_facts
@@ -100,7 +100,7 @@ class Membership:
     def established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed."""
         if before is not None and before.link is not peer.link:
-            self._core.messenger.link_lost(before.link)
+            self._core.messenger.link_changed(before.link, peer.link)
         if peer.use is LinkUse.MEMBER:
             self._enter(peer)
         else:
@@ -111,11 +111,25 @@ class Membership:
         self._core.messenger.link_added(peer.link)
         self._core.upper.established(peer, before)
         self._core.connector.linked(peer.name, peer.link, peer.use)
-        if before is None or before.link is not peer.link or before.use is not peer.use:
+        if before is not None and before.link is not peer.link:
+            self._core.observers.tell(LinkChanged(link_facts(before), link_facts(peer)))
+        elif before is None or before.use is not peer.use:
             self._core.observers.tell(LinkGained(link_facts(peer)))
         self._tell_the_machine(peer)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+    def begun_anew(self, peer: Peer) -> None:
+        """What was on its way to or from a peer may be lost."""
+        reason, detail = CloseReason.CONNECTION_LOST, "an earlier link was lost before all had come over it"
+        self._core.messenger.link_begun_anew(peer.link)
+        self._core.upper.begun_anew(peer, LinkClosed(reason, detail))
+        self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
+        self._core.observers.tell(LinkGained(link_facts(peer)))
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+        """A frame of a confirmed link has its turn."""
+        return self._core.frame_received(link, kind, payload)
+
         """No link is left to this peer."""
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)

@@ -229,6 +229,16 @@ class Messenger:
         """A link was confirmed: messages that found no way may find one now."""
         self._outbox.link_added()
 
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Another link has taken the place of one. What the old one has got still arrives."""
+        self._queues.link_changed(old, new)
+        self._forwarder.link_changed(old, new)
+        self._outbox.link_changed(old, new)
+
+    def link_begun_anew(self, link: ILink) -> None:
+        """What was sent over a link so far may be lost."""
+        self._outbox.link_begun_anew(link)
+
     def link_lost(self, link: ILink) -> None:
         """A confirmed link is gone, or does not count any more; the table must know it already."""
         self._queues.link_lost(link)

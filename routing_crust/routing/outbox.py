@@ -171,6 +171,21 @@ class Outbox:
             if message.id in self._waiting:
                 self._attempt(message)
 
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Another link has taken the place of one; what the old one carried is on its way all the same."""
+        for message in self._waiting.values():
+            if message.link is old:
+                message.link = new
+
+    def link_begun_anew(self, link: ILink) -> None:
+        """What went to a peer so far, over this link or another, may be lost: it is sent again at once."""
+        for message in list(self._waiting.values()):
+            if message.link is None or message.link.peer != link.peer:
+                continue
+            message.link = None
+            if message.id in self._waiting:
+                self._attempt(message)
+
     def link_added(self) -> None:
         """There is a new link: messages that found no way go out on the next turn, when it can be used."""
         if not self._stopped and any(map(self._is_stranded, self._waiting.values())):

@@ -47,6 +47,12 @@ class ReturnPaths:
             return None
         return link
 
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Another link has taken the place of one."""
+        for source, link in self._links.items():
+            if link is old:
+                self._links[source] = new
+
     def link_lost(self, link: ILink) -> None:
         """A link is gone."""
         self._links = {source: each for source, each in self._links.items() if each is not link}

@@ -92,6 +92,13 @@ class TransmissionQueues:
             self._wait(link)
         return transmission
 
+    def link_changed(self, old: ILink, new: ILink) -> None:
+        """Another link has taken the place of one: what waits for the old one goes over that."""
+        queue = self._queues.pop(old, None)
+        if queue is not None:
+            self._queues[new] = queue
+            self._wait(new)
+
     def link_lost(self, link: ILink) -> None:
         """The link is gone, and what waited for it with it."""
         queue = self._queues.pop(link, None)

@@ -80,6 +80,13 @@ class Upper:
                 )
                 self.layer.link_gained(peer.link)
 
+    def begun_anew(self, peer: Peer, reason: LinkClosed) -> None:
+        """What was on its way to or from a peer may be lost."""
+        if self.layer is not None and peer.name in self._told:
+            self._told[peer.name] = peer
+            self.layer.link_lost(peer.link, reason)
+            self.layer.link_gained(peer.link)
+
     def lost(self, name: Name, reason: CloseReason, detail: str) -> None:
         """No link is left to this peer."""
         told = self._told.pop(name, None)

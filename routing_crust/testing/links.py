@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 FEED_BYTES = 112 * 1024
 """A feeder is asked for more while less than this is on its way."""
+_OF_THE_LINK = (
+    FrameKind.HELLO,
+    FrameKind.CONFIRMATION,
+    FrameKind.CONFIRMATION_ACK,
+    FrameKind.SWITCHED,
+)
 _CRUSTS_OWN = (FrameKind.HEARTBEAT, FrameKind.GOODBYE)
 
 
@@ -68,7 +74,7 @@ class MemoryLink:
         self.public_key = peer.identity.public_key
         self.binding = binding
         self.queued = 0
-        self.writable = True
+        self._full = False
         self.up = False
         self.is_verified = False
         self.over: LinkClosed | None = None
@@ -80,6 +86,8 @@ class MemoryLink:
         self._waiting: list[Deferred[None]] = []
         self._producers: list[IPushProducer] = []
         self._feeder: Callable[[int], object] | None = None
+        self._heir: ILink | None = None
+        self._reading = True
 
     def __repr__(self) -> str:
         return f"<MemoryLink {self.crust.identity.name.short} {self.direction.value} {self.peer.short}>"
@@ -88,6 +96,9 @@ class MemoryLink:
 
     def send(self, kind: int, payload: bytes) -> None:
         """See L{ILink.send}."""
+        if self._heir is not None and kind not in _OF_THE_LINK:
+            self._heir.send(kind, payload)
+            return
         if self.over is not None:
             return
         settings = self.crust.settings
@@ -105,11 +116,16 @@ class MemoryLink:
         self._put(partial(self._sent, kind, bytes(payload), size))
         if self.queued >= settings.queue_most:
             self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {settings.queue_most}")
-        elif self.writable and self.queued >= settings.queue_pause:
-            self.writable = False
+        elif not self._full and self.queued >= settings.queue_pause:
+            self._full = True
             self._watch_for_a_stall()
             for producer in self._producers[:]:
                 producer.pauseProducing()
+
+    @property
+    def writable(self) -> bool:
+        """See L{ILink}."""
+        return not self._full if self._heir is None else self._heir.writable
 
     def verified(self) -> None:
         """See L{ILink.verified}."""
@@ -118,6 +134,8 @@ class MemoryLink:
 
     def when_writable(self) -> Deferred[None]:
         """See L{ILink.when_writable}."""
+        if self._heir is not None:
+            return self._heir.when_writable()
         if self.over is not None:
             return fail(self.over)
         if self.writable:
@@ -131,6 +149,9 @@ class MemoryLink:
 
     def add_producer(self, producer: IPushProducer) -> None:
         """See L{ILink.add_producer}. On a link that is closed, the producer is stopped at once."""
+        if self._heir is not None:
+            self._heir.add_producer(producer)
+            return
         if producer in self._producers:
             raise ValueError(f"{producer!r} was added to this link already")
         if self.over is not None:
@@ -142,6 +163,8 @@ class MemoryLink:
 
     def remove_producer(self, producer: IPushProducer) -> None:
         """See L{ILink.remove_producer}."""
+        if self._heir is not None:
+            self._heir.remove_producer(producer)
         if producer in self._producers:
             self._producers.remove(producer)
 
@@ -161,6 +184,36 @@ class MemoryLink:
             if self.queued == before:
                 return
 
+    def hand_over(self, link: ILink) -> None:
+        """See L{ILink.hand_over}."""
+        if link is self:
+            self._heir = None
+            return
+        self._heir = link
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            link.when_writable().addBoth(_pass_on, each)
+        producers, self._producers = self._producers, []
+        for producer in producers:
+            link.add_producer(producer)
+            if self._full and link.writable:
+                producer.resumeProducing()
+
+    def pause_reading(self) -> None:
+        """See L{ILink.pause_reading}."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """See L{ILink.resume_reading}."""
+        if not self._reading:
+            self._reading = True
+            self.other.pipe.go_on()
+
+    @property
+    def takes(self) -> bool:
+        """Whether it reads what comes, or is over anyway."""
+        return self._reading or self.over is not None
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """See L{ILink.close}."""
         if not self.up:
@@ -168,6 +221,7 @@ class MemoryLink:
         elif self.over is None:
             self.over = LinkClosed(reason, detail)
             self._timers.cancel_all()
+            self.resume_reading()
             self._put(lambda: self.other._goodbye(reason))
             self._timers.start("close", self.crust.settings.close_timeout, self._cut)
 
@@ -177,6 +231,7 @@ class MemoryLink:
             self.over = LinkClosed(reason, detail)
         if not self.gone:
             self._timers.cancel_all()
+            self.resume_reading()
             self._reset_other()
             self._timers.start("end", 0, self._end)
 
@@ -267,7 +322,7 @@ class MemoryLink:
 
     def _sent(self, kind: int, payload: bytes, size: int) -> None:
         self.queued -= size
-        if not self.writable and self.over is None:
+        if self._full and self.over is None:
             if self.queued <= self.crust.settings.queue_resume:
                 self._go_on()
             else:
@@ -281,13 +336,13 @@ class MemoryLink:
         self._timers.start("stall", timeout, lambda: self.abort(CloseReason.STALLED, stalled))
 
     def _go_on(self) -> None:
-        self.writable = True
+        self._full = False
         self._timers.cancel("stall")
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
         for producer in self._producers[:]:
-            if self.writable and producer in self._producers:
+            if not self._full and producer in self._producers:
                 producer.resumeProducing()
 
     def _cut(self) -> None:
@@ -298,3 +353,8 @@ class MemoryLink:
         self.pipe.clear()
         self.queued = 0
         self._put(self.other._reset)
+
+
+def _pass_on(result: object, waiting: Deferred[None]) -> None:
+    if not waiting.called:  # it may have been cancelled
+        waiting.callback(result)  # type: ignore[arg-type]  # a failure goes to the errbacks

@@ -311,7 +311,7 @@ class MemoryNetwork:
 
     def stands_still(self, end: MemoryLink) -> bool:
         """Whether what this end has sent does not arrive now."""
-        return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
+        return not end.other.takes or self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
 
     def is_cut_off(self, end: MemoryLink) -> bool:
         """Whether what this end sends cannot reach the other."""

@@ -48,6 +48,7 @@ class FrameKind(IntEnum):
     DIALLED_BACK = 23
     SWITCHED = 24
     ANEW = 25
+    CONTINUED = 26
 
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)

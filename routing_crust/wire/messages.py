@@ -283,6 +283,28 @@ class Switched(Struct, array_like=True, frozen=True, gc=False):
     all_came: bool
 
 
+class View(Struct, array_like=True, frozen=True, gc=False):
+    """
+    How often two peers had to begin anew because something may have been lost between two links.
+
+    @ivar number: 0 when the first of the links was made.
+    """
+
+    number: Count
+
+
+class Continued(Struct, array_like=True, frozen=True, gc=False):
+    """
+    The frames of this link come after those of another, which the sender has left for this one.
+
+    @ivar after: the first half of that one's exporter value, by which both ends know it.
+    @ivar view: the sender's.
+    """
+
+    after: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    view: Count
+
+
 class Goodbye(Struct, array_like=True, frozen=True, gc=False):
     """Why the sender closes the link: a number of L{routing_crust.errors.CloseReason}."""
 

@@ -1,0 +1,347 @@
+"""
+One link takes the place of another, and nothing is lost or reordered, in whatever order things happen.
+
+L{World} is two real L{Links} with wires between them: each wire has one queue in each direction, and
+Hypothesis chooses what happens next. What an end sends belongs to a session, which ends when that end is told
+that something may be lost; what the other receives in one session of its own must be how one session began.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from routing_crust.config import Settings, TwoWay
+from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Protocol, Rung
+from routing_crust.errors import CloseReason, WireError
+from routing_crust.identity import Identity
+from routing_crust.routing.handshake import PeerFacts
+from routing_crust.routing.links import Accept, Links, Peer
+from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import LinkUse, NatKind
+
+KIND = 130
+SMALL, GREAT = sorted((Identity.from_seed(bytes([each]) * 32) for each in (1, 2)), key=lambda one: one.name)
+RUNGS = (Rung.TUNNEL, Rung.PUNCHED, Rung.DIRECT, Rung.MAPPED)
+
+
+@implementer(ILink)
+class WireEnd:
+    """One end of a wire."""
+
+    bootstrap = False
+    token = b"sixteen bytes of"
+    other: WireEnd
+
+    def __init__(self, world: World, which: int, initiator: bool, rung: Rung) -> None:
+        self.world = world
+        self.which = which
+        self.initiator = initiator
+        self.direction = Direction.CONNECTED if initiator else Direction.ACCEPTED
+        self.rung = rung
+        peer = world.identities[1 - which]
+        self.peer, self.public_key = peer.name, peer.public_key
+        number = len(world.wires)
+        self.binding = bytes([number]) * 32
+        self.connection = Connection(
+            Protocol.TCP, Endpoint("198.18.0.1", 5483 + number), Endpoint("198.18.0.2", 5483 + number)
+        )
+        self.coming: deque[tuple[int, bytes] | str] = deque()
+        self.heir: ILink | None = None
+        self.reading = True
+        self.writable = True
+        self.queued = 0
+        self.closed: CloseReason | None = None
+        self.gone = False
+
+    def send(self, kind: int, payload: bytes) -> None:
+        if self.heir is not None and kind in (KIND, FrameKind.ANEW, FrameKind.CONTINUED):
+            self.heir.send(kind, payload)
+        elif self.closed is None and not self.gone:
+            self.other.coming.append((kind, payload))
+
+    def hand_over(self, link: ILink) -> None:
+        self.heir = None if link is self else link
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def verified(self) -> None:
+        pass
+
+    def close(self, reason: CloseReason, detail: str = "") -> None:
+        if self.closed is None:
+            self.closed = reason
+            self.other.coming.append("gone")
+
+    abort = close
+
+    def when_writable(self) -> Deferred[None]:
+        raise NotImplementedError
+
+    add_producer = remove_producer = set_feeder = feed_soon = when_writable  # type: ignore[assignment]
+
+
+class End:
+    """One node: the policy of its L{Links}, and what it has sent and heard."""
+
+    def __init__(self, world: World, which: int, settings: Settings) -> None:
+        self.world = world
+        self.which = which
+        self.session = 0
+        self.sent: dict[int, int] = {}
+        self.sessions: list[list[tuple[int, int]]] = [[]]
+        self.events: list[str] = []
+        self.peer: Peer | None = None
+        self.old: list[ILink] = []
+        self.links = Links(
+            settings,
+            world.identities[which],
+            world.clock,
+            1,
+            lambda: (),
+            self,
+            lambda: NatKind.UNKNOWN,
+        )
+
+    def send(self, link: ILink) -> None:
+        number = self.sent.get(self.session, 0)
+        self.sent[self.session] = number + 1
+        link.send(KIND, b"%d %d" % (self.session, number))
+
+    def new_session(self) -> None:
+        self.session += 1
+        self.sessions.append([])
+
+    # The policy.
+
+    def judge(self, link: ILink, facts: PeerFacts) -> Accept:
+        return Accept(LinkUse.DIRECT, link.initiator)
+
+    def greeted(self, link: ILink, facts: PeerFacts) -> None:
+        pass
+
+    def established(self, peer: Peer, before: Peer | None) -> None:
+        if before is None:
+            self.new_session()
+            self.events.append("gained")
+        elif before.link is not peer.link:
+            self.old.append(before.link)
+            self.events.append("changed")
+        self.peer = peer
+
+    def begun_anew(self, peer: Peer) -> None:
+        self.new_session()
+        self.events.append("anew")
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+        assert self.peer is not None
+        assert link is self.peer.link, "a frame with a link that is not the current one"
+        if kind != KIND:
+            return False
+        session, number = map(int, payload.split())
+        self.sessions[-1].append((session, number))
+        return True
+
+    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
+        raise NotImplementedError
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        self.new_session()
+        self.peer = None
+        self.old.clear()
+        self.events.append("lost")
+
+
+class World:
+    """Both ends, and the wires between them."""
+
+    def __init__(self, **settings: object) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.identities = (SMALL, GREAT)
+        self.settings = Settings(two_way=TwoWay.OFF, **settings)  # type: ignore[arg-type]
+        self.wires: list[WireEnd] = []
+        self.ends = [End(self, which, self.settings) for which in (0, 1)]
+
+    def dial(self, dialler: int, rung: Rung) -> WireEnd:
+        here = WireEnd(self, dialler, True, rung)
+        here.other = WireEnd(self, 1 - dialler, False, rung)
+        here.other.other = here
+        self.wires.append(here)
+        self.ends[1 - dialler].links.new_link(here.other)
+        self.ends[dialler].links.new_link(here)
+        return here
+
+    def ready(self) -> list[WireEnd]:
+        """Ends at which something is to arrive."""
+        return [end for wire in self.wires for end in (wire, wire.other) if end.coming and end.reading]
+
+    def deliver(self, at: WireEnd) -> None:
+        what = at.coming.popleft()
+        if at.gone:
+            return
+        links = self.ends[at.which].links
+        if isinstance(what, str):
+            at.gone = True
+            if at.closed is None:
+                at.other.coming.append("gone")
+            at.coming.clear()
+            links.link_lost(at, CloseReason.CONNECTION_LOST)
+        elif at.closed is None:
+            try:
+                self.new_message(at, *what)
+            except WireError as error:  # as the core does
+                links.close(at, error.reason, str(error))
+                raise
+
+    def new_message(self, at: WireEnd, kind: int, payload: bytes) -> None:
+        end = self.ends[at.which]
+        if at not in end.links.passing or not end.frame_received(at, kind, payload):
+            end.links.frame_received(at, kind, payload)
+
+    def cut(self, wire: WireEnd, lose: int) -> None:
+        """Break a connection: what was sent last does not arrive, up to C{lose} frames each way."""
+        for end in (wire, wire.other):
+            for _ in range(min(lose, len(end.coming))):
+                end.coming.pop()
+            end.coming.append("gone")
+
+    def settle(self) -> None:
+        for _ in range(100_000):
+            ready = self.ready()
+            if not ready:
+                return
+            self.deliver(ready[0])
+        raise AssertionError("it never comes to rest")
+
+    def pass_time(self, seconds: float) -> None:
+        self.settle()
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+            self.settle()
+
+    def live(self) -> list[WireEnd]:
+        return [
+            wire
+            for wire in self.wires
+            if not (wire.gone or wire.other.gone) and wire.closed is None and wire.other.closed is None
+        ]
+
+
+class WorldTests(SynchronousTestCase):
+    def check(self, world: World) -> None:
+        """What was heard in one session is how one session of the other began, and no two are of one."""
+        for end, other in zip(world.ends, reversed(world.ends), strict=True):
+            known: list[int] = []
+            for heard in end.sessions:
+                if heard:
+                    session = heard[0][0]
+                    self.assertEqual(heard, [(session, number) for number in range(len(heard))])
+                    self.assertLessEqual(len(heard), other.sent[session])
+                    known.append(session)
+            self.assertEqual(known, sorted(set(known)))
+
+    def check_complete(self, world: World) -> None:
+        """Besides, everything of the last session has come."""
+        self.check(world)
+        for end, other in zip(world.ends, reversed(world.ends), strict=True):
+            self.assertEqual(len(end.sessions[-1]), other.sent.get(other.session, 0))
+
+    def check_at_rest(self, world: World) -> None:
+        """Both ends have the same one link and wait for nothing, and it carries frames both ways."""
+        small, great = world.ends
+        (wire,) = world.live()
+        links = small.links.link_to(GREAT.name), great.links.link_to(SMALL.name)
+        self.assertEqual(set(links), {wire, wire.other})
+        for end in world.ends:
+            assert end.peer is not None
+            end.send(end.peer.link)
+            self.assertEqual((len(end.links), len(end.links.passing)), (1, 1))
+            self.assertIn(end.peer.link, end.links.passing)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+        world.settle()
+        self.check_complete(world)
+
+
+step = st.tuples(st.integers(0, 15), st.integers(0, 255))
+
+
+def play(world: World, steps: list[tuple[int, int]], cuts: bool) -> None:
+    for what, which in steps:
+        if what == 0 and len(world.wires) < 6:
+            world.dial(which & 1, RUNGS[which >> 1 & 3])
+        elif what == 1 and cuts and world.wires:
+            world.cut(world.wires[which % len(world.wires)], which >> 4)
+        elif what == 2 and cuts:
+            world.clock.advance(which / 10)
+        elif what in (3, 4, 5):
+            end = world.ends[which & 1]
+            if end.peer is not None:
+                links = [end.peer.link, end.peer.link, *end.old]
+                end.send(links[(which >> 1) % len(links)])
+        else:
+            ready = world.ready()
+            if ready:
+                world.deliver(ready[which % len(ready)])
+
+
+class EveryOrderTests(WorldTests):
+    """What must hold in every order."""
+
+    @hypothesis_settings(deadline=None, derandomize=True, max_examples=1200)
+    @given(st.lists(step, max_size=120))
+    def test_nothing_is_lost(self, steps: list[tuple[int, int]]) -> None:
+        """As long as no connection breaks there is one session from beginning to end, and all arrives."""
+        world = World()
+        world.dial(0, Rung.TUNNEL)
+        world.settle()
+        play(world, steps, cuts=False)
+        world.settle()
+        self.check_complete(world)
+        self.check_at_rest(world)
+        for end in world.ends:
+            self.assertEqual(set(end.events[1:]) - {"changed"}, set())
+
+    @hypothesis_settings(deadline=None, derandomize=True, max_examples=2500)
+    @given(st.lists(step, max_size=120))
+    def test_with_losses(self, steps: list[tuple[int, int]]) -> None:
+        """Connections break, and time passes: nothing is reordered, and what is lost is known to be."""
+        world = World()
+        world.dial(0, Rung.TUNNEL)
+        world.settle()
+        play(world, steps, cuts=True)
+        world.settle()
+        self.check(world)
+        world.pass_time(100)
+        self.check_complete(world)
+        if world.live():
+            self.check_at_rest(world)
+
+    def test_many(self) -> None:
+        """The same, long and at random."""
+        for seed in range(300):
+            random = Random(seed)
+            world = World()
+            world.dial(0, Rung.TUNNEL)
+            world.settle()
+            steps = [(random.randrange(3, 16), random.randrange(256)) for _ in range(400)]
+            for place in range(0, 400, 60):
+                steps[place] = (0, random.randrange(256))
+            if seed % 2:
+                steps[200 + seed % 100] = (1, random.randrange(256))
+            play(world, steps, cuts=True)
+            world.pass_time(100)
+            self.check_complete(world)
