@@ -143,7 +143,7 @@ class Consolidation:
     @property
     def wake_at(self) -> float | None:
         """When L{tick} is to be called, if nothing happens before; C{None} for never."""
-        waiting = [self._spare_since(each) for each in self._candidates.values() if each.link != self.current]
+        waiting = [self._spare_since(each) for each in self._candidates.values() if self._is_spare(each)]
         if not waiting:
             return None
         give_up = min(waiting) + self._patience
@@ -211,7 +211,7 @@ class Consolidation:
         actions = self._decide(now)
         reason = CloseReason.HELLO_TIMEOUT if self.current is None else CloseReason.SUPERSEDED
         for each in list(self._candidates.values()):
-            if each.link != self.current and now >= self._spare_since(each) + self._patience:
+            if self._is_spare(each) and now >= self._spare_since(each) + self._patience:
                 actions.append(self._close(each.link, reason))
         return actions
 
@@ -230,6 +230,16 @@ class Consolidation:
         if self.current != link:
             self._settled = now
         self.current = link
+
+    def _is_spare(self, candidate: Candidate) -> bool:
+        """
+        Whether a link will be closed if nobody decides on it. One that we have decided on will not, while
+        there is another: for the other end it may be the only one by now. If it is dead, its silence tells.
+        """
+        if candidate.link == self.current:
+            return False
+        decided_on = self._pending is not None and self._pending[0] == candidate.link
+        return self.current is None or not decided_on
 
     def _spare_since(self, candidate: Candidate) -> float:
         return max(candidate.since, self._settled)

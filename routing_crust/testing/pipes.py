@@ -81,8 +81,9 @@ class Timers:
 
     def cancel(self, timer: str) -> None:
         """Cancel this one, if it runs."""
-        if timer in self._calls:
-            self._calls.pop(timer).cancel()
+        call = self._calls.pop(timer, None)
+        if call is not None and call.active():  # else its host has lost its power
+            call.cancel()
 
     def cancel_all(self) -> None:
         """Cancel whatever runs."""

@@ -5,8 +5,8 @@ Hypothesis chooses: who asks whom, what arrives next on which way, what is cut, 
 again, how much time passes. The nodes are real, and what is below them is simulated. In the end everything
 arrives, and then each pair must have one link that both ends agree on.
 
-The environment variable C{HANDSHAKE_EXAMPLES} says how many such lives are tried; the checks of the project try
-two thousand.
+The environment variable C{HANDSHAKE_EXAMPLES} says how many such lives are tried; the checks of the project
+try two thousand.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Peers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = SimulatedNetwork(0, refresh_interval=3600, probe_interval=3600)
+        self.net = SimulatedNetwork(0)
         self.checks = Invariants(self.net)
         self.asked: list[Deferred[Any]] = []
         self.ended = 0
