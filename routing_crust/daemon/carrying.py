@@ -6,9 +6,11 @@ them, and what is open at the moment. Some of it is in the settings, and some co
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,11 +18,23 @@ from ..config import Settings
 from ..names import Name
 from ..pairings import Exposure, Forward, Nicknames, known
 from ..routing.service import RoutingService
-from ..streams import streams_of
+from ..streams import NodeAddress, streams_of
 from .connections import Connections
 from .exposing import Exposer
 from .forwarding import Forwarder
 from .local_endpoints import listening_endpoint, target_endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """
+    A stream that waits for a program.
+
+    @ivar answer: what the peer gets; cancelled when it gives up.
+    """
+
+    peer: NodeAddress
+    answer: Deferred[IProtocol | None]
 
 
 class Carrier:
@@ -30,6 +44,7 @@ class Carrier:
     @ivar streams: those of the service.
     @ivar nicknames: what may stand for names.
     @ivar local: the connections of programs that use the control socket.
+    @ivar asked: the streams that such programs have been asked for, by their numbers.
     """
 
     log = Logger()
@@ -38,6 +53,8 @@ class Carrier:
         self.streams = streams_of(service)
         self.nicknames: Nicknames = known(service.settings.nicknames)
         self.local = Connections("local", self.streams.clock)
+        self.asked: dict[int, AskedFor] = {}
+        self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
         self._forwarders: list[Forwarder] = []
@@ -112,15 +129,25 @@ class Carrier:
             mine.remove(what)
         return what.stop()
 
+    def ask(self, peer: NodeAddress) -> int:
+        """A program is to be asked for a stream for this peer. @return: the number of that."""
+        self._number = number = self._number + 1
+
+        def given_up(_: object) -> None:
+            self.asked.pop(number, None)
+
+        self.asked[number] = AskedFor(peer, Deferred(given_up))
+        return number
+
     def stop(self) -> Deferred[None]:
         """
-        End everything.
+        End everything but what belongs to the connections of the control socket, which are closed with it.
 
-        @return: fires with C{None} when no port and no connection is left.
+        @return: fires with C{None} when no port and no connection of those is left.
         """
         everything: list[Exposer | Forwarder] = [*self._forwarders, *self._exposers]
         ending = [self.end(each) for each in everything]
-        return gatherResults([*ending, self.local.abort_all()]).addCallback(lambda _: None)
+        return gatherResults(ending).addCallback(lambda _: None)
 
     def status(self) -> dict[str, object]:
         """For people and monitoring."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IPushProducer, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
@@ -25,8 +25,11 @@ from zope.interface import implementer
 from ..config import MIB
 from ..errors import CannotListen, InvalidName, RoutingCrustError
 from ..names import Name
+from ..pairings import known, resolve
 from ..routing.events import Message
 from ..routing.service import RoutingService
+from .carrying import Carrier
+from .holding import Holder
 from .inbox import Inbox
 from .lines import (
     Answer,
@@ -37,10 +40,12 @@ from .lines import (
     ExplainCommand,
     ExplainReply,
     Failed,
+    Holding,
     ListenCommand,
     Listening,
     Received,
     Reply,
+    RequestCommand,
     SendCommand,
     StatusCommand,
     StatusReply,
@@ -78,17 +83,30 @@ class ControlProtocol(LineOnlyReceiver):
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._dropped = 0
+        self._holder = Holder(server.carrier, self._reply, self._has_failed) if server.carrier else None
         self.MAX_LENGTH = longest_command(server.service.settings.max_message)
 
     def connectionMade(self) -> None:
         """Be paused by the transport when the script does not read."""
         self._server.connected(self)
+        if self._holder is not None:
+            self._holder.wire = self.transport
         self.transport.registerProducer(self, True)
 
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        """Listen no more."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Listen no more, and give up what this connection has."""
+        if self._holder is not None:
+            self._holder.lost(reason)
         self._server.disconnected(self)
         self._queue.clear()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Lines, until the connection has become a stream."""
+        stream = None if self._holder is None else self._holder.stream
+        if stream is not None:
+            stream.received(data)
+        else:
+            LineOnlyReceiver.dataReceived(self, data)
 
     def lineReceived(self, line: bytes) -> None:
         """Do what a line says."""
@@ -169,25 +187,39 @@ class ControlProtocol(LineOnlyReceiver):
             self._reply(StatusReply(id=command.id, status=self._server.status()))
         elif isinstance(command, ListenCommand):
             self._listen(command)
+        elif isinstance(command, (ExplainCommand, SendCommand, RequestCommand)):
+            self._speak(command)
         else:
-            try:
-                name = Name.from_text(command.name)
-            except InvalidName as error:
-                self._failed(command.id, error)
-                return
-            service = self._server.service
-            if isinstance(command, ExplainCommand):
-                self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
-            elif isinstance(command, SendCommand):
-                self._when_done(command.id, service.send, name, command.body, lambda _: Done(id=command.id))
-            else:
-                self._when_done(
-                    command.id,
-                    service.request,
-                    name,
-                    command.body,
-                    lambda body: Answer(id=command.id, body=body),
-                )
+            self._hold(command)
+
+    def _speak(self, command: ExplainCommand | SendCommand | RequestCommand) -> None:
+        service = self._server.service
+        try:
+            name = resolve(command.name, known(service.settings.nicknames))
+        except InvalidName as error:
+            self._failed(command.id, error)
+            return
+        if isinstance(command, ExplainCommand):
+            self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
+        elif isinstance(command, SendCommand):
+            self._when_done(command.id, service.send, name, command.body, lambda _: Done(id=command.id))
+        else:
+            self._when_done(
+                command.id,
+                service.request,
+                name,
+                command.body,
+                lambda body: Answer(id=command.id, body=body),
+            )
+
+    def _hold(self, command: Holding) -> None:
+        if self._holder is None:
+            self._failed(command.id, BadLine("nothing is carried here"))
+            return
+        try:
+            self._holder.run(command)
+        except (RoutingCrustError, ValueError) as error:
+            self._failed(command.id, error)
 
     def _listen(self, command: ListenCommand) -> None:
         if self._listens:
@@ -207,9 +239,9 @@ class ControlProtocol(LineOnlyReceiver):
     ) -> None:
         result = maybeDeferred(ask, name, body)
         result.addCallback(lambda value: self._reply(reply(value)))
-        result.addErrback(self._command_failed, id)
+        result.addErrback(lambda failure: self._has_failed(id, failure))
 
-    def _command_failed(self, failure: Failure, id: int) -> None:
+    def _has_failed(self, id: int, failure: Failure) -> None:
         if not failure.check(RoutingCrustError):
             self._server.log.failure("a command failed", failure)
         self._failed(id, failure.value)
@@ -237,12 +269,20 @@ class ControlServer(Factory):
     log = Logger()
     noisy = False
 
-    def __init__(self, service: RoutingService, inbox: Inbox, facts: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self,
+        service: RoutingService,
+        inbox: Inbox,
+        facts: Callable[[], dict[str, object]],
+        carrier: Carrier | None = None,
+    ) -> None:
         """
         @param facts: what the daemon adds to the status of the service.
+        @param carrier: what programs may have streams of; C{None} gives them none.
         """
         self.service = service
         self.inbox = inbox
+        self.carrier = carrier
         self._facts = facts
         self.connections: list[ControlProtocol] = []
         self._port: IListeningPort | None = None

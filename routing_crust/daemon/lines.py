@@ -10,6 +10,13 @@ bytes, so they are in base64. The order of the lines:
   - C{request}: one C{answer}.
   - C{listen}: one C{listening}, then a C{received} for each message, and a C{dropped} where some were left
     out because the script read too slowly; until one of the two closes the connection.
+  - C{expose}: one C{exposing}, and it lasts until the connection is closed. Likewise C{forward}: one
+    C{forwarding}.
+  - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
+    L{routing_crust.daemon.sockets}, both ways; no more lines.
+  - C{offer}: one C{offering}, then an C{asked} for each stream that a peer wants, until the connection is
+    closed. To have that stream, a program sends C{accept} with its number on another connection, which
+    becomes the stream as after C{open}; to refuse it, C{refuse} on any connection, which is not replied to.
 
 Instead of any of these, C{error} says why not. Several commands may be under way at once on a connection.
 """
@@ -77,6 +84,76 @@ class ListenCommand(_Object, frozen=True, tag="listen"):
     answer: bytes | None = None
 
 
+class OpenCommand(_Object, frozen=True, tag="open"):
+    """
+    Open a stream.
+
+    @ivar name: the peer's name, or a nickname.
+    """
+
+    name: str
+    protocol: str
+
+
+class OfferCommand(_Object, frozen=True, tag="offer"):
+    """
+    Offer a protocol to peers.
+
+    @ivar allow: who may have it, as names, nicknames, or C{*} for every node of the network.
+    """
+
+    protocol: str
+    allow: tuple[str, ...]
+
+
+class AcceptCommand(_Object, frozen=True, tag="accept"):
+    """
+    Accept a stream.
+
+    @ivar stream: its number, from L{Asked}.
+    """
+
+    stream: int
+
+
+class RefuseCommand(_Object, frozen=True, tag="refuse"):
+    """
+    Refuse a stream.
+
+    @ivar stream: its number, from L{Asked}.
+    @ivar text: why, for the peer.
+    """
+
+    stream: int
+    text: str = ""
+
+
+class ExposeCommand(_Object, frozen=True, tag="expose"):
+    """
+    Expose a local program to peers.
+
+    @ivar target: where it is, as the string of a Twisted client endpoint.
+    @ivar allow: see L{OfferCommand}.
+    """
+
+    protocol: str
+    target: str
+    allow: tuple[str, ...]
+
+
+class ForwardCommand(_Object, frozen=True, tag="forward"):
+    """
+    Forward a local port to a peer.
+
+    @ivar listen: where to listen, as the string of a Twisted server endpoint.
+    @ivar name: the peer's name, or a nickname.
+    """
+
+    listen: str
+    name: str
+    protocol: str
+
+
 class StatusReply(_Object, frozen=True, tag="status"):
     """The state of the node."""
 
@@ -124,6 +201,56 @@ class Dropped(_Object, frozen=True, tag="dropped"):
     count: int
 
 
+class Opened(_Object, frozen=True, tag="opened"):
+    """
+    The stream is open.
+
+    @ivar name: the proven name of the peer.
+    @ivar host: the name of this node.
+    @ivar protocol: what is spoken.
+    """
+
+    name: str
+    host: str
+    protocol: str
+
+
+class Offering(_Object, frozen=True, tag="offering"):
+    """
+    It is offered from now on.
+
+    @ivar host: the name of this node.
+    """
+
+    host: str
+
+
+class Asked(_Object, frozen=True, tag="asked"):
+    """
+    A peer wants a stream of what is offered.
+
+    @ivar stream: the number to accept or refuse it with.
+    @ivar name: the proven name of the peer.
+    """
+
+    stream: int
+    name: str
+
+
+class Exposing(_Object, frozen=True, tag="exposing"):
+    """It is exposed from now on."""
+
+
+class Forwarding(_Object, frozen=True, tag="forwarding"):
+    """
+    It is forwarded from now on.
+
+    @ivar listen: where it is listened, in words.
+    """
+
+    listen: str
+
+
 class Failed(_Object, frozen=True, tag="error"):
     """
     A command failed.
@@ -136,8 +263,26 @@ class Failed(_Object, frozen=True, tag="error"):
     text: str
 
 
-Command: TypeAlias = StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand
-Reply: TypeAlias = StatusReply | ExplainReply | Done | Answer | Listening | Received | Dropped | Failed
+Holding: TypeAlias = (
+    OpenCommand | OfferCommand | AcceptCommand | RefuseCommand | ExposeCommand | ForwardCommand
+)
+"""Commands of programs that use streams: most of them last as long as their connection."""
+Command: TypeAlias = StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand | Holding
+Reply: TypeAlias = (
+    StatusReply
+    | ExplainReply
+    | Done
+    | Answer
+    | Listening
+    | Received
+    | Dropped
+    | Opened
+    | Offering
+    | Asked
+    | Exposing
+    | Forwarding
+    | Failed
+)
 
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

@@ -113,7 +113,7 @@ class NodeService(Service):
             raise
         operator_log.started()
         self._started_at = self._clock.seconds()
-        self._control = ControlServer(routing, self._inbox, self._facts)
+        self._control = ControlServer(routing, self._inbox, self._facts, self._carrier)
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:

@@ -1,0 +1,224 @@
+"""
+What a program has of the daemon for as long as its connection to the control socket lasts: a stream,
+something that it offers to peers, exposes or forwards. What is said, and in what order, is in
+L{routing_crust.daemon.lines}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import NotConnected
+from ..names import Name
+from ..pairings import EVERYONE, Exposure, Forward, resolve
+from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
+from ..streams.frames import check_protocol
+from .carrying import Carrier
+from .connections import OneProtocol
+from .exposing import Exposer
+from .forwarding import Forwarder
+from .lines import (
+    AcceptCommand,
+    Asked,
+    BadLine,
+    ExposeCommand,
+    Exposing,
+    ForwardCommand,
+    Forwarding,
+    Holding,
+    OfferCommand,
+    Offering,
+    OpenCommand,
+    Opened,
+    RefuseCommand,
+    Reply,
+)
+from .sockets import SocketTransport
+from .splicing import Splice
+
+THE_PROGRAM: Final = "the program that used this stream"
+
+
+class Holder:
+    """
+    Made with each connection to the control socket.
+
+    @ivar stream: what the connection has become, if it is a stream.
+    """
+
+    def __init__(
+        self, carrier: Carrier, reply: Callable[[Reply], None], failed: Callable[[int, Failure], None]
+    ) -> None:
+        """
+        @param reply: writes a line.
+        @param failed: tells what became of a command, by its id.
+        """
+        self.stream: SocketTransport | None = None
+        self.wire: Any = None
+        self._carrier = carrier
+        self._reply = reply
+        self._failed = failed
+        self._opening: Deferred[Any] | None = None
+        self._offers: list[LocalOffer] = []
+        self._held: list[Exposer | Forwarder] = []
+        self._ended = False
+
+    def run(self, command: Holding) -> None:
+        """
+        Do what a command says.
+
+        @raise RoutingCrustError: it cannot be done.
+        @raise ValueError: likewise, because of a word in it.
+        """
+        if self._opening is not None:
+            raise BadLine("this connection is to become a stream")
+        if isinstance(command, OpenCommand):
+            self._open(command)
+        elif isinstance(command, AcceptCommand):
+            self._accept(command)
+        elif isinstance(command, RefuseCommand):
+            asked = self._carrier.asked.pop(command.stream, None)
+            if asked is not None:
+                asked.answer.errback(StreamRefused(StreamReason.FAILED, command.text))
+        elif isinstance(command, OfferCommand):
+            self._offer(command)
+        elif isinstance(command, ExposeCommand):
+            exposure = Exposure(check_protocol(command.protocol), command.target)
+            exposer = self._carrier.exposer("target", exposure, self._allowed(command.allow))
+            self._carrier.expose(exposer)
+            self._held.append(exposer)
+            self._reply(Exposing(id=command.id))
+        else:
+            self._forward(command)
+
+    def lost(self, reason: Failure) -> None:
+        """The connection is gone: end everything."""
+        self._ended = True
+        if self.stream is not None:
+            self.stream.wire_lost(reason)
+        if self._opening is not None:
+            self._opening.cancel()
+        for offer in self._offers:
+            offer.stop()
+        for each in self._held:
+            self._carrier.end(each)
+
+    def _open(self, command: OpenCommand) -> None:
+        name = resolve(command.name, self._carrier.nicknames)
+        check_protocol(command.protocol)
+        splice = self._carrier.local.new(name, command.protocol)
+        opened = self._carrier.streams.open(name, command.protocol, OneProtocol(splice.far))
+        self._opening = opened
+
+        def failed(failure: Failure) -> None:
+            self._opening = None
+            self._carrier.local.drop(splice)
+            if not self._ended:
+                self._failed(command.id, failure)
+
+        opened.addCallbacks(lambda _: self._becomes(command.id, splice, name, command.protocol), failed)
+
+    def _accept(self, command: AcceptCommand) -> None:
+        asked = self._carrier.asked.pop(command.stream, None)
+        if asked is None:
+            raise NotConnected("the peer does not want this stream any more")
+        splice = self._carrier.local.new(asked.peer.name, asked.peer.protocol)
+        asked.answer.callback(splice.far)
+        if not splice.far.connected:
+            self._carrier.local.drop(splice)
+            raise NotConnected("the stream has ended at once")
+        self._becomes(command.id, splice, asked.peer.name, asked.peer.protocol)
+
+    def _becomes(self, id: int, splice: Splice, name: Name, protocol: str) -> None:
+        """From now on the connection is a stream."""
+        self._reply(Opened(id=id, name=str(name), host=str(self._carrier.streams.name), protocol=protocol))
+        self.wire.unregisterProducer()
+        host, peer = (NodeAddress(each, protocol) for each in (self._carrier.streams.name, name))
+        later = partial(self._carrier.streams.clock.callLater, 0)
+        self.stream = SocketTransport(self.wire, host, peer, later, THE_PROGRAM)
+        self.stream.start(splice.near)
+
+    def _offer(self, command: OfferCommand) -> None:
+        offer = LocalOffer(self._carrier, command, self._reply, self._allowed(command.allow))
+        offer.start()
+        self._offers.append(offer)
+        self._reply(Offering(id=command.id, host=str(self._carrier.streams.name)))
+
+    def _forward(self, command: ForwardCommand) -> None:
+        name = resolve(command.name, self._carrier.nicknames)
+        forward = Forward(command.listen, name, check_protocol(command.protocol))
+        forwarder = self._carrier.forwarder("listen", forward)
+        self._held.append(forwarder)
+        started = self._carrier.forward(forwarder)
+        started.addCallback(lambda _: self._reply(Forwarding(id=command.id, listen=forwarder.where)))
+        started.addErrback(lambda failure: self._failed(command.id, failure))
+
+    def _allowed(self, allow: tuple[str, ...]) -> Collection[Name] | None:
+        if EVERYONE in allow:
+            return None
+        return [resolve(each, self._carrier.nicknames) for each in allow]
+
+
+@implementer(IStreamAcceptor)
+class LocalOffer(Factory):
+    """
+    What a program offers. It is asked for each stream, and takes it over a connection of its own.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        command: OfferCommand,
+        reply: Callable[[Reply], None],
+        allowed: Collection[Name] | None,
+    ) -> None:
+        self._carrier = carrier
+        self._command = command
+        self._reply = reply
+        self._allowed = allowed
+        self._port: StreamPort | None = None
+        self._numbers: list[int] = []
+
+    def start(self) -> None:
+        """
+        @raise CannotListen: something is offered by this name already.
+        """
+        self._port = self._carrier.streams.listen(check_protocol(self._command.protocol), self, self._allows)
+
+    def stop(self) -> None:
+        """Offer it no more, and refuse whoever waits. Streams that are open stay open."""
+        if self._port is not None:
+            self._port.stopListening()
+        for number in list(self._numbers):
+            asked = self._carrier.asked.pop(number, None)
+            if asked is not None:
+                asked.answer.errback(StreamRefused(StreamReason.NOT_OFFERED, "the program has just ended"))
+
+    def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
+        """A peer wants a stream: ask the program."""
+        if len(self._numbers) >= self._carrier.streams.settings.max_streams:
+            raise StreamRefused(StreamReason.TOO_MANY, "the program does not keep up")
+        number = self._carrier.ask(address)
+        self._numbers.append(number)
+        answer = self._carrier.asked[number].answer
+
+        def settled(result: Any) -> Any:
+            self._numbers.remove(number)
+            return result
+
+        answer.addBoth(settled)
+        self._reply(Asked(id=self._command.id, stream=number, name=str(address.name)))
+        return answer
+
+    def _allows(self, name: Name) -> bool:
+        return self._allowed is None or name in self._allowed
