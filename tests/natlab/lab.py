@@ -227,7 +227,7 @@ class Lab:
 
     def cut(self, place: str | Router) -> None:
         """
-        Lose all that comes from a place or goes to it, beyond its device towards the internet, untold.
+        Lose all that comes from a place or goes to it, beyond its own device, and tell nobody.
         """
         self._at_far_end(place, cut_ruleset)
 
