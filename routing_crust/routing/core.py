@@ -199,11 +199,6 @@ class RoutingCore:
             )
             self.links.close(link, error.reason, str(error))
 
-    def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
-        if self.frame_handler is None:
-            self._quiet.info(
-                "no frame handler", "dropped a frame of {peer}: there is no handler", peer=link.peer
-            )
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
         """
         A frame has come on a confirmed link, and has its turn.
@@ -226,6 +221,11 @@ class RoutingCore:
             return False
         return True
 
+    def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
+        if self.frame_handler is None:
+            self._quiet.info(
+                "no frame handler", "dropped a frame of {peer}: there is no handler", peer=link.peer
+            )
             return
         with self.log.failuresHandled("the frame handler raised"):
             self.frame_handler(link, kind, payload)
