@@ -117,7 +117,6 @@ class Membership:
             self._core.observers.tell(LinkGained(link_facts(peer)))
         self._tell_the_machine(peer)
 
-    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
     def begun_anew(self, peer: Peer) -> None:
         """What was on its way to or from a peer may be lost."""
         reason, detail = CloseReason.CONNECTION_LOST, "an earlier link was lost before all had come over it"
@@ -130,6 +129,7 @@ class Membership:
         """A frame of a confirmed link has its turn."""
         return self._core.frame_received(link, kind, payload)
 
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """No link is left to this peer."""
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
