@@ -137,12 +137,8 @@ class Forward:
         @raise InvalidPairing: it is not that. The endpoint is not looked at.
         @raise InvalidName: there is no such name and no such nickname.
         """
-        # the last: an endpoint may hold some itself, and what follows cannot
-        listen, equals, rest = text.rpartition("=")
-        who, slash, protocol = rest.partition("/")
-        if not (listen.strip() and equals and slash and who.strip()):
-            raise InvalidPairing(f"{text!r}: write ENDPOINT=NAME/PROTOCOL, such as tcp:2222=backup/ssh")
-        return cls(listen.strip(), resolve(who.strip(), nicknames), _protocol(protocol.strip()))
+        listen, who, protocol = split_forward(text)
+        return cls(listen, resolve(who, nicknames), protocol)
 
     def __str__(self) -> str:
         return f"{self.listen}={self.name}/{self.protocol}"
@@ -151,6 +147,20 @@ class Forward:
 def known(nicknames: Iterable[Nickname]) -> Nicknames:
     """The names by their nicknames."""
     return {each.nickname: each.name for each in nicknames}
+
+
+def split_forward(text: str) -> tuple[str, str, str]:
+    """
+    The parts of C{ENDPOINT=NAME/PROTOCOL}.
+
+    @raise InvalidPairing: it is not that. The endpoint and the name are not looked at.
+    """
+    # the last: an endpoint may hold some itself, and what follows cannot
+    listen, equals, rest = text.rpartition("=")
+    who, slash, protocol = rest.partition("/")
+    if not (listen.strip() and equals and slash and who.strip()):
+        raise InvalidPairing(f"{text!r}: write ENDPOINT=NAME/PROTOCOL, such as tcp:2222=backup/ssh")
+    return listen.strip(), who.strip(), _protocol(protocol.strip())
 
 
 def is_nickname(text: str) -> bool:

@@ -12,13 +12,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from .._version import __version__
 from ..config import Settings
-from ..errors import InvalidName, RoutingCrustError
+from ..errors import InvalidName, InvalidPairing, RoutingCrustError
 from ..identity import create_identity, load_identity
 from ..names import Name
+from ..pairings import EVERYONE, Exposure, is_nickname, split_forward
 from .client import ControlClient
 from .lines import (
     Answer,
@@ -26,6 +27,10 @@ from .lines import (
     Dropped,
     ExplainCommand,
     ExplainReply,
+    ExposeCommand,
+    Exposing,
+    ForwardCommand,
+    Forwarding,
     ListenCommand,
     Listening,
     Received,
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stderr.write(f"routing-crust: {error}\n")
         code = EXIT_FAILED
     except KeyboardInterrupt:
-        code = EXIT_OK if options.run is _listen else EXIT_FAILED
+        code = EXIT_OK if options.run in (_listen, _forward, _expose) else EXIT_FAILED
     except BrokenPipeError:
         # whoever read our output has seen enough; the interpreter must not try to flush it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,6 +128,42 @@ def make_parser() -> argparse.ArgumentParser:
         help="answer requests with this, and print them too (default: refuse them)",
     )
     _add_where(listen)
+    forward = add(
+        "forward",
+        _forward,
+        "carry what connects to a local port to what a peer exposes, until interrupted",
+        "The daemon listens, on 127.0.0.1 unless the endpoint has an interface; the port is closed, and what "
+        "is open is cut, when this command ends.",
+    )
+    forward.add_argument(
+        "what",
+        type=_pairing(split_forward),
+        metavar="ENDPOINT=NAME/PROTOCOL",
+        help="where to listen, and what to carry it to; such as tcp:2222=backup/ssh",
+    )
+    _add_where(forward)
+    expose = add(
+        "expose",
+        _expose,
+        "let peers connect to a local program, until interrupted",
+        "The daemon connects to the program. When this command ends, what is open is cut.",
+    )
+    expose.add_argument(
+        "what",
+        type=_pairing(Exposure.from_text),
+        metavar="PROTOCOL=ENDPOINT",
+        help="what peers call it, and where the program is; such as ssh=tcp:localhost:22",
+    )
+    expose.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        type=_allowed,
+        metavar="NAME",
+        help="who may: a name or nickname, or '*' for every node of the network; may be repeated (default: "
+        "nobody)",
+    )
+    _add_where(expose)
     status = add("status", _status, "show the state of the node, its links and its routing table")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(status)
@@ -133,7 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
         "It shows where the node may be found and who has said so, what was tried within the last hour and "
         "what came of it, and what happens next.",
     )
-    explain.add_argument("name", type=_node_name, metavar="NAME", help="the name of the node, 52 characters")
+    explain.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(explain)
     return parser
@@ -151,7 +192,7 @@ def _add_key_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_message(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", type=_node_name, metavar="NAME", help="the name of the node, 52 characters")
+    parser.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
     parser.add_argument("text", metavar="TEXT", help="what to send")
     parser.add_argument(
         "--timeout",
@@ -179,9 +220,25 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _node_name(text: str) -> Name:
+def _pairing(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def argument(text: str) -> Any:
+        try:
+            return read(text)
+        except InvalidPairing as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
+
+
+def _allowed(text: str) -> str:
+    return text if text == EVERYONE else _node_name(text)
+
+
+def _node_name(text: str) -> str:
+    if is_nickname(text):
+        return text  # the daemon knows them
     try:
-        return Name.from_text(text)
+        return str(Name.from_text(text))
     except InvalidName as error:
         raise argparse.ArgumentTypeError(f"{error}; 'routing-crust name' prints that of a node") from None
 
@@ -271,6 +328,24 @@ def _listen(options: argparse.Namespace) -> int:
             elif isinstance(reply, Dropped):
                 sys.stderr.write(f"routing-crust: {reply.count} messages came too fast and are left out\n")
     return EXIT_OK
+
+
+def _forward(options: argparse.Namespace) -> int:
+    listen, who, protocol = options.what
+    command = ForwardCommand(listen=listen, name=_node_name(who), protocol=protocol)
+    with _connect(options) as client:
+        forwarding = client.ask(command, Forwarding, STATUS_TIMEOUT)
+        _print(f"forwarding {forwarding.listen} to {protocol} of {who}")
+        client.wait_for_the_end()
+
+
+def _expose(options: argparse.Namespace) -> int:
+    protocol, target = options.what.protocol, options.what.target
+    command = ExposeCommand(protocol=protocol, target=target, allow=tuple(options.allow))
+    with _connect(options) as client:
+        client.ask(command, Exposing, STATUS_TIMEOUT)
+        _print(f"exposing {target} as {protocol} to {', '.join(options.allow) or 'nobody'}")
+        client.wait_for_the_end()
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NoReturn, TypeVar
 
 from ..errors import RoutingCrustError
 from .lines import LONGEST_REPLY, Command, Failed, Reply, decode_reply, encode
@@ -90,6 +90,16 @@ class ControlClient:
         self._socket.settimeout(None)
         while True:
             yield self._read()
+
+    def wait_for_the_end(self) -> NoReturn:
+        """
+        Read, and ignore, what else the daemon says.
+
+        @raise ClientError: the daemon has stopped.
+        """
+        self._socket.settimeout(None)
+        while True:
+            self._read()
 
     def _write(self, command: Command) -> None:
         # If the daemon hangs up while we write, it has said why: that is to be read.

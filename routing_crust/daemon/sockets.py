@@ -76,6 +76,7 @@ class SocketTransport:
 
     @ivar connected: whether C{connectionLost} is still to come.
     @ivar disconnecting: whether L{loseConnection} was called.
+    @ivar gone: called after C{connectionLost}.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class SocketTransport:
         """
         self.connected = True
         self.disconnecting = False
+        self.gone: Callable[[], object] = lambda: None
         self._wire = wire
         self._host = host
         self._peer = peer
@@ -332,6 +334,7 @@ class SocketTransport:
             self._protocol.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
         except Exception:  # whatever a protocol may raise
             log.failure("a protocol failed when it lost its stream with {peer}", peer=self._peer)
+        self.gone()
 
 
 def _reset(problem: BaseException | None) -> Reset:

@@ -4,7 +4,7 @@ Text for the terminal: bodies of messages, which may hold anything, and what the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -40,6 +40,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     ]
     lines = [f"{title + ':':<15}{value}" for title, value in rows]
     lines.extend(_link_text(link) for link in links)
+    lines.extend(_carried_text(status))
     return "\n".join(lines)
 
 
@@ -78,6 +79,23 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
 def _one_line(text: str) -> str:
     """Some of it comes from peers."""
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
+    for each in status.get("exposed", []):
+        whom = ", ".join(each["allowed"]) or "nobody"
+        yield f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
+    for each in status.get("forwarded", []):
+        yield f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
+    streams = status.get("streams", [])
+    if streams:
+        yield f"streams:       {len(streams)}"
+    for each in streams:
+        seconds = _duration(each["seconds"])
+        yield (
+            f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
+            f"{each['sent']} bytes sent, {each['received']} received"
+        )
 
 
 def _state(status: Mapping[str, Any]) -> str:

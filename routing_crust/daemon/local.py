@@ -1,0 +1,242 @@
+"""
+Endpoints over the streams of a daemon on this machine: the other end of the control socket, for programs on
+Twisted that have no node of their own. What is said there is in L{routing_crust.daemon.lines}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError, ConnectingCancelledError, NoProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..names import Name
+from ..streams import NodeAddress
+from ..streams.frames import check_protocol
+from .client import ClientError
+from .lines import (
+    LINE_OVERHEAD,
+    BadLine,
+    Command,
+    Failed,
+    OpenCommand,
+    Opened,
+    Reply,
+    decode_reply,
+    encode,
+)
+from .sockets import SocketTransport
+
+THE_DAEMON: Final = "the daemon"
+_Reply = TypeVar("_Reply")
+
+
+class DaemonRefused(ClientError, ConnectError):
+    """
+    The daemon could not do what it was asked for; the text says why.
+
+    @ivar kind: the class of the error there.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        ConnectError.__init__(self, string=text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Call(Protocol):
+    """
+    One connection to the daemon: a command, its reply, and what follows, which is lines or a stream.
+
+    @ivar answer: fires with the reply. Cancelling it closes the connection.
+    """
+
+    transport: Any
+
+    def __init__(self, command: Command) -> None:
+        self.answer: Deferred[Reply] = Deferred(lambda _: self.abort())
+        self.stream: SocketTransport | None = None
+        self._command = command
+        self._rest = b""
+        self._line: Callable[[Reply], object] | None = None
+        self._lost: Callable[[Failure], object] = lambda _: None
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        self.tell(self._command)
+
+    def tell(self, command: Command) -> None:
+        """Send another command."""
+        self.transport.write(encode(command) + b"\n")
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self.transport.abortConnection()
+
+    def lines(self, received: Callable[[Reply], object], lost: Callable[[Failure], object]) -> None:
+        """Hand on what the daemon says from now on, and the end of it."""
+        self._line, self._lost = received, lost
+        self.dataReceived(b"")
+
+    def becomes(self, opened: Opened, protocol: IProtocol, clock: IReactorTime) -> None:
+        """From now on the connection is a stream of this protocol."""
+        peer = NodeAddress(Name.from_text(opened.name), opened.protocol)
+        host = NodeAddress(Name.from_text(opened.host), opened.protocol)
+        self.stream = SocketTransport(
+            self.transport, host, peer, lambda call: clock.callLater(0, call), THE_DAEMON
+        )
+        self._lost = self.stream.wire_lost
+        rest, self._rest = self._rest, b""
+        self.stream.start(protocol)
+        self.stream.received(rest)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A line, or a piece of the stream."""
+        if self.stream is not None:
+            self.stream.received(data)
+            return
+        self._rest += data
+        while (self._line is not None or not self.answer.called) and b"\n" in self._rest:
+            line, _, self._rest = self._rest.partition(b"\n")
+            self._say(line)
+        if len(self._rest) > LINE_OVERHEAD and not self.answer.called:
+            self.abort()
+
+    def _say(self, line: bytes) -> None:
+        try:
+            reply = decode_reply(line)
+        except BadLine as error:
+            self._fail(error)
+            return
+        if not self.answer.called:
+            self.answer.callback(reply)
+        elif self._line is not None:
+            self._line(reply)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The daemon is gone, or has closed it."""
+        if not self.answer.called:
+            self.answer.errback(ClientError("the daemon has stopped"))
+        self._lost(reason)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.answer.called:
+            self.answer.errback(error)
+        self.abort()
+
+
+class _OneCall(Factory):
+    noisy = False
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def buildProtocol(self, addr: IAddress | None) -> Call:
+        return self._call
+
+
+class LocalDaemon:
+    """
+    The daemon behind a control socket.
+
+    @ivar path: the socket.
+    """
+
+    def __init__(self, reactor: Any, path: Path) -> None:
+        self.path = path
+        self.reactor = reactor
+
+    def call(self, command: Command, expected: type[_Reply]) -> Deferred[tuple[Call, _Reply]]:
+        """
+        Connect, and give a command.
+
+        @return: fires with the connection and the reply. Fails with
+            L{ClientError<routing_crust.daemon.client.ClientError>} when nobody is there, and with
+            L{DaemonRefused} when the daemon says no. Cancelling it closes the connection.
+        """
+        return Deferred.fromCoroutine(self._call(command, expected))
+
+    async def _call(self, command: Command, expected: type[_Reply]) -> tuple[Call, _Reply]:
+        call = Call(command)
+        endpoint = UNIXClientEndpoint(self.reactor, str(self.path))
+        try:
+            await endpoint.connect(_OneCall(call))
+        except ConnectingCancelledError:
+            raise
+        except ConnectError as error:
+            raise DaemonRefused(
+                "NotConnected",
+                f"no daemon answers at {self.path} ({error}): start one with 'twistd routing-node', or say "
+                "which with socket=, state-dir= or network=",
+            ) from None
+        reply = await call.answer
+        if isinstance(reply, expected):
+            return call, reply
+        call.abort()
+        if isinstance(reply, Failed):
+            raise DaemonRefused(reply.kind, reply.text)
+        raise ClientError(f"the daemon answered with {type(reply).__name__}: is it of another version?")
+
+
+@implementer(IStreamClientEndpoint)
+class DaemonClientEndpoint:
+    """A protocol of a peer, by way of the daemon."""
+
+    def __init__(self, daemon: LocalDaemon, name: str, protocol: str) -> None:
+        """
+        @param name: the peer: its name, or a nickname that the daemon knows.
+        @raise ValueError: this cannot be the name of a protocol.
+        """
+        self._daemon = daemon
+        self._command = OpenCommand(name=name, protocol=check_protocol(protocol))
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Open a stream.
+
+        @return: fires with the protocol when the peer has accepted and the protocol is connected. Fails with
+            L{DaemonRefused}, which says why, or as L{LocalDaemon.call} does. Cancelling it gives up.
+        """
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: Any) -> IProtocol:
+        factory.doStart()
+        try:
+            call, opened = await self._daemon.call(self._command, Opened)
+            address = NodeAddress(Name.from_text(opened.name), opened.protocol)
+            protocol: IProtocol | None = _built(call, factory, address)
+            if protocol is None:
+                call.abort()
+                raise NoProtocol
+        except BaseException:
+            factory.doStop()
+            raise
+        call.becomes(opened, protocol, self._daemon.reactor)
+        assert call.stream is not None
+        call.stream.gone = factory.doStop
+        return protocol
+
+
+def _built(call: Call, factory: Any, address: NodeAddress) -> IProtocol | None:
+    try:
+        made: IProtocol | None = factory.buildProtocol(address)
+    except BaseException:
+        call.abort()
+        raise
+    return made

@@ -1,0 +1,211 @@
+"""
+A protocol that a program of this machine offers to peers by way of the daemon: the other end of C{offer} in
+L{routing_crust.daemon.lines}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import RoutingCrustError
+from ..names import Name
+from ..pairings import EVERYONE
+from ..streams import IStreamAcceptor, NodeAddress
+from ..streams.frames import check_protocol
+from .client import ClientError
+from .lines import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
+from .local import Call, LocalDaemon
+
+RETRY_FIRST: Final = 0.5
+RETRY_MOST: Final = 30.0
+"""In seconds: the waits before what was offered is offered again, when the daemon has gone."""
+
+
+@implementer(IStreamServerEndpoint)
+class DaemonServerEndpoint:
+    """A protocol that peers may have, by way of the daemon."""
+
+    def __init__(
+        self,
+        daemon: LocalDaemon,
+        protocol: str,
+        allow: Iterable[str] = (EVERYONE,),
+        own_name: Name | None = None,
+    ) -> None:
+        """
+        @param allow: who may have it, as names, nicknames that the daemon knows, or C{*}.
+        @param own_name: what the daemon's node must be called, if it matters.
+        @raise ValueError: this cannot be the name of a protocol.
+        """
+        self._daemon = daemon
+        self._command = OfferCommand(protocol=check_protocol(protocol), allow=tuple(allow))
+        self._own_name = own_name
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Offer it, until the port is stopped: when the daemon goes, it is offered again as soon as it is back.
+
+        @return: fires with the L{OfferedPort}; fails with C{CannotListenError}.
+        """
+        return Deferred.fromCoroutine(self._listen(protocolFactory))
+
+    async def _listen(self, factory: Any) -> IListeningPort:
+        port = OfferedPort(self._daemon, self._command, factory, self._own_name)
+        await port.begin()
+        return port
+
+
+@implementer(IListeningPort)
+class OfferedPort:
+    """
+    What is offered. Made by L{DaemonServerEndpoint.listen}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, daemon: LocalDaemon, command: OfferCommand, factory: Any, own_name: Name | None
+    ) -> None:
+        self._daemon = daemon
+        self._command = command
+        self._factory = factory
+        self._own_name = own_name
+        self._host: NodeAddress | None = None
+        self._call: Call | None = None
+        self._beginning: Deferred[None] | None = None
+        self._gone: Deferred[None] | None = None
+        self._timer: IDelayedCall | None = None
+        self._wait = RETRY_FIRST
+        self._stopped = True
+
+    def startListening(self) -> None:
+        """Offer it again, after L{stopListening}; if the daemon is not there, later."""
+        if self._stopped:
+            self._try_again()
+
+    def begin(self) -> Deferred[None]:
+        """
+        Offer it.
+
+        @return: fires with C{None} when it is offered; fails with C{CannotListenError}.
+        """
+        self._stopped = False
+        self._beginning = Deferred.fromCoroutine(self._begin())
+        return self._beginning
+
+    async def _begin(self) -> None:
+        try:
+            call, offering = await self._daemon.call(self._command, Offering)
+            host = NodeAddress(Name.from_text(offering.host), self._command.protocol)
+            if self._own_name is not None and host.name != self._own_name:
+                call.abort()
+                raise ClientError(f"the daemon's node is {host.name}, not {self._own_name}")
+        except RoutingCrustError as error:
+            raise CannotListenError("routing", self._command.protocol, error) from None
+        if self._host is None:
+            self._factory.doStart()
+        self._host, self._call, self._wait = host, call, RETRY_FIRST
+        call.lines(self._said, self._lost)
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Offer it no more. Streams that are open stay open.
+
+        @return: fires with C{None} when the daemon's socket is closed.
+        """
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._beginning is not None:
+            self._beginning.cancel()
+        self._gone = Deferred()
+        gone = self._gone
+        if self._call is None:
+            self._over()
+        else:
+            self._call.abort()
+        return gone
+
+    def getHost(self) -> IAddress:
+        """What peers open: the name of the daemon's node, and the protocol."""
+        assert self._host is not None
+        return self._host
+
+    def _lost(self, reason: Failure) -> None:
+        self._call = None
+        if self._stopped:
+            self._over()
+            return
+        self.log.warn("{host} is not offered any more: the daemon is gone", host=self._host)
+        self._later()
+
+    def _over(self) -> None:
+        if self._host is not None:
+            self._host = None
+            self._factory.doStop()
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.callback(None)
+
+    def _later(self) -> None:
+        self._timer = self._daemon.reactor.callLater(self._wait, self._try_again)
+        self._wait = min(2 * self._wait, RETRY_MOST)
+
+    def _try_again(self) -> None:
+        self.begin().addCallbacks(self._back, self._not_back)
+
+    def _back(self, _: None) -> None:
+        self.log.info("{host} is offered again", host=self._host)
+
+    def _not_back(self, failure: Failure) -> None:
+        if not self._stopped:
+            self.log.info("{problem}", problem=failure.getErrorMessage())
+            self._later()
+
+    def _said(self, reply: Reply) -> None:
+        if isinstance(reply, Asked):
+            serving = Deferred.fromCoroutine(self._serve(reply))
+            serving.addErrback(self._not_served, reply)
+
+    async def _serve(self, asked: Asked) -> None:
+        address = NodeAddress(Name.from_text(asked.name), self._command.protocol)
+        if IStreamAcceptor.providedBy(self._factory):
+            protocol = await maybeDeferred(self._factory.accept_stream, address)
+        else:
+            protocol = self._factory.buildProtocol(address)
+        if protocol is None:
+            self._refuse(asked, "")
+            return
+        call, opened = await self._daemon.call(AcceptCommand(stream=asked.stream), Opened)
+        call.becomes(opened, protocol, self._daemon.reactor)
+
+    def _not_served(self, failure: Failure, asked: Asked) -> None:
+        expected = failure.check(RoutingCrustError, ConnectError, OSError)
+        if expected:
+            self.log.info(
+                "{peer} does not get {protocol}: {problem}",
+                peer=asked.name,
+                protocol=self._command.protocol,
+                problem=failure.getErrorMessage(),
+            )
+        else:
+            self.log.failure("what offers {protocol} failed", failure, protocol=self._command.protocol)
+        self._refuse(asked, failure.getErrorMessage() if expected else "")
+
+    def _refuse(self, asked: Asked, text: str) -> None:
+        if self._call is not None:
+            self._call.tell(RefuseCommand(stream=asked.stream, text=text))

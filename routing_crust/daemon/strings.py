@@ -1,0 +1,180 @@
+"""
+The strings of endpoints: C{routing:NAME/PROTOCOL} to connect to, C{routing:PROTOCOL} to listen on.
+
+They stand for the node that runs in this process when they are used, and if there is none, for the daemon on
+this machine. C{network=ID} says which if there are several; C{socket=PATH} or C{state-dir=FOLDER} says that
+it is the daemon with that control socket. A server may name the peers that may have it: C{allow=NAME,NAME}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from ..errors import NotConnected, RoutingCrustError
+from ..names import Name
+from ..pairings import EVERYONE, is_nickname
+from ..routing.running import running_services
+from ..routing.service import RoutingService
+from ..streams import RoutingClientEndpoint, RoutingServerEndpoint
+from ..streams.frames import check_protocol
+from .local import DaemonClientEndpoint, LocalDaemon
+from .offering import DaemonServerEndpoint
+from .state_directory import default_state_dir, socket_path
+
+DEFAULT_NETWORK: Final = "default"
+_OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """
+    Which node is meant.
+
+    @ivar socket: the control socket of a daemon, if it is one.
+    @ivar network: the network that it is in, if that was said.
+    """
+
+    socket: Path | None
+    network: str | None
+
+    def service(self, own_name: Name | None = None) -> RoutingService | None:
+        """
+        The service of this process that is meant; C{None} if it is a daemon.
+
+        @raise NotConnected: there are several.
+        """
+        if self.socket is not None:
+            return None
+        found = [
+            each
+            for each in running_services()
+            if self.network in (None, each.settings.network) and own_name in (None, each.node_name)
+        ]
+        if len(found) > 1:
+            networks = ", ".join(dict.fromkeys(each.settings.network for each in found))
+            raise NotConnected(
+                f"{len(found)} nodes run in this process (networks: {networks}): say which with network=ID; "
+                "if they are of one network, use RoutingClientEndpoint or RoutingServerEndpoint"
+            )
+        return found[0] if found else None
+
+    def daemon(self, reactor: Any) -> LocalDaemon:
+        """The daemon that is meant, if it is not a service of this process."""
+        path = self.socket or socket_path(default_state_dir(self.network or DEFAULT_NETWORK))
+        return LocalDaemon(reactor, path)
+
+
+@implementer(IStreamClientEndpoint)
+class NamedClientEndpoint:
+    """What C{routing:NAME/PROTOCOL} is for a client. Which node is meant is looked for at each L{connect}."""
+
+    def __init__(self, reactor: Any, name: str, protocol: str, where: Where) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._protocol = protocol
+        self._where = where
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a stream; see L{RoutingClientEndpoint.connect} and L{DaemonClientEndpoint.connect}."""
+        try:
+            service = self._where.service()
+            if service is not None:
+                return RoutingClientEndpoint(service, self._name, self._protocol).connect(protocolFactory)
+            daemon = self._where.daemon(self._reactor)
+        except RoutingCrustError as error:
+            return fail(error)
+        return DaemonClientEndpoint(daemon, self._name, self._protocol).connect(protocolFactory)
+
+
+@implementer(IStreamServerEndpoint)
+class NamedServerEndpoint:
+    """What C{routing:PROTOCOL} is for a server. Which node is meant is looked for at each L{listen}."""
+
+    def __init__(
+        self, reactor: Any, protocol: str, allow: tuple[str, ...], own_name: Name | None, where: Where
+    ) -> None:
+        self._reactor = reactor
+        self._protocol = protocol
+        self._allow = allow
+        self._own_name = own_name
+        self._where = where
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Offer it; see L{RoutingServerEndpoint.listen} and L{DaemonServerEndpoint.listen}."""
+        try:
+            service = self._where.service(self._own_name)
+            if service is not None:
+                allow = None if EVERYONE in self._allow else self._allow
+                return RoutingServerEndpoint(service, self._protocol, allow).listen(protocolFactory)
+            daemon = self._where.daemon(self._reactor)
+        except RoutingCrustError as error:
+            return fail(error)
+        endpoint = DaemonServerEndpoint(daemon, self._protocol, self._allow, self._own_name)
+        return endpoint.listen(protocolFactory)
+
+
+def parse_client(reactor: Any, *words: str, **options: str) -> NamedClientEndpoint:
+    """
+    Read the string of a client.
+
+    @raise ValueError: it cannot be used; the text says what to write.
+    """
+    name, slash, protocol = _only(words, "routing:NAME/PROTOCOL").partition("/")
+    if not slash:
+        raise ValueError(f"routing:{name}: write routing:NAME/PROTOCOL, since a client must know the peer")
+    where = _where(options)
+    _refuse_others(options)
+    return NamedClientEndpoint(reactor, _checked(name), check_protocol(protocol), where)
+
+
+def parse_server(reactor: Any, *words: str, **options: str) -> NamedServerEndpoint:
+    """
+    Read the string of a server.
+
+    @raise ValueError: it cannot be used; the text says what to write.
+    """
+    first, slash, protocol = _only(words, "routing:PROTOCOL").partition("/")
+    own_name = Name.from_text(first) if slash else None
+    allow = tuple(_checked(each.strip()) for each in options.pop("allow", EVERYONE).split(","))
+    where = _where(options)
+    _refuse_others(options, " and allow=NAME,NAME")
+    return NamedServerEndpoint(reactor, check_protocol(protocol or first), allow, own_name, where)
+
+
+def _only(words: tuple[str, ...], form: str) -> str:
+    if len(words) != 1:
+        raise ValueError(f"write {form}, then options such as {_OPTIONS}")
+    return words[0]
+
+
+def _checked(name: str) -> str:
+    if name != EVERYONE and not is_nickname(name):
+        Name.from_text(name)
+    return name
+
+
+def _where(options: dict[str, str]) -> Where:
+    # Python has no keywords with a dash, and Twisted does not mind
+    socket, folder = options.pop("socket", None), options.pop("state-dir", None)
+    if socket is not None and folder is not None:
+        raise ValueError("give socket= or state-dir=, not both")
+    if folder is not None:
+        return Where(socket_path(Path(folder).expanduser().absolute()), options.pop("network", None))
+    return Where(None if socket is None else Path(socket), options.pop("network", None))
+
+
+def _refuse_others(options: dict[str, str], more: str = "") -> None:
+    if options:
+        raise ValueError(f"{next(iter(options))}=: there is no such option; there are {_OPTIONS}{more}")
