@@ -3,8 +3,8 @@ The ends of tunnels: links of this node that go through another one.
 
 Whoever opens a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. That
 answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know of, which comes back
-to the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its life
-are over, the opener asks for more by another TUNNEL_OPEN.
+to the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its
+life are over, the opener asks for more by another TUNNEL_OPEN.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ class TunnelEnd(LinkFactory):
         self._transport: TunnelTransport | None = None
         self._link: Link | None = None
         self._open: TunnelOpen | None = None
-        self.up: Deferred[ILink] = Deferred(lambda _: self.abort())
+        self.up: Deferred[ILink] = Deferred(self._cancelled)
         self.unfinished = True
+        self._is_cancelled = False
 
     def connection_of(self, transport: Any) -> Connection:
         """See L{routing_crust.crust.owner.LinkMaker}: the addresses are those of the link below."""
@@ -170,8 +171,12 @@ class TunnelEnd(LinkFactory):
     def _failure(self, reason: LinkClosed) -> Failure:
         return Failure(ConnectFailed(((f"a tunnel through {self.via}", str(reason)),)))
 
+    def _cancelled(self, up: Deferred[ILink]) -> None:
+        self._is_cancelled = True
+        self.abort()
+
     def _fire(self, outcome: ILink | Failure) -> None:
-        if not self.up.called:
+        if not self.up.called and not self._is_cancelled:
             self.up.callback(outcome)  # a failure goes to the errbacks
 
     def _renew(self) -> None:

@@ -9,7 +9,7 @@ request's nonce. A request that is not wanted is met with silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -43,6 +43,7 @@ from ..wire.messages import (
     EnvelopeKind,
     LinkUse,
     Signed,
+    WireContact,
     WireEndpoint,
 )
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
@@ -58,6 +59,16 @@ Seconds for which a node that did not answer is not asked again on our own accou
 at most; each time it is twice as long.
 """
 MOST_REFUSALS: Final = 1024
+
+
+class TunnelMaker(Protocol):
+    """Who knows through whom tunnels can go: see L{routing_crust.routing.tunnels}."""
+
+    def relays(self, other: Name, theirs: Collection[Name] = ()) -> tuple[WireContact, ...]:
+        """Who may be in the middle of a tunnel to us, for a node that has named C{theirs}."""
+
+    def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
+        """Make one for a request of ours, through one of C{theirs} or somebody else."""
 
 
 class SendControl(Protocol):
@@ -106,6 +117,7 @@ class Connector:
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
         links: Links,
         network_now: Callable[[], float],
+        tunnels: TunnelMaker,
     ) -> None:
         """
         @param network_now: tells the network's time, for our requests and those of others.
@@ -124,7 +136,10 @@ class Connector:
         self._refused: dict[Name, tuple[float, float]] = {}  # when, and for how long from then on
         self._network_now = network_now
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
-        self._approaches = Approaches(settings, clock, crust, identity.name, links.reachable)
+        self._tunnels = tunnels
+        self._approaches = Approaches(
+            settings, clock, crust, identity.name, links.reachable, links.has_verified, tunnels.open
+        )
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)
 
@@ -152,6 +167,37 @@ class Connector:
         waiter: Deferred[ILink] = Deferred(asked.waiting.remove)
         asked.waiting.append(waiter)
         return waiter
+
+    def improve(self, name: Name, use: LinkUse) -> None:
+        """
+        Ask a node to which a tunnel leads for a connection, as if there were none: something better may come
+        of it. Does nothing while somebody waits for what was asked before.
+        """
+        asked = self._asked.get((name, use))
+        if self._stopped or (asked is not None and asked.waiting):
+            return
+        self._abandon(name, use)
+        self._request(name, use, None, None)
+
+    def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
+        """
+        A tunnel is lost: expect nothing any more of what it came of, nor of what should have replaced it.
+
+        @param since: when it was confirmed, in seconds.
+        """
+        self._abandon(name, use)
+        for entry in self.expected.made_before(name, since):
+            self.expected.withdraw(name, entry.nonce)
+            self._approaches.give_up(name, entry.nonce)
+
+    def _abandon(self, name: Name, use: LinkUse) -> None:
+        """Expect nothing any more of what L{improve} has asked for."""
+        asked = self._asked.get((name, use))
+        if asked is not None and not asked.waiting:
+            self._approaches.give_up(name, asked.nonce)
+            self.expected.withdraw(name, asked.nonce)
+            del self._asked[name, use]
+            cancel(asked.timer)
 
     def is_asking(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""
@@ -242,10 +288,10 @@ class Connector:
             return
         history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._guard.dialable(peer, request.candidates, "its request")
-        self.expected.make_room(peer)
+        self._make_room(peer)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._approaches.expect(peer, request.nonce, request.use, requester=False)
-            self._respond(peer, envelope, link)
+            self._respond(peer, envelope, link, [Name(each.name) for each in request.relays])
             self._approaches.begin(peer, request.nonce, endpoints, request.nat)
 
     def response_received(self, envelope: Envelope) -> None:
@@ -268,11 +314,12 @@ class Connector:
         asked.answered = True
         self._crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._guard.dialable(peer, response.candidates, "its answer")
-        self.expected.make_room(peer)
+        self._make_room(peer)
         if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
-            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, asked.go, round_trip)
+            relays = tuple(Name(each.name) for each in response.relays)
+            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
 
     def go_received(self, peer: Name, nonce: bytes) -> None:
         """Somebody whose request we have answered begins to punch."""
@@ -311,6 +358,7 @@ class Connector:
             use,
             self._candidates(),
             self._crust.nat,
+            self._tunnels.relays(name),
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
@@ -322,7 +370,8 @@ class Connector:
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
-        self._note_refusal(name)
+        if self._links.peer(name) is None:
+            self._note_refusal(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
@@ -347,8 +396,14 @@ class Connector:
         peer = self._links.peer(name)
         return peer if peer is not None and peer.use >= use else None
 
-    def _respond(self, peer: Name, envelope: Envelope, link: ILink | None) -> None:
-        response = ConnectResponse(peer.raw, envelope.body, self._candidates(), self._crust.nat)
+    def _respond(self, peer: Name, envelope: Envelope, link: ILink | None, theirs: list[Name]) -> None:
+        response = ConnectResponse(
+            peer.raw,
+            envelope.body,
+            self._candidates(),
+            self._crust.nat,
+            self._tunnels.relays(peer, theirs),
+        )
         body = self._signed(RESPONSE_LABEL, encode(response))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
@@ -369,11 +424,27 @@ class Connector:
             return False
         return True
 
+    def _make_room(self, peer: Name) -> None:
+        """For another attempt to replace a tunnel, an earlier one is given up."""
+        tunnel = self._links.link_to(peer)
+        before = self.expected.of_peer(peer)
+        if (
+            tunnel is not None
+            and tunnel.rung is Rung.TUNNEL
+            and len(before) >= self._settings.max_expected_per_peer
+        ):
+            self.expected.fulfil(peer, before[0].nonce, tunnel)
+            self._approaches.give_up(peer, before[0].nonce)
+        else:
+            self.expected.make_room(peer)
+
     def _expired(self, entry: ExpectedConnection) -> None:
         self._approaches.give_up(entry.peer, entry.nonce)
 
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)
+        if self._links.peer(peer) is not None:
+            return  # something better than the tunnel to it did not come
         self._quiet.info(
             "expected connections",
             "no link with {peer}: {reason}",

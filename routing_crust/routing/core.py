@@ -42,6 +42,7 @@ from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
 from .timers import cancel
+from .tunnels import Tunnels
 from .upper import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
@@ -96,6 +97,9 @@ class RoutingCore:
         self.reachability = ReachabilityChecks(self)
         self.control = ControlMessages(self)
         self.messenger = Messenger(self, random, incarnation << 20)
+        self.tunnels = Tunnels(self)
+        if not self.is_client:
+            crust.carry_tunnels(self.tunnels.way)
         self.queries = GroupQueries(settings, clock, random, self.control.send_query)
         self.connector = Connector(
             settings,
@@ -108,6 +112,7 @@ class RoutingCore:
             self.membership.wants,
             self.links,
             self.time.now,
+            self.tunnels,
         )
         self.joiner = Joiner(
             settings,
@@ -247,15 +252,18 @@ class RoutingCore:
         """Where others can dial us."""
         self.observers.tell(EndpointsChanged(endpoints))
         self.reachability.wake()
+        self.tunnels.wake()
 
     def reachability_changed(self, reachability: Reachability) -> None:
         """How others can reach us."""
         self.observers.tell(ReachabilityChanged(reachability))
         self.reachability.wake()
+        self.tunnels.wake()
 
     def network_changed(self) -> None:
         """What could not be reached before may be now: nothing waits any longer for its next try."""
         self.connector.network_changed()
+        self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()
         elif self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
@@ -310,6 +318,7 @@ class RoutingCore:
             self.prober,
             self.reachability,
             self.publisher,
+            self.tunnels,
             self.connector,
             self.queries,
             self.messenger,
@@ -379,6 +388,8 @@ class RoutingCore:
         return Deferred.fromCoroutine(self._connect(name))
 
     def _give_up(self, name: Name) -> None:
+        if self.tunnels.uses(name):
+            return  # it is given back when the last tunnel through it is gone
         peer = self.links.peer(name)
         if peer is not None and peer.use is LinkUse.DIRECT and not self.upper.in_use(name):
             self.links.drop(name, CloseReason.NO_LONGER_NEEDED, "it was idle")

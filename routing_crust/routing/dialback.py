@@ -119,7 +119,8 @@ class DialBackHelper:
         peer = self._peer(link)
         if peer is None:
             return
-        if any(from_wire(each).host != peer.endpoint.host for each in message.endpoints):
+        at = peer.link.connection.peer
+        if any(from_wire(each).host != at.host for each in message.endpoints):
             raise WireError("it asked to have an address dialled that is not its own")
         helped = any(job.asker == peer.name for job in self._jobs.values())
         if helped or len(self._jobs) >= MOST_JOBS or not self._asked.take(peer.name):
@@ -197,6 +198,8 @@ class DialBackHelper:
             each.name
             for each in self._core.links.peers
             if self._peer(each.link) is each
+            and each.endpoint is not None
+            and asker.endpoint is not None
             and each.endpoint.host != asker.endpoint.host
             # from our own network it would come from the same address as we do
             and (everywhere or not is_local_only(each.endpoint))
@@ -210,7 +213,7 @@ class DialBackHelper:
         return (
             name == self._core.identity.name
             or links.peer(name) is not None
-            or any(each.endpoint.host in hosts for each in links.peers)
+            or any(each.link.connection.peer.host in hosts for each in links.peers)
         )
 
     def _next_helper(self, number: int) -> None:

@@ -212,6 +212,18 @@ class ExpectedConnections:
         entry.arrival.callback(link)
         return entry.expected
 
+    def made_before(self, peer: Name, time: float) -> tuple[ExpectedConnection, ...]:
+        """What has been expected of this peer since before some time, in seconds."""
+        timeout = self._settings.expected_timeout
+        entries: list[_Entry] = [self._entries[key] for key in self._of_peer.get(peer, ())]
+        return tuple(each.expected for each in entries if each.timer.getTime() - timeout < time)
+
+    def withdraw(self, peer: Name, nonce: bytes) -> None:
+        """Expect it no more, for something else is being tried. Without effect if it is not expected."""
+        entry = self._remove((peer, nonce))
+        if entry is not None and not entry.arrival.called:
+            entry.arrival.errback(ExpectedConnectionReplaced("something else is being tried"))
+
     def stop(self) -> None:
         """End all expectations with L{ServiceStopped}, and accept no more. Idempotent."""
         self._stopped = True

@@ -78,9 +78,9 @@ class Peer:
     since: float
 
     @property
-    def endpoint(self) -> Endpoint:
-        """The address of the peer at the other end of the connection."""
-        return self.link.connection.peer
+    def endpoint(self) -> Endpoint | None:
+        """The address of the peer at the other end of the connection; C{None} if that is a tunnel."""
+        return None if self.link.rung is Rung.TUNNEL else self.link.connection.peer
 
 
 class LinkPolicy(Protocol):

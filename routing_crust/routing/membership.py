@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ..config import Role
 from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
+from ..endpoints import Contact, Direction, Endpoint, refusal_to_dial
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
 from ..wire.codec import encode, to_wire
@@ -110,6 +110,7 @@ class Membership:
         self._remember(peer)
         self._core.messenger.link_added(peer.link)
         self._core.upper.established(peer, before)
+        self._core.tunnels.established(peer)
         self._core.connector.linked(peer.name, peer.link, peer.use)
         if before is not None and before.link is not peer.link:
             self._core.observers.tell(LinkChanged(link_facts(before), link_facts(peer)))
@@ -133,6 +134,7 @@ class Membership:
         """No link is left to this peer."""
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
+        self._core.tunnels.lost(peer, reason)
         self._core.control.forget(peer.name)
         self._core.reachability.forget(peer.name)
         self._core.idle.lost(peer.name)
@@ -196,13 +198,26 @@ class Membership:
         proxy = None if self.proxy is None else self._core.links.peer(self.proxy)
         if connected and proxy is not None and self._core.state is State.CONNECTED:
             self._set_proxy(None)
-            if proxy.use is LinkUse.ATTACHED:
+            if proxy.use is LinkUse.ATTACHED and not self._core.tunnels.uses(proxy.name):
                 self._core.links.close(proxy.link, CloseReason.NO_LONGER_NEEDED, "we are in the network now")
+
+    def relay_not_needed(self, name: Name) -> None:
+        """No tunnel goes through this node any more: if it once spoke for us, that is all it was kept for."""
+        peer = self._core.links.peer(name)
+        if (
+            peer is not None
+            and peer.use is LinkUse.ATTACHED
+            and peer.link.direction is Direction.CONNECTED
+            and self.proxy is None
+            and self._core.group_connected
+        ):
+            self._core.links.close(peer.link, CloseReason.NO_LONGER_NEEDED, "we are in the network now")
 
     def _enter(self, peer: Peer) -> None:
         """A node comes into the table, or has another link now; who has to go for it loses its link."""
         known = peer.name in self._core.table
-        dropped = self._core.table.add(PeerEntry(peer.name, peer.endpoint, peer.link))
+        via = None if peer.link.via is None else peer.link.connection.peer
+        dropped = self._core.table.add(PeerEntry(peer.name, peer.endpoint, peer.link, via))
         entered = peer.name in self._core.table
         if entered and not known:
             self._core.observers.tell(PeerJoined(peer.name))
@@ -241,7 +256,7 @@ class Membership:
         for contact in contacts:
             problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
             # a neighbour of somebody whom we could dial is no more secret than that one
-            if problem is None or contact.endpoint.host == peer.endpoint.host:
+            if problem is None or (peer.endpoint and contact.endpoint.host == peer.endpoint.host):
                 crust.remember(contact, proven=False)
                 crust.history.told(contact.name, (contact.endpoint,), f"told by {peer.name}")
 
@@ -253,8 +268,9 @@ class Membership:
         if peer.facts.is_client:
             return None
         dialled = self._core.links.dialled_at(peer.name)
-        if dialled is None and peer.facts.nat is NatKind.OPEN and peer.link.rung is not Rung.TUNNEL:
-            return next((each for each in peer.facts.listening if each.host == peer.endpoint.host), None)
+        at = peer.endpoint
+        if dialled is None and peer.facts.nat is NatKind.OPEN and at is not None:
+            return next((each for each in peer.facts.listening if each.host == at.host), None)
         return dialled
 
     def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:

@@ -7,6 +7,9 @@ opens a way through most NATs. How close the two are matters, most of all where 
 does not expect. So the requester, who has measured how long the way there and back takes, says when: it
 sends a ConnectGo and waits for half of that time, and the responder begins when the ConnectGo comes (as in
 libp2p's DCUtR). Should it get lost, the responder begins a second later by itself.
+
+Where punching cannot help, or has not after C{tunnel_after}, the requester makes a tunnel (see
+L{routing_crust.routing.tunnels}).
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from .timers import cancel
 
 GO_WAIT: Final = 1.0
 """Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""
+TUNNEL_WAIT: Final = 1.0
+"""Seconds that the requester of one of two crossed requests leaves to that of the other to make a tunnel."""
 LONGEST_WAY: Final = 1.0
 """Seconds: a ConnectGo is not taken to be longer on its way, whatever the first two messages took."""
 
@@ -42,6 +47,8 @@ class _Approach:
 
     @ivar rank: by which one of two crossed requests goes before the other; the same at both ends.
     @ivar undo: ends the expectation.
+    @ivar begun: when it was begun to dial.
+    @ivar relays: who may be in the middle of a tunnel, as the peer says.
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
     """
 
@@ -51,7 +58,8 @@ class _Approach:
     punch: Callable[[], None] | None = None
     timer: IDelayedCall | None = None
     dials: tuple[Deferred[ILink], ...] = ()
-    begun: bool = False
+    relays: tuple[Name, ...] = ()
+    begun: float = float("-inf")
 
 
 class Approaches:
@@ -69,15 +77,22 @@ class Approaches:
         crust: ICrust,
         own: Name,
         reachable: Callable[[Name], bool],
+        linked: Callable[[Name], bool],
+        tunnel: Callable[[Name, bytes, tuple[Name, ...]], Deferred[ILink]],
     ) -> None:
         """
         @param reachable: whether there is a plain link with this peer, so that nothing has to be punched.
+        @param linked: whether there is any link with this peer, so that no tunnel is needed.
+        @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
+            or of our own.
         """
         self._settings = settings
         self._clock = clock
         self._crust = crust
         self._own = own
         self._reachable = reachable
+        self._linked = linked
+        self._tunnel = tunnel
         self._all: dict[tuple[Name, bytes], _Approach] = {}
 
     def __len__(self) -> int:
@@ -99,6 +114,7 @@ class Approaches:
         nonce: bytes,
         endpoints: tuple[Endpoint, ...],
         nat: NatKind,
+        relays: tuple[Name, ...] = (),
         go: Callable[[], None] | None = None,
         round_trip: float = 0.0,
     ) -> None:
@@ -106,17 +122,23 @@ class Approaches:
         The peer's addresses are known: dial.
 
         @param nat: what the peer knows of the NAT in front of it.
+        @param relays: the nodes that the peer has named for a tunnel.
         @param go: sends the ConnectGo; C{None} if we are the responder, who waits for it.
         @param round_trip: how long our request and the response to it took, in seconds.
         """
         approach = self._all.get((peer, nonce))
-        if approach is None or not endpoints:
+        if approach is None:
             return
-        approach.begun = True
+        approach.begun = self._clock.seconds()
+        approach.relays = relays
+        if not endpoints:
+            self._resort_to_a_tunnel(peer, nonce, approach)
+            return
         # a request came from a stranger, a response from somebody whom we asked
         strange = not approach.requester
         self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange))
         if not can_punch(self._crust.nat, nat):
+            self._resort_to_a_tunnel(peer, nonce, approach)
             return
         half = min(round_trip / 2, LONGEST_WAY)
 
@@ -125,21 +147,24 @@ class Approaches:
                 go()
             rendezvous = Rendezvous(approach.requester, half)
             self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
+            approach.timer = self._clock.callLater(
+                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, approach
+            )
 
         approach.punch = punch
         after = self._settings.dial_stagger if plain_may_do(self._crust.nat, nat) else 0.0
         if go is None:
             after += GO_WAIT
         if after:
-            approach.timer = self._clock.callLater(after, self._punch, peer, approach)
+            approach.timer = self._clock.callLater(after, self._punch, peer, nonce, approach)
         else:
-            self._punch(peer, approach)
+            self._punch(peer, nonce, approach)
 
     def go(self, peer: Name, nonce: bytes) -> None:
         """The requester begins: so do we."""
         approach = self._all.get((peer, nonce))
         if approach is not None and not approach.requester:
-            self._punch(peer, approach)
+            self._punch(peer, nonce, approach)
 
     def give_up(self, peer: Name, nonce: bytes) -> None:
         """Dial no more, and expect no more. Without effect for what is not known."""
@@ -156,16 +181,36 @@ class Approaches:
         for key in list(self._all):
             self.give_up(*key)
 
-    def _punch(self, peer: Name, approach: _Approach) -> None:
+    def _punch(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
         punch, approach.punch = approach.punch, None
         cancel(approach.timer)
-        if punch is None or self._reachable(peer) or self._goes_behind(peer, approach):
+        if punch is None or self._reachable(peer):
             return
-        punch()
+        if self._goes_behind(peer, approach):
+            approach.timer = self._clock.callLater(
+                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, approach
+            )
+        else:
+            punch()
+
+    def _resort_to_a_tunnel(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
+        """
+        Nothing else has worked, or can. It is for the requester to choose who is in the middle. If both have
+        asked, the one whose request goes before the other's has a second to do so.
+        """
+        if approach.requester and self._goes_behind(peer, approach):
+            approach.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, approach)
+        elif approach.requester:
+            self._tunnel_now(peer, nonce, approach)
+
+    def _tunnel_now(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
+        if not self._linked(peer):
+            self._dial(approach, peer, self._tunnel(peer, nonce, approach.relays))
 
     def _goes_behind(self, peer: Name, approach: _Approach) -> bool:
         """Both ends have asked, and cannot punch twice on the same ports: which request goes first?"""
-        others = (each for (name, _), each in self._all.items() if name == peer and each.begun)
+        since = self._clock.seconds() - self._settings.punch_timeout
+        others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > approach.rank for each in others)
 
     def _dial(self, approach: _Approach, peer: Name, dial: Deferred[ILink]) -> None:

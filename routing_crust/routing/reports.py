@@ -23,6 +23,7 @@ def link_facts(peer: Peer) -> LinkFacts:
         peer.two_way,
         peer.facts.is_client,
         peer.link.rung,
+        peer.link.via,
     )
 
 
@@ -50,10 +51,11 @@ def _link_status(peer: Peer, now: float) -> dict[str, object]:
     observed = peer.facts.observed
     return {
         "peer": str(peer.name),
-        "address": str(peer.endpoint),
+        "address": str(peer.link.connection.peer),
         "direction": peer.link.direction.value,
         "use": peer.use.name.lower(),
         "rung": peer.link.rung.value,
+        "via": None if peer.link.via is None else str(peer.link.via),
         "two_way": peer.two_way,
         "client": peer.facts.is_client,
         "seconds": round(now - peer.since, 1),

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from ..config import Settings
 from ..crust.interfaces import ICrust
-from ..endpoints import Endpoint, refusal_to_dial
+from ..endpoints import Endpoint, Rung, refusal_to_dial
 from ..errors import CloseReason
 from ..history import Way
 from ..identity import Identity
@@ -80,20 +80,24 @@ class RequestGuard:
         newer = 0 if before is None else request.incarnation - before.facts.incarnation
         if newer < 0:
             return "it is of an earlier incarnation"
-        if before is not None and newer == 0 and before.use >= request.use:
+        there = before is not None and newer == 0 and before.use >= request.use
+        improved = there and before is not None and before.link.rung is Rung.TUNNEL
+        if there and not improved:
             return "there is such a link already"
         if not self.holds(REQUEST_LABEL, signed):
             return "its signature does not hold"
-        return self._problem_with_signed(peer, request, restarted=newer > 0)
+        return self._problem_with_signed(peer, request, restarted=newer > 0, improved=improved)
 
-    def _problem_with_signed(self, peer: Name, request: ConnectRequest, restarted: bool) -> str:
+    def _problem_with_signed(
+        self, peer: Name, request: ConnectRequest, restarted: bool, improved: bool
+    ) -> str:
         # only now: else a forgery with the same nonce could keep the real one out
         if self._replays.seen((peer, request.nonce)):
             return "it came before"
         if restarted:
             self._links.drop(peer, CloseReason.RESTARTED)
         first = next(iter(request.candidates), None)
-        if not self._wants(peer, request.use, None if first is None else from_wire(first)):
+        if not improved and not self._wants(peer, request.use, None if first is None else from_wire(first)):
             return "the link is not wanted"
         return ""
 

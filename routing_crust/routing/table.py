@@ -29,6 +29,7 @@ ROOM_FACTOR: Final = 2
 """How many times C{bucket_size} a bucket may hold."""
 DEEPEST_SOUGHT: Final = 40
 """How many buckets are filled."""
+_THROUGH: Final = "tunnels through "
 _NOBODY: Final[frozenset[Name]] = frozenset()
 
 
@@ -38,12 +39,15 @@ class PeerEntry:
     A node in the table.
 
     @ivar endpoint: its address, for the limits by prefix; C{None} is not counted.
+    @ivar via: if a tunnel leads to it, the address of the node in the middle. Those with the same one are
+        counted together.
     @ivar link: what its owner keeps with it; nothing is done with it here.
     """
 
     name: Name
     endpoint: Endpoint | None = None
     link: Any = None
+    via: Endpoint | None = None
 
 
 class RoutingTable:
@@ -85,17 +89,20 @@ class RoutingTable:
 
     # Who may be in it.
 
-    def refusal(self, name: Name, endpoint: Endpoint | None = None) -> str | None:
+    def refusal(
+        self, name: Name, endpoint: Endpoint | None = None, via: Endpoint | None = None
+    ) -> str | None:
         """
         Decide whether a node may come in. Whoever is in already may come in again.
 
         @param endpoint: its address, if that is known.
+        @param via: if a tunnel leads to it, the address of the node in the middle.
         @return: C{None} if it may, else the reason in a few words.
         """
         if name == self.own:
             return "it is this node itself"
         bucket = self.own.common_prefix(name)
-        problem = self._prefix_problem(name, bucket, _prefix(endpoint))
+        problem = self._prefix_problem(name, bucket, _prefix(endpoint, via))
         if problem or name in self._entries:
             return problem
         if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(name.number):
@@ -121,7 +128,7 @@ class RoutingTable:
             if it may not come in, else whoever had to make room. An entry that was replaced is not among
             them.
         """
-        if self.refusal(entry.name, entry.endpoint) is not None:
+        if self.refusal(entry.name, entry.endpoint, entry.via) is not None:
             self.remove(entry.name)
             return [entry]
         group = self.close_group()
@@ -132,7 +139,7 @@ class RoutingTable:
         self._buckets[index].append(entry.name.number)
         self._depth = max(self._depth, index + 1)
         self._group = None
-        prefix = _prefix(entry.endpoint)
+        prefix = _prefix(entry.endpoint, entry.via)
         if prefix:
             self._prefixes[entry.name] = prefix
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
@@ -267,6 +274,8 @@ class RoutingTable:
         before = self._prefixes.get(name) == prefix
         if self._of_prefix.get(prefix, 0) - before >= self._prefix_in_table:
             return f"too many nodes in the table are in {prefix} (the setting max_same_prefix_in_table)"
+        if prefix.startswith(_THROUGH):
+            return None
         here = [self._by_number[number].name for number in self._buckets[bucket]]
         same = sum([self._prefixes.get(each) == prefix for each in here])
         if same - before >= self._prefix_in_bucket:
@@ -292,6 +301,10 @@ class RoutingTable:
         return Name(number.to_bytes(NAME_BYTES, "big"))
 
 
-def _prefix(endpoint: Endpoint | None) -> str:
-    """What the limits count an address by; empty if they do not count it."""
-    return "" if endpoint is None or is_local_only(endpoint) else endpoint.prefix
+def _prefix(endpoint: Endpoint | None, via: Endpoint | None) -> str:
+    """What the limits count a node by; empty if they do not count it."""
+    at = endpoint or via
+    if at is None or is_local_only(at):
+        return ""
+    # whoever makes up nodes could be in the middle of tunnels to them all
+    return at.prefix if endpoint else _THROUGH + at.prefix

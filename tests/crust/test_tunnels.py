@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from routing_crust.crust import tunnel_relay
 from routing_crust.crust.interfaces import ILink
@@ -159,7 +159,7 @@ class TunnelTests(ServiceTests):
         self.expect()
         opening = self.open()
         opening.cancel()
-        await self.refused(opening)
+        self.failureResultOf(opening, CancelledError)
         self.assertTrue(self.a._tunnels.idle)
 
     async def test_not_expected(self) -> None:

@@ -14,12 +14,13 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.rendezvous import GO_WAIT, LONGEST_WAY, Approaches
+from routing_crust.routing.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, Approaches
 from routing_crust.wire.messages import LinkUse, NatKind
 
 SMALL, GREAT = sorted(Identity.from_seed(bytes([seed]) * 32).name for seed in (1, 2))
 ENDPOINTS = (Endpoint("8.8.8.8", 5483),)
 NONCE = b"n" * 16
+RELAYS = (Identity.from_seed(bytes(32)).name,)
 
 
 class FakeCrust:
@@ -56,7 +57,8 @@ class ApproachTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.crust = FakeCrust()
-        self.reached = False
+        self.reached = self.linked = False
+        self.tunnels: list[tuple[bytes, tuple[Name, ...]]] = []
         self.gone = 0
         self.make(SMALL)
 
@@ -69,7 +71,16 @@ class ApproachTests(SynchronousTestCase):
             self.crust,  # type: ignore[arg-type]
             own,
             lambda _: self.reached,
+            lambda _: self.linked,
+            self.tunnel,
         )
+
+    def tunnel(self, peer: Name, nonce: bytes, theirs: tuple[Name, ...]) -> Deferred[ILink]:
+        self.assertEqual(peer, self.peer)
+        self.tunnels.append((nonce, theirs))
+        opening: Deferred[ILink] = Deferred(self.crust.running.remove)
+        self.crust.running.append(opening)
+        return opening
 
     def go(self) -> None:
         self.gone += 1
@@ -84,7 +95,7 @@ class ApproachTests(SynchronousTestCase):
     ) -> None:
         self.approaches.expect(self.peer, nonce, use, requester)
         go = self.go if requester else None
-        self.approaches.begin(self.peer, nonce, ENDPOINTS, nat, go, round_trip if requester else 0.0)
+        self.approaches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, round_trip if requester else 0.0)
 
     def end(self, nonce: bytes = NONCE) -> None:
         """Give up, after which nothing is left."""
@@ -148,14 +159,37 @@ class ApproachTests(SynchronousTestCase):
         self.end()
 
     def test_hopeless(self) -> None:
-        """Two symmetric NATs are not punched, only dialled."""
+        """Two symmetric NATs are not punched, only dialled; the requester makes a tunnel at once."""
         self.crust.nat = NatKind.SYMMETRIC
         for requester in (True, False):
             self.begin(requester, NatKind.SYMMETRIC)
             self.approaches.go(self.peer, NONCE)
             self.clock.advance(10)
             self.assertEqual((self.gone, self.crust.punched()), (0, []))
+            self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
             self.end()
+
+    def test_tunnel(self) -> None:
+        """It comes some time after punching has begun, through whom the peer has named, once."""
+        self.begin(True)
+        self.clock.advance(self.settings.tunnel_after - 0.01)
+        self.assertEqual(self.tunnels, [])
+        self.clock.advance(0.02)
+        self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
+        self.clock.advance(60)
+        self.assertEqual(len(self.tunnels), 1)
+        self.end()
+
+    def test_no_tunnel(self) -> None:
+        """There is none if there is a link by then, and none by the responder."""
+        self.begin(False)
+        self.clock.advance(10)
+        self.end()
+        self.linked = True
+        self.begin(True)
+        self.clock.advance(10)
+        self.end()
+        self.assertEqual(self.tunnels, [])
 
     def test_reached_already(self) -> None:
         """With a plain link there is nothing to punch."""
@@ -167,10 +201,11 @@ class ApproachTests(SynchronousTestCase):
         self.end()
 
     def test_no_address(self) -> None:
-        """A peer without an address is only expected."""
+        """A peer without an address is expected, and reached through a tunnel."""
         self.approaches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
-        self.approaches.begin(self.peer, NONCE, (), NatKind.CONE, self.go)
+        self.approaches.begin(self.peer, NONCE, (), NatKind.CONE, RELAYS, self.go)
         self.assertEqual(self.crust.dials, [])
+        self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
         self.assertEqual(self.crust.expected, [(self.peer, NONCE, True)])
         self.end()
 
@@ -178,7 +213,7 @@ class ApproachTests(SynchronousTestCase):
         """What was given up is not begun any more, and giving it up again does nothing."""
         self.begin(True)
         self.end()
-        self.approaches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, self.go)
+        self.approaches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, RELAYS, self.go)
         self.assertEqual(len(self.crust.dials), 2)
         self.end()
 
@@ -194,7 +229,7 @@ class ApproachTests(SynchronousTestCase):
         self.crust.nat = NatKind.OPEN
         self.begin(True, nonce=b"ours", use=ours)
         self.begin(False, nonce=b"theirs", use=theirs)
-        self.clock.advance(10)
+        self.clock.pump([0.25] * 40)
         self.approaches.stop()
         self.assertEqual((self.crust.running, self.crust.expected), ([], []))
         punched = [token for token, _, rendezvous in self.crust.dials if rendezvous is not None]
@@ -208,3 +243,16 @@ class ApproachTests(SynchronousTestCase):
         self.assertEqual(self.crossed(SMALL, member, member), [b"theirs"])
         self.assertEqual(self.crossed(GREAT, direct, member), [b"theirs"])
         self.assertEqual(self.crossed(SMALL, member, direct), [b"ours"])
+
+    def test_crossed_tunnels(self) -> None:
+        """Of two ends that have asked, that whose request goes before the other's makes the tunnel first."""
+        for own, wait in ((GREAT, 0.0), (SMALL, TUNNEL_WAIT)):
+            self.make(own)
+            self.crust.nat = NatKind.SYMMETRIC
+            self.begin(False, NatKind.SYMMETRIC, nonce=b"theirs")
+            self.begin(True, NatKind.SYMMETRIC, nonce=b"ours")
+            self.assertEqual(len(self.tunnels), 0 if wait else 1)
+            self.clock.advance(wait)
+            self.assertEqual(self.tunnels, [(b"ours", RELAYS)])
+            self.tunnels.clear()
+            self.approaches.stop()
