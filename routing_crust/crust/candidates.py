@@ -68,5 +68,6 @@ def rank_candidates(
     ]
     known = tuple((outer + inner)[:most])
     room = most - max(len(outer), min(len(known), 1))
-    new = [each for each in dict.fromkeys(tentative) if each not in ranked][:room]
+    ours = {each.endpoint for each in outer + inner}
+    new = [each for each in dict.fromkeys(tentative) if each not in ours][:room]
     return Candidates(known, (*(each.endpoint for each in known[: most - len(new)]), *new))

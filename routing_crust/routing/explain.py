@@ -118,8 +118,8 @@ def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
             made = "through the node at"
         since = core.clock.seconds() - peer.since
         return (
-            f"there is a link: {link.rung.value}, {made} {link.connection.peer}, for {in_words(since)}, in use "
-            f"as {peer.use.name.lower()}"
+            f"there is a link: {link.rung.value}, {made} {link.connection.peer}, for {in_words(since)}, "
+            f"in use as {peer.use.name.lower()}"
         )
     if not history.outcomes:
         return "there is no link, and none was tried within the last hour"

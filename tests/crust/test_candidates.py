@@ -75,6 +75,10 @@ class RankTests(SynchronousTestCase):
         found = ranked(1, **nothing, listening=())
         self.assertEqual((found.endpoints, found.asked), ((), (MAYBE,)))
 
+    def test_seen_at_an_address_of_ours(self) -> None:
+        """A peer in our own network has seen us at a private address: that is named once."""
+        self.assertEqual(ranked(9, tentative=(PRIVATE,)).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
+
     @given(some, some, some, some, some, st.integers(1, 6))
     def test_always(
         self,
