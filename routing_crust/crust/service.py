@@ -259,7 +259,9 @@ class CrustService(OutsideView):
             for _, what in outcome.value.attempts:
                 self.history.tried(peer, Way.TUNNEL, f"through {relay}", what)
         else:
-            self.history.tried(peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage())
+            self.history.tried(
+                peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage() or "called off"
+            )
         return outcome
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:

@@ -101,7 +101,7 @@ class HistoryTests(ServiceTests):
         tried = [self.only(seed) for seed in (3, 4, 5)]
         self.assertEqual({(each.way, each.where) for each in tried}, {(Way.TUNNEL, f"through {name(2)}")})
         self.assertEqual([each.good for each in tried], [True, False, False])
-        self.assertEqual((tried[0].text, tried[2].text), ("it was opened", "the link is no longer needed"))
+        self.assertEqual((tried[0].text, tried[2].text), ("it was opened", "called off"))
 
     async def test_refused_peer(self) -> None:
         """A peer that dials us and may not have a link."""
