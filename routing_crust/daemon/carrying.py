@@ -41,6 +41,7 @@ class Carrier:
     """
     Made by the daemon for one L{RoutingService}, discarded with L{stop}.
 
+    @ivar service: the service.
     @ivar streams: those of the service.
     @ivar nicknames: what may stand for names.
     @ivar local: the connections of programs that use the control socket.
@@ -50,6 +51,7 @@ class Carrier:
     log = Logger()
 
     def __init__(self, service: RoutingService, reactor: Any) -> None:
+        self.service = service
         self.streams = streams_of(service)
         self.nicknames: Nicknames = known(service.settings.nicknames)
         self.local = Connections("local", self.streams.clock)
@@ -92,7 +94,7 @@ class Carrier:
         @param setting: for the error.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        return Forwarder(forward, listening_endpoint(self._reactor, setting, forward.listen), self.streams)
+        return Forwarder(forward, listening_endpoint(self._reactor, setting, forward.listen), self.service)
 
     def expose(self, exposer: Exposer) -> None:
         """

@@ -7,11 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
 
+from ..errors import NotConnected
 from ..names import Name
+from ..routing.service import RoutingService
+from ..routing.state import State
+from ..streams import streams_of
 from .splicing import End, Splice
 
 
@@ -90,6 +94,30 @@ class Connections:
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None
             all_over.callback(None)
+
+
+def open_stream(
+    service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
+) -> Deferred[IProtocol]:
+    """
+    Open a stream as soon as the node is in its network, since who asks for it knows nothing of that.
+
+    @return: as L{Streams.open<routing_crust.streams.service.Streams.open>}; fails with
+        L{NotConnected<routing_crust.errors.NotConnected>} when the node does not find into its network within
+        C{stream_open_timeout} seconds. Cancelling it gives up.
+    """
+    return Deferred.fromCoroutine(_open_stream(service, name, protocol, factory))
+
+
+async def _open_stream(
+    service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
+) -> IProtocol:
+    if service.running and service.state is not State.CONNECTED:
+        try:
+            await service.when_connected().addTimeout(service.settings.stream_open_timeout, service.clock)
+        except TimeoutError:
+            raise NotConnected("this node has no link to its network") from None
+    return await streams_of(service).open(name, protocol, factory)
 
 
 class OneProtocol(Factory):

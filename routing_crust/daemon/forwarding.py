@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from ..errors import CannotListen
 from ..pairings import Forward
 from ..quietlog import QuietLog
-from ..streams import Streams
-from .connections import Connections, OneProtocol
+from ..routing.service import RoutingService
+from .connections import Connections, OneProtocol, open_stream
 from .splicing import End, Splice
 
 
@@ -33,13 +33,13 @@ class Forwarder(Factory):
     log = Logger()
     noisy = False
 
-    def __init__(self, forward: Forward, endpoint: IStreamServerEndpoint, streams: Streams) -> None:
-        self.connections = Connections("forwarded", streams.clock)
+    def __init__(self, forward: Forward, endpoint: IStreamServerEndpoint, service: RoutingService) -> None:
+        self.connections = Connections("forwarded", service.clock)
         self.forward = forward
         self.where = forward.listen
         self._endpoint = endpoint
-        self._streams = streams
-        self._quiet = QuietLog(self.log, streams.clock.seconds)
+        self._service = service
+        self._quiet = QuietLog(self.log, service.clock.seconds)
         self._port: IListeningPort | None = None
         self._ended = False
 
@@ -97,7 +97,7 @@ class Forwarder(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> End | None:
         """Somebody connects: ask the peer for a stream."""
-        most = self._streams.settings.max_streams
+        most = self._service.settings.max_streams
         if len(self.connections) >= most:
             self._quiet.info(
                 "too many connections",
@@ -109,7 +109,7 @@ class Forwarder(Factory):
         return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
 
     def _open(self, splice: Splice) -> None:
-        opened = self._streams.open(self.forward.name, self.forward.protocol, OneProtocol(splice.far))
+        opened = open_stream(self._service, self.forward.name, self.forward.protocol, OneProtocol(splice.far))
         splice.opening = opened
         opened.addErrback(self._not_opened, splice)
 

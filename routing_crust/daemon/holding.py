@@ -22,7 +22,7 @@ from ..pairings import EVERYONE, Exposure, Forward, resolve
 from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
 from ..streams.frames import check_protocol
 from .carrying import Carrier
-from .connections import OneProtocol
+from .connections import OneProtocol, open_stream
 from .exposing import Exposer
 from .forwarding import Forwarder
 from .lines import (
@@ -115,7 +115,7 @@ class Holder:
         name = resolve(command.name, self._carrier.nicknames)
         check_protocol(command.protocol)
         splice = self._carrier.local.new(name, command.protocol)
-        opened = self._carrier.streams.open(name, command.protocol, OneProtocol(splice.far))
+        opened = open_stream(self._carrier.service, name, command.protocol, OneProtocol(splice.far))
         self._opening = opened
 
         def failed(failure: Failure) -> None:

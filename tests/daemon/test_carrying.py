@@ -1,0 +1,360 @@
+"""
+What the daemon exposes and forwards: two nodes in memory, with the programs at both ends played by the test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import Logger, LogPublisher, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Name, RoutingService
+from routing_crust.config import MIB, Settings
+from routing_crust.daemon import carrying, exposing, forwarding
+from routing_crust.daemon.carrying import Carrier
+from routing_crust.daemon.exposing import Exposer
+from routing_crust.daemon.forwarding import Forwarder
+from routing_crust.errors import CannotListen, ConfigurationError
+from routing_crust.pairings import Exposure, Forward, Permission
+from routing_crust.streams import StreamReason, StreamRefused, streams_of
+from tests.routing.net import Net
+from tests.streams.protocols import HalfCloseable, Keeping
+
+from .wires import Port, Program, Wire
+
+
+class CarryingCase(SynchronousTestCase):
+    """One node exposes, another forwards."""
+
+    def setUp(self) -> None:
+        self.lines: list[str] = []
+        observer = LogPublisher(lambda event: self.lines.append(formatEvent(event)))
+        for module, kind in ((exposing, Exposer), (forwarding, Forwarder), (carrying, Carrier)):
+            self.assertIs(getattr(module, kind.__name__), kind)
+            self.patch(kind, "log", Logger(observer=observer))
+        self.net = Net()
+        self.server, self.client = self.net.grow(2, max_streams=8)
+        self.program, self.port = Program(self.net.clock), Port(self.net.clock)
+        self.carriers = [Carrier(each, MemoryReactorClock()) for each in (self.server, self.client)]
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        for each in self.carriers:
+            self.net.result(each.stop())
+            self.assertEqual(each.status()["streams"], [])
+        self.net.stop()
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def expose(self, *allowed: Name, everyone: bool = False) -> Exposer:
+        exposer = Exposer(
+            Exposure("ssh", "tcp:localhost:22"),
+            None if everyone else allowed,
+            self.program,
+            streams_of(self.server),
+        )
+        self.carriers[0].expose(exposer)
+        return exposer
+
+    def forward(self, to: RoutingService | None = None, protocol: str = "ssh") -> Forwarder:
+        forward = Forward("tcp:2222", (to or self.server).node_name, protocol)
+        forwarder = Forwarder(forward, self.port, self.client)
+        self.successResultOf(self.carriers[1].forward(forwarder))
+        return forwarder
+
+    def both(self) -> None:
+        self.expose(self.client.node_name)
+        self.forward()
+
+    def open(self) -> tuple[Wire, Wire]:
+        """A connection: the ends of the two programs."""
+        near = self.port.connect()
+        self.assertTrue(near.paused)
+        self.net.run(lambda: not near.paused and self.program.wires and not self.program.wires[-1].paused)
+        return near, self.program.wires[-1]
+
+    def over(self) -> bool:
+        return not any(each.status()["streams"] for each in self.carriers)
+
+
+class FlowTests(CarryingCase):
+    def test_there_and_back(self) -> None:
+        """Bytes both ways, as the status tells; a clean end at one side is one at the other."""
+        self.both()
+        near, far = self.open()
+        near.send(b"question")
+        self.net.run(lambda: far.written)
+        far.send(b"the answer")
+        self.net.run(lambda: near.written)
+        self.assertEqual((far.written, near.written), (b"question", b"the answer"))
+        status = self.carriers[1].status()
+        ((stream),) = status["streams"]  # type: ignore[misc]
+        self.assertEqual(
+            {key: stream[key] for key in ("kind", "protocol", "sent", "received")},
+            {"kind": "forwarded", "protocol": "ssh", "sent": 8, "received": 10},
+        )
+        self.assertEqual(status["forwarded"][0]["open"], 1)  # type: ignore[index]
+        exposed = self.carriers[0].status()
+        self.assertEqual(exposed["exposed"][0]["open"], 1)  # type: ignore[index]
+        self.assertEqual(exposed["exposed"][0]["allowed"], [str(self.client.node_name)])  # type: ignore[index]
+        self.assertEqual(exposed["offered"], ["ssh"])
+        near.end()
+        far.end()
+        self.net.run(self.over)
+        self.assertEqual((near.closed, far.closed), ("closed", "closed"))
+
+    def test_half_close(self) -> None:
+        """Whoever has sent all can still be answered, whichever of the two it is."""
+        self.both()
+        for turned in (False, True):
+            ends = self.open()
+            one, two = ends[::-1] if turned else ends
+            one.send(b"all")
+            one.end()
+            self.net.run(lambda two=two: two.ended)
+            self.assertEqual((two.written, one.ended, one.closed, two.closed), (b"all", False, "", ""))
+            two.send(b"late")
+            two.end()
+            self.net.run(self.over)
+            self.assertEqual((one.written, one.ended), (b"late", True))
+
+    def test_what_came_before_the_far_end(self) -> None:
+        """What a transport delivers although it was paused, and its end, are kept."""
+        self.both()
+        near = self.port.connect()
+        near.protocol.dataReceived(b"early")
+        near.end()
+        self.net.run(lambda: self.program.wires and self.program.wires[0].ended)
+        self.assertEqual(self.program.wires[0].written, b"early")
+
+    def test_a_slow_reader_stops_the_sender(self) -> None:
+        """Bytes that nobody takes stay with the program that sends them."""
+        self.both()
+        near, far = self.open()
+        far.producer.pauseProducing()
+        sent = 0
+        while not near.paused and sent < 16 * MIB:
+            near.send(bytes(65536))
+            sent += 65536
+            self.net.settle(0.1)
+        self.assertLess(sent, 2 * MIB)
+        far.producer.resumeProducing()
+        self.net.run(lambda: len(far.written) == sent)
+        self.assertFalse(near.paused)
+        near.end()
+        near.producer.resumeProducing()  # a socket that is read at its end says so once more
+        self.assertFalse(near.paused)
+
+    def test_aborted(self) -> None:
+        """A connection that is lost at one side is aborted at the other, whichever it is."""
+        self.both()
+        for turned in (False, True):
+            ends = self.open()
+            one, two = ends[::-1] if turned else ends
+            one.lose()
+            self.net.run(self.over)
+            self.assertEqual(two.closed, "aborted")
+
+    def test_link_lost(self) -> None:
+        """When the link is cut both programs hear; the next connection has a new one."""
+        self.both()
+        near, far = self.open()
+        self.net.network.cut(self.net.network.links[0])
+        self.net.run(self.over)
+        self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))
+        near, far = self.open()
+        near.send(b"again")
+        self.net.run(lambda: far.written == b"again")
+
+    def test_service_stops(self) -> None:
+        """Likewise when a node stops."""
+        self.both()
+        near, far = self.open()
+        self.net.result(self.client.stopService())
+        self.net.run(self.over)
+        self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))
+
+    def test_without_half_closes(self) -> None:
+        """A transport with one close only is closed when the other end has sent all."""
+        self.both()
+        near, far = self.open()
+        far.__class__ = type("Whole", (Wire,), {"loseWriteConnection": property()})
+        near.end()
+        self.net.run(self.over)
+        self.assertEqual(far.closed, "closed")
+
+
+class RefusalTests(CarryingCase):
+    def test_nobody_by_default(self) -> None:
+        """Who is not named is not let in; everyone can be."""
+        exposer = self.expose()
+        self.forward()
+        self.assertIn("exposing tcp:localhost:22 as ssh to nobody: --allow-peer lets peers in", self.lines)
+        near = self.port.connect()
+        self.net.run(lambda: near.over)
+        self.assertEqual((near.closed, self.program.wires), ("aborted", []))
+        self.assertIn("this protocol is not for this peer", self.lines[-1])
+        self.assertIn(
+            f"a connection to tcp:2222 was not carried to ssh of {self.server.node_name}", self.lines[-1]
+        )
+        self.net.result(self.carriers[0].end(exposer))
+        self.expose(everyone=True)
+        self.open()
+        exposed: Any = self.carriers[0].status()["exposed"]
+        self.assertEqual(exposed[0]["allowed"], ["*"])
+
+    def test_program_not_there(self) -> None:
+        """The stream is refused, and both logs say why; where the program is, is not told to the peer."""
+        self.both()
+        self.program.problem = ConnectionRefusedError()
+        near = self.port.connect()
+        self.net.run(lambda: near.over)
+        said = [line for line in self.lines if "cannot be reached" in line]
+        self.assertIn(
+            "asked for ssh, and tcp:localhost:22 cannot be reached: Connection was refused", said[0]
+        )
+        self.assertIn("it failed: the program there cannot be reached", said[1])
+        self.assertNotIn("localhost", said[1])
+
+    def test_program_hangs_up_at_once(self) -> None:
+        """A connection that is gone before the peer is told of it is a refusal too."""
+        self.both()
+        self.program.waiting = Deferred()
+        near = self.port.connect()
+        self.net.settle(1)
+        self.patch(Program, "_connected", lambda program, factory: factory.buildProtocol(None))
+        self.program.waiting.callback(None)
+        self.net.run(lambda: near.over)
+        self.assertIn("cannot be reached", self.lines[-1])
+
+    def test_a_mistake_of_the_endpoint(self) -> None:
+        """Another error is logged with its traceback, and is no business of the peer's."""
+        self.both()
+        self.program.problem = ZeroDivisionError("secret")
+        near = self.port.connect()
+        self.net.run(lambda: near.over)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertNotIn("secret", self.lines[-1])
+
+    def test_given_up(self) -> None:
+        """Who hangs up before the far end is there takes the far end with it."""
+        self.both()
+        self.program.waiting = Deferred()
+        near = self.port.connect()
+        self.net.settle(1)
+        near.lose()
+        self.net.run(self.over)
+        self.net.settle(1)
+        self.assertTrue(self.program.waiting.called)
+        self.assertEqual(self.program.wires, [])
+        self.assertNotIn("not carried", "".join(self.lines))
+
+    def test_too_many(self) -> None:
+        """No more connections than streams."""
+        self.both()
+        wires = [self.open()[0] for _ in range(8)]
+        self.assertIsNone(self.port.factory.buildProtocol(None))
+        self.assertIn("there are 8, and max_streams allows no more", self.lines[-1])
+        wires[0].lose()
+        self.net.settle(1)
+        self.open()
+
+    def test_nobody_there(self) -> None:
+        """A node that cannot be reached: the program hears when it is given up."""
+        gone = self.net.identity().name
+        self.forward(to=type("Gone", (), {"node_name": gone})())
+        near = self.port.connect()
+        self.net.run(lambda: near.over, timeout=200)
+        self.assertEqual(near.closed, "aborted")
+
+    def test_two_of_a_name(self) -> None:
+        self.expose()
+        self.assertRaises(CannotListen, self.expose)
+
+    def test_ended(self) -> None:
+        """What is ended is closed, cut, and not offered any more."""
+        exposer, forwarder = self.expose(everyone=True), self.forward()
+        near, far = self.open()
+        self.net.result(self.carriers[1].end(forwarder))
+        self.assertEqual((near.closed, self.port.factory), ("aborted", None))
+        self.net.run(lambda: far.over)
+        self.net.result(self.carriers[0].end(exposer))
+        self.assertEqual(self.carriers[0].status()["offered"], [])
+        opened = streams_of(self.client).open(self.server.node_name, "ssh", Keeping(HalfCloseable))
+        refused = self.assertRaises(StreamRefused, self.net.result, opened)
+        self.assertIs(refused.reason, StreamReason.NOT_OFFERED)
+
+
+class ListeningTests(CarryingCase):
+    def test_port_in_use(self) -> None:
+        self.port.problem = CannotListenError("", 2222, OSError(98, "Address already in use"))
+        forwarder = Forwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
+        failure = self.failureResultOf(self.carriers[1].forward(forwarder), CannotListen)
+        self.assertEqual(str(failure.value), "cannot listen on tcp:2222: Address already in use")
+        self.assertEqual(self.carriers[1].status()["forwarded"], [])
+        self.port.problem = OSError("no such user")
+        failure = self.failureResultOf(self.carriers[1].forward(forwarder), CannotListen)
+        self.assertIn("no such user", str(failure.value))
+
+    def test_ended_before_it_listens(self) -> None:
+        self.port.waiting = Deferred()
+        forwarder = Forwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
+        started = self.carriers[1].forward(forwarder)
+        self.successResultOf(self.carriers[1].end(forwarder))
+        self.port.waiting.callback(None)
+        self.successResultOf(started)
+        self.assertIsNone(self.port.factory)
+
+
+class SettingsTests(CarryingCase):
+    """What the settings say is begun, or said to be wrong."""
+
+    def begin(self, **values: Any) -> Carrier:
+        self.reactor = MemoryReactorClock()
+        carrier = Carrier(self.client, self.reactor)
+        self.carriers.append(carrier)
+        carrier.start(Settings(**values))
+        return carrier
+
+    def test_both(self) -> None:
+        name = self.server.node_name
+        carrier = self.begin(
+            expose=(
+                Exposure("ssh", "tcp:localhost:22"),
+                Exposure("web", "unix:/x"),
+                Exposure("db", "tcp:h:1"),
+            ),
+            allow_peer=(Permission("ssh", name), Permission("web", name), Permission("web", None)),
+            forward=(Forward("tcp:2222", name, "ssh"), Forward("tcp6:2223", name, "web")),
+        )
+        status: Any = carrier.status()
+        self.assertEqual([each["allowed"] for each in status["exposed"]], [[str(name)], ["*"], []])
+        self.assertEqual(len(status["forwarded"]), 2)
+        listening = [(port, interface) for port, _, _, interface in self.reactor.tcpServers]
+        self.assertEqual(listening, [(2222, "127.0.0.1"), (2223, "::1")])
+
+    def test_what_is_wrong(self) -> None:
+        """An endpoint that cannot be read stops everything before it begins, and the setting is named."""
+        name = self.server.node_name
+        for setting, values in (
+            ("expose", {"expose": (Exposure("ssh", "tcp:localhost"),)}),
+            ("expose", {"expose": (Exposure("ssh", "nothing:1"),)}),
+            ("forward", {"expose": (Exposure("a", "tcp:h:1"),), "forward": (Forward("tcp:x", name, "a"),)}),
+            ("forward", {"forward": (Forward("what", name, "a"),)}),
+        ):
+            error = self.assertRaises(ConfigurationError, lambda values=values: self.begin(**values))
+            self.assertEqual(error.setting, setting)
+            self.assertEqual(self.carriers[-1].status()["offered"], [])
+
+    def test_a_port_that_is_taken(self) -> None:
+        def taken(*arguments: object, **options: object) -> None:
+            raise CannotListenError("", 2222, OSError(98, "Address already in use"))
+
+        self.patch(MemoryReactorClock, "listenTCP", taken)
+        error = self.assertRaises(
+            CannotListen, lambda: self.begin(forward=(Forward("2222", self.server.node_name, "ssh"),))
+        )
+        self.assertEqual(str(error), "cannot listen on 2222: Address already in use")
