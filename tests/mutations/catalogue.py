@@ -19,8 +19,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "tie-break: the secondary link lives",
         "routing/consolidation.py",
-        "not each.primary, each.link != self.current",
-        "each.primary, each.link != self.current",
+        "not each.primary, spare, each.since)",
+        "each.primary, spare, each.since)",
         ("tests.routing.test_consolidation",),
     ),
     Mutant(
@@ -159,8 +159,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "frames reach the application before the link is confirmed",
         "routing/core.py",
-        "if kind in _FOR_THE_MESSENGER and link in self.links.confirmed:",
-        "if kind in _FOR_THE_MESSENGER:",
+        "if link not in self.links.passing or not self.frame_received(link, kind, payload):",
+        "if not self.frame_received(link, kind, payload):",
         ("tests.routing.test_doors",),
     ),
     Mutant(
@@ -358,8 +358,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the deny list is not looked at",
         "crust/admission.py",
-        "if name in self._denied_names:",
-        "if False:",
+        "self._denied_names, self._denied_networks = _split(deny)",
+        "self._denied_names, self._denied_networks = _split(())",
         ("tests.crust.test_admission",),
     ),
     Mutant(
@@ -382,5 +382,115 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "            os.replace(temporary, path)",
         "            path.write_bytes(data)\n            os.unlink(temporary)",
         ("tests.test_files",),
+    ),
+    Mutant(
+        "a spare link is closed before the other end has another",
+        "routing/consolidation.py",
+        "patience += settings.inactivity_timeout",
+        "patience += 0.0",
+        ("tests.routing.test_doors",),
+    ),
+    Mutant(
+        "a link that was decided on is given up",
+        "routing/consolidation.py",
+        "return self.current is None or not decided_on",
+        "return True",
+        ("tests.routing.test_doors",),
+    ),
+    Mutant(
+        "who asks for its group is told of itself",
+        "routing/control.py",
+        "self._core.group_here(target, (source,))",
+        "self._core.group_here(target)",
+        ("tests.routing.test_network",),
+    ),
+    Mutant(
+        "a peer that asks again too soon drives out its own request",
+        "routing/expected.py",
+        "if age >= self._settings.request_again:",
+        "if True:",
+        (
+            "tests.routing.test_expected",
+            "tests.routing.test_intruder",
+        ),
+    ),
+    Mutant(
+        "one liar sets the network's time",
+        "routing/network_time.py",
+        "self._offset = median_low(self._ahead.values())",
+        "self._offset = max(self._ahead.values())",
+        ("tests.routing.test_network_time",),
+    ),
+    Mutant(
+        "an address that is not the asker's is dialled back",
+        "routing/dialback.py",
+        "if any(from_wire(each).host != peer.endpoint.host for each in message.endpoints):",
+        "if False:",
+        ("tests.routing.test_reachability",),
+    ),
+    Mutant(
+        "two symmetric NATs are punched",
+        "routing/nat.py",
+        "return not (one is NatKind.SYMMETRIC and other is NatKind.SYMMETRIC)",
+        "return True",
+        ("tests.routing.test_nat",),
+    ),
+    Mutant(
+        "both ends of a rendezvous are TLS clients",
+        "crust/preface.py",
+        "sha256(_LABEL + bytes((requester,)) + token)",
+        "sha256(_LABEL + token)",
+        (
+            "tests.crust.test_preface",
+            "tests.crust.test_meeting",
+        ),
+    ),
+    Mutant(
+        "a clock that is set back holds up timers",
+        "steadyclock.py",
+        "STEP: Final = 1.0",
+        "STEP = 1e12",
+        ("tests.test_steadyclock",),
+    ),
+    Mutant(
+        "a tunnel carries a tunnel",
+        "crust/tunnel_relay.py",
+        "or not settings.max_tunnels_per_peer or link.rung is Rung.TUNNEL:",
+        "or not settings.max_tunnels_per_peer:",
+        ("tests.crust.test_tunnels",),
+    ),
+    Mutant(
+        "a node carries one tunnel too many",
+        "crust/tunnel_relay.py",
+        "if len(self._pairs) >= settings.max_tunnels:",
+        "if len(self._pairs) > settings.max_tunnels:",
+        ("tests.crust.test_tunnels",),
+    ),
+    Mutant(
+        "the old link's last frame is not waited for",
+        "routing/succession.py",
+        "old.link.send(FrameKind.SWITCHED, encode(Switched(old.told)))",
+        "pass",
+        ("tests.routing.test_succession",),
+    ),
+    Mutant(
+        "a stream takes more than its credit",
+        "streams/machine.py",
+        "if not 0 < size <= self.receive_window:",
+        "if not 0 < size:",
+        (
+            "tests.streams.test_hostile",
+            "tests.streams.test_mux",
+        ),
+    ),
+    Mutant(
+        "data comes after the end of a stream",
+        "streams/machine.py",
+        'is not _SENDING:\n            raise self._misplaced("DATA")',
+        'is None:\n            raise self._misplaced("DATA")',
+        (
+            "tests.streams.test_hostile",
+            "tests.streams.test_mux",
+        ),
     ),
 )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Role, Settings
+from routing_crust.config import Role, Settings, TwoWay
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason
-from routing_crust.routing.consolidation import Candidate, Consolidation, Established, SendConfirmation
+from routing_crust.routing.consolidation import Candidate, Close, Consolidation, Established, SendConfirmation
 from routing_crust.routing.events import Message
 from routing_crust.routing.state import State
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import Flavour, LinkUse, MessagePart
+from routing_crust.wire.messages import Confirmation, Flavour, LinkUse, MessagePart
 
 from .net import Net
 from .test_intruder import Intruder, IntruderCase
@@ -89,6 +89,38 @@ class OutOfTheNetworkTests(SynchronousTestCase):
 
 
 class DecisionTests(SynchronousTestCase):
+    def consolidation(self, arbiter: bool) -> Consolidation:
+        epochs = iter(range(1, 9))
+        return Consolidation(
+            Settings(two_way=TwoWay.OFF), arbiter=arbiter, incarnation=1, next_epoch=lambda: next(epochs)
+        )
+
+    def test_a_spare_link_waits_for_the_acknowledgement(self) -> None:
+        """
+        The end that does not decide has a better link; the other has none but the old one until it hears so.
+        """
+        here = self.consolidation(arbiter=False)
+        here.link_up(Candidate("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.confirmation("old", Confirmation(1, LinkUse.ATTACHED, False), 0.0)
+        here.link_up(Candidate("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        here.confirmation("new", Confirmation(2, LinkUse.MEMBER, False), 100.0)
+        self.assertEqual(here.current, "new")
+        self.assertEqual(here.tick(130.0), [])
+        self.assertEqual(here.tick(200.0), [Close("old", CloseReason.SUPERSEDED)])
+
+    def test_what_was_decided_on_is_not_given_up(self) -> None:
+        """The acknowledgement is late: for the other end the new link may be the only one by now."""
+        here = self.consolidation(arbiter=True)
+        here.link_up(Candidate("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.ack("old", 1, 0.0)
+        here.link_up(Candidate("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        self.assertEqual((here.current, here.wake_at), ("old", None))
+        self.assertEqual(here.tick(150.0), [])
+        self.assertEqual(
+            here.ack("new", 2, 151.0),
+            [Established("new", LinkUse.MEMBER, False), Close("old", CloseReason.SUPERSEDED)],
+        )
+
     def test_acknowledgement_of_an_older_decision(self) -> None:
         """What the other end has acknowledged is what counts: not what has been decided since."""
         epochs = iter(range(1, 9))
