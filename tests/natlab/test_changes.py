@@ -118,6 +118,12 @@ class RouterTests(PeersTestCase):
 
 
 class HostTests(PeersTestCase):
+    def meanwhile(self, peers: Peers) -> None:
+        """What another host sends arrives next: what was sent before has been lost, and is not late."""
+        near, _ = peers.rendezvous(socket.SOCK_DGRAM)
+        peers.udp("open", port=0).sendto(b"meanwhile", near.getsockname())
+        self.assertEqual(near.recv(99), b"meanwhile")
+
     def test_another_address_beside(self) -> None:
         """Both can be dialled."""
         peers = self.build({"open": None})
@@ -144,6 +150,7 @@ class HostTests(PeersTestCase):
         own = peers.udp("host")
         peers.lab.link(home, up=False)
         own.sendto(b"lost", near.getsockname())
+        self.meanwhile(peers)
         peers.lab.link(home, up=True)
         own.sendto(b"yes", near.getsockname())
         self.assertEqual(near.recv(99), b"yes")
@@ -152,7 +159,7 @@ class HostTests(PeersTestCase):
         """Nothing comes through, and no error says so; also where there is delay."""
         for delay in (0.0, 0.001):
             home = Router(Nat.PORT_RESTRICTED)
-            peers = self.build({"host": home, "walled": Router(Nat.FIREWALL)}, delay=delay)
+            peers = self.build({"host": home, "walled": Router(Nat.FIREWALL), "open": None}, delay=delay)
             near, _ = peers.rendezvous(socket.SOCK_DGRAM)
             for host, place in (("host", "host"), ("host", home), ("walled", "walled")):
                 own = peers.udp(host, port=0)
@@ -161,6 +168,7 @@ class HostTests(PeersTestCase):
                 self.assertEqual(near.recv(99), b"before")
                 peers.lab.cut(place)
                 own.sendto(b"lost", near.getsockname())
+                self.meanwhile(peers)
                 peers.lab.mend(place)
                 own.sendto(b"yes", near.getsockname())
                 self.assertEqual(near.recv(99), b"yes")
