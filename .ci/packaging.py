@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path.cwd()
 TREE = Path(sys.argv[1]).absolute() / "source"
-DROPIN = "twisted/plugins/routing_crust_dropin.py"
+DROPINS = {"twisted/plugins/routing_crust_dropin.py", "twisted/plugins/routing_crust_endpoints.py"}
 
 
 def run(*command: object, cwd: Path, fail: bool = True) -> str:
@@ -45,7 +45,7 @@ def check(holds: object, what: str) -> None:
 def sources() -> set[str]:
     """The modules of the package, and what goes with them."""
     found = {str(each.relative_to(TREE)) for each in (TREE / "routing_crust").rglob("*.py")}
-    return found | {DROPIN, "routing_crust/py.typed"}
+    return found | {*DROPINS, "routing_crust/py.typed"}
 
 
 def check_contents(wheel: Path, sdist: Path, from_tree: Path) -> None:

@@ -40,9 +40,10 @@ class TreeTests(SynchronousTestCase):
         self.assertEqual(set(listed), {".".join(each.parts) for each in folders} | {"twisted.plugins"})
 
     def test_nothing_hides_twisted(self) -> None:
-        """One module alone lies under twisted/; an __init__.py would hide the plugin, or Twisted."""
-        found = [str(each.relative_to(ROOT)) for each in in_tree("twisted").rglob("*.py")]
-        self.assertEqual(found, ["twisted/plugins/routing_crust_dropin.py"])
+        """Two modules alone lie under twisted/; an __init__.py would hide the plugins, or Twisted."""
+        found = sorted(str(each.relative_to(ROOT)) for each in in_tree("twisted").rglob("*.py"))
+        names = ("dropin", "endpoints")
+        self.assertEqual(found, [f"twisted/plugins/routing_crust_{each}.py" for each in names])
 
 
 class InstalledTests(SynchronousTestCase):

@@ -26,7 +26,7 @@ from routing_crust.identity import create_identity
 
 from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 
-COMMANDS = ("keygen", "name", "send", "request", "listen", "status", "explain")
+COMMANDS = ("keygen", "name", "send", "request", "listen", "status", "explain", "forward", "expose")
 
 
 class CliTestCase(TestCase):
@@ -133,8 +133,8 @@ class UsageTests(CliTestCase):
     def test_a_name_that_is_none(self) -> None:
         for command in ("send", "request"):
             self.assertEqual(
-                self.refused(command, "bob", "hello"),
-                f"routing-crust {command}: error: argument NAME: 'bob' is not a name: a name has 52 "
+                self.refused(command, "b/b", "hello"),
+                f"routing-crust {command}: error: argument NAME: 'b/b' is not a name: a name has 52 "
                 "characters, and this has 3; 'routing-crust name' prints that of a node",
             )
 
