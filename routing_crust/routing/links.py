@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -40,6 +40,9 @@ from .handshake import PeerFacts, check_hello, make_hello
 from .nat import both_ways
 from .succession import Succession, mark_of
 from .timers import cancel
+
+MOST_VIEWS: Final = 64
+"""So often a peer may begin anew on one link; it has reason to each time that another is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +127,17 @@ class _Record:
     A link and how far it has come.
 
     @ivar follows: what the link is known by whose place it has taken; empty if there was none.
+    @ivar continued: whether the peer has said what it follows.
+    @ivar views: how often the peer has begun anew on it.
     """
 
-    __slots__ = ("facts", "follows", "hello_sent", "link")
+    __slots__ = ("continued", "facts", "follows", "hello_sent", "link", "views")
 
     def __init__(self, link: ILink) -> None:
         self.link = link
         self.follows = b""
+        self.continued = False
+        self.views = 0
         self.facts: PeerFacts | None = None
         self.hello_sent = False
 
@@ -288,17 +295,26 @@ class Links:
             message = decode(Switched, payload, self._settings.max_control)
             self._succession(pair, link).switched(link, message)
         elif kind == FrameKind.ANEW:
-            view = decode(View, payload, self._settings.max_control)
-            self._succession(pair, link).anew(link, view.number)
+            self._anew(pair, record, decode(View, payload, self._settings.max_control))
         elif kind == FrameKind.CONTINUED:
-            continued = decode(Continued, payload, self._settings.max_control)
-            as_here = record.follows == continued.after
-            record.follows = continued.after
-            self._succession(pair, link).continued(link, as_here, continued.view)
+            self._continued(pair, record, decode(Continued, payload, self._settings.max_control))
         elif pair.succession is None:
             self.deliver(link, kind, payload)
         elif link in pair.succession.links:
             pair.succession.received(link, kind, payload)
+
+    def _anew(self, pair: _Pair, record: _Record, view: View) -> None:
+        record.views += 1
+        if record.views > MOST_VIEWS:
+            raise WireError("the peer begins anew all the time")
+        self._succession(pair, record.link).anew(record.link, view.number)
+
+    def _continued(self, pair: _Pair, record: _Record, message: Continued) -> None:
+        if record.continued:
+            raise WireError("a second CONTINUED came")
+        record.continued = True
+        as_here = message.after == record.follows
+        self._succession(pair, record.link).continued(record.link, as_here, message.view)
 
     def _succession(self, pair: _Pair, link: ILink) -> Succession:
         """

@@ -30,8 +30,6 @@ from ..wire.framing import FrameKind
 from ..wire.messages import Continued, Switched, View
 from .timers import cancel
 
-MOST_VIEWS: Final = 64
-"""So often a peer may begin anew on one link; it has reason to each time that another is lost."""
 HELD_OVERHEAD: Final = 128
 """Bytes that a frame costs while it is held back, besides its own."""
 
@@ -71,19 +69,16 @@ class _Stage:
     @ivar marked: whether the peer's SWITCHED has come, in its turn or not.
     @ivar told: whether we have told the peer that all has come.
     @ivar heard: whether the peer has told us so.
-    @ivar views: how often the peer has told us of a view here.
     @ivar held: the frames that are held back; the kind SWITCHED stands for the end.
     """
 
     __slots__ = (
         "ended", "follows", "heard", "held", "held_bytes", "left", "link", "marked", "paused", "told",
-        "views",
     )  # fmt: skip
 
     def __init__(self, link: ILink, follows: bool) -> None:
         self.link = link
         self.follows = follows
-        self.views = 0
         self.left = self.ended = self.marked = self.told = self.heard = self.paused = False
         self.held: deque[tuple[int, bytes]] = deque()
         self.held_bytes = 0
@@ -181,12 +176,11 @@ class Succession:
         """
         The peer is in another view, and what it has sent before does not count any more.
 
-        @raise WireError: it has left this link, or begins anew all the time.
+        @raise WireError: it has left this link.
         """
         here = self._stages[link]
-        here.views += 1
-        if here.views > MOST_VIEWS or (here.marked and here.link is not self._current):
-            raise WireError("the peer begins anew where it may not, or too often")
+        if here.marked and here.link is not self._current:
+            raise WireError("the peer begins anew on a link that it has left")
         here.marked = False  # if it had left this link for one that is lost, it has come back
         if view < self.view:
             return  # it does not know ours yet

@@ -14,6 +14,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,11 +26,13 @@ from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Pr
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.handshake import PeerFacts
-from routing_crust.routing.links import Accept, Links, Peer
+from routing_crust.routing.links import MOST_VIEWS, Accept, Links, Peer
+from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import LinkUse, NatKind
+from routing_crust.wire.messages import Confirmation, Contacts, Continued, LinkUse, NatKind, Switched, View
 
 KIND = 130
+HANDSHAKE = (FrameKind.HELLO, FrameKind.CONFIRMATION, FrameKind.CONFIRMATION_ACK)
 SMALL, GREAT = sorted((Identity.from_seed(bytes([each]) * 32) for each in (1, 2)), key=lambda one: one.name)
 RUNGS = (Rung.TUNNEL, Rung.PUNCHED, Rung.DIRECT, Rung.MAPPED)
 
@@ -97,7 +100,7 @@ class WireEnd:
 class End:
     """One node: the policy of its L{Links}, and what it has sent and heard."""
 
-    def __init__(self, world: World, which: int, settings: Settings) -> None:
+    def __init__(self, world: World, which: int, settings: Settings, incarnation: int = 1) -> None:
         self.world = world
         self.which = which
         self.session = 0
@@ -110,7 +113,7 @@ class End:
             settings,
             world.identities[which],
             world.clock,
-            1,
+            incarnation,
             lambda: (),
             self,
             lambda: NatKind.UNKNOWN,
@@ -345,3 +348,280 @@ class EveryOrderTests(WorldTests):
             play(world, steps, cuts=True)
             world.pass_time(100)
             self.check_complete(world)
+
+
+class BoundTests(WorldTests):
+    """What a peer can make us hold back, wait for, and do."""
+
+    def setUp(self) -> None:
+        self.world = World(switch_memory=64 * 1024)
+        self.old = self.world.dial(0, Rung.TUNNEL)
+        self.world.settle()
+
+    def switch(self, held: bool = True) -> WireEnd:
+        """
+        Another link, by which both ends are linked; returns the end of the one that dialled it.
+
+        @param held: whether nothing comes over the old one.
+        """
+        new = self.world.dial(0, Rung.DIRECT)
+        self.old.reading = self.old.other.reading = not held
+        self.world.settle()
+        self.old.reading = self.old.other.reading = True
+        return new
+
+    def both(self) -> list[tuple[End, WireEnd]]:
+        """Each node, and its end of the old link."""
+        return [(self.world.ends[end.which], end) for end in (self.old, self.old.other)]
+
+    def send(self, kind: FrameKind, message: Struct, link: WireEnd) -> None:
+        """Send something that the other end does not expect."""
+        link.other.coming.append((kind, encode(message)))
+
+    def refused(self, kind: FrameKind, message: Struct, link: WireEnd, times: int = 1) -> None:
+        """The peer is cut off for sending this, so often, on a link."""
+        for _ in range(times):
+            self.send(kind, message, link)
+        self.assertRaises(WireError, self.world.settle)
+        self.world.pass_time(1)
+        self.assertEqual(self.world.ends[link.other.which].events[-1], "lost")
+
+    def test_reading_is_paused(self) -> None:
+        """More than C{switch_memory} is not held back: the new link is not read until it is its turn."""
+        new = self.switch()
+        sender, _ = self.both()[0]
+        receiver = self.world.ends[1]
+        self.old.other.reading = False
+        for _ in range(700):
+            sender.send(new)
+        self.world.settle()
+        self.assertFalse(new.other.reading)
+        self.assertGreater(len(new.other.coming), 100)
+        self.assertEqual(receiver.sessions[-1], [])
+        self.old.other.reading = True
+        self.world.settle()
+        self.assertTrue(new.other.reading)
+        self.assertEqual(len(receiver.sessions[-1]), 700)
+        self.check_at_rest(self.world)
+
+    def test_reading_goes_on_anew(self) -> None:
+        """If what is waited for does not come, the new link is read again as well."""
+        new = self.switch()
+        self.old.other.reading = False
+        for _ in range(700):
+            self.world.ends[0].send(new)
+        self.world.settle()
+        self.assertFalse(new.other.reading)
+        self.world.clock.advance(self.world.settings.switch_timeout)
+        self.old.other.reading = True
+        self.world.settle()
+        self.assertTrue(new.other.reading)
+        self.assertEqual([end.events[-1] for end in self.world.ends], ["anew", "anew"])
+        self.check_at_rest(self.world)
+
+    def test_left_for_nothing(self) -> None:
+        """A peer that leaves its link and has no other is not waited for."""
+        self.send(FrameKind.SWITCHED, Switched(False), self.old)
+        self.world.settle()
+        self.world.pass_time(self.world.settings.switch_timeout - 1)
+        self.assertEqual(len(self.world.live()), 1)
+        self.world.pass_time(2)
+        self.assertEqual(self.old.other.closed, CloseReason.STALLED)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_left_twice(self) -> None:
+        self.refused(FrameKind.SWITCHED, Switched(False), self.old, times=2)
+
+    def test_all_of_nothing(self) -> None:
+        """That all has come cannot be before we have left the link."""
+        self.refused(FrameKind.SWITCHED, Switched(True), self.old)
+
+    def test_frames_on_a_link_that_was_left(self) -> None:
+        self.send(FrameKind.SWITCHED, Switched(False), self.old)
+        self.refused(FrameKind.CONTACTS, Contacts(()), self.old)
+
+    def test_left_before_it_was_agreed_on(self) -> None:
+        """A link that came up, but has not taken the other's place."""
+        self.world.dial(0, Rung.TUNNEL)
+        self.world.settle()
+        new = self.world.wires[-1]
+        if new in self.world.live():
+            self.refused(FrameKind.SWITCHED, Switched(False), new)
+        else:
+            self.assertEqual(self.world.live(), [self.old])
+
+    def test_anew_all_the_time(self) -> None:
+        """A peer that makes us begin anew again and again is cut off."""
+        self.old.closed = CloseReason.UNKNOWN  # so that it does not answer itself
+        for view in range(1, MOST_VIEWS + 1):
+            self.send(FrameKind.ANEW, View(view), self.old)
+        self.world.settle()
+        events = self.world.ends[1].events
+        self.assertEqual(events, ["gained"] + ["anew"] * MOST_VIEWS)
+        self.refused(FrameKind.ANEW, View(MOST_VIEWS + 1), self.old)
+
+    def test_continued_twice(self) -> None:
+        """A link comes after one other."""
+        self.send(FrameKind.CONTINUED, Continued(bytes(16), 0), self.old)
+        self.world.settle()
+        self.assertEqual(self.world.ends[1].events, ["gained", "anew"])
+        self.check_at_rest(self.world)
+        self.refused(FrameKind.CONTINUED, Continued(bytes(16), 0), self.old)
+
+    def test_an_old_view(self) -> None:
+        """What was said before the peer knew better is passed over."""
+        self.send(FrameKind.ANEW, View(7), self.old)
+        self.send(FrameKind.ANEW, View(3), self.old)
+        self.world.settle()
+        self.assertEqual(self.world.ends[1].events, ["gained", "anew"])
+
+    def test_anew_on_a_link_that_was_left(self) -> None:
+        """It is possible only where nothing has taken its place."""
+        self.switch()
+        self.send(FrameKind.ANEW, View(1), self.old)
+        self.assertRaises(WireError, self.world.settle)
+
+    def test_a_frame_that_nobody_knows_is_held_back(self) -> None:
+        """When its turn comes it closes the link by which the peer is linked, and all others."""
+        new = self.switch()
+        self.old.other.reading = False
+        new.other.coming.append((127, b""))
+        self.world.settle()
+        self.assertEqual(len(self.world.live()), 2)
+        self.old.other.reading = True
+        self.world.pass_time(1)
+        self.assertEqual(new.other.closed, CloseReason.PROTOCOL_ERROR)
+        self.assertEqual(self.world.live(), [])
+        self.assertEqual([end.events[-1] for end in self.world.ends], ["lost", "lost"])
+
+    def test_contacts_are_held_back(self) -> None:
+        """Whatever is not of the handshake waits."""
+        new = self.switch()
+        heard: list[tuple[Contact, ...]] = []
+        self.world.ends[1].contacts_heard = (  # type: ignore[method-assign]
+            lambda peer, contacts: heard.append(contacts)
+        )
+        self.old.other.reading = False
+        self.send(FrameKind.CONTACTS, Contacts(()), new)
+        self.world.settle()
+        self.assertEqual(heard, [])
+        self.old.other.reading = True
+        self.world.settle()
+        self.assertEqual(heard, [()])
+
+    def test_stop(self) -> None:
+        """A stop in the middle leaves no timer."""
+        self.switch()
+        self.old.reading = False
+        for end in self.world.ends:
+            end.links.stop()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.world.settle()
+
+    def test_drop(self) -> None:
+        """All links to a peer are dropped at once, which is one loss."""
+        self.switch()
+        self.old.reading = self.old.other.reading = False
+        self.world.ends[0].links.drop(GREAT.name, CloseReason.NO_LONGER_NEEDED)
+        self.assertEqual(self.world.ends[0].events[-2:], ["changed", "lost"])
+        self.world.settle()
+        self.old.reading = self.old.other.reading = True
+        self.world.pass_time(1)
+        self.assertEqual(self.world.ends[1].events[-1], "lost")
+        self.assertNotIn("anew", [*self.world.ends[0].events, *self.world.ends[1].events])
+        self.assertEqual(self.world.live(), [])
+
+    def test_restarted(self) -> None:
+        """A peer that has started anew: its older links are gone at once, whatever was on its way."""
+        self.switch()
+        self.old.reading = self.old.other.reading = False
+        great = self.world.ends[1]
+        great.links.stop()
+        self.world.ends[1] = End(self.world, 1, self.world.settings, incarnation=2)
+        self.world.dial(1, Rung.DIRECT)
+        self.world.settle()
+        self.old.reading = self.old.other.reading = True
+        self.world.pass_time(1)
+        self.assertEqual(self.world.ends[0].events[-3:], ["changed", "lost", "gained"])
+        self.check_at_rest(self.world)
+
+
+class PeerKnowsLessTests(WorldTests):
+    """One end has seen links, or losses, that the other has not."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.old = self.world.dial(0, Rung.TUNNEL)
+        self.world.settle()
+
+    def drop_continued(self, new: WireEnd) -> None:
+        """What says that the new link comes after another is not there."""
+        for end in (new, new.other):
+            end.coming = deque(each for each in end.coming if each[0] != FrameKind.CONTINUED)
+
+    def agree(self, new: WireEnd) -> None:
+        """Both ends agree on the new link; nothing that is sent after that arrives yet."""
+        world = self.world
+        for end in (self.old, self.old.other):
+            end.reading = False
+        while self.old.heir is None or self.old.other.heir is None:
+            ready = [each for each in world.ready() if each.coming[0][0] in HANDSHAKE]
+            world.deliver(ready[0])
+
+    def test_frames_without_a_beginning(self) -> None:
+        """The peer has begun with the new link, as if there had been none: so something is missing here."""
+        new = self.world.dial(0, Rung.DIRECT)
+        self.agree(new)
+        self.drop_continued(new)
+        self.world.ends[1].send(new.other)
+        while new.coming:
+            self.world.deliver(new)
+        self.assertEqual(self.world.ends[0].events[-1], "anew")
+        self.assertEqual(self.world.ends[0].sessions[-1], [])
+        self.old.reading = self.old.other.reading = True
+        self.world.settle()
+        self.assertEqual(self.world.ends[1].events[-1], "anew")
+        self.check_at_rest(self.world)
+
+    def test_left_without_a_beginning(self) -> None:
+        """Likewise, when the peer has left the new link for another without having sent anything on it."""
+        new = self.world.dial(0, Rung.DIRECT)
+        self.agree(new)
+        self.drop_continued(new)
+        newest = self.world.dial(0, Rung.MAPPED)
+        while new.other.heir is None:
+            ready = [each for each in self.world.ready() if each.coming[0][0] in HANDSHAKE]
+            self.world.deliver(ready[0])
+        while new.coming:
+            self.world.deliver(new)
+        self.assertEqual(self.world.ends[0].events[-1], "anew")
+        self.old.reading = self.old.other.reading = True
+        self.world.settle()
+        self.assertIs(self.world.live()[0], newest)
+        self.check_at_rest(self.world)
+
+    def test_back_to_the_old_link(self) -> None:
+        """
+        The end that decides has lost the new link before the acknowledgement came, and decides for the old
+        one again, which the other end has left.
+        """
+        small, great = self.world.ends
+        small.send(self.old)
+        new = self.world.dial(0, Rung.DIRECT)
+        while self.old.other.heir is None:
+            ready = [each for each in self.world.ready() if each.coming[0][0] in HANDSHAKE]
+            self.world.deliver(ready[0])
+        great.send(new.other)
+        small.links.close(new, CloseReason.HELLO_TIMEOUT)
+        self.old.send(FrameKind.CONFIRMATION, encode(Confirmation(1 << 60, LinkUse.DIRECT, False)))
+        small.send(self.old)
+        while self.old.other.coming:
+            self.world.deliver(self.old.other)
+        assert great.peer is not None
+        self.assertIs(great.peer.link, self.old.other)
+        self.assertEqual(great.events, ["gained", "changed", "anew", "changed"])
+        great.send(new.other)  # as an application does that has kept it
+        self.world.settle()
+        self.assertEqual(small.events, ["gained", "anew"])
+        self.assertIs(small.sessions[-1][0][0], great.session)
+        self.check_at_rest(self.world)

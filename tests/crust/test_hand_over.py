@@ -1,0 +1,199 @@
+"""Links that another takes the place of, and links that are not read for a while."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from routing_crust.config import Settings
+from routing_crust.errors import CloseReason, LinkClosed
+from routing_crust.wire.framing import FrameKind
+
+from .services import KIND, ServiceTests, turn
+from .test_link import HEARTBEAT, LinkTests, Transport, frame, goodbye
+
+FULL = bytes(3000)
+DONE = Failure(ConnectionDone())
+
+
+@implementer(IPushProducer)
+class Producer:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+class HandOverTests(LinkTests):
+    settings = Settings(queue_pause=2048, queue_resume=1024)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.old, self.there = self.verified(), self.transport
+        self.transport = Transport()
+        self.new, self.here = self.verified(), self.transport
+        self.clock.advance(0)
+        self.there.clear()
+        self.here.clear()
+
+    def finish(self) -> None:
+        for link in (self.old, self.new):
+            if link not in [lost for lost, _ in self.owner.of("lost")]:
+                link.connectionLost(DONE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def written(self) -> tuple[bytes, bytes]:
+        """What has gone out over the old link, and over the new one."""
+        self.clock.advance(0)
+        return self.there.taken(), self.here.taken()
+
+    def test_what_is_sent(self) -> None:
+        """What is queued goes out where it was queued; the rest goes over the other, small or large."""
+        self.old.send(KIND, b"before")
+        self.old.hand_over(self.new)
+        self.old.send(KIND, b"after")
+        self.old.send(KIND, FULL)
+        self.assertRaises(ValueError, self.old.send, 256, b"")
+        self.old.send(FrameKind.SWITCHED, b"")
+        old, new = (
+            frame(KIND, b"before") + frame(FrameKind.SWITCHED),
+            frame(KIND, b"after") + frame(KIND, FULL),
+        )
+        self.assertEqual(self.written(), (old, new))
+
+    def test_heartbeats_and_goodbyes(self) -> None:
+        """They belong to the link itself."""
+        self.old.hand_over(self.new)
+        self.clock.pump([self.settings.heartbeat_interval / 2] * 2)
+        self.assertEqual(self.written(), (HEARTBEAT, HEARTBEAT))
+        self.old.close(CloseReason.SUPERSEDED)
+        self.assertEqual(self.written(), (goodbye(8), b""))
+
+    def test_closed(self) -> None:
+        """Also what is sent on a link that is gone goes over the other, and from there to the next."""
+        self.old.hand_over(self.new)
+        self.old.connectionLost(DONE)
+        self.old.send(KIND, b"after")
+        self.assertEqual(self.written(), (b"", frame(KIND, b"after")))
+        self.transport = Transport()
+        newest = self.verified()
+        self.new.hand_over(newest)
+        self.old.send(KIND, b"later")
+        self.clock.advance(0)
+        self.assertEqual(self.transport.taken(), frame(KIND, b"later"))
+        newest.connectionLost(DONE)
+
+    def test_handed_over_to_itself(self) -> None:
+        """That undoes it, as far as the link is not closed."""
+        self.old.hand_over(self.new)
+        self.old.hand_over(self.old)
+        self.old.send(KIND, b"here")
+        self.assertEqual(self.written(), (frame(KIND, b"here"), b""))
+        self.old.close(CloseReason.SUPERSEDED)
+        self.old.hand_over(self.old)
+        self.old.send(KIND, b"nowhere")
+        self.assertEqual(self.written(), (goodbye(8), b""))
+
+    def test_who_waits(self) -> None:
+        """Whoever waits for room, or is paused, goes by the other link from now on."""
+        self.there.producer.pauseProducing()
+        producer = Producer()
+        self.old.add_producer(producer)
+        self.old.send(KIND, FULL)
+        self.assertEqual((self.old.writable, producer.told), (False, ["pause"]))
+        waiting = self.old.when_writable()
+        cancelled = self.old.when_writable()
+        self.old.hand_over(self.new)
+        self.assertTrue(self.old.writable)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertIsNone(self.successResultOf(cancelled))
+        self.assertEqual(producer.told, ["pause", "resume"])
+        self.here.producer.pauseProducing()
+        self.new.send(KIND, FULL)
+        self.assertEqual((self.old.writable, producer.told[2:]), (False, ["pause"]))
+        self.assertNoResult(self.old.when_writable().addErrback(lambda failure: failure.trap(LinkClosed)))
+        self.old.remove_producer(producer)
+        another = Producer()
+        self.old.add_producer(another)
+        self.assertEqual(another.told, ["pause"])
+        self.here.producer.resumeProducing()
+        self.assertEqual((producer.told[3:], another.told), ([], ["pause", "resume"]))
+
+    def test_who_waits_for_a_full_one(self) -> None:
+        """If the other is full, they wait on; and may stop waiting."""
+        for transport, link in ((self.there, self.old), (self.here, self.new)):
+            transport.producer.pauseProducing()
+            link.send(KIND, FULL)
+        producer = Producer()
+        self.old.add_producer(producer)
+        waiting: list[Deferred[None]] = [self.old.when_writable(), self.old.when_writable()]
+        self.old.hand_over(self.new)
+        self.assertEqual(producer.told, ["pause", "pause"])
+        self.assertNoResult(waiting[0])
+        waiting[1].cancel()
+        self.failureResultOf(waiting[1], CancelledError)
+        self.here.producer.resumeProducing()
+        self.assertIsNone(self.successResultOf(waiting[0]))
+        self.assertEqual(producer.told, ["pause", "pause", "resume"])
+
+
+class ReadingTests(LinkTests):
+    def test_silence(self) -> None:
+        """While we do not read we do not wonder that nothing comes."""
+        link = self.verified()
+        link.pause_reading()
+        link.pause_reading()
+        self.assertEqual(self.transport.producerState, "paused")
+        ticks = int(4 * self.settings.inactivity_timeout / self.settings.heartbeat_interval)
+        self.clock.pump([self.settings.heartbeat_interval] * ticks)
+        self.assertEqual(self.owner.of("lost"), [])
+        link.resume_reading()
+        link.resume_reading()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.clock.pump([self.settings.heartbeat_interval] * ticks)
+        self.assertTrue(self.transport.aborted)
+
+    def test_closing(self) -> None:
+        """A link that is being closed reads on, to see that the peer closes too."""
+        link = self.verified()
+        link.pause_reading()
+        link.close(CloseReason.STOPPING)
+        self.assertEqual(self.transport.producerState, "producing")
+        link.pause_reading()
+        self.assertEqual(self.transport.producerState, "producing")
+
+
+class RealTests(ServiceTests):
+    """Over TCP and TLS."""
+
+    async def test_paused(self) -> None:
+        """The peer has to wait, and nothing is lost."""
+        link, accepted = await self.pair()
+        link.verified()
+        accepted.verified()
+        accepted.pause_reading()
+        count = 0
+        while link.writable:
+            link.send(KIND, bytes(60_000))
+            count += 1
+            if count % 10 == 0:
+                await turn()
+        self.assertLess(len(self.others.of("message")), count)
+        accepted.resume_reading()
+        link.send(KIND, b"last")
+        done: Deferred[None] = Deferred()
+        self.others.handlers["message"] = lambda _, kind, payload: payload == b"last" and done.callback(None)
+        await done
+        self.assertEqual(len(self.others.of("message")), count + 1)

@@ -1,0 +1,211 @@
+"""
+What applications, messages and streams notice when another link takes the place of theirs: nothing. And what
+when something was lost on the way.
+
+The nodes are real, on a network in memory. A client has a link to the node that speaks for it; when it asks
+for a link of its own another one takes the place of that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Message, Role, RoutingService
+from routing_crust.errors import CloseReason
+from routing_crust.routing.events import LinkChanged, LinkGained, LinkLost
+from routing_crust.streams import StreamLinkLost, streams_of
+from routing_crust.testing.network import MemoryLink
+from tests.streams.protocols import Keeping, Noting
+
+from .net import Net
+
+KIND = 130
+
+
+class SwitchingCase(SynchronousTestCase):
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.stop)
+        (self.node,) = self.net.grow(1, **self.settings)
+        self.client = self.net.node(role=Role.CLIENT, listen=(), **self.settings)
+        self.net.result(self.client.when_connected())
+        self.net.settle(0.1)
+        self.events: dict[RoutingService, list[Any]] = {self.node: [], self.client: []}
+        self.heard: dict[RoutingService, list[int]] = {self.node: [], self.client: []}
+        self.sent: dict[RoutingService, int] = {self.node: 0, self.client: 0}
+        for service in (self.node, self.client):
+            for kind in (LinkGained, LinkChanged, LinkLost):
+                service.observe(kind, self.events[service].append)
+            service.set_frame_handler(
+                lambda link, kind, payload, service=service: self.frame(service, link, payload)
+            )
+
+    def stop(self) -> None:
+        self.net.stop()
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def frame(self, service: RoutingService, link: Any, payload: bytes) -> None:
+        self.assertIs(link, self.link(service))
+        self.heard[service].append(int(payload))
+
+    def other(self, service: RoutingService) -> RoutingService:
+        return self.client if service is self.node else self.node
+
+    def link(self, service: RoutingService) -> MemoryLink:
+        core = service._core
+        assert core is not None
+        link = core.link_to(self.other(service).node_name)
+        assert isinstance(link, MemoryLink)
+        return link
+
+    def send(self, service: RoutingService, link: Any, count: int = 1) -> None:
+        for _ in range(count):
+            link.send(KIND, b"%d" % self.sent[service])
+            self.sent[service] += 1
+
+    def kinds(self, service: RoutingService) -> list[type]:
+        return [type(event) for event in self.events[service]]
+
+
+class WithoutLossTests(SwitchingCase):
+    def test_frames_of_the_application(self) -> None:
+        """Whoever keeps the link that it was given sends on it, before and after, and all comes in order."""
+        old = {service: self.link(service) for service in (self.node, self.client)}
+        asked = self.client.connect(self.node.node_name)
+        while not asked.called or old[self.node].over is None:
+            for service in (self.node, self.client):
+                self.send(service, old[service], 3)
+                self.send(service, self.link(service), 2)
+            self.net.settle(0.003)
+        self.assertIsNot(self.link(self.client), old[self.client])
+        for service in (self.node, self.client):
+            self.send(service, old[service], 3)
+        self.net.settle(1)
+        for service in (self.node, self.client):
+            self.assertEqual(self.heard[self.other(service)], list(range(self.sent[service])))
+            self.assertEqual(self.kinds(service), [LinkChanged])
+            (event,) = self.events[service]
+            self.assertEqual(event.old.connection, old[service].connection)
+            self.assertEqual(event.new.connection, self.link(service).connection)
+        self.assertEqual(len(self.net.network.links), 1)
+
+    def test_messages(self) -> None:
+        """Messages and their answers that are under way when it happens arrive, once, without another try."""
+        got: list[Message] = []
+        self.node.set_message_handler(got.append)
+        self.client.set_request_handler(lambda message: message.body[::-1])
+        self.net.network.hold(self.link(self.client))
+        sent = [self.client.send(self.node.node_name, bytes([number]) * 50_000) for number in range(30)]
+        asked = self.client.connect(self.node.node_name)
+        requests = [self.node.request(self.client.node_name, b"abc%d" % number) for number in range(30)]
+        old = self.link(self.client)
+        self.net.settle(3)
+        self.net.network.release(old)
+        self.net.result(asked)
+        for each in sent:
+            self.net.result(each, timeout=3)
+        answers = [self.net.result(each, timeout=3) for each in requests]
+        self.assertEqual(answers, [(b"abc%d" % number)[::-1] for number in range(30)])
+        self.assertEqual([message.body[0] for message in got], list(range(30)))
+        self.assertEqual(self.kinds(self.client), [LinkChanged])
+        self.assertIsNot(self.link(self.client), old)
+
+    def test_streams(self) -> None:
+        """A stream goes on, both ways, while the link under it becomes another."""
+        factory = Keeping(Noting)
+        streams_of(self.node).listen("bulk", factory)
+        mine = self.net.result(streams_of(self.client).open(self.node.node_name, "bulk", Keeping(Noting)))
+        (theirs,) = factory.made
+        data = {mine: b"", theirs: b""}
+        old = self.link(self.client)
+        asked = self.client.connect(self.node.node_name)
+        while not asked.called or old.over is None:
+            for protocol in data:
+                more = self.net.random.randbytes(self.net.random.randrange(20_000))
+                data[protocol] += more
+                protocol.transport.write(more)
+            self.net.settle(0.004)
+        self.net.settle(20)
+        self.assertTrue(theirs.received == data[mine])  # the difference would be long
+        self.assertTrue(mine.received == data[theirs])
+        self.assertEqual(self.kinds(self.node), [LinkChanged])
+
+
+class BoundTests(SwitchingCase):
+    settings: ClassVar[dict[str, Any]] = {"switch_memory": 64 * 1024}
+
+    def test_much_is_held_back(self) -> None:
+        """More than C{switch_memory} waits with the sender until all has come over the old link."""
+        old = self.link(self.client)
+        asked = self.client.connect(self.node.node_name)
+        self.net.settle(0.025)  # the request is there, and no other link yet
+        self.net.network.hold(old)
+        self.send(self.client, old, 5)
+        self.net.result(asked)
+        new = self.link(self.client)
+        for _ in range(10):
+            self.send(self.client, old, 200)
+            self.net.settle(0.05)
+        self.assertEqual(self.heard[self.node], [])
+        self.assertFalse(new.other.takes)
+        self.assertGreater(new.queued, 5_000)
+        self.net.network.release(old)
+        self.net.settle(1)
+        self.assertEqual(self.heard[self.node], list(range(2005)))
+        self.assertTrue(new.other.takes)
+        self.assertEqual(new.queued, 0)
+
+
+class BrokenTests(SwitchingCase):
+    settings: ClassVar[dict[str, Any]] = {"switch_timeout": 2.0}
+
+    def test_cut(self) -> None:
+        """The old link breaks before all has come: streams end, messages are sent again, once each."""
+        self.broken(self.net.network.cut)
+
+    def test_too_slow(self) -> None:
+        """The old link stands still: it is not waited for longer than C{switch_timeout}."""
+        self.broken(lambda old: None)
+
+    def broken(self, make_it: Any) -> None:
+        factory = Keeping(Noting)
+        streams_of(self.node).listen("bulk", factory)
+        mine = self.net.result(streams_of(self.client).open(self.node.node_name, "bulk", Keeping(Noting)))
+        (theirs,) = factory.made
+        got: list[Message] = []
+        self.node.set_message_handler(got.append)
+        old = self.link(self.client)
+        asked = self.client.connect(self.node.node_name)
+        self.net.settle(0.025)  # the request is there, and no other link yet
+        self.assertIs(self.link(self.client), old)
+        self.net.network.hold(old)
+        self.send(self.client, old, 5)
+        sent = [self.client.send(self.node.node_name, b"message %d" % number) for number in range(5)]
+        self.net.result(asked)
+        self.send(self.client, old, 5)
+        self.assertIsNot(self.link(self.client), old)
+        self.net.settle(0.05)
+        self.assertIsNot(self.link(self.node), old.other)
+        make_it(old)
+        for each in sent:
+            self.net.result(each, timeout=4)
+        self.net.settle(1)
+        self.assertEqual(sorted(message.body for message in got), [b"message %d" % each for each in range(5)])
+        self.assertEqual(self.heard[self.node], [])
+        for service in (self.node, self.client):
+            self.assertEqual(self.kinds(service), [LinkChanged, LinkLost, LinkGained])
+            self.assertIs(self.events[service][1].reason, CloseReason.CONNECTION_LOST)
+        for protocol in (mine, theirs):
+            self.assertIsInstance(protocol.reason, StreamLinkLost)
+        # and what is sent from now on arrives
+        self.send(self.client, old, 5)
+        again = self.net.result(streams_of(self.client).open(self.node.node_name, "bulk", Keeping(Noting)))
+        again.transport.write(b"anew")
+        self.net.settle(1)
+        self.assertEqual(self.heard[self.node], list(range(10, 15)))
+        self.assertEqual(factory.made[-1].received, b"anew")
+        self.net.network.release(old)
