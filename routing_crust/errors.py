@@ -154,6 +154,7 @@ class CloseReason(IntEnum):
     CONNECTION_LOST = 17
     TLS_REFUSED = 18
     SELF = 19
+    TUNNEL_ENDED = 20
 
     @property
     def text(self) -> str:
@@ -182,4 +183,5 @@ _REASON_TEXTS = {
     CloseReason.CONNECTION_LOST: "the connection was lost",
     CloseReason.TLS_REFUSED: "the TLS handshake failed",
     CloseReason.SELF: "the link leads to this node itself",
+    CloseReason.TUNNEL_ENDED: "the tunnel that the link went through has ended",
 }

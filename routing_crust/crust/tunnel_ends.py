@@ -147,7 +147,7 @@ class TunnelEnd(LinkFactory):
         self._transport.lost(Failure(cleanly or ConnectionLost(problem)))
         if cleanly is None:
             # TLS would keep the reason to itself
-            self._link.abort(CloseReason.CONNECTION_LOST, problem)
+            self._link.abort(CloseReason.TUNNEL_ENDED, problem)
 
     # What the link tells: see L{routing_crust.crust.owner.LinkMaker}.
 

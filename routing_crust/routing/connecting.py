@@ -25,6 +25,7 @@ from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Endpoint, Rung
 from ..errors import (
     ExpectedConnectionExpired,
+    ExpectedConnectionReplaced,
     LimitReached,
     RoutingCrustError,
     ServiceStopped,
@@ -443,8 +444,8 @@ class Connector:
 
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)
-        if self._links.peer(peer) is not None:
-            return  # something better than the tunnel to it did not come
+        if self._links.peer(peer) is not None or failure.check(ExpectedConnectionReplaced):
+            return  # nothing better than a tunnel has come, or something else is being tried
         self._quiet.info(
             "expected connections",
             "no link with {peer}: {reason}",

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -49,10 +49,19 @@ SHORTEST_WAIT: Final = 1.0
 OTHER_END_FIRST: Final = 1.0
 """Seconds that the end with the greater name leaves to the other when a tunnel has to be made anew."""
 DISTRUST: Final = 60.0
-"""Seconds for which a node is not used again for a peer, after a tunnel through it was lost."""
+"""Seconds for which a node is not used again for a peer, after too much was wrong with tunnels through it."""
+TOO_MUCH: Final = 3
+"""A tunnel that is broken is that; one that has ended, as the node in the middle said, is a third of it."""
 MOST_DISTRUSTED: Final = 1024
 
-_BROKEN = (CloseReason.CONNECTION_LOST, CloseReason.INACTIVE, CloseReason.STALLED, CloseReason.TLS_REFUSED)
+_FAULTS: Final = {
+    CloseReason.TUNNEL_ENDED: 1,
+    CloseReason.CONNECTION_LOST: TOO_MUCH,
+    CloseReason.INACTIVE: TOO_MUCH,
+    CloseReason.STALLED: TOO_MUCH,
+    CloseReason.TLS_REFUSED: TOO_MUCH,
+}
+"""How wrong it is that a tunnel is lost for this reason; others are no fault, and nothing takes its place."""
 
 
 class _Tunnel:
@@ -80,7 +89,7 @@ class Tunnels:
         self._core = core
         self._tunnels: dict[Name, _Tunnel] = {}
         self._again: dict[Name, IDelayedCall] = {}
-        self._distrusted: dict[tuple[Name, Name], float] = {}
+        self._faults: dict[tuple[Name, Name], tuple[float, int]] = {}
         self._stopped = False
 
     def __len__(self) -> int:
@@ -162,12 +171,13 @@ class Tunnels:
 
     def _link_to(self, name: Name) -> Deferred[ILink]:
         """A direct link to whoever is to be in the middle."""
-        waiting: Deferred[ILink] = Deferred()
         peer = self._core.links.peer(name)
-        if peer is not None:
-            waiting.callback(peer.link)
-            return waiting
-        return self._core.borrow(name)
+        if peer is None:
+            return self._core.borrow(name)
+        if peer.use is LinkUse.ATTACHED and self._core.connector.is_asking(name, LinkUse.MEMBER):
+            # in a moment another link takes the place of this one, which would end the tunnel
+            return self._core.connector.ask(name, LinkUse.MEMBER)
+        return succeed(peer.link)
 
     async def _limited(self, waiting: Deferred[ILink]) -> ILink:
         timer = self._core.clock.callLater(TRY_FOR, _time_out, waiting)
@@ -205,10 +215,10 @@ class Tunnels:
         if known is None:
             return
         self._forget(known)
-        if reason not in _BROKEN or self._stopped:
+        if reason not in _FAULTS or self._stopped:
             return
         if known.via is not None:
-            self._distrust(peer.name, known.via)
+            self._note_fault(peer.name, known.via, _FAULTS[reason])
         self._core.connector.tunnel_lost(peer.name, known.use, peer.since)
         if peer.name in self._core.idle.borrowed:
             return  # whoever needs it asks again
@@ -265,15 +275,16 @@ class Tunnels:
             self._core.idle.give_back(tunnel.via)
             self._core.membership.relay_not_needed(tunnel.via)
 
-    def _distrust(self, peer: Name, relay: Name) -> None:
-        self._distrusted.pop((peer, relay), None)
-        self._distrusted[peer, relay] = self._core.clock.seconds()
-        if len(self._distrusted) > MOST_DISTRUSTED:
-            del self._distrusted[next(iter(self._distrusted))]
+    def _note_fault(self, peer: Name, relay: Name, weight: int) -> None:
+        now = self._core.clock.seconds()
+        since, faults = self._faults.pop((peer, relay), (now, 0))
+        self._faults[peer, relay] = (now, weight) if now - since >= DISTRUST else (now, faults + weight)
+        if len(self._faults) > MOST_DISTRUSTED:
+            del self._faults[next(iter(self._faults))]
 
     def _is_distrusted(self, peer: Name, relay: Name) -> bool:
-        since = self._distrusted.get((peer, relay))
-        return since is not None and 0 <= self._core.clock.seconds() - since < DISTRUST
+        since, faults = self._faults.get((peer, relay), (0.0, 0))
+        return faults >= TOO_MUCH and self._core.clock.seconds() - since < DISTRUST
 
 
 def _time_out(waiting: Deferred[ILink]) -> None:

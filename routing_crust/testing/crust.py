@@ -359,7 +359,8 @@ class MemoryCrust:
         del self._links[link]
         self.network.forget(link)
         for each in [tunnel for tunnel in self._links if link in tunnel.legs or link.other in tunnel.legs]:
-            each.lose()
+            each.lose(CloseReason.TUNNEL_ENDED)
+            each.other.lose(CloseReason.TUNNEL_ENDED)
         opened = self._tunnelled.pop(link, None)
         if opened is not None and not opened.called:
             opened.errback(ConnectFailed((("a tunnel", str(error)),)))

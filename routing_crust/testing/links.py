@@ -256,9 +256,9 @@ class MemoryLink:
             silence = f"nothing came for {timeout:g} s"
             self._timers.start("silence", timeout, lambda: self.abort(CloseReason.INACTIVE, silence))
 
-    def lose(self) -> None:
+    def lose(self, reason: CloseReason = CloseReason.CONNECTION_LOST) -> None:
         """The connection breaks: this end hears of it, but not from within this call."""
-        self._timers.start("lost", 0, self._reset)
+        self._timers.start("lost", 0, partial(self._reset, reason))
 
     def vanish(self, silently: bool) -> None:
         """The process of this end is gone: it hears nothing, and neither does the other end if silently."""
@@ -296,8 +296,8 @@ class MemoryLink:
             self._put(self.other._end)
             self._end()
 
-    def _reset(self) -> None:
-        self.over = self.over or LinkClosed(CloseReason.CONNECTION_LOST, "the connection was reset")
+    def _reset(self, reason: CloseReason = CloseReason.CONNECTION_LOST) -> None:
+        self.over = self.over or LinkClosed(reason, "the connection was reset")
         self.pipe.clear()
         self._end()
 

@@ -1,0 +1,52 @@
+"""Two nodes behind NATs that cannot be punched: linked through a third, until one of the NATs is another."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from .lab import Lab
+from .node import PORT, LabNode, LabTestCase
+from .router import Nat, Router, Stray
+
+
+class TunnelTests(LabTestCase):
+    async def two(self, one: Router, other: Router, delay: float = 0.010) -> Lab:
+        lab = self.build({"alice": one, "bob": other}, delay=delay)
+        self.first = await self.start_first(lab)
+        contact = f"--contact={self.first.contact(lab.rendezvous[0])}"
+        here = f"--listen=0.0.0.0:{PORT}"
+        self.alice = await self.start_node(lab, "alice", contact, here)
+        await self.alice.linked_with(self.first)
+        self.bob = await self.start_node(lab, "bob", contact, here)
+        return lab
+
+    async def link(self, node: LabNode, peer: LabNode) -> dict[str, Any]:
+        """What the status says of the link with this peer."""
+        links: list[dict[str, Any]] = (await node.status())["links"]
+        return next(each for each in links if each["peer"] == peer.name)
+
+    async def test_symmetric(self) -> None:
+        """Messages go through the only node that both can dial."""
+        for stray in (Stray.DROP, Stray.REJECT):
+            await self.two(Router(Nat.SYMMETRIC, stray=stray), Router(Nat.SYMMETRIC, stray=stray))
+            await self.bob.linked_with(self.alice)
+            await self.alice.linked_with(self.bob)
+            for node, peer in ((self.alice, self.bob), (self.bob, self.alice)):
+                link = await self.link(node, peer)
+                self.assertEqual((link["rung"], link["via"]), ("tunnel", self.first.name))
+            await self.alice.send(self.bob, "through the middle")
+            for node in (self.alice, self.bob, self.first):
+                self.assertEqual(await node.stop(), -signal.SIGTERM)
+
+    async def test_another_kind(self) -> None:
+        """When one of the NATs becomes one that lets others in, the tunnel is replaced."""
+        home = Router(Nat.SYMMETRIC)
+        lab = await self.two(home, Router(Nat.SYMMETRIC))
+        await self.bob.linked_with(self.alice)
+        self.assertEqual((await self.link(self.bob, self.alice))["rung"], "tunnel")
+        lab.change_nat(home, Nat.FULL_CONE)
+        outside = lab.public("alice").replace(".", r"\.")
+        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {outside}:")
+        await self.alice.send(self.bob, "straight")
+        self.assertIn((await self.link(self.bob, self.alice))["rung"], ("direct", "punched"))
