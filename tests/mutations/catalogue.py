@@ -424,7 +424,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an address that is not the asker's is dialled back",
         "routing/dialback.py",
-        "if any(from_wire(each).host != peer.endpoint.host for each in message.endpoints):",
+        "if any(from_wire(each).host != at.host for each in message.endpoints):",
         "if False:",
         ("tests.routing.test_reachability",),
     ),
