@@ -1,0 +1,382 @@
+"""The middle of tunnels on a fake clock: credit, rates, turns, time, and peers that misbehave."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.tls import LinkTls
+from routing_crust.crust.tunnel import CHUNK_BYTES, data_frame, number_of
+from routing_crust.crust.tunnel_relay import AHEAD_BYTES, OPENS_BURST
+from routing_crust.crust.tunnels import Tunnels
+from routing_crust.endpoints import Rung
+from routing_crust.errors import WireError
+from routing_crust.names import Name
+from routing_crust.quietlog import QuietLog
+from routing_crust.wire.codec import decode, encode
+from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import (
+    TunnelClosed,
+    TunnelCredit,
+    TunnelOpen,
+    TunnelOpened,
+    TunnelReason,
+)
+
+from .addresses import identity, name
+
+WINDOW = 64 * 1024
+PROOF = bytes(32)
+
+
+class FakeLink:
+    """Writes down what is sent."""
+
+    writable = True
+    queued = 0
+    rung = Rung.DIRECT
+
+    def __init__(self, seed: int, initiator: bool = False) -> None:
+        self.peer = name(seed)
+        self.initiator = initiator
+        self.frames: list[tuple[int, bytes]] = []
+
+    def send(self, kind: int, payload: bytes) -> None:
+        self.frames.append((kind, payload))
+
+    def when_writable(self) -> Deferred[None]:
+        return succeed(None)
+
+    def take(self, kind: FrameKind, message: Any = None) -> list[Any]:
+        """What came of one kind, which is forgotten."""
+        found = [payload for each, payload in self.frames if each == kind]
+        self.frames = [each for each in self.frames if each[0] != kind]
+        return found if message is None else [decode(message, payload) for payload in found]
+
+    def received(self) -> int:
+        """How many bytes came through tunnels, which are forgotten."""
+        return sum(len(each) - 4 for each in self.take(FrameKind.TUNNEL_DATA))
+
+
+class RelayTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.make()
+
+    def make(self, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        owner = SimpleNamespace(clock=self.clock, settings=self.settings)
+        quiet = QuietLog(Logger(), self.clock.seconds)
+        tls = LinkTls(identity(9))
+        self.tunnels = Tunnels(
+            owner,  # type: ignore[arg-type]
+            tls,
+            quiet,
+            lambda proof: None,
+            lambda link: None,
+            lambda: None,
+        )
+        self.links: dict[Name, Any] = {}
+        self.tunnels.carry(lambda link, peer: self.links.get(peer))
+        self.a, self.b = self.link(1), self.link(2)
+
+    def tearDown(self) -> None:
+        self.tunnels.stop()
+        self.assertEqual(self.tunnels.carried, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def link(self, seed: int) -> Any:
+        link = FakeLink(seed)
+        self.links[link.peer] = link
+        return link
+
+    def frame(self, link: Any, kind: FrameKind, message: Any) -> None:
+        self.tunnels.frame_received(link, kind, encode(message))
+
+    def ask(self, link: Any, peer: Any, number: int = 1, credit: int = WINDOW) -> None:
+        self.frame(link, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, peer.peer.raw, PROOF, credit))
+
+    def open(self, a: Any, b: Any, number: int = 1, credit: int = WINDOW) -> int:
+        """Open a tunnel, and return its number at the far end."""
+        self.ask(a, b, number, credit)
+        (offer,) = b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
+        self.frame(b, FrameKind.TUNNEL_OPENED, TunnelOpened(offer.number, credit, 0))
+        a.take(FrameKind.TUNNEL_OPENED)
+        return int(offer.number)
+
+    def data(self, link: Any, number: int, size: int) -> None:
+        while size:
+            chunk = min(size, CHUNK_BYTES)
+            self.tunnels.frame_received(link, FrameKind.TUNNEL_DATA, data_frame(number, bytes(chunk)))
+            size -= chunk
+
+    def closed(self, link: Any) -> list[TunnelReason]:
+        return [each.reason for each in link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)]
+
+    # What goes through.
+
+    def test_messages(self) -> None:
+        """What each of the two is told."""
+        self.ask(self.a, self.b, 7)
+        (offer,) = self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
+        self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW))
+        self.assertEqual(self.a.frames, [])
+        self.frame(self.b, FrameKind.TUNNEL_OPENED, TunnelOpened(2, 5, 0))
+        self.assertEqual(
+            self.a.take(FrameKind.TUNNEL_OPENED, TunnelOpened),
+            [TunnelOpened(7, WINDOW, self.settings.tunnel_lifetime)],
+        )
+        self.data(self.a, 7, 9)
+        (payload,) = self.b.take(FrameKind.TUNNEL_DATA)
+        self.assertEqual((number_of(payload), len(payload)), (2, 9))
+        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(2, 100))
+        self.assertEqual(self.b.received(), 4)
+        self.assertEqual(self.tunnels.carried, 1)
+        self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(2, TunnelReason.CLOSED))
+        self.assertEqual(self.closed(self.a), [TunnelReason.CLOSED])
+        self.assertEqual(self.tunnels.carried, 0)
+
+    def test_credit(self) -> None:
+        """No more waits here than there was credit for; whoever sends more loses the tunnel."""
+        number = self.open(self.a, self.b)
+        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1))
+        self.data(self.a, 1, WINDOW)
+        self.assertEqual(self.b.received(), WINDOW)
+        granted = sum(each.amount for each in self.a.take(FrameKind.TUNNEL_CREDIT, TunnelCredit))
+        self.assertEqual(granted, WINDOW)
+        self.data(self.a, 1, WINDOW)
+        self.clock.advance(1)
+        self.assertEqual(self.b.received(), 1)
+        self.assertEqual(self.a.take(FrameKind.TUNNEL_CREDIT), [])
+        self.data(self.a, 1, 1)
+        self.assertEqual(self.closed(self.a), [TunnelReason.PROTOCOL_ERROR])
+        self.assertEqual(self.closed(self.b), [TunnelReason.PROTOCOL_ERROR])
+        self.data(self.a, 1, 1)
+        self.assertEqual(self.b.received(), 0)
+
+    def test_before_it_is_open(self) -> None:
+        """Nothing may be sent by the end that has asked."""
+        self.ask(self.a, self.b)
+        self.data(self.a, 1, 1)
+        self.assertEqual(self.closed(self.a), [TunnelReason.PROTOCOL_ERROR])
+
+    def carry_on(self, seconds: float, links: list[Any], numbers: list[int]) -> dict[int, int]:
+        """Let time pass, with ends that send and take as much as they may."""
+        through = dict.fromkeys(numbers, 0)
+        for _ in range(round(seconds / 0.01)):
+            for a, b, number in links:
+                for credit in a.take(FrameKind.TUNNEL_CREDIT, TunnelCredit):
+                    self.data(a, credit.number, credit.amount)
+                size = sum(
+                    len(each) - 4 for each in b.take(FrameKind.TUNNEL_DATA) if number_of(each) == number
+                )
+                if size:
+                    through[number] += size
+                    self.frame(b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, size))
+            self.clock.advance(0.01)
+        return through
+
+    def test_rate(self) -> None:
+        """Each tunnel has its rate, and a burst, whatever the others do."""
+        number = self.open(self.a, self.b)
+        self.data(self.a, 1, WINDOW)
+        through = self.carry_on(4, [(self.a, self.b, number)], [number])[number]
+        rate = self.settings.tunnel_rate
+        self.assertGreater(through, 3.9 * rate)
+        self.assertLess(through, 4.5 * rate)
+
+    def test_turns(self) -> None:
+        """Two tunnels to one peer whose link has little room get the same."""
+        self.make(tunnel_rate=64 << 20)
+        c = self.link(3)
+        ends = [(self.a, self.b, self.open(self.a, self.b)), (c, self.b, self.open(c, self.b))]
+        self.b.queued = AHEAD_BYTES
+        for link, _, _ in ends:
+            self.data(link, 1, WINDOW)
+        self.assertEqual(self.b.frames, [])
+        self.b.queued = 0
+        room = 2
+        send = self.b.send
+
+        def fill(kind: int, payload: bytes) -> None:
+            nonlocal room
+            room -= 1
+            self.b.queued = 0 if room else AHEAD_BYTES
+            send(kind, payload)
+
+        self.b.send = fill
+        self.clock.advance(0.01)
+        numbers = [number_of(each) for each in self.b.take(FrameKind.TUNNEL_DATA)]
+        self.assertEqual(sorted(numbers), sorted(number for _, _, number in ends))
+
+    def test_own_frames_first(self) -> None:
+        """A link with something in its queue gets nothing, and is looked at again."""
+        self.open(self.a, self.b)
+        self.b.queued = AHEAD_BYTES
+        self.data(self.a, 1, 100)
+        self.clock.advance(1)
+        self.assertEqual(self.b.received(), 0)
+        self.b.queued = 0
+        self.clock.advance(0.01)
+        self.assertEqual(self.b.received(), 100)
+
+    # How it ends.
+
+    def test_the_rest_comes(self) -> None:
+        """What was sent before a tunnel was closed, or its link lost, still comes, before the news."""
+        for lose in (False, True):
+            self.open(self.a, self.b)
+            self.b.queued = AHEAD_BYTES
+            self.data(self.a, 1, 100)
+            if lose:
+                self.tunnels.link_lost(self.a)
+            else:
+                self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(1, TunnelReason.CLOSED))
+            self.assertEqual(self.b.frames, [])
+            self.b.queued = 0
+            self.clock.advance(0.01)
+            kinds = [kind for kind, _ in self.b.frames]
+            self.assertEqual(kinds, [FrameKind.TUNNEL_DATA, FrameKind.TUNNEL_CLOSED])
+            self.assertEqual(self.closed(self.b), [TunnelReason.LINK_LOST if lose else TunnelReason.CLOSED])
+            self.b.frames.clear()
+            self.assertEqual(self.tunnels.carried, 0)
+
+    def test_the_rest_never_comes(self) -> None:
+        """An end that takes nothing is not waited for."""
+        self.open(self.a, self.b)
+        self.b.queued = AHEAD_BYTES
+        self.data(self.a, 1, 100)
+        self.tunnels.link_lost(self.a)
+        self.clock.pump([0.1] * 101)
+        self.assertEqual(self.closed(self.b), [TunnelReason.TIMED_OUT])
+        self.assertEqual(self.tunnels.carried, 0)
+
+    def test_both_lost(self) -> None:
+        self.open(self.a, self.b)
+        self.tunnels.link_lost(self.a)
+        self.tunnels.link_lost(self.b)
+        self.assertEqual(self.tunnels.carried, 0)
+
+    def test_no_answer(self) -> None:
+        self.ask(self.a, self.b)
+        self.clock.advance(self.settings.hello_timeout)
+        self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
+        self.assertEqual(self.closed(self.b), [TunnelReason.TIMED_OUT])
+
+    def test_refused(self) -> None:
+        self.ask(self.a, self.b)
+        self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(2, TunnelReason.NOT_EXPECTED))
+        self.assertEqual(self.closed(self.a), [TunnelReason.NOT_EXPECTED])
+        self.assertEqual(self.tunnels.carried, 0)
+
+    def test_idle(self) -> None:
+        """A tunnel lives as long as something goes through it now and then."""
+        limit = 2 * self.settings.inactivity_timeout
+        number = self.open(self.a, self.b)
+        for link, its in ((self.a, 1), (self.b, number)) * 3:
+            self.clock.advance(limit - 1)
+            self.data(link, its, 1)
+        self.assertEqual(self.tunnels.carried, 1)
+        self.clock.advance(limit)
+        self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
+
+    def test_lifetime(self) -> None:
+        """It ends after its time, unless who has asked for it asks again, and both links are still there."""
+        number = self.open(self.a, self.b)
+        self.keep_alive(self.settings.tunnel_lifetime - 60, number)
+        self.ask(self.a, self.b)
+        self.assertEqual(len(self.a.take(FrameKind.TUNNEL_OPENED)), 1)
+        self.keep_alive(self.settings.tunnel_lifetime - 60, number)
+        self.assertEqual(self.tunnels.carried, 1)
+        del self.links[self.b.peer]
+        self.ask(self.a, self.b)
+        self.assertEqual(self.a.take(FrameKind.TUNNEL_OPENED), [])
+        self.keep_alive(60, number)
+        self.assertEqual(self.closed(self.a), [TunnelReason.EXPIRED])
+        self.assertEqual(self.closed(self.b), [TunnelReason.EXPIRED])
+
+    def keep_alive(self, seconds: float, number: int) -> None:
+        for _ in range(round(seconds / 20)):
+            self.clock.advance(20)
+            self.data(self.b, number, 1)
+
+    # Who misbehaves.
+
+    def test_many_requests(self) -> None:
+        """A peer that asks and asks is refused without anybody else being bothered."""
+        for number in range(1, 2 * OPENS_BURST + 1, 2):
+            self.ask(self.a, self.b, number)
+            self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
+        self.b.frames.clear()
+        self.ask(self.a, self.b, 101)
+        self.assertEqual(self.closed(self.a), [TunnelReason.TOO_MANY])
+        self.assertEqual(self.b.frames, [])
+        self.clock.advance(1)
+        self.ask(self.a, self.b, 103)
+        self.assertEqual(len(self.b.take(FrameKind.TUNNEL_OPEN)), 1)
+
+    def test_quota_of_either(self) -> None:
+        """A tunnel counts for both of its ends."""
+        self.make(max_tunnels_per_peer=1)
+        c = self.link(3)
+        self.open(self.a, self.b)
+        self.ask(c, self.b)
+        self.assertEqual(self.closed(c), [TunnelReason.TOO_MANY])
+        self.ask(c, self.a)
+        self.assertEqual(self.closed(c), [TunnelReason.TOO_MANY])
+
+    def test_none_of_a_peer(self) -> None:
+        self.make(max_tunnels_per_peer=0)
+        self.ask(self.a, self.b)
+        self.assertEqual(self.closed(self.a), [TunnelReason.NOT_ALLOWED])
+
+    def test_to_itself(self) -> None:
+        self.ask(self.a, self.a)
+        self.assertEqual(self.closed(self.a), [TunnelReason.NO_LINK])
+
+    def test_out_of_place(self) -> None:
+        """Frames that break the protocol are told as such."""
+        number = self.open(self.a, self.b)
+        opened = FrameKind.TUNNEL_OPENED
+        for link, kind, payload in (
+            (self.a, FrameKind.TUNNEL_DATA, b"abc"),
+            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(2, False, self.b.peer.raw, PROOF, 1))),
+            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(1, True, self.b.peer.raw, PROOF, 1))),
+            (self.b, opened, encode(TunnelOpened(number, 1, 0))),
+            (self.a, opened, encode(TunnelOpened(1, 1, 0))),
+            (self.a, FrameKind.TUNNEL_CREDIT, b"\x00"),
+            (self.a, FrameKind.TUNNEL_CLOSED, b"\x00"),
+        ):
+            with self.assertRaises(WireError):
+                self.tunnels.frame_received(link, kind, payload)
+        with self.assertRaises(WireError):
+            # ours, at the far end
+            self.frame(self.b, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, self.a.peer.raw, PROOF, 1))
+
+    def test_unknown_numbers(self) -> None:
+        """What has crossed with the end of a tunnel means nothing."""
+        self.data(self.a, 5, 1)
+        self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(5, 1))
+        self.frame(self.a, FrameKind.TUNNEL_OPENED, TunnelOpened(5, 1, 0))
+        self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(5, TunnelReason.CLOSED))
+        self.assertEqual((self.a.frames, self.b.frames), ([], []))
+
+    def test_late_answers(self) -> None:
+        """While what is left goes on, neither end can make it live longer."""
+        number = self.open(self.a, self.b)
+        self.a.queued = AHEAD_BYTES
+        self.data(self.b, number, 10)
+        self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
+        self.ask(self.a, self.b)
+        self.data(self.a, 1, 10)
+        self.assertEqual((self.a.frames, self.b.received()), ([], 0))
+        self.a.queued = 0
+        self.clock.advance(0.01)
+        self.assertEqual(self.a.received(), 10)
+        self.assertEqual(self.closed(self.a), [TunnelReason.CLOSED])
