@@ -55,7 +55,14 @@ class LinkHandler:
         chosen = settings(role)
         self.crust = CrustService(chosen, own, reactor, SystemRandom())
         self._links = Links(
-            chosen, own, reactor, 1, lambda: self.crust.endpoints, self, lambda: self.crust.nat
+            chosen,
+            own,
+            reactor,
+            1,
+            lambda: self.crust.endpoints,
+            self,
+            lambda: self.crust.nat,
+            reactor.seconds,
         )
         self._confirmed: Deferred[ILink] | None = None
         self._lost: Deferred[None] | None = None

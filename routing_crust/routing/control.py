@@ -108,7 +108,7 @@ class ControlMessages:
         target = Name(query.target)
         # without who asks: it knows itself, and its place is somebody else's whom it may not know
         members = tuple(name.raw for name in self._core.group_here(target, (source,)))
-        answer = encode(GroupAnswer(query.nonce, target.raw, members, self._core.clock.seconds()))
+        answer = encode(GroupAnswer(query.nonce, target.raw, members, self._core.time.now()))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._core.messenger.send_control(
             EnvelopeKind.GROUP_ANSWER, source, answer, destination_proxy=proxy, via=link

@@ -93,6 +93,7 @@ class RoutingCore:
             lambda: crust.endpoints,
             self.membership,
             lambda: crust.nat,
+            self.time.now,
         )
         self.reachability = ReachabilityChecks(self)
         self.control = ControlMessages(self)

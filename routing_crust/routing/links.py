@@ -205,10 +205,12 @@ class Links:
         listening: Callable[[], tuple[Endpoint, ...]],
         policy: LinkPolicy,
         nat: Callable[[], NatKind],
+        network_now: Callable[[], float],
     ) -> None:
         """
         @param listening: tells where we listen, for our Hello.
         @param nat: tells what we know of our NAT, likewise.
+        @param network_now: tells the network's time, likewise.
         """
         self._settings = settings
         self._identity = identity
@@ -217,6 +219,7 @@ class Links:
         self._listening = listening
         self._policy = policy
         self._nat = nat
+        self._network_now = network_now
         self._quiet = QuietLog(self.log, clock.seconds)
         self._records: dict[ILink, _Record] = {}
         self._pairs: dict[Name, _Pair] = {}
@@ -409,7 +412,7 @@ class Links:
             record.link,
             purpose,
             self._nat(),
-            self._clock.seconds(),
+            self._network_now(),
         )
         record.link.send(FrameKind.HELLO, hello)
 

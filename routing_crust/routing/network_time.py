@@ -15,6 +15,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..names import Name
 
+SLIP: Final = 5.0
+"""
+Seconds; as long as the network is not further off than that, our clock is right, and it is what we tell others.
+Else each would follow the others, who follow it, and all would lag behind by what their messages take.
+"""
 MOST_PEERS: Final = 5
 """So many peers count, those that were heard last."""
 
@@ -35,12 +40,12 @@ class NetworkTime:
 
     @property
     def offset(self) -> float:
-        """How many seconds the network is ahead of our clock; 0.0 as long as nobody has told us anything."""
-        return self._offset
+        """How many seconds the network is ahead of our clock; 0.0 if that is right, as far as we know."""
+        return self._offset if abs(self._offset) > SLIP else 0.0
 
     def now(self) -> float:
         """The network's time, in seconds since the epoch."""
-        return self._look() + self._offset
+        return self._look() + self.offset
 
     def heard(self, peer: Name, time: float) -> None:
         """A peer has told its time, just now; 0 means that it has not."""

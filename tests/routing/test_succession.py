@@ -117,6 +117,7 @@ class End:
             lambda: (),
             self,
             lambda: NatKind.UNKNOWN,
+            world.clock.seconds,
         )
 
     def send(self, link: ILink) -> None:

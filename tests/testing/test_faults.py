@@ -114,7 +114,7 @@ class HappenTests(SynchronousTestCase):
         self.net.run_until(lambda: len(self.nodes[3].crust.links) == 3, 120)
 
     def test_one_way(self) -> None:
-        """Who hears nothing gives the link up, and the other hears of that; what is left goes through others."""
+        """Who hears nothing gives the link up, and the other hears of that; a tunnel may take its place."""
         self.play(OneWay(0.0, 0, 1), seconds=70)
         for one, other in ((0, 1), (1, 0)):
             links = [link for link in self.nodes[one].crust.links if link.peer == self.nodes[other].name]
