@@ -305,7 +305,7 @@ def play(world: World, steps: list[tuple[int, int]], cuts: bool) -> None:
 class EveryOrderTests(WorldTests):
     """What must hold in every order."""
 
-    @hypothesis_settings(deadline=None, derandomize=True, max_examples=1200)
+    @hypothesis_settings(deadline=None, derandomize=True, max_examples=300)
     @given(st.lists(step, max_size=120))
     def test_nothing_is_lost(self, steps: list[tuple[int, int]]) -> None:
         """As long as no connection breaks there is one session from beginning to end, and all arrives."""
@@ -319,7 +319,7 @@ class EveryOrderTests(WorldTests):
         for end in world.ends:
             self.assertEqual(set(end.events[1:]) - {"changed"}, set())
 
-    @hypothesis_settings(deadline=None, derandomize=True, max_examples=2500)
+    @hypothesis_settings(deadline=None, derandomize=True, max_examples=300)
     @given(st.lists(step, max_size=120))
     def test_with_losses(self, steps: list[tuple[int, int]]) -> None:
         """Connections break, and time passes: nothing is reordered, and what is lost is known to be."""
@@ -334,21 +334,26 @@ class EveryOrderTests(WorldTests):
         if world.live():
             self.check_at_rest(world)
 
-    def test_many(self) -> None:
-        """The same, long and at random."""
-        for seed in range(300):
+    def test_at_random(self) -> None:
+        """The same with another mixture each time: some worlds are quiet, in others nothing lasts."""
+        for seed in range(70_000_000, 70_001_000):
             random = Random(seed)
             world = World()
-            world.dial(0, Rung.TUNNEL)
+            world.dial(0, random.choice(RUNGS))
             world.settle()
-            steps = [(random.randrange(3, 16), random.randrange(256)) for _ in range(400)]
-            for place in range(0, 400, 60):
-                steps[place] = (0, random.randrange(256))
-            if seed % 2:
-                steps[200 + seed % 100] = (1, random.randrange(256))
+            weights = [random.randrange(3), random.randrange(3), random.randrange(2), 3, 3, 3]
+            weights.append(random.randrange(1, 12))
+            steps = [
+                (random.choices(range(7), weights)[0], random.randrange(256))
+                for _ in range(random.randrange(20, 300))
+            ]
             play(world, steps, cuts=True)
+            world.settle()
+            self.check(world)
             world.pass_time(100)
             self.check_complete(world)
+            if world.live():
+                self.check_at_rest(world)
 
 
 class BoundTests(WorldTests):
