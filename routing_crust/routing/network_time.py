@@ -17,8 +17,8 @@ from ..names import Name
 
 SLIP: Final = 5.0
 """
-Seconds; as long as the network is not further off than that, our clock is right, and it is what we tell others.
-Else each would follow the others, who follow it, and all would lag behind by what their messages take.
+Seconds; as long as the network is not further off than that, our clock is right, and it is what we tell
+others. Else each would follow the others, who follow it, and all would lag behind by what messages take.
 """
 MOST_PEERS: Final = 5
 """So many peers count, those that were heard last."""

@@ -30,7 +30,7 @@ class NetworkTimeTests(SynchronousTestCase):
         self.assertEqual(self.time.offset, 0.0)
 
     def test_nearly_right(self) -> None:
-        """Who is off by no more than messages take is right, or all would follow each other and lag behind."""
+        """Who is off by little is right, or all would follow each other and lag behind."""
         for number in range(5):
             self.time.heard(name(number), 9_998.0)
         self.assertEqual((self.time.now(), self.time.offset), (10_000, 0.0))
