@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role, RoutingService
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
+from routing_crust.names import Name
 from routing_crust.routing.events import Message
 from routing_crust.wire.messages import NatKind
 
@@ -231,6 +232,76 @@ class ChoosingTests(TunnelCase):
         relays = [each.node_name for each in self.net.nodes[:2]]
         self.assertEqual(set(tunnels._choice(self.b.node_name, relays)), set(relays))
         self.assertEqual(tunnels._choice(self.b.node_name, relays[::-1])[0], relays[1])
+
+    def test_a_link_is_made(self) -> None:
+        """With a node that only the peer knows a link is made first."""
+        self.make(2)
+        self.until(Rung.TUNNEL, 120)
+        assert self.a._core is not None
+        core = self.a._core
+        relay = self.net.nodes[0].node_name
+        core.links.drop(relay, CloseReason.NO_LONGER_NEEDED)
+        result = self.net.result(
+            Deferred.fromCoroutine(core.tunnels._through(relay, self.b.node_name, bytes(16)))
+        )
+        self.assertIn("does not expect", result)
+        self.assertIsNotNone(core.links.peer(relay))
+
+    def test_silent_relay(self) -> None:
+        """A node that does not answer is not waited for."""
+        self.make(1)
+        self.until(Rung.TUNNEL)
+        assert self.a._core is not None
+        core = self.a._core
+        relay = self.net.nodes[0]
+        self.net.network.sleep(self.net.crust(relay))
+        self.patch(self.net.crust(self.a), "tunnel", lambda *arguments: Deferred())
+        through = core.tunnels._through(relay.node_name, self.b.node_name, bytes(16))
+        self.assertIn("did not answer", self.net.result(Deferred.fromCoroutine(through)))
+        opening = core.tunnels.open(self.b.node_name, bytes(16), ())
+        opening.cancel()
+        self.failureResultOf(opening, CancelledError)
+        self.net.network.wake(self.net.crust(relay))
+
+    def test_whom_we_name(self) -> None:
+        """Nodes that can be dialled, those that the other has named first, then the nearest to its name."""
+        self.net.grow(6)
+        node, *others = self.net.nodes
+        assert node._core is not None
+        tunnels = node._core.tunnels
+        for each in others:
+            self.net.crust(each).nat = NatKind.OPEN
+        other, last = (
+            others[0].node_name,
+            max(others[1:], key=lambda each: others[0].node_name.distance(each.node_name)),
+        )
+        named = [each.name for each in tunnels.relays(other)]
+        self.assertLessEqual(len(named), 4)
+        self.assertNotIn(other.raw, named)
+        distances = [other.distance(Name(each)) for each in named]
+        self.assertEqual(distances, sorted(distances))
+        dialable = [
+            each.name
+            for each in node._core.links.peers
+            if node._core.membership.dialable_at(each) is not None
+        ]
+        if last.node_name in dialable:
+            self.assertEqual(tunnels.relays(other, (last.node_name,))[0].name, last.node_name.raw)
+
+    def test_distrust(self) -> None:
+        """Three tunnels that ended, or one that broke, are enough for a minute."""
+        self.make(1)
+        self.until(Rung.TUNNEL)
+        assert self.a._core is not None
+        tunnels = self.a._core.tunnels
+        peer, relay = self.b.node_name, self.net.nodes[0].node_name
+        for weight, times in ((1, 3), (3, 1)):
+            for _ in range(times):
+                self.assertFalse(tunnels._is_distrusted(peer, relay))
+                tunnels._note_fault(peer, relay, weight)
+            self.assertEqual(tunnels._choice(peer, [relay]), [])
+            self.net.settle(61)
+        self.assertEqual(tunnels._choice(peer, [relay]), [relay])
 
     def test_nobody(self) -> None:
         """Whom nobody can reach gets no link, in finite time."""
