@@ -285,14 +285,14 @@ class SocketTransport:
             self._end_if_both_have()
 
     def _end_when_written(self) -> None:
-        if self._has_producer or self._write_ended or not self.connected:
+        if self._has_producer or self._because is not None or not self.connected:
             return
         if self.disconnecting:
             self._write_ended = True
-            self._because = self._because or ConnectionDone()
+            self._because = ConnectionDone()
             self._send(Chunk.CLOSE, b"")
             self._wire.loseConnection()
-        elif self._write_ending:
+        elif self._write_ending and not self._write_ended:
             self._send(Chunk.END, b"")
             self._write_ended = True
             self._later(self._write_has_ended)

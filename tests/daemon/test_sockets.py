@@ -155,6 +155,17 @@ class FlowTests(SocketCase):
             self.assertIsInstance(each.reason, ConnectionDone)
             self.assertEqual(each.calls.count("lost"), 1)
 
+    def test_closed_after_its_end(self) -> None:
+        """Who has sent all can close the connection before the other has."""
+        first, second = HalfCloseable(), HalfCloseable()
+        one, _ = self.begin(first, second)
+        one.loseWriteConnection()
+        one.loseConnection()
+        self.run_all()
+        for each in (first, second):
+            self.assertIsInstance(each.reason, ConnectionDone)
+        self.assertEqual(second.calls, ["made", "read lost", "lost"])
+
     def test_without_half_closes(self) -> None:
         """A protocol that does not know of them is done when the other has sent all; what it wrote goes."""
         first, second = HalfCloseable(), Noting()
