@@ -21,6 +21,9 @@ def version() -> str:
     return found.group(1)
 
 
+UPNP = [
+    "miniupnpc>=2.3.3",
+]
 TEST = [
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
@@ -100,12 +103,12 @@ setup(
         "zope.interface>=8.0",
     ],
     extras_require={
-        "upnp": ["miniupnpc>=2.3.3"],
+        "upnp": UPNP,
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

@@ -16,8 +16,10 @@ from .simulation import SimulatedNetwork
 
 NEWCOMERS: Final = 10
 """So many more join one after the other, and the average is taken."""
-WATCHED: Final = 20.0
+WATCHED: Final = 30.0
 """For how many seconds each is watched."""
+SETTLED: Final = 180.0
+"""Seconds after the last one has joined until the network is at rest."""
 LOOK_UPS: Final = 500
 
 _TITLES: Final = (
@@ -38,13 +40,14 @@ def measure(nodes: int, seed: int = 0) -> tuple[float, ...]:
         network.run_for(1 / ARRIVALS)
         network.node()
     network.run_until(network.joined, 300, every=1.0)
-    network.run_for(60)
-    frames = network.network.frames
+    network.run_for(SETTLED)
+    frames, dials = network.network.frames, network.network.dials
     network.run_for(WATCHED)
     rest = (network.network.frames - frames) / WATCHED
+    dials_at_rest = (network.network.dials - dials) / WATCHED
     hops = [_hops(network, *network.random.sample(network.all, 2)) for _ in range(LOOK_UPS)]
     tables = [len(node.core.table) for node in network if node.core is not None]
-    joins = [_join(network, rest) for _ in range(NEWCOMERS)]
+    joins = [_join(network, rest, dials_at_rest) for _ in range(NEWCOMERS)]
     frames_to_join, dials_to_join, seconds = (sum(each) / NEWCOMERS for each in zip(*joins, strict=True))
     return (
         nodes,
@@ -78,15 +81,16 @@ def _row(cells: Iterable[str]) -> list[str]:
     return [f"   * - {first}", *(f"     - {each}" for each in others)]
 
 
-def _join(network: SimulatedNetwork, rest: float) -> tuple[float, float, float]:
-    """What one more node costs: frames beyond what is sent at rest, dials, and seconds."""
+def _join(network: SimulatedNetwork, frames_at_rest: float, dials_at_rest: float) -> tuple[float, ...]:
+    """What one more node costs: frames and dials beyond what there is at rest, and seconds."""
     frames, dials, began = network.network.frames, network.network.dials, network.clock.now
     node = network.node()
     network.run_until(lambda: node.joined, 120)
     seconds = network.clock.now - began
     network.run_for(max(0.0, began + WATCHED - network.clock.now))
     passed = network.clock.now - began
-    return network.network.frames - frames - rest * passed, network.network.dials - dials, seconds
+    more_frames = network.network.frames - frames - frames_at_rest * passed
+    return more_frames, network.network.dials - dials - dials_at_rest * passed, seconds
 
 
 def _hops(network: SimulatedNetwork, start: SimulatedNode, goal: SimulatedNode) -> int:
