@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """In seconds: what has not come by then never will, however slow the machine."""
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
 TWIST = ("-m", "twisted")
@@ -42,8 +42,9 @@ class Child(ProcessProtocol):
         self.running = True
         self._waiting: list[tuple[re.Pattern[str], Deferred[str]]] = []
 
-    def wait_for(self, pattern: str) -> Deferred[str]:
+    def wait_for(self, pattern: str, seconds: float = DEADLINE) -> Deferred[str]:
         """
+        @param seconds: for how long at most: a bound on hanging.
         @return: fires with the first group of the pattern once it is in the output, at once if it is; fails
             when the process ends without.
         """
@@ -53,7 +54,7 @@ class Child(ProcessProtocol):
             return succeed(found.group(found.re.groups and 1))
         waiting: Deferred[str] = Deferred()
         self._waiting.append((compiled, waiting))
-        return waiting.addTimeout(DEADLINE, reactor, lambda *_: self._never(pattern))
+        return waiting.addTimeout(seconds, reactor, lambda *_: self._never(pattern))
 
     def outReceived(self, data: bytes) -> None:
         self.out += data.decode()

@@ -97,7 +97,7 @@ class Daemon(ProcessProtocol):
 class DaemonCase(TestCase):
     """Starts daemons and commands in folders of its own, and ends them."""
 
-    timeout = 180
+    timeout = 400
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
