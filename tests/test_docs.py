@@ -33,6 +33,8 @@ DOCS = ROOT / "docs"
 QUOTING = (
     "daemon",
     "embedding",
+    "endpoints",
+    "forwarding",
     "nat",
     "reference",
     "security",
