@@ -179,6 +179,7 @@ class Membership:
             self._core.machine.proxy_confirmed()
         else:
             self._core.joiner.wake()
+            cancel(self._join_deadline)
             self._join_deadline = self._core.clock.callLater(
                 self._core.settings.bootstrap_timeout, self._not_joined
             )
