@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from .._version import __version__
 from ..config import Settings
@@ -137,7 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     forward.add_argument(
         "what",
-        type=_pairing(split_forward),
+        type=_forward_text,
         metavar="ENDPOINT=NAME/PROTOCOL",
         help="where to listen, and what to carry it to; such as tcp:2222=backup/ssh",
     )
@@ -150,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     expose.add_argument(
         "what",
-        type=_pairing(Exposure.from_text),
+        type=_exposure,
         metavar="PROTOCOL=ENDPOINT",
         help="what peers call it, and where the program is; such as ssh=tcp:localhost:22",
     )
@@ -220,14 +220,19 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _pairing(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def argument(text: str) -> Any:
-        try:
-            return read(text)
-        except InvalidPairing as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+def _forward_text(text: str) -> tuple[str, str, str]:
+    try:
+        listen, who, protocol = split_forward(text)
+    except InvalidPairing as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return listen, _node_name(who), protocol
 
-    return argument
+
+def _exposure(text: str) -> Exposure:
+    try:
+        return Exposure.from_text(text)
+    except InvalidPairing as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _allowed(text: str) -> str:
@@ -332,7 +337,7 @@ def _listen(options: argparse.Namespace) -> int:
 
 def _forward(options: argparse.Namespace) -> int:
     listen, who, protocol = options.what
-    command = ForwardCommand(listen=listen, name=_node_name(who), protocol=protocol)
+    command = ForwardCommand(listen=listen, name=who, protocol=protocol)
     with _connect(options) as client:
         forwarding = client.ask(command, Forwarding, STATUS_TIMEOUT)
         _print(f"forwarding {forwarding.listen} to {protocol} of {who}")

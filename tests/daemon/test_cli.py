@@ -10,19 +10,24 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from routing_crust import Endpoint, RoutingService, Settings
 from routing_crust._version import __version__
 from routing_crust.daemon import cli
+from routing_crust.daemon.carrying import Carrier
 from routing_crust.daemon.cli import main
+from routing_crust.daemon.client import ControlClient
 from routing_crust.daemon.control import ControlServer
 from routing_crust.daemon.inbox import Inbox
 from routing_crust.errors import PeerUnreachable
 from routing_crust.identity import create_identity
+from routing_crust.pairings import Nickname
 
 from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 
@@ -292,6 +297,77 @@ class DaemonTests(CliTestCase):
             self.patch(sys, "stdout", pipe)
             self.assertEqual(await self.start("status"), 1)
         self.assertEqual(self.err.getvalue(), "")
+
+
+class CarryTests(CliTestCase):
+    """What the daemon is to carry for as long as the script runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        settings = Settings(listen=(Endpoint("127.0.0.1", 0),), nicknames=(Nickname("bob", BOB),))
+        self.carrier = Carrier(RoutingService(settings, reactor=reactor), reactor)
+        self.server = ControlServer(self.carrier.service, Inbox(), dict, self.carrier)
+        self.server.listen(self.folder / "control.sock", reactor)
+        self.addCleanup(self.carrier.stop)
+        self.addCleanup(self.server.stop, reactor)
+
+    async def run_until(self, key: str, *arguments: str) -> Any:
+        """Run the script until the status has this, then stop the daemon; what the status had."""
+        ended = deferToThread(self.run_script, *self.here(*arguments))
+        while not self.carrier.status()[key] or not self.out.getvalue():
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+        status = self.carrier.status()[key]
+        await self.server.stop(reactor)
+        self.assertEqual(await ended, 1)
+        self.assertEqual(self.err.getvalue(), "routing-crust: the daemon has stopped\n")
+        self.assertEqual(self.carrier.status()[key], [])
+        return status
+
+    async def test_forward(self) -> None:
+        (forwarded,) = await self.run_until("forwarded", "forward", "tcp:0=bob/ssh")
+        self.assertEqual((forwarded["peer"], forwarded["protocol"]), (str(BOB), "ssh"))
+        self.assertEqual(self.out.getvalue(), f"forwarding {forwarded['listen']} to ssh of bob\n")
+        self.assertTrue(forwarded["listen"].startswith("127.0.0.1:"))
+
+    async def test_expose(self) -> None:
+        words = ("expose", "ssh=tcp:h:22", "--allow", "bob", "--allow", str(ALICE))
+        (exposed,) = await self.run_until("exposed", *words)
+        self.assertEqual(exposed["allowed"], [str(BOB), str(ALICE)])
+        self.assertEqual(self.out.getvalue(), f"exposing tcp:h:22 as ssh to bob, {ALICE}\n")
+
+    async def test_expose_to_nobody_and_everybody(self) -> None:
+        (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22")
+        self.assertEqual((exposed["allowed"], self.out.getvalue()[-7:]), ([], "nobody\n"))
+
+    async def test_interrupted(self) -> None:
+        def interrupt(client: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(ControlClient, "wait_for_the_end", interrupt)
+        for words in (("expose", "ssh=tcp:h:22", "--allow", "*"), ("forward", "tcp:0=bob/ssh")):
+            self.assertEqual(await deferToThread(self.run_script, *self.here(*words)), 0)
+
+    async def test_refused(self) -> None:
+        for words, text in (
+            (("expose", "ssh=what"), "target: 'what' is no endpoint to connect to"),
+            (("forward", "tcp:0=carol/ssh"), "nor is it a nickname"),
+            (("send", "carol", "hello"), "nor is it a nickname"),
+        ):
+            self.assertEqual(await deferToThread(self.run_script, *self.here(*words)), 1)
+            self.assertIn(text, self.err.getvalue())
+
+    def test_usage(self) -> None:
+        self.assertIn("write ENDPOINT=NAME/PROTOCOL", self.refused("forward", "tcp:1"))
+        self.assertIn("is not a name", self.refused("forward", "tcp:1=b!b/ssh"))
+        self.assertIn("write PROTOCOL=ENDPOINT", self.refused("expose", "ssh"))
+        self.assertIn("is not a name", self.refused("expose", "ssh=tcp:h:1", "--allow=b!b"))
+
+    async def test_a_daemon_that_carries_nothing(self) -> None:
+        self.server.carrier = None
+        self.assertEqual(await deferToThread(self.run_script, *self.here("expose", "a=tcp:h:1")), 1)
+        self.assertIn("nothing is carried here", self.err.getvalue())
 
 
 class PathsTests(CliTestCase):

@@ -21,10 +21,11 @@ from routing_crust.daemon.node import CannotStart, NodeService
 from routing_crust.daemon.state_directory import StateLock
 from routing_crust.endpoints import Endpoint
 from routing_crust.identity import load_identity
+from routing_crust.pairings import Exposure, Forward
 from routing_crust.routing.service import RoutingService
 from routing_crust.routing.state import State
 
-from .fakes import temporary_directory
+from .fakes import ALICE, temporary_directory
 
 
 class NodeServiceTests(TestCase):
@@ -91,6 +92,33 @@ class NodeServiceTests(TestCase):
         self.assertEqual(status["state_dir"], str(self.folder))
         self.assertEqual(status["state"], "disconnected")
         self.assertEqual(status["listeners"], 0)
+
+    async def test_what_it_carries(self) -> None:
+        """Programs are exposed and ports forwarded from the start to the stop, as the status tells."""
+        service = self.service(
+            expose=(Exposure("ssh", "tcp:localhost:22"),), forward=(Forward("tcp:0", ALICE, "ssh"),)
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        assert service._control is not None
+        status: Any = service._control.status()
+        self.assertEqual([each["protocol"] for each in status["exposed"]], ["ssh"])
+        where = status["forwarded"][0]["listen"]
+        await service.stopService()
+        again = self.service(forward=(Forward(f"tcp:{where.rpartition(':')[2]}", ALICE, "ssh"),))
+        again.startService()
+        await again.stopService()
+
+    def test_a_forward_whose_port_is_taken(self) -> None:
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        forward = Forward(f"tcp:{port.getHost().port}", ALICE, "ssh")
+        said = self.cannot_start(self.service(forward=(forward,)))
+        self.assertEqual(said, f"cannot listen on {forward.listen}: Address already in use")
+
+    def test_a_target_that_is_none(self) -> None:
+        said = self.cannot_start(self.service(expose=(Exposure("ssh", "what:22"),)))
+        self.assertIn("expose: 'what:22' is no endpoint to connect to", said)
 
     async def test_a_node_can_ask_itself(self) -> None:
         service = self.service()

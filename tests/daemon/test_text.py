@@ -112,6 +112,32 @@ class StatusTextTests(SynchronousTestCase):
             ],
         )
 
+    def test_what_is_carried(self) -> None:
+        stream = {
+            "kind": "exposed",
+            "protocol": "ssh",
+            "peer": str(BOB),
+            "seconds": 61,
+            "sent": 5,
+            "received": 6,
+        }
+        exposed = {"protocol": "ssh", "target": "tcp:h:22", "open": 1}
+        status = {
+            "exposed": [{**exposed, "allowed": [str(BOB)]}, {**exposed, "allowed": []}],
+            "forwarded": [{"listen": "127.0.0.1:1", "protocol": "db", "peer": str(BOB), "open": 0}],
+            "streams": [stream],
+        }
+        self.assertEqual(
+            status_text(status).splitlines()[-5:],
+            [
+                f"exposed:       ssh, which is tcp:h:22, to {BOB}; 1 open",
+                "exposed:       ssh, which is tcp:h:22, to nobody; 1 open",
+                f"forwarded:     127.0.0.1:1 to db of {BOB}; 0 open",
+                "streams:       1",
+                f"  exposed   ssh with {BOB}, for 1 min 1 s, 5 bytes sent, 6 received",
+            ],
+        )
+
     def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
         text = status_text({"state": "disconnected", "uptime": 5})
         self.assertIn("state:         disconnected, not group-connected", text)
