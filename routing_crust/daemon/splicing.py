@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
@@ -144,7 +144,12 @@ class End(Protocol):
         """The other end has sent all: close the write side, or everything where there are no sides."""
         if self.connected:
             self.transport.unregisterProducer()
-            getattr(self.transport, "loseWriteConnection", self.transport.loseConnection)()
+            if hasattr(self.transport, "loseWriteConnection") and not ISSLTransport.providedBy(
+                self.transport
+            ):
+                self.transport.loseWriteConnection()
+            else:
+                self.transport.loseConnection()  # over TLS the other would cut the connection below it
 
     def end(self, reason: Failure) -> None:
         """The other end is gone."""

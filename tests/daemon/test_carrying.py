@@ -8,9 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionRefusedError
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from routing_crust import Name, RoutingService
 from routing_crust.config import MIB, Settings
@@ -178,13 +180,18 @@ class FlowTests(CarryingCase):
         self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))
 
     def test_without_half_closes(self) -> None:
-        """A transport with one close only is closed when the other end has sent all."""
+        """A transport with one close only, as TLS has, is closed when the other end has sent all."""
         self.both()
         near, far = self.open()
         far.__class__ = type("Whole", (Wire,), {"loseWriteConnection": property()})
         near.end()
         self.net.run(self.over)
         self.assertEqual(far.closed, "closed")
+        near, far = self.open()
+        directlyProvides(far, ISSLTransport)
+        near.end()
+        self.net.run(self.over)
+        self.assertEqual((far.closed, far.ended), ("closed", False))
 
 
 class RefusalTests(CarryingCase):
@@ -269,6 +276,18 @@ class RefusalTests(CarryingCase):
         near = self.port.connect()
         self.net.run(lambda: near.over, timeout=200)
         self.assertEqual(near.closed, "aborted")
+
+    def test_no_network(self) -> None:
+        """A connection waits for the node to find into its network, for a while."""
+        self.both()
+        self.net.crash(self.server)
+        self.net.settle(1)
+        near = self.port.connect()
+        self.net.settle(20)
+        self.assertFalse(near.over)
+        self.net.settle(15)
+        self.assertEqual(near.closed, "aborted")
+        self.assertIn("this node has no link to its network", self.lines[-1])
 
     def test_two_of_a_name(self) -> None:
         self.expose()
