@@ -16,8 +16,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import routing_crust
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGE = "routing_crust"
+PACKAGE = Path(routing_crust.__file__).parent  # beside the tests in a tree, elsewhere where it is installed
 BESIDE = ("tests", "benchmarks", "examples", "docs", "README.rst", "twisted")
 """What the tests may look for besides the package."""
 TIMEOUT = 300.0
@@ -87,12 +89,12 @@ def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None) -> Outcome:
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         there = Path(folder)
-        shutil.copytree(ROOT / PACKAGE, there / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PACKAGE, there / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
         for each in BESIDE:
             if (ROOT / each).exists():
                 (there / each).symlink_to(ROOT / each)
         if mutant is not None:
-            path = there / PACKAGE / mutant.module
+            path = there / PACKAGE.name / mutant.module
             path.write_text(mutant.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
         return _run(there, tests)
 
