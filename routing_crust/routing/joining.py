@@ -7,6 +7,9 @@ buckets of the routing table in the same way. A round that found somebody new is
 that did not while somebody is missing by another a little later each time; else the next one comes after
 C{refresh_interval}. When the table changes near us the next round comes earlier; what changes far away can
 wait, or each of a hundred nodes would ask anew whenever one of them came.
+
+A round asks only a few nodes for a connection. Whom it found beyond these the next rounds ask, and do not look
+up anybody meanwhile, unless something has changed near us.
 """
 
 from __future__ import annotations
@@ -44,6 +47,10 @@ a network comes together again everybody asks.
 ASKED_BY_A_NEWCOMER: Final = 4
 """How many a node asks that has no close group yet."""
 BUCKETS_A_ROUND: Final = 3
+ROUNDS_WITHOUT_LOOKING: Final = 4
+"""So many rounds in a row may live on what an earlier one has found."""
+MOST_FOUND: Final = 64
+"""So many found nodes are kept for later rounds."""
 ASKED_AT_RANDOM: Final = 2
 """How many nodes of the table are asked for what they know themselves."""
 
@@ -106,11 +113,14 @@ class Joiner:
         self._missed: frozenset[Name] = frozenset()
         self._wait = SOON
         self._may_ask = 0
+        self._found: dict[Name, Name] = {}
+        self._without_looking = 0
         self.group_connected = False
 
     def wake(self) -> None:
-        """There is somebody new to ask: the next round comes soon."""
+        """There is somebody new to ask: the next round comes soon, and looks anew."""
         self._awake = True
+        self._without_looking = ROUNDS_WITHOUT_LOOKING
         self._wait = SOON
         self._judge()
         if self._round is not None:
@@ -124,8 +134,10 @@ class Joiner:
             self.wake()
             return
         self._judge()
-        if self._round is None and name in self._table.close_group():
-            self._schedule_by(SETTLING)
+        if name in self._table.close_group():
+            self._without_looking = ROUNDS_WITHOUT_LOOKING
+            if self._round is None:
+                self._schedule_by(SETTLING)
 
     def left(self, was_near: bool) -> None:
         """
@@ -145,11 +157,26 @@ class Joiner:
         for name in found.members:
             if self._is_worth_asking(name):
                 self._again = True
-                if self._may_ask <= 0:
-                    return
-                self._may_ask -= 1
-                asked = self._asking.ask(name, LinkUse.MEMBER, via, found.informant)
-                asked.addErrback(self._not_linked, name)
+                if self._may_ask > 0:
+                    self._ask(name, found.informant, via)
+                elif via is None and len(self._found) < MOST_FOUND:
+                    self._found.setdefault(name, found.informant)
+
+    def _ask(self, name: Name, informant: Name, via: ILink | None = None) -> None:
+        self._may_ask -= 1
+        asked = self._asking.ask(name, LinkUse.MEMBER, via, informant)
+        asked.addErrback(self._not_linked, name)
+
+    def _ask_who_was_found(self) -> bool:
+        """Ask those whom an earlier round has found. Returns whether there was anybody left to ask."""
+        for name in list(self._found):
+            if self._may_ask <= 0:
+                break
+            informant = self._found.pop(name)
+            if self._is_worth_asking(name):
+                self._again = True
+                self._ask(name, informant)
+        return self._again
 
     def probed(self, found: Group, via: ILink) -> None:
         """Others have been found who may be of another part of the network: ask a few of them at once."""
@@ -167,6 +194,7 @@ class Joiner:
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
         self._view = None
+        self._found.clear()
         self._again = self._awake = False
         self._cancel_timer()
         if self._round is not None:
@@ -210,6 +238,12 @@ class Joiner:
         self._schedule(self._wait)
 
     async def _do_round(self) -> None:
+        if self.group_connected and self._without_looking < ROUNDS_WITHOUT_LOOKING:
+            self._without_looking += 1
+            if self._ask_who_was_found():
+                return
+        self._without_looking = 0
+        self._found.clear()
         groups = await self._look_up(self._own, self._first_hops(), self._some_members())
         members = {name for group in groups for name in group.members if name != self._own}
         if members:
