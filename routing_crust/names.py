@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final
 
 from .errors import InvalidName
@@ -49,7 +49,7 @@ class Name:
     @classmethod
     def of_key(cls, public_key: bytes) -> Name:
         """The name of the node that has this raw Ed25519 public key (32 bytes)."""
-        return cls(hashlib.sha256(public_key).digest())
+        return _of_key(public_key)
 
     @classmethod
     def from_text(cls, text: str) -> Name:
@@ -97,3 +97,9 @@ class Name:
 
     def __lt__(self, other: Name) -> bool:
         return self.number < other.number if isinstance(other, Name) else NotImplemented
+
+
+@lru_cache(maxsize=4096)
+def _of_key(public_key: bytes) -> Name:
+    """The name of this key: who is heard of once mostly is again."""
+    return Name(hashlib.sha256(public_key).digest())

@@ -101,7 +101,7 @@ class Acknowledger:
         )
 
     def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
-        hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"")
+        hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"", WAYS_AGAIN)
         back = sender.link
         if back is not None and self._network.link_to(back.peer) is back:  # else that link is gone
             hops = [back, *(hop for hop in hops if hop is not back)]

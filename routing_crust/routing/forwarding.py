@@ -14,7 +14,7 @@ Where there is no way on, the sender of a message is told so by a hint, on the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
@@ -147,12 +147,15 @@ class Forwarder:
         """A link is gone: nothing goes back by it."""
         self._paths.link_lost(link)
 
-    def first_hops(self, destination: Name, proxy: bytes = b"") -> tuple[list[ILink], bytes]:
+    def first_hops(
+        self, destination: Name, proxy: bytes = b"", most: int | None = None
+    ) -> tuple[list[ILink], bytes]:
         """
         The links by which an envelope of our own may set out, best first, without the one to its very
         destination; and the destination's proxy, if it is known.
 
         @param proxy: the node that speaks for the destination, where the caller knows it.
+        @param most: about how many the caller has a use for; C{None} is one for each attempt to send.
         """
         network = self._network
         if network.proxy is not None:
@@ -165,7 +168,8 @@ class Forwarder:
         else:
             target = speaker
         names = [] if speaker is None else [speaker]
-        names += [entry.name for entry in network.table.nearest(target, self._max_attempts, (destination,))]
+        count = self._max_attempts if most is None else min(most, self._max_attempts)
+        names += [entry.name for entry in network.table.nearest(target, count, (destination,))]
         links = [network.link_to(name) for name in dict.fromkeys(names)]
         return [link for link in links if link is not None], b"" if speaker is None else speaker.raw
 
@@ -173,7 +177,7 @@ class Forwarder:
         link = self._network.link_to(name)
         return None if link is None or link is came_by else (link, proxy)
 
-    def _towards(self, target: Name, proxy: bytes, came_by: ILink | None, *exclude: Container[Name]) -> Step:
+    def _towards(self, target: Name, proxy: bytes, came_by: ILink | None, *exclude: Collection[Name]) -> Step:
         """
         The next step to a node.
 

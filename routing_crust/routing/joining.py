@@ -8,8 +8,8 @@ that did not while somebody is missing by another a little later each time; else
 C{refresh_interval}. When the table changes near us the next round comes earlier; what changes far away can
 wait, or each of a hundred nodes would ask anew whenever one of them came.
 
-A round asks only a few nodes for a connection. Whom it found beyond these the next rounds ask, and do not look
-up anybody meanwhile, unless something has changed near us.
+A round asks only a few nodes for a connection. Whom it found beyond these the next rounds ask, and do not
+look up anybody meanwhile, unless something has changed near us.
 """
 
 from __future__ import annotations

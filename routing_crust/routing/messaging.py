@@ -181,7 +181,7 @@ class Messenger:
         if self._stopped:
             return False
         hops, proxy = self._forwarder.first_hops(
-            destination, b"" if destination_proxy is None else destination_proxy.raw
+            destination, b"" if destination_proxy is None else destination_proxy.raw, attempt + 1
         )
         link = via
         if link is None and not nearest and destination_proxy in (None, self._own):

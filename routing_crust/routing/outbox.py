@@ -300,4 +300,4 @@ class Outbox:
 
     def _has_way(self, message: Outgoing) -> bool:
         destination = message.destination
-        return bool(self._network.link_to(destination) or self._forwarder.first_hops(destination)[0])
+        return bool(self._network.link_to(destination) or self._forwarder.first_hops(destination, most=1)[0])

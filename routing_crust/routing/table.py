@@ -16,7 +16,7 @@ An address prefix may not have more than its share, near us or not: names are ch
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -177,16 +177,17 @@ class RoutingTable:
             self._group = tuple(each.name for each in self.nearest(self.own, self._group_size))
         return self._group
 
-    def nearest(self, target: Name, count: int, exclude: Container[Name] = _NOBODY) -> list[PeerEntry]:
+    def nearest(self, target: Name, count: int, exclude: Collection[Name] = _NOBODY) -> list[PeerEntry]:
         """The C{count} nodes nearest to C{target}, or all if there are fewer; nearest first."""
         goal = target.number
-        shared = self.own.common_prefix(target)
+        skipped = {each.number ^ goal for each in exclude}
         found: list[PeerEntry] = []
-        for group in self._rings(shared):
-            for distance in sorted([number ^ goal for number in group]):
-                entry = self._by_number[distance ^ goal]
-                if entry.name not in exclude:
-                    found.append(entry)
+        for group in self._rings(self.own.common_prefix(target)):
+            distances = [number ^ goal for number in group]
+            distances.sort()
+            for distance in distances:
+                if distance not in skipped:
+                    found.append(self._by_number[distance ^ goal])
                     if len(found) >= count:
                         return found
         return found
@@ -203,7 +204,7 @@ class RoutingTable:
             nearer += sum([number ^ goal < ours for number in self._deeper(shared)])
         return nearer < self._group_size
 
-    def next_hop(self, target: Name, exclude: Container[Name] = _NOBODY) -> PeerEntry | None:
+    def next_hop(self, target: Name, exclude: Collection[Name] = _NOBODY) -> PeerEntry | None:
         """
         The node nearest to C{target} of those that are nearer to it than we are; C{target} itself if it is
         in the table. C{None} if nobody is nearer.
@@ -250,19 +251,13 @@ class RoutingTable:
         for index in range(min(shared, self._depth) - 1, -1, -1):
             yield self._buckets[index]
 
-    def _least(self, numbers: list[int], goal: int, below: int, exclude: Container[Name]) -> PeerEntry | None:
-        if not numbers:
-            return None
-        if exclude is _NOBODY:
-            least = min([number ^ goal for number in numbers])
-            return self._by_number[least ^ goal] if least < below else None
-        for distance in sorted([number ^ goal for number in numbers]):
-            if distance >= below:
-                return None
-            entry = self._by_number[distance ^ goal]
-            if entry.name not in exclude:
-                return entry
-        return None
+    def _least(
+        self, numbers: list[int], goal: int, below: int, exclude: Collection[Name]
+    ) -> PeerEntry | None:
+        skipped = {each.number for each in exclude}
+        distances = [number ^ goal for number in numbers if number not in skipped]
+        least = min(distances, default=below)
+        return self._by_number[least ^ goal] if least < below else None
 
     def _would_be_close(self, number: int) -> bool:
         group = self.close_group()

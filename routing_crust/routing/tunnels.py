@@ -17,7 +17,7 @@ In the middle this node takes its peers to each other if it has direct links wit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..crust.interfaces import ILink
-from ..endpoints import Rung
+from ..endpoints import Endpoint, Rung
 from ..errors import CloseReason, ConnectFailed, RoutingCrustError
 from ..names import Name
 from ..wire.codec import to_wire
@@ -114,10 +114,24 @@ class Tunnels:
 
         @param theirs: whom the other end has named.
         """
-        known = [(peer, self._core.membership.dialable_at(peer)) for peer in self._usable(other)]
-        found = [(peer.name, endpoint) for peer, endpoint in known if endpoint is not None]
-        found.sort(key=lambda each: (each[0] not in theirs, other.distance(each[0])))
-        return tuple(WireContact(name.raw, to_wire(endpoint)) for name, endpoint in found[:MOST_RELAYS])
+        found: dict[Name, Endpoint] = {}
+        for peer in self._by_preference(other, theirs):
+            endpoint = self._core.membership.dialable_at(peer)
+            if endpoint is not None:
+                found[peer.name] = endpoint
+                if len(found) == MOST_RELAYS:
+                    break
+        return tuple(WireContact(name.raw, to_wire(endpoint)) for name, endpoint in found.items())
+
+    def _by_preference(self, other: Name, theirs: Collection[Name]) -> Iterator[Peer]:
+        """Whom we could name; some of them more than once."""
+        links = self._core.links
+        near = [each.name for each in self._core.table.nearest(other, 2 * MOST_RELAYS)]
+        for name in (*sorted(theirs, key=other.distance), *near):
+            peer = links.peer(name)
+            if peer is not None and self._is_usable(peer, other):
+                yield peer
+        yield from sorted(self._usable(other), key=lambda each: other.distance(each.name))
 
     def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
         """
@@ -160,14 +174,15 @@ class Tunnels:
 
     def _usable(self, other: Name) -> list[Peer]:
         """Our direct links that will stay, to nodes other than this one."""
-        return [
-            each
-            for each in self._core.links.peers
-            if each.link.rung is not Rung.TUNNEL
-            and not each.facts.is_client
-            and each.name != other
-            and (each.use >= LinkUse.DIRECT or each.name == self._core.proxy)
-        ]
+        return [each for each in self._core.links.peers if self._is_usable(each, other)]
+
+    def _is_usable(self, peer: Peer, other: Name) -> bool:
+        return (
+            peer.link.rung is not Rung.TUNNEL
+            and not peer.facts.is_client
+            and peer.name != other
+            and (peer.use >= LinkUse.DIRECT or peer.name == self._core.proxy)
+        )
 
     def _link_to(self, name: Name) -> Deferred[ILink]:
         """A direct link to whoever is to be in the middle."""

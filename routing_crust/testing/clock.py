@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Any, Final
 
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -216,20 +217,31 @@ class SimulatedClock(HostClock):
 
         @return: whether there was one.
         """
-        time = self.next_time()
-        if time is None:
-            return False
-        call = heappop(self._heap)[2]
-        if time > self.now:
-            self.now = time
-        self.calls += 1
-        call.make()
-        return True
+        return self.step_before(inf)
+
+    def step_before(self, end: float) -> bool:
+        """The same, if the next call is due by then."""
+        heap = self._heap
+        while heap:
+            time, order, call = heap[0]
+            if call.order != order or call.cancelled or call.called:
+                heappop(heap)
+                self.stale -= 1
+            elif time > end:
+                return False
+            else:
+                heappop(heap)
+                if time > self.now:
+                    self.now = time
+                self.calls += 1
+                call.make()
+                return True
+        return False
 
     def run_to(self, time: float) -> None:
         """Make every call that is due by then, and let it be that time."""
-        while (due := self.next_time()) is not None and due <= time:
-            self.step()
+        while self.step_before(time):
+            continue
         self.now = max(self.now, time)
 
     def advance(self, seconds: float) -> None:

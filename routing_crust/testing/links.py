@@ -79,7 +79,7 @@ class MemoryLink:
         self.is_verified = False
         self.over: LinkClosed | None = None
         self.gone = False
-        self.pipe = Pipe(crust.network.clock, lambda: crust.network.stands_still(self))
+        self.pipe = Pipe(crust.network.clock, self._stands_still)
         self._made_at = crust.clock.seconds()
         self._unverified_bytes = 0
         self._timers = Timers(crust.clock)
@@ -316,6 +316,11 @@ class MemoryLink:
         self.crust.link_lost(self, self.over)
 
     # Sending.
+
+    def _stands_still(self) -> bool:
+        """Whether what this end has sent does not arrive now."""
+        network = self.crust.network
+        return not self.other.takes or (network.disturbed and network.stands_still(self))
 
     def _put(self, action: Callable[[], None]) -> None:
         self.pipe.put(self.crust.network.delay(), action)

@@ -60,6 +60,7 @@ class MemoryNetwork:
     @ivar tunnels: how many tunnels have been opened.
     @ivar frames: how many frames have been sent, without Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
+    @ivar disturbed: whether anything stands in the way anywhere; where nothing does, nobody looks closer.
     @ivar trace: keeps what happens, in order.
     """
 
@@ -89,6 +90,7 @@ class MemoryNetwork:
         self._blocked: set[tuple[str, str]] = set()
         self._half_open: set[MemoryLink] = set()
         self._held: list[Way] = []
+        self.disturbed = False
 
     @property
     def links(self) -> list[MemoryLink]:
@@ -174,6 +176,7 @@ class MemoryNetwork:
         Silence is not timed for it, but the timeouts of dials, Hellos and closing are.
         """
         self._held.append(way)
+        self.disturbed = True
 
     def release(self, way: Way, count: int | None = None) -> None:
         """
@@ -310,8 +313,8 @@ class MemoryNetwork:
             self._half_open.difference_update((link, link.other))
 
     def stands_still(self, end: MemoryLink) -> bool:
-        """Whether what this end has sent does not arrive now."""
-        return not end.other.takes or self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
+        """Whether what this end has sent does not arrive now, though the other end would take it."""
+        return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
 
     def is_cut_off(self, end: MemoryLink) -> bool:
         """Whether what this end sends cannot reach the other."""
@@ -342,6 +345,7 @@ class MemoryNetwork:
         return [end for link in self._links for end in (link, link.other)]
 
     def _ways_changed(self) -> None:
+        self.disturbed = bool(self._groups or self._shut or self._asleep or self._half_open or self._held)
         for end in self._ends():
             end.way_changed()
             end.pipe.go_on()

@@ -14,6 +14,7 @@ Nothing happens until the time is moved, and the same seed gives the same run, e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -167,7 +168,10 @@ class SimulatedNetwork:
 
     def step(self) -> bool:
         """Let the next thing happen. Returns whether there was any."""
-        if not self.clock.step():
+        return self._step_before(inf)
+
+    def _step_before(self, end: float) -> bool:
+        if not self.clock.step_before(end):
             return False
         for check in self.after_each:
             check()
@@ -181,8 +185,8 @@ class SimulatedNetwork:
     def run_for(self, seconds: float) -> None:
         """Let so many seconds pass."""
         end = self.clock.now + seconds
-        while (due := self.clock.next_time()) is not None and due <= end:
-            self.step()
+        while self._step_before(end):
+            continue
         self.clock.run_to(end)
 
     def run_until(self, predicate: Callable[[], object], timeout: float = 60.0, every: float = 0.0) -> None:

@@ -55,13 +55,13 @@ def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT
     return message
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def to_wire(endpoint: Endpoint) -> m.WireEndpoint:
     """An endpoint as it goes over the wire. A zone, as in C{fe80::1%eth0}, stays at home."""
     return m.WireEndpoint(ip_address(endpoint.host.partition("%")[0]).packed, endpoint.port)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def from_wire(endpoint: m.WireEndpoint) -> Endpoint:
     """
     An endpoint that came over the wire.
