@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from .addresses import Kind, kind_of
@@ -145,7 +145,7 @@ class Endpoint:
     def prefix(self) -> str:
         """The /24 or /48 that the address is in, as text: what per-prefix limits count by."""
         bits = 48 if self.is_v6 else 24
-        return str(ip_network(f"{self.host.partition('%')[0]}/{bits}", strict=False))
+        return str(_network(f"{self.host.partition('%')[0]}/{bits}"))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
@@ -255,7 +255,7 @@ def _refusal_of_private(
         return None
     if private is PrivateDialling.NEVER:
         return "it is a private address, and private_dialling is never"
-    if any(address in ip_network(network, strict=False) for network in on_link):
+    if any(address in _network(each) for each in on_link):
         return None
     return "it is a private address of a network that we are not in"
 
@@ -263,3 +263,9 @@ def _refusal_of_private(
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """The network that this is an address and a prefix length of: the same are looked at again and again."""
+    return ip_network(text, strict=False)

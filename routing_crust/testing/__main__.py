@@ -8,6 +8,7 @@ A seed that fails is printed with the one command that plays it again.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -111,7 +112,7 @@ def _results(plans: list[Plan], jobs: int) -> Iterator[Result]:
         yield from map(play, plans)
         return
     # not forked: nothing of this process is wanted there
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _collect_seldom) as pool:
         yield from pool.map(play, plans)
 
 
@@ -165,5 +166,11 @@ def _sizes(text: str) -> list[int]:
     return [_count(each) for each in text.split(",")]
 
 
+def _collect_seldom() -> None:
+    """Objects are many and live long: to look through them for garbage would take a fifth of the time."""
+    gc.set_threshold(100_000, 50, 50)
+
+
 if __name__ == "__main__":
+    _collect_seldom()
     sys.exit(main())

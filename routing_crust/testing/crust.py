@@ -24,7 +24,7 @@ from ..crust.interfaces import (
     Rendezvous,
     Source,
 )
-from ..endpoints import Contact, Direction, Endpoint
+from ..endpoints import Contact, Endpoint
 from ..errors import (
     CannotListen,
     CloseReason,
@@ -110,6 +110,7 @@ class MemoryCrust:
         self._running = False
         self._saved = list(saved)
         self._links: dict[MemoryLink, None] = {}
+        self._unverified: list[MemoryLink] = []
         self._attempts: dict[MemoryLink, Attempt] = {}
         self._dials: list[Dial] = []
         self._bootstrap: Bootstrap | None = None
@@ -295,11 +296,8 @@ class MemoryCrust:
     def refusal(self, host: str) -> str | None:
         """Why a connection from that address is refused now; C{None} if it is not."""
         settings = self.settings
-        unverified = [
-            link
-            for link in self._links
-            if link.direction is Direction.ACCEPTED and not link.is_verified and link.over is None
-        ]
+        self._unverified = [each for each in self._unverified if not each.is_verified and each.over is None]
+        unverified = self._unverified
         from_there = sum(link.connection.peer.host == host for link in unverified)
         if len(unverified) >= settings.max_unverified_links:
             return "closed during the handshake"
@@ -332,6 +330,8 @@ class MemoryCrust:
         self._links[link] = None
         if attempt is not None:
             self._attempts[link] = attempt
+        else:
+            self._unverified.append(link)
 
     def tunnelled(self, link: MemoryLink, opened: Deferred[ILink] | None) -> None:
         """One end of a tunnel is ours."""
@@ -358,7 +358,8 @@ class MemoryCrust:
         """A link, or what might have become one, is gone."""
         del self._links[link]
         self.network.forget(link)
-        for each in [tunnel for tunnel in self._links if link in tunnel.legs or link.other in tunnel.legs]:
+        over_it = [each for each in self._links if each.legs and {link, link.other} & {*each.legs}]
+        for each in over_it:
             each.lose(CloseReason.TUNNEL_ENDED)
             each.other.lose(CloseReason.TUNNEL_ENDED)
         opened = self._tunnelled.pop(link, None)

@@ -5,11 +5,13 @@ then nothing goes wrong any more, and it must heal; in the end it stops, and not
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from random import Random
 from typing import Final
 
+from ..names import NAME_BITS
 from .chance import random_schedule
 from .faults import Schedule
 from .host import SimulatedNode
@@ -180,14 +182,23 @@ def groups_are_right(network: SimulatedNetwork) -> bool:
     numbers = sorted(node.name.number for node in nodes)
     by_number = {node.name.number: node.name for node in nodes}
     for node in nodes:
-        own, most = node.name.number, node.settings.group_size
         core = node.core
         if core is None:
             return False
-        nearest = nsmallest(most, (number for number in numbers if number != own), key=own.__xor__)
-        if any(by_number[number] not in core.table for number in nearest):
-            return False
+        for number in nearest_of(numbers, node.name.number, node.settings.group_size):
+            if by_number[number] not in core.table:
+                return False
     return True
+
+
+def nearest_of(numbers: list[int], own: int, count: int) -> list[int]:
+    """Those of the sorted numbers that are nearest to one of them, without itself."""
+    low, high, bits = 0, 0, NAME_BITS - len(numbers).bit_length()
+    while high - low <= count and high - low < len(numbers):
+        bits += 1  # all that share the other bits with it are nearer than those that do not
+        low = bisect_left(numbers, own >> bits << bits)
+        high = bisect_left(numbers, (own >> bits) + 1 << bits)
+    return nsmallest(count, (each for each in numbers[low:high] if each != own), key=own.__xor__)
 
 
 def play(plan: Plan) -> Result:

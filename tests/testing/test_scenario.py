@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from math import log2
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -17,6 +18,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import CloseReason, LimitReached, NotConnected
+from routing_crust.names import NAME_BITS
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.reports import link_facts
 from routing_crust.testing.__main__ import main
@@ -24,7 +26,7 @@ from routing_crust.testing.crowd import Crowd
 from routing_crust.testing.faults import Schedule
 from routing_crust.testing.growth import measure
 from routing_crust.testing.invariants import DISAGREEMENT, InvariantBroken, Invariants
-from routing_crust.testing.scenario import Plan, Scenario, play
+from routing_crust.testing.scenario import Plan, Scenario, nearest_of, play
 from routing_crust.testing.simulation import SimulatedNetwork
 
 SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--hash"]
@@ -79,6 +81,17 @@ class DayTests(SynchronousTestCase):
             _, hops, most, *_ = measure(nodes, 1)
             self.assertTrue(1 <= hops <= 1 + log2(nodes) / 2)
             self.assertLessEqual(most, log2(nodes))
+
+
+class NearestTests(SynchronousTestCase):
+    def test_as_defined(self) -> None:
+        """Those that are looked for near a number are those that a look at all of them finds."""
+        random = Random(1)
+        for count in (1, 2, 8, 9, 10, 50, 300):
+            numbers = sorted(random.getrandbits(NAME_BITS) for _ in range(count))
+            for own in numbers[:20]:
+                others = sorted((each for each in numbers if each != own), key=own.__xor__)
+                self.assertEqual(nearest_of(numbers, own, 8), others[:8])
 
 
 class CommandTests(SynchronousTestCase):
