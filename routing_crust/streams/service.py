@@ -170,6 +170,13 @@ class Streams:
             },
         }
 
+    def numbers(self) -> dict[Name, tuple[int, ...]]:
+        """
+        The numbers of the streams that there are with each peer to which there is a link; after a stop, none.
+        A stream has the same number at both ends.
+        """
+        return {name: tuple(peer.mux.streams) for name, peer in self._peers.items()}
+
     # What ports ask for.
 
     def add_port(self, port: StreamPort) -> None:

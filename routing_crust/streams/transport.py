@@ -97,6 +97,8 @@ class StreamTransport:
             return
         stream = self._stream
         stream.write(data)
+        if self._unsent is not None:
+            self._unsent += len(data)
         if self.producer is not None and (stream.buffer.size >= BUFFER_HIGH or stream.futile):
             self._pause_producer()
 
@@ -187,6 +189,7 @@ class StreamTransport:
     def pauseProducing(self) -> None:
         """Deliver nothing until L{resumeProducing}. The peer may go on until its credit is used up."""
         self._paused = True
+        self._end_if_stuck_soon()
 
     def resumeProducing(self) -> None:
         """Deliver again, what has come meanwhile in the next turn."""
@@ -234,6 +237,7 @@ class StreamTransport:
             self._peer_is_gone(unsent)
         else:
             self._read_on()
+            self._end_if_stuck_soon()
 
     def reset(self, reason: StreamReason, detail: str) -> None:
         """The peer has given the stream up."""
@@ -272,6 +276,22 @@ class StreamTransport:
         if self.streaming_producer and not self._producer_paused:
             self._producer_paused = True
             self.producer.pauseProducing()
+        self._end_if_stuck_soon()
+
+    def _end_if_stuck_soon(self) -> None:
+        if self._unsent and self._paused:
+            self._soon.call(self._end_if_stuck)
+
+    def _end_if_stuck(self) -> None:
+        """
+        The peer reads no more, so a producer that waits for room waits for ever; and if the protocol reads
+        nothing meanwhile, as one that sends on what it gets, it never comes to the end. With TCP the attempt
+        to write ends the connection.
+        """
+        waits = self.producer is not None and self._stream.wants_room
+        if self._unsent and self._paused and waits and self.connected and not self.disconnecting:
+            self._drop_backlog()
+            self._peer_is_gone(self._unsent)
 
     def _deliver_backlog(self) -> None:
         if self._paused or not self.connected or self.disconnecting:

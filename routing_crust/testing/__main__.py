@@ -22,7 +22,7 @@ from ..errors import RoutingCrustError
 from .crowd import Crowd
 from .faults import Schedule
 from .growth import growth_table
-from .scenario import Plan, Result, Scenario, play
+from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play
 
 _EPILOG: Final = """\
 examples:
@@ -54,6 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=3.0, metavar="M", help="for how long things go wrong (default: 3)")
     add("--faults", type=_count, metavar="N", help="how many do (default: half of nodes x minutes)")
     add("--schedule", type=Path, metavar="FILE", help="play the faults that are in this file")
+    rate = "streams opened in a second; 0 is none (default: %(default)g)"
+    add("--streams", type=float, default=STREAMS_A_SECOND, metavar="R", help=rate)
     add("--messages", type=_count, default=10_000, metavar="N", help="of a crowd (default: 10,000)")
     add(
         "--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="at once (default: %(default)s)"
@@ -87,7 +89,7 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
     schedule = None
     if options.schedule is not None:
         schedule = Schedule.from_text(options.schedule.read_text(encoding="utf-8"))
-    return Plan(seed, options.nodes, options.minutes, options.faults, schedule)
+    return Plan(seed, options.nodes, options.minutes, options.faults, schedule, options.streams)
 
 
 def _many(options: argparse.Namespace) -> int:
@@ -122,6 +124,8 @@ def _replay(options: argparse.Namespace, result: Result) -> str:
     parts.append(f"--minutes {plan.minutes:g}")
     if plan.faults is not None:
         parts.append(f"--faults {plan.faults}")
+    if plan.streams != STREAMS_A_SECOND:
+        parts.append(f"--streams {plan.streams:g}")
     if options.schedule is not None:
         parts.append(f"--schedule {options.schedule}")
     return " ".join(parts)

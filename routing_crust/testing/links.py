@@ -49,6 +49,7 @@ class MemoryLink:
     @ivar up: whether it has been reported as made.
     @ivar over: C{None} while it is usable, else why it is not.
     @ivar gone: whether its loss has been reported, or would have been had it been up.
+    @ivar dead: whether its host has gone down, so that nobody is told.
     """
 
     bootstrap = False
@@ -79,6 +80,7 @@ class MemoryLink:
         self.is_verified = False
         self.over: LinkClosed | None = None
         self.gone = False
+        self.dead = False
         self.pipe = Pipe(crust.network.clock, self._stands_still)
         self._made_at = crust.clock.seconds()
         self._unverified_bytes = 0
@@ -264,6 +266,7 @@ class MemoryLink:
         """The process of this end is gone: it hears nothing, and neither does the other end if silently."""
         self.over = self.over or LinkClosed(CloseReason.CONNECTION_LOST)
         self.gone = True
+        self.dead = silently
         self._timers.cancel_all()
         if silently:
             self.pipe.clear()

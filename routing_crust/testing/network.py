@@ -147,7 +147,12 @@ class MemoryNetwork:
         self._ways_changed()
 
     def mend(self, link: MemoryLink) -> None:
-        """Undo L{half_open}: the link goes on, if its ends have not given it up."""
+        """
+        Undo L{half_open}: the link goes on, if its ends have not given it up. Where one of them went down
+        with its host meanwhile, it stays as it is.
+        """
+        if link.dead or link.other.dead:
+            return
         self._half_open.difference_update((link, link.other))
         self._ways_changed()
 

@@ -12,11 +12,13 @@ from random import Random
 from typing import Final
 
 from ..names import NAME_BITS
+from ..routing.service import RoutingService
 from .chance import random_schedule
 from .faults import Schedule
 from .host import SimulatedNode
 from .invariants import InvariantBroken, Invariants, Pending
 from .simulation import SimulatedNetwork
+from .streaming import Streaming
 
 JOIN_WITHIN: Final = 120.0
 CONNECTED_WITHIN: Final = 120.0
@@ -27,6 +29,7 @@ DIALS_A_SECOND: Final = 2.0
 """So many dials a second and node while healing, on average over all nodes and L{DIALS_OVER} seconds."""
 DIALS_OVER: Final = 10.0
 TALK_EVERY: Final = 0.5
+STREAMS_A_SECOND: Final = 2.0
 SEND_DEADLINE: Final = 170.0
 """Seconds in which a message is acknowledged or given up: C{ack_timeout * max_attempts}, and a little."""
 
@@ -41,6 +44,7 @@ class Plan:
     @ivar minutes: for how long things go wrong.
     @ivar faults: how many do; C{None} is one for two nodes and minute.
     @ivar schedule: what goes wrong, instead of what the seed gives.
+    @ivar streams: how many streams are opened in a second; 0 is none, and then all else is the same.
     """
 
     seed: int
@@ -48,6 +52,7 @@ class Plan:
     minutes: float = 5.0
     faults: int | None = None
     schedule: Schedule | None = None
+    streams: float = STREAMS_A_SECOND
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class Scenario:
         self.plan = plan
         self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace)
         self.invariants = Invariants(self.network)
+        self.streaming = Streaming(self.network, self.invariants, plan.seed)
         self._random = Random(self.network.random.random())
         self._talking = True
         self.figures: dict[str, float] = {}
@@ -95,19 +101,27 @@ class Scenario:
     def grow(self) -> None:
         """Everybody joins, at times of their own in the first few seconds."""
         network = self.network
-        network.node(setup=self.invariants.watch)
+        network.node(setup=self._set_up)
         for _ in range(self.plan.nodes - 1):
             network.run_for(self._random.random() * 0.5)
-            network.node(setup=self.invariants.watch)
+            network.node(setup=self._set_up)
         network.run_until(network.joined, JOIN_WITHIN, every=0.5)
         self.figures["joined after"] = network.clock.now - network.began
+
+    def _set_up(self, service: RoutingService) -> None:
+        self.invariants.watch(service)
+        if self.plan.streams:
+            self.streaming.serve(service)
 
     def go_wrong(self) -> None:
         """Faults, while everybody talks."""
         self.schedule.apply(self.network)
         self.network.clock.callLater(TALK_EVERY, self._talk)
+        if self.plan.streams:
+            self.streaming.begin(self.plan.streams)
         self.network.run_for(self.plan.minutes * 60 + 0.001)
         self._talking = False
+        self.streaming.end()
 
     def heal(self) -> None:
         """Now everything must become right again."""
@@ -125,6 +139,8 @@ class Scenario:
         if dials.most > DIALS_A_SECOND:
             raise InvariantBroken(f"few_dials: {dials.most:.1f} dials a second and node while healing")
         self._everybody_is_reached()
+        if self.plan.streams:
+            self.figures |= self.streaming.heal()
 
     def finish(self) -> None:
         """Stop; nothing may be left."""
@@ -132,6 +148,8 @@ class Scenario:
         self.network.stop()
         for node, core in cores:
             self.invariants.nothing_is_left(node, core)
+            if self.plan.streams:
+                self.streaming.nothing_is_left(node.service)
         self.invariants.close()
         self.figures["messages"] = self.network.network.frames
 

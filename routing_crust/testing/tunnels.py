@@ -61,7 +61,7 @@ class TunnelAttempt:
             return "the node in the middle has no direct link to the peer"
         target = way.other.crust
         expected = (self._crust.identity.name, self._token, not self._requester)
-        if expected not in target.expected:
+        if not target.running or expected not in target.expected:
             return "the peer does not expect a tunnel"
         self._join(way, target)
         return ""

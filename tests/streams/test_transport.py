@@ -242,7 +242,7 @@ class EndTests(TransportCase):
         self.assertEqual((self.mine.calls, producer.calls), (["made", "lost"], ["stop"]))
 
     def test_all_is_read_before_the_end(self) -> None:
-        """The end comes after the data, even if it was paused meanwhile."""
+        """The end comes after the data, even if it was paused meanwhile; what is written then is lost."""
         self.transport.pauseProducing()
         self.other.write(b"last words")
         self.other.loseConnection()
@@ -253,7 +253,8 @@ class EndTests(TransportCase):
         self.assertEqual(self.mine.received, b"")
         self.over()
         self.assertEqual((self.mine.received, self.mine.calls), (b"last words", ["made", "lost"]))
-        self.assertIsInstance(self.mine.reason, ConnectionDone)
+        assert isinstance(self.mine.reason, StreamReset)
+        self.assertIn("14 bytes were not sent", str(self.mine.reason))
 
 
 class HalfCloseTests(TransportCase):
@@ -424,6 +425,57 @@ class ProducerTests(TransportCase):
             self.settle()
             pair.settle()
         self.assertEqual(len(last.received), 10_000_000)
+
+    def test_echo_to_nobody(self) -> None:
+        """Who reads no faster than the peer does, and the peer has gone: it ends, as with TCP."""
+        self.echo()
+        self.other.pauseProducing()
+        self.other.write(bytes(3 * MIB))
+        self.settle()
+        self.assertEqual(self.mine.calls, ["made"])
+        self.there.buffer.clear()  # so that the peer can say that it reads no more
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
+        self.assertIsInstance(self.mine.reason, StreamReset)
+
+    def test_echo_to_nobody_later(self) -> None:
+        """The peer has gone while we read nothing for a reason of our own."""
+        self.echo()
+        self.transport.pauseProducing()
+        self.other.write(bytes(64 * KIB))
+        self.other.loseConnection()
+        self.settle()
+        self.assertEqual((self.mine.received, self.mine.calls), (b"", ["made"]))
+        self.transport.resumeProducing()
+        self.over()
+        self.assertEqual((len(self.mine.received), self.mine.calls), (64 * KIB, ["made", "lost"]))
+        assert isinstance(self.mine.reason, StreamReset)
+        self.assertIn(f"{64 * KIB} bytes were not sent", str(self.mine.reason))
+
+    def test_who_only_waits(self) -> None:
+        """Who reads nothing, and whose producer has all sent, gets what the peer said before it went."""
+        producer = Producer(self.transport, 0)
+        self.transport.registerProducer(producer, True)
+        self.transport.pauseProducing()
+        self.other.write(b"last words")
+        self.other.loseConnection()
+        self.settle()
+        self.transport.resumeProducing()
+        self.over()
+        self.assertEqual(self.mine.received, b"last words")
+        self.assertIsInstance(self.mine.reason, ConnectionDone)
+
+    def echo(self) -> None:
+        """Our end sends everything back, and reads no faster than that goes."""
+        received = self.mine.dataReceived
+
+        def back(data: bytes) -> None:
+            received(data)
+            self.transport.write(data)
+
+        self.mine.dataReceived = back  # type: ignore[method-assign]
+        self.transport.registerProducer(self.transport, True)
 
     def test_no_delay_in_pausing(self) -> None:
         """Data that comes while paused waits, and comes in the turn after; in one piece."""

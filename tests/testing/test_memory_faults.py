@@ -34,6 +34,29 @@ class FaultTests(MemoryTestCase):
         self.network.settle(3600)
         self.assertEqual(self.losses(here, there), [[], []])
 
+    def test_mended_after_a_crash(self) -> None:
+        """A link that stalls, and whose other end goes down meanwhile, does not come to life again."""
+        here, there = self.pair()
+        self.network.half_open(here)
+        self.network.crash(there.crust, silently=True)
+        self.network.mend(here)
+        self.network.settle(61)
+        self.assertEqual(self.losses(here), [INACTIVE])
+
+    def test_tunnel_to_the_dead(self) -> None:
+        """As long as the node in the middle does not know that the peer is down, a tunnel there fails."""
+        one, middle, other = (self.crust() for _ in range(3))
+        self.dial(one, middle)
+        self.dial(middle, other)
+        self.network.run_until(lambda: one.links and other.links)
+        way = next(link for link in middle.links if link.other.crust is other)
+        middle.carry_tunnels(lambda link, name: way)
+        other.expect(one.identity.name, b"token", False)
+        self.network.crash(other, silently=True)
+        opened = one.tunnel(one.links[0], other.identity.name, b"token", True)
+        self.network.settle(1)
+        self.failureResultOf(opened, ConnectFailed)
+
     def test_half_open(self) -> None:
         """Nothing passes, and each end finds out after its own inactivity_timeout."""
         one, other = self.crust(inactivity_timeout=30), self.crust()

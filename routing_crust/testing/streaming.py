@@ -1,0 +1,298 @@
+"""
+Streams in a simulated network on which things go wrong: nodes open them to each other by name, and what must
+hold of streams is looked at, once in a simulated second, and whenever one of their ends hears something.
+
+The checks are those of L{Streaming}'s methods, and these that ends make themselves:
+
+  - C{what_arrives_was_sent}: what comes out at one end is what the other has written next: nothing is lost on
+    the way, comes twice, or comes earlier than what was written before it.
+  - C{a_clean_end_carries_all}: whoever hears that all has come has got all.
+  - C{one_end}: nothing comes after the end, and the end comes once.
+  - C{ends_have_a_reason}: none ends for a reason that has not come about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
+from ..errors import RoutingCrustError
+from ..names import Name
+from ..routing.service import RoutingService
+from ..streams import StreamRefused, StreamReset, streams_of
+from .host import SimulatedNode
+from .invariants import EVERY, InvariantBroken, Invariants
+from .simulation import SimulatedNetwork, SimulationStuck
+from .transfer_ends import Accepting, End, Opening
+from .transfers import COUNT, ECHO, Transfer
+
+OPEN_DEADLINE: Final = 170.0
+"""Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
+HALF_DEAD: Final = 100.0
+"""Seconds for which a stream may be at one end only: a dead link is noticed after 60, and ends may pause."""
+ALL_OVER_WITHIN: Final = 120.0
+"""Seconds, after everything has healed, in which every stream of before is over."""
+CARRIED_WITHIN: Final = 100.0
+"""
+Seconds in which new streams are then opened, have carried what they are to, and are over. That is long: a
+link that has been dead for less than 60 may have to be noticed first; then another stream is opened.
+"""
+_CANCELLED_EARLY: Final = 0.05
+"""The share of those who open a stream and do not want it any more."""
+
+_Key = tuple[object, ...]
+_Pair = tuple[SimulatedNode, SimulatedNode]
+
+
+class Streaming:
+    """
+    The streams of one network. Made with it; its nodes are told of with L{serve}, before they start.
+
+    @ivar transfers: all that there were, by number.
+    """
+
+    def __init__(self, network: SimulatedNetwork, invariants: Invariants, seed: int) -> None:
+        self._network = network
+        self._invariants = invariants
+        self._random = Random(f"streams of {seed}")  # whatever else is drawn is the same without streams
+        self._accepting: list[Accepting] = []
+        self._openings: list[Opening] = []
+        self._one_sided: dict[_Key, float] = {}
+        self._broken: list[str] = []
+        self._nodes: dict[Name, SimulatedNode] = {}
+        self._opening = False
+        self._rate = 0.0
+        self._current: dict[int, Opening] = {}
+        self.transfers: dict[int, Transfer] = {}
+
+    def serve(self, service: RoutingService) -> None:
+        """Let a node offer its two protocols: for L{SimulatedNetwork.node}'s C{setup}."""
+        streams = streams_of(service)
+        for protocol in (ECHO, COUNT):
+            accepting = Accepting(service, self.transfers, self._hear)
+            self._accepting.append(accepting)
+            streams.listen(protocol, accepting)
+
+    # Opening.
+
+    def begin(self, rate: float) -> None:
+        """
+        From now on nodes open streams, and all is looked at.
+
+        @param rate: so many streams a second.
+        """
+        self._opening = True
+        self._rate = rate
+        self._network.clock.callLater(1 / rate, self._open_some)
+        self._network.clock.callLater(EVERY, self._tick)
+
+    def end(self) -> None:
+        """No more are opened."""
+        self._opening = False
+
+    def _open_some(self) -> None:
+        if not self._opening:
+            return
+        self._network.clock.callLater(1 / self._rate, self._open_some)
+        alive = self._network.alive
+        if len(alive) > 1:
+            one, other = self._random.sample(alive, 2)
+            self.open(one, other)
+
+    def open(self, one: SimulatedNode, other: SimulatedNode, plain: bool = False) -> Transfer:
+        """
+        Have one node open a stream to another, and transfer something.
+
+        @param plain: whether neither end pauses or gives up.
+        """
+        transfer = Transfer(len(self.transfers), self._random, plain)
+        self.transfers[transfer.number] = transfer
+        opening = self._current[transfer.number] = Opening(transfer, one.service, self._hear)
+        self._openings.append(opening)
+        opened = streams_of(one.service).open(other.name, transfer.protocol, opening)
+        if not plain and self._random.random() < _CANCELLED_EARLY:
+            one.clock.callLater(self._random.random(), opened.cancel)
+        opened.addBoth(transfer.has_an_answer)
+        opened.addErrback(_cancelled)
+        self._invariants.expect(one, opened, f"{transfer}", OPEN_DEADLINE)
+        return transfer
+
+    # Looking.
+
+    def look(self) -> None:
+        """
+        Make every check now.
+
+        @raise InvariantBroken: by the first that does not hold.
+        """
+        self._raise_what_was_heard()
+        self._nodes = {node.name: node for node in self._network}
+        before, self._one_sided = self._one_sided, {}
+        now = self._network.clock.now
+        for key, one, other in self._half_dead_transfers() + self._nameless_ends() + self._held_at_one_end():
+            since = before.get(key, now)
+            if any(name in self._nodes and self._nodes[name].asleep for name in (one, other)):
+                since = min(now, since + EVERY)
+            self._one_sided[key] = since
+            if now - since > HALF_DEAD:
+                what = " ".join(str(each) for each in key)
+                self._break("none_is_half_dead", f"{what} has been at one end only for {now - since:.0f} s")
+
+    def _half_dead_transfers(self) -> list[tuple[_Key, Name, Name]]:
+        """Ends that are there while the other is not, and between which nodes."""
+        found: list[tuple[_Key, Name, Name]] = []
+        for opening in list(self._current.values()):
+            transfer = opening.transfer
+            there = [end for end in transfer.ends if self._is_open(end)]
+            if len(there) == 1:
+                end = there[0]
+                found.append(((str(transfer), "at the", end.title), end.host, end.peer.name))
+            elif not there and (transfer.answer is not None or not self._is_there(opening.service)):
+                del self._current[transfer.number]
+        return found
+
+    def _nameless_ends(self) -> list[tuple[_Key, Name, Name]]:
+        """Ends of streams on which nothing has come that says which they are."""
+        found: list[tuple[_Key, Name, Name]] = []
+        for accepting in self._accepting:
+            found += [
+                (("a stream without a transfer at", end.host.short, number), end.host, end.peer.name)
+                for number, end in accepting.nameless.items()
+                if self._is_open(end)
+            ]
+        return found
+
+    def _held_at_one_end(self) -> list[tuple[_Key, Name, Name]]:
+        """What one node holds and the other does not."""
+        held = {node.name: streams_of(node.service).numbers() for node in self._network if node.running}
+        found: list[tuple[_Key, Name, Name]] = []
+        for here, peers in held.items():
+            for there, numbers in peers.items():
+                others = held.get(there, {}).get(here, ())
+                found += [
+                    (("stream", number, "of", here.short, "with", there.short), here, there)
+                    for number in numbers
+                    if number not in others
+                ]
+        return found
+
+    def _is_open(self, end: End) -> bool:
+        """Whether it is connected, and its process is there."""
+        return end.reason is None and self._is_there(end.service)
+
+    def _is_there(self, service: RoutingService) -> bool:
+        node = self._nodes[service.node_name]
+        return node.running and node.service is service
+
+    def _tick(self) -> None:
+        self.look()
+        if self._opening:
+            self._network.clock.callLater(EVERY, self._tick)
+
+    # When all is well again.
+
+    def heal(self) -> dict[str, float]:
+        """
+        What was there before is over in its time; then new streams do what they are to, from every node.
+
+        @return: how long that took, and how much there was, by name.
+        @raise InvariantBroken: it did not come about.
+        """
+        began = self._network.clock.now
+        self._wait(self._all_over, ALL_OVER_WITHIN, "every_stream_ends", self._left)
+        over = self._network.clock.now
+        new = {pair: self.open(*pair, plain=True) for pair in self._pairs()}
+        self._wait(
+            lambda: self._carried(new),
+            CARRIED_WITHIN,
+            "new_streams_carry",
+            lambda: [each.state for each in new.values() if not each.done],
+        )
+        return {
+            "streams": float(len(self.transfers)),
+            "streams that did all": float(len([each for each in self.transfers.values() if each.done])),
+            "bytes over streams": float(
+                sum(each.there.arrived + each.back.arrived for each in self.transfers.values())
+            ),
+            "streams over after": over - began,
+            "new streams done after": self._network.clock.now - over,
+        }
+
+    def _pairs(self) -> list[_Pair]:
+        """Every node with another one."""
+        alive = self._network.alive
+        choose = self._random.choice
+        return [
+            (node, choose([each for each in alive if each is not node])) for node in alive if len(alive) > 1
+        ]
+
+    def _carried(self, new: dict[_Pair, Transfer]) -> bool:
+        """Whether each of these has done all; one that failed because of a link is made anew."""
+        for pair, transfer in new.items():
+            if isinstance(transfer.problem, RoutingCrustError) and not isinstance(
+                transfer.problem, (StreamRefused, StreamReset)
+            ):
+                new[pair] = self.open(*pair, plain=True)
+        return all(each.done for each in new.values()) and self._all_over()
+
+    def _all_over(self) -> bool:
+        self.look()
+        return not self._left()
+
+    def _left(self) -> list[str]:
+        held = [
+            f"stream {number} of {node.name.short} with {name.short}"
+            for node in self._network
+            if node.running
+            for name, numbers in streams_of(node.service).numbers().items()
+            for number in numbers
+        ]
+        return [each.transfer.state for each in self._current.values()] + held
+
+    def _wait(
+        self, until: Callable[[], bool], seconds: float, check: str, left: Callable[[], list[str]]
+    ) -> None:
+        try:
+            self._network.run_until(until, seconds, every=EVERY)
+        except SimulationStuck:
+            self._break(check, f"not within {seconds:g} s: {'; '.join(left())}")
+
+    def nothing_is_left(self, service: RoutingService) -> None:
+        """
+        After its stop a node has no stream, no peer to have one with, and no protocol is still connected.
+
+        @raise InvariantBroken: something is left.
+        """
+        left = {
+            "peers": len(streams_of(service).numbers()),
+            "protocols": len([end for end in self._ends() if end.service is service and end.reason is None]),
+            "factories": len([each for each in self._openings if each.service is service and each.numPorts]),
+        }
+        kept = {what: count for what, count in left.items() if count}
+        if kept:
+            self._break("nothing_is_left", f"{service.node_name.short} has stopped and has {kept}")
+        self._raise_what_was_heard()
+
+    def _ends(self) -> list[End]:
+        nameless = [end for accepting in self._accepting for end in accepting.nameless.values()]
+        return [end for transfer in self.transfers.values() for end in transfer.ends] + nameless
+
+    # What is heard.
+
+    def _hear(self, check: str, what: str) -> None:
+        self._broken.append(f"{check}: {what}")
+
+    def _raise_what_was_heard(self) -> None:
+        if self._broken:
+            raise InvariantBroken(f"{self._broken[0]}\n{self._network.report()}")
+
+    def _break(self, check: str, what: str) -> None:
+        raise InvariantBroken(f"{check}: {what}\n{self._network.report()}")
+
+
+def _cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)

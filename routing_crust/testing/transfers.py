@@ -1,0 +1,165 @@
+"""
+Transfers over streams of a simulated network: what one end sends, and what has come of it at the other.
+
+The node that opens a stream sends bytes of which both ends know, in this process, what they must be. The
+other one sends them back (C{echo}), or says how many they were and what their hash is (C{count}). Either may
+pause its reading, close, or give up in the middle. How the ends do that is in
+L{routing_crust.testing.transfer_ends}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from .transfer_ends import Acceptor, End, Opener
+
+ECHO: Final = "echo"
+COUNT: Final = "count"
+NUMBER_BYTES: Final = 8
+"""What a node sends begins with the number of its transfer."""
+LARGEST_PIECE: Final = 40_000
+SIZES: Final = (0, 50, 3000, 3000, 60_000, 60_000, 400_000)
+LONGEST_PAUSE: Final = 10.0
+"""Seconds for which an end may read nothing."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Ending(Enum):
+    """How the node that opened a stream ends it."""
+
+    HALF = "half"
+    """It closes its half, and reads all that comes."""
+    CLOSE = "close"
+    """It closes, and reads nothing more."""
+    ABORT = "abort"
+    """It gives up, somewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How an end behaves.
+
+    @ivar pause_at: it reads nothing for a while after so many bytes.
+    @ivar pause: for so many seconds; 0 is not at all.
+    @ivar abort_at: after having read or written so many bytes it gives up; C{None} is never.
+    """
+
+    pause_at: int
+    pause: float
+    abort_at: int | None
+
+    @classmethod
+    def drawn(cls, random: Random, size: int, aborts: bool) -> Manner:
+        """Any of them, for a transfer of this size."""
+        pause = random.random() * LONGEST_PAUSE if random.random() < 0.2 else 0.0
+        return cls(random.randint(0, size), pause, random.randint(0, size) if aborts else None)
+
+
+PLAIN: Final = Manner(0, 0.0, None)
+
+
+class Flow:
+    """
+    What one end sends to the other.
+
+    @ivar source: the bytes, as far as they are known.
+    @ivar written: how many of them have been given to the transport.
+    @ivar arrived: how many have come out at the other end.
+    @ivar complete: whether the sender has said that these are all.
+    """
+
+    __slots__ = ("arrived", "complete", "source", "written")
+
+    def __init__(self, source: bytes = b"") -> None:
+        self.source = bytearray(source)
+        self.written = self.arrived = 0
+        self.complete = False
+
+    def take(self, size: int) -> bytes:
+        """The next bytes to write, up to so many."""
+        piece = bytes(self.source[self.written : self.written + size])
+        self.written += len(piece)
+        return piece
+
+    def arrive(self, data: bytes) -> bool:
+        """These have come out. Returns whether they are what was sent next."""
+        start, self.arrived = self.arrived, self.arrived + len(data)
+        return self.arrived <= self.written and self.source[start : self.arrived] == data
+
+
+class Transfer:
+    """
+    One stream, from before it is opened.
+
+    @ivar number: which it is.
+    @ivar protocol: what is spoken.
+    @ivar there: what the node that opens it sends.
+    @ivar back: what the other one does.
+    @ivar opener: the end of the node that opens it; C{None} as long as the stream is not open.
+    @ivar acceptor: the other one; C{None} as long as nothing has come there.
+    @ivar answer: what whoever asked for the stream has heard; C{None} as long as that is nothing.
+    """
+
+    def __init__(self, number: int, random: Random, plain: bool = False) -> None:
+        """
+        @param plain: whether neither end pauses or gives up.
+        """
+        self.number = number
+        self.protocol = random.choice((ECHO, COUNT))
+        size = NUMBER_BYTES + random.choice(SIZES)
+        self.there = Flow(number.to_bytes(NUMBER_BYTES, "big") + random.randbytes(size - NUMBER_BYTES))
+        self.back = Flow()
+        self.ending = Ending.HALF if plain else random.choices(tuple(Ending), (6, 2, 1))[0]
+        self.opener_manner = Manner.drawn(random, size, self.ending is Ending.ABORT)
+        self.acceptor_manner = Manner.drawn(random, size, random.random() < 0.1)
+        if plain:
+            self.opener_manner = self.acceptor_manner = PLAIN
+        self.streaming = random.random() < 0.5
+        self.piece = random.randint(1000, LARGEST_PIECE)
+        self.opener: Opener | None = None
+        self.acceptor: Acceptor | None = None
+        self.answer: object = None
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """Those that there are."""
+        return tuple(each for each in (self.opener, self.acceptor) if each is not None)
+
+    @property
+    def done(self) -> bool:
+        """Whether each end has sent all that it had, and got all of the other's, and both are over."""
+        over = len(self.ends) == 2 and all(isinstance(each.reason, ConnectionDone) for each in self.ends)
+        return over and all(
+            each.complete and each.arrived == each.written for each in (self.there, self.back)
+        )
+
+    def has_an_answer(self, answer: _Answer) -> _Answer:
+        """A callback, which passes on what it is given: the stream is open, or will not be."""
+        self.answer = answer
+        return answer
+
+    def __str__(self) -> str:
+        size = len(self.there.source)
+        return f"transfer {self.number} ({self.protocol}, {size} bytes, {self.ending.value})"
+
+    @property
+    def problem(self) -> BaseException | None:
+        """Why the stream was not opened, or why it ended for who opened it; C{None} as long as it has not."""
+        if self.opener is not None:
+            return self.opener.reason
+        return self.answer.value if isinstance(self.answer, Failure) else None
+
+    @property
+    def state(self) -> str:
+        """How far it has come, in words."""
+        how_far = f"{self.there.arrived} there, {self.back.arrived} back"
+        return f"{self}: {how_far}, {'no problem' if self.problem is None else self.problem!r}"
