@@ -453,6 +453,18 @@ class ProducerTests(TransportCase):
         assert isinstance(self.mine.reason, StreamReset)
         self.assertIn(f"{64 * KIB} bytes were not sent", str(self.mine.reason))
 
+    def test_closed_with_an_echo(self) -> None:
+        """Whoever closes while much waits to be read makes room, so that all that it wrote gets out."""
+        self.echo()
+        self.other.pauseProducing()
+        self.other.write(bytes(3 * MIB))
+        self.settle()
+        self.assertGreater(self.there.buffer.size, MIB)
+        self.other.loseConnection()
+        self.over()
+        self.assertEqual((len(self.mine.received), self.theirs.received), (3 * MIB, b""))
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
+
     def test_who_only_waits(self) -> None:
         """Who reads nothing, and whose producer has all sent, gets what the peer said before it went."""
         producer = Producer(self.transport, 0)
