@@ -111,6 +111,13 @@ class ExampleTests(TestCase):
             ["5 nodes have acknowledged", "5 handlers were called", "nearest first: True"],
         )
 
+    async def test_shouting(self) -> None:
+        """On the asyncio reactor, which the program installs itself; a server and a client of asyncio."""
+        self.assertEqual(
+            await self.run_to_end("-Wd", "-Xdev", example("shouting.py")),
+            ["here is asyncio", "HELLO BY NAME"],
+        )
+
     async def test_node(self) -> None:
         """twistd runs the application; others find it by its contact; it stops in good order."""
         run = "from twisted.scripts.twistd import run; run()"

@@ -1,6 +1,6 @@
 """
-The pages on endpoints and forwards: their commands are run as they stand, in the order of the page, with
-other ports and another folder than C{/tmp}.
+The pages on endpoints, forwards and asyncio: their commands are run as they stand, in the order of the page,
+with other ports and another folder than C{/tmp}.
 """
 
 from __future__ import annotations
@@ -113,6 +113,10 @@ class PagesTests(TestCase):
     @asynchronous
     async def test_endpoints(self) -> None:
         self.assertGreater(await self.run_page("endpoints"), 5)
+
+    @asynchronous
+    async def test_asyncio(self) -> None:
+        self.assertEqual(await self.run_page("asyncio"), 1)
 
     def test_settings_file(self) -> None:
         """The TOML of the page can be used as it stands."""

@@ -250,8 +250,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the next hop is farther than we are",
         "routing/table.py",
-        "            if distance >= below:\n                return None\n",
-        "",
+        "return self._by_number[least ^ goal] if least < below else None",
+        "return self._by_number[least ^ goal] if distances else None",
         ("tests.routing.test_table",),
     ),
     Mutant(

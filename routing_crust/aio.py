@@ -1,0 +1,293 @@
+"""
+For programs that run Twisted on the asyncio reactor: what Twisted gives out awaited by coroutines of asyncio,
+and what asyncio gives out awaited by Twisted; and connections, such as streams by name, as the readers and
+writers of asyncio, or spoken by a protocol of asyncio.
+
+Nothing here finds a loop by itself: it is given, and must be the one that
+C{twisted.internet.asyncioreactor.install} was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IPushProducer,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+LIMIT: Final = 64 * 1024
+"""How many bytes a reader holds, as for C{asyncio.open_connection}; at twice as many the peer has to wait."""
+
+_Result = TypeVar("_Result")
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+"""As for C{asyncio.start_server}: called with each connection; a coroutine is made a task."""
+
+
+def as_future(deferred: Deferred[_Result], loop: asyncio.AbstractEventLoop) -> asyncio.Future[_Result]:
+    """
+    What a coroutine of asyncio can await.
+
+    @param deferred: whoever else has it gets C{None} instead of its result from now on.
+    @return: has the result of C{deferred}, or the exception that it fails with. It is cancelled when
+        C{deferred} is, and the other way round.
+    """
+    future: asyncio.Future[_Result] = loop.create_future()
+
+    def succeeded(result: _Result) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def failed(failure: Failure) -> None:
+        if future.done():
+            return
+        if failure.check(CancelledError):
+            future.cancel()
+        else:
+            assert failure.value is not None
+            future.set_exception(failure.value)
+
+    def done(_: object) -> None:
+        if future.cancelled():
+            deferred.cancel()
+
+    deferred.addCallbacks(succeeded, failed)
+    future.add_done_callback(done)
+    return future
+
+
+def as_deferred(awaitable: Awaitable[_Result], loop: asyncio.AbstractEventLoop) -> Deferred[_Result]:
+    """
+    What Twisted can wait for, for example from a request handler.
+
+    @param awaitable: a coroutine, which is made a task, or a future.
+    @return: fires with its result, and fails with its exception; with Twisted's C{CancelledError} when it was
+        cancelled. Cancelling it cancels that, and then it fires when that is over.
+    """
+    return Deferred.fromFuture(asyncio.ensure_future(awaitable, loop=loop)).addErrback(_translated)
+
+
+def _translated(failure: Failure) -> Failure:
+    return Failure(CancelledError()) if failure.check(asyncio.CancelledError) else failure
+
+
+async def open_connection(
+    endpoint: IStreamClientEndpoint, *, loop: asyncio.AbstractEventLoop, limit: int = LIMIT
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """
+    Connect, as C{asyncio.open_connection} does; to be awaited in a task of the loop.
+
+    @param endpoint: any of Twisted's, for example a
+        L{RoutingClientEndpoint<routing_crust.streams.endpoints.RoutingClientEndpoint>}.
+    @param limit: as for C{asyncio.open_connection}, in bytes.
+    @return: the reader and the writer. C{writer.get_extra_info("peername")} is the peer's address; of a
+        stream, its L{NodeAddress<routing_crust.streams.address.NodeAddress>}.
+    @raise Exception: what C{connect} of the endpoint fails with. When the connection is lost later, reader
+        and writer raise a C{ConnectionResetError}, whose C{__cause__} is Twisted's reason.
+    """
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    bridge = Bridge(protocol)
+    try:
+        await as_future(endpoint.connect(_Factory(lambda: bridge)), loop)
+    except asyncio.CancelledError:
+        bridge.abort()  # it may have been connected in the same moment
+        raise
+    return reader, asyncio.StreamWriter(bridge.to_asyncio, protocol, reader, loop)
+
+
+async def start_server(
+    endpoint: IStreamServerEndpoint,
+    connected: Connected,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    limit: int = LIMIT,
+) -> IListeningPort:
+    """
+    Listen, as C{asyncio.start_server} does; to be awaited in a task of the loop.
+
+    @param endpoint: any of Twisted's, for example a
+        L{RoutingServerEndpoint<routing_crust.streams.endpoints.RoutingServerEndpoint>}.
+    @param connected: called with the reader and the writer of each connection; see L{open_connection}.
+    @return: what stops it again, with C{stopListening}.
+    @raise Exception: what C{listen} of the endpoint fails with.
+    """
+
+    def protocol() -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader(limit=limit, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+
+    return await as_future(endpoint.listen(factory_of(protocol)), loop)
+
+
+def factory_of(make: Callable[[], asyncio.Protocol]) -> Factory:
+    """
+    A factory of Twisted for protocols of asyncio, for any endpoint or for
+    L{Streams.listen<routing_crust.streams.service.Streams.listen>}.
+
+    @param make: as for C{loop.create_server}: makes the protocol for each connection.
+    """
+    return _Factory(lambda: Bridge(make()))
+
+
+class _Factory(Factory):
+    """Makes what it is told to."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], Bridge]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: object) -> Bridge:
+        """One for each connection."""
+        return self._make()
+
+
+class _Transport(asyncio.Transport):
+    """
+    A transport of Twisted as one of asyncio.
+
+    When to pause is up to Twisted's transport, so that there are no C{set_write_buffer_limits}.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__({"peername": bridge.transport.getPeer(), "sockname": bridge.transport.getHost()})
+        self._bridge = bridge
+        self._closing = self._ended = False
+        self._reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """
+        Send bytes.
+
+        @raise RuntimeError: after L{write_eof}.
+        """
+        if self._ended:
+            raise RuntimeError("nothing can be written after write_eof()")
+        self._bridge.transport.write(bytes(data))
+
+    def can_write_eof(self) -> bool:
+        """Connections can be closed by halves."""
+        return True
+
+    def write_eof(self) -> None:
+        """Close our half when all is written."""
+        if not self._ended and not self._closing:
+            self._ended = True
+            self._bridge.no_more_is_written()
+            self._bridge.transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Close when all is written. From now on nothing is read."""
+        if not self._closing:
+            self._closing = True
+            self._bridge.no_more_is_written()
+            self._bridge.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close now; what is on its way is lost."""
+        self._closing = True
+        self._bridge.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._closing or not self._bridge.connected
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until L{resume_reading}."""
+        if self._reading and not self.is_closing():
+            self._reading = False
+            self._bridge.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        if not self._reading and not self.is_closing():
+            self._reading = True
+            self._bridge.transport.resumeProducing()
+
+    def is_reading(self) -> bool:
+        """Whether what comes is delivered."""
+        return self._reading and not self.is_closing()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Bridge(Protocol):
+    """
+    A protocol of Twisted that has a protocol of asyncio speak.
+
+    @ivar to_asyncio: the transport that that one has; there is one when it is connected.
+    """
+
+    transport: Any
+    to_asyncio: _Transport
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self._paused = False
+        self._aborted = False
+
+    def connectionMade(self) -> None:
+        """See C{IProtocol}."""
+        self.to_asyncio = _Transport(self)
+        self.transport.registerProducer(self, True)
+        self._protocol.connection_made(self.to_asyncio)
+
+    def dataReceived(self, data: bytes) -> None:
+        """See C{IProtocol}."""
+        self._protocol.data_received(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer has sent all: the protocol decides whether its own half stays open."""
+        if not self._protocol.eof_received():
+            self.to_asyncio.close()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed; protocols of asyncio are not told."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See C{IProtocol}."""
+        self.connected = 0
+        error: ConnectionResetError | None = None
+        if not self._aborted and not reason.check(ConnectionDone, ConnectionAborted):
+            error = ConnectionResetError(reason.getErrorMessage())
+            error.__cause__ = reason.value
+        self._protocol.connection_lost(error)
+
+    def abort(self) -> None:
+        """Give the connection up, if there is one."""
+        if self.connected:
+            self._aborted = True
+            self.transport.abortConnection()
+
+    # IPushProducer: when the protocol may write.
+
+    def pauseProducing(self) -> None:
+        """Enough waits to be sent."""
+        if not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        if self._paused:
+            self._paused = False
+            self._protocol.resume_writing()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; C{connectionLost} says so."""
+
+    def no_more_is_written(self) -> None:
+        """So nobody has to wait for room any more."""
+        if self.connected:
+            self.transport.unregisterProducer()
+            self.resumeProducing()
