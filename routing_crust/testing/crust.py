@@ -44,6 +44,7 @@ from .tunnels import TunnelAttempt, Way, open_tunnel
 
 if TYPE_CHECKING:
     from .network import MemoryNetwork
+    from .punching import Meeting
 
 
 @implementer(ICrust)
@@ -55,6 +56,7 @@ class MemoryCrust:
     LAN discovery, NAT and the allow and deny lists are not part of it.
 
     @ivar host: the IP address that its connections come from.
+    @ivar listening: where it listens.
     @ivar expected: for which rendezvous connections are taken: the arguments of L{expect}.
     @ivar rendezvous: each that was dialled for, with its token.
     @ivar tunnel_way: see L{ICrust.carry_tunnels}.
@@ -93,7 +95,8 @@ class MemoryCrust:
         self.identity = identity
         own = tuple(endpoints) or (network.new_endpoint(),)
         self.host = own[0].host
-        self.endpoints: tuple[Endpoint, ...] = () if settings.role is Role.CLIENT else own
+        self.listening = () if settings.role is Role.CLIENT else own
+        self.endpoints: tuple[Endpoint, ...] = self.listening
         made_up = () if endpoints else (network.addresses,)
         self.on_link_networks = made_up if on_link_networks is None else tuple(on_link_networks)
         self.nat = NatKind.UNKNOWN
@@ -148,16 +151,21 @@ class MemoryCrust:
         """See L{ICrust.start}."""
         if self._running:
             raise RuntimeError("this crust was started already")
-        for endpoint in self.endpoints:
+        for endpoint in self.listening:
             if self.network.listener(endpoint) is not None:
                 raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
         self._events = events
         self._running = True
         self.stopping = False
         self._strangers = self._new_bucket()
-        if self.endpoints:
+        if self.listening:
             self.network.listen(self)
-            self.soon(partial(events.external_endpoints, self.endpoints))
+        self._tell_where()
+
+    def _tell_where(self) -> None:
+        """Tell at the start where others can dial us."""
+        if self.endpoints:
+            self.soon(partial(self._events.external_endpoints, self.endpoints))
 
     def stop(self) -> Deferred[None]:
         """See L{ICrust.stop}."""
@@ -272,6 +280,10 @@ class MemoryCrust:
         """See L{ICrust.saved_contacts}."""
         return tuple(self._saved)
 
+    def meeting_of(self, peer: Name, token: bytes) -> Meeting | None:
+        """Which rendezvous a peer means that punches, if we know it. Plain dials are enough here."""
+        return None
+
     # Limits.
 
     def _new_bucket(self) -> TokenBucket:
@@ -304,6 +316,13 @@ class MemoryCrust:
         return "closed during the handshake" if from_there >= settings.max_unverified_per_prefix else None
 
     # What dials and links tell.
+
+    def dialling(self, attempt: Attempt) -> None:
+        """An endpoint is being dialled, and nothing has been sent yet."""
+
+    def answer(self, attempt: Attempt) -> MemoryCrust | str | None:
+        """What comes back; see C{MemoryNetwork.answer}."""
+        return self.network.answer(self, attempt.endpoint)
 
     def _shared(self, peer: Name | None, token: bytes) -> Dial | None:
         for dial in self._dials:

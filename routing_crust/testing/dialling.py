@@ -14,6 +14,7 @@ from ..crust.interfaces import ILink
 from ..endpoints import Contact, Endpoint
 from ..errors import CloseReason, ConnectFailed, ServiceStopped
 from ..names import Name
+from .internet import Arrival
 from .links import MemoryLink
 from .pipes import Timers
 
@@ -26,7 +27,12 @@ class Attempt:
     One endpoint being dialled: two latencies until the handshake is done, if anybody answers.
 
     @ivar link: our end of the connection, from the handshake on; not reported until it comes up.
+    @ivar origin: the port that it is dialled from; C{None} leaves that to the network.
+    @ivar arrival: where it has come to, if there are NATs.
     """
+
+    origin: Endpoint | None = None
+    arrival: Arrival | None = None
 
     def __init__(self, dial: Dial, endpoint: Endpoint) -> None:
         self.dial = dial
@@ -36,12 +42,13 @@ class Attempt:
         self._timers = Timers(crust.clock)
         crust.network.dials += 1
         crust.network.trace.note("dial", crust.host, endpoint.host, endpoint.port)
+        crust.dialling(self)
         self._timers.start("timeout", crust.settings.dial_timeout, lambda: self.fail("timed out"))
         self._timers.start("answer", crust.network.delay() + crust.network.delay(), self._answered)
 
     def _answered(self) -> None:
         crust, peer = self.dial.crust, self.dial.peer
-        target = crust.network.answer(crust, self.endpoint)
+        target = crust.answer(self)
         if target is None:
             return  # nothing came back, and the timeout will say so
         if isinstance(target, str):

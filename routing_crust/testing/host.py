@@ -20,6 +20,8 @@ from ..routing.state import State
 from ..steadyclock import SteadyClock
 from .clock import HostClock
 from .crust import MemoryCrust
+from .internet import Router
+from .internetcrust import InternetCrust
 from .network import MemoryNetwork
 
 
@@ -33,6 +35,7 @@ class SimulatedNode:
     @ivar service: the service; another one after each crash.
     @ivar crust: what makes its links, likewise.
     @ivar running: whether its process is there.
+    @ivar nat: what it stands behind, if anything.
     """
 
     service: RoutingService
@@ -46,7 +49,9 @@ class SimulatedNode:
         identity: Identity,
         seed: float,
         setup: Callable[[RoutingService], object] | None,
+        nat: Router | None = None,
     ) -> None:
+        self.nat = nat
         self.identity = identity
         self.settings = settings
         self.clock = clock
@@ -54,7 +59,7 @@ class SimulatedNode:
         self._network = network
         self._random = Random(seed)
         self._setup = setup
-        self._endpoint = network.new_endpoint()
+        self._endpoint = network.new_endpoint(nat)
         self._incarnation = 0
         self._wakes = 0.0
         self._saved: tuple[Contact, ...] = ()
@@ -77,8 +82,9 @@ class SimulatedNode:
 
     @property
     def contact(self) -> Contact | None:
-        """Where others find it; C{None} for a client."""
-        return None if self.settings.role is Role.CLIENT else Contact(self._endpoint, self.name)
+        """Where others find it; C{None} for a client, and for a node behind a NAT."""
+        hidden = self.settings.role is Role.CLIENT or self.nat is not None
+        return None if hidden else Contact(self._endpoint, self.name)
 
     @property
     def is_client(self) -> bool:
@@ -158,6 +164,18 @@ class SimulatedNode:
         crust = self.crust
         self._network.clock.callLater(seconds, self._network.wake, crust)
 
+    def flush_nat(self) -> None:
+        """Have its NAT, the outermost if there are two, forget everything: links by way of it fall silent."""
+        if self.nat is not None:
+            self._network.trace.note("flush", self.host)
+            self._network.flush_nat(self.nat)
+
+    def change_address(self) -> None:
+        """Give its NAT, the outermost if there are two, another external address. It forgets everything."""
+        if self.nat is not None:
+            self._network.trace.note("readdress", self.host)
+            self._network.change_address(self.nat)
+
     def jump_clock(self, seconds: float) -> None:
         """Set its clock forward, or back where C{seconds} is negative."""
         self._network.trace.note("jump", self.host, seconds)
@@ -166,15 +184,21 @@ class SimulatedNode:
     def _boot(self) -> None:
         """A new process."""
         clock = SteadyClock(self.clock)
-        self.crust = MemoryCrust(
-            self._network,
-            self.settings,
-            self.identity,
-            (self._endpoint,),
-            on_link_networks=(self._network.addresses,),
-            saved=self._saved,
-            clock=clock,
-        )
+        network, saved = self._network, self._saved
+        if network.internet is not None:
+            self.crust = InternetCrust(
+                network, self.settings, self.identity, self._endpoint, saved=saved, clock=clock
+            )
+        else:
+            self.crust = MemoryCrust(
+                network,
+                self.settings,
+                self.identity,
+                (self._endpoint,),
+                on_link_networks=(network.addresses,),
+                saved=saved,
+                clock=clock,
+            )
         self.service = RoutingService(
             self.settings,
             reactor=clock,

@@ -2,9 +2,9 @@
 The internet in small: hosts with addresses of their own, and boxes that hosts stand behind.
 
 It says what becomes of a packet: which source its receiver sees, who that is, or that nobody is reached.
-Boxes may stand behind boxes. Public addresses are each in a /24 of their own, so that limits by network see as
-many of these as there are boxes and public hosts; private ones differ from one network to the next, so that none
-leads to a host of another by mistake.
+Boxes may stand behind boxes. Public addresses are each in a /24 of their own, so that limits by network see
+as many of these as there are boxes and public hosts; private ones differ from one network to the next, so
+that none leads to a host of another by mistake.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ from ..endpoints import Connection, Direction, Endpoint, Protocol
 from .clock import SimulatedClock
 from .crust import MemoryCrust
 from .dialling import Attempt
+from .internet import Arrival, Internet, Router
+from .internet import Way as Passage
 from .latency import Latency
 from .links import MemoryLink
 from .trace import Trace
@@ -62,16 +64,26 @@ class MemoryNetwork:
     @ivar bytes: how many bytes they had, with their headers.
     @ivar disturbed: whether anything stands in the way anywhere; where nothing does, nobody looks closer.
     @ivar trace: keeps what happens, in order.
+    @ivar internet: if hosts have real addresses, who is behind which box.
     """
 
     addresses: Final = "198.18.0.0/15"
 
     def __init__(
-        self, clock: AnyClock, latency: float | Latency = 0.01, *, random: Random, trace: Trace | None = None
+        self,
+        clock: AnyClock,
+        latency: float | Latency = 0.01,
+        *,
+        random: Random,
+        trace: Trace | None = None,
+        internet: Internet | None = None,
     ) -> None:
         """
         @param trace: C{None} makes one that keeps nothing but its hash.
+        @param internet: C{None} for hosts that are all in one network.
         """
+        self.internet = internet
+        self._passages: dict[MemoryLink, Passage] = {}
         self.clock = clock
         self.random = random
         self.latency = latency
@@ -156,6 +168,24 @@ class MemoryNetwork:
         self._half_open.difference_update((link, link.other))
         self._ways_changed()
 
+    def flush_nat(self, router: Router) -> None:
+        """Have the outermost NAT before some hosts forget everything: links by way of it fall silent."""
+        assert self.internet is not None
+        self.internet.flush(router)
+        self._silence_what_is_shut()
+
+    def change_address(self, router: Router) -> None:
+        """Give the outermost NAT before some hosts another external address; it forgets everything, too."""
+        assert self.internet is not None
+        self.internet.change_address(router)
+        self._silence_what_is_shut()
+
+    def _silence_what_is_shut(self) -> None:
+        for link, passage in self._passages.items():
+            if not passage.is_open:
+                self._half_open.update((link, link.other))
+        self._ways_changed()
+
     def crash(self, crust: MemoryCrust, silently: bool = False) -> None:
         """
         Kill the process of a crust: it reports and does nothing any more. To start it again, make a new
@@ -166,7 +196,7 @@ class MemoryNetwork:
         """
         self.listen_no_more(crust)
         if silently:
-            for host in (crust.host, *(each.host for each in crust.endpoints)):
+            for host in (crust.host, *(each.host for each in crust.listening)):
                 self._hosts[host] = None
             for link in self._links:
                 if crust in (link.crust, link.other.crust):
@@ -237,15 +267,21 @@ class MemoryNetwork:
 
     # What crusts, dials and links ask.
 
-    def new_endpoint(self) -> Endpoint:
-        """An address that nobody has."""
+    def new_endpoint(self, behind: Router | None = None) -> Endpoint:
+        """
+        An address that nobody has.
+
+        @param behind: the NAT that its host stands behind.
+        """
+        if self.internet is not None:
+            return self.internet.new_host(behind)
         self._made_up += 1
         return Endpoint(str(IPv4Address("198.18.0.0") + self._made_up), DEFAULT_PORT)
 
     def add(self, crust: MemoryCrust) -> None:
         """A crust is at its host from now on."""
         self._hosts[crust.host] = crust
-        for endpoint in crust.endpoints:
+        for endpoint in crust.listening:
             self._hosts[endpoint.host] = crust
 
     def listener(self, endpoint: Endpoint) -> MemoryCrust | None:
@@ -254,19 +290,22 @@ class MemoryNetwork:
 
     def listen(self, crust: MemoryCrust) -> None:
         """Accept what is dialled to its endpoints."""
-        for endpoint in crust.endpoints:
+        for endpoint in crust.listening:
             self._listeners[endpoint] = crust
 
     def listen_no_more(self, crust: MemoryCrust) -> None:
         """Refuse what is dialled to its endpoints."""
-        for endpoint in crust.endpoints:
+        for endpoint in crust.listening:
             if self._listeners.get(endpoint) is crust:
                 del self._listeners[endpoint]
 
-    def answer(self, dialler: MemoryCrust, endpoint: Endpoint) -> MemoryCrust | str | None:
+    def answer(
+        self, dialler: MemoryCrust, endpoint: Endpoint, source: str | None = None
+    ) -> MemoryCrust | str | None:
         """
         What comes back when an endpoint is dialled.
 
+        @param source: the address that the dial seems to come from, if that is not the dialler's.
         @return: who accepts; or what error there is, as text; or C{None} for nothing at all.
         """
         if endpoint.host not in self._hosts:
@@ -283,28 +322,59 @@ class MemoryNetwork:
             return "connection refused"
         if target is dialler:
             return "that is ourselves"
-        return target.refusal(dialler.host) or target
+        return target.refusal(source or dialler.host) or target
+
+    def new_port(self, crust: MemoryCrust) -> Endpoint:
+        """A port of a host that the system chooses."""
+        self._ports += 1
+        return Endpoint(crust.host, _FIRST_EPHEMERAL + (self._ports - 1) % _EPHEMERAL_PORTS)
 
     def join(self, attempt: Attempt, target: MemoryCrust) -> MemoryLink:
         """Make both ends of a link. @return: the end of the one who dialled."""
-        dialler, endpoint = attempt.dial.crust, attempt.endpoint
-        local = Endpoint(dialler.host, _FIRST_EPHEMERAL + self._ports % _EPHEMERAL_PORTS)
-        self._ports += 1
-        binding = self.random.randbytes(32)
-        here = Connection(Protocol.TCP, peer=endpoint, local=local)
-        there = Connection(Protocol.TCP, peer=local, local=endpoint)
-        link = MemoryLink(dialler, target, here, Direction.CONNECTED, binding)
+        dialler = attempt.dial.crust
+        origin = attempt.origin or self.new_port(dialler)
+        link = self.connect(dialler, target, attempt.endpoint, origin, attempt.arrival)
         link.token = attempt.dial.token
         link.bootstrap = attempt.dial.bootstrap
-        link.other = MemoryLink(target, dialler, there, Direction.ACCEPTED, binding)
-        link.other.other = link
-        self._links[link] = None
-        self.trace.note("join", dialler.host, endpoint.host)
+        self.joined(link)
         dialler.made(link, attempt)
         target.made(link.other, None)
+        self.come_up(link)
+        return link
+
+    def connect(
+        self,
+        dialler: MemoryCrust,
+        target: MemoryCrust,
+        endpoint: Endpoint,
+        origin: Endpoint,
+        arrival: Arrival | None,
+    ) -> MemoryLink:
+        """
+        Make both ends of a connection.
+
+        @param endpoint: what was dialled.
+        @param origin: from where.
+        @param arrival: the same as the other end sees it, if that is something else.
+        @return: the end of the one who dialled.
+        """
+        binding = self.random.randbytes(32)
+        here = Connection(Protocol.TCP, peer=endpoint, local=origin)
+        there = Connection(Protocol.TCP, peer=origin, local=endpoint)
+        if arrival is not None:
+            there = Connection(Protocol.TCP, peer=arrival.source, local=arrival.endpoint)
+        link = MemoryLink(dialler, target, here, Direction.CONNECTED, binding)
+        link.other = MemoryLink(target, dialler, there, Direction.ACCEPTED, binding)
+        link.other.other = link
+        if arrival is not None and arrival.steps:
+            self._passages[link] = Passage(arrival.steps)
+        self.trace.note("join", dialler.host, endpoint.host)
+        return link
+
+    def come_up(self, link: MemoryLink) -> None:
+        """Have both ends told that there is a link, each in its own time."""
         for end in (link, link.other):
             end.pipe.put(self.random.uniform(0, self.delay()), end.other.come_up)
-        return link
 
     def joined(self, link: MemoryLink) -> None:
         """There is a link, that has been made elsewhere."""
@@ -316,6 +386,14 @@ class MemoryNetwork:
         if dialling.gone and dialling.other.gone and dialling in self._links:
             del self._links[dialling]
             self._half_open.difference_update((link, link.other))
+            if self._passages:
+                self._end_passage(link)
+
+    def _end_passage(self, link: MemoryLink) -> None:
+        for end in (link, link.other):
+            passage = self._passages.pop(end, None)
+            if passage is not None:
+                passage.end()
 
     def stands_still(self, end: MemoryLink) -> bool:
         """Whether what this end has sent does not arrive now, though the other end would take it."""

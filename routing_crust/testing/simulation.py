@@ -29,7 +29,9 @@ from ..routing.service import RoutingService
 from .clock import SimulatedClock
 from .host import SimulatedNode
 from .identity import KeyRing, SimulatedIdentity
+from .internet import Internet, Router
 from .latency import Latency, Uniform
+from .nat import Nat
 from .network import MemoryNetwork
 from .trace import Trace
 
@@ -66,9 +68,12 @@ class SimulatedNetwork:
         latency: float | Latency | None = None,
         keep_trace: bool = False,
         real_keys: bool = False,
+        internet: bool = False,
         **settings: Any,
     ) -> None:
         """
+        @param internet: whether hosts have public addresses, each in a network of its own, and may stand
+            behind NATs; by default they are all in one local network.
         @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
         @param keep_trace: whether C{trace.lines} holds all that happened.
         @param real_keys: whether the nodes have Ed25519 keys; by default they have cheap ones that are as
@@ -81,7 +86,11 @@ class SimulatedNetwork:
         self.trace = Trace(self.clock.seconds, keep_trace)
         chosen = Uniform(0.01, 0.05) if latency is None else latency
         self.network = MemoryNetwork(
-            self.clock, chosen, random=Random(self.random.random()), trace=self.trace
+            self.clock,
+            chosen,
+            random=Random(self.random.random()),
+            trace=self.trace,
+            internet=Internet(self.clock.seconds) if internet else None,
         )
         self._ring = None if real_keys else KeyRing()
         self.after_each: list[Callable[[], object]] = []
@@ -110,6 +119,7 @@ class SimulatedNetwork:
         role: Role | None = None,
         start: bool = True,
         setup: Callable[[RoutingService], object] | None = None,
+        nat: Nat | Router | None = None,
         **settings: Any,
     ) -> SimulatedNode:
         """
@@ -119,6 +129,7 @@ class SimulatedNetwork:
         @param start: whether it is started.
         @param setup: called with the service before each start, a restart after a crash too: the place to
             set its handlers.
+        @param nat: what it stands behind: a kind of NAT, for one of its own, or what L{nat} has made.
         @param settings: fields of L{Settings}, for this node; by default its contacts are up to three of
             the nodes that are there.
         """
@@ -138,11 +149,23 @@ class SimulatedNetwork:
             identity,
             self.random.random(),
             setup,
+            self.nat(nat) if isinstance(nat, Nat) else nat,
         )
         self._nodes.append(node)
         if start:
             node.start()
         return node
+
+    def nat(self, kind: Nat, behind: Router | None = None) -> Router:
+        """
+        Set up a NAT or firewall, for one or more nodes.
+
+        @param behind: another one that it stands behind itself.
+        @raise ValueError: the hosts of this network are all in one local network.
+        """
+        if self.network.internet is None:
+            raise ValueError("there are no NATs in a local network: make a SimulatedNetwork(internet=True)")
+        return self.network.internet.router(kind, behind)
 
     def nodes(self, count: int, **options: Any) -> list[SimulatedNode]:
         """Make so many nodes, each as L{node} does, all at once."""
