@@ -114,7 +114,7 @@ class ExampleTests(TestCase):
     async def test_shouting(self) -> None:
         """On the asyncio reactor, which the program installs itself; a server and a client of asyncio."""
         self.assertEqual(
-            await self.run_to_end("-Wd", "-Xdev", example("shouting.py")),
+            await self.run_to_end(example("shouting.py")),
             ["here is asyncio", "HELLO BY NAME"],
         )
 
