@@ -1,0 +1,134 @@
+"""
+C{python -m tests.natlab}: which rung two nodes reach, whatever stands between them, as a table for the
+documentation.
+
+The exit status is 0 only if every try ended as it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from typing import Final, NamedTuple
+
+from .lab import why_not
+from .matrix import Pair, Try, all_pairs, measure
+from .router import Stray
+from .table import cell, shares, table
+
+_EXAMPLES: Final = """\
+examples:
+  python -m tests.natlab
+  python -m tests.natlab --pairs 'symmetric - symmetric' --stray drop --tries 10
+  python -m tests.natlab --delay 0 --stray reject
+"""
+
+
+class Measured(NamedTuple):
+    """A cell of the table."""
+
+    pair: Pair
+    stray: Stray
+    tries: list[Try]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every try ended as it must."""
+        return all(each.is_good(self.pair.expected) for each in self.tries)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    problem = why_not(delay=bool(options.delay))
+    if problem:
+        print(f"no NATs can be had here: {problem}", file=sys.stderr)
+        return 2
+    pairs = [each for each in all_pairs() if options.pairs in str(each)]
+    if not pairs:
+        print(f"no pair has {options.pairs!r} in its name; see --list", file=sys.stderr)
+        return 2
+    if options.list:
+        print(*pairs, sep="\n")
+        return 0
+    strays = [Stray(each) for each in options.stray] or list(Stray)
+    cells = []
+    for each in _measure(pairs, strays, options):
+        cells.append(each)
+        print(
+            f"{each.pair!s:45} {each.stray.value:7} {cell(each.tries, each.pair.expected)}", file=sys.stderr
+        )
+    print(_json(cells) if options.json else table(pairs, strays, {each[:2]: each.tries for each in cells}))
+    print(shares(each.tries for each in cells), file=sys.stderr)
+    bad = [each for each in cells if not each.is_good]
+    for each in bad:
+        for one in each.tries:
+            if not one.is_good(each.pair.expected):
+                print(f"not as it must be: {each.pair}, {each.stray.value}: {one}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.natlab",
+        description="Let two nodes find each other, whatever stands between them: which rung do they reach?",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--pairs", metavar="TEXT", default="", help="only those with this text in their names"
+    )
+    parser.add_argument("--list", action="store_true", help="print the pairs and measure nothing")
+    parser.add_argument(
+        "--stray",
+        action="append",
+        default=[],
+        choices=[each.value for each in Stray],
+        help="what routers do with what they do not let in (default: all, one after the other)",
+    )
+    parser.add_argument("--tries", type=int, default=3, metavar="N", help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--delay",
+        type=float,
+        default=10.0,
+        metavar="MS",
+        help="of each access to the internet, one way (default: %(default)g); a round trip has four",
+    )
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="at once (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print every try as JSON, and no table")
+    return parser
+
+
+def _measure(pairs: list[Pair], strays: list[Stray], options: argparse.Namespace) -> Iterator[Measured]:
+    def one(what: tuple[Pair, Stray]) -> Measured:
+        return Measured(*what, measure(*what, options.delay / 1000, options.tries))
+
+    with ThreadPoolExecutor(options.jobs) as threads:
+        yield from threads.map(one, product(pairs, strays))
+
+
+def _json(cells: list[Measured]) -> str:
+    return json.dumps(
+        [
+            {
+                "pair": str(each.pair),
+                "stray": each.stray.value,
+                "good": each.is_good,
+                "rung": one.rung.value if one.rung else None,
+                "linked": one.linked,
+                "message": one.message,
+                "problem": one.problem,
+            }
+            for each in cells
+            for one in each.tries
+        ],
+        indent=1,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""
+A L{caller<tests.natlab.caller>} somewhere in a laboratory, from the outside: what it says is waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any, Final
+
+from routing_crust.endpoints import Rung
+
+from .lab import Lab
+
+_PATIENCE: Final = 20.0
+
+
+class NothingCame(Exception):
+    """What was waited for was not said in time, or the process has ended."""
+
+
+class Called:
+    """
+    @ivar name: the node's name, as text.
+    @ivar contact: what others need to find it.
+    """
+
+    def __init__(self, lab: Lab, place: str, listen: str, *contacts: str, call: str = "") -> None:
+        """
+        Start it, and wait until it is there.
+
+        @param call: the name of the node that it is to ask for a link.
+        @raise NothingCame: it does not start.
+        """
+        self._place = place
+        self._said: list[dict[str, Any]] = []
+        self._looked_at = 0
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        command = [sys.executable, "-m", "tests.natlab.caller", listen, *contacts]
+        self._process = lab.popen(
+            place,
+            *command,
+            *(["--call", call] if call else []),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+        node = self.wait("node", _PATIENCE)
+        self.name, self.contact = str(node["name"]), str(node["contact"])
+
+    def __enter__(self) -> Called:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End it, and wait until it has."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+
+    def wait(self, what: str, seconds: float, **values: object) -> dict[str, Any]:
+        """
+        Wait until it says something, unless it has.
+
+        @param values: what must be in it.
+        @return: all that is in it.
+        @raise NothingCame: it does not, within so many seconds.
+        """
+        wanted = {"what": what, **values}
+        return self.wait_for(lambda each: wanted.items() <= each.items(), seconds)
+
+    def wait_for(self, is_it: Callable[[dict[str, Any]], bool], seconds: float = _PATIENCE) -> dict[str, Any]:
+        """The same, with a test."""
+        for each in self._said:
+            if is_it(each):
+                return each
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
+            except Empty:
+                raise NothingCame(f"{self._place}: not within {seconds:g} s; it said {self._said}") from None
+            if not line:
+                raise NothingCame(f"{self._place} has ended; it said {self._said}")
+            said = _parsed(line)
+            self._said.append(said)
+            if is_it(said):
+                return said
+
+    def quiet(self, seconds: float, what: str, **values: object) -> None:
+        """Wait until the last that it said of this kind is something else, or for so long."""
+        unwanted = {"what": what, **values}
+
+        def is_other(each: dict[str, Any]) -> bool:
+            return each["what"] == what and not unwanted.items() <= each.items()
+
+        try:
+            self.wait_for(is_other, seconds)
+        except NothingCame:
+            return
+
+    def last_link(self) -> tuple[Rung | None, float]:
+        """The rung of the last link, and the seconds that it took."""
+        links = [each for each in self._said if each["what"] == "link"]
+        return (Rung(links[-1]["rung"]), float(links[-1]["seconds"])) if links else (None, 0.0)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._process.stdout.close()
+        self._lines.put("")
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) and "what" in said else {"what": "noise", "text": line}

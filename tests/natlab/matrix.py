@@ -1,0 +1,179 @@
+"""
+What becomes of two nodes, whatever stands between them: each pair of places, with each kind of router.
+
+Two nodes on the internet are there before: through these the two find each other, and with these as
+witnesses they learn what their NATs do. The one that is measured starts last and asks for a link at once;
+what is measured holds all that a newcomer has to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations_with_replacement
+from typing import Final
+
+from routing_crust.endpoints import Rung
+
+from .called import Called, NothingCame
+from .lab import Lab
+from .layout import RENDEZVOUS
+from .router import Nat, Router, Stray
+
+PORT: Final = 5483
+TUNNEL_WITHIN: Final = 3.0
+"""Seconds to a tunnel, where there can be nothing better."""
+_SETTLED: Final = 3.0
+_PATIENCE: Final = 20.0
+STRAIGHT: Final = frozenset({Rung.DIRECT, Rung.MAPPED, Rung.PUNCHED})
+ONLY_A_TUNNEL: Final = frozenset({Rung.TUNNEL})
+
+
+class Place(Enum):
+    """Where a node can be."""
+
+    PUBLIC = "public"
+    FIREWALL = "firewall"
+    FULL_CONE = "full cone"
+    RESTRICTED = "restricted"
+    PORT_RESTRICTED = "port-restricted"
+    SYMMETRIC = "symmetric"
+    DOUBLE = "double NAT"
+    BLOCKED = "no inbound, no UDP"
+
+    def router(self, stray: Stray) -> Router | None:
+        """What a host in such a place is behind: one of its own for each call."""
+        if self is Place.PUBLIC:
+            return None
+        if self is Place.DOUBLE:
+            return Router(Nat.PORT_RESTRICTED, stray=stray, behind=Router(Nat.PORT_RESTRICTED, stray=stray))
+        return Router(Nat(self.value), stray=stray)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """
+    Where the two are.
+
+    @ivar same_lan: whether they are on the LAN of one router, which does no hairpin.
+    """
+
+    one: Place
+    other: Place
+    same_lan: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.one.value}, same LAN" if self.same_lan else f"{self.one.value} - {self.other.value}"
+
+    @property
+    def expected(self) -> frozenset[Rung]:
+        """The rungs that are good enough."""
+        places = {self.one, self.other}
+        if self.same_lan:
+            return STRAIGHT
+        if Place.BLOCKED in places:
+            return ONLY_A_TUNNEL
+        hard = {Place.SYMMETRIC, Place.PORT_RESTRICTED, Place.DOUBLE, Place.FIREWALL}
+        return ONLY_A_TUNNEL if Place.SYMMETRIC in places and places <= hard else STRAIGHT
+
+
+def all_pairs() -> Iterator[Pair]:
+    """Each of them once."""
+    for one, other in combinations_with_replacement(Place, 2):
+        yield Pair(one, other)
+    for place in (Place.PORT_RESTRICTED, Place.SYMMETRIC, Place.BLOCKED):
+        yield Pair(place, place, same_lan=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """
+    What has become of it once.
+
+    @ivar rung: the best that was reached; C{None} if there was no link.
+    @ivar linked: seconds from the start of the second node, which knows only contacts, until that rung.
+    @ivar message: seconds from its start until its first message was acknowledged, over what there was then.
+    @ivar problem: what went wrong, if anything did.
+    """
+
+    rung: Rung | None = None
+    linked: float = 0.0
+    message: float = 0.0
+    problem: str = ""
+
+    def is_good(self, expected: frozenset[Rung]) -> bool:
+        """Whether it is what must come of it."""
+        in_time = self.linked <= TUNNEL_WITHIN or expected is not ONLY_A_TUNNEL
+        return self.rung in expected and in_time and not self.problem
+
+
+class Meeting:
+    """Two places, and two nodes on the internet, in a laboratory that the caller ends."""
+
+    def __init__(self, pair: Pair, stray: Stray, delay: float) -> None:
+        """
+        @param delay: of each access to the internet, one way, in seconds.
+        """
+        self._expected = pair.expected
+        one = pair.one.router(stray)
+        other = one if pair.same_lan else pair.other.router(stray)
+        self._routers = [each for each in (one, other) if each is not None]
+        self.lab = Lab({"alice": one, "bob": other}, delay=delay)
+
+    def __enter__(self) -> Meeting:
+        self.lab.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lab.stop()
+
+    def start(self) -> None:
+        """
+        Start the nodes on the internet.
+
+        @raise NothingCame: they did not come up.
+        """
+        first, second = (f"{each}:{PORT}" for each in self.lab.rendezvous)
+        self._known = [Called(self.lab, RENDEZVOUS, first)]
+        self._known.append(Called(self.lab, RENDEZVOUS, second, self._known[0].contact))
+        self._known[1].wait("link", _PATIENCE)
+
+    def once(self) -> Try:
+        """Let the two start, and look what comes of it."""
+        for router in self._routers:
+            self.lab.forget_connections(router)
+        contacts = [each.contact for each in self._known]
+        with Called(self.lab, "alice", f"0.0.0.0:{PORT}", *contacts) as alice:
+            try:
+                for known in self._known:
+                    alice.wait("link", _PATIENCE, peer=known.name)
+                alice.quiet(_SETTLED, "connected", nat="unknown")
+                with Called(self.lab, "bob", f"0.0.0.0:{PORT}", *contacts, call=alice.name) as bob:
+                    return self._watch(bob)
+            except NothingCame as problem:
+                return Try(problem=str(problem))
+
+    def _watch(self, bob: Called) -> Try:
+        message = float(bob.wait("message", _PATIENCE)["seconds"])
+        try:
+            link = bob.wait_for(lambda each: each["what"] == "link" and Rung(each["rung"]) in self._expected)
+        except NothingCame as problem:
+            rung, seconds = bob.last_link()
+            return Try(rung, seconds, message, str(problem))
+        return Try(Rung(link["rung"]), float(link["seconds"]), message)
+
+
+def measure(pair: Pair, stray: Stray, delay: float = 0.010, tries: int = 3) -> list[Try]:
+    """
+    Build a laboratory and try some times.
+
+    @param delay: of each access to the internet, one way, in seconds.
+    @raise LabError: none can be built here.
+    """
+    with Meeting(pair, stray, delay) as meeting:
+        try:
+            meeting.start()
+        except NothingCame as problem:
+            return [Try(problem=str(problem))] * tries
+        return [meeting.once() for _ in range(tries)]
