@@ -8,7 +8,6 @@ A seed that fails is printed with the one command that plays it again.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from ..errors import RoutingCrustError
 from .crowd import Crowd
 from .faults import Schedule
 from .growth import growth_table
-from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play
+from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, collect_seldom, play
 
 _EPILOG: Final = """\
 examples:
@@ -114,7 +113,7 @@ def _results(plans: list[Plan], jobs: int) -> Iterator[Result]:
         yield from map(play, plans)
         return
     # not forked: nothing of this process is wanted there
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _collect_seldom) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), collect_seldom) as pool:
         yield from pool.map(play, plans)
 
 
@@ -170,11 +169,6 @@ def _sizes(text: str) -> list[int]:
     return [_count(each) for each in text.split(",")]
 
 
-def _collect_seldom() -> None:
-    """Objects are many and live long: to look through them for garbage would take a fifth of the time."""
-    gc.set_threshold(100_000, 50, 50)
-
-
 if __name__ == "__main__":
-    _collect_seldom()
+    collect_seldom()
     sys.exit(main())

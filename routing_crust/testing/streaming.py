@@ -27,7 +27,7 @@ from ..streams import StreamRefused, StreamReset, streams_of
 from .host import SimulatedNode
 from .invariants import EVERY, InvariantBroken, Invariants
 from .simulation import SimulatedNetwork, SimulationStuck
-from .transfer_ends import Accepting, End, Opening
+from .transfer_ends import Accepting, Acceptor, End, Opening
 from .transfers import COUNT, ECHO, Transfer
 
 OPEN_DEADLINE: Final = 170.0
@@ -133,7 +133,7 @@ class Streaming:
         self._nodes = {node.name: node for node in self._network}
         before, self._one_sided = self._one_sided, {}
         now = self._network.clock.now
-        for key, one, other in self._half_dead_transfers() + self._nameless_ends() + self._held_at_one_end():
+        for key, one, other in self._half_dead_ends() + self._held_at_one_end():
             since = before.get(key, now)
             if any(name in self._nodes and self._nodes[name].asleep for name in (one, other)):
                 since = min(now, since + EVERY)
@@ -142,29 +142,34 @@ class Streaming:
                 what = " ".join(str(each) for each in key)
                 self._break("none_is_half_dead", f"{what} has been at one end only for {now - since:.0f} s")
 
-    def _half_dead_transfers(self) -> list[tuple[_Key, Name, Name]]:
+    def _half_dead_ends(self) -> list[tuple[_Key, Name, Name]]:
         """Ends that are there while the other is not, and between which nodes."""
         found: list[tuple[_Key, Name, Name]] = []
         for opening in list(self._current.values()):
             transfer = opening.transfer
-            there = [end for end in transfer.ends if self._is_open(end)]
-            if len(there) == 1:
-                end = there[0]
-                found.append(((str(transfer), "at the", end.title), end.host, end.peer.name))
-            elif not there and (transfer.answer is not None or not self._is_there(opening.service)):
+            opener, acceptor = transfer.opener, transfer.acceptor
+            if opener is not None and self._is_open(opener):
+                if acceptor is None or not self._is_open(acceptor):
+                    found.append(((str(transfer), "at the", opener.title), opener.host, opener.peer.name))
+            elif transfer.answer is not None or not self._is_there(opening.service):
                 del self._current[transfer.number]
+                transfer.forget_the_bytes()
+        for number, end in self._accepted():
+            opener = None if end.transfer is None else end.transfer.opener
+            if opener is None or not self._is_open(opener):
+                what = end.transfer or "a stream without a transfer"
+                key = (str(what), "at the", end.title, end.host.short, end.peer.protocol, number)
+                found.append((key, end.host, end.peer.name))
         return found
 
-    def _nameless_ends(self) -> list[tuple[_Key, Name, Name]]:
-        """Ends of streams on which nothing has come that says which they are."""
-        found: list[tuple[_Key, Name, Name]] = []
-        for accepting in self._accepting:
-            found += [
-                (("a stream without a transfer at", end.host.short, number), end.host, end.peer.name)
-                for number, end in accepting.nameless.items()
-                if self._is_open(end)
-            ]
-        return found
+    def _accepted(self) -> list[tuple[int, Acceptor]]:
+        """The ends that accepted a stream and are there, each with its number among those of its protocol."""
+        return [
+            (number, end)
+            for accepting in self._accepting
+            for number, end in accepting.connected.items()
+            if self._is_open(end)
+        ]
 
     def _held_at_one_end(self) -> list[tuple[_Key, Name, Name]]:
         """What one node holds and the other does not."""
@@ -251,7 +256,8 @@ class Streaming:
             for name, numbers in streams_of(node.service).numbers().items()
             for number in numbers
         ]
-        return [each.transfer.state for each in self._current.values()] + held
+        accepted = [f"{end.transfer} at the {end.title}" for _, end in self._accepted()]
+        return [each.transfer.state for each in self._current.values()] + accepted + held
 
     def _wait(
         self, until: Callable[[], bool], seconds: float, check: str, left: Callable[[], list[str]]
@@ -278,8 +284,8 @@ class Streaming:
         self._raise_what_was_heard()
 
     def _ends(self) -> list[End]:
-        nameless = [end for accepting in self._accepting for end in accepting.nameless.values()]
-        return [end for transfer in self.transfers.values() for end in transfer.ends] + nameless
+        openers = [each.opener for each in self.transfers.values() if each.opener is not None]
+        return [*openers, *(end for accepting in self._accepting for end in accepting.connected.values())]
 
     # What is heard.
 

@@ -227,13 +227,13 @@ class Acceptor(End):
         transfers: dict[int, Transfer],
         service: RoutingService,
         hear: Hear,
-        known: Callable[[], object],
+        gone: Callable[[], object],
     ) -> None:
         """
-        @param known: called when its transfer is known, or it is over.
+        @param gone: called when it is over.
         """
         super().__init__(service, PLAIN, hear)
-        self._known = known
+        self._gone = gone
         self._transfers = transfers
         self._first = b""
         self._hash = sha256()
@@ -264,7 +264,6 @@ class Acceptor(End):
         if transfer is None or transfer.acceptor is not None or transfer.protocol != self.peer.protocol:
             self._hear("what_arrives_was_sent", f"a stream began with {number}, and none is to")
             return
-        self._known()
         self.transfer = transfer
         transfer.acceptor = self
         self._manner = transfer.acceptor_manner
@@ -291,21 +290,23 @@ class Acceptor(End):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See L{End.connectionLost}."""
-        self._known()
         super().connectionLost(reason)
+        self._gone()
+        if self.transfer is not None:
+            self.transfer.forget_the_bytes()
 
 
 class Accepting(Factory):
     """
     Makes L{Acceptor}s, for one protocol of a service.
 
-    @ivar nameless: those that there are and that do not know their transfer, by a number.
+    @ivar connected: those whose connection is not lost, by a number.
     """
 
     noisy = False
 
     def __init__(self, service: RoutingService, transfers: dict[int, Transfer], hear: Hear) -> None:
-        self.nameless: dict[int, Acceptor] = {}
+        self.connected: dict[int, Acceptor] = {}
         self._service = service
         self._transfers = transfers
         self._hear = hear
@@ -316,9 +317,9 @@ class Accepting(Factory):
         self._made += 1
         number = self._made
         acceptor = Acceptor(
-            self._transfers, self._service, self._hear, lambda: self.nameless.pop(number, None)
+            self._transfers, self._service, self._hear, lambda: self.connected.pop(number, None)
         )
-        self.nameless[number] = acceptor
+        self.connected[number] = acceptor
         return acceptor
 
 

@@ -125,6 +125,7 @@ class Transfer:
             self.opener_manner = self.acceptor_manner = PLAIN
         self.streaming = random.random() < 0.5
         self.piece = random.randint(1000, LARGEST_PIECE)
+        self._size = size
         self.opener: Opener | None = None
         self.acceptor: Acceptor | None = None
         self.answer: object = None
@@ -148,8 +149,13 @@ class Transfer:
         return answer
 
     def __str__(self) -> str:
-        size = len(self.there.source)
-        return f"transfer {self.number} ({self.protocol}, {size} bytes, {self.ending.value})"
+        return f"transfer {self.number} ({self.protocol}, {self._size} bytes, {self.ending.value})"
+
+    def forget_the_bytes(self) -> None:
+        """If both ends are over, only how many bytes there were matters any more."""
+        if len([each for each in self.ends if each.reason is not None]) == 2:
+            self.there.source = bytearray()
+            self.back.source = bytearray()
 
     @property
     def problem(self) -> BaseException | None:

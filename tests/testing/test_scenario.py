@@ -60,6 +60,13 @@ class DayTests(SynchronousTestCase):
         self.assertEqual(len(set(hashes)), 2)
         self.assertEqual(hashes, [line for line in other.stdout.splitlines() if line.startswith("seed ")])
 
+    def test_several_at_once(self) -> None:
+        """In processes of their own, which play the same."""
+        small = ("--seeds", "2", "--nodes", "4", "--minutes", "0.3", "--hash", "--jobs")
+        one, two = (command(*small, jobs) for jobs in "12")
+        self.assertEqual((two.returncode, two.stderr), (0, ""))
+        self.assertEqual(one.stdout.splitlines()[:2], two.stdout.splitlines()[:2])
+
     def test_a_partition_of_an_hour(self) -> None:
         """Two halves that were apart for an hour are one network again."""
         schedule = Schedule.from_text("0 partition group=0,1,2,3\n3600 heal\n")
