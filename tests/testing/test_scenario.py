@@ -137,6 +137,15 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(code, 1)
         self.assertIn("of the seed 0", out)
 
+    def test_several_at_once(self) -> None:
+        """In processes of their own, with the same result."""
+        small = ("--seeds", "3", "--nodes", "4", "--minutes", "0.2", "--streams", "0")
+        one, two = (command(*small, "--hash", "--jobs", jobs) for jobs in ("1", "2"))
+        self.assertEqual((one.returncode, two.returncode), (0, 0), one.stderr + two.stderr)
+        seeds = [each for each in one.stdout.splitlines() if each.startswith("seed ")]
+        self.assertEqual(len(seeds), 3)
+        self.assertEqual(seeds, [each for each in two.stdout.splitlines() if each.startswith("seed ")])
+
     def test_what_cannot_be_read(self) -> None:
         path = Path(self.mktemp())
         path.write_text("nonsense\n")
