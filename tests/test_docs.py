@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 QUOTING = (
     "daemon",
+    "asyncio",
     "embedding",
     "endpoints",
     "forwarding",

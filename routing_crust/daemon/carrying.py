@@ -155,8 +155,10 @@ class Carrier:
         """For people and monitoring."""
         owners: list[Exposer | Forwarder] = [*self._exposers, *self._forwarders]
         connections = [each.connections for each in owners] + [self.local]
+        streams = self.streams.status()
         return {
-            "offered": self.streams.status()["offered"],
+            "offered": streams["offered"],
+            "stream_counts": streams["open"],
             "exposed": [each.status() for each in self._exposers],
             "forwarded": [each.status() for each in self._forwarders],
             "streams": [one for each in connections for one in each.status()],

@@ -79,7 +79,8 @@ class CarryingCase(SynchronousTestCase):
         return near, self.program.wires[-1]
 
     def over(self) -> bool:
-        return not any(each.status()["streams"] for each in self.carriers)
+        states = [each.status() for each in self.carriers]
+        return not any(each["streams"] or each["stream_counts"] for each in states)
 
 
 class FlowTests(CarryingCase):
@@ -99,6 +100,7 @@ class FlowTests(CarryingCase):
             {"kind": "forwarded", "protocol": "ssh", "sent": 8, "received": 10},
         )
         self.assertEqual(status["forwarded"][0]["open"], 1)  # type: ignore[index]
+        self.assertEqual(status["stream_counts"], {str(self.server.node_name): 1})
         exposed = self.carriers[0].status()
         self.assertEqual(exposed["exposed"][0]["open"], 1)  # type: ignore[index]
         self.assertEqual(exposed["exposed"][0]["allowed"], [str(self.client.node_name)])  # type: ignore[index]

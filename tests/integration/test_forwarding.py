@@ -17,6 +17,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
@@ -132,9 +133,11 @@ class TwoDaemonsCase(DaemonCase):
         return json.loads(out)
 
     async def nothing_open(self, *daemons: Daemon) -> None:
+        """Wait until these daemons carry nothing, and hold no stream either that is only half over."""
         for each in daemons:
-            while (await self.status(each))["streams"]:
-                pass
+            status = await self.status(each)
+            while status["streams"] or status["stream_counts"]:
+                status = await self.status(each)
 
 
 class HttpTests(TwoDaemonsCase):
@@ -346,9 +349,9 @@ class LossTests(TwoDaemonsCase):
         self.ends: list[Talker] = []
         await self.open()
 
-    async def open(self) -> None:
+    async def open(self, kind: type[Talker] = Talker) -> None:
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.ports["app"])
-        self.mine: Talker = await connectProtocol(endpoint, Talker())
+        self.mine: Talker = await connectProtocol(endpoint, kind())
         self.ends.append(self.mine)
         while self.mine.received < MIB and self.mine.reason is None:
             await self.mine.something
@@ -385,6 +388,30 @@ class LossTests(TwoDaemonsCase):
         slow.transport.resumeProducing()
         while slow.received <= sent:
             await slow.something
+        self.hang_up()
+        await self.nothing_open(self.server, self.client)
+
+    @asynchronous
+    async def test_the_other_reader_stops(self) -> None:
+        """Likewise when it is the server's program that reads nothing; what it sends still comes."""
+        await self.flowing()
+        await self.open(Endless)
+        mine, slow = self.mine, self.theirs
+        slow.transport.pauseProducing()
+        before = -1
+        while (sent := (await self.status(self.client))["streams"][-1]["sent"]) != before:
+            before = sent
+        self.assertGreater(sent, slow.received)
+        self.assertLess(sent - slow.received, 32 * MIB)
+        came = mine.received
+        while mine.received <= came:
+            await mine.something
+        await self.open()
+        slow.transport.resumeProducing()
+        while slow.received <= sent:
+            await slow.something
+        self.hang_up()
+        await self.nothing_open(self.server, self.client)
 
     @asynchronous
     async def test_either_daemon_dies(self) -> None:
@@ -405,15 +432,35 @@ class LossTests(TwoDaemonsCase):
         await theirs.over
         await self.nothing_open(self.server)
 
+    async def cut(self, stopped: Daemon, other: Daemon, end: Talker) -> None:
+        """A daemon says nothing any more: the other one's program hears within the heartbeat's bound."""
+        stopped.signal(signal.SIGSTOP)
+        began = reactor.seconds()
+        reason = await end.over
+        self.assertLess(reactor.seconds() - began, 10)  # the bound is 3 s, and the machine may be busy
+        self.assertIsInstance(reason, ConnectionLost)  # and no clean end
+        await self.until(lambda: other.said("nothing was heard for too long"))
+        await self.nothing_open(other)
+        stopped.signal(signal.SIGCONT)
+
     @asynchronous
     async def test_a_link_that_is_cut(self) -> None:
-        """A daemon that says nothing any more: the client hears within the heartbeat's bound."""
+        """The server's daemon stands still: the client hears; later so does the server."""
         await self.flowing()
-        self.server.signal(signal.SIGSTOP)
-        began = reactor.seconds()
-        reason = await self.mine.over
-        self.assertLess(reactor.seconds() - began, 10)  # the bound is 3 s, and the machine may be busy
-        self.assertIsNotNone(reason)
-        self.server.signal(signal.SIGCONT)
-        await self.theirs.over
+        mine, theirs = self.mine, self.theirs
+        await self.cut(self.server, self.client, mine)
+        await theirs.over
         await self.open()
+        self.hang_up()
+        await self.nothing_open(self.server, self.client)
+
+    @asynchronous
+    async def test_a_link_that_is_cut_at_the_other_end(self) -> None:
+        """The client's daemon stands still: the server hears; later so does the client."""
+        await self.flowing()
+        mine, theirs = self.mine, self.theirs
+        await self.cut(self.client, self.server, theirs)
+        await mine.over
+        await self.open()
+        self.hang_up()
+        await self.nothing_open(self.server, self.client)
