@@ -23,6 +23,7 @@ from .faults import Schedule
 from .growth import growth_table
 from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, collect_seldom, play
 
+NATS: Final = 0.0
 _EPILOG: Final = """\
 examples:
   python -m routing_crust.testing --seeds 300 --nodes 20 --minutes 3
@@ -54,6 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--faults", type=_count, metavar="N", help="how many do (default: half of nodes x minutes)")
     add("--schedule", type=Path, metavar="FILE", help="play the faults that are in this file")
     rate = "streams opened in a second; 0 is none (default: %(default)g)"
+    share = "the share of nodes behind NATs, 0 to 1 (default: %(default)g)"
+    add("--nats", type=_share, default=NATS, metavar="SHARE", help=share)
     add("--streams", type=float, default=STREAMS_A_SECOND, metavar="R", help=rate)
     add("--messages", type=_count, default=10_000, metavar="N", help="of a crowd (default: 10,000)")
     add(
@@ -88,7 +91,7 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
     schedule = None
     if options.schedule is not None:
         schedule = Schedule.from_text(options.schedule.read_text(encoding="utf-8"))
-    return Plan(seed, options.nodes, options.minutes, options.faults, schedule, options.streams)
+    return Plan(seed, options.nodes, options.minutes, options.faults, schedule, options.streams, options.nats)
 
 
 def _many(options: argparse.Namespace) -> int:
@@ -123,6 +126,8 @@ def _replay(options: argparse.Namespace, result: Result) -> str:
     parts.append(f"--minutes {plan.minutes:g}")
     if plan.faults is not None:
         parts.append(f"--faults {plan.faults}")
+    if plan.nats != NATS:
+        parts.append(f"--nats {plan.nats:g}")
     if plan.streams != STREAMS_A_SECOND:
         parts.append(f"--streams {plan.streams:g}")
     if options.schedule is not None:
@@ -162,6 +167,13 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a count: write 1 or more")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: write 0 to 1")
     return number
 
 

@@ -10,9 +10,11 @@ from typing import Final
 
 from .faults import (
     HOUR,
+    ChangeAddress,
     ChangeLatency,
     Crash,
     Fault,
+    FlushNat,
     HalfOpen,
     Heal,
     JumpClock,
@@ -35,7 +37,7 @@ _SOME_LINK: Final = 1000
 _Draw = Callable[[Random, float, int, float], Sequence[Fault]]
 
 
-def random_schedule(random: Random, hosts: int, seconds: float, faults: int) -> Schedule:
+def random_schedule(random: Random, hosts: int, seconds: float, faults: int, nats: bool = False) -> Schedule:
     """
     Draw a schedule. All that is broken is put right at its end, and every host runs again and is awake; links
     that are half-open have been silent for long enough to be noticed.
@@ -43,11 +45,14 @@ def random_schedule(random: Random, hosts: int, seconds: float, faults: int) -> 
     @param hosts: how many there are; the first one, number 0, is spared nothing.
     @param seconds: how long it lasts.
     @param faults: how many faults there are before the end.
+    @param nats: whether what happens to NATs is among them.
     """
+    chances = (*_CHANCES, *_CHANCES_OF_NATS) if nats else _CHANCES
+    weights = [weight for weight, _ in chances]
     found: list[Fault] = []
     for _ in range(faults):
         at = _rounded(random.random() * seconds * 0.9)
-        draw = random.choices(_DRAWS, _WEIGHTS)[0]
+        draw = random.choices(chances, weights)[0][1]
         found += draw(random, at, hosts, seconds)
     end = [Heal(seconds), LoseDials(seconds, 0.0), ChangeLatency(seconds, QUIET_AGAIN)]
     return Schedule([*found, *end, *(Restart(seconds, host) for host in range(hosts))])
@@ -82,7 +87,15 @@ def _reset(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fa
 
 
 def _half_open(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
-    return (HalfOpen(_rounded(at * max(0.0, 1 - SILENCE / seconds)), random.randrange(_SOME_LINK)),)
+    return (HalfOpen(_early(at, seconds), random.randrange(_SOME_LINK)),)
+
+
+def _flush(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (FlushNat(_early(at, seconds), random.randrange(hosts)),)
+
+
+def _new_address(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
+    return (ChangeAddress(_early(at, seconds), random.randrange(hosts)),)
 
 
 def _stall(random: Random, at: float, hosts: int, seconds: float) -> Sequence[Fault]:
@@ -109,8 +122,12 @@ _CHANCES: Final[tuple[tuple[int, _Draw], ...]] = (
     (4, _latency),
     (4, _lose_dials),
 )
-_WEIGHTS: Final = [weight for weight, _ in _CHANCES]
-_DRAWS: Final = [draw for _, draw in _CHANCES]
+_CHANCES_OF_NATS: Final[tuple[tuple[int, _Draw], ...]] = ((15, _flush), (10, _new_address))
+
+
+def _early(at: float, seconds: float) -> float:
+    """So early that links that fall silent are noticed before the end."""
+    return _rounded(at * max(0.0, 1 - SILENCE / seconds))
 
 
 def _rounded(number: float) -> float:

@@ -114,6 +114,28 @@ class JumpClock(_OfHost):
 
 
 @dataclass(frozen=True, slots=True)
+class FlushNat(_OfHost):
+    """The NAT before a host forgets everything; links by way of it fall silent."""
+
+    word: ClassVar[str] = "flush-nat"
+
+    def strike(self, node: SimulatedNode) -> None:
+        """See L{_OfHost.strike}."""
+        node.flush_nat()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAddress(_OfHost):
+    """The NAT before a host gets another external address, and forgets everything."""
+
+    word: ClassVar[str] = "change-address"
+
+    def strike(self, node: SimulatedNode) -> None:
+        """See L{_OfHost.strike}."""
+        node.change_address()
+
+
+@dataclass(frozen=True, slots=True)
 class Partition(Fault):
     """The hosts of C{group} are cut off from all others; they reach each other."""
 
@@ -235,7 +257,7 @@ class LoseDials(Fault):
 
 FAULTS: tuple[type[Fault], ...] = (
     Crash, Restart, Sleep, JumpClock, Partition, OneWay, Heal, Reset, HalfOpen, Stall, ChangeLatency,
-    LoseDials,
+    LoseDials, FlushNat, ChangeAddress,
 )  # fmt: skip
 _BY_WORD = {each.word: each for each in FAULTS}
 

@@ -16,6 +16,7 @@ from ..names import NAME_BITS
 from ..routing.service import RoutingService
 from .chance import random_schedule
 from .faults import Schedule
+from .homes import Homes
 from .host import SimulatedNode
 from .invariants import InvariantBroken, Invariants, Pending
 from .simulation import SimulatedNetwork
@@ -46,6 +47,7 @@ class Plan:
     @ivar faults: how many do; C{None} is one for two nodes and minute.
     @ivar schedule: what goes wrong, instead of what the seed gives.
     @ivar streams: how many streams are opened in a second; 0 is none, and then all else is the same.
+    @ivar nats: the share of nodes behind NATs and firewalls; 0 is one local network of all.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Plan:
     faults: int | None = None
     schedule: Schedule | None = None
     streams: float = STREAMS_A_SECOND
+    nats: float = 0.0
 
 
 @dataclass(slots=True)
@@ -77,14 +80,15 @@ class Scenario:
 
     def __init__(self, plan: Plan, keep_trace: bool = False) -> None:
         self.plan = plan
-        self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace)
+        self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace, internet=plan.nats > 0)
         self.invariants = Invariants(self.network)
         self.streaming = Streaming(self.network, self.invariants, plan.seed)
+        self.homes = Homes(self.network, plan.seed, plan.nats)
         self._random = Random(self.network.random.random())
         self._talking = True
         self.figures: dict[str, float] = {}
         faults = round(plan.nodes * plan.minutes / 2) if plan.faults is None else plan.faults
-        drawn = random_schedule(self._random, plan.nodes, plan.minutes * 60, faults)
+        drawn = random_schedule(self._random, plan.nodes, plan.minutes * 60, faults, plan.nats > 0)
         self.schedule = drawn if plan.schedule is None else plan.schedule
 
     def run(self) -> None:
@@ -102,10 +106,10 @@ class Scenario:
     def grow(self) -> None:
         """Everybody joins, at times of their own in the first few seconds."""
         network = self.network
-        network.node(setup=self._set_up)
+        network.node(setup=self._set_up, nat=self.homes.next())
         for _ in range(self.plan.nodes - 1):
             network.run_for(self._random.random() * 0.5)
-            network.node(setup=self._set_up)
+            network.node(setup=self._set_up, nat=self.homes.next())
         network.run_until(network.joined, JOIN_WITHIN, every=0.5)
         self.figures["joined after"] = network.clock.now - network.began
 
