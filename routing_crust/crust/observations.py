@@ -7,8 +7,12 @@ counts is networks (/24 or /48): each has one vote, which is the last word that 
 is believed when two of them agree and no other has twice as many votes. However many peers in one network
 lie, they can neither have an endpoint believed nor, against two others, keep one from it.
 
-What only one network has seen, or each has seen differently, is I{tentative}: it is worth a try when a link
-is made, but it is not told to anybody as a fact.
+When links break or fall silent, the NAT may have restarted, or have another address by now. What was seen on
+links that are gone is then I{in doubt}, unless links to enough networks are alive: it has no vote any more,
+and others are asked anew.
+
+What only one network has seen, or each has seen differently, or is in doubt, is I{tentative}: it is worth a
+try when a link is made, but it is not told to anybody as a fact.
 
 From the endpoints follows the kind of the NAT (RFC 4787, section 4.1; RFC 5780, section 4.3): the same one
 for all destinations is endpoint-independent mapping, a different port for each is the opposite.
@@ -46,6 +50,7 @@ class _Observation:
     link: Hashable
     local: str
     ended: float | None = None
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +115,28 @@ class Observations:
             self._kept[key] = replace(self._kept[key], ended=self._seconds())
         return bool(keys)
 
+    def doubt(self) -> bool:
+        """
+        A link has broken, which may be because the NAT has forgotten it.
+
+        @return: whether anything is in doubt that was not.
+        """
+        live = [key for key, kept in self._kept.items() if kept.ended is None]
+        if len(dict.fromkeys(key.network for key in live)) >= ENOUGH:
+            return False
+        keys = [key for key, kept in self._kept.items() if kept.ended is not None and not kept.doubted]
+        for key in keys:
+            self._kept[key] = replace(self._kept[key], doubted=True)
+        return bool(keys)
+
     def keep_only(self, local: Collection[str]) -> None:
         """We have these addresses now: forget what was seen of others."""
         self._kept = {key: kept for key, kept in self._kept.items() if kept.local in local}
 
     def networks(self) -> frozenset[str]:
-        """Which networks that we have dialled have seen us."""
+        """Which networks that we have dialled have seen us, beyond doubt."""
         self._forget()
-        return frozenset(each.network for each in self._kept if each.dialled)
+        return frozenset(key.network for key, kept in self._kept.items() if key.dialled and not kept.doubted)
 
     def votes(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
         """
@@ -131,11 +150,24 @@ class Observations:
         all_votes: dict[str, Endpoint] = {}
         live: dict[str, Endpoint] = {}
         for key, kept in self._kept.items():
-            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only):
+            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only) and not kept.doubted:
                 _put(all_votes, key.network, kept.seen)
                 if kept.ended is None:
                     _put(live, key.network, kept.seen)
         return live if len(live) >= ENOUGH else all_votes
+
+    def doubtful(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
+        """
+        The last word of each network, also if it is in doubt.
+
+        @param v6: of which family.
+        """
+        self._forget()
+        found: dict[str, Endpoint] = {}
+        for key, kept in self._kept.items():
+            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only):
+                _put(found, key.network, kept.seen)
+        return found
 
     def _forget(self) -> None:
         long_ago = self._seconds() - LIFE
@@ -156,16 +188,21 @@ def believed_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(seen for seen, _ in enough[:MOST_BELIEVED])
 
 
-def tentative_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
+def tentative_in(
+    votes: Mapping[str, Endpoint], doubtful: Mapping[str, Endpoint] | None = None
+) -> tuple[Endpoint, ...]:
     """
     Which endpoints are worth a try although nothing is believed; none if something is.
 
     Behind a symmetric NAT their ports are of no use, but their address is: the peer's NAT has to be opened
     for it.
 
+    @param doubtful: what is in doubt; it comes last.
     @return: those that were seen first; at most L{MOST_TENTATIVE}.
     """
-    return () if believed_in(votes) else tuple(dict.fromkeys(votes.values()))[:MOST_TENTATIVE]
+    if believed_in(votes):
+        return ()
+    return tuple(dict.fromkeys((*votes.values(), *(doubtful or {}).values())))[:MOST_TENTATIVE]
 
 
 def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> NatKind:

@@ -24,6 +24,7 @@ from typing import Final
 from ..addresses import Kind, kind_of
 from ..config import Settings
 from ..endpoints import Direction, Endpoint, PrivateDialling, Rung
+from ..errors import CloseReason
 from ..names import Name
 from ..wire.messages import NatKind
 from .candidates import Candidates, rank_candidates
@@ -36,6 +37,8 @@ LATELY: Final = 600.0
 MOST_DIALLED: Final = 4096
 PROOF_LASTS: Final = 120.0
 """Seconds after a proof that we are dialable during which nobody is believed who denies it."""
+_AS_BY_A_NAT: Final = (CloseReason.INACTIVE, CloseReason.CONNECTION_LOST)
+"""How a link ends that a NAT has forgotten."""
 DENIALS: Final = 2
 """Peers that have to deny it before what was proven is given up."""
 
@@ -146,13 +149,15 @@ class Outside:
             self._denied.clear()
             self._set(Dialable.YES)
 
-    def link_lost(self, link: ILink) -> None:
+    def link_lost(self, link: ILink, reason: CloseReason = CloseReason.NO_LONGER_NEEDED) -> None:
         """A link that was up is gone."""
         host = self._connected.pop(link, None)
         if host is not None:
             self._dialled.pop(host, None)
             self._dialled[host] = self._seconds()
-        if self._observations.ended(link):
+        told = self._observations.ended(link)
+        doubted = reason in _AS_BY_A_NAT and self._is_translated and self._observations.doubt()
+        if told or doubted:
             self._look()
 
     def observed(self, link: ILink, seen: Endpoint) -> None:
@@ -181,6 +186,12 @@ class Outside:
 
     # What follows.
 
+    @property
+    def _is_translated(self) -> bool:
+        """Whether anybody sees us where no address of ours is, so that a NAT may forget us."""
+        seen = [*self._observations.votes(False).values(), *self._observations.votes(True).values()]
+        return any(each not in self._own for each in seen)
+
     def _kind_is_outside(self, endpoint: Endpoint) -> bool:
         kind = kind_of(endpoint.address)
         everywhere = self._settings.private_dialling is PrivateDialling.ALWAYS
@@ -200,13 +211,14 @@ class Outside:
     def _look(self) -> None:
         """See what is different now."""
         before = self.candidates
-        votes = [self._observations.votes(v6) for v6 in (False, True)] if self._ports else []
+        families = (False, True) if self._ports else ()
+        votes = [(self._observations.votes(v6), self._observations.doubtful(v6)) for v6 in families]
         self.candidates = rank_candidates(
             self._settings.external if self._ports else (),
             self._mapped,
             self._own,
-            [seen for each in votes for seen in believed_in(each)],
-            [seen for each in votes for seen in tentative_in(each)],
+            [seen for sure, _ in votes for seen in believed_in(sure)],
+            [seen for sure, doubtful in votes for seen in tentative_in(sure, doubtful)],
             self._settings.max_candidates,
         )
         if self.candidates.known != before.known:
@@ -229,11 +241,14 @@ class Outside:
     def _nat(self, dialable: Dialable) -> NatKind:
         if dialable is Dialable.YES:
             return NatKind.OPEN
-        kinds = [
-            kind_of_nat(self._observations.votes(v6, dialled_only=True), self._own) for v6 in (False, True)
-        ]
+        kinds = [kind_of_nat(self._votes_on_the_kind(v6), self._own) for v6 in (False, True)]
         # of two families the one that is easier to get through is the one that will be used
         return next((each for each in (NatKind.CONE, NatKind.SYMMETRIC) if each in kinds), NatKind.UNKNOWN)
+
+    def _votes_on_the_kind(self, v6: bool) -> dict[str, Endpoint]:
+        """What has forgotten our ports is of the same kind as before, until we know better."""
+        votes = self._observations.votes(v6, dialled_only=True)
+        return votes if len(votes) >= ENOUGH else self._observations.doubtful(v6, dialled_only=True)
 
 
 class OutsideView:

@@ -348,7 +348,7 @@ class CrustService(OutsideView):
         if self._refused.pop(link, None) is None:
             del self._links[link]
             self._tunnels.link_lost(link)
-            self._outside.link_lost(link)
+            self._outside.link_lost(link, reason.reason)
             self._events.lost_connection(link, reason)
             if self._attempt is not None:
                 self._attempt.link_lost(link, reason)

@@ -260,7 +260,7 @@ class InternetCrust(MemoryCrust):
             self._look_if_stopped()
             return
         if link.up:
-            self._view.link_lost(link)
+            self._view.link_lost(link, error.reason)
             self._look_outside()
         else:
             meeting = self._meetings.get((link.peer, link.token))

@@ -13,6 +13,7 @@ from routing_crust.crust.interfaces import Candidate, Dialable, Reachability, So
 from routing_crust.crust.observations import LIFE
 from routing_crust.crust.outside import DENIALS, LATELY, MOST_DIALLED, PROOF_LASTS, Outside, OutsideView
 from routing_crust.endpoints import Connection, Direction, Endpoint, PrivateDialling, Protocol, Rung
+from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.wire.messages import NatKind
 
@@ -135,6 +136,38 @@ class OutsideTests(SynchronousTestCase):
         self.here.link_lost(links[1])
         self.assertEqual(self.told[0], (PRIVATE,))
         self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN))
+
+    def test_doubt(self) -> None:
+        """Once links fall silent, others are asked where they see us, and believed against those before."""
+        links = self.seen(ONE, TWO, at("4.0.0.1:5483"))
+        for each in links[:2]:
+            self.here.link_lost(each, CloseReason.NO_LONGER_NEEDED)
+        self.assertEqual(self.here.candidates.endpoints, (SEEN, PRIVATE))
+        self.assertFalse(self.here.may_observe(at("4.0.1.1:5483")))
+        self.told.clear()
+        self.here.link_lost(links[2], CloseReason.INACTIVE)
+        self.assertEqual(self.told[0], (PRIVATE,))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN), "it is still worth a try")
+        self.assertIs(self.here.reachability.nat, NatKind.CONE, "the kind is what it was")
+        self.assertTrue(self.here.may_observe(at("4.0.1.1:5483")))
+        now = at("5.0.0.9:20001")
+        self.seen(at("4.0.1.1:5483"), at("4.0.2.1:5483"), seen=now)
+        self.assertEqual(self.here.candidates.asked, (now, PRIVATE))
+        self.assertFalse(self.here.may_observe(at("4.0.3.1:5483")))
+
+    def test_no_doubt(self) -> None:
+        """Nothing is in doubt while links to two networks live, or where there is no translation."""
+        links = self.seen(ONE, TWO, at("4.0.0.1:5483"))
+        self.here.link_lost(links[0], CloseReason.INACTIVE)
+        self.assertEqual(self.here.candidates.asked, (SEEN, PRIVATE))
+        self.here.reset()
+        own = at("5.0.0.1:5483")
+        self.here.host([own], [host_address("eth0", 2, "5.0.0.1/24")])
+        for link in [self.link(each, 1 + number) for number, each in enumerate((ONE, TWO))]:
+            self.here.link_up(link)
+            self.here.observed(link, own)
+            self.here.link_lost(link, CloseReason.INACTIVE)
+        self.assertFalse(self.here.may_observe(at("4.0.1.1:5483")))
 
     def test_another_address(self) -> None:
         """When our own address changes, what was seen of the old one is forgotten."""
