@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from ..names import NAME_BITS
 from ..routing.service import RoutingService
@@ -106,12 +106,16 @@ class Scenario:
     def grow(self) -> None:
         """Everybody joins, at times of their own in the first few seconds."""
         network = self.network
-        network.node(setup=self._set_up, nat=self.homes.next())
+        self._node()
         for _ in range(self.plan.nodes - 1):
             network.run_for(self._random.random() * 0.5)
-            network.node(setup=self._set_up, nat=self.homes.next())
+            self._node()
         network.run_until(network.joined, JOIN_WITHIN, every=0.5)
         self.figures["joined after"] = network.clock.now - network.began
+
+    def _node(self) -> None:
+        settings: dict[str, Any] = self.streaming.settings() if self.plan.streams else {}
+        self.network.node(setup=self._set_up, nat=self.homes.next(), **settings)
 
     def _set_up(self, service: RoutingService) -> None:
         self.invariants.watch(service)
@@ -241,11 +245,3 @@ def play(plan: Plan) -> Result:
         problem = f"{type(error).__name__}: {error}"
         scenario.invariants.abandon()
     return Result(plan, problem, scenario.network.trace.hash(), scenario.figures)
-
-
-def collect_seldom() -> None:
-    """
-    For a process that does nothing else than play. Objects are many and live long: to look through them for
-    garbage would take a fifth of the time.
-    """
-    gc.set_threshold(100_000, 50, 50)

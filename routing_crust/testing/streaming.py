@@ -20,6 +20,7 @@ from typing import Final
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
+from ..config import KIB
 from ..errors import RoutingCrustError
 from ..names import Name
 from ..routing.service import RoutingService
@@ -27,8 +28,9 @@ from ..streams import StreamRefused, StreamReset, streams_of
 from .host import SimulatedNode
 from .invariants import EVERY, InvariantBroken, Invariants
 from .simulation import SimulatedNetwork, SimulationStuck
-from .transfer_ends import Accepting, Acceptor, End, Opening
-from .transfers import COUNT, ECHO, Transfer
+from .transfer_end import End
+from .transfer_ends import Accepting, Acceptor, Opening
+from .transfers import COUNT, ECHO, SIMPLE, Transfer
 
 OPEN_DEADLINE: Final = 170.0
 """Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
@@ -41,6 +43,7 @@ CARRIED_WITHIN: Final = 100.0
 Seconds in which new streams are then opened, have carried what they are to, and are over. That is long: a
 link that has been dead for less than 60 may have to be noticed first; then another stream is opened.
 """
+_WINDOWS: Final = (16 * KIB, 64 * KIB, 256 * KIB)
 _CANCELLED_EARLY: Final = 0.05
 """The share of those who open a stream and do not want it any more."""
 
@@ -70,12 +73,17 @@ class Streaming:
         self.transfers: dict[int, Transfer] = {}
 
     def serve(self, service: RoutingService) -> None:
-        """Let a node offer its two protocols: for L{SimulatedNetwork.node}'s C{setup}."""
+        """Let a node offer its protocols: for L{SimulatedNetwork.node}'s C{setup}."""
         streams = streams_of(service)
-        for protocol in (ECHO, COUNT):
+        for protocol in (ECHO, COUNT, SIMPLE):
             accepting = Accepting(service, self.transfers, self._hear)
             self._accepting.append(accepting)
             streams.listen(protocol, accepting)
+
+    def settings(self) -> dict[str, int]:
+        """Settings for a node: small windows, or large ones."""
+        window = self._random.choice(_WINDOWS)
+        return {"stream_window": window, "stream_window_most": 4 * window}
 
     # Opening.
 

@@ -1,144 +1,22 @@
 """
-The two ends of a L{Transfer<routing_crust.testing.transfers.Transfer>}: protocols that look at each thing
-that happens to them, and tell what cannot be.
+The two ends of a L{Transfer<routing_crust.testing.transfers.Transfer>}, and the factories that make them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPullProducer, IPushProducer
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IProtocol, IPullProducer, IPushProducer
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, implementer_only
 
 from ..routing.service import RoutingService
-from ..streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
-from .transfers import COUNT, ECHO, NUMBER_BYTES, PLAIN, Ending, Flow, Manner, Transfer
-
-Hear = Callable[[str, str], None]
-"""Called with the name of a check and what was wrong."""
-
-
-@implementer(IHalfCloseableProtocol)
-class End(Protocol):
-    """
-    One end of a transfer.
-
-    @ivar transfer: C{None} as long as it is not known.
-    @ivar service: whose end it is.
-    @ivar host: the name of its node.
-    @ivar peer: the other end's address.
-    @ivar reason: why it is over; C{None} as long as it is not.
-    @ivar quits: whether it has closed or given up of its own accord.
-    """
-
-    transport: Any
-    title: str
-
-    transfer: Transfer | None = None
-    peer: NodeAddress
-
-    def __init__(self, service: RoutingService, manner: Manner, hear: Hear) -> None:
-        self.service = service
-        self.host = service.node_name
-        self.reason: BaseException | None = None
-        self.quits = False
-        self._manner = manner
-        self._all_read = self._all_written = False
-        self._has_read = 0
-        self._timer: IDelayedCall | None = None
-        self._tell = hear
-
-    def connectionMade(self) -> None:
-        """The stream is open."""
-        self.peer = self.transport.getPeer()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Bytes: they must be those that the other end has sent next."""
-        if self._all_read or self.quits or self.reason is not None:
-            self._hear("one_end", "bytes came after the end")
-            return
-        self.take(data)
-        before, self._has_read = self._has_read, self._has_read + len(data)
-        manner = self._manner
-        if manner.pause and before <= manner.pause_at < self._has_read and not self.quits:
-            self.transport.pauseProducing()
-            self._timer = self.service.clock.callLater(manner.pause, self._read_on)
-        if manner.abort_at is not None and manner.abort_at <= self._has_read:
-            self.abort()
-
-    def take(self, data: bytes) -> None:
-        """Bytes, not after the end."""
-        raise NotImplementedError  # each end has its own
-
-    def arrive(self, flow: Flow, data: bytes) -> None:
-        """What was sent has arrived."""
-        start = flow.arrived
-        if not flow.arrive(data):
-            what = f"{len(data)} bytes from {start} on, of which {flow.written} were written, are others"
-            self._hear("what_arrives_was_sent", what)
-
-    def readConnectionLost(self) -> None:
-        """That was all: it must have been."""
-        if self._all_read or self.reason is not None:
-            self._hear("one_end", "the end came twice")
-        self._all_read = True
-        flow = self.incoming()
-        if flow is not None and not (flow.complete and flow.arrived == flow.written):
-            what = f"{flow.arrived} of {flow.written} bytes came before what was said to be all"
-            self._hear("a_clean_end_carries_all", what)
-
-    def incoming(self) -> Flow | None:
-        """What comes here; C{None} if that is not known."""
-        raise NotImplementedError  # each end has its own
-
-    def writeConnectionLost(self) -> None:
-        """Our half is closed."""
-        if self._all_written or self.reason is not None:
-            self._hear("one_end", "the end of what was written came twice")
-        self._all_written = True
-
-    def abort(self) -> None:
-        """Give up."""
-        self.quits = True
-        self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over; the reason must be one that can be."""
-        if self.reason is not None:
-            self._hear("one_end", "it was lost twice")
-        problem = reason.value
-        self.reason = problem
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        if problem is None or not self._can_be(problem):
-            self._hear("ends_have_a_reason", f"it ended with {problem!r}")
-
-    def _can_be(self, reason: BaseException) -> bool:
-        other = self.other()
-        if isinstance(reason, ConnectionDone):
-            return self.quits or self._all_read
-        if isinstance(reason, ConnectionAborted):
-            return self.quits
-        if isinstance(reason, StreamReset):
-            if reason.reason is StreamReason.ABORTED:
-                return other is None or other.quits
-            return reason.reason in (StreamReason.CANCELLED, StreamReason.TOO_SLOW)
-        return isinstance(reason, StreamLinkLost)
-
-    def other(self) -> End | None:
-        """The other end, if it is known."""
-        raise NotImplementedError  # each end has its own
-
-    def _read_on(self) -> None:
-        self.transport.resumeProducing()
-
-    def _hear(self, check: str, what: str) -> None:
-        self._tell(check, f"{self.transfer or 'a transfer'} at the {self.title}: {what}")
+from ..streams import NodeAddress
+from .transfer_end import End, Hear
+from .transfers import COUNT, NUMBER_BYTES, PLAIN, SIMPLE, Ending, Flow, Transfer
 
 
 @implementer(IPullProducer, IPushProducer)
@@ -255,7 +133,7 @@ class Acceptor(End):
             return
         self.arrive(self.transfer.there, data)
         self._hash.update(data)
-        if self.transfer.protocol == ECHO:
+        if self.transfer.protocol != COUNT:
             self.transfer.back.source += data
             self.transport.write(self.transfer.back.take(len(data)))
 
@@ -296,6 +174,27 @@ class Acceptor(End):
             self.transfer.forget_the_bytes()
 
 
+@implementer_only(IProtocol)
+class SimpleAcceptor(Acceptor):
+    """
+    One that knows nothing of half-closed connections. It echoes, without looking whether the peer reads. When
+    it has read all it is over; what has not gone out then still does, or the peer hears that it does not.
+    """
+
+    def connectionMade(self) -> None:
+        """Nobody says when to write."""
+        End.connectionMade(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """That may be because all has come."""
+        if reason.check(ConnectionDone) and not self.quits:
+            End.readConnectionLost(self)
+            if self.transfer is not None:
+                self.transfer.back.complete = True
+        super().connectionLost(reason)
+        self.quits = True
+
+
 class Accepting(Factory):
     """
     Makes L{Acceptor}s, for one protocol of a service.
@@ -312,13 +211,12 @@ class Accepting(Factory):
         self._hear = hear
         self._made = 0
 
-    def buildProtocol(self, addr: object) -> Acceptor:
+    def buildProtocol(self, addr: NodeAddress) -> Acceptor:  # type: ignore[override]
         """One for each stream."""
         self._made += 1
         number = self._made
-        acceptor = Acceptor(
-            self._transfers, self._service, self._hear, lambda: self.connected.pop(number, None)
-        )
+        make = SimpleAcceptor if addr.protocol == SIMPLE else Acceptor
+        acceptor = make(self._transfers, self._service, self._hear, lambda: self.connected.pop(number, None))
         self.connected[number] = acceptor
         return acceptor
 

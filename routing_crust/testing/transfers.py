@@ -2,9 +2,9 @@
 Transfers over streams of a simulated network: what one end sends, and what has come of it at the other.
 
 The node that opens a stream sends bytes of which both ends know, in this process, what they must be. The
-other one sends them back (C{echo}), or says how many they were and what their hash is (C{count}). Either may
-pause its reading, close, or give up in the middle. How the ends do that is in
-L{routing_crust.testing.transfer_ends}.
+other one sends them back (C{echo}; C{simple} is one that knows nothing of half-closed connections), or says
+how many they were and what their hash is (C{count}). Either may pause its reading, close, or give up in the
+middle. How the ends do that is in L{routing_crust.testing.transfer_ends}.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
-    from .transfer_ends import Acceptor, End, Opener
+    from .transfer_end import End
+    from .transfer_ends import Acceptor, Opener
 
 ECHO: Final = "echo"
 COUNT: Final = "count"
+SIMPLE: Final = "simple"
 NUMBER_BYTES: Final = 8
 """What a node sends begins with the number of its transfer."""
 LARGEST_PIECE: Final = 40_000
 SIZES: Final = (0, 50, 3000, 3000, 60_000, 60_000, 400_000)
+MOST_LINGERING: Final = 16 * 1024
+"""Bytes that go out in any case, even after their protocol is over: no more than the smallest window."""
 LONGEST_PAUSE: Final = 10.0
 """Seconds for which an end may read nothing."""
 
@@ -114,8 +118,10 @@ class Transfer:
         @param plain: whether neither end pauses or gives up.
         """
         self.number = number
-        self.protocol = random.choice((ECHO, COUNT))
+        self.protocol = random.choice((ECHO, COUNT, SIMPLE))
         size = NUMBER_BYTES + random.choice(SIZES)
+        if plain and self.protocol == SIMPLE:
+            size = min(size, MOST_LINGERING)
         self.there = Flow(number.to_bytes(NUMBER_BYTES, "big") + random.randbytes(size - NUMBER_BYTES))
         self.back = Flow()
         self.ending = Ending.HALF if plain else random.choices(tuple(Ending), (6, 2, 1))[0]
