@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, LogPublisher, formatEvent
@@ -151,6 +151,24 @@ class FlowTests(CarryingCase):
         near.end()
         near.producer.resumeProducing()  # a socket that is read at its end says so once more
         self.assertFalse(near.paused)
+
+    def test_a_client_goes_that_read_nothing(self) -> None:
+        """The server's program waits for it to read, and reads nothing itself meanwhile, as an echo does."""
+        self.both()
+        near, far = self.open()
+        near.producer.pauseProducing()
+        far.producer.pauseProducing()
+        near.send(bytes(100_000))
+        while not far.paused:
+            far.send(bytes(65536))
+            self.net.settle(0.1)
+        near.lose(ConnectionDone())
+        self.net.run(lambda: not far.paused)
+        self.net.settle(1)
+        self.assertFalse(self.over())
+        far.send(b"more")
+        self.net.run(self.over)
+        self.assertEqual(far.closed, "aborted")
 
     def test_aborted(self) -> None:
         """A connection that is lost at one side is aborted at the other, whichever it is."""
