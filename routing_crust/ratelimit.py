@@ -2,12 +2,13 @@
 Rate limits: how often something may happen, on average and at once.
 
 A L{TokenBucket} (Turner, "New directions in communications", 1986) fills at a steady rate up to its burst;
-what happens takes tokens out, and when there are too few it may not happen. There is no timer: the bucket
-is brought up to date whenever it is asked.
+what happens takes tokens out, and when there are too few it may not happen. A L{SlidingWindow} knows when the
+last few things happened. There are no timers: either is brought up to date whenever it is asked.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 
@@ -83,3 +84,57 @@ class TokenBucket:
             if now > self._updated:
                 self._tokens = min(self.burst, self._tokens + (now - self._updated) * self.rate)
             self._updated = now
+
+
+class SlidingWindow:
+    """
+    So many within any span of so many seconds, and no more: where a burst on top of a steady rate, which a
+    L{TokenBucket} lets through, would be twice as much as was promised.
+
+    A clock that is set back lets nothing through early.
+    """
+
+    __slots__ = ("_most", "_seconds", "_span", "_times")
+
+    def __init__(self, most: float, span: float, seconds: Callable[[], float]) -> None:
+        """
+        @param most: how many; a fraction is left out, but one is always let through.
+        @param span: in seconds.
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        @raise ValueError: one of them is not above 0.
+        """
+        if not (most > 0 and span > 0):
+            raise ValueError(f"{most} within {span} s let nothing through")
+        self._most = max(1, int(most))
+        self._span = span
+        self._seconds = seconds
+        self._times: deque[float] = deque()
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is as if nothing had ever been let through, so that it may be forgotten."""
+        self._forget()
+        return not self._times
+
+    def take(self) -> bool:
+        """
+        Let one more through, if it may be.
+
+        @return: whether it may.
+        """
+        if self.wait() > 0:
+            return False
+        self._times.append(self._seconds())
+        return True
+
+    def wait(self) -> float:
+        """In how many seconds one more may be let through; 0.0 if it may now."""
+        self._forget()
+        if len(self._times) < self._most:
+            return 0.0
+        return self._times[0] + self._span - self._seconds()
+
+    def _forget(self) -> None:
+        long_ago = self._seconds() - self._span
+        while self._times and self._times[0] <= long_ago:
+            self._times.popleft()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.ratelimit import TokenBucket
+from routing_crust.ratelimit import SlidingWindow, TokenBucket
 
 
 class TokenBucketTests(SynchronousTestCase):
@@ -77,3 +77,55 @@ class TokenBucketTests(SynchronousTestCase):
             taken += amount if got else 0.0
             self.assertLessEqual(taken, 7 + 3.0 * clock.seconds() + 1e-6)
             self.assertLessEqual(bucket.tokens, 7)
+
+
+class SlidingWindowTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def window(self, most: float = 3, span: float = 60.0) -> SlidingWindow:
+        return SlidingWindow(most, span, self.clock.seconds)
+
+    def test_no_more_in_any_span(self) -> None:
+        """Three at once, and then none until the first is a whole span ago."""
+        window = self.window()
+        self.assertEqual([window.take() for _ in range(4)], [True, True, True, False])
+        self.assertEqual(window.wait(), 60.0)
+        self.clock.advance(59.5)
+        self.assertFalse(window.take())
+        self.assertEqual(window.wait(), 0.5)
+        self.clock.advance(0.5)
+        self.assertEqual(window.wait(), 0.0)
+        self.assertEqual([window.take() for _ in range(4)], [True, True, True, False])
+
+    def test_empty(self) -> None:
+        window = self.window()
+        self.assertTrue(window.empty)
+        window.take()
+        self.assertFalse(window.empty)
+        self.clock.advance(60)
+        self.assertTrue(window.empty)
+
+    def test_fractions(self) -> None:
+        """They are left out, but one is always let through."""
+        window = self.window(0.5)
+        self.assertEqual([window.take(), window.take()], [True, False])
+        window = self.window(2.9)
+        self.assertEqual([window.take() for _ in range(3)], [True, True, False])
+
+    def test_of_nothing(self) -> None:
+        for most, span in ((0, 60), (3, 0), (-1, 60)):
+            with self.assertRaises(ValueError):
+                self.window(most, span)
+
+    @given(st.lists(st.floats(0, 30), max_size=60))
+    def test_any_steps(self, steps: list[float]) -> None:
+        """Whatever the order, no span of time has more than that."""
+        clock, times = Clock(), []
+        window = SlidingWindow(3, 60.0, clock.seconds)
+        for step in steps:
+            clock.advance(step)
+            if window.take():
+                times.append(clock.seconds())
+        for number, time in enumerate(times):
+            self.assertLessEqual(len([each for each in times[number:] if each < time + 60]), 3)

@@ -16,7 +16,7 @@ from ..config import Settings
 from ..endpoints import Endpoint, is_local_only
 from ..errors import LimitReached
 from ..names import NAME_CHARACTERS, Name
-from ..ratelimit import TokenBucket
+from ..ratelimit import SlidingWindow, TokenBucket
 
 _FORGET_AT: Final = 256
 
@@ -134,8 +134,8 @@ class StrangerBudget:
         """
         self._settings = settings
         self._seconds = seconds
-        self._all = self._bucket(settings.stranger_dials)
-        self._prefixes: dict[str, TokenBucket] = {}
+        self._all = TokenBucket(settings.stranger_dials / 60, max(1.0, settings.stranger_dials), seconds)
+        self._prefixes: dict[str, SlidingWindow] = {}
         self._forget_at = _FORGET_AT
 
     def spend(self, endpoint: Endpoint) -> None:
@@ -162,16 +162,15 @@ class StrangerBudget:
             )
         if prefix is None:
             self._forget_the_full()
-            prefix = self._prefixes[endpoint.prefix] = self._bucket(settings.stranger_dials_per_prefix)
+            # no burst on top of the rate: somebody may be at the other end of this
+            prefix = SlidingWindow(settings.stranger_dials_per_prefix, 60.0, self._seconds)
+            self._prefixes[endpoint.prefix] = prefix
         prefix.take()
-
-    def _bucket(self, per_minute: float) -> TokenBucket:
-        return TokenBucket(per_minute / 60, max(1.0, per_minute), self._seconds)
 
     def _forget_the_full(self) -> None:
         if len(self._prefixes) < self._forget_at:
             return
-        self._prefixes = {each: bucket for each, bucket in self._prefixes.items() if not bucket.full}
+        self._prefixes = {each: window for each, window in self._prefixes.items() if not window.empty}
         self._forget_at = max(_FORGET_AT, 2 * len(self._prefixes))
 
     def __len__(self) -> int:

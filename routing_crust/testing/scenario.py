@@ -228,11 +228,6 @@ def nearest_of(numbers: list[int], own: int, count: int) -> list[int]:
     return nsmallest(count, (each for each in numbers[low:high] if each != own), key=own.__xor__)
 
 
-def collect_seldom() -> None:
-    """Objects are many and live long: to look through them for garbage would take a fifth of the time."""
-    gc.set_threshold(100_000, 50, 50)
-
-
 def play(plan: Plan) -> Result:
     """
     Play a plan. Nothing that goes wrong is raised: it is in the result.

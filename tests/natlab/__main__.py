@@ -28,6 +28,10 @@ examples:
 """
 
 
+SHOWN: Final = 300
+"""Characters of a problem; C{--json} has all of them."""
+
+
 class Measured(NamedTuple):
     """A cell of the table."""
 
@@ -68,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in bad:
         for one in each.tries:
             if not one.is_good(each.pair.expected):
-                print(f"not as it must be: {each.pair}, {each.stray.value}: {one}", file=sys.stderr)
+                what = f"{one.rung and one.rung.value} after {one.linked:.2f} s; {one.problem[:SHOWN]}"
+                print(f"not as it must be: {each.pair}, {each.stray.value}: {what}", file=sys.stderr)
     return 1 if bad else 0
 
 

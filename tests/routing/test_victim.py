@@ -1,0 +1,73 @@
+"""Nodes that are asked to connect to somebody who never asked for it: they must not become a weapon."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import Endpoint
+from routing_crust.testing.internetcrust import InternetCrust
+from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.wire.messages import Envelope
+
+NODES = int(os.environ.get("VICTIM_NODES", "20"))
+"""The checks of the project have a hundred of them, which are asked a thousand times."""
+ATTACKERS = 10
+"""Names that one attacker has made up; each asks every node."""
+A_MINUTE = 3
+"""Dials of one node to one prefix, the setting C{stranger_dials_per_prefix}."""
+
+
+class VictimTests(SynchronousTestCase):
+    def test_many_requests(self) -> None:
+        """
+        Nodes are asked again and again to connect to somebody at an address that is not theirs: none of them
+        dials it more than three times in any minute, whether plainly, to punch, or to try an address.
+        """
+        network = SimulatedNetwork(1, internet=True, keep_trace=True)
+        nodes = network.nodes(NODES)
+        network.run_until(network.joined, 300, every=1.0)
+        victim = Endpoint("9.9.9.9", 5483)
+        attackers = network.nodes(ATTACKERS)
+        network.run_until(network.joined, 300, every=1.0)
+        network.run_for(60)
+        for attacker in attackers:
+            assert isinstance(attacker.crust, InternetCrust)
+            outside = attacker.crust._view
+            outside._settings = replace(outside._settings, external=(victim,))
+            outside._look()
+            self.assertEqual(attacker.crust.candidates[0], victim)
+            # whom a node has asked itself it dials where that one says that it is: not what this is about
+            assert attacker.core is not None
+            attacker.core.connector.request_received = _ignore  # type: ignore[method-assign]
+        began = network.clock.now
+        asked = 0
+        for attacker in attackers:
+            for node in nodes:
+                attacker.service.connect(node.name).addErrback(lambda _: None)
+                asked += 1
+                network.run_for(0.05)
+        network.run_for(120)
+        self.assertEqual(asked, NODES * ATTACKERS)
+        self.assertGreater(network.clock.now - began, 120)
+
+        dials: dict[str, list[float]] = defaultdict(list)
+        for line in network.trace.lines:
+            time, what, *fields = line.split()
+            if what in ("dial", "punch") and victim.host in fields[1:]:
+                dials[fields[0]].append(float(time))
+        self.assertGreater(len(dials), NODES // 2)  # else nobody was asked for what this is about
+        for host, times in dials.items():
+            for number, time in enumerate(times):
+                # what is dialled from a list is counted a moment before it is
+                within = [each for each in times[number:] if each < time + 59]
+                self.assertLessEqual(len(within), A_MINUTE, host)
+        network.stop()
+
+
+def _ignore(envelope: Envelope, link: ILink | None) -> None:
+    """An attacker answers nobody."""
