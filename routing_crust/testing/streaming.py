@@ -34,8 +34,11 @@ from .transfers import COUNT, ECHO, SIMPLE, Transfer
 
 OPEN_DEADLINE: Final = 170.0
 """Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
-HALF_DEAD: Final = 100.0
-"""Seconds for which a stream may be at one end only: a dead link is noticed after 60, and ends may pause."""
+HALF_DEAD: Final = 140.0
+"""
+Seconds for which a stream may be at one end only. An end that has heard nothing for nearly 60 may die itself
+before it gives its link up, and the other one then needs 60 to notice; and ends may pause.
+"""
 ALL_OVER_WITHIN: Final = 120.0
 """Seconds, after everything has healed, in which every stream of before is over."""
 CARRIED_WITHIN: Final = 100.0
