@@ -240,3 +240,8 @@ def play(plan: Plan) -> Result:
         problem = f"{type(error).__name__}: {error}"
         scenario.invariants.abandon()
     return Result(plan, problem, scenario.network.trace.hash(), scenario.figures)
+
+
+def collect_seldom() -> None:
+    """Objects are many and live long: to look through them for garbage would take a fifth of the time."""
+    gc.set_threshold(100_000, 50, 50)
