@@ -545,4 +545,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "",
         ("tests.streams.test_transport",),
     ),
+    Mutant(
+        "streams stay on a link that was replaced",
+        "routing/upper.py",
+        "                self.layer.link_changed(told.link, peer.link)\n",
+        "                pass\n",
+        ("tests.testing.test_streaming",),
+    ),
+    Mutant(
+        "a stream is given no credit for what was read",
+        "streams/transport.py",
+        "                self._broken()\n        self._stream.consume(len(data))\n",
+        "                self._broken()\n",
+        ("tests.testing.test_streaming",),
+    ),
 )
