@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
 from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures, Spawn, Subject
 
 MakeSubject = Callable[[Spawn], Subject]
@@ -14,6 +15,7 @@ MakeSubject = Callable[[Spawn], Subject]
 SMALL: Final = 64
 IDLE_LINKS: Final = 500
 WINDOW: Final = 64
+STREAMS: Final = 64
 RELAY_WINDOW: Final = 1024
 """So many that both ends have something to sign and to verify at all times."""
 
@@ -95,6 +97,18 @@ def _relay(name: str, window: int, goal: float | None) -> Figure:
     )
 
 
+def _bulk(name: str, what: str, streams: int, goal: float) -> Figure:
+    return Figure(
+        name,
+        f"bytes over {what}, in blocks of 64 KiB",
+        "blocks/s",
+        goal,
+        "bare",
+        partial(Bulk, actor="streams", streams=streams),
+        partial(Bulk, actor="bare-streams"),
+    )
+
+
 FIGURES: Final = (
     Figure(
         "set-ups",
@@ -133,4 +147,44 @@ FIGURES: Final = (
     ),
     _relay("relay", RELAY_WINDOW, 1 / 3),
     _relay("relay-64", WINDOW, None),
+    _bulk("bulk", "one stream", 1, 0.8),
+    _bulk("bulk-64", f"{STREAMS} streams at once", STREAMS, 0.75),
+    Figure(
+        "bulk-64-slowest",
+        f"the slowest of {STREAMS} streams, by the mean of them",
+        "of the mean",
+        0.5,
+        "even shares",
+        partial(Slowest, actor="streams", streams=STREAMS),
+        partial(Even, actor="streams"),
+    ),
+    Figure(
+        "bulk-64-fastest",
+        f"the fastest of {STREAMS} streams, by the mean of them",
+        "of the mean",
+        2.0,
+        "even shares",
+        partial(Fastest, actor="streams", streams=STREAMS),
+        partial(Even, actor="streams"),
+        at_most=True,
+    ),
+    Figure(
+        "opens",
+        "streams opened and closed, 16 at a time",
+        "streams/s",
+        5.0,
+        "our own link set-ups",
+        partial(Opens, actor="streams"),
+        partial(SetUps, actor="handshake"),
+    ),
+    Figure(
+        "echo-beside-bulk",
+        "a small echo beside a stream that sends all the time",
+        "us",
+        3.0,
+        "the echo alone",
+        partial(Latency, actor="streams", beside=True),
+        partial(Latency, actor="streams", beside=False),
+        at_most=True,
+    ),
 )

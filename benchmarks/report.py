@@ -28,14 +28,18 @@ def line(result: Result) -> str:
     goal = "" if figure.goal is None else f"{'<=' if figure.at_most else '>='} {figure.goal:.2f}"
     return _COLUMNS.format(
         figure.name,
-        f"{median(result.ours):,.0f}",
-        f"{median(result.reference):,.0f}",
+        _number(median(result.ours)),
+        _number(median(result.reference)),
         figure.unit,
         f"{result.ratio:.2f}",
         f"{least:.2f} - {greatest:.2f}",
         goal,
         f"{verdict}  ({figure.what}; against {figure.reference})".strip(),
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 
 
 def write_json(path: Path, plan: Plan, results: Sequence[Result]) -> None:

@@ -30,6 +30,8 @@ ACTORS: Final = {
     "link": "benchmarks.ours:LinkActor",
     "handshake": "benchmarks.set_ups:HandshakeActor",
     "service": "benchmarks.by_name:ServiceActor",
+    "streams": "benchmarks.streaming:OurStreams",
+    "bare-streams": "benchmarks.streaming:BareStreams",
     "ed25519": "benchmarks.signatures:SignatureActor",
 }
 

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import Plan, Result, measure
 from benchmarks.processes import Worker, WorkerFailed
+from benchmarks.stream_subjects import Bulk, Fastest, Latency, Opens, Slowest
 from benchmarks.subjects import Spawn, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,6 +108,32 @@ class WorkerTests(SynchronousTestCase):
         answered = worker.begin("ask", size=64, count=1, window=1)
         worker.result(answered)
         self.assertRaises(WorkerFailed, worker.result, answered, 0.01)
+
+
+class StreamTests(SynchronousTestCase):
+    """Streams of ours and bare connections do the same, at sizes that say nothing of their speed."""
+
+    def test_both(self) -> None:
+        for actor in ("streams", "bare-streams"):
+            for make in (
+                lambda actor=actor: Bulk(Worker, actor, 3),
+                lambda actor=actor: Slowest(Worker, actor, 3),
+                lambda actor=actor: Fastest(Worker, actor, 3),
+                lambda actor=actor: Opens(Worker, actor),
+                lambda actor=actor: Latency(Worker, actor, actor == "streams"),
+            ):
+                subject: Subject = make()  # type: ignore[no-untyped-call]
+                self.addCleanup(subject.stop)
+                subject.start()
+                subject.count = 6
+                value = subject.sample()
+                if isinstance(subject, Slowest):
+                    self.assertTrue(0 < value <= 1)
+                elif isinstance(subject, Fastest):
+                    self.assertGreaterEqual(value, 1)
+                else:
+                    self.assertGreater(value, 0)
+                subject.stop()
 
 
 class CommandTests(SynchronousTestCase):

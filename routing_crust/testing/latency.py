@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import exp
+from math import exp, fsum
 from random import Random
 
 LONGEST = 2.0
@@ -59,5 +59,6 @@ class LongTailed(Latency):
     def draw(self, random: Random) -> float:
         """See L{Latency.draw}."""
         # the sum of twelve even numbers is near enough to a normal one, and needs no logarithm of a chance
-        deviation = sum([random.random() for _ in range(12)]) - 6.0
+        # sum() rounds in another way from Python 3.12 on
+        deviation = fsum([random.random() for _ in range(12)]) - 6.0
         return min(LONGEST, self.median * exp(self.spread * deviation))

@@ -113,7 +113,7 @@ class MemoryLink:
         network = self.crust.network
         network.frames += 1
         network.bytes += size
-        network.trace.note("frame", self.crust.host, self.other.crust.host, kind, size)
+        network.trace.note("frame", self.crust.host, self.other.crust.host, int(kind), size)
         self.queued += size
         self._put(partial(self._sent, kind, bytes(payload), size))
         if self.queued >= settings.queue_most:

@@ -6,6 +6,7 @@ but they take as long as if they did, and nothing gets through where those two l
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import fsum
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
@@ -34,7 +35,7 @@ class TunnelAttempt:
         self._token = token
         self._requester = requester
         network = crust.network
-        there_and_back = sum(network.delay() for _ in range(4))
+        there_and_back = fsum(network.delay() for _ in range(4))
         self._call = crust.clock.callLater(there_and_back, self._answered)
         self.link: Deferred[ILink] = Deferred(lambda _: self.stop())
 
