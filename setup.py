@@ -28,6 +28,9 @@ TEST = [
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
 ]
+BENCH = [
+    "foolscap>=24.9",  # what is compared with, and nothing else needs
+]
 LINT = [
     "import-linter>=2.1",
     "ruff>=0.15",
@@ -104,6 +107,7 @@ setup(
     ],
     extras_require={
         "upnp": UPNP,
+        "bench": BENCH,
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,

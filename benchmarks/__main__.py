@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     print(HEADING)
     for figure in chosen:
+        if not figure.can_be_measured:
+            print(f"{figure.name:<15} not measured: {figure.needs} is not installed (the extra bench has it)")
+            continue
         results.append(measure(figure, plan, spawn))
         print(line(results[-1]), flush=True)
         if options.json is not None:

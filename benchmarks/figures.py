@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
 from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
@@ -30,6 +31,7 @@ class Figure:
     @ivar goal: for the ratio of ours to the reference's; C{None} if it is only for information.
     @ivar at_most: whether the ratio should be at most the goal, rather than at least.
     @ivar reference: what ours is compared with.
+    @ivar needs: the package of the reference, if it does not come with this library.
     """
 
     name: str
@@ -40,6 +42,12 @@ class Figure:
     make_ours: MakeSubject
     make_reference: MakeSubject
     at_most: bool = False
+    needs: str = ""
+
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether what it is compared with is installed."""
+        return not self.needs or find_spec(self.needs) is not None
 
     def reached(self, ratio: float) -> bool | None:
         """Whether a ratio is good enough; C{None} without a goal."""
@@ -186,5 +194,25 @@ FIGURES: Final = (
         partial(Latency, actor="streams", beside=True),
         partial(Latency, actor="streams", beside=False),
         at_most=True,
+    ),
+    Figure(
+        "send-foolscap",
+        f"send by name to a linked peer, 64 B, window {WINDOW}, against remote calls",
+        "messages/s",
+        1.0,
+        "Foolscap",
+        partial(RoundTrips, actor="service", size=SMALL, window=WINDOW),
+        partial(RoundTrips, actor="foolscap", size=SMALL, window=WINDOW),
+        needs="foolscap",
+    ),
+    Figure(
+        "bulk-foolscap",
+        "bytes over one stream, in blocks of 64 KiB, against remote calls with them",
+        "blocks/s",
+        1.0,
+        "Foolscap",
+        partial(Bulk, actor="streams"),
+        partial(Bulk, actor="foolscap"),
+        needs="foolscap",
     ),
 )

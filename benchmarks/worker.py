@@ -32,6 +32,7 @@ ACTORS: Final = {
     "service": "benchmarks.by_name:ServiceActor",
     "streams": "benchmarks.streaming:OurStreams",
     "bare-streams": "benchmarks.streaming:BareStreams",
+    "foolscap": "benchmarks.foolscap_calls:FoolscapActor",
     "ed25519": "benchmarks.signatures:SignatureActor",
 }
 

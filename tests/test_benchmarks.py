@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -85,6 +86,13 @@ class FigureTests(SynchronousTestCase):
         self.assertIs(figures["memory-client"].reached(1.11), False)
         self.assertIs(figures["memory-client"].reached(0.5), True)
         self.assertIsNone(figures["set-ups-crust"].reached(0.1))
+
+    def test_what_is_not_installed(self) -> None:
+        """A figure whose reference is another package is left out where that is missing."""
+        figure = FIGURES[0]
+        self.assertTrue(figure.can_be_measured)
+        self.assertTrue(replace(figure, needs="json").can_be_measured)
+        self.assertFalse(replace(figure, needs="no_such_package").can_be_measured)
 
 
 class WorkerTests(SynchronousTestCase):
