@@ -86,7 +86,8 @@ def _memory() -> Iterator[str]:
         yield f"{out} ct direction original update @{protocol}_outside_of {{ {inside} : {outside} }}"
         yield f"{out} ct direction original update @{protocol}_inside_of {{ {protocol} sport : {inside} }}"
         yield f"{out} ct direction original update @{protocol}_taken {{ {protocol} sport }}"
-        yield f"{out} update @{protocol}_met {{ ip daddr . {protocol} sport }}"
+        # the router's own answers to strangers are none of the host's
+        yield f'iifname "lan0" {out} update @{protocol}_met {{ ip daddr . {protocol} sport }}'
     yield "}"
 
 

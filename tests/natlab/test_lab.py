@@ -162,6 +162,17 @@ class FilteringTests(PeersTestCase):
 class StrayTests(PeersTestCase):
     """What somebody hears who is not let in."""
 
+    def test_refused_again(self) -> None:
+        """A router that has refused somebody by itself has not let the host meet him: he is refused again."""
+        for stray in (Stray.REJECT, Stray.ANSWER):
+            peers = self.build({"host": Router(Nat.RESTRICTED, stray=stray), "stranger": None})
+            near, _ = peers.rendezvous()
+            peers.listener("host")
+            peers.dial("host", near.getsockname())
+            _, outside = peers.accept(near)
+            for port in (PORT, PORT + 1, PORT + 2):
+                self.refused(peers, "stranger", outside, port=port)
+
     def test_answers(self) -> None:
         """Its own stack answers for a router that neither drops nor rejects: it could even accept."""
         for stray in Stray:
