@@ -139,7 +139,7 @@ class Connector:
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._tunnels = tunnels
         self._approaches = Approaches(
-            settings, clock, crust, identity.name, links.reachable, links.has_verified, tunnels.open
+            settings, clock, crust, identity.name, links.reachable, links.needs_no_tunnel, tunnels.open
         )
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)

@@ -258,6 +258,10 @@ class Consolidation:
         self.current = None
         self.incarnation = incarnation
 
+    def makes_needless(self, use: LinkUse) -> bool:
+        """Whether no tunnel is needed for this use."""
+        return any(each.use >= use or each.rung is not Rung.TUNNEL for each in self._candidates.values())
+
     def _best(self) -> Candidate | None:
         def rank(each: Candidate) -> tuple[int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one

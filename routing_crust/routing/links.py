@@ -247,9 +247,13 @@ class Links:
         pair = self._pairs.get(name)
         return pair is not None and pair.consolidation.reachable
 
-    def has_verified(self, name: Name) -> bool:
-        """Whether there is any link with this node whose Hello is verified, confirmed or not."""
-        return name in self._pairs
+    def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
+        """
+        Whether there is a link with this node whose Hello is verified, confirmed or not, and that is for this
+        use or more; or one that is no tunnel, whatever it is for: what came once can come again.
+        """
+        pair = self._pairs.get(name)
+        return pair is not None and pair.consolidation.makes_needless(use)
 
     def link_to(self, name: Name) -> ILink | None:
         """The confirmed link to the node with this name."""

@@ -77,12 +77,12 @@ class Approaches:
         crust: ICrust,
         own: Name,
         reachable: Callable[[Name], bool],
-        linked: Callable[[Name], bool],
+        linked: Callable[[Name, LinkUse], bool],
         tunnel: Callable[[Name, bytes, tuple[Name, ...]], Deferred[ILink]],
     ) -> None:
         """
         @param reachable: whether there is a plain link with this peer, so that nothing has to be punched.
-        @param linked: whether there is any link with this peer, so that no tunnel is needed.
+        @param linked: whether there is a link with this peer that makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or of our own.
         """
@@ -204,7 +204,7 @@ class Approaches:
             self._tunnel_now(peer, nonce, approach)
 
     def _tunnel_now(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
-        if not self._linked(peer):
+        if not self._linked(peer, approach.rank[0]):
             self._dial(approach, peer, self._tunnel(peer, nonce, approach.relays))
 
     def _goes_behind(self, peer: Name, approach: _Approach) -> bool:

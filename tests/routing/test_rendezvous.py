@@ -71,7 +71,7 @@ class ApproachTests(SynchronousTestCase):
             self.crust,  # type: ignore[arg-type]
             own,
             lambda _: self.reached,
-            lambda _: self.linked,
+            lambda name, use: self.linked,
             self.tunnel,
         )
 

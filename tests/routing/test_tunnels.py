@@ -13,7 +13,7 @@ from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.events import Message
-from routing_crust.wire.messages import NatKind
+from routing_crust.wire.messages import LinkUse, NatKind
 
 from .net import Net
 
@@ -93,6 +93,22 @@ class MakingTests(TunnelCase):
         self.net.run(lambda: self.a.bootstrapped and self.b.bootstrapped)
         link = self.net.result(self.a.connect(self.b.node_name))
         self.assertIs(link.rung, Rung.TUNNEL)
+
+    def test_wanted_later(self) -> None:
+        """A tunnel that an application or a stream has asked for does not keep the peer out of the table."""
+        self.make()
+        self.until(Rung.TUNNEL)
+        core = self.a._core
+        assert core is not None
+        core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED, "")
+        self.until(None)
+        self.net.result(core.borrow(self.b.node_name))
+        peer = core.links.peer(self.b.node_name)
+        assert peer is not None
+        self.assertEqual((peer.use, peer.link.rung), (LinkUse.DIRECT, Rung.TUNNEL))
+        self.net.run(lambda: self.a.group_connected and self.b.group_connected)
+        self.net.run(lambda: self.b.node_name in core.table, timeout=120)
+        self.assertTrue(self.both(Rung.TUNNEL))
 
     def test_at_once_if_punching_cannot_help(self) -> None:
         self.make()
