@@ -1,0 +1,173 @@
+"""
+Strangers name addresses that are not theirs: what one node dials for it, on a fake reactor. All ways to have
+something dialled are tried at once, with the code that decides on them, from the bytes of the message on.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from ipaddress import ip_address
+from random import Random
+from typing import Any, cast
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.admission import Rules
+from routing_crust.crust.dialback import DialBacks
+from routing_crust.crust.dialler import Dialler
+from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.interfaces import ICrust, Rendezvous
+from routing_crust.crust.outside import Outside
+from routing_crust.crust.puncher import Puncher
+from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
+from routing_crust.history import History
+from routing_crust.names import Name
+from routing_crust.routing.links import Links
+from routing_crust.routing.requests import RequestGuard
+from routing_crust.wire.codec import from_wire
+from routing_crust.wire.messages import WireEndpoint
+
+from ..test_endpoints import NEVER, PRIVATE
+from .addresses import HOST, at, identity, name
+from .support import Owner
+
+VICTIM = "9.9.9.9"
+SPELLINGS = (
+    "9.9.9.9",
+    "::ffff:9.9.9.9",
+    "::9.9.9.9",
+    "::ffff:0:9.9.9.9",
+    "64:ff9b::9.9.9.9",
+    "64:ff9b:1::9.9.9.9",
+    "2002:909:909::1",
+    "2001:0:909:909::1",
+    "2001:0:4136:e378:8000:63bf:f6f6:f6f6",
+)
+"""The victim's address as it is, and inside those of translators and tunnels."""
+OURS = at("192.168.1.5:5483")
+NEIGHBOUR = "192.168.1.77"
+"""In a network of ours, so it may be dialled."""
+A_MINUTE = 3
+"""The setting C{stranger_dials_per_prefix}."""
+
+
+class _Crust:
+    """As much of crust as judges addresses."""
+
+    def __init__(self, history: History, on_link: tuple[str, ...]) -> None:
+        self.history = history
+        self.endpoints = (OURS,)
+        self.on_link_networks = on_link
+
+
+class VictimTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.reactor.advance(1000)
+        owner = Owner(self.reactor, Settings(), 3)
+        outside = Outside(owner.settings, self.reactor.seconds, _nothing, _nothing)
+        outside.host([OURS], HOST)
+        limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds, outside.dialled)
+        history = History(self.reactor.seconds)
+        crust = _Crust(history, outside.on_link)
+        self.guard = RequestGuard(
+            owner.settings,
+            identity(3),
+            self.reactor,
+            cast(ICrust, crust),
+            cast(Links, None),  # addresses are judged whoever is linked
+            lambda *_: True,
+            self.reactor.seconds,
+        )
+        self.dialler = Dialler(owner, owner.tls, self.reactor, limits, lambda _: None, _nothing)
+        self.puncher = Puncher(
+            owner,
+            owner.tls,
+            self.reactor,
+            Random(1),
+            limits,
+            lambda _: None,
+            _nothing,
+            lambda: (at("0.0.0.0:5483"), at("[::]:5483")),
+            lambda: (OURS,),
+        )
+        self.backs = DialBacks(owner, owner.tls, self.reactor, limits, outside, _nothing)
+        self.waiting: list[Deferred[Any]] = []
+        self.dials: list[tuple[float, str]] = []
+        """When which address was dialled."""
+
+    def asked(self, peer: Name, token: bytes, hosts: Iterable[str], port: int) -> None:
+        """Somebody asks for a connection, and for being dialled back, at these addresses."""
+        wire = tuple(WireEndpoint(ip_address(each.partition("%")[0]).packed, port) for each in hosts)
+        given = self.guard.dialable(peer, wire, "its request")
+        # a node that is asked for these judges them itself
+        back = self.backs.dial([from_wire(each) for each in wire], peer)
+        self._wait(back)
+        self._wait(self.dialler.connect(given, peer, token, True))
+        self._wait(self.puncher.connect(given, peer, token, True, Rendezvous(False)))
+
+    def refuse(self, seconds: float) -> None:
+        """Whatever is dialled meanwhile is refused, so that it is tried again if it may be."""
+        for _ in range(round(seconds * 20)):
+            while len(self.dials) < len(self.reactor.tcpClients):
+                host, _, factory, *_ = self.reactor.tcpClients[len(self.dials)]
+                connector = self.reactor.connectors[len(self.dials)]
+                self.dials.append((self.reactor.seconds(), host))
+                factory.doStart()
+                problem = error.ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+                factory.clientConnectionFailed(connector, Failure(problem))
+                factory.doStop()
+            self.reactor.advance(0.05)
+
+    def stop(self) -> None:
+        """Nothing is left, and everybody was told."""
+        self.dialler.stop()
+        self.puncher.stop()
+        self.backs.stop()
+        self.assertTrue(self.dialler.idle and self.puncher.idle and self.backs.idle)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertTrue(all(each.called for each in self.waiting))
+
+    def _wait(self, outcome: Deferred[Any]) -> None:
+        outcome.addErrback(lambda failure: failure.trap(ConnectFailed, LimitReached, ServiceStopped) and None)
+        self.waiting.append(outcome)
+
+    def test_a_thousand_requests(self) -> None:
+        """By a hundred names, for many ports and in all spellings: three dials in any minute, of any kind."""
+        peers = [name(each) for each in range(10, 110)]
+        for number in range(1000):
+            port = 5483 + number % 7
+            self.asked(peers[number % 100], number.to_bytes(2, "big"), SPELLINGS, port)
+            self.refuse(0.2)
+        self.refuse(10)
+        self.assertEqual({host for _, host in self.dials}, {VICTIM})
+        self.assertGreaterEqual(len(self.dials), 2 * A_MINUTE)  # it is dialled again when it may be
+        times = [each for each, _ in self.dials]
+        for number, time in enumerate(times):
+            within = [each for each in times[number:] if each < time + 59.9]
+            self.assertLessEqual(len(within), A_MINUTE, times)
+        self.stop()
+
+    def test_denied(self) -> None:
+        """What nobody may have us dial is not dialled in any way; what is in our own network is."""
+        denied = sorted({*NEVER, *PRIVATE})
+        self.assertGreater(len(denied), 60)
+        for number, host in enumerate(denied):
+            self.asked(name(10 + number % 100), number.to_bytes(2, "big"), [host], 5483)
+            self.refuse(0.1)
+        self.refuse(10)
+        self.assertEqual(self.dials, [])
+        self.asked(name(9), b"neighbour", [NEIGHBOUR], 5483)
+        self.refuse(1)
+        self.assertEqual({host for _, host in self.dials}, {NEIGHBOUR})
+        self.stop()
+
+
+def _nothing(*what: object) -> None:
+    """Nobody wants to know."""
