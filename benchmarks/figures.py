@@ -8,6 +8,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
+from .simulated import NODES, Calls, Simulation
 from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
 from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures, Spawn, Subject
 
@@ -17,6 +18,8 @@ SMALL: Final = 64
 IDLE_LINKS: Final = 500
 WINDOW: Final = 64
 STREAMS: Final = 64
+PENDING_BY_NODE: Final = 20
+"""About so many calls wait on each node's clock."""
 RELAY_WINDOW: Final = 1024
 """So many that both ends have something to sign and to verify at all times."""
 
@@ -214,5 +217,32 @@ FIGURES: Final = (
         partial(Bulk, actor="streams"),
         partial(Bulk, actor="foolscap"),
         needs="foolscap",
+    ),
+    Figure(
+        "sim-calls",
+        "calls of the simulation's clock, 10,000 pending",
+        "calls/s",
+        10.0,
+        "Twisted's Clock",
+        partial(Calls, ours=True),
+        partial(Calls, ours=False),
+    ),
+    Figure(
+        "sim-events",
+        f"what happens in a simulated network of {NODES} nodes",
+        "events/s",
+        None,
+        "Twisted's Clock, as many calls pending",
+        partial(Simulation, what="events"),
+        partial(Calls, ours=False, pending=PENDING_BY_NODE * NODES),
+    ),
+    Figure(
+        "sim-messages",
+        f"messages by name in a simulated network of {NODES} nodes",
+        "messages/s",
+        None,
+        "over real sockets",
+        partial(Simulation, what="messages"),
+        partial(RoundTrips, actor="service", size=SMALL, window=WINDOW),
     ),
 )

@@ -33,6 +33,8 @@ ACTORS: Final = {
     "streams": "benchmarks.streaming:OurStreams",
     "bare-streams": "benchmarks.streaming:BareStreams",
     "foolscap": "benchmarks.foolscap_calls:FoolscapActor",
+    "simulation": "benchmarks.simulated:SimulationActor",
+    "clock": "benchmarks.simulated:ClockActor",
     "ed25519": "benchmarks.signatures:SignatureActor",
 }
 

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import Plan, Result, measure
 from benchmarks.processes import Worker, WorkerFailed
+from benchmarks.simulated import Calls, Simulation
 from benchmarks.stream_subjects import Bulk, Fastest, Latency, Opens, Slowest
 from benchmarks.subjects import Spawn, Subject
 
@@ -142,6 +143,19 @@ class StreamTests(SynchronousTestCase):
                 else:
                     self.assertGreater(value, 0)
                 subject.stop()
+
+
+class SimulationTests(SynchronousTestCase):
+    """The simulated network's subjects do what they say, at sizes that say nothing of their speed."""
+
+    def test_all(self) -> None:
+        network = Simulation(Worker, "messages")
+        for subject in (Calls(Worker, True, 10), Calls(Worker, False, 10), network):
+            self.addCleanup(subject.stop)
+            subject.start()
+            subject.count = 3
+            self.assertGreater(subject.sample(), 0)
+        self.assertGreater(network._workers[0].call("events", count=10), 0)
 
 
 class CommandTests(SynchronousTestCase):
