@@ -1,0 +1,58 @@
+"""What nodes believe of the NATs that they are behind, when these are real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from .layout import RENDEZVOUS
+from .matrix import Place
+from .node import PORT, LabTestCase
+from .router import Stray
+
+SYMMETRIC: Final = (Place.SYMMETRIC, Place.BLOCKED)
+OPEN: Final = (Place.PUBLIC, Place.FULL_CONE)
+"""Where a stranger may dial. That others see one port is all that can be known before one has."""
+
+
+class KindsTests(LabTestCase):
+    async def test_all(self) -> None:
+        """
+        The status of a node in each place: what two witnesses on different networks tell it, and then what it
+        learns when somebody dials it whom it has never heard of.
+        """
+        places = list(Place)
+        # two laboratories at once: most of it is waiting
+        halves = (places[::2], places[1::2])
+        await gatherResults([Deferred.fromCoroutine(self.check(each)) for each in halves])
+
+    async def check(self, places: Sequence[Place]) -> None:
+        """One after the other, so that none hears of another."""
+        hosts = {each.name.lower().replace("_", ""): each for each in places}
+        routers = {host: place.router(Stray.REJECT) for host, place in hosts.items()}
+        lab = self.build({**routers, "stranger": None}, delay=0.005)
+        first = await self.start_first(lab)
+        contacts = [f"--contact={first.contact(lab.rendezvous[0])}"]
+        second = f"--listen={lab.rendezvous[1]}:{PORT}"
+        witness = await self.start_node(lab, RENDEZVOUS, *contacts, second)
+        contacts.append(f"--contact={witness.contact(lab.rendezvous[1])}")
+        for host, place in hosts.items():
+            mapping = "symmetric" if place in SYMMETRIC else "cone"
+            node = await self.start_node(lab, host, *contacts, f"--listen=0.0.0.0:{PORT}")
+            await node.wait_for(rf"\(NAT: {mapping}\)$")
+            self.assertEqual((await node.status())["nat"], mapping, place)
+            stranger = await self.start_node(
+                lab, "stranger", f"--contact={node.contact(lab.public(host))}", f"--listen=0.0.0.0:{PORT}"
+            )
+            if place in OPEN:
+                await node.wait_for(r"others can dial us from outside \(NAT: open\)$")
+            else:
+                await stranger.wait_for(r"no contact let us in .*: connection refused\)")
+            status = await node.status()
+            nat, dialable = ("open", "yes") if place in OPEN else (mapping, "unknown")
+            self.assertEqual((status["nat"], status["dialable"]), (nat, dialable), place)
+            # the next one has none but the witnesses
+            await stranger.stop()
+            await node.stop()
