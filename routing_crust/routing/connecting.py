@@ -48,7 +48,8 @@ from ..wire.messages import (
     WireEndpoint,
 )
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
-from .links import Accept, Links, Peer
+from .links import Links
+from .peers import Accept, Peer
 from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
 from .timers import cancel

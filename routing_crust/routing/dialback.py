@@ -31,7 +31,7 @@ from ..ratelimit import TokenBucket
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
-from .links import Peer
+from .peers import Peer
 from .timers import cancel
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ..wire.framing import FrameKind
 from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
 from .events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
 from .handshake import PeerFacts
-from .links import Accept, Peer, Refuse
+from .peers import Accept, Peer, Refuse
 from .reports import link_facts
 from .state import State
 from .table import PeerEntry

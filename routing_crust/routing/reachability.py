@@ -29,7 +29,7 @@ from ..wire.codec import decode, encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
 from .dialback import MOST_HELPERS, DialBackHelper, helper_wait
-from .links import Peer
+from .peers import Peer
 from .timers import cancel
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from ..errors import CloseReason, ConnectFailed, RoutingCrustError
 from ..names import Name
 from ..wire.codec import to_wire
 from ..wire.messages import LinkUse, WireContact
-from .links import Peer
+from .peers import Peer
 from .timers import cancel
 
 if TYPE_CHECKING:

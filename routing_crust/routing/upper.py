@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from ..crust.interfaces import ILink
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
-from .links import Peer
+from .peers import Peer
 
 FIRST_STREAM_KIND: Final = 32
 LAST_STREAM_KIND: Final = 63
