@@ -42,7 +42,8 @@ class InternetCrust(MemoryCrust):
     One on the internet at large.
 
     @ivar dialable: what it knows of itself.
-    @ivar answer: what comes of dialling for others: true, false, a failure, or C{None} for nothing at all.
+    @ivar dial_back_gives: what comes of dialling for others: true, false, a failure, or C{None} for nothing
+        at all.
     @ivar dialled_for: whom it has dialled for others, and where.
     @ivar useful: where it would dial to be seen.
     """
@@ -52,7 +53,7 @@ class InternetCrust(MemoryCrust):
         self.on_link_networks = ()
         self.outside = self.endpoints
         self.dialable = Dialable.UNKNOWN
-        self.answer: bool | Exception | None = True
+        self.dial_back_gives: bool | Exception | None = True
         self.dialled_for: list[tuple[Name, tuple[Endpoint, ...]]] = []
         self.waiting: list[Deferred[Endpoint]] = []
         self.useful: set[Endpoint] = set()
@@ -84,12 +85,12 @@ class InternetCrust(MemoryCrust):
 
     def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
         self.dialled_for.append((peer, tuple(endpoints)))
-        if self.answer is None:
+        if self.dial_back_gives is None:
             self.waiting.append(Deferred())
             return self.waiting[-1]
-        if self.answer is True:
+        if self.dial_back_gives is True:
             return succeed(endpoints[0])
-        return fail(self.answer or ConnectFailed(()))
+        return fail(self.dial_back_gives or ConnectFailed(()))
 
 
 class Internet(Net):
@@ -196,7 +197,7 @@ class ReachabilityTests(SynchronousTestCase):
     def test_not_reached(self) -> None:
         """Crust is told by whom."""
         p, (a, q) = self.star(2)
-        self.net.crust(q).answer = False
+        self.net.crust(q).dial_back_gives = False
         self.check(a)
         self.assertEqual(self.net.crust(a).denials, [p.node_name])
 
@@ -213,7 +214,7 @@ class ReachabilityTests(SynchronousTestCase):
         p, (a, *helpers) = self.star(4)
         crusts = {each.node_name: self.net.crust(each) for each in helpers}
         for each in crusts.values():
-            each.answer = None
+            each.dial_back_gives = None
         at_p = Frames(self.net, p)
         self.check(a)
         ((first, _),) = at_p.of(21)
@@ -255,7 +256,7 @@ class ReachabilityTests(SynchronousTestCase):
     def test_the_asker_goes(self) -> None:
         """Nothing is left of what was under way for it, and a late report makes no difference."""
         p, (a, q) = self.star(2)
-        self.net.crust(q).answer = None
+        self.net.crust(q).dial_back_gives = None
         self.check(a)
         self.net.result(a.stopService())
         self.net.settle(1)
@@ -306,7 +307,7 @@ class ReachabilityTests(SynchronousTestCase):
         asked = []
         for each in (first, second, third):
             each._core.reachability._helper._knows = lambda name, endpoints: False  # type: ignore[method-assign]
-            self.net.crust(each).answer = False
+            self.net.crust(each).dial_back_gives = False
             asked.append(each.node_name)
         self.check(a)
         self.assertEqual(sorted(self.net.crust(a).denials), sorted(asked))
@@ -315,7 +316,7 @@ class ReachabilityTests(SynchronousTestCase):
     def test_the_peer_goes(self) -> None:
         """If the peer that was asked is lost, or says nothing, another is asked, if there is one."""
         p, (a, q) = self.star(2)
-        self.net.crust(q).answer = None
+        self.net.crust(q).dial_back_gives = None
         self.check(a)
         checks = a._core.reachability
         self.assertEqual(checks._waiting, p.node_name)
@@ -391,7 +392,7 @@ class ReachabilityTests(SynchronousTestCase):
         contact = self.net.contact(q)
         crust.remember(contact)
         crust.useful = {contact.endpoint}
-        self.net.crust(q).answer = None
+        self.net.crust(q).dial_back_gives = None
         a._core.reachability.start()
         self.net.run(lambda: a._core.reachability._dial is not None)
         self.net.result(a.stopService())
@@ -446,14 +447,14 @@ class ReachabilityTests(SynchronousTestCase):
         """Who lets us dial for others is bounded too, at once and from then on, and in how many at a time."""
         p, (a, q) = self.star(2)
         crust = self.net.crust(q)
-        crust.answer = False
+        crust.dial_back_gives = False
         victim = (to_wire(Endpoint("9.9.9.9", 5483)),)
         for minute in range(3):
             for number in range(1000):
                 self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
             self.net.settle(60)
             self.assertLessEqual(len(crust.dialled_for), (2 + minute) * ORDERED_PER_MINUTE + 1)
-        crust.answer = None
+        crust.dial_back_gives = None
         self.net.settle(600)
         for number in range(MOST_DIALS + 1):
             self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
