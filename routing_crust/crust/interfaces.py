@@ -153,8 +153,9 @@ class ILink(Interface):
         """
         Another link to the same peer takes the place of this one: from now on whatever is sent here is sent
         there, also when this one is closed, and who waits until this one is L{writable}, or is paused and
-        resumed with it, waits for that one. What is queued stays. Only frames of the handshake and
-        C{SWITCHED} still go over this one. To be given itself undoes it.
+        resumed with it, waits for that one. What is queued stays. Only frames of the handshake,
+        of tunnels, whose numbers are this link's, and C{SWITCHED} still go over this one. To be given itself
+        undoes it.
         """
 
     def pause_reading() -> None:
