@@ -17,6 +17,7 @@ from typing import Any, Final
 from routing_crust.endpoints import Rung
 
 from .lab import Lab
+from .node import environment
 
 _PATIENCE: Final = 20.0
 
@@ -51,6 +52,8 @@ class Called:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # trial has another working directory
+            env=environment(),
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
