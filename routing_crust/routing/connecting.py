@@ -140,7 +140,7 @@ class Connector:
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._tunnels = tunnels
         self._approaches = Approaches(
-            settings, clock, crust, identity.name, links.reachable, links.needs_no_tunnel, tunnels.open
+            settings, clock, crust, identity.name, links.is_dialled, links.needs_no_tunnel, tunnels.open
         )
         self._stopped = False
         self.expected = ExpectedConnections(clock, settings, self._expired)

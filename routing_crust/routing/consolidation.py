@@ -130,10 +130,9 @@ class Consolidation:
         """All verified links to this peer, oldest first."""
         return tuple(self._candidates)
 
-    @property
-    def reachable(self) -> bool:
-        """Whether one of the links shows that one end can dial the other."""
-        return any(each.plain for each in self._candidates.values())
+    def is_dialled(self, use: LinkUse) -> bool:
+        """Whether one end has dialled the other for this use, or more."""
+        return any(each.plain and each.use >= use for each in self._candidates.values())
 
     @property
     def two_way(self) -> bool:

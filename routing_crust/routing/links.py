@@ -165,10 +165,10 @@ class Links:
         pair = self._pairs.get(name)
         return pair.peer if pair is not None else None
 
-    def reachable(self, name: Name) -> bool:
-        """Whether a link with this node shows that one of us can dial the other, confirmed or not."""
+    def is_dialled(self, name: Name, use: LinkUse) -> bool:
+        """Whether one of us has dialled the other for this use. The link is verified, confirmed or not."""
         pair = self._pairs.get(name)
-        return pair is not None and pair.consolidation.reachable
+        return pair is not None and pair.consolidation.is_dialled(use)
 
     def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
         """

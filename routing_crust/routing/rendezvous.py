@@ -76,12 +76,13 @@ class Approaches:
         clock: IReactorTime,
         crust: ICrust,
         own: Name,
-        reachable: Callable[[Name], bool],
+        dialled: Callable[[Name, LinkUse], bool],
         linked: Callable[[Name, LinkUse], bool],
         tunnel: Callable[[Name, bytes, tuple[Name, ...]], Deferred[ILink]],
     ) -> None:
         """
-        @param reachable: whether there is a plain link with this peer, so that nothing has to be punched.
+        @param dialled: whether there is a plain link with this peer for such a use, so that nothing has to be
+            punched. One for a lesser use may have come through a hole that is closed by now.
         @param linked: whether there is a link with this peer that makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or of our own.
@@ -90,7 +91,7 @@ class Approaches:
         self._clock = clock
         self._crust = crust
         self._own = own
-        self._reachable = reachable
+        self._dialled = dialled
         self._linked = linked
         self._tunnel = tunnel
         self._all: dict[tuple[Name, bytes], _Approach] = {}
@@ -184,7 +185,7 @@ class Approaches:
     def _punch(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
         punch, approach.punch = approach.punch, None
         cancel(approach.timer)
-        if punch is None or self._reachable(peer):
+        if punch is None or self._dialled(peer, approach.rank[0]):
             return
         if self._goes_behind(peer, approach):
             approach.timer = self._clock.callLater(

@@ -36,6 +36,7 @@ class TunnelAttempt:
         self._requester = requester
         network = crust.network
         there_and_back = fsum(network.delay() for _ in range(4))
+        self._patience = max(0.0, crust.settings.hello_timeout - there_and_back)
         self._call = crust.clock.callLater(there_and_back, self._answered)
         self.link: Deferred[ILink] = Deferred(lambda _: self.stop())
 
@@ -46,24 +47,38 @@ class TunnelAttempt:
             self._call.cancel()
 
     def _answered(self) -> None:
-        self.stop()
         problem = self._problem()
-        if problem:
-            self.link.errback(ConnectFailed(((f"a tunnel through {self._relay.peer}", problem),)))
+        if problem is None:
+            self._call = self._crust.clock.callLater(self._patience, self._fail, "no answer")
+        elif problem:
+            self._fail(problem)
 
-    def _problem(self) -> str:
-        """Why there is no tunnel; empty if there is one now."""
+    def _fail(self, problem: str) -> None:
+        self.stop()
+        self.link.errback(ConnectFailed(((f"a tunnel through {self._relay.peer}", problem),)))
+
+    def _is_cut_off(self, leg: MemoryLink) -> bool:
+        network = self._crust.network
+        return network.is_cut_off(leg) or network.is_cut_off(leg.other)
+
+    def _problem(self) -> str | None:
+        """Why there is no tunnel; empty if there is one now, and C{None} if nobody says anything."""
         relay = self._relay
         middle = relay.other.crust
+        if self._is_cut_off(relay):
+            return None
         if relay.over is not None or relay.rung is Rung.TUNNEL:
             return "there is no direct link to the node in the middle"
         way = None if middle.tunnel_way is None else middle.tunnel_way(relay.other, self._peer)
         if not isinstance(way, MemoryLink) or way.rung is Rung.TUNNEL or way.over is not None:
             return "the node in the middle has no direct link to the peer"
+        if self._is_cut_off(way):
+            return None
         target = way.other.crust
         expected = (self._crust.identity.name, self._token, not self._requester)
         if not target.running or expected not in target.expected:
             return "the peer does not expect a tunnel"
+        self.stop()
         self._join(way, target)
         return ""
 

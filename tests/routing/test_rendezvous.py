@@ -57,7 +57,8 @@ class ApproachTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.crust = FakeCrust()
-        self.reached = self.linked = False
+        self.reached: LinkUse | None = None
+        self.linked = False
         self.tunnels: list[tuple[bytes, tuple[Name, ...]]] = []
         self.gone = 0
         self.make(SMALL)
@@ -70,7 +71,7 @@ class ApproachTests(SynchronousTestCase):
             self.clock,
             self.crust,  # type: ignore[arg-type]
             own,
-            lambda _: self.reached,
+            lambda _, use: self.reached is not None and self.reached >= use,
             lambda name, use: self.linked,
             self.tunnel,
         )
@@ -191,11 +192,19 @@ class ApproachTests(SynchronousTestCase):
         self.end()
         self.assertEqual(self.tunnels, [])
 
+    def test_reached_for_a_lesser_use(self) -> None:
+        """A link for a lesser use does not take the place of punching."""
+        self.reached = LinkUse.DIRECT
+        self.begin(True)
+        self.clock.advance(10)
+        self.assertEqual(len(self.crust.punched()), 1)
+        self.end()
+
     def test_reached_already(self) -> None:
         """With a plain link there is nothing to punch."""
         self.crust.nat = NatKind.OPEN
         self.begin(True)
-        self.reached = True
+        self.reached = LinkUse.MEMBER
         self.clock.advance(10)
         self.assertEqual((self.gone, self.crust.punched()), (0, []))
         self.end()

@@ -14,8 +14,10 @@ from routing_crust.testing.chance import random_schedule
 from routing_crust.testing.faults import (
     FAULTS,
     BadSchedule,
+    ChangeAddress,
     ChangeLatency,
     Crash,
+    FlushNat,
     HalfOpen,
     Heal,
     JumpClock,
@@ -63,12 +65,14 @@ class TextTests(SynchronousTestCase):
         """Each kind of fault is in some schedule, and each ends with a network that is whole."""
         seen = set()
         for seed in range(20):
-            schedule = random_schedule(Random(seed), 9, 100.0, 40)
+            schedule = random_schedule(Random(seed), 9, 100.0, 40, nats=True)
             seen |= {type(each) for each in schedule}
             self.assertLessEqual(max(each.at for each in schedule), 100.0)
             last = [each for each in schedule if each.at == 100.0]
             self.assertTrue({Heal(100.0), LoseDials(100.0, 0.0), Restart(100.0, 8)} <= set(last))
         self.assertEqual(seen, set(FAULTS))
+        without = {type(each) for each in random_schedule(Random(1), 9, 100.0, 2_000)}
+        self.assertEqual(seen - without, {FlushNat, ChangeAddress})
 
 
 class HappenTests(SynchronousTestCase):

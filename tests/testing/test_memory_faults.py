@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
+
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
 from routing_crust.testing.network import MemoryCrust, MemoryLink
 
@@ -54,8 +56,39 @@ class FaultTests(MemoryTestCase):
         other.expect(one.identity.name, b"token", False)
         self.network.crash(other, silently=True)
         opened = one.tunnel(one.links[0], other.identity.name, b"token", True)
-        self.network.settle(1)
+        self.network.settle(one.settings.hello_timeout + 1)
         self.failureResultOf(opened, ConnectFailed)
+
+    def test_tunnel_through_a_partition(self) -> None:
+        """Where either leg is cut off there is no answer, and no tunnel even once all is well again."""
+        one, middle, other = (self.crust() for _ in range(3))
+        self.dial(one, middle)
+        self.dial(middle, other)
+        self.network.run_until(lambda: one.links and other.links)
+        way = next(link for link in middle.links if link.other.crust is other)
+        middle.carry_tunnels(lambda link, name: way)
+        other.expect(one.identity.name, b"token", False)
+        for cut_off in (one, other):
+            self.network.partition([[cut_off]])
+            opened = one.tunnel(one.links[0], other.identity.name, b"token", True)
+            self.network.settle(one.settings.hello_timeout - 1)
+            self.network.heal()
+            self.assertNoResult(opened)
+            self.network.settle(2)
+            self.failureResultOf(opened, ConnectFailed)
+            self.assertEqual((len(one.links), len(other.links)), (1, 1))
+
+    def test_tunnel_cancelled(self) -> None:
+        """Nobody waits on for an answer that is not wanted any more."""
+        one, middle = self.crust(), self.crust()
+        self.dial(one, middle)
+        self.network.run_until(lambda: one.links)
+        self.network.partition([[one]])
+        opened = one.tunnel(one.links[0], self.crust().identity.name, b"token", True)
+        self.network.settle(2)
+        opened.cancel()
+        self.failureResultOf(opened, CancelledError)
+        self.assertEqual(one.tunnels_opening, {})
 
     def test_half_open(self) -> None:
         """Nothing passes, and each end finds out after its own inactivity_timeout."""
