@@ -104,8 +104,8 @@ class RendezvousTests(SynchronousTestCase):
         for token, ours in asked.items():
             self.assertNotEqual(ours.requester, answered[token].requester)
             requesters = ours if ours.requester else answered[token]
-            # the way there and back is two to four latencies
-            self.assertTrue(0.01 <= requesters.after <= 0.05, requesters)
+            # the way there and back is two to four latencies, within what a clock can tell apart
+            self.assertTrue(0.0099 <= requesters.after <= 0.0501, requesters)
             self.assertIn(Rendezvous(False), (ours, answered[token]))
         self.net.settle(100)
         for node in (*self.nodes, newcomer):
