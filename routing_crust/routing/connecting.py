@@ -278,6 +278,8 @@ class Connector:
         signed = decode(Signed, envelope.body, self._settings.max_control)
         request = decode(ConnectRequest, signed.body, self._settings.max_control)
         peer = Name.of_key(signed.key)
+        if self._guard.has_passed(peer, request.nonce):
+            return
         problem = self._guard.problem_with(peer, signed, request)
         history = self._crust.history
         if problem:
@@ -364,11 +366,23 @@ class Connector:
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        go = partial(self._send, EnvelopeKind.CONNECT_GO, name, encode(ConnectGo(nonce)), informant, via)
+        go = partial(self._send_by, EnvelopeKind.CONNECT_GO, name, encode(ConnectGo(nonce)), informant, via)
         asked = self._asked[name, use] = _Asked(nonce, use, token, timer, now, go)
         self._approaches.expect(name, nonce, use, requester=True)
-        self._send(EnvelopeKind.CONNECT_REQUEST, name, token, informant, via)
+        self._send_by(EnvelopeKind.CONNECT_REQUEST, name, token, informant, via)
         return asked
+
+    def _send_by(
+        self, kind: EnvelopeKind, name: Name, body: bytes, informant: Name | None, via: ILink | None
+    ) -> None:
+        """
+        Send by way of the node that told of this one. It may not know yet that its link there is dead, and so
+        may we of ours: where there is a link, or there was no answer before, the other way is taken as well.
+        """
+        self._send(kind, name, body, informant, via)
+        if informant is not None and via is None:
+            if self._links.link_to(name) is not None or name in self._refused:
+                self._send(kind, name, body, None, None)
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]

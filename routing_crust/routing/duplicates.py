@@ -51,6 +51,11 @@ class DuplicateFilter:
         order.append((now + self._memory, key))
         return False
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether a key was seen, without a note that it was seen again."""
+        self._forget_old(self._clock.seconds())
+        return key in self._keys
+
     def clear(self) -> None:
         """Forget everything."""
         self._keys.clear()

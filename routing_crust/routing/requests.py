@@ -65,6 +65,10 @@ class RequestGuard:
         network = self._settings.network
         return self._identity.holds(signed.key, signed.signature, label, network, signed.body)
 
+    def has_passed(self, peer: Name, nonce: bytes) -> bool:
+        """Whether a request was accepted already: others may come of it, by other ways."""
+        return (peer, nonce) in self._replays
+
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """Why a request is not accepted, cheapest check first; empty if it is."""
         now = self._network_now()

@@ -21,7 +21,7 @@ from ..errors import RoutingCrustError
 from .crowd import Crowd
 from .faults import Schedule
 from .growth import growth_table
-from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, collect_seldom, play
+from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play, prepare_process
 
 NATS: Final = 0.0
 _EPILOG: Final = """\
@@ -116,7 +116,7 @@ def _results(plans: list[Plan], jobs: int) -> Iterator[Result]:
         yield from map(play, plans)
         return
     # not forked: nothing of this process is wanted there
-    with ProcessPoolExecutor(jobs, get_context("spawn"), collect_seldom) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), prepare_process) as pool:
         yield from pool.map(play, plans)
 
 
@@ -182,5 +182,5 @@ def _sizes(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    collect_seldom()
+    prepare_process()
     sys.exit(main())

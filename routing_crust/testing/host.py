@@ -15,6 +15,7 @@ from ..identity import Identity
 from ..names import Name
 from ..routing.core import RoutingCore
 from ..routing.events import StateChanged
+from ..routing.running import stopped as process_is_gone
 from ..routing.service import RoutingService
 from ..routing.state import State
 from ..steadyclock import SteadyClock
@@ -142,6 +143,7 @@ class SimulatedNode:
             return
         self._network.trace.note("crash", self.host, int(silently))
         self.running = False
+        process_is_gone(self.service)
         self._network.crash(self.crust, silently)
         self.clock.cancel_all()
 

@@ -87,7 +87,7 @@ class _Passage:
 
 
 class Way:
-    """What a connection goes through. Made by L{Internet.connected}, over with L{end}."""
+    """What a connection goes through. Made by L{Internet}, over with L{end}."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self._passages = [

@@ -12,6 +12,8 @@ from heapq import nsmallest
 from random import Random
 from typing import Any, Final
 
+from twisted.logger import globalLogBeginner
+
 from ..names import NAME_BITS
 from ..routing.service import RoutingService
 from .chance import random_schedule
@@ -232,6 +234,7 @@ def play(plan: Plan) -> Result:
     """
     Play a plan. Nothing that goes wrong is raised: it is in the result.
     """
+    gc.collect()  # a network that was played before is of many objects that know each other
     scenario = Scenario(plan)
     problem = ""
     try:
@@ -242,6 +245,11 @@ def play(plan: Plan) -> Result:
     return Result(plan, problem, scenario.network.trace.hash(), scenario.figures)
 
 
-def collect_seldom() -> None:
-    """Objects are many and live long: to look through them for garbage would take a fifth of the time."""
+def prepare_process() -> None:
+    """
+    For a process that does nothing but play. Objects are many and live long: to look through them for garbage
+    would take a fifth of the time. And Twisted would keep what is logged, with all that it is about, until
+    somebody wants it.
+    """
     gc.set_threshold(100_000, 50, 50)
+    globalLogBeginner.beginLoggingTo((), redirectStandardIO=False)

@@ -24,7 +24,7 @@ from ..config import KIB
 from ..errors import RoutingCrustError
 from ..names import Name
 from ..routing.service import RoutingService
-from ..streams import StreamRefused, StreamReset, streams_of
+from ..streams import StreamReason, StreamRefused, StreamReset, streams_of
 from .host import SimulatedNode
 from .invariants import EVERY, InvariantBroken, Invariants
 from .simulation import SimulatedNetwork, SimulationStuck
@@ -247,11 +247,9 @@ class Streaming:
         ]
 
     def _carried(self, new: dict[_Pair, Transfer]) -> bool:
-        """Whether each of these has done all; one that failed because of a link is made anew."""
+        """Whether each of these has done all; one that failed for want of a link is made anew."""
         for pair, transfer in new.items():
-            if isinstance(transfer.problem, RoutingCrustError) and not isinstance(
-                transfer.problem, (StreamRefused, StreamReset)
-            ):
+            if _lacked_a_link(transfer.problem):
                 new[pair] = self.open(*pair, plain=True)
         return all(each.done for each in new.values()) and self._all_over()
 
@@ -313,3 +311,10 @@ class Streaming:
 
 def _cancelled(failure: Failure) -> None:
     failure.trap(CancelledError)
+
+
+def _lacked_a_link(problem: BaseException | None) -> bool:
+    """Whether there was no link, or it was lost, or it was dead for longer than an answer is waited for."""
+    if isinstance(problem, StreamRefused):
+        return problem.reason is StreamReason.TOO_SLOW
+    return isinstance(problem, RoutingCrustError) and not isinstance(problem, StreamReset)

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import Rung
-from routing_crust.errors import CloseReason
+from routing_crust.errors import CloseReason, ExpectedConnectionExpired
+from routing_crust.names import Name
 from routing_crust.routing.requests import REQUEST_LABEL
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
@@ -117,3 +118,37 @@ class RendezvousTests(SynchronousTestCase):
         self.net.until_joined()
         for node in self.net.nodes:
             self.assertEqual(self.net.crust(node).rendezvous, [])
+
+
+class WayTests(SynchronousTestCase):
+    """By which ways a request goes."""
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.net.stop)
+        self.nodes = self.net.grow(2)
+
+    def test_whoever_told_cannot_reach_it(self) -> None:
+        """Where there is a link already, the request goes by it too."""
+        client = self.net.make_client()
+        self.net.settle(5)
+        proxy, other = sorted(
+            (node._core for node in self.nodes if node._core is not None),
+            key=lambda core: core.links.link_to(client.node_name) is None,
+        )
+        asked = proxy.connector.ask(client.node_name, LinkUse.DIRECT, None, other.identity.name)
+        self.assertEqual(self.net.result(asked).peer, client.node_name)
+
+    def test_asked_again(self) -> None:
+        """After a request without an answer the next one is left to the table too."""
+        core = self.nodes[0]._core
+        assert core is not None
+        informant, nobody = self.nodes[1].node_name, self.net.identity().name
+        ways: list[Name | None] = []
+        core.connector._send = lambda kind, name, body, proxy, via: ways.append(proxy)
+        for expected in ([informant], [informant, None]):
+            ways.clear()
+            asked = core.connector.ask(nobody, LinkUse.MEMBER, None, informant)
+            with self.assertRaises(ExpectedConnectionExpired):
+                self.net.result(asked)
+            self.assertEqual(ways, expected)

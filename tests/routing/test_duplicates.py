@@ -23,6 +23,14 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertFalse(self.filter.seen("a"))
 
+    def test_asked_about(self) -> None:
+        """To ask notes nothing, and what is forgotten is not known."""
+        self.assertNotIn("a", self.filter)
+        self.assertFalse(self.filter.seen("a"))
+        self.assertIn("a", self.filter)
+        self.clock.advance(20)
+        self.assertNotIn("a", self.filter)
+
     def test_bounded(self) -> None:
         """The oldest is forgotten for the newest; a repetition pushes nobody out."""
         for key in "abcc":

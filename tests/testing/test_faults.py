@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Rung
+from routing_crust.routing.running import running_services
 from routing_crust.routing.state import State
 from routing_crust.testing.chance import random_schedule
 from routing_crust.testing.faults import (
@@ -98,6 +99,7 @@ class HappenTests(SynchronousTestCase):
         self.assertFalse(self.nodes[2].running)
         self.assertEqual(self.nodes[2].clock.getDelayedCalls(), [])
         self.assertNotIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
+        self.assertNotIn(service, running_services())
         self.play(Restart(0.0, 2))
         self.assertIsNot(self.nodes[2].service, service)
         self.net.run_until(self.net.joined)
