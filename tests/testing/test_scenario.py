@@ -70,7 +70,7 @@ class DayTests(SynchronousTestCase):
     def test_a_partition_of_an_hour(self) -> None:
         """Two halves that were apart for an hour are one network again."""
         schedule = Schedule.from_text("0 partition group=0,1,2,3\n3600 heal\n")
-        result = play(Plan(1, nodes=8, minutes=60, schedule=schedule))
+        result = play(Plan(1, nodes=8, minutes=60, schedule=schedule, streams=0.2))
         self.assertEqual(result.problem, "")
 
     def test_a_crowd(self) -> None:
