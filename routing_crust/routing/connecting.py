@@ -52,15 +52,10 @@ from .links import Links
 from .peers import Accept, Peer
 from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
+from .silences import Silences
 from .timers import cancel
 
 RESPONSE_LABEL: Final = "connect-response"
-REFUSAL_MEMORY: Final = (10.0, 60.0)
-"""
-Seconds for which a node that did not answer is not asked again on our own account: after the first time, and
-at most; each time it is twice as long.
-"""
-MOST_REFUSALS: Final = 1024
 
 
 class TunnelMaker(Protocol):
@@ -135,7 +130,7 @@ class Connector:
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
         self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
-        self._refused: dict[Name, tuple[float, float]] = {}  # when, and for how long from then on
+        self._silences = Silences(clock.seconds)
         self._network_now = network_now
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._tunnels = tunnels
@@ -207,8 +202,7 @@ class Connector:
 
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked a short while ago and nothing came of it."""
-        since, seconds = self._refused.get(name, (0.0, 0.0))
-        return 0 <= self._clock.seconds() - since < seconds
+        return self._silences.left(name) > 0
 
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""
@@ -217,12 +211,11 @@ class Connector:
 
     def left_alone_for(self, name: Name) -> float:
         """For how many more seconds this node is not asked on our own account."""
-        since, seconds = self._refused.get(name, (0.0, 0.0))
-        return max(0.0, since + seconds - self._clock.seconds()) if self.refused_lately(name) else 0.0
+        return self._silences.left(name)
 
     def network_changed(self) -> None:
         """Whoever did not answer may answer now."""
-        self._refused.clear()
+        self._silences.clear()
 
     def judge(self, link: ILink, nonce: bytes) -> Accept | None:
         """
@@ -254,7 +247,7 @@ class Connector:
         what else was dialled for it is given up, unless the link is a tunnel: then something better may
         still come.
         """
-        self._refused.pop(peer, None)
+        self._silences.forget(peer)
         better_may_come = link.rung is Rung.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
@@ -381,13 +374,13 @@ class Connector:
         """
         self._send(kind, name, body, informant, via)
         if informant is not None and via is None:
-            if self._links.link_to(name) is not None or name in self._refused:
+            if self._links.link_to(name) is not None or name in self._silences:
                 self._send(kind, name, body, None, None)
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
         if self._links.peer(name) is None:
-            self._note_refusal(name)
+            self._silences.note(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
@@ -400,13 +393,6 @@ class Connector:
         waiting, asked.waiting = asked.waiting, []
         for each in waiting:
             each.callback(result)  # a Failure goes to the errbacks
-
-    def _note_refusal(self, name: Name) -> None:
-        first, most = REFUSAL_MEMORY
-        _, before = self._refused.pop(name, (0.0, 0.0))
-        self._refused[name] = self._clock.seconds(), min(max(first, 2 * before), most)
-        if len(self._refused) > MOST_REFUSALS:
-            del self._refused[next(iter(self._refused))]
 
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:
         peer = self._links.peer(name)

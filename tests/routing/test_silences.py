@@ -1,0 +1,55 @@
+"""Who did not answer."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.names import NAME_BYTES, Name
+from routing_crust.routing.silences import FIRST_SECONDS, MOST_NODES, MOST_SECONDS, Silences
+
+
+def name(number: int) -> Name:
+    return Name(number.to_bytes(NAME_BYTES, "big"))
+
+
+class SilencesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.silences = Silences(self.clock.seconds)
+
+    def test_longer_each_time(self) -> None:
+        """Twice as long as before, up to a limit."""
+        for seconds in (10, 20, 40, 60, 60):
+            self.silences.note(name(1))
+            self.assertEqual(self.silences.left(name(1)), seconds)
+            self.clock.advance(seconds - 1)
+            self.assertEqual(self.silences.left(name(1)), 1)
+            self.clock.advance(1)
+            self.assertEqual(self.silences.left(name(1)), 0)
+            self.assertIn(name(1), self.silences)
+        self.assertEqual((FIRST_SECONDS, MOST_SECONDS), (10, 60))
+
+    def test_forgotten(self) -> None:
+        """After a link, and after a change of the network, all is as if it had answered."""
+        for forget in (lambda: self.silences.forget(name(1)), self.silences.clear):
+            self.silences.note(name(1))
+            forget()
+            self.assertEqual((self.silences.left(name(1)), name(1) in self.silences), (0, False))
+        self.silences.forget(name(2))
+
+    def test_clock_set_back(self) -> None:
+        """Nobody is left alone for longer because of the clock."""
+        self.silences.note(name(1))
+        self.clock.rightNow -= 500
+        self.assertEqual(self.silences.left(name(1)), 0)
+
+    def test_bounded(self) -> None:
+        """The one that was silent longest ago makes room; to be silent again counts as new."""
+        for number in range(MOST_NODES):
+            self.silences.note(name(number))
+        self.silences.note(name(0))
+        self.silences.note(name(MOST_NODES))
+        self.assertIn(name(0), self.silences)
+        self.assertNotIn(name(1), self.silences)
