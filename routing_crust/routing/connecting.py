@@ -49,6 +49,7 @@ from ..wire.messages import (
 )
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Links
+from .outbox import LATEST_RETRY, SOONEST_RETRY
 from .peers import Accept, Peer
 from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
@@ -72,24 +73,41 @@ class SendControl(Protocol):
     """How a control message is sent by name."""
 
     def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, proxy: Name | None, via: ILink | None
-    ) -> None:
+        self,
+        kind: EnvelopeKind,
+        destination: Name,
+        body: bytes,
+        proxy: Name | None,
+        via: ILink | None,
+        attempt: int = 0,
+    ) -> int | None:
         """
         @param proxy: the node that speaks for the destination, if it is known.
         @param via: the link to send by, whose peer then speaks for us; C{None} leaves it to the table.
+        @param attempt: so many of the best first hops are passed over.
+        @return: the id of the envelope; C{None} if there was no first hop.
         """
 
 
 @dataclass(slots=True)
 class _Asked:
-    """A request of ours that is not settled yet."""
+    """
+    A request of ours that is not settled yet.
 
+    @ivar way: the last way that it took: the proxy, the link, and the attempt by the table.
+    @ivar envelopes: the ids of those that it went in.
+    @ivar again: the delayed call for another way, after a hint that there is none on.
+    """
+
+    name: Name
     nonce: bytes
     use: LinkUse
     token: bytes
     timer: IDelayedCall
     sent: float
-    go: Callable[[], None]
+    way: tuple[Name | None, ILink | None, int] = (None, None, 0)
+    envelopes: set[int | None] = field(default_factory=set)
+    again: IDelayedCall | None = None
     waiting: list[Deferred[ILink]] = field(default_factory=list)
     answered: bool = False
 
@@ -193,8 +211,7 @@ class Connector:
         if asked is not None and not asked.waiting:
             self._approaches.give_up(name, asked.nonce)
             self.expected.withdraw(name, asked.nonce)
-            del self._asked[name, use]
-            cancel(asked.timer)
+            self._forget(asked)
 
     def is_asking(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""
@@ -251,7 +268,7 @@ class Connector:
         better_may_come = link.rung is Rung.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
-                self._settle(peer, asked, link)
+                self._settle(asked, link)
                 if not better_may_come or self.expected.match(peer, asked.nonce) is None:
                     self._approaches.give_up(peer, asked.nonce)
         if better_may_come:
@@ -316,7 +333,19 @@ class Connector:
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             relays = tuple(Name(each.name) for each in response.relays)
-            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
+            go = partial(self._go, asked)
+            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, go, round_trip)
+
+    def undeliverable(self, envelope_id: int) -> None:
+        """
+        A hint came that an envelope found no way on. If there was a request of ours in it, that takes another.
+        """
+        asked = next((each for each in self._asked.values() if envelope_id in each.envelopes), None)
+        if asked is None or asked.answered or asked.again is not None:
+            return
+        if len(asked.envelopes) < self._settings.max_attempts:
+            wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
+            asked.again = self._clock.callLater(wait, self._set_out_again, asked)
 
     def go_received(self, peer: Name, nonce: bytes) -> None:
         """Somebody whose request we have answered begins to punch."""
@@ -335,8 +364,8 @@ class Connector:
     def stop(self) -> None:
         """Fail everything that waits, and dial no more."""
         self._stopped = True
-        for (peer, _), asked in list(self._asked.items()):
-            self._settle(peer, asked, Failure(ServiceStopped("the service has been stopped")))
+        for asked in list(self._asked.values()):
+            self._settle(asked, Failure(ServiceStopped("the service has been stopped")))
         self.expected.stop()
         self._approaches.stop()
 
@@ -359,23 +388,27 @@ class Connector:
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        go = partial(self._send_by, EnvelopeKind.CONNECT_GO, name, encode(ConnectGo(nonce)), informant, via)
-        asked = self._asked[name, use] = _Asked(nonce, use, token, timer, now, go)
+        asked = self._asked[name, use] = _Asked(name, nonce, use, token, timer, now)
         self._approaches.expect(name, nonce, use, requester=True)
-        self._send_by(EnvelopeKind.CONNECT_REQUEST, name, token, informant, via)
-        return asked
-
-    def _send_by(
-        self, kind: EnvelopeKind, name: Name, body: bytes, informant: Name | None, via: ILink | None
-    ) -> None:
-        """
-        Send by way of the node that told of this one. It may not know yet that its link there is dead, and so
-        may we of ours: where there is a link, or there was no answer before, the other way is taken as well.
-        """
-        self._send(kind, name, body, informant, via)
+        # Who told of this node may not know yet that its link there is dead, nor may we of ours: where there
+        # is a link, or there was no answer before, the other way is taken as well.
         if informant is not None and via is None:
             if self._links.link_to(name) is not None or name in self._silences:
-                self._send(kind, name, body, None, None)
+                self._set_out(asked, None, None)
+        self._set_out(asked, informant, via)
+        return asked
+
+    def _set_out(self, asked: _Asked, proxy: Name | None, via: ILink | None, attempt: int = 0) -> None:
+        asked.way = proxy, via, attempt
+        asked.envelopes.add(self._send(EnvelopeKind.CONNECT_REQUEST, asked.name, asked.token, *asked.way))
+
+    def _set_out_again(self, asked: _Asked) -> None:
+        asked.again = None
+        proxy, via, attempt = asked.way
+        self._set_out(asked, None, None, attempt + 1 if proxy is None and via is None else 0)
+
+    def _go(self, asked: _Asked) -> None:
+        self._send(EnvelopeKind.CONNECT_GO, asked.name, encode(ConnectGo(asked.nonce)), *asked.way)
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
@@ -385,14 +418,18 @@ class Connector:
         self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
         self._approaches.give_up(name, asked.nonce)
-        self._settle(name, asked, Failure(problem))
+        self._settle(asked, Failure(problem))
 
-    def _settle(self, name: Name, asked: _Asked, result: ILink | Failure) -> None:
-        del self._asked[name, asked.use]
-        cancel(asked.timer)
+    def _settle(self, asked: _Asked, result: ILink | Failure) -> None:
+        self._forget(asked)
         waiting, asked.waiting = asked.waiting, []
         for each in waiting:
             each.callback(result)  # a Failure goes to the errbacks
+
+    def _forget(self, asked: _Asked) -> None:
+        del self._asked[asked.name, asked.use]
+        cancel(asked.timer)
+        cancel(asked.again)
 
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:
         peer = self._links.peer(name)

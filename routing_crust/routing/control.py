@@ -70,9 +70,12 @@ class ControlMessages:
         body: bytes,
         proxy: Name | None = None,
         via: ILink | None = None,
-    ) -> None:
-        """Send a control message to a node by name."""
-        self._core.messenger.send_control(kind, destination, body, destination_proxy=proxy, via=via)
+        attempt: int = 0,
+    ) -> int | None:
+        """Send a control message to a node by name. See L{Messenger.send_control}."""
+        return self._core.messenger.send_control(
+            kind, destination, body, destination_proxy=proxy, via=via, attempt=attempt
+        )
 
     def send_query(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
         """Send a group query to the node C{of}, or towards the node nearest to its target."""

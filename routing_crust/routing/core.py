@@ -333,6 +333,10 @@ class RoutingCore:
         """The confirmed link to this very node."""
         return self.links.link_to(name)
 
+    def undeliverable(self, envelope_id: int) -> None:
+        """A hint came that a control envelope of ours found no way on."""
+        self.connector.undeliverable(envelope_id)
+
     def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """A control envelope has come for us."""
         self.control.received(envelope, source, link)

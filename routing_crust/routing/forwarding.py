@@ -9,7 +9,8 @@ envelope says which that is, or a node near the destination knows it from the cl
 Where nobody is nearer, an answer goes back the way that the question came (C{return_paths}).
 
 An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
-Where there is no way on, the sender of a message is told so by a hint, on the way that the message came.
+Where there is no way on, the sender of a message, or of a request for a connection, is told so by a hint, on
+the way that it came.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .relay import FairRelay
 from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
+_SENT_AGAIN: Final = (EnvelopeKind.MESSAGE, EnvelopeKind.CONNECT_REQUEST)
 
 
 class _Here(Enum):
@@ -201,8 +203,8 @@ class Forwarder:
         self._relay.relay(came_by.peer, len(payload), (link, payload))
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
-        """Tell the sender of a message that there is no way on from here. Nobody waits for other hints."""
-        if envelope.kind is not EnvelopeKind.MESSAGE or not self._hints.take():
+        """Tell the sender that there is no way on from here, if it is of a kind that is sent again then."""
+        if envelope.kind not in _SENT_AGAIN or not self._hints.take():
             return
         hint = self._sealer.seal(
             self._sealer.new_trace(),

@@ -164,7 +164,7 @@ class Messenger:
         destination_proxy: Name | None = None,
         via: ILink | None = None,
         attempt: int = 0,
-    ) -> bool:
+    ) -> int | None:
         """
         Send a control message, once. It is signed, unless its body proves itself.
 
@@ -176,10 +176,10 @@ class Messenger:
         @param destination_proxy: the node that speaks for the destination, if it is known.
         @param via: the first hop, whose peer speaks for us; C{None} leaves the choice to the table.
         @param attempt: so many of the best first hops are passed over, as long as there are others.
-        @return: whether there was a first hop.
+        @return: the envelope's id; C{None} if there was no first hop.
         """
         if self._stopped:
-            return False
+            return None
         hops, proxy = self._forwarder.first_hops(
             destination, b"" if destination_proxy is None else destination_proxy.raw, attempt + 1
         )
@@ -191,7 +191,7 @@ class Messenger:
         if via is None and not nearest and destination == self._own:
             link = None
         if link is None and not nearest and destination != self._own:
-            return False
+            return None
         envelope = self._sealer.seal(
             self._sealer.new_trace(),
             kind,
@@ -204,11 +204,11 @@ class Messenger:
         )
         if link is not None:
             link.send(_ENVELOPE, encode(envelope))
-            return True
+            return envelope.id
         self._to_self.append(envelope)
         if self._soon is None:
             self._soon = self._network.clock.callLater(0, self._next_turn)
-        return True
+        return envelope.id
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
@@ -274,7 +274,9 @@ class Messenger:
     def _open(self, envelope: Envelope, source: Name, link: ILink) -> None:
         kind = envelope.kind
         if kind is EnvelopeKind.UNDELIVERABLE:
-            self._outbox.undeliverable(decode(Undeliverable, envelope.body).id)
+            hint = decode(Undeliverable, envelope.body)
+            if not self._outbox.undeliverable(hint.id):
+                self._network.undeliverable(hint.id)
         elif not holds(envelope, self._network.settings.network, self._network.identity):
             raise WireError("its signature does not hold")
         elif kind is EnvelopeKind.MESSAGE or kind is EnvelopeKind.ACK:

@@ -50,6 +50,9 @@ class Network(Protocol):
         or joining node that is attached to us, or one that an application asked for.
         """
 
+    def undeliverable(self, envelope_id: int) -> None:
+        """A hint came that a control envelope of ours, with this id, found no way on."""
+
     def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
         A control envelope (everything but messages, acknowledgements and hints) has come for us.

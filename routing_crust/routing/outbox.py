@@ -156,14 +156,20 @@ class Outbox:
         else:
             message.deferred.callback(body if ack.status is AckStatus.ANSWERED else None)
 
-    def undeliverable(self, envelope_id: int) -> None:
-        """A hint came that an envelope found no way on."""
+    def undeliverable(self, envelope_id: int) -> bool:
+        """
+        A hint came that an envelope found no way on.
+
+        @return: whether it is one of a message.
+        """
         message = self._traces.pop(envelope_id >> PARTS_BITS << PARTS_BITS, None)
-        if message is None or message.retry is not None:
-            return
-        self._deadlines.cancel(message)
-        wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
-        message.retry = self._clock.callLater(wait, self._attempt, message)
+        if message is None:
+            return False
+        if message.retry is None:
+            self._deadlines.cancel(message)
+            wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
+            message.retry = self._clock.callLater(wait, self._attempt, message)
+        return True
 
     def link_lost(self, link: ILink) -> None:
         """A link is gone: what it carried is sent again at once."""

@@ -128,6 +128,7 @@ class FakeNode:
         self.proxy: Name | None = None
         self.links: dict[Name, FakeLink] = {}
         self.controls: list[tuple[EnvelopeKind, Name, bytes, Envelope]] = []
+        self.hints: list[int] = []
         self.problems: list[WireError] = []
         self.got: list[Message] = []
         self.messenger = Messenger(self, Random(who.name.number), 1 << 20)
@@ -135,6 +136,9 @@ class FakeNode:
 
     def link_to(self, name: Name) -> ILink | None:
         return cast("ILink | None", self.links.get(name))
+
+    def undeliverable(self, envelope_id: int) -> None:
+        self.hints.append(envelope_id)
 
     def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self.controls.append((envelope.kind, source, envelope.body, envelope))

@@ -6,8 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import Rung
-from routing_crust.errors import CloseReason, ExpectedConnectionExpired
+from routing_crust.errors import CloseReason, ExpectedConnectionExpired, ServiceStopped
 from routing_crust.names import Name
+from routing_crust.routing.outbox import LATEST_RETRY
 from routing_crust.routing.requests import REQUEST_LABEL
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
@@ -139,14 +140,55 @@ class WayTests(SynchronousTestCase):
         asked = proxy.connector.ask(client.node_name, LinkUse.DIRECT, None, other.identity.name)
         self.assertEqual(self.net.result(asked).peer, client.node_name)
 
+    def test_no_way_on(self) -> None:
+        """After a hint the request takes another way, by another first hop each time, so many times."""
+        core = self.nodes[0]._core
+        assert core is not None
+        connector, nobody = core.connector, self.net.identity().name
+        sent: list[tuple[Name | None, int]] = []
+
+        def send(
+            kind: EnvelopeKind, name: Name, body: bytes, proxy: Name | None, via: object, attempt: int = 0
+        ) -> int:
+            sent.append((proxy, attempt))
+            return len(sent)
+
+        connector._send = send
+        informant = self.nodes[1].node_name
+        asked = connector.ask(nobody, LinkUse.MEMBER, None, informant)
+        connector.undeliverable(99)
+        for number in range(1, 20):
+            connector.undeliverable(number)
+            connector.undeliverable(number)  # it waits for its turn already
+            self.net.settle(LATEST_RETRY)
+        most = self.nodes[0].settings.max_attempts
+        self.assertEqual(sent, [(informant, 0), *((None, attempt) for attempt in range(most - 1))])
+        with self.assertRaises(ExpectedConnectionExpired):
+            self.net.result(asked)
+
+    def test_stopped_after_a_hint(self) -> None:
+        """Nothing is sent by a request that is settled."""
+        core = self.nodes[0]._core
+        assert core is not None
+        connector = core.connector
+        sent: list[object] = []
+        connector._send = lambda *way: sent.append(way) or 7
+        asked = connector.ask(self.net.identity().name, LinkUse.MEMBER)
+        connector.undeliverable(7)
+        connector.stop()
+        with self.assertRaises(ServiceStopped):
+            self.net.result(asked)
+        self.net.settle(5)
+        self.assertEqual(len(sent), 1)
+
     def test_asked_again(self) -> None:
         """After a request without an answer the next one is left to the table too."""
         core = self.nodes[0]._core
         assert core is not None
         informant, nobody = self.nodes[1].node_name, self.net.identity().name
         ways: list[Name | None] = []
-        core.connector._send = lambda kind, name, body, proxy, via: ways.append(proxy)
-        for expected in ([informant], [informant, None]):
+        core.connector._send = lambda kind, name, body, proxy, via, attempt=0: ways.append(proxy)
+        for expected in ([informant], [None, informant]):
             ways.clear()
             asked = core.connector.ask(nobody, LinkUse.MEMBER, None, informant)
             with self.assertRaises(ExpectedConnectionExpired):

@@ -596,6 +596,15 @@ class ControlTests(Routed):
         self.assertEqual([control[0] for control in self.four.controls], list(kinds))
         self.assertEqual({control[3].signature for control in self.four.controls}, {b""})
 
+    def test_hints_about_requests(self) -> None:
+        """Whoever has asked for a connection hears that there is no way on; nobody waits for other hints."""
+        nobody = identity("110").name
+        request = self.one.messenger.send_control(EnvelopeKind.CONNECT_REQUEST, nobody, b"x")
+        for kind in (EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CONNECT_GO, EnvelopeKind.GROUP_ANSWER):
+            self.assertIsNotNone(self.one.messenger.send_control(kind, nobody, b"x"))
+        self.net.run()
+        self.assertEqual(self.one.hints, [request])
+
     def test_to_the_nearest(self) -> None:
         target = identity("1101").name
         self.one.messenger.send_control(EnvelopeKind.GROUP_QUERY, target, b"x", nearest=True)
