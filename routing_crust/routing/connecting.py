@@ -338,7 +338,7 @@ class Connector:
 
     def undeliverable(self, envelope_id: int) -> None:
         """
-        A hint came that an envelope found no way on. If there was a request of ours in it, that takes another.
+        A hint came that an envelope found no way on. If a request of ours was in it, that takes another.
         """
         asked = next((each for each in self._asked.values() if envelope_id in each.envelopes), None)
         if asked is None or asked.answered or asked.again is not None:
