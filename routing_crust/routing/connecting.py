@@ -302,6 +302,7 @@ class Connector:
             return
         history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._guard.dialable(peer, request.candidates, "its request")
+        self._end_earlier(peer, request)
         self._make_room(peer)
         if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._approaches.expect(peer, request.nonce, request.use, requester=False)
@@ -462,6 +463,18 @@ class Connector:
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         return True
+
+    def _end_earlier(self, peer: Name, request: ConnectRequest) -> None:
+        """
+        Who asks for the same so much later has given up what it asked before. That may have been held up on
+        its way, and have come just now with all that came after it.
+        """
+        latest = request.issued - self._settings.request_again / 2  # nobody asks again earlier
+        for entry in self.expected.of_peer(peer):
+            if isinstance(entry, ExpectedRequest) and entry.request.use is request.use:
+                if entry.request.issued <= latest:
+                    self.expected.withdraw(peer, entry.nonce)
+                    self._approaches.give_up(peer, entry.nonce)
 
     def _make_room(self, peer: Name) -> None:
         """For another attempt to replace a tunnel, an earlier one is given up."""

@@ -132,6 +132,7 @@ class Membership:
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """No link is left to this peer."""
+        was_a_way_in = self._is_a_way_in(peer)
         self._leave(peer.name)
         self._core.messenger.link_lost(peer.link)
         self._core.tunnels.lost(peer, reason)
@@ -142,16 +143,20 @@ class Membership:
         self._core.observers.tell(LinkLost(link_facts(peer), reason, detail))
         if peer.name == self.proxy:
             self._set_proxy(None)
-        if not self._has_a_network():
+        if was_a_way_in and not any(self._is_a_way_in(each) for each in self._core.links.peers):
             self._core.joiner.rest()
             self._core.time.forget()
             cancel(self._join_deadline)
             self._core.machine.last_link_lost()
 
-    def _has_a_network(self) -> bool:
-        """Whether we are still linked to the network. Clients alone are one only to a first node."""
-        first = self._core.settings.role is Role.FIRST
-        return any(first or not peer.facts.is_client for peer in self._core.links.peers)
+    def _is_a_way_in(self, peer: Peer) -> bool:
+        """
+        Whether this link makes us part of the network. One that an application asked for does not: its peer
+        neither speaks for us nor knows us as a neighbour. Clients alone are a network only to a first node.
+        """
+        if peer.facts.is_client:
+            return self._core.settings.role is Role.FIRST
+        return peer.use is not LinkUse.DIRECT or peer.name == self.proxy
 
     def _tell_the_machine(self, peer: Peer) -> None:
         if peer.use is LinkUse.MEMBER:

@@ -84,8 +84,8 @@ class Machine(Protocol):
 
     def last_link_lost(self) -> None:
         """
-        The last link is gone. While an attempt to bootstrap has more contacts to try, this is
-        not said: the attempt's end is C{bootstrap_failed} then.
+        The last link is gone, not counting those that an application asked for. While an attempt to bootstrap
+        has more contacts to try, this is not said: the attempt's end is C{bootstrap_failed} then.
         """
 
     def retry(self) -> None:

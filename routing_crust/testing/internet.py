@@ -149,6 +149,15 @@ class Internet:
         """The network that the interface of a host is in, as a text."""
         return f"{host.rpartition('.')[0]}.0/24"
 
+    def seen_at(self, host: str) -> str:
+        """The address that a host has for others on the internet."""
+        router = self._homes[host].router
+        while router is not None:
+            if router.box.kind.translates:
+                host = router.box.address
+            router = router.outer
+        return host
+
     def change_address(self, router: Router) -> None:
         """The outermost box before hosts gets another address, and forgets all connections."""
         while router.outer is not None:

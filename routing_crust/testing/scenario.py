@@ -14,12 +14,15 @@ from typing import Any, Final
 
 from twisted.logger import globalLogBeginner
 
-from ..names import NAME_BITS
+from ..config import DEFAULT_PORT
+from ..endpoints import Endpoint
+from ..names import NAME_BITS, Name
 from ..routing.service import RoutingService
 from .chance import random_schedule
 from .faults import Schedule
 from .homes import Homes
 from .host import SimulatedNode
+from .internet import Internet
 from .invariants import InvariantBroken, Invariants, Pending
 from .simulation import SimulatedNetwork
 from .streaming import Streaming
@@ -206,18 +209,40 @@ class _DialRate:
 
 
 def groups_are_right(network: SimulatedNetwork) -> bool:
-    """Whether every running node's table holds the nodes that are nearest to its own name."""
+    """
+    Whether every running node's table holds the nodes that are nearest to its own name, but for those that
+    have no place because too many others behind the same NAT have one.
+    """
     nodes = [node for node in network if node.running and not node.is_client]
     numbers = sorted(node.name.number for node in nodes)
-    by_number = {node.name.number: node.name for node in nodes}
+    by_number = {node.name.number: node for node in nodes}
+    internet = network.network.internet
     for node in nodes:
         core = node.core
         if core is None:
             return False
         for number in nearest_of(numbers, node.name.number, node.settings.group_size):
-            if by_number[number] not in core.table:
+            other = by_number[number]
+            if other.name not in core.table and not _is_kept_out(internet, node, other):
                 return False
     return True
+
+
+def _is_kept_out(internet: Internet | None, one: SimulatedNode, other: SimulatedNode) -> bool:
+    """Whether the limits on one address prefix keep one of two nodes out of the other's table."""
+    if internet is None:
+        return False
+    here, there = internet.seen_at(one.host), internet.seen_at(other.host)
+    if here == there:
+        return False  # they see their private addresses, which are not counted
+    return _refuses(one, other.name, there) or _refuses(other, one.name, here)
+
+
+def _refuses(node: SimulatedNode, name: Name, host: str) -> bool:
+    if node.core is None:
+        return False
+    table = node.core.table
+    return table.refusal(name) is None and table.refusal(name, Endpoint(host, DEFAULT_PORT)) is not None
 
 
 def nearest_of(numbers: list[int], own: int, count: int) -> list[int]:

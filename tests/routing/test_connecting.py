@@ -25,9 +25,9 @@ class ExpectationTests(SynchronousTestCase):
         self.peer = Intruder(self.net)
         self.addCleanup(self.net.stop)
 
-    def expect(self) -> bytes:
+    def expect(self, age: float = 0.0) -> bytes:
         """The node answers a request for membership, and expects a link with this nonce."""
-        request = self.peer.request(self.node)
+        request = self.peer.request(self.node, issued=self.net.clock.seconds() - age)
         body = self.peer.signed(REQUEST_LABEL, request)
         link = self.peer.dial(self.node)
         link.send(FrameKind.HELLO, self.peer.hello(link))
@@ -75,6 +75,23 @@ class ExpectationTests(SynchronousTestCase):
         link.rung = Rung.PUNCHED
         self.connector.linked(name, link, LinkUse.MEMBER)
         self.assertEqual(crust.expected, [])
+
+    def test_the_latest_request_counts(self) -> None:
+        """
+        Requests that were held up on their way come all at once: those that the peer has given up for the
+        last one take no place from it.
+        """
+        name = self.peer.identity.name
+        for age in (60.0, 40.0, 20.0, 0.0):
+            nonce = self.expect(age)
+            self.assertEqual([each.nonce for each in self.connector.expected.of_peer(name)], [nonce])
+            self.assertEqual(self.net.crust(self.node).expected, [(name, nonce, False)])
+
+    def test_an_earlier_request_ends_no_later_one(self) -> None:
+        """One that comes after those that were sent after it may have what place there is."""
+        late, early = self.expect(), self.expect(20.0)
+        expected = self.connector.expected.of_peer(self.peer.identity.name)
+        self.assertEqual([each.nonce for each in expected], [late, early])
 
     def test_expected_for_so_long(self) -> None:
         """If nothing comes, it ends."""

@@ -26,7 +26,8 @@ from routing_crust.testing.crowd import Crowd
 from routing_crust.testing.faults import Schedule
 from routing_crust.testing.growth import measure
 from routing_crust.testing.invariants import DISAGREEMENT, InvariantBroken, Invariants
-from routing_crust.testing.scenario import Plan, Scenario, nearest_of, play
+from routing_crust.testing.nat import PORT_RESTRICTED
+from routing_crust.testing.scenario import Plan, Scenario, groups_are_right, nearest_of, play
 from routing_crust.testing.simulation import SimulatedNetwork
 
 SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--hash"]
@@ -42,6 +43,44 @@ def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProces
         timeout=100,
         env=os.environ | {"PYTHONHASHSEED": hash_seed},
     )
+
+
+class GroupTests(SynchronousTestCase):
+    """Who must be in whose table, once all is well."""
+
+    def network_of(self, count: int, **settings: Any) -> SimulatedNetwork:
+        """Three nodes on the internet, and so many behind one NAT."""
+        network = SimulatedNetwork(seed=3, internet=True, **settings)
+        self.addCleanup(network.stop)
+        network.nodes(3)
+        router = network.nat(PORT_RESTRICTED)
+        for _ in range(count):
+            network.node(nat=router)
+        network.run_until(lambda: groups_are_right(network), 60)
+        return network
+
+    def lacking(self, network: SimulatedNetwork) -> int:
+        """How often two nodes are not in each other's tables."""
+        cores = [node.core for node in network if node.core is not None]
+        return sum(other.name not in core.table for core in cores for other in network) - len(cores)
+
+    def test_too_many_behind_one_nat(self) -> None:
+        """What the limits by address prefix forbid is not asked for."""
+        self.assertGreater(self.lacking(self.network_of(5)), 0)
+        self.assertEqual(self.lacking(self.network_of(5, max_same_prefix_in_bucket=8)), 0)
+
+    def test_somebody_lacks(self) -> None:
+        """Who is missing for no such reason is noticed, on the internet and in a local network."""
+        local = SimulatedNetwork(seed=3)
+        self.addCleanup(local.stop)
+        local.nodes(4)
+        local.run_until(lambda: groups_are_right(local), 60)
+        for network in (local, self.network_of(1)):
+            one, other = network.all[0], network.all[-1]
+            assert one.core is not None
+            self.assertTrue(groups_are_right(network))
+            one.core.table.remove(other.name)
+            self.assertFalse(groups_are_right(network))
 
 
 class DayTests(SynchronousTestCase):
