@@ -221,6 +221,10 @@ class Connector:
         """Whether this node was asked a short while ago and nothing came of it."""
         return self._silences.left(name) > 0
 
+    def was_silent(self, name: Name) -> bool:
+        """Whether nothing came of it when this node was asked last, however long ago."""
+        return name in self._silences
+
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""
         sent = [each.sent for each in self._asked_of(name)]
@@ -254,6 +258,14 @@ class Connector:
         token = decode(Signed, entry.token, self._settings.max_control)
         return Accept(decode(ConnectRequest, token.body, self._settings.max_control).use, we_asked=True)
 
+    def turn_away(self, peer: Name, nonce: bytes) -> None:
+        """There is no room for this peer, as its link shows: nothing else is to come of this request."""
+        self.expected.withdraw(peer, nonce)
+        self._approaches.give_up(peer, nonce)
+        for asked in self._asked_of(peer):
+            if asked.nonce == nonce:
+                self._silent(peer, asked.use)
+
     def link_lost(self, link: ILink) -> None:
         """A link is gone; another may still come for what it was expected for."""
         self.expected.lost(link.connection)
@@ -264,7 +276,10 @@ class Connector:
         what else was dialled for it is given up, unless the link is a tunnel: then something better may
         still come.
         """
-        self._silences.forget(peer)
+        if use is LinkUse.MEMBER:
+            self._silences.forget(peer)
+        else:
+            self._silences.lift(peer)
         better_may_come = link.rung is Rung.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
@@ -413,7 +428,7 @@ class Connector:
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
-        if self._links.peer(name) is None:
+        if self._linked(name, use) is None:
             self._silences.note(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")

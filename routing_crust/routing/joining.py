@@ -69,6 +69,9 @@ class Asking(Protocol):
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked a short while ago and nothing came of it."""
 
+    def was_silent(self, name: Name) -> bool:
+        """Whether nothing came of it when this node was asked last, however long ago."""
+
 
 class Joiner:
     """
@@ -289,8 +292,9 @@ class Joiner:
     def _judge(self) -> None:
         missing = self._missing()
         if self.group_connected:
-            # a newcomer has until the next round: it is only just being asked
-            missing = [name for name in missing if name in self._missed]
+            # a newcomer has until the next round: it is only just being asked; and that somebody who has no
+            # room for us is asked again now and then is no news
+            missing = [name for name in missing if name in self._missed and not self._asking.was_silent(name)]
         connected = bool(self._view) and len(self._table) > 0 and not missing
         if connected != self.group_connected:
             self.group_connected = connected

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ..config import Role
 from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint, refusal_to_dial
+from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
 from ..wire.codec import encode, to_wire
@@ -62,6 +62,12 @@ class Membership:
             verdict = self._core.connector.judge(link, facts.purpose)
             if verdict is None and self._core.links.peer(link.peer) is not None:
                 return Refuse(CloseReason.SUPERSEDED)  # the second of two: the first was enough
+            if verdict is not None and verdict.use is LinkUse.MEMBER:
+                # now, when it is seen where the peer is: else the other end would believe that it is in
+                problem = self._core.table.refusal(link.peer, *_counted_by(link))
+                if problem:
+                    self._core.connector.turn_away(link.peer, facts.purpose)
+                    return Refuse(CloseReason.NOT_WANTED, problem)
             return verdict or Refuse(CloseReason.NOT_WANTED, "nobody asked for it")
         if link.direction is Direction.CONNECTED:
             if facts.is_client:
@@ -222,8 +228,8 @@ class Membership:
     def _enter(self, peer: Peer) -> None:
         """A node comes into the table, or has another link now; who has to go for it loses its link."""
         known = peer.name in self._core.table
-        via = None if peer.link.via is None else peer.link.connection.peer
-        dropped = self._core.table.add(PeerEntry(peer.name, peer.endpoint, peer.link, via))
+        endpoint, via = _counted_by(peer.link)
+        dropped = self._core.table.add(PeerEntry(peer.name, endpoint, peer.link, via))
         entered = peer.name in self._core.table
         if entered and not known:
             self._core.observers.tell(PeerJoined(peer.name))
@@ -291,3 +297,9 @@ class Membership:
             names.append(self.proxy)
         links = (self._core.links.link_to(name) for name in dict.fromkeys(names))
         return tuple(link for link in links if link is not None)
+
+
+def _counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:
+    """The address that the table's limits count a peer by: its own, or that of the node in the middle."""
+    at = link.connection.peer
+    return (None, at) if link.rung is Rung.TUNNEL else (at, None)

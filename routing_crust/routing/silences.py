@@ -39,6 +39,11 @@ class Silences:
         if len(self._silent) > MOST_NODES:
             del self._silent[next(iter(self._silent))]
 
+    def lift(self, name: Name) -> None:
+        """There is a link with this node, though not what it was asked for: it may be asked again at once."""
+        if name in self._silent:
+            self._silent[name] = self._seconds(), 0.0
+
     def left(self, name: Name) -> float:
         """For how many more seconds a node is to be left alone."""
         since, seconds = self._silent.get(name, (0.0, 0.0))

@@ -39,6 +39,15 @@ class SilencesTests(SynchronousTestCase):
             self.assertEqual((self.silences.left(name(1)), name(1) in self.silences), (0, False))
         self.silences.forget(name(2))
 
+    def test_lifted(self) -> None:
+        """After a link for less it may be asked at once; that it was silent is still known."""
+        for _ in range(3):
+            self.silences.note(name(1))
+        self.silences.lift(name(1))
+        self.assertEqual((self.silences.left(name(1)), name(1) in self.silences), (0, True))
+        self.silences.lift(name(2))
+        self.assertNotIn(name(2), self.silences)
+
     def test_clock_set_back(self) -> None:
         """Nobody is left alone for longer because of the clock."""
         self.silences.note(name(1))
