@@ -16,7 +16,7 @@ SMALL: Final = 4096
 """A stream that sends no more than this at a time is one that does not want to wait."""
 SMALL_SECONDS: Final = 0.1
 """And for so long others leave room for it."""
-GENTLE: Final = 192 * 1024
+GENTLE: Final = 96 * 1024
 """That is, they have no more than this on their way; more than a CREDIT may be late."""
 _HEADERS: Final = 8
 _DATA: Final = int(StreamFrame.DATA)
