@@ -142,3 +142,8 @@ class ExampleTests(TestCase):
         """The tests that the page on testing shows pass."""
         lines = await self.run_to_end("-m", "twisted.trial", example("test_greeting.py"))
         self.assertEqual(lines[-1], "PASSED (successes=4)")
+
+    async def test_tests_behind_nats(self) -> None:
+        """So do those with NATs."""
+        lines = await self.run_to_end("-m", "twisted.trial", example("test_behind_nats.py"))
+        self.assertEqual(lines[-1], "PASSED (successes=4)")
