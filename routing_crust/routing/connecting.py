@@ -10,13 +10,11 @@ request's nonce. A request that is not wanted is met with silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from random import Random
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -37,7 +35,6 @@ from ..quietlog import QuietLog
 from ..wire.codec import decode, encode, to_wire
 from ..wire.messages import (
     NONCE_BYTES,
-    ConnectGo,
     ConnectRequest,
     ConnectResponse,
     Envelope,
@@ -47,14 +44,13 @@ from ..wire.messages import (
     WireContact,
     WireEndpoint,
 )
+from .asked import Asked, SendControl
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Links
-from .outbox import LATEST_RETRY, SOONEST_RETRY
 from .peers import Accept, Peer
 from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
 from .silences import Silences
-from .timers import cancel
 
 RESPONSE_LABEL: Final = "connect-response"
 
@@ -67,49 +63,6 @@ class TunnelMaker(Protocol):
 
     def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
         """Make one for a request of ours, through one of C{theirs} or somebody else."""
-
-
-class SendControl(Protocol):
-    """How a control message is sent by name."""
-
-    def __call__(
-        self,
-        kind: EnvelopeKind,
-        destination: Name,
-        body: bytes,
-        proxy: Name | None,
-        via: ILink | None,
-        attempt: int = 0,
-    ) -> int | None:
-        """
-        @param proxy: the node that speaks for the destination, if it is known.
-        @param via: the link to send by, whose peer then speaks for us; C{None} leaves it to the table.
-        @param attempt: so many of the best first hops are passed over.
-        @return: the id of the envelope; C{None} if there was no first hop.
-        """
-
-
-@dataclass(slots=True)
-class _Asked:
-    """
-    A request of ours that is not settled yet.
-
-    @ivar way: the last way that it took: the proxy, the link, and the attempt by the table.
-    @ivar envelopes: the ids of those that it went in.
-    @ivar again: the delayed call for another way, after a hint that there is none on.
-    """
-
-    name: Name
-    nonce: bytes
-    use: LinkUse
-    token: bytes
-    timer: IDelayedCall
-    sent: float
-    way: tuple[Name | None, ILink | None, int] = (None, None, 0)
-    envelopes: set[int | None] = field(default_factory=set)
-    again: IDelayedCall | None = None
-    waiting: list[Deferred[ILink]] = field(default_factory=list)
-    answered: bool = False
 
 
 class Connector:
@@ -147,7 +100,7 @@ class Connector:
         self._send = send
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
-        self._asked: dict[tuple[Name, LinkUse], _Asked] = {}
+        self._asked: dict[tuple[Name, LinkUse], Asked] = {}
         self._silences = Silences(clock.seconds)
         self._network_now = network_now
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
@@ -211,7 +164,8 @@ class Connector:
         if asked is not None and not asked.waiting:
             self._approaches.give_up(name, asked.nonce)
             self.expected.withdraw(name, asked.nonce)
-            self._forget(asked)
+            del self._asked[name, use]
+            asked.stop()
 
     def is_asking(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""
@@ -349,19 +303,15 @@ class Connector:
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             relays = tuple(Name(each.name) for each in response.relays)
-            go = partial(self._go, asked)
-            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, go, round_trip)
+            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
 
     def undeliverable(self, envelope_id: int) -> None:
         """
         A hint came that an envelope found no way on. If a request of ours was in it, that takes another.
         """
-        asked = next((each for each in self._asked.values() if envelope_id in each.envelopes), None)
-        if asked is None or asked.answered or asked.again is not None:
-            return
-        if len(asked.envelopes) < self._settings.max_attempts:
-            wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
-            asked.again = self._clock.callLater(wait, self._set_out_again, asked)
+        asked = next((each for each in self._asked.values() if each.is_in(envelope_id)), None)
+        if asked is not None:
+            asked.no_way_on()
 
     def go_received(self, peer: Name, nonce: bytes) -> None:
         """Somebody whose request we have answered begins to punch."""
@@ -385,11 +335,11 @@ class Connector:
         self.expected.stop()
         self._approaches.stop()
 
-    def _asked_of(self, name: Name) -> list[_Asked]:
+    def _asked_of(self, name: Name) -> list[Asked]:
         return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
 
-    def _request(self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None) -> _Asked:
-        now, issued = self._clock.seconds(), self._network_now()
+    def _request(self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None) -> Asked:
+        issued = self._network_now()
         nonce = self._random.randbytes(NONCE_BYTES)
         request = ConnectRequest(
             name.raw,
@@ -404,27 +354,25 @@ class Connector:
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        asked = self._asked[name, use] = _Asked(name, nonce, use, token, timer, now)
+        asked = self._asked[name, use] = Asked(
+            name,
+            use,
+            nonce,
+            token,
+            timer,
+            self._clock,
+            self._random,
+            self._send,
+            self._settings.max_attempts,
+        )
         self._approaches.expect(name, nonce, use, requester=True)
         # Who told of this node may not know yet that its link there is dead, nor may we of ours: where there
         # is a link, or there was no answer before, the other way is taken as well.
         if informant is not None and via is None:
             if self._links.link_to(name) is not None or name in self._silences:
-                self._set_out(asked, None, None)
-        self._set_out(asked, informant, via)
+                asked.set_out(None, None)
+        asked.set_out(informant, via)
         return asked
-
-    def _set_out(self, asked: _Asked, proxy: Name | None, via: ILink | None, attempt: int = 0) -> None:
-        asked.way = proxy, via, attempt
-        asked.envelopes.add(self._send(EnvelopeKind.CONNECT_REQUEST, asked.name, asked.token, *asked.way))
-
-    def _set_out_again(self, asked: _Asked) -> None:
-        asked.again = None
-        proxy, via, attempt = asked.way
-        self._set_out(asked, None, None, attempt + 1 if proxy is None and via is None else 0)
-
-    def _go(self, asked: _Asked) -> None:
-        self._send(EnvelopeKind.CONNECT_GO, asked.name, encode(ConnectGo(asked.nonce)), *asked.way)
 
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
@@ -436,16 +384,9 @@ class Connector:
         self._approaches.give_up(name, asked.nonce)
         self._settle(asked, Failure(problem))
 
-    def _settle(self, asked: _Asked, result: ILink | Failure) -> None:
-        self._forget(asked)
-        waiting, asked.waiting = asked.waiting, []
-        for each in waiting:
-            each.callback(result)  # a Failure goes to the errbacks
-
-    def _forget(self, asked: _Asked) -> None:
+    def _settle(self, asked: Asked, result: ILink | Failure) -> None:
         del self._asked[asked.name, asked.use]
-        cancel(asked.timer)
-        cancel(asked.again)
+        asked.settle(result)
 
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:
         peer = self._links.peer(name)
