@@ -416,6 +416,8 @@ class Connector:
         try:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
+            if error.setting == "max_expected_per_prefix" and self._give_way(entry):
+                return self._expect(entry)
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         return True
@@ -445,6 +447,21 @@ class Connector:
             self._approaches.give_up(peer, before[0].nonce)
         else:
             self.expected.make_room(peer)
+
+    def _give_way(self, entry: ExpectedConnection) -> bool:
+        """
+        What is expected only in place of a tunnel may keep out nobody with whom there is no link: the oldest
+        of that ends, if its peer is behind the same address. Returns whether there was any.
+        """
+        if self._links.peer(entry.peer) is not None:
+            return False
+        for each in self.expected.beside(entry):
+            peer = self._links.peer(each.peer)
+            if peer is not None and peer.link.rung is Rung.TUNNEL and peer.use >= self._purpose(each).use:
+                self.expected.withdraw(each.peer, each.nonce)
+                self._approaches.give_up(each.peer, each.nonce)
+                return True
+        return False
 
     def _expired(self, entry: ExpectedConnection) -> None:
         self._approaches.give_up(entry.peer, entry.nonce)

@@ -167,6 +167,16 @@ class ExpectedConnections:
         """All that is expected of this peer, oldest first."""
         return tuple(self._entries[key].expected for key in self._of_peer.get(peer, ()))
 
+    def beside(self, expected: ExpectedConnection) -> tuple[ExpectedConnection, ...]:
+        """What is expected of other peers with endpoints in the prefixes of this one's, oldest first."""
+        prefixes = _prefixes(expected)
+        entries: list[_Entry] = list(self._entries.values())
+        return tuple(
+            each.expected
+            for each in entries
+            if each.expected.peer != expected.peer and not set(prefixes).isdisjoint(each.prefixes)
+        )
+
     def arrived(self, peer: Name, nonce: bytes, connection: Connection) -> ExpectedConnection | None:
         """
         A link has come, and its Hello gave this nonce: remember its C{Connection}, until the expectation

@@ -10,6 +10,9 @@ from routing_crust.errors import CloseReason, ExpectedConnectionExpired, Service
 from routing_crust.names import Name
 from routing_crust.routing.outbox import LATEST_RETRY
 from routing_crust.routing.requests import REQUEST_LABEL
+from routing_crust.testing.nat import PORT_RESTRICTED, SYMMETRIC
+from routing_crust.testing.scenario import groups_are_right
+from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
 from tests.routing.net import Net
@@ -211,3 +214,24 @@ class WayTests(SynchronousTestCase):
             with self.assertRaises(ExpectedConnectionExpired):
                 self.net.result(asked)
             self.assertEqual(ways, expected)
+
+
+class GiveWayTests(SynchronousTestCase):
+    """Nodes behind one NAT, and one to which only tunnels lead from there."""
+
+    def test_tunnels_keep_nobody_out(self) -> None:
+        """Every few seconds both ends try to replace a tunnel: that leaves room for who has no link yet."""
+        network = SimulatedNetwork(
+            seed=2, internet=True, max_same_prefix_in_bucket=8, max_expected_per_prefix=2
+        )
+        self.addCleanup(network.stop)
+        network.nodes(3)
+        router = network.nat(PORT_RESTRICTED)
+        inside = [network.node(nat=router) for _ in range(4)]
+        network.run_until(lambda: groups_are_right(network), 100)
+        node = network.node(nat=SYMMETRIC)
+        core = node.core
+        assert core is not None
+        network.run_until(lambda: all(each.name in core.table for each in inside), 60)
+        links = [core.links.link_to(each.name) for each in inside]
+        self.assertEqual({each.rung for each in links if each is not None}, {Rung.TUNNEL})
