@@ -190,6 +190,7 @@ class Settings:
     control_burst: int = _number(200, 1, 100_000, "", "control messages from one peer at once")
     stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
     stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")
+    answered_per_prefix: float = _number(32, 1, 10_000, "/min", "addresses in one /24 or /48 that are dialled since nodes that we asked for a connection gave them; does not count for loopback and private addresses")
 
     # fmt: on
 

@@ -303,6 +303,7 @@ class Connector:
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             relays = tuple(Name(each.name) for each in response.relays)
+            endpoints = self._guard.affordable(peer, endpoints)
             self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
 
     def undeliverable(self, envelope_id: int) -> None:

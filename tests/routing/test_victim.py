@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.testing.internetcrust import InternetCrust
@@ -18,6 +19,9 @@ NODES = int(os.environ.get("VICTIM_NODES", "20"))
 """The checks of the project have a hundred of them, which are asked a thousand times."""
 ATTACKERS = 10
 """Names that one attacker has made up; each asks every node."""
+LIARS = 25
+ROUNDS = 8
+"""How often each liar is asked."""
 A_MINUTE = 3
 """Dials of one node to one prefix, the setting C{stranger_dials_per_prefix}."""
 
@@ -67,6 +71,49 @@ class VictimTests(SynchronousTestCase):
                 within = [each for each in times[number:] if each < time + 59]
                 self.assertLessEqual(len(within), A_MINUTE, host)
         network.stop()
+
+    def test_many_answers(self) -> None:
+        """
+        Somebody asks nodes for connections two hundred times, and each answers with eight addresses of one
+        victim: no more of these are dialled than may be, each plainly and to punch.
+        """
+        network = SimulatedNetwork(1, internet=True, keep_trace=True)
+        honest = network.nodes(3)
+        liars = network.nodes(LIARS)
+        network.run_until(network.joined, 300, every=1.0)
+        network.run_for(30)
+        victims = tuple(Endpoint("9.9.9.9", 5483 + each) for each in range(8))
+        for liar in liars:
+            assert isinstance(liar.crust, InternetCrust)
+            outside = liar.crust._view
+            outside._settings = replace(outside._settings, external=victims)
+            outside._look()
+            self.assertEqual(liar.crust.candidates, victims)
+            assert liar.core is not None
+            # it agrees, and dials nobody
+            liar.core.connector._approaches.begin = _nothing  # type: ignore[method-assign]
+        asker = network.node(contacts=tuple(each.contact for each in honest))
+        for _ in range(ROUNDS):
+            for liar in liars:
+                asker.service.connect(liar.name).addErrback(lambda _: None)
+                network.run_for(0.2)
+            network.run_for(40)
+
+        times = []
+        for line in network.trace.lines:
+            time, what, *fields = line.split()
+            if what in ("dial", "punch") and fields[0] == asker.host and "9.9.9.9" in fields[1:]:
+                times.append(float(time))
+        most = 2 * int(Settings().answered_per_prefix) + A_MINUTE  # the liars ask as well
+        self.assertGreater(len(times), most)  # it is dialled again when it may be
+        for number, time in enumerate(times):
+            within = [each for each in times[number:] if each < time + 50]  # punching begins later
+            self.assertLessEqual(len(within), most)
+        network.stop()
+
+
+def _nothing(*what: object) -> None:
+    """Nobody is dialled."""
 
 
 def _ignore(envelope: Envelope, link: ILink | None) -> None:
