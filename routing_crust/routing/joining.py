@@ -69,6 +69,9 @@ class Asking(Protocol):
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked a short while ago and nothing came of it."""
 
+    def left_alone_for(self, name: Name) -> float:
+        """For how many more seconds that keeps us from asking it."""
+
     def was_silent(self, name: Name) -> bool:
         """Whether nothing came of it when this node was asked last, however long ago."""
 
@@ -164,6 +167,8 @@ class Joiner:
                     self._ask(name, found.informant, via)
                 elif via is None and len(self._found) < MOST_FOUND:
                     self._found.setdefault(name, found.informant)
+            elif via is None and self._is_to_be_asked_later(name):
+                self._found.setdefault(name, found.informant)
 
     def _ask(self, name: Name, informant: Name, via: ILink | None = None) -> None:
         self._may_ask -= 1
@@ -175,6 +180,8 @@ class Joiner:
         for name in list(self._found):
             if self._may_ask <= 0:
                 break
+            if self._is_to_be_asked_later(name):
+                continue
             informant = self._found.pop(name)
             if self._is_worth_asking(name):
                 self._again = True
@@ -193,6 +200,10 @@ class Joiner:
             and not asking.is_asking(name, LinkUse.MEMBER)
             and not asking.refused_lately(name)
         )
+
+    def _is_to_be_asked_later(self, name: Name) -> bool:
+        """Whether this is one of our close group that was silent a short while ago."""
+        return name in (self._view or ()) and self._table.seeks(name) and self._asking.refused_lately(name)
 
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
@@ -238,7 +249,10 @@ class Joiner:
             self._wait = min(PACE * self._wait, self._settings.refresh_interval)
         else:
             self._wait = self._settings.refresh_interval
-        self._schedule(self._wait)
+        later = (each for each in self._found if self._is_to_be_asked_later(each))
+        soonest = min(map(self._asking.left_alone_for, later), default=self._wait)
+        # twice as long, since the wait may be drawn to be half of it
+        self._schedule(min(self._wait, 2 * soonest + SOON))
 
     async def _do_round(self) -> None:
         if self.group_connected and self._without_looking < ROUNDS_WITHOUT_LOOKING:

@@ -1,0 +1,93 @@
+"""Whom a node asks, and when, by what its neighbours tell it; on a fake clock, without links."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ILink
+from routing_crust.errors import ExpectedConnectionExpired
+from routing_crust.names import NAME_BYTES, Name
+from routing_crust.routing.joining import Joiner
+from routing_crust.routing.queries import Group
+from routing_crust.routing.silences import Silences
+from routing_crust.routing.table import PeerEntry, RoutingTable
+from routing_crust.wire.messages import LinkUse
+
+
+def name(number: int) -> Name:
+    return Name(number.to_bytes(NAME_BYTES, "big"))
+
+
+class SilentPeers:
+    """Nobody who is asked answers. It is an C{Asking}."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.silences = Silences(clock.seconds)
+        self.asked: list[tuple[float, Name]] = []
+
+    def ask(
+        self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
+    ) -> Deferred[ILink]:
+        self.asked.append((self._clock.seconds(), name))
+        self.silences.note(name)
+        return fail(ExpectedConnectionExpired("nobody answers"))
+
+    def is_asking(self, name: Name, use: LinkUse) -> bool:
+        return False
+
+    def refused_lately(self, name: Name) -> bool:
+        return self.silences.left(name) > 0
+
+    def left_alone_for(self, name: Name) -> float:
+        return self.silences.left(name)
+
+    def was_silent(self, name: Name) -> bool:
+        return name in self.silences
+
+
+class AskedLaterTests(SynchronousTestCase):
+    """Somebody of the close group did not answer."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.settings = Settings(lan_discovery=False)
+        self.asking = SilentPeers(self.clock)
+        self.neighbour, self.silent = name(2), name(3)
+        table = RoutingTable(name(1), self.settings)
+        table.add(PeerEntry(self.neighbour, None))
+        self.members: tuple[Name, ...] = (self.silent, self.neighbour)
+        self.joiner = Joiner(
+            self.settings,
+            name(1),
+            self.clock,
+            Random(1),
+            table,
+            self,  # type: ignore[arg-type]
+            self.asking,
+            lambda: (),
+            lambda _: None,
+        )
+
+    def ask(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
+        """The queries: the one neighbour tells whom it knows."""
+        return succeed(Group(self.members, self.neighbour))
+
+    def test_in_time(self) -> None:
+        """It is asked again when it has been left alone for long enough, though nobody tells of it then."""
+        self.joiner.wake()
+        self.clock.pump([0.25] * 8)
+        self.assertEqual([each for _, each in self.asking.asked], [self.silent])
+        first = self.asking.asked[0][0]
+        self.members = (self.neighbour,)
+        self.joiner._without_looking = 0
+        self.clock.pump([0.25] * 200)
+        self.assertEqual([each for _, each in self.asking.asked][:2], [self.silent] * 2)
+        later = self.asking.asked[1][0] - first
+        self.assertTrue(10 <= later <= 35, later)
+        self.joiner.rest()
