@@ -12,7 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from .catalogue import MUTANTS
-from .mutant import Mutant, Outcome, run_tests
+from .mutant import TIMEOUT, Mutant, Outcome, run_tests
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,16 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _try_all(chosen: list[Mutant], jobs: int, verbose: bool) -> int:
     tests = tuple(sorted({test for each in chosen for test in each.tests}))
-    healthy = run_tests(tests)
+    healthy = run_tests(tests, seconds=3 * TIMEOUT)
     if not healthy.passed:
         print(healthy.output)
         print(f"without a bug {healthy.caught_by} fails already, so nothing can be said")
         return 1
     print(f"without a bug all tests of {len(tests)} modules pass, in {healthy.seconds:.0f} s")
     caught = 0
+    most = max(TIMEOUT, 2 * healthy.seconds)  # a busy machine makes no bug
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, outcome in zip(
-            chosen, pool.map(lambda each: run_tests(each.tests, each), chosen), strict=True
+            chosen, pool.map(lambda each: run_tests(each.tests, each, most), chosen), strict=True
         ):
             caught += _report(mutant, outcome, verbose)
     print(f"{caught} of {len(chosen)} bugs were caught")

@@ -80,11 +80,12 @@ class Outcome:
     output: str
 
 
-def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None) -> Outcome:
+def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None, seconds: float = TIMEOUT) -> Outcome:
     """
     Run tests until the first failure.
 
     @param mutant: the bug to plant; C{None} plants none.
+    @param seconds: after so many they hang.
     @raise StaleMutant: as L{Mutant.planted} does.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
@@ -96,10 +97,10 @@ def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None) -> Outcome:
         if mutant is not None:
             path = there / PACKAGE.name / mutant.module
             path.write_text(mutant.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
-        return _run(there, tests)
+        return _run(there, tests, seconds)
 
 
-def _run(there: Path, tests: tuple[str, ...]) -> Outcome:
+def _run(there: Path, tests: tuple[str, ...], most: float) -> Outcome:
     # -B: the tests are links into the tree, and a mutant's bytecode must not be left beside them
     command = [
         sys.executable,
@@ -119,11 +120,11 @@ def _run(there: Path, tests: tuple[str, ...]) -> Outcome:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=TIMEOUT,
+            timeout=most,
         )
     except subprocess.TimeoutExpired as hanging:
         output = hanging.stdout.decode(errors="replace") if isinstance(hanging.stdout, bytes) else ""
-        return Outcome(False, f"it hung for {TIMEOUT:g} s", time.monotonic() - began, output)
+        return Outcome(False, f"it hung for {most:g} s", time.monotonic() - began, output)
     seconds = time.monotonic() - began
     if ended.returncode == 0:
         return Outcome(True, "", seconds, ended.stdout)
