@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -22,6 +23,9 @@ from ..errors import CloseReason, LinkClosed
 from ..history import History
 from ..names import Name
 from ..wire.messages import NatKind
+
+ANSWER_WITHIN: Final = 8.0
+"""Seconds that a peer has for an answer: TCP, when packets were lost, tries again within 6 s or after 12."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,13 @@ class ILink(Interface):
 
     def verified() -> None:
         """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
+
+    def ask() -> None:
+        """
+        Something suggests that the peer is out of reach, or has lost this link: have it answer, and cut the
+        link if nothing comes from it within L{ANSWER_WITHIN} seconds. Without effect before L{verified}, and
+        once the link is closed.
+        """
 
     def when_writable() -> Deferred[None]:
         """

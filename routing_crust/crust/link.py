@@ -7,8 +7,8 @@ where there are none; a Goodbye, then both ends close. Heartbeat and Goodbye nev
 
 A link has one timer, used for one thing after another: until the Hello is verified for C{hello_timeout},
 then for heartbeats and silence, and once it is being closed for C{close_timeout}. It counts its own ticks
-and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link. When the
-network has changed, a Heartbeat with a payload asks for one back.
+and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link. Where
+there is reason to doubt that the peer is still there, a Heartbeat with a payload asks for one back.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..wire.codec import decode, encode
 from ..wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
 from ..wire.messages import Goodbye
 from .certificates import PeerRefused
-from .interfaces import ILink
+from .interfaces import ANSWER_WITHIN, ILink
 from .losses import reason_of_loss
 from .owner import LinkMaker
 from .sendqueue import SendQueue
@@ -64,8 +64,6 @@ _OF_THE_LINK: Final = frozenset(
 """What is about the very link that it goes over."""
 SMALL_BYTES: Final = 4096
 """Below this, to copy a payload behind its header is cheaper than to join one more part."""
-ANSWER_WITHIN: Final = 8.0
-"""Seconds that a peer has for an answer: TCP, when packets were lost, tries again within 6 s or after 12."""
 MOST_ASKED: Final = 4
 """So often this may begin anew while nothing is heard."""
 
@@ -345,10 +343,7 @@ class Link(Protocol):
                 self.send(_HEARTBEAT, b"")
 
     def ask(self) -> None:
-        """
-        The peer may be out of reach now: have it answer, and cut the link if nothing comes from it within
-        L{ANSWER_WITHIN} seconds. Without effect before the Hello is verified, and once the link is closed.
-        """
+        """See L{ILink.ask}."""
         if not self._verified or self._reason is not None:
             return
         if self._heard:
@@ -361,8 +356,8 @@ class Link(Protocol):
 
     def _answer_due(self) -> None:
         self._timer = None
-        if not self._heard:
-            self.abort(CloseReason.INACTIVE, "it did not answer when the network had changed")
+        if not self._heard and self._reading:
+            self.abort(CloseReason.INACTIVE, "it was asked whether it is there, and did not answer")
             return
         self._asked = 0
         self._arm(self._tick_length, self._tick)

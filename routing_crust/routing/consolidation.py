@@ -13,6 +13,9 @@ The best link is the one with the greatest use; of these the one on the highest 
 before a tunnel); of these the primary, the one that the responder of the request dialled; when both asked
 at once, the request of the greater name counts.
 
+Whoever makes one more link may have lost the one that was agreed on, and the other end not know it yet. So
+the arbiter confirms that one again, and keeps the other until the acknowledgement has come.
+
 L{Consolidation} does no I/O: each input returns what is to be done.
 """
 
@@ -94,7 +97,14 @@ class Established:
     two_way: bool
 
 
-Action: TypeAlias = SendConfirmation | SendAck | Close | Established
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The peer may have lost this link: take it for lost if nothing comes from there soon."""
+
+    link: Hashable
+
+
+Action: TypeAlias = SendConfirmation | SendAck | Close | Established | Doubt
 
 
 class Consolidation:
@@ -121,6 +131,7 @@ class Consolidation:
         self._we_reached = False
         self._they_reached = False
         self._told: tuple[LinkUse, bool] | None = None
+        self._doubted = False  # whether the current one is to be confirmed again, whatever was told
         self.incarnation = incarnation
         self._settled = 0.0  # when the current one was
         self.current: Hashable | None = None
@@ -166,7 +177,11 @@ class Consolidation:
         if candidate.plain:
             self._we_reached |= candidate.we_dialled
             self._they_reached |= not candidate.we_dialled
-        return actions + self._decide(now)
+        self._doubted = self._arbiter and self.current is not None
+        actions.extend(self._decide(now))
+        if self._doubted and self._pending is not None and self._pending[0] == self.current:
+            actions.append(Doubt(self.current))
+        return actions
 
     def link_lost(self, link: Hashable, now: float) -> list[Action]:
         """A link is gone, or is being closed by us for a reason of its own."""
@@ -176,6 +191,7 @@ class Consolidation:
         if self.current == link:
             self.current = None
             self._told = None
+            self._doubted = False
         return self._decide(now)
 
     def confirmation(self, link: Hashable, message: Confirmation, now: float) -> list[Action]:
@@ -190,8 +206,7 @@ class Consolidation:
         if message.use > candidate.use or self._one_way_refused(message.use, message.two_way):
             return [self._close(link, CloseReason.NOT_WANTED)]
         self._epoch = message.epoch
-        self._settle(link, now)
-        return [SendAck(link, message.epoch), Established(link, message.use, message.two_way)]
+        return [SendAck(link, message.epoch), *self._settle(link, message.use, message.two_way, now)]
 
     def ack(self, link: Hashable, epoch: int, now: float) -> list[Action]:
         """The other end has taken notice of our decision: now the other links can go."""
@@ -201,9 +216,8 @@ class Consolidation:
             return []
         _, _, use, two_way = self._pending
         self._pending = None
-        self._settle(link, now)
-        self._told = (use, two_way)
-        return [Established(link, use, two_way), *self._decide(now)]
+        self._doubted = False
+        return [*self._settle(link, use, two_way, now), *self._decide(now)]
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed: decide with what is there, and close what nobody has decided on."""
@@ -225,10 +239,13 @@ class Consolidation:
             patience += settings.inactivity_timeout
         return patience
 
-    def _settle(self, link: Hashable, now: float) -> None:
+    def _settle(self, link: Hashable, use: LinkUse, two_way: bool, now: float) -> list[Action]:
         if self.current != link:
             self._settled = now
+            self._told = None
+        before, self._told = self._told, (use, two_way)
         self.current = link
+        return [] if before == self._told else [Established(link, use, two_way)]
 
     def _is_spare(self, candidate: Candidate) -> bool:
         """
@@ -253,6 +270,7 @@ class Consolidation:
         self._candidates.clear()
         self._pending = None
         self._told = None
+        self._doubted = False
         self._we_reached = self._they_reached = False
         self.current = None
         self.incarnation = incarnation
@@ -290,7 +308,7 @@ class Consolidation:
             best = self._best()
             if best is None:
                 break
-            if best.link == self.current and self._told == (best.use, self.two_way):
+            if best.link == self.current and self._told == (best.use, self.two_way) and not self._doubted:
                 spare = [link for link in self._candidates if link != self.current]
                 actions.extend(self._close(link, CloseReason.SUPERSEDED) for link in spare)
                 break

@@ -34,7 +34,16 @@ from ..wire.messages import (
     Switched,
     View,
 )
-from .consolidation import Action, Candidate, Close, Consolidation, Established, SendAck, SendConfirmation
+from .consolidation import (
+    Action,
+    Candidate,
+    Close,
+    Consolidation,
+    Doubt,
+    Established,
+    SendAck,
+    SendConfirmation,
+)
 from .handshake import PeerFacts, check_hello, make_hello
 from .nat import both_ways
 from .peers import Accept, LinkPolicy, Peer, Refuse
@@ -441,6 +450,8 @@ class Links:
             link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch)))
         elif isinstance(action, Established):
             self._established(pair, name, link, action)
+        elif isinstance(action, Doubt):
+            link.ask()
         elif isinstance(action, Close):
             self._close_for(pair, link, action.reason)
 

@@ -140,6 +140,7 @@ class Membership:
         """No link is left to this peer."""
         was_a_way_in = self._is_a_way_in(peer)
         self._leave(peer.name)
+        self._core.queries.lost(peer.name)
         self._core.messenger.link_lost(peer.link)
         self._core.tunnels.lost(peer, reason)
         self._core.control.forget(peer.name)

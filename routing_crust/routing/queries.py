@@ -114,6 +114,21 @@ class GroupQueries:
         query.result.callback(Group(tuple(members), informant))
         return True
 
+    def lost(self, peer: Name) -> None:
+        """
+        There is no link to this node any more: what it was asked itself fails with L{PeerUnreachable}, and
+        what it was to pass on is asked again by another first hop, at once.
+        """
+        for query in list(self._queries.values()):
+            if query.of == peer:
+                self._forget(query.nonce)
+                query.result.errback(PeerUnreachable(f"the link to {peer.short} was lost"))
+            elif query.via is not None and query.via.peer == peer:
+                query.via = None
+                if query.attempts < ATTEMPTS:
+                    cancel(query.timer)
+                    self._attempt(query)
+
     def stop(self) -> None:
         """Fail everything that waits, and take nothing more."""
         self._stopped = True

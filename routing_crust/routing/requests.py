@@ -90,7 +90,8 @@ class RequestGuard:
             return "it is of an earlier incarnation"
         there = before is not None and newer == 0 and before.use >= request.use
         improved = there and before is not None and before.link.rung is Rung.TUNNEL
-        if there and not improved:
+        if there and before is not None and not improved:
+            before.link.ask()  # for whoever asks for it may have lost it
             return "there is such a link already"
         if not self.holds(REQUEST_LABEL, signed):
             return "its signature does not hold"

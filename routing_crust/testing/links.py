@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from ..crust.interfaces import ILink
+from ..crust.interfaces import ANSWER_WITHIN, ILink
 from ..endpoints import Connection, Direction, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
@@ -133,6 +133,11 @@ class MemoryLink:
         """See L{ILink.verified}."""
         self.is_verified = True
         self._timers.cancel("hello")
+
+    def ask(self) -> None:
+        """See L{ILink.ask}."""
+        if self.is_verified and self.over is None and self._is_unanswered() and "answer" not in self._timers:
+            self._timers.start("answer", ANSWER_WITHIN, self._answer_due)
 
     def when_writable(self) -> Deferred[None]:
         """See L{ILink.when_writable}."""
@@ -337,6 +342,16 @@ class MemoryLink:
                 self._watch_for_a_stall()
         self._feed()
         self.other._receive(kind, payload, size)
+
+    def _is_unanswered(self) -> bool:
+        """Whether a question does not arrive now, or its answer does not."""
+        network = self.crust.network
+        here, there = network.stands_still(self), network.stands_still(self.other)
+        return self._reading and (here or there)
+
+    def _answer_due(self) -> None:
+        if self._is_unanswered():
+            self.abort(CloseReason.INACTIVE, "it was asked whether it is there, and did not answer")
 
     def _watch_for_a_stall(self) -> None:
         timeout = self.crust.settings.stall_timeout

@@ -17,8 +17,8 @@ from zope.interface.verify import verifyObject
 from routing_crust.config import Settings
 from routing_crust.crust.certificates import PeerRefused
 from routing_crust.crust.factories import LinkAcceptFactory
-from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.link import ANSWER_WITHIN, MOST_ASKED, Link
+from routing_crust.crust.interfaces import ANSWER_WITHIN, ILink
+from routing_crust.crust.link import MOST_ASKED, Link
 from routing_crust.crust.losses import describe
 from routing_crust.crust.tls import VerifiedPeer
 from routing_crust.errors import CloseReason, LinkClosed, WireError
@@ -440,6 +440,18 @@ class AskingTests(LinkTests):
         link.ask()
         self.clock.advance(ANSWER_WITHIN - 1)
         self.assertFalse(self.transport.aborted)
+
+    def test_not_reading(self) -> None:
+        """Where nothing is read, for lack of room, no answer can be seen."""
+        link = self.verified()
+        link.pause_reading()
+        link.ask()
+        self.clock.pump([10] * 12)
+        self.assertFalse(self.transport.aborted)
+        link.resume_reading()
+        link.ask()
+        self.clock.advance(ANSWER_WITHIN)
+        self.assertTrue(self.transport.aborted)
 
     def test_not_before_the_hello(self) -> None:
         """The leash of a link of unknown purpose is not lengthened, and a closed link says nothing more."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings, TwoWay
+from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
 from routing_crust.routing.consolidation import (
@@ -23,6 +24,7 @@ from routing_crust.routing.consolidation import (
     Candidate,
     Close,
     Consolidation,
+    Doubt,
     SendAck,
     SendConfirmation,
 )
@@ -33,7 +35,10 @@ SMALL, GREAT = 0, 1  # the two ends; the one with the smaller name decides
 
 @dataclass(eq=False)
 class Wire:
-    """One link: who dialled, what for, who asked, and what is on its way in each direction."""
+    """
+    One link: who dialled, what for, who asked, and what is on its way in each direction. Where it is mute,
+    nothing passes, and nobody is told.
+    """
 
     number: int
     dialler: int
@@ -42,6 +47,7 @@ class Wire:
     rung: Rung = Rung.DIRECT
     both_ways: bool = True
     dead: bool = False
+    mute: bool = False
     to: tuple[deque[object], deque[object]] = field(default_factory=lambda: (deque(), deque()))
     gone: list[bool] = field(default_factory=lambda: [False, False])
     verified: list[bool] = field(default_factory=lambda: [False, False])
@@ -61,6 +67,7 @@ class World:
         self.wires: list[Wire] = []
         self.closed: list[tuple[int, Wire, CloseReason]] = []
         self.established: list[tuple[int, Wire, LinkUse, bool]] = []
+        self.doubted: list[tuple[int, Wire]] = []
 
     def end(self, which: int) -> Consolidation:
         return Consolidation(self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch)
@@ -79,7 +86,7 @@ class World:
 
     def deliver(self, wire: Wire, end: int) -> None:
         frame = wire.to[end].popleft()
-        if wire.gone[end]:
+        if wire.gone[end] or wire.mute:
             return
         if frame == "hello":
             wire.verified[end] = True
@@ -113,6 +120,8 @@ class World:
                 wire.gone[end] = True
                 wire.to[1 - end].append("gone")
                 self.do(end, self.ends[end].link_lost(wire, self.now))
+            elif isinstance(action, Doubt):
+                self.doubted.append((end, wire))
             else:
                 self.established.append((end, wire, action.use, action.two_way))
 
@@ -122,6 +131,19 @@ class World:
             wire.dead = True
             for queue in wire.to:
                 queue.append("gone")
+
+    def lose(self, wire: Wire, end: int) -> None:
+        """One end loses a link, and the other does not hear of it yet."""
+        wire.mute = wire.gone[end] = True
+        self.do(end, self.ends[end].link_lost(wire, self.now))
+
+    def notice(self) -> None:
+        """Who doubts a link that is mute finds out."""
+        doubted, self.doubted = self.doubted, []
+        for end, wire in doubted:
+            if wire.mute and not wire.gone[end]:
+                wire.gone[end] = True
+                self.do(end, self.ends[end].link_lost(wire, self.now))
 
     def pass_time(self, seconds: float) -> None:
         until = self.now + seconds
@@ -342,6 +364,38 @@ class RendezvousTests(SynchronousTestCase):
         world.deliver_all()
         self.assertIs(world.ends[SMALL].current, primary)
         self.assertEqual(world.established[-1][2:], (LinkUse.MEMBER, True))
+
+    def test_lost_at_one_end(self) -> None:
+        """Another link to a peer that may have lost the one agreed on takes its place if it has."""
+        for loser in (SMALL, GREAT):
+            world = World()
+            before = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+            world.settle()
+            world.lose(before, loser)
+            after = world.dial(loser, LinkUse.ATTACHED, loser)
+            world.deliver_all()
+            world.pass_time(ANSWER_WITHIN)
+            self.assertEqual((world.closed, after.gone), ([], [False, False]))
+            self.assertEqual(world.doubted, [(SMALL, before)] if loser == GREAT else [])
+            world.notice()
+            world.settle()
+            current = {end.current for end in world.ends}
+            self.assertEqual(current, {after})
+            self.assertEqual(world.established[-1][1:3], (after, LinkUse.ATTACHED))
+
+    def test_not_lost(self) -> None:
+        """And goes as soon as the peer acknowledges the one agreed on once more."""
+        world = World()
+        kept = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        told = len(world.established)
+        for _ in range(3):
+            spare = world.dial(SMALL, LinkUse.ATTACHED, GREAT)
+            world.deliver_all()
+            self.assertEqual(world.closed.pop(), (SMALL, spare, CloseReason.SUPERSEDED))
+            self.assertEqual(world.doubted.pop(), (SMALL, kept))
+            self.assertEqual({end.current for end in world.ends}, {kept})
+        self.assertEqual(len(world.established), told)
 
     def test_late_second_direction_is_told(self) -> None:
         """A direction that comes up late makes a one-way link two-way, in the eyes of both."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, Name, Role, RoutingService, State
+from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import GroupConnectedChanged, LinkLost, PeerJoined, PeerLeft, StateChanged
 from tests.routing.net import Net
@@ -281,6 +282,38 @@ class LossTests(NetworkCase):
         self.net.run(lambda: again.group_connected, timeout=10)
         self.net.settle(1)
         self.assert_full_mesh(self.net.nodes)
+
+    def lose_one_end(self, node: RoutingService, other: RoutingService) -> float:
+        """
+        A router forgets a link, and says so to one node only.
+
+        @return: how many seconds pass until both are in each other's tables again.
+        """
+        (link,) = (each for each in self.net.crust(node).links if each.peer == other.node_name)
+        self.net.network.half_open(link)
+        link.lose()
+        self.net.run(lambda: str(other.node_name) not in table_of(node), timeout=1)
+        self.assertIn(str(node.node_name), table_of(other))
+        since = self.net.clock.seconds()
+        self.net.run(lambda: str(other.node_name) in table_of(node), timeout=120)
+        took = self.net.clock.seconds() - since
+        self.net.settle(60)
+        self.assert_full_mesh(self.net.nodes)
+        return took
+
+    def test_one_end_loses_the_link(self) -> None:
+        """Who has lost a link that the other end keeps is let in again soon."""
+        one, other = self.net.grow(2)
+        self.net.settle(60)
+        for node, peer in ((one, other), (other, one)):
+            self.assertLess(self.lose_one_end(node, peer), 2 * ANSWER_WITHIN)
+
+    def test_asked_for_what_there_is(self) -> None:
+        """So it is where others carry its requests."""
+        _, one, other = self.net.grow(3)
+        self.net.settle(60)
+        for node, peer in ((one, other), (other, one)):
+            self.assertLess(self.lose_one_end(node, peer), 2 * ANSWER_WITHIN)
 
     def test_partition(self) -> None:
         """Two halves that were apart for an hour become one network again."""

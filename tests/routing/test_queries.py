@@ -17,11 +17,19 @@ from routing_crust.wire.messages import GroupAnswer, GroupQuery
 TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
 
 
+class FirstHop:
+    """As much of a link as a query looks at."""
+
+    def __init__(self, peer: Name) -> None:
+        self.peer = peer
+
+
 class QueryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.sent: list[tuple[Name, bytes, int]] = []
         self.asked: list[Name | None] = []
+        self.by: list[Name | None] = []
         self.queries = self.make(Settings())
 
     def make(self, settings: Settings) -> GroupQueries:
@@ -29,6 +37,7 @@ class QueryTests(SynchronousTestCase):
 
     def send(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
         self.asked.append(of)
+        self.by.append(None if via is None else via.peer)
         self.sent.append((Name(query.target), query.nonce, attempt))
 
     def answer(self, target: Name = TARGET, *members: Name, nonce: bytes | None = None) -> None:
@@ -81,6 +90,33 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(self.asked, [None, ONE])
         self.answer(TARGET, TWO)
         self.assertEqual(self.successResultOf(result).members, (TWO,))
+
+    def test_the_node_is_lost(self) -> None:
+        """What it was asked itself fails at once; what is put to others goes on."""
+        lost, other = self.queries.ask(TARGET, of=ONE), self.queries.ask(TARGET, of=TWO)
+        self.queries.lost(ONE)
+        self.failureResultOf(lost, PeerUnreachable)
+        self.assertNoResult(other)
+        self.assertEqual((len(self.queries), len(self.sent)), (1, 2))
+
+    def test_the_first_hop_is_lost(self) -> None:
+        """Another is taken at once, as long as there are attempts left, and then as if nothing had been."""
+        result = self.queries.ask(TARGET, via=FirstHop(ONE))
+        self.queries.ask(TARGET, via=FirstHop(TWO))
+        self.clock.advance(1)
+        self.queries.lost(ONE)
+        self.assertEqual(self.by, [ONE, TWO, None])
+        self.assertEqual(self.sent[-1][1:], (self.sent[0][1], 1))
+        self.queries.lost(ONE)
+        self.assertEqual(len(self.sent), 3)
+        self.answer()
+        self.successResultOf(result)
+        last = self.queries.ask(TARGET, via=FirstHop(ONE))
+        self.clock.pump([5] * (ATTEMPTS - 1))
+        self.queries.lost(ONE)
+        self.assertNoResult(last)
+        self.clock.advance(5)
+        self.failureResultOf(last, PeerUnreachable)
 
     def test_too_many(self) -> None:
         queries = self.make(Settings(max_outstanding=1))
