@@ -5,6 +5,7 @@ Streams that are not open yet: whoever waits for the peer's answer, or the peer 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
@@ -14,6 +15,9 @@ from ..routing.timers import cancel
 from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .stream import Stream
+
+DOUBTED_AFTER: Final = 3.0
+"""Seconds without an answer until the link itself is in doubt."""
 
 
 class NotOpenYet:
@@ -63,10 +67,25 @@ class Opening(NotOpenYet):
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
 
-    def wait(self, stream: Stream, clock: IReactorTime, seconds: float) -> Deferred[None]:
-        """Wait for so long. @return: L{answer}."""
+    def wait(
+        self, stream: Stream, clock: IReactorTime, seconds: float, doubt: Callable[[], None]
+    ) -> Deferred[None]:
+        """
+        Wait for so long.
+
+        @param doubt: called when the answer takes so long that the link may be dead.
+        @return: L{answer}.
+        """
+
+        def doubtful() -> None:
+            doubt()
+            self._timer = clock.callLater(seconds - DOUBTED_AFTER, self._too_late)
+
         self._stream = stream
-        self._timer = clock.callLater(seconds, self._too_late)
+        if seconds > DOUBTED_AFTER:
+            self._timer = clock.callLater(DOUBTED_AFTER, doubtful)
+        else:
+            self._timer = clock.callLater(seconds, self._too_late)
         return self.answer
 
     def opened(self) -> None:

@@ -45,6 +45,10 @@ class PeerStreams:
         link.set_feeder(self.mux.feeding.feed)
         link.feed_soon()
 
+    def ask(self) -> None:
+        """See whether the link is still there."""
+        self.link.ask()
+
     def link_lost(self, problem: Exception) -> None:
         """All streams are over."""
         self.link.set_feeder(None)

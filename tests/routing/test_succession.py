@@ -85,6 +85,9 @@ class WireEnd:
     def verified(self) -> None:
         pass
 
+    def ask(self) -> None:
+        """Losses are noticed when the steps say so."""
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         if self.closed is None:
             self.closed = reason

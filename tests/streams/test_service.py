@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Name, Role, RoutingService
 from routing_crust.config import KIB, MIB
+from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import CannotListen, CloseReason, LimitReached, NotConnected, ServiceStopped
 from routing_crust.routing.state import State
 from routing_crust.routing.upper import FIRST_STREAM_KIND, LAST_STREAM_KIND
@@ -29,6 +30,7 @@ from routing_crust.streams import (
     streams_of,
 )
 from routing_crust.streams.frames import StreamFrame, open_frame, pack_number
+from routing_crust.streams.opening import DOUBTED_AFTER
 from tests.routing.net import Net
 
 from .protocols import Echo, HalfCloseable, Keeping, Noting
@@ -360,6 +362,17 @@ class AcceptorTests(StreamsCase):
         self.net.settle(31)
         self.assertEqual(self.opened[0].value.reason, StreamReason.TOO_SLOW)
         self.assertEqual(self.factory.cancelled, 1)
+
+    def test_silence(self) -> None:
+        """Where nothing comes at all the link is looked at, long before the time is over."""
+        self.net.network.half_open(self.net.network.links[0])
+        self.opening.cancel()
+        self.opened.clear()
+        again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping()).addBoth(self.opened.append)
+        self.net.settle(DOUBTED_AFTER + ANSWER_WITHIN - 0.1)
+        self.assertNoResult(again)
+        self.net.settle(0.2)
+        self.assertIsInstance(self.opened[0].value, StreamLinkLost)
 
     def test_cancelled(self) -> None:
         """Whoever wanted it does not any more; the acceptor hears."""
