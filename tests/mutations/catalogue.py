@@ -391,6 +391,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_doors",),
     ),
     Mutant(
+        "whoever has lost a link is kept out by the one that the other end still has",
+        "routing/consolidation.py",
+        "self._doubted = self._arbiter and self.current is not None",
+        "self._doubted = False",
+        ("tests.routing.test_consolidation",),
+    ),
+    Mutant(
+        "what a lost node was asked holds a round of joining up",
+        "routing/membership.py",
+        "        self._core.queries.lost(peer.name)\n",
+        "",
+        ("tests.routing.test_network",),
+    ),
+    Mutant(
         "a link that was decided on is given up",
         "routing/consolidation.py",
         "return self.current is None or not decided_on",
