@@ -102,7 +102,7 @@ class QueryTests(SynchronousTestCase):
     def test_the_first_hop_is_lost(self) -> None:
         """Another is taken at once, as long as there are attempts left, and then as if nothing had been."""
         result = self.queries.ask(TARGET, via=FirstHop(ONE))
-        self.queries.ask(TARGET, via=FirstHop(TWO))
+        other = self.queries.ask(TARGET, via=FirstHop(TWO))
         self.clock.advance(1)
         self.queries.lost(ONE)
         self.assertEqual(self.by, [ONE, TWO, None])
@@ -111,10 +111,12 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(len(self.sent), 3)
         self.answer()
         self.successResultOf(result)
+        self.assertNoResult(other)
         last = self.queries.ask(TARGET, via=FirstHop(ONE))
         self.clock.pump([5] * (ATTEMPTS - 1))
         self.queries.lost(ONE)
         self.assertNoResult(last)
+        self.failureResultOf(other, PeerUnreachable)
         self.clock.advance(5)
         self.failureResultOf(last, PeerUnreachable)
 
