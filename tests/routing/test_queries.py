@@ -116,9 +116,9 @@ class QueryTests(SynchronousTestCase):
         self.clock.pump([5] * (ATTEMPTS - 1))
         self.queries.lost(ONE)
         self.assertNoResult(last)
-        self.failureResultOf(other, PeerUnreachable)
         self.clock.advance(5)
-        self.failureResultOf(last, PeerUnreachable)
+        for each in (last, other):
+            self.failureResultOf(each, PeerUnreachable)
 
     def test_too_many(self) -> None:
         queries = self.make(Settings(max_outstanding=1))
