@@ -10,9 +10,9 @@ confirmed link.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..config import Settings
@@ -28,11 +28,8 @@ from ..wire.messages import (
     Confirmation,
     ConfirmationAck,
     Contacts,
-    Continued,
     LinkUse,
     NatKind,
-    Switched,
-    View,
 )
 from .consolidation import (
     Action,
@@ -46,79 +43,9 @@ from .consolidation import (
 )
 from .handshake import PeerFacts, check_hello, make_hello
 from .nat import both_ways
+from .pairs import Pair, Record
 from .peers import Accept, LinkPolicy, Peer, Refuse
-from .succession import Succession, mark_of
 from .timers import cancel
-
-MOST_VIEWS: Final = 64
-"""So often a peer may begin anew on one link; it has reason to each time that another is lost."""
-
-
-class _Record:
-    """
-    A link and how far it has come.
-
-    @ivar follows: what the link is known by whose place it has taken; empty if there was none.
-    @ivar continued: whether the peer has said what it follows.
-    @ivar views: how often the peer has begun anew on it.
-    """
-
-    __slots__ = ("continued", "facts", "follows", "hello_sent", "link", "views")
-
-    def __init__(self, link: ILink) -> None:
-        self.link = link
-        self.follows = b""
-        self.continued = False
-        self.views = 0
-        self.facts: PeerFacts | None = None
-        self.hello_sent = False
-
-
-class _Pair:
-    """
-    All verified links to one peer, with the timer that their consolidation needs.
-
-    @ivar dialled: where we have dialled the peer with success, without its help.
-    @ivar succession: what goes on while one link takes the place of another.
-    @ivar view: see L{Succession}.
-    """
-
-    __slots__ = ("consolidation", "dialled", "peer", "succession", "timer", "view")
-
-    def __init__(self, consolidation: Consolidation) -> None:
-        self.consolidation = consolidation
-        self.peer: Peer | None = None
-        self.timer: IDelayedCall | None = None
-        self.dialled: Endpoint | None = None
-        self.succession: Succession | None = None
-        self.view = 0
-
-
-class _Successor:
-    """What the succession of a pair does with the links: its L{SuccessionOwner}."""
-
-    def __init__(self, links: Links, pair: _Pair) -> None:
-        self._links = links
-        self._pair = pair
-
-    def deliver(self, kind: int, payload: bytes) -> None:
-        peer = self._pair.peer
-        if peer is not None:
-            self._links.deliver(peer.link, kind, payload)
-
-    def begin_anew(self) -> None:
-        if self._pair.peer is not None:
-            self._links.begin_anew(self._pair.peer)
-
-    def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
-        self._links.close(link, reason, detail)
-
-    def succeeded(self) -> None:
-        pair = self._pair
-        if pair.peer is not None and pair.succession is not None:
-            pair.view = pair.succession.view
-            self._links.passing.add(pair.peer.link)
-        pair.succession = None
 
 
 class Links:
@@ -153,8 +80,8 @@ class Links:
         self._nat = nat
         self._network_now = network_now
         self._quiet = QuietLog(self.log, clock.seconds)
-        self._records: dict[ILink, _Record] = {}
-        self._pairs: dict[Name, _Pair] = {}
+        self._records: dict[ILink, Record] = {}
+        self._pairs: dict[Name, Pair] = {}
         self._last_epoch = incarnation << 16
         self.confirmed: set[ILink] = set()
         """The links that have been confirmed, by which application frames may come."""
@@ -199,7 +126,7 @@ class Links:
 
     def new_link(self, link: ILink) -> None:
         """A link is up, whoever dialled: the end that is the TLS client says Hello first."""
-        self._records[link] = record = _Record(link)
+        self._records[link] = record = Record(link)
         if link.initiator:
             self._send_hello(record, link.token)
 
@@ -224,56 +151,9 @@ class Links:
         elif link not in self.confirmed:
             raise WireError(f"a frame of kind {kind} came before the link was confirmed")
         else:
-            self._confirmed_frame(record, link, kind, payload)
-
-    def _confirmed_frame(self, record: _Record, link: ILink, kind: int, payload: bytes) -> None:
-        pair = self._pairs.get(link.peer)
-        if pair is None or pair.peer is None:
-            return  # it is being closed
-        if kind == FrameKind.SWITCHED:
-            message = decode(Switched, payload, self._settings.max_control)
-            self._succession(pair, link).switched(link, message)
-        elif kind == FrameKind.ANEW:
-            self._anew(pair, record, decode(View, payload, self._settings.max_control))
-        elif kind == FrameKind.CONTINUED:
-            self._continued(pair, record, decode(Continued, payload, self._settings.max_control))
-        elif pair.succession is None:
-            self.deliver(link, kind, payload)
-        elif link in pair.succession.links:
-            pair.succession.received(link, kind, payload)
-
-    def _anew(self, pair: _Pair, record: _Record, view: View) -> None:
-        record.views += 1
-        if record.views > MOST_VIEWS:
-            raise WireError("the peer begins anew all the time")
-        self._succession(pair, record.link).anew(record.link, view.number)
-
-    def _continued(self, pair: _Pair, record: _Record, message: Continued) -> None:
-        if record.continued:
-            raise WireError("a second CONTINUED came")
-        record.continued = True
-        as_here = message.after == record.follows
-        self._succession(pair, record.link).continued(record.link, as_here, message.view)
-
-    def _succession(self, pair: _Pair, link: ILink) -> Succession:
-        """
-        What goes on with this link.
-
-        @raise WireError: nothing can.
-        """
-        assert pair.peer is not None
-        succession = self._succession_from(pair, pair.peer.link)
-        if link not in succession.links:
-            raise WireError("a link was left, or used again, that had never been agreed on")
-        return succession
-
-    def _succession_from(self, pair: _Pair, current: ILink) -> Succession:
-        if pair.succession is None:
-            self.passing.discard(current)
-            pair.succession = Succession(
-                self._settings, self._clock, current, pair.view, _Successor(self, pair)
-            )
-        return pair.succession
+            pair = self._pairs.get(link.peer)
+            if pair is not None:  # else it is being closed
+                pair.received(record, kind, payload)
 
     def deliver(self, link: ILink, kind: int, payload: bytes) -> None:
         """
@@ -300,20 +180,10 @@ class Links:
         if pair is None:
             return
         peer = pair.peer
-        if peer is not None and peer.link is link:
-            pair.peer = None
-            pair.view = 0
-        if pair.succession is not None:
-            self._link_of_succession_lost(pair, pair.succession, link)
+        pair.link_lost(link)
         self._apply(link.peer, lambda each, now: each.link_lost(link, now))
         if peer is not None and peer.link is link and pair.peer is None:
             self._policy.peer_lost(peer, reason, detail)
-
-    @staticmethod
-    def _link_of_succession_lost(pair: _Pair, succession: Succession, link: ILink) -> None:
-        if pair.peer is None:
-            pair.succession = None
-        succession.lost(link)
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """Close one link; from now on it does not count."""
@@ -335,10 +205,9 @@ class Links:
         self.passing.clear()
         for pair in pairs.values():
             cancel(pair.timer)
-            if pair.succession is not None:
-                pair.succession.stop()
+            pair.break_off()
 
-    def _send_hello(self, record: _Record, purpose: bytes) -> None:
+    def _send_hello(self, record: Record, purpose: bytes) -> None:
         record.hello_sent = True
         hello = make_hello(
             self._settings,
@@ -352,7 +221,7 @@ class Links:
         )
         record.link.send(FrameKind.HELLO, hello)
 
-    def _hello(self, record: _Record, payload: bytes) -> None:
+    def _hello(self, record: Record, payload: bytes) -> None:
         link = record.link
         if record.facts is not None:
             raise WireError("a second Hello came")
@@ -398,15 +267,14 @@ class Links:
         )
         self.close(link, verdict.reason, verdict.detail)
 
-    def _new_pair(self, name: Name, facts: PeerFacts) -> _Pair:
-        return _Pair(
-            Consolidation(
-                self._settings,
-                arbiter=self._identity.name < name,
-                incarnation=facts.incarnation,
-                next_epoch=self._next_epoch,
-            )
+    def _new_pair(self, name: Name, facts: PeerFacts) -> Pair:
+        consolidation = Consolidation(
+            self._settings,
+            arbiter=self._identity.name < name,
+            incarnation=facts.incarnation,
+            next_epoch=self._next_epoch,
         )
+        return Pair(self._settings, self._clock, consolidation, self)
 
     def _next_epoch(self) -> int:
         self._last_epoch += 1
@@ -442,7 +310,7 @@ class Links:
             delay = max(0.0, wake_at - self._clock.seconds())
             pair.timer = self._clock.callLater(delay, self._apply, name, Consolidation.tick)
 
-    def _do(self, pair: _Pair, name: Name, action: Action) -> None:
+    def _do(self, pair: Pair, name: Name, action: Action) -> None:
         link = cast(ILink, action.link)
         if isinstance(action, SendConfirmation):
             link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
@@ -455,18 +323,15 @@ class Links:
         elif isinstance(action, Close):
             self._close_for(pair, link, action.reason)
 
-    def _close_for(self, pair: _Pair, link: ILink, reason: CloseReason) -> None:
+    def _close_for(self, pair: Pair, link: ILink, reason: CloseReason) -> None:
         """Close a link that does not count any more; not yet, if something may still come over it."""
-        if pair.succession is not None and reason is CloseReason.RESTARTED:
-            succession, pair.succession = pair.succession, None
-            links = succession.links
-            succession.stop()
-            for each in links:
+        if reason is CloseReason.RESTARTED:
+            for each in pair.break_off():
                 self.close(each, reason)
-        if reason is not CloseReason.SUPERSEDED or not _is_awaited(pair, link):
+        if reason is not CloseReason.SUPERSEDED or not pair.is_awaited(link):
             self.close(link, reason)
 
-    def _established(self, pair: _Pair, name: Name, link: ILink, action: Established) -> None:
+    def _established(self, pair: Pair, name: Name, link: ILink, action: Established) -> None:
         record = self._records.get(link)
         if record is None or record.facts is None:
             return
@@ -477,16 +342,6 @@ class Links:
         if before is None:
             self.passing.add(link)
         elif before.link is not link:
-            succession = self._succession_from(pair, before.link)
-            if succession.has_left(link):
-                succession.go_back(link)
-            else:
-                record.follows = mark_of(before.link)
-                succession.switch(link)
+            pair.switch(before.link, record)
         if pair.peer is not None and pair.peer.link is link:
             self._policy.established(pair.peer, before)
-
-
-def _is_awaited(pair: _Pair, link: ILink) -> bool:
-    """Whether another link has taken the place of this one, and not all has come over it."""
-    return pair.succession is not None and pair.succession.has_left(link)

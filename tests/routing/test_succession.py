@@ -26,7 +26,8 @@ from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Pr
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.handshake import PeerFacts
-from routing_crust.routing.links import MOST_VIEWS, Links
+from routing_crust.routing.links import Links
+from routing_crust.routing.pairs import MOST_VIEWS
 from routing_crust.routing.peers import Accept, Peer
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
