@@ -21,13 +21,7 @@ from twisted.python.failure import Failure
 from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Endpoint, Rung
-from ..errors import (
-    ExpectedConnectionExpired,
-    ExpectedConnectionReplaced,
-    LimitReached,
-    RoutingCrustError,
-    ServiceStopped,
-)
+from ..errors import ExpectedConnectionExpired, ServiceStopped
 from ..history import Way
 from ..identity import Identity
 from ..names import Name
@@ -45,10 +39,10 @@ from ..wire.messages import (
     WireEndpoint,
 )
 from .asked import Asked, SendControl
-from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest, ExpectedResponse
+from .attempts import Attempts
+from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
 from .links import Links
 from .peers import Accept, Peer
-from .rendezvous import Approaches
 from .requests import REQUEST_LABEL, RequestGuard
 from .silences import Silences
 
@@ -105,11 +99,14 @@ class Connector:
         self._network_now = network_now
         self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
         self._tunnels = tunnels
-        self._approaches = Approaches(
-            settings, clock, crust, identity.name, links.is_dialled, links.needs_no_tunnel, tunnels.open
-        )
+        self._attempts = Attempts(settings, identity.name, clock, crust, links, tunnels.open)
+        self._approaches = self._attempts.approaches
         self._stopped = False
-        self.expected = ExpectedConnections(clock, settings, self._expired)
+
+    @property
+    def expected(self) -> ExpectedConnections:
+        """The links that are expected."""
+        return self._attempts.expected
 
     def ask(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
@@ -154,16 +151,13 @@ class Connector:
         @param since: when it was confirmed, in seconds.
         """
         self._abandon(name, use)
-        for entry in self.expected.made_before(name, since):
-            self.expected.withdraw(name, entry.nonce)
-            self._approaches.give_up(name, entry.nonce)
+        self._attempts.withdraw_before(name, since)
 
     def _abandon(self, name: Name, use: LinkUse) -> None:
         """Expect nothing any more of what L{improve} has asked for."""
         asked = self._asked.get((name, use))
         if asked is not None and not asked.waiting:
-            self._approaches.give_up(name, asked.nonce)
-            self.expected.withdraw(name, asked.nonce)
+            self._attempts.withdraw(name, asked.nonce)
             del self._asked[name, use]
             asked.stop()
 
@@ -197,25 +191,18 @@ class Connector:
         What a link whose Hello names this request is for; C{None} if nobody asked for it. What is expected
         is noted to have arrived.
         """
-        entry = self.expected.arrived(link.peer, nonce, link.connection)
-        if entry is not None:
-            return self._purpose(entry)
+        purpose = self._attempts.purpose(link, nonce)
+        if purpose is not None:
+            return purpose
         # our request, whose response is slower than the link
         for asked in self._asked_of(link.peer):
             if asked.nonce == nonce:
                 return Accept(asked.use, we_asked=True)
         return None
 
-    def _purpose(self, entry: ExpectedConnection) -> Accept:
-        if isinstance(entry, ExpectedRequest):
-            return Accept(entry.request.use, we_asked=False)
-        token = decode(Signed, entry.token, self._settings.max_control)
-        return Accept(decode(ConnectRequest, token.body, self._settings.max_control).use, we_asked=True)
-
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """There is no room for this peer, as its link shows: nothing else is to come of this request."""
-        self.expected.withdraw(peer, nonce)
-        self._approaches.give_up(peer, nonce)
+        self._attempts.withdraw(peer, nonce)
         for asked in self._asked_of(peer):
             if asked.nonce == nonce:
                 self._silent(peer, asked.use)
@@ -240,12 +227,8 @@ class Connector:
                 self._settle(asked, link)
                 if not better_may_come or self.expected.match(peer, asked.nonce) is None:
                     self._approaches.give_up(peer, asked.nonce)
-        if better_may_come:
-            return
-        for entry in self.expected.of_peer(peer):
-            if self._purpose(entry).use <= use:
-                self.expected.fulfil(peer, entry.nonce, link)
-                self._approaches.give_up(peer, entry.nonce)
+        if not better_may_come:
+            self._attempts.linked(peer, use, link)
 
     def request_received(self, envelope: Envelope, link: ILink | None) -> None:
         """
@@ -271,9 +254,9 @@ class Connector:
             return
         history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._guard.dialable(peer, request.candidates, "its request")
-        self._end_earlier(peer, request)
-        self._make_room(peer)
-        if self._expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
+        self._attempts.withdraw_earlier(peer, request)
+        self._attempts.make_room(peer)
+        if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             self._approaches.expect(peer, request.nonce, request.use, requester=False)
             self._respond(peer, envelope, link, [Name(each.name) for each in request.relays])
             self._approaches.begin(peer, request.nonce, endpoints, request.nat)
@@ -298,8 +281,8 @@ class Connector:
         asked.answered = True
         self._crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._guard.dialable(peer, response.candidates, "its answer")
-        self._make_room(peer)
-        if self._expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
+        self._attempts.make_room(peer)
+        if self._attempts.expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             relays = tuple(Name(each.name) for each in response.relays)
@@ -333,8 +316,7 @@ class Connector:
         self._stopped = True
         for asked in list(self._asked.values()):
             self._settle(asked, Failure(ServiceStopped("the service has been stopped")))
-        self.expected.stop()
-        self._approaches.stop()
+        self._attempts.stop()
 
     def _asked_of(self, name: Name) -> list[Asked]:
         return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
@@ -411,69 +393,3 @@ class Connector:
     def _signed(self, label: str, body: bytes) -> bytes:
         signature = self._identity.sign(label, self._settings.network, body)
         return encode(Signed(self._identity.public_key, body, signature))
-
-    def _expect(self, entry: ExpectedConnection) -> bool:
-        """Expect a link; false if a limit forbids it."""
-        try:
-            self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
-        except LimitReached as error:
-            if error.setting == "max_expected_per_prefix" and self._give_way(entry):
-                return self._expect(entry)
-            self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
-            return False
-        return True
-
-    def _end_earlier(self, peer: Name, request: ConnectRequest) -> None:
-        """
-        Who asks for the same so much later has given up what it asked before. That may have been held up on
-        its way, and have come just now with all that came after it.
-        """
-        latest = request.issued - self._settings.request_again / 2  # nobody asks again earlier
-        for entry in self.expected.of_peer(peer):
-            if isinstance(entry, ExpectedRequest) and entry.request.use is request.use:
-                if entry.request.issued <= latest:
-                    self.expected.withdraw(peer, entry.nonce)
-                    self._approaches.give_up(peer, entry.nonce)
-
-    def _make_room(self, peer: Name) -> None:
-        """For another attempt to replace a tunnel, an earlier one is given up."""
-        tunnel = self._links.link_to(peer)
-        before = self.expected.of_peer(peer)
-        if (
-            tunnel is not None
-            and tunnel.rung is Rung.TUNNEL
-            and len(before) >= self._settings.max_expected_per_peer
-        ):
-            self.expected.fulfil(peer, before[0].nonce, tunnel)
-            self._approaches.give_up(peer, before[0].nonce)
-        else:
-            self.expected.make_room(peer)
-
-    def _give_way(self, entry: ExpectedConnection) -> bool:
-        """
-        What is expected only in place of a tunnel may keep out nobody with whom there is no link: the oldest
-        of that ends, if its peer is behind the same address. Returns whether there was any.
-        """
-        if self._links.peer(entry.peer) is not None:
-            return False
-        for each in self.expected.beside(entry):
-            peer = self._links.peer(each.peer)
-            if peer is not None and peer.link.rung is Rung.TUNNEL and peer.use >= self._purpose(each).use:
-                self.expected.withdraw(each.peer, each.nonce)
-                self._approaches.give_up(each.peer, each.nonce)
-                return True
-        return False
-
-    def _expired(self, entry: ExpectedConnection) -> None:
-        self._approaches.give_up(entry.peer, entry.nonce)
-
-    def _unfulfilled(self, failure: Failure, peer: Name) -> None:
-        failure.trap(RoutingCrustError)
-        if self._links.peer(peer) is not None or failure.check(ExpectedConnectionReplaced):
-            return  # nothing better than a tunnel has come, or something else is being tried
-        self._quiet.info(
-            "expected connections",
-            "no link with {peer}: {reason}",
-            peer=peer,
-            reason=failure.getErrorMessage(),
-        )
