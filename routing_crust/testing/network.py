@@ -133,12 +133,12 @@ class MemoryNetwork:
     def sleep(self, crust: MemoryCrust) -> None:
         """Let nothing reach a crust, and nothing leave it, until L{wake}: its host sleeps."""
         self._asleep[crust.host] = None
-        self._ways_changed()
+        self._ways_of_changed(crust)
 
     def wake(self, crust: MemoryCrust) -> None:
         """Undo L{sleep}."""
         self._asleep.pop(crust.host, None)
-        self._ways_changed()
+        self._ways_of_changed(crust)
 
     def block(self, dialler: MemoryCrust, target: MemoryCrust) -> None:
         """Let the dials of C{dialler} to C{target} time out, as a firewall in front of C{target} does."""
@@ -156,7 +156,7 @@ class MemoryNetwork:
     def half_open(self, link: MemoryLink) -> None:
         """Let nothing pass on a link any more, without telling: both ends find out by its silence."""
         self._half_open.update((link, link.other))
-        self._ways_changed()
+        self._ways_changed(lambda end: end is link or end is link.other)
 
     def mend(self, link: MemoryLink) -> None:
         """
@@ -166,7 +166,7 @@ class MemoryNetwork:
         if link.dead or link.other.dead:
             return
         self._half_open.difference_update((link, link.other))
-        self._ways_changed()
+        self._ways_changed(lambda end: end is link or end is link.other)
 
     def flush_nat(self, router: Router) -> None:
         """Have the outermost NAT before some hosts forget everything: links by way of it fall silent."""
@@ -202,7 +202,7 @@ class MemoryNetwork:
                 if crust in (link.crust, link.other.crust):
                     self._half_open.update((link, link.other))
         crust.vanish(silently)
-        self._ways_changed()
+        self._ways_of_changed(crust)
 
     def hold(self, way: Way) -> None:
         """
@@ -427,8 +427,16 @@ class MemoryNetwork:
     def _ends(self) -> list[MemoryLink]:
         return [end for link in self._links for end in (link, link.other)]
 
-    def _ways_changed(self) -> None:
+    def _ways_of_changed(self, crust: MemoryCrust) -> None:
+        host = crust.host
+        self._ways_changed(lambda end: end.crust.host == host or end.other.crust.host == host)
+
+    def _ways_changed(self, touches: Callable[[MemoryLink], bool] = lambda end: True) -> None:
+        """
+        @param touches: whether this changes anything for this end, unless that is one of a tunnel.
+        """
         self.disturbed = bool(self._groups or self._shut or self._asleep or self._half_open or self._held)
         for end in self._ends():
-            end.way_changed()
-            end.pipe.go_on()
+            if end.legs or touches(end):
+                end.way_changed()
+                end.pipe.go_on()
