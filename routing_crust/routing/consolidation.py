@@ -130,8 +130,8 @@ class Consolidation:
         self._epoch = -1
         self._we_reached = False
         self._they_reached = False
-        self._told: tuple[LinkUse, bool] | None = None
-        self._doubted = False  # whether the current one is to be confirmed again, whatever was told
+        self._agreed: tuple[LinkUse, bool] | None = None
+        self._doubted = False  # whether the current one is to be confirmed again, whatever was agreed
         self.incarnation = incarnation
         self._settled = 0.0  # when the current one was
         self.current: Hashable | None = None
@@ -190,7 +190,7 @@ class Consolidation:
             self._pending = None
         if self.current == link:
             self.current = None
-            self._told = None
+            self._agreed = None
             self._doubted = False
         return self._decide(now)
 
@@ -242,10 +242,10 @@ class Consolidation:
     def _settle(self, link: Hashable, use: LinkUse, two_way: bool, now: float) -> list[Action]:
         if self.current != link:
             self._settled = now
-            self._told = None
-        before, self._told = self._told, (use, two_way)
+            self._agreed = None
+        before, self._agreed = self._agreed, (use, two_way)
         self.current = link
-        return [] if before == self._told else [Established(link, use, two_way)]
+        return [] if before == self._agreed else [Established(link, use, two_way)]
 
     def _is_spare(self, candidate: Candidate) -> bool:
         """
@@ -269,7 +269,7 @@ class Consolidation:
     def _forget(self, incarnation: int) -> None:
         self._candidates.clear()
         self._pending = None
-        self._told = None
+        self._agreed = None
         self._doubted = False
         self._we_reached = self._they_reached = False
         self.current = None
@@ -308,7 +308,7 @@ class Consolidation:
             best = self._best()
             if best is None:
                 break
-            if best.link == self.current and self._told == (best.use, self.two_way) and not self._doubted:
+            if best.link == self.current and self._agreed == (best.use, self.two_way) and not self._doubted:
                 spare = [link for link in self._candidates if link != self.current]
                 actions.extend(self._close(link, CloseReason.SUPERSEDED) for link in spare)
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 
+from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
 from routing_crust.testing.network import MemoryCrust, MemoryLink
 
@@ -35,6 +36,26 @@ class FaultTests(MemoryTestCase):
         here, there = self.pair()
         self.network.settle(3600)
         self.assertEqual(self.losses(here, there), [[], []])
+
+    def test_asked(self) -> None:
+        """A link whose other end is asked goes on if that can answer within the time, one way and back."""
+        here, there = self.pair()
+        one, other = here.crust, there.crust
+        for end in (here, there):
+            end.verified()
+        for sender, receiver in ((one, other), (other, one)):
+            here.ask()
+            self.network.shut(sender, receiver)
+            here.ask()
+            here.ask()
+            self.network.settle(ANSWER_WITHIN - 1)
+            self.network.heal()
+            self.network.settle(2)
+            self.assertEqual(self.losses(here, there), [[], []])
+        self.network.shut(one, other)
+        here.ask()
+        self.network.settle(ANSWER_WITHIN)
+        self.assertEqual(self.losses(here, there), [INACTIVE, []])
 
     def test_mended_after_a_crash(self) -> None:
         """A link that stalls, and whose other end goes down meanwhile, does not come to life again."""
