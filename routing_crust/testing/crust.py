@@ -111,7 +111,8 @@ class MemoryCrust:
         self.tunnels_opening: dict[TunnelAttempt, None] = {}
         self._tunnelled: dict[MemoryLink, Deferred[ILink]] = {}
         self._running = False
-        self._saved = list(saved)
+        # the last one is the best
+        self._saved = {contact.endpoint: contact for contact in reversed(tuple(saved))}
         self._links: dict[MemoryLink, None] = {}
         self._unverified: list[MemoryLink] = []
         self._attempts: dict[MemoryLink, Attempt] = {}
@@ -189,7 +190,7 @@ class MemoryCrust:
         """See L{ICrust.bootstrap}."""
         if self._running and not self.stopping and self._bootstrap is None:
             contacts: dict[Endpoint, Contact] = {}
-            for contact in (*self._saved, *self.settings.contacts):
+            for contact in (*self.saved_contacts(), *self.settings.contacts):
                 if contact.endpoint not in self.endpoints:
                     contacts.setdefault(contact.endpoint, contact)
             self._bootstrap = Bootstrap(self, tuple(contacts.values()))
@@ -270,15 +271,17 @@ class MemoryCrust:
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """See L{ICrust.remember}."""
-        others = [each for each in self._saved if each.endpoint != contact.endpoint]
-        if not proven:
-            self._saved.extend([contact] if others == self._saved else [])
-            return
-        self._saved = [contact, *others][: self.settings.max_saved_contacts]
+        if proven:
+            self._saved.pop(contact.endpoint, None)
+            self._saved[contact.endpoint] = contact
+            while len(self._saved) > self.settings.max_saved_contacts:
+                del self._saved[next(iter(self._saved))]
+        elif contact.endpoint not in self._saved:
+            self._saved = {contact.endpoint: contact, **self._saved}
 
     def saved_contacts(self) -> tuple[Contact, ...]:
         """See L{ICrust.saved_contacts}."""
-        return tuple(self._saved)
+        return tuple(reversed(self._saved.values()))
 
     def meeting_of(self, peer: Name, token: bytes) -> Meeting | None:
         """Which rendezvous a peer means that punches, if we know it. Plain dials are enough here."""
@@ -298,8 +301,7 @@ class MemoryCrust:
             raise LimitReached("too many dials to one peer at once", "max_dials_per_peer", of_a_peer)
 
     def _affordable(self, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-        proven = [contact.endpoint for contact in self._saved]
-        allowed = [each for each in endpoints if each in proven or self._strangers.take()]
+        allowed = [each for each in endpoints if each in self._saved or self._strangers.take()]
         if endpoints and not allowed:
             limit = self.settings.stranger_dials
             raise LimitReached("too many dials to strangers in a minute", "stranger_dials", limit)
