@@ -6,7 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from math import log2
 from pathlib import Path
@@ -159,6 +159,20 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(code, 0)
         self.assertEqual(hashed, self.run_main(*small, "--hash", "--trace", str(folder / "trace"))[1])
         self.assertIn(" fault ", (folder / "trace").read_text())
+
+    def test_wrong_numbers(self) -> None:
+        """The message says what to write."""
+        for option, text, what in (
+            ("--seeds", "0", "1 or more"),
+            ("--crowd", "many", "1 or more"),
+            ("--growth", "10,x", "1 or more"),
+            ("--nats", "1.5", "0 to 1"),
+            ("--nats", "half", "0 to 1"),
+        ):
+            said = StringIO()
+            with redirect_stderr(said):
+                self.assertRaises(SystemExit, main, [option, text])
+            self.assertIn(f": write {what}", said.getvalue())
 
     def test_a_seed_that_fails(self) -> None:
         """It is printed with the command that plays it again."""
