@@ -20,6 +20,8 @@ from .frames import LARGEST_WINDOW
 
 CREDIT_BYTES: Final = 64 * 1024
 """A CREDIT is worth it for so much, or for a quarter of the window."""
+OVERDUE_BYTES: Final = 256 * 1024
+"""It cannot wait for so much, nor for half of the window."""
 
 
 class Phase(Enum):
@@ -150,9 +152,14 @@ class StreamMachine:
         """
         So many bytes have been read.
 
-        @return: for how many bytes a CREDIT is due; 0 as long as it is not worth one.
+        @return: L{due}.
         """
         self.unread -= size
+        return self.due
+
+    @property
+    def due(self) -> int:
+        """For how many bytes a CREDIT is due; 0 as long as it is not worth one."""
         due = self.window - self.receive_window - self.unread
         if due < CREDIT_BYTES and 4 * due < self.window:
             return 0

@@ -62,6 +62,9 @@ class MuxOwner(Protocol):
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call this once, in so many seconds. It takes the place of a call that is still to come."""
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call this in the next turn of the reactor."""
+
 
 class Mux:
     """
@@ -73,8 +76,8 @@ class Mux:
     """
 
     __slots__ = (
-        "_counts", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers", "_resets",
-        "_resets_due", "_seconds", "_settings", "_windows", "feeding", "sink", "streams",
+        "_counts", "_last", "_looking", "_mine", "_next", "_owing", "_own_resets", "_owner", "_readers",
+        "_resets", "_resets_due", "_seconds", "_settings", "_windows", "feeding", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +107,8 @@ class Mux:
             StreamFrame.CLOSE: self._close,
             StreamFrame.RESET: self._reset,
         }
+        self._owing: dict[Stream, int] = {}  # what could be received in the last turn
+        self._looking = False
         self.streams: dict[int, Stream] = {}
         self.sink = sink
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
@@ -166,7 +171,36 @@ class Mux:
         amount += window - stream.window
         stream.window = window
         stream.receive_window += amount
+        self._owing.pop(stream, None)
         self.sink.send(StreamFrame.CREDIT, pack_two(stream.number, amount))
+
+    def owe_credit(self, stream: Stream) -> None:
+        """
+        Let the peer send as much more as is due once nothing more has come for a turn. While much comes,
+        there is more to give credit for in the next turn, and each CREDIT costs both ends as much as several
+        frames of data.
+        """
+        self._owing.setdefault(stream, -1)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._owner.soon(self._see_whom_to_pay)
+
+    def _see_whom_to_pay(self) -> None:
+        self._looking = False
+        for stream, before in list(self._owing.items()):
+            if before == stream.receive_window:
+                due = stream.due
+                if due:
+                    self.send_credit(stream, due)
+                else:
+                    del self._owing[stream]
+            else:
+                self._owing[stream] = stream.receive_window
+        if self._owing:
+            self._look_soon()
 
     def _send_resets(self) -> None:
         while self._resets_due:
@@ -305,6 +339,7 @@ class Mux:
         del self.streams[stream.number]
         self._counts[stream.number % 2] -= 1
         self._resets_due.pop(stream, None)
+        self._owing.pop(stream, None)
         self.feeding.forget(stream)
         if stream.window:
             self._windows.give_back(stream.window)
@@ -316,6 +351,7 @@ class Mux:
         stream.ending = None
         stream.wants_room = False
         stream.buffer.clear()
+        self._owing.pop(stream, None)
 
     def end(self, problem: Exception) -> None:
         """The link is gone: tell everyone, and forget everything."""

@@ -45,6 +45,10 @@ class PeerStreams:
         link.set_feeder(self.mux.feeding.feed)
         link.feed_soon()
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call this in the next turn."""
+        self._streams.soon.call(call)
+
     def ask(self) -> None:
         """See whether the link is still there."""
         self.link.ask()

@@ -56,6 +56,7 @@ class Streams:
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
     @ivar clock: the service's clock.
+    @ivar soon: what happens in the next turn.
     """
 
     log = Logger()
@@ -65,7 +66,7 @@ class Streams:
         self.settings = service.settings
         self.clock = service.clock
         self._service = service
-        self._soon = Soon(service.clock)
+        self.soon = Soon(service.clock)
         self._quiet = QuietLog(self.log, service.clock.seconds)
         self._ports: dict[str, StreamPort] = {}
         self._peers: dict[Name, PeerStreams] = {}
@@ -159,7 +160,7 @@ class Streams:
         self, stream: Stream, protocol: IProtocol, peer: NodeAddress, gone: Callable[[], object]
     ) -> StreamTransport:
         host = NodeAddress(self.name, stream.protocol)
-        return StreamTransport(stream, protocol, host, peer, self._soon, gone)
+        return StreamTransport(stream, protocol, host, peer, self.soon, gone)
 
     def status(self) -> dict[str, object]:
         """What is offered and how many streams there are with whom; every value can be written as JSON."""
@@ -291,4 +292,4 @@ class Streams:
         peers, self._peers = self._peers, {}
         for peer in peers.values():
             peer.link_lost(ServiceStopped("the service has been stopped"))
-        self._soon.run()
+        self.soon.run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .frames import StreamFrame, StreamReason, pack_number
-from .machine import Phase, Side, StreamMachine
+from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 
 if TYPE_CHECKING:
@@ -107,8 +107,10 @@ class Stream(StreamMachine):
         """So many of the bytes that came are dealt with, and the peer may send as many again."""
         if not self.given_up:
             due = self.consumed(size)
-            if due:
+            if due >= OVERDUE_BYTES or 2 * due >= self.window > 0:
                 self._mux.send_credit(self, due)
+            elif due:
+                self._mux.owe_credit(self)
 
     def finish(self) -> None:
         """No more will be written. The handler hears when the peer has been told."""

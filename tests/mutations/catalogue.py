@@ -567,6 +567,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.testing.test_streaming",),
     ),
     Mutant(
+        "credit that can wait never comes",
+        "streams/stream.py",
+        "self._mux.owe_credit(self)",
+        "pass",
+        ("tests.streams.test_mux",),
+    ),
+    Mutant(
         "a stream is given no credit for what was read",
         "streams/transport.py",
         "                self._broken()\n        self._stream.consume(len(data))\n",

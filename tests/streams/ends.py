@@ -67,6 +67,7 @@ class End:
         self.clock = clock or Clock()
         self.out: deque[tuple[int, bytes]] = deque()
         self.hungry = False
+        self.next_turn: list[Callable[[], None]] = []
         self.asked_for: list[Stream] = []
         self.over: list[int] = []
         self.handlers: dict[int, Recorder] = {}
@@ -93,7 +94,16 @@ class End:
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self.clock.callLater(seconds, call)
 
+    def soon(self, call: Callable[[], None]) -> None:
+        self.next_turn.append(call)
+
     # For tests.
+
+    def turn(self) -> None:
+        """A turn of the reactor begins."""
+        calls, self.next_turn = self.next_turn, []
+        for call in calls:
+            call()
 
     def accept(self, stream: Stream) -> None:
         handler = self.handlers[stream.number] = Recorder()
@@ -150,13 +160,21 @@ class Pair:
             target.mux.receive(*source.out.popleft())
 
     def settle(self) -> None:
-        """Until nothing moves any more."""
+        """Until nothing moves any more in this turn."""
         ends = (self.one, self.two)
         while any(each.out or each.hungry for each in ends):
             for here, there in (ends, ends[::-1]):
                 if here.hungry:
                     here.flush()
                 self.deliver(here, there)
+
+    def come_to_rest(self) -> None:
+        """Until nothing moves any more, however many turns that takes."""
+        self.settle()
+        while self.one.next_turn or self.two.next_turn:
+            self.one.turn()
+            self.two.turn()
+            self.settle()
 
     def open(self) -> tuple[Stream, Recorder, Stream, Recorder]:
         """An open stream: its two ends."""

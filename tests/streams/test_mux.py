@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB
@@ -149,18 +152,61 @@ class DataTests(SynchronousTestCase):
         self.assertEqual((self.here.send_window, self.here.buffer.size), (0, 768 * KIB))
         self.theirs.reading = True
         self.theirs.read(256 * KIB)
-        self.pair.settle()
+        self.pair.come_to_rest()
         self.assertEqual(len(self.theirs.received), MIB)
 
     def test_credit_is_worth_it(self) -> None:
-        """No credit for a few bytes; for those of a larger part of the window at once."""
+        """None for a few bytes; for more once nothing has come for a turn; for half of the window at once."""
         self.theirs.reading = False
         self.here.write(bytes(256 * KIB))
         self.pair.settle()
         self.theirs.read(CREDIT_BYTES - 1)
-        self.assertEqual(self.two.kinds(), [])
+        self.two.turn()
+        self.assertEqual(self.two.next_turn, [])
         self.theirs.read(1)
+        self.two.turn()
+        self.assertEqual(self.two.kinds(), [])
+        self.two.turn()
         self.assertEqual(self.two.sent(), [(F.CREDIT, CREDIT_BYTES.to_bytes(4, "big"))])
+        self.assertEqual(self.two.next_turn, [])
+        self.theirs.read(128 * KIB)
+        self.assertEqual(self.two.sent(), [(F.CREDIT, (128 * KIB).to_bytes(4, "big"))])
+
+    def test_credit_waits_while_more_comes(self) -> None:
+        """As long as something comes in each turn; then all of it is one CREDIT."""
+        due = 0
+        for size in (CREDIT_BYTES, 10 * KIB, 20 * KIB):
+            due += size
+            self.here.write(bytes(size))
+            self.one.flush()
+            self.pair.deliver(self.one, self.two)
+            self.two.turn()
+            self.assertEqual(self.two.kinds(), [])
+        self.two.turn()
+        self.assertEqual(self.two.sent(), [(F.CREDIT, due.to_bytes(4, "big"))])
+        self.assertEqual(self.two.next_turn, [])
+
+    def test_credit_that_is_void(self) -> None:
+        """What is owed when the peer sends no more, or the stream or the link is lost, nobody gets."""
+        ends: tuple[Callable[[DataTests], object], ...] = (
+            lambda test: test.here.finish(),
+            lambda test: test.here.close(),
+            lambda test: test.here.reset(StreamReason.CANCELLED),
+            lambda test: test.there.reset(StreamReason.CANCELLED),
+            lambda test: test.two.mux.end(ConnectionLost()),
+        )
+        for end in ends:
+            self.setUp()
+            self.here.write(bytes(CREDIT_BYTES))
+            self.one.flush()
+            self.pair.deliver(self.one, self.two)
+            end(self)
+            self.one.flush()
+            self.pair.deliver(self.one, self.two)
+            for _ in range(3):
+                self.two.turn()
+            self.assertNotIn(F.CREDIT, self.two.kinds())
+            self.assertEqual(self.two.next_turn, [])
 
     def test_window_grows(self) -> None:
         """A stream that is read as fast as it comes may have more on its way; one that is not may not."""
@@ -251,7 +297,7 @@ class FairnessTests(SynchronousTestCase):
         self.assertLess(theirs.unread, GENTLE + QUANTUM)
         self.pair.clock.advance(2 * SMALL_SECONDS)
         theirs.read(CREDIT_BYTES)
-        self.pair.settle()
+        self.pair.come_to_rest()
         self.assertGreater(theirs.unread, 3 * GENTLE)
         theirs.reading = True
         theirs.read(theirs.unread)

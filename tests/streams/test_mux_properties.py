@@ -176,13 +176,19 @@ class Machine(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(10_000):
             for end in self.ends:
+                end.turn()
                 if end.hungry:
                     end.flush()
-            if not any(end.out or wire.bytes for end, wire in zip(self.ends, self.wires, strict=True)):
+            moving = any(end.out or wire.bytes for end, wire in zip(self.ends, self.wires, strict=True))
+            if not (moving or any(end.next_turn for end in self.ends)):
                 return
             for wire in self.wires:
                 wire.move(1 << 30)
         raise AssertionError("it never ends")
+
+    @rule(end=ends)
+    def turn(self, end: int) -> None:
+        self.ends[end].turn()
 
     @rule(seconds=st.floats(0, 1))
     def advance(self, seconds: float) -> None:
@@ -258,7 +264,7 @@ class Machine(RuleBasedStateMachine):
             assert end.mux._windows._spare == Windows(end.mux._settings)._spare
             assert end.mux._counts == [0, 0]
             assert len(end.over) == len(set(end.over))
-            assert self.pair.clock.getDelayedCalls() == []
+            assert self.pair.clock.getDelayedCalls() == end.next_turn == []
 
     def history(self, user: User) -> None:
         """What a user hears is in order, and ends once."""
