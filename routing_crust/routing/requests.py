@@ -88,10 +88,10 @@ class RequestGuard:
         newer = 0 if before is None else request.incarnation - before.facts.incarnation
         if newer < 0:
             return "it is of an earlier incarnation"
-        there = before is not None and newer == 0 and before.use >= request.use
-        improved = there and before is not None and before.link.rung is Rung.TUNNEL
-        if there and before is not None and not improved:
-            before.link.ask()  # for whoever asks for it may have lost it
+        held = before if before is not None and newer == 0 and before.use >= request.use else None
+        improved = held is not None and held.link.rung is Rung.TUNNEL
+        if held is not None and not improved:
+            held.link.ask()  # for whoever asks for it may have lost it
             return "there is such a link already"
         if not self.holds(REQUEST_LABEL, signed):
             return "its signature does not hold"
