@@ -7,7 +7,7 @@ The lower bounds are tested: C{.ci/run} installs exactly them and runs the suite
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -77,18 +77,8 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    # By hand: a search would leave out twisted.plugins, which must not have an __init__.py.
-    packages=[
-        "routing_crust",
-        "routing_crust.crust",
-        "routing_crust.crust.mapping",
-        "routing_crust.daemon",
-        "routing_crust.routing",
-        "routing_crust.streams",
-        "routing_crust.testing",
-        "routing_crust.wire",
-        "twisted.plugins",
-    ],
+    # A search alone would leave out twisted.plugins, which must not have an __init__.py.
+    packages=[*find_packages(include=["routing_crust", "routing_crust.*"]), "twisted.plugins"],
     # Makes an editable install put this folder on the path, where Twisted looks for plugins.
     package_dir={"": "."},
     package_data={"routing_crust": ["py.typed"]},
