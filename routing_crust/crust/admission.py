@@ -16,7 +16,7 @@ from ..config import Settings
 from ..endpoints import Endpoint, is_local_only
 from ..errors import LimitReached
 from ..names import NAME_CHARACTERS, Name
-from ..ratelimit import SlidingWindow, TokenBucket
+from ..timing.ratelimit import SlidingWindow, TokenBucket
 
 _FORGET_AT: Final = 256
 

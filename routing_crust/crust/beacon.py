@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from ..endpoints import Contact
 from ..identity import Identity
 from ..quietlog import QuietLog
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from ..wire.messages import NONCE_BYTES
 from .beaconpacket import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
 from .multicast import BEACON_PORT, Place, open_socket

@@ -19,7 +19,7 @@ from ..endpoints import Contact, Endpoint
 from ..errors import LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..names import Name
-from .backoff import AddressBackoff
+from ..timing.backoff import AddressBackoff
 from .dialing import DialFailed, Race
 from .diallimits import DialLimits
 from .interfaces import ILink

@@ -21,7 +21,7 @@ from ..endpoints import Connection, Direction, Endpoint, Rung
 from ..endpoints import Protocol as TransportProtocol
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
-from ..steadyclock import time_left
+from ..timing.steadyclock import time_left
 from .factories import LinkFactory
 from .link import Link
 from .losses import reason_of_loss

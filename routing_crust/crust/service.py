@@ -26,7 +26,8 @@ from ..history import History, Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..steadyclock import steady
+from ..timing.steadyclock import steady
+from ..timing.turns import Turns
 from .accepting import Acceptor, Doorkeeper
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
@@ -46,7 +47,6 @@ from .outside import Outside, OutsideView
 from .puncher import Puncher
 from .tls import LinkTls
 from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
-from .turns import Turns
 
 
 @implementer(ICrust)

@@ -265,7 +265,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
 
     @ivar max_handshake: how many bytes may come in before a handshake is done.
     @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
-        where nothing but input happens: see L{routing_crust.steadyclock}.
+        where nothing but input happens: see L{routing_crust.timing.steadyclock}.
     """
 
     protocol = LinkTlsProtocol

@@ -22,7 +22,7 @@ from ..endpoints import Rung
 from ..errors import WireError
 from ..names import Name
 from ..quietlog import QuietLog
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from ..wire.codec import encode
 from ..wire.framing import FrameKind
 from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason

@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 
 from ..crust.interfaces import ILink
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.codec import encode
 from ..wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from .outbox import LATEST_RETRY, SOONEST_RETRY
-from .timers import cancel
 
 
 class SendControl(Protocol):

@@ -16,7 +16,7 @@ from ..crust.interfaces import ILink
 from ..errors import WireError
 from ..names import Name
 from ..quietlog import QuietLog
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from ..wire.codec import decode, encode
 from ..wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from .publishing import open_record

@@ -22,6 +22,7 @@ from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..timing.timers import cancel
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
 from .clients import ClientRegistry
@@ -41,7 +42,6 @@ from .reachability import ReachabilityChecks
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
-from .timers import cancel
 from .tunnels import Tunnels
 from .upper import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 

@@ -27,12 +27,12 @@ from ..crust.interfaces import ILink
 from ..endpoints import Endpoint, PrivateDialling, Rung, is_local_only
 from ..errors import ConnectFailed, RoutingCrustError, WireError
 from ..names import Name
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
+from ..timing.timers import cancel
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
 from .peers import Peer
-from .timers import cancel
 
 if TYPE_CHECKING:
     from .core import RoutingCore

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from ..crust.interfaces import ILink
 from ..errors import WireError
 from ..names import NAME_BYTES, Name
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from ..wire.codec import decode, encode
 from ..wire.framing import FrameKind
 from ..wire.messages import Envelope, EnvelopeKind, Undeliverable

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from ..names import Name
-from .deadlines import Deadlines
+from ..timing.deadlines import Deadlines
 
 
 class IdleLinks:

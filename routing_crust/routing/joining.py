@@ -27,11 +27,11 @@ from ..config import Settings
 from ..crust.interfaces import ILink
 from ..errors import RoutingCrustError
 from ..names import Name
-from ..steadyclock import time_left
+from ..timing.steadyclock import time_left
+from ..timing.timers import cancel
 from ..wire.messages import LinkUse
 from .queries import Group, GroupQueries
 from .table import RoutingTable
-from .timers import cancel
 
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""

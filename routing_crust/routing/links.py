@@ -22,6 +22,7 @@ from ..errors import CloseReason, WireError
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..timing.timers import cancel
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import (
@@ -45,7 +46,6 @@ from .handshake import PeerFacts, check_hello, make_hello
 from .nat import both_ways
 from .pairs import Pair, Record
 from .peers import Accept, LinkPolicy, Peer, Refuse
-from .timers import cancel
 
 
 class Links:

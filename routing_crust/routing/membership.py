@@ -18,6 +18,7 @@ from ..crust.interfaces import ILink
 from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.codec import encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
@@ -27,7 +28,6 @@ from .peers import Accept, Peer, Refuse
 from .reports import link_facts
 from .state import State
 from .table import PeerEntry
-from .timers import cancel
 
 if TYPE_CHECKING:
     from .core import RoutingCore

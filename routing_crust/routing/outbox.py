@@ -21,11 +21,11 @@ from ..crust.interfaces import ILink
 from ..errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
 from ..names import Name
 from ..quietlog import QuietLog
+from ..timing.deadlines import Deadlines
 from ..wire.codec import encode
 from ..wire.framing import FrameKind
 from ..wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
 from .carrier import Carrier
-from .deadlines import Deadlines
 from .envelopes import PARTS_BITS, Sealer
 from .forwarding import Forwarder
 from .messaging_network import Network

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..config import KIB, Settings
 from ..names import Name
+from ..timing.deadlines import Deadlines
 from ..wire.messages import AckPart, MessagePart
-from .deadlines import Deadlines
 
 LEAST_PART: Final = KIB
 """Bytes; all parts but the last are at least of this size. The setting C{part_size} cannot be less."""

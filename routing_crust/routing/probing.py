@@ -22,8 +22,8 @@ from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Contact
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
+from ..timing.timers import cancel
 from .queries import Group, GroupQueries
-from .timers import cancel
 
 
 class Prober:

@@ -20,10 +20,10 @@ from ..config import Settings
 from ..errors import RoutingCrustError
 from ..identity import Identity
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.codec import decode, encode
 from ..wire.messages import ClientRecord, Signed
 from .queries import GroupQueries
-from .timers import cancel
 
 LABEL: Final = "client-record"
 LIFETIME: Final = 4

@@ -21,8 +21,8 @@ from ..config import Settings
 from ..crust.interfaces import ILink
 from ..errors import LimitReached, PeerUnreachable, ServiceStopped
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
-from .timers import cancel
 
 ATTEMPTS: Final = 3
 

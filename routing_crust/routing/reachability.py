@@ -24,13 +24,13 @@ from ..crust.interfaces import Dialable, ILink
 from ..endpoints import Contact, Endpoint, Rung
 from ..errors import CloseReason, RoutingCrustError
 from ..names import Name
-from ..steadyclock import time_left
+from ..timing.steadyclock import time_left
+from ..timing.timers import cancel
 from ..wire.codec import decode, encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
 from .dialback import MOST_HELPERS, DialBackHelper, helper_wait
 from .peers import Peer
-from .timers import cancel
 
 if TYPE_CHECKING:
     from .core import RoutingCore

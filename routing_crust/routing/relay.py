@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..config import Settings
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 
 BURST: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""

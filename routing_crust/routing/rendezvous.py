@@ -28,9 +28,9 @@ from ..crust.interfaces import ICrust, ILink, Rendezvous
 from ..endpoints import Endpoint
 from ..errors import RoutingCrustError
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.messages import LinkUse, NatKind
 from .nat import can_punch, plain_may_do
-from .timers import cancel
 
 GO_WAIT: Final = 1.0
 """Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""

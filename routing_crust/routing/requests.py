@@ -19,7 +19,7 @@ from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..ratelimit import SlidingWindow
+from ..timing.ratelimit import SlidingWindow
 from ..wire.codec import from_wire
 from ..wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
 from .duplicates import DuplicateFilter

@@ -21,7 +21,7 @@ from ..endpoints import Contact, Endpoint
 from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
-from ..steadyclock import steady
+from ..timing.steadyclock import steady
 from ..wire.messages import NatKind
 from . import running
 from .core import RoutingCore
@@ -45,7 +45,7 @@ class RoutingService(Service):
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
-    @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.steadyclock.SteadyClock>}.
+    @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
     @ivar stream_layer: see L{set_stream_layer}.
     """
 

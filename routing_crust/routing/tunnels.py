@@ -29,10 +29,10 @@ from ..crust.interfaces import ILink
 from ..endpoints import Endpoint, Rung
 from ..errors import CloseReason, ConnectFailed, RoutingCrustError
 from ..names import Name
+from ..timing.timers import cancel
 from ..wire.codec import to_wire
 from ..wire.messages import LinkUse, WireContact
 from .peers import Peer
-from .timers import cancel
 
 if TYPE_CHECKING:
     from .core import RoutingCore

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from ..config import Settings
 from ..errors import LimitReached, WireError
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from .feeding import Feeding, FrameSink
 from .frames import (
     LARGEST_STREAM,

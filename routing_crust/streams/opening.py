@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
-from ..routing.timers import cancel
+from ..timing.timers import cancel
 from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .stream import Stream

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..crust.interfaces import ILink
 from ..names import Name
-from ..routing.timers import cancel
+from ..timing.timers import cancel
 from .mux import Mux
 from .stream import Stream
 

@@ -21,13 +21,13 @@ from ..errors import CannotListen, LinkClosed, NotConnected, RoutingCrustError, 
 from ..names import Name
 from ..quietlog import QuietLog
 from ..routing.service import RoutingService
+from ..timing.eventual import Soon
 from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MOST_DETAIL, StreamReason, check_protocol
 from .listening import StreamPort
 from .opening import Asked, Opening
 from .peer import PeerStreams
-from .soon import Soon
 from .stream import Stream
 from .transport import StreamTransport
 

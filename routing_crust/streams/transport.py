@@ -24,10 +24,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..timing.eventual import Soon
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
-from .soon import Soon
 from .stream import BUFFER_HIGH, Stream
 
 log = Logger()

@@ -36,7 +36,7 @@ from ..errors import (
 from ..history import History
 from ..identity import Identity
 from ..names import Name
-from ..ratelimit import TokenBucket
+from ..timing.ratelimit import TokenBucket
 from ..wire.messages import NatKind
 from .dialling import Attempt, Bootstrap, Dial
 from .links import MemoryLink

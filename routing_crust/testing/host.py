@@ -18,7 +18,7 @@ from ..routing.events import StateChanged
 from ..routing.running import stopped as process_is_gone
 from ..routing.service import RoutingService
 from ..routing.state import State
-from ..steadyclock import SteadyClock
+from ..timing.steadyclock import SteadyClock
 from .clock import HostClock
 from .crust import MemoryCrust
 from .internet import Router

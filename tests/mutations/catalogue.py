@@ -464,7 +464,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "steadyclock.py",
         "STEP: Final = 1.0",
         "STEP = 1e12",
-        ("tests.test_steadyclock",),
+        ("tests.timing.test_steadyclock",),
     ),
     Mutant(
         "a tunnel carries a tunnel",

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.streams.scheduler import QUANTUM, Scheduler
 from routing_crust.streams.sendbuffer import SendBuffer
-from routing_crust.streams.soon import Soon
 from routing_crust.streams.windows import Windows
+from routing_crust.timing.eventual import Soon
 
 
 class SendBufferTests(SynchronousTestCase):

@@ -15,9 +15,9 @@ from routing_crust.identity import Identity
 from routing_crust.streams.address import NodeAddress
 from routing_crust.streams.errors import StreamLinkLost, StreamReset
 from routing_crust.streams.frames import StreamReason
-from routing_crust.streams.soon import Soon
 from routing_crust.streams.stream import Stream
 from routing_crust.streams.transport import StreamTransport
+from routing_crust.timing.eventual import Soon
 
 from .ends import Pair
 from .protocols import HalfCloseable, Noting

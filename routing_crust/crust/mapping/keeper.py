@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ...addresses import Kind, kind_of
 from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
-from ...steadyclock import time_left
+from ...timing.steadyclock import time_left
 from .lease import Gateway, Lease, Router, RouterProblem, in_words
 
 FIRST_RETRY: Final = 120.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.routing.deadlines import Deadlines
+from routing_crust.timing.deadlines import Deadlines
 
 
 class DeadlinesTests(SynchronousTestCase):

@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.steadyclock import FEW, STEP, SteadyClock, steady, time_left
 from routing_crust.testing.clock import SimulatedClock
+from routing_crust.timing.steadyclock import FEW, STEP, SteadyClock, steady, time_left
 
 HOUR = 3600.0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..routing.timers import cancel
+from .timers import cancel
 
 
 class Soon:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.ratelimit import SlidingWindow, TokenBucket
+from routing_crust.timing.ratelimit import SlidingWindow, TokenBucket
 
 
 class TokenBucketTests(SynchronousTestCase):

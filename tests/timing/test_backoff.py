@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.backoff import MOST_REMEMBERED, AddressBackoff
 from routing_crust.endpoints import Endpoint
+from routing_crust.timing.backoff import MOST_REMEMBERED, AddressBackoff
 
-from .addresses import at, name
+from ..crust.addresses import at, name
 
 HERE = at("192.0.2.1:5483")
 
