@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from .endpoints import Contact, Endpoint, PrivateDialling
 from .errors import ConfigurationError, InvalidName, number_text
+from .forwarding_rules import Exposure, Forward, Nickname, Permission
 from .names import Name
-from .pairings import Exposure, Forward, Nickname, Permission
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -14,8 +14,8 @@ from typing import Any
 from .config import valid_range
 from .endpoints import Contact, Endpoint
 from .errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing
+from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission
 from .names import Name
-from .pairings import Exposure, Forward, Nickname, Nicknames, Permission
 
 
 def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None) -> Any:

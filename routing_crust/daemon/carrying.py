@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..config import Settings
+from ..forwarding_rules import Exposure, Forward, Nicknames, known
 from ..names import Name
-from ..pairings import Exposure, Forward, Nicknames, known
 from ..routing.service import RoutingService
 from ..streams import NodeAddress, streams_of
 from .connections import Connections

@@ -17,9 +17,9 @@ from typing import Final, NoReturn
 from .._version import __version__
 from ..config import Settings
 from ..errors import InvalidName, InvalidPairing, RoutingCrustError
+from ..forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
 from ..identity import create_identity, load_identity
 from ..names import Name
-from ..pairings import EVERYONE, Exposure, is_nickname, split_forward
 from .client import ControlClient
 from .lines import (
     Answer,

@@ -24,8 +24,8 @@ from zope.interface import implementer
 
 from ..config import MIB
 from ..errors import CannotListen, InvalidName, RoutingCrustError
+from ..forwarding_rules import known, resolve
 from ..names import Name
-from ..pairings import known, resolve
 from ..routing.events import Message
 from ..routing.service import RoutingService
 from .carrying import Carrier

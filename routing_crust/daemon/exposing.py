@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..errors import RoutingCrustError
+from ..forwarding_rules import EVERYONE, Exposure
 from ..names import Name
-from ..pairings import EVERYONE, Exposure
 from ..quietlog import QuietLog
 from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
 from .connections import Connections, OneProtocol

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import CannotListen
-from ..pairings import Forward
+from ..forwarding_rules import Forward
 from ..quietlog import QuietLog
 from ..routing.service import RoutingService
 from .connections import Connections, OneProtocol, open_stream

@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import NotConnected
+from ..forwarding_rules import EVERYONE, Exposure, Forward, resolve
 from ..names import Name
-from ..pairings import EVERYONE, Exposure, Forward, resolve
 from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
 from ..streams.frames import check_protocol
 from .carrying import Carrier

@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import RoutingCrustError
+from ..forwarding_rules import EVERYONE
 from ..names import Name
-from ..pairings import EVERYONE
 from ..streams import IStreamAcceptor, NodeAddress
 from ..streams.frames import check_protocol
 from .client import ClientError

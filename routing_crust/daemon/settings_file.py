@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..config import Settings, setting_fields
 from ..errors import ConfigurationError
-from ..pairings import known
+from ..forwarding_rules import known
 from ..parsing import parse_setting
 
 if sys.version_info >= (3, 11):

@@ -23,8 +23,8 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from ..errors import NotConnected, RoutingCrustError
+from ..forwarding_rules import EVERYONE, is_nickname
 from ..names import Name
-from ..pairings import EVERYONE, is_nickname
 from ..routing.running import running_services
 from ..routing.service import RoutingService
 from ..streams import RoutingClientEndpoint, RoutingServerEndpoint

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from ..forwarding_rules import Nicknames, known, resolve
 from ..names import Name
-from ..pairings import Nicknames, known, resolve
 from ..routing.service import RoutingService
 from .frames import check_protocol
 from .service import streams_of

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..errors import WireError
-from ..pairings import MOST_PROTOCOL, is_protocol
+from ..forwarding_rules import MOST_PROTOCOL, is_protocol
 
 LARGEST_WINDOW: Final = (1 << 31) - 1
 """The most bytes that a stream may have on its way."""

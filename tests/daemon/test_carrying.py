@@ -21,7 +21,7 @@ from routing_crust.daemon.carrying import Carrier
 from routing_crust.daemon.exposing import Exposer
 from routing_crust.daemon.forwarding import Forwarder
 from routing_crust.errors import CannotListen, ConfigurationError
-from routing_crust.pairings import Exposure, Forward, Permission
+from routing_crust.forwarding_rules import Exposure, Forward, Permission
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
 from tests.routing.net import Net
 from tests.streams.protocols import HalfCloseable, Keeping

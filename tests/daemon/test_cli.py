@@ -26,8 +26,8 @@ from routing_crust.daemon.client import ControlClient
 from routing_crust.daemon.control import ControlServer
 from routing_crust.daemon.inbox import Inbox
 from routing_crust.errors import PeerUnreachable
+from routing_crust.forwarding_rules import Nickname
 from routing_crust.identity import create_identity
-from routing_crust.pairings import Nickname
 
 from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 

@@ -55,7 +55,7 @@ from routing_crust.daemon.lines import (
 from routing_crust.daemon.local import Call, DaemonRefused, LocalDaemon
 from routing_crust.daemon.node import NodeService
 from routing_crust.endpoints import Endpoint
-from routing_crust.pairings import Nickname
+from routing_crust.forwarding_rules import Nickname
 from routing_crust.streams import IStreamAcceptor, StreamLinkLost, StreamReset
 from tests.streams.protocols import Echo, HalfCloseable, Keeping
 

@@ -20,8 +20,8 @@ from routing_crust.daemon import node
 from routing_crust.daemon.node import CannotStart, NodeService
 from routing_crust.daemon.state_directory import StateLock
 from routing_crust.endpoints import Endpoint
+from routing_crust.forwarding_rules import Exposure, Forward
 from routing_crust.identity import load_identity
-from routing_crust.pairings import Exposure, Forward
 from routing_crust.routing.service import RoutingService
 from routing_crust.routing.state import State
 

@@ -30,7 +30,7 @@ from routing_crust.daemon.options import (
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
-from routing_crust.pairings import Exposure, Forward, Nickname, Permission
+from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
 
 from .fakes import ALICE, BOB, temporary_directory
 from .test_settings_file import another_value

@@ -20,7 +20,7 @@ from routing_crust.daemon.settings_file import (
 )
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
-from routing_crust.pairings import Exposure, Forward, Nickname, Permission
+from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
 
 from .fakes import ALICE, temporary_directory
 

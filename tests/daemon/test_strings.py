@@ -21,7 +21,7 @@ from routing_crust.daemon import strings
 from routing_crust.daemon.local_endpoints import on_loopback
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.errors import CannotListen, ConfigurationError, InvalidName, NotConnected
-from routing_crust.pairings import Nickname
+from routing_crust.forwarding_rules import Nickname
 from routing_crust.routing.running import running_services, stopped
 from routing_crust.streams import (
     NodeAddress,

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.errors import ConfigurationError, InvalidName, InvalidPairing
+from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission, is_protocol, resolve
 from routing_crust.identity import Identity
-from routing_crust.pairings import Exposure, Forward, Nickname, Permission, is_protocol, resolve
 from routing_crust.parsing import parse_setting
 
 ALICE, BOB = (Identity.from_seed(bytes([number]) * 32).name for number in range(2))
