@@ -2,7 +2,7 @@
 The puncher: every rendezvous of one node, from both sides of it: what it expects, and what it dials.
 
 A rendezvous exists as long as somebody expects it or dials for it. Connections for it come from our own
-dials and from the L{Acceptor<routing_crust.crust.accepting.Acceptor>}, which asks here whose they are.
+dials and from the L{Acceptor<routing_crust.crust.accept.acceptor.Acceptor>}, which asks here whose they are.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.steadyclock import steady
 from ..timing.turns import Turns
-from .accepting import Acceptor, Doorkeeper
+from .accept.acceptor import Acceptor, Doorkeeper
+from .accept.ports import open_ports, real_endpoint
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
 from .bootstrap import BootstrapAttempt, order_contacts
@@ -39,7 +40,6 @@ from .diallimits import DialLimits
 from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link
-from .listening import open_ports, real_endpoint
 from .mapping.portmapper import PortMapper
 from .multicast import BEACON_PORT, choose_places
 from .netwatch import NetWatch

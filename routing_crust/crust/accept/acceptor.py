@@ -14,15 +14,15 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 
-from ..endpoints import Direction, Endpoint
-from ..errors import CloseReason, LinkClosed
-from .admission import Refusal, Rules, UnverifiedCount
-from .doorstep import Doorstep
-from .link import Link
-from .meeting import Meeting
-from .owner import LinkOwner
-from .preface import Preface
-from .tls import LinkTls
+from ...endpoints import Direction, Endpoint
+from ...errors import CloseReason, LinkClosed
+from ..admission import Refusal, Rules, UnverifiedCount
+from ..doorstep import Doorstep
+from ..link import Link
+from ..meeting import Meeting
+from ..owner import LinkOwner
+from ..preface import Preface
+from ..tls import LinkTls
 
 
 class Doorkeeper:

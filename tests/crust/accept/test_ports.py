@@ -12,11 +12,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SkipTest, TestCase
 
-from routing_crust.crust.listening import open_ports, real_endpoint
+from routing_crust.crust.accept.ports import open_ports, real_endpoint
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CannotListen
 
-from .addresses import at
+from ..addresses import at
 
 reactor: Any = _reactor
 

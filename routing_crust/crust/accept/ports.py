@@ -21,8 +21,8 @@ from typing import Any, Final
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
-from ..endpoints import Endpoint
-from ..errors import CannotListen
+from ...endpoints import Endpoint
+from ...errors import CannotListen
 
 log = Logger()
 
