@@ -20,18 +20,18 @@ from ..endpoints import Direction, Endpoint
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..names import Name
-from .dialing import DialFailed
-from .diallimits import DialLimits
+from .dial.dial import in_words
+from .dial.limits import DialLimits
+from .dial.local_port import dial_from, origin_for
+from .dial.race import DialFailed
+from .dial.ranking import rank
 from .doorstep import Doorstep
 from .interfaces import ILink, Rendezvous
 from .link import Link
 from .meeting import Meeting
-from .onedial import in_words
-from .origins import dial_from, origin_for
 from .owner import LinkOwner
 from .preface import Preface
 from .punching import Punch
-from .ranking import rank
 from .tls import LinkTls
 
 

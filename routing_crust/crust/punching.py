@@ -24,9 +24,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..endpoints import Endpoint
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
-from .dialing import DialFailed
+from .dial.dial import in_words
+from .dial.race import DialFailed
 from .interfaces import ILink
-from .onedial import in_words
 
 MOST_TRIES: Final = 12
 """Dials of one endpoint in one rendezvous."""

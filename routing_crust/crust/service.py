@@ -32,11 +32,11 @@ from .accept.acceptor import Acceptor, Doorkeeper
 from .accept.ports import open_ports, real_endpoint
 from .admission import Refusal, Rules
 from .beacon import LanBeacon
-from .bootstrap import BootstrapAttempt, order_contacts
 from .contacts import ContactBook
-from .dialback import DialBacks
-from .dialler import Dialler
-from .diallimits import DialLimits
+from .dial.bootstrap import BootstrapAttempt, order_contacts
+from .dial.dial_back import DialBacks
+from .dial.dialler import Dialler
+from .dial.limits import DialLimits
 from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
-from routing_crust.crust.dialler import Dialler
-from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.dial.dialler import Dialler
+from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.crust.preface import Preface
 from routing_crust.crust.puncher import Puncher
@@ -26,8 +26,8 @@ from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History, Way
 
 from .addresses import at, name
+from .dial.test_dialler import Aborted
 from .support import Owner
-from .test_dialler import Aborted
 
 VICTIM = at("8.8.8.8:5483")
 REFUSED = error.ConnectionRefusedError(errno.ECONNREFUSED, "refused")

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.dialing import DialFailed
+from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.punching import (
     JITTER,

@@ -16,12 +16,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..endpoints import Contact, Endpoint
-from ..errors import CloseReason, LimitReached, LinkClosed
-from ..names import Name
-from .dialing import DialFailed
-from .interfaces import ILink
+from ...config import Settings
+from ...endpoints import Contact, Endpoint
+from ...errors import CloseReason, LimitReached, LinkClosed
+from ...names import Name
+from ..interfaces import ILink
+from .race import DialFailed
 
 LAN_HEAD_START: Final = 0.05
 """Seconds that the local network has to answer before the first saved contact is dialled."""

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ..endpoints import Endpoint
-from ..errors import ConnectFailed, LimitReached, RoutingCrustError
-from .interfaces import ILink
+from ...endpoints import Endpoint
+from ...errors import ConnectFailed, LimitReached, RoutingCrustError
+from ..interfaces import ILink
 
 
 class DialFailed(RoutingCrustError):
@@ -25,7 +25,7 @@ class DialFailed(RoutingCrustError):
 
 class Race:
     """
-    One race. Made by L{Dialler<routing_crust.crust.dialler.Dialler>}, and over when L{link} has fired.
+    One race. Made by L{Dialler<routing_crust.crust.dial.dialler.Dialler>}, and over when L{link} has fired.
 
     @ivar link: fires with the winner; fails with L{ConnectFailed}, or with L{LimitReached} if limits alone
         kept every endpoint from being dialled. Cancelling it calls off all dials.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..config import Settings
-from ..endpoints import Endpoint
-from ..errors import LimitReached
-from ..names import Name
-from .admission import Rules, StrangerBudget
-from .dialing import DialFailed
+from ...config import Settings
+from ...endpoints import Endpoint
+from ...errors import LimitReached
+from ...names import Name
+from ..admission import Rules, StrangerBudget
+from .race import DialFailed
 
 
 class DialLimits:

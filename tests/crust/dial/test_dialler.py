@@ -13,16 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
-from routing_crust.crust.dialing import DialFailed
-from routing_crust.crust.dialler import Dialler
-from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.dial.dial import in_words
+from routing_crust.crust.dial.dialler import Dialler
+from routing_crust.crust.dial.limits import DialLimits
+from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.onedial import in_words
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 
-from .addresses import at, name
-from .support import Owner
+from ..addresses import at, name
+from ..support import Owner
 
 A, B, C = (Endpoint("8.8.8.8", port) for port in (5001, 5002, 5003))
 PEER = name(2)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.ranking import rank
+from routing_crust.crust.dial.ranking import rank
 from routing_crust.endpoints import Endpoint
 
-from .addresses import at
+from ..addresses import at
 
 ANY = st.sampled_from(
     [at(f"{host}:5483") for host in ("127.0.0.1", "10.0.0.1", "10.9.0.1", "1.1.1.1", "8.8.8.8")]

@@ -14,20 +14,20 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..endpoints import Contact, Endpoint
-from ..errors import LimitReached, LinkClosed, ServiceStopped
-from ..history import History, Way
-from ..names import Name
-from ..timing.backoff import AddressBackoff
-from .dialing import DialFailed, Race
-from .diallimits import DialLimits
-from .interfaces import ILink
-from .onedial import OneDial
-from .origins import origin_for
-from .owner import LinkOwner
+from ...config import Settings
+from ...endpoints import Contact, Endpoint
+from ...errors import LimitReached, LinkClosed, ServiceStopped
+from ...history import History, Way
+from ...names import Name
+from ...timing.backoff import AddressBackoff
+from ..interfaces import ILink
+from ..owner import LinkOwner
+from ..tls import LinkTls
+from .dial import OneDial
+from .limits import DialLimits
+from .local_port import origin_for
+from .race import DialFailed, Race
 from .ranking import rank
-from .tls import LinkTls
 
 
 class _SharedRace:

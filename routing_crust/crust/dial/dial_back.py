@@ -15,18 +15,18 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import Settings
-from ..endpoints import Connection, Endpoint, refusal_to_dial
-from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
-from ..names import Name
-from .dialing import DialFailed
-from .diallimits import DialLimits
-from .interfaces import ILink
-from .link import Link
-from .onedial import OneDial
-from .outside import Outside
-from .owner import LinkOwner
-from .tls import LinkTls
+from ...config import Settings
+from ...endpoints import Connection, Endpoint, refusal_to_dial
+from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ...names import Name
+from ..interfaces import ILink
+from ..link import Link
+from ..outside import Outside
+from ..owner import LinkOwner
+from ..tls import LinkTls
+from .dial import OneDial
+from .limits import DialLimits
+from .race import DialFailed
 
 
 class DialBacks:

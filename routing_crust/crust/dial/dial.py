@@ -14,22 +14,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IDelayedCall
 from twisted.python.failure import Failure
 
-from ..endpoints import Endpoint
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from .dialing import DialFailed
-from .factories import LinkConnectFactory
-from .interfaces import ILink
-from .link import Link
-from .origins import dial_from, is_local
-from .owner import LinkOwner
-from .tls import LinkTls
+from ...endpoints import Endpoint
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ..factories import LinkConnectFactory
+from ..interfaces import ILink
+from ..link import Link
+from ..owner import LinkOwner
+from ..tls import LinkTls
+from .local_port import dial_from, is_local
+from .race import DialFailed
 
 
 class OneDial(LinkConnectFactory):
     """
     Makes one link, and knows when nothing is left of it. Made by
-    L{Dialler<routing_crust.crust.dialler.Dialler>} for one endpoint.
+    L{Dialler<routing_crust.crust.dial.dialler.Dialler>} for one endpoint.
 
     @ivar endpoint: what is dialled.
     @ivar peer: who must answer; C{None} accepts anyone.

@@ -17,7 +17,7 @@ from twisted.internet import error
 from twisted.internet.interfaces import IConnector, IProtocolFactory
 from twisted.internet.tcp import makeBinding
 
-from ..endpoints import Endpoint
+from ...endpoints import Endpoint
 
 _LOCAL_ERRORS: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EINVAL)
 

@@ -12,15 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
-from routing_crust.crust.dialler import Dialler
-from routing_crust.crust.diallimits import DialLimits
-from routing_crust.crust.origins import is_local, origin_for
+from routing_crust.crust.dial.dialler import Dialler
+from routing_crust.crust.dial.limits import DialLimits
+from routing_crust.crust.dial.local_port import is_local, origin_for
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 
-from .addresses import at, name
-from .services import ServiceTests
-from .support import Owner
+from ..addresses import at, name
+from ..services import ServiceTests
+from ..support import Owner
 
 FAR = at("8.8.8.8:5483")
 

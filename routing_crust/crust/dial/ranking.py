@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 from itertools import zip_longest
 
-from ..endpoints import Endpoint, is_local_only
+from ...endpoints import Endpoint, is_local_only
 
 
 def rank(endpoints: Iterable[Endpoint], on_link: Sequence[str] = ()) -> tuple[Endpoint, ...]:

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.dialing import DialFailed, Race
+from routing_crust.crust.dial.race import DialFailed, Race
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached

@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
-from routing_crust.crust.dialback import DialBacks
-from routing_crust.crust.dialler import Dialler
-from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.dial.dial_back import DialBacks
+from routing_crust.crust.dial.dialler import Dialler
+from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ICrust, Rendezvous
 from routing_crust.crust.outside import Outside
 from routing_crust.crust.puncher import Puncher
@@ -33,9 +33,9 @@ from routing_crust.routing.requests import RequestGuard
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
 
-from ..test_endpoints import NEVER, PRIVATE
-from .addresses import HOST, at, identity, name
-from .support import Owner
+from ...test_endpoints import NEVER, PRIVATE
+from ..addresses import HOST, at, identity, name
+from ..support import Owner
 
 VICTIM = "9.9.9.9"
 SPELLINGS = (

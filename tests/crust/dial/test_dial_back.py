@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
-from routing_crust.crust.dialback import DialBacks
-from routing_crust.crust.diallimits import DialLimits
+from routing_crust.crust.dial.dial_back import DialBacks
+from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import Dialable
 from routing_crust.crust.outside import Outside
 from routing_crust.crust.tls import LinkTls
@@ -17,9 +17,9 @@ from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind
 
-from .addresses import HOST, at, identity, name
-from .services import ServiceTests, reactor
-from .support import Owner
+from ..addresses import HOST, at, identity, name
+from ..services import ServiceTests, reactor
+from ..support import Owner
 
 
 class HereIsOutside(Outside):

@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.bootstrap import LAN_HEAD_START, LAN_WAIT, BootstrapAttempt, order_contacts
-from routing_crust.crust.dialing import DialFailed
+from routing_crust.crust.dial.bootstrap import LAN_HEAD_START, LAN_WAIT, BootstrapAttempt, order_contacts
+from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Connection, Contact, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LimitReached, LinkClosed
 
-from .addresses import at, contact, name
+from ..addresses import at, contact, name
 
 A, B, C, D = (contact(f"192.0.2.{number}:5483", number) for number in (1, 2, 3, 4))
 SETTINGS = Settings()
