@@ -31,17 +31,17 @@ from ..timing.turns import Turns
 from .accept.acceptor import Acceptor, Doorkeeper
 from .accept.ports import open_ports, real_endpoint
 from .admission import Refusal, Rules
-from .beacon import LanBeacon
-from .contacts import ContactBook
 from .dial.bootstrap import BootstrapAttempt, order_contacts
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
 from .dial.limits import DialLimits
+from .discovery.beacon import LanBeacon
+from .discovery.contacts import ContactBook
+from .discovery.multicast import BEACON_PORT, choose_places
 from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link import Link
 from .mapping.portmapper import PortMapper
-from .multicast import BEACON_PORT, choose_places
 from .netwatch import NetWatch
 from .outside import Outside, OutsideView
 from .puncher import Puncher

@@ -7,16 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.beaconpacket import MOST_BYTES, BeaconKind, make_beacon, read_beacon
-from routing_crust.crust.multicast import (
-    GROUP_V4,
-    GROUP_V6,
-    MOST_PLACES,
-    choose_places,
-)
+from routing_crust.crust.discovery.multicast import GROUP_V4, GROUP_V6, MOST_PLACES, choose_places
+from routing_crust.crust.discovery.packet import MOST_BYTES, BeaconKind, make_beacon, read_beacon
 from routing_crust.endpoints import Endpoint
 
-from .addresses import HOST, at, host_address, identity, name
+from ..addresses import HOST, at, host_address, identity, name
 
 NONCE = b"n" * 16
 LAN = choose_places([at("0.0.0.0:5483")], HOST, False)[0]

@@ -16,10 +16,10 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ..endpoints import Contact
-from ..errors import InvalidEndpoint
-from ..files import write_atomically
-from ..names import Name
+from ...endpoints import Contact
+from ...errors import InvalidEndpoint
+from ...files import write_atomically
+from ...names import Name
 
 WRITE_DELAY: Final = 1.0
 """Seconds from a change to its writing."""

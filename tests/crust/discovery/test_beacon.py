@@ -16,18 +16,13 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from routing_crust.crust import beacon as module
-from routing_crust.crust.beacon import ANSWER_WITHIN, ENOUGH_ANSWERS, SEEK_AGAIN, LanBeacon
-from routing_crust.crust.beaconpacket import Beacon, BeaconKind, make_beacon, read_beacon
-from routing_crust.crust.multicast import (
-    GROUP_V4,
-    Place,
-    choose_places,
-    open_socket,
-)
+from routing_crust.crust.discovery import beacon as module
+from routing_crust.crust.discovery.beacon import ANSWER_WITHIN, ENOUGH_ANSWERS, SEEK_AGAIN, LanBeacon
+from routing_crust.crust.discovery.multicast import GROUP_V4, Place, choose_places, open_socket
+from routing_crust.crust.discovery.packet import Beacon, BeaconKind, make_beacon, read_beacon
 from routing_crust.endpoints import Contact, Endpoint
 
-from .addresses import HOST, at, contact, identity, name
+from ..addresses import HOST, at, contact, identity, name
 
 reactor: Any = _reactor
 

@@ -12,11 +12,11 @@ from twisted.logger import LogLevel, formatEvent
 from twisted.logger import globalLogPublisher as publisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust import contacts as module
-from routing_crust.crust.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY, ContactBook
+from routing_crust.crust.discovery import contacts as module
+from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY, ContactBook
 from routing_crust.endpoints import Contact, Endpoint
 
-from .addresses import contact, name
+from ..addresses import contact, name
 
 
 class ContactBookTests(SynchronousTestCase):

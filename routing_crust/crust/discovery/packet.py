@@ -14,9 +14,9 @@ from typing import Annotated, Final
 from msgspec import Meta, MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
-from ..identity import Identity, signature_holds
-from ..names import Name
-from ..wire.messages import KeyBytes, NetworkId, Nonce, Signature
+from ...identity import Identity, signature_holds
+from ...names import Name
+from ...wire.messages import KeyBytes, NetworkId, Nonce, Signature
 
 MOST_BYTES: Final = 512
 """A datagram may not be larger."""

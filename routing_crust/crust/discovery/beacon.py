@@ -3,7 +3,7 @@ The beacon: finds nodes on the local network, and lets them find us, by multicas
 
 A node that looks for others says so (SEEK) until it is content, less and less often; the others answer
 (ANSWER) after a short random wait, which keeps them from talking all at once, and not at all when enough
-have answered already. See L{routing_crust.crust.beaconpacket} for what is said. A host without multicast
+have answered already. See L{routing_crust.crust.discovery.packet} for what is said. A host without multicast
 does without.
 """
 
@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from ..endpoints import Contact
-from ..identity import Identity
-from ..quietlog import QuietLog
-from ..timing.ratelimit import TokenBucket
-from ..wire.messages import NONCE_BYTES
-from .beaconpacket import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
+from ...endpoints import Contact
+from ...identity import Identity
+from ...quietlog import QuietLog
+from ...timing.ratelimit import TokenBucket
+from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
+from .packet import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
 
 SEEK_AGAIN: Final = 1.0
 """Seconds to the second SEEK; each later wait is twice as long, up to L{SEEK_SELDOM}."""
