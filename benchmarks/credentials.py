@@ -22,7 +22,7 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
 )
 
-from routing_crust.crust.certificates import DNS_SUFFIX, make_certificate
+from routing_crust.crust.link.certificates import DNS_SUFFIX, make_certificate
 from routing_crust.identity import Identity
 
 SERVER: Final = 0

@@ -14,9 +14,9 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 
 from routing_crust.config import MIB, Settings
-from routing_crust.crust.factories import LinkAcceptFactory, LinkConnectFactory
-from routing_crust.crust.link import Link
-from routing_crust.crust.tls import LinkTls
+from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
+from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.tls import LinkTls
 from routing_crust.endpoints import Connection, Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 

@@ -18,11 +18,11 @@ from twisted.internet.interfaces import IDelayedCall
 from ..endpoints import Direction, Rung
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
-from .doorstep import Doorstep
-from .link import Link
-from .owner import LinkOwner
-from .preface import Preface
-from .tls import LinkTls
+from .link.link import Link
+from .link.negotiation import Doorstep
+from .link.owner import LinkOwner
+from .link.preface import Preface
+from .link.tls import LinkTls
 
 MOST_CONNECTIONS: Final = 16
 """Of one meeting at once; both ends dial at most 8 addresses."""

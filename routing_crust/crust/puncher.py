@@ -25,14 +25,14 @@ from .dial.limits import DialLimits
 from .dial.local_port import dial_from, origin_for
 from .dial.race import DialFailed
 from .dial.ranking import rank
-from .doorstep import Doorstep
 from .interfaces import ILink, Rendezvous
-from .link import Link
+from .link.link import Link
+from .link.negotiation import Doorstep
+from .link.owner import LinkOwner
+from .link.preface import Preface
+from .link.tls import LinkTls
 from .meeting import Meeting
-from .owner import LinkOwner
-from .preface import Preface
 from .punching import Punch
-from .tls import LinkTls
 
 
 class _Entry:
@@ -320,7 +320,7 @@ class _PunchDial(ClientFactory):
         raise AssertionError("a connection that we have dialled was taken for an accepted one")
 
     def preface_came(self, door: Doorstep, first: bytes) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         assert door.preface is not None
         if door.preface.proof == self.meeting.theirs:
             self.meeting.came(door, first)
@@ -331,11 +331,11 @@ class _PunchDial(ClientFactory):
             door.abort(CloseReason.PROTOCOL_ERROR, "whoever answered does not know the rendezvous")
 
     def door_up(self, door: Doorstep, link: Link) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         self._settle()
 
     def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         self._settle()
         if self._called_off:
             return

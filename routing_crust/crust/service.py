@@ -40,12 +40,12 @@ from .discovery.contacts import ContactBook
 from .discovery.multicast import BEACON_PORT, choose_places
 from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
-from .link import Link
+from .link.link import Link
+from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper
 from .netwatch import NetWatch
 from .outside import Outside, OutsideView
 from .puncher import Puncher
-from .tls import LinkTls
 from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
 
 
@@ -296,7 +296,7 @@ class CrustService(OutsideView):
         """See L{ICrust.saved_contacts}."""
         return self._book.contacts()
 
-    # What links and factories call: see L{routing_crust.crust.owner.LinkOwner}.
+    # What links and factories call: see L{routing_crust.crust.link.owner.LinkOwner}.
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""

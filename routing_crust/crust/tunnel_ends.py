@@ -24,13 +24,13 @@ from ..names import Name
 from ..wire.codec import encode
 from ..wire.framing import FrameKind
 from ..wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
-from .factories import LinkFactory
 from .interfaces import ILink
-from .link import Link
+from .link.factories import LinkFactory
+from .link.link import Link
+from .link.owner import LinkOwner
+from .link.preface import Preface
+from .link.tls import LinkTls
 from .meeting import Meeting
-from .owner import LinkOwner
-from .preface import Preface
-from .tls import LinkTls
 from .tunnel import REASON_TEXTS, TunnelTransport
 from .tunnel_numbers import TunnelNumbers
 
@@ -72,7 +72,7 @@ class TunnelEnd(LinkFactory):
         self._is_cancelled = False
 
     def connection_of(self, transport: Any) -> Connection:
-        """See L{routing_crust.crust.owner.LinkMaker}: the addresses are those of the link below."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}: the addresses are those of the link below."""
         below = self._relay.connection
         return Connection(TransportProtocol.TUNNEL, below.peer, below.local, self._number)
 
@@ -149,7 +149,7 @@ class TunnelEnd(LinkFactory):
             # TLS would keep the reason to itself
             self._link.abort(CloseReason.TUNNEL_ENDED, problem)
 
-    # What the link tells: see L{routing_crust.crust.owner.LinkMaker}.
+    # What the link tells: see L{routing_crust.crust.link.owner.LinkMaker}.
 
     def link_established(self, link: Link) -> None:
         """TLS is done."""

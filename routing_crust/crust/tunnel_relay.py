@@ -27,7 +27,7 @@ from ..wire.codec import encode
 from ..wire.framing import FrameKind
 from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from .interfaces import ILink
-from .owner import LinkOwner
+from .link.owner import LinkOwner
 from .tunnel import CHUNK_BYTES, REASON_TEXTS, data_frame
 from .tunnel_numbers import TunnelNumbers
 

@@ -16,9 +16,9 @@ from ..wire.codec import decode
 from ..wire.framing import FrameKind
 from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
 from .interfaces import ILink
+from .link.owner import LinkOwner
+from .link.tls import LinkTls
 from .meeting import Meeting
-from .owner import LinkOwner
-from .tls import LinkTls
 from .tunnel import NUMBER_BYTES, number_of
 from .tunnel_ends import TunnelEnds
 from .tunnel_numbers import TunnelNumbers

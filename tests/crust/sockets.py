@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.trial.unittest import TestCase
 
-from routing_crust.crust.factories import LinkConnectFactory
-from routing_crust.crust.link import Link
+from routing_crust.crust.link.factories import LinkConnectFactory
+from routing_crust.crust.link.link import Link
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.names import Name
 

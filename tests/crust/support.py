@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.factories import LinkAcceptFactory
-from routing_crust.crust.link import Link
-from routing_crust.crust.tls import ALPN, LinkTls
+from routing_crust.crust.link.factories import LinkAcceptFactory
+from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.tls import ALPN, LinkTls
 from routing_crust.endpoints import Connection, Endpoint
 from routing_crust.errors import LinkClosed
 from routing_crust.identity import Identity

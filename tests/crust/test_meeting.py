@@ -19,10 +19,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.doorstep import Doorstep
-from routing_crust.crust.link import Link
+from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.negotiation import Doorstep
+from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.meeting import MOST_CONNECTIONS, STALL, Meeting
-from routing_crust.crust.preface import Preface
 from routing_crust.endpoints import Direction, Rung
 from routing_crust.errors import CloseReason, LinkClosed
 

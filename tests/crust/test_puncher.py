@@ -19,7 +19,7 @@ from routing_crust.crust.admission import Rules
 from routing_crust.crust.dial.dialler import Dialler
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ILink, Rendezvous
-from routing_crust.crust.preface import Preface
+from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.puncher import Puncher
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped

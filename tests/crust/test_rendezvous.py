@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest
 from routing_crust.config import Role
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.interfaces import Rendezvous
-from routing_crust.crust.preface import PREFACE_BYTES, Preface
+from routing_crust.crust.link.preface import PREFACE_BYTES, Preface
 from routing_crust.crust.punching import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, Rung

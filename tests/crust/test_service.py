@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from routing_crust.config import Role, Settings
 from routing_crust.crust.interfaces import ICrust, ICrustEvents
-from routing_crust.crust.link import Link
+from routing_crust.crust.link.link import Link
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction
 from routing_crust.errors import (

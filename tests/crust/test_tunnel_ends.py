@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.preface import Preface
-from routing_crust.crust.tls import LinkTls
+from routing_crust.crust.link.preface import Preface
+from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel import CHUNK_BYTES, ENOUGH_BYTES, TunnelTransport, data_frame
 from routing_crust.crust.tunnel_ends import MOST_UNFINISHED, RENEW_AT, SOONEST_RENEWAL
 from routing_crust.crust.tunnels import Tunnels

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.tls import LinkTls
+from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel import CHUNK_BYTES, data_frame, number_of
 from routing_crust.crust.tunnel_relay import AHEAD_BYTES, OPENS_BURST
 from routing_crust.crust.tunnels import Tunnels

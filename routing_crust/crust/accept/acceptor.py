@@ -17,12 +17,12 @@ from twisted.internet.protocol import Factory
 from ...endpoints import Direction, Endpoint
 from ...errors import CloseReason, LinkClosed
 from ..admission import Refusal, Rules, UnverifiedCount
-from ..doorstep import Doorstep
-from ..link import Link
+from ..link.link import Link
+from ..link.negotiation import Doorstep
+from ..link.owner import LinkOwner
+from ..link.preface import Preface
+from ..link.tls import LinkTls
 from ..meeting import Meeting
-from ..owner import LinkOwner
-from ..preface import Preface
-from ..tls import LinkTls
 
 
 class Doorkeeper:
@@ -109,11 +109,11 @@ class Acceptor(Factory):
         return door
 
     def tls_came(self, door: Doorstep, first: bytes) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}: somebody dials us, whom nobody has to expect."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}: somebody dials us, whom nobody has to expect."""
         door.become_link(self._tls, first)
 
     def preface_came(self, door: Doorstep, first: bytes) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         assert door.preface is not None
         meeting = self._meeting_of(door.preface)
         if meeting is None:
@@ -122,12 +122,12 @@ class Acceptor(Factory):
             meeting.came(door, first)
 
     def door_up(self, door: Doorstep, link: Link) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         del self.pending[door]
         self._doorkeeper.became(door, link)
 
     def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.doorstep.DoorHost}."""
+        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
         del self.pending[door]
         self._doorkeeper.went(door)
         self._owner.refused(door.connection, reason)

@@ -17,11 +17,11 @@ from twisted.python.failure import Failure
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
-from ..factories import LinkConnectFactory
 from ..interfaces import ILink
-from ..link import Link
-from ..owner import LinkOwner
-from ..tls import LinkTls
+from ..link.factories import LinkConnectFactory
+from ..link.link import Link
+from ..link.owner import LinkOwner
+from ..link.tls import LinkTls
 from .local_port import dial_from, is_local
 from .race import DialFailed
 
@@ -80,7 +80,7 @@ class OneDial(LinkConnectFactory):
         self._connector = self._begin(self._origin)
 
     def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         self._established = True
         super().link_established(link)
 

@@ -20,10 +20,10 @@ from ...endpoints import Connection, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...names import Name
 from ..interfaces import ILink
-from ..link import Link
+from ..link.link import Link
+from ..link.owner import LinkOwner
+from ..link.tls import LinkTls
 from ..outside import Outside
-from ..owner import LinkOwner
-from ..tls import LinkTls
 from .dial import OneDial
 from .limits import DialLimits
 from .race import DialFailed
@@ -134,7 +134,7 @@ class DialBacks:
         del self._open[dial]
         self._gone()
 
-    # What links tell: see L{routing_crust.crust.owner.LinkOwner}.
+    # What links tell: see L{routing_crust.crust.link.owner.LinkOwner}.
 
     def link_up(self, link: Link) -> None:
         """That was all that we wanted to know."""

@@ -21,8 +21,8 @@ from ...history import History, Way
 from ...names import Name
 from ...timing.backoff import AddressBackoff
 from ..interfaces import ILink
-from ..owner import LinkOwner
-from ..tls import LinkTls
+from ..link.owner import LinkOwner
+from ..link.tls import LinkTls
 from .dial import OneDial
 from .limits import DialLimits
 from .local_port import origin_for

@@ -11,8 +11,8 @@ from routing_crust.crust.admission import Rules
 from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import Dialable
+from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.outside import Outside
-from routing_crust.crust.tls import LinkTls
 from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind

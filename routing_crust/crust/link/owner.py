@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import Settings
-from ..endpoints import Connection, Direction, Endpoint, Rung
-from ..errors import LinkClosed
-from ..names import Name
+from ...config import Settings
+from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...errors import LinkClosed
+from ...names import Name
 from .tls import VerifiedPeer
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class LinkOwner(Protocol):
 
 
 class LinkMaker(Protocol):
-    """What a link needs to know of the factory that makes it; see L{routing_crust.crust.factories}."""
+    """What a link needs to know of the factory that makes it; see L{routing_crust.crust.link.factories}."""
 
     owner: LinkOwner
     initiator: bool

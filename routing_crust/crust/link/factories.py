@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IConnector, IProtocol, IStreamClientEndp
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from ..endpoints import Connection, Direction, Endpoint, Rung
-from ..endpoints import Protocol as TransportProtocol
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
+from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...endpoints import Protocol as TransportProtocol
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
 from .link import Link
 from .owner import LinkOwner
 from .tls import LinkTls, LinkTlsFactory, VerifiedPeer
@@ -52,14 +52,14 @@ class LinkFactory(Factory):
         )
 
     def connection_of(self, transport: Any) -> Connection:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         host, peer = transport.getHost(), transport.getPeer()
         return Connection(
             TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
         )
 
     def verified_peer(self, session: SSL.Connection) -> VerifiedPeer:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         return self._tls.verified_peer(session, self.initiator)
 
 
@@ -131,7 +131,7 @@ class LinkConnectFactory(LinkFactory, ClientFactory):
             self._dial.cancel()
 
     def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         try:
             self.owner.link_up(link)
         finally:
@@ -139,7 +139,7 @@ class LinkConnectFactory(LinkFactory, ClientFactory):
                 self.link.callback(link)
 
     def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         if not self.link.called:
             self.link.errback(reason)
 
@@ -164,9 +164,9 @@ class LinkAcceptFactory(LinkFactory):
         return Link(self) if self.owner.may_accept(peer) else None
 
     def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         self.owner.link_up(link)
 
     def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         self.owner.refused(link.connection, reason)

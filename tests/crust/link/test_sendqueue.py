@@ -11,7 +11,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Settings
-from routing_crust.crust.sendqueue import PIECE_BYTES, SendQueue
+from routing_crust.crust.link.sendqueue import PIECE_BYTES, SendQueue
 from routing_crust.errors import CloseReason, LinkClosed
 
 

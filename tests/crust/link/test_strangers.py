@@ -14,15 +14,8 @@ from routing_crust.config import Settings
 from routing_crust.errors import CloseReason
 from routing_crust.identity import Identity
 
-from .sockets import SocketTests, reactor
-from .support import (
-    Owner,
-    Stranger,
-    StrangerTls,
-    certificate,
-    node_name,
-    rsa_key,
-)
+from ..sockets import SocketTests, reactor
+from ..support import Owner, Stranger, StrangerTls, certificate, node_name, rsa_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([77]) * 32)
 DNS = x509.DNSName

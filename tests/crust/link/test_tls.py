@@ -15,14 +15,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.crust import tls
-from routing_crust.crust.certificates import PeerRefused, check_certificate, make_certificate
-from routing_crust.crust.tls import ALPN, LinkTls, LinkTlsFactory, _SessionCreator
+from routing_crust.crust.link import tls
+from routing_crust.crust.link.certificates import PeerRefused, check_certificate, make_certificate
+from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory, _SessionCreator
 from routing_crust.errors import CloseReason
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 
-from .support import StrangerTls, certificate, node_name, rsa_key
+from ..support import StrangerTls, certificate, node_name, rsa_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)

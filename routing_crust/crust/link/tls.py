@@ -2,7 +2,7 @@
 TLS: the settings of both ends, and who is at the other end.
 
 A node proves its name by TLS itself, with a certificate that nobody but itself has signed (see
-L{routing_crust.crust.certificates}). So every check is ours. They are made twice on either side: while
+L{routing_crust.crust.link.certificates}). So every check is ours. They are made twice on either side: while
 OpenSSL verifies the certificate, so that a bad peer gets an alert, and again once the handshake is done,
 since OpenSSL does not ask in every case. There is TLS 1.3 and nothing else: no resumption, no name of
 the server in clear, and no connection without the application protocol L{ALPN}.
@@ -29,9 +29,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import CloseReason
-from ..identity import Identity
-from ..names import Name
+from ...errors import CloseReason
+from ...identity import Identity
+from ...names import Name
 from .certificates import PeerRefused, check_certificate, make_certificate, refusing_what_cannot_be_read
 
 ALPN: Final = b"routing-crust/1"

@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from ..errors import CloseReason, LinkClosed
+from ...errors import CloseReason, LinkClosed
 from .certificates import PeerRefused
 
 

@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..config import Settings
-from ..errors import LinkClosed
-from .interfaces import ILink
+from ...config import Settings
+from ...errors import LinkClosed
+from ..interfaces import ILink
 
 PIECE_BYTES: Final = 112 * 1024
 """

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.tls import LinkTls, LinkTlsFactory, LinkTlsProtocol
+from routing_crust.crust.link.tls import LinkTls, LinkTlsFactory, LinkTlsProtocol
 from routing_crust.identity import Identity
 
 PLENTY = 1 << 20

@@ -15,19 +15,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Settings
-from routing_crust.crust.certificates import PeerRefused
-from routing_crust.crust.factories import LinkAcceptFactory
 from routing_crust.crust.interfaces import ANSWER_WITHIN, ILink
-from routing_crust.crust.link import MOST_ASKED, Link
-from routing_crust.crust.losses import describe
-from routing_crust.crust.tls import VerifiedPeer
+from routing_crust.crust.link.certificates import PeerRefused
+from routing_crust.crust.link.factories import LinkAcceptFactory
+from routing_crust.crust.link.link import MOST_ASKED, Link
+from routing_crust.crust.link.losses import describe
+from routing_crust.crust.link.tls import VerifiedPeer
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.names import Name
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameDecoder, frame_header
 from routing_crust.wire.messages import Goodbye
 
-from .support import Owner
+from ..support import Owner
 
 PEER = VerifiedPeer(b"k" * 32, Name.of_key(b"k" * 32), b"b" * 32)
 HEARTBEAT = frame_header(1, 0)

@@ -29,14 +29,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..endpoints import Connection, Rung
-from ..errors import CloseReason, LinkClosed, WireError
-from ..names import Name
-from ..wire.codec import decode, encode
-from ..wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
-from ..wire.messages import Goodbye
+from ...endpoints import Connection, Rung
+from ...errors import CloseReason, LinkClosed, WireError
+from ...names import Name
+from ...wire.codec import decode, encode
+from ...wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
+from ...wire.messages import Goodbye
+from ..interfaces import ANSWER_WITHIN, ILink
 from .certificates import PeerRefused
-from .interfaces import ANSWER_WITHIN, ILink
 from .losses import reason_of_loss
 from .owner import LinkMaker
 from .sendqueue import SendQueue

@@ -12,17 +12,14 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Settings
-from routing_crust.crust.factories import LinkAcceptFactory, LinkConnectFactory
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.link import Link
+from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
+from routing_crust.crust.link.link import Link
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 
-from .sockets import SocketTests, reactor
-from .support import (
-    Owner,
-    StrangerFactory,
-)
+from ..sockets import SocketTests, reactor
+from ..support import Owner, StrangerFactory
 
 
 class ComingUpTests(SocketTests):

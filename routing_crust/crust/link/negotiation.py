@@ -2,7 +2,7 @@
 The doorstep: a connection before it is known what it will be.
 
 Of a connection that we have accepted, the first byte tells whether it is plain TLS or one of a rendezvous
-(see L{routing_crust.crust.preface}); a connection that we have dialled for a rendezvous shows its preface
+(see L{routing_crust.crust.link.preface}); a connection that we have dialled for a rendezvous shows its preface
 and waits for the other's. Once that is clear the transport is handed to a L{Link} under TLS, and the
 doorstep is out of the way. Until then it is bounded, by the length of a preface, and timed: both together,
 the doorstep and the link, have C{hello_timeout} until the Hello is verified.
@@ -17,11 +17,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ..endpoints import Connection, Direction, Endpoint, Rung
-from ..endpoints import Protocol as TransportProtocol
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from ..timing.steadyclock import time_left
+from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...endpoints import Protocol as TransportProtocol
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ...timing.steadyclock import time_left
 from .factories import LinkFactory
 from .link import Link
 from .losses import reason_of_loss
@@ -197,7 +197,7 @@ class _DoorLinks(LinkFactory):
         self._door = door
 
     def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         door = self._door
         door.host.door_up(door, link)
         if door.meeting is not None:
@@ -206,7 +206,7 @@ class _DoorLinks(LinkFactory):
             self.owner.link_up(link)
 
     def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.owner.LinkMaker}."""
+        """See L{routing_crust.crust.link.owner.LinkMaker}."""
         door = self._door
         if door.meeting is not None:
             door.meeting.link_failed(door, reason)

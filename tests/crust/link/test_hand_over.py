@@ -12,7 +12,7 @@ from routing_crust.config import Settings
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import FrameKind
 
-from .services import KIND, ServiceTests, turn
+from ..services import KIND, ServiceTests, turn
 from .test_link import HEARTBEAT, LinkTests, Transport, frame, goodbye
 
 FULL = bytes(3000)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.preface import MAGIC, PREFACE_BYTES, TLS_HANDSHAKE, Preface, may_become_preface
+from routing_crust.crust.link.preface import MAGIC, PREFACE_BYTES, TLS_HANDSHAKE, Preface, may_become_preface
 
 tokens = st.binary(min_size=1, max_size=32)
 prefaces = st.builds(Preface.of, tokens, st.booleans(), st.booleans())

@@ -19,9 +19,9 @@ from service_identity import VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, DNSPattern, verify_service_identity
 
-from ..errors import CloseReason
-from ..identity import Identity
-from ..names import Name
+from ...errors import CloseReason
+from ...identity import Identity
+from ...names import Name
 
 DNS_SUFFIX: Final = ".crust.invalid"
 MOST_CERTIFICATE_BYTES: Final = 1024
