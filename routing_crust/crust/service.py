@@ -38,13 +38,13 @@ from .dial.limits import DialLimits
 from .discovery.beacon import LanBeacon
 from .discovery.contacts import ContactBook
 from .discovery.multicast import BEACON_PORT, choose_places
-from .host import HostAddress, read_host_addresses
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.link import Link
 from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper
-from .netwatch import NetWatch
-from .outside import Outside, OutsideView
+from .netstate.host import HostAddress, read_host_addresses
+from .netstate.netwatch import NetWatch
+from .netstate.outside_view import Outside, OutsideView
 from .puncher import Puncher
 from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
 

@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, fail
 from ..config import Settings
 from ..crust.admission import StrangerBudget
 from ..crust.dial.ranking import rank
-from ..crust.host import HostAddress
 from ..crust.interfaces import Candidate, ILink, Reachability, Rendezvous
-from ..crust.outside import Outside
+from ..crust.netstate.host import HostAddress
+from ..crust.netstate.outside_view import Outside
 from ..endpoints import Direction, Endpoint, refusal_to_dial
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..identity import Identity

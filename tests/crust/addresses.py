@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_interface
 
-from routing_crust.crust.host import HostAddress
+from routing_crust.crust.netstate.host import HostAddress
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.identity import Identity
 from routing_crust.names import Name

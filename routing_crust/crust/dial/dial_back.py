@@ -23,7 +23,7 @@ from ..interfaces import ILink
 from ..link.link import Link
 from ..link.owner import LinkOwner
 from ..link.tls import LinkTls
-from ..outside import Outside
+from ..netstate.outside_view import Outside
 from .dial import OneDial
 from .limits import DialLimits
 from .race import DialFailed

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
-from ..host import HostAddress
+from ..netstate.host import HostAddress
 
 BEACON_PORT: Final = 5483
 GROUP_V4: Final = "239.192.54.83"

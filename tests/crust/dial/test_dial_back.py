@@ -12,7 +12,7 @@ from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import Dialable
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.outside import Outside
+from routing_crust.crust.netstate.outside_view import Outside
 from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind

@@ -301,7 +301,7 @@ class SocketTests(TestCase):
 
     async def test_v6(self) -> None:
         """The same over IPv6, on an interface that has a link-local address."""
-        from routing_crust.crust.host import read_host_addresses
+        from routing_crust.crust.netstate.host import read_host_addresses
 
         places = choose_places([at("[::]:5002")], read_host_addresses(), False)
         if not places:

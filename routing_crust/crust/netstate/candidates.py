@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..endpoints import Endpoint, is_local_only
-from .interfaces import Candidate, Source
+from ...endpoints import Endpoint, is_local_only
+from ..interfaces import Candidate, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.observations import (
+from routing_crust.crust.netstate.observations import (
     LIFE,
     MOST,
     MOST_OF_A_NETWORK,
@@ -20,7 +20,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
 from routing_crust.wire.messages import NatKind
 
-from .addresses import at, name
+from ..addresses import at, name
 
 TRUTH = at("5.5.5.5:5483")
 LIE = at("6.6.6.6:1")

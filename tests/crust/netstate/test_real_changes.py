@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.trial.unittest import SkipTest
 
-from ..daemon.children import Child, ProcessTestCase
+from ...daemon.children import Child, ProcessTestCase
 
 reactor: Any = _reactor
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -76,7 +76,7 @@ class RealChangesTests(ProcessTestCase):
     async def node(self, number: int) -> Program:
         """A node on a host, with the same seed."""
         child = Program()
-        program = (sys.executable, "-m", "tests.crust.watched_node", str(number))
+        program = (sys.executable, "-m", "tests.crust.netstate.watched_node", str(number))
         command = ("ip", "netns", "exec", self.host(number), *program)
         path = os.pathsep.join(map(os.path.abspath, sys.path))
         transport = reactor.spawnProcess(

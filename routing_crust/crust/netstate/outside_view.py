@@ -21,15 +21,15 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from typing import Final
 
-from ..addresses import Kind, kind_of
-from ..config import Settings
-from ..endpoints import Direction, Endpoint, PrivateDialling, Rung
-from ..errors import CloseReason
-from ..names import Name
-from ..wire.messages import NatKind
+from ...addresses import Kind, kind_of
+from ...config import Settings
+from ...endpoints import Direction, Endpoint, PrivateDialling, Rung
+from ...errors import CloseReason
+from ...names import Name
+from ...wire.messages import NatKind
+from ..interfaces import Candidate, Dialable, ILink, Reachability
 from .candidates import Candidates, rank_candidates
 from .host import HostAddress, dialable_endpoints, on_link_networks
-from .interfaces import Candidate, Dialable, ILink, Reachability
 from .observations import ENOUGH, Observations, believed_in, kind_of_nat, tentative_in
 
 LATELY: Final = 600.0

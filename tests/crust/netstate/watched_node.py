@@ -1,5 +1,5 @@
 """
-A node that tests start in a network namespace: C{python -m tests.crust.watched_node SEED}. It does what its
+A node that tests start in a network namespace: C{python -m tests.crust.netstate.watched_node SEED}. It does what its
 standard input says, line by line: C{connect SEED ENDPOINT} dials another, C{send} sends a frame on every
 link, C{stop} ends it. It says what happens.
 """
@@ -22,7 +22,7 @@ from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
 
-from .addresses import at, identity, name
+from ..addresses import at, identity, name
 
 reactor: Any = _reactor
 

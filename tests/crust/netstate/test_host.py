@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.host import dialable_endpoints, on_link_networks, read_host_addresses
+from routing_crust.crust.netstate.host import dialable_endpoints, on_link_networks, read_host_addresses
 
-from .addresses import HOST, at
+from ..addresses import HOST, at
 
 
 class HostTests(SynchronousTestCase):

@@ -28,9 +28,9 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..endpoints import Endpoint
-from ..names import Name
-from ..wire.messages import NatKind
+from ...endpoints import Endpoint
+from ...names import Name
+from ...wire.messages import NatKind
 
 LIFE: Final = 600.0
 """Seconds for which an observation counts after its link has gone."""
@@ -69,7 +69,7 @@ class _Key:
 
 class Observations:
     """
-    Made by L{Outside<routing_crust.crust.outside.Outside>}, discarded with it.
+    Made by L{Outside<routing_crust.crust.netstate.outside_view.Outside>}, discarded with it.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:

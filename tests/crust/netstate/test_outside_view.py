@@ -10,14 +10,21 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import Candidate, Dialable, Reachability, Source
-from routing_crust.crust.observations import LIFE
-from routing_crust.crust.outside import DENIALS, LATELY, MOST_DIALLED, PROOF_LASTS, Outside, OutsideView
+from routing_crust.crust.netstate.observations import LIFE
+from routing_crust.crust.netstate.outside_view import (
+    DENIALS,
+    LATELY,
+    MOST_DIALLED,
+    PROOF_LASTS,
+    Outside,
+    OutsideView,
+)
 from routing_crust.endpoints import Connection, Direction, Endpoint, PrivateDialling, Protocol, Rung
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.wire.messages import NatKind
 
-from .addresses import HOST, at, host_address, name
+from ..addresses import HOST, at, host_address, name
 
 BEHIND = (host_address("lo", 1, "127.0.0.1/8"), host_address("eth0", 2, "192.168.1.5/24"))
 WILDCARD = (at("0.0.0.0:5483"),)

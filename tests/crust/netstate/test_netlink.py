@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.netlink import MOST_INTERFACES, NetworkNews
+from routing_crust.crust.netstate.netlink import MOST_INTERFACES, NetworkNews
 
 UP, RUNNING, LOWER_UP = 0x1, 0x40, 0x10000
 WORKING = UP | RUNNING | LOWER_UP

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.candidates import Candidates, rank_candidates
 from routing_crust.crust.interfaces import Candidate, Source
+from routing_crust.crust.netstate.candidates import Candidates, rank_candidates
 from routing_crust.endpoints import Endpoint
 
-from .addresses import at
+from ..addresses import at
 
 CONFIGURED, MAPPED, GLOBAL = at("5.0.0.1:1024"), at("5.0.0.2:1024"), at("8.8.8.8:5483")
 SEEN, MAYBE, PRIVATE = at("5.0.0.3:1024"), at("5.0.0.4:1024"), at("192.168.1.5:5483")

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.crust.netwatch import (
+from routing_crust.crust.netstate.netwatch import (
     LATE,
     PAUSE,
     PERIOD,

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 import ifaddr
 
-from ..endpoints import Endpoint, is_local_only
+from ...endpoints import Endpoint, is_local_only
 
 
 @dataclass(frozen=True, slots=True)
