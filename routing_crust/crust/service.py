@@ -45,7 +45,7 @@ from .mapping.portmapper import PortMapper
 from .netstate.host import HostAddress, read_host_addresses
 from .netstate.netwatch import NetWatch
 from .netstate.outside_view import Outside, OutsideView
-from .puncher import Puncher
+from .punch.puncher import Puncher
 from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
 
 

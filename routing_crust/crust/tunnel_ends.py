@@ -30,7 +30,7 @@ from .link.link import Link
 from .link.owner import LinkOwner
 from .link.preface import Preface
 from .link.tls import LinkTls
-from .meeting import Meeting
+from .punch.meeting import Meeting
 from .tunnel import REASON_TEXTS, TunnelTransport
 from .tunnel_numbers import TunnelNumbers
 

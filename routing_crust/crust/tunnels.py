@@ -18,7 +18,7 @@ from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
 from .interfaces import ILink
 from .link.owner import LinkOwner
 from .link.tls import LinkTls
-from .meeting import Meeting
+from .punch.meeting import Meeting
 from .tunnel import NUMBER_BYTES, number_of
 from .tunnel_ends import TunnelEnds
 from .tunnel_numbers import TunnelNumbers

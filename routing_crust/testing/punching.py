@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from ..crust.interfaces import ILink, Rendezvous
-from ..crust.punching import MOST_TRIES, wait_before
+from ..crust.punch.punch import MOST_TRIES, wait_before
 from ..endpoints import Direction, Endpoint, Rung
 from ..errors import ConnectFailed, LimitReached, ServiceStopped
 from ..names import Name

@@ -456,7 +456,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "sha256(_LABEL + token)",
         (
             "tests.crust.link.test_preface",
-            "tests.crust.test_meeting",
+            "tests.crust.punch.test_meeting",
         ),
     ),
     Mutant(

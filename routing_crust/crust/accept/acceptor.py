@@ -22,7 +22,7 @@ from ..link.negotiation import Doorstep
 from ..link.owner import LinkOwner
 from ..link.preface import Preface
 from ..link.tls import LinkTls
-from ..meeting import Meeting
+from ..punch.meeting import Meeting
 
 
 class Doorkeeper:

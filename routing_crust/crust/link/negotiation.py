@@ -49,7 +49,7 @@ class DoorHost(TypingProtocol):
 
 
 class Meets(TypingProtocol):
-    """What decides about the connections of one rendezvous: see L{routing_crust.crust.meeting}."""
+    """What decides about the connections of one rendezvous: see L{routing_crust.crust.punch.meeting}."""
 
     def gone(self, door: Doorstep) -> None:
         """A connection was lost that had not begun TLS."""

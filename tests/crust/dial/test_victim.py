@@ -24,7 +24,7 @@ from routing_crust.crust.dial.dialler import Dialler
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ICrust, Rendezvous
 from routing_crust.crust.netstate.outside_view import Outside
-from routing_crust.crust.puncher import Puncher
+from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name

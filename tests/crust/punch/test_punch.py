@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
-from routing_crust.crust.punching import (
+from routing_crust.crust.punch.punch import (
     JITTER,
     MOST_TRIES,
     OWNED,

@@ -16,23 +16,23 @@ from twisted.internet.interfaces import IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from ..endpoints import Direction, Endpoint
-from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
-from ..history import History, Way
-from ..names import Name
-from .dial.dial import in_words
-from .dial.limits import DialLimits
-from .dial.local_port import dial_from, origin_for
-from .dial.race import DialFailed
-from .dial.ranking import rank
-from .interfaces import ILink, Rendezvous
-from .link.link import Link
-from .link.negotiation import Doorstep
-from .link.owner import LinkOwner
-from .link.preface import Preface
-from .link.tls import LinkTls
+from ...endpoints import Direction, Endpoint
+from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ...history import History, Way
+from ...names import Name
+from ..dial.dial import in_words
+from ..dial.limits import DialLimits
+from ..dial.local_port import dial_from, origin_for
+from ..dial.race import DialFailed
+from ..dial.ranking import rank
+from ..interfaces import ILink, Rendezvous
+from ..link.link import Link
+from ..link.negotiation import Doorstep
+from ..link.owner import LinkOwner
+from ..link.preface import Preface
+from ..link.tls import LinkTls
 from .meeting import Meeting
-from .punching import Punch
+from .punch import Punch
 
 
 class _Entry:
@@ -159,7 +159,7 @@ class Puncher:
             self._look(entry)
 
     def dial(self, entry: _Entry, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
-        """See L{Dials.begin<routing_crust.crust.punching.Dials.begin>}."""
+        """See L{Dials.begin<routing_crust.crust.punch.punch.Dials.begin>}."""
         peer = entry.meeting.peer
         self._limits.check(endpoint, peer)
         origin = origin_for(self._listening(), endpoint)
@@ -245,7 +245,7 @@ class _Dials:
         self._entry = entry
 
     def begin(self, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
-        """See L{routing_crust.crust.punching.Dials}."""
+        """See L{routing_crust.crust.punch.punch.Dials}."""
         return self._puncher.dial(self._entry, punch, endpoint, again)
 
 

@@ -20,14 +20,14 @@ from routing_crust.crust.dial.dialler import Dialler
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.crust.link.preface import Preface
-from routing_crust.crust.puncher import Puncher
+from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History, Way
 
-from .addresses import at, name
-from .dial.test_dialler import Aborted
-from .support import Owner
+from ..addresses import at, name
+from ..dial.test_dialler import Aborted
+from ..support import Owner
 
 VICTIM = at("8.8.8.8:5483")
 REFUSED = error.ConnectionRefusedError(errno.ECONNREFUSED, "refused")

@@ -17,13 +17,13 @@ from routing_crust.config import Role
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.crust.link.preface import PREFACE_BYTES, Preface
-from routing_crust.crust.punching import OWNED
+from routing_crust.crust.punch.punch import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, Rung
 from routing_crust.errors import ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 
-from .addresses import at, name
-from .services import KIND, ServiceTests, reactor, silent_factory, turn
+from ..addresses import at, name
+from ..services import KIND, ServiceTests, reactor, silent_factory, turn
 
 TOKEN = b"sixteen bytes of"
 SO_ATTACH_FILTER = 26

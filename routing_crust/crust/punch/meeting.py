@@ -15,14 +15,14 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..endpoints import Direction, Rung
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from .link.link import Link
-from .link.negotiation import Doorstep
-from .link.owner import LinkOwner
-from .link.preface import Preface
-from .link.tls import LinkTls
+from ...endpoints import Direction, Rung
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ..link.link import Link
+from ..link.negotiation import Doorstep
+from ..link.owner import LinkOwner
+from ..link.preface import Preface
+from ..link.tls import LinkTls
 
 MOST_CONNECTIONS: Final = 16
 """Of one meeting at once; both ends dial at most 8 addresses."""

@@ -22,11 +22,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.negotiation import Doorstep
 from routing_crust.crust.link.preface import Preface
-from routing_crust.crust.meeting import MOST_CONNECTIONS, STALL, Meeting
+from routing_crust.crust.punch.meeting import MOST_CONNECTIONS, STALL, Meeting
 from routing_crust.endpoints import Direction, Rung
 from routing_crust.errors import CloseReason, LinkClosed
 
-from .support import Owner
+from ..support import Owner
 
 TOKEN = b"sixteen bytes of"
 REQUESTER, RESPONDER = 0, 1

@@ -22,11 +22,11 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..endpoints import Endpoint
-from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
-from .dial.dial import in_words
-from .dial.race import DialFailed
-from .interfaces import ILink
+from ...endpoints import Endpoint
+from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
+from ..dial.dial import in_words
+from ..dial.race import DialFailed
+from ..interfaces import ILink
 
 MOST_TRIES: Final = 12
 """Dials of one endpoint in one rendezvous."""
@@ -92,7 +92,7 @@ class _Target:
 
 class Punch:
     """
-    One rendezvous as far as we dial. Made by L{Puncher<routing_crust.crust.puncher.Puncher>}, over when
+    One rendezvous as far as we dial. Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>}, over when
     L{link} has fired.
 
     @ivar link: fires with what L{won} is given; fails with L{ConnectFailed} when every endpoint has failed
