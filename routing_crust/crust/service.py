@@ -46,7 +46,7 @@ from .netstate.host import HostAddress, read_host_addresses
 from .netstate.netwatch import NetWatch
 from .netstate.outside_view import Outside, OutsideView
 from .punch.puncher import Puncher
-from .tunnels import FIRST_KIND, LAST_KIND, Tunnels
+from .tunnel.dispatch import FIRST_KIND, LAST_KIND, Tunnels
 
 
 @implementer(ICrust)

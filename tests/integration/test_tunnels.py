@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from routing_crust import Contact, Identity, Role, RoutingService, Settings
-from routing_crust.crust import tunnel_relay
 from routing_crust.crust.admission import Rules
+from routing_crust.crust.tunnel import relay as tunnel_relay
 from routing_crust.endpoints import Endpoint, Rung
 from routing_crust.routing.events import LinkChanged, LinkGained
 

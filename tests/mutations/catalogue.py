@@ -471,14 +471,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/tunnel_relay.py",
         "or not settings.max_tunnels_per_peer or link.rung is Rung.TUNNEL:",
         "or not settings.max_tunnels_per_peer:",
-        ("tests.crust.test_tunnels",),
+        ("tests.crust.tunnel.test_tunnels",),
     ),
     Mutant(
         "a node carries one tunnel too many",
         "crust/tunnel_relay.py",
         "if len(self._pairs) >= settings.max_tunnels:",
         "if len(self._pairs) > settings.max_tunnels:",
-        ("tests.crust.test_tunnels",),
+        ("tests.crust.tunnel.test_tunnels",),
     ),
     Mutant(
         "the old link's last frame is not waited for",

@@ -6,16 +6,16 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from routing_crust.crust import tunnel_relay
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.service import CrustService
+from routing_crust.crust.tunnel import relay as tunnel_relay
 from routing_crust.endpoints import Protocol, Rung
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.names import Name
 from routing_crust.wire.framing import FrameKind
 
-from .addresses import name
-from .services import Receiver, ServiceTests, turn
+from ..addresses import name
+from ..services import Receiver, ServiceTests, turn
 
 KIND = 200
 TOKEN = b"token of sixteen"

@@ -17,22 +17,22 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ..endpoints import Connection, Direction, Rung
-from ..endpoints import Protocol as TransportProtocol
-from ..errors import CloseReason, ConnectFailed, LinkClosed, WireError
-from ..names import Name
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
-from .interfaces import ILink
-from .link.factories import LinkFactory
-from .link.link import Link
-from .link.owner import LinkOwner
-from .link.preface import Preface
-from .link.tls import LinkTls
-from .punch.meeting import Meeting
-from .tunnel import REASON_TEXTS, TunnelTransport
-from .tunnel_numbers import TunnelNumbers
+from ...endpoints import Connection, Direction, Rung
+from ...endpoints import Protocol as TransportProtocol
+from ...errors import CloseReason, ConnectFailed, LinkClosed, WireError
+from ...names import Name
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
+from ..interfaces import ILink
+from ..link.factories import LinkFactory
+from ..link.link import Link
+from ..link.owner import LinkOwner
+from ..link.preface import Preface
+from ..link.tls import LinkTls
+from ..punch.meeting import Meeting
+from .numbers import TunnelNumbers
+from .transport import REASON_TEXTS, TunnelTransport
 
 MOST_UNFINISHED: Final = 4
 """Tunnels for one rendezvous at once of which no link has come yet."""
@@ -45,7 +45,7 @@ SOONEST_RENEWAL: Final = 10.0
 class TunnelEnd(LinkFactory):
     """
     One end of one tunnel, and the maker of its link. Behind its number it is a
-    L{Leg<routing_crust.crust.tunnel.Leg>}.
+    L{Leg<routing_crust.crust.tunnel.transport.Leg>}.
 
     @ivar expected: who must be at the other end.
     """
@@ -104,7 +104,7 @@ class TunnelEnd(LinkFactory):
         else:
             self._refused(LinkClosed(reason), tell=True)
 
-    # What comes: see L{routing_crust.crust.tunnel.Leg}.
+    # What comes: see L{routing_crust.crust.tunnel.transport.Leg}.
 
     def opened(self, message: TunnelOpened) -> None:
         """The tunnel is there, or for longer."""
@@ -228,7 +228,7 @@ class _Asked:
 
 class TunnelEnds:
     """
-    All tunnels that end at this node. Made by L{routing_crust.crust.tunnels.Tunnels}.
+    All tunnels that end at this node. Made by L{routing_crust.crust.tunnel.dispatch.Tunnels}.
 
     @ivar owner: who owns the links.
     """

@@ -8,21 +8,21 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
 
-from ..endpoints import Rung
-from ..errors import ConnectFailed, LinkClosed, WireError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..wire.codec import decode
-from ..wire.framing import FrameKind
-from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
-from .interfaces import ILink
-from .link.owner import LinkOwner
-from .link.tls import LinkTls
-from .punch.meeting import Meeting
-from .tunnel import NUMBER_BYTES, number_of
-from .tunnel_ends import TunnelEnds
-from .tunnel_numbers import TunnelNumbers
-from .tunnel_relay import TunnelRelay
+from ...endpoints import Rung
+from ...errors import ConnectFailed, LinkClosed, WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...wire.codec import decode
+from ...wire.framing import FrameKind
+from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
+from ..interfaces import ILink
+from ..link.owner import LinkOwner
+from ..link.tls import LinkTls
+from ..punch.meeting import Meeting
+from .ends import TunnelEnds
+from .numbers import TunnelNumbers
+from .relay import TunnelRelay
+from .transport import NUMBER_BYTES, number_of
 
 FIRST_KIND = int(FrameKind.TUNNEL_CREDIT)
 LAST_KIND = int(FrameKind.TUNNEL_CLOSED)

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel import CHUNK_BYTES, data_frame, number_of
-from routing_crust.crust.tunnel_relay import AHEAD_BYTES, OPENS_BURST
-from routing_crust.crust.tunnels import Tunnels
+from routing_crust.crust.tunnel.dispatch import Tunnels
+from routing_crust.crust.tunnel.relay import AHEAD_BYTES, OPENS_BURST
+from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.endpoints import Rung
 from routing_crust.errors import WireError
 from routing_crust.names import Name
@@ -29,7 +29,7 @@ from routing_crust.wire.messages import (
     TunnelReason,
 )
 
-from .addresses import identity, name
+from ..addresses import identity, name
 
 WINDOW = 64 * 1024
 PROOF = bytes(32)

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel import CHUNK_BYTES, ENOUGH_BYTES, TunnelTransport, data_frame
-from routing_crust.crust.tunnel_ends import MOST_UNFINISHED, RENEW_AT, SOONEST_RENEWAL
-from routing_crust.crust.tunnels import Tunnels
+from routing_crust.crust.tunnel.dispatch import Tunnels
+from routing_crust.crust.tunnel.ends import MOST_UNFINISHED, RENEW_AT, SOONEST_RENEWAL
+from routing_crust.crust.tunnel.transport import CHUNK_BYTES, ENOUGH_BYTES, TunnelTransport, data_frame
 from routing_crust.endpoints import Connection, Endpoint
 from routing_crust.endpoints import Protocol as TransportProtocol
 from routing_crust.errors import CloseReason, ConnectFailed, LinkClosed, WireError
@@ -33,9 +33,9 @@ from routing_crust.wire.messages import (
     TunnelReason,
 )
 
-from .addresses import identity, name
-from .support import Owner
-from .test_tunnel_relay import FakeLink
+from ..addresses import identity, name
+from ..support import Owner
+from .test_relay import FakeLink
 
 WINDOW = 64 * 1024
 TOKEN = b"sixteen bytes ok"

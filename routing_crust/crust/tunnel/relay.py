@@ -17,19 +17,19 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..config import Settings
-from ..endpoints import Rung
-from ..errors import WireError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..timing.ratelimit import TokenBucket
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
-from .interfaces import ILink
-from .link.owner import LinkOwner
-from .tunnel import CHUNK_BYTES, REASON_TEXTS, data_frame
-from .tunnel_numbers import TunnelNumbers
+from ...config import Settings
+from ...endpoints import Rung
+from ...errors import WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import TokenBucket
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ..interfaces import ILink
+from ..link.owner import LinkOwner
+from .numbers import TunnelNumbers
+from .transport import CHUNK_BYTES, REASON_TEXTS, data_frame
 
 AHEAD_BYTES: Final = 32 * 1024
 """A link in whose queue so much waits gets nothing of a tunnel, so that others wait for no more than that."""
@@ -45,7 +45,7 @@ OPENS_A_SECOND: Final = 1.0
 class _Side:
     """
     Half of a tunnel: what comes from one of the two links and goes to the other. A
-    L{Leg<routing_crust.crust.tunnel.Leg>}.
+    L{Leg<routing_crust.crust.tunnel.transport.Leg>}.
 
     @ivar link: where it comes from.
     @ivar number: of the tunnel on that link.
@@ -231,7 +231,7 @@ class _Pair:
 
 class TunnelRelay:
     """
-    All tunnels that this node is in the middle of. Made by L{routing_crust.crust.tunnels.Tunnels}.
+    All tunnels that this node is in the middle of. Made by L{routing_crust.crust.tunnel.dispatch.Tunnels}.
 
     @ivar way: for a link and a name, the link by which somebody who asks over the first may be taken to the
         second; C{None} if that is not wanted.

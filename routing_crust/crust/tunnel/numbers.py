@@ -7,9 +7,9 @@ other with even ones, each one after another, so that the two never choose the s
 
 from __future__ import annotations
 
-from ..errors import WireError
-from .interfaces import ILink
-from .tunnel import Leg
+from ...errors import WireError
+from ..interfaces import ILink
+from .transport import Leg
 
 
 class _OfLink:

@@ -21,11 +21,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..endpoints import Endpoint
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
-from .interfaces import ILink
+from ...endpoints import Endpoint
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ..interfaces import ILink
 
 CHUNK_BYTES: Final = 16 * 1024
 """What one frame holds at most, so that others of the link get their turn between two."""
@@ -87,7 +87,7 @@ class Leg(Protocol):
 @implementer(ITransport, IConsumer)
 class TunnelTransport:
     """
-    One end of an open tunnel. Made by L{routing_crust.crust.tunnel_ends.TunnelEnds}, which hands on what
+    One end of an open tunnel. Made by L{routing_crust.crust.tunnel.ends.TunnelEnds}, which hands on what
     comes; discarded after C{connectionLost} of its protocol.
 
     @ivar connected: until the protocol was told that it is lost.
