@@ -20,8 +20,8 @@ from ..errors import InvalidName, InvalidPairing, RoutingCrustError
 from ..forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
 from ..identity import create_identity, load_identity
 from ..names import Name
-from .client import ControlClient
-from .lines import (
+from .control.client import ControlClient
+from .control.messages import (
     Answer,
     Done,
     Dropped,

@@ -1,6 +1,6 @@
 """
 Endpoints over the streams of a daemon on this machine: the other end of the control socket, for programs on
-Twisted that have no node of their own. What is said there is in L{routing_crust.daemon.lines}.
+Twisted that have no node of their own. What is said there is in L{routing_crust.daemon.control.messages}.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from zope.interface import implementer
 from ..names import Name
 from ..streams import NodeAddress
 from ..streams.frames import check_protocol
-from .client import ClientError
-from .lines import (
+from .control.client import ClientError
+from .control.messages import (
     LINE_OVERHEAD,
     BadLine,
     Command,
@@ -38,7 +38,7 @@ from .lines import (
     decode_reply,
     encode,
 )
-from .sockets import SocketTransport
+from .control.stream_transport import SocketTransport
 
 THE_DAEMON: Final = "the daemon"
 _Reply = TypeVar("_Reply")
@@ -167,7 +167,7 @@ class LocalDaemon:
         Connect, and give a command.
 
         @return: fires with the connection and the reply. Fails with
-            L{ClientError<routing_crust.daemon.client.ClientError>} when nobody is there, and with
+            L{ClientError<routing_crust.daemon.control.client.ClientError>} when nobody is there, and with
             L{DaemonRefused} when the daemon says no. Cancelling it closes the connection.
         """
         return Deferred.fromCoroutine(self._call(command, expected))

@@ -1,6 +1,6 @@
 """
 A protocol that a program of this machine offers to peers by way of the daemon: the other end of C{offer} in
-L{routing_crust.daemon.lines}.
+L{routing_crust.daemon.control.messages}.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ..forwarding_rules import EVERYONE
 from ..names import Name
 from ..streams import IStreamAcceptor, NodeAddress
 from ..streams.frames import check_protocol
-from .client import ClientError
-from .lines import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
+from .control.client import ClientError
+from .control.messages import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
 from .local import Call, LocalDaemon
 
 RETRY_FIRST: Final = 0.5

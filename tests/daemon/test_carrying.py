@@ -26,7 +26,7 @@ from routing_crust.streams import StreamReason, StreamRefused, streams_of
 from tests.routing.net import Net
 from tests.streams.protocols import HalfCloseable, Keeping
 
-from .wires import Port, Program, Wire
+from .control.wires import Port, Program, Wire
 
 
 class CarryingCase(SynchronousTestCase):

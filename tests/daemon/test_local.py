@@ -35,8 +35,8 @@ from zope.interface.verify import verifyObject
 from routing_crust import Role, Settings
 from routing_crust.config import MIB
 from routing_crust.daemon import offering
-from routing_crust.daemon.client import ClientError
-from routing_crust.daemon.lines import (
+from routing_crust.daemon.control.client import ClientError
+from routing_crust.daemon.control.messages import (
     AcceptCommand,
     Asked,
     Command,

@@ -28,10 +28,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..config import KIB
-from ..errors import RoutingCrustError
-from ..streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
-from .splicing import ITellsWhy
+from ...config import KIB
+from ...errors import RoutingCrustError
+from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
+from ..splicing import ITellsWhy
 
 LARGEST_CHUNK: Final = 64 * KIB
 """What follows the head of a chunk, at most, in bytes."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.inbox import Inbox
+from routing_crust.daemon.control.inbox import Inbox
 from routing_crust.errors import RequestRefused
 from routing_crust.routing.events import Message
 
-from .fakes import message
+from ..fakes import message
 
 
 class Ear:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..errors import RequestRefused
-from ..routing.events import Message
+from ...errors import RequestRefused
+from ...routing.events import Message
 
 PING: Final = b"ping"
 PONG: Final = b"pong"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.lines import (
+from routing_crust.daemon.control.messages import (
     LONGEST_REPLY,
     AcceptCommand,
     Answer,

@@ -13,7 +13,7 @@ bytes, so they are in base64. The order of the lines:
   - C{expose}: one C{exposing}, and it lasts until the connection is closed. Likewise C{forward}: one
     C{forwarding}.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
-    L{routing_crust.daemon.sockets}, both ways; no more lines.
+    L{routing_crust.daemon.control.stream_transport}, both ways; no more lines.
   - C{offer}: one C{offering}, then an C{asked} for each stream that a peer wants, until the connection is
     closed. To have that stream, a program sends C{accept} with its number on another connection, which
     becomes the stream as after C{open}; to refuse it, C{refuse} on any connection, which is not replied to.
@@ -27,8 +27,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from ..config import MIB
-from ..errors import RoutingCrustError
+from ...config import MIB
+from ...errors import RoutingCrustError
 
 LINE_OVERHEAD: Final = 4096
 """What a line has at most beside the body, in bytes."""

@@ -1,6 +1,6 @@
 """
 The control socket: where the console script tells the daemon what to do. What is said there, and in what
-order, is in L{routing_crust.daemon.lines}.
+order, is in L{routing_crust.daemon.control.messages}.
 
 The socket lies in the state directory, which nobody else may enter, and has mode 0600. A client that does not
 read is not read from either, and what is queued for it is bounded.
@@ -22,16 +22,15 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..config import MIB
-from ..errors import CannotListen, InvalidName, RoutingCrustError
-from ..forwarding_rules import known, resolve
-from ..names import Name
-from ..routing.events import Message
-from ..routing.service import RoutingService
-from .carrying import Carrier
-from .holding import Holder
+from ...config import MIB
+from ...errors import CannotListen, InvalidName, RoutingCrustError
+from ...forwarding_rules import known, resolve
+from ...names import Name
+from ...routing.events import Message
+from ...routing.service import RoutingService
+from ..carrying import Carrier
 from .inbox import Inbox
-from .lines import (
+from .messages import (
     Answer,
     BadLine,
     Command,
@@ -53,6 +52,7 @@ from .lines import (
     encode,
     longest_command,
 )
+from .session import Holder
 
 SOCKET_MODE: Final = 0o600
 LISTEN_QUEUE_MESSAGES: Final = 1000

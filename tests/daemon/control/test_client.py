@@ -11,8 +11,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.client import ClientError, ControlClient
-from routing_crust.daemon.lines import (
+from routing_crust.daemon.control.client import ClientError, ControlClient
+from routing_crust.daemon.control.messages import (
     BadLine,
     Done,
     Dropped,
@@ -22,7 +22,7 @@ from routing_crust.daemon.lines import (
     encode,
 )
 
-from .fakes import temporary_directory
+from ..fakes import temporary_directory
 
 
 class ClientTests(SynchronousTestCase):

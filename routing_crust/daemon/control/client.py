@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, TypeVar
 
-from ..errors import RoutingCrustError
-from .lines import LONGEST_REPLY, Command, Failed, Reply, decode_reply, encode
+from ...errors import RoutingCrustError
+from .messages import LONGEST_REPLY, Command, Failed, Reply, decode_reply, encode
 
 _Reply = TypeVar("_Reply")
 

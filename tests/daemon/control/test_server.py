@@ -21,10 +21,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from routing_crust.config import Settings
-from routing_crust.daemon import control
-from routing_crust.daemon.control import CLOSE_TIMEOUT, ControlProtocol, ControlServer
-from routing_crust.daemon.inbox import Inbox
-from routing_crust.daemon.lines import (
+from routing_crust.daemon.control import server as control
+from routing_crust.daemon.control.inbox import Inbox
+from routing_crust.daemon.control.messages import (
     Answer,
     Command,
     Done,
@@ -43,9 +42,10 @@ from routing_crust.daemon.lines import (
     decode_reply,
     encode,
 )
+from routing_crust.daemon.control.server import CLOSE_TIMEOUT, ControlProtocol, ControlServer
 from routing_crust.errors import CannotListen, PeerUnreachable
 
-from .fakes import ALICE, BOB, CAROL, FakeService, message, temporary_directory
+from ..fakes import ALICE, BOB, CAROL, FakeService, message, temporary_directory
 
 
 class Wire(StringTransport):

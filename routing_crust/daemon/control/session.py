@@ -1,7 +1,7 @@
 """
 What a program has of the daemon for as long as its connection to the control socket lasts: a stream,
 something that it offers to peers, exposes or forwards. What is said, and in what order, is in
-L{routing_crust.daemon.lines}.
+L{routing_crust.daemon.control.messages}.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import NotConnected
-from ..forwarding_rules import EVERYONE, Exposure, Forward, resolve
-from ..names import Name
-from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
-from ..streams.frames import check_protocol
-from .carrying import Carrier
-from .connections import OneProtocol, open_stream
-from .exposing import Exposer
-from .forwarding import Forwarder
-from .lines import (
+from ...errors import NotConnected
+from ...forwarding_rules import EVERYONE, Exposure, Forward, resolve
+from ...names import Name
+from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
+from ...streams.frames import check_protocol
+from ..carrying import Carrier
+from ..connections import OneProtocol, open_stream
+from ..exposing import Exposer
+from ..forwarding import Forwarder
+from ..splicing import Splice
+from .messages import (
     AcceptCommand,
     Asked,
     BadLine,
@@ -41,8 +42,7 @@ from .lines import (
     RefuseCommand,
     Reply,
 )
-from .sockets import SocketTransport
-from .splicing import Splice
+from .stream_transport import SocketTransport
 
 THE_PROGRAM: Final = "the program that used this stream"
 
