@@ -1,6 +1,6 @@
 """
 Twisted's endpoints over streams, for a service of this process: what listens or connects by a TCP endpoint
-does so by name with these. Their strings are in L{routing_crust.daemon.strings}.
+does so by name with these. Their strings are in L{routing_crust.daemon.endpoints.strings}.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ class RoutingEndpoints:
     prefix = "routing"
 
     def parseStreamClient(self, reactor, *args, **kwargs):
-        """Where to connect to; see L{routing_crust.daemon.strings}."""
-        from routing_crust.daemon.strings import parse_client
+        """Where to connect to; see L{routing_crust.daemon.endpoints.strings}."""
+        from routing_crust.daemon.endpoints.strings import parse_client
 
         return parse_client(reactor, *args, **kwargs)
 
     def parseStreamServer(self, reactor, *args, **kwargs):
-        """Where to listen; see L{routing_crust.daemon.strings}."""
-        from routing_crust.daemon.strings import parse_server
+        """Where to listen; see L{routing_crust.daemon.endpoints.strings}."""
+        from routing_crust.daemon.endpoints.strings import parse_server
 
         return parse_server(reactor, *args, **kwargs)
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust import Role
-from routing_crust.daemon import strings
+from routing_crust.daemon.endpoints import strings
 from routing_crust.daemon.local_endpoints import on_loopback
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.errors import CannotListen, ConfigurationError, InvalidName, NotConnected
@@ -33,7 +33,7 @@ from routing_crust.streams import (
 from tests.routing.net import Net
 from tests.streams.protocols import Echo, Keeping
 
-from .fakes import ALICE, BOB
+from ..fakes import ALICE, BOB
 
 
 class ReadingTests(SynchronousTestCase):

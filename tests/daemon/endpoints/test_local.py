@@ -34,7 +34,6 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Role, Settings
 from routing_crust.config import MIB
-from routing_crust.daemon import offering
 from routing_crust.daemon.control.client import ClientError
 from routing_crust.daemon.control.messages import (
     AcceptCommand,
@@ -52,14 +51,15 @@ from routing_crust.daemon.control.messages import (
     StatusCommand,
     StatusReply,
 )
-from routing_crust.daemon.local import Call, DaemonRefused, LocalDaemon
+from routing_crust.daemon.endpoints import server as offering
+from routing_crust.daemon.endpoints.client import Call, DaemonRefused, LocalDaemon
 from routing_crust.daemon.node import NodeService
 from routing_crust.endpoints import Endpoint
 from routing_crust.forwarding_rules import Nickname
 from routing_crust.streams import IStreamAcceptor, StreamLinkLost, StreamReset
 from tests.streams.protocols import Echo, HalfCloseable, Keeping
 
-from .fakes import ALICE, temporary_directory
+from ..fakes import ALICE, temporary_directory
 
 reactor: Any = _reactor
 

@@ -21,14 +21,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import RoutingCrustError
-from ..forwarding_rules import EVERYONE
-from ..names import Name
-from ..streams import IStreamAcceptor, NodeAddress
-from ..streams.frames import check_protocol
-from .control.client import ClientError
-from .control.messages import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
-from .local import Call, LocalDaemon
+from ...errors import RoutingCrustError
+from ...forwarding_rules import EVERYONE
+from ...names import Name
+from ...streams import IStreamAcceptor, NodeAddress
+from ...streams.frames import check_protocol
+from ..control.client import ClientError
+from ..control.messages import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
+from .client import Call, LocalDaemon
 
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0

@@ -22,16 +22,16 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from ..errors import NotConnected, RoutingCrustError
-from ..forwarding_rules import EVERYONE, is_nickname
-from ..names import Name
-from ..routing.running import running_services
-from ..routing.service import RoutingService
-from ..streams import RoutingClientEndpoint, RoutingServerEndpoint
-from ..streams.frames import check_protocol
-from .local import DaemonClientEndpoint, LocalDaemon
-from .offering import DaemonServerEndpoint
-from .state_directory import default_state_dir, socket_path
+from ...errors import NotConnected, RoutingCrustError
+from ...forwarding_rules import EVERYONE, is_nickname
+from ...names import Name
+from ...routing.running import running_services
+from ...routing.service import RoutingService
+from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
+from ...streams.frames import check_protocol
+from ..state_directory import default_state_dir, socket_path
+from .client import DaemonClientEndpoint, LocalDaemon
+from .server import DaemonServerEndpoint
 
 DEFAULT_NETWORK: Final = "default"
 _OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"

@@ -23,11 +23,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..names import Name
-from ..streams import NodeAddress
-from ..streams.frames import check_protocol
-from .control.client import ClientError
-from .control.messages import (
+from ...names import Name
+from ...streams import NodeAddress
+from ...streams.frames import check_protocol
+from ..control.client import ClientError
+from ..control.messages import (
     LINE_OVERHEAD,
     BadLine,
     Command,
@@ -38,7 +38,7 @@ from .control.messages import (
     decode_reply,
     encode,
 )
-from .control.stream_transport import SocketTransport
+from ..control.stream_transport import SocketTransport
 
 THE_DAEMON: Final = "the daemon"
 _Reply = TypeVar("_Reply")
