@@ -19,9 +19,9 @@ from ..config import Settings
 from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
-from .carrying import Carrier
 from .control.inbox import Inbox
 from .control.server import ControlServer
+from .forward.registry import Carrier
 from .operator_log import OperatorLog
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 

@@ -20,11 +20,11 @@ from twisted.trial.unittest import TestCase
 from routing_crust import Endpoint, RoutingService, Settings
 from routing_crust._version import __version__
 from routing_crust.daemon import cli
-from routing_crust.daemon.carrying import Carrier
 from routing_crust.daemon.cli import main
 from routing_crust.daemon.control.client import ControlClient
 from routing_crust.daemon.control.inbox import Inbox
 from routing_crust.daemon.control.server import ControlServer
+from routing_crust.daemon.forward.registry import Carrier
 from routing_crust.errors import PeerUnreachable
 from routing_crust.forwarding_rules import Nickname
 from routing_crust.identity import create_identity

@@ -28,7 +28,7 @@ from ...forwarding_rules import known, resolve
 from ...names import Name
 from ...routing.events import Message
 from ...routing.service import RoutingService
-from ..carrying import Carrier
+from ..forward.registry import Carrier
 from .inbox import Inbox
 from .messages import (
     Answer,

@@ -21,11 +21,11 @@ from ...forwarding_rules import EVERYONE, Exposure, Forward, resolve
 from ...names import Name
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
 from ...streams.frames import check_protocol
-from ..carrying import Carrier
-from ..connections import OneProtocol, open_stream
-from ..exposing import Exposer
-from ..forwarding import Forwarder
-from ..splicing import Splice
+from ..forward.connections import OneProtocol, open_stream
+from ..forward.exposer import Exposer
+from ..forward.forwarder import Forwarder
+from ..forward.registry import Carrier
+from ..forward.splice import Splice
 from .messages import (
     AcceptCommand,
     Asked,

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from ...config import KIB
 from ...errors import RoutingCrustError
 from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
-from ..splicing import ITellsWhy
+from ..forward.splice import ITellsWhy
 
 LARGEST_CHUNK: Final = 64 * KIB
 """What follows the head of a chunk, at most, in bytes."""

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust.daemon.control.stream_transport import LARGEST_CHUNK, Chunk, SocketTransport
-from routing_crust.daemon.splicing import ITellsWhy
+from routing_crust.daemon.forward.splice import ITellsWhy
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
 from tests.streams.protocols import HalfCloseable, Noting

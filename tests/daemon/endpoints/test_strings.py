@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Role
 from routing_crust.daemon.endpoints import strings
-from routing_crust.daemon.local_endpoints import on_loopback
+from routing_crust.daemon.forward.local_endpoints import on_loopback
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.errors import CannotListen, ConfigurationError, InvalidName, NotConnected
 from routing_crust.forwarding_rules import Nickname

@@ -13,18 +13,18 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..errors import RoutingCrustError
-from ..forwarding_rules import EVERYONE, Exposure
-from ..names import Name
-from ..quietlog import QuietLog
-from ..streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
+from ...errors import RoutingCrustError
+from ...forwarding_rules import EVERYONE, Exposure
+from ...names import Name
+from ...quietlog import QuietLog
+from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
 from .connections import Connections, OneProtocol
 
 
 @implementer(IStreamAcceptor)
 class Exposer(Factory):
     """
-    Made by a L{Carrier<routing_crust.daemon.carrying.Carrier>}. It connects to the program first, and accepts
+    Made by a L{Carrier<routing_crust.daemon.forward.registry.Carrier>}. It connects to the program first, and accepts
     the stream then, so that a peer knows at once whether the program is there.
 
     @ivar exposure: what it does.

@@ -16,17 +16,19 @@ from zope.interface import directlyProvides
 
 from routing_crust import Name, RoutingService
 from routing_crust.config import MIB, Settings
-from routing_crust.daemon import carrying, exposing, forwarding
-from routing_crust.daemon.carrying import Carrier
-from routing_crust.daemon.exposing import Exposer
-from routing_crust.daemon.forwarding import Forwarder
+from routing_crust.daemon.forward import exposer as exposing
+from routing_crust.daemon.forward import forwarder as forwarding
+from routing_crust.daemon.forward import registry as carrying
+from routing_crust.daemon.forward.exposer import Exposer
+from routing_crust.daemon.forward.forwarder import Forwarder
+from routing_crust.daemon.forward.registry import Carrier
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Permission
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
 from tests.routing.net import Net
 from tests.streams.protocols import HalfCloseable, Keeping
 
-from .control.wires import Port, Program, Wire
+from ..control.wires import Port, Program, Wire
 
 
 class CarryingCase(SynchronousTestCase):

@@ -14,14 +14,14 @@ from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..forwarding_rules import Exposure, Forward, Nicknames, known
-from ..names import Name
-from ..routing.service import RoutingService
-from ..streams import NodeAddress, streams_of
+from ...config import Settings
+from ...forwarding_rules import Exposure, Forward, Nicknames, known
+from ...names import Name
+from ...routing.service import RoutingService
+from ...streams import NodeAddress, streams_of
 from .connections import Connections
-from .exposing import Exposer
-from .forwarding import Forwarder
+from .exposer import Exposer
+from .forwarder import Forwarder
 from .local_endpoints import listening_endpoint, target_endpoint
 
 

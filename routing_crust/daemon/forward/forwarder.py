@@ -13,17 +13,17 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import CannotListen
-from ..forwarding_rules import Forward
-from ..quietlog import QuietLog
-from ..routing.service import RoutingService
+from ...errors import CannotListen
+from ...forwarding_rules import Forward
+from ...quietlog import QuietLog
+from ...routing.service import RoutingService
 from .connections import Connections, OneProtocol, open_stream
-from .splicing import End, Splice
+from .splice import End, Splice
 
 
 class Forwarder(Factory):
     """
-    Made by a L{Carrier<routing_crust.daemon.carrying.Carrier>}.
+    Made by a L{Carrier<routing_crust.daemon.forward.registry.Carrier>}.
 
     @ivar forward: what it does.
     @ivar where: where it listens, in words.

@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
 
-from ..errors import NotConnected
-from ..names import Name
-from ..routing.service import RoutingService
-from ..routing.state import State
-from ..streams import streams_of
-from .splicing import End, Splice
+from ...errors import NotConnected
+from ...names import Name
+from ...routing.service import RoutingService
+from ...routing.state import State
+from ...streams import streams_of
+from .splice import End, Splice
 
 
 @dataclass(frozen=True, slots=True)

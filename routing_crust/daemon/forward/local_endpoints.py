@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 _LOOPBACK: Final = {"tcp": "127.0.0.1", "tcp6": r"\:\:1", "ssl": "127.0.0.1"}
 _COLON: Final = re.compile(r"(?<!\\):")
