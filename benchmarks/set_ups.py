@@ -19,9 +19,9 @@ from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
-from routing_crust.routing.handshake import PeerFacts
-from routing_crust.routing.links import Links
-from routing_crust.routing.peers import Accept, Peer
+from routing_crust.routing.links.handshake import PeerFacts
+from routing_crust.routing.links.peer import Accept, Peer
+from routing_crust.routing.links.registry import Links
 from routing_crust.wire.messages import NONCE_BYTES, LinkUse
 
 from .credentials import SERVER, identity
@@ -120,30 +120,30 @@ class LinkHandler:
         """See L{ICrustEvents}."""
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
-        """See L{routing_crust.routing.peers.LinkPolicy}."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept:
-        """See L{routing_crust.routing.peers.LinkPolicy}."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
         return Accept(LinkUse.ATTACHED)
 
     def established(self, peer: Peer, before: Peer | None) -> None:
-        """See L{routing_crust.routing.peers.LinkPolicy}."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
         if self._confirmed is not None:
             confirmed, self._confirmed = self._confirmed, None
             confirmed.callback(peer.link)
 
     def begun_anew(self, peer: Peer) -> None:
-        """See L{routing_crust.routing.peers.LinkPolicy}. Nothing is ever on its way."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}. Nothing is ever on its way."""
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
-        """See L{routing_crust.routing.peers.LinkPolicy}. Nobody sends any."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}. Nobody sends any."""
         return False
 
     def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
-        """See L{routing_crust.routing.peers.LinkPolicy}."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """See L{routing_crust.routing.peers.LinkPolicy}."""
+        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
 
 
 class HandshakeActor:

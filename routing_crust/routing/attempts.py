@@ -24,8 +24,8 @@ from ..quietlog import QuietLog
 from ..wire.codec import decode
 from ..wire.messages import ConnectRequest, LinkUse, Signed
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
-from .links import Links
-from .peers import Accept
+from .links.peer import Accept
+from .links.registry import Links
 from .rendezvous import Approaches
 
 

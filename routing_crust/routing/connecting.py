@@ -41,8 +41,8 @@ from ..wire.messages import (
 from .asked import Asked, SendControl
 from .attempts import Attempts
 from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
-from .links import Links
-from .peers import Accept, Peer
+from .links.peer import Accept, Peer
+from .links.registry import Links
 from .requests import REQUEST_LABEL, RequestGuard
 from .silences import Silences
 

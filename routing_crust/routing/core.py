@@ -29,9 +29,10 @@ from .clients import ClientRegistry
 from .connecting import Connector
 from .control import ControlMessages
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
-from .idle import IdleLinks
 from .joining import Joiner
-from .links import Links
+from .links.idle import IdleLinks
+from .links.registry import Links
+from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 from .membership import Membership
 from .messaging import Messenger
 from .network_time import NetworkTime
@@ -43,7 +44,6 @@ from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 from .table import RoutingTable
 from .tunnels import Tunnels
-from .upper import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 

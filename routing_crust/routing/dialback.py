@@ -32,7 +32,7 @@ from ..timing.timers import cancel
 from ..wire.codec import decode, encode, from_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
-from .peers import Peer
+from .links.peer import Peer
 
 if TYPE_CHECKING:
     from .core import RoutingCore

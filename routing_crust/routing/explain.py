@@ -18,7 +18,7 @@ from .state import State
 
 if TYPE_CHECKING:
     from .core import RoutingCore
-    from .peers import Peer
+    from .links.peer import Peer
 
 _DIALS: Final = (Way.DIAL, Way.PUNCH, Way.BOOTSTRAP)
 

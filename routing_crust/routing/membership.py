@@ -23,8 +23,8 @@ from ..wire.codec import encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
 from .events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
-from .handshake import PeerFacts
-from .peers import Accept, Peer, Refuse
+from .links.handshake import PeerFacts
+from .links.peer import Accept, Peer, Refuse
 from .reports import link_facts
 from .state import State
 from .table import PeerEntry

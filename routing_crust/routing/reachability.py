@@ -30,7 +30,7 @@ from ..wire.codec import decode, encode, to_wire
 from ..wire.framing import FrameKind
 from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
 from .dialback import MOST_HELPERS, DialBackHelper, helper_wait
-from .peers import Peer
+from .links.peer import Peer
 
 if TYPE_CHECKING:
     from .core import RoutingCore

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .events import LinkFacts
-from .peers import Peer
+from .links.peer import Peer
 
 if TYPE_CHECKING:
     from .core import RoutingCore

@@ -23,7 +23,7 @@ from ..timing.ratelimit import SlidingWindow
 from ..wire.codec import from_wire
 from ..wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
 from .duplicates import DuplicateFilter
-from .links import Links
+from .links.registry import Links
 
 REQUEST_LABEL: Final = "connect-request"
 _FORGET_AT: Final = 256

@@ -28,9 +28,9 @@ from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .explain import Explanation, explain
 from .incarnation import next_incarnation
+from .links.stream_layer import StreamLayer
 from .messaging import MessageHandler, RequestHandler
 from .state import State
-from .upper import StreamLayer
 
 _Event = TypeVar("_Event")
 

@@ -32,7 +32,7 @@ from ..names import Name
 from ..timing.timers import cancel
 from ..wire.codec import to_wire
 from ..wire.messages import LinkUse, WireContact
-from .peers import Peer
+from .links.peer import Peer
 
 if TYPE_CHECKING:
     from .core import RoutingCore

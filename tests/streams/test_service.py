@@ -17,8 +17,8 @@ from routing_crust import Name, Role, RoutingService
 from routing_crust.config import KIB, MIB
 from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import CannotListen, CloseReason, LimitReached, NotConnected, ServiceStopped
+from routing_crust.routing.links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND
 from routing_crust.routing.state import State
-from routing_crust.routing.upper import FIRST_STREAM_KIND, LAST_STREAM_KIND
 from routing_crust.streams import (
     IStreamAcceptor,
     NodeAddress,

@@ -15,23 +15,18 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint, Rung
-from ..errors import CloseReason, WireError
-from ..identity import Identity
-from ..names import Name
-from ..quietlog import QuietLog
-from ..timing.timers import cancel
-from ..wire.codec import decode, encode, from_wire
-from ..wire.framing import FrameKind
-from ..wire.messages import (
-    Confirmation,
-    ConfirmationAck,
-    Contacts,
-    LinkUse,
-    NatKind,
-)
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...endpoints import Contact, Direction, Endpoint, Rung
+from ...errors import CloseReason, WireError
+from ...identity import Identity
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode, from_wire
+from ...wire.framing import FrameKind
+from ...wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, NatKind
+from ..nat import both_ways
 from .consolidation import (
     Action,
     Candidate,
@@ -43,9 +38,8 @@ from .consolidation import (
     SendConfirmation,
 )
 from .handshake import PeerFacts, check_hello, make_hello
-from .nat import both_ways
-from .pairs import Pair, Record
-from .peers import Accept, LinkPolicy, Peer, Refuse
+from .pair import Pair, Record
+from .peer import Accept, LinkPolicy, Peer, Refuse
 
 
 class Links:

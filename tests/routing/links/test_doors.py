@@ -7,15 +7,21 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role, Settings, TwoWay
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason
-from routing_crust.routing.consolidation import Candidate, Close, Consolidation, Established, SendConfirmation
 from routing_crust.routing.events import Message
+from routing_crust.routing.links.consolidation import (
+    Candidate,
+    Close,
+    Consolidation,
+    Established,
+    SendConfirmation,
+)
 from routing_crust.routing.state import State
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import Confirmation, Flavour, LinkUse, MessagePart
 
-from .net import Net
-from .test_intruder import Intruder, IntruderCase
+from ..net import Net
+from ..test_intruder import Intruder, IntruderCase
 
 
 class BeforeTests(IntruderCase):

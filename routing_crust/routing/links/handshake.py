@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import Role, Settings
-from ..crust.interfaces import ILink
-from ..endpoints import Endpoint, Rung
-from ..errors import CloseReason, WireError
-from ..identity import Identity
-from ..wire.codec import decode, encode, from_wire, to_wire
-from ..wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
+from ...config import Role, Settings
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint, Rung
+from ...errors import CloseReason, WireError
+from ...identity import Identity
+from ...wire.codec import decode, encode, from_wire, to_wire
+from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
 
 LABEL = "hello"
 

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.idle import IdleLinks
-from routing_crust.routing.upper import Upper
+from routing_crust.routing.links.idle import IdleLinks
+from routing_crust.routing.links.stream_layer import Upper
 
 ONE, TWO = (Identity.from_seed(bytes([each]) * 32).name for each in (1, 2))
 

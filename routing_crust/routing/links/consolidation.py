@@ -25,10 +25,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..config import Settings, TwoWay
-from ..endpoints import Rung
-from ..errors import CloseReason
-from ..wire.messages import Confirmation, LinkUse
+from ...config import Settings, TwoWay
+from ...endpoints import Rung
+from ...errors import CloseReason
+from ...wire.messages import Confirmation, LinkUse
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..crust.interfaces import ILink
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from .peers import Peer
+from ...crust.interfaces import ILink
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from .peer import Peer
 
 FIRST_STREAM_KIND: Final = 32
 LAST_STREAM_KIND: Final = 63

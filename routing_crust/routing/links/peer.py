@@ -1,6 +1,6 @@
 """
 Peers: what the layer above sees of a node that we have a link with, and what
-L{Links<routing_crust.routing.links.Links>} asks and tells it.
+L{Links<routing_crust.routing.links.registry.Links>} asks and tells it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..crust.interfaces import ILink
-from ..endpoints import Contact, Endpoint, Rung
-from ..errors import CloseReason
-from ..names import Name
-from ..wire.messages import LinkUse
+from ...crust.interfaces import ILink
+from ...endpoints import Contact, Endpoint, Rung
+from ...errors import CloseReason
+from ...names import Name
+from ...wire.messages import LinkUse
 from .handshake import PeerFacts
 
 
@@ -59,7 +59,7 @@ class Peer:
 
 class LinkPolicy(Protocol):
     """
-    What L{Links<routing_crust.routing.links.Links>} asks and tells the layer above. None of these may raise.
+    What L{Links<routing_crust.routing.links.registry.Links>} asks and tells the layer above. None of these may raise.
     """
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:

@@ -19,7 +19,7 @@ from routing_crust.config import Settings, TwoWay
 from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason
-from routing_crust.routing.consolidation import (
+from routing_crust.routing.links.consolidation import (
     Action,
     Candidate,
     Close,

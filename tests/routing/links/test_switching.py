@@ -19,7 +19,7 @@ from routing_crust.streams import StreamLinkLost, streams_of
 from routing_crust.testing.network import MemoryLink
 from tests.streams.protocols import Keeping, Noting
 
-from .net import Net
+from ..net import Net
 
 KIND = 130
 

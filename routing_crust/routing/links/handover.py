@@ -22,13 +22,13 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..errors import CloseReason, WireError
-from ..timing.timers import cancel
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import Continued, Switched, View
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...errors import CloseReason, WireError
+from ...timing.timers import cancel
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import Continued, Switched, View
 
 HELD_OVERHEAD: Final = 128
 """Bytes that a frame costs while it is held back, besides its own."""

@@ -25,10 +25,10 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Protocol, Rung
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
-from routing_crust.routing.handshake import PeerFacts
-from routing_crust.routing.links import Links
-from routing_crust.routing.pairs import MOST_VIEWS
-from routing_crust.routing.peers import Accept, Peer
+from routing_crust.routing.links.handshake import PeerFacts
+from routing_crust.routing.links.pair import MOST_VIEWS
+from routing_crust.routing.links.peer import Accept, Peer
+from routing_crust.routing.links.registry import Links
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import Confirmation, Contacts, Continued, LinkUse, NatKind, Switched, View

@@ -8,17 +8,17 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..endpoints import Endpoint
-from ..errors import CloseReason, WireError
-from ..wire.codec import decode
-from ..wire.framing import FrameKind
-from ..wire.messages import Continued, Switched, View
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint
+from ...errors import CloseReason, WireError
+from ...wire.codec import decode
+from ...wire.framing import FrameKind
+from ...wire.messages import Continued, Switched, View
 from .consolidation import Consolidation
+from .handover import Succession, mark_of
 from .handshake import PeerFacts
-from .peers import Peer
-from .succession import Succession, mark_of
+from .peer import Peer
 
 MOST_VIEWS: Final = 64
 """So often a peer may begin anew on one link; it has reason to each time that another is lost."""
@@ -73,7 +73,7 @@ class PairOwner(Protocol):
 class Pair:
     """
     All verified links to one peer. It is its succession's
-    L{SuccessionOwner<routing_crust.routing.succession.SuccessionOwner>}.
+    L{SuccessionOwner<routing_crust.routing.links.handover.SuccessionOwner>}.
 
     @ivar consolidation: decides which of the links lives.
     @ivar peer: who is at the other end, by which link; C{None} until one is confirmed.
@@ -190,7 +190,7 @@ class Pair:
     # What the succession does.
 
     def deliver(self, kind: int, payload: bytes) -> None:
-        """See L{SuccessionOwner.deliver<routing_crust.routing.succession.SuccessionOwner.deliver>}."""
+        """See L{SuccessionOwner.deliver<routing_crust.routing.links.handover.SuccessionOwner.deliver>}."""
         if self.peer is not None:
             self._owner.deliver(self.peer.link, kind, payload)
 

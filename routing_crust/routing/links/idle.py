@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..names import Name
-from ..timing.deadlines import Deadlines
+from ...names import Name
+from ...timing.deadlines import Deadlines
 
 
 class IdleLinks:
