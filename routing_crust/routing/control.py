@@ -19,7 +19,7 @@ from ..quietlog import QuietLog
 from ..timing.ratelimit import TokenBucket
 from ..wire.codec import decode, encode
 from ..wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
-from .publishing import open_record
+from .membership.client_publisher import open_record
 
 if TYPE_CHECKING:
     from .core import RoutingCore

@@ -25,24 +25,24 @@ from ..quietlog import QuietLog
 from ..timing.timers import cancel
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
-from .clients import ClientRegistry
 from .connecting import Connector
 from .control import ControlMessages
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
-from .joining import Joiner
 from .links.idle import IdleLinks
 from .links.registry import Links
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
-from .membership import Membership
+from .membership.client_publisher import Publisher
+from .membership.client_registry import ClientRegistry
+from .membership.group_queries import GroupQueries
+from .membership.joining import Joiner
+from .membership.network_time import NetworkTime
+from .membership.partition_probe import Prober
+from .membership.policy import Membership
+from .membership.routing_table import RoutingTable
 from .messaging import Messenger
-from .network_time import NetworkTime
-from .probing import Prober
-from .publishing import Publisher
-from .queries import GroupQueries
 from .reachability import ReachabilityChecks
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
-from .table import RoutingTable
 from .tunnels import Tunnels
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})

@@ -13,8 +13,8 @@ from ..crust.interfaces import ILink
 from ..identity import Identity
 from ..names import Name
 from ..wire.messages import Envelope
-from .clients import ClientRegistry
-from .table import RoutingTable
+from .membership.client_registry import ClientRegistry
+from .membership.routing_table import RoutingTable
 
 
 class Network(Protocol):

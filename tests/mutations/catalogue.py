@@ -231,7 +231,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/clients.py",
         "and record.issued <= kept.issued:",
         "and record.issued < kept.issued - 3600:",
-        ("tests.routing.test_clients",),
+        ("tests.routing.membership.test_client_registry",),
     ),
     Mutant(
         "distance is a difference",
@@ -245,21 +245,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/table.py",
         '        if name == self.own:\n            return "it is this node itself"\n',
         "",
-        ("tests.routing.test_table",),
+        ("tests.routing.membership.test_routing_table",),
     ),
     Mutant(
         "the next hop is farther than we are",
         "routing/table.py",
         "return self._by_number[least ^ goal] if least < below else None",
         "return self._by_number[least ^ goal] if distances else None",
-        ("tests.routing.test_table",),
+        ("tests.routing.membership.test_routing_table",),
     ),
     Mutant(
         "one prefix fills a bucket",
         "routing/table.py",
         "if same - before >= self._prefix_in_bucket:",
         "if same - before > self._prefix_in_bucket:",
-        ("tests.routing.test_table",),
+        ("tests.routing.membership.test_routing_table",),
     ),
     Mutant(
         "the back-off never grows",
@@ -433,7 +433,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/network_time.py",
         "self._offset = median_low(self._ahead.values())",
         "self._offset = max(self._ahead.values())",
-        ("tests.routing.test_network_time",),
+        ("tests.routing.membership.test_network_time",),
     ),
     Mutant(
         "an address that is not the asker's is dialled back",

@@ -17,10 +17,10 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.clients import ClientRegistry
 from routing_crust.routing.events import Message
+from routing_crust.routing.membership.client_registry import ClientRegistry
+from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
 from routing_crust.routing.messaging import Messenger
-from routing_crust.routing.table import PeerEntry, RoutingTable
 from routing_crust.wire.codec import decode
 from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
 

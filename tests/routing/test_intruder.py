@@ -21,7 +21,7 @@ from routing_crust.routing.connecting import RESPONSE_LABEL
 from routing_crust.routing.envelopes import Sealer
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
-from routing_crust.routing.publishing import LABEL as RECORD_LABEL
+from routing_crust.routing.membership.client_publisher import LABEL as RECORD_LABEL
 from routing_crust.routing.requests import REQUEST_LABEL
 from routing_crust.testing.network import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire

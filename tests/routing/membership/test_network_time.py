@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.network_time import MOST_PEERS, NetworkTime
+from routing_crust.routing.membership.network_time import MOST_PEERS, NetworkTime
 from routing_crust.testing.simulation import SimulatedNetwork
 
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from ..config import Settings
-from ..endpoints import Endpoint, is_local_only
-from ..names import NAME_BITS, NAME_BYTES, Name
+from ...config import Settings
+from ...endpoints import Endpoint, is_local_only
+from ...names import NAME_BITS, NAME_BYTES, Name
 
 ROOM_FACTOR: Final = 2
 """How many times C{bucket_size} a bucket may hold."""

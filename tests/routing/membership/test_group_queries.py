@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import LimitReached, PeerUnreachable, ServiceStopped
-from routing_crust.routing.queries import ATTEMPTS, Group, GroupQueries
+from routing_crust.routing.membership.group_queries import ATTEMPTS, Group, GroupQueries
 from routing_crust.wire.messages import GroupAnswer, GroupQuery
 
 TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))

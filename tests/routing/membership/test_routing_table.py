@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
-from routing_crust.routing.table import DEEPEST_SOUGHT, PeerEntry, RoutingTable
+from routing_crust.routing.membership.routing_table import DEEPEST_SOUGHT, PeerEntry, RoutingTable
 
 ALL = (1 << 256) - 1
 

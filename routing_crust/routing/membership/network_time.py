@@ -13,7 +13,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..names import Name
+from ...names import Name
 
 SLIP: Final = 5.0
 """

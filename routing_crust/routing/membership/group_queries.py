@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..errors import LimitReached, PeerUnreachable, ServiceStopped
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...errors import LimitReached, PeerUnreachable, ServiceStopped
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
 
 ATTEMPTS: Final = 3
 

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ..config import Role
-from ..crust.interfaces import ILink
-from ..endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.codec import encode, to_wire
-from ..wire.framing import FrameKind
-from ..wire.messages import Contacts, LinkUse, NatKind, WireContact
-from .events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
-from .links.handshake import PeerFacts
-from .links.peer import Accept, Peer, Refuse
-from .reports import link_facts
-from .state import State
-from .table import PeerEntry
+from ...config import Role
+from ...crust.interfaces import ILink
+from ...endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.codec import encode, to_wire
+from ...wire.framing import FrameKind
+from ...wire.messages import Contacts, LinkUse, NatKind, WireContact
+from ..events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
+from ..links.handshake import PeerFacts
+from ..links.peer import Accept, Peer, Refuse
+from ..reports import link_facts
+from ..state import State
+from .routing_table import PeerEntry
 
 if TYPE_CHECKING:
-    from .core import RoutingCore
+    from ..core import RoutingCore
 
 CONTACTS_TOLD: Final = 8
 """How many others a newcomer is told of."""

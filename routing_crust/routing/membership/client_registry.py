@@ -11,9 +11,9 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import Settings
-from ..names import Name
-from ..wire.messages import ClientRecord
+from ...config import Settings
+from ...names import Name
+from ...wire.messages import ClientRecord
 
 LONGEST_LIFE: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""

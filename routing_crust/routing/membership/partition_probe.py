@@ -17,13 +17,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ICrust, ILink
-from ..endpoints import Contact
-from ..errors import CloseReason, RoutingCrustError
-from ..names import Name
-from ..timing.timers import cancel
-from .queries import Group, GroupQueries
+from ...config import Settings
+from ...crust.interfaces import ICrust, ILink
+from ...endpoints import Contact
+from ...errors import CloseReason, RoutingCrustError
+from ...names import Name
+from ...timing.timers import cancel
+from .group_queries import Group, GroupQueries
 
 
 class Prober:

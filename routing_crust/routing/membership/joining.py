@@ -23,15 +23,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..errors import RoutingCrustError
-from ..names import Name
-from ..timing.steadyclock import time_left
-from ..timing.timers import cancel
-from ..wire.messages import LinkUse
-from .queries import Group, GroupQueries
-from .table import RoutingTable
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...errors import RoutingCrustError
+from ...names import Name
+from ...timing.steadyclock import time_left
+from ...timing.timers import cancel
+from ...wire.messages import LinkUse
+from .group_queries import Group, GroupQueries
+from .routing_table import RoutingTable
 
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""

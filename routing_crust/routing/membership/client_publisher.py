@@ -16,14 +16,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..errors import RoutingCrustError
-from ..identity import Identity
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.codec import decode, encode
-from ..wire.messages import ClientRecord, Signed
-from .queries import GroupQueries
+from ...config import Settings
+from ...errors import RoutingCrustError
+from ...identity import Identity
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode
+from ...wire.messages import ClientRecord, Signed
+from .group_queries import GroupQueries
 
 LABEL: Final = "client-record"
 LIFETIME: Final = 4

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.names import Name
-from routing_crust.routing.clients import LONGEST_LIFE, ClientRegistry
+from routing_crust.routing.membership.client_registry import LONGEST_LIFE, ClientRegistry
 from routing_crust.wire.messages import ClientRecord
 
 SKEW = 600.0
