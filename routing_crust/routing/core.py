@@ -25,7 +25,9 @@ from ..quietlog import QuietLog
 from ..timing.timers import cancel
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
-from .connecting import Connector
+from .connecting.connector import Connector
+from .connecting.reachability_checks import ReachabilityChecks
+from .connecting.tunnel_manager import Tunnels
 from .control import ControlMessages
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
 from .links.idle import IdleLinks
@@ -40,10 +42,8 @@ from .membership.partition_probe import Prober
 from .membership.policy import Membership
 from .membership.routing_table import RoutingTable
 from .messaging import Messenger
-from .reachability import ReachabilityChecks
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
-from .tunnels import Tunnels
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 

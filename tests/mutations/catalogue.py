@@ -70,21 +70,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/expected.py",
         "        if entry.timer.active():\n            entry.timer.cancel()\n",
         "",
-        ("tests.routing.test_expected",),
+        ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
         "expectations: one too many",
         "routing/expected.py",
         "if held >= limit:",
         "if held > limit:",
-        ("tests.routing.test_expected",),
+        ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
         "an expectation's Deferred is left alone when its time is over",
         "routing/expected.py",
         "if not entry.arrival.called:  # the holder may have cancelled it just now",
         "if False:",
-        ("tests.routing.test_expected",),
+        ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
         "request: recipient unchecked",
@@ -424,7 +424,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if age >= self._settings.request_again:",
         "if True:",
         (
-            "tests.routing.test_expected",
+            "tests.routing.connecting.test_expected",
             "tests.routing.test_intruder",
         ),
     ),
@@ -440,7 +440,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/dialback.py",
         "if any(from_wire(each).host != at.host for each in message.endpoints):",
         "if False:",
-        ("tests.routing.test_reachability",),
+        ("tests.routing.connecting.test_reachability_checks",),
     ),
     Mutant(
         "two symmetric NATs are punched",

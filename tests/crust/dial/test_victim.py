@@ -28,8 +28,8 @@ from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
+from routing_crust.routing.connecting.request_guard import RequestGuard
 from routing_crust.routing.links.registry import Links
-from routing_crust.routing.requests import RequestGuard
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
 

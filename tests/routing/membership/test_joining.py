@@ -12,10 +12,10 @@ from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.names import NAME_BYTES, Name
+from routing_crust.routing.connecting.silences import Silences
 from routing_crust.routing.membership.group_queries import Group
 from routing_crust.routing.membership.joining import Joiner
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
-from routing_crust.routing.silences import Silences
 from routing_crust.wire.messages import LinkUse
 
 

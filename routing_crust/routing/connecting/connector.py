@@ -3,7 +3,7 @@ Asking for connections, and being asked: ConnectRequest, ConnectResponse and wha
 
 Order of messages, A asking B: ConnectRequest (A to B, by name), ConnectResponse with A's signed request as
 its token (B to A); B dials A as it sends it, A dials B as it gets it; if that is not enough, ConnectGo (A to
-B), and both punch (see L{routing_crust.routing.rendezvous}); on each connection the Hello names the
+B), and both punch (see L{routing_crust.routing.connecting.rendezvous}); on each connection the Hello names the
 request's nonce. A request that is not wanted is met with silence.
 """
 
@@ -18,16 +18,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ICrust, ILink
-from ..endpoints import Endpoint, Rung
-from ..errors import ExpectedConnectionExpired, ServiceStopped
-from ..history import Way
-from ..identity import Identity
-from ..names import Name
-from ..quietlog import QuietLog
-from ..wire.codec import decode, encode, to_wire
-from ..wire.messages import (
+from ...config import Settings
+from ...crust.interfaces import ICrust, ILink
+from ...endpoints import Endpoint, Rung
+from ...errors import ExpectedConnectionExpired, ServiceStopped
+from ...history import Way
+from ...identity import Identity
+from ...names import Name
+from ...quietlog import QuietLog
+from ...wire.codec import decode, encode, to_wire
+from ...wire.messages import (
     NONCE_BYTES,
     ConnectRequest,
     ConnectResponse,
@@ -38,19 +38,19 @@ from ..wire.messages import (
     WireContact,
     WireEndpoint,
 )
-from .asked import Asked, SendControl
+from ..links.peer import Accept, Peer
+from ..links.registry import Links
 from .attempts import Attempts
 from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
-from .links.peer import Accept, Peer
-from .links.registry import Links
-from .requests import REQUEST_LABEL, RequestGuard
+from .outgoing_request import Asked, SendControl
+from .request_guard import REQUEST_LABEL, RequestGuard
 from .silences import Silences
 
 RESPONSE_LABEL: Final = "connect-response"
 
 
 class TunnelMaker(Protocol):
-    """Who knows through whom tunnels can go: see L{routing_crust.routing.tunnels}."""
+    """Who knows through whom tunnels can go: see L{routing_crust.routing.connecting.tunnel_manager}."""
 
     def relays(self, other: Name, theirs: Collection[Name] = ()) -> tuple[WireContact, ...]:
         """Who may be in the middle of a tunnel to us, for a node that has named C{theirs}."""

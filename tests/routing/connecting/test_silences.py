@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.silences import FIRST_SECONDS, MOST_NODES, MOST_SECONDS, Silences
+from routing_crust.routing.connecting.silences import FIRST_SECONDS, MOST_NODES, MOST_SECONDS, Silences
 
 
 def name(number: int) -> Name:

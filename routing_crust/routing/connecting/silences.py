@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..names import Name
+from ...names import Name
 
 FIRST_SECONDS: Final = 10.0
 """For so long a node is left alone after the first time; each time it is twice as long."""
@@ -19,7 +19,7 @@ MOST_NODES: Final = 1024
 
 
 class Silences:
-    """Made, told and asked by L{routing_crust.routing.connecting.Connector}, and discarded with it."""
+    """Made, told and asked by L{routing_crust.routing.connecting.connector.Connector}, and discarded with it."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """

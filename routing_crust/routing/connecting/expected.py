@@ -20,12 +20,12 @@ from expiringdict import ExpiringDict
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..endpoints import Connection, Endpoint, is_local_only
-from ..errors import ExpectedConnectionExpired, ExpectedConnectionReplaced, LimitReached, ServiceStopped
-from ..names import Name
-from ..wire.messages import ConnectRequest, ConnectResponse
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...endpoints import Connection, Endpoint, is_local_only
+from ...errors import ExpectedConnectionExpired, ExpectedConnectionReplaced, LimitReached, ServiceStopped
+from ...names import Name
+from ...wire.messages import ConnectRequest, ConnectResponse
 
 
 @dataclass(frozen=True, slots=True)

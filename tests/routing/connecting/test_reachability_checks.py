@@ -18,7 +18,7 @@ from routing_crust.endpoints import Endpoint, Rung
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.dialback import (
+from routing_crust.routing.connecting.dial_back_helper import (
     ASKED_PER_MINUTE,
     IN_ALL_PER_MINUTE,
     MOST_DIALS,
@@ -27,14 +27,14 @@ from routing_crust.routing.dialback import (
     Quota,
     helper_wait,
 )
+from routing_crust.routing.connecting.reachability_checks import HELLO_WAIT, INTERVAL, MOST_ASKED, PAUSE, SOON
 from routing_crust.routing.events import ReachabilityChanged
-from routing_crust.routing.reachability import HELLO_WAIT, INTERVAL, MOST_ASKED, PAUSE, SOON
 from routing_crust.testing.crust import MemoryCrust
 from routing_crust.wire.codec import decode, encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import DialBack, DialFor, Dialled, DialOutcome, NatKind
 
-from .net import Net
+from ..net import Net
 
 
 class InternetCrust(MemoryCrust):
@@ -543,6 +543,6 @@ class ReachabilityTests(SynchronousTestCase):
 
 
 def _job(name: Name) -> Any:
-    from routing_crust.routing.dialback import _Job
+    from routing_crust.routing.connecting.dial_back_helper import _Job
 
     return _Job(name, 1, (), [])

@@ -24,7 +24,7 @@ from routing_crust.errors import (
     ServiceStopped,
 )
 from routing_crust.names import Name
-from routing_crust.routing.expected import (
+from routing_crust.routing.connecting.expected import (
     ExpectedConnection,
     ExpectedConnections,
     ExpectedRequest,

@@ -4,7 +4,7 @@ Reachability: finding out, again and again, how others see us and whether they c
 A check is made soon after the node is connected, when the endpoints have changed, and every ten minutes or
 so. It does two things. Where too few peers of different networks have seen us to tell the kind of our NAT, it
 dials one more from the listening port; the Hello on that link says what is missing, and the link goes again.
-And it asks a peer to have us dialled back (see L{routing_crust.routing.dialback}). That somebody has reached
+And it asks a peer to have us dialled back (see L{routing_crust.routing.connecting.dial_back_helper}). That somebody has reached
 us crust sees for itself, when the connection comes; only that nobody could is what the answer is for.
 
 On networks without an outside, such as a private one or loopback, there is nothing to find out, and nothing
@@ -20,20 +20,20 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..crust.interfaces import Dialable, ILink
-from ..endpoints import Contact, Endpoint, Rung
-from ..errors import CloseReason, RoutingCrustError
-from ..names import Name
-from ..timing.steadyclock import time_left
-from ..timing.timers import cancel
-from ..wire.codec import decode, encode, to_wire
-from ..wire.framing import FrameKind
-from ..wire.messages import DialBack, Dialled, DialOutcome, LinkUse
-from .dialback import MOST_HELPERS, DialBackHelper, helper_wait
-from .links.peer import Peer
+from ...crust.interfaces import Dialable, ILink
+from ...endpoints import Contact, Endpoint, Rung
+from ...errors import CloseReason, RoutingCrustError
+from ...names import Name
+from ...timing.steadyclock import time_left
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode, to_wire
+from ...wire.framing import FrameKind
+from ...wire.messages import DialBack, Dialled, DialOutcome, LinkUse
+from ..links.peer import Peer
+from .dial_back_helper import MOST_HELPERS, DialBackHelper, helper_wait
 
 if TYPE_CHECKING:
-    from .core import RoutingCore
+    from ..core import RoutingCore
 
 INTERVAL: Final = 600.0
 """Seconds from one check to the next; a fifth more or less."""

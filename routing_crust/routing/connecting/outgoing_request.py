@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ..crust.interfaces import ILink
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.codec import encode
-from ..wire.messages import ConnectGo, EnvelopeKind, LinkUse
-from .outbox import LATEST_RETRY, SOONEST_RETRY
+from ...crust.interfaces import ILink
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.codec import encode
+from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
+from ..outbox import LATEST_RETRY, SOONEST_RETRY
 
 
 class SendControl(Protocol):
@@ -42,7 +42,7 @@ class SendControl(Protocol):
 
 class Asked:
     """
-    Made by L{routing_crust.routing.connecting.Connector}, which forgets it before L{settle} or L{stop}.
+    Made by L{routing_crust.routing.connecting.connector.Connector}, which forgets it before L{settle} or L{stop}.
 
     @ivar name: who is asked.
     @ivar use: for what.

@@ -15,17 +15,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ICrust, ILink
-from ..endpoints import Rung
-from ..errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..wire.codec import decode
-from ..wire.messages import ConnectRequest, LinkUse, Signed
+from ...config import Settings
+from ...crust.interfaces import ICrust, ILink
+from ...endpoints import Rung
+from ...errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...wire.codec import decode
+from ...wire.messages import ConnectRequest, LinkUse, Signed
+from ..links.peer import Accept
+from ..links.registry import Links
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
-from .links.peer import Accept
-from .links.registry import Links
 from .rendezvous import Approaches
 
 

@@ -15,7 +15,7 @@ from routing_crust.names import Name
 from routing_crust.routing.events import Message
 from routing_crust.wire.messages import LinkUse, NatKind
 
-from .net import Net
+from ..net import Net
 
 
 class TunnelCase(SynchronousTestCase):

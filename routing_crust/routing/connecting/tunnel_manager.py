@@ -25,17 +25,17 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..crust.interfaces import ILink
-from ..endpoints import Endpoint, Rung
-from ..errors import CloseReason, ConnectFailed, RoutingCrustError
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.codec import to_wire
-from ..wire.messages import LinkUse, WireContact
-from .links.peer import Peer
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint, Rung
+from ...errors import CloseReason, ConnectFailed, RoutingCrustError
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.codec import to_wire
+from ...wire.messages import LinkUse, WireContact
+from ..links.peer import Peer
 
 if TYPE_CHECKING:
-    from .core import RoutingCore
+    from ..core import RoutingCore
 
 MOST_RELAYS: Final = 4
 """How many nodes each end names, and how many of its own it tries without knowing better."""

@@ -14,7 +14,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, Approaches
+from routing_crust.routing.connecting.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, Approaches
 from routing_crust.wire.messages import LinkUse, NatKind
 
 SMALL, GREAT = sorted(Identity.from_seed(bytes([seed]) * 32).name for seed in (1, 2))

@@ -9,7 +9,7 @@ sends a ConnectGo and waits for half of that time, and the responder begins when
 libp2p's DCUtR). Should it get lost, the responder begins a second later by itself.
 
 Where punching cannot help, or has not after C{tunnel_after}, the requester makes a tunnel (see
-L{routing_crust.routing.tunnels}).
+L{routing_crust.routing.connecting.tunnel_manager}).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ICrust, ILink, Rendezvous
-from ..endpoints import Endpoint
-from ..errors import RoutingCrustError
-from ..names import Name
-from ..timing.timers import cancel
-from ..wire.messages import LinkUse, NatKind
-from .nat import can_punch, plain_may_do
+from ...config import Settings
+from ...crust.interfaces import ICrust, ILink, Rendezvous
+from ...endpoints import Endpoint
+from ...errors import RoutingCrustError
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.messages import LinkUse, NatKind
+from ..nat import can_punch, plain_may_do
 
 GO_WAIT: Final = 1.0
 """Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""

@@ -22,20 +22,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..endpoints import Endpoint, PrivateDialling, Rung, is_local_only
-from ..errors import ConnectFailed, RoutingCrustError, WireError
-from ..names import Name
-from ..timing.ratelimit import TokenBucket
-from ..timing.timers import cancel
-from ..wire.codec import decode, encode, from_wire
-from ..wire.framing import FrameKind
-from ..wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
-from .links.peer import Peer
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint, PrivateDialling, Rung, is_local_only
+from ...errors import ConnectFailed, RoutingCrustError, WireError
+from ...names import Name
+from ...timing.ratelimit import TokenBucket
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode, from_wire
+from ...wire.framing import FrameKind
+from ...wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
+from ..links.peer import Peer
 
 if TYPE_CHECKING:
-    from .core import RoutingCore
+    from ..core import RoutingCore
 
 MOST_JOBS: Final = 16
 """Askers that are being helped at once."""

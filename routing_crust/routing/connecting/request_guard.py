@@ -11,19 +11,19 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..config import Settings
-from ..crust.interfaces import ICrust
-from ..endpoints import Endpoint, Rung, is_local_only, refusal_to_dial
-from ..errors import CloseReason
-from ..history import Way
-from ..identity import Identity
-from ..names import Name
-from ..quietlog import QuietLog
-from ..timing.ratelimit import SlidingWindow
-from ..wire.codec import from_wire
-from ..wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
-from .duplicates import DuplicateFilter
-from .links.registry import Links
+from ...config import Settings
+from ...crust.interfaces import ICrust
+from ...endpoints import Endpoint, Rung, is_local_only, refusal_to_dial
+from ...errors import CloseReason
+from ...history import Way
+from ...identity import Identity
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import SlidingWindow
+from ...wire.codec import from_wire
+from ...wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
+from ..duplicates import DuplicateFilter
+from ..links.registry import Links
 
 REQUEST_LABEL: Final = "connect-request"
 _FORGET_AT: Final = 256
@@ -32,7 +32,7 @@ _FORGET_AT: Final = 256
 
 class RequestGuard:
     """
-    Made and asked by L{routing_crust.routing.connecting.Connector}. It remembers the requests that
+    Made and asked by L{routing_crust.routing.connecting.connector.Connector}. It remembers the requests that
     it has let pass, so that none is accepted twice.
     """
 
