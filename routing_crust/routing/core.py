@@ -28,7 +28,6 @@ from ..wire.messages import Envelope, LinkUse
 from .connecting.connector import Connector
 from .connecting.reachability_checks import ReachabilityChecks
 from .connecting.tunnel_manager import Tunnels
-from .control import ControlMessages
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
 from .links.idle import IdleLinks
 from .links.registry import Links
@@ -41,7 +40,8 @@ from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
 from .membership.policy import Membership
 from .membership.routing_table import RoutingTable
-from .messaging import Messenger
+from .messaging.control_dispatch import ControlMessages
+from .messaging.messenger import Messenger
 from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
 

@@ -29,7 +29,7 @@ from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .explain import Explanation, explain
 from .incarnation import next_incarnation
 from .links.stream_layer import StreamLayer
-from .messaging import MessageHandler, RequestHandler
+from .messaging.messenger import MessageHandler, RequestHandler
 from .state import State
 
 _Event = TypeVar("_Event")

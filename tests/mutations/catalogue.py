@@ -133,7 +133,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/duplicates.py",
         "while order and order[0][0] <= now:",
         "while order and order[0][0] <= now + 1:",
-        ("tests.routing.test_duplicates",),
+        ("tests.routing.messaging.test_duplicates",),
     ),
     Mutant(
         "Hello: signature unchecked",
@@ -184,8 +184,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if False:",
         (
             "tests.routing.test_intruder",
-            "tests.routing.test_messaging_routed",
-            "tests.routing.test_messaging",
+            "tests.routing.messaging.test_messaging_routed",
+            "tests.routing.messaging.test_messenger",
         ),
     ),
     Mutant(
@@ -193,21 +193,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/envelopes.py",
         "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",
         "return True",
-        ("tests.routing.test_messaging_routed",),
+        ("tests.routing.messaging.test_messaging_routed",),
     ),
     Mutant(
         "hops are not counted",
         "routing/forwarding.py",
         "hops_left=hops - 1",
         "hops_left=hops",
-        ("tests.routing.test_messaging_routed",),
+        ("tests.routing.messaging.test_messaging_routed",),
     ),
     Mutant(
         "an envelope that comes round is passed on again",
         "routing/forwarding.py",
         "if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):",
         "if False:",
-        ("tests.routing.test_messaging_routed",),
+        ("tests.routing.messaging.test_messaging_routed",),
     ),
     Mutant(
         "messages are delivered twice",
@@ -215,8 +215,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if not again:\n",
         "        if True:\n",
         (
-            "tests.routing.test_messaging",
-            "tests.routing.test_messaging_routed",
+            "tests.routing.messaging.test_messenger",
+            "tests.routing.messaging.test_messaging_routed",
         ),
     ),
     Mutant(

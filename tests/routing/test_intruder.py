@@ -19,10 +19,10 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
 from routing_crust.routing.connecting.connector import RESPONSE_LABEL
 from routing_crust.routing.connecting.request_guard import REQUEST_LABEL
-from routing_crust.routing.envelopes import Sealer
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_publisher import LABEL as RECORD_LABEL
+from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.testing.network import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind

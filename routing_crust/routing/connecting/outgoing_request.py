@@ -17,7 +17,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
-from ..outbox import LATEST_RETRY, SOONEST_RETRY
+from ..messaging.outbox import LATEST_RETRY, SOONEST_RETRY
 
 
 class SendControl(Protocol):

@@ -22,8 +22,8 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import SlidingWindow
 from ...wire.codec import from_wire
 from ...wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
-from ..duplicates import DuplicateFilter
 from ..links.registry import Links
+from ..messaging.duplicates import DuplicateFilter
 
 REQUEST_LABEL: Final = "connect-request"
 _FORGET_AT: Final = 256

@@ -9,7 +9,7 @@ from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, ServiceStopped
 from routing_crust.names import Name
 from routing_crust.routing.connecting.request_guard import REQUEST_LABEL
-from routing_crust.routing.outbox import LATEST_RETRY
+from routing_crust.routing.messaging.outbox import LATEST_RETRY
 from routing_crust.testing.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.testing.scenario import groups_are_right
 from routing_crust.testing.simulation import SimulatedNetwork

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..identity import Identity
-from ..names import Name
-from ..wire.messages import Envelope
-from .membership.client_registry import ClientRegistry
-from .membership.routing_table import RoutingTable
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...identity import Identity
+from ...names import Name
+from ...wire.messages import Envelope
+from ..membership.client_registry import ClientRegistry
+from ..membership.routing_table import RoutingTable
 
 
 class Network(Protocol):

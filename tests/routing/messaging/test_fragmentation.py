@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
-from routing_crust.routing.parts import OVERHEAD, Reassembler, split
+from routing_crust.routing.messaging.fragmentation import OVERHEAD, Reassembler, split
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
 

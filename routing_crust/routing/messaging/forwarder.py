@@ -21,17 +21,17 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from ..crust.interfaces import ILink
-from ..errors import WireError
-from ..names import NAME_BYTES, Name
-from ..timing.ratelimit import TokenBucket
-from ..wire.codec import decode, encode
-from ..wire.framing import FrameKind
-from ..wire.messages import Envelope, EnvelopeKind, Undeliverable
+from ...crust.interfaces import ILink
+from ...errors import WireError
+from ...names import NAME_BYTES, Name
+from ...timing.ratelimit import TokenBucket
+from ...wire.codec import decode, encode
+from ...wire.framing import FrameKind
+from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
 from .duplicates import DuplicateFilter
 from .envelopes import Sealer
-from .messaging_network import Network
-from .relay import FairRelay
+from .fair_relay import FairRelay
+from .node_interface import Network
 from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from ..identity import Identity
-from ..names import Name
-from ..wire.messages import Envelope, EnvelopeKind
+from ...identity import Identity
+from ...names import Name
+from ...wire.messages import Envelope, EnvelopeKind
 
 LABEL: Final = "envelope"
 SELF_PROVING: Final = frozenset(

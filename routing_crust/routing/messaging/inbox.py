@@ -15,15 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import WireError
-from ..names import NAME_BYTES, Name
-from ..quietlog import QuietLog
-from ..wire.messages import AckStatus, Flavour, MessagePart
-from .answering import Acknowledge, Answering, RequestHandler, Sender
+from ...errors import WireError
+from ...names import NAME_BYTES, Name
+from ...quietlog import QuietLog
+from ...wire.messages import AckStatus, Flavour, MessagePart
+from ..events import Message
 from .duplicates import DuplicateFilter
-from .events import Message
-from .messaging_network import Network
-from .parts import Reassembler
+from .fragmentation import Reassembler
+from .node_interface import Network
+from .request_handling import Acknowledge, Answering, RequestHandler, Sender
 
 MessageHandler: TypeAlias = Callable[[Message], object]
 """Takes a message. A coroutine that it returns is run; any other result is ignored."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Name
-from routing_crust.routing import return_paths
-from routing_crust.routing.return_paths import ReturnPaths
+from routing_crust.routing.messaging import return_paths
+from routing_crust.routing.messaging.return_paths import ReturnPaths
 from tests.routing.net import Net
 
 ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2))

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final
 
-from ..crust.interfaces import ILink
-from ..names import Name
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import AckPart, AckStatus, EnvelopeKind
-from .answering import Sender
+from ...crust.interfaces import ILink
+from ...names import Name
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import AckPart, AckStatus, EnvelopeKind
 from .carrier import Carrier
 from .envelopes import Sealer
-from .forwarding import Forwarder
-from .messaging_network import Network
-from .parts import split
+from .forwarder import Forwarder
+from .fragmentation import split
+from .node_interface import Network
+from .request_handling import Sender
 from .transmission import Transmission, TransmissionQueues
 
 _ACK: Final = int(FrameKind.ACK)

@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import KIB, Settings
-from ..names import Name
-from ..timing.deadlines import Deadlines
-from ..wire.messages import AckPart, MessagePart
+from ...config import KIB, Settings
+from ...names import Name
+from ...timing.deadlines import Deadlines
+from ...wire.messages import AckPart, MessagePart
 
 LEAST_PART: Final = KIB
 """Bytes; all parts but the last are at least of this size. The setting C{part_size} cannot be less."""

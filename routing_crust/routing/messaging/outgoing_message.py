@@ -10,12 +10,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ..crust.interfaces import ILink
-from ..errors import PeerUnreachable
-from ..names import Name
-from ..wire.codec import encode
-from ..wire.messages import AckPart, AckStatus, Flavour, MessagePart
-from .parts import split
+from ...crust.interfaces import ILink
+from ...errors import PeerUnreachable
+from ...names import Name
+from ...wire.codec import encode
+from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from .fragmentation import split
 from .transmission import Transmission
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.routing.duplicates import DuplicateFilter
+from routing_crust.routing.messaging.duplicates import DuplicateFilter
 
 
 class DuplicateFilterTests(SynchronousTestCase):

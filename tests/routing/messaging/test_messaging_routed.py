@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.envelopes import Sealer
 from routing_crust.routing.events import Message
+from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.messages import (
     AckPart,

@@ -17,12 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..config import Settings
-from ..crust.interfaces import ILink
-from ..errors import RequestRefused
-from ..names import Name
-from ..wire.messages import AckStatus
-from .events import Message
+from ...config import Settings
+from ...crust.interfaces import ILink
+from ...errors import RequestRefused
+from ...names import Name
+from ...wire.messages import AckStatus
+from ..events import Message
 from .transmission import Transmission
 
 RequestHandler: TypeAlias = Callable[[Message], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]

@@ -17,20 +17,20 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink
-from ..errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..timing.deadlines import Deadlines
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
+from ...crust.interfaces import ILink
+from ...errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.deadlines import Deadlines
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
 from .carrier import Carrier
 from .envelopes import PARTS_BITS, Sealer
-from .forwarding import Forwarder
-from .messaging_network import Network
-from .outgoing import Outgoing
-from .parts import Reassembler
+from .forwarder import Forwarder
+from .fragmentation import Reassembler
+from .node_interface import Network
+from .outgoing_message import Outgoing
 from .transmission import TransmissionQueues
 
 _MESSAGE: Final = int(FrameKind.MESSAGE)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink
-from ..errors import WireError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..timing.ratelimit import TokenBucket
-from ..wire.codec import decode, encode
-from ..wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
-from .membership.client_publisher import open_record
+from ...crust.interfaces import ILink
+from ...errors import WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import TokenBucket
+from ...wire.codec import decode, encode
+from ...wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ..membership.client_publisher import open_record
 
 if TYPE_CHECKING:
-    from .core import RoutingCore
+    from ..core import RoutingCore
 
 
 class ControlMessages:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..crust.interfaces import ILink
-from ..names import Name
-from .messaging_network import Network
+from ...crust.interfaces import ILink
+from ...names import Name
+from .node_interface import Network
 
 MOST_PATHS: Final = 4096
 

@@ -19,22 +19,22 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink
-from ..errors import PeerUnreachable, ServiceStopped, WireError
-from ..names import Name
-from ..quietlog import QuietLog
-from ..wire.codec import decode, encode
-from ..wire.framing import FrameKind
-from ..wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
-from .acknowledging import Acknowledger
-from .answering import RequestHandler, Sender
+from ...crust.interfaces import ILink
+from ...errors import PeerUnreachable, ServiceStopped, WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...wire.codec import decode, encode
+from ...wire.framing import FrameKind
+from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
+from .acknowledger import Acknowledger
 from .carrier import Carrier
 from .envelopes import SELF_PROVING, Sealer, holds
-from .forwarding import Forwarder
+from .forwarder import Forwarder
+from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler
-from .messaging_network import Network
+from .node_interface import Network
 from .outbox import Outbox
-from .parts import Reassembler
+from .request_handling import RequestHandler, Sender
 from .transmission import TransmissionQueues
 
 __all__ = ["MessageHandler", "Messenger", "Network", "RequestHandler"]

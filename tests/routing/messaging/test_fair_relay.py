@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, Settings
-from routing_crust.routing.relay import BURST, OVERHEAD, FairRelay
+from routing_crust.routing.messaging.fair_relay import BURST, OVERHEAD, FairRelay
 
 RATE = 1024 * KIB
 SIZE = 16 * KIB

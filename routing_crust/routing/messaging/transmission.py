@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from twisted.python.failure import Failure
 
-from ..crust.interfaces import ILink
-from ..errors import LinkClosed
+from ...crust.interfaces import ILink
+from ...errors import LinkClosed
 
 Frames: TypeAlias = Iterator[tuple[int, bytes]]
 

@@ -16,8 +16,8 @@ from typing import Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..config import Settings
-from ..timing.ratelimit import TokenBucket
+from ...config import Settings
+from ...timing.ratelimit import TokenBucket
 
 BURST: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""

@@ -20,7 +20,7 @@ from routing_crust.names import Name
 from routing_crust.routing.events import Message
 from routing_crust.routing.membership.client_registry import ClientRegistry
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
-from routing_crust.routing.messaging import Messenger
+from routing_crust.routing.messaging.messenger import Messenger
 from routing_crust.wire.codec import decode
 from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..crust.interfaces import ILink
-from ..names import Name
-from ..wire.codec import encode
-from ..wire.framing import FrameKind
-from ..wire.messages import EnvelopeKind
+from ...crust.interfaces import ILink
+from ...names import Name
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import EnvelopeKind
 from .envelopes import Sealer
-from .messaging_network import Network
+from .node_interface import Network
 from .transmission import Frames, Transmission, TransmissionQueues
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
