@@ -42,8 +42,8 @@ from .membership.policy import Membership
 from .membership.routing_table import RoutingTable
 from .messaging.control_dispatch import ControlMessages
 from .messaging.messenger import Messenger
-from .reports import core_status
 from .state import Backoff, State, StateCore, make_machine
+from .status import core_status
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 

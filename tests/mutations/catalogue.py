@@ -447,7 +447,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/nat.py",
         "return not (one is NatKind.SYMMETRIC and other is NatKind.SYMMETRIC)",
         "return True",
-        ("tests.routing.test_nat",),
+        ("tests.routing.test_nat_pairs",),
     ),
     Mutant(
         "both ends of a rendezvous are TLS clients",

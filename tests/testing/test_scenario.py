@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import CloseReason, LimitReached, NotConnected
 from routing_crust.names import NAME_BITS
 from routing_crust.routing.events import LinkLost
-from routing_crust.routing.reports import link_facts
+from routing_crust.routing.status import link_facts
 from routing_crust.testing.__main__ import main
 from routing_crust.testing.crowd import Crowd
 from routing_crust.testing.faults import Schedule

@@ -30,7 +30,7 @@ from ...errors import RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
-from ..nat import can_punch, plain_may_do
+from ..nat_pairs import can_punch, plain_may_do
 
 GO_WAIT: Final = 1.0
 """Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""

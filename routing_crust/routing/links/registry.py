@@ -26,7 +26,7 @@ from ...timing.timers import cancel
 from ...wire.codec import decode, encode, from_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, NatKind
-from ..nat import both_ways
+from ..nat_pairs import both_ways
 from .consolidation import (
     Action,
     Candidate,

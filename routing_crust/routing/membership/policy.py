@@ -25,8 +25,8 @@ from ...wire.messages import Contacts, LinkUse, NatKind, WireContact
 from ..events import GroupConnectedChanged, LinkChanged, LinkGained, LinkLost, PeerJoined, PeerLeft
 from ..links.handshake import PeerFacts
 from ..links.peer import Accept, Peer, Refuse
-from ..reports import link_facts
 from ..state import State
+from ..status import link_facts
 from .routing_table import PeerEntry
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.routing.nat import both_ways, can_punch, plain_may_do
+from routing_crust.routing.nat_pairs import both_ways, can_punch, plain_may_do
 from routing_crust.wire.messages import NatKind
 
 UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
