@@ -5,8 +5,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Message, RoutingService
 from routing_crust.endpoints import Rung
 from routing_crust.testing import SimulatedNetwork, SimulatedNode
-from routing_crust.testing.internet import Router
-from routing_crust.testing.nat import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
+from routing_crust.testing.memory.internet import Router
+from routing_crust.testing.memory.nat import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
 
 
 class BehindNatsTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from .latency import LongTailed
 
 if TYPE_CHECKING:
     from .host import SimulatedNode
-    from .links import MemoryLink
+    from .memory.links import MemoryLink
     from .simulation import SimulatedNetwork
 
 HOUR = 3600.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from .internet import Router
-from .nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, RESTRICTED, SYMMETRIC, Nat
+from .memory.internet import Router
+from .memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, RESTRICTED, SYMMETRIC, Nat
 from .simulation import SimulatedNetwork
 
 PUBLIC: Final = 3

@@ -20,10 +20,10 @@ from ..routing.service import RoutingService
 from ..routing.state import State
 from ..timing.steadyclock import SteadyClock
 from .clock import HostClock
-from .crust import MemoryCrust
-from .internet import Router
-from .internetcrust import InternetCrust
-from .network import MemoryNetwork
+from .memory.crust import MemoryCrust
+from .memory.internet import Router
+from .memory.internetcrust import InternetCrust
+from .memory.network import MemoryNetwork
 
 
 class SimulatedNode:

@@ -22,8 +22,8 @@ from .chance import random_schedule
 from .faults import Schedule
 from .homes import Homes
 from .host import SimulatedNode
-from .internet import Internet
 from .invariants import InvariantBroken, Invariants, Pending
+from .memory.internet import Internet
 from .simulation import SimulatedNetwork
 from .streaming import Streaming
 

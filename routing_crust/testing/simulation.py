@@ -29,10 +29,10 @@ from ..routing.service import RoutingService
 from .clock import SimulatedClock
 from .host import SimulatedNode
 from .identity import KeyRing, SimulatedIdentity
-from .internet import Internet, Router
 from .latency import Latency, Uniform
-from .nat import Nat
-from .network import MemoryNetwork
+from .memory.internet import Internet, Router
+from .memory.nat import Nat
+from .memory.network import MemoryNetwork
 from .trace import Trace
 
 START: Final = 1_750_000_000.0

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from routing_crust import Contact, Identity, Role, RoutingService, Settings, State
-from routing_crust.testing.network import MemoryCrust, MemoryNetwork
+from routing_crust.testing.memory.network import MemoryCrust, MemoryNetwork
 
 START = 1_700_000_000.0
 

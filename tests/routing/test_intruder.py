@@ -23,7 +23,7 @@ from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_publisher import LABEL as RECORD_LABEL
 from routing_crust.routing.messaging.envelopes import Sealer
-from routing_crust.testing.network import MemoryCrust
+from routing_crust.testing.memory.network import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (

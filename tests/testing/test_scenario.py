@@ -26,7 +26,7 @@ from routing_crust.testing.crowd import Crowd
 from routing_crust.testing.faults import Schedule
 from routing_crust.testing.growth import measure
 from routing_crust.testing.invariants import DISAGREEMENT, InvariantBroken, Invariants
-from routing_crust.testing.nat import PORT_RESTRICTED
+from routing_crust.testing.memory.nat import PORT_RESTRICTED
 from routing_crust.testing.scenario import Plan, Scenario, groups_are_right, nearest_of, play
 from routing_crust.testing.simulation import SimulatedNetwork
 

@@ -29,7 +29,7 @@ from routing_crust.routing.connecting.dial_back_helper import (
 )
 from routing_crust.routing.connecting.reachability_checks import HELLO_WAIT, INTERVAL, MOST_ASKED, PAUSE, SOON
 from routing_crust.routing.events import ReachabilityChanged
-from routing_crust.testing.crust import MemoryCrust
+from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.wire.codec import decode, encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import DialBack, DialFor, Dialled, DialOutcome, NatKind

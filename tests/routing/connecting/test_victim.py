@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
-from routing_crust.testing.internetcrust import InternetCrust
+from routing_crust.testing.memory.internetcrust import InternetCrust
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.messages import Envelope
 

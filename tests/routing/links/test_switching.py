@@ -16,7 +16,7 @@ from routing_crust import Message, Role, RoutingService
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import LinkChanged, LinkGained, LinkLost
 from routing_crust.streams import StreamLinkLost, streams_of
-from routing_crust.testing.network import MemoryLink
+from routing_crust.testing.memory.network import MemoryLink
 from tests.streams.protocols import Keeping, Noting
 
 from ..net import Net

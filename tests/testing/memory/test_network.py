@@ -9,7 +9,7 @@ from routing_crust.config import Role
 from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
 from routing_crust.endpoints import Contact, Direction, Endpoint
 from routing_crust.errors import CannotListen, CloseReason, ConnectFailed, LimitReached
-from routing_crust.testing.network import MemoryCrust
+from routing_crust.testing.memory.network import MemoryCrust
 
 from .memory_case import ANYWHERE, MemoryTestCase
 

@@ -3,7 +3,7 @@ A NAT or firewall as a plain model: what it makes of the source of what goes out
 comes, by the terms of RFC 4787 (sections 4.1 and 5) and RFC 5382, which says the same of TCP.
 
 A L{Nat} is a kind of box, a L{NatBox} is one of them with its table. It knows endpoints and the time, and
-nothing of hosts; L{routing_crust.testing.internet} puts boxes between these. Usage::
+nothing of hosts; L{routing_crust.testing.memory.internet} puts boxes between these. Usage::
 
     box = NatBox(PORT_RESTRICTED, "1.0.5.1", clock.seconds)
     seen = box.outward(Endpoint("10.0.1.2", 5483), peer)  # the source that the peer sees
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from ..endpoints import Endpoint
+from ...endpoints import Endpoint
 
 FIRST_PORT: Final = 20_000
 """The first port that is given out where that of the host cannot be kept."""

@@ -1,7 +1,7 @@
 """
 Links in memory: the two ends of a connection without a socket.
 
-The two ends are joined by a L{Pipe<routing_crust.testing.pipes.Pipe>} each way. A link comes up, at each end
+The two ends are joined by a L{Pipe<routing_crust.testing.memory.pipes.Pipe>} each way. A link comes up, at each end
 in its own time, as the first thing that a pipe delivers there; frames follow, in order; a Goodbye or a reset
 is the last thing.
 """
@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from ..crust.interfaces import ANSWER_WITHIN, ILink
-from ..endpoints import Connection, Direction, Rung
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from ..wire.framing import HEADER_BYTES, FrameKind
+from ...crust.interfaces import ANSWER_WITHIN, ILink
+from ...endpoints import Connection, Direction, Rung
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ...wire.framing import HEADER_BYTES, FrameKind
 from .pipes import Pipe, Timers
 
 if TYPE_CHECKING:

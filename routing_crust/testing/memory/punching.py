@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from ..crust.interfaces import ILink, Rendezvous
-from ..crust.punch.punch import MOST_TRIES, wait_before
-from ..endpoints import Direction, Endpoint, Rung
-from ..errors import ConnectFailed, LimitReached, ServiceStopped
-from ..names import Name
+from ...crust.interfaces import ILink, Rendezvous
+from ...crust.punch.punch import MOST_TRIES, wait_before
+from ...endpoints import Direction, Endpoint, Rung
+from ...errors import ConnectFailed, LimitReached, ServiceStopped
+from ...names import Name
 from .links import MemoryLink
 from .pipes import Timers
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError
 
 from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
-from routing_crust.testing.network import MemoryCrust, MemoryLink
+from routing_crust.testing.memory.network import MemoryCrust, MemoryLink
 
 from .memory_case import KIND, MemoryTestCase
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 
-from ..crust.interfaces import ILink
-from ..endpoints import Connection, Direction, Protocol, Rung
-from ..errors import ConnectFailed, ServiceStopped
-from ..names import Name
+from ...crust.interfaces import ILink
+from ...endpoints import Connection, Direction, Protocol, Rung
+from ...errors import ConnectFailed, ServiceStopped
+from ...names import Name
 from .links import MemoryLink
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..config import DEFAULT_PORT
-from ..endpoints import Endpoint
+from ...config import DEFAULT_PORT
+from ...endpoints import Endpoint
 from .nat import Nat, NatBox
 
 MOST_HOPS: Final = 16

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from ..crust.interfaces import ILink
-from ..endpoints import Contact, Endpoint
-from ..errors import CloseReason, ConnectFailed, ServiceStopped
-from ..names import Name
+from ...crust.interfaces import ILink
+from ...endpoints import Contact, Endpoint
+from ...errors import CloseReason, ConnectFailed, ServiceStopped
+from ...names import Name
 from .internet import Arrival
 from .links import MemoryLink
 from .pipes import Timers

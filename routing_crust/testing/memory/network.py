@@ -27,16 +27,16 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from ..config import DEFAULT_PORT
-from ..endpoints import Connection, Direction, Endpoint, Protocol
-from .clock import SimulatedClock
+from ...config import DEFAULT_PORT
+from ...endpoints import Connection, Direction, Endpoint, Protocol
+from ..clock import SimulatedClock
+from ..latency import Latency
+from ..trace import Trace
 from .crust import MemoryCrust
 from .dialling import Attempt
 from .internet import Arrival, Internet, Router
 from .internet import Way as Passage
-from .latency import Latency
 from .links import MemoryLink
-from .trace import Trace
 
 __all__ = ["MemoryCrust", "MemoryLink", "MemoryNetwork", "Way"]
 

@@ -10,7 +10,7 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
 from routing_crust.identity import Identity
-from routing_crust.testing.network import MemoryCrust
+from routing_crust.testing.memory.network import MemoryCrust
 
 from .memory_case import ANYWHERE, KIND, MemoryTestCase
 

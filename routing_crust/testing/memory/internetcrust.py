@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 
-from ..config import Settings
-from ..crust.admission import StrangerBudget
-from ..crust.dial.ranking import rank
-from ..crust.interfaces import Candidate, ILink, Reachability, Rendezvous
-from ..crust.netstate.host import HostAddress
-from ..crust.netstate.outside_view import Outside
-from ..endpoints import Direction, Endpoint, refusal_to_dial
-from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
-from ..identity import Identity
-from ..names import Name
+from ...config import Settings
+from ...crust.admission import StrangerBudget
+from ...crust.dial.ranking import rank
+from ...crust.interfaces import Candidate, ILink, Reachability, Rendezvous
+from ...crust.netstate.host import HostAddress
+from ...crust.netstate.outside_view import Outside
+from ...endpoints import Direction, Endpoint, refusal_to_dial
+from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ...identity import Identity
+from ...names import Name
 from .crust import MemoryCrust
 from .dialling import Attempt, Dial
 from .internet import Arrival
@@ -109,7 +109,7 @@ class InternetCrust(MemoryCrust):
     # Dialling.
 
     def packet(self, source: Endpoint, remote: Endpoint) -> Arrival | None:
-        """Send one; see L{Internet.send<routing_crust.testing.internet.Internet.send>}."""
+        """Send one; see L{Internet.send<routing_crust.testing.memory.internet.Internet.send>}."""
         return self._internet.send(source, remote)
 
     def told_of_dial(self, endpoint: Endpoint) -> None:

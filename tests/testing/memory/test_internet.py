@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.addresses import Kind, kind_of
-from routing_crust.testing.internet import Internet, Router, Way
-from routing_crust.testing.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, SYMMETRIC
+from routing_crust.testing.memory.internet import Internet, Router, Way
+from routing_crust.testing.memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, SYMMETRIC
 
 
 class InternetTests(SynchronousTestCase):

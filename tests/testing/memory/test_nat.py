@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Endpoint
-from routing_crust.testing.nat import (
+from routing_crust.testing.memory.nat import (
     FIREWALL,
     FULL_CONE,
     KINDS,

@@ -17,7 +17,7 @@ from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
-from routing_crust.testing.network import MemoryCrust, MemoryLink, MemoryNetwork
+from routing_crust.testing.memory.network import MemoryCrust, MemoryLink, MemoryNetwork
 
 KIND = 128
 ANYWHERE = (Endpoint("198.51.100.7", 5483),)

@@ -1,6 +1,6 @@
 """
 A crust without sockets: what L{ICrust} promises, over a
-L{MemoryNetwork<routing_crust.testing.network.MemoryNetwork>}.
+L{MemoryNetwork<routing_crust.testing.memory.network.MemoryNetwork>}.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from ..config import Role, Settings
-from ..crust.interfaces import (
+from ...config import Role, Settings
+from ...crust.interfaces import (
     Candidate,
     Dialable,
     ICrust,
@@ -24,20 +24,13 @@ from ..crust.interfaces import (
     Rendezvous,
     Source,
 )
-from ..endpoints import Contact, Endpoint
-from ..errors import (
-    CannotListen,
-    CloseReason,
-    ConnectFailed,
-    LimitReached,
-    LinkClosed,
-    ServiceStopped,
-)
-from ..history import History
-from ..identity import Identity
-from ..names import Name
-from ..timing.ratelimit import TokenBucket
-from ..wire.messages import NatKind
+from ...endpoints import Contact, Endpoint
+from ...errors import CannotListen, CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from ...history import History
+from ...identity import Identity
+from ...names import Name
+from ...timing.ratelimit import TokenBucket
+from ...wire.messages import NatKind
 from .dialling import Attempt, Bootstrap, Dial
 from .links import MemoryLink
 from .tunnels import TunnelAttempt, Way, open_tunnel
