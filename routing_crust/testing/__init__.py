@@ -5,9 +5,9 @@ that the test moves.
 It replaces crust, the clock, the random source and the disk, and nothing else.
 """
 
-from .faults import Schedule
 from .host import SimulatedNode
 from .latency import LongTailed, Uniform
+from .play.faults import Schedule
 from .simulation import SimulatedNetwork, SimulationStuck
 
 __all__ = ["LongTailed", "Schedule", "SimulatedNetwork", "SimulatedNode", "SimulationStuck", "Uniform"]

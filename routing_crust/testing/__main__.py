@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RoutingCrustError
-from .crowd import Crowd
-from .faults import Schedule
-from .growth import growth_table
-from .scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play, prepare_process
+from .play.crowd import Crowd
+from .play.faults import Schedule
+from .play.growth import growth_table
+from .play.scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play, prepare_process
 
 NATS: Final = 0.0
 _EPILOG: Final = """\

@@ -512,35 +512,35 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "self._backlog += data",
         "self._backlog[:0] = data",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "a stream is closed before all of it is sent",
         "streams/feeding.py",
         "if stream.ending is not None and not buffer.size:",
         "if stream.ending is not None:",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "streams outlive their link",
         "streams/mux.py",
         "                stream.handler.lost(problem)\n",
         "                pass\n",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "a reset is not answered",
         "streams/mux.py",
         '            self._send_reset(stream, reason, "")\n',
         "            pass\n",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "who reads again is given nothing",
         "streams/transport.py",
         "            if self._backlog or self._read_ending:\n",
         "            if self._read_ending:\n",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "an echo waits for a peer that reads no more",
@@ -549,7 +549,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if False and waits",
         (
             "tests.streams.test_transport",
-            "tests.testing.test_streaming",
+            "tests.testing.play.test_streaming",
         ),
     ),
     Mutant(
@@ -564,7 +564,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/upper.py",
         "                self.layer.link_changed(told.link, peer.link)\n",
         "                pass\n",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
     Mutant(
         "credit that can wait never comes",
@@ -578,6 +578,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/transport.py",
         "                self._broken()\n        self._stream.consume(len(data))\n",
         "                self._broken()\n",
-        ("tests.testing.test_streaming",),
+        ("tests.testing.play.test_streaming",),
     ),
 )

@@ -11,7 +11,7 @@ from routing_crust.names import Name
 from routing_crust.routing.connecting.request_guard import REQUEST_LABEL
 from routing_crust.routing.messaging.outbox import LATEST_RETRY
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
-from routing_crust.testing.scenario import groups_are_right
+from routing_crust.testing.play.scenario import groups_are_right
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind

@@ -30,9 +30,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role
 from routing_crust.errors import CloseReason
 from routing_crust.testing.host import SimulatedNode
-from routing_crust.testing.invariants import Invariants
 from routing_crust.testing.memory.links import MemoryLink
 from routing_crust.testing.memory.network import Way
+from routing_crust.testing.play.invariants import Invariants
 from routing_crust.testing.simulation import SimulatedNetwork
 
 EXAMPLES = int(os.environ.get("HANDSHAKE_EXAMPLES", "100"))

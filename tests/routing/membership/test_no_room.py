@@ -8,7 +8,7 @@ from routing_crust.routing.core import RoutingCore
 from routing_crust.routing.events import GroupConnectedChanged, LinkLost
 from routing_crust.testing.host import SimulatedNode
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
-from routing_crust.testing.scenario import groups_are_right
+from routing_crust.testing.play.scenario import groups_are_right
 from routing_crust.testing.simulation import SimulatedNetwork
 
 

@@ -2,7 +2,7 @@
 Faults as data: a schedule of what goes wrong and when, which can be printed, read again and played.
 
 A line of its text is a time in seconds, a fault and its fields, as in C{12.5 crash host=3 silently=yes}.
-Hosts are numbers, in the order in which the nodes were made. L{routing_crust.testing.chance} draws schedules.
+Hosts are numbers, in the order in which the nodes were made. L{routing_crust.testing.play.chance} draws schedules.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import RoutingCrustError
-from .latency import LongTailed
+from ...errors import RoutingCrustError
+from ..latency import LongTailed
 
 if TYPE_CHECKING:
-    from .host import SimulatedNode
-    from .memory.links import MemoryLink
-    from .simulation import SimulatedNetwork
+    from ..host import SimulatedNode
+    from ..memory.links import MemoryLink
+    from ..simulation import SimulatedNetwork
 
 HOUR = 3600.0
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from .memory.internet import Router
-from .memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, RESTRICTED, SYMMETRIC, Nat
-from .simulation import SimulatedNetwork
+from ..memory.internet import Router
+from ..memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, RESTRICTED, SYMMETRIC, Nat
+from ..simulation import SimulatedNetwork
 
 PUBLIC: Final = 3
 """So many nodes come first that anybody can dial: without any, nobody could join."""

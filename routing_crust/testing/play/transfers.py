@@ -4,7 +4,7 @@ Transfers over streams of a simulated network: what one end sends, and what has 
 The node that opens a stream sends bytes of which both ends know, in this process, what they must be. The
 other one sends them back (C{echo}; C{simple} is one that knows nothing of half-closed connections), or says
 how many they were and what their hash is (C{count}). Either may pause its reading, close, or give up in the
-middle. How the ends do that is in L{routing_crust.testing.transfer_ends}.
+middle. How the ends do that is in L{routing_crust.testing.play.transfer_ends}.
 """
 
 from __future__ import annotations

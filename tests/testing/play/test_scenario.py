@@ -22,12 +22,12 @@ from routing_crust.names import NAME_BITS
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.status import link_facts
 from routing_crust.testing.__main__ import main
-from routing_crust.testing.crowd import Crowd
-from routing_crust.testing.faults import Schedule
-from routing_crust.testing.growth import measure
-from routing_crust.testing.invariants import DISAGREEMENT, InvariantBroken, Invariants
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
-from routing_crust.testing.scenario import Plan, Scenario, groups_are_right, nearest_of, play
+from routing_crust.testing.play.crowd import Crowd
+from routing_crust.testing.play.faults import Schedule
+from routing_crust.testing.play.growth import measure
+from routing_crust.testing.play.invariants import DISAGREEMENT, InvariantBroken, Invariants
+from routing_crust.testing.play.scenario import Plan, Scenario, groups_are_right, nearest_of, play
 from routing_crust.testing.simulation import SimulatedNetwork
 
 SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--hash"]

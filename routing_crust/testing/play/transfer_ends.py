@@ -1,5 +1,5 @@
 """
-The two ends of a L{Transfer<routing_crust.testing.transfers.Transfer>}, and the factories that make them.
+The two ends of a L{Transfer<routing_crust.testing.play.transfers.Transfer>}, and the factories that make them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer, implementer_only
 
-from ..routing.service import RoutingService
-from ..streams import NodeAddress
+from ...routing.service import RoutingService
+from ...streams import NodeAddress
 from .transfer_end import End, Hear
 from .transfers import COUNT, NUMBER_BYTES, PLAIN, SIMPLE, Ending, Flow, Transfer
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from twisted.python.failure import Failure
 
+from ..simulation import SimulatedNetwork
 from .invariants import InvariantBroken
 from .scenario import groups_are_right
-from .simulation import SimulatedNetwork
 
 ARRIVALS: Final = 10.0
 """Nodes that start in a second."""

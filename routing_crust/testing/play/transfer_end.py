@@ -1,5 +1,5 @@
 """
-What the two ends of a L{Transfer<routing_crust.testing.transfers.Transfer>} have in common: they look at each
+What the two ends of a L{Transfer<routing_crust.testing.play.transfers.Transfer>} have in common: they look at each
 thing that happens to them, and tell what cannot be.
 """
 
@@ -14,8 +14,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..routing.service import RoutingService
-from ..streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
+from ...routing.service import RoutingService
+from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
 from .transfers import Flow, Manner, Transfer
 
 Hear = Callable[[str, str], None]

@@ -11,12 +11,21 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.streams import StreamLinkLost, StreamReason, StreamReset, streams_of
-from routing_crust.testing.faults import Schedule
-from routing_crust.testing.invariants import InvariantBroken, Invariants
-from routing_crust.testing.scenario import Plan, Scenario, play
+from routing_crust.testing.play.faults import Schedule
+from routing_crust.testing.play.invariants import InvariantBroken, Invariants
+from routing_crust.testing.play.scenario import Plan, Scenario, play
+from routing_crust.testing.play.streaming import HALF_DEAD, Streaming
+from routing_crust.testing.play.transfers import (
+    COUNT,
+    ECHO,
+    NUMBER_BYTES,
+    PLAIN,
+    SIMPLE,
+    Ending,
+    Flow,
+    Transfer,
+)
 from routing_crust.testing.simulation import SimulatedNetwork
-from routing_crust.testing.streaming import HALF_DEAD, Streaming
-from routing_crust.testing.transfers import COUNT, ECHO, NUMBER_BYTES, PLAIN, SIMPLE, Ending, Flow, Transfer
 
 CALM = Schedule()
 

@@ -20,14 +20,14 @@ from typing import Final
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
-from ..config import KIB
-from ..errors import RoutingCrustError
-from ..names import Name
-from ..routing.service import RoutingService
-from ..streams import StreamReason, StreamRefused, StreamReset, streams_of
-from .host import SimulatedNode
+from ...config import KIB
+from ...errors import RoutingCrustError
+from ...names import Name
+from ...routing.service import RoutingService
+from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
+from ..host import SimulatedNode
+from ..simulation import SimulatedNetwork, SimulationStuck
 from .invariants import EVERY, InvariantBroken, Invariants
-from .simulation import SimulatedNetwork, SimulationStuck
 from .transfer_end import End
 from .transfer_ends import Accepting, Acceptor, Opening
 from .transfers import COUNT, ECHO, SIMPLE, Transfer

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.endpoints import Rung
 from routing_crust.routing.running import running_services
 from routing_crust.routing.state import State
-from routing_crust.testing.chance import random_schedule
-from routing_crust.testing.faults import (
+from routing_crust.testing.latency import LongTailed
+from routing_crust.testing.play.chance import random_schedule
+from routing_crust.testing.play.faults import (
     FAULTS,
     BadSchedule,
     ChangeAddress,
@@ -31,7 +32,6 @@ from routing_crust.testing.faults import (
     Sleep,
     Stall,
 )
-from routing_crust.testing.latency import LongTailed
 from routing_crust.testing.simulation import SimulatedNetwork
 
 

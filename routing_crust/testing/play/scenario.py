@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from twisted.logger import globalLogBeginner
 
-from ..config import DEFAULT_PORT
-from ..endpoints import Endpoint
-from ..names import NAME_BITS, Name
-from ..routing.service import RoutingService
+from ...config import DEFAULT_PORT
+from ...endpoints import Endpoint
+from ...names import NAME_BITS, Name
+from ...routing.service import RoutingService
+from ..host import SimulatedNode
+from ..memory.internet import Internet
+from ..simulation import SimulatedNetwork
 from .chance import random_schedule
 from .faults import Schedule
 from .homes import Homes
-from .host import SimulatedNode
 from .invariants import InvariantBroken, Invariants, Pending
-from .memory.internet import Internet
-from .simulation import SimulatedNetwork
 from .streaming import Streaming
 
 JOIN_WITHIN: Final = 120.0

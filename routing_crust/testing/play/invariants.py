@@ -3,7 +3,7 @@ Invariants: what must always hold of a simulated network, each as a check with a
 
 Some are looked at once in a simulated second, which is as often as their cost allows; what happens in between
 is heard from observers and handlers, at once. What must hold once all faults are over is in
-L{routing_crust.testing.scenario}.
+L{routing_crust.testing.play.scenario}.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import CloseReason, RoutingCrustError
-from ..names import Name
-from ..routing.core import RoutingCore
-from ..routing.events import LinkLost, Message
-from ..routing.service import RoutingService
-from ..routing.state import State
-from .host import SimulatedNode
-from .simulation import SimulatedNetwork
+from ...errors import CloseReason, RoutingCrustError
+from ...names import Name
+from ...routing.core import RoutingCore
+from ...routing.events import LinkLost, Message
+from ...routing.service import RoutingService
+from ...routing.state import State
+from ..host import SimulatedNode
+from ..simulation import SimulatedNetwork
 
 EVERY: Final = 1.0
 """Seconds between two looks."""

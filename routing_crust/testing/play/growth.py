@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from math import log2
 from typing import Final
 
-from ..routing.core import RoutingCore
+from ...routing.core import RoutingCore
+from ..host import SimulatedNode
+from ..simulation import SimulatedNetwork
 from .crowd import ARRIVALS
-from .host import SimulatedNode
-from .simulation import SimulatedNetwork
 
 NEWCOMERS: Final = 10
 """So many more join one after the other, and the average is taken."""
