@@ -51,7 +51,7 @@ def streams_of(service: RoutingService) -> Streams:
 
 class Streams:
     """
-    Made by L{streams_of}. For routing it is a L{StreamLayer<routing_crust.routing.links.stream_layer.StreamLayer>}.
+    Made by L{streams_of}. For routing it is a C{StreamLayer}.
 
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
@@ -261,7 +261,7 @@ class Streams:
     # What routing tells.
 
     def link_gained(self, link: ILink) -> None:
-        """See L{StreamLayer<routing_crust.routing.links.stream_layer.StreamLayer>}."""
+        """See C{StreamLayer}."""
         self._peers[link.peer] = PeerStreams(self, link)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
@@ -288,7 +288,7 @@ class Streams:
         self._service.give_back(name)
 
     def stopped(self) -> None:
-        """See L{StreamLayer<routing_crust.routing.links.stream_layer.StreamLayer>}."""
+        """See C{StreamLayer}."""
         peers, self._peers = self._peers, {}
         for peer in peers.values():
             peer.link_lost(ServiceStopped("the service has been stopped"))

@@ -43,7 +43,9 @@ class RunTests(SynchronousTestCase):
     def test_caught(self) -> None:
         """A bug in a copy makes a test fail there, and the same test passes without it."""
         tests = ("tests.routing.messaging.test_duplicates",)
-        bug = Mutant("everything is new", "routing/duplicates.py", "if key in keys:", "if False:", tests)
+        bug = Mutant(
+            "everything is new", "routing/messaging/duplicates.py", "if key in keys:", "if False:", tests
+        )
         self.assertTrue(run_tests(tests).passed)
         outcome = run_tests(tests, bug)
         self.assertFalse(outcome.passed)

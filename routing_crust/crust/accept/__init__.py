@@ -1,0 +1,1 @@
+"""Connections that come in, and the ports they come in by."""

@@ -109,7 +109,7 @@ class Acceptor(Factory):
         return door
 
     def tls_came(self, door: Doorstep, first: bytes) -> None:
-        """See L{routing_crust.crust.link.negotiation.DoorHost}: somebody dials us, whom nobody has to expect."""
+        """Make a link of a plain TLS connection, which needs no expectation."""
         door.become_link(self._tls, first)
 
     def preface_came(self, door: Doorstep, first: bytes) -> None:

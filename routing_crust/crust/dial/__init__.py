@@ -1,0 +1,1 @@
+"""Connections that go out: happy eyeballs, one dial per peer, limits, bootstrap."""

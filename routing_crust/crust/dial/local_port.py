@@ -44,8 +44,7 @@ def dial_from(
     Begin one TCP connection, without a time limit.
 
     @param reactor: provides C{IReactorTCP}.
-    @param origin: the local address and port, one that L{routing_crust.crust.accept.ports} has opened; C{None}
-        leaves both to the system.
+    @param origin: the local address and port, one that we listen on; C{None} leaves both to the system.
     @return: the connector. If it fails with an error of which L{is_local} is true, C{origin} is to blame.
     """
     bind = None

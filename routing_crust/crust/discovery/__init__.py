@@ -1,0 +1,1 @@
+"""Where peers are found: the beacon on the local network, and the contacts that were saved."""

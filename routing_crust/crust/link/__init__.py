@@ -1,0 +1,1 @@
+"""The live link: TLS, certificates, negotiation and the send queue."""

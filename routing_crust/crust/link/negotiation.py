@@ -2,7 +2,7 @@
 The doorstep: a connection before it is known what it will be.
 
 Of a connection that we have accepted, the first byte tells whether it is plain TLS or one of a rendezvous
-(see L{routing_crust.crust.link.preface}); a connection that we have dialled for a rendezvous shows its preface
+(L{routing_crust.crust.link.preface}); a connection that we have dialled for a rendezvous shows its preface
 and waits for the other's. Once that is clear the transport is handed to a L{Link} under TLS, and the
 doorstep is out of the way. Until then it is bounded, by the length of a preface, and timed: both together,
 the doorstep and the link, have C{hello_timeout} until the Hello is verified.

@@ -2,7 +2,7 @@
 The watch over the network and the host: it tells when addresses, routes or interfaces have changed, and when
 the host has slept.
 
-The changes come from the kernel (see L{routing_crust.crust.netstate.netlink}), many at a time: so they are told a
+The changes come from the kernel (L{routing_crust.crust.netstate.netlink}), many at a time: so they are told a
 moment after the first. Where the system has no such news, or does not let us have them, nothing is told of
 changes, and links are lost when their peers fall silent. That the host has slept is seen by a timer that
 comes late.

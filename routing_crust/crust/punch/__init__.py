@@ -1,0 +1,1 @@
+"""TCP simultaneous open through NATs."""

@@ -1,0 +1,1 @@
+"""The UNIX socket by which programs on this machine talk to the daemon."""

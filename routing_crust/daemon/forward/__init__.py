@@ -1,0 +1,1 @@
+"""Expose and forward: programs that know nothing of this package, across two daemons."""

@@ -24,7 +24,7 @@ from .connections import Connections, OneProtocol
 @implementer(IStreamAcceptor)
 class Exposer(Factory):
     """
-    Made by a L{Carrier<routing_crust.daemon.forward.registry.Carrier>}. It connects to the program first, and accepts
+    Made by a C{Carrier}. It connects to the program first, and accepts
     the stream then, so that a peer knows at once whether the program is there.
 
     @ivar exposure: what it does.

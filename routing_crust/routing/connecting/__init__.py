@@ -1,0 +1,1 @@
+"""Getting a link to a named node: requests, expected connections, rendezvous and tunnels."""

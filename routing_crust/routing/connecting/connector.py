@@ -3,7 +3,7 @@ Asking for connections, and being asked: ConnectRequest, ConnectResponse and wha
 
 Order of messages, A asking B: ConnectRequest (A to B, by name), ConnectResponse with A's signed request as
 its token (B to A); B dials A as it sends it, A dials B as it gets it; if that is not enough, ConnectGo (A to
-B), and both punch (see L{routing_crust.routing.connecting.rendezvous}); on each connection the Hello names the
+B), and both punch (L{routing_crust.routing.connecting.rendezvous}); on each connection the Hello names the
 request's nonce. A request that is not wanted is met with silence.
 """
 

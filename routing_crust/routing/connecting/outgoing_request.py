@@ -42,7 +42,7 @@ class SendControl(Protocol):
 
 class Asked:
     """
-    Made by L{routing_crust.routing.connecting.connector.Connector}, which forgets it before L{settle} or L{stop}.
+    Made by the C{Connector}, which forgets it before L{settle} or L{stop}.
 
     @ivar name: who is asked.
     @ivar use: for what.

@@ -4,8 +4,8 @@ Reachability: finding out, again and again, how others see us and whether they c
 A check is made soon after the node is connected, when the endpoints have changed, and every ten minutes or
 so. It does two things. Where too few peers of different networks have seen us to tell the kind of our NAT, it
 dials one more from the listening port; the Hello on that link says what is missing, and the link goes again.
-And it asks a peer to have us dialled back (see L{routing_crust.routing.connecting.dial_back_helper}). That somebody has reached
-us crust sees for itself, when the connection comes; only that nobody could is what the answer is for.
+And it asks a peer to have us dialled back (C{dial_back_helper}). That somebody has reached us crust sees
+for itself, when the connection comes; only that nobody could is what the answer is for.
 
 On networks without an outside, such as a private one or loopback, there is nothing to find out, and nothing
 is sent.

@@ -19,7 +19,7 @@ MOST_NODES: Final = 1024
 
 
 class Silences:
-    """Made, told and asked by L{routing_crust.routing.connecting.connector.Connector}, and discarded with it."""
+    """Made, told and asked by the C{Connector}, and discarded with it."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """

@@ -1,6 +1,6 @@
 """
 Peers: what the layer above sees of a node that we have a link with, and what
-L{Links<routing_crust.routing.links.registry.Links>} asks and tells it.
+C{Links} asks and tells it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Peer:
 
 class LinkPolicy(Protocol):
     """
-    What L{Links<routing_crust.routing.links.registry.Links>} asks and tells the layer above. None of these may raise.
+    What C{Links} asks and tells the layer above. None of these may raise.
     """
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:

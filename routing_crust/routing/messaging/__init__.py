@@ -1,0 +1,1 @@
+"""Messages by name: sending, forwarding, acknowledging, splitting, answering."""

@@ -1,0 +1,1 @@
+"""The network in memory: hosts, pipes, NATs, links without sockets."""

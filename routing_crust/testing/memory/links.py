@@ -1,7 +1,7 @@
 """
 Links in memory: the two ends of a connection without a socket.
 
-The two ends are joined by a L{Pipe<routing_crust.testing.memory.pipes.Pipe>} each way. A link comes up, at each end
+The two ends are joined by a C{Pipe} each way. A link comes up, at each end
 in its own time, as the first thing that a pipe delivers there; frames follow, in order; a Goodbye or a reset
 is the last thing.
 """

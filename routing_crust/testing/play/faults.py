@@ -2,7 +2,7 @@
 Faults as data: a schedule of what goes wrong and when, which can be printed, read again and played.
 
 A line of its text is a time in seconds, a fault and its fields, as in C{12.5 crash host=3 silently=yes}.
-Hosts are numbers, in the order in which the nodes were made. L{routing_crust.testing.play.chance} draws schedules.
+Hosts are numbers, in the order in which the nodes were made. Schedules are drawn by C{chance}.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What the two ends of a L{Transfer<routing_crust.testing.play.transfers.Transfer>} have in common: they look at each
+What the two ends of a C{Transfer} have in common: they look at each
 thing that happens to them, and tell what cannot be.
 """
 

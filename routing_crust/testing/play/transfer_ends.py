@@ -1,5 +1,5 @@
 """
-The two ends of a L{Transfer<routing_crust.testing.play.transfers.Transfer>}, and the factories that make them.
+The two ends of a C{Transfer}, and the factories that make them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """
-A node that tests start in a network namespace: C{python -m tests.crust.netstate.watched_node SEED}. It does what its
-standard input says, line by line: C{connect SEED ENDPOINT} dials another, C{send} sends a frame on every
-link, C{stop} ends it. It says what happens.
+A node that tests start in a network namespace: C{python -m tests.crust.netstate.watched_node SEED}.
+
+It does what its standard input says, line by line: C{connect SEED ENDPOINT} dials another, C{send} sends a
+frame on every link, C{stop} ends it. It says what happens.
 """
 
 from __future__ import annotations
