@@ -8,12 +8,18 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-VERSION = re.search(r'"(.+)"', (HERE.parent / "routing_crust" / "_version.py").read_text(encoding="utf-8"))
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (HERE.parent / "routing_crust" / "_version.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 
 project = "routing-crust"
 author = "the routing-crust authors"
 copyright = "the routing-crust authors"
-release = VERSION.group(1) if VERSION else ""
+if VERSION is None:
+    raise RuntimeError("routing_crust/_version.py holds no version")
+release = VERSION.group(1)
 extensions = ["directives"]  # of this folder: tables that are made from the code
 nitpicky = True
 exclude_patterns = ["_build", "api"]

@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from runpy import run_path
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
@@ -38,6 +39,14 @@ class TreeTests(SynchronousTestCase):
         found = sorted(str(each.relative_to(ROOT)) for each in in_tree("twisted").rglob("*.py"))
         names = ("dropin", "endpoints")
         self.assertEqual(found, [f"twisted/plugins/routing_crust_{each}.py" for each in names])
+
+    def test_the_version_stands_in_the_citation_and_in_the_documentation(self) -> None:
+        """Both copy it; the documentation's titles once had the quotes of a docstring in its place."""
+        citation = in_tree("CITATION.cff").read_text(encoding="utf-8")
+        self.assertIn(f"\nversion: {routing_crust.__version__}\n", citation)
+        before = list(sys.path)
+        self.addCleanup(setattr, sys, "path", before)
+        self.assertEqual(run_path(str(in_tree("docs", "conf.py")))["release"], routing_crust.__version__)
 
 
 class InstalledTests(SynchronousTestCase):
