@@ -123,11 +123,11 @@ class ILink(Interface):
     def verified() -> None:
         """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
 
-    def ask() -> None:
+    def probe() -> None:
         """
-        Something suggests that the peer is out of reach, or has lost this link: have it answer, and cut the
-        link if nothing comes from it within L{ANSWER_WITHIN} seconds. Without effect before L{verified}, and
-        once the link is closed.
+        Ask the peer for a sign of life, since something suggests that it is out of reach or has lost this
+        link, and cut the link if nothing comes within L{ANSWER_WITHIN} seconds. Without effect before
+        L{verified}, and once the link is closed.
         """
 
     def when_writable() -> Deferred[None]:

@@ -423,7 +423,7 @@ class CrustService(OutsideView):
             if local in gone and link.rung is not Rung.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
-                link.ask()
+                link.probe()
         self._turns.later(self._events.network_changed)
 
     def _found(self, contact: Contact) -> None:

@@ -49,9 +49,9 @@ class PeerStreams:
         """Call this in the next turn."""
         self._streams.soon.call(call)
 
-    def ask(self) -> None:
+    def probe(self) -> None:
         """See whether the link is still there."""
-        self.link.ask()
+        self.link.probe()
 
     def link_lost(self, problem: Exception) -> None:
         """All streams are over."""

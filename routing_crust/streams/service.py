@@ -129,7 +129,7 @@ class Streams:
         opening = Opening()
         stream = peer.mux.open(protocol, opening)
         try:
-            await opening.wait(stream, self.clock, self.settings.stream_open_timeout, peer.ask)
+            await opening.wait(stream, self.clock, self.settings.stream_open_timeout, peer.probe)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",

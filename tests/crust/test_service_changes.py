@@ -113,19 +113,19 @@ class ChangeTests(ServiceTests):
     def unreadable(self) -> Any:
         raise OSError("no")
 
-    async def test_others_are_asked(self) -> None:
+    async def test_every_other_link_is_probed(self) -> None:
         """Every other link has to show that its peer is still there."""
         link, accepted = await self.pair()
         link.verified()
         accepted.verified()
-        asked: list[object] = []
+        probed: list[object] = []
 
-        def ask(of: object) -> None:
-            asked.append(of)
+        def probe(of: object) -> None:
+            probed.append(of)
 
-        self.patch(type(link), "ask", ask)
+        self.patch(type(link), "probe", probe)
         self.change()
-        self.assertEqual(asked, [link])
+        self.assertEqual(probed, [link])
 
     async def test_back_off(self) -> None:
         """What failed before may be dialled again at once."""

@@ -342,8 +342,8 @@ class Link(Protocol):
             if idle:
                 self.send(_HEARTBEAT, b"")
 
-    def ask(self) -> None:
-        """See L{ILink.ask}."""
+    def probe(self) -> None:
+        """See L{ILink.probe}."""
         if not self._verified or self._reason is not None:
             return
         if self._heard:

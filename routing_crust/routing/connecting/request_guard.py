@@ -91,7 +91,7 @@ class RequestGuard:
         held = before if before is not None and newer == 0 and before.use >= request.use else None
         improved = held is not None and held.link.rung is Rung.TUNNEL
         if held is not None and not improved:
-            held.link.ask()  # for whoever asks for it may have lost it
+            held.link.probe()  # for whoever asks for it may have lost it
             return "there is such a link already"
         if not self.holds(REQUEST_LABEL, signed):
             return "its signature does not hold"

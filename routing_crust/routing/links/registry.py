@@ -313,7 +313,7 @@ class Links:
         elif isinstance(action, Established):
             self._established(pair, name, link, action)
         elif isinstance(action, Doubt):
-            link.ask()
+            link.probe()
         elif isinstance(action, Close):
             self._close_for(pair, link, action.reason)
 

@@ -134,8 +134,8 @@ class MemoryLink:
         self.is_verified = True
         self._timers.cancel("hello")
 
-    def ask(self) -> None:
-        """See L{ILink.ask}."""
+    def probe(self) -> None:
+        """See L{ILink.probe}."""
         if self.is_verified and self.over is None and self._is_unanswered() and "answer" not in self._timers:
             self._timers.start("answer", ANSWER_WITHIN, self._answer_due)
 

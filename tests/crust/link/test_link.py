@@ -401,7 +401,7 @@ class AskingTests(LinkTests):
     def test_answer(self) -> None:
         """It answers: the link goes on as before."""
         link = self.verified()
-        link.ask()
+        link.probe()
         self.assertEqual(self.settle(), frame(1, b"\x01"))
         link.dataReceived(HEARTBEAT)
         self.clock.pump([10] * 3)
@@ -412,7 +412,7 @@ class AskingTests(LinkTests):
         """It does not: the link is cut soon, whatever came before."""
         link = self.verified()
         link.dataReceived(HEARTBEAT)
-        link.ask()
+        link.probe()
         self.clock.advance(ANSWER_WITHIN - 0.1)
         self.assertFalse(self.transport.aborted)
         self.clock.advance(0.1)
@@ -424,7 +424,7 @@ class AskingTests(LinkTests):
         link = self.verified()
         passed = 0.0
         while not self.transport.aborted:
-            link.ask()
+            link.probe()
             self.clock.advance(2)
             passed += 2
         self.assertEqual(passed, ANSWER_WITHIN + 2 * (MOST_ASKED - 1))
@@ -434,10 +434,10 @@ class AskingTests(LinkTests):
         """A peer that answers is asked as often as may be."""
         link = self.verified()
         for _ in range(5 * MOST_ASKED):
-            link.ask()
+            link.probe()
             self.clock.advance(1)
             link.dataReceived(HEARTBEAT)
-        link.ask()
+        link.probe()
         self.clock.advance(ANSWER_WITHIN - 1)
         self.assertFalse(self.transport.aborted)
 
@@ -445,11 +445,11 @@ class AskingTests(LinkTests):
         """Where nothing is read, for lack of room, no answer can be seen."""
         link = self.verified()
         link.pause_reading()
-        link.ask()
+        link.probe()
         self.clock.pump([10] * 12)
         self.assertFalse(self.transport.aborted)
         link.resume_reading()
-        link.ask()
+        link.probe()
         self.clock.advance(ANSWER_WITHIN)
         self.assertTrue(self.transport.aborted)
 
@@ -457,11 +457,11 @@ class AskingTests(LinkTests):
         """The leash of a link of unknown purpose is not lengthened, and a closed link says nothing more."""
         link = self.up()
         self.settle()
-        link.ask()
+        link.probe()
         self.assertEqual(self.settle(), b"")
         self.clock.advance(self.settings.hello_timeout)
         self.settle()
-        link.ask()
+        link.probe()
         self.assertEqual(self.settle(), b"")
 
     def test_being_asked(self) -> None:

@@ -86,7 +86,7 @@ class WireEnd:
     def verified(self) -> None:
         pass
 
-    def ask(self) -> None:
+    def probe(self) -> None:
         """Losses are noticed when the steps say so."""
 
     def close(self, reason: CloseReason, detail: str = "") -> None:

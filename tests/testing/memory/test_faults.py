@@ -44,16 +44,16 @@ class FaultTests(MemoryTestCase):
         for end in (here, there):
             end.verified()
         for sender, receiver in ((one, other), (other, one)):
-            here.ask()
+            here.probe()
             self.network.shut(sender, receiver)
-            here.ask()
-            here.ask()
+            here.probe()
+            here.probe()
             self.network.settle(ANSWER_WITHIN - 1)
             self.network.heal()
             self.network.settle(2)
             self.assertEqual(self.losses(here, there), [[], []])
         self.network.shut(one, other)
-        here.ask()
+        here.probe()
         self.network.settle(ANSWER_WITHIN)
         self.assertEqual(self.losses(here, there), [INACTIVE, []])
 
