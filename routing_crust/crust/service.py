@@ -26,8 +26,8 @@ from ..history import History, Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..timing.eventual import EventualQueue
 from ..timing.steadyclock import steady
-from ..timing.turns import Turns
 from .accept.acceptor import Acceptor, Doorkeeper
 from .accept.ports import open_ports, real_endpoint
 from .admission import Refusal, Rules
@@ -85,8 +85,8 @@ class CrustService(OutsideView):
         self._outside = Outside(
             settings,
             self.clock.seconds,
-            lambda endpoints: self._turns.later(self._events.external_endpoints, endpoints),
-            lambda now: self._turns.later(self._events.reachability_changed, now),
+            lambda endpoints: self._tell(self._events.external_endpoints, endpoints),
+            lambda now: self._tell(self._events.reachability_changed, now),
         )
         self.history = History(self.clock.seconds)
         self._identity = identity
@@ -99,7 +99,8 @@ class CrustService(OutsideView):
         self._beacon = LanBeacon(
             identity, settings.network, reactor, random or SystemRandom(), self._found, beacon_port
         )
-        self._turns = Turns(self.clock, self._see_whether_stopped)
+        self._eventually = EventualQueue(self.clock)
+        self._closing = 0
         self._running = False
         self._stopped: list[Deferred[None]] = []
         self._links: dict[Link, None] = {}
@@ -185,11 +186,11 @@ class CrustService(OutsideView):
             self._dial_backs.stop()
             self._tunnels.stop()
             for port in self._ports:
-                self._turns.wait_for(port.stopListening())
+                self._wait_for(port.stopListening())
             self._ports = self._listening = ()
             self._outside.reset()
-            self._turns.wait_for(self._beacon.stop())
-            self._turns.wait_for(self._mapper.stop())
+            self._wait_for(self._beacon.stop())
+            self._wait_for(self._mapper.stop())
             self._acceptor.abort()
             for link in list(self._links):
                 link.close(CloseReason.STOPPING)
@@ -424,7 +425,7 @@ class CrustService(OutsideView):
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
                 link.probe()
-        self._turns.later(self._events.network_changed)
+        self._tell(self._events.network_changed)
 
     def _found(self, contact: Contact) -> None:
         if self._attempt is not None and contact.endpoint not in self.endpoints:
@@ -434,13 +435,34 @@ class CrustService(OutsideView):
     def _finished(self, links: int, problem: str) -> None:
         self._attempt = None
         self._beacon.stop_seeking()
-        self._turns.later(self._events.bootstrap_finished, links, problem)
+        self._tell(self._events.bootstrap_finished, links, problem)
+
+    def _tell(self, event: Callable[..., object], *arguments: Any) -> None:
+        """Report an event to routing in the next turn, when it is not the caller."""
+        self._eventually.call(self._told, event, arguments)
+
+    def _told(self, event: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        try:
+            event(*arguments)
+        finally:
+            self._see_whether_stopped()
+
+    def _wait_for(self, end: Deferred[Any] | None) -> None:
+        """Stay unstopped until this has fired or failed."""
+        if end is not None:
+            self._closing += 1
+            end.addBoth(self._closed)
+
+    def _closed(self, _: object) -> None:
+        self._closing -= 1
+        self._see_whether_stopped()
 
     def _is_idle(self) -> bool:
         return (
             not self._links
             and not self._refused
-            and self._turns.idle
+            and not self._eventually
+            and not self._closing
             and self._dialler.idle
             and self._puncher.idle
             and self._dial_backs.idle

@@ -47,7 +47,7 @@ class PeerStreams:
 
     def soon(self, call: Callable[[], None]) -> None:
         """Call this in the next turn."""
-        self._streams.soon.call(call)
+        self._streams.eventually.call(call)
 
     def probe(self) -> None:
         """See whether the link is still there."""

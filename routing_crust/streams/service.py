@@ -21,7 +21,7 @@ from ..errors import CannotListen, LinkClosed, NotConnected, RoutingCrustError, 
 from ..names import Name
 from ..quietlog import QuietLog
 from ..routing.service import RoutingService
-from ..timing.eventual import Soon
+from ..timing.eventual import EventualQueue
 from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MOST_DETAIL, StreamReason, check_protocol
@@ -56,7 +56,7 @@ class Streams:
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
     @ivar clock: the service's clock.
-    @ivar soon: what happens in the next turn.
+    @ivar eventually: calls for the next turn.
     """
 
     log = Logger()
@@ -66,7 +66,7 @@ class Streams:
         self.settings = service.settings
         self.clock = service.clock
         self._service = service
-        self.soon = Soon(service.clock)
+        self.eventually = EventualQueue(service.clock)
         self._quiet = QuietLog(self.log, service.clock.seconds)
         self._ports: dict[str, StreamPort] = {}
         self._peers: dict[Name, PeerStreams] = {}
@@ -160,7 +160,7 @@ class Streams:
         self, stream: Stream, protocol: IProtocol, peer: NodeAddress, gone: Callable[[], object]
     ) -> StreamTransport:
         host = NodeAddress(self.name, stream.protocol)
-        return StreamTransport(stream, protocol, host, peer, self.soon, gone)
+        return StreamTransport(stream, protocol, host, peer, self.eventually, gone)
 
     def status(self) -> dict[str, object]:
         """What is offered and how many streams there are with whom; every value can be written as JSON."""
@@ -292,4 +292,4 @@ class Streams:
         peers, self._peers = self._peers, {}
         for peer in peers.values():
             peer.link_lost(ServiceStopped("the service has been stopped"))
-        self.soon.run()
+        self.eventually.run()

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..timing.eventual import Soon
+from ..timing.eventual import EventualQueue
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
@@ -51,7 +51,7 @@ class StreamTransport:
         protocol: IProtocol,
         host: NodeAddress,
         peer: NodeAddress,
-        soon: Soon,
+        eventually: EventualQueue,
         gone: Callable[[], object],
     ) -> None:
         """
@@ -65,7 +65,7 @@ class StreamTransport:
         self._stream = stream
         self._host = host
         self._peer = peer
-        self._soon = soon
+        self._eventually = eventually
         self._gone = gone
         self._backlog = bytearray()
         self._paused = False
@@ -128,7 +128,7 @@ class StreamTransport:
             self.disconnecting = True
             self._drop_backlog()
             self._stream.reset(StreamReason.ABORTED)
-            self._soon.call(lambda: self._lost(ConnectionAborted()))
+            self._eventually.call(lambda: self._lost(ConnectionAborted()))
 
     def getHost(self) -> NodeAddress:  # type: ignore[override]
         """Our end."""
@@ -196,7 +196,7 @@ class StreamTransport:
         if self._paused:
             self._paused = False
             if self._backlog or self._read_ending:
-                self._soon.call(self._deliver_backlog)
+                self._eventually.call(self._deliver_backlog)
 
     def stopProducing(self) -> None:
         """Close the connection."""
@@ -280,7 +280,7 @@ class StreamTransport:
 
     def _end_if_stuck_soon(self) -> None:
         if self._unsent and self._paused:
-            self._soon.call(self._end_if_stuck)
+            self._eventually.call(self._end_if_stuck)
 
     def _end_if_stuck(self) -> None:
         """

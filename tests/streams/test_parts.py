@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.streams.scheduler import QUANTUM, Scheduler
 from routing_crust.streams.sendbuffer import SendBuffer
 from routing_crust.streams.windows import Windows
-from routing_crust.timing.eventual import Soon
 
 
 class SendBufferTests(SynchronousTestCase):
@@ -162,28 +160,3 @@ class WindowsTests(SynchronousTestCase):
         for each in open_ones.values():
             windows.give_back(each)
         self.assertEqual(windows._spare, Windows(settings)._spare)
-
-
-class SoonTests(SynchronousTestCase):
-    def test_order(self) -> None:
-        """Calls come in the next turn, in order; those made meanwhile in the one after."""
-        clock, heard = Clock(), []
-        soon = Soon(clock)
-        soon.call(lambda: heard.append(1))
-        soon.call(lambda: soon.call(lambda: heard.append(3)))
-        soon.call(lambda: heard.append(2))
-        self.assertEqual((heard, len(clock.getDelayedCalls())), ([], 1))
-        clock.advance(0)
-        self.assertEqual(heard[:2], [1, 2])
-        clock.advance(0)
-        self.assertEqual((heard, clock.getDelayedCalls()), ([1, 2, 3], []))
-
-    def test_run(self) -> None:
-        """At the end everything is called at once, and no delayed call is left."""
-        clock, heard = Clock(), []
-        soon = Soon(clock)
-        soon.call(lambda: heard.append(1))
-        soon.call(lambda: soon.call(lambda: heard.append(2)))
-        soon.run()
-        self.assertEqual((heard, clock.getDelayedCalls()), ([1, 2], []))
-        soon.run()

@@ -17,7 +17,7 @@ from routing_crust.streams.errors import StreamLinkLost, StreamReset
 from routing_crust.streams.frames import StreamReason
 from routing_crust.streams.stream import Stream
 from routing_crust.streams.transport import StreamTransport
-from routing_crust.timing.eventual import Soon
+from routing_crust.timing.eventual import EventualQueue
 
 from .ends import Pair
 from .protocols import HalfCloseable, Noting
@@ -61,7 +61,7 @@ class TransportCase(SynchronousTestCase):
 
     def set_up(self, mine: Noting, theirs: Noting) -> None:
         self.pair = Pair()
-        self.soon = Soon(self.pair.clock)
+        self.eventually = EventualQueue(self.pair.clock)
         self.gone: list[Noting] = []
         here, _, there, _ = self.pair.open()
         self.here, self.there = here, there
@@ -73,7 +73,7 @@ class TransportCase(SynchronousTestCase):
         self, stream: Stream, protocol: Noting, host: NodeAddress, peer: NodeAddress
     ) -> StreamTransport:
         transport = StreamTransport(
-            stream, protocol, host, peer, self.soon, lambda: self.gone.append(protocol)
+            stream, protocol, host, peer, self.eventually, lambda: self.gone.append(protocol)
         )
         stream.handler = transport
         transport.start()
@@ -407,7 +407,7 @@ class ProducerTests(TransportCase):
         pair = Pair()
         here, _, _, last = pair.open()
         last.reading = False
-        out = StreamTransport(here, Noting(), ONE, TWO, self.soon, lambda: None)
+        out = StreamTransport(here, Noting(), ONE, TWO, self.eventually, lambda: None)
         here.handler = out
         self.theirs.dataReceived = out.write  # type: ignore[method-assign]
         out.registerProducer(self.other, True)

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from ...names import Name
 from ...streams import NodeAddress
 from ...streams.frames import check_protocol
+from ...timing.eventual import EventualQueue
 from ..control.client import ClientError
 from ..control.messages import (
     LINE_OVERHEAD,
@@ -98,9 +99,7 @@ class Call(Protocol):
         """From now on the connection is a stream of this protocol."""
         peer = NodeAddress(Name.from_text(opened.name), opened.protocol)
         host = NodeAddress(Name.from_text(opened.host), opened.protocol)
-        self.stream = SocketTransport(
-            self.transport, host, peer, lambda call: clock.callLater(0, call), THE_DAEMON
-        )
+        self.stream = SocketTransport(self.transport, host, peer, EventualQueue(clock).call, THE_DAEMON)
         self._lost = self.stream.wire_lost
         rest, self._rest = self._rest, b""
         self.stream.start(protocol)

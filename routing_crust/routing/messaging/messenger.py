@@ -16,13 +16,13 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import PeerUnreachable, ServiceStopped, WireError
 from ...names import Name
 from ...quietlog import QuietLog
+from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
@@ -87,8 +87,7 @@ class Messenger:
         )
         self._inbox = Inbox(network, self._reassembler, self._acknowledger)
         self._quiet = QuietLog(self.log, network.clock.seconds)
-        self._to_self: list[Envelope] = []
-        self._soon: IDelayedCall | None = None
+        self._eventually = EventualQueue(network.clock)
         self._stopped = False
 
     @property
@@ -205,9 +204,7 @@ class Messenger:
         if link is not None:
             link.send(_ENVELOPE, encode(envelope))
             return envelope.id
-        self._to_self.append(envelope)
-        if self._soon is None:
-            self._soon = self._network.clock.callLater(0, self._next_turn)
+        self._eventually.call(self._network.handle_control, envelope, self._own, None)
         return envelope.id
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
@@ -250,8 +247,7 @@ class Messenger:
         if self._stopped:
             return
         self._stopped = True
-        if self._soon is not None:
-            self._soon.cancel()
+        self._eventually.cancel()
         self._acknowledger.stop()
         self._queues.stop()
         self._forwarder.stop()
@@ -292,13 +288,6 @@ class Messenger:
 
     def _message_to_self(self, part: MessagePart) -> None:
         self._inbox.received(Sender(self._own, None, None), part)
-
-    def _next_turn(self) -> None:
-        self._soon = None
-        envelopes, self._to_self = self._to_self, []
-        for envelope in envelopes:
-            if not self._stopped:
-                self._network.handle_control(envelope, self._own, None)
 
     def _group_done(self, results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> tuple[Name, ...]:
         for success, result in results:

@@ -14,7 +14,6 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
@@ -22,6 +21,7 @@ from ...errors import LimitReached, NotConnected, RequestRefused, ServiceStopped
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.deadlines import Deadlines
+from ...timing.eventual import EventualQueue
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
@@ -80,7 +80,7 @@ class Outbox:
         self._waiting: dict[int, Outgoing] = {}
         self._traces: dict[int, Outgoing] = {}
         self._here: list[Outgoing] = []
-        self._soon: IDelayedCall | None = None
+        self._eventually = EventualQueue(self._clock)
         self._deadlines: Deadlines[Outgoing] = Deadlines(network.clock, settings.ack_timeout, self._timed_out)
         self._stopped = False
 
@@ -201,8 +201,7 @@ class Outbox:
         """Fail all that waits, with L{ServiceStopped}."""
         self._stopped = True
         self._deadlines.stop()
-        if self._soon is not None:
-            self._soon.cancel()
+        self._eventually.cancel()
         for message in list(self._waiting.values()):
             if message.id in self._waiting:
                 self._forget(message)
@@ -290,11 +289,10 @@ class Outbox:
         return message.link is None and message.retry is None and message.destination != self._own
 
     def _call_soon(self) -> None:
-        if self._soon is None:
-            self._soon = self._clock.callLater(0, self._next_turn)
+        if not self._eventually:
+            self._eventually.call(self._next_turn)
 
     def _next_turn(self) -> None:
-        self._soon = None
         here, self._here = self._here, []
         for message in here:
             if message.id in self._waiting:
