@@ -27,7 +27,7 @@ from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
 from .connecting.connector import Connector
 from .connecting.reachability_checks import ReachabilityChecks
-from .connecting.tunnel_manager import Tunnels
+from .connecting.tunnel_manager import TunnelManager
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
 from .links.idle import IdleLinks
 from .links.registry import Links
@@ -98,7 +98,7 @@ class RoutingCore:
         self.reachability = ReachabilityChecks(self)
         self.control = ControlMessages(self)
         self.messenger = Messenger(self, random, incarnation << 20)
-        self.tunnels = Tunnels(self)
+        self.tunnels = TunnelManager(self)
         if not self.is_client:
             crust.carry_tunnels(self.tunnels.way)
         self.queries = GroupQueries(settings, clock, random, self.control.send_query)

@@ -114,7 +114,7 @@ class ExplainTests(SynchronousTestCase):
         core = self.one.core
         assert core is not None
         wire = core.connector._candidates()
-        core.connector._guard.dialable(NOBODY, wire, "its request")
+        core.connector._validator.dialable(NOBODY, wire, "its request")
         (candidate,) = self.one.service.explain(NOBODY).candidates
         self.assertEqual((candidate.endpoint, candidate.sources), (str(self.one.endpoint), ("its request",)))
         self.assertIn("not dialled: ", candidate.outcome)

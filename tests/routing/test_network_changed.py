@@ -69,7 +69,7 @@ class NetworkChangedTests(SynchronousTestCase):
         """A node looks around; whoever did not answer is asked again; a client has nobody to look for."""
         core = core_of(self.nodes[1])
         gone = self.nodes[3].name
-        core.connector._silences.note(gone)
+        core.connector._cooldown.note(gone)
         self.assertTrue(core.connector.refused_lately(gone))
         core.network_changed()
         self.assertFalse(core.connector.refused_lately(gone))

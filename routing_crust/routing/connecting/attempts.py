@@ -26,7 +26,7 @@ from ...wire.messages import ConnectRequest, LinkUse, Signed
 from ..links.peer import Accept
 from ..links.registry import Links
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
-from .rendezvous import Approaches
+from .rendezvous import HolePunches
 
 
 class Attempts:
@@ -34,7 +34,7 @@ class Attempts:
     Made by the connector, discarded after L{stop}.
 
     @ivar expected: what is expected.
-    @ivar approaches: what is dialled.
+    @ivar punches: what is dialled.
     """
 
     log = Logger()
@@ -50,12 +50,12 @@ class Attempts:
     ) -> None:
         """
         @param own: the name of this node.
-        @param tunnel: makes a tunnel for a request of ours; see L{Approaches}.
+        @param tunnel: makes a tunnel for a request of ours; see L{HolePunches}.
         """
         self._settings = settings
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
-        self.approaches = Approaches(
+        self.punches = HolePunches(
             settings, clock, crust, own, links.is_dialled, links.needs_no_tunnel, tunnel
         )
         self.expected = ExpectedConnections(clock, settings, self._expired)
@@ -88,7 +88,7 @@ class Attempts:
     def withdraw(self, peer: Name, nonce: bytes) -> None:
         """Nothing is to come of this any more."""
         self.expected.withdraw(peer, nonce)
-        self.approaches.give_up(peer, nonce)
+        self.punches.give_up(peer, nonce)
 
     def withdraw_before(self, peer: Name, since: float) -> None:
         """Nor of what was expected before that moment."""
@@ -122,11 +122,11 @@ class Attempts:
     def stop(self) -> None:
         """Expect nothing, and dial no more."""
         self.expected.stop()
-        self.approaches.stop()
+        self.punches.stop()
 
     def _fulfil(self, peer: Name, nonce: bytes, link: ILink) -> None:
         self.expected.fulfil(peer, nonce, link)
-        self.approaches.give_up(peer, nonce)
+        self.punches.give_up(peer, nonce)
 
     def _purpose(self, entry: ExpectedConnection) -> Accept:
         if isinstance(entry, ExpectedRequest):
@@ -149,7 +149,7 @@ class Attempts:
         return False
 
     def _expired(self, entry: ExpectedConnection) -> None:
-        self.approaches.give_up(entry.peer, entry.nonce)
+        self.punches.give_up(entry.peer, entry.nonce)
 
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)

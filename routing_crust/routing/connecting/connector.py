@@ -41,10 +41,10 @@ from ...wire.messages import (
 from ..links.peer import Accept, Peer
 from ..links.registry import Links
 from .attempts import Attempts
+from .connect_request_validator import REQUEST_LABEL, ConnectRequestValidator
 from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
-from .outgoing_request import Asked, SendControl
-from .request_guard import REQUEST_LABEL, RequestGuard
-from .silences import Silences
+from .outgoing_request import OutgoingRequest, SendControl
+from .request_cooldown import RequestCooldown
 
 RESPONSE_LABEL: Final = "connect-response"
 
@@ -94,13 +94,13 @@ class Connector:
         self._send = send
         self._links = links
         self._quiet = QuietLog(self.log, clock.seconds)
-        self._asked: dict[tuple[Name, LinkUse], Asked] = {}
-        self._silences = Silences(clock.seconds)
+        self._asked: dict[tuple[Name, LinkUse], OutgoingRequest] = {}
+        self._cooldown = RequestCooldown(clock.seconds)
         self._network_now = network_now
-        self._guard = RequestGuard(settings, identity, clock, crust, links, wants, network_now)
+        self._validator = ConnectRequestValidator(settings, identity, clock, crust, links, wants, network_now)
         self._tunnels = tunnels
         self._attempts = Attempts(settings, identity.name, clock, crust, links, tunnels.open)
-        self._approaches = self._attempts.approaches
+        self._punches = self._attempts.punches
         self._stopped = False
 
     @property
@@ -167,11 +167,11 @@ class Connector:
 
     def refused_lately(self, name: Name) -> bool:
         """Whether this node was asked a short while ago and nothing came of it."""
-        return self._silences.left(name) > 0
+        return self._cooldown.left(name) > 0
 
     def was_silent(self, name: Name) -> bool:
         """Whether nothing came of it when this node was asked last, however long ago."""
-        return name in self._silences
+        return name in self._cooldown
 
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""
@@ -180,11 +180,11 @@ class Connector:
 
     def left_alone_for(self, name: Name) -> float:
         """For how many more seconds this node is not asked on our own account."""
-        return self._silences.left(name)
+        return self._cooldown.left(name)
 
     def network_changed(self) -> None:
         """Whoever did not answer may answer now."""
-        self._silences.clear()
+        self._cooldown.clear()
 
     def judge(self, link: ILink, nonce: bytes) -> Accept | None:
         """
@@ -218,15 +218,15 @@ class Connector:
         still come.
         """
         if use is LinkUse.MEMBER:
-            self._silences.forget(peer)
+            self._cooldown.forget(peer)
         else:
-            self._silences.lift(peer)
+            self._cooldown.lift(peer)
         better_may_come = link.rung is Rung.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
                 self._settle(asked, link)
                 if not better_may_come or self.expected.match(peer, asked.nonce) is None:
-                    self._approaches.give_up(peer, asked.nonce)
+                    self._punches.give_up(peer, asked.nonce)
         if not better_may_come:
             self._attempts.linked(peer, use, link)
 
@@ -240,9 +240,9 @@ class Connector:
         signed = decode(Signed, envelope.body, self._settings.max_control)
         request = decode(ConnectRequest, signed.body, self._settings.max_control)
         peer = Name.of_key(signed.key)
-        if self._guard.has_passed(peer, request.nonce):
+        if self._validator.has_passed(peer, request.nonce):
             return
-        problem = self._guard.problem_with(peer, signed, request)
+        problem = self._validator.problem_with(peer, signed, request)
         history = self._crust.history
         if problem:
             # it may be forged, or from anybody
@@ -253,13 +253,13 @@ class Connector:
             )
             return
         history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
-        endpoints = self._guard.dialable(peer, request.candidates, "its request")
+        endpoints = self._validator.dialable(peer, request.candidates, "its request")
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
-            self._approaches.expect(peer, request.nonce, request.use, requester=False)
+            self._punches.expect(peer, request.nonce, request.use, requester=False)
             self._respond(peer, envelope, link, [Name(each.name) for each in request.relays])
-            self._approaches.begin(peer, request.nonce, endpoints, request.nat)
+            self._punches.begin(peer, request.nonce, endpoints, request.nat)
 
     def response_received(self, envelope: Envelope) -> None:
         """
@@ -273,21 +273,21 @@ class Connector:
         asked = next((each for each in self._asked_of(peer) if each.token == response.token), None)
         if asked is None or asked.answered:
             return
-        if response.recipient != self._identity.name.raw or not self._guard.holds(RESPONSE_LABEL, signed):
+        if response.recipient != self._identity.name.raw or not self._validator.holds(RESPONSE_LABEL, signed):
             self._quiet.info(
                 "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
             )
             return
         asked.answered = True
         self._crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
-        endpoints = self._guard.dialable(peer, response.candidates, "its answer")
+        endpoints = self._validator.dialable(peer, response.candidates, "its answer")
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
             asked.timer.reset(self._patience)
             round_trip = self._clock.seconds() - asked.sent
             relays = tuple(Name(each.name) for each in response.relays)
-            endpoints = self._guard.affordable(peer, endpoints)
-            self._approaches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
+            endpoints = self._validator.affordable(peer, endpoints)
+            self._punches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
 
     def undeliverable(self, envelope_id: int) -> None:
         """
@@ -299,7 +299,7 @@ class Connector:
 
     def go_received(self, peer: Name, nonce: bytes) -> None:
         """Somebody whose request we have answered begins to punch."""
-        self._approaches.go(peer, nonce)
+        self._punches.go(peer, nonce)
 
     @property
     def _patience(self) -> float:
@@ -318,10 +318,12 @@ class Connector:
             self._settle(asked, Failure(ServiceStopped("the service has been stopped")))
         self._attempts.stop()
 
-    def _asked_of(self, name: Name) -> list[Asked]:
+    def _asked_of(self, name: Name) -> list[OutgoingRequest]:
         return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
 
-    def _request(self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None) -> Asked:
+    def _request(
+        self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None
+    ) -> OutgoingRequest:
         issued = self._network_now()
         nonce = self._random.randbytes(NONCE_BYTES)
         request = ConnectRequest(
@@ -337,7 +339,7 @@ class Connector:
         )
         token = self._signed(REQUEST_LABEL, encode(request))
         timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        asked = self._asked[name, use] = Asked(
+        asked = self._asked[name, use] = OutgoingRequest(
             name,
             use,
             nonce,
@@ -348,11 +350,11 @@ class Connector:
             self._send,
             self._settings.max_attempts,
         )
-        self._approaches.expect(name, nonce, use, requester=True)
+        self._punches.expect(name, nonce, use, requester=True)
         # Who told of this node may not know yet that its link there is dead, nor may we of ours: where there
         # is a link, or there was no answer before, the other way is taken as well.
         if informant is not None and via is None:
-            if self._links.link_to(name) is not None or name in self._silences:
+            if self._links.link_to(name) is not None or name in self._cooldown:
                 asked.set_out(None, None)
         asked.set_out(informant, via)
         return asked
@@ -360,14 +362,14 @@ class Connector:
     def _silent(self, name: Name, use: LinkUse) -> None:
         asked = self._asked[name, use]
         if self._linked(name, use) is None:
-            self._silences.note(name)
+            self._cooldown.note(name)
         said = "answered, but no link came of it" if asked.answered else "did not answer"
         self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
-        self._approaches.give_up(name, asked.nonce)
+        self._punches.give_up(name, asked.nonce)
         self._settle(asked, Failure(problem))
 
-    def _settle(self, asked: Asked, result: ILink | Failure) -> None:
+    def _settle(self, asked: OutgoingRequest, result: ILink | Failure) -> None:
         del self._asked[asked.name, asked.use]
         asked.settle(result)
 

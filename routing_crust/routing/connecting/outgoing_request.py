@@ -40,7 +40,7 @@ class SendControl(Protocol):
         """
 
 
-class Asked:
+class OutgoingRequest:
     """
     Made by the C{Connector}, which forgets it before L{settle} or L{stop}.
 

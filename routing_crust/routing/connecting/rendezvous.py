@@ -41,7 +41,7 @@ LONGEST_WAY: Final = 1.0
 
 
 @dataclass(slots=True)
-class _Approach:
+class HolePunch:
     """
     What is done about one request.
 
@@ -62,9 +62,9 @@ class _Approach:
     begun: float = float("-inf")
 
 
-class Approaches:
+class HolePunches:
     """
-    Made by the connector, told of requests and responses, discarded after L{stop}. Each approach ends with
+    Made by the connector, told of requests and responses, discarded after L{stop}. Each attempt ends with
     L{give_up}.
     """
 
@@ -94,7 +94,7 @@ class Approaches:
         self._dialled = dialled
         self._linked = linked
         self._tunnel = tunnel
-        self._all: dict[tuple[Name, bytes], _Approach] = {}
+        self._all: dict[tuple[Name, bytes], HolePunch] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -107,7 +107,7 @@ class Approaches:
         """
         rank = (use, self._own if requester else peer)
         undo = self._crust.expect(peer, nonce, requester)
-        self._all[peer, nonce] = _Approach(requester, rank, undo)
+        self._all[peer, nonce] = HolePunch(requester, rank, undo)
 
     def begin(
         self,
@@ -127,95 +127,95 @@ class Approaches:
         @param go: sends the ConnectGo; C{None} if we are the responder, who waits for it.
         @param round_trip: how long our request and the response to it took, in seconds.
         """
-        approach = self._all.get((peer, nonce))
-        if approach is None:
+        hole_punch = self._all.get((peer, nonce))
+        if hole_punch is None:
             return
-        approach.begun = self._clock.seconds()
-        approach.relays = relays
+        hole_punch.begun = self._clock.seconds()
+        hole_punch.relays = relays
         if not endpoints:
-            self._resort_to_a_tunnel(peer, nonce, approach)
+            self._resort_to_a_tunnel(peer, nonce, hole_punch)
             return
         # a request came from a stranger, a response from somebody whom we asked
-        strange = not approach.requester
-        self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange))
+        strange = not hole_punch.requester
+        self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange))
         if not can_punch(self._crust.nat, nat):
-            self._resort_to_a_tunnel(peer, nonce, approach)
+            self._resort_to_a_tunnel(peer, nonce, hole_punch)
             return
         half = min(round_trip / 2, LONGEST_WAY)
 
         def punch() -> None:
             if go is not None:
                 go()
-            rendezvous = Rendezvous(approach.requester, half)
-            self._dial(approach, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
-            approach.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, approach
+            rendezvous = Rendezvous(hole_punch.requester, half)
+            self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
+            hole_punch.timer = self._clock.callLater(
+                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, hole_punch
             )
 
-        approach.punch = punch
+        hole_punch.punch = punch
         after = self._settings.dial_stagger if plain_may_do(self._crust.nat, nat) else 0.0
         if go is None:
             after += GO_WAIT
         if after:
-            approach.timer = self._clock.callLater(after, self._punch, peer, nonce, approach)
+            hole_punch.timer = self._clock.callLater(after, self._punch, peer, nonce, hole_punch)
         else:
-            self._punch(peer, nonce, approach)
+            self._punch(peer, nonce, hole_punch)
 
     def go(self, peer: Name, nonce: bytes) -> None:
         """The requester begins: so do we."""
-        approach = self._all.get((peer, nonce))
-        if approach is not None and not approach.requester:
-            self._punch(peer, nonce, approach)
+        hole_punch = self._all.get((peer, nonce))
+        if hole_punch is not None and not hole_punch.requester:
+            self._punch(peer, nonce, hole_punch)
 
     def give_up(self, peer: Name, nonce: bytes) -> None:
         """Dial no more, and expect no more. Without effect for what is not known."""
-        approach = self._all.pop((peer, nonce), None)
-        if approach is None:
+        hole_punch = self._all.pop((peer, nonce), None)
+        if hole_punch is None:
             return
-        cancel(approach.timer)
-        for dial in approach.dials:
+        cancel(hole_punch.timer)
+        for dial in hole_punch.dials:
             dial.cancel()
-        approach.undo()
+        hole_punch.undo()
 
     def stop(self) -> None:
         """Give up everything."""
         for key in list(self._all):
             self.give_up(*key)
 
-    def _punch(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
-        punch, approach.punch = approach.punch, None
-        cancel(approach.timer)
-        if punch is None or self._dialled(peer, approach.rank[0]):
+    def _punch(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+        punch, hole_punch.punch = hole_punch.punch, None
+        cancel(hole_punch.timer)
+        if punch is None or self._dialled(peer, hole_punch.rank[0]):
             return
-        if self._goes_behind(peer, approach):
-            approach.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, approach
+        if self._goes_behind(peer, hole_punch):
+            hole_punch.timer = self._clock.callLater(
+                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, hole_punch
             )
         else:
             punch()
 
-    def _resort_to_a_tunnel(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
+    def _resort_to_a_tunnel(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
         """
         Nothing else has worked, or can. It is for the requester to choose who is in the middle. If both have
         asked, the one whose request goes before the other's has a second to do so.
         """
-        if approach.requester and self._goes_behind(peer, approach):
-            approach.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, approach)
-        elif approach.requester:
-            self._tunnel_now(peer, nonce, approach)
+        if hole_punch.requester and self._goes_behind(peer, hole_punch):
+            hole_punch.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, hole_punch)
+        elif hole_punch.requester:
+            self._tunnel_now(peer, nonce, hole_punch)
 
-    def _tunnel_now(self, peer: Name, nonce: bytes, approach: _Approach) -> None:
-        if not self._linked(peer, approach.rank[0]):
-            self._dial(approach, peer, self._tunnel(peer, nonce, approach.relays))
+    def _tunnel_now(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+        if not self._linked(peer, hole_punch.rank[0]):
+            self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays))
 
-    def _goes_behind(self, peer: Name, approach: _Approach) -> bool:
+    def _goes_behind(self, peer: Name, hole_punch: HolePunch) -> bool:
         """Both ends have asked, and cannot punch twice on the same ports: which request goes first?"""
         since = self._clock.seconds() - self._settings.punch_timeout
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
-        return any(each.rank > approach.rank for each in others)
+        return any(each.rank > hole_punch.rank for each in others)
 
-    def _dial(self, approach: _Approach, peer: Name, dial: Deferred[ILink]) -> None:
-        approach.dials = (*approach.dials, dial)
+    def _dial(self, hole_punch: HolePunch, peer: Name, dial: Deferred[ILink]) -> None:
+        hole_punch.dials = (*hole_punch.dials, dial)
         dial.addErrback(self._failed, peer)
 
     def _failed(self, failure: Failure, peer: Name) -> None:

@@ -78,7 +78,7 @@ class _Tunnel:
         self.timer: IDelayedCall | None = None
 
 
-class Tunnels:
+class TunnelManager:
     """
     Made with its core, told of links that are confirmed and lost, discarded after L{stop}.
     """

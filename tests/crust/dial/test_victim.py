@@ -28,7 +28,7 @@ from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
-from routing_crust.routing.connecting.request_guard import RequestGuard
+from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
 from routing_crust.routing.links.registry import Links
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
@@ -76,7 +76,7 @@ class VictimTests(SynchronousTestCase):
         limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds, outside.dialled)
         history = History(self.reactor.seconds)
         crust = _Crust(history, outside.on_link)
-        self.guard = RequestGuard(
+        self.validator = ConnectRequestValidator(
             owner.settings,
             identity(3),
             self.reactor,
@@ -105,7 +105,7 @@ class VictimTests(SynchronousTestCase):
     def asked(self, peer: Name, token: bytes, hosts: Iterable[str], port: int) -> None:
         """Somebody asks for a connection, and for being dialled back, at these addresses."""
         wire = tuple(WireEndpoint(ip_address(each.partition("%")[0]).packed, port) for each in hosts)
-        given = self.guard.dialable(peer, wire, "its request")
+        given = self.validator.dialable(peer, wire, "its request")
         # a node that is asked for these judges them itself
         back = self.backs.dial([from_wire(each) for each in wire], peer)
         self._wait(back)

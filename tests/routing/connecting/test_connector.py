@@ -8,7 +8,7 @@ from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import Rung
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, ServiceStopped
 from routing_crust.names import Name
-from routing_crust.routing.connecting.request_guard import REQUEST_LABEL
+from routing_crust.routing.connecting.connect_request_validator import REQUEST_LABEL
 from routing_crust.routing.messaging.outbox import LATEST_RETRY
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.testing.play.scenario import groups_are_right

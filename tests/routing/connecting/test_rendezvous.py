@@ -14,7 +14,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.connecting.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, Approaches
+from routing_crust.routing.connecting.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, HolePunches
 from routing_crust.wire.messages import LinkUse, NatKind
 
 SMALL, GREAT = sorted(Identity.from_seed(bytes([seed]) * 32).name for seed in (1, 2))
@@ -53,7 +53,7 @@ class FakeCrust:
         return [each for which, _, each in self.dials if each is not None and which == token]
 
 
-class ApproachTests(SynchronousTestCase):
+class HolePunchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.crust = FakeCrust()
@@ -66,7 +66,7 @@ class ApproachTests(SynchronousTestCase):
     def make(self, own: Name) -> None:
         self.peer = GREAT if own == SMALL else SMALL
         self.settings = Settings()
-        self.approaches = Approaches(
+        self.punches = HolePunches(
             self.settings,
             self.clock,
             self.crust,  # type: ignore[arg-type]
@@ -94,16 +94,16 @@ class ApproachTests(SynchronousTestCase):
         use: LinkUse = LinkUse.MEMBER,
         round_trip: float = 0.1,
     ) -> None:
-        self.approaches.expect(self.peer, nonce, use, requester)
+        self.punches.expect(self.peer, nonce, use, requester)
         go = self.go if requester else None
-        self.approaches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, round_trip if requester else 0.0)
+        self.punches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, round_trip if requester else 0.0)
 
     def end(self, nonce: bytes = NONCE) -> None:
         """Give up, after which nothing is left."""
-        self.approaches.give_up(self.peer, nonce)
+        self.punches.give_up(self.peer, nonce)
         self.assertEqual((self.crust.running, self.crust.expected), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(len(self.approaches), 0)
+        self.assertEqual(len(self.punches), 0)
 
     def test_requester_at_once(self) -> None:
         """Where plain dials are not likely to do, the requester says so at once, and waits half the way."""
@@ -135,8 +135,8 @@ class ApproachTests(SynchronousTestCase):
         """The responder dials plainly as for a stranger, and punches when it is told to, once."""
         self.begin(False)
         self.assertEqual(self.crust.dials, [(NONCE, True, None)])
-        self.approaches.go(self.peer, NONCE)
-        self.approaches.go(self.peer, NONCE)
+        self.punches.go(self.peer, NONCE)
+        self.punches.go(self.peer, NONCE)
         self.assertEqual(self.crust.punched(), [Rendezvous(False)])
         self.clock.advance(10)
         self.assertEqual(len(self.crust.punched()), 1)
@@ -153,9 +153,9 @@ class ApproachTests(SynchronousTestCase):
         """A ConnectGo for what we asked for ourselves, or of somebody else, means nothing."""
         self.crust.nat = NatKind.OPEN
         self.begin(True)
-        self.approaches.go(self.peer, NONCE)
-        self.approaches.go(SMALL, NONCE)
-        self.approaches.go(self.peer, b"other")
+        self.punches.go(self.peer, NONCE)
+        self.punches.go(SMALL, NONCE)
+        self.punches.go(self.peer, b"other")
         self.assertEqual(self.crust.punched(), [])
         self.end()
 
@@ -164,7 +164,7 @@ class ApproachTests(SynchronousTestCase):
         self.crust.nat = NatKind.SYMMETRIC
         for requester in (True, False):
             self.begin(requester, NatKind.SYMMETRIC)
-            self.approaches.go(self.peer, NONCE)
+            self.punches.go(self.peer, NONCE)
             self.clock.advance(10)
             self.assertEqual((self.gone, self.crust.punched()), (0, []))
             self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
@@ -211,8 +211,8 @@ class ApproachTests(SynchronousTestCase):
 
     def test_no_address(self) -> None:
         """A peer without an address is expected, and reached through a tunnel."""
-        self.approaches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
-        self.approaches.begin(self.peer, NONCE, (), NatKind.CONE, RELAYS, self.go)
+        self.punches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
+        self.punches.begin(self.peer, NONCE, (), NatKind.CONE, RELAYS, self.go)
         self.assertEqual(self.crust.dials, [])
         self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
         self.assertEqual(self.crust.expected, [(self.peer, NONCE, True)])
@@ -222,7 +222,7 @@ class ApproachTests(SynchronousTestCase):
         """What was given up is not begun any more, and giving it up again does nothing."""
         self.begin(True)
         self.end()
-        self.approaches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, RELAYS, self.go)
+        self.punches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, RELAYS, self.go)
         self.assertEqual(len(self.crust.dials), 2)
         self.end()
 
@@ -239,7 +239,7 @@ class ApproachTests(SynchronousTestCase):
         self.begin(True, nonce=b"ours", use=ours)
         self.begin(False, nonce=b"theirs", use=theirs)
         self.clock.pump([0.25] * 40)
-        self.approaches.stop()
+        self.punches.stop()
         self.assertEqual((self.crust.running, self.crust.expected), ([], []))
         punched = [token for token, _, rendezvous in self.crust.dials if rendezvous is not None]
         self.crust.dials.clear()
@@ -264,4 +264,4 @@ class ApproachTests(SynchronousTestCase):
             self.clock.advance(wait)
             self.assertEqual(self.tunnels, [(b"ours", RELAYS)])
             self.tunnels.clear()
-            self.approaches.stop()
+            self.punches.stop()

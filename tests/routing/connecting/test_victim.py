@@ -91,7 +91,7 @@ class VictimTests(SynchronousTestCase):
             self.assertEqual(liar.crust.candidates, victims)
             assert liar.core is not None
             # it agrees, and dials nobody
-            liar.core.connector._approaches.begin = _nothing  # type: ignore[method-assign]
+            liar.core.connector._punches.begin = _nothing  # type: ignore[method-assign]
         asker = network.node(contacts=tuple(each.contact for each in honest))
         for _ in range(ROUNDS):
             for liar in liars:

@@ -12,7 +12,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.connecting.silences import Silences
+from routing_crust.routing.connecting.request_cooldown import RequestCooldown
 from routing_crust.routing.membership.group_queries import Group
 from routing_crust.routing.membership.joining import Joiner
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
@@ -28,27 +28,27 @@ class SilentPeers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.silences = Silences(clock.seconds)
+        self.cooldown = RequestCooldown(clock.seconds)
         self.asked: list[tuple[float, Name]] = []
 
     def ask(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
     ) -> Deferred[ILink]:
         self.asked.append((self._clock.seconds(), name))
-        self.silences.note(name)
+        self.cooldown.note(name)
         return fail(ExpectedConnectionExpired("nobody answers"))
 
     def is_asking(self, name: Name, use: LinkUse) -> bool:
         return False
 
     def refused_lately(self, name: Name) -> bool:
-        return self.silences.left(name) > 0
+        return self.cooldown.left(name) > 0
 
     def left_alone_for(self, name: Name) -> float:
-        return self.silences.left(name)
+        return self.cooldown.left(name)
 
     def was_silent(self, name: Name) -> bool:
-        return name in self.silences
+        return name in self.cooldown
 
 
 class AskedLaterTests(SynchronousTestCase):

@@ -30,7 +30,7 @@ _FORGET_AT: Final = 256
 """Prefixes that are remembered before those are forgotten that count for nothing any more."""
 
 
-class RequestGuard:
+class ConnectRequestValidator:
     """
     Made and asked by L{routing_crust.routing.connecting.connector.Connector}. It remembers the requests that
     it has let pass, so that none is accepted twice.

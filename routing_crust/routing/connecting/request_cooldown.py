@@ -18,7 +18,7 @@ MOST_NODES: Final = 1024
 """So many are remembered; the one that was silent first is forgotten."""
 
 
-class Silences:
+class RequestCooldown:
     """Made, told and asked by the C{Connector}, and discarded with it."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
