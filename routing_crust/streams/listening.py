@@ -5,7 +5,7 @@ What is offered to peers: a protocol's name, who may have it, and what makes the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol
@@ -13,9 +13,6 @@ from zope.interface import Interface, implementer
 
 from ..names import Name
 from .address import NodeAddress
-
-if TYPE_CHECKING:
-    from .service import Streams
 
 
 class IStreamAcceptor(Interface):
@@ -37,19 +34,43 @@ class IStreamAcceptor(Interface):
         """
 
 
+class PortOwner(Protocol):
+    """
+    What a port needs of the streams that it is offered on.
+
+    @ivar name: the name of this node.
+    """
+
+    name: Name
+
+    def add_port(self, port: StreamPort) -> None:
+        """
+        Offer the protocol of this port.
+
+        @raise CannotListen: something is offered by this name already.
+        """
+
+    def remove_port(self, port: StreamPort) -> bool:
+        """
+        Offer it no more.
+
+        @return: whether it was offered.
+        """
+
+
 @implementer(IListeningPort)
 class StreamPort:
     """
-    A protocol that is offered. Made by L{Streams.listen}.
+    A protocol that is offered. Made by C{Streams.listen}.
 
     @ivar protocol: its name.
     """
 
     def __init__(
-        self, streams: Streams, protocol: str, factory: Any, allow: Callable[[Name], bool] | None
+        self, owner: PortOwner, protocol: str, factory: Any, allow: Callable[[Name], bool] | None
     ) -> None:
         self.protocol = protocol
-        self._streams = streams
+        self._owner = owner
         self._factory = factory
         self._allow = allow
 
@@ -59,7 +80,7 @@ class StreamPort:
 
         @raise CannotListen: it is offered already.
         """
-        self._streams.add_port(self)
+        self._owner.add_port(self)
         self._factory.doStart()
 
     def stopListening(self) -> Deferred[None]:
@@ -68,13 +89,13 @@ class StreamPort:
 
         @return: has fired with C{None}.
         """
-        if self._streams.remove_port(self):
+        if self._owner.remove_port(self):
             self._factory.doStop()
         return succeed(None)
 
     def getHost(self) -> IAddress:
         """What peers open: our name and the protocol."""
-        return NodeAddress(self._streams.name, self.protocol)
+        return NodeAddress(self._owner.name, self.protocol)
 
     def allows(self, name: Name) -> bool:
         """Whether this peer may have it."""

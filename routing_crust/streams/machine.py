@@ -29,8 +29,8 @@ class Phase(Enum):
 
     OPENING = "opening"
     """We have asked for it."""
-    ASKED = "asked"
-    """The peer has asked for it, and we have not answered."""
+    REQUESTED = "requested"
+    """The peer has asked for it, and has no answer yet."""
     OPEN = "open"
     """It has been accepted. What became of it since is in the two sides."""
 

@@ -33,15 +33,13 @@ from .frames import (
     stream_of,
 )
 from .machine import Phase, Side
-from .stream import Stream, StreamHandler
-from .windows import Windows
+from .stream import IgnoringHandler, Stream, StreamHandler
+from .windows import CreditSender, Windows
 
 RESET_SECONDS: Final = 10.0
 """C{max_stream_resets} is for so long."""
 _POLITE: Final = 0.8
 """The part of C{max_stream_resets} that we use ourselves, so that no delay makes too many of it."""
-FAST_SECONDS: Final = 0.5
-"""A stream of which a whole window is read in this time might have use for a larger one."""
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 
@@ -49,7 +47,7 @@ _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each fram
 class MuxOwner(Protocol):
     """What a mux tells its owner."""
 
-    def asked(self, stream: Stream) -> None:
+    def stream_requested(self, stream: Stream) -> None:
         """
         The peer wants to open a stream. Sooner or later, L{Stream.accepted_by} or L{Stream.refuse} is to be
         called, unless the handler, which is to be set now, hears L{StreamHandler.reset} or
@@ -76,8 +74,8 @@ class Mux:
     """
 
     __slots__ = (
-        "_counts", "_last", "_looking", "_mine", "_next", "_owing", "_own_resets", "_owner", "_readers",
-        "_resets", "_resets_due", "_seconds", "_settings", "_windows", "feeding", "sink", "streams",
+        "_counts", "_credit_sender", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers",
+        "_resets", "_resets_due", "_settings", "_windows", "feeding", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +86,6 @@ class Mux:
         @param odd: whether our streams have odd numbers.
         """
         self._settings = settings
-        self._seconds = seconds
         self._owner = owner
         self._mine = int(odd)
         self._next = 1 if odd else 2
@@ -107,15 +104,17 @@ class Mux:
             StreamFrame.CLOSE: self._close,
             StreamFrame.RESET: self._reset,
         }
-        self._owing: dict[Stream, int] = {}  # what could be received in the last turn
-        self._looking = False
         self.streams: dict[int, Stream] = {}
         self.sink = sink
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
+        self._credit_sender = CreditSender(self._windows, seconds, self._send, owner.soon)
 
     def use(self, sink: FrameSink) -> None:
-        """From now on frames go there."""
+        """Send frames there from now on."""
         self.sink = self.feeding.sink = sink
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        self.sink.send(kind, payload)
 
     # What we want.
 
@@ -132,7 +131,7 @@ class Mux:
             raise LimitReached("this link has had all its streams", "max_streams", most)
         stream = Stream(self, self._next, Phase.OPENING, protocol, handler)
         self._next += 2
-        stream.grant(self._windows.enlarged(self._windows.least))
+        stream.grant(self._windows.first())
         self._add(stream)
         self.sink.send(StreamFrame.OPEN, open_frame(stream.number, stream.window, protocol))
         return stream
@@ -140,7 +139,7 @@ class Mux:
     def accept(self, stream: Stream, handler: StreamHandler) -> None:
         """See L{Stream.accepted_by}."""
         stream.handler = handler
-        stream.accept(self._windows.enlarged(self._windows.least))
+        stream.accept(self._windows.first())
         self.sink.send(StreamFrame.OPENED, pack_two(stream.number, stream.window))
 
     def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
@@ -159,48 +158,17 @@ class Mux:
         if len(self._resets_due) == 1:
             self._send_resets()
 
+    def ready_to_send(self, stream: Stream) -> None:
+        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
+        self.feeding.ready(stream)
+
     def send_credit(self, stream: Stream, amount: int) -> None:
-        """Let the peer send so much more, and a larger window if there is memory for one by now."""
-        fast = False
-        stream.lately += amount
-        if stream.lately >= stream.window:
-            now = self._seconds()
-            fast = not stream.unread and 0 <= now - stream.since < FAST_SECONDS
-            stream.lately, stream.since = 0, now
-        window = self._windows.enlarged(stream.window, fast)
-        amount += window - stream.window
-        stream.window = window
-        stream.receive_window += amount
-        self._owing.pop(stream, None)
-        self.sink.send(StreamFrame.CREDIT, pack_two(stream.number, amount))
+        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
+        self._credit_sender.send(stream, amount)
 
     def owe_credit(self, stream: Stream) -> None:
-        """
-        Let the peer send as much more as is due once nothing more has come for a turn. While much comes,
-        there is more to give credit for in the next turn, and each CREDIT costs both ends as much as several
-        frames of data.
-        """
-        self._owing.setdefault(stream, -1)
-        self._look_soon()
-
-    def _look_soon(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._owner.soon(self._see_whom_to_pay)
-
-    def _see_whom_to_pay(self) -> None:
-        self._looking = False
-        for stream, before in list(self._owing.items()):
-            if before == stream.receive_window:
-                due = stream.due
-                if due:
-                    self.send_credit(stream, due)
-                else:
-                    del self._owing[stream]
-            else:
-                self._owing[stream] = stream.receive_window
-        if self._owing:
-            self._look_soon()
+        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
+        self._credit_sender.owe(stream)
 
     def _send_resets(self) -> None:
         while self._resets_due:
@@ -259,10 +227,10 @@ class Mux:
             detail = f"max_streams is {self._settings.max_streams}"
             self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
             return
-        stream = Stream(self, number, Phase.ASKED, protocol, _NOBODY)
+        stream = Stream(self, number, Phase.REQUESTED, protocol, _NOBODY)
         stream.send_window = window
         self._add(stream)
-        self._owner.asked(stream)
+        self._owner.stream_requested(stream)
 
     def _opened(self, stream: Stream, payload: bytes) -> None:
         stream.opened(read_amount(payload))
@@ -313,7 +281,7 @@ class Mux:
         given_up = stream.given_up
         self._give_up(stream)
         self._resets_due.pop(stream, None)
-        if stream.phase is Phase.ASKED:
+        if stream.phase is Phase.REQUESTED:
             self.refuse(stream, StreamReason.CANCELLED, "")
         else:
             self._send_reset(stream, reason, "")
@@ -339,7 +307,7 @@ class Mux:
         del self.streams[stream.number]
         self._counts[stream.number % 2] -= 1
         self._resets_due.pop(stream, None)
-        self._owing.pop(stream, None)
+        self._credit_sender.forget(stream)
         self.feeding.forget(stream)
         if stream.window:
             self._windows.give_back(stream.window)
@@ -351,7 +319,7 @@ class Mux:
         stream.ending = None
         stream.wants_room = False
         stream.buffer.clear()
-        self._owing.pop(stream, None)
+        self._credit_sender.forget(stream)
 
     def end(self, problem: Exception) -> None:
         """The link is gone: tell everyone, and forget everything."""
@@ -376,36 +344,5 @@ class _Nowhere:
         """Nobody will ask."""
 
 
-class _Nobody:
-    """The handler of a stream that nobody uses yet."""
-
-    def opened(self) -> None:
-        """Not of a stream that the peer has opened."""
-
-    def refused(self, reason: StreamReason, detail: str) -> None:
-        """Likewise."""
-
-    def data(self, data: bytes) -> None:
-        """Not before it is accepted."""
-
-    def finished(self) -> None:
-        """Likewise."""
-
-    def closed(self, unsent: int) -> None:
-        """Likewise."""
-
-    def reset(self, reason: StreamReason, detail: str) -> None:
-        """Nobody cares."""
-
-    def lost(self, problem: Exception) -> None:
-        """Likewise."""
-
-    def all_sent(self, closed: bool) -> None:
-        """Nothing was written."""
-
-    def room(self) -> None:
-        """Likewise."""
-
-
 _NOWHERE: Final = _Nowhere()
-_NOBODY: Final = _Nobody()
+_NOBODY: Final = IgnoringHandler()

@@ -1,5 +1,5 @@
 """
-Streams that are not open yet: whoever waits for the peer's answer, or the peer waits for.
+Streams that are not open yet: one waits for the peer's answer, or the peer for ours.
 """
 
 from __future__ import annotations
@@ -14,47 +14,13 @@ from twisted.python.failure import Failure
 from ..timing.timers import cancel
 from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
-from .stream import Stream
+from .stream import IgnoringHandler, Stream
 
 DOUBTED_AFTER: Final = 3.0
 """Seconds without an answer until the link itself is in doubt."""
 
 
-class NotOpenYet:
-    """
-    The handler of a stream before it has a transport; see
-    L{StreamHandler<routing_crust.streams.stream.StreamHandler>}.
-    """
-
-    def opened(self) -> None:
-        """The peer has accepted."""
-
-    def refused(self, reason: StreamReason, detail: str) -> None:
-        """The peer has not."""
-
-    def data(self, data: bytes) -> None:
-        """Nothing comes before it is open; nor do the others below."""
-
-    def finished(self) -> None:
-        """See L{data}."""
-
-    def closed(self, unsent: int) -> None:
-        """See L{data}."""
-
-    def all_sent(self, closed: bool) -> None:
-        """See L{data}."""
-
-    def room(self) -> None:
-        """See L{data}."""
-
-    def reset(self, reason: StreamReason, detail: str) -> None:
-        """The peer has given up."""
-
-    def lost(self, problem: Exception) -> None:
-        """The link is gone."""
-
-
-class Opening(NotOpenYet):
+class OutgoingOpen(IgnoringHandler):
     """
     Waits for the peer's answer to our OPEN.
 
@@ -122,9 +88,9 @@ class Opening(NotOpenYet):
         self.answer.errback(problem)
 
 
-class Asked(NotOpenYet):
+class IncomingOpen(IgnoringHandler):
     """
-    Waits for whoever here decides on the peer's OPEN.
+    Waits for our side's decision on the peer's OPEN.
     """
 
     def __init__(

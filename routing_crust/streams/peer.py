@@ -5,40 +5,60 @@ One peer's streams and the link that they go over now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from ..config import Settings
 from ..crust.interfaces import ILink
 from ..names import Name
+from ..timing.eventual import EventualQueue
 from ..timing.timers import cancel
 from .mux import Mux
 from .stream import Stream
 
-if TYPE_CHECKING:
-    from .service import Streams
+
+class PeerOwner(Protocol):
+    """
+    What the streams with one peer need of the node's streams as a whole.
+
+    @ivar name: the name of this node.
+    @ivar settings: the settings of the service.
+    @ivar clock: the service's clock.
+    @ivar eventually: calls for the next turn of the reactor.
+    """
+
+    name: Name
+    settings: Settings
+    clock: IReactorTime
+    eventually: EventualQueue
+
+    def stream_requested(self, name: Name, stream: Stream) -> None:
+        """A peer wants to open a stream."""
+
+    def idle(self, name: Name) -> None:
+        """The last stream with this peer is over."""
 
 
 class PeerStreams:
     """
-    Made when there is a link to a peer to which there was none, discarded when there is none any more. It is
-    its mux's L{MuxOwner<routing_crust.streams.mux.MuxOwner>}.
+    Made with the first link to a peer, discarded with the last. It is the L{MuxOwner} of its mux.
 
     @ivar name: the peer's.
     @ivar link: the link.
     """
 
-    def __init__(self, streams: Streams, link: ILink) -> None:
+    def __init__(self, owner: PeerOwner, link: ILink) -> None:
         self.name: Name = link.peer
         self.link = link
-        self._streams = streams
+        self._owner = owner
         self._timer: IDelayedCall | None = None
-        odd = streams.name < link.peer
-        self.mux = Mux(streams.settings, streams.clock.seconds, odd, link, self)
+        odd = owner.name < link.peer
+        self.mux = Mux(owner.settings, owner.clock.seconds, odd, link, self)
         link.set_feeder(self.mux.feeding.feed)
 
     def link_changed(self, link: ILink) -> None:
-        """From now on frames go over this one."""
+        """Send frames over this link from now on."""
         self.link.set_feeder(None)
         self.link = link
         self.mux.use(link)
@@ -46,29 +66,29 @@ class PeerStreams:
         link.feed_soon()
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call this in the next turn."""
-        self._streams.eventually.call(call)
+        """Call this in the next turn of the reactor."""
+        self._owner.eventually.call(call)
 
     def probe(self) -> None:
-        """See whether the link is still there."""
+        """Have the link find out whether the peer still answers."""
         self.link.probe()
 
     def link_lost(self, problem: Exception) -> None:
-        """All streams are over."""
+        """End all streams."""
         self.link.set_feeder(None)
         cancel(self._timer)
         self.mux.end(problem)
 
-    def asked(self, stream: Stream) -> None:
+    def stream_requested(self, stream: Stream) -> None:
         """The peer wants to open a stream."""
-        self._streams.asked(self.name, stream)
+        self._owner.stream_requested(self.name, stream)
 
     def stream_over(self, stream: Stream) -> None:
         """A stream is over."""
         if not self.mux.streams:
-            self._streams.idle(self.name)
+            self._owner.idle(self.name)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call this once, later."""
+        """Call this once, in so many seconds, in place of a call that is still to come."""
         cancel(self._timer)
-        self._timer = self._streams.clock.callLater(seconds, call)
+        self._timer = self._owner.clock.callLater(seconds, call)

@@ -26,7 +26,7 @@ from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MOST_DETAIL, StreamReason, check_protocol
 from .listening import StreamPort
-from .opening import Asked, Opening
+from .opening import IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
 from .stream import Stream
 from .transport import StreamTransport
@@ -126,7 +126,7 @@ class Streams:
         peer = self._peers.get(name)
         if peer is None:
             raise NotConnected("the link was lost at once")
-        opening = Opening()
+        opening = OutgoingOpen()
         stream = peer.mux.open(protocol, opening)
         try:
             await opening.wait(stream, self.clock, self.settings.stream_open_timeout, peer.probe)
@@ -203,7 +203,7 @@ class Streams:
 
     # What peers ask for.
 
-    def asked(self, name: Name, stream: Stream) -> None:
+    def stream_requested(self, name: Name, stream: Stream) -> None:
         """A peer wants to open a stream."""
         port = self._ports.get(stream.protocol)
         if port is None:
@@ -229,7 +229,7 @@ class Streams:
             stream.accepted_by(transport)
             transport.start()
 
-        Asked(
+        IncomingOpen(
             stream,
             self.clock,
             self.settings.stream_open_timeout,

@@ -1,24 +1,22 @@
 """
 A stream as its user sees it: bytes in, bytes out, and two ways to end it.
 
-The user is a L{StreamHandler}: the transport of a protocol, or whoever waits for the answer to an OPEN.
+The user is a L{StreamHandler}: the transport of a protocol or, before the stream is open, what waits for the
+answer to an OPEN.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from .frames import StreamFrame, StreamReason, pack_number
 from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 
-if TYPE_CHECKING:
-    from .mux import Mux
-
 BUFFER_HIGH: Final = 128 * 1024
-"""Whoever writes to a stream should wait when so many bytes wait to be sent."""
+"""With so many bytes waiting to be sent, a writer is paused."""
 BUFFER_LOW: Final = 32 * 1024
-"""And may go on when it is so few."""
+"""With so few, it is resumed."""
 
 
 class StreamHandler(Protocol):
@@ -58,11 +56,64 @@ class StreamHandler(Protocol):
         """No more than L{BUFFER_LOW} bytes wait to be sent. Only if L{Stream.wants_room} was set, once."""
 
 
+class IgnoringHandler:
+    """A L{StreamHandler} that does nothing: for a stream that nobody uses yet, and as a base class."""
+
+    def opened(self) -> None:
+        """Ignored."""
+
+    def refused(self, reason: StreamReason, detail: str) -> None:
+        """Ignored."""
+
+    def data(self, data: bytes) -> None:
+        """Ignored: no data comes before the stream is open."""
+
+    def finished(self) -> None:
+        """Ignored."""
+
+    def closed(self, unsent: int) -> None:
+        """Ignored."""
+
+    def reset(self, reason: StreamReason, detail: str) -> None:
+        """Ignored."""
+
+    def lost(self, problem: Exception) -> None:
+        """Ignored."""
+
+    def all_sent(self, closed: bool) -> None:
+        """Ignored."""
+
+    def room(self) -> None:
+        """Ignored."""
+
+
+class StreamOwner(Protocol):
+    """What a stream needs of the mux that made it."""
+
+    def ready_to_send(self, stream: Stream) -> None:
+        """The stream has something to send: give it its turns."""
+
+    def send_credit(self, stream: Stream, amount: int) -> None:
+        """Let the peer send so many bytes more, now."""
+
+    def owe_credit(self, stream: Stream) -> None:
+        """Let the peer send as many more as are due, once nothing more has come for a turn."""
+
+    def accept(self, stream: Stream, handler: StreamHandler) -> None:
+        """The peer may have the stream, and C{handler} uses it."""
+
+    def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        """The peer may not have the stream."""
+
+    def reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        """Give the stream up."""
+
+
 class Stream(StreamMachine):
     """
-    One stream. Made by L{Mux}, discarded by it when it is over.
+    One stream. Made by its L{StreamOwner}, discarded by it when it is over.
 
-    @ivar handler: who uses it.
+    @ivar handler: what uses it.
     @ivar protocol: what is spoken, as the end that opened it calls it.
     @ivar wants_room: whether L{StreamHandler.room} is to be called.
     @ivar in_flight: about how many bytes the peer has not given new credit for.
@@ -71,13 +122,15 @@ class Stream(StreamMachine):
     """
 
     __slots__ = (
-        "_mux", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_flight",
+        "_owner", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_flight",
         "in_line", "lately", "protocol", "round", "since", "wants_room",
     )  # fmt: skip
 
-    def __init__(self, mux: Mux, number: int, phase: Phase, protocol: str, handler: StreamHandler) -> None:
+    def __init__(
+        self, owner: StreamOwner, number: int, phase: Phase, protocol: str, handler: StreamHandler
+    ) -> None:
         super().__init__(number, phase)
-        self._mux = mux
+        self._owner = owner
         self.handler = handler
         self.protocol = protocol
         self.head = pack_number(number)
@@ -101,19 +154,19 @@ class Stream(StreamMachine):
         if not self.futile:
             self.buffer.append(data)
             if self.send_window > 0:
-                self._mux.feeding.ready(self)
+                self._owner.ready_to_send(self)
 
     def consume(self, size: int) -> None:
-        """So many of the bytes that came are dealt with, and the peer may send as many again."""
+        """Count bytes that the user has dealt with, so that the peer may send as many again."""
         if not self.given_up:
             due = self.consumed(size)
             if due >= OVERDUE_BYTES or 2 * due >= self.window > 0:
-                self._mux.send_credit(self, due)
+                self._owner.send_credit(self, due)
             elif due:
-                self._mux.owe_credit(self)
+                self._owner.owe_credit(self)
 
     def finish(self) -> None:
-        """No more will be written. The handler hears when the peer has been told."""
+        """Write no more. The handler hears when the peer has been told."""
         if self.sent is Side.SENDING and self.ending is None:
             self._end(StreamFrame.FIN)
 
@@ -128,16 +181,16 @@ class Stream(StreamMachine):
     def _end(self, ending: StreamFrame) -> None:
         self.ending = ending
         if self.ready:
-            self._mux.feeding.ready(self)
+            self._owner.ready_to_send(self)
 
     def reset(self, reason: StreamReason, detail: str = "") -> None:
         """Give the stream up; what was not sent is thrown away. The handler hears nothing more."""
-        self._mux.reset(self, reason, detail)
+        self._owner.reset(self, reason, detail)
 
     def accepted_by(self, handler: StreamHandler) -> None:
-        """The peer that opened it may have the stream, and this is who uses it."""
-        self._mux.accept(self, handler)
+        """Accept the stream of a peer; C{handler} uses it from now on."""
+        self._owner.accept(self, handler)
 
     def refuse(self, reason: StreamReason, detail: str = "") -> None:
-        """The peer that opened it may not have it. The handler hears nothing more."""
-        self._mux.refuse(self, reason, detail)
+        """Refuse the stream of a peer. The handler hears nothing more."""
+        self._owner.refuse(self, reason, detail)

@@ -1,20 +1,27 @@
 """
-Receive windows: how much the peer may send to each stream, so that all of it together fits into the memory
-that its streams are given.
+Flow control, the receiving end: how much each stream's peer may send, and when it is told of more.
 
-Each stream is sure of a small window, which is set aside for it before it exists. What is left over makes the
-windows of streams full ones, for as long as there is any, and a part of it makes those of fast streams even
-larger.
+Each stream is sure of a small window, which is set aside for it before it exists. The rest of the peer's
+memory makes the windows of streams full ones, for as long as there is any, and a part of it makes those of
+fast streams even larger.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ..config import Settings
+from .frames import StreamFrame, pack_two
+from .stream import Stream
+
+FAST_READ_SECONDS: Final = 0.5
+"""A stream of which a whole window is read in this time might have use for a larger one."""
 
 
 class Windows:
     """
-    The memory for one peer. Made, and discarded, with its streams.
+    The receive windows of one peer's streams, which share its memory. Made, and discarded, with its streams.
 
     @ivar full: the window that a stream is given if there is memory for it.
     @ivar most: the window of a stream whose reader keeps up with it.
@@ -34,8 +41,9 @@ class Windows:
 
     def enlarged(self, window: int, fast: bool = False) -> int:
         """
-        A stream has this window: could it be larger? Ask with L{least} for a new stream.
+        Enlarge a stream's window if there is memory for it; a new stream begins with L{least}.
 
+        @param window: the window that it has.
         @param fast: whether its reader keeps up with it, and it has use for more.
         @return: the window that it has from now on.
         """
@@ -48,6 +56,82 @@ class Windows:
         self._spare -= more
         return wanted
 
+    def first(self) -> int:
+        """The window of a new stream."""
+        return self.enlarged(self.least)
+
     def give_back(self, window: int) -> None:
-        """A stream that had this window is gone."""
+        """Take back the window of a stream that is over."""
         self._spare += window - self.least
+
+
+class CreditSender:
+    """Gives the peer credit for what was read. Made, and discarded, with its mux."""
+
+    __slots__ = ("_looking", "_next_turn", "_owed", "_seconds", "_send", "_windows")
+
+    def __init__(
+        self,
+        windows: Windows,
+        seconds: Callable[[], float],
+        send: Callable[[int, bytes], None],
+        next_turn: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """
+        @param seconds: the clock.
+        @param send: sends a frame: its kind and its payload.
+        @param next_turn: calls something in the next turn of the reactor.
+        """
+        self._windows = windows
+        self._seconds = seconds
+        self._next_turn = next_turn
+        self._owed: dict[Stream, int] = {}  # what could be received in the last turn
+        self._looking = False
+        self._send = send
+
+    def send(self, stream: Stream, amount: int) -> None:
+        """Let the peer send so many bytes more, and a larger window if there is memory for one by now."""
+        fast = False
+        stream.lately += amount
+        if stream.lately >= stream.window:
+            now = self._seconds()
+            fast = not stream.unread and 0 <= now - stream.since < FAST_READ_SECONDS
+            stream.lately, stream.since = 0, now
+        window = self._windows.enlarged(stream.window, fast)
+        amount += window - stream.window
+        stream.window = window
+        stream.receive_window += amount
+        self._owed.pop(stream, None)
+        self._send(StreamFrame.CREDIT, pack_two(stream.number, amount))
+
+    def owe(self, stream: Stream) -> None:
+        """
+        Let the peer send as many bytes more as are due, once nothing more has come for a turn. While much
+        comes, there is more to give credit for in the next turn, and each CREDIT costs both ends as much as
+        several frames of data.
+        """
+        self._owed.setdefault(stream, -1)
+        self._look_soon()
+
+    def forget(self, stream: Stream) -> None:
+        """Owe this stream nothing more."""
+        self._owed.pop(stream, None)
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._next_turn(self._pay_the_quiet)
+
+    def _pay_the_quiet(self) -> None:
+        self._looking = False
+        for stream, before in list(self._owed.items()):
+            if before == stream.receive_window:
+                due = stream.due
+                if due:
+                    self.send(stream, due)
+                else:
+                    del self._owed[stream]
+            else:
+                self._owed[stream] = stream.receive_window
+        if self._owed:
+            self._look_soon()

@@ -570,7 +570,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "credit that can wait never comes",
         "streams/stream.py",
-        "self._mux.owe_credit(self)",
+        "self._owner.owe_credit(self)",
         "pass",
         ("tests.streams.test_mux",),
     ),

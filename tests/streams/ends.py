@@ -84,7 +84,7 @@ class End:
 
     # MuxOwner.
 
-    def asked(self, stream: Stream) -> None:
+    def stream_requested(self, stream: Stream) -> None:
         self.asked_for.append(stream)
         self.decide(stream)
 

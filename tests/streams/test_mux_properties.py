@@ -251,7 +251,7 @@ class Machine(RuleBasedStateMachine):
             user.handler.reading = True
             if user.handler.unread:
                 user.handler.read(user.handler.unread)
-            if user.stream.phase.value == "asked":
+            if user.stream.phase.value == "requested":
                 user.given_up = True
                 user.stream.refuse(StreamReason.FAILED)
 
