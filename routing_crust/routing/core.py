@@ -8,6 +8,7 @@ and what C{membership} and the messenger need to know of the node, they find her
 from __future__ import annotations
 
 from random import Random
+from typing import Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -22,6 +23,7 @@ from ..history import Way
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
+from ..timing.backoff import Backoff
 from ..timing.timers import cancel
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
@@ -42,8 +44,11 @@ from .membership.policy import Membership
 from .membership.routing_table import RoutingTable
 from .messaging.control_dispatch import ControlMessages
 from .messaging.messenger import Messenger
-from .state import Backoff, State, StateCore, make_machine
+from .state import State, StateCore, make_machine
 from .status import core_status
+
+RETRY_FACTOR: Final = 1.5
+"""Each wait before bootstrapping again is longer than the last by this factor, on average."""
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 
@@ -76,7 +81,7 @@ class RoutingCore:
         self.is_client = settings.role is Role.CLIENT
         self.observers = observers
         self._retry: IDelayedCall | None = None
-        self._backoff = Backoff(settings, random)
+        self._backoff = Backoff(settings.retry_first, RETRY_FACTOR, settings.retry_most, 1.0, random)
         self._state = StateCore(settings.role, self, incarnation)
         self.machine = make_machine(self._state)
         self.table = RoutingTable(identity.name, settings)

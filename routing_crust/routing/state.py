@@ -15,14 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from automat import TypeMachineBuilder
 
-from ..config import Role, Settings
-
-BACKOFF_FACTOR: Final = 1.5
+from ..config import Role
 
 
 class State(Enum):
@@ -108,29 +105,6 @@ class StateCore:
     outputs: StateOutputs
     incarnation: int
     state: State = State.DISCONNECTED
-
-
-class Backoff:
-    """
-    How long to wait before bootstrapping again: up to C{retry_first} seconds, 1.5 times that for each
-    failure in a row, at most C{retry_most}. The wait is drawn evenly from nothing to that bound ("full
-    jitter"), so that nodes that lost the same peer do not come back all at once. It never gives up.
-    """
-
-    def __init__(self, settings: Settings, random: Random) -> None:
-        self._settings = settings
-        self._random = random
-        self._bound = settings.retry_first
-
-    def next_wait(self) -> float:
-        """The seconds to wait this time; the next ones will be more, on average."""
-        wait = self._random.uniform(0, self._bound)
-        self._bound = min(self._bound * BACKOFF_FACTOR, self._settings.retry_most)
-        return wait
-
-    def reset(self) -> None:
-        """We got connected: after the next loss, begin with C{retry_first} again."""
-        self._bound = self._settings.retry_first
 
 
 def make_machine(core: StateCore) -> Machine:

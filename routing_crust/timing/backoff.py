@@ -1,63 +1,54 @@
 """
-Back-off: an address at which a dial has failed is left alone for a while, longer each time.
-
-What is remembered is a peer at an address, not the address alone: else anyone who gives out a false
-address for one peer could keep us from another that really is there.
+Back-off: the growing waits between one failure and the next attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
-
-from ..endpoints import Endpoint
-from ..names import Name
-
-MOST_REMEMBERED: Final = 1024
-"""Failures that are remembered; the oldest are forgotten first."""
-
-_Key = tuple[Endpoint, Name | None]
+from random import Random
 
 
-class AddressBackoff:
-    """The waits after failed dials: C{first} seconds, then twice as long each time, up to C{most}."""
+class Backoff:
+    """
+    Waits that begin at C{base} seconds and grow by C{factor} up to C{limit}. There is no last one: an attempt
+    is never given up for having failed often.
 
-    def __init__(self, first: float, most: float, seconds: Callable[[], float]) -> None:
+    @ivar bound: the longest that the next wait can be, in seconds.
+    """
+
+    __slots__ = ("_base", "_factor", "_jitter", "_limit", "_random", "bound")
+
+    def __init__(
+        self, base: float, factor: float, limit: float, jitter: float = 0.0, random: Random | None = None
+    ) -> None:
         """
-        @param first: the wait after one failure, in seconds.
-        @param most: the longest wait, in seconds.
-        @param seconds: the clock: C{IReactorTime.seconds}.
+        @param base: the first wait, in seconds.
+        @param factor: what each wait is multiplied by to give the next.
+        @param limit: the longest wait, in seconds; not less than C{base}.
+        @param jitter: the part of each wait that is random, from 0 to 1. With 1 ("full jitter") nodes that
+            failed together spread evenly over the whole wait.
+        @param random: where the jitter is drawn from; needed if there is any.
+        @raise ValueError: there is jitter, and nothing to draw it from.
         """
-        self._first = first
-        self._most = most
-        self._seconds = seconds
-        self._failures: dict[_Key, tuple[float, float]] = {}  # when, and the wait from then on
+        if jitter and random is None:
+            raise ValueError("jitter needs a source of randomness")
+        self._base = base
+        self._factor = factor
+        self._limit = limit
+        self._jitter = jitter
+        self._random = random
+        self.bound = base
 
-    def failed(self, endpoint: Endpoint, peer: Name | None) -> None:
-        """A dial of C{peer} failed there."""
-        now = self._seconds()
-        when, wait = self._failures.pop((endpoint, peer), (now, 0.0))
-        # long after its wait was over, a failure is a new story
-        wait = self._first if not wait or now - when > wait + self._most else min(2 * wait, self._most)
-        self._failures[endpoint, peer] = (now, wait)
-        if len(self._failures) > MOST_REMEMBERED:
-            del self._failures[next(iter(self._failures))]
+    def after(self, wait: float) -> float:
+        """The wait that follows this one, without jitter; after 0.0 comes the first."""
+        return min(max(self._base, wait * self._factor), self._limit)
 
-    def succeeded(self, endpoint: Endpoint, peer: Name | None) -> None:
-        """A dial of C{peer} succeeded there: forget the failures."""
-        self._failures.pop((endpoint, peer), None)
+    def next_wait(self) -> float:
+        """Draw the next wait, in seconds, and let the bound grow."""
+        bound, self.bound = self.bound, self.after(self.bound)
+        if self._random is None:
+            return bound
+        return self._random.uniform((1 - self._jitter) * bound, bound)
 
-    def wait(self, endpoint: Endpoint, peer: Name | None) -> float:
-        """
-        @return: for how many more seconds the address is to be left alone; 0.0 if it may be dialled.
-        """
-        when, wait = self._failures.get((endpoint, peer), (0.0, 0.0))
-        # a clock that was set back must not lengthen the wait
-        return min(wait, max(0.0, when + wait - self._seconds()))
-
-    def forget(self) -> None:
-        """The network is another: what failed before says nothing now."""
-        self._failures.clear()
-
-    def __len__(self) -> int:
-        return len(self._failures)
+    def reset(self) -> None:
+        """An attempt succeeded: the next wait is a first one."""
+        self.bound = self._base

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Role, Settings
-from routing_crust.routing.state import Backoff, Machine, State, StateCore, make_machine
+from routing_crust.config import Role
+from routing_crust.routing.state import Machine, State, StateCore, make_machine
 
 D, B, C, T = State.DISCONNECTED, State.BOOTSTRAPPING, State.CONNECTED, State.TERMINATED
 INPUTS = (
@@ -169,29 +167,3 @@ class StateTests(SynchronousTestCase):
         new.start()
         old.start()
         self.assertEqual((old_core.state, new_core.state), (T, B))
-
-
-class BackoffTests(SynchronousTestCase):
-    def test_grows_up_to_its_bound(self) -> None:
-        """The waits' bounds grow by half, from the first to the greatest, and stay there."""
-
-        class Greatest(Random):
-            def uniform(self, a: float, b: float) -> float:
-                return b
-
-        backoff = Backoff(Settings(retry_first=1, retry_most=6), Greatest())
-        waits = [backoff.next_wait() for _ in range(7)]
-        self.assertEqual(waits, [1, 1.5, 2.25, 3.375, 5.0625, 6, 6])
-        backoff.reset()
-        self.assertEqual(backoff.next_wait(), 1)
-
-    def test_full_jitter(self) -> None:
-        """Waits are spread over all from nothing to the bound, and the same seed gives the same ones."""
-        settings = Settings(retry_first=10, retry_most=10)
-        backoff = Backoff(settings, Random(3))
-        waits = [backoff.next_wait() for _ in range(1000)]
-        self.assertTrue(all(0 <= each <= 10 for each in waits))
-        for tenth in range(10):
-            self.assertGreater(sum(tenth <= each < tenth + 1 for each in waits), 50)
-        again = Backoff(settings, Random(3))
-        self.assertEqual(waits, [again.next_wait() for _ in range(1000)])

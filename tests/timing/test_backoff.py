@@ -1,67 +1,52 @@
-"""How long an address is left alone after failures."""
+"""
+Tests for L{routing_crust.timing.backoff}.
+"""
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
+from random import Random
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.endpoints import Endpoint
-from routing_crust.timing.backoff import MOST_REMEMBERED, AddressBackoff
-
-from ..crust.addresses import at, name
-
-HERE = at("192.0.2.1:5483")
+from routing_crust.timing.backoff import Backoff
 
 
-class AddressBackoffTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
-        self.backoff = AddressBackoff(1, 5, self.clock.seconds)
+class BackoffTests(SynchronousTestCase):
+    def test_waits_grow_by_the_factor_up_to_the_limit(self) -> None:
+        backoff = Backoff(1, 1.5, 6)
+        waits = [backoff.next_wait() for _ in range(7)]
+        self.assertEqual(waits, [1, 1.5, 2.25, 3.375, 5.0625, 6, 6])
 
-    def test_doubles_up_to_the_most(self) -> None:
-        """Each failure doubles the wait, and it runs down with time."""
-        self.assertEqual(self.backoff.wait(HERE, None), 0.0)
-        waits = []
-        for _ in range(5):
-            self.backoff.failed(HERE, None)
-            waits.append(self.backoff.wait(HERE, None))
-            self.clock.advance(self.backoff.wait(HERE, None))
-            self.assertEqual(self.backoff.wait(HERE, None), 0.0)
-        self.assertEqual(waits, [1, 2, 4, 5, 5])
+    def test_reset_begins_with_the_first_wait_again(self) -> None:
+        backoff = Backoff(1, 2, 6)
+        for _ in range(3):
+            backoff.next_wait()
+        backoff.reset()
+        self.assertEqual((backoff.bound, backoff.next_wait()), (1, 1))
 
-    def test_success_forgets(self) -> None:
-        """After a success the next failure is a first one."""
-        self.backoff.failed(HERE, None)
-        self.backoff.failed(HERE, None)
-        self.backoff.succeeded(HERE, None)
-        self.assertEqual((self.backoff.wait(HERE, None), len(self.backoff)), (0.0, 0))
-        self.backoff.failed(HERE, None)
-        self.assertEqual(self.backoff.wait(HERE, None), 1)
+    def test_wait_after_a_given_one_changes_nothing(self) -> None:
+        """Owners with a wait for each peer keep the waits themselves."""
+        backoff = Backoff(10, 2, 60)
+        self.assertEqual([backoff.after(each) for each in (0.0, 10, 20, 40, 60)], [10, 20, 40, 60, 60])
+        self.assertEqual(backoff.bound, 10)
 
-    def test_long_ago(self) -> None:
-        """A failure of long ago does not make the next one worse."""
-        for _ in range(4):
-            self.backoff.failed(HERE, None)
-        self.clock.advance(5 + 5 + 0.1)
-        self.backoff.failed(HERE, None)
-        self.assertEqual(self.backoff.wait(HERE, None), 1)
+    def test_full_jitter_spreads_waits_from_nothing_to_the_bound(self) -> None:
+        backoff = Backoff(10, 1.5, 10, 1.0, Random(3))
+        waits = [backoff.next_wait() for _ in range(1000)]
+        self.assertTrue(all(0 <= each <= 10 for each in waits))
+        for tenth in range(10):
+            self.assertGreater(sum(tenth <= each < tenth + 1 for each in waits), 50)
 
-    def test_one_peer_at_one_address(self) -> None:
-        """A false address for one peer does not keep us from another that is really there."""
-        self.backoff.failed(HERE, name(1))
-        self.assertEqual([self.backoff.wait(HERE, each) for each in (name(1), name(2), None)], [1, 0, 0])
+    def test_some_jitter_takes_away_no_more_than_its_part(self) -> None:
+        backoff = Backoff(100, 1, 100, 0.1, Random(3))
+        waits = [backoff.next_wait() for _ in range(1000)]
+        self.assertTrue(all(90 <= each <= 100 for each in waits))
+        self.assertLess(min(waits), 91)
+        self.assertGreater(max(waits), 99)
 
-    def test_a_clock_set_back(self) -> None:
-        """The wait never grows beyond what it was."""
-        self.backoff.failed(HERE, None)
-        self.clock.rightNow -= 500
-        self.assertEqual(self.backoff.wait(HERE, None), 1)
+    def test_same_seed_gives_the_same_waits(self) -> None:
+        one, other = (Backoff(1, 1.5, 60, 1.0, Random(7)) for _ in range(2))
+        self.assertEqual([one.next_wait() for _ in range(20)], [other.next_wait() for _ in range(20)])
 
-    def test_bounded(self) -> None:
-        """The oldest failures are forgotten."""
-        for port in range(1, MOST_REMEMBERED + 11):
-            self.backoff.failed(Endpoint("192.0.2.1", port), None)
-        self.assertEqual(len(self.backoff), MOST_REMEMBERED)
-        self.assertEqual(self.backoff.wait(Endpoint("192.0.2.1", 10), None), 0.0)
-        self.assertEqual(self.backoff.wait(Endpoint("192.0.2.1", 11), None), 1)
+    def test_jitter_without_randomness_is_refused(self) -> None:
+        self.assertRaises(ValueError, Backoff, 1, 2, 3, 0.5)

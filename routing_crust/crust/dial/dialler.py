@@ -19,10 +19,10 @@ from ...endpoints import Contact, Endpoint
 from ...errors import LimitReached, LinkClosed, ServiceStopped
 from ...history import History, Way
 from ...names import Name
-from ...timing.backoff import AddressBackoff
 from ..interfaces import ILink
 from ..link.owner import LinkOwner
 from ..link.tls import LinkTls
+from .address_backoff import AddressBackoff
 from .dial import OneDial
 from .limits import DialLimits
 from .local_port import origin_for

@@ -21,7 +21,9 @@ from twisted.python.failure import Failure
 
 from ...addresses import Kind, kind_of
 from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
+from ...timing.backoff import Backoff
 from ...timing.steadyclock import time_left
+from ...timing.timers import cancel
 from .lease import Gateway, Lease, Router, RouterProblem, in_words
 
 FIRST_RETRY: Final = 120.0
@@ -76,7 +78,7 @@ class PortKeeper:
             wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
         self._wanted = wanted
         self._router: Router | None = None
-        self._retry = FIRST_RETRY
+        self._retry = Backoff(FIRST_RETRY, 2.0, LAST_RETRY, 0.1, random)
         self._changed = False
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
@@ -95,7 +97,7 @@ class PortKeeper:
 
     def network_changed(self) -> None:
         """The host's addresses or routes have changed: see soon what has become of the mapping."""
-        self._retry = FIRST_RETRY
+        self._retry.reset()
         if self._timer is None:
             self._changed = True
         elif time_left(self._timer, self._clock) > SETTLE:
@@ -147,8 +149,7 @@ class PortKeeper:
                 await self._keep(gateway)
             else:
                 self._cannot(problem)
-                wait, self._retry = self._retry, min(2 * self._retry, LAST_RETRY)
-                await self._pause(wait * self._random.uniform(0.9, 1))
+                await self._pause(self._retry.next_wait())
 
     def _objection(self, gateway: Gateway) -> str:
         """Why there is nothing to be asked for, as things are; empty if there is."""
@@ -220,7 +221,8 @@ class PortKeeper:
 
     def _got(self, lease: Lease) -> None:
         old, self.lease = self.lease, lease
-        self.problem, self._retry, self._wanted = "", FIRST_RETRY, lease.external.port
+        self.problem, self._wanted = "", lease.external.port
+        self._retry.reset()
         if old is not None and old.external == lease.external:
             self.log.debug("{external} is mapped on, {term}", external=str(lease.external), term=lease.term)
             return
@@ -255,7 +257,7 @@ class PortKeeper:
             "or when the network changes",
             port=self.listening.port,
             problem=problem,
-            wait=in_words(self._retry),
+            wait=in_words(self._retry.bound),
         )
 
     async def _pause(self, seconds: float) -> None:
@@ -269,5 +271,4 @@ class PortKeeper:
             await over
         finally:
             self._timer = None
-            if timer.active():
-                timer.cancel()
+            cancel(timer)
