@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, RoutingService
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.testing import SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.internet import Router
 from routing_crust.testing.memory.nat import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
@@ -25,23 +25,23 @@ class BehindNatsTests(SynchronousTestCase):
     def answer(self, message: Message) -> bytes:
         return b"hello " + message.body
 
-    def talk(self, one: SimulatedNode, two: SimulatedNode) -> Rung:
+    def talk(self, one: SimulatedNode, two: SimulatedNode) -> PathKind:
         """They talk by name. Returns what kind of link they have."""
         self.network.run_until(self.network.joined, 120)
         link = self.network.result_of(one.service.connect(two.name))
         answer = self.network.result_of(one.service.request(two.name, b"world"))
         self.assertEqual(answer, b"hello world")
-        return link.rung
+        return link.path_kind
 
     def test_punched(self) -> None:
         """Both dial at once, and so get through each other's NAT."""
         one, two = self.node(PORT_RESTRICTED), self.node(PORT_RESTRICTED)
-        self.assertIs(self.talk(one, two), Rung.PUNCHED)
+        self.assertIs(self.talk(one, two), PathKind.PUNCHED)
 
     def test_tunnel(self) -> None:
         """A symmetric NAT takes a new port for each peer, which the other cannot know: a third node helps."""
         one, two = self.node(SYMMETRIC), self.node(PORT_RESTRICTED)
-        self.assertIs(self.talk(one, two), Rung.TUNNEL)
+        self.assertIs(self.talk(one, two), PathKind.TUNNEL)
 
     def test_another_address(self) -> None:
         """Their provider gives one of them another address, and they find each other again."""
@@ -49,10 +49,10 @@ class BehindNatsTests(SynchronousTestCase):
         self.talk(one, two)
         one.change_address()
         self.network.run_for(120)
-        self.assertIs(self.talk(one, two), Rung.PUNCHED)
+        self.assertIs(self.talk(one, two), PathKind.PUNCHED)
 
     def test_one_router(self) -> None:
         """Two behind one router, which is behind another, are in one network: they need no help."""
         router = self.network.nat(PORT_RESTRICTED, behind=self.network.nat(FULL_CONE))
         one, two = self.node(router), self.node(router)
-        self.assertIs(self.talk(one, two), Rung.DIRECT)
+        self.assertIs(self.talk(one, two), PathKind.DIRECT)

@@ -42,8 +42,8 @@ class Direction(Enum):
     """The peer dialled us."""
 
 
-class Rung(str, Enum):
-    """How a link came about: the rungs of the ladder through NATs, the best first."""
+class PathKind(str, Enum):
+    """How a link came about, the best kind first."""
 
     MAPPED = "mapped"
     """Over a port that a router has mapped for one of the two."""
@@ -55,12 +55,12 @@ class Rung(str, Enum):
     """Through a third node, end to end encrypted."""
 
     @property
-    def height(self) -> int:
-        """A number that is greater the better the rung is."""
-        return -_RUNGS.index(self)
+    def preference(self) -> int:
+        """A number that is greater for a better kind of path."""
+        return -_PATH_KINDS.index(self)
 
 
-_RUNGS: Final = tuple(Rung)
+_PATH_KINDS: Final = tuple(PathKind)
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface
 
-from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
+from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, LinkClosed
 from ..history import History
 from ..names import Name
@@ -104,7 +104,7 @@ class ILink(Interface):
         "else empty."
     )
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
-    rung: Rung = Attribute("How the link came about.")
+    path_kind: PathKind = Attribute("How the link came about.")
     via: Name | None = Attribute("For a tunnel, the L{Name} of the node in the middle; else C{None}.")
     writable: bool = Attribute(
         "Whether the send queue has room: no longer once it has reached C{queue_pause}, and again once it "
@@ -314,8 +314,8 @@ class ICrust(Interface):
         Make a link to a peer that goes through another one, with which both have a direct link. The peer has
         to expect this rendezvous (L{expect}); either of the two may open the tunnel.
 
-        The link's C{rung} is C{TUNNEL}, its C{via} is the node in the middle, and its C{connection} has the
-        addresses of the link to that one. When that link is lost, so is this one.
+        The link's C{path_kind} is C{TUNNEL}, its C{via} is the node in the middle, and its C{connection} has
+        the addresses of the link to that one. When that link is lost, so is this one.
 
         @param relay: the link to the node in the middle, whose Hello is verified.
         @param token: becomes L{ILink.token}.

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import Role, Settings
-from ..endpoints import Connection, Contact, Direction, Endpoint, Rung
+from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..identity import Identity
@@ -326,8 +326,8 @@ class CrustService(OutsideView):
             link.close(refusal.reason, refusal.detail)
             return
         self._links[link] = None
-        if link.rung is Rung.DIRECT and self._came_by_a_mapping(link):
-            link.rung = Rung.MAPPED
+        if link.path_kind is PathKind.DIRECT and self._came_by_a_mapping(link):
+            link.path_kind = PathKind.MAPPED
         self._outside.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
@@ -361,7 +361,7 @@ class CrustService(OutsideView):
         """Whether a link that has just come up is not to be kept, now that its peer's name is known."""
         if not self._running:
             return LinkClosed(CloseReason.STOPPING)
-        if link.rung is Rung.TUNNEL:
+        if link.path_kind is PathKind.TUNNEL:
             refusal = self._rules.refusal_of_name(link.peer)
         else:
             refusal = self._rules.refusal_of_peer(link.peer, link.connection.peer)
@@ -421,7 +421,7 @@ class CrustService(OutsideView):
         self._mapper.network_changed()
         for link in list(self._links):
             local = link.connection.local.host
-            if local in gone and link.rung is not Rung.TUNNEL:
+            if local in gone and link.path_kind is not PathKind.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
                 link.probe()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from ..crust.interfaces import Dialable
-from ..endpoints import Contact, Direction, Endpoint, Rung
+from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
@@ -92,13 +92,13 @@ class OperatorLog:
     def _link_gained(self, event: LinkGained) -> None:
         link = event.link
         self.log.info(
-            "link {direction} {kind} {peer} at {address} for {use}{rung}{one_way}",
+            "link {direction} {kind} {peer} at {address} for {use}{path_kind}{one_way}",
             direction=_direction(link),
             kind="client" if link.is_client else "node",
             peer=link.peer,
             address=link.connection.peer,
             use=link.use.name.lower(),
-            rung="" if link.rung is Rung.DIRECT else f", {link.rung.value}",
+            path_kind="" if link.path_kind is PathKind.DIRECT else f", {link.path_kind.value}",
             one_way="" if link.two_way else ", one-way",
         )
 

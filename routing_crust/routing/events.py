@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from twisted.logger import Logger
 
 from ..crust.interfaces import ILink, Reachability
-from ..endpoints import Connection, Direction, Endpoint, Rung
+from ..endpoints import Connection, Direction, Endpoint, PathKind
 from ..errors import CloseReason
 from ..names import Name
 from ..wire.messages import LinkUse
@@ -45,7 +45,7 @@ class LinkFacts:
     @ivar use: what the link is for.
     @ivar two_way: whether each end was able to dial the other.
     @ivar is_client: whether the peer is a client.
-    @ivar rung: how the link came about.
+    @ivar path_kind: how the link came about.
     @ivar via: for a tunnel, the node in the middle; C{connection} has its address then.
     """
 
@@ -55,7 +55,7 @@ class LinkFacts:
     use: LinkUse
     two_way: bool
     is_client: bool
-    rung: Rung = Rung.DIRECT
+    path_kind: PathKind = PathKind.DIRECT
     via: Name | None = None
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from math import isinf
 from typing import TYPE_CHECKING, Final
 
-from ..endpoints import Direction, Endpoint, Rung
+from ..endpoints import Direction, Endpoint, PathKind
 from ..history import Outcome, PeerHistory, Way
 from ..names import Name
 from .state import State
@@ -114,11 +114,11 @@ def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
     if peer is not None:
         link = peer.link
         made = "we connected to" if link.direction is Direction.CONNECTED else "it connected from"
-        if link.rung is Rung.TUNNEL:
+        if link.path_kind is PathKind.TUNNEL:
             made = "through the node at"
         since = core.clock.seconds() - peer.since
         return (
-            f"there is a link: {link.rung.value}, {made} {link.connection.peer}, for {in_words(since)}, "
+            f"there is a link: {link.path_kind.value}, {made} {link.connection.peer}, for {in_words(since)}, "
             f"in use as {peer.use.name.lower()}"
         )
     if not history.outcomes:

@@ -22,7 +22,7 @@ def link_facts(peer: Peer) -> LinkFacts:
         peer.use,
         peer.two_way,
         peer.facts.is_client,
-        peer.link.rung,
+        peer.link.path_kind,
         peer.link.via,
     )
 
@@ -54,7 +54,7 @@ def _link_status(peer: Peer, now: float) -> dict[str, object]:
         "address": str(peer.link.connection.peer),
         "direction": peer.link.direction.value,
         "use": peer.use.name.lower(),
-        "rung": peer.link.rung.value,
+        "rung": peer.link.path_kind.value,
         "via": None if peer.link.via is None else str(peer.link.via),
         "two_way": peer.two_way,
         "client": peer.facts.is_client,

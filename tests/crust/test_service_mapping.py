@@ -10,7 +10,7 @@ from routing_crust.crust.interfaces import Candidate, Source
 from routing_crust.crust.mapping.keeper import PortKeeper
 from routing_crust.crust.mapping.lease import Gateway, Lease
 from routing_crust.crust.mapping.portmapper import PortMapper
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 
 from .addresses import HOST, at, host_address, name
 from .mapping.support import GATEWAY, FakeRouter
@@ -75,20 +75,20 @@ class MappingTests(ServiceTests):
         await stopped
         self.assertEqual((one.mapped_ports, one.endpoints), ((), ()))
 
-    async def test_the_rung(self) -> None:
+    async def test_link_over_a_mapped_port_says_so(self) -> None:
         """Who comes from outside to a mapped port has come by way of the router."""
         one, events = self.start_mapped(1)
         here = at(f"127.0.0.1:{self.listening.port}")
         two, _ = self.start(2)
         await two.connect((here,), name(1), b"", False)
         (link,) = await events.next("accept")
-        self.assertIs(link.rung, Rung.DIRECT)
+        self.assertIs(link.path_kind, PathKind.DIRECT)
         self.patch(one._outside, "is_outside", lambda endpoint: True)
         three, _ = self.start(3)
         theirs = await three.connect((here,), name(1), b"", False)
         (link,) = await events.next("accept")
-        self.assertIs(link.rung, Rung.MAPPED)
-        self.assertIs(theirs.rung, Rung.DIRECT)  # nothing shows it there
+        self.assertIs(link.path_kind, PathKind.MAPPED)
+        self.assertIs(theirs.path_kind, PathKind.DIRECT)  # nothing shows it there
         await self.stop(one)
 
     async def test_another_port(self) -> None:
@@ -98,7 +98,7 @@ class MappingTests(ServiceTests):
         two, _ = self.start(2)
         await two.connect(one.endpoints, name(1), b"", False)
         (link,) = await events.next("accept")
-        self.assertIs(link.rung, Rung.DIRECT)
+        self.assertIs(link.path_kind, PathKind.DIRECT)
 
     async def test_the_host_changes(self) -> None:
         """Only then is the router asked out of turn."""

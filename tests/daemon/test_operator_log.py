@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role, Settings
 from routing_crust.crust.interfaces import Dialable, Reachability
 from routing_crust.daemon.operator_log import OperatorLog
-from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol, Rung
+from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import (
     EndpointsChanged,
@@ -33,10 +33,10 @@ THERE = Endpoint("192.0.2.2", 6000)
 
 
 def link(
-    direction: Direction, two_way: bool = True, is_client: bool = False, rung: Rung = Rung.DIRECT
+    direction: Direction, two_way: bool = True, is_client: bool = False, path_kind: PathKind = PathKind.DIRECT
 ) -> LinkFacts:
     return LinkFacts(
-        BOB, Connection(Protocol.TCP, THERE, HERE), direction, LinkUse.MEMBER, two_way, is_client, rung
+        BOB, Connection(Protocol.TCP, THERE, HERE), direction, LinkUse.MEMBER, two_way, is_client, path_kind
     )
 
 
@@ -115,7 +115,7 @@ class OperatorLogTests(SynchronousTestCase):
             [f"link from client {BOB} at 192.0.2.2:6000 for member, one-way"],
         )
         self.assertEqual(
-            self.tell(LinkGained(link(Direction.CONNECTED, two_way=False, rung=Rung.PUNCHED))),
+            self.tell(LinkGained(link(Direction.CONNECTED, two_way=False, path_kind=PathKind.PUNCHED))),
             [f"link to node {BOB} at 192.0.2.2:6000 for member, punched, one-way"],
         )
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from routing_crust import Contact, Identity, Role, RoutingService, Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.tunnel import relay as tunnel_relay
-from routing_crust.endpoints import Endpoint, Rung
+from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.routing.events import LinkChanged, LinkGained
 
 reactor: Any = _reactor
@@ -56,14 +56,14 @@ class ServiceTests(TestCase):
         self.a = await self.start(1, contacts=contacts, deny=("127.0.0.2/32",))
         self.b = await self.start(2, contacts=contacts, deny=("127.0.0.1/32",))
 
-    def gained(self, service: RoutingService, peer: RoutingService, *rungs: Rung) -> Deferred[Any]:
-        """Fires when there is a link on one of these rungs."""
+    def gained(self, service: RoutingService, peer: RoutingService, *path_kinds: PathKind) -> Deferred[Any]:
+        """Fires when there is a link of one of these path kinds."""
         done: Deferred[Any] = Deferred()
 
         def look(event: Any = None) -> None:
             core = service._core
             link = None if core is None else core.links.link_to(peer.node_name)
-            if link is not None and link.rung in rungs and not done.called:
+            if link is not None and link.path_kind in path_kinds and not done.called:
                 done.callback(link)
 
         service.observe(LinkGained, look)
@@ -74,8 +74,8 @@ class ServiceTests(TestCase):
     async def test_messages(self) -> None:
         """Through the tunnel 256 KiB each way come whole."""
         await self.three()
-        link = await self.gained(self.a, self.b, Rung.TUNNEL)
-        await self.gained(self.b, self.a, Rung.TUNNEL)
+        link = await self.gained(self.a, self.b, PathKind.TUNNEL)
+        await self.gained(self.b, self.a, PathKind.TUNNEL)
         self.assertEqual(link.via, self.relays[0].node_name)
         body = bytes(range(256)) * 1024
         self.b.set_request_handler(lambda message: message.body[::-1])
@@ -84,8 +84,8 @@ class ServiceTests(TestCase):
     async def test_better(self) -> None:
         """When they may dial each other, another link takes the tunnel's place, and nothing is lost."""
         await self.three()
-        link = await self.gained(self.a, self.b, Rung.TUNNEL)
-        await self.gained(self.b, self.a, Rung.TUNNEL)
+        link = await self.gained(self.a, self.b, PathKind.TUNNEL)
+        await self.gained(self.b, self.a, PathKind.TUNNEL)
         got: list[int] = []
         last: Deferred[None] = Deferred()
 
@@ -111,7 +111,7 @@ class ServiceTests(TestCase):
             service._core.crust._rules.__dict__.update(Rules((), ()).__dict__)
         assert self.a._core is not None
         self.a._core.tunnels.wake()
-        await self.gained(self.a, self.b, Rung.DIRECT, Rung.PUNCHED)
+        await self.gained(self.a, self.b, PathKind.DIRECT, PathKind.PUNCHED)
         sending.clear()
         await last
         self.assertEqual(got, [*range(len(got) - 1), -1])
@@ -120,8 +120,8 @@ class ServiceTests(TestCase):
     async def test_hostile_relay(self) -> None:
         """A node that alters what it carries ends the tunnel; another one is made through somebody else."""
         await self.three(2)
-        link = await self.gained(self.a, self.b, Rung.TUNNEL)
-        await self.gained(self.b, self.a, Rung.TUNNEL)
+        link = await self.gained(self.a, self.b, PathKind.TUNNEL)
+        await self.gained(self.b, self.a, PathKind.TUNNEL)
         intact = tunnel_relay.data_frame
         bad = next(each for each in self.relays if each.node_name == link.via)
         assert bad._core is not None
@@ -160,8 +160,8 @@ class ServiceTests(TestCase):
     async def test_relay_stops(self) -> None:
         """When the node in the middle stops, the tunnel goes through another one."""
         await self.three(2)
-        link = await self.gained(self.a, self.b, Rung.TUNNEL)
-        await self.gained(self.b, self.a, Rung.TUNNEL)
+        link = await self.gained(self.a, self.b, PathKind.TUNNEL)
+        await self.gained(self.b, self.a, PathKind.TUNNEL)
         gone = next(each for each in self.relays if each.node_name == link.via)
         again = self.gained_through(self.a, self.b, [each for each in self.relays if each is not gone])
         await gone.stopService()

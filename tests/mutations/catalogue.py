@@ -470,7 +470,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a tunnel carries a tunnel",
         "crust/tunnel/relay.py",
-        "or not settings.max_tunnels_per_peer or link.rung is Rung.TUNNEL:",
+        "or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:",
         "or not settings.max_tunnels_per_peer:",
         ("tests.crust.tunnel.test_tunnels",),
     ),

@@ -1,5 +1,5 @@
 """
-C{python -m tests.natlab}: which rung two nodes reach, whatever stands between them, as a table for the
+C{python -m tests.natlab}: which kind of path two nodes get, whatever stands between them, as a table for the
 documentation.
 
 The exit status is 0 only if every try ended as it must.
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in bad:
         for one in each.tries:
             if not one.is_good(each.pair.expected):
-                what = f"{one.rung and one.rung.value} after {one.linked:.2f} s; {one.problem[:SHOWN]}"
+                what = (
+                    f"{one.path_kind and one.path_kind.value} after {one.linked:.2f} s; {one.problem[:SHOWN]}"
+                )
                 print(f"not as it must be: {each.pair}, {each.stray.value}: {what}", file=sys.stderr)
     return 1 if bad else 0
 
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.natlab",
-        description="Let two nodes find each other, whatever stands between them: which rung do they reach?",
+        description="Let two nodes find each other, whatever stands between them: which path do they get?",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -123,7 +125,7 @@ def _json(cells: list[Measured]) -> str:
                 "pair": str(each.pair),
                 "stray": each.stray.value,
                 "good": each.is_good,
-                "rung": one.rung.value if one.rung else None,
+                "rung": one.path_kind.value if one.path_kind else None,
                 "linked": one.linked,
                 "message": one.message,
                 "problem": one.problem,

@@ -14,7 +14,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Final
 
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 
 from .lab import Lab
 from .node import environment
@@ -123,10 +123,10 @@ class Called:
         except NothingCame:
             return
 
-    def last_link(self) -> tuple[Rung | None, float]:
-        """The rung of the last link, and the seconds that it took."""
+    def last_link(self) -> tuple[PathKind | None, float]:
+        """The path kind of the last link, and the seconds that it took."""
         links = [each for each in self._said if each["what"] == "link"]
-        return (Rung(links[-1]["rung"]), float(links[-1]["seconds"])) if links else (None, 0.0)
+        return (PathKind(links[-1]["path_kind"]), float(links[-1]["seconds"])) if links else (None, 0.0)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -2,9 +2,9 @@
 A node that is measured: C{python -m tests.natlab.caller LISTEN [CONTACT ...] [--call NAME]}.
 
 It says what happens, a line of JSON each: C{node} with its contact once it is there, C{connected} with what
-it believes of its NAT when it is and each time that this changes, C{link} with the rung and the seconds since
-its start, and C{message} with the seconds until the first message was acknowledged. It ends when its standard
-input does.
+it believes of its NAT when it is and each time that this changes, C{link} with the path kind and the seconds
+since its start, and C{message} with the seconds until the first message was acknowledged. It ends when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -78,11 +78,16 @@ class Caller:
 
     def _linked(self, link: LinkFacts) -> None:
         if self._callee in (None, link.peer):
-            say("link", peer=str(link.peer), rung=link.rung.value, seconds=reactor.seconds() - self._began)
+            say(
+                "link",
+                peer=str(link.peer),
+                path_kind=link.path_kind.value,
+                seconds=reactor.seconds() - self._began,
+            )
 
     def _lost(self, link: LinkFacts, reason: str) -> None:
         if self._callee in (None, link.peer):
-            say("lost", peer=str(link.peer), rung=link.rung.value, reason=reason)
+            say("lost", peer=str(link.peer), path_kind=link.path_kind.value, reason=reason)
 
 
 class _Orders(Protocol):

@@ -76,10 +76,10 @@ class Node(LineReceiver):
         print(*words, flush=True)
 
     def on_connect(self, link: ILink) -> None:
-        self.say("connected", link.rung.value, link.connection.peer)
+        self.say("connected", link.path_kind.value, link.connection.peer)
 
     def on_accept(self, link: ILink) -> None:
-        self.say("accepted", link.rung.value, link.connection.peer.host)
+        self.say("accepted", link.path_kind.value, link.connection.peer.host)
 
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self.say("message", kind)

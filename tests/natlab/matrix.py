@@ -14,7 +14,7 @@ from enum import Enum
 from itertools import combinations_with_replacement
 from typing import Final
 
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 
 from .called import Called, NothingCame
 from .lab import Lab
@@ -26,8 +26,8 @@ TUNNEL_WITHIN: Final = 3.0
 """Seconds to a tunnel, where there can be nothing better."""
 _SETTLED: Final = 3.0
 _PATIENCE: Final = 20.0
-STRAIGHT: Final = frozenset({Rung.DIRECT, Rung.MAPPED, Rung.PUNCHED})
-ONLY_A_TUNNEL: Final = frozenset({Rung.TUNNEL})
+STRAIGHT: Final = frozenset({PathKind.DIRECT, PathKind.MAPPED, PathKind.PUNCHED})
+ONLY_A_TUNNEL: Final = frozenset({PathKind.TUNNEL})
 
 
 class Place(Enum):
@@ -67,8 +67,8 @@ class Pair:
         return f"{self.one.value}, same LAN" if self.same_lan else f"{self.one.value} - {self.other.value}"
 
     @property
-    def expected(self) -> frozenset[Rung]:
-        """The rungs that are good enough."""
+    def expected(self) -> frozenset[PathKind]:
+        """The path kinds that are good enough."""
         places = {self.one, self.other}
         if self.same_lan:
             return STRAIGHT
@@ -91,21 +91,21 @@ class Try:
     """
     What has become of it once.
 
-    @ivar rung: the best that was reached; C{None} if there was no link.
-    @ivar linked: seconds from the start of the second node, which knows only contacts, until that rung.
+    @ivar path_kind: the best that was reached; C{None} if there was no link.
+    @ivar linked: seconds from the start of the second node, which knows only contacts, until that path kind.
     @ivar message: seconds from its start until its first message was acknowledged, over what there was then.
     @ivar problem: what went wrong, if anything did.
     """
 
-    rung: Rung | None = None
+    path_kind: PathKind | None = None
     linked: float = 0.0
     message: float = 0.0
     problem: str = ""
 
-    def is_good(self, expected: frozenset[Rung]) -> bool:
+    def is_good(self, expected: frozenset[PathKind]) -> bool:
         """Whether it is what must come of it."""
         in_time = self.linked <= TUNNEL_WITHIN or expected is not ONLY_A_TUNNEL
-        return self.rung in expected and in_time and not self.problem
+        return self.path_kind in expected and in_time and not self.problem
 
 
 class Meeting:
@@ -157,11 +157,13 @@ class Meeting:
     def _watch(self, bob: Called) -> Try:
         message = float(bob.wait("message", _PATIENCE)["seconds"])
         try:
-            link = bob.wait_for(lambda each: each["what"] == "link" and Rung(each["rung"]) in self._expected)
+            link = bob.wait_for(
+                lambda each: each["what"] == "link" and PathKind(each["path_kind"]) in self._expected
+            )
         except NothingCame as problem:
-            rung, seconds = bob.last_link()
-            return Try(rung, seconds, message, str(problem))
-        return Try(Rung(link["rung"]), float(link["seconds"]), message)
+            path_kind, seconds = bob.last_link()
+            return Try(path_kind, seconds, message, str(problem))
+        return Try(PathKind(link["path_kind"]), float(link["seconds"]), message)
 
 
 def measure(pair: Pair, stray: Stray, delay: float = 0.010, tries: int = 3) -> list[Try]:

@@ -81,8 +81,8 @@ class LabNode(Child):
         status: dict[str, Any] = json.loads(await self.command("status", "--json"))
         return status
 
-    async def rungs(self) -> dict[str, str]:
-        """The rung of the link with each peer, by the peer's name."""
+    async def path_kinds(self) -> dict[str, str]:
+        """The path kind of the link with each peer, by the peer's name."""
         return {each["peer"]: each["rung"] for each in (await self.status())["links"]}
 
     async def linked_with(self, peer: LabNode) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 
 from .matrix import Pair, Try
 from .router import Stray
@@ -16,10 +16,10 @@ from .router import Stray
 _TITLES = {Stray.DROP: "that drop", Stray.REJECT: "that reject", Stray.ANSWER: "that answer"}
 
 
-def cell(tries: Sequence[Try], expected: frozenset[Rung]) -> str:
-    """The rungs with how often each was reached, and the medians of the seconds to it and to the message."""
-    rungs = Counter(each.rung.value if each.rung else "nothing" for each in tries)
-    words = [rung if count == len(tries) else f"{count} {rung}" for rung, count in rungs.most_common()]
+def cell(tries: Sequence[Try], expected: frozenset[PathKind]) -> str:
+    """The path kinds and how often each was reached, and the median seconds to it and to the message."""
+    path_kinds = Counter(each.path_kind.value if each.path_kind else "nothing" for each in tries)
+    words = [kind if count == len(tries) else f"{count} {kind}" for kind, count in path_kinds.most_common()]
     linked, message = (
         median(times) for times in zip(*((each.linked, each.message) for each in tries), strict=True)
     )
@@ -40,8 +40,10 @@ def table(
 
 
 def shares(cells: Iterable[Sequence[Try]]) -> str:
-    """Which share of all tries reached which rung."""
-    rungs = Counter(each.rung.value if each.rung else "nothing" for tries in cells for each in tries)
-    total = sum(rungs.values())
-    words = ", ".join(f"{rung} {count / total:.0%}" for rung, count in rungs.most_common())
+    """The share of all tries that reached each path kind."""
+    path_kinds = Counter(
+        each.path_kind.value if each.path_kind else "nothing" for tries in cells for each in tries
+    )
+    total = sum(path_kinds.values())
+    words = ", ".join(f"{kind} {count / total:.0%}" for kind, count in path_kinds.most_common())
     return f"{total} tries: {words}"

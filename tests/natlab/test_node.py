@@ -18,8 +18,8 @@ class ThreeNodesTests(LabTestCase):
         for one, other in ((alice, first), (bob, first), (alice, bob), (bob, alice)):
             await one.linked_with(other)
         await alice.send(bob, "through the laboratory")
-        rungs = await alice.rungs()
-        self.assertEqual(rungs[bob.name], "direct")
+        path_kinds = await alice.path_kinds()
+        self.assertEqual(path_kinds[bob.name], "direct")
         self.assertEqual(await bob.stop(), -signal.SIGTERM)
         again = await self.start_node(lab, "bob", contact, of=bob)
         self.assertEqual(again.name, bob.name)

@@ -1,4 +1,4 @@
-"""Pairs of places between which there must be a link, and of which rung; and how such are measured."""
+"""Pairs of places between which there must be a link, of which path kind; and how such are measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 
 from .lab import why_not
 from .matrix import ONLY_A_TUNNEL, STRAIGHT, Pair, Place, Try, all_pairs, measure
@@ -35,7 +35,7 @@ class PairsTests(SynchronousTestCase):
     timeout = 600
 
     def test_chosen(self) -> None:
-        """Each of these gets a link, of a rung that is good enough, and a message over it."""
+        """Each of these gets a link, of a path kind that is good enough, and a message over it."""
         reason = why_not(delay=True)
         if reason:
             raise SkipTest(reason)
@@ -44,7 +44,7 @@ class PairsTests(SynchronousTestCase):
         wrong = [
             f"{pair}, {stray.value}: {one}"
             for (pair, stray), one in zip(CHOSEN, tries, strict=True)
-            if one.problem or one.rung not in pair.expected
+            if one.problem or one.path_kind not in pair.expected
         ]
         self.assertEqual(wrong, [])
         self.assertTrue(all(each.message > 0 for each in tries))
@@ -73,11 +73,11 @@ class ExpectedTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """A tunnel is good where there can be nothing better, and comes soon; a problem never is."""
-        self.assertTrue(Try(Rung.TUNNEL, 2.9, 2.9).is_good(ONLY_A_TUNNEL))
-        self.assertFalse(Try(Rung.TUNNEL, 3.1, 3.1).is_good(ONLY_A_TUNNEL))
-        self.assertFalse(Try(Rung.TUNNEL, 0.5, 0.5).is_good(STRAIGHT))
-        self.assertTrue(Try(Rung.PUNCHED, 5.0, 0.5).is_good(STRAIGHT))
-        self.assertFalse(Try(Rung.PUNCHED, 0.5, 0.5, "it ended").is_good(STRAIGHT))
+        self.assertTrue(Try(PathKind.TUNNEL, 2.9, 2.9).is_good(ONLY_A_TUNNEL))
+        self.assertFalse(Try(PathKind.TUNNEL, 3.1, 3.1).is_good(ONLY_A_TUNNEL))
+        self.assertFalse(Try(PathKind.TUNNEL, 0.5, 0.5).is_good(STRAIGHT))
+        self.assertTrue(Try(PathKind.PUNCHED, 5.0, 0.5).is_good(STRAIGHT))
+        self.assertFalse(Try(PathKind.PUNCHED, 0.5, 0.5, "it ended").is_good(STRAIGHT))
         self.assertFalse(Try().is_good(STRAIGHT))
 
 
@@ -85,19 +85,23 @@ class TableTests(SynchronousTestCase):
     pair = Pair(Place.PUBLIC, Place.SYMMETRIC)
 
     def test_cell(self) -> None:
-        """The medians, the rungs if there are several, and a mark on what is not good."""
-        good = [Try(Rung.DIRECT, 0.1, 0.2), Try(Rung.DIRECT, 0.3, 0.4), Try(Rung.DIRECT, 0.2, 0.9)]
+        """The medians, the path kinds if there are several, and a mark on what is not good."""
+        good = [
+            Try(PathKind.DIRECT, 0.1, 0.2),
+            Try(PathKind.DIRECT, 0.3, 0.4),
+            Try(PathKind.DIRECT, 0.2, 0.9),
+        ]
         self.assertEqual(cell(good, STRAIGHT), "direct, 0.20 s, 0.40 s")
-        bad = [*good[:2], Try(Rung.TUNNEL, 0.2, 0.2)]
+        bad = [*good[:2], Try(PathKind.TUNNEL, 0.2, 0.2)]
         self.assertEqual(cell(bad, STRAIGHT), "2 direct, 1 tunnel, 0.20 s, 0.20 s **(not as it must be)**")
 
     def test_table(self) -> None:
-        one = [Try(Rung.DIRECT, 0.1, 0.2)]
+        one = [Try(PathKind.DIRECT, 0.1, 0.2)]
         text = table([self.pair], [Stray.DROP, Stray.ANSWER], {(self.pair, each): one for each in Stray})
         self.assertEqual(text.count("direct, 0.10 s, 0.20 s"), 2)
         self.assertIn("   * - public - symmetric\n", text)
         self.assertIn("     - Routers that answer", text)
 
     def test_shares(self) -> None:
-        tries = [[Try(Rung.PUNCHED, 0.1, 0.2)] * 3, [Try()]]
+        tries = [[Try(PathKind.PUNCHED, 0.1, 0.2)] * 3, [Try()]]
         self.assertEqual(shares(tries), "4 tries: punched 75%, nothing 25%")

@@ -67,8 +67,8 @@ class HttpTests(LabTestCase):
 
     async def punched(self, alice: LabNode, bob: LabNode) -> None:
         """Both say that their link is a punched one."""
-        self.assertEqual((await alice.rungs())[bob.name], "punched")
-        self.assertEqual((await bob.rungs())[alice.name], "punched")
+        self.assertEqual((await alice.path_kinds())[bob.name], "punched")
+        self.assertEqual((await bob.path_kinds())[alice.name], "punched")
 
     async def web(self, lab: Lab, host: str, folder: Path) -> None:
         """The standard library's own web server, as a process."""

@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
-from routing_crust.endpoints import Endpoint, Rung
+from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.identity import Identity
 from routing_crust.routing.explain import Explanation, in_words
@@ -53,7 +53,7 @@ class ExplainTests(SynchronousTestCase):
         assert core is not None
         peer = core.links.peer(self.two.name)
         assert peer is not None
-        peer.link.rung = Rung.TUNNEL
+        peer.link.path_kind = PathKind.TUNNEL
         self.assertIn(
             "there is a link: tunnel, through the node at ", self.explain(self.one, self.two).summary
         )

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IConnector, IProtocol, IStreamClientEndp
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...endpoints import Connection, Direction, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
@@ -31,7 +31,7 @@ class LinkFactory(Factory):
     direction: Direction
     bootstrap = False
     token = b""
-    rung = Rung.DIRECT
+    path_kind = PathKind.DIRECT
     via: Name | None = None
 
     def __init__(self, owner: LinkOwner, tls: LinkTls, initiator: bool, expected: Name | None) -> None:

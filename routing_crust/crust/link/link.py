@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...endpoints import Connection, Rung
+from ...endpoints import Connection, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...wire.codec import decode, encode
@@ -81,9 +81,9 @@ class Link(Protocol):
 
     __slots__ = (
         "_allowance", "_asked", "_decoder", "_heard", "_heir", "_maker", "_owner", "_queue", "_reading",
-        "_reason", "_silence", "_small", "_stalled", "_timer", "_up", "_verified",
-        "binding", "bootstrap", "connection", "direction", "hello_timeout", "initiator", "peer",
-        "public_key", "rung", "token", "via",
+        "_reason", "_silence", "_small", "_stalled", "_timer", "_up", "_verified", "binding", "bootstrap",
+        "connection", "direction", "hello_timeout", "initiator", "path_kind", "peer", "public_key", "token",
+        "via",
     )  # fmt: skip
 
     transport: Any
@@ -91,7 +91,7 @@ class Link(Protocol):
     peer: Name
     public_key: bytes
     binding: bytes
-    rung: Rung
+    path_kind: PathKind
 
     def __init__(self, maker: LinkMaker) -> None:
         """
@@ -103,7 +103,7 @@ class Link(Protocol):
         self.initiator = maker.initiator
         self.bootstrap = maker.bootstrap
         self.token = maker.token
-        self.rung = maker.rung
+        self.path_kind = maker.path_kind
         self.via = maker.via
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...endpoints import Connection, Direction, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
@@ -139,7 +139,7 @@ class Doorstep(Protocol):
         initiator: bool = False,
         expected: Name | None = None,
         token: bytes = b"",
-        rung: Rung = Rung.DIRECT,
+        path_kind: PathKind = PathKind.DIRECT,
     ) -> None:
         """
         Hand the transport over to a link.
@@ -148,14 +148,14 @@ class Doorstep(Protocol):
         @param initiator: whether this end is the TLS client.
         @param expected: who must be there; C{None} accepts anyone.
         @param token: becomes C{token} of the link.
-        @param rung: becomes C{rung} of the link.
+        @param path_kind: how the link comes about.
         """
         timer, self._timer = self._timer, None
         assert timer is not None  # else it is gone, or a link already
         left = max(0.0, time_left(timer, self._owner.clock))
         timer.cancel()
         maker = _DoorLinks(self._owner, tls, self, initiator, expected)
-        maker.token, maker.rung = token, rung
+        maker.token, maker.path_kind = token, path_kind
         self.link = Link(maker)
         self.link.hello_timeout = left
         wrapper = maker.over_tls().around(self.link)

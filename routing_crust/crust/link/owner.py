@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
-from ...endpoints import Connection, Direction, Endpoint, Rung
+from ...endpoints import Connection, Direction, Endpoint, PathKind
 from ...errors import LinkClosed
 from ...names import Name
 from .tls import VerifiedPeer
@@ -62,7 +62,7 @@ class LinkMaker(Protocol):
     direction: Direction
     bootstrap: bool
     token: bytes
-    rung: Rung
+    path_kind: PathKind
     via: Name | None
 
     def connection_of(self, transport: Any) -> Connection:

@@ -23,7 +23,7 @@ from typing import Final
 
 from ...addresses import Kind, kind_of
 from ...config import Settings
-from ...endpoints import Direction, Endpoint, PrivateDialling, Rung
+from ...endpoints import Direction, Endpoint, PathKind, PrivateDialling
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import NatKind
@@ -140,11 +140,11 @@ class Outside:
 
     def link_up(self, link: ILink) -> None:
         """A link is up, whoever dialled, before its peer has said anything."""
-        if link.rung is Rung.TUNNEL:
+        if link.path_kind is PathKind.TUNNEL:
             return  # its addresses are those of another
         if link.direction is Direction.CONNECTED:
             self._connected[link] = link.connection.peer.host
-        elif link.rung in (Rung.DIRECT, Rung.MAPPED) and self._is_stranger(link.connection.peer):
+        elif link.path_kind in (PathKind.DIRECT, PathKind.MAPPED) and self._is_stranger(link.connection.peer):
             self._proven = self._seconds()
             self._denied.clear()
             self._set(Dialable.YES)
@@ -164,7 +164,7 @@ class Outside:
         """A link's peer, who is not to be believed, says where it sees us."""
         local, at = link.connection.local, link.connection.peer
         if (
-            link.rung is not Rung.TUNNEL
+            link.path_kind is not PathKind.TUNNEL
             and local.port in self._ports
             and seen.is_v6 == at.is_v6
             and self.is_outside(at)

@@ -15,7 +15,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ...endpoints import Direction, Rung
+from ...endpoints import Direction, PathKind
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ..link.link import Link
@@ -57,7 +57,7 @@ class Meeting:
         self._tls = tls
         self._established = established
         self._hosts: dict[str, None] = {}
-        self._waiting: dict[Doorstep, Rung] = {}
+        self._waiting: dict[Doorstep, PathKind] = {}
         self._trying: dict[Doorstep, None] = {}
         self._timer: IDelayedCall | None = None
         self.peer = peer
@@ -92,13 +92,13 @@ class Meeting:
         if door.direction is Direction.ACCEPTED:
             door.show(mine)
         # where only one of the two has dialled, there was no hole: the other can be dialled by anyone
-        rung = Rung.PUNCHED if mine.dialled and door.preface.dialled else Rung.DIRECT
+        path_kind = PathKind.PUNCHED if mine.dialled and door.preface.dialled else PathKind.DIRECT
         if not self.requester:
-            self._begin(door, rung, first)
+            self._begin(door, path_kind, first)
         elif first:
             door.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
         else:
-            self._waiting[door] = rung
+            self._waiting[door] = path_kind
             if not self._trying:
                 self._nominate()
 
@@ -112,9 +112,9 @@ class Meeting:
         self._stop_waiting()
         if self._waiting and self.link is None:
             door = next(iter(self._waiting))
-            rung = self._waiting.pop(door)
+            path_kind = self._waiting.pop(door)
             self._timer = self._owner.clock.callLater(STALL, self._stalled)
-            self._begin(door, rung, b"")
+            self._begin(door, path_kind, b"")
 
     def _stalled(self) -> None:
         self._timer = None
@@ -125,7 +125,7 @@ class Meeting:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self, door: Doorstep, rung: Rung, first: bytes) -> None:
+    def _begin(self, door: Doorstep, path_kind: PathKind, first: bytes) -> None:
         self._trying[door] = None
         door.become_link(
             self._tls,
@@ -133,7 +133,7 @@ class Meeting:
             initiator=self.requester,
             expected=self.peer,
             token=self.token,
-            rung=rung,
+            path_kind=path_kind,
         )
 
     # What doorsteps tell.

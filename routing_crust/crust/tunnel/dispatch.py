@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
 
-from ...endpoints import Rung
+from ...endpoints import PathKind
 from ...errors import ConnectFailed, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
@@ -69,7 +69,7 @@ class Tunnels:
 
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
         """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
-        if relay.rung is Rung.TUNNEL or relay.peer == peer:
+        if relay.path_kind is PathKind.TUNNEL or relay.peer == peer:
             what = "the link to the node in the middle is a tunnel, or leads to the peer itself"
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", what),)))
         return self._ends.open(relay, peer, token, requester)

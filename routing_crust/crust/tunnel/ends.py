@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ...endpoints import Connection, Direction, Rung
+from ...endpoints import Connection, Direction, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, ConnectFailed, LinkClosed, WireError
 from ...names import Name
@@ -50,7 +50,7 @@ class TunnelEnd(LinkFactory):
     @ivar expected: who must be at the other end.
     """
 
-    rung = Rung.TUNNEL
+    path_kind = PathKind.TUNNEL
 
     def __init__(
         self, ends: TunnelEnds, relay: ILink, number: int, direction: Direction, meeting: Meeting | _Asked
@@ -270,7 +270,7 @@ class TunnelEnds:
     def offered(self, relay: ILink, message: TunnelOpen) -> None:
         """A node wants to be in the middle of a tunnel that ends here."""
         meeting = self._meeting_of(message.proof)
-        if meeting is None or meeting.peer.raw != message.peer or relay.rung is Rung.TUNNEL:
+        if meeting is None or meeting.peer.raw != message.peer or relay.path_kind is PathKind.TUNNEL:
             self._refuse(relay, message, TunnelReason.NOT_EXPECTED)
             return
         unfinished = sum(each.unfinished and each.token == meeting.token for each in self._ends)

@@ -18,7 +18,7 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 
 from ...config import Settings
-from ...endpoints import Rung
+from ...endpoints import PathKind
 from ...errors import WireError
 from ...names import Name
 from ...quietlog import QuietLog
@@ -283,11 +283,11 @@ class TunnelRelay:
     def _refusal(self, link: ILink, far: ILink | None) -> TunnelReason | None:
         """Why a peer is not taken there, cheapest first; C{None} if there is no reason."""
         settings = self.settings
-        if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.rung is Rung.TUNNEL:
+        if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
         if not self._may_ask(link):
             return TunnelReason.TOO_MANY
-        if far is None or far.rung is Rung.TUNNEL or far.peer == link.peer:
+        if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
             return TunnelReason.NO_LINK
         if len(self._pairs) >= settings.max_tunnels:
             return TunnelReason.TOO_MANY

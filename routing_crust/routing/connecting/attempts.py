@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...crust.interfaces import ICrust, ILink
-from ...endpoints import Rung
+from ...endpoints import PathKind
 from ...errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
 from ...names import Name
 from ...quietlog import QuietLog
@@ -112,7 +112,7 @@ class Attempts:
         before = self.expected.of_peer(peer)
         if (
             tunnel is not None
-            and tunnel.rung is Rung.TUNNEL
+            and tunnel.path_kind is PathKind.TUNNEL
             and len(before) >= self._settings.max_expected_per_peer
         ):
             self._fulfil(peer, before[0].nonce, tunnel)
@@ -143,7 +143,11 @@ class Attempts:
             return False
         for each in self.expected.beside(entry):
             peer = self._links.peer(each.peer)
-            if peer is not None and peer.link.rung is Rung.TUNNEL and peer.use >= self._purpose(each).use:
+            if (
+                peer is not None
+                and peer.link.path_kind is PathKind.TUNNEL
+                and peer.use >= self._purpose(each).use
+            ):
                 self.withdraw(each.peer, each.nonce)
                 return True
         return False

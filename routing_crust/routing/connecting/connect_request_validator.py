@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from ...config import Settings
 from ...crust.interfaces import ICrust
-from ...endpoints import Endpoint, Rung, is_local_only, refusal_to_dial
+from ...endpoints import Endpoint, PathKind, is_local_only, refusal_to_dial
 from ...errors import CloseReason
 from ...history import Way
 from ...identity import Identity
@@ -89,7 +89,7 @@ class ConnectRequestValidator:
         if newer < 0:
             return "it is of an earlier incarnation"
         held = before if before is not None and newer == 0 and before.use >= request.use else None
-        improved = held is not None and held.link.rung is Rung.TUNNEL
+        improved = held is not None and held.link.path_kind is PathKind.TUNNEL
         if held is not None and not improved:
             held.link.probe()  # for whoever asks for it may have lost it
             return "there is such a link already"

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...crust.interfaces import ICrust, ILink
-from ...endpoints import Endpoint, Rung
+from ...endpoints import Endpoint, PathKind
 from ...errors import ExpectedConnectionExpired, ServiceStopped
 from ...history import Way
 from ...identity import Identity
@@ -221,7 +221,7 @@ class Connector:
             self._cooldown.forget(peer)
         else:
             self._cooldown.lift(peer)
-        better_may_come = link.rung is Rung.TUNNEL
+        better_may_come = link.path_kind is PathKind.TUNNEL
         for asked in self._asked_of(peer):
             if asked.use <= use:
                 self._settle(asked, link)

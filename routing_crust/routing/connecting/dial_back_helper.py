@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...crust.interfaces import ILink
-from ...endpoints import Endpoint, PrivateDialling, Rung, is_local_only
+from ...endpoints import Endpoint, PathKind, PrivateDialling, is_local_only
 from ...errors import ConnectFailed, RoutingCrustError, WireError
 from ...names import Name
 from ...timing.ratelimit import TokenBucket
@@ -188,7 +188,7 @@ class DialBackHelper:
     def _peer(self, link: ILink) -> Peer | None:
         """Who is at the other end, if it is a node, and the addresses of the link are its and ours."""
         peer = self._core.links.peer(link.peer)
-        if peer is None or peer.link is not link or peer.facts.is_client or link.rung is Rung.TUNNEL:
+        if peer is None or peer.link is not link or peer.facts.is_client or link.path_kind is PathKind.TUNNEL:
             return None
         return None if self._core.is_client else peer
 

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import Dialable, ILink
-from ...endpoints import Contact, Endpoint, Rung
+from ...endpoints import Contact, Endpoint, PathKind
 from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
 from ...timing.steadyclock import time_left
@@ -203,7 +203,7 @@ class ReachabilityChecks:
         that it sees us at.
         """
         facts = peer.facts
-        unfit = facts.is_client or peer.link.rung is Rung.TUNNEL or peer.name in self._asked
+        unfit = facts.is_client or peer.link.path_kind is PathKind.TUNNEL or peer.name in self._asked
         if unfit or facts.observed is None:
             return ()
         same = [each for each in self._core.crust.outside if each.host == facts.observed.host]

@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
-from ...endpoints import Endpoint, Rung
+from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, ConnectFailed, RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
@@ -101,7 +101,7 @@ class TunnelManager:
         """By which link the peer of another link may be taken to somebody."""
         links = self._core.links
         peer = links.peer(name)
-        if peer is None or link not in links.confirmed or peer.link.rung is Rung.TUNNEL:
+        if peer is None or link not in links.confirmed or peer.link.path_kind is PathKind.TUNNEL:
             return None
         return peer.link
 
@@ -178,7 +178,7 @@ class TunnelManager:
 
     def _is_usable(self, peer: Peer, other: Name) -> bool:
         return (
-            peer.link.rung is not Rung.TUNNEL
+            peer.link.path_kind is not PathKind.TUNNEL
             and not peer.facts.is_client
             and peer.name != other
             and (peer.use >= LinkUse.DIRECT or peer.name == self._core.proxy)
@@ -211,7 +211,7 @@ class TunnelManager:
         """A link was confirmed: if it is a tunnel, try to replace it; if it is none, no longer."""
         known = self._tunnels.get(peer.name)
         cancel(self._again.pop(peer.name, None))
-        if peer.link.rung is not Rung.TUNNEL:
+        if peer.link.path_kind is not PathKind.TUNNEL:
             if known is not None:
                 self._forget(known)
         elif known is None or known.via != peer.link.via:

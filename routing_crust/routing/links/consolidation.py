@@ -9,9 +9,9 @@ Confirmation on it; the other end acknowledges on the same link; only then are t
 never a moment without a link on the way.
 
 Order of messages: Confirmation (arbiter), ConfirmationAck (the other), Goodbye on each other link (arbiter).
-The best link is the one with the greatest use; of these the one on the highest rung (direct before punched
-before a tunnel); of these the primary, the one that the responder of the request dialled; when both asked
-at once, the request of the greater name counts.
+The best link is the one with the greatest use; of these the one of the best path kind (mapped before
+direct before punched before a tunnel); of these the primary, the one that the responder of the request
+dialled; when both asked at once, the request of the greater name counts.
 
 Whoever makes one more link may have lost the one that was agreed on, and the other end not know it yet. So
 the arbiter confirms that one again, and keeps the other until the acknowledgement has come.
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ...config import Settings, TwoWay
-from ...endpoints import Rung
+from ...endpoints import PathKind
 from ...errors import CloseReason
 from ...wire.messages import Confirmation, LinkUse
 
@@ -41,7 +41,7 @@ class Candidate:
     @ivar use: what it was made for.
     @ivar we_asked: whether the request that it answers was ours; of no meaning for C{ATTACHED}.
     @ivar since: when its Hello was verified, in seconds.
-    @ivar rung: how it came about.
+    @ivar path_kind: how it came about.
     @ivar both_ways: whether each end may be able to dial the other, as far as is known of their NATs.
     """
 
@@ -50,13 +50,13 @@ class Candidate:
     use: LinkUse
     we_asked: bool
     since: float
-    rung: Rung = Rung.DIRECT
+    path_kind: PathKind = PathKind.DIRECT
     both_ways: bool = True
 
     @property
     def plain(self) -> bool:
         """Whether it proves that one end can dial the other at any time."""
-        return self.rung in (Rung.MAPPED, Rung.DIRECT)
+        return self.path_kind in (PathKind.MAPPED, PathKind.DIRECT)
 
     @property
     def primary(self) -> bool:
@@ -277,13 +277,15 @@ class Consolidation:
 
     def makes_needless(self, use: LinkUse) -> bool:
         """Whether no tunnel is needed for this use."""
-        return any(each.use >= use or each.rung is not Rung.TUNNEL for each in self._candidates.values())
+        return any(
+            each.use >= use or each.path_kind is not PathKind.TUNNEL for each in self._candidates.values()
+        )
 
     def _best(self) -> Candidate | None:
         def rank(each: Candidate) -> tuple[int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
             spare = each.link != self.current
-            return (-each.use, -each.rung.height, each.we_asked, not each.primary, spare, each.since)
+            return (-each.use, -each.path_kind.preference, each.we_asked, not each.primary, spare, each.since)
 
         return min(self._candidates.values(), key=rank, default=None)
 

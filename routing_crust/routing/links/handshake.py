@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ...config import Role, Settings
 from ...crust.interfaces import ILink
-from ...endpoints import Endpoint, Rung
+from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, WireError
 from ...identity import Identity
 from ...wire.codec import decode, encode, from_wire, to_wire
@@ -65,7 +65,7 @@ def make_hello(
     """
     role = WireRole.CLIENT if settings.role is Role.CLIENT else WireRole.NODE
     endpoints = tuple(to_wire(each) for each in listening[: settings.max_candidates])
-    observed = None if link.rung is Rung.TUNNEL else to_wire(link.connection.peer)
+    observed = None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer)
     hello = Hello(
         (PROTOCOL_VERSION,),
         settings.network,

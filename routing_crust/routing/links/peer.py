@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...crust.interfaces import ILink
-from ...endpoints import Contact, Endpoint, Rung
+from ...endpoints import Contact, Endpoint, PathKind
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import LinkUse
@@ -54,7 +54,7 @@ class Peer:
     @property
     def endpoint(self) -> Endpoint | None:
         """The address of the peer at the other end of the connection; C{None} if that is a tunnel."""
-        return None if self.link.rung is Rung.TUNNEL else self.link.connection.peer
+        return None if self.link.path_kind is PathKind.TUNNEL else self.link.connection.peer
 
 
 class LinkPolicy(Protocol):

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from ...config import Settings
 from ...crust.interfaces import ILink
-from ...endpoints import Contact, Direction, Endpoint, Rung
+from ...endpoints import Contact, Direction, Endpoint, PathKind
 from ...errors import CloseReason, WireError
 from ...identity import Identity
 from ...names import Name
@@ -235,7 +235,7 @@ class Links:
             self._send_hello(record, facts.purpose)
         if pair is None:
             pair = self._pairs[link.peer] = self._new_pair(link.peer, facts)
-        if link.direction is Direction.CONNECTED and link.rung in (Rung.MAPPED, Rung.DIRECT):
+        if link.direction is Direction.CONNECTED and link.path_kind in (PathKind.MAPPED, PathKind.DIRECT):
             pair.dialled = link.connection.peer
         self._policy.greeted(link, facts)
         candidate = Candidate(
@@ -244,7 +244,7 @@ class Links:
             verdict.use,
             verdict.we_asked,
             self._clock.seconds(),
-            link.rung,
+            link.path_kind,
             both_ways(self._nat(), facts.nat),
         )
         self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ...config import Role
 from ...crust.interfaces import ILink
-from ...endpoints import Contact, Direction, Endpoint, Rung, refusal_to_dial
+from ...endpoints import Contact, Direction, Endpoint, PathKind, refusal_to_dial
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.timers import cancel
@@ -303,4 +303,4 @@ class Membership:
 def _counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:
     """The address that the table's limits count a peer by: its own, or that of the node in the middle."""
     at = link.connection.peer
-    return (None, at) if link.rung is Rung.TUNNEL else (at, None)
+    return (None, at) if link.path_kind is PathKind.TUNNEL else (at, None)

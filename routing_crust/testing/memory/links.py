@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from ...crust.interfaces import ANSWER_WITHIN, ILink
-from ...endpoints import Connection, Direction, Rung
+from ...endpoints import Connection, Direction, PathKind
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...wire.framing import HEADER_BYTES, FrameKind
@@ -54,7 +54,7 @@ class MemoryLink:
 
     bootstrap = False
     token = b""
-    rung = Rung.DIRECT
+    path_kind = PathKind.DIRECT
     via: Name | None = None
     other: MemoryLink
     legs: tuple[MemoryLink, ...] = ()

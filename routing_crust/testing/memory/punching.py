@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from ...crust.interfaces import ILink, Rendezvous
 from ...crust.punch.punch import MOST_TRIES, wait_before
-from ...endpoints import Direction, Endpoint, Rung
+from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import ConnectFailed, LimitReached, ServiceStopped
 from ...names import Name
 from .links import MemoryLink
@@ -189,7 +189,7 @@ class Punch:
         for end, meeting in ((link, mine), (link.other, theirs)):
             end.token = meeting.token
             end.initiator = meeting.requester
-            end.rung = Rung.PUNCHED if both else Rung.DIRECT
+            end.path_kind = PathKind.PUNCHED if both else PathKind.DIRECT
             meeting.link = end
         if theirs.punch is not None and arrival.source in theirs.punch.busy:
             link.other.direction = Direction.CONNECTED  # a simultaneous open

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, fail
 
 from ...crust.interfaces import ILink
-from ...endpoints import Connection, Direction, Protocol, Rung
+from ...endpoints import Connection, Direction, PathKind, Protocol
 from ...errors import ConnectFailed, ServiceStopped
 from ...names import Name
 from .links import MemoryLink
@@ -67,10 +67,10 @@ class TunnelAttempt:
         middle = relay.other.crust
         if self._is_cut_off(relay):
             return None
-        if relay.over is not None or relay.rung is Rung.TUNNEL:
+        if relay.over is not None or relay.path_kind is PathKind.TUNNEL:
             return "there is no direct link to the node in the middle"
         way = None if middle.tunnel_way is None else middle.tunnel_way(relay.other, self._peer)
-        if not isinstance(way, MemoryLink) or way.rung is Rung.TUNNEL or way.over is not None:
+        if not isinstance(way, MemoryLink) or way.path_kind is PathKind.TUNNEL or way.over is not None:
             return "the node in the middle has no direct link to the peer"
         if self._is_cut_off(way):
             return None
@@ -103,7 +103,7 @@ class TunnelAttempt:
         )
         link.other.other = link
         for end in (link, link.other):
-            end.rung = Rung.TUNNEL
+            end.path_kind = PathKind.TUNNEL
             end.token = self._token
             end.via = relay.peer
             end.legs = (relay, way)

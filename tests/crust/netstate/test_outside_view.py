@@ -19,7 +19,7 @@ from routing_crust.crust.netstate.outside_view import (
     Outside,
     OutsideView,
 )
-from routing_crust.endpoints import Connection, Direction, Endpoint, PrivateDialling, Protocol, Rung
+from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, PrivateDialling, Protocol
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.wire.messages import NatKind
@@ -40,7 +40,7 @@ class FakeLink:
     peer: Name
     connection: Connection
     direction: Direction = Direction.CONNECTED
-    rung: Rung = Rung.DIRECT
+    path_kind: PathKind = PathKind.DIRECT
 
 
 class OutsideTests(SynchronousTestCase):
@@ -108,7 +108,7 @@ class OutsideTests(SynchronousTestCase):
         self.seen(at("192.168.1.7:1"), at("192.168.1.8:1"))
         self.seen(at("127.0.0.1:1"), at("10.0.0.1:1"))
         self.seen(ONE, TWO, port=40000)
-        self.seen(ONE, TWO, rung=Rung.TUNNEL)
+        self.seen(ONE, TWO, path_kind=PathKind.TUNNEL)
         self.seen(ONE, TWO, seen=at("10.9.9.9:5483"))
         self.seen(ONE, TWO, seen=at("127.0.0.1:5483"))
         self.seen(ONE, TWO, seen=at("[2606:4700::7]:5483"))
@@ -256,8 +256,8 @@ class OutsideTests(SynchronousTestCase):
         self.accept(at("192.168.1.7:40000"))
         self.accept(at("127.0.0.1:40000"))
         self.accept(at("9.0.1.1:40000"))
-        self.accept(at("9.0.9.1:40000"), rung=Rung.PUNCHED)
-        self.accept(at("9.0.9.1:40000"), rung=Rung.TUNNEL)
+        self.accept(at("9.0.9.1:40000"), path_kind=PathKind.PUNCHED)
+        self.accept(at("9.0.9.1:40000"), path_kind=PathKind.TUNNEL)
         self.accept(at("5.5.5.5:40000"))
         self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
 

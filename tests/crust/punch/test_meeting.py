@@ -23,7 +23,7 @@ from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.negotiation import Doorstep
 from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.punch.meeting import MOST_CONNECTIONS, STALL, Meeting
-from routing_crust.endpoints import Direction, Rung
+from routing_crust.endpoints import Direction, PathKind
 from routing_crust.errors import CloseReason, LinkClosed
 
 from ..support import Owner
@@ -211,7 +211,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual(link.connection.peer, other.connection.local)
         self.assertEqual((link.initiator, other.initiator), (True, False))
         self.assertEqual((link.token, other.token), (TOKEN, TOKEN))
-        self.assertEqual(link.rung, other.rung)
+        self.assertEqual(link.path_kind, other.path_kind)
         self.assertEqual([each.won for each in world.hosts], [[link], [other]])
         return link, other
 
@@ -221,7 +221,7 @@ class MeetingTests(SynchronousTestCase):
         self.world.deliver_all()
         link, other = self.one_link(self.world)
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
-        self.assertIs(link.rung, Rung.PUNCHED)
+        self.assertIs(link.path_kind, PathKind.PUNCHED)
 
     def test_dialled_by_one(self) -> None:
         """Whoever dialled, the requester is the TLS client, and the link is direct."""
@@ -232,7 +232,7 @@ class MeetingTests(SynchronousTestCase):
             link, other = self.one_link(world)
             self.assertEqual([link.direction, other.direction][by], Direction.CONNECTED)
             self.assertEqual([link.direction, other.direction][1 - by], Direction.ACCEPTED)
-            self.assertIs(link.rung, Rung.DIRECT)
+            self.assertIs(link.path_kind, PathKind.DIRECT)
 
     def test_accepted_through_our_own_hole(self) -> None:
         """If the end that accepted had dialled that address, too, the link is punched."""
@@ -240,7 +240,7 @@ class MeetingTests(SynchronousTestCase):
         self.world.connect(REQUESTER)
         self.world.deliver_all()
         link, _ = self.one_link(self.world)
-        self.assertIs(link.rung, Rung.PUNCHED)
+        self.assertIs(link.path_kind, PathKind.PUNCHED)
 
     def test_the_first_is_nominated(self) -> None:
         """Of several the first whose prefaces are exchanged; the others are cut at both ends."""

@@ -19,7 +19,7 @@ from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.crust.link.preface import PREFACE_BYTES, Preface
 from routing_crust.crust.punch.punch import OWNED
 from routing_crust.crust.service import CrustService
-from routing_crust.endpoints import Direction, Endpoint, Rung
+from routing_crust.endpoints import Direction, Endpoint, PathKind
 from routing_crust.errors import ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 
 from ..addresses import at, name
@@ -86,7 +86,7 @@ class RendezvousTests(ServiceTests):
         (other,) = await self.others.next("accept")
         await self.check(link, other)
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED, Direction.ACCEPTED))
-        self.assertEqual((link.rung, other.rung), (Rung.DIRECT, Rung.DIRECT))
+        self.assertEqual((link.path_kind, other.path_kind), (PathKind.DIRECT, PathKind.DIRECT))
 
     async def test_responder_dials(self) -> None:
         """The requester only expects: it accepts, and is the TLS client all the same."""
@@ -96,7 +96,7 @@ class RendezvousTests(ServiceTests):
         (link,) = await self.events.next("accept")
         await self.check(link, other)
         self.assertEqual((link.direction, other.direction), (Direction.ACCEPTED, Direction.CONNECTED))
-        self.assertEqual((link.rung, other.rung), (Rung.DIRECT, Rung.DIRECT))
+        self.assertEqual((link.path_kind, other.path_kind), (PathKind.DIRECT, PathKind.DIRECT))
         # the accept may come before the requester dials: then it gets what there is
         self.assertIs(await self.meet(True), link)
 
@@ -111,7 +111,7 @@ class RendezvousTests(ServiceTests):
         link, other = await gatherResults([mine, self.meet(False)])
         await self.check(link, other)
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
-        self.assertEqual((link.rung, other.rung), (Rung.PUNCHED, Rung.PUNCHED))
+        self.assertEqual((link.path_kind, other.path_kind), (PathKind.PUNCHED, PathKind.PUNCHED))
 
     async def test_the_other_first(self) -> None:
         """As before, with the responder's SYN first."""
@@ -123,7 +123,7 @@ class RendezvousTests(ServiceTests):
         await turn()
         link, other = await gatherResults([self.meet(True, after=0.01), theirs])
         await self.check(link, other)
-        self.assertEqual((link.rung, other.rung), (Rung.PUNCHED, Rung.PUNCHED))
+        self.assertEqual((link.path_kind, other.path_kind), (PathKind.PUNCHED, PathKind.PUNCHED))
 
     async def fails(
         self, *endpoints: Endpoint, crust: CrustService | None = None, peer: int = 2

@@ -15,7 +15,7 @@ from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel.dispatch import Tunnels
 from routing_crust.crust.tunnel.relay import AHEAD_BYTES, OPENS_BURST
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.errors import WireError
 from routing_crust.names import Name
 from routing_crust.quietlog import QuietLog
@@ -40,7 +40,7 @@ class FakeLink:
 
     writable = True
     queued = 0
-    rung = Rung.DIRECT
+    path_kind = PathKind.DIRECT
 
     def __init__(self, seed: int, initiator: bool = False) -> None:
         self.peer = name(seed)

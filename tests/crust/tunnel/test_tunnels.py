@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.service import CrustService
 from routing_crust.crust.tunnel import relay as tunnel_relay
-from routing_crust.endpoints import Protocol, Rung
+from routing_crust.endpoints import PathKind, Protocol
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.names import Name
 from routing_crust.wire.framing import FrameKind
@@ -68,7 +68,7 @@ class TunnelTests(ServiceTests):
         await self.three()
         link, accepted = await self.tunnel()
         self.assertEqual((link.peer, accepted.peer), (name(2), name(1)))
-        self.assertEqual((link.rung, accepted.rung), (Rung.TUNNEL, Rung.TUNNEL))
+        self.assertEqual((link.path_kind, accepted.path_kind), (PathKind.TUNNEL, PathKind.TUNNEL))
         self.assertEqual((link.via, accepted.via), (name(3), name(3)))
         self.assertEqual((link.token, accepted.token), (TOKEN, TOKEN))
         self.assertEqual((link.initiator, accepted.initiator), (True, False))
@@ -209,7 +209,7 @@ class TunnelTests(ServiceTests):
         link, _ = await self.tunnel()
         link.close(CloseReason.NO_LONGER_NEEDED)
         await self.on_a.next("lost")
-        self.assertIs((await self.open()).rung, Rung.TUNNEL)
+        self.assertIs((await self.open()).path_kind, PathKind.TUNNEL)
 
     async def test_denied_name(self) -> None:
         """The rules for names hold for the peer at the other end, and those for addresses cannot."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, ServiceStopped
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import REQUEST_LABEL
@@ -72,10 +72,10 @@ class ExpectationTests(SynchronousTestCase):
         crust = self.net.crust(self.node)
         self.assertEqual(crust.expected, [(name, nonce, False)])
         link = crust.links[0]
-        link.rung = Rung.TUNNEL
+        link.path_kind = PathKind.TUNNEL
         self.connector.linked(name, link, LinkUse.MEMBER)
         self.assertEqual(crust.expected, [(name, nonce, False)])
-        link.rung = Rung.PUNCHED
+        link.path_kind = PathKind.PUNCHED
         self.connector.linked(name, link, LinkUse.MEMBER)
         self.assertEqual(crust.expected, [])
 
@@ -234,4 +234,4 @@ class GiveWayTests(SynchronousTestCase):
         assert core is not None
         network.run_until(lambda: all(each.name in core.table for each in inside), 60)
         links = [core.links.link_to(each.name) for each in inside]
-        self.assertEqual({each.rung for each in links if each is not None}, {Rung.TUNNEL})
+        self.assertEqual({each.path_kind for each in links if each is not None}, {PathKind.TUNNEL})

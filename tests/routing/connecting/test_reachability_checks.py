@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role, RoutingService, Settings
 from routing_crust.crust.interfaces import Dialable, ILink, Reachability, Rendezvous
-from routing_crust.endpoints import Endpoint, Rung
+from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -479,7 +479,7 @@ class ReachabilityTests(SynchronousTestCase):
         """The address at the end of a tunnel is not the peer's; and clients have no part in this."""
         p, (a, q) = self.star(2)
         link: Any = p._core.links.link_to(a.node_name)
-        link.rung = Rung.TUNNEL
+        link.path_kind = PathKind.TUNNEL
         own = tuple(map(to_wire, self.net.crust(a).endpoints))
         self.send(a, p, FrameKind.DIAL_BACK, DialBack(1, own))
         self.send(a, p, FrameKind.DIAL_FOR, DialFor(1, q.node_name.raw, own))

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role, RoutingService
 from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
 from routing_crust.routing.events import Message
@@ -54,16 +54,16 @@ class TunnelCase(SynchronousTestCase):
         assert node._core is not None
         return node._core.links.link_to(peer.node_name)
 
-    def rung(self, node: RoutingService, peer: RoutingService) -> Rung | None:
+    def path_kind(self, node: RoutingService, peer: RoutingService) -> PathKind | None:
         link = self.link(node, peer)
-        return None if link is None else link.rung
+        return None if link is None else link.path_kind
 
-    def both(self, rung: Rung | None) -> bool:
-        return self.rung(self.a, self.b) is rung and self.rung(self.b, self.a) is rung
+    def both(self, path_kind: PathKind | None) -> bool:
+        return self.path_kind(self.a, self.b) is path_kind and self.path_kind(self.b, self.a) is path_kind
 
-    def until(self, rung: Rung | None, timeout: float = 60) -> float:
+    def until(self, path_kind: PathKind | None, timeout: float = 60) -> float:
         before = self.net.clock.seconds()
-        self.net.run(lambda: self.both(rung), timeout)
+        self.net.run(lambda: self.both(path_kind), timeout)
         return self.net.clock.seconds() - before
 
 
@@ -72,9 +72,9 @@ class MakingTests(TunnelCase):
         """Two nodes behind symmetric NATs, and one that both can dial: everyone is linked with everyone."""
         self.make()
         self.net.until_joined()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         relay = self.net.nodes[0]
-        self.assertEqual(self.rung(self.a, relay), Rung.DIRECT)
+        self.assertEqual(self.path_kind(self.a, relay), PathKind.DIRECT)
         link = self.link(self.a, self.b)
         assert link is not None
         self.assertEqual(link.via, relay.node_name)
@@ -83,7 +83,7 @@ class MakingTests(TunnelCase):
         self.make()
         got: list[Message] = []
         self.b.set_message_handler(got.append)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.result(self.a.send(self.b.node_name, b"through"))
         self.assertEqual([each.body for each in got], [b"through"])
 
@@ -92,12 +92,12 @@ class MakingTests(TunnelCase):
         self.make()
         self.net.run(lambda: self.a.bootstrapped and self.b.bootstrapped)
         link = self.net.result(self.a.connect(self.b.node_name))
-        self.assertIs(link.rung, Rung.TUNNEL)
+        self.assertIs(link.path_kind, PathKind.TUNNEL)
 
     def test_wanted_later(self) -> None:
         """A tunnel that an application or a stream has asked for does not keep the peer out of the table."""
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         core = self.a._core
         assert core is not None
         core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED, "")
@@ -105,21 +105,21 @@ class MakingTests(TunnelCase):
         self.net.result(core.borrow(self.b.node_name))
         peer = core.links.peer(self.b.node_name)
         assert peer is not None
-        self.assertEqual((peer.use, peer.link.rung), (LinkUse.DIRECT, Rung.TUNNEL))
+        self.assertEqual((peer.use, peer.link.path_kind), (LinkUse.DIRECT, PathKind.TUNNEL))
         self.net.run(lambda: self.a.group_connected and self.b.group_connected)
         self.net.run(lambda: self.b.node_name in core.table, timeout=120)
-        self.assertTrue(self.both(Rung.TUNNEL))
+        self.assertTrue(self.both(PathKind.TUNNEL))
 
     def test_at_once_if_punching_cannot_help(self) -> None:
         self.make()
         self.net.run(lambda: self.a.group_connected)
         asked = self.net.clock.seconds()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.assertLess(self.net.clock.seconds() - asked, 1)
 
     def test_status(self) -> None:
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         links: Any = self.a.status()["links"]
         (tunnel,) = [each for each in links if each["rung"] == "tunnel"]
         self.assertEqual(tunnel["via"], str(self.net.nodes[0].node_name))
@@ -128,7 +128,7 @@ class MakingTests(TunnelCase):
     def test_not_a_contact(self) -> None:
         """Nobody takes the address of the node in the middle for the peer's."""
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.settle(5)
         for node, other in ((self.a, self.b), (self.b, self.a)):
             assert node._core is not None
@@ -145,44 +145,44 @@ class ReplacingTests(TunnelCase):
     def test_by_itself(self) -> None:
         """As soon as the way is free, the next attempt finds it."""
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.let_together(self.a, self.b)
-        self.assertLess(self.until(Rung.DIRECT), 20)
+        self.assertLess(self.until(PathKind.DIRECT), 20)
         assert self.a._core is not None
         self.assertEqual(len(self.a._core.tunnels), 0)
 
     def test_waits_longer_each_time(self) -> None:
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.settle(700)
-        self.assertTrue(self.both(Rung.TUNNEL))
+        self.assertTrue(self.both(PathKind.TUNNEL))
         before = self.net.network.dials
         self.net.settle(600)
         tried = self.net.network.dials - before
         self.assertLess(tried, 80)
-        self.assertTrue(self.both(Rung.TUNNEL))
+        self.assertTrue(self.both(PathKind.TUNNEL))
 
     def test_at_once_when_something_changes(self) -> None:
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.settle(900)
         self.let_together(self.a, self.b)
         self.net.crust(self.a).nat = NatKind.CONE
         assert self.a._core is not None
         self.a._core.external_endpoints(self.net.crust(self.a).endpoints)
-        self.assertLess(self.until(Rung.DIRECT), 3)
+        self.assertLess(self.until(PathKind.DIRECT), 3)
 
     def test_nothing_is_lost(self) -> None:
         """Messages and frames that are under way while the link is replaced arrive, in order."""
         self.make()
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         got: list[int] = []
         self.b.set_frame_handler(lambda link, kind, payload: got.append(int(payload)))
         link = self.link(self.a, self.b)
         assert link is not None
         self.let_together(self.a, self.b)
         sent = 0
-        while not self.both(Rung.DIRECT):
+        while not self.both(PathKind.DIRECT):
             link.send(200, str(sent).encode())  # the same old link all the time
             sent += 1
             self.net.settle(0.003)
@@ -198,7 +198,7 @@ class LosingTests(TunnelCase):
     def test_next_relay(self) -> None:
         """The node in the middle dies: both ends hear of it at once, and go through another one."""
         self.make(3)
-        self.until(Rung.TUNNEL, 120)
+        self.until(PathKind.TUNNEL, 120)
         link = self.link(self.a, self.b)
         assert link is not None
         via = link.via
@@ -206,7 +206,7 @@ class LosingTests(TunnelCase):
         self.net.settle(1)
         self.net.crash(relay)
         self.net.run(lambda: self.link(self.a, self.b) is not link, 1)
-        self.assertLess(self.until(Rung.TUNNEL), 5)
+        self.assertLess(self.until(PathKind.TUNNEL), 5)
         again = self.link(self.a, self.b)
         assert again is not None
         self.assertNotEqual(again.via, via)
@@ -214,7 +214,7 @@ class LosingTests(TunnelCase):
     def test_no_other_relay(self) -> None:
         """With nobody left in the middle there is no link, and nothing goes on for ever."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.crash(self.net.nodes[0])
         self.until(None)
         self.net.settle(300)
@@ -223,7 +223,7 @@ class LosingTests(TunnelCase):
     def test_closed_on_purpose(self) -> None:
         """A tunnel that an end has closed is not made again."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         assert self.a._core is not None
         core = self.a._core
         core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED)
@@ -233,7 +233,7 @@ class LosingTests(TunnelCase):
     def test_stop(self) -> None:
         """After a stop nothing is tried any more."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         self.net.result(self.a.stopService())
         self.net.result(self.b.stopService())
 
@@ -242,7 +242,7 @@ class ChoosingTests(TunnelCase):
     def test_one_of_the_others(self) -> None:
         """If no link is common, one is made with a node that the peer names."""
         self.make(2)
-        self.until(Rung.TUNNEL, 120)
+        self.until(PathKind.TUNNEL, 120)
         assert self.a._core is not None
         tunnels = self.a._core.tunnels
         relays = [each.node_name for each in self.net.nodes[:2]]
@@ -252,7 +252,7 @@ class ChoosingTests(TunnelCase):
     def test_a_link_is_made(self) -> None:
         """With a node that only the peer knows a link is made first."""
         self.make(2)
-        self.until(Rung.TUNNEL, 120)
+        self.until(PathKind.TUNNEL, 120)
         assert self.a._core is not None
         core = self.a._core
         relay = self.net.nodes[0].node_name
@@ -266,7 +266,7 @@ class ChoosingTests(TunnelCase):
     def test_silent_relay(self) -> None:
         """A node that does not answer is not waited for."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         assert self.a._core is not None
         core = self.a._core
         relay = self.net.nodes[0]
@@ -307,7 +307,7 @@ class ChoosingTests(TunnelCase):
     def test_distrust(self) -> None:
         """Three tunnels that ended, or one that broke, are enough for a minute."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         assert self.a._core is not None
         tunnels = self.a._core.tunnels
         peer, relay = self.b.node_name, self.net.nodes[0].node_name
@@ -322,7 +322,7 @@ class ChoosingTests(TunnelCase):
     def test_nobody(self) -> None:
         """Whom nobody can reach gets no link, in finite time."""
         self.make(1)
-        self.until(Rung.TUNNEL)
+        self.until(PathKind.TUNNEL)
         assert self.a._core is not None
         core = self.a._core
         self.net.crash(self.net.nodes[0])

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings, TwoWay
 from routing_crust.crust.interfaces import ANSWER_WITHIN
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.routing.links.consolidation import (
     Action,
@@ -44,7 +44,7 @@ class Wire:
     dialler: int
     use: LinkUse
     asker: int
-    rung: Rung = Rung.DIRECT
+    path_kind: PathKind = PathKind.DIRECT
     both_ways: bool = True
     dead: bool = False
     mute: bool = False
@@ -77,9 +77,14 @@ class World:
         return self.epoch
 
     def dial(
-        self, dialler: int, use: LinkUse, asker: int, rung: Rung = Rung.DIRECT, both_ways: bool = True
+        self,
+        dialler: int,
+        use: LinkUse,
+        asker: int,
+        path_kind: PathKind = PathKind.DIRECT,
+        both_ways: bool = True,
     ) -> Wire:
-        wire = Wire(len(self.wires), dialler, use, asker, rung, both_ways)
+        wire = Wire(len(self.wires), dialler, use, asker, path_kind, both_ways)
         wire.to[1 - dialler].append("hello")
         self.wires.append(wire)
         return wire
@@ -93,9 +98,9 @@ class World:
             if end != wire.dialler:
                 wire.to[wire.dialler].append("hello")
             # where both have dialled, each end says so
-            we_dialled = wire.dialler == end or wire.rung is Rung.PUNCHED
+            we_dialled = wire.dialler == end or wire.path_kind is PathKind.PUNCHED
             candidate = Candidate(
-                wire, we_dialled, wire.use, wire.asker == end, self.now, wire.rung, wire.both_ways
+                wire, we_dialled, wire.use, wire.asker == end, self.now, wire.path_kind, wire.both_ways
             )
             self.do(end, self.ends[end].link_up(candidate, 1, self.now))
         elif frame == "gone":
@@ -181,9 +186,13 @@ def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
     for what, which in steps:
         if what == 0 and len(world.wires) < 8:
             uses = list(LinkUse)
-            rungs = (Rung.DIRECT, Rung.DIRECT, Rung.PUNCHED, Rung.TUNNEL)
+            path_kinds = (PathKind.DIRECT, PathKind.DIRECT, PathKind.PUNCHED, PathKind.TUNNEL)
             world.dial(
-                which & 1, uses[(which >> 2) % 3], which >> 1 & 1, rungs[which >> 4 & 3], not which >> 6 & 1
+                which & 1,
+                uses[(which >> 2) % 3],
+                which >> 1 & 1,
+                path_kinds[which >> 4 & 3],
+                not which >> 6 & 1,
             )
         elif what == 1 and cuts and world.wires:
             world.cut(world.wires[which % len(world.wires)])
@@ -260,40 +269,42 @@ class RendezvousTests(SynchronousTestCase):
                 self.assertIs(world.ends[SMALL].current, wires[1 - asker])
                 self.assertEqual({two_way for *_, two_way in world.established}, {True})
 
-    def test_the_highest_rung_is_kept(self) -> None:
+    def test_the_link_of_the_best_path_kind_is_kept(self) -> None:
         """A direct link before a punched one before a tunnel, whoever decides and whatever came first."""
-        rungs = (Rung.TUNNEL, Rung.PUNCHED, Rung.DIRECT, Rung.MAPPED)
+        path_kinds = (PathKind.TUNNEL, PathKind.PUNCHED, PathKind.DIRECT, PathKind.MAPPED)
         for asker in (SMALL, GREAT):
-            for worse, better in itertools.combinations(rungs, 2):
+            for worse, better in itertools.combinations(path_kinds, 2):
                 for first in (worse, better):
                     world = World()
                     wires = {
-                        rung: world.dial(asker, LinkUse.MEMBER, asker, rung)
-                        for rung in sorted((worse, better), key=lambda each, first=first: each is not first)
+                        path_kind: world.dial(asker, LinkUse.MEMBER, asker, path_kind)
+                        for path_kind in sorted(
+                            (worse, better), key=lambda each, first=first: each is not first
+                        )
                     }
                     world.settle()
                     for end in world.ends:
                         self.assertIs(end.current, wires[better])
                         self.assertEqual(len(end.links), 1)
 
-    def test_use_before_rung(self) -> None:
+    def test_greater_use_is_preferred_to_better_path_kind(self) -> None:
         """A tunnel that is for more is kept before a direct link that is for less."""
         world = World()
         world.dial(SMALL, LinkUse.DIRECT, SMALL)
-        tunnel = world.dial(SMALL, LinkUse.MEMBER, SMALL, Rung.TUNNEL)
+        tunnel = world.dial(SMALL, LinkUse.MEMBER, SMALL, PathKind.TUNNEL)
         world.settle()
         self.assertIs(world.ends[GREAT].current, tunnel)
 
     def test_punched_links_prove_nothing(self) -> None:
         """That both have dialled does not make a punched link two-way, and nothing is waited for."""
         world = World()
-        wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, Rung.PUNCHED)
+        wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, PathKind.PUNCHED)
         world.deliver_all()
         self.assertEqual(
             world.established, [(1, wire, LinkUse.MEMBER, False), (0, wire, LinkUse.MEMBER, False)]
         )
         required = World(TwoWay.REQUIRED)
-        refused = required.dial(GREAT, LinkUse.MEMBER, SMALL, Rung.PUNCHED)
+        refused = required.dial(GREAT, LinkUse.MEMBER, SMALL, PathKind.PUNCHED)
         required.settle()
         self.assertIn((SMALL, refused, CloseReason.NOT_WANTED), required.closed)
 

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings, TwoWay
 from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Protocol, Rung
+from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
@@ -36,7 +36,7 @@ from routing_crust.wire.messages import Confirmation, Contacts, Continued, LinkU
 KIND = 130
 HANDSHAKE = (FrameKind.HELLO, FrameKind.CONFIRMATION, FrameKind.CONFIRMATION_ACK)
 SMALL, GREAT = sorted((Identity.from_seed(bytes([each]) * 32) for each in (1, 2)), key=lambda one: one.name)
-RUNGS = (Rung.TUNNEL, Rung.PUNCHED, Rung.DIRECT, Rung.MAPPED)
+PATH_KINDS = (PathKind.TUNNEL, PathKind.PUNCHED, PathKind.DIRECT, PathKind.MAPPED)
 
 
 @implementer(ILink)
@@ -47,12 +47,12 @@ class WireEnd:
     token = b"sixteen bytes of"
     other: WireEnd
 
-    def __init__(self, world: World, which: int, initiator: bool, rung: Rung) -> None:
+    def __init__(self, world: World, which: int, initiator: bool, path_kind: PathKind) -> None:
         self.world = world
         self.which = which
         self.initiator = initiator
         self.direction = Direction.CONNECTED if initiator else Direction.ACCEPTED
-        self.rung = rung
+        self.path_kind = path_kind
         peer = world.identities[1 - which]
         self.peer, self.public_key = peer.name, peer.public_key
         number = len(world.wires)
@@ -185,9 +185,9 @@ class World:
         self.wires: list[WireEnd] = []
         self.ends = [End(self, which, self.settings) for which in (0, 1)]
 
-    def dial(self, dialler: int, rung: Rung) -> WireEnd:
-        here = WireEnd(self, dialler, True, rung)
-        here.other = WireEnd(self, 1 - dialler, False, rung)
+    def dial(self, dialler: int, path_kind: PathKind) -> WireEnd:
+        here = WireEnd(self, dialler, True, path_kind)
+        here.other = WireEnd(self, 1 - dialler, False, path_kind)
         here.other.other = here
         self.wires.append(here)
         self.ends[1 - dialler].links.new_link(here.other)
@@ -291,7 +291,7 @@ step = st.tuples(st.integers(0, 15), st.integers(0, 255))
 def play(world: World, steps: list[tuple[int, int]], cuts: bool) -> None:
     for what, which in steps:
         if what == 0 and len(world.wires) < 6:
-            world.dial(which & 1, RUNGS[which >> 1 & 3])
+            world.dial(which & 1, PATH_KINDS[which >> 1 & 3])
         elif what == 1 and cuts and world.wires:
             world.cut(world.wires[which % len(world.wires)], which >> 4)
         elif what == 2 and cuts:
@@ -315,7 +315,7 @@ class EveryOrderTests(WorldTests):
     def test_nothing_is_lost(self, steps: list[tuple[int, int]]) -> None:
         """As long as no connection breaks there is one session from beginning to end, and all arrives."""
         world = World()
-        world.dial(0, Rung.TUNNEL)
+        world.dial(0, PathKind.TUNNEL)
         world.settle()
         play(world, steps, cuts=False)
         world.settle()
@@ -329,7 +329,7 @@ class EveryOrderTests(WorldTests):
     def test_with_losses(self, steps: list[tuple[int, int]]) -> None:
         """Connections break, and time passes: nothing is reordered, and what is lost is known to be."""
         world = World()
-        world.dial(0, Rung.TUNNEL)
+        world.dial(0, PathKind.TUNNEL)
         world.settle()
         play(world, steps, cuts=True)
         world.settle()
@@ -344,7 +344,7 @@ class EveryOrderTests(WorldTests):
         for seed in range(70_000_000, 70_001_000):
             random = Random(seed)
             world = World()
-            world.dial(0, random.choice(RUNGS))
+            world.dial(0, random.choice(PATH_KINDS))
             world.settle()
             weights = [random.randrange(3), random.randrange(3), random.randrange(2), 3, 3, 3]
             weights.append(random.randrange(1, 12))
@@ -366,7 +366,7 @@ class BoundTests(WorldTests):
 
     def setUp(self) -> None:
         self.world = World(switch_memory=64 * 1024)
-        self.old = self.world.dial(0, Rung.TUNNEL)
+        self.old = self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
 
     def switch(self, held: bool = True) -> WireEnd:
@@ -375,7 +375,7 @@ class BoundTests(WorldTests):
 
         @param held: whether nothing comes over the old one.
         """
-        new = self.world.dial(0, Rung.DIRECT)
+        new = self.world.dial(0, PathKind.DIRECT)
         self.old.reading = self.old.other.reading = not held
         self.world.settle()
         self.old.reading = self.old.other.reading = True
@@ -453,7 +453,7 @@ class BoundTests(WorldTests):
 
     def test_left_before_it_was_agreed_on(self) -> None:
         """A link that came up, but has not taken the other's place."""
-        self.world.dial(0, Rung.TUNNEL)
+        self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
         new = self.world.wires[-1]
         if new in self.world.live():
@@ -549,7 +549,7 @@ class BoundTests(WorldTests):
         great = self.world.ends[1]
         great.links.stop()
         self.world.ends[1] = End(self.world, 1, self.world.settings, incarnation=2)
-        self.world.dial(1, Rung.DIRECT)
+        self.world.dial(1, PathKind.DIRECT)
         self.world.settle()
         self.old.reading = self.old.other.reading = True
         self.world.pass_time(1)
@@ -562,7 +562,7 @@ class PeerKnowsLessTests(WorldTests):
 
     def setUp(self) -> None:
         self.world = World()
-        self.old = self.world.dial(0, Rung.TUNNEL)
+        self.old = self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
 
     def drop_continued(self, new: WireEnd) -> None:
@@ -581,7 +581,7 @@ class PeerKnowsLessTests(WorldTests):
 
     def test_frames_without_a_beginning(self) -> None:
         """The peer has begun with the new link, as if there had been none: so something is missing here."""
-        new = self.world.dial(0, Rung.DIRECT)
+        new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
         self.drop_continued(new)
         self.world.ends[1].send(new.other)
@@ -596,10 +596,10 @@ class PeerKnowsLessTests(WorldTests):
 
     def test_left_without_a_beginning(self) -> None:
         """Likewise, when the peer has left the new link for another without having sent anything on it."""
-        new = self.world.dial(0, Rung.DIRECT)
+        new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
         self.drop_continued(new)
-        newest = self.world.dial(0, Rung.MAPPED)
+        newest = self.world.dial(0, PathKind.MAPPED)
         while new.other.heir is None:
             ready = [each for each in self.world.ready() if each.coming[0][0] in HANDSHAKE]
             self.world.deliver(ready[0])
@@ -618,7 +618,7 @@ class PeerKnowsLessTests(WorldTests):
         """
         small, great = self.world.ends
         small.send(self.old)
-        new = self.world.dial(0, Rung.DIRECT)
+        new = self.world.dial(0, PathKind.DIRECT)
         while self.old.other.heir is None:
             ready = [each for each in self.world.ready() if each.coming[0][0] in HANDSHAKE]
             self.world.deliver(ready[0])

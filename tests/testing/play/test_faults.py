@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.endpoints import Rung
+from routing_crust.endpoints import PathKind
 from routing_crust.routing.running import running_services
 from routing_crust.routing.state import State
 from routing_crust.testing.latency import LongTailed
@@ -124,7 +124,7 @@ class HappenTests(SynchronousTestCase):
         self.play(OneWay(0.0, 0, 1), seconds=70)
         for one, other in ((0, 1), (1, 0)):
             links = [link for link in self.nodes[one].crust.links if link.peer == self.nodes[other].name]
-            self.assertEqual([link for link in links if link.rung is not Rung.TUNNEL], [])
+            self.assertEqual([link for link in links if link.path_kind is not PathKind.TUNNEL], [])
         self.net.heal()
 
     def test_sleep(self) -> None:
