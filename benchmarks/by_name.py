@@ -6,6 +6,7 @@ from random import SystemRandom
 from typing import Any
 
 from routing_crust.config import MIB, Role, Settings
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.routing.service import RoutingService
@@ -49,7 +50,7 @@ class ServiceActor:
             lan_discovery=False,
             relay_rate=1024 * MIB,
         )
-        crust = CrustService(settings, own, self._reactor, SystemRandom())
+        crust = CrustService(settings, own, SystemPlatform(self._reactor), SystemRandom())
         self._service = RoutingService(settings, reactor=self._reactor, identity=own, crust=crust)
         self._service.set_message_handler(lambda message: None)
         self._service.startService()

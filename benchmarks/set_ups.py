@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Role, Settings, TwoWay
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
@@ -54,7 +55,7 @@ class LinkHandler:
 
     def __init__(self, reactor: Any, own: Identity, role: Role) -> None:
         chosen = settings(role)
-        self.crust = CrustService(chosen, own, reactor, SystemRandom())
+        self.crust = CrustService(chosen, own, SystemPlatform(reactor), SystemRandom())
         self._links = Links(
             chosen,
             own,

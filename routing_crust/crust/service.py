@@ -27,24 +27,19 @@ from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
-from ..timing.steadyclock import steady
 from .accept.acceptor import Acceptor, Doorkeeper
-from .accept.ports import open_ports, real_endpoint
+from .accept.ports import real_endpoint
 from .admission import Refusal, Rules
 from .dial.bootstrap import BootstrapAttempt, order_contacts
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
 from .dial.limits import DialLimits
-from .discovery.beacon import LanBeacon
-from .discovery.contacts import ContactBook
-from .discovery.multicast import BEACON_PORT, choose_places
+from .discovery.multicast import choose_places
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.link import Link
-from .link.tls import LinkTls
-from .mapping.portmapper import PortMapper
-from .netstate.host import HostAddress, read_host_addresses
-from .netstate.netwatch import NetWatch
+from .netstate.host import HostAddress
 from .netstate.outside_view import Outside, OutsideView
+from .platform import Platform
 from .punch.puncher import Puncher
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, Tunnels
 
@@ -58,29 +53,17 @@ class CrustService(OutsideView):
     log = Logger()
 
     def __init__(
-        self,
-        settings: Settings,
-        identity: Identity,
-        reactor: Any,
-        random: Random | None = None,
-        *,
-        host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
-        beacon_port: int = BEACON_PORT,
-        port_mapper: Callable[..., PortMapper] = PortMapper,
-        net_watch: Callable[..., NetWatch] = NetWatch,
+        self, settings: Settings, identity: Identity, platform: Platform, random: Random | None = None
     ) -> None:
         """
-        @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
-            C{IReactorFromThreads}.
-        @param random: what is unpredictable about the beacon; C{None} is the system's.
-        @param host_addresses: reads the addresses of this host; it is asked at the start, whenever a
-            bootstrap begins, and when the network has changed.
-        @param beacon_port: the UDP port at which nodes on the local network find each other.
-        @param port_mapper: makes what asks routers to map our ports.
-        @param net_watch: makes what tells of changes of the network.
+        @param platform: the machine; its addresses are asked for at the start, whenever a bootstrap begins,
+            and when the network has changed.
+        @param random: for what must not be predictable; C{None} is the system's.
         """
+        random = random or SystemRandom()
         self.settings = settings
-        reactor = steady(reactor)  # for everything, the ports' and the mapper's timers too
+        self._platform = platform
+        reactor = platform.reactor
         self.clock: IReactorTime = reactor
         self._outside = Outside(
             settings,
@@ -90,15 +73,11 @@ class CrustService(OutsideView):
         )
         self.history = History(self.clock.seconds)
         self._identity = identity
-        self._reactor = reactor
-        self._host_addresses = host_addresses
-        self._tls = LinkTls(identity)
+        self._tls = platform.tls(identity)
         self._rules = Rules(settings.allow, settings.deny)
         self._quiet = QuietLog(self.log, self.clock.seconds)
-        self._book = ContactBook(settings.state_dir, settings.max_saved_contacts, identity.name, self.clock)
-        self._beacon = LanBeacon(
-            identity, settings.network, reactor, random or SystemRandom(), self._found, beacon_port
-        )
+        self._book = platform.contacts(settings, identity.name)
+        self._beacon = platform.beacon(identity, settings.network, random, self._found)
         self._eventually = EventualQueue(self.clock)
         self._closing = 0
         self._running = False
@@ -122,7 +101,7 @@ class CrustService(OutsideView):
             self,
             self._tls,
             reactor,
-            random or SystemRandom(),
+            random,
             limits,
             self._refused.get,
             self._see_whether_stopped,
@@ -141,14 +120,10 @@ class CrustService(OutsideView):
         self._dial_backs = DialBacks(
             self, self._tls, reactor, limits, self._outside, self._see_whether_stopped
         )
-        self._mapper = port_mapper(
-            settings,
-            reactor,
-            random,
-            mapped=self._outside.mapped,
-            unmapped=lambda external, _: self._outside.unmapped(external),
+        self._mapper = platform.mapper(
+            settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
         )
-        self._watch = net_watch(reactor, self._network_changed)
+        self._watch = platform.net_watch(self._network_changed)
         self._addresses: tuple[HostAddress, ...] = ()
         self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
         self._ports: tuple[IListeningPort, ...] = ()
@@ -162,7 +137,7 @@ class CrustService(OutsideView):
         if self._running or not self._is_idle():
             raise RuntimeError("crust is running already, or still stopping")
         wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
-        self._ports = open_ports(self._reactor, self._acceptor, wanted)
+        self._ports = self._platform.listen(self._acceptor, wanted)
         self._listening = tuple(map(real_endpoint, self._ports))
         self._events = events
         self._running = True
@@ -399,7 +374,7 @@ class CrustService(OutsideView):
     def _look_at_the_host(self) -> None:
         """Find out what addresses we have, and act on what has changed."""
         try:
-            addresses = tuple(self._host_addresses())
+            addresses = tuple(self._platform.addresses())
         except OSError as error:
             self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
             addresses = ()

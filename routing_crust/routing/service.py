@@ -315,9 +315,10 @@ class RoutingService(Service):
         return explain(self._core, name)
 
     def _default_crust(self, reactor: Any) -> ICrust:
+        from ..crust.platform import SystemPlatform
         from ..crust.service import CrustService
 
-        return CrustService(self.settings, self.identity, reactor, self._random)
+        return CrustService(self.settings, self.identity, SystemPlatform(reactor), self._random)
 
     def _running(self, what: Callable[[RoutingCore], Deferred[Any]]) -> Deferred[Any]:
         if self._core is None or self._core.state is State.TERMINATED:

@@ -17,6 +17,7 @@ from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.netstate.host import HostAddress
 from routing_crust.crust.netstate.netwatch import NetWatch
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
@@ -124,10 +125,12 @@ class ServiceTests(TestCase):
         crust = CrustService(
             Settings(**(here | settings)),
             identity(seed),
-            reactor,
-            host_addresses=lambda: self.host,
-            port_mapper=self.port_mapper,
-            net_watch=self.net_watch,
+            SystemPlatform(
+                reactor,
+                host_addresses=lambda: self.host,
+                port_mapper=self.port_mapper,
+                net_watch=self.net_watch,
+            ),
         )
         self.addCleanup(crust.stop)
         return crust, Receiver()

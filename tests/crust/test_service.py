@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from routing_crust.config import Role, Settings
 from routing_crust.crust.interfaces import ICrust, ICrustEvents
 from routing_crust.crust.link.link import Link
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction
 from routing_crust.errors import (
@@ -159,7 +160,9 @@ class StartTests(ServiceTests):
             raise OSError(1, "not permitted")
 
         crust = CrustService(
-            Settings(listen=(at("127.0.0.1:0"),)), identity(1), reactor, host_addresses=unreadable
+            Settings(listen=(at("127.0.0.1:0"),)),
+            identity(1),
+            SystemPlatform(reactor, host_addresses=unreadable),
         )
         self.addCleanup(crust.stop)
         crust.start(Receiver())

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SkipTest
 
 from routing_crust.config import Settings
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import (
@@ -170,7 +171,9 @@ class BootstrapTests(ServiceTests):
         crusts = []
         for seed in (1, 2):
             settings = Settings(listen=(at("127.0.0.1:0"),), network="beacon test")
-            crust = CrustService(settings, identity(seed), reactor, Random(seed), beacon_port=port)
+            crust = CrustService(
+                settings, identity(seed), SystemPlatform(reactor, beacon_port=port), Random(seed)
+            )
             self.addCleanup(crust.stop)
             events = Receiver()
             crust.start(events)

@@ -26,6 +26,7 @@ from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
@@ -43,7 +44,7 @@ class Node(LineReceiver):
         self.clock = Clock()
         settings = Settings(listen=(listen,), lan_discovery=False)
         self.crust = CrustService(
-            settings, identity(seed), reactor, SystemRandom(), port_mapper=self.make_mapper
+            settings, identity(seed), SystemPlatform(reactor, port_mapper=self.make_mapper), SystemRandom()
         )
 
     def make_mapper(self, settings: Settings, _: Any, random: Any, **told: Any) -> PortMapper:

@@ -42,8 +42,7 @@ class LinkFactory(Factory):
 
     def over_tls(self) -> LinkTlsFactory:
         """This factory as it is given to the reactor: its links under TLS."""
-        return LinkTlsFactory(
-            self._tls,
+        return self._tls.wrap(
             self,
             initiator=self.initiator,
             expected=self._expected,

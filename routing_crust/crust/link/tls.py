@@ -114,6 +114,20 @@ class LinkTls:
         self._sessions[connection] = _Session(expected)
         return connection
 
+    def wrap(
+        self,
+        factory: IProtocolFactory,
+        *,
+        initiator: bool,
+        expected: Name | None,
+        max_handshake: int,
+        clock: IReactorTime,
+    ) -> LinkTlsFactory:
+        """Have the protocols of a factory run under TLS; see L{LinkTlsFactory}."""
+        return LinkTlsFactory(
+            self, factory, initiator=initiator, expected=expected, max_handshake=max_handshake, clock=clock
+        )
+
     def verified_peer(self, connection: SSL.Connection, initiator: bool) -> VerifiedPeer:
         """
         Once its handshake is done, check a session's peer (again).

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
@@ -40,7 +41,7 @@ class Node(LineReceiver):
             heartbeat_interval=60,
             inactivity_timeout=300,
         )
-        self.crust = CrustService(settings, identity(seed), reactor)
+        self.crust = CrustService(settings, identity(seed), SystemPlatform(reactor))
         self.links: list[ILink] = []
 
     def connectionMade(self) -> None:

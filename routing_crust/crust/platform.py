@@ -1,0 +1,168 @@
+"""
+The platform: everything that crust takes from the machine that it runs on.
+
+This is the seam at which a simulation takes the machine's place. It lies at the connection: a platform gives
+a reactor that listens and connects TCP, and the TLS that links run over. All above it is the same code in
+production and in a simulation: accepting, dialling, limits, contacts, bootstrap, hole punching, tunnels and
+the links themselves. TLS is on the platform's side because its handshakes and its memory are too dear for a
+thousand nodes in one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from ..config import Settings
+from ..endpoints import Contact, Endpoint
+from ..identity import Identity
+from ..names import Name
+from ..timing.steadyclock import steady
+from .accept.ports import open_ports
+from .discovery.beacon import LanBeacon
+from .discovery.contacts import ContactBook
+from .discovery.multicast import BEACON_PORT, Place
+from .link.tls import LinkTls
+from .mapping.portmapper import PortMapper, Told
+from .netstate.host import HostAddress, read_host_addresses
+from .netstate.netwatch import NetWatch
+
+
+class Beacon(Protocol):
+    """Finds nodes on the local network: see L{LanBeacon}."""
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any place where nodes could be found."""
+
+    def listen(self, places: Sequence[Place]) -> None:
+        """Be at these places from now on, and nowhere else."""
+
+    def seek(self) -> None:
+        """Look for nodes until L{stop_seeking}."""
+
+    def stop_seeking(self) -> None:
+        """Look no more. Idempotent."""
+
+    def stop(self) -> Deferred[None]:
+        """Close all sockets; fires when none is left."""
+
+
+class Mapper(Protocol):
+    """Has routers map our ports: see L{PortMapper}."""
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """For each port what is mapped to it, or why nothing is."""
+
+    def maps(self, local_port: int) -> bool:
+        """Whether the internet can dial this port of ours by way of a router."""
+
+    def start(self, listening: Sequence[Endpoint]) -> None:
+        """Begin, with where we listen."""
+
+    def network_changed(self) -> None:
+        """The host's addresses or routes have changed."""
+
+    def stop(self) -> Deferred[None]:
+        """Have all mappings removed; fires when nothing is left."""
+
+
+class Platform(Protocol):
+    """
+    The machine under one L{CrustService<routing_crust.crust.service.CrustService>}.
+
+    @ivar reactor: provides C{IReactorTime} and C{connectTCP} of C{IReactorTCP}. Its time never goes back.
+    """
+
+    reactor: Any
+
+    def tls(self, identity: Identity) -> LinkTls:
+        """What secures the connections of this node."""
+
+    def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
+        """
+        Listen.
+
+        @raise CannotListen: one of them cannot be listened on; nothing is open.
+        """
+
+    def addresses(self) -> Sequence[HostAddress]:
+        """
+        The addresses of the interfaces, now.
+
+        @raise OSError: they cannot be read.
+        """
+
+    def contacts(self, settings: Settings, own: Name) -> ContactBook:
+        """Where saved contacts are kept."""
+
+    def beacon(
+        self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
+    ) -> Beacon:
+        """What finds nodes on the local network."""
+
+    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
+        """What has routers map our ports."""
+
+    def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
+        """What tells of changes of the network."""
+
+
+class SystemPlatform:
+    """
+    This machine, by a reactor of Twisted's.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
+        beacon_port: int = BEACON_PORT,
+        port_mapper: Callable[..., PortMapper] = PortMapper,
+        net_watch: Callable[..., NetWatch] = NetWatch,
+    ) -> None:
+        """
+        @param reactor: provides C{IReactorTime}, C{IReactorTCP}, C{IReactorUDP}, C{IReactorSocket} and
+            C{IReactorFromThreads}.
+        @param host_addresses: reads the addresses of this host.
+        @param beacon_port: the UDP port at which nodes on the local network find each other.
+        @param port_mapper: makes what asks routers to map our ports.
+        @param net_watch: makes what tells of changes of the network.
+        """
+        self.reactor: Any = steady(reactor)  # for everything, the ports' and the mapper's timers too
+        self.addresses = host_addresses
+        self._beacon_port = beacon_port
+        self._port_mapper = port_mapper
+        self._net_watch = net_watch
+
+    def tls(self, identity: Identity) -> LinkTls:
+        """See L{Platform.tls}."""
+        return LinkTls(identity)
+
+    def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
+        """See L{Platform.listen}."""
+        return open_ports(self.reactor, factory, endpoints)
+
+    def contacts(self, settings: Settings, own: Name) -> ContactBook:
+        """In the folder that C{state_dir} names."""
+        return ContactBook(settings.state_dir, settings.max_saved_contacts, own, self.reactor)
+
+    def beacon(
+        self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
+    ) -> Beacon:
+        """Multicast, on each interface."""
+        return LanBeacon(identity, network, self.reactor, random, found, self._beacon_port)
+
+    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
+        """NAT-PMP, then UPnP."""
+        return self._port_mapper(settings, self.reactor, random, mapped=mapped, unmapped=unmapped)
+
+    def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
+        """The kernel's news by netlink, where there is that."""
+        return self._net_watch(self.reactor, changed)
