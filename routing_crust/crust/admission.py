@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final
 
 from ..config import Settings
 from ..endpoints import Endpoint, is_local_only
 from ..errors import LimitReached
 from ..names import NAME_CHARACTERS, Name
-from ..timing.ratelimit import SlidingWindow, TokenBucket
-
-_FORGET_AT: Final = 256
+from ..timing.ratelimit import KeyedLimits, SlidingWindow, TokenBucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +130,11 @@ class StrangerBudget:
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._settings = settings
-        self._seconds = seconds
         self._all = TokenBucket(settings.stranger_dials / 60, max(1.0, settings.stranger_dials), seconds)
-        self._prefixes: dict[str, SlidingWindow] = {}
-        self._forget_at = _FORGET_AT
+        # no burst on top of the rate: somebody who never asked for it may be at the other end
+        self._prefixes: KeyedLimits[str] = KeyedLimits(
+            lambda: SlidingWindow(settings.stranger_dials_per_prefix, 60.0, seconds)
+        )
 
     def spend(self, endpoint: Endpoint) -> None:
         """
@@ -147,8 +145,7 @@ class StrangerBudget:
         if is_local_only(endpoint):
             return
         settings = self._settings
-        prefix = self._prefixes.get(endpoint.prefix)
-        if prefix is not None and prefix.wait() > 0:
+        if self._prefixes.wait(endpoint.prefix) > 0:
             raise LimitReached(
                 f"too many strangers' addresses in {endpoint.prefix} were dialled within a minute",
                 "stranger_dials_per_prefix",
@@ -160,18 +157,7 @@ class StrangerBudget:
                 "stranger_dials",
                 settings.stranger_dials,
             )
-        if prefix is None:
-            self._forget_the_full()
-            # no burst on top of the rate: somebody may be at the other end of this
-            prefix = SlidingWindow(settings.stranger_dials_per_prefix, 60.0, self._seconds)
-            self._prefixes[endpoint.prefix] = prefix
-        prefix.take()
-
-    def _forget_the_full(self) -> None:
-        if len(self._prefixes) < self._forget_at:
-            return
-        self._prefixes = {each: window for each, window in self._prefixes.items() if not window.empty}
-        self._forget_at = max(_FORGET_AT, 2 * len(self._prefixes))
+        self._prefixes.take(endpoint.prefix)
 
     def __len__(self) -> int:
         return len(self._prefixes)

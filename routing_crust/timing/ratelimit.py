@@ -3,21 +3,27 @@ Rate limits: how often something may happen, on average and at once.
 
 A L{TokenBucket} (Turner, "New directions in communications", 1986) fills at a steady rate up to its burst;
 what happens takes tokens out, and when there are too few it may not happen. A L{SlidingWindow} knows when the
-last few things happened. There are no timers: either is brought up to date whenever it is asked.
+last few things happened. L{KeyedLimits} has one of either for each peer or prefix. There are no timers: each
+is brought up to date when it is asked.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, Protocol, TypeVar
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+SWEEP_AT_KEYS: Final = 256
+"""Fewer keys than this are never worth looking through for limits that can be dropped."""
 
 
 class TokenBucket:
     """
     A bucket of tokens, full at first.
 
-    Whoever limits something makes one for each peer (or prefix, or all of them together) and discards it
-    with that peer. A clock that is set back adds nothing, and takes nothing away.
+    A clock that is set back adds nothing, and takes nothing away.
 
     @ivar rate: tokens that flow in per second.
     @ivar burst: the most that it holds.
@@ -47,8 +53,8 @@ class TokenBucket:
         return self._tokens
 
     @property
-    def full(self) -> bool:
-        """Whether the bucket is as if nothing had ever been taken, so that it may be forgotten."""
+    def unused(self) -> bool:
+        """Whether the bucket is full again, so that a new one can take its place."""
         return self.tokens >= self.burst
 
     def take(self, amount: float = 1.0) -> bool:
@@ -88,8 +94,8 @@ class TokenBucket:
 
 class SlidingWindow:
     """
-    So many within any span of so many seconds, and no more: where a burst on top of a steady rate, which a
-    L{TokenBucket} lets through, would be twice as much as was promised.
+    At most so many within any span of so many seconds, for limits that must hold exactly: a L{TokenBucket}
+    lets through a burst on top of its rate, up to twice as much.
 
     A clock that is set back lets nothing through early.
     """
@@ -111,8 +117,8 @@ class SlidingWindow:
         self._times: deque[float] = deque()
 
     @property
-    def empty(self) -> bool:
-        """Whether it is as if nothing had ever been let through, so that it may be forgotten."""
+    def unused(self) -> bool:
+        """Whether nothing lies within the span, so that a new window can take this one's place."""
         self._forget()
         return not self._times
 
@@ -138,3 +144,61 @@ class SlidingWindow:
         long_ago = self._seconds() - self._span
         while self._times and self._times[0] <= long_ago:
             self._times.popleft()
+
+
+class Limit(Protocol):
+    """What L{TokenBucket} and L{SlidingWindow} have in common."""
+
+    @property
+    def unused(self) -> bool:
+        """Whether a new limit could take its place."""
+
+    def take(self) -> bool:
+        """Count one if that is within the limit, and return whether it is."""
+
+    def wait(self) -> float:
+        """In how many seconds one will be within the limit."""
+
+
+class KeyedLimits(Generic[_Key]):
+    """
+    A limit for each peer, link or prefix, made when it is first needed.
+
+    Those that are unused again are dropped each time that their number has doubled, so it stays within twice
+    what the rates allow.
+    """
+
+    __slots__ = ("_limits", "_make", "_sweep_at")
+
+    def __init__(self, make: Callable[[], Limit]) -> None:
+        """
+        @param make: makes the limit of a key.
+        """
+        self._make = make
+        self._limits: dict[_Key, Limit] = {}
+        self._sweep_at = SWEEP_AT_KEYS
+
+    def __len__(self) -> int:
+        return len(self._limits)
+
+    def take(self, key: _Key) -> bool:
+        """Count one for this key if that is within its limit, and return whether it is."""
+        limit = self._limits.get(key)
+        if limit is None:
+            self._sweep()
+            limit = self._limits[key] = self._make()
+        return limit.take()
+
+    def wait(self, key: _Key) -> float:
+        """In how many seconds one more for this key will be within its limit."""
+        limit = self._limits.get(key)
+        return 0.0 if limit is None else limit.wait()
+
+    def forget(self, key: _Key) -> None:
+        """Drop the limit of a key: its peer or link is gone."""
+        self._limits.pop(key, None)
+
+    def _sweep(self) -> None:
+        if len(self._limits) >= self._sweep_at:
+            self._limits = {key: limit for key, limit in self._limits.items() if not limit.unused}
+            self._sweep_at = max(SWEEP_AT_KEYS, 2 * len(self._limits))

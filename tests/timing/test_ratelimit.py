@@ -1,4 +1,6 @@
-"""Rate limits."""
+"""
+Tests for L{routing_crust.timing.ratelimit}.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.timing.ratelimit import SlidingWindow, TokenBucket
+from routing_crust.timing.ratelimit import SWEEP_AT_KEYS, KeyedLimits, SlidingWindow, TokenBucket
 
 
 class TokenBucketTests(SynchronousTestCase):
@@ -18,7 +20,7 @@ class TokenBucketTests(SynchronousTestCase):
     def test_full_at_first(self) -> None:
         """A burst goes through at once, and not one more."""
         self.assertEqual([self.bucket.take() for _ in range(6)], [True] * 5 + [False])
-        self.assertFalse(self.bucket.full)
+        self.assertFalse(self.bucket.unused)
 
     def test_fills_at_its_rate_up_to_the_burst(self) -> None:
         """Tokens flow in with time and never exceed the burst."""
@@ -27,7 +29,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertAlmostEqual(self.bucket.tokens, 3.0)
         self.clock.advance(1000)
         self.assertEqual(self.bucket.tokens, 5.0)
-        self.assertTrue(self.bucket.full)
+        self.assertTrue(self.bucket.unused)
 
     def test_a_refusal_takes_nothing(self) -> None:
         """Asking for too much leaves the bucket as it was."""
@@ -100,11 +102,11 @@ class SlidingWindowTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         window = self.window()
-        self.assertTrue(window.empty)
+        self.assertTrue(window.unused)
         window.take()
-        self.assertFalse(window.empty)
+        self.assertFalse(window.unused)
         self.clock.advance(60)
-        self.assertTrue(window.empty)
+        self.assertTrue(window.unused)
 
     def test_fractions(self) -> None:
         """They are left out, but one is always let through."""
@@ -129,3 +131,41 @@ class SlidingWindowTests(SynchronousTestCase):
                 times.append(clock.seconds())
         for number, time in enumerate(times):
             self.assertLessEqual(len([each for each in times[number:] if each < time + 60]), 3)
+
+
+class KeyedLimitsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limits: KeyedLimits[int] = KeyedLimits(lambda: TokenBucket(1.0, 2, self.clock.seconds))
+
+    def test_each_key_has_a_limit_of_its_own(self) -> None:
+        self.assertEqual([self.limits.take(1) for _ in range(3)], [True, True, False])
+        self.assertTrue(self.limits.take(2))
+        self.assertEqual((self.limits.wait(1), self.limits.wait(2)), (1.0, 0.0))
+
+    def test_asking_how_long_to_wait_makes_no_limit(self) -> None:
+        self.assertEqual((self.limits.wait(1), len(self.limits)), (0.0, 0))
+
+    def test_forgotten_key_begins_with_a_new_limit(self) -> None:
+        while self.limits.take(1):
+            pass
+        self.limits.forget(1)
+        self.limits.forget(2)
+        self.assertEqual((len(self.limits), self.limits.take(1)), (0, True))
+
+    def test_unused_limits_are_dropped_when_there_are_many(self) -> None:
+        for key in range(SWEEP_AT_KEYS):
+            self.limits.take(key)
+        self.clock.advance(0.5)
+        self.limits.take(0)
+        self.clock.advance(0.5)
+        self.limits.take(SWEEP_AT_KEYS)
+        self.assertEqual(len(self.limits), 2)
+        self.assertEqual(self.limits.wait(0), 0.0)
+        self.assertEqual([self.limits.take(0), self.limits.take(0)], [True, False])
+
+    def test_limits_in_use_are_kept_however_many_there_are(self) -> None:
+        """They are looked through only when their number has doubled."""
+        for key in range(2 * SWEEP_AT_KEYS + 1):
+            self.limits.take(key)
+        self.assertEqual(len(self.limits), 2 * SWEEP_AT_KEYS + 1)

@@ -22,7 +22,7 @@ from ...endpoints import PathKind
 from ...errors import WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import TokenBucket
+from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
@@ -246,7 +246,9 @@ class TunnelRelay:
         self._quiet = quiet
         self._pairs: dict[_Pair, None] = {}
         self._of_peer: dict[Name, int] = {}
-        self._asks: dict[ILink, TokenBucket] = {}
+        self._opens: KeyedLimits[ILink] = KeyedLimits(
+            lambda: TokenBucket(OPENS_A_SECOND, OPENS_BURST, self.seconds)
+        )
         self._turns: deque[_Side] = deque()
         self._timer: IDelayedCall | None = None
         self._busy = False
@@ -285,7 +287,7 @@ class TunnelRelay:
         settings = self.settings
         if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
-        if not self._may_ask(link):
+        if not self._opens.take(link):
             return TunnelReason.TOO_MANY
         if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
             return TunnelReason.NO_LINK
@@ -294,15 +296,9 @@ class TunnelRelay:
         busiest = max(self._of_peer.get(link.peer, 0), self._of_peer.get(far.peer, 0))
         return TunnelReason.TOO_MANY if busiest >= settings.max_tunnels_per_peer else None
 
-    def _may_ask(self, link: ILink) -> bool:
-        bucket = self._asks.get(link)
-        if bucket is None:
-            bucket = self._asks[link] = TokenBucket(OPENS_A_SECOND, OPENS_BURST, self.seconds)
-        return bucket.take()
-
     def link_lost(self, link: ILink) -> None:
         """A link is gone; what was carried over it hears of it by its numbers."""
-        self._asks.pop(link, None)
+        self._opens.forget(link)
 
     def stop(self) -> None:
         """Close them all."""

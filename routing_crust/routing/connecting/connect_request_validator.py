@@ -19,15 +19,13 @@ from ...history import Way
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import SlidingWindow
+from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...wire.codec import from_wire
 from ...wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
 from ..links.registry import Links
 from ..messaging.duplicates import DuplicateFilter
 
 REQUEST_LABEL: Final = "connect-request"
-_FORGET_AT: Final = 256
-"""Prefixes that are remembered before those are forgotten that count for nothing any more."""
 
 
 class ConnectRequestValidator:
@@ -61,7 +59,9 @@ class ConnectRequestValidator:
         self._network_now = network_now
         self._quiet = QuietLog(self.log, clock.seconds)
         validity = settings.expected_timeout + 2 * settings.clock_skew
-        self._answered = _Windows(settings.answered_per_prefix, clock.seconds)
+        self._answered = KeyedLimits[str](
+            lambda: SlidingWindow(settings.answered_per_prefix, 60.0, clock.seconds)
+        )
         self._replays = DuplicateFilter(clock, validity, settings.max_remembered_ids)
 
     def holds(self, label: str, signed: Signed) -> bool:
@@ -153,22 +153,3 @@ class ConnectRequestValidator:
                 problem = "too many answers named addresses near it within a minute (answered_per_prefix)"
                 self._crust.history.tried(peer, Way.DIAL, each, f"not dialled: {problem}")
         return tuple(found)
-
-
-class _Windows:
-    """A L{SlidingWindow} of a minute for each prefix; empty ones are forgotten now and then."""
-
-    def __init__(self, most: float, seconds: Callable[[], float]) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._all: dict[str, SlidingWindow] = {}
-        self._forget_at = _FORGET_AT
-
-    def take(self, prefix: str) -> bool:
-        """Count one, if it may be."""
-        if prefix not in self._all:
-            if len(self._all) >= self._forget_at:
-                self._all = {each: window for each, window in self._all.items() if not window.empty}
-                self._forget_at = max(_FORGET_AT, 2 * len(self._all))
-            self._all[prefix] = SlidingWindow(self._most, 60.0, self._seconds)
-        return self._all[prefix].take()

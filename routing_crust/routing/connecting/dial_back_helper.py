@@ -27,7 +27,7 @@ from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind, PrivateDialling, is_local_only
 from ...errors import ConnectFailed, RoutingCrustError, WireError
 from ...names import Name
-from ...timing.ratelimit import TokenBucket
+from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 from ...wire.codec import decode, encode, from_wire
 from ...wire.framing import FrameKind
@@ -63,21 +63,18 @@ class Quota:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
-        self._each = each_per_minute
         self._seconds = seconds
         self._all = self._bucket(all_per_minute)
-        self._peers: dict[Name, TokenBucket] = {}
+        self._peers: KeyedLimits[Name] = KeyedLimits(lambda: self._bucket(each_per_minute))
 
     def take(self, name: Name) -> bool:
         """Whether this peer may now. If so, it is counted."""
-        bucket = self._peers.get(name)
-        if bucket is None:
-            bucket = self._peers[name] = self._bucket(self._each)
-        return bucket.wait() == 0 and self._all.take() and bucket.take()
+        # in this order, so that a refusal takes nothing from either
+        return self._peers.wait(name) == 0 and self._all.take() and self._peers.take(name)
 
     def forget(self, name: Name) -> None:
         """A peer is gone."""
-        self._peers.pop(name, None)
+        self._peers.forget(name)
 
     def _bucket(self, per_minute: float) -> TokenBucket:
         return TokenBucket(per_minute / 60, 2 * per_minute, self._seconds)

@@ -16,7 +16,7 @@ from ...crust.interfaces import ILink
 from ...errors import WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.ratelimit import TokenBucket
+from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...wire.codec import decode, encode
 from ...wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from ..membership.client_publisher import open_record
@@ -33,7 +33,10 @@ class ControlMessages:
     def __init__(self, core: RoutingCore) -> None:
         self._core = core
         self._quiet = QuietLog(self.log, core.clock.seconds)
-        self._buckets: dict[Name, TokenBucket] = {}
+        settings, seconds = core.settings, core.clock.seconds
+        self._rates: KeyedLimits[Name] = KeyedLimits(
+            lambda: TokenBucket(settings.control_rate, settings.control_burst, seconds)
+        )
         self._handlers = {
             EnvelopeKind.GROUP_QUERY: self._group_query,
             EnvelopeKind.GROUP_ANSWER: self._group_answer,
@@ -51,7 +54,7 @@ class ControlMessages:
             one that did not leave this node.
         """
         handler = self._handlers.get(envelope.kind)
-        if handler is None or (link is not None and not self._within_rate(link.peer)):
+        if handler is None or (link is not None and not self._rates.take(link.peer)):
             return
         try:
             handler(envelope, source, link)
@@ -95,16 +98,7 @@ class ControlMessages:
 
     def forget(self, peer: Name) -> None:
         """A peer is gone."""
-        self._buckets.pop(peer, None)
-
-    def _within_rate(self, peer: Name) -> bool:
-        settings = self._core.settings
-        bucket = self._buckets.get(peer)
-        if bucket is None:
-            bucket = self._buckets[peer] = TokenBucket(
-                settings.control_rate, settings.control_burst, self._core.clock.seconds
-            )
-        return bucket.take()
+        self._rates.forget(peer)
 
     def _group_query(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         query = decode(GroupQuery, envelope.body, self._core.settings.max_control)
