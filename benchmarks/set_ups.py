@@ -22,7 +22,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Accept, Peer
-from routing_crust.routing.links.registry import Links
+from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.wire.messages import NONCE_BYTES, LinkUse
 
 from .credentials import SERVER, identity
@@ -56,7 +56,7 @@ class LinkHandler:
     def __init__(self, reactor: Any, own: Identity, role: Role) -> None:
         chosen = settings(role)
         self.crust = CrustService(chosen, own, SystemPlatform(reactor), SystemRandom())
-        self._links = Links(
+        self._links = LinkRegistry(
             chosen,
             own,
             reactor,

@@ -32,7 +32,7 @@ from .connecting.reachability_checks import ReachabilityChecks
 from .connecting.tunnel_manager import TunnelManager
 from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
 from .links.idle import IdleLinks
-from .links.registry import Links
+from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 from .membership.client_publisher import Publisher
 from .membership.client_registry import ClientRegistry
@@ -90,7 +90,7 @@ class RoutingCore:
         self.upper = Upper()
         self.idle = IdleLinks(clock, settings.stream_idle, self._give_up)
         self.membership = Membership(self)
-        self.links = Links(
+        self.links = LinkRegistry(
             settings,
             identity,
             clock,

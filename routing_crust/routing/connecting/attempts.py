@@ -24,7 +24,7 @@ from ...quietlog import QuietLog
 from ...wire.codec import decode
 from ...wire.messages import ConnectRequest, LinkUse, Signed
 from ..links.peer import Accept
-from ..links.registry import Links
+from ..links.registry import LinkRegistry
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import HolePunches
 
@@ -45,7 +45,7 @@ class Attempts:
         own: Name,
         clock: IReactorTime,
         crust: ICrust,
-        links: Links,
+        links: LinkRegistry,
         tunnel: Callable[[Name, bytes, Sequence[Name]], Deferred[ILink]],
     ) -> None:
         """

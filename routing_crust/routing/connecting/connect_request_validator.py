@@ -22,7 +22,7 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...wire.codec import from_wire
 from ...wire.messages import ConnectRequest, LinkUse, Signed, WireEndpoint
-from ..links.registry import Links
+from ..links.registry import LinkRegistry
 from ..messaging.duplicates import DuplicateFilter
 
 REQUEST_LABEL: Final = "connect-request"
@@ -42,7 +42,7 @@ class ConnectRequestValidator:
         identity: Identity,
         clock: IReactorTime,
         crust: ICrust,
-        links: Links,
+        links: LinkRegistry,
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
         network_now: Callable[[], float],
     ) -> None:

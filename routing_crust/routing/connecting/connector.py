@@ -39,7 +39,7 @@ from ...wire.messages import (
     WireEndpoint,
 )
 from ..links.peer import Accept, Peer
-from ..links.registry import Links
+from ..links.registry import LinkRegistry
 from .attempts import Attempts
 from .connect_request_validator import REQUEST_LABEL, ConnectRequestValidator
 from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
@@ -77,7 +77,7 @@ class Connector:
         crust: ICrust,
         send: SendControl,
         wants: Callable[[Name, LinkUse, Endpoint | None], bool],
-        links: Links,
+        links: LinkRegistry,
         network_now: Callable[[], float],
         tunnels: TunnelMaker,
     ) -> None:

@@ -32,7 +32,7 @@ from ...wire.messages import Confirmation, LinkUse
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateLink:
     """
     A link with a verified Hello.
 
@@ -125,7 +125,7 @@ class Consolidation:
         self._settings = settings
         self._arbiter = arbiter
         self._next_epoch = next_epoch
-        self._candidates: dict[Hashable, Candidate] = {}
+        self._candidates: dict[Hashable, CandidateLink] = {}
         self._pending: tuple[Hashable, int, LinkUse, bool] | None = None
         self._epoch = -1
         self._we_reached = False
@@ -160,7 +160,7 @@ class Consolidation:
         decide = self._decision_due()
         return give_up if decide is None else min(decide, give_up)
 
-    def link_up(self, candidate: Candidate, incarnation: int, now: float) -> list[Action]:
+    def link_up(self, candidate: CandidateLink, incarnation: int, now: float) -> list[Action]:
         """
         A link's Hello is verified at this end.
 
@@ -247,7 +247,7 @@ class Consolidation:
         self.current = link
         return [] if before == self._agreed else [Established(link, use, two_way)]
 
-    def _is_spare(self, candidate: Candidate) -> bool:
+    def _is_spare(self, candidate: CandidateLink) -> bool:
         """
         Whether a link will be closed if nobody decides on it. One that we have decided on will not, while
         there is another: for the other end it may be the only one by now. If it is dead, its silence tells.
@@ -257,7 +257,7 @@ class Consolidation:
         decided_on = self._pending is not None and self._pending[0] == candidate.link
         return self.current is None or not decided_on
 
-    def _spare_since(self, candidate: Candidate) -> float:
+    def _spare_since(self, candidate: CandidateLink) -> float:
         return max(candidate.since, self._settled)
 
     def _close(self, link: Hashable, reason: CloseReason) -> Close:
@@ -281,8 +281,8 @@ class Consolidation:
             each.use >= use or each.path_kind is not PathKind.TUNNEL for each in self._candidates.values()
         )
 
-    def _best(self) -> Candidate | None:
-        def rank(each: Candidate) -> tuple[int, int, bool, bool, bool, float]:
+    def _best(self) -> CandidateLink | None:
+        def rank(each: CandidateLink) -> tuple[int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
             spare = each.link != self.current
             return (-each.use, -each.path_kind.preference, each.we_asked, not each.primary, spare, each.since)
@@ -299,7 +299,7 @@ class Consolidation:
         asked_for = [each.since for each in self._candidates.values() if each.use is not LinkUse.ATTACHED]
         return min(asked_for) + self._settings.two_way_wait
 
-    def _worth_waiting(self, best: Candidate) -> bool:
+    def _worth_waiting(self, best: CandidateLink) -> bool:
         if best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF:
             return False
         return self._settings.two_way is TwoWay.REQUIRED or (best.plain and best.both_ways)

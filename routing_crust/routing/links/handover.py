@@ -1,5 +1,5 @@
 """
-Succession: one link takes the place of another, and nothing is lost or reordered on the way.
+Handover: one link takes the place of another, and nothing is lost or reordered on the way.
 
 Each end, when it knows that both have agreed on the new link, sends a SWITCHED as the last frame on the
 old one, and from then on everything over the new one. Whoever receives holds back what comes on the new
@@ -39,8 +39,8 @@ def mark_of(link: ILink) -> bytes:
     return link.binding[:16]
 
 
-class SuccessionOwner(Protocol):
-    """What a succession does and asks for. It may be stopped from within each of these."""
+class HandoverOwner(Protocol):
+    """What a handover does and asks for. It may be stopped from within each of these."""
 
     def deliver(self, kind: int, payload: bytes) -> None:
         """
@@ -53,7 +53,7 @@ class SuccessionOwner(Protocol):
         """What was on its way in either direction may be lost; what is sent from now on is not."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
-        """This link has to go; L{Succession.lost} follows."""
+        """This link has to go; L{LinkHandover.lost} follows."""
 
     def succeeded(self) -> None:
         """Only the current link is left, and whatever comes on it need not be held back."""
@@ -84,7 +84,7 @@ class _Stage:
         self.held_bytes = 0
 
 
-class Succession:
+class LinkHandover:
     """
     Made for a pair when another link takes the place of its link, or when the peer has said so first; fed
     with all that comes on these links; discarded after C{succeeded} or L{stop}.
@@ -93,7 +93,7 @@ class Succession:
     """
 
     def __init__(
-        self, settings: Settings, clock: IReactorTime, first: ILink, view: int, owner: SuccessionOwner
+        self, settings: Settings, clock: IReactorTime, first: ILink, view: int, owner: HandoverOwner
     ) -> None:
         """
         @param first: the link that both ends have used so far.

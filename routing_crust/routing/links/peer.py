@@ -1,6 +1,6 @@
 """
 Peers: what the layer above sees of a node that we have a link with, and what
-C{Links} asks and tells it.
+C{LinkRegistry} asks and tells it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Peer:
 
 class LinkPolicy(Protocol):
     """
-    What C{Links} asks and tells the layer above. None of these may raise.
+    What C{LinkRegistry} asks and tells the layer above. None of these may raise.
     """
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:

@@ -29,7 +29,7 @@ from ...wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, N
 from ..nat_pairs import both_ways
 from .consolidation import (
     Action,
-    Candidate,
+    CandidateLink,
     Close,
     Consolidation,
     Doubt,
@@ -38,11 +38,11 @@ from .consolidation import (
     SendConfirmation,
 )
 from .handshake import PeerFacts, check_hello, make_hello
-from .pair import Pair, Record
 from .peer import Accept, LinkPolicy, Peer, Refuse
+from .peer_links import LinkRecord, PeerLinks
 
 
-class Links:
+class LinkRegistry:
     """
     Made by the service at each start, fed with crust's events, discarded after L{stop}.
     """
@@ -74,8 +74,8 @@ class Links:
         self._nat = nat
         self._network_now = network_now
         self._quiet = QuietLog(self.log, clock.seconds)
-        self._records: dict[ILink, Record] = {}
-        self._pairs: dict[Name, Pair] = {}
+        self._records: dict[ILink, LinkRecord] = {}
+        self._pairs: dict[Name, PeerLinks] = {}
         self._last_epoch = incarnation << 16
         self.confirmed: set[ILink] = set()
         """The links that have been confirmed, by which application frames may come."""
@@ -120,7 +120,7 @@ class Links:
 
     def new_link(self, link: ILink) -> None:
         """A link is up, whoever dialled: the end that is the TLS client says Hello first."""
-        self._records[link] = record = Record(link)
+        self._records[link] = record = LinkRecord(link)
         if link.initiator:
             self._send_hello(record, link.token)
 
@@ -201,7 +201,7 @@ class Links:
             cancel(pair.timer)
             pair.break_off()
 
-    def _send_hello(self, record: Record, purpose: bytes) -> None:
+    def _send_hello(self, record: LinkRecord, purpose: bytes) -> None:
         record.hello_sent = True
         hello = make_hello(
             self._settings,
@@ -215,7 +215,7 @@ class Links:
         )
         record.link.send(FrameKind.HELLO, hello)
 
-    def _hello(self, record: Record, payload: bytes) -> None:
+    def _hello(self, record: LinkRecord, payload: bytes) -> None:
         link = record.link
         if record.facts is not None:
             raise WireError("a second Hello came")
@@ -234,11 +234,11 @@ class Links:
         if not record.hello_sent:
             self._send_hello(record, facts.purpose)
         if pair is None:
-            pair = self._pairs[link.peer] = self._new_pair(link.peer, facts)
+            pair = self._pairs[link.peer] = self._new_peer_links(link.peer, facts)
         if link.direction is Direction.CONNECTED and link.path_kind in (PathKind.MAPPED, PathKind.DIRECT):
             pair.dialled = link.connection.peer
         self._policy.greeted(link, facts)
-        candidate = Candidate(
+        candidate = CandidateLink(
             link,
             link.direction is Direction.CONNECTED,
             verdict.use,
@@ -261,14 +261,14 @@ class Links:
         )
         self.close(link, verdict.reason, verdict.detail)
 
-    def _new_pair(self, name: Name, facts: PeerFacts) -> Pair:
+    def _new_peer_links(self, name: Name, facts: PeerFacts) -> PeerLinks:
         consolidation = Consolidation(
             self._settings,
             arbiter=self._identity.name < name,
             incarnation=facts.incarnation,
             next_epoch=self._next_epoch,
         )
-        return Pair(self._settings, self._clock, consolidation, self)
+        return PeerLinks(self._settings, self._clock, consolidation, self)
 
     def _next_epoch(self) -> int:
         self._last_epoch += 1
@@ -304,7 +304,7 @@ class Links:
             delay = max(0.0, wake_at - self._clock.seconds())
             pair.timer = self._clock.callLater(delay, self._apply, name, Consolidation.tick)
 
-    def _do(self, pair: Pair, name: Name, action: Action) -> None:
+    def _do(self, pair: PeerLinks, name: Name, action: Action) -> None:
         link = cast(ILink, action.link)
         if isinstance(action, SendConfirmation):
             link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
@@ -317,7 +317,7 @@ class Links:
         elif isinstance(action, Close):
             self._close_for(pair, link, action.reason)
 
-    def _close_for(self, pair: Pair, link: ILink, reason: CloseReason) -> None:
+    def _close_for(self, pair: PeerLinks, link: ILink, reason: CloseReason) -> None:
         """Close a link that does not count any more; not yet, if something may still come over it."""
         if reason is CloseReason.RESTARTED:
             for each in pair.break_off():
@@ -325,7 +325,7 @@ class Links:
         if reason is not CloseReason.SUPERSEDED or not pair.is_awaited(link):
             self.close(link, reason)
 
-    def _established(self, pair: Pair, name: Name, link: ILink, action: Established) -> None:
+    def _established(self, pair: PeerLinks, name: Name, link: ILink, action: Established) -> None:
         record = self._records.get(link)
         if record is None or record.facts is None:
             return

@@ -38,7 +38,7 @@ CONTACTS_TOLD: Final = 8
 
 class Membership:
     """
-    The policy of C{Links}. Made with its core, discarded with it.
+    The policy of C{LinkRegistry}. Made with its core, discarded with it.
 
     @ivar proxy: the node that speaks for us, while we are a client or in no routing table yet.
     """

@@ -29,7 +29,7 @@ from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
-from routing_crust.routing.links.registry import Links
+from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
 
@@ -81,7 +81,7 @@ class VictimTests(SynchronousTestCase):
             identity(3),
             self.reactor,
             cast(ICrust, crust),
-            cast(Links, None),  # addresses are judged whoever is linked
+            cast(LinkRegistry, None),  # addresses are judged whoever is linked
             lambda *_: True,
             self.reactor.seconds,
         )

@@ -21,7 +21,7 @@ from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.routing.links.consolidation import (
     Action,
-    Candidate,
+    CandidateLink,
     Close,
     Consolidation,
     Doubt,
@@ -99,7 +99,7 @@ class World:
                 wire.to[wire.dialler].append("hello")
             # where both have dialled, each end says so
             we_dialled = wire.dialler == end or wire.path_kind is PathKind.PUNCHED
-            candidate = Candidate(
+            candidate = CandidateLink(
                 wire, we_dialled, wire.use, wire.asker == end, self.now, wire.path_kind, wire.both_ways
             )
             self.do(end, self.ends[end].link_up(candidate, 1, self.now))
@@ -426,7 +426,7 @@ class RendezvousTests(SynchronousTestCase):
         world = World()
         old, new, stale = (Wire(number, GREAT, LinkUse.ATTACHED, GREAT) for number in range(3))
         end = world.ends[SMALL]
-        candidates = [Candidate(wire, False, LinkUse.ATTACHED, False, 0.0) for wire in (old, new, stale)]
+        candidates = [CandidateLink(wire, False, LinkUse.ATTACHED, False, 0.0) for wire in (old, new, stale)]
         end.link_up(candidates[0], 1, 0.0)
         actions = end.link_up(candidates[1], 2, 0.0)
         self.assertEqual(actions[0], Close(old, CloseReason.RESTARTED))
@@ -440,7 +440,7 @@ class RendezvousTests(SynchronousTestCase):
             world = World()
             wire = Wire(0, GREAT, LinkUse.MEMBER, GREAT)
             each = world.ends[end]
-            each.link_up(Candidate(wire, False, LinkUse.MEMBER, False, 0.0), 1, 0.0)
+            each.link_up(CandidateLink(wire, False, LinkUse.MEMBER, False, 0.0), 1, 0.0)
             bad = Confirmation(9, LinkUse.MEMBER, True)
             actions = each.confirmation(wire, bad, 0.0) if end == SMALL else each.ack(wire, 9, 0.0)
             self.assertEqual(actions, [Close(wire, CloseReason.PROTOCOL_ERROR)])
@@ -451,7 +451,7 @@ class RendezvousTests(SynchronousTestCase):
         world = World()
         wire = Wire(0, GREAT, LinkUse.ATTACHED, GREAT)
         end = world.ends[GREAT]
-        end.link_up(Candidate(wire, True, LinkUse.ATTACHED, True, 0.0), 1, 0.0)
+        end.link_up(CandidateLink(wire, True, LinkUse.ATTACHED, True, 0.0), 1, 0.0)
         actions = end.confirmation(wire, Confirmation(1, LinkUse.MEMBER, True), 0.0)
         self.assertEqual(actions, [Close(wire, CloseReason.NOT_WANTED)])
 

@@ -9,7 +9,7 @@ from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import Message
 from routing_crust.routing.links.consolidation import (
-    Candidate,
+    CandidateLink,
     Close,
     Consolidation,
     Established,
@@ -106,9 +106,9 @@ class DecisionTests(SynchronousTestCase):
         The end that does not decide has a better link; the other has none but the old one until it hears so.
         """
         here = self.consolidation(arbiter=False)
-        here.link_up(Candidate("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.link_up(CandidateLink("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
         here.confirmation("old", Confirmation(1, LinkUse.ATTACHED, False), 0.0)
-        here.link_up(Candidate("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        here.link_up(CandidateLink("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
         here.confirmation("new", Confirmation(2, LinkUse.MEMBER, False), 100.0)
         self.assertEqual(here.current, "new")
         self.assertEqual(here.tick(130.0), [])
@@ -117,9 +117,9 @@ class DecisionTests(SynchronousTestCase):
     def test_what_was_decided_on_is_not_given_up(self) -> None:
         """The acknowledgement is late: for the other end the new link may be the only one by now."""
         here = self.consolidation(arbiter=True)
-        here.link_up(Candidate("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.link_up(CandidateLink("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
         here.ack("old", 1, 0.0)
-        here.link_up(Candidate("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        here.link_up(CandidateLink("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
         self.assertEqual((here.current, here.wake_at), ("old", None))
         self.assertEqual(here.tick(150.0), [])
         self.assertEqual(
@@ -131,7 +131,7 @@ class DecisionTests(SynchronousTestCase):
         """What the other end has acknowledged is what counts: not what has been decided since."""
         epochs = iter(range(1, 9))
         here = Consolidation(Settings(), arbiter=True, incarnation=1, next_epoch=lambda: next(epochs))
-        one = Candidate("one", False, LinkUse.ATTACHED, False, 0.0)
+        one = CandidateLink("one", False, LinkUse.ATTACHED, False, 0.0)
         (first,) = here.link_up(one, 1, 0.0)
         assert isinstance(first, SendConfirmation)
         self.assertEqual(here.ack("one", first.confirmation.epoch + 1, 0.0), [])

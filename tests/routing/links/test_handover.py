@@ -1,7 +1,7 @@
 """
 One link takes the place of another, and nothing is lost or reordered, in whatever order things happen.
 
-L{World} is two real L{Links} with wires between them: each wire has one queue in each direction, and
+L{World} is two real L{LinkRegistry} with wires between them: each wire has one queue in each direction, and
 Hypothesis chooses what happens next. What an end sends belongs to a session, which ends when that end is told
 that something may be lost; what the other receives in one session of its own must be how one session began.
 """
@@ -26,9 +26,9 @@ from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, Pa
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
-from routing_crust.routing.links.pair import MOST_VIEWS
 from routing_crust.routing.links.peer import Accept, Peer
-from routing_crust.routing.links.registry import Links
+from routing_crust.routing.links.peer_links import MOST_VIEWS
+from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import Confirmation, Contacts, Continued, LinkUse, NatKind, Switched, View
@@ -103,7 +103,7 @@ class WireEnd:
 
 
 class End:
-    """One node: the policy of its L{Links}, and what it has sent and heard."""
+    """One node: the policy of its L{LinkRegistry}, and what it has sent and heard."""
 
     def __init__(self, world: World, which: int, settings: Settings, incarnation: int = 1) -> None:
         self.world = world
@@ -114,7 +114,7 @@ class End:
         self.events: list[str] = []
         self.peer: Peer | None = None
         self.old: list[ILink] = []
-        self.links = Links(
+        self.links = LinkRegistry(
             settings,
             world.identities[which],
             world.clock,

@@ -16,7 +16,7 @@ from ...wire.codec import decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Continued, Switched, View
 from .consolidation import Consolidation
-from .handover import Succession, mark_of
+from .handover import LinkHandover, mark_of
 from .handshake import PeerFacts
 from .peer import Peer
 
@@ -24,7 +24,7 @@ MOST_VIEWS: Final = 64
 """So often a peer may begin anew on one link; it has reason to each time that another is lost."""
 
 
-class Record:
+class LinkRecord:
     """
     A link and how far it has come.
 
@@ -46,7 +46,7 @@ class Record:
         self.hello_sent = False
 
 
-class PairOwner(Protocol):
+class PeerLinksOwner(Protocol):
     """
     Has the links of all pairs.
 
@@ -67,13 +67,13 @@ class PairOwner(Protocol):
         """What was on its way to or from this peer may be lost."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
-        """This link has to go; L{Pair.link_lost} follows."""
+        """This link has to go; L{PeerLinks.link_lost} follows."""
 
 
-class Pair:
+class PeerLinks:
     """
-    All verified links to one peer. It is its succession's
-    L{SuccessionOwner<routing_crust.routing.links.handover.SuccessionOwner>}.
+    All verified links to one peer. It is its handover's
+    L{HandoverOwner<routing_crust.routing.links.handover.HandoverOwner>}.
 
     @ivar consolidation: decides which of the links lives.
     @ivar peer: who is at the other end, by which link; C{None} until one is confirmed.
@@ -82,23 +82,31 @@ class Pair:
     """
 
     __slots__ = (
-        "_clock", "_owner", "_settings", "_succession", "_view", "consolidation", "dialled", "peer", "timer",
+        "_clock",
+        "_handover",
+        "_owner",
+        "_settings",
+        "_view",
+        "consolidation",
+        "dialled",
+        "peer",
+        "timer",
     )  # fmt: skip
 
     def __init__(
-        self, settings: Settings, clock: IReactorTime, consolidation: Consolidation, owner: PairOwner
+        self, settings: Settings, clock: IReactorTime, consolidation: Consolidation, owner: PeerLinksOwner
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._owner = owner
-        self._succession: Succession | None = None  # while one link takes the place of another
-        self._view = 0  # of the last succession
+        self._handover: LinkHandover | None = None  # while one link takes the place of another
+        self._view = 0  # of the last handover
         self.consolidation = consolidation
         self.peer: Peer | None = None
         self.timer: IDelayedCall | None = None
         self.dialled: Endpoint | None = None
 
-    def received(self, record: Record, kind: int, payload: bytes) -> None:
+    def received(self, record: LinkRecord, kind: int, payload: bytes) -> None:
         """
         A frame has come on a confirmed link, that is none of a handshake.
 
@@ -109,39 +117,39 @@ class Pair:
         link = record.link
         if kind == FrameKind.SWITCHED:
             message = decode(Switched, payload, self._settings.max_control)
-            self._succession_with(link).switched(link, message)
+            self._handover_with(link).switched(link, message)
         elif kind == FrameKind.ANEW:
             self._anew(record, decode(View, payload, self._settings.max_control))
         elif kind == FrameKind.CONTINUED:
             self._continued(record, decode(Continued, payload, self._settings.max_control))
-        elif self._succession is None:
+        elif self._handover is None:
             self._owner.deliver(link, kind, payload)
-        elif link in self._succession.links:
-            self._succession.received(link, kind, payload)
+        elif link in self._handover.links:
+            self._handover.received(link, kind, payload)
 
-    def switch(self, before: ILink, record: Record) -> None:
+    def switch(self, before: ILink, record: LinkRecord) -> None:
         """Both ends have agreed on another link than the one before."""
-        succession = self._succession_from(before)
-        if succession.has_left(record.link):
-            succession.go_back(record.link)
+        handover = self._handover_from(before)
+        if handover.has_left(record.link):
+            handover.go_back(record.link)
         else:
             record.follows = mark_of(before)
-            succession.switch(record.link)
+            handover.switch(record.link)
 
     def is_awaited(self, link: ILink) -> bool:
         """Whether another link has taken the place of this one, and not all has come over it."""
-        return self._succession is not None and self._succession.has_left(link)
+        return self._handover is not None and self._handover.has_left(link)
 
     def link_lost(self, link: ILink) -> None:
         """A link is gone."""
         if self.peer is not None and self.peer.link is link:
             self.peer = None
             self._view = 0
-        succession = self._succession
-        if succession is not None:
+        handover = self._handover
+        if handover is not None:
             if self.peer is None:
-                self._succession = None
-            succession.lost(link)
+                self._handover = None
+            handover.lost(link)
 
     def break_off(self) -> tuple[ILink, ...]:
         """
@@ -149,48 +157,48 @@ class Pair:
 
         @return: these links, and the one that takes it.
         """
-        succession, self._succession = self._succession, None
-        if succession is None:
+        handover, self._handover = self._handover, None
+        if handover is None:
             return ()
-        links = succession.links
-        succession.stop()
+        links = handover.links
+        handover.stop()
         return links
 
-    def _anew(self, record: Record, view: View) -> None:
+    def _anew(self, record: LinkRecord, view: View) -> None:
         record.views += 1
         if record.views > MOST_VIEWS:
             raise WireError("the peer begins anew all the time")
-        self._succession_with(record.link).anew(record.link, view.number)
+        self._handover_with(record.link).anew(record.link, view.number)
 
-    def _continued(self, record: Record, message: Continued) -> None:
+    def _continued(self, record: LinkRecord, message: Continued) -> None:
         if record.continued:
             raise WireError("a second CONTINUED came")
         record.continued = True
         as_here = message.after == record.follows
-        self._succession_with(record.link).continued(record.link, as_here, message.view)
+        self._handover_with(record.link).continued(record.link, as_here, message.view)
 
-    def _succession_with(self, link: ILink) -> Succession:
+    def _handover_with(self, link: ILink) -> LinkHandover:
         """
         What goes on with this link.
 
         @raise WireError: nothing can.
         """
         assert self.peer is not None
-        succession = self._succession_from(self.peer.link)
-        if link not in succession.links:
+        handover = self._handover_from(self.peer.link)
+        if link not in handover.links:
             raise WireError("a link was left, or used again, that had never been agreed on")
-        return succession
+        return handover
 
-    def _succession_from(self, current: ILink) -> Succession:
-        if self._succession is None:
+    def _handover_from(self, current: ILink) -> LinkHandover:
+        if self._handover is None:
             self._owner.passing.discard(current)
-            self._succession = Succession(self._settings, self._clock, current, self._view, self)
-        return self._succession
+            self._handover = LinkHandover(self._settings, self._clock, current, self._view, self)
+        return self._handover
 
-    # What the succession does.
+    # What the handover does.
 
     def deliver(self, kind: int, payload: bytes) -> None:
-        """See L{SuccessionOwner.deliver<routing_crust.routing.links.handover.SuccessionOwner.deliver>}."""
+        """See L{HandoverOwner.deliver<routing_crust.routing.links.handover.HandoverOwner.deliver>}."""
         if self.peer is not None:
             self._owner.deliver(self.peer.link, kind, payload)
 
@@ -200,12 +208,12 @@ class Pair:
             self._owner.begin_anew(self.peer)
 
     def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
-        """A link of the succession has to go."""
+        """A link of the handover has to go."""
         self._owner.close(link, reason, detail)
 
     def succeeded(self) -> None:
         """Only the current link is left."""
-        if self.peer is not None and self._succession is not None:
-            self._view = self._succession.view
+        if self.peer is not None and self._handover is not None:
+            self._view = self._handover.view
             self._owner.passing.add(self.peer.link)
-        self._succession = None
+        self._handover = None
