@@ -243,8 +243,8 @@ class RoutingCore:
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
-        self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost: {reason}")
-        self.connector.link_lost(link)
+        when = " before both ends agreed on it" if self.connector.link_lost(link) else ""
+        self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost{when}: {reason}")
         self.links.link_lost(link, reason.reason, reason.detail)
 
     def bootstrap_finished(self, links: int, problem: str) -> None:

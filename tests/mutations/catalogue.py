@@ -68,7 +68,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "timer of an expectation not cancelled",
         "routing/connecting/expected.py",
-        "        if entry.timer.active():\n            entry.timer.cancel()\n",
+        "        cancel(entry.timer)\n",
         "",
         ("tests.routing.connecting.test_expected",),
     ),
@@ -84,6 +84,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/connecting/expected.py",
         "if not entry.arrival.called:  # the holder may have cancelled it just now",
         "if False:",
+        ("tests.routing.connecting.test_expected",),
+    ),
+    Mutant(
+        "an expectation whose timer was lost stays for ever",
+        "routing/connecting/expected.py",
+        "max_age_seconds=2 * settings.expected_timeout",
+        'max_age_seconds=float("inf")',
+        ("tests.routing.connecting.test_expected",),
+    ),
+    Mutant(
+        "the wall clock alone ends an expectation",
+        "routing/connecting/expected.py",
+        "if entry.since < overdue and self._get(*key) is entry:",
+        "if self._get(*key) is entry:",
         ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
@@ -422,7 +436,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that asks again too soon drives out its own request",
         "routing/connecting/expected.py",
-        "if age >= self._settings.request_again:",
+        "if self._clock.seconds() - oldest.since >= self._settings.request_again:",
         "if True:",
         (
             "tests.routing.connecting.test_expected",

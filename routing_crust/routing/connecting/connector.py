@@ -207,9 +207,15 @@ class Connector:
             if asked.nonce == nonce:
                 self._silent(peer, asked.use)
 
-    def link_lost(self, link: ILink) -> None:
-        """A link is gone; another may still come for what it was expected for."""
+    def link_lost(self, link: ILink) -> bool:
+        """
+        A link is gone. If it was expected, another one may still arrive.
+
+        @return: whether it was expected and both ends had not agreed on a link yet.
+        """
+        was_expected = self.expected.of_connection(link.connection) is not None
         self.expected.lost(link.connection)
+        return was_expected
 
     def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
         """

@@ -1,19 +1,19 @@
 """
-Expected connections: what each link that is on its way was asked for.
+Expected connections: the links that a connection request has led us to expect.
 
-A node that answers a request for a connection expects a link from the requester, and a requester that got
-the answer expects one from the responder. Both dial, so up to two links may come for one expectation; both
-carry the request's nonce in their Hello, and it is by the peer's name and that nonce that they are found.
+The responder expects a link from the requester, and the requester, once it has the response, expects one
+from the responder. Both dial, so one expectation may bring two links. Both links carry the request's nonce in
+their Hello, so an expectation is found by the peer's name and that nonce; once a link has arrived, also by
+its C{Connection}.
 
-An expectation ends in exactly one way: a link was settled on, its time is over, the holder cancelled it, a
-newer one took its place, or the service stopped.
+An expectation ends in exactly one way: both ends agreed on a link, its time ran out, its holder cancelled it,
+a newer one replaced it, or the service stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
 from typing import TypeAlias
 
 from expiringdict import ExpiringDict
@@ -23,20 +23,27 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Connection, Endpoint, is_local_only
-from ...errors import ExpectedConnectionExpired, ExpectedConnectionReplaced, LimitReached, ServiceStopped
+from ...errors import (
+    ExpectedConnectionExpired,
+    ExpectedConnectionReplaced,
+    LimitReached,
+    RoutingCrustError,
+    ServiceStopped,
+)
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.messages import ConnectRequest, ConnectResponse
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRequest:
     """
-    We were asked for a connection, agreed, and dial the requester.
+    A peer asked us for a connection, we agreed, and we dial it.
 
     @ivar peer: the requester.
-    @ivar nonce: the request's.
-    @ivar endpoints: where we dial the peer.
-    @ivar request: what the peer sent.
+    @ivar nonce: the nonce of its request.
+    @ivar endpoints: the addresses at which we dial the peer.
+    @ivar request: the request.
     """
 
     peer: Name
@@ -48,13 +55,13 @@ class ExpectedRequest:
 @dataclass(frozen=True, slots=True)
 class ExpectedResponse:
     """
-    We asked for a connection, the peer agreed, and we dial it.
+    We asked a peer for a connection, it agreed, and we dial it.
 
     @ivar peer: the responder.
-    @ivar nonce: our request's.
-    @ivar endpoints: where we dial the peer.
-    @ivar response: what the peer sent.
-    @ivar token: our own request as we signed it, which the response brought back.
+    @ivar nonce: the nonce of our request.
+    @ivar endpoints: the addresses at which we dial the peer.
+    @ivar response: the response.
+    @ivar token: our own request as we signed it, which the response carried back.
     """
 
     peer: Name
@@ -65,17 +72,22 @@ class ExpectedResponse:
 
 
 ExpectedConnection: TypeAlias = ExpectedRequest | ExpectedResponse
-"""The two things that a link may be expected for."""
+"""The two reasons to expect a link."""
 
 _Key: TypeAlias = tuple[Name, bytes]
 
 
 @dataclass(slots=True)
-class _Entry:
-    """One expectation: made by C{expect}, discarded by whatever ends it, before its Deferred fires."""
+class _Expectation:
+    """
+    One entry of the table: made by L{ExpectedConnections.expect}, and discarded before its Deferred fires.
+
+    @ivar since: when it was made, in seconds of our own clock.
+    """
 
     expected: ExpectedConnection
     prefixes: tuple[str, ...]
+    since: float
     arrival: Deferred[ILink]
     timer: IDelayedCall
     connections: list[Connection] = field(default_factory=list)
@@ -83,14 +95,15 @@ class _Entry:
 
 class ExpectedConnections:
     """
-    The expectations of one node, bounded in number and in time.
+    The expected connections of one node, bounded in number and in time.
 
-    Made by the service at each start. Fed by what handles requests and responses (L{expect}) and by what
-    handles links (L{match}, L{arrived}, L{lost}, L{fulfil}); discarded after L{stop}.
+    I am made at each start, fed by what handles requests and responses (L{expect}) and by what handles links
+    (L{match}, L{arrived}, L{lost}, L{fulfil}), and discarded after L{stop}.
 
-    The entries are in an C{ExpiringDict}, which gives the bound. It reads the wall clock, which may jump, so
-    nothing ever gets too old for it; and it would drop the oldest entry in silence when it is full, so it is
-    never let come to that: a full table refuses. The one authority on time is the delayed call of each entry.
+    My entries are in an C{ExpiringDict}. A full one would evict its oldest entry silently, so a full table
+    refuses instead. The delayed call of each entry is the authority on its time. The age that the dictionary
+    itself allows, twice as long, is a second bound, for an entry whose delayed call was lost. It goes by the
+    wall clock, which may jump, so what is too old for the dictionary ends only if our clock agrees.
     """
 
     def __init__(
@@ -100,14 +113,17 @@ class ExpectedConnections:
         on_expired: Callable[[ExpectedConnection], object],
     ) -> None:
         """
-        @param on_expired: called when the time of an entry is over, before its Deferred fails, to close
-            what was dialled for it. Must not raise.
+        @param on_expired: called when an entry's time is over, before its Deferred fails, to stop the dials
+            made for it. Must not raise.
         """
         self._clock = clock
         self._settings = settings
         self._on_expired = on_expired
-        self._entries: ExpiringDict = ExpiringDict(max_len=settings.max_expected, max_age_seconds=inf)
-        self._of_peer: dict[Name, list[_Key]] = {}
+        self._entries: ExpiringDict = ExpiringDict(
+            max_len=settings.max_expected, max_age_seconds=2 * settings.expected_timeout
+        )
+        # The dictionary forgets an entry that is too old: what must still end is found here.
+        self._of_peer: dict[Name, dict[bytes, _Expectation]] = {}
         self._of_prefix: dict[str, int] = {}
         self._of_connection: dict[Connection, _Key] = {}
         self._stopped = False
@@ -119,134 +135,126 @@ class ExpectedConnections:
         """
         Wait for a link. An earlier expectation of the same peer and nonce is replaced.
 
-        @return: fires with the link that L{fulfil} is given. Cancelling it ends the expectation. Fails with
-            L{ExpectedConnectionExpired} after C{expected_timeout}, with L{ExpectedConnectionReplaced}
-            when the same is expected anew, and with L{ServiceStopped}.
-        @raise LimitReached: too many connections are expected in all, of the peer, or with one of the
-            prefixes that its endpoints are in. Nothing has changed then.
+        @return: fires with the link given to L{fulfil}. Cancelling it ends the expectation. Fails with
+            L{ExpectedConnectionExpired} after C{expected_timeout}, with L{ExpectedConnectionReplaced} when
+            a newer expectation takes its place, and with L{ServiceStopped}.
+        @raise LimitReached: too many connections are expected in all, from the peer, or in one of the
+            prefixes of its endpoints. Nothing has changed then.
         """
         if self._stopped:
             return fail(ServiceStopped("the service has stopped and expects no connection"))
+        self._end_overdue()
         key = (expected.peer, expected.nonce)
         prefixes = _prefixes(expected)
-        self._check_limits(expected.peer, prefixes, self._get(key))
-        replaced = self._remove(key)  # before it is set again, since else it would keep its old place
+        self._check_limits(expected.peer, prefixes, self._get(*key))
+        # removed before it is set again, since else it would keep its old place in the dictionary
+        replaced = self._remove(*key)
         arrival: Deferred[ILink] = Deferred(lambda _: self._cancelled(key))
-        timer = self._clock.callLater(self._settings.expected_timeout, self._expire, key)
-        self._entries[key] = _Entry(expected, prefixes, arrival, timer)
-        self._of_peer.setdefault(expected.peer, []).append(key)
+        timer = self._clock.callLater(self._settings.expected_timeout, self._expire, *key)
+        entry = _Expectation(expected, prefixes, self._clock.seconds(), arrival, timer)
+        self._entries[key] = entry
+        self._of_peer.setdefault(expected.peer, {})[expected.nonce] = entry
         for prefix in prefixes:
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
         if replaced is not None:
-            replaced.arrival.errback(ExpectedConnectionReplaced("a newer request took the place of this one"))
+            _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
 
     def make_room(self, peer: Name) -> None:
         """
-        End the oldest expectation of a peer that has as many as it may, if it is older than C{request_again}:
-        what the peer asks for now is what it wants, and what it asked for then has come to nothing.
+        End the oldest expectation of a peer that has reached its limit, if that expectation is older than
+        C{request_again}: the peer's newest request is the one it still wants, and the old one failed.
         """
-        keys = self._of_peer.get(peer, [])
-        if len(keys) < self._settings.max_expected_per_peer:
+        entries = self._of_peer.get(peer, {})
+        if len(entries) < self._settings.max_expected_per_peer:
             return
-        oldest: _Entry = self._entries[keys[0]]
-        age = self._settings.expected_timeout - (oldest.timer.getTime() - self._clock.seconds())
-        if age >= self._settings.request_again:
-            self._remove(keys[0])
+        oldest = next(iter(entries.values()))
+        if self._clock.seconds() - oldest.since >= self._settings.request_again:
+            self._remove(peer, oldest.expected.nonce)
             self._on_expired(oldest.expected)
-            if not oldest.arrival.called:
-                problem = ExpectedConnectionReplaced("a newer request took the place of this one")
-                oldest.arrival.errback(problem)
+            _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))
 
     def match(self, peer: Name, nonce: bytes) -> ExpectedConnection | None:
-        """What a link of this peer with this nonce is expected for, if it is. Changes nothing."""
-        entry = self._get((peer, nonce))
+        """The expectation of this peer and nonce, if there is one. Changes nothing."""
+        entry = self._get(peer, nonce)
         return None if entry is None else entry.expected
 
     def of_peer(self, peer: Name) -> tuple[ExpectedConnection, ...]:
-        """All that is expected of this peer, oldest first."""
-        return tuple(self._entries[key].expected for key in self._of_peer.get(peer, ()))
+        """All expectations of this peer, oldest first."""
+        return tuple(each.expected for each in self._of_peer.get(peer, {}).values())
 
     def beside(self, expected: ExpectedConnection) -> tuple[ExpectedConnection, ...]:
-        """What is expected of other peers with endpoints in the prefixes of this one's, oldest first."""
+        """The expectations of other peers with an endpoint in a prefix of this one's, oldest first."""
         prefixes = _prefixes(expected)
-        entries: list[_Entry] = list(self._entries.values())
         return tuple(
             each.expected
-            for each in entries
-            if each.expected.peer != expected.peer and not set(prefixes).isdisjoint(each.prefixes)
+            for each in (self._get(*key) for key in self._entries)
+            if each is not None
+            and each.expected.peer != expected.peer
+            and not set(prefixes).isdisjoint(each.prefixes)
         )
 
     def arrived(self, peer: Name, nonce: bytes, connection: Connection) -> ExpectedConnection | None:
         """
-        A link has come, and its Hello gave this nonce: remember its C{Connection}, until the expectation
-        ends or the link is L{lost}.
+        A link has arrived whose Hello names this nonce: record its C{Connection}, until the expectation ends
+        or the link is L{lost}.
 
-        @return: what it is expected for; C{None}, and nothing is remembered, if it is not expected.
+        @return: the expectation; C{None}, and nothing is recorded, if there is none.
         """
-        key = (peer, nonce)
-        entry = self._get(key)
+        self._end_overdue()
+        entry = self._get(peer, nonce)
         if entry is None:
             return None
         if connection not in self._of_connection:
-            self._of_connection[connection] = key
+            self._of_connection[connection] = (peer, nonce)
             entry.connections.append(connection)
         return entry.expected
 
     def of_connection(self, connection: Connection) -> ExpectedConnection | None:
-        """What the link over this C{Connection} is expected for, if it has arrived and is not settled."""
+        """The expectation that the link over this C{Connection} arrived for, while it lasts."""
         key = self._of_connection.get(connection)
         return None if key is None else self.match(*key)
 
-    def connections(self, peer: Name, nonce: bytes) -> tuple[Connection, ...]:
-        """What has arrived so far for this expectation, in that order."""
-        entry = self._get((peer, nonce))
-        return () if entry is None else tuple(entry.connections)
-
     def lost(self, connection: Connection) -> None:
-        """A link is gone. What it was expected for stays, since another link may come for it."""
+        """A link is gone. Its expectation stays, since another link may still arrive for it."""
         key = self._of_connection.pop(connection, None)
         if key is not None:
-            entry: _Entry = self._entries[key]
-            entry.connections.remove(connection)
+            self._of_peer[key[0]][key[1]].connections.remove(connection)
 
     def fulfil(self, peer: Name, nonce: bytes, link: ILink) -> ExpectedConnection | None:
         """
-        Both ends have settled on this link: the expectation ends, and its Deferred fires.
+        Both ends have agreed on this link: the expectation ends, and its Deferred fires.
 
-        @return: what was expected; C{None}, and nothing happens, if nothing was.
+        @return: the expectation; C{None}, and nothing happens, if there is none.
         """
-        entry = self._remove((peer, nonce))
+        entry = self._remove(peer, nonce)
         if entry is None:
             return None
         entry.arrival.callback(link)
         return entry.expected
 
     def made_before(self, peer: Name, time: float) -> tuple[ExpectedConnection, ...]:
-        """What has been expected of this peer since before some time, in seconds."""
-        timeout = self._settings.expected_timeout
-        entries: list[_Entry] = [self._entries[key] for key in self._of_peer.get(peer, ())]
-        return tuple(each.expected for each in entries if each.timer.getTime() - timeout < time)
+        """The expectations of this peer that are older than C{time}, in seconds of our clock."""
+        return tuple(each.expected for each in self._of_peer.get(peer, {}).values() if each.since < time)
 
     def withdraw(self, peer: Name, nonce: bytes) -> None:
-        """Expect it no more, for something else is being tried. Without effect if it is not expected."""
-        entry = self._remove((peer, nonce))
-        if entry is not None and not entry.arrival.called:
-            entry.arrival.errback(ExpectedConnectionReplaced("something else is being tried"))
+        """End an expectation because something else is tried instead. Without effect if there is none."""
+        entry = self._remove(peer, nonce)
+        if entry is not None:
+            _fail(entry, ExpectedConnectionReplaced("something else is being tried"))
 
     def stop(self) -> None:
         """End all expectations with L{ServiceStopped}, and accept no more. Idempotent."""
         self._stopped = True
         for key in list(self._entries):
-            entry = self._remove(key)
-            if entry is not None:  # else what one of the others set off has ended it
-                entry.arrival.errback(ServiceStopped("the service stopped before the connection came"))
+            entry = self._remove(*key)
+            if entry is not None:  # else a callback of an earlier one has ended it
+                _fail(entry, ServiceStopped("the service stopped before the connection came"))
 
-    def _get(self, key: _Key) -> _Entry | None:
-        entry: _Entry | None = self._entries.get(key)
-        return entry
+    def _get(self, peer: Name, nonce: bytes) -> _Expectation | None:
+        return self._of_peer.get(peer, {}).get(nonce)
 
-    def _check_limits(self, peer: Name, prefixes: tuple[str, ...], replaced: _Entry | None) -> None:
+    def _check_limits(self, peer: Name, prefixes: tuple[str, ...], replaced: _Expectation | None) -> None:
         settings = self._settings
         if replaced is None:
             _check("in all", len(self._entries), "max_expected", settings.max_expected)
@@ -256,39 +264,62 @@ class ExpectedConnections:
             held = self._of_prefix.get(prefix, 0) - (replaced is not None and prefix in replaced.prefixes)
             _check(f"with {prefix}", held, "max_expected_per_prefix", settings.max_expected_per_prefix)
 
-    def _remove(self, key: _Key) -> _Entry | None:
-        entry = self._get(key)
+    def _remove(self, peer: Name, nonce: bytes) -> _Expectation | None:
+        entries = self._of_peer.get(peer, {})
+        entry = entries.pop(nonce, None)
         if entry is None:
             return None
-        del self._entries[key]
-        keys = self._of_peer[key[0]]
-        keys.remove(key)
-        if not keys:
-            del self._of_peer[key[0]]
+        if not entries:
+            del self._of_peer[peer]
+        self._entries.pop((peer, nonce))
         for prefix in entry.prefixes:
             self._of_prefix[prefix] -= 1
             if not self._of_prefix[prefix]:
                 del self._of_prefix[prefix]
         for connection in entry.connections:
             del self._of_connection[connection]
-        if entry.timer.active():
-            entry.timer.cancel()
+        cancel(entry.timer)
         return entry
 
     def _cancelled(self, key: _Key) -> None:
-        self._remove(key)
+        self._remove(*key)
 
-    def _expire(self, key: _Key) -> None:
-        entry = self._entries[key]
-        self._remove(key)
+    def _expire(self, peer: Name, nonce: bytes) -> None:
+        entry = self._remove(peer, nonce)
+        if entry is None:
+            return
         self._on_expired(entry.expected)
         seconds = self._settings.expected_timeout
-        if not entry.arrival.called:  # the holder may have cancelled it just now
-            entry.arrival.errback(ExpectedConnectionExpired(f"the connection did not come in {seconds:g} s"))
+        _fail(entry, ExpectedConnectionExpired(f"the connection did not come in {seconds:g} s"))
+        self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """
+        End the entries whose delayed call was lost. The dictionary is in order of age, so there is nothing to
+        do unless it finds the oldest too old.
+        """
+        keys: list[_Key] = list(self._entries)
+        if not keys or keys[0] in self._entries:
+            return
+        overdue = self._clock.seconds() - self._settings.expected_timeout
+        entries = [(key, self._of_peer[key[0]][key[1]]) for key in keys]
+        for key, entry in entries:
+            # An entry that is not overdue by our clock looks old because the wall clock has jumped: all ages
+            # begin again, in the same order, before anything is told, since those told may change the table.
+            self._entries.pop(key)
+            self._entries[key] = entry
+        for key, entry in entries:
+            if entry.since < overdue and self._get(*key) is entry:
+                self._expire(*key)
 
 
 def _prefixes(expected: ExpectedConnection) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.prefix for each in expected.endpoints if not is_local_only(each)))
+
+
+def _fail(entry: _Expectation, problem: RoutingCrustError) -> None:
+    if not entry.arrival.called:  # the holder may have cancelled it just now
+        entry.arrival.errback(problem)
 
 
 def _check(which: str, held: int, setting: str, limit: int) -> None:

@@ -49,8 +49,11 @@ class ExpectationTests(SynchronousTestCase):
         self.connector.linked(self.peer.identity.name, link, LinkUse.MEMBER)
         self.assertIsNone(self.connector.expected.match(self.peer.identity.name, nonce))
 
-    def test_the_connection_is_recorded(self) -> None:
-        """A link that was expected can be found by its connection, until it is lost."""
+    def test_history_tells_an_expected_link_that_is_lost_too_early(self) -> None:
+        """
+        A link that was expected is found by its connection until it is lost, and the history says that it
+        was lost before both ends agreed on it; of one that was not expected it says only that it was lost.
+        """
         nonce = self.expect()
         link = self.net.result(
             self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, False)
@@ -58,12 +61,22 @@ class ExpectationTests(SynchronousTestCase):
         link.send(FrameKind.HELLO, self.peer.hello(link, purpose=nonce))
         self.net.settle(0.05)
         name = self.peer.identity.name
-        (connection,) = self.connector.expected.connections(name, nonce)
-        self.assertEqual(connection.peer, link.connection.local)
-        self.assertIsNotNone(self.connector.expected.of_connection(connection))
-        link.abort(CloseReason.STOPPING)
+        crust = self.net.crust(self.node)
+        plain = next(each for each in crust.links if each.peer == name)
+        (expected,) = [each for each in crust.links if each.connection.peer == link.connection.local]
+        entry = self.connector.expected.of_connection(expected.connection)
+        self.assertIs(entry, self.connector.expected.match(name, nonce))
+        self.assertIsNone(self.connector.expected.of_connection(plain.connection))
+        for each in (expected, plain):
+            each.abort(CloseReason.STOPPING)
         self.net.settle(0.5)
-        self.assertEqual(self.connector.expected.connections(name, nonce), ())
+        self.assertIsNone(self.connector.expected.of_connection(expected.connection))
+        self.assertIsNotNone(self.connector.expected.match(name, nonce))
+        lost = [each.text for each in crust.history.of(name).outcomes if each.text.startswith("lost")]
+        self.assertEqual(
+            lost,
+            ["lost before both ends agreed on it: the service is stopping", "lost: the service is stopping"],
+        )
 
     def test_expected_until_it_is_settled(self) -> None:
         """Connections for a rendezvous are taken until the link is confirmed, and not for a tunnel's sake."""
