@@ -9,7 +9,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -20,29 +20,21 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITCPTransport,
 )
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..timing.eventual import EventualQueue
+from ..transports import ProtocolTransport
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
 from .stream import BUFFER_HIGH, Stream
 
-log = Logger()
-
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
-class StreamTransport:
+class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
     """
     Made when a stream is accepted, by either end; it is the stream's L{StreamHandler} from then on. It is
     discarded after C{connectionLost}.
-
-    @ivar protocol: who speaks here.
-    @ivar connected: whether C{connectionLost} is still to come.
-    @ivar disconnecting: whether L{loseConnection} was called.
-    @ivar producer: what is registered with L{registerProducer}.
     """
 
     def __init__(
@@ -57,31 +49,20 @@ class StreamTransport:
         """
         @param gone: called after C{connectionLost}.
         """
-        self.protocol: Any = protocol
-        self.connected = True
-        self.disconnecting = False
-        self.producer: Any = None
+        super().__init__(host, peer, gone)
+        self.protocol = protocol
         self.streaming_producer = False
         self._stream = stream
-        self._host = host
-        self._peer = peer
         self._eventually = eventually
-        self._gone = gone
         self._backlog = bytearray()
         self._paused = False
         self._producer_paused = False
-        self._write_ending = self._write_ended = False
-        self._read_ending = self._read_ended = False
+        self._read_ending = False
         self._unsent: int | None = None  # how many bytes the peer did not want, once it is gone
-        self._no_delay = True
-        self._keep_alive = False
 
     def start(self) -> None:
         """Tell the protocol that it is connected."""
-        try:
-            self.protocol.makeConnection(self)
-        except Exception:  # whatever a protocol may raise
-            self._broken()
+        self._tell(self.protocol.makeConnection, self)
 
     # What the protocol does: ITransport.
 
@@ -102,57 +83,13 @@ class StreamTransport:
         if self.producer is not None and (stream.buffer.size >= BUFFER_HIGH or stream.futile):
             self._pause_producer()
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send several pieces of bytes."""
-        self.write(b"".join(data))
-
-    def loseConnection(self) -> None:
-        """
-        Close the connection when everything that was written has been sent, and no producer is registered
-        any more. From now on nothing is read.
-        """
-        if self.connected and not self.disconnecting:
-            self.disconnecting = True
-            self._drop_backlog()
-            self._end_when_written()
-
-    def loseWriteConnection(self) -> None:
-        """Close the write side, when everything has been sent and no producer is registered any more."""
-        if self.connected and not self.disconnecting:
-            self._write_ending = True
-            self._end_when_written()
-
     def abortConnection(self) -> None:
         """Close the connection now: what is on its way, in either direction, is lost."""
         if self.connected and not self._stream.given_up:
             self.disconnecting = True
-            self._drop_backlog()
+            self._discard_unread()
             self._stream.reset(StreamReason.ABORTED)
             self._eventually.call(lambda: self._lost(ConnectionAborted()))
-
-    def getHost(self) -> NodeAddress:  # type: ignore[override]
-        """Our end."""
-        return self._host
-
-    def getPeer(self) -> NodeAddress:  # type: ignore[override]
-        """The peer's end; its name is proven."""
-        return self._peer
-
-    def getTcpNoDelay(self) -> bool:
-        """What was set; streams never delay anything."""
-        return self._no_delay
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Streams never delay anything."""
-        self._no_delay = bool(enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """What was set; links have heartbeats anyway."""
-        return self._keep_alive
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Links have heartbeats anyway."""
-        self._keep_alive = bool(enabled)
 
     # IConsumer.
 
@@ -198,10 +135,6 @@ class StreamTransport:
             if self._backlog or self._read_ending:
                 self._eventually.call(self._deliver_backlog)
 
-    def stopProducing(self) -> None:
-        """Close the connection."""
-        self.loseConnection()
-
     # What the stream tells; see StreamHandler.
 
     def opened(self) -> None:
@@ -219,7 +152,7 @@ class StreamTransport:
             try:
                 self.protocol.dataReceived(data)
             except Exception:  # whatever a protocol may raise
-                self._broken()
+                self._protocol_raised()
         self._stream.consume(len(data))
 
     def finished(self) -> None:
@@ -290,7 +223,7 @@ class StreamTransport:
         """
         waits = self.producer is not None and self._stream.wants_room
         if self._unsent and self._paused and waits and self.connected and not self.disconnecting:
-            self._drop_backlog()
+            self._discard_unread()
             self._peer_is_gone(self._unsent)
 
     def _deliver_backlog(self) -> None:
@@ -349,35 +282,11 @@ class StreamTransport:
             elif self._write_ending:
                 self._stream.finish()
 
-    def _drop_backlog(self) -> None:
+    def _discard_unread(self) -> None:
         size = len(self._backlog)
         self._backlog.clear()
         if size:
             self._stream.consume(size)
 
-    def _tell(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except Exception:  # whatever a protocol or a producer may raise
-            self._broken()
-
-    def _broken(self) -> None:
-        """The protocol has raised: log it, and give the stream up, as the reactor does with connections."""
-        failure = Failure()
-        log.failure("a protocol failed on a stream with {peer}", failure=failure, peer=self._peer)
+    def _give_up(self) -> None:
         self._stream.reset(StreamReason.FAILED)
-        self._lost(failure)
-
-    def _lost(self, reason: Exception | Failure) -> None:
-        if not self.connected:
-            return
-        self.connected = False
-        self._backlog.clear()
-        producer, self.producer = self.producer, None
-        try:
-            if producer is not None:
-                producer.stopProducing()
-            self.protocol.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
-        except Exception:  # whatever a protocol or a producer may raise
-            log.failure("a protocol failed when it lost its stream with {peer}", peer=self._peer)
-        self._gone()

@@ -591,8 +591,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a stream is given no credit for what was read",
         "streams/transport.py",
-        "                self._broken()\n        self._stream.consume(len(data))\n",
-        "                self._broken()\n",
+        "                self._protocol_raised()\n        self._stream.consume(len(data))\n",
+        "                self._protocol_raised()\n",
         ("tests.testing.play.test_streaming",),
     ),
 )

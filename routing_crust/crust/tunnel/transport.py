@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...endpoints import Endpoint
+from ...transports import FrameTransport
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
@@ -85,17 +86,11 @@ class Leg(Protocol):
 
 
 @implementer(ITransport, IConsumer)
-class TunnelTransport:
+class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
     """
     One end of an open tunnel. Made by L{routing_crust.crust.tunnel.ends.TunnelEnds}, which hands on what
     comes; discarded after C{connectionLost} of its protocol.
-
-    @ivar connected: until the protocol was told that it is lost.
-    @ivar disconnecting: whether it ends as soon as all is written.
     """
-
-    disconnecting = False
-    connected = True
 
     def __init__(
         self,
@@ -112,6 +107,8 @@ class TunnelTransport:
         @param ended: called when the protocol has ended it, and the other side was told.
         @param finished: called once, when the protocol has been told that it is lost.
         """
+        # as addresses, those of the link to the node in the middle
+        super().__init__(_address(link.connection.local), _address(link.connection.peer))
         self._clock = clock
         self._link = link
         self._number = number
@@ -125,7 +122,6 @@ class TunnelTransport:
         self._in: list[bytes] = []
         self._reading = True
         self._waits = self._dead = self._producer_paused = False
-        self._producer: Any = None
         self._protocol: IProtocol | None = None
 
     def start(self, protocol: IProtocol, credit: int) -> None:
@@ -196,13 +192,9 @@ class TunnelTransport:
         self._out.append(bytes(data))
         self._out_bytes += len(data)
         self._pump()
-        if self._producer is not None and not self._producer_paused and self._out_bytes >= ENOUGH_BYTES:
+        if self.producer is not None and not self._producer_paused and self._out_bytes >= ENOUGH_BYTES:
             self._producer_paused = True
-            self._producer.pauseProducing()
-
-    def writeSequence(self, data: Any) -> None:
-        """See Twisted's interface."""
-        self.write(b"".join(data))
+            self.producer.pauseProducing()
 
     def loseConnection(self) -> None:
         """See Twisted's interface."""
@@ -215,31 +207,20 @@ class TunnelTransport:
         if not self._dead:
             self._end(Failure(ConnectionAborted()))
 
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        """The address of the node in the middle."""
-        return _address(self._link.connection.peer)
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """Our address on the link to the node in the middle."""
-        return _address(self._link.connection.local)
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing is delayed here anyway."""
-
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See Twisted's interface."""
         # TLS sees to both
         assert streaming
-        assert self._producer is None
+        assert self.producer is None
         if self._dead:
             producer.stopProducing()
         else:
-            self._producer = producer
+            self.producer = producer
             self._producer_paused = False
 
     def unregisterProducer(self) -> None:
         """See Twisted's interface."""
-        self._producer = None
+        self.producer = None
 
     def pauseProducing(self) -> None:
         """Deliver nothing until L{resumeProducing}; so the other side gets no more credit."""
@@ -250,10 +231,6 @@ class TunnelTransport:
         self._reading = True
         while self._in and self._reading:
             self._deliver(self._in.pop(0))
-
-    def stopProducing(self) -> None:
-        """See Twisted's interface."""
-        self.loseConnection()
 
     # Sending.
 
@@ -281,9 +258,9 @@ class TunnelTransport:
     def _all_written(self) -> None:
         if self.disconnecting:
             self._end(Failure(ConnectionDone()))
-        elif self._producer is not None and self._producer_paused:
+        elif self.producer is not None and self._producer_paused:
             self._producer_paused = False
-            self._producer.resumeProducing()
+            self.producer.resumeProducing()
 
     def _end(self, reason: Failure) -> None:
         self._link.send(FrameKind.TUNNEL_CLOSED, encode(TunnelClosed(self._number, TunnelReason.CLOSED)))

@@ -1,21 +1,13 @@
 """
 A stream on a connection of the control socket: what a program of this machine reads and writes when it uses
-the streams of the daemon. Both ends use it.
-
-Bytes go in chunks, so that the end of a stream can be told from the loss of it. A chunk has a byte for its
-L{Chunk}, the length of what follows in 32 bits, big-endian, and so many bytes. The order: any number of
-C{DATA}; C{END}, once; C{CLOSE} or C{RESET} at any time, after which the connection is closed. A connection
-that ends without them is a stream that is lost.
+the streams of the daemon, in the chunks of L{routing_crust.daemon.control.chunks}. Both ends use it.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable
-from enum import IntEnum
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
@@ -24,59 +16,28 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITCPTransport,
 )
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...config import KIB
-from ...errors import RoutingCrustError
-from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
-from ..forward.splice import ITellsWhy
-
-LARGEST_CHUNK: Final = 64 * KIB
-"""What follows the head of a chunk, at most, in bytes."""
-_HEAD: Final = struct.Struct(">BI")
-
-log = Logger()
-
-
-class Chunk(IntEnum):
-    """What a chunk is."""
-
-    DATA = 0
-    """Bytes of the stream."""
-    END = 1
-    """The sender has sent all; it reads on."""
-    CLOSE = 2
-    """The sender has sent all, and reads no more."""
-    RESET = 3
-    """The stream is given up; a L{Reset} as JSON says why."""
+from ...streams import NodeAddress, StreamLinkLost
+from ...transports import ProtocolTransport
+from ..forward.splice import IAbortsWithReason
+from .chunks import (
+    LARGEST_CHUNK,
+    ChunkKind,
+    ChunkReader,
+    NotAChunk,
+    SocketLost,
+    chunk_head,
+    reset_payload,
+    reset_problem,
+)
 
 
-class Reset(msgspec.Struct, frozen=True):
+@implementer(ITCPTransport, IPushProducer, IConsumer, IAbortsWithReason)
+class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
     """
-    Why a stream is given up.
-
-    @ivar reason: a L{StreamReason}, if it was reset.
-    @ivar text: in words.
-    """
-
-    reason: int | None
-    text: str
-
-
-class GoneError(RoutingCrustError):
-    """What the other end of the control socket is; the text says that it is gone."""
-
-
-@implementer(ITCPTransport, IPushProducer, IConsumer, ITellsWhy)
-class SocketTransport:
-    """
-    The transport of a protocol. Whoever owns the connection calls L{received} and L{wire_lost}.
-
-    @ivar connected: whether C{connectionLost} is still to come.
-    @ivar disconnecting: whether L{loseConnection} was called.
-    @ivar gone: called after C{connectionLost}.
+    The transport of a protocol. The owner of the connection calls L{received} and L{wire_lost}.
     """
 
     def __init__(
@@ -90,27 +51,22 @@ class SocketTransport:
         """
         @param wire: the transport of the connection.
         @param later: calls something in a later turn of the reactor.
-        @param other: who is at the other end of the socket, in words.
+        @param other: what is at the other end of the socket, in words.
         """
-        self.connected = True
-        self.disconnecting = False
-        self.gone: Callable[[], object] = lambda: None
+        super().__init__(host, peer, lambda: None)
         self._wire = wire
-        self._host = host
-        self._peer = peer
         self._later = later
         self._other = other
-        self._protocol: Any = None
-        self._buffer = bytearray()
+        self._keep_alive = True
+        self._chunks = ChunkReader()
         self._paused = False
         self._has_producer = False
-        self._read_ended = self._write_ending = self._write_ended = False
         self._because: Exception | None = None  # what the end of the wire is for the protocol
 
     def start(self, protocol: IProtocol) -> None:
         """Tell the protocol that it is connected."""
-        self._protocol = protocol
-        self._tell(lambda: protocol.makeConnection(self))
+        self.protocol = protocol
+        self._tell(protocol.makeConnection, self)
 
     # What the owner of the connection tells.
 
@@ -118,14 +74,14 @@ class SocketTransport:
         """Bytes came."""
         if self.disconnecting:
             return
-        self._buffer += data
+        self._chunks.add(data)
         self._deliver()
 
     def wire_lost(self, reason: Failure) -> None:
         """The connection is gone."""
         because = self._because
         if because is None:
-            because = StreamLinkLost(GoneError(f"{self._other} is gone"))
+            because = StreamLinkLost(SocketLost(f"{self._other} is gone"))
         self._lost(because)
 
     # What the protocol does: ITransport.
@@ -135,31 +91,11 @@ class SocketTransport:
         if not self.connected or self._write_ended:
             return
         if len(data) <= LARGEST_CHUNK:
-            self._send(Chunk.DATA, data)
+            self._send(ChunkKind.DATA, data)
             return
         view = memoryview(data)
         for start in range(0, len(data), LARGEST_CHUNK):
-            self._send(Chunk.DATA, bytes(view[start : start + LARGEST_CHUNK]))
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send several pieces of bytes."""
-        self.write(b"".join(data))
-
-    def loseConnection(self) -> None:
-        """
-        Close the connection when everything that was written has been sent, and no producer is registered
-        any more. From now on nothing is read.
-        """
-        if self.connected and not self.disconnecting:
-            self.disconnecting = True
-            self._buffer.clear()
-            self._end_when_written()
-
-    def loseWriteConnection(self) -> None:
-        """Close the write side, when everything has been sent and no producer is registered any more."""
-        if self.connected and not self.disconnecting and not self._write_ending:
-            self._write_ending = True
-            self._end_when_written()
+            self._send(ChunkKind.DATA, bytes(view[start : start + LARGEST_CHUNK]))
 
     def abortConnection(self) -> None:
         """Close the connection now: what is on its way is lost."""
@@ -169,36 +105,20 @@ class SocketTransport:
             self._wire.abortConnection()
 
     def abort_because(self, reason: Failure) -> None:
-        """See L{ITellsWhy}. What was written before goes out first, if the other end reads it."""
+        """Abort, and tell the other end why. What was written before goes out first, if that reads it."""
         if self.connected and self._because is None:
             self.disconnecting = True
             self._because = ConnectionAborted()
             self._wire.unregisterProducer()
-            self._send(Chunk.RESET, msgspec.json.encode(_reset(reason.value)))
+            self._send(ChunkKind.RESET, reset_payload(reason.value))
             self._write_ended = True
             self._wire.loseConnection()
 
-    def getHost(self) -> NodeAddress:  # type: ignore[override]
-        """Our end."""
-        return self._host
-
-    def getPeer(self) -> NodeAddress:  # type: ignore[override]
-        """The peer's end; its name is proven."""
-        return self._peer
-
-    def getTcpNoDelay(self) -> bool:
-        """Nothing is ever delayed."""
-        return True
-
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing is ever delayed."""
-
-    def getTcpKeepAlive(self) -> bool:
-        """Links have heartbeats."""
-        return True
+        """Without effect: nothing is ever delayed here."""
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Links have heartbeats."""
+        """Without effect: links have heartbeats."""
 
     # IConsumer.
 
@@ -234,10 +154,6 @@ class SocketTransport:
             self._paused = False
             self._later(self._go_on)
 
-    def stopProducing(self) -> None:
-        """Close the connection."""
-        self.loseConnection()
-
     # Inside.
 
     def _go_on(self) -> None:
@@ -247,31 +163,31 @@ class SocketTransport:
 
     def _deliver(self) -> None:
         while self.connected and not self._paused and not self.disconnecting:
-            if len(self._buffer) < _HEAD.size:
-                return
-            kind, length = _HEAD.unpack_from(self._buffer)
-            if kind > Chunk.RESET or length > LARGEST_CHUNK:
+            try:
+                chunk = self._chunks.next()
+            except NotAChunk:
                 self._because = ConnectionLost(f"{self._other} sent what is no chunk")
                 self._wire.abortConnection()
                 return
-            if len(self._buffer) < _HEAD.size + length:
+            if chunk is None:
                 return
-            payload = bytes(self._buffer[_HEAD.size : _HEAD.size + length])
-            del self._buffer[: _HEAD.size + length]
-            self._chunk(Chunk(kind), payload)
+            self._chunk(*chunk)
 
-    def _chunk(self, kind: Chunk, payload: bytes) -> None:
-        if kind is Chunk.DATA:
-            self._tell(lambda: self._protocol.dataReceived(payload))
-        elif kind is Chunk.END:
+    def _discard_unread(self) -> None:
+        self._chunks.clear()
+
+    def _chunk(self, kind: ChunkKind, payload: bytes) -> None:
+        if kind is ChunkKind.DATA:
+            self._tell(self.protocol.dataReceived, payload)
+        elif kind is ChunkKind.END:
             self._read_end(False)
-        elif kind is Chunk.CLOSE:
+        elif kind is ChunkKind.CLOSE:
             self._read_end(True)
         else:
-            self._over(_problem(payload))
+            self._over(reset_problem(payload))
 
     def _read_end(self, closed: bool) -> None:
-        half = IHalfCloseableProtocol(self._protocol, None)
+        half = IHalfCloseableProtocol(self.protocol, None)
         if half is not None and not self._read_ended:
             self._read_ended = True
             self._tell(half.readConnectionLost)
@@ -279,7 +195,7 @@ class SocketTransport:
             self._over(ConnectionDone())
         elif half is None:
             self._wire.unregisterProducer()
-            self._send(Chunk.CLOSE, b"")
+            self._send(ChunkKind.CLOSE, b"")
             self._over(ConnectionDone())
         else:
             self._end_if_both_have()
@@ -290,15 +206,15 @@ class SocketTransport:
         if self.disconnecting:
             self._write_ended = True
             self._because = ConnectionDone()
-            self._send(Chunk.CLOSE, b"")
+            self._send(ChunkKind.CLOSE, b"")
             self._wire.loseConnection()
         elif self._write_ending and not self._write_ended:
-            self._send(Chunk.END, b"")
+            self._send(ChunkKind.END, b"")
             self._write_ended = True
             self._later(self._write_has_ended)
 
     def _write_has_ended(self) -> None:
-        half = IHalfCloseableProtocol(self._protocol, None)
+        half = IHalfCloseableProtocol(self.protocol, None)
         if half is not None and self.connected:
             self._tell(half.writeConnectionLost)
         self._end_if_both_have()
@@ -313,42 +229,8 @@ class SocketTransport:
         self._wire.loseConnection()
         self._lost(problem)
 
-    def _send(self, kind: Chunk, payload: bytes) -> None:
-        self._wire.writeSequence((_HEAD.pack(kind, len(payload)), payload))
+    def _send(self, kind: ChunkKind, payload: bytes) -> None:
+        self._wire.writeSequence((chunk_head(kind, payload), payload))
 
-    def _tell(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except Exception:  # whatever a protocol may raise
-            failure = Failure()
-            log.failure("a protocol failed on a stream with {peer}", failure=failure, peer=self._peer)
-            self._wire.abortConnection()
-            self._lost(failure)
-
-    def _lost(self, reason: Exception | Failure) -> None:
-        if not self.connected:
-            return
-        self.connected = False
-        self._buffer.clear()
-        try:
-            self._protocol.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
-        except Exception:  # whatever a protocol may raise
-            log.failure("a protocol failed when it lost its stream with {peer}", peer=self._peer)
-        self.gone()
-
-
-def _reset(problem: BaseException | None) -> Reset:
-    if isinstance(problem, StreamReset):
-        return Reset(int(problem.reason), problem.detail)
-    return Reset(None, str(problem.problem if isinstance(problem, StreamLinkLost) else problem))
-
-
-def _problem(payload: bytes) -> Exception:
-    try:
-        reset = msgspec.json.decode(payload, type=Reset)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ConnectionLost("it was reset, and why cannot be read")
-    if reset.reason is None:
-        return StreamLinkLost(GoneError(reset.text))
-    known = reset.reason in [int(each) for each in StreamReason]
-    return StreamReset(StreamReason(reset.reason) if known else StreamReason.UNKNOWN, reset.text)
+    def _give_up(self) -> None:
+        self._wire.abortConnection()

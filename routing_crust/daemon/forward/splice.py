@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 
-class ITellsWhy(Interface):
+class IAbortsWithReason(Interface):
     """A transport that can tell the other end why it is aborted."""
 
     def abort_because(reason: Failure) -> None:
@@ -156,7 +156,7 @@ class End(Protocol):
         if self._flows and reason.check(ConnectionDone):
             self.transport.unregisterProducer()
             self.transport.loseConnection()
-        elif ITellsWhy.providedBy(self.transport):
+        elif IAbortsWithReason.providedBy(self.transport):
             self.transport.abort_because(reason)
         else:
             self.abort()

@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.daemon.control.stream_transport import LARGEST_CHUNK, Chunk, SocketTransport
-from routing_crust.daemon.forward.splice import ITellsWhy
+from routing_crust.daemon.control.chunks import LARGEST_CHUNK, ChunkKind
+from routing_crust.daemon.control.stream_transport import SocketTransport
+from routing_crust.daemon.forward.splice import IAbortsWithReason
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
 from tests.streams.protocols import HalfCloseable, Noting
@@ -106,7 +107,7 @@ class SocketCase(SynchronousTestCase):
 class FlowTests(SocketCase):
     def test_interfaces(self) -> None:
         one, _ = self.begin(Noting(), Noting())
-        for each in (ITCPTransport, IConsumer, IPushProducer, ITellsWhy):
+        for each in (ITCPTransport, IConsumer, IPushProducer, IAbortsWithReason):
             verifyObject(each, one)
         one.setTcpNoDelay(False)
         one.setTcpKeepAlive(False)
@@ -288,7 +289,7 @@ class EndTests(SocketCase):
         second = HalfCloseable()
         self.begin(HalfCloseable(), second)
         text = b'{"reason": 99, "text": "new"}'
-        self.wires[0].sent = bytes([Chunk.RESET, 0, 0, 0, len(text)]) + text
+        self.wires[0].sent = bytes([ChunkKind.RESET, 0, 0, 0, len(text)]) + text
         self.run_all()
         reason: Any = second.reason
         self.assertEqual((reason.reason, reason.detail), (StreamReason.UNKNOWN, "new"))

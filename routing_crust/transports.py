@@ -1,0 +1,146 @@
+"""
+Transports without a socket of their own: their bytes travel in frames of a link, or in chunks of another
+connection. To a protocol they are what Twisted's TCP transport is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_Address = TypeVar("_Address", bound=IAddress)
+
+log = Logger()
+
+
+class FrameTransport(Generic[_Address]):
+    """
+    What is the same in all of them.
+
+    @ivar connected: whether C{connectionLost} is still to come.
+    @ivar disconnecting: whether C{loseConnection} was called.
+    @ivar producer: what is registered with C{registerProducer}.
+    """
+
+    def __init__(self, host: _Address, peer: _Address) -> None:
+        self.connected = True
+        self.disconnecting = False
+        self.producer: Any = None
+        self._host = host
+        self._peer = peer
+        self._no_delay = True
+        self._keep_alive = False
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        raise NotImplementedError
+
+    def loseConnection(self) -> None:
+        """Close the connection when everything that was written has been sent."""
+        raise NotImplementedError
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces of bytes."""
+        self.write(b"".join(data))
+
+    def stopProducing(self) -> None:
+        """Close the connection."""
+        self.loseConnection()
+
+    def getHost(self) -> _Address:
+        """Our end."""
+        return self._host
+
+    def getPeer(self) -> _Address:
+        """The peer's end."""
+        return self._peer
+
+    def getTcpNoDelay(self) -> bool:
+        """What was set; nothing is ever delayed here."""
+        return self._no_delay
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is ever delayed here."""
+        self._no_delay = bool(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """What was set; links have heartbeats anyway."""
+        return self._keep_alive
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Links have heartbeats anyway."""
+        self._keep_alive = bool(enabled)
+
+
+class ProtocolTransport(FrameTransport[_Address]):
+    """
+    A transport under any protocol of an application: it half-closes, and it survives what a protocol raises.
+
+    @ivar protocol: what speaks here.
+    @ivar gone: called after C{connectionLost}.
+    """
+
+    def __init__(self, host: _Address, peer: _Address, gone: Callable[[], object]) -> None:
+        super().__init__(host, peer)
+        self.protocol: Any = None
+        self.gone = gone
+        self._write_ending = self._write_ended = self._read_ended = False
+
+    def loseConnection(self) -> None:
+        """
+        Close the connection when everything that was written has been sent, and no producer is registered
+        any more. From now on nothing is read.
+        """
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            self._discard_unread()
+            self._end_when_written()
+
+    def loseWriteConnection(self) -> None:
+        """Close the write side, when everything has been sent and no producer is registered any more."""
+        if self.connected and not self.disconnecting and not self._write_ending:
+            self._write_ending = True
+            self._end_when_written()
+
+    def _discard_unread(self) -> None:
+        """Throw away what has come and was not delivered."""
+        raise NotImplementedError
+
+    def _end_when_written(self) -> None:
+        """Tell the peer of the end that was asked for, unless something is still to be written."""
+        raise NotImplementedError
+
+    def _give_up(self) -> None:
+        """The protocol has raised: end the connection, as the reactor does with its own."""
+        raise NotImplementedError
+
+    def _tell(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call the protocol, or its producer."""
+        try:
+            call(*arguments)
+        except Exception:  # whatever a protocol may raise
+            self._protocol_raised()
+
+    def _protocol_raised(self) -> None:
+        failure = Failure()
+        log.failure("a protocol failed on a stream with {peer}", failure=failure, peer=self._peer)
+        self._give_up()
+        self._lost(failure)
+
+    def _lost(self, reason: Exception | Failure) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self._discard_unread()
+        producer, self.producer = self.producer, None
+        try:
+            if producer is not None:
+                producer.stopProducing()
+            self.protocol.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
+        except Exception:  # whatever a protocol or a producer may raise
+            log.failure("a protocol failed when it lost its stream with {peer}", peer=self._peer)
+        self.gone()
