@@ -1,0 +1,302 @@
+"""
+Everything that must hold before a change goes in. C{.ci/run} starts this.
+
+It works on a copy and leaves the checkout as it is. It takes about 20 minutes on two cores; C{--all} adds
+what it leaves out for that. The last line is C{N passed, N failed}: the tests of all runs, and each other
+step that failed as one failure. The exit status is 0 only if nothing failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from machine import copy_tree, find_python, install_system, make_venv
+from runner import Job, Result, Step, StepFailed, kill_children, kill_marked, run_steps, with_needs
+from trial_output import count_run, read_counts
+
+MAIN = "3.11"
+OTHERS = ("3.10", "3.12", "3.13")
+"""The Pythons that get the wheel: the newest runs all tests on the asyncio reactor, the others L{DIFFERS}."""
+DIFFERS = (
+    *("tests.wire", "tests.timing", "tests.streams", "tests.daemon"),
+    *("tests.crust.accept", "tests.crust.dial", "tests.crust.link", "tests.crust.mapping"),
+    *("tests.routing.messaging", "tests.routing.test_state", "tests.routing.test_network"),
+    *("tests.integration.test_daemons", "tests.integration.test_tunnels"),
+    *("tests.test_aio", "tests.test_config", "tests.test_endpoints", "tests.test_examples"),
+    *("tests.test_files", "tests.test_identity", "tests.test_names", "tests.test_packaging"),
+)
+"""
+What may differ with the Python or with the version of a dependency, a third of the suite: bytes and files
+that are read (msgspec, cryptography, OpenSSL, tomllib), clocks, sockets and processes, the state machine,
+streams, and whatever is embedded or started. Decisions on our own values are the same everywhere.
+"""
+README_COMMAND = "python -m twisted.trial tests"
+PIP = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+
+
+class Checks:
+    """
+    What the steps do, in one folder.
+
+    @ivar tree: the copy of the checkout.
+    @ivar venv: has the package, editable, and all that developers need.
+    """
+
+    def __init__(self, work: Path, everything: bool) -> None:
+        self.work = work
+        self.tree = work / "tree"
+        self.venv = work / "venv"
+        self.measured = {"COVERAGE_FILE": str(work / "coverage")}
+        self.everything = everything
+        self.cores = os.cpu_count() or 1
+
+    def table(self) -> list[Step]:
+        """All the steps. Of those that can start, the upper ones do first, so the long ones are above."""
+        installed = ("install",)
+        steps = [
+            Step("system packages", install_system),
+            Step("install", self.install, ("system packages",)),
+            Step("wheel", self.build_wheel, installed),
+            Step("suite with coverage", self.suite, installed, real=True),
+            *self.on_other_pythons(),
+            Step("planted bugs", self.planted_bugs, installed),
+            Step("bad days", self.bad_days, installed),
+            Step("bad days behind NATs", self.bad_days_behind_nats, installed),
+            Step("crowd", self.crowd, installed),
+            Step("mypy", self.types, installed),
+            Step("packaging", self.packaging, installed),
+            Step("documentation", self.documentation, installed),
+            Step("ruff check", self.tool("ruff", "check", "--no-cache"), installed),
+            Step("ruff format", self.tool("ruff", "format", "--check", "--no-cache"), installed),
+            Step("import contracts", self.tool("lint-imports", "--no-cache"), installed),
+            Step("coverage of lines and branches", self.coverage, ("suite with coverage",)),
+        ]
+        if self.everything:
+            steps.append(Step("suite, large sizes", self.large_sizes, installed))
+        return steps
+
+    def on_other_pythons(self) -> Iterator[Step]:
+        """The wheel's tests, and a simulated day, which must be the same everywhere."""
+        found = [each for each in OTHERS if find_python(each)]
+        for each in set(OTHERS) - set(found):
+            print(f"not run: the tests on Python {each}, which is not here")
+        installs = []
+        for version in (*reversed(found), MAIN):
+            name = f"Python {version}" if version != MAIN else "lowest versions"
+            install = f"install the wheel, {name}"
+            installs.append(install)
+            yield Step(install, self.install_wheel(version), ("wheel",))
+            if [version] == found[-1:]:
+                yield Step(
+                    f"suite, {name}, asyncio", self.wheel_suite(version, "asyncio"), (install,), real=True
+                )
+            else:
+                yield Step(f"third of the suite, {name}", self.wheel_suite(version), (install,), real=True)
+        yield Step("the same day everywhere", self.same_day, tuple(installs))
+
+    def install(self, job: Job) -> None:
+        make_venv(job, Path(sys.executable), self.venv)
+        job.run(self.venv / "bin/pip", "install", "--quiet", "--editable", f"{self.tree}[dev]")
+        job.run(self.venv / "bin/pip", "check")
+
+    def build_wheel(self, job: Job) -> None:
+        # from a copy, since setuptools leaves its own copy of the modules in a folder build/
+        copied = shutil.copytree(self.tree, self.work / "to-build")
+        job.run(
+            self.venv / "bin/pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", self.work / "wheel", copied
+        )
+
+    def suite(self, job: Job) -> None:
+        if README_COMMAND not in (self.tree / "README.rst").read_text():
+            raise StepFailed(f"README.rst does not say {README_COMMAND!r}")
+        self.trial(job, self.venv / "bin/python", ("tests",), self.tree, coverage=True)
+
+    def trial(
+        self,
+        job: Job,
+        python: Path,
+        tests: Iterable[str],
+        cwd: Path,
+        *options: str,
+        coverage: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Run tests, and see that they are all run and pass.
+
+        @raise StepFailed: they do not, or there are none.
+        """
+        folder = job.log.with_suffix(".trial")
+        trial = ("-m", "twisted.trial", f"--temp-directory={folder}", *options)
+        # -j waits for ever if there are none
+        there = count_run(job.run(python, *trial, "--dry-run", *tests, cwd=cwd))
+        if not there:
+            raise StepFailed("there are no tests")
+        program = python.with_name("coverage") if coverage else python
+        words = ("run", *trial) if coverage else trial
+        env = {**self.measured, **(env or {})}
+        output = job.run(program, *words, f"-j{self.cores}", *tests, cwd=cwd, may_fail=True, env=env)
+        job.counts = read_counts(output)
+        problem = job.counts.problem(there) or (f"exit status {job.status}" if job.status else "")
+        if problem:
+            raise StepFailed(problem)
+
+    def coverage(self, job: Job) -> None:
+        for command in ("combine", "report"):
+            job.run(self.venv / "bin/coverage", command, cwd=self.tree, env=self.measured)
+
+    def install_wheel(self, version: str) -> Callable[[Job], None]:
+        """The step that installs the wheel for one Python; for L{MAIN} with the lowest versions."""
+
+        def install(job: Job) -> None:
+            venv = self.wheel_venv(version)
+            make_venv(job, Path(find_python(version) or sys.executable), venv)
+            (wheel,) = (self.work / "wheel").glob("*.whl")
+            constraints = venv / "constraints.txt"
+            constraints.write_text("")
+            if version == MAIN:
+                constraints.write_text(job.run(sys.executable, self.tree / ".ci/floors.py", wheel))
+            job.run(venv / "bin/pip", "install", "--quiet", f"{wheel}[test]", "--constraint", constraints)
+            job.run(venv / "bin/pip", "check")
+            # away from the tree, which would be imported in place of the wheel
+            for each in ("tests", "benchmarks", "examples"):
+                shutil.copytree(self.tree / each, venv / "away" / each)
+
+        return install
+
+    def wheel_suite(self, version: str, reactor: str = "epoll") -> Callable[[Job], None]:
+        """The step that runs the tests with the wheel: all of them on asyncio, else those that may differ."""
+
+        def run(job: Job) -> None:
+            venv = self.wheel_venv(version)
+            tests = ("tests",) if self.everything or reactor == "asyncio" else DIFFERS
+            self.trial(job, venv / "bin/python", tests, venv / "away", f"--reactor={reactor}")
+
+        return run
+
+    def wheel_venv(self, version: str) -> Path:
+        """The environment with the wheel for one Python."""
+        return self.work / f"venv-{version}"
+
+    def same_day(self, job: Job) -> None:
+        """What happens in a simulated network is the same on every Python."""
+        day = self.play_a_day(job, self.venv, self.tree)
+        if not day:
+            raise StepFailed("nothing was played")
+        for venv in self.work.glob("venv-*"):
+            if self.play_a_day(job, venv, venv / "away") != day:
+                raise StepFailed(f"another day in {venv.name}")
+
+    def play_a_day(self, job: Job, venv: Path, cwd: Path) -> list[str]:
+        """The hashes of what happens in some networks."""
+        said = self.play(job, venv, cwd, "--seeds=3", "--nodes=10", "--minutes=1", "--hash")
+        return [each for each in said.splitlines() if each.startswith("seed ")]
+
+    def play(self, job: Job, venv: Path, cwd: Path, *options: str) -> str:
+        """Play simulated networks; one that fails prints the command that plays it again."""
+        return job.run(venv / "bin/python", "-m", "routing_crust.testing", "--jobs=1", *options, cwd=cwd)
+
+    def bad_days(self, job: Job) -> None:
+        seeds = 300 if self.everything else 100
+        self.play(job, self.venv, self.tree, f"--seeds={seeds}", "--nodes=20", "--minutes=2")
+
+    def bad_days_behind_nats(self, job: Job) -> None:
+        self.play(job, self.venv, self.tree, "--seeds=20", "--nodes=20", "--minutes=2", "--nats=0.5")
+
+    def crowd(self, job: Job) -> None:
+        self.play(job, self.venv, self.tree, f"--crowd={1000 if self.everything else 300}")
+
+    def planted_bugs(self, job: Job) -> None:
+        job.run(self.venv / "bin/python", "-m", "tests.mutations", "-j1", cwd=self.tree)
+
+    def large_sizes(self, job: Job) -> None:
+        """Tests that the suite has in a small size."""
+        tests = ("tests.routing.links.test_handshake_stateful", "tests.routing.connecting.test_victim")
+        sizes = {"HANDSHAKE_EXAMPLES": "2000", "VICTIM_NODES": "100"}
+        self.trial(job, self.venv / "bin/python", tests, self.tree, env=sizes)
+
+    def types(self, job: Job) -> None:
+        mypy = (self.venv / "bin/mypy", f"--cache-dir={self.work / 'mypy'}")
+        job.run(*mypy, cwd=self.tree)
+        job.run(*mypy, *sorted((self.tree / ".ci").glob("*.py")), cwd=self.tree)
+
+    def tool(self, name: str, *arguments: str) -> Callable[[Job], None]:
+        """The step that runs a program of the environment in the tree."""
+
+        def run(job: Job) -> None:
+            job.run(self.venv / "bin" / name, *arguments, cwd=self.tree)
+
+        return run
+
+    def documentation(self, job: Job) -> None:
+        bin = self.venv / "bin"
+        job.run(
+            bin / "sphinx-build",
+            *("-W", "--keep-going", "-q", "-b", "html", "docs"),
+            self.work / "docs",
+            cwd=self.tree,
+        )
+        job.run(bin / "pydoctor", f"--html-output={self.work / 'api'}", cwd=self.tree)
+        job.run(bin / "towncrier", "build", "--draft", "--version=0", cwd=self.tree)
+
+    def packaging(self, job: Job) -> None:
+        job.run(self.venv / "bin/python", ".ci/packaging.py", self.work / "packaging", cwd=self.tree)
+
+
+def main() -> int:
+    """Run the checks. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog=".ci/run", description="Check everything, in a copy of this tree.")
+    parser.add_argument(
+        "--all", action="store_true", help="also what repeats or takes long: see docs/developing.rst"
+    )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only steps with this in the name, and what they need"
+    )
+    parser.add_argument("--list", action="store_true", help="print the steps and run none")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="checks-"))
+    steps = with_needs(Checks(work, options.all).table(), options.only)
+    if options.list:
+        print("\n".join(each.name for each in steps))
+        work.rmdir()
+        return 0
+    began = time.monotonic()
+    mark = {"ROUTING_CRUST_CHECKS": work.name}
+    # Popen would leave the processes of a step behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    try:
+        print(f"Python {platform.python_version()}, {os.cpu_count()} cores", flush=True)
+        copy_tree(Path.cwd(), work / "tree")
+        result = run_steps(steps, work, environment() | mark)
+    except Exception:
+        traceback.print_exc()
+        result = Result(failed=1)
+    finally:
+        kill_children(os.getpid())
+        kill_marked("=".join(*mark.items()))
+        if not options.keep:
+            shutil.rmtree(work, ignore_errors=True)
+    print(f"kept:    {work}\n" if options.keep else "", end="")
+    print(f"took {time.monotonic() - began:.0f} s")
+    return result.end()
+
+
+def environment() -> dict[str, str]:
+    """What all steps have in their environment: nothing of another Python's."""
+    without = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    return {"CI": "true"} | {each: value for each, value in os.environ.items() if each not in without} | PIP
+
+
+if __name__ == "__main__":
+    sys.exit(main())
