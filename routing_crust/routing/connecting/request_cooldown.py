@@ -1,6 +1,6 @@
 """
-Who did not answer a request, and is left alone for a while: nobody asks it on our own account. An application
-may ask whenever it likes.
+Request cooldown: a node that did not answer our request is not asked again for a while, longer after each
+silence. This holds for requests of our own; an application may ask at any time.
 """
 
 from __future__ import annotations
@@ -9,51 +9,59 @@ from collections.abc import Callable
 from typing import Final
 
 from ...names import Name
+from ...timing.backoff import Backoff
 
 FIRST_SECONDS: Final = 10.0
-"""For so long a node is left alone after the first time; each time it is twice as long."""
-MOST_SECONDS: Final = 60.0
-"""For so long at most."""
-MOST_NODES: Final = 1024
-"""So many are remembered; the one that was silent first is forgotten."""
+"""The cooldown after the first silence; it doubles after each further one."""
+MAX_SECONDS: Final = 60.0
+"""The longest cooldown."""
+MAX_NODES: Final = 1024
+"""Silent nodes that are remembered; beyond that, the one that was silent longest ago is forgotten."""
 
 
 class RequestCooldown:
-    """Made, told and asked by the C{Connector}, and discarded with it."""
+    """Made, told and asked by the L{Connector<routing_crust.routing.connecting.connector.Connector>}."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         """
-        @param seconds: the clock.
+        @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._seconds = seconds
-        self._silent: dict[Name, tuple[float, float]] = {}  # since when, and for how long from then on
+        self._backoff = Backoff(FIRST_SECONDS, 2, MAX_SECONDS)
+        self._silent: dict[
+            Name, tuple[float, float]
+        ] = {}  # when it was silent last, and its cooldown from then
 
     def __contains__(self, name: Name) -> bool:
-        """Whether a node was silent when it was asked last, however long ago."""
+        """Whether a node did not answer our last request, however long ago that was."""
         return name in self._silent
 
     def note(self, name: Name) -> None:
         """A node did not answer."""
-        _, before = self._silent.pop(name, (0.0, 0.0))
-        self._silent[name] = self._seconds(), min(max(FIRST_SECONDS, 2 * before), MOST_SECONDS)
-        if len(self._silent) > MOST_NODES:
+        _, cooldown = self._silent.pop(name, (0.0, 0.0))
+        self._silent[name] = self._seconds(), self._backoff.after(cooldown)
+        if len(self._silent) > MAX_NODES:
             del self._silent[next(iter(self._silent))]
 
     def lift(self, name: Name) -> None:
-        """There is a link with this node, though not what it was asked for: it may be asked again at once."""
+        """
+        There is a link with this node, though for a lesser use than it was asked for: it may be asked again
+        at once, but it is still known to have been silent.
+        """
         if name in self._silent:
             self._silent[name] = self._seconds(), 0.0
 
     def left(self, name: Name) -> float:
-        """For how many more seconds a node is to be left alone."""
-        since, seconds = self._silent.get(name, (0.0, 0.0))
+        """How many seconds of a node's cooldown are left; 0.0 if it may be asked."""
+        since, cooldown = self._silent.get(name, (0.0, 0.0))
         passed = self._seconds() - since
-        return seconds - passed if 0 <= passed < seconds else 0.0
+        # a clock that was set back must not prolong a cooldown
+        return cooldown - passed if 0 <= passed < cooldown else 0.0
 
     def forget(self, name: Name) -> None:
-        """There is a link with this node."""
+        """There is a link with this node for what it was asked."""
         self._silent.pop(name, None)
 
     def clear(self) -> None:
-        """Whoever did not answer may answer now."""
+        """The network has changed: a node that did not answer may answer now."""
         self._silent.clear()

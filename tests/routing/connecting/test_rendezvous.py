@@ -1,4 +1,4 @@
-"""When what is dialled for a request, on a fake clock, with a crust that writes down what it is asked."""
+"""What is dialled for a request and when, on a fake clock, with a crust that records what it is asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RELAYS = (Identity.from_seed(bytes(32)).name,)
 
 
 class FakeCrust:
-    """Takes what is asked for, and gives nothing."""
+    """Records what it is asked to do; no dial ever succeeds."""
 
     def __init__(self) -> None:
         self.nat = NatKind.CONE
@@ -105,15 +105,15 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(len(self.punches), 0)
 
-    def test_requester_at_once(self) -> None:
-        """Where plain dials are not likely to do, the requester says so at once, and waits half the way."""
+    def test_requester_behind_a_nat_sends_go_and_punches_at_once(self) -> None:
+        """A plain dial is unlikely to succeed. Punching begins half a round trip after the ConnectGo."""
         self.begin(True)
         self.assertEqual(self.gone, 1)
         self.assertEqual(self.crust.dials, [(NONCE, False, None), (NONCE, False, Rendezvous(True, 0.05))])
         self.end()
 
-    def test_requester_later(self) -> None:
-        """Where a plain dial may do, it has a start."""
+    def test_plain_dial_that_may_succeed_has_a_head_start(self) -> None:
+        """The requester punches after C{dial_stagger}, if one end is open or both NATs are unknown."""
         for own, other in ((NatKind.OPEN, NatKind.CONE), (NatKind.UNKNOWN, NatKind.UNKNOWN)):
             self.crust.nat = own
             self.begin(True, other)
@@ -125,14 +125,14 @@ class HolePunchTests(SynchronousTestCase):
             self.end()
             self.crust.dials.clear()
 
-    def test_a_long_way(self) -> None:
-        """A peer that takes its time to answer does not make us wait for ever."""
+    def test_slow_answer_delays_punching_by_a_limited_time(self) -> None:
+        """A peer that took a minute to answer is not given half a minute for the ConnectGo."""
         self.begin(True, round_trip=60)
         self.assertEqual(self.crust.punched(), [Rendezvous(True, LONGEST_WAY)])
         self.end()
 
-    def test_responder_waits(self) -> None:
-        """The responder dials plainly as for a stranger, and punches when it is told to, once."""
+    def test_responder_punches_once_when_the_go_comes(self) -> None:
+        """Until then it dials plainly, and counts the dial as one for a stranger."""
         self.begin(False)
         self.assertEqual(self.crust.dials, [(NONCE, True, None)])
         self.punches.go(self.peer, NONCE)
@@ -142,15 +142,15 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(len(self.crust.punched()), 1)
         self.end()
 
-    def test_lost_go(self) -> None:
-        """If nobody tells it, the responder punches by itself."""
+    def test_responder_punches_without_a_go_after_a_while(self) -> None:
+        """The ConnectGo may be lost."""
         self.begin(False)
         self.clock.advance(GO_WAIT)
         self.assertEqual(self.crust.punched(), [Rendezvous(False)])
         self.end()
 
-    def test_go_of_others(self) -> None:
-        """A ConnectGo for what we asked for ourselves, or of somebody else, means nothing."""
+    def test_go_that_fits_no_accepted_request_is_ignored(self) -> None:
+        """That is: for our own request, from another peer, or with another nonce."""
         self.crust.nat = NatKind.OPEN
         self.begin(True)
         self.punches.go(self.peer, NONCE)
@@ -159,8 +159,8 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(self.crust.punched(), [])
         self.end()
 
-    def test_hopeless(self) -> None:
-        """Two symmetric NATs are not punched, only dialled; the requester makes a tunnel at once."""
+    def test_two_symmetric_nats_are_not_punched(self) -> None:
+        """They are dialled plainly, and the requester makes a tunnel at once."""
         self.crust.nat = NatKind.SYMMETRIC
         for requester in (True, False):
             self.begin(requester, NatKind.SYMMETRIC)
@@ -170,8 +170,8 @@ class HolePunchTests(SynchronousTestCase):
             self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
             self.end()
 
-    def test_tunnel(self) -> None:
-        """It comes some time after punching has begun, through whom the peer has named, once."""
+    def test_tunnel_is_made_some_time_after_punching_began(self) -> None:
+        """One tunnel is made, through the nodes that the peer has named."""
         self.begin(True)
         self.clock.advance(self.settings.tunnel_after - 0.01)
         self.assertEqual(self.tunnels, [])
@@ -181,8 +181,8 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(len(self.tunnels), 1)
         self.end()
 
-    def test_no_tunnel(self) -> None:
-        """There is none if there is a link by then, and none by the responder."""
+    def test_no_tunnel_by_the_responder_or_with_a_link(self) -> None:
+        """The requester makes none if there is a link by then."""
         self.begin(False)
         self.clock.advance(10)
         self.end()
@@ -192,16 +192,16 @@ class HolePunchTests(SynchronousTestCase):
         self.end()
         self.assertEqual(self.tunnels, [])
 
-    def test_reached_for_a_lesser_use(self) -> None:
-        """A link for a lesser use does not take the place of punching."""
+    def test_dialled_link_for_a_lesser_use_does_not_prevent_punching(self) -> None:
+        """It may have come through a hole that is closed by now."""
         self.reached = LinkUse.DIRECT
         self.begin(True)
         self.clock.advance(10)
         self.assertEqual(len(self.crust.punched()), 1)
         self.end()
 
-    def test_reached_already(self) -> None:
-        """With a plain link there is nothing to punch."""
+    def test_dialled_link_for_this_use_prevents_punching(self) -> None:
+        """No ConnectGo is sent either."""
         self.crust.nat = NatKind.OPEN
         self.begin(True)
         self.reached = LinkUse.MEMBER
@@ -209,8 +209,8 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual((self.gone, self.crust.punched()), (0, []))
         self.end()
 
-    def test_no_address(self) -> None:
-        """A peer without an address is expected, and reached through a tunnel."""
+    def test_peer_without_an_address_is_reached_through_a_tunnel(self) -> None:
+        """Nothing is dialled, but the peer is expected."""
         self.punches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
         self.punches.begin(self.peer, NONCE, (), NatKind.CONE, RELAYS, self.go)
         self.assertEqual(self.crust.dials, [])
@@ -218,22 +218,22 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(self.crust.expected, [(self.peer, NONCE, True)])
         self.end()
 
-    def test_given_up_before(self) -> None:
-        """What was given up is not begun any more, and giving it up again does nothing."""
+    def test_request_that_was_given_up_is_not_begun(self) -> None:
+        """Giving it up again does nothing."""
         self.begin(True)
         self.end()
         self.punches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, RELAYS, self.go)
         self.assertEqual(len(self.crust.dials), 2)
         self.end()
 
-    def test_failures(self) -> None:
-        """A dial that fails is no error here; neither is one that is called off."""
+    def test_failed_or_cancelled_dial_is_no_error(self) -> None:
+        """Nothing is logged as a failure, and nothing is left."""
         self.begin(True)
         self.crust.running.pop().errback(ConnectFailed(()))
         self.end()
 
     def crossed(self, own: Name, ours: LinkUse, theirs: LinkUse) -> list[bytes]:
-        """Both have asked. Returns which requests are punched for, by who asked."""
+        """Both ends have asked. Returns the nonces of the requests that are punched for."""
         self.make(own)
         self.crust.nat = NatKind.OPEN
         self.begin(True, nonce=b"ours", use=ours)
@@ -245,16 +245,16 @@ class HolePunchTests(SynchronousTestCase):
         self.crust.dials.clear()
         return punched
 
-    def test_crossed_requests(self) -> None:
-        """Both ends punch for the same one of two: that of greater use, or else of the greater name."""
+    def test_both_ends_punch_for_the_same_of_two_crossed_requests(self) -> None:
+        """That is the one for the greater use; of two for the same use, the one of the greater name."""
         member, direct = LinkUse.MEMBER, LinkUse.DIRECT
         self.assertEqual(self.crossed(GREAT, member, member), [b"ours"])
         self.assertEqual(self.crossed(SMALL, member, member), [b"theirs"])
         self.assertEqual(self.crossed(GREAT, direct, member), [b"theirs"])
         self.assertEqual(self.crossed(SMALL, member, direct), [b"ours"])
 
-    def test_crossed_tunnels(self) -> None:
-        """Of two ends that have asked, that whose request goes before the other's makes the tunnel first."""
+    def test_end_with_the_preferred_request_makes_the_tunnel_first(self) -> None:
+        """If both ends have asked, the other one leaves it a second."""
         for own, wait in ((GREAT, 0.0), (SMALL, TUNNEL_WAIT)):
             self.make(own)
             self.crust.nat = NatKind.SYMMETRIC

@@ -1,4 +1,4 @@
-"""Nodes that are asked to connect to somebody who never asked for it: they must not become a weapon."""
+"""Nodes that attackers ask to dial a third party: a network must not be usable as a weapon."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.messages import Envelope
 
 NODES = int(os.environ.get("VICTIM_NODES", "20"))
-"""The checks of the project have a hundred of them, which are asked a thousand times."""
+"""The slow checks have a hundred, which are asked a thousand times."""
 ATTACKERS = 10
-"""Names that one attacker has made up; each asks every node."""
+"""Names that one attacker made up; each of them asks every node."""
 LIARS = 25
 ROUNDS = 8
-"""How often each liar is asked."""
+"""Requests to each liar."""
 A_MINUTE = 3
-"""Dials of one node to one prefix, the setting C{stranger_dials_per_prefix}."""
+"""Dials of one node to one prefix in a minute: the setting C{stranger_dials_per_prefix}."""
 
 
 class VictimTests(SynchronousTestCase):
-    def test_many_requests(self) -> None:
+    def test_requests_in_a_victims_name_cause_few_dials(self) -> None:
         """
-        Nodes are asked again and again to connect to somebody at an address that is not theirs: none of them
-        dials it more than three times in any minute, whether plainly, to punch, or to try an address.
+        Attackers ask every node for a connection, and give a victim's address as their own: no node dials it
+        more than three times in any minute, whether plainly, to punch, or to test an address.
         """
         network = SimulatedNetwork(1, internet=True, keep_trace=True)
         nodes = network.nodes(NODES)
@@ -45,7 +45,7 @@ class VictimTests(SynchronousTestCase):
             outside._settings = replace(outside._settings, external=(victim,))
             outside._look()
             self.assertEqual(attacker.crust.candidates[0], victim)
-            # whom a node has asked itself it dials where that one says that it is: not what this is about
+            # an attacker that answers is dialled at the address it gives: that is the other test
             assert attacker.core is not None
             attacker.core.connector.request_received = _ignore  # type: ignore[method-assign]
         began = network.clock.now
@@ -64,18 +64,18 @@ class VictimTests(SynchronousTestCase):
             time, what, *fields = line.split()
             if what in ("dial", "punch") and victim.host in fields[1:]:
                 dials[fields[0]].append(float(time))
-        self.assertGreater(len(dials), NODES // 2)  # else nobody was asked for what this is about
+        self.assertGreater(len(dials), NODES // 2)  # else the attack did not take place
         for host, times in dials.items():
             for number, time in enumerate(times):
-                # what is dialled from a list is counted a moment before it is
+                # an address from a list is counted a moment before it is dialled
                 within = [each for each in times[number:] if each < time + 59]
                 self.assertLessEqual(len(within), A_MINUTE, host)
         network.stop()
 
-    def test_many_answers(self) -> None:
+    def test_answers_in_a_victims_name_cause_few_dials(self) -> None:
         """
-        Somebody asks nodes for connections two hundred times, and each answers with eight addresses of one
-        victim: no more of these are dialled than may be, each plainly and to punch.
+        A node asks for connections two hundred times, and each answer gives eight addresses of one victim:
+        no more of them are dialled, plainly and to punch, than C{answered_per_prefix} allows.
         """
         network = SimulatedNetwork(1, internet=True, keep_trace=True)
         honest = network.nodes(3)
@@ -90,7 +90,7 @@ class VictimTests(SynchronousTestCase):
             outside._look()
             self.assertEqual(liar.crust.candidates, victims)
             assert liar.core is not None
-            # it agrees, and dials nobody
+            # a liar agrees, but dials nobody
             liar.core.connector._punches.begin = _nothing  # type: ignore[method-assign]
         asker = network.node(contacts=tuple(each.contact for each in honest))
         for _ in range(ROUNDS):
@@ -104,7 +104,7 @@ class VictimTests(SynchronousTestCase):
             time, what, *fields = line.split()
             if what in ("dial", "punch") and fields[0] == asker.host and "9.9.9.9" in fields[1:]:
                 times.append(float(time))
-        most = 2 * int(Settings().answered_per_prefix) + A_MINUTE  # the liars ask as well
+        most = 2 * int(Settings().answered_per_prefix) + A_MINUTE  # the liars' own requests count too
         self.assertGreater(len(times), most)  # it is dialled again when it may be
         for number, time in enumerate(times):
             within = [each for each in times[number:] if each < time + 50]  # punching begins later
@@ -113,8 +113,8 @@ class VictimTests(SynchronousTestCase):
 
 
 def _nothing(*what: object) -> None:
-    """Nobody is dialled."""
+    """Dial nobody."""
 
 
 def _ignore(envelope: Envelope, link: ILink | None) -> None:
-    """An attacker answers nobody."""
+    """Answer nobody, as an attacker does."""
