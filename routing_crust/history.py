@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from .bounded_dict import BoundedDict
 from .endpoints import Endpoint
 from .names import Name
 
@@ -90,7 +91,7 @@ class PeerHistory:
 
 @dataclass(slots=True)
 class _Peer:
-    told: dict[tuple[Endpoint, str], float] = field(default_factory=dict)
+    told: BoundedDict[tuple[Endpoint, str], float] = field(default_factory=lambda: BoundedDict(MOST_EACH))
     outcomes: list[Outcome] = field(default_factory=list)
     at: float = 0.0
 
@@ -105,7 +106,7 @@ class History:
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._seconds = seconds
-        self._peers: dict[Name, _Peer] = {}
+        self._peers: BoundedDict[Name, _Peer] = BoundedDict(MOST_PEERS)
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -141,10 +142,7 @@ class History:
         now = self._seconds()
         told = self._peer(peer, now).told
         for endpoint in endpoints:
-            told.pop((endpoint, source), None)
-            told[endpoint, source] = now
-        while len(told) > MOST_EACH:
-            del told[next(iter(told))]
+            told.put((endpoint, source), now)
 
     def of(self, peer: Name) -> PeerHistory:
         """What is known of this peer; nothing, if nothing was tried."""
@@ -156,14 +154,12 @@ class History:
 
     def _peer(self, name: Name, now: float) -> _Peer:
         """A peer's, which is then the one of which we heard last."""
-        peer = self._peers.pop(name, None)
+        peer = self._peers.get(name)
         if peer is None:
             self._forget_old()
             peer = _Peer()
-        self._peers[name] = peer
+        self._peers.put(name, peer)
         peer.at = now
-        if len(self._peers) > MOST_PEERS:
-            del self._peers[next(iter(self._peers))]
         return peer
 
     def _forget_old(self) -> None:

@@ -366,7 +366,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "strangers' addresses are dialled without a limit",
         "crust/admission.py",
-        "if prefix is not None and prefix.wait() > 0:",
+        "if self._prefixes.wait(endpoint.prefix) > 0:",
         "if False:",
         ("tests.crust.test_admission",),
     ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ...bounded_dict import BoundedDict
 from ...endpoints import Endpoint
 from ...names import Name
 from ...timing.backoff import Backoff
@@ -32,17 +33,16 @@ class AddressBackoff:
         self._waits = Backoff(first, 2.0, most)
         self._limit = most
         self._seconds = seconds
-        self._failures: dict[_Key, tuple[float, float]] = {}  # when, and the wait from then on
+        # when each was, and the wait from then on
+        self._failures: BoundedDict[_Key, tuple[float, float]] = BoundedDict(MAX_FAILURES)
 
     def failed(self, endpoint: Endpoint, peer: Name | None) -> None:
         """A dial of this peer failed there."""
         now = self._seconds()
-        when, wait = self._failures.pop((endpoint, peer), (now, 0.0))
+        when, wait = self._failures.get((endpoint, peer), (now, 0.0))
         # A failure long after the last wait was over says nothing about this one.
         is_first = now - when > wait + self._limit
-        self._failures[endpoint, peer] = (now, self._waits.after(0.0 if is_first else wait))
-        if len(self._failures) > MAX_FAILURES:
-            del self._failures[next(iter(self._failures))]
+        self._failures.put((endpoint, peer), (now, self._waits.after(0.0 if is_first else wait)))
 
     def succeeded(self, endpoint: Endpoint, peer: Name | None) -> None:
         """A dial of this peer succeeded there: forget its failures."""

@@ -29,6 +29,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ...bounded_dict import BoundedDict
 from ...errors import CloseReason
 from ...identity import Identity
 from ...names import Name
@@ -81,7 +82,7 @@ class LinkTls:
 
     def __init__(self, identity: Identity) -> None:
         self._own = identity.name
-        self._known: dict[bytes, tuple[Name, bytes]] = {}
+        self._known: BoundedDict[bytes, tuple[Name, bytes]] = BoundedDict(MOST_KNOWN)
         self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
         certificate = make_certificate(identity)
         self._client = self._context(identity, certificate)
@@ -183,8 +184,6 @@ class LinkTls:
             parsed = certificate.to_cryptography()
         public_key = check_certificate(parsed, der)
         found = self._known[der] = (Name.of_key(public_key), public_key)
-        if len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
         return found
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
+from ...bounded_dict import BoundedDict
+
 GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """Links, and addresses and routes of both families."""
 MOST_INTERFACES: Final = 1024
@@ -33,7 +35,7 @@ class NetworkNews:
     """Reads what comes; remembers which interfaces work."""
 
     def __init__(self) -> None:
-        self._working: dict[int, int] = {}
+        self._working: BoundedDict[int, int] = BoundedDict(MOST_INTERFACES)
 
     def matters(self, data: bytes) -> bool:
         """
@@ -67,8 +69,6 @@ class NetworkNews:
         if kind == _DEL_LINK:
             return bool(self._working.pop(index, _WORKING))
         works = flags & _WORKING
-        before = self._working.pop(index, None)
-        self._working[index] = works
-        if len(self._working) > MOST_INTERFACES:
-            del self._working[next(iter(self._working))]
+        before = self._working.get(index)
+        self._working.put(index, works)
         return bool(changed & _WORKING) if before is None else works != before

@@ -22,6 +22,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from ...addresses import Kind, kind_of
+from ...bounded_dict import BoundedDict
 from ...config import Settings
 from ...endpoints import Direction, Endpoint, PathKind, PrivateDialling
 from ...errors import CloseReason
@@ -79,7 +80,7 @@ class Outside:
         self._own: tuple[Endpoint, ...] = ()
         self._mapped: dict[Endpoint, int] = {}
         self._observations = Observations(self._seconds)
-        self._dialled: dict[str, float] = {}
+        self._dialled: BoundedDict[str, float] = BoundedDict(MOST_DIALLED)
         self._connected: dict[ILink, str] = {}
         self._proven = float("-inf")
         self._denied: dict[Name, None] = {}
@@ -133,10 +134,7 @@ class Outside:
 
     def dialled(self, endpoint: Endpoint) -> None:
         """We dial an endpoint, from whatever port: its host may get in through what that opens."""
-        self._dialled.pop(endpoint.host, None)
-        self._dialled[endpoint.host] = self._seconds()
-        if len(self._dialled) > MOST_DIALLED:
-            del self._dialled[next(iter(self._dialled))]
+        self._dialled.put(endpoint.host, self._seconds())
 
     def link_up(self, link: ILink) -> None:
         """A link is up, whoever dialled, before its peer has said anything."""
@@ -153,8 +151,7 @@ class Outside:
         """A link that was up is gone."""
         host = self._connected.pop(link, None)
         if host is not None:
-            self._dialled.pop(host, None)
-            self._dialled[host] = self._seconds()
+            self._dialled.put(host, self._seconds())
         told = self._observations.ended(link)
         doubted = reason in _AS_BY_A_NAT and self._is_translated and self._observations.doubt()
         if told or doubted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ...bounded_dict import BoundedDict
 from ...names import Name
 from ...timing.backoff import Backoff
 
@@ -28,9 +29,8 @@ class RequestCooldown:
         """
         self._seconds = seconds
         self._backoff = Backoff(FIRST_SECONDS, 2, MAX_SECONDS)
-        self._silent: dict[
-            Name, tuple[float, float]
-        ] = {}  # when it was silent last, and its cooldown from then
+        # when each was silent last, and its cooldown from then
+        self._silent: BoundedDict[Name, tuple[float, float]] = BoundedDict(MAX_NODES)
 
     def __contains__(self, name: Name) -> bool:
         """Whether a node did not answer our last request, however long ago that was."""
@@ -38,10 +38,8 @@ class RequestCooldown:
 
     def note(self, name: Name) -> None:
         """A node did not answer."""
-        _, cooldown = self._silent.pop(name, (0.0, 0.0))
-        self._silent[name] = self._seconds(), self._backoff.after(cooldown)
-        if len(self._silent) > MAX_NODES:
-            del self._silent[next(iter(self._silent))]
+        _, cooldown = self._silent.get(name, (0.0, 0.0))
+        self._silent.put(name, (self._seconds(), self._backoff.after(cooldown)))
 
     def lift(self, name: Name) -> None:
         """

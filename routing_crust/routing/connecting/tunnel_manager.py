@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ...bounded_dict import BoundedDict
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, ConnectFailed, RoutingCrustError
@@ -89,7 +90,7 @@ class TunnelManager:
         self._core = core
         self._tunnels: dict[Name, _Tunnel] = {}
         self._again: dict[Name, IDelayedCall] = {}
-        self._faults: dict[tuple[Name, Name], tuple[float, int]] = {}
+        self._faults: BoundedDict[tuple[Name, Name], tuple[float, int]] = BoundedDict(MOST_DISTRUSTED)
         self._stopped = False
 
     def __len__(self) -> int:
@@ -292,10 +293,9 @@ class TunnelManager:
 
     def _note_fault(self, peer: Name, relay: Name, weight: int) -> None:
         now = self._core.clock.seconds()
-        since, faults = self._faults.pop((peer, relay), (now, 0))
-        self._faults[peer, relay] = (now, weight) if now - since >= DISTRUST else (now, faults + weight)
-        if len(self._faults) > MOST_DISTRUSTED:
-            del self._faults[next(iter(self._faults))]
+        since, faults = self._faults.get((peer, relay), (now, 0))
+        faults = weight if now - since >= DISTRUST else faults + weight
+        self._faults.put((peer, relay), (now, faults))
 
     def _is_distrusted(self, peer: Name, relay: Name) -> bool:
         since, faults = self._faults.get((peer, relay), (0.0, 0))

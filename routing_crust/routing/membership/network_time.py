@@ -13,6 +13,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from ...bounded_dict import BoundedDict
 from ...names import Name
 
 SLIP: Final = 5.0
@@ -34,7 +35,7 @@ class NetworkTime:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._ahead: dict[Name, float] = {}
+        self._ahead: BoundedDict[Name, float] = BoundedDict(MOST_PEERS)
         self._offset = 0.0
         self._last = clock.seconds()
 
@@ -51,10 +52,7 @@ class NetworkTime:
         """A peer has told its time, just now; 0 means that it has not."""
         if not time:
             return
-        self._ahead.pop(peer, None)
-        self._ahead[peer] = time - self._look()
-        if len(self._ahead) > MOST_PEERS:
-            del self._ahead[next(iter(self._ahead))]
+        self._ahead.put(peer, time - self._look())
         self._offset = median_low(self._ahead.values())
 
     def _look(self) -> float:
@@ -62,7 +60,8 @@ class NetworkTime:
         now = self._clock.seconds()
         if now < self._last:
             back = self._last - now
-            self._ahead = {peer: ahead + back for peer, ahead in self._ahead.items()}
+            for peer, ahead in self._ahead.items():
+                self._ahead[peer] = ahead + back
             self._offset += back if self._ahead else 0.0
         self._last = now
         return now

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...bounded_dict import BoundedDict
 from ...crust.interfaces import ILink
 from ...names import Name
 from .node_interface import Network
@@ -27,17 +28,14 @@ class ReturnPaths:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._links: dict[Name, ILink] = {}
+        self._links: BoundedDict[Name, ILink] = BoundedDict(MOST_PATHS)
 
     def __len__(self) -> int:
         return len(self._links)
 
     def came_by(self, source: Name, link: ILink) -> None:
         """An envelope of C{source} came over C{link}."""
-        self._links.pop(source, None)  # so that the latest comes last
-        self._links[source] = link
-        if len(self._links) > MOST_PATHS:
-            del self._links[next(iter(self._links))]
+        self._links.put(source, link)
 
     def back_to(self, source: Name) -> ILink | None:
         """The link by which the latest envelope of C{source} came, if it is still up."""
@@ -55,4 +53,5 @@ class ReturnPaths:
 
     def link_lost(self, link: ILink) -> None:
         """A link is gone."""
-        self._links = {source: each for source, each in self._links.items() if each is not link}
+        for source in [source for source, each in self._links.items() if each is link]:
+            del self._links[source]

@@ -177,6 +177,7 @@ class SessionTests(SynchronousTestCase):
     def test_certificates_are_remembered(self) -> None:
         """One that has passed need not be taken apart again, whoever is expected; the latest few are kept."""
         self.patch(tls, "MOST_KNOWN", 2)
+        self.client = LinkTls(self.one)
         for number in (1, 1, 2, 3, 1):
             other = LinkTls(Identity.from_seed(bytes([number]) * 32))
             client, server = pair(self.client, other)

@@ -45,12 +45,14 @@ class ReturnPathTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """The oldest are forgotten when there are too many."""
         self.patch(return_paths, "MOST_PATHS", 2)
+        assert self.core is not None
+        paths = ReturnPaths(self.core)
         link = self.links[0]
         assert link is not None
         names = [Name(bytes([number]) * 32) for number in range(4)]
         for name in names:
-            self.paths.came_by(name, link)
-        self.assertEqual([self.paths.back_to(name) for name in names], [None, None, link, link])
+            paths.came_by(name, link)
+        self.assertEqual([paths.back_to(name) for name in names], [None, None, link, link])
 
 
 class JoiningTests(SynchronousTestCase):
