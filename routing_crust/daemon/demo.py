@@ -26,6 +26,7 @@ from ..endpoints import Contact, Endpoint
 from ..errors import RoutingCrustError
 from ..routing.events import GroupConnectedChanged, Message, StateChanged
 from ..routing.service import RoutingService
+from ..timing.timers import cancel
 
 BODY: Final = b"x" * 256
 """What is sent."""
@@ -233,8 +234,7 @@ class DemoService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         if self._reporter.running:
             self._reporter.stop()
         if self._traffic is not None:

@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from .timers import cancel
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 
@@ -65,8 +67,7 @@ class Deadlines(Generic[_Key]):
         """End all waits without a call, for good. Idempotent."""
         self._stopped = True
         self._ends.clear()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
 
     def _set_timer(self) -> None:
         """Wait for the first to end, if there is one."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
+from ...timing.timers import cancel
 from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
 from ..link.link import Link
@@ -117,9 +118,8 @@ class OneDial(LinkConnectFactory):
             self._connector.disconnect()
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
 
     def _succeeded(self, link: Link) -> None:
         self._disarm()

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Endpoint
 from ...errors import ConnectFailed, LimitReached, RoutingCrustError
+from ...timing.timers import cancel
 from ..interfaces import ILink
 
 
@@ -103,14 +104,12 @@ class Race:
             return
         failure.trap(DialFailed)
         self._outcomes[endpoint] = str(failure.value)
-        if self._timer is not None:
-            self._timer.cancel()
+        cancel(self._timer)
         self._next()
 
     def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
         self._waiting.clear()
         running, self._running = self._running, {}
         for dial in running.values():

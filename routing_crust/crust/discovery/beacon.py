@@ -22,6 +22,7 @@ from ...endpoints import Contact
 from ...identity import Identity
 from ...quietlog import QuietLog
 from ...timing.ratelimit import TokenBucket
+from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
 from .packet import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
@@ -118,9 +119,8 @@ class LanBeacon:
     def stop_seeking(self) -> None:
         """Enough. Idempotent."""
         self._nonce = None
-        if self._seek_call is not None:
-            self._seek_call.cancel()
-            self._seek_call = None
+        cancel(self._seek_call)
+        self._seek_call = None
 
     def stop(self) -> Deferred[None]:
         """

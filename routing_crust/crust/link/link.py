@@ -32,6 +32,7 @@ from zope.interface import implementer
 from ...endpoints import Connection, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.codec import decode, encode
 from ...wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
 from ...wire.messages import Goodbye
@@ -316,9 +317,8 @@ class Link(Protocol):
         self._timer = self._owner.clock.callLater(delay, call)
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
 
     @property
     def _tick_length(self) -> float:

@@ -22,6 +22,7 @@ from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...timing.steadyclock import time_left
+from ...timing.timers import cancel
 from .factories import LinkFactory
 from .link import Link
 from .losses import reason_of_loss
@@ -174,9 +175,8 @@ class Doorstep(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See Twisted's interface."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
         if self.meeting is not None:
             self.meeting.gone(self)
         self.host.door_gone(self, self._reason or reason_of_loss(reason, False, False))

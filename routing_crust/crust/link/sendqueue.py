@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from ...config import Settings
 from ...errors import LinkClosed
+from ...timing.timers import cancel
 from ..interfaces import ILink
 
 PIECE_BYTES: Final = 112 * 1024
@@ -150,9 +151,8 @@ class SendQueue:
 
     def clear(self) -> None:
         """Throw away what waits, and flush no more."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        cancel(self._call)
+        self._call = None
         self.parts.clear()
         self._rest = None
         self.size = 0

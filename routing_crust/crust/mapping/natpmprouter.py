@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
 from ...endpoints import Endpoint
+from ...timing.timers import cancel
 from .lease import Gateway, Lease, RouterProblem
 from .natpmp import (
     PORT,
@@ -101,9 +102,8 @@ class Question(DatagramProtocol):
             self.answered.errback(RouterProblem(why))
 
     def _end(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        cancel(self._call)
+        self._call = None
 
 
 class NatPmpRouter:

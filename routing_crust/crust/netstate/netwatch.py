@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ...timing.timers import cancel
 from .netlink import GROUPS, NetworkNews
 
 SETTLE: Final = 0.3
@@ -115,8 +116,7 @@ class NetWatch:
     def stop(self) -> None:
         """Watch no more. Idempotent."""
         for timer in (self._timer, self._looks):
-            if timer is not None:
-                timer.cancel()
+            cancel(timer)
         self._timer = self._looks = None
         self._close()
 

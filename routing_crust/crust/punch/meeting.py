@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ...endpoints import Direction, PathKind
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
+from ...timing.timers import cancel
 from ..link.link import Link
 from ..link.negotiation import Doorstep
 from ..link.owner import LinkOwner
@@ -121,9 +122,8 @@ class Meeting:
         self._nominate()
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
 
     def _begin(self, door: Doorstep, path_kind: PathKind, first: bytes) -> None:
         self._trying[door] = None

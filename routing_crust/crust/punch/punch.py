@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...endpoints import Endpoint
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed
+from ...timing.timers import cancel
 from ..dial.dial import in_words
 from ..dial.race import DialFailed
 from ..interfaces import ILink
@@ -210,8 +211,7 @@ class Punch:
     def _end(self) -> None:
         self._over = True
         for timer in (self._timer, *(each.timer for each in self._targets.values())):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel(timer)
         self._timer = None
         for target in self._targets.values():
             target.timer = None

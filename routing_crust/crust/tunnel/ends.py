@@ -21,6 +21,7 @@ from ...endpoints import Connection, Direction, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, ConnectFailed, LinkClosed, WireError
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
@@ -209,9 +210,8 @@ class TunnelEnd(LinkFactory):
         self._ends.numbers.remove(self._relay, self._number)
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
 
     def _finished(self) -> None:
         self._ends.finished(self)

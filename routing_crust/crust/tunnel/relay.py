@@ -23,6 +23,7 @@ from ...errors import WireError
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
@@ -212,8 +213,7 @@ class _Pair:
 
     def stop(self) -> None:
         """Cancel the timer."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         self._timer = None
 
     def _tell(self, side: _Side, reason: TunnelReason) -> None:
@@ -304,9 +304,8 @@ class TunnelRelay:
         """Close them all."""
         for pair in list(self._pairs):
             pair.close(TunnelReason.LINK_LOST)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        cancel(self._timer)
+        self._timer = None
         self._turns.clear()
 
     def gone(self, pair: _Pair) -> None:

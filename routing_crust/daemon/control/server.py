@@ -28,6 +28,7 @@ from ...forwarding_rules import known, resolve
 from ...names import Name
 from ...routing.events import Message
 from ...routing.service import RoutingService
+from ...timing.timers import cancel
 from ..forward.registry import Carrier
 from .inbox import Inbox
 from .messages import (
@@ -322,8 +323,7 @@ class ControlServer(Factory):
                 connection.close()
             timer = clock.callLater(CLOSE_TIMEOUT, self._abort)
             await self._all_gone
-            if timer.active():
-                timer.cancel()
+            cancel(timer)
 
     def _abort(self) -> None:
         for connection in list(self.connections):

@@ -26,6 +26,7 @@ from ...forwarding_rules import EVERYONE
 from ...names import Name
 from ...streams import IStreamAcceptor, NodeAddress
 from ...streams.frames import check_protocol
+from ...timing.timers import cancel
 from ..control.client import ClientError
 from ..control.messages import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
 from .client import Call, LocalDaemon
@@ -128,8 +129,7 @@ class OfferedPort:
         @return: fires with C{None} when the daemon's socket is closed.
         """
         self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         if self._beginning is not None:
             self._beginning.cancel()
         self._gone = Deferred()

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...config import Settings
 from ...timing.ratelimit import TokenBucket
+from ...timing.timers import cancel
 
 BURST: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""
@@ -106,8 +107,7 @@ class FairRelay(Generic[_Item]):
         self._flows.clear()
         self._turns.clear()
         self.held = 0
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
 
     def _drop_excess(self, newest: _Flow[_Item]) -> bool:
         """

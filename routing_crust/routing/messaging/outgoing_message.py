@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ...crust.interfaces import ILink
 from ...errors import PeerUnreachable
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
 from .fragmentation import split
@@ -92,8 +93,7 @@ class Outgoing:
             self.transmission = None
         self.trace = 0
         if self.retry is not None:
-            if self.retry.active():
-                self.retry.cancel()
+            cancel(self.retry)
             self.retry = None
         if self.link is not None:
             if self.link not in self.tried:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from ...timing.timers import cancel
+
 
 class Pipe:
     """
@@ -59,9 +61,8 @@ class Pipe:
             self.deliver_first()
 
     def _disarm(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        cancel(self._call)
+        self._call = None
 
 
 class Timers:
@@ -82,8 +83,7 @@ class Timers:
     def cancel(self, timer: str) -> None:
         """Cancel this one, if it runs."""
         call = self._calls.pop(timer, None)
-        if call is not None and call.active():  # else its host has lost its power
-            call.cancel()
+        cancel(call)
 
     def cancel_all(self) -> None:
         """Cancel whatever runs."""

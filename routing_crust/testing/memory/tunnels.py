@@ -15,6 +15,7 @@ from ...crust.interfaces import ILink
 from ...endpoints import Connection, Direction, PathKind, Protocol
 from ...errors import ConnectFailed, ServiceStopped
 from ...names import Name
+from ...timing.timers import cancel
 from .links import MemoryLink
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class TunnelAttempt:
     def stop(self) -> None:
         """Try no more."""
         self._crust.tunnels_opening.pop(self, None)
-        if self._call.active():
-            self._call.cancel()
+        cancel(self._call)
 
     def _answered(self) -> None:
         problem = self._problem()

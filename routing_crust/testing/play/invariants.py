@@ -22,6 +22,7 @@ from ...routing.core import RoutingCore
 from ...routing.events import LinkLost, Message
 from ...routing.service import RoutingService
 from ...routing.state import State
+from ...timing.timers import cancel
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 
@@ -79,8 +80,7 @@ class Invariants:
     def abandon(self) -> None:
         """Look no more, whatever was heard: the run has failed anyway. Idempotent."""
         globalLogPublisher.removeObserver(self)
-        if self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
 
     def watch(self, service: RoutingService) -> None:
         """Hear from a service, from before its start: for L{SimulatedNetwork.node}'s C{setup}."""

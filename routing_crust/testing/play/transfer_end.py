@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, StreamLinkLost, StreamReason, StreamReset
+from ...timing.timers import cancel
 from .transfers import Flow, Manner, Transfer
 
 Hear = Callable[[str, str], None]
@@ -112,8 +113,7 @@ class End(Protocol):
             self._hear("one_end", "it was lost twice")
         problem = reason.value
         self.reason = problem
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel(self._timer)
         if problem is None or not self._can_be(problem):
             self._hear("ends_have_a_reason", f"it ended with {problem!r}")
 
