@@ -43,7 +43,7 @@ MOST_LATENCIES: Final = 100_000
 
 
 @dataclass(slots=True)
-class Figures:
+class TrafficFigures:
     """
     What happened to the messages of some time.
 
@@ -56,7 +56,7 @@ class Figures:
     failed: int = 0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_LATENCIES))
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: TrafficFigures) -> None:
         """Count in those of another time."""
         self.acknowledged += other.acknowledged
         self.failed += other.failed
@@ -107,7 +107,7 @@ class Traffic:
     log = Logger()
 
     def __init__(self, nodes: Sequence[RoutingService], clock: IReactorTime, random: Random) -> None:
-        self._figures = Figures()
+        self._figures = TrafficFigures()
         self._nodes = nodes
         self._clock = clock
         self._random = random
@@ -130,9 +130,9 @@ class Traffic:
         """Send nothing more."""
         self._stopped = True
 
-    def take_figures(self) -> Figures:
+    def take_figures(self) -> TrafficFigures:
         """What happened since the last call."""
-        figures, self._figures = self._figures, Figures()
+        figures, self._figures = self._figures, TrafficFigures()
         return figures
 
     async def _talk(self, node: RoutingService) -> None:
@@ -203,7 +203,7 @@ class DemoService(Service):
         self._reporter = LoopingCall(self._report)
         self._reporter.clock = self._clock
         self._timer: IDelayedCall | None = None
-        self._total = Figures()
+        self._total = TrafficFigures()
         self._began = self._last_report = 0.0
 
     def startService(self) -> None:
@@ -271,7 +271,7 @@ class DemoService(Service):
         seconds, self._last_report = now - self._last_report, now
         self._write(figures, seconds)
 
-    def _write(self, figures: Figures, seconds: float) -> None:
+    def _write(self, figures: TrafficFigures, seconds: float) -> None:
         links = sum(len(cast("list[object]", node.status()["links"])) for node in self._nodes)
         self.log.info(
             "{rate:.0f} messages/s: {acknowledged} acknowledged, {failed} failed; "

@@ -19,9 +19,9 @@ from ..config import Settings
 from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
-from .control.inbox import Inbox
+from .control.inbox import DaemonInbox
 from .control.server import ControlServer
-from .forward.registry import Carrier
+from .forward.registry import ForwardRegistry
 from .operator_log import OperatorLog
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 
@@ -59,9 +59,9 @@ class NodeService(Service):
         self._state_dir = state_dir
         self._reactor = reactor
         self._clock: IReactorTime = reactor
-        self._inbox = Inbox()
+        self._inbox = DaemonInbox()
         self._lock: StateLock | None = None
-        self._carrier: Carrier | None = None
+        self._registry: ForwardRegistry | None = None
         self._control: ControlServer | None = None
         self._operator_log: OperatorLog | None = None
         self._started_at = 0.0
@@ -103,22 +103,22 @@ class NodeService(Service):
         routing.set_message_handler(self._inbox.message_received)
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
-        self._carrier = Carrier(routing, self._reactor)
+        self._registry = ForwardRegistry(routing, self._reactor)
         try:
-            self._carrier.start(self.settings)
+            self._registry.start(self.settings)
             routing.startService()
         except RoutingCrustError:
             # as below
-            self._carrier.stop()
+            self._registry.stop()
             raise
         operator_log.started()
         self._started_at = self._clock.seconds()
-        self._control = ControlServer(routing, self._inbox, self._facts, self._carrier)
+        self._control = ControlServer(routing, self._inbox, self._facts, self._registry)
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:
             # there is no reactor to wait with: what it closes is closed, at the latest with the process
-            self._carrier.stop()
+            self._registry.stop()
             routing.stopService()
             raise
 
@@ -126,8 +126,8 @@ class NodeService(Service):
         self.log.info("stopping")
         if self.routing is not None:
             await self.routing.stopService()
-        if self._carrier is not None:
-            await self._carrier.stop()
+        if self._registry is not None:
+            await self._registry.stop()
         if self._control is not None:
             # after the node, so that whoever waits for an answer hears that there will be none
             await self._control.stop(self._clock)
@@ -139,7 +139,7 @@ class NodeService(Service):
             self._operator_log.stop()
         if self._lock is not None:
             self._lock.release()
-        self.routing = self._control = self._operator_log = self._lock = self._carrier = None
+        self.routing = self._control = self._operator_log = self._lock = self._registry = None
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact
@@ -149,5 +149,5 @@ class NodeService(Service):
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
             "uptime": round(self._clock.seconds() - self._started_at, 1),
-            **({} if self._carrier is None else self._carrier.status()),
+            **({} if self._registry is None else self._registry.status()),
         }

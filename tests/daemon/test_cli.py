@@ -21,10 +21,11 @@ from routing_crust import Endpoint, RoutingService, Settings
 from routing_crust._version import __version__
 from routing_crust.daemon import cli
 from routing_crust.daemon.cli import main
+from routing_crust.daemon.control import listen_queue
 from routing_crust.daemon.control.client import ControlClient
-from routing_crust.daemon.control.inbox import Inbox
+from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
-from routing_crust.daemon.forward.registry import Carrier
+from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import PeerUnreachable
 from routing_crust.forwarding_rules import Nickname
 from routing_crust.identity import create_identity
@@ -174,7 +175,7 @@ class DaemonTests(CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.service = FakeService()
-        self.inbox = Inbox()
+        self.inbox = DaemonInbox()
         server = ControlServer(self.service, self.inbox, lambda: {"version": __version__})  # type: ignore
         server.listen(self.folder / "control.sock", reactor)
         self.addCleanup(server.stop, reactor)
@@ -264,13 +265,15 @@ class DaemonTests(CliTestCase):
         self.assertEqual(self.out.getvalue(), f"{BOB} well?\n")
 
     async def test_listen_tells_of_what_was_left_out(self) -> None:
-        ended = self.start("listen", "--count=1")
+        self.patch(listen_queue, "LISTEN_QUEUE_MESSAGES", 1)
+        ended = self.start("listen", "--count=2")
         await self.until(lambda: len(self.inbox))
         (connection,) = self.server.connections
         connection.pauseProducing()
-        connection._dropped = 7  # as if so many had not fitted
+        for _ in range(8):
+            self.inbox.message_received(message(b"one"))
         connection.resumeProducing()
-        self.inbox.message_received(message(b"one"))
+        self.inbox.message_received(message(b"two"))
         self.assertEqual(await ended, 0)
         self.assertEqual(self.err.getvalue(), "routing-crust: 7 messages came too fast and are left out\n")
 
@@ -305,24 +308,24 @@ class CarryTests(CliTestCase):
     def setUp(self) -> None:
         super().setUp()
         settings = Settings(listen=(Endpoint("127.0.0.1", 0),), nicknames=(Nickname("bob", BOB),))
-        self.carrier = Carrier(RoutingService(settings, reactor=reactor), reactor)
-        self.server = ControlServer(self.carrier.service, Inbox(), dict, self.carrier)
+        self.registry = ForwardRegistry(RoutingService(settings, reactor=reactor), reactor)
+        self.server = ControlServer(self.registry.service, DaemonInbox(), dict, self.registry)
         self.server.listen(self.folder / "control.sock", reactor)
-        self.addCleanup(self.carrier.stop)
+        self.addCleanup(self.registry.stop)
         self.addCleanup(self.server.stop, reactor)
 
     async def run_until(self, key: str, *arguments: str) -> Any:
         """Run the script until the status has this, then stop the daemon; what the status had."""
         ended = deferToThread(self.run_script, *self.here(*arguments))
-        while not self.carrier.status()[key] or not self.out.getvalue():
+        while not self.registry.status()[key] or not self.out.getvalue():
             turn: Deferred[None] = Deferred()
             reactor.callLater(0, turn.callback, None)
             await turn
-        status = self.carrier.status()[key]
+        status = self.registry.status()[key]
         await self.server.stop(reactor)
         self.assertEqual(await ended, 1)
         self.assertEqual(self.err.getvalue(), "routing-crust: the daemon has stopped\n")
-        self.assertEqual(self.carrier.status()[key], [])
+        self.assertEqual(self.registry.status()[key], [])
         return status
 
     async def test_forward(self) -> None:
@@ -365,7 +368,7 @@ class CarryTests(CliTestCase):
         self.assertIn("is not a name", self.refused("expose", "ssh=tcp:h:1", "--allow=b!b"))
 
     async def test_a_daemon_that_carries_nothing(self) -> None:
-        self.server.carrier = None
+        self.server.registry = None
         self.assertEqual(await deferToThread(self.run_script, *self.here("expose", "a=tcp:h:1")), 1)
         self.assertIn("nothing is carried here", self.err.getvalue())
 

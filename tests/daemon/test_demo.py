@@ -19,8 +19,8 @@ from routing_crust.daemon.demo import (
     GRACE,
     PAUSE_AFTER_FAILURE,
     DemoService,
-    Figures,
     Traffic,
+    TrafficFigures,
     make_nodes,
 )
 from routing_crust.errors import PeerUnreachable, ServiceStopped
@@ -34,13 +34,13 @@ class FiguresTests(SynchronousTestCase):
     """What is counted."""
 
     def test_quantiles_are_in_milliseconds(self) -> None:
-        figures = Figures()
+        figures = TrafficFigures()
         self.assertEqual(figures.latency(0.5), 0)
         figures.latencies.extend(number / 1000 for number in range(101, 0, -1))
         self.assertEqual((figures.latency(0.5), figures.latency(0.99)), (51, 100))
 
     def test_sums(self) -> None:
-        total, other = Figures(3, 1), Figures(2, 4)
+        total, other = TrafficFigures(3, 1), TrafficFigures(2, 4)
         other.latencies.append(0.5)
         total.add(other)
         self.assertEqual((total.acknowledged, total.failed, list(total.latencies)), (5, 5, [0.5]))

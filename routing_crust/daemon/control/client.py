@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, NoReturn, TypeVar
 
 from ...errors import RoutingCrustError
-from .messages import LONGEST_REPLY, Command, Failed, Reply, decode_reply, encode
+from .messages import LONGEST_REPLY, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
 _Reply = TypeVar("_Reply")
 
@@ -78,7 +78,7 @@ class ControlClient:
         except TimeoutError:
             raise ClientError(f"no answer within {timeout:g} s") from None
         if not isinstance(reply, expected):
-            raise ClientError(f"the daemon answered with {type(reply).__name__}: is it of another version?")
+            raise ClientError(f"the daemon answered with {kind_of(reply)!r}: is it of another version?")
         return reply
 
     def replies(self) -> Iterator[Reply]:
@@ -114,6 +114,6 @@ class ControlClient:
         if not line.endswith(b"\n"):
             raise ClientError("the daemon has stopped")
         reply = decode_reply(line)
-        if isinstance(reply, Failed):
+        if isinstance(reply, FailedReply):
             raise ClientError(reply.text)
         return reply

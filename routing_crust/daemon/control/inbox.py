@@ -18,7 +18,7 @@ PING: Final = b"ping"
 PONG: Final = b"pong"
 
 
-class Listener(Protocol):
+class InboxListener(Protocol):
     """
     Somebody who listens.
 
@@ -31,20 +31,20 @@ class Listener(Protocol):
         """Take note of a message."""
 
 
-class Inbox:
+class DaemonInbox:
     """Made with the daemon; its two handlers are those of the L{RoutingService}."""
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[InboxListener] = []
 
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: InboxListener) -> None:
         """Deliver to this listener from now on."""
         self._listeners.append(listener)
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: InboxListener) -> None:
         """Deliver to it no more. One that is not known is no error."""
         if listener in self._listeners:
             self._listeners.remove(listener)

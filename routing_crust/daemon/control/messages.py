@@ -110,7 +110,7 @@ class AcceptCommand(_Object, frozen=True, tag="accept"):
     """
     Accept a stream.
 
-    @ivar stream: its number, from L{Asked}.
+    @ivar stream: its number, from L{IncomingStreamReply}.
     """
 
     stream: int
@@ -120,7 +120,7 @@ class RefuseCommand(_Object, frozen=True, tag="refuse"):
     """
     Refuse a stream.
 
-    @ivar stream: its number, from L{Asked}.
+    @ivar stream: its number, from L{IncomingStreamReply}.
     @ivar text: why, for the peer.
     """
 
@@ -166,21 +166,21 @@ class ExplainReply(_Object, frozen=True, tag="explained"):
     explanation: dict[str, Any]
 
 
-class Done(_Object, frozen=True, tag="done"):
+class DoneReply(_Object, frozen=True, tag="done"):
     """The message was acknowledged."""
 
 
-class Answer(_Object, frozen=True, tag="answer"):
+class AnswerReply(_Object, frozen=True, tag="answer"):
     """The answer to a request."""
 
     body: bytes
 
 
-class Listening(_Object, frozen=True, tag="listening"):
+class ListeningReply(_Object, frozen=True, tag="listening"):
     """Messages are reported from now on."""
 
 
-class Received(_Object, frozen=True, tag="received"):
+class ReceivedReply(_Object, frozen=True, tag="received"):
     """
     A message came.
 
@@ -195,13 +195,13 @@ class Received(_Object, frozen=True, tag="received"):
     request: bool = False
 
 
-class Dropped(_Object, frozen=True, tag="dropped"):
+class DroppedReply(_Object, frozen=True, tag="dropped"):
     """So many messages were left out here, because the listener reads too slowly."""
 
     count: int
 
 
-class Opened(_Object, frozen=True, tag="opened"):
+class OpenedReply(_Object, frozen=True, tag="opened"):
     """
     The stream is open.
 
@@ -215,7 +215,7 @@ class Opened(_Object, frozen=True, tag="opened"):
     protocol: str
 
 
-class Offering(_Object, frozen=True, tag="offering"):
+class OfferingReply(_Object, frozen=True, tag="offering"):
     """
     It is offered from now on.
 
@@ -225,7 +225,7 @@ class Offering(_Object, frozen=True, tag="offering"):
     host: str
 
 
-class Asked(_Object, frozen=True, tag="asked"):
+class IncomingStreamReply(_Object, frozen=True, tag="asked"):
     """
     A peer wants a stream of what is offered.
 
@@ -237,11 +237,11 @@ class Asked(_Object, frozen=True, tag="asked"):
     name: str
 
 
-class Exposing(_Object, frozen=True, tag="exposing"):
+class ExposingReply(_Object, frozen=True, tag="exposing"):
     """It is exposed from now on."""
 
 
-class Forwarding(_Object, frozen=True, tag="forwarding"):
+class ForwardingReply(_Object, frozen=True, tag="forwarding"):
     """
     It is forwarded from now on.
 
@@ -251,7 +251,7 @@ class Forwarding(_Object, frozen=True, tag="forwarding"):
     listen: str
 
 
-class Failed(_Object, frozen=True, tag="error"):
+class FailedReply(_Object, frozen=True, tag="error"):
     """
     A command failed.
 
@@ -263,25 +263,27 @@ class Failed(_Object, frozen=True, tag="error"):
     text: str
 
 
-Holding: TypeAlias = (
+SessionCommand: TypeAlias = (
     OpenCommand | OfferCommand | AcceptCommand | RefuseCommand | ExposeCommand | ForwardCommand
 )
 """Commands of programs that use streams: most of them last as long as their connection."""
-Command: TypeAlias = StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand | Holding
+Command: TypeAlias = (
+    StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand | SessionCommand
+)
 Reply: TypeAlias = (
     StatusReply
     | ExplainReply
-    | Done
-    | Answer
-    | Listening
-    | Received
-    | Dropped
-    | Opened
-    | Offering
-    | Asked
-    | Exposing
-    | Forwarding
-    | Failed
+    | DoneReply
+    | AnswerReply
+    | ListeningReply
+    | ReceivedReply
+    | DroppedReply
+    | OpenedReply
+    | OfferingReply
+    | IncomingStreamReply
+    | ExposingReply
+    | ForwardingReply
+    | FailedReply
 )
 
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
@@ -310,6 +312,11 @@ def decode_reply(line: bytes) -> Reply:
     @raise BadLine: it is none.
     """
     return _decode(_replies, line)
+
+
+def kind_of(reply: Reply) -> str:
+    """What the C{type} of a reply says."""
+    return str(reply.__struct_config__.tag)
 
 
 def longest_command(max_message: int) -> int:

@@ -21,33 +21,33 @@ from ...forwarding_rules import EVERYONE, Exposure, Forward, resolve
 from ...names import Name
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
 from ...streams.frames import check_protocol
-from ..forward.connections import OneProtocol, open_stream
+from ..forward.connections import ReadyProtocolFactory, open_stream
 from ..forward.exposer import Exposer
-from ..forward.forwarder import Forwarder
-from ..forward.registry import Carrier
+from ..forward.forwarder import PortForwarder
+from ..forward.registry import ForwardRegistry
 from ..forward.splice import Splice
 from .messages import (
     AcceptCommand,
-    Asked,
     BadLine,
     ExposeCommand,
-    Exposing,
+    ExposingReply,
     ForwardCommand,
-    Forwarding,
-    Holding,
+    ForwardingReply,
+    IncomingStreamReply,
     OfferCommand,
-    Offering,
+    OfferingReply,
     OpenCommand,
-    Opened,
+    OpenedReply,
     RefuseCommand,
     Reply,
+    SessionCommand,
 )
 from .stream_transport import SocketTransport
 
 THE_PROGRAM: Final = "the program that used this stream"
 
 
-class Holder:
+class ControlSession:
     """
     Made with each connection to the control socket.
 
@@ -55,7 +55,10 @@ class Holder:
     """
 
     def __init__(
-        self, carrier: Carrier, reply: Callable[[Reply], None], failed: Callable[[int, Failure], None]
+        self,
+        registry: ForwardRegistry,
+        reply: Callable[[Reply], None],
+        failed: Callable[[int, Failure], None],
     ) -> None:
         """
         @param reply: writes a line.
@@ -63,15 +66,15 @@ class Holder:
         """
         self.stream: SocketTransport | None = None
         self.wire: Any = None
-        self._carrier = carrier
+        self._registry = registry
         self._reply = reply
         self._failed = failed
         self._opening: Deferred[Any] | None = None
         self._offers: list[LocalOffer] = []
-        self._held: list[Exposer | Forwarder] = []
+        self._held: list[Exposer | PortForwarder] = []
         self._ended = False
 
-    def run(self, command: Holding) -> None:
+    def run(self, command: SessionCommand) -> None:
         """
         Do what a command says.
 
@@ -85,17 +88,17 @@ class Holder:
         elif isinstance(command, AcceptCommand):
             self._accept(command)
         elif isinstance(command, RefuseCommand):
-            asked = self._carrier.asked.pop(command.stream, None)
+            asked = self._registry.waiting.pop(command.stream, None)
             if asked is not None:
                 asked.answer.errback(StreamRefused(StreamReason.FAILED, command.text))
         elif isinstance(command, OfferCommand):
             self._offer(command)
         elif isinstance(command, ExposeCommand):
             exposure = Exposure(check_protocol(command.protocol), command.target)
-            exposer = self._carrier.exposer("target", exposure, self._allowed(command.allow))
-            self._carrier.expose(exposer)
+            exposer = self._registry.exposer("target", exposure, self._allowed(command.allow))
+            self._registry.expose(exposer)
             self._held.append(exposer)
-            self._reply(Exposing(id=command.id))
+            self._reply(ExposingReply(id=command.id))
         else:
             self._forward(command)
 
@@ -109,62 +112,64 @@ class Holder:
         for offer in self._offers:
             offer.stop()
         for each in self._held:
-            self._carrier.end(each)
+            self._registry.end(each)
 
     def _open(self, command: OpenCommand) -> None:
-        name = resolve(command.name, self._carrier.nicknames)
+        name = resolve(command.name, self._registry.nicknames)
         check_protocol(command.protocol)
-        splice = self._carrier.local.new(name, command.protocol)
-        opened = open_stream(self._carrier.service, name, command.protocol, OneProtocol(splice.far))
+        splice = self._registry.local.new(name, command.protocol)
+        opened = open_stream(self._registry.service, name, command.protocol, ReadyProtocolFactory(splice.far))
         self._opening = opened
 
         def failed(failure: Failure) -> None:
             self._opening = None
-            self._carrier.local.drop(splice)
+            self._registry.local.drop(splice)
             if not self._ended:
                 self._failed(command.id, failure)
 
         opened.addCallbacks(lambda _: self._becomes(command.id, splice, name, command.protocol), failed)
 
     def _accept(self, command: AcceptCommand) -> None:
-        asked = self._carrier.asked.pop(command.stream, None)
+        asked = self._registry.waiting.pop(command.stream, None)
         if asked is None:
             raise NotConnected("the peer does not want this stream any more")
-        splice = self._carrier.local.new(asked.peer.name, asked.peer.protocol)
+        splice = self._registry.local.new(asked.peer.name, asked.peer.protocol)
         asked.answer.callback(splice.far)
         if not splice.far.connected:
-            self._carrier.local.drop(splice)
+            self._registry.local.drop(splice)
             raise NotConnected("the stream has ended at once")
         self._becomes(command.id, splice, asked.peer.name, asked.peer.protocol)
 
     def _becomes(self, id: int, splice: Splice, name: Name, protocol: str) -> None:
         """From now on the connection is a stream."""
-        self._reply(Opened(id=id, name=str(name), host=str(self._carrier.streams.name), protocol=protocol))
+        self._reply(
+            OpenedReply(id=id, name=str(name), host=str(self._registry.streams.name), protocol=protocol)
+        )
         self.wire.unregisterProducer()
-        host, peer = (NodeAddress(each, protocol) for each in (self._carrier.streams.name, name))
-        later = partial(self._carrier.streams.clock.callLater, 0)
+        host, peer = (NodeAddress(each, protocol) for each in (self._registry.streams.name, name))
+        later = partial(self._registry.streams.clock.callLater, 0)
         self.stream = SocketTransport(self.wire, host, peer, later, THE_PROGRAM)
         self.stream.start(splice.near)
 
     def _offer(self, command: OfferCommand) -> None:
-        offer = LocalOffer(self._carrier, command, self._reply, self._allowed(command.allow))
+        offer = LocalOffer(self._registry, command, self._reply, self._allowed(command.allow))
         offer.start()
         self._offers.append(offer)
-        self._reply(Offering(id=command.id, host=str(self._carrier.streams.name)))
+        self._reply(OfferingReply(id=command.id, host=str(self._registry.streams.name)))
 
     def _forward(self, command: ForwardCommand) -> None:
-        name = resolve(command.name, self._carrier.nicknames)
+        name = resolve(command.name, self._registry.nicknames)
         forward = Forward(command.listen, name, check_protocol(command.protocol))
-        forwarder = self._carrier.forwarder("listen", forward)
+        forwarder = self._registry.forwarder("listen", forward)
         self._held.append(forwarder)
-        started = self._carrier.forward(forwarder)
-        started.addCallback(lambda _: self._reply(Forwarding(id=command.id, listen=forwarder.where)))
+        started = self._registry.forward(forwarder)
+        started.addCallback(lambda _: self._reply(ForwardingReply(id=command.id, listen=forwarder.where)))
         started.addErrback(lambda failure: self._failed(command.id, failure))
 
     def _allowed(self, allow: tuple[str, ...]) -> Collection[Name] | None:
         if EVERYONE in allow:
             return None
-        return [resolve(each, self._carrier.nicknames) for each in allow]
+        return [resolve(each, self._registry.nicknames) for each in allow]
 
 
 @implementer(IStreamAcceptor)
@@ -177,12 +182,12 @@ class LocalOffer(Factory):
 
     def __init__(
         self,
-        carrier: Carrier,
+        registry: ForwardRegistry,
         command: OfferCommand,
         reply: Callable[[Reply], None],
         allowed: Collection[Name] | None,
     ) -> None:
-        self._carrier = carrier
+        self._registry = registry
         self._command = command
         self._reply = reply
         self._allowed = allowed
@@ -193,31 +198,31 @@ class LocalOffer(Factory):
         """
         @raise CannotListen: something is offered by this name already.
         """
-        self._port = self._carrier.streams.listen(check_protocol(self._command.protocol), self, self._allows)
+        self._port = self._registry.streams.listen(check_protocol(self._command.protocol), self, self._allows)
 
     def stop(self) -> None:
         """Offer it no more, and refuse whoever waits. Streams that are open stay open."""
         if self._port is not None:
             self._port.stopListening()
         for number in list(self._numbers):
-            asked = self._carrier.asked.pop(number, None)
+            asked = self._registry.waiting.pop(number, None)
             if asked is not None:
                 asked.answer.errback(StreamRefused(StreamReason.NOT_OFFERED, "the program has just ended"))
 
     def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
         """A peer wants a stream: ask the program."""
-        if len(self._numbers) >= self._carrier.streams.settings.max_streams:
+        if len(self._numbers) >= self._registry.streams.settings.max_streams:
             raise StreamRefused(StreamReason.TOO_MANY, "the program does not keep up")
-        number = self._carrier.ask(address)
+        number = self._registry.wait_for_program(address)
         self._numbers.append(number)
-        answer = self._carrier.asked[number].answer
+        answer = self._registry.waiting[number].answer
 
         def settled(result: Any) -> Any:
             self._numbers.remove(number)
             return result
 
         answer.addBoth(settled)
-        self._reply(Asked(id=self._command.id, stream=number, name=str(address.name)))
+        self._reply(IncomingStreamReply(id=self._command.id, stream=number, name=str(address.name)))
         return answer
 
     def _allows(self, name: Name) -> bool:

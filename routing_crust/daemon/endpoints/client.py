@@ -13,13 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import (
-    IAddress,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,14 +31,16 @@ from ..control.messages import (
     LINE_OVERHEAD,
     BadLine,
     Command,
-    Failed,
+    FailedReply,
     OpenCommand,
-    Opened,
+    OpenedReply,
     Reply,
     decode_reply,
     encode,
+    kind_of,
 )
 from ..control.stream_transport import SocketTransport
+from ..forward.connections import ReadyProtocolFactory
 
 THE_DAEMON: Final = "the daemon"
 _Reply = TypeVar("_Reply")
@@ -61,7 +62,7 @@ class DaemonRefused(ClientError, ConnectError):
         return self.text
 
 
-class Call(Protocol):
+class DaemonConnection(Protocol):
     """
     One connection to the daemon: a command, its reply, and what follows, which is lines or a stream.
 
@@ -95,7 +96,7 @@ class Call(Protocol):
         self._line, self._lost = received, lost
         self.dataReceived(b"")
 
-    def becomes(self, opened: Opened, protocol: IProtocol, clock: IReactorTime) -> None:
+    def becomes(self, opened: OpenedReply, protocol: IProtocol, clock: IReactorTime) -> None:
         """From now on the connection is a stream of this protocol."""
         peer = NodeAddress(Name.from_text(opened.name), opened.protocol)
         host = NodeAddress(Name.from_text(opened.host), opened.protocol)
@@ -140,16 +141,6 @@ class Call(Protocol):
         self.abort()
 
 
-class _OneCall(Factory):
-    noisy = False
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def buildProtocol(self, addr: IAddress | None) -> Call:
-        return self._call
-
-
 class LocalDaemon:
     """
     The daemon behind a control socket.
@@ -161,7 +152,7 @@ class LocalDaemon:
         self.path = path
         self.reactor = reactor
 
-    def call(self, command: Command, expected: type[_Reply]) -> Deferred[tuple[Call, _Reply]]:
+    def call(self, command: Command, expected: type[_Reply]) -> Deferred[tuple[DaemonConnection, _Reply]]:
         """
         Connect, and give a command.
 
@@ -171,11 +162,11 @@ class LocalDaemon:
         """
         return Deferred.fromCoroutine(self._call(command, expected))
 
-    async def _call(self, command: Command, expected: type[_Reply]) -> tuple[Call, _Reply]:
-        call = Call(command)
+    async def _call(self, command: Command, expected: type[_Reply]) -> tuple[DaemonConnection, _Reply]:
+        call = DaemonConnection(command)
         endpoint = UNIXClientEndpoint(self.reactor, str(self.path))
         try:
-            await endpoint.connect(_OneCall(call))
+            await endpoint.connect(ReadyProtocolFactory(call))
         except ConnectingCancelledError:
             raise
         except ConnectError as error:
@@ -188,9 +179,9 @@ class LocalDaemon:
         if isinstance(reply, expected):
             return call, reply
         call.abort()
-        if isinstance(reply, Failed):
+        if isinstance(reply, FailedReply):
             raise DaemonRefused(reply.kind, reply.text)
-        raise ClientError(f"the daemon answered with {type(reply).__name__}: is it of another version?")
+        raise ClientError(f"the daemon answered with {kind_of(reply)!r}: is it of another version?")
 
 
 @implementer(IStreamClientEndpoint)
@@ -217,7 +208,7 @@ class DaemonClientEndpoint:
     async def _connect(self, factory: Any) -> IProtocol:
         factory.doStart()
         try:
-            call, opened = await self._daemon.call(self._command, Opened)
+            call, opened = await self._daemon.call(self._command, OpenedReply)
             address = NodeAddress(Name.from_text(opened.name), opened.protocol)
             protocol: IProtocol | None = _built(call, factory, address)
             if protocol is None:
@@ -232,7 +223,7 @@ class DaemonClientEndpoint:
         return protocol
 
 
-def _built(call: Call, factory: Any, address: NodeAddress) -> IProtocol | None:
+def _built(call: DaemonConnection, factory: Any, address: NodeAddress) -> IProtocol | None:
     try:
         made: IProtocol | None = factory.buildProtocol(address)
     except BaseException:

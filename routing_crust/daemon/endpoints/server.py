@@ -28,8 +28,16 @@ from ...streams import IStreamAcceptor, NodeAddress
 from ...streams.frames import check_protocol
 from ...timing.timers import cancel
 from ..control.client import ClientError
-from ..control.messages import AcceptCommand, Asked, OfferCommand, Offering, Opened, RefuseCommand, Reply
-from .client import Call, LocalDaemon
+from ..control.messages import (
+    AcceptCommand,
+    IncomingStreamReply,
+    OfferCommand,
+    OfferingReply,
+    OpenedReply,
+    RefuseCommand,
+    Reply,
+)
+from .client import DaemonConnection, LocalDaemon
 
 RETRY_FIRST: Final = 0.5
 RETRY_MOST: Final = 30.0
@@ -86,7 +94,7 @@ class OfferedPort:
         self._factory = factory
         self._own_name = own_name
         self._host: NodeAddress | None = None
-        self._call: Call | None = None
+        self._call: DaemonConnection | None = None
         self._beginning: Deferred[None] | None = None
         self._gone: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
@@ -110,7 +118,7 @@ class OfferedPort:
 
     async def _begin(self) -> None:
         try:
-            call, offering = await self._daemon.call(self._command, Offering)
+            call, offering = await self._daemon.call(self._command, OfferingReply)
             host = NodeAddress(Name.from_text(offering.host), self._command.protocol)
             if self._own_name is not None and host.name != self._own_name:
                 call.abort()
@@ -177,11 +185,11 @@ class OfferedPort:
             self._later()
 
     def _said(self, reply: Reply) -> None:
-        if isinstance(reply, Asked):
+        if isinstance(reply, IncomingStreamReply):
             serving = Deferred.fromCoroutine(self._serve(reply))
             serving.addErrback(self._not_served, reply)
 
-    async def _serve(self, asked: Asked) -> None:
+    async def _serve(self, asked: IncomingStreamReply) -> None:
         address = NodeAddress(Name.from_text(asked.name), self._command.protocol)
         if IStreamAcceptor.providedBy(self._factory):
             protocol = await maybeDeferred(self._factory.accept_stream, address)
@@ -190,10 +198,10 @@ class OfferedPort:
         if protocol is None:
             self._refuse(asked, "")
             return
-        call, opened = await self._daemon.call(AcceptCommand(stream=asked.stream), Opened)
+        call, opened = await self._daemon.call(AcceptCommand(stream=asked.stream), OpenedReply)
         call.becomes(opened, protocol, self._daemon.reactor)
 
-    def _not_served(self, failure: Failure, asked: Asked) -> None:
+    def _not_served(self, failure: Failure, asked: IncomingStreamReply) -> None:
         expected = failure.check(RoutingCrustError, ConnectError, OSError)
         if expected:
             self.log.info(
@@ -206,6 +214,6 @@ class OfferedPort:
             self.log.failure("what offers {protocol} failed", failure, protocol=self._command.protocol)
         self._refuse(asked, failure.getErrorMessage() if expected else "")
 
-    def _refuse(self, asked: Asked, text: str) -> None:
+    def _refuse(self, asked: IncomingStreamReply, text: str) -> None:
         if self._call is not None:
             self._call.tell(RefuseCommand(stream=asked.stream, text=text))

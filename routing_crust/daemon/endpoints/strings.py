@@ -38,7 +38,7 @@ _OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class NodeSelector:
     """
     Which node is meant.
 
@@ -80,7 +80,7 @@ class Where:
 class NamedClientEndpoint:
     """What C{routing:NAME/PROTOCOL} is for a client. Which node is meant is looked for at each L{connect}."""
 
-    def __init__(self, reactor: Any, name: str, protocol: str, where: Where) -> None:
+    def __init__(self, reactor: Any, name: str, protocol: str, where: NodeSelector) -> None:
         self._reactor = reactor
         self._name = name
         self._protocol = protocol
@@ -103,7 +103,7 @@ class NamedServerEndpoint:
     """What C{routing:PROTOCOL} is for a server. Which node is meant is looked for at each L{listen}."""
 
     def __init__(
-        self, reactor: Any, protocol: str, allow: tuple[str, ...], own_name: Name | None, where: Where
+        self, reactor: Any, protocol: str, allow: tuple[str, ...], own_name: Name | None, where: NodeSelector
     ) -> None:
         self._reactor = reactor
         self._protocol = protocol
@@ -165,14 +165,14 @@ def _checked(name: str) -> str:
     return name
 
 
-def _where(options: dict[str, str]) -> Where:
+def _where(options: dict[str, str]) -> NodeSelector:
     # Python has no keywords with a dash, and Twisted does not mind
     socket, folder = options.pop("socket", None), options.pop("state-dir", None)
     if socket is not None and folder is not None:
         raise ValueError("give socket= or state-dir=, not both")
     if folder is not None:
-        return Where(socket_path(Path(folder).expanduser().absolute()), options.pop("network", None))
-    return Where(None if socket is None else Path(socket), options.pop("network", None))
+        return NodeSelector(socket_path(Path(folder).expanduser().absolute()), options.pop("network", None))
+    return NodeSelector(None if socket is None else Path(socket), options.pop("network", None))
 
 
 def _refuse_others(options: dict[str, str], more: str = "") -> None:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 
 from ...errors import NotConnected
 from ...names import Name
 from ...routing.service import RoutingService
 from ...routing.state import State
 from ...streams import streams_of
-from .splice import End, Splice
+from .splice import Splice
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedConnection:
     """
     One connection.
 
@@ -35,7 +35,7 @@ class Carried:
     since: float
 
 
-class Connections:
+class CarriedConnections:
     """
     Those of one owner.
 
@@ -45,7 +45,7 @@ class Connections:
     def __init__(self, kind: str, clock: IReactorTime) -> None:
         self.kind = kind
         self._clock = clock
-        self._all: dict[Splice, Carried] = {}
+        self._all: dict[Splice, CarriedConnection] = {}
         self._all_over: Deferred[None] | None = None
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Connections:
     def new(self, peer: Name, protocol: str, opener: Callable[[Splice], object] | None = None) -> Splice:
         """A splice for a connection that begins, counted until it is over; C{opener} as there."""
         splice = Splice(self._over, opener)
-        self._all[splice] = Carried(splice, self.kind, peer, protocol, self._clock.seconds())
+        self._all[splice] = CarriedConnection(splice, self.kind, peer, protocol, self._clock.seconds())
         return splice
 
     def drop(self, splice: Splice) -> None:
@@ -120,14 +120,14 @@ async def _open_stream(
     return await streams_of(service).open(name, protocol, factory)
 
 
-class OneProtocol(Factory):
-    """Gives out an end that is there already."""
+class ReadyProtocolFactory(Factory):
+    """Gives out one protocol, which is there already."""
 
     noisy = False
 
-    def __init__(self, end: End) -> None:
-        self._end = end
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
 
-    def buildProtocol(self, addr: IAddress | None) -> End:
-        """The end."""
-        return self._end
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Give it out."""
+        return self._protocol

@@ -18,7 +18,7 @@ from ...forwarding_rules import EVERYONE, Exposure
 from ...names import Name
 from ...quietlog import QuietLog
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
-from .connections import Connections, OneProtocol
+from .connections import CarriedConnections, ReadyProtocolFactory
 
 
 @implementer(IStreamAcceptor)
@@ -42,7 +42,7 @@ class Exposer(Factory):
         endpoint: IStreamClientEndpoint,
         streams: Streams,
     ) -> None:
-        self.connections = Connections("exposed", streams.clock)
+        self.connections = CarriedConnections("exposed", streams.clock)
         self.exposure = exposure
         self.allowed = allowed
         self._endpoint = endpoint
@@ -91,7 +91,7 @@ class Exposer(Factory):
     async def _accept(self, address: NodeAddress) -> IProtocol:
         splice = self.connections.new(address.name, address.protocol)
         try:
-            await self._endpoint.connect(OneProtocol(splice.near))
+            await self._endpoint.connect(ReadyProtocolFactory(splice.near))
             if not splice.near.connected:
                 raise ConnectionLost("it has hung up at once")
         except (ConnectError, ConnectionClosed, OSError, RoutingCrustError) as error:

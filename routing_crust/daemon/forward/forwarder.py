@@ -17,13 +17,13 @@ from ...errors import CannotListen
 from ...forwarding_rules import Forward
 from ...quietlog import QuietLog
 from ...routing.service import RoutingService
-from .connections import Connections, OneProtocol, open_stream
-from .splice import End, Splice
+from .connections import CarriedConnections, ReadyProtocolFactory, open_stream
+from .splice import Splice, SpliceEnd
 
 
-class Forwarder(Factory):
+class PortForwarder(Factory):
     """
-    Made by a L{Carrier<routing_crust.daemon.forward.registry.Carrier>}.
+    Made by a L{ForwardRegistry<routing_crust.daemon.forward.registry.ForwardRegistry>}.
 
     @ivar forward: what it does.
     @ivar where: where it listens, in words.
@@ -34,7 +34,7 @@ class Forwarder(Factory):
     noisy = False
 
     def __init__(self, forward: Forward, endpoint: IStreamServerEndpoint, service: RoutingService) -> None:
-        self.connections = Connections("forwarded", service.clock)
+        self.connections = CarriedConnections("forwarded", service.clock)
         self.forward = forward
         self.where = forward.listen
         self._endpoint = endpoint
@@ -95,7 +95,7 @@ class Forwarder(Factory):
             "open": len(self.connections),
         }
 
-    def buildProtocol(self, addr: IAddress | None) -> End | None:
+    def buildProtocol(self, addr: IAddress | None) -> SpliceEnd | None:
         """Somebody connects: ask the peer for a stream."""
         most = self._service.settings.max_streams
         if len(self.connections) >= most:
@@ -109,7 +109,9 @@ class Forwarder(Factory):
         return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
 
     def _open(self, splice: Splice) -> None:
-        opened = open_stream(self._service, self.forward.name, self.forward.protocol, OneProtocol(splice.far))
+        opened = open_stream(
+            self._service, self.forward.name, self.forward.protocol, ReadyProtocolFactory(splice.far)
+        )
         splice.opening = opened
         opened.addErrback(self._not_opened, splice)
 

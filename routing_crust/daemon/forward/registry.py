@@ -19,14 +19,14 @@ from ...forwarding_rules import Exposure, Forward, Nicknames, known
 from ...names import Name
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
-from .connections import Connections
+from .connections import CarriedConnections
 from .exposer import Exposer
-from .forwarder import Forwarder
+from .forwarder import PortForwarder
 from .local_endpoints import listening_endpoint, target_endpoint
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
+class WaitingStream:
     """
     A stream that waits for a program.
 
@@ -37,7 +37,7 @@ class AskedFor:
     answer: Deferred[IProtocol | None]
 
 
-class Carrier:
+class ForwardRegistry:
     """
     Made by the daemon for one L{RoutingService}, discarded with L{stop}.
 
@@ -45,7 +45,7 @@ class Carrier:
     @ivar streams: those of the service.
     @ivar nicknames: what may stand for names.
     @ivar local: the connections of programs that use the control socket.
-    @ivar asked: the streams that such programs have been asked for, by their numbers.
+    @ivar waiting: the streams that such programs have neither accepted nor refused yet, by their numbers.
     """
 
     log = Logger()
@@ -54,12 +54,12 @@ class Carrier:
         self.service = service
         self.streams = streams_of(service)
         self.nicknames: Nicknames = known(service.settings.nicknames)
-        self.local = Connections("local", self.streams.clock)
-        self.asked: dict[int, AskedFor] = {}
+        self.local = CarriedConnections("local", self.streams.clock)
+        self.waiting: dict[int, WaitingStream] = {}
         self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
-        self._forwarders: list[Forwarder] = []
+        self._forwarders: list[PortForwarder] = []
 
     def start(self, settings: Settings) -> None:
         """
@@ -89,12 +89,14 @@ class Carrier:
             exposure, allowed, target_endpoint(self._reactor, setting, exposure.target), self.streams
         )
 
-    def forwarder(self, setting: str, forward: Forward) -> Forwarder:
+    def forwarder(self, setting: str, forward: Forward) -> PortForwarder:
         """
         @param setting: for the error.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        return Forwarder(forward, listening_endpoint(self._reactor, setting, forward.listen), self.service)
+        return PortForwarder(
+            forward, listening_endpoint(self._reactor, setting, forward.listen), self.service
+        )
 
     def expose(self, exposer: Exposer) -> None:
         """
@@ -105,7 +107,7 @@ class Carrier:
         exposer.start()
         self._exposers.append(exposer)
 
-    def forward(self, forwarder: Forwarder) -> Deferred[None]:
+    def forward(self, forwarder: PortForwarder) -> Deferred[None]:
         """
         Begin to forward something.
 
@@ -120,7 +122,7 @@ class Carrier:
 
         return forwarder.start().addErrback(failed)
 
-    def end(self, what: Exposer | Forwarder) -> Deferred[None]:
+    def end(self, what: Exposer | PortForwarder) -> Deferred[None]:
         """
         End something that was begun.
 
@@ -131,14 +133,18 @@ class Carrier:
             mine.remove(what)
         return what.stop()
 
-    def ask(self, peer: NodeAddress) -> int:
-        """A program is to be asked for a stream for this peer. @return: the number of that."""
+    def wait_for_program(self, peer: NodeAddress) -> int:
+        """
+        Keep a stream of this peer waiting until a program accepts or refuses it.
+
+        @return: the number that the program names it by.
+        """
         self._number = number = self._number + 1
 
         def given_up(_: object) -> None:
-            self.asked.pop(number, None)
+            self.waiting.pop(number, None)
 
-        self.asked[number] = AskedFor(peer, Deferred(given_up))
+        self.waiting[number] = WaitingStream(peer, Deferred(given_up))
         return number
 
     def stop(self) -> Deferred[None]:
@@ -147,13 +153,13 @@ class Carrier:
 
         @return: fires with C{None} when no port and no connection of those is left.
         """
-        everything: list[Exposer | Forwarder] = [*self._forwarders, *self._exposers]
+        everything: list[Exposer | PortForwarder] = [*self._forwarders, *self._exposers]
         ending = [self.end(each) for each in everything]
         return gatherResults(ending).addCallback(lambda _: None)
 
     def status(self) -> dict[str, object]:
         """For people and monitoring."""
-        owners: list[Exposer | Forwarder] = [*self._exposers, *self._forwarders]
+        owners: list[Exposer | PortForwarder] = [*self._exposers, *self._forwarders]
         connections = [each.connections for each in owners] + [self.local]
         streams = self.streams.status()
         return {

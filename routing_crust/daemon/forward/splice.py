@@ -46,8 +46,8 @@ class Splice:
         self._over = over
         self._opener = opener
         self.opening: Deferred[Any] | None = None
-        self.near = End(self)
-        self.far = End(self)
+        self.near = SpliceEnd(self)
+        self.far = SpliceEnd(self)
         self.near.other, self.far.other = self.far, self.near
         self._is_over = False
 
@@ -56,7 +56,7 @@ class Splice:
         for end in (self.near, self.far):
             end.abort()
 
-    def made(self, end: End) -> None:
+    def made(self, end: SpliceEnd) -> None:
         """An end is connected. When both are, bytes flow."""
         if self._is_over:
             end.abort()
@@ -69,7 +69,7 @@ class Splice:
         elif end is self.near and self._opener is not None:
             self._opener(self)
 
-    def lost(self, end: End, reason: Failure) -> None:
+    def lost(self, end: SpliceEnd, reason: Failure) -> None:
         """An end is gone."""
         if end.other.connected:
             end.other.end(reason)
@@ -82,14 +82,14 @@ class Splice:
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class End(Protocol):
+class SpliceEnd(Protocol):
     """
     One end of a L{Splice}; as a producer, what the other end writes.
 
     @ivar received: how many bytes came.
     """
 
-    other: End
+    other: SpliceEnd
     transport: Any
 
     def __init__(self, splice: Splice) -> None:

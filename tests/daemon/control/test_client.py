@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.daemon.control.client import ClientError, ControlClient
 from routing_crust.daemon.control.messages import (
     BadLine,
-    Done,
-    Dropped,
-    Failed,
+    DoneReply,
+    DroppedReply,
+    FailedReply,
     StatusCommand,
     StatusReply,
     encode,
@@ -65,12 +65,12 @@ class ClientTests(SynchronousTestCase):
             self.assertEqual(client.ask(StatusCommand(), StatusReply, 60).status, {"x": 1})
 
     def test_an_error_is_what_the_daemon_says(self) -> None:
-        self.serve(encode(Failed(kind="X", text="because")) + b"\n")
+        self.serve(encode(FailedReply(kind="X", text="because")) + b"\n")
         self.assertEqual(self.ask(), "because")
 
     def test_another_reply_than_expected(self) -> None:
-        self.serve(encode(Done()) + b"\n")
-        self.assertEqual(self.ask(), "the daemon answered with Done: is it of another version?")
+        self.serve(encode(DoneReply()) + b"\n")
+        self.assertEqual(self.ask(), "the daemon answered with 'done': is it of another version?")
 
     def test_a_line_that_is_none(self) -> None:
         self.serve(b"what?\n")
@@ -88,11 +88,11 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(self.ask(timeout=0.05), "no answer within 0.05 s")
 
     def test_replies_until_the_end(self) -> None:
-        self.serve((encode(Dropped(count=1)) + b"\n") * 2)
+        self.serve((encode(DroppedReply(count=1)) + b"\n") * 2)
         with self.client() as client:
-            self.assertEqual(client.ask(StatusCommand(), Dropped, 60), Dropped(count=1))
+            self.assertEqual(client.ask(StatusCommand(), DroppedReply, 60), DroppedReply(count=1))
             replies = client.replies()
-            self.assertEqual(next(replies), Dropped(count=1))
+            self.assertEqual(next(replies), DroppedReply(count=1))
             error = self.assertRaises(ClientError, next, replies)
         self.assertEqual(str(error), "the daemon has stopped")
 

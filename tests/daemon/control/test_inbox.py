@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.control.inbox import Inbox
+from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.errors import RequestRefused
 from routing_crust.routing.events import Message
 
@@ -28,7 +28,7 @@ class InboxTests(SynchronousTestCase):
     """Messages go to all, requests to one."""
 
     def setUp(self) -> None:
-        self.inbox = Inbox()
+        self.inbox = DaemonInbox()
 
     def ear(self, answer: bytes | None = None) -> Ear:
         ear = Ear(answer)

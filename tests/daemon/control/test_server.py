@@ -21,19 +21,20 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from routing_crust.config import Settings
-from routing_crust.daemon.control import server as control
-from routing_crust.daemon.control.inbox import Inbox
+from routing_crust.daemon.control import listen_queue
+from routing_crust.daemon.control.connection import ControlConnection
+from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.messages import (
-    Answer,
+    AnswerReply,
     Command,
-    Done,
-    Dropped,
+    DoneReply,
+    DroppedReply,
     ExplainCommand,
     ExplainReply,
-    Failed,
+    FailedReply,
     ListenCommand,
-    Listening,
-    Received,
+    ListeningReply,
+    ReceivedReply,
     Reply,
     RequestCommand,
     SendCommand,
@@ -42,7 +43,7 @@ from routing_crust.daemon.control.messages import (
     decode_reply,
     encode,
 )
-from routing_crust.daemon.control.server import CLOSE_TIMEOUT, ControlProtocol, ControlServer
+from routing_crust.daemon.control.server import CLOSE_TIMEOUT_SECONDS, ControlServer
 from routing_crust.errors import CannotListen, PeerUnreachable
 
 from ..fakes import ALICE, BOB, CAROL, FakeService, message, temporary_directory
@@ -62,11 +63,11 @@ class ProtocolTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.service = FakeService(Settings(max_message=1000))
-        self.inbox = Inbox()
+        self.inbox = DaemonInbox()
         self.server = ControlServer(self.service, self.inbox, lambda: {"version": "x"})  # type: ignore[arg-type]
         self.protocol, self.wire = self.connected()
 
-    def connected(self) -> tuple[ControlProtocol, Wire]:
+    def connected(self) -> tuple[ControlConnection, Wire]:
         protocol, wire = self.server.buildProtocol(None), Wire()
         protocol.makeConnection(wire)
         return protocol, wire
@@ -80,8 +81,8 @@ class ProtocolTests(SynchronousTestCase):
         self.wire.clear()
         return [decode_reply(line) for line in lines]
 
-    def received(self, body: bytes, id: int = 0, request: bool = False) -> Received:
-        return Received(id=id, source=str(BOB), body=body, request=request)
+    def received(self, body: bytes, id: int = 0, request: bool = False) -> ReceivedReply:
+        return ReceivedReply(id=id, source=str(BOB), body=body, request=request)
 
     def test_status(self) -> None:
         self.inbox.add(self.protocol)
@@ -97,7 +98,7 @@ class ProtocolTests(SynchronousTestCase):
         assert isinstance(explained, ExplainReply)
         self.assertEqual(explained.id, 5)
         self.assertEqual(explained.explanation["summary"], "there is no link")
-        assert isinstance(refused, Failed)
+        assert isinstance(refused, FailedReply)
         self.assertEqual((refused.id, refused.kind), (6, "InvalidName"))
 
     def test_send_is_answered_when_it_is_acknowledged(self) -> None:
@@ -106,30 +107,30 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual((method, name, body), ("send", BOB, b"\xffhi"))
         self.assertEqual(self.replies(), [])
         result.callback(None)
-        self.assertEqual(self.replies(), [Done(id=4)])
+        self.assertEqual(self.replies(), [DoneReply(id=4)])
 
     def test_request_is_answered_with_the_answer(self) -> None:
         self.give(RequestCommand(id=4, name=str(BOB), body=b"?"))
         ((method, name, body, result),) = self.service.calls
         self.assertEqual((method, name, body), ("request", BOB, b"?"))
         result.callback(b"\x00")
-        self.assertEqual(self.replies(), [Answer(id=4, body=b"\x00")])
+        self.assertEqual(self.replies(), [AnswerReply(id=4, body=b"\x00")])
 
     def test_several_at_once_are_told_apart_by_their_ids(self) -> None:
         self.give(SendCommand(id=1, name=str(BOB), body=b""), SendCommand(id=2, name=str(CAROL), body=b""))
         self.service.calls[1][3].callback(None)
         self.service.calls[0][3].callback(None)
-        self.assertEqual(self.replies(), [Done(id=2), Done(id=1)])
+        self.assertEqual(self.replies(), [DoneReply(id=2), DoneReply(id=1)])
 
     def test_a_failure_is_told(self) -> None:
         self.give(SendCommand(id=4, name=str(BOB), body=b""))
         self.service.calls[0][3].errback(PeerUnreachable("nobody there"))
-        self.assertEqual(self.replies(), [Failed(id=4, kind="PeerUnreachable", text="nobody there")])
+        self.assertEqual(self.replies(), [FailedReply(id=4, kind="PeerUnreachable", text="nobody there")])
 
     def test_a_failure_that_nobody_foresaw_is_told_and_logged(self) -> None:
         self.give(SendCommand(id=4, name=str(BOB), body=b""))
         self.service.calls[0][3].errback(ZeroDivisionError("oh"))
-        self.assertEqual(self.replies(), [Failed(id=4, kind="ZeroDivisionError", text="oh")])
+        self.assertEqual(self.replies(), [FailedReply(id=4, kind="ZeroDivisionError", text="oh")])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_call_that_raises_is_a_failure(self) -> None:
@@ -138,12 +139,12 @@ class ProtocolTests(SynchronousTestCase):
 
         self.service.send = send  # type: ignore[method-assign]
         self.give(SendCommand(name=str(BOB), body=b""))
-        self.assertEqual(self.replies(), [Failed(kind="PeerUnreachable", text="at once")])
+        self.assertEqual(self.replies(), [FailedReply(kind="PeerUnreachable", text="at once")])
 
     def test_a_name_that_is_none(self) -> None:
         self.give(SendCommand(id=4, name="bob", body=b""))
         (reply,) = self.replies()
-        assert isinstance(reply, Failed)
+        assert isinstance(reply, FailedReply)
         self.assertEqual((reply.id, reply.kind), (4, "InvalidName"))
         self.assertIn("a name has 52 characters", reply.text)
         self.assertEqual(self.service.calls, [])
@@ -151,7 +152,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_a_line_that_is_not_understood(self) -> None:
         self.protocol.dataReceived(b"hello\n")
         (reply,) = self.replies()
-        assert isinstance(reply, Failed)
+        assert isinstance(reply, FailedReply)
         self.assertEqual(reply.kind, "BadLine")
         self.give(StatusCommand())
         self.assertEqual(len(self.replies()), 1)
@@ -163,7 +164,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_a_line_without_end_ends_the_connection(self) -> None:
         self.protocol.dataReceived(b"x" * 10_000)
         (reply,) = self.replies()
-        assert isinstance(reply, Failed)
+        assert isinstance(reply, FailedReply)
         self.assertEqual(reply.text, "a line may have 5432 bytes; the setting max_message moves it")
         self.assertTrue(self.wire.disconnecting)
 
@@ -182,9 +183,9 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(
             self.replies(),
             [
-                Listening(id=4),
+                ListeningReply(id=4),
                 self.received(b"one", 4),
-                Received(id=4, source=str(BOB), body=b"two", group=str(CAROL)),
+                ReceivedReply(id=4, source=str(BOB), body=b"two", group=str(CAROL)),
             ],
         )
 
@@ -196,7 +197,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_listening_twice_is_refused(self) -> None:
         self.give(ListenCommand(id=1), ListenCommand(id=2))
         self.assertEqual(
-            self.replies()[1:], [Failed(id=2, kind="BadLine", text="this connection listens already")]
+            self.replies()[1:], [FailedReply(id=2, kind="BadLine", text="this connection listens already")]
         )
         self.assertEqual(len(self.inbox), 1)
 
@@ -225,7 +226,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.replies(), [self.received(b"1"), self.received(b"2")])
 
     def test_too_many_are_left_out_and_that_is_told_where_they_would_be(self) -> None:
-        self.patch(control, "LISTEN_QUEUE_MESSAGES", 2)
+        self.patch(listen_queue, "LISTEN_QUEUE_MESSAGES", 2)
         self.give(ListenCommand())
         self.replies()
         self.protocol.pauseProducing()
@@ -235,21 +236,21 @@ class ProtocolTests(SynchronousTestCase):
         self.inbox.message_received(message(b"5"))
         self.assertEqual(
             self.replies(),
-            [self.received(b"1"), self.received(b"2"), Dropped(count=2), self.received(b"5")],
+            [self.received(b"1"), self.received(b"2"), DroppedReply(count=2), self.received(b"5")],
         )
 
     def test_too_many_bytes_are_left_out(self) -> None:
-        self.patch(control, "LISTEN_QUEUE_BYTES", 300)
+        self.patch(listen_queue, "LISTEN_QUEUE_BYTES", 300)
         self.give(ListenCommand())
         self.replies()
         self.protocol.pauseProducing()
         self.inbox.message_received(message(b"x" * 500))  # one is always kept
         self.inbox.message_received(message(b"y"))
         self.protocol.resumeProducing()
-        self.assertEqual(self.replies(), [self.received(b"x" * 500), Dropped(count=1)])
+        self.assertEqual(self.replies(), [self.received(b"x" * 500), DroppedReply(count=1)])
 
     def test_paused_again_while_the_queue_is_written(self) -> None:
-        self.patch(control, "LISTEN_QUEUE_MESSAGES", 2)
+        self.patch(listen_queue, "LISTEN_QUEUE_MESSAGES", 2)
         self.give(ListenCommand())
         self.replies()
         self.protocol.pauseProducing()
@@ -268,7 +269,7 @@ class ProtocolTests(SynchronousTestCase):
         self.inbox.message_received(message(b"4"))  # the queue holds 2 and the report: too many
         self.wire.writeSequence = write  # type: ignore[method-assign]
         self.protocol.resumeProducing()
-        self.assertEqual(self.replies(), [self.received(b"2"), Dropped(count=1), Dropped(count=1)])
+        self.assertEqual(self.replies(), [self.received(b"2"), DroppedReply(count=1), DroppedReply(count=1)])
 
 
 class ServerTests(TestCase):
@@ -277,7 +278,7 @@ class ServerTests(TestCase):
     def setUp(self) -> None:
         self.path = temporary_directory(self) / "control.sock"
         self.service = FakeService()
-        self.server = ControlServer(self.service, Inbox(), dict)  # type: ignore[arg-type]
+        self.server = ControlServer(self.service, DaemonInbox(), dict)  # type: ignore[arg-type]
         self.addCleanup(self.server.stop, reactor)
 
     async def connect(self) -> Script:
@@ -332,7 +333,7 @@ class ServerTests(TestCase):
         await script.next_reply()
         self.service.calls[0][3].callback(None)
         await self.server.stop(reactor)
-        self.assertEqual(await script.next_reply(), Done())
+        self.assertEqual(await script.next_reply(), DoneReply())
 
     async def test_who_does_not_read_does_not_hold_up_the_end(self) -> None:
         self.server.listen(self.path, reactor)
@@ -362,13 +363,13 @@ class StopTests(SynchronousTestCase):
 
     def test_after_a_while_they_are_cut_off(self) -> None:
         clock = Clock()
-        server = ControlServer(FakeService(), Inbox(), dict)  # type: ignore[arg-type]
+        server = ControlServer(FakeService(), DaemonInbox(), dict)  # type: ignore[arg-type]
         protocol, wire = server.buildProtocol(None), Wire()
         protocol.makeConnection(wire)
         stopped = server.stop(clock)
         self.assertTrue(wire.disconnecting)
         self.assertNoResult(stopped)
-        clock.advance(CLOSE_TIMEOUT)
+        clock.advance(CLOSE_TIMEOUT_SECONDS)
         self.assertTrue(wire.aborted)
         protocol.connectionLost(Failure(ConnectionDone()))
         self.assertIsNone(self.successResultOf(stopped))
@@ -376,7 +377,7 @@ class StopTests(SynchronousTestCase):
 
     def test_a_paused_one_is_cut_off_at_once(self) -> None:
         clock = Clock()
-        server = ControlServer(FakeService(), Inbox(), dict)  # type: ignore[arg-type]
+        server = ControlServer(FakeService(), DaemonInbox(), dict)  # type: ignore[arg-type]
         protocol, wire = server.buildProtocol(None), Wire()
         protocol.makeConnection(wire)
         protocol.pauseProducing()

@@ -37,22 +37,22 @@ from routing_crust.config import MIB
 from routing_crust.daemon.control.client import ClientError
 from routing_crust.daemon.control.messages import (
     AcceptCommand,
-    Asked,
     Command,
     ExposeCommand,
-    Exposing,
+    ExposingReply,
     ForwardCommand,
-    Forwarding,
+    ForwardingReply,
+    IncomingStreamReply,
     OfferCommand,
-    Offering,
+    OfferingReply,
     OpenCommand,
-    Opened,
+    OpenedReply,
     RefuseCommand,
     StatusCommand,
     StatusReply,
 )
 from routing_crust.daemon.endpoints import server as offering
-from routing_crust.daemon.endpoints.client import Call, DaemonRefused, LocalDaemon
+from routing_crust.daemon.endpoints.client import DaemonConnection, DaemonRefused, LocalDaemon
 from routing_crust.daemon.node import NodeService
 from routing_crust.endpoints import Endpoint
 from routing_crust.forwarding_rules import Nickname
@@ -96,7 +96,7 @@ class Waiting(HalfCloseable):
         self.look()
 
 
-class Listening(Keeping):
+class ListeningReply(Keeping):
     """Makes protocols that say when something has happened, and says when it has made one."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class StreamTests(LocalCase):
     async def test_there_and_back(self) -> None:
         """Bytes and both half-closes; proven names at both ends; factories start and stop."""
         await self.begin()
-        served, opened = Listening(), Keeping(Waiting)
+        served, opened = ListeningReply(), Keeping(Waiting)
         port = await self.offer(served)
         verifyObject(IListeningPort, port)
         self.assertEqual(str(port.getHost()), f"routing:{self.name}/echo")
@@ -236,7 +236,7 @@ class StreamTests(LocalCase):
     async def test_a_reader_that_stops(self) -> None:
         """Who does not read stops the program at the other end, and nothing piles up on the way."""
         await self.begin()
-        served = Listening()
+        served = ListeningReply()
         await self.offer(served)
         next_one = served.next
         mine = await self.connect()
@@ -271,7 +271,7 @@ class StreamTests(LocalCase):
     async def test_a_program_that_dies(self) -> None:
         """The peer's program hears that this was not the end, whichever of the two dies."""
         await self.begin()
-        served = Listening()
+        served = ListeningReply()
         await self.offer(served)
         for number in (0, 1):
             next_one = served.next
@@ -290,7 +290,7 @@ class StreamTests(LocalCase):
         """Programs hear why, and a server offers its protocol again when the daemon is back."""
         self.patch(offering, "RETRY_FIRST", 0.01)
         await self.begin()
-        served = Listening()
+        served = ListeningReply()
         port = await self.offer(served)
         next_one = served.next
         mine = await self.connect()
@@ -385,16 +385,16 @@ class RefusalTests(LocalCase):
         """Who cancels has the stream refused, and a program that takes it then hears that it is too late."""
         await self.begin()
         asked: Deferred[Any] = Deferred()
-        call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), Offering)
+        call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), OfferingReply)
         call.lines(asked.callback, lambda _: None)
         connecting = self.connect(protocol="slow")
-        reply: Asked = await asked
+        reply: IncomingStreamReply = await asked
         self.assertEqual(reply.name, str(self.client_name))
         connecting.cancel()
         await self.fails(connecting, CancelledError)
-        while self.daemons[0]._carrier.asked:  # type: ignore[union-attr]
+        while self.daemons[0]._registry.waiting:  # type: ignore[union-attr]
             await self.turns()
-        accepting = self.local(0).call(AcceptCommand(stream=reply.stream), Opened)
+        accepting = self.local(0).call(AcceptCommand(stream=reply.stream), OpenedReply)
         self.assertIn("does not want this stream any more", await self.fails(accepting, DaemonRefused))
         call.tell(RefuseCommand(stream=reply.stream))
         cancelled = self.connect(protocol="slow")
@@ -410,13 +410,13 @@ class RefusalTests(LocalCase):
     async def test_nonsense(self) -> None:
         """Answers that are none, and a daemon that hangs up."""
         await self.begin()
-        calling = self.local(0).call(StatusCommand(), Opened)
+        calling = self.local(0).call(StatusCommand(), OpenedReply)
         self.assertIn("another version", await self.fails(calling, ClientError))
-        call = Call(StatusCommand())
+        call = DaemonConnection(StatusCommand())
         reactor.connectUNIX(self.sockets[0].removeprefix("socket="), _Factory(call))
         await call.answer
         for data, text in ((b"x" * 10_000, "the daemon has stopped"), (b"{}\n", "is not understood")):
-            call = Call(StatusCommand())
+            call = DaemonConnection(StatusCommand())
             call.makeConnection(_Mute(call))
             call.dataReceived(data)
             self.assertIn(text, await self.fails(call.answer, Exception))
@@ -424,10 +424,10 @@ class RefusalTests(LocalCase):
     async def test_one_connection_one_stream(self) -> None:
         """A connection that is to become a stream takes no other command."""
         await self.begin()
-        call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), Offering)
+        call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), OfferingReply)
         self.addCleanup(call.abort)
         said: Deferred[Any] = Deferred()
-        second = Call(OpenCommand(name="server", protocol="slow"))
+        second = DaemonConnection(OpenCommand(name="server", protocol="slow"))
         reactor.connectUNIX(self.sockets[1].removeprefix("socket="), _Factory(second))
         while not second.connected:
             await self.turns()
@@ -440,21 +440,21 @@ class RefusalTests(LocalCase):
 class CommandTests(LocalCase):
     """What the script has the daemon do for as long as it runs."""
 
-    def hold(self, number: int, command: Command, expected: Any) -> Deferred[tuple[Call, Any]]:
+    def hold(self, number: int, command: Command, expected: Any) -> Deferred[tuple[DaemonConnection, Any]]:
         return self.local(number).call(command, expected)
 
     async def test_expose_and_forward(self) -> None:
         """Two commands, a server and a client that know nothing of it; when the commands end, so does it."""
         await self.begin()
-        served = Listening()
+        served = ListeningReply()
         there = reactor.listenTCP(0, served, interface="127.0.0.1")
         self.addCleanup(there.stopListening)
         target = f"tcp:127.0.0.1:{there.getHost().port}"
         exposing, _ = await self.hold(
-            0, ExposeCommand(protocol="app", target=target, allow=(str(self.client_name),)), Exposing
+            0, ExposeCommand(protocol="app", target=target, allow=(str(self.client_name),)), ExposingReply
         )
         forwarding, reply = await self.hold(
-            1, ForwardCommand(listen="tcp:0", name="server", protocol="app"), Forwarding
+            1, ForwardCommand(listen="tcp:0", name="server", protocol="app"), ForwardingReply
         )
         self.assertRegex(reply.listen, r"^127\.0\.0\.1:\d+$")
         next_one = served.next
@@ -494,13 +494,13 @@ class CommandTests(LocalCase):
             (OpenCommand(name="server", protocol="a b"), "name of a protocol"),
         ):
             given: Any = command
-            self.assertIn(text, await self.fails(self.hold(1, given, Opened), DaemonRefused))
+            self.assertIn(text, await self.fails(self.hold(1, given, OpenedReply), DaemonRefused))
 
 
 class _Factory:
     noisy = False
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: DaemonConnection) -> None:
         self._call = call
 
     def doStart(self) -> None: ...
@@ -511,14 +511,14 @@ class _Factory:
 
     def clientConnectionLost(self, connector: object, reason: object) -> None: ...
 
-    def buildProtocol(self, addr: object) -> Call:
+    def buildProtocol(self, addr: object) -> DaemonConnection:
         return self._call
 
 
 class _Mute:
     """A transport to nobody."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: DaemonConnection) -> None:
         self._call = call
 
     def write(self, data: bytes) -> None: ...

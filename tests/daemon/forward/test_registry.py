@@ -20,8 +20,8 @@ from routing_crust.daemon.forward import exposer as exposing
 from routing_crust.daemon.forward import forwarder as forwarding
 from routing_crust.daemon.forward import registry as carrying
 from routing_crust.daemon.forward.exposer import Exposer
-from routing_crust.daemon.forward.forwarder import Forwarder
-from routing_crust.daemon.forward.registry import Carrier
+from routing_crust.daemon.forward.forwarder import PortForwarder
+from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Permission
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
@@ -37,17 +37,17 @@ class CarryingCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
         observer = LogPublisher(lambda event: self.lines.append(formatEvent(event)))
-        for module, kind in ((exposing, Exposer), (forwarding, Forwarder), (carrying, Carrier)):
+        for module, kind in ((exposing, Exposer), (forwarding, PortForwarder), (carrying, ForwardRegistry)):
             self.assertIs(getattr(module, kind.__name__), kind)
             self.patch(kind, "log", Logger(observer=observer))
         self.net = Net()
         self.server, self.client = self.net.grow(2, max_streams=8)
         self.program, self.port = Program(self.net.clock), Port(self.net.clock)
-        self.carriers = [Carrier(each, MemoryReactorClock()) for each in (self.server, self.client)]
+        self.registries = [ForwardRegistry(each, MemoryReactorClock()) for each in (self.server, self.client)]
         self.addCleanup(self.stop)
 
     def stop(self) -> None:
-        for each in self.carriers:
+        for each in self.registries:
             self.net.result(each.stop())
             self.assertEqual(each.status()["streams"], [])
         self.net.stop()
@@ -60,13 +60,13 @@ class CarryingCase(SynchronousTestCase):
             self.program,
             streams_of(self.server),
         )
-        self.carriers[0].expose(exposer)
+        self.registries[0].expose(exposer)
         return exposer
 
-    def forward(self, to: RoutingService | None = None, protocol: str = "ssh") -> Forwarder:
+    def forward(self, to: RoutingService | None = None, protocol: str = "ssh") -> PortForwarder:
         forward = Forward("tcp:2222", (to or self.server).node_name, protocol)
-        forwarder = Forwarder(forward, self.port, self.client)
-        self.successResultOf(self.carriers[1].forward(forwarder))
+        forwarder = PortForwarder(forward, self.port, self.client)
+        self.successResultOf(self.registries[1].forward(forwarder))
         return forwarder
 
     def both(self) -> None:
@@ -81,7 +81,7 @@ class CarryingCase(SynchronousTestCase):
         return near, self.program.wires[-1]
 
     def over(self) -> bool:
-        states = [each.status() for each in self.carriers]
+        states = [each.status() for each in self.registries]
         return not any(each["streams"] or each["stream_counts"] for each in states)
 
 
@@ -95,7 +95,7 @@ class FlowTests(CarryingCase):
         far.send(b"the answer")
         self.net.run(lambda: near.written)
         self.assertEqual((far.written, near.written), (b"question", b"the answer"))
-        status = self.carriers[1].status()
+        status = self.registries[1].status()
         ((stream),) = status["streams"]  # type: ignore[misc]
         self.assertEqual(
             {key: stream[key] for key in ("kind", "protocol", "sent", "received")},
@@ -103,7 +103,7 @@ class FlowTests(CarryingCase):
         )
         self.assertEqual(status["forwarded"][0]["open"], 1)  # type: ignore[index]
         self.assertEqual(status["stream_counts"], {str(self.server.node_name): 1})
-        exposed = self.carriers[0].status()
+        exposed = self.registries[0].status()
         self.assertEqual(exposed["exposed"][0]["open"], 1)  # type: ignore[index]
         self.assertEqual(exposed["exposed"][0]["allowed"], [str(self.client.node_name)])  # type: ignore[index]
         self.assertEqual(exposed["offered"], ["ssh"])
@@ -229,10 +229,10 @@ class RefusalTests(CarryingCase):
         self.assertIn(
             f"a connection to tcp:2222 was not carried to ssh of {self.server.node_name}", self.lines[-1]
         )
-        self.net.result(self.carriers[0].end(exposer))
+        self.net.result(self.registries[0].end(exposer))
         self.expose(everyone=True)
         self.open()
-        exposed: Any = self.carriers[0].status()["exposed"]
+        exposed: Any = self.registries[0].status()["exposed"]
         self.assertEqual(exposed[0]["allowed"], ["*"])
 
     def test_program_not_there(self) -> None:
@@ -319,11 +319,11 @@ class RefusalTests(CarryingCase):
         """What is ended is closed, cut, and not offered any more."""
         exposer, forwarder = self.expose(everyone=True), self.forward()
         near, far = self.open()
-        self.net.result(self.carriers[1].end(forwarder))
+        self.net.result(self.registries[1].end(forwarder))
         self.assertEqual((near.closed, self.port.factory), ("aborted", None))
         self.net.run(lambda: far.over)
-        self.net.result(self.carriers[0].end(exposer))
-        self.assertEqual(self.carriers[0].status()["offered"], [])
+        self.net.result(self.registries[0].end(exposer))
+        self.assertEqual(self.registries[0].status()["offered"], [])
         opened = streams_of(self.client).open(self.server.node_name, "ssh", Keeping(HalfCloseable))
         refused = self.assertRaises(StreamRefused, self.net.result, opened)
         self.assertIs(refused.reason, StreamReason.NOT_OFFERED)
@@ -332,19 +332,19 @@ class RefusalTests(CarryingCase):
 class ListeningTests(CarryingCase):
     def test_port_in_use(self) -> None:
         self.port.problem = CannotListenError("", 2222, OSError(98, "Address already in use"))
-        forwarder = Forwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
-        failure = self.failureResultOf(self.carriers[1].forward(forwarder), CannotListen)
+        forwarder = PortForwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
+        failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
         self.assertEqual(str(failure.value), "cannot listen on tcp:2222: Address already in use")
-        self.assertEqual(self.carriers[1].status()["forwarded"], [])
+        self.assertEqual(self.registries[1].status()["forwarded"], [])
         self.port.problem = OSError("no such user")
-        failure = self.failureResultOf(self.carriers[1].forward(forwarder), CannotListen)
+        failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
         self.assertIn("no such user", str(failure.value))
 
     def test_ended_before_it_listens(self) -> None:
         self.port.waiting = Deferred()
-        forwarder = Forwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
-        started = self.carriers[1].forward(forwarder)
-        self.successResultOf(self.carriers[1].end(forwarder))
+        forwarder = PortForwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
+        started = self.registries[1].forward(forwarder)
+        self.successResultOf(self.registries[1].end(forwarder))
         self.port.waiting.callback(None)
         self.successResultOf(started)
         self.assertIsNone(self.port.factory)
@@ -353,16 +353,16 @@ class ListeningTests(CarryingCase):
 class SettingsTests(CarryingCase):
     """What the settings say is begun, or said to be wrong."""
 
-    def begin(self, **values: Any) -> Carrier:
+    def begin(self, **values: Any) -> ForwardRegistry:
         self.reactor = MemoryReactorClock()
-        carrier = Carrier(self.client, self.reactor)
-        self.carriers.append(carrier)
-        carrier.start(Settings(**values))
-        return carrier
+        registry = ForwardRegistry(self.client, self.reactor)
+        self.registries.append(registry)
+        registry.start(Settings(**values))
+        return registry
 
     def test_both(self) -> None:
         name = self.server.node_name
-        carrier = self.begin(
+        registry = self.begin(
             expose=(
                 Exposure("ssh", "tcp:localhost:22"),
                 Exposure("web", "unix:/x"),
@@ -371,7 +371,7 @@ class SettingsTests(CarryingCase):
             allow_peer=(Permission("ssh", name), Permission("web", name), Permission("web", None)),
             forward=(Forward("tcp:2222", name, "ssh"), Forward("tcp6:2223", name, "web")),
         )
-        status: Any = carrier.status()
+        status: Any = registry.status()
         self.assertEqual([each["allowed"] for each in status["exposed"]], [[str(name)], ["*"], []])
         self.assertEqual(len(status["forwarded"]), 2)
         listening = [(port, interface) for port, _, _, interface in self.reactor.tcpServers]
@@ -388,7 +388,7 @@ class SettingsTests(CarryingCase):
         ):
             error = self.assertRaises(ConfigurationError, lambda values=values: self.begin(**values))
             self.assertEqual(error.setting, setting)
-            self.assertEqual(self.carriers[-1].status()["offered"], [])
+            self.assertEqual(self.registries[-1].status()["offered"], [])
 
     def test_a_port_that_is_taken(self) -> None:
         def taken(*arguments: object, **options: object) -> None:

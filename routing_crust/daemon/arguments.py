@@ -1,0 +1,204 @@
+"""
+The command line of the console script C{routing-crust}: its commands, their options and their help.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from .._version import __version__
+from ..errors import InvalidName, InvalidPairing
+from ..forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
+from ..names import Name
+from .state_directory import default_state_dir
+
+DEFAULT_TIMEOUT: Final = 180.0
+"""In seconds: longer than a message is tried for, with the default settings."""
+
+_EPILOGUE: Final = """\
+exit codes: 0 done, 1 failed, 2 the command line cannot be used
+
+'routing-crust COMMAND --help' explains a command. The daemon is started with
+'twistd routing-node'; 'twistd routing-node --help' explains its options.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="routing-crust",
+        description="Make keys for nodes, and talk to the routing-node daemon on this machine.",
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"routing-crust {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, help: str, more: str = "") -> argparse.ArgumentParser:
+        each = commands.add_parser(
+            name,
+            help=help,
+            description=f"{help[0].upper()}{help[1:]}. {more}".strip(),
+        )
+        each.set_defaults(command=name)
+        return each
+
+    keygen = add("keygen", "make a new key and print the name that it gives", "An old key is never replaced.")
+    _add_key_file(keygen)
+    name = add("name", "print the name of the node", "The daemon need not run: it is in the key.")
+    _add_key_file(name)
+    send = add("send", "send a message and wait until it is acknowledged")
+    _add_message(send)
+    request = add(
+        "request",
+        "send a request and print the answer",
+        "The daemon at the other end answers 'ping' with 'pong'; the rest is up to its listeners.",
+    )
+    _add_message(request)
+    listen = add(
+        "listen",
+        "print the messages that come, until interrupted",
+        "Each is a line: the name of its source, a space and the text, in which control characters are "
+        "written as escapes. What comes while nobody listens is lost.",
+    )
+    listen.add_argument("--count", type=_count, metavar="N", help="end after N messages")
+    listen.add_argument(
+        "--answer",
+        metavar="TEXT",
+        help="answer requests with this, and print them too (default: refuse them)",
+    )
+    _add_where(listen)
+    forward = add(
+        "forward",
+        "carry what connects to a local port to what a peer exposes, until interrupted",
+        "The daemon listens, on 127.0.0.1 unless the endpoint has an interface; the port is closed, and what "
+        "is open is cut, when this command ends.",
+    )
+    forward.add_argument(
+        "what",
+        type=_forward_text,
+        metavar="ENDPOINT=NAME/PROTOCOL",
+        help="where to listen, and what to carry it to; such as tcp:2222=backup/ssh",
+    )
+    _add_where(forward)
+    expose = add(
+        "expose",
+        "let peers connect to a local program, until interrupted",
+        "The daemon connects to the program. When this command ends, what is open is cut.",
+    )
+    expose.add_argument(
+        "what",
+        type=_exposure,
+        metavar="PROTOCOL=ENDPOINT",
+        help="what peers call it, and where the program is; such as ssh=tcp:localhost:22",
+    )
+    expose.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        type=_allowed,
+        metavar="NAME",
+        help="who may: a name or nickname, or '*' for every node of the network; may be repeated (default: "
+        "nobody)",
+    )
+    _add_where(expose)
+    status = add("status", "show the state of the node, its links and its routing table")
+    status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_where(status)
+    explain = add(
+        "explain",
+        "say why there is a link with a node, or none",
+        "It shows where the node may be found and who has said so, what was tried within the last hour and "
+        "what came of it, and what happens next.",
+    )
+    explain.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
+    explain.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_where(explain)
+    return parser
+
+
+def _add_key_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="the key file (default: key.pem in the state directory)",
+    )
+    _add_where(parser)
+
+
+def _add_message(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
+    parser.add_argument("text", metavar="TEXT", help="what to send")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="give up waiting after so long (default: %(default)g)",
+    )
+    _add_where(parser)
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which daemon")
+    group.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="FOLDER",
+        help=f"its state directory (default: {default_state_dir('ID')}, with ID the network's)".replace(
+            "%", "%%"
+        ),
+    )
+    group.add_argument("--network", metavar="ID", help="the network that it is in (default: default)")
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="read both from the TOML file of the daemon"
+    )
+
+
+def _forward_text(text: str) -> tuple[str, str, str]:
+    try:
+        listen, who, protocol = split_forward(text)
+    except InvalidPairing as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return listen, _node_name(who), protocol
+
+
+def _exposure(text: str) -> Exposure:
+    try:
+        return Exposure.from_text(text)
+    except InvalidPairing as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _allowed(text: str) -> str:
+    return text if text == EVERYONE else _node_name(text)
+
+
+def _node_name(text: str) -> str:
+    if is_nickname(text):
+        return text  # the daemon knows them
+    try:
+        return str(Name.from_text(text))
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(f"{error}; 'routing-crust name' prints that of a node") from None
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: write 1 or more")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 0.1 to 86400 seconds")
+    return seconds

@@ -1,0 +1,255 @@
+"""
+One connection to the control socket: lines in, lines out, for a script that may read slowly. What
+is said, and in what order, is in L{routing_crust.daemon.control.messages}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ...errors import InvalidName, RoutingCrustError
+from ...forwarding_rules import known, resolve
+from ...names import Name
+from ...routing.events import Message
+from ...routing.service import RoutingService
+from ..forward.registry import ForwardRegistry
+from .inbox import DaemonInbox
+from .listen_queue import ListenQueue
+from .messages import (
+    AnswerReply,
+    BadLine,
+    Command,
+    DoneReply,
+    DroppedReply,
+    ExplainCommand,
+    ExplainReply,
+    FailedReply,
+    ListenCommand,
+    ListeningReply,
+    ReceivedReply,
+    Reply,
+    RequestCommand,
+    SendCommand,
+    SessionCommand,
+    StatusCommand,
+    StatusReply,
+    decode_command,
+    encode,
+    longest_command,
+)
+from .session import ControlSession
+
+
+class ConnectionOwner(Protocol):
+    """
+    What a connection needs of the server that made it.
+
+    @ivar service: the node that is controlled.
+    @ivar inbox: where messages come from.
+    @ivar registry: what programs may have streams of; C{None} gives them none.
+    """
+
+    service: RoutingService
+    inbox: DaemonInbox
+    registry: ForwardRegistry | None
+
+    def connected(self, connection: ControlConnection) -> None:
+        """A connection is up."""
+
+    def disconnected(self, connection: ControlConnection) -> None:
+        """A connection is gone."""
+
+    def status(self) -> dict[str, object]:
+        """What the daemon can say of itself and its node."""
+
+
+@implementer(IPushProducer)
+class ControlConnection(LineOnlyReceiver):
+    """
+    Made by the L{ConnectionOwner}. As a listener it queues what its transport does not take.
+
+    @ivar answer: what requests are answered with; C{None} leaves them to other listeners.
+    @ivar paused: whether the script reads too slowly at the moment.
+    """
+
+    log = Logger()
+    delimiter = b"\n"
+    answer: bytes | None = None
+    transport: Any  # a transport that is a consumer and a producer too; no one interface of Twisted's says so
+
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self.paused = False
+        self._listens = False
+        self._listen_id = 0
+        self._queue = ListenQueue(self._dropped_line)
+        self._session = (
+            ControlSession(owner.registry, self._reply, self._has_failed) if owner.registry else None
+        )
+        self.MAX_LENGTH = longest_command(owner.service.settings.max_message)
+
+    def connectionMade(self) -> None:
+        """Be paused by the transport when the script does not read."""
+        self._owner.connected(self)
+        if self._session is not None:
+            self._session.wire = self.transport
+        self.transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Listen no more, and give up what this connection has."""
+        if self._session is not None:
+            self._session.lost(reason)
+        self._owner.disconnected(self)
+        self._queue.clear()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Lines, until the connection has become a stream."""
+        stream = None if self._session is None else self._session.stream
+        if stream is not None:
+            stream.received(data)
+        else:
+            LineOnlyReceiver.dataReceived(self, data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Do what a line says."""
+        try:
+            command = decode_command(line)
+        except BadLine as error:
+            self._failed(0, error)
+            return
+        self._run(command)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Nothing that follows can be understood."""
+        self._failed(0, BadLine(f"a line may have {self.MAX_LENGTH} bytes; the setting max_message moves it"))
+        self.close()
+
+    def deliver(self, message: Message, is_request: bool) -> None:
+        """Report a message to the script."""
+        line = encode(
+            ReceivedReply(
+                id=self._listen_id,
+                source=str(message.source),
+                body=message.body,
+                group=None if message.group is None else str(message.group),
+                request=is_request,
+            )
+        )
+        if self.paused:
+            self._queue.add(line)
+        else:
+            self._write(line)
+
+    def pauseProducing(self) -> None:
+        """The script reads too slowly: queue what comes for it, and take no more commands."""
+        self.paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The script reads again."""
+        self.paused = False
+        while not self.paused and (line := self._queue.next()) is not None:
+            self._write(line)
+        if not self.paused:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; L{connectionLost} follows."""
+
+    def close(self) -> None:
+        """Close, when what is queued has gone out if the script reads it, else at once."""
+        if self.paused:
+            self.transport.abortConnection()
+        else:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abortConnection()
+
+    def _dropped_line(self, count: int) -> bytes:
+        return encode(DroppedReply(id=self._listen_id, count=count))
+
+    def _run(self, command: Command) -> None:
+        if isinstance(command, StatusCommand):
+            self._reply(StatusReply(id=command.id, status=self._owner.status()))
+        elif isinstance(command, ListenCommand):
+            self._listen(command)
+        elif isinstance(command, (ExplainCommand, SendCommand, RequestCommand)):
+            self._speak(command)
+        else:
+            self._run_in_session(command)
+
+    def _speak(self, command: ExplainCommand | SendCommand | RequestCommand) -> None:
+        service = self._owner.service
+        try:
+            name = resolve(command.name, known(service.settings.nicknames))
+        except InvalidName as error:
+            self._failed(command.id, error)
+            return
+        if isinstance(command, ExplainCommand):
+            self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
+        elif isinstance(command, SendCommand):
+            self._when_done(command.id, service.send, name, command.body, lambda _: DoneReply(id=command.id))
+        else:
+            self._when_done(
+                command.id,
+                service.request,
+                name,
+                command.body,
+                lambda body: AnswerReply(id=command.id, body=body),
+            )
+
+    def _run_in_session(self, command: SessionCommand) -> None:
+        if self._session is None:
+            self._failed(command.id, BadLine("nothing is carried here"))
+            return
+        try:
+            self._session.run(command)
+        except (RoutingCrustError, ValueError) as error:
+            self._failed(command.id, error)
+
+    def _listen(self, command: ListenCommand) -> None:
+        if self._listens:
+            self._failed(command.id, BadLine("this connection listens already"))
+            return
+        self._listens, self._listen_id, self.answer = True, command.id, command.answer
+        self._owner.inbox.add(self)
+        self._reply(ListeningReply(id=command.id))
+
+    def _when_done(
+        self,
+        id: int,
+        ask: Callable[[Name, bytes], Deferred[Any]],
+        name: Name,
+        body: bytes,
+        reply: Callable[[Any], Reply],
+    ) -> None:
+        result = maybeDeferred(ask, name, body)
+        result.addCallback(lambda value: self._reply(reply(value)))
+        result.addErrback(lambda failure: self._has_failed(id, failure))
+
+    def _has_failed(self, id: int, failure: Failure) -> None:
+        if not failure.check(RoutingCrustError):
+            self.log.failure("a command failed", failure)
+        self._failed(id, failure.value)
+
+    def _failed(self, id: int, error: BaseException | None) -> None:
+        self._reply(FailedReply(id=id, kind=type(error).__name__, text=str(error)))
+
+    def _reply(self, reply: Reply) -> None:
+        if self.connected:
+            self._write(encode(reply))
+
+    def _write(self, line: bytes) -> None:
+        self.transport.writeSequence((line, b"\n"))
