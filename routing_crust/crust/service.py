@@ -27,6 +27,7 @@ from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
+from ..timing.waiters import Waiters
 from .accept.acceptor import Acceptor, Doorkeeper
 from .accept.ports import real_endpoint
 from .admission import Refusal, Rules
@@ -81,7 +82,7 @@ class CrustService(OutsideView):
         self._eventually = EventualQueue(self.clock)
         self._closing = 0
         self._running = False
-        self._stopped: list[Deferred[None]] = []
+        self._stopped: Waiters[None] = Waiters()
         self._links: dict[Link, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
@@ -150,8 +151,7 @@ class CrustService(OutsideView):
 
     def stop(self) -> Deferred[None]:
         """See L{ICrust.stop}."""
-        stopped: Deferred[None] = Deferred(self._stopped.remove)
-        self._stopped.append(stopped)
+        stopped = self._stopped.wait()
         if self._running:
             self._running = False
             self._watch.stop()
@@ -447,6 +447,4 @@ class CrustService(OutsideView):
 
     def _see_whether_stopped(self) -> None:
         if self._stopped and not self._running and self._is_idle():
-            waiting, self._stopped = self._stopped, []
-            for each in waiting:
-                each.callback(None)
+            self._stopped.fire(None)

@@ -22,6 +22,7 @@ from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
+from ..timing.waiters import Waiters
 from ..wire.messages import NatKind
 from . import running
 from .core import RoutingCore
@@ -83,8 +84,8 @@ class RoutingService(Service):
         self._request_handler: RequestHandler | None = None
         self._frame_handler: FrameHandler | None = None
         self.stream_layer: StreamLayer | None = None
-        self._waiting_for_state: list[Deferred[None]] = []
-        self._waiting_for_group: list[Deferred[None]] = []
+        self._waiting_for_state: Waiters[None] = Waiters()
+        self._waiting_for_group: Waiters[None] = Waiters()
         self.observe(StateChanged, self._state_changed)
         self.observe(GroupConnectedChanged, self._group_changed)
 
@@ -325,31 +326,20 @@ class RoutingService(Service):
             return fail(ServiceStopped("the service is not running"))
         return what(self._core)
 
-    def _when(self, now: bool, waiting: list[Deferred[None]]) -> Deferred[None]:
+    def _when(self, now: bool, waiting: Waiters[None]) -> Deferred[None]:
         if now:
             return succeed(None)
         if self.state is State.TERMINATED:
             return fail(ServiceStopped("the service has been stopped"))
-        waiter: Deferred[None] = Deferred(waiting.remove)
-        waiting.append(waiter)
-        return waiter
+        return waiting.wait()
 
     def _state_changed(self, event: StateChanged) -> None:
         if event.new is State.CONNECTED:
-            _fire(self._waiting_for_state)
+            self._waiting_for_state.fire(None)
         elif event.new is State.TERMINATED:
-            _fire(self._waiting_for_state, ServiceStopped("the service has been stopped"))
-            _fire(self._waiting_for_group, ServiceStopped("the service has been stopped"))
+            self._waiting_for_state.fail(ServiceStopped("the service has been stopped"))
+            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))
 
     def _group_changed(self, event: GroupConnectedChanged) -> None:
         if event.connected:
-            _fire(self._waiting_for_group)
-
-
-def _fire(waiting: list[Deferred[None]], problem: Exception | None = None) -> None:
-    waiters, waiting[:] = list(waiting), []
-    for each in waiters:
-        if problem is None:
-            each.callback(None)
-        else:
-            each.errback(problem)
+            self._waiting_for_group.fire(None)

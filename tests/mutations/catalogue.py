@@ -300,7 +300,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "those who wait for the group are forgotten at the stop",
         "routing/service.py",
-        '            _fire(self._waiting_for_group, ServiceStopped("the service has been stopped"))\n',
+        '            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))\n',
         "",
         ("tests.routing.test_network",),
     ),

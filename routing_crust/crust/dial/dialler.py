@@ -8,6 +8,7 @@ last one has, it is called off.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from ...endpoints import Contact, Endpoint
 from ...errors import LimitReached, LinkClosed, ServiceStopped
 from ...history import History, Way
 from ...names import Name
+from ...timing.waiters import Waiters
 from ..interfaces import ILink
 from ..link.owner import LinkOwner
 from ..link.tls import LinkTls
@@ -33,8 +35,11 @@ from .ranking import rank
 class _SharedRace:
     """A race with those who wait for it, and which of its endpoints came from a stranger."""
 
-    def __init__(self) -> None:
-        self.waiters: list[Deferred[ILink]] = []
+    def __init__(self, left: Callable[[_SharedRace], object]) -> None:
+        """
+        @param left: called with this whenever a waiter gives up.
+        """
+        self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
         self.strange: dict[Endpoint, bool] = {}
         self.race: Race
 
@@ -107,10 +112,9 @@ class Dialler:
         shared = self._races.get(key)
         joined = shared is not None
         if shared is None:
-            shared = self._races[key] = _SharedRace()
+            shared = self._races[key] = _SharedRace(partial(self._left, key))
             shared.race = self._race(shared, peer, token)
-        waiter: Deferred[ILink] = Deferred(lambda each: self._leave(key, each))
-        shared.waiters.append(waiter)
+        waiter = shared.waiters.wait()
         for endpoint in ranked:
             shared.strange[endpoint] = shared.strange.get(endpoint, True) and from_stranger
         shared.race.add(ranked)
@@ -142,8 +146,7 @@ class Dialler:
         races, self._races = self._races, {}
         for shared in races.values():
             shared.race.link.cancel()
-            for waiter in list(shared.waiters):
-                waiter.errback(ServiceStopped("crust has been stopped"))
+            shared.waiters.fail(ServiceStopped("crust has been stopped"))
         for dial in list(self._dials):
             dial.outcome.cancel()
 
@@ -212,20 +215,9 @@ class Dialler:
         if self._races.get(key) is not shared:  # everybody has left, or we stop
             return
         del self._races[key]
-        waiters, shared.waiters = shared.waiters, []
-        for waiter in waiters:
-            if waiter.called:  # cancelled by one before it
-                continue
-            if isinstance(outcome, Failure):
-                waiter.errback(outcome)
-            else:
-                waiter.callback(outcome)
+        shared.waiters.fire(outcome)
 
-    def _leave(self, key: _Key, waiter: Deferred[ILink]) -> None:
-        shared = self._races.get(key)
-        if shared is None or waiter not in shared.waiters:
-            return
-        shared.waiters.remove(waiter)
-        if not shared.waiters:
+    def _left(self, key: _Key, shared: _SharedRace) -> None:
+        if not shared.waiters and self._races.get(key) is shared:
             del self._races[key]
             shared.race.link.cancel()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -18,6 +18,7 @@ from zope.interface import implementer
 from ...config import Settings
 from ...errors import LinkClosed
 from ...timing.timers import cancel
+from ...timing.waiters import Waiters
 from ..interfaces import ILink
 
 PIECE_BYTES: Final = 112 * 1024
@@ -62,7 +63,7 @@ class SendQueue:
         self._call: IDelayedCall | None = None
         self._rest: memoryview | None = None
         self._producers: list[IPushProducer] = []
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: Waiters[None] = Waiters()
         self.parts: list[bytes] = []
         self.drained: Callable[[], None] | None = None
         self.feeder: Callable[[int], object] | None = None
@@ -158,9 +159,7 @@ class SendQueue:
         self.size = 0
 
     def _go_on(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+        self._waiting.fire(None)
         for producer in self._producers[:]:
             # Whoever went on before may have filled the queue again.
             if not self.full and producer in self._producers:
@@ -171,15 +170,7 @@ class SendQueue:
         @return: fires with C{None} once L{full} is false, at once if it is; fails with L{LinkClosed} by
             L{stop}.
         """
-        waiting: Deferred[None] = Deferred(self._waiting_no_more)
-        if self.full:
-            self._waiting.append(waiting)
-        else:
-            waiting.callback(None)
-        return waiting
-
-    def _waiting_no_more(self, cancelled: Deferred[None]) -> None:
-        self._waiting = [each for each in self._waiting if each is not cancelled]
+        return self._waiting.wait() if self.full else succeed(None)
 
     def add_producer(self, producer: IPushProducer) -> None:
         """
@@ -200,8 +191,7 @@ class SendQueue:
 
     def move_to(self, link: ILink) -> None:
         """Whoever waits for room, or is paused for want of it, waits for another link from now on."""
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        for each in self._waiting.take():
             link.when_writable().addBoth(_pass_on, each)
         producers, self._producers = self._producers, []
         for producer in producers:
@@ -213,9 +203,7 @@ class SendQueue:
         """The link is lost: throw everything away, fail who waits and stop who produces."""
         self.clear()
         self.drained = self.feeder = None
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.errback(reason)
+        self._waiting.fail(reason)
         producers, self._producers = self._producers, []
         for producer in producers:
             _tell(producer.stopProducing)

@@ -20,6 +20,7 @@ from ...endpoints import Direction, Endpoint
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...history import History, Way
 from ...names import Name
+from ...timing.waiters import Waiters
 from ..dial.dial import in_words
 from ..dial.limits import DialLimits
 from ..dial.local_port import dial_from, origin_for
@@ -45,11 +46,14 @@ class _Entry:
 
     __slots__ = ("holders", "meeting", "punch", "strange", "waiters")
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, meeting: Meeting, left: Callable[[_Entry], object]) -> None:
+        """
+        @param left: called with this whenever a waiter gives up.
+        """
         self.meeting = meeting
         self.holders = 0
         self.punch: Punch | None = None
-        self.waiters: list[Deferred[ILink]] = []
+        self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
         self.strange: dict[Endpoint, None] = {}
 
 
@@ -136,8 +140,7 @@ class Puncher:
         @param on_link: the networks of our own interfaces.
         """
         entry = self._entry(peer, token, rendezvous.requester)
-        waiter: Deferred[ILink] = Deferred(lambda each: self._leave(entry, each))
-        entry.waiters.append(waiter)
+        waiter = entry.waiters.wait()
         if entry.meeting.link is not None:
             self._settle(entry, entry.meeting.link)
         elif entry.punch is None:
@@ -185,7 +188,7 @@ class Puncher:
 
     def _entry(self, peer: Name, token: bytes, requester: bool) -> _Entry:
         meeting = Meeting(self._owner, self._tls, peer, token, requester, self._met)
-        return self._entries.setdefault(meeting.theirs, _Entry(meeting))
+        return self._entries.setdefault(meeting.theirs, _Entry(meeting, self._look))
 
     def _met(self, meeting: Meeting, link: Link) -> None:
         entry = self._entries.get(meeting.theirs)
@@ -209,10 +212,7 @@ class Puncher:
     def _settle(self, entry: _Entry, outcome: ILink | Failure) -> None:
         if not isinstance(outcome, Failure):
             outcome = self._kept(outcome)
-        waiters, entry.waiters = entry.waiters, []
-        for waiter in waiters:
-            if not waiter.called:  # cancelled by one before it
-                waiter.callback(outcome)
+        entry.waiters.fire(outcome)
         self._look(entry)
 
     def _kept(self, link: ILink) -> ILink | Failure:
@@ -220,11 +220,6 @@ class Puncher:
         if refusal is None:
             return link
         return Failure(ConnectFailed(((str(link.connection.peer), in_words(refusal)),)))
-
-    def _leave(self, entry: _Entry, waiter: Deferred[ILink]) -> None:
-        if waiter in entry.waiters:
-            entry.waiters.remove(waiter)
-            self._look(entry)
 
     def _look(self, entry: _Entry) -> None:
         """End what nobody waits for any more."""
