@@ -17,12 +17,13 @@ from routing_crust.config import Role, Settings, TwoWay
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
-from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
-from routing_crust.routing.links.peer import Accept, Peer
+from routing_crust.routing.links.peer import Accept, Peer, PeerListener
 from routing_crust.routing.links.registry import LinkRegistry
+from routing_crust.routing.node import Node
 from routing_crust.wire.messages import NONCE_BYTES, LinkUse
 
 from .credentials import SERVER, identity
@@ -46,7 +47,7 @@ def settings(role: Role) -> Settings:
 
 
 @implementer(ICrustEvents)
-class LinkHandler:
+class LinkHandler(PeerListener):
     """
     A node that does nothing but confirm links; anyone may have one.
 
@@ -56,16 +57,8 @@ class LinkHandler:
     def __init__(self, reactor: Any, own: Identity, role: Role) -> None:
         chosen = settings(role)
         self.crust = CrustService(chosen, own, SystemPlatform(reactor), SystemRandom())
-        self._links = LinkRegistry(
-            chosen,
-            own,
-            reactor,
-            1,
-            lambda: self.crust.endpoints,
-            self,
-            lambda: self.crust.nat,
-            reactor.seconds,
-        )
+        self._links = LinkRegistry(Node(chosen, own, reactor, SystemRandom(), self.crust, 1, reactor.seconds))
+        self._links.attach(self, (self,))
         self._confirmed: Deferred[ILink] | None = None
         self._lost: Deferred[None] | None = None
         self._link: ILink | None = None
@@ -127,24 +120,11 @@ class LinkHandler:
         """See L{routing_crust.routing.links.peer.LinkPolicy}."""
         return Accept(LinkUse.ATTACHED)
 
-    def established(self, peer: Peer, before: Peer | None) -> None:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """The link that was waited for is confirmed."""
         if self._confirmed is not None:
             confirmed, self._confirmed = self._confirmed, None
             confirmed.callback(peer.link)
-
-    def begun_anew(self, peer: Peer) -> None:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}. Nothing is ever on its way."""
-
-    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}. Nobody sends any."""
-        return False
-
-    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
-
-    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
 
 
 class HandshakeActor:

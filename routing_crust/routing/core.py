@@ -7,48 +7,43 @@ and what C{membership} and the messenger need to know of the node, they find her
 
 from __future__ import annotations
 
-from random import Random
-from typing import Final
+from functools import partial
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..config import Role, Settings
-from ..crust.interfaces import ICrust, ICrustEvents, ILink, Reachability
+from ..crust.interfaces import ICrustEvents, ILink, Reachability
 from ..endpoints import Endpoint
 from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
 from ..history import Way
-from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
-from ..timing.backoff import Backoff
-from ..timing.timers import cancel
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
 from .connecting.connector import Connector
 from .connecting.reachability_checks import ReachabilityChecks
 from .connecting.tunnel_manager import TunnelManager
-from .events import EndpointsChanged, FrameHandler, Observers, ReachabilityChanged, StateChanged
+from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
 from .links.idle import IdleLinks
 from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
+from .membership.attachment import Attachment
 from .membership.client_publisher import Publisher
-from .membership.client_registry import ClientRegistry
+from .membership.contact_exchange import ContactExchange
 from .membership.group_queries import GroupQueries
 from .membership.joining import Joiner
+from .membership.lifecycle import Lifecycle
+from .membership.neighbourhood import Neighbourhood
 from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
-from .membership.policy import Membership
-from .membership.routing_table import RoutingTable
+from .membership.policy import MembershipPolicy, wants_link
+from .membership.table_upkeep import TableUpkeep
 from .messaging.control_dispatch import ControlMessages
 from .messaging.messenger import Messenger
-from .state import State, StateCore, make_machine
-from .status import core_status
-
-RETRY_FACTOR: Final = 1.5
-"""Each wait before bootstrapping again is longer than the last by this factor, on average."""
+from .node import Node
+from .state import State
+from .status import LinkReports, core_status
 
 _FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 
@@ -61,105 +56,169 @@ class RoutingCore:
 
     log = Logger()
 
-    def __init__(
-        self,
-        settings: Settings,
-        identity: Identity,
-        clock: IReactorTime,
-        random: Random,
-        crust: ICrust,
-        incarnation: int,
-        observers: Observers,
-    ) -> None:
-        self.settings = settings
-        self.identity = identity
-        self.clock = clock
-        self._quiet = QuietLog(self.log, clock.seconds)
+    def __init__(self, node: Node, network_time: NetworkTime, observers: Observers) -> None:
+        self.node = node
+        self.settings = node.settings
+        self.identity = node.identity
+        self.clock = node.clock
+        self.random = node.random
+        self.crust = node.crust
+        self.is_client = node.is_client
+        self._quiet = QuietLog(self.log, node.clock.seconds)
         self.frame_handler: FrameHandler | None = None
-        self.random = random
-        self.crust = crust
-        self.is_client = settings.role is Role.CLIENT
         self.observers = observers
-        self._retry: IDelayedCall | None = None
-        self._backoff = Backoff(settings.retry_first, RETRY_FACTOR, settings.retry_most, 1.0, random)
-        self._state = StateCore(settings.role, self, incarnation)
-        self.machine = make_machine(self._state)
-        self.table = RoutingTable(identity.name, settings)
-        self.time = NetworkTime(clock)
-        self.clients = ClientRegistry(clock, settings, self.time.now)
+        self.time = network_time
+        self.lifecycle = Lifecycle(node, observers)
+        self.links = LinkRegistry(node)
+        self.neighbourhood = Neighbourhood(node, self.links)
+        self.table = self.neighbourhood.table
+        self.clients = self.neighbourhood.clients
         self.upper = Upper()
-        self.idle = IdleLinks(clock, settings.stream_idle, self._give_up)
-        self.membership = Membership(self)
-        self.links = LinkRegistry(
-            settings,
-            identity,
-            clock,
-            incarnation,
-            lambda: crust.endpoints,
-            self.membership,
-            lambda: crust.nat,
-            self.time.now,
-        )
+        self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._give_up)
+        self.contacts = ContactExchange(node, self.links)
         self.reachability = ReachabilityChecks(self)
         self.control = ControlMessages(self)
-        self.messenger = Messenger(self, random, incarnation << 20)
+        self.messenger = Messenger(self, node.random, node.incarnation << 20)
         self.tunnels = TunnelManager(self)
         if not self.is_client:
-            crust.carry_tunnels(self.tunnels.way)
-        self.queries = GroupQueries(settings, clock, random, self.control.send_query)
+            self.crust.carry_tunnels(self.tunnels.way)
+        self.queries = GroupQueries(node.settings, node.clock, node.random, self.control.send_query)
         self.connector = Connector(
-            settings,
-            identity,
-            clock,
-            random,
-            incarnation,
-            crust,
+            node.settings,
+            node.identity,
+            node.clock,
+            node.random,
+            node.incarnation,
+            node.crust,
             self.control.send,
-            self.membership.wants,
+            partial(wants_link, node, self.table, self.links),
             self.links,
-            self.time.now,
+            node.network_now,
             self.tunnels,
         )
         self.joiner = Joiner(
-            settings,
-            identity.name,
-            clock,
-            random,
+            node.settings,
+            node.name,
+            node.clock,
+            node.random,
             self.table,
             self.queries,
             self.connector,
-            self.membership.first_hops,
-            self.membership.group_changed,
+            self.neighbourhood.first_hops,
         )
         self.prober = Prober(
-            settings,
-            identity.name,
-            clock,
-            random,
-            crust,
+            node.settings,
+            node.name,
+            node.clock,
+            node.random,
+            node.crust,
             self.queries,
             lambda name: self.links.peer(name) is not None,
             self.joiner.probed,
             self.links.close,
         )
         self.publisher = Publisher(
-            settings, identity, clock, random, self.queries, self.control.send_record, self.time.now
+            node.settings,
+            node.identity,
+            node.clock,
+            node.random,
+            self.queries,
+            self.control.send_record,
+            node.network_now,
+        )
+        self.attachment = Attachment(
+            node,
+            self.lifecycle,
+            self.neighbourhood,
+            self.links,
+            self.joiner,
+            self.prober,
+            self.tunnels.uses,
+        )
+        self._follow_peers()
+        self._take_frames()
+        self._follow_the_state()
+
+    def _follow_peers(self) -> None:
+        policy = MembershipPolicy(
+            self.node, lambda: self.state, self.table, self.links, self.connector, self.time
+        )
+        self.links.attach(
+            policy,
+            (
+                # The table is right before anybody routes by it. A peer for which it has no room is lost in
+                # here, and the rest does not hear that it was established.
+                TableUpkeep(self.table, self.links, self.joiner, self.observers),
+                # What was under way by a peer that is lost goes another way at once: by the table.
+                self.queries,
+                self.messenger,
+                self.tunnels,
+                self.control,
+                self.reachability,
+                # A layer of streams may give links back when it hears of a loss: those of the lost peer are
+                # forgotten before. It knows a new link before those hear of it who have waited for one, in
+                # the connector, and open streams over it.
+                self.idle,
+                self.upper,
+                self.connector,
+                # Applications hear of a link when all of the node can use it, and of its loss when nothing
+                # does any more.
+                LinkReports(self.observers),
+                self.contacts,
+                # May end the state that all others are in, or close the link that they have just heard of.
+                self.attachment,
+            ),
+        )
+        self.attachment.when_cut_off(self.joiner.rest, self.time.forget)
+        self.joiner.when_group_changed(
+            lambda connected: self.observers.tell(GroupConnectedChanged(connected)),
+            self.attachment.group_changed,
+        )
+        if self.is_client:
+            self.neighbourhood.watch_proxy(self.publisher.proxy_changed)
+
+    def _take_frames(self) -> None:
+        self.links.handle_frames(_FOR_THE_MESSENGER, self._frame_for_the_messenger)
+        self.links.handle_frames((FrameKind.CONTACTS,), self.contacts.frame_received)
+        self.links.handle_frames(self.reachability.kinds, self.reachability.frame_received)
+        self.links.handle_frames(range(FIRST_STREAM_KIND, LAST_STREAM_KIND + 1), self.upper.frame_received)
+        self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self._frame_for_the_application)
+
+    def _follow_the_state(self) -> None:
+        if not self.is_client:
+            self.lifecycle.on_entering(State.CONNECTED, self.prober.start, self.reachability.start)
+        self.lifecycle.on_entering(State.DISCONNECTED, self.prober.stop, self.reachability.rest)
+        # The layers above go first, while what they were promised can still fail in order; the links last.
+        self.lifecycle.on_entering(
+            State.TERMINATED,
+            self.joiner.rest,
+            self.upper.stop,
+            self.idle.stop,
+            self.attachment.stop,
+            self.prober.stop,
+            self.reachability.stop,
+            self.publisher.stop,
+            self.tunnels.stop,
+            self.connector.stop,
+            self.queries.stop,
+            self.messenger.stop,
+            self.links.stop,
         )
 
     @property
     def state(self) -> State:
         """The state of the machine."""
-        return self._state.state
+        return self.lifecycle.state
 
     @property
     def bootstrapped(self) -> bool:
         """Whether anybody speaks for us, or is in our table."""
-        return self.membership.proxy is not None or len(self.table) > 0
+        return self.neighbourhood.bootstrapped
 
     @property
     def proxy(self) -> Name | None:
         """The node that speaks for us, while we are a client or in no routing table yet."""
-        return self.membership.proxy
+        return self.neighbourhood.proxy
 
     @property
     def group_connected(self) -> bool:
@@ -173,7 +232,7 @@ class RoutingCore:
         @raise CannotListen: as L{ICrust.start} does.
         """
         self.crust.start(self)
-        self.machine.start()
+        self.lifecycle.machine.start()
 
     def stop(self) -> Deferred[None]:
         """
@@ -181,7 +240,7 @@ class RoutingCore:
 
         @return: as that of L{ICrust.stop}.
         """
-        self.machine.stop()
+        self.lifecycle.machine.stop()
         return self.crust.stop()
 
     # Crust's events.
@@ -198,8 +257,7 @@ class RoutingCore:
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came. Whoever breaks the protocol loses the link."""
         try:
-            if link not in self.links.passing or not self.frame_received(link, kind, payload):
-                self.links.frame_received(link, kind, payload)
+            self.links.frame_received(link, kind, payload)
         except WireError as error:
             self._quiet.info(
                 "broken protocol",
@@ -210,27 +268,10 @@ class RoutingCore:
             )
             self.links.close(link, error.reason, str(error))
 
-    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
-        """
-        A frame has come on a confirmed link, and has its turn.
-
-        @return: whether there are such frames.
-        @raise WireError: the peer broke the protocol.
-        """
-        if kind in _FOR_THE_MESSENGER:
-            if self.idle.borrowed:
-                self.idle.used(link.peer)
-            self.messenger.frame_received(link, kind, payload)
-        elif FIRST_STREAM_KIND <= kind <= LAST_STREAM_KIND:
-            if self.upper.layer is not None:
-                self.upper.layer.frame_received(link, kind, payload)
-        elif kind >= FIRST_APPLICATION_KIND:
-            self._frame_for_the_application(link, kind, payload)
-        elif kind in self.reachability.kinds:
-            self.reachability.frame_received(link, kind, payload)
-        else:
-            return False
-        return True
+    def _frame_for_the_messenger(self, link: ILink, kind: int, payload: bytes) -> None:
+        if self.idle.borrowed:
+            self.idle.used(link.peer)
+        self.messenger.frame_received(link, kind, payload)
 
     def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
         if self.frame_handler is None:
@@ -249,10 +290,8 @@ class RoutingCore:
 
     def bootstrap_finished(self, links: int, problem: str) -> None:
         """An attempt to bootstrap is over."""
-        if self.bootstrapped or self.state is not State.BOOTSTRAPPING:
-            return
-        self.log.info("found no way into the network: {problem}", problem=problem or "no contact let us in")
-        self.machine.bootstrap_failed()
+        if not self.bootstrapped:
+            self.lifecycle.bootstrap_finished(problem)
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Where others can dial us."""
@@ -272,65 +311,14 @@ class RoutingCore:
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()
-        elif self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
-            self._backoff.reset()
-            cancel(self._retry)
-            self.machine.retry()
+        else:
+            self.lifecycle.network_changed()
 
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:
             link.close(CloseReason.STOPPING)
         else:
             self.links.new_link(link)
-
-    # What the state machine decides.
-
-    def state_changed(self, old: State, new: State) -> None:
-        """The state is another."""
-        cancel(self._retry)
-        if new is State.CONNECTED:
-            self._backoff.reset()
-            if not self.is_client:
-                self.prober.start()
-                self.reachability.start()
-        elif new is State.DISCONNECTED:
-            self.prober.stop()
-            self.reachability.rest()
-        self.observers.tell(StateChanged(old, new))
-
-    def begin_bootstrap(self) -> None:
-        """Dial contacts."""
-        self.crust.bootstrap()
-
-    def schedule_retry(self) -> None:
-        """Bootstrap again after the back-off."""
-        wait = self._backoff.next_wait()
-        self.log.info("bootstrapping again in {wait:.1f} s", wait=wait)
-        self._retry = self.clock.callLater(wait, self.machine.retry)
-
-    def listen_only(self) -> None:
-        """A first node dials nobody, but one that has been here before looks for those it knew."""
-        if self.crust.saved_contacts():
-            self.machine.retry()
-
-    def shut_down(self) -> None:
-        """Stop everything but crust."""
-        cancel(self._retry)
-        self.joiner.rest()
-        for part in (
-            self.upper,
-            self.idle,
-            self.membership,
-            self.prober,
-            self.reachability,
-            self.publisher,
-            self.tunnels,
-            self.connector,
-            self.queries,
-            self.messenger,
-            self.links,
-        ):
-            part.stop()
 
     # What the messenger asks and tells.
 
@@ -348,29 +336,16 @@ class RoutingCore:
 
     # What applications ask for.
 
-    def group_here(self, target: Name, without: tuple[Name, ...] = ()) -> tuple[Name, ...]:
-        """
-        The close group of a name as we know it, nearest first; we are in it if we are a node.
-
-        @param without: who is left out.
-        """
-        names = [entry.name for entry in self.table.nearest(target, self.settings.group_size, without)]
-        if not self.is_client:
-            names.append(self.identity.name)
-        return tuple(sorted(names, key=target.distance)[: self.settings.group_size])
-
     def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
         """See C{RoutingService.close_group}."""
         if not self.bootstrapped:
             return fail(NotConnected("there is no link to the network; wait for when_connected()"))
         if not self.is_client and self.table.next_hop(target) is None:
-            return succeed(self.group_here(target))
-        return self.queries.ask(target).addCallback(lambda group: self._with_ourselves(target, group.members))
-
-    def _with_ourselves(self, target: Name, members: tuple[Name, ...]) -> tuple[Name, ...]:
-        """Who answers a query leaves out who has asked."""
-        own = () if self.is_client else (self.identity.name,)
-        return tuple(sorted({*members, *own}, key=target.distance)[: self.settings.group_size])
+            return succeed(self.neighbourhood.close_group(target))
+        return self.queries.ask(target).addCallback(
+            # the node that answers leaves us out, since we have asked
+            lambda group: self.neighbourhood.with_ourselves(target, group.members)
+        )
 
     def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
         """See C{RoutingService.send_to_group}."""

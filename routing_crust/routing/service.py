@@ -30,7 +30,9 @@ from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
 from .explain import Explanation, explain
 from .incarnation import next_incarnation
 from .links.stream_layer import StreamLayer
+from .membership.network_time import NetworkTime
 from .messaging.messenger import MessageHandler, RequestHandler
+from .node import Node
 from .state import State
 
 _Event = TypeVar("_Event")
@@ -133,15 +135,17 @@ class RoutingService(Service):
         @raise CannotListen: a port is taken or may not be used; the service is not running then.
         """
         self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
-        self._core = RoutingCore(
+        network_time = NetworkTime(self.clock)
+        node = Node(
             self.settings,
             self.identity,
             self.clock,
             self._random,
             self._crust,
             self._incarnation,
-            self._observers,
+            network_time.now,
         )
+        self._core = RoutingCore(node, network_time, self._observers)
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
         self._core.frame_handler = self._frame_handler

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .events import LinkFacts
-from .links.peer import Peer
+from ..errors import CloseReason, LinkClosed
+from .events import LinkChanged, LinkFacts, LinkGained, LinkLost, Observers
+from .links.peer import Peer, PeerListener
 
 if TYPE_CHECKING:
     from .core import RoutingCore
@@ -27,6 +28,29 @@ def link_facts(peer: Peer) -> LinkFacts:
     )
 
 
+class LinkReports(PeerListener):
+    """Tells the observers of a service of its peers. Made with each start, discarded with the run."""
+
+    def __init__(self, observers: Observers) -> None:
+        self._observers = observers
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """Tell what has changed, if observers can see it."""
+        if before is not None and before.link is not peer.link:
+            self._observers.tell(LinkChanged(link_facts(before), link_facts(peer)))
+        elif before is None or before.use is not peer.use:
+            self._observers.tell(LinkGained(link_facts(peer)))
+
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
+        """For an observer that is as if the link had been lost and made again at once."""
+        self._observers.tell(LinkLost(link_facts(peer), reason.reason, reason.detail))
+        self._observers.tell(LinkGained(link_facts(peer)))
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """Tell that the link is gone."""
+        self._observers.tell(LinkLost(link_facts(peer), reason, detail))
+
+
 def core_status(core: RoutingCore) -> dict[str, object]:
     """What a running node can say of itself; every value can be written as JSON."""
     now = core.clock.seconds()
@@ -39,7 +63,7 @@ def core_status(core: RoutingCore) -> dict[str, object]:
         "nat": core.crust.nat.name.lower(),
         "dialable": core.crust.reachability.dialable.value,
         "dialable_seconds": round(now - core.crust.reachability.since, 1),
-        "proxy": None if core.proxy is None else str(core.proxy),
+        "proxy": None if core.neighbourhood.proxy is None else str(core.neighbourhood.proxy),
         "table": [str(entry.name) for entry in core.table.nearest(core.identity.name, len(core.table))],
         "links": [_link_status(peer, now) for peer in core.links.peers],
         "unconfirmed_links": len(core.links) - len(core.links.peers),

@@ -173,9 +173,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "frames reach the application before the link is confirmed",
-        "routing/core.py",
-        "if link not in self.links.passing or not self.frame_received(link, kind, payload):",
-        "if not self.frame_received(link, kind, payload):",
+        "routing/links/registry.py",
+        "        if link in self.passing:\n",
+        "        if True:\n",
         ("tests.routing.links.test_doors",),
     ),
     Mutant(
@@ -414,9 +414,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "what a lost node was asked holds a round of joining up",
-        "routing/membership/policy.py",
-        "        self._core.queries.lost(peer.name)\n",
-        "",
+        "routing/core.py",
+        "                self.queries,\n                self.messenger,\n",
+        "                self.messenger,\n",
         ("tests.routing.test_network",),
     ),
     Mutant(
@@ -429,8 +429,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "who asks for its group is told of itself",
         "routing/messaging/control_dispatch.py",
-        "self._core.group_here(target, (source,))",
-        "self._core.group_here(target)",
+        "self._core.neighbourhood.close_group(target, (source,))",
+        "self._core.neighbourhood.close_group(target)",
         ("tests.routing.test_network",),
     ),
     Mutant(

@@ -35,13 +35,13 @@ class NetworkChangedTests(SynchronousTestCase):
         self.net.partition([node], others)
         self.net.run_until(lambda: node.service.state is State.DISCONNECTED, 300)
         for _ in range(30):
-            core_of(node)._backoff.next_wait()
+            core_of(node).lifecycle._backoff.next_wait()
         self.net.run_until(lambda: self.waits_long(node), 600)
         self.net.heal()
 
     def waits_long(self, node: SimulatedNode) -> bool:
         """Whether it waits for more than ten seconds."""
-        retry = core_of(node)._retry
+        retry = core_of(node).lifecycle._retry
         return retry is not None and retry.active() and retry.getTime() - node.clock.seconds() > 10
 
     def test_bootstraps_at_once(self) -> None:
@@ -61,8 +61,10 @@ class NetworkChangedTests(SynchronousTestCase):
         core = core_of(node)
         core.network_changed()
         self.net.run_until(lambda: node.service.state is State.DISCONNECTED, 60)
-        assert core._retry is not None
-        self.assertLessEqual(core._retry.getTime() - node.clock.seconds(), node.settings.retry_first)
+        assert core.lifecycle._retry is not None
+        self.assertLessEqual(
+            core.lifecycle._retry.getTime() - node.clock.seconds(), node.settings.retry_first
+        )
         self.net.heal()
 
     def test_connected(self) -> None:

@@ -38,7 +38,7 @@ from ...wire.messages import (
     WireContact,
     WireEndpoint,
 )
-from ..links.peer import Accept, Peer
+from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
 from .attempts import Attempts
 from .connect_request_validator import REQUEST_LABEL, ConnectRequestValidator
@@ -59,7 +59,7 @@ class TunnelMaker(Protocol):
         """Make one for a request of ours, through one of C{theirs} or somebody else."""
 
 
-class Connector:
+class Connector(PeerListener):
     """
     Made by the service at each start, fed with requests, responses and news of links, discarded after
     L{stop}.
@@ -216,6 +216,10 @@ class Connector:
         was_expected = self.expected.of_connection(link.connection) is not None
         self.expected.lost(link.connection)
         return was_expected
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """What was asked of the peer is settled."""
+        self.linked(peer.name, peer.link, peer.use)
 
     def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
         """

@@ -29,7 +29,7 @@ from ...timing.timers import cancel
 from ...wire.codec import decode, encode, to_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import DialBack, Dialled, DialOutcome, LinkUse
-from ..links.peer import Peer
+from ..links.peer import Peer, PeerListener
 from .dial_back_helper import MOST_HELPERS, DialBackHelper, helper_wait
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ MOST_ENDPOINTS: Final = 2
 """Endpoints that we ask to be dialled at."""
 
 
-class ReachabilityChecks:
+class ReachabilityChecks(PeerListener):
     """
     Made with its core, started when it is connected, fed with frames, discarded after L{stop}.
     """
@@ -116,10 +116,10 @@ class ReachabilityChecks:
         """
         self._frames[FrameKind(kind)](link, payload)
 
-    def forget(self, name: Name) -> None:
-        """No link is left to this peer."""
-        self._helper.forget(name)
-        if self._waiting == name:
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """It neither answers nor asks any more."""
+        self._helper.forget(peer.name)
+        if self._waiting == peer.name:
             self._no_answer()
 
     def _schedule(self, wait: float) -> None:
@@ -141,7 +141,7 @@ class ReachabilityChecks:
     def _choose_observers(self) -> list[Contact]:
         """Nodes that can be dialled, in any order."""
         core = self._core
-        linked = [(each.name, core.membership.dialable_at(each)) for each in core.links.peers]
+        linked = [(each.name, core.contacts.dialable_at(each)) for each in core.links.peers]
         known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
         others = (*core.settings.contacts, *core.crust.saved_contacts())
         known += [each for each in others if each.name not in (None, core.identity.name)]

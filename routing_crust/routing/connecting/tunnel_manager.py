@@ -33,7 +33,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import to_wire
 from ...wire.messages import LinkUse, WireContact
-from ..links.peer import Peer
+from ..links.peer import Peer, PeerListener
 
 if TYPE_CHECKING:
     from ..core import RoutingCore
@@ -79,9 +79,9 @@ class _Tunnel:
         self.timer: IDelayedCall | None = None
 
 
-class TunnelManager:
+class TunnelManager(PeerListener):
     """
-    Made with its core, told of links that are confirmed and lost, discarded after L{stop}.
+    Made with each start, told of links that are confirmed and lost, discarded after L{stop}.
     """
 
     log = Logger()
@@ -117,7 +117,7 @@ class TunnelManager:
         """
         found: dict[Name, Endpoint] = {}
         for peer in self._by_preference(other, theirs):
-            endpoint = self._core.membership.dialable_at(peer)
+            endpoint = self._core.contacts.dialable_at(peer)
             if endpoint is not None:
                 found[peer.name] = endpoint
                 if len(found) == MOST_RELAYS:
@@ -208,7 +208,7 @@ class TunnelManager:
 
     # What becomes of tunnels.
 
-    def established(self, peer: Peer) -> None:
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed: if it is a tunnel, try to replace it; if it is none, no longer."""
         known = self._tunnels.get(peer.name)
         cancel(self._again.pop(peer.name, None))
@@ -225,7 +225,7 @@ class TunnelManager:
         else:
             known.use = peer.use
 
-    def lost(self, peer: Peer, reason: CloseReason) -> None:
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """The last link to a peer is lost. If it was a tunnel that broke, make another one."""
         known = self._tunnels.get(peer.name)
         if known is None:
@@ -289,7 +289,7 @@ class TunnelManager:
         del self._tunnels[tunnel.name]
         if tunnel.via is not None and not self.uses(tunnel.via):
             self._core.idle.give_back(tunnel.via)
-            self._core.membership.relay_not_needed(tunnel.via)
+            self._core.attachment.relay_not_needed(tunnel.via)
 
     def _note_fault(self, peer: Name, relay: Name, weight: int) -> None:
         now = self._core.clock.seconds()

@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
+from ...errors import CloseReason
 from ...names import Name
 from ...timing.deadlines import Deadlines
+from .peer import Peer, PeerListener
 
 
-class IdleLinks:
+class IdleLinks(PeerListener):
     """
     Made with its core, told of uses, discarded after L{stop}.
 
@@ -58,8 +60,9 @@ class IdleLinks:
         if name in self._deadlines:
             self._deadlines.add(name)
 
-    def lost(self, name: Name) -> None:
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """There is no such link any more."""
+        name = peer.name
         self._kept.discard(name)
         self.borrowed.discard(name)
         self._deadlines.cancel(name)

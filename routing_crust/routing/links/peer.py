@@ -1,6 +1,6 @@
 """
-Peers: what the layer above sees of a node that we have a link with, and what
-C{LinkRegistry} asks and tells it.
+Peers: what the other parts see of a node that we have a link with, and what the registry of links asks and
+tells them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...crust.interfaces import ILink
-from ...endpoints import Contact, Endpoint, PathKind
-from ...errors import CloseReason
+from ...endpoints import Endpoint, PathKind
+from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...wire.messages import LinkUse
 from .handshake import PeerFacts
@@ -59,7 +59,7 @@ class Peer:
 
 class LinkPolicy(Protocol):
     """
-    What C{LinkRegistry} asks and tells the layer above. None of these may raise.
+    What the registry asks before a peer may have a link. Neither of these may raise.
     """
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
@@ -68,28 +68,36 @@ class LinkPolicy(Protocol):
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """A peer's Hello was verified, and it may have what it wants."""
 
-    def established(self, peer: Peer, before: Peer | None) -> None:
-        """
-        A link was confirmed; C{before} is what there was to this peer until now. If that was another link,
-        whatever was sent over it still comes, and before what comes over this one; what is sent over it
-        from now on goes over this one.
-        """
 
-    def begun_anew(self, peer: Peer) -> None:
-        """What was on its way to a peer, or from it, may be lost, since an earlier link was lost; what comes
-        from now on was sent when the peer knew that as well."""
+class PeerListener:
+    """
+    A part that follows the peers. Whoever wires the node gives the registry the list of them, and says there
+    why they stand in that order.
 
-    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+    A part subclasses this and overrides what concerns it; here nothing is done. None of these may raise.
+    """
+
+    def link_replaced(self, before: Peer, peer: Peer) -> None:
         """
-        A frame has come on a confirmed link.
-
-        @param link: the link that the peer is linked by now.
-        @return: whether the kind is one of those that it takes.
-        @raise WireError: the peer broke the protocol.
+        Another link has taken the place of C{before.link}. What was sent over that still comes, and before
+        what comes over the new one; what is sent over it from now on goes over the new one. All listeners
+        hear this before the first hears L{peer_established}.
         """
 
-    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
-        """A peer tells us where other nodes are."""
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """
+        A link was confirmed, or is for another use from now on.
+
+        If a listener closes the peer's last link here, those after it in the list hear only L{peer_lost}.
+
+        @param before: what there was to this peer until now.
+        """
+
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
+        """
+        What was on its way to the peer, or from it, may be lost, though it has a link. What comes from now
+        on was sent when the peer knew that as well.
+        """
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """No confirmed link is left to this peer."""

@@ -2,31 +2,30 @@
 Links: every link of this node, from its first frame to its last, and for each peer the one that counts.
 
 One handler takes every new link, bootstrap or not, whichever end dialled. Its Hello is exchanged
-(C{handshake}), the policy of the layer above is asked whether the peer may have what it wants, and the
-links of a pair are consolidated (C{consolidation}). What the layer above sees is a L{Peer} with one
-confirmed link.
+(C{handshake}), the policy is asked whether the peer may have what it wants, and the links of a pair are
+consolidated (C{consolidation}). What the other parts see is a L{Peer} with one confirmed link: those that
+follow the peers are L{PeerListener}s, those that take frames stand in a table by their kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ...config import Settings
 from ...crust.interfaces import ILink
-from ...endpoints import Contact, Direction, Endpoint, PathKind
-from ...errors import CloseReason, WireError
-from ...identity import Identity
+from ...endpoints import Direction, Endpoint, PathKind
+from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode, from_wire
+from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import Confirmation, ConfirmationAck, Contacts, LinkUse, NatKind
+from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
+from ..events import FrameHandler
 from ..nat_pairs import both_ways
+from ..node import Node
 from .consolidation import (
     Action,
     CandidateLink,
@@ -38,7 +37,7 @@ from .consolidation import (
     SendConfirmation,
 )
 from .handshake import PeerFacts, check_hello, make_hello
-from .peer import Accept, LinkPolicy, Peer, Refuse
+from .peer import Accept, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
 
 
@@ -49,38 +48,40 @@ class LinkRegistry:
 
     log = Logger()
 
-    def __init__(
-        self,
-        settings: Settings,
-        identity: Identity,
-        clock: IReactorTime,
-        incarnation: int,
-        listening: Callable[[], tuple[Endpoint, ...]],
-        policy: LinkPolicy,
-        nat: Callable[[], NatKind],
-        network_now: Callable[[], float],
-    ) -> None:
-        """
-        @param listening: tells where we listen, for our Hello.
-        @param nat: tells what we know of our NAT, likewise.
-        @param network_now: tells the network's time, likewise.
-        """
-        self._settings = settings
-        self._identity = identity
-        self._clock = clock
-        self._incarnation = incarnation
-        self._listening = listening
-        self._policy = policy
-        self._nat = nat
-        self._network_now = network_now
-        self._quiet = QuietLog(self.log, clock.seconds)
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._settings = node.settings
+        self._identity = node.identity
+        self._clock = node.clock
+        self._policy: LinkPolicy
+        self._listeners: tuple[PeerListener, ...] = ()
+        self._frame_handlers: dict[int, FrameHandler] = {}
+        self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
         self._pairs: dict[Name, PeerLinks] = {}
-        self._last_epoch = incarnation << 16
+        self._last_epoch = node.incarnation << 16
         self.confirmed: set[ILink] = set()
         """The links that have been confirmed, by which application frames may come."""
         self.passing: set[ILink] = set()
-        """Those whose frames need not come here, but for those of handshakes."""
+        """Those of them whose frames need not wait for those of another link of the same peer."""
+
+    def attach(self, policy: LinkPolicy, listeners: Sequence[PeerListener]) -> None:
+        """
+        Say who decides about links, and who follows the peers. To be called once, before the first link.
+
+        @param listeners: they are told in this order.
+        """
+        self._policy = policy
+        self._listeners = tuple(listeners)
+
+    def handle_frames(self, kinds: Iterable[int], handler: FrameHandler) -> None:
+        """
+        Have frames of these kinds handled when they come on a confirmed link and have their turn.
+
+        @param handler: called with the link that the peer is linked by now, the kind and the payload. It
+            raises L{WireError} if the peer broke the protocol.
+        """
+        self._frame_handlers.update(dict.fromkeys(kinds, handler))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -126,10 +127,15 @@ class LinkRegistry:
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
-        A frame came of the handshake, or of a link that is not L{passing}, or one that is out of place.
+        A frame came.
 
         @raise WireError: the peer broke the protocol; nothing was changed.
         """
+        if link in self.passing:
+            handler = self._frame_handlers.get(kind)
+            if handler is not None:
+                handler(link, kind, payload)
+                return
         record = self._records.get(link)
         if record is None:
             return
@@ -155,14 +161,17 @@ class LinkRegistry:
 
         @raise WireError: the peer broke the protocol.
         """
-        if kind == FrameKind.CONTACTS:
-            self._contacts(link, payload)
-        elif not self._policy.frame_received(link, kind, payload):
+        handler = self._frame_handlers.get(kind)
+        if handler is None:
             raise WireError(f"there is no frame of kind {kind}")
+        handler(link, kind, payload)
 
     def begin_anew(self, peer: Peer) -> None:
         """What was on its way to or from this peer may be lost."""
-        self._policy.begun_anew(peer)
+        detail = "an earlier link was lost before all had come over it"
+        reason = LinkClosed(CloseReason.CONNECTION_LOST, detail)
+        for listener in self._listeners:
+            listener.peer_reset(peer, reason)
 
     def link_lost(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """A link is gone. Without effect for a link that is not known any more."""
@@ -177,7 +186,8 @@ class LinkRegistry:
         pair.link_lost(link)
         self._apply(link.peer, lambda each, now: each.link_lost(link, now))
         if peer is not None and peer.link is link and pair.peer is None:
-            self._policy.peer_lost(peer, reason, detail)
+            for listener in self._listeners:
+                listener.peer_lost(peer, reason, detail)
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """Close one link; from now on it does not count."""
@@ -206,12 +216,12 @@ class LinkRegistry:
         hello = make_hello(
             self._settings,
             self._identity,
-            self._incarnation,
-            self._listening(),
+            self._node.incarnation,
+            self._node.crust.endpoints,
             record.link,
             purpose,
-            self._nat(),
-            self._network_now(),
+            self._node.crust.nat,
+            self._node.network_now(),
         )
         record.link.send(FrameKind.HELLO, hello)
 
@@ -245,7 +255,7 @@ class LinkRegistry:
             verdict.we_asked,
             self._clock.seconds(),
             link.path_kind,
-            both_ways(self._nat(), facts.nat),
+            both_ways(self._node.crust.nat, facts.nat),
         )
         self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
 
@@ -277,13 +287,6 @@ class LinkRegistry:
     def _confirmation(self, link: ILink, payload: bytes) -> None:
         message = decode(Confirmation, payload, self._settings.max_control)
         self._apply(link.peer, lambda each, now: each.confirmation(link, message, now))
-
-    def _contacts(self, link: ILink, payload: bytes) -> None:
-        message = decode(Contacts, payload, self._settings.max_control)
-        contacts = tuple(Contact(from_wire(each.endpoint), Name(each.name)) for each in message.contacts)
-        peer = self.peer(link.peer)
-        if peer is not None and peer.link is link:
-            self._policy.contacts_heard(peer, contacts)
 
     def _apply(self, name: Name, change: Callable[[Consolidation, float], list[Action]]) -> None:
         """Make one change to a pair, do what follows from it, and set the timer anew."""
@@ -338,4 +341,14 @@ class LinkRegistry:
         elif before.link is not link:
             pair.switch(before.link, record)
         if pair.peer is not None and pair.peer.link is link:
-            self._policy.established(pair.peer, before)
+            self._tell_established(pair.peer, before)
+
+    def _tell_established(self, peer: Peer, before: Peer | None) -> None:
+        if before is not None and before.link is not peer.link:
+            for listener in self._listeners:
+                listener.link_replaced(before, peer)
+        for listener in self._listeners:
+            # one of them may have had no room for it, and those after it would hear of a peer that is gone
+            if self.peer(peer.name) is not peer:
+                return
+            listener.peer_established(peer, before)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, LinkClosed
 from ...names import Name
-from .peer import Peer
+from .peer import Peer, PeerListener
 
 FIRST_STREAM_KIND: Final = 32
 LAST_STREAM_KIND: Final = 63
@@ -45,7 +45,7 @@ class StreamLayer(Protocol):
         """The service stops: everything ends now."""
 
 
-class Upper:
+class Upper(PeerListener):
     """
     Tells the layer, if there is one, what becomes of peers. Made with its core, discarded after L{stop}.
 
@@ -60,9 +60,9 @@ class Upper:
         """This is the layer from now on; these are the peers that there are."""
         self.layer = layer
         for peer in peers:
-            self.established(peer, None)
+            self.peer_established(peer, None)
 
-    def established(self, peer: Peer, before: Peer | None) -> None:
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A peer's link was confirmed; C{before} is what there was until now, if it is still alive."""
         if self.layer is None:
             return
@@ -80,18 +80,27 @@ class Upper:
                 )
                 self.layer.link_gained(peer.link)
 
-    def begun_anew(self, peer: Peer, reason: LinkClosed) -> None:
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
         """What was on its way to or from a peer may be lost."""
         if self.layer is not None and peer.name in self._told:
             self._told[peer.name] = peer
             self.layer.link_lost(peer.link, reason)
             self.layer.link_gained(peer.link)
 
-    def lost(self, name: Name, reason: CloseReason, detail: str) -> None:
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """No link is left to this peer."""
-        told = self._told.pop(name, None)
+        told = self._told.pop(peer.name, None)
         if told is not None and self.layer is not None:
             self.layer.link_lost(told.link, LinkClosed(reason, detail))
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame for the layer has its turn; without a layer it is dropped.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        if self.layer is not None:
+            self.layer.frame_received(link, kind, payload)
 
     def in_use(self, name: Name) -> bool:
         """Whether the layer needs the link to this peer."""

@@ -19,10 +19,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...config import Settings
 from ...crust.interfaces import ILink
-from ...errors import LimitReached, PeerUnreachable, ServiceStopped
+from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
+from ..links.peer import Peer, PeerListener
 
 ATTEMPTS: Final = 3
 
@@ -50,7 +51,7 @@ class _Query:
     result: Deferred[Group] = field(default_factory=Deferred)
 
 
-class GroupQueries:
+class GroupQueries(PeerListener):
     """
     Our queries that wait for an answer. Made by the service at each start, fed with the answers that come,
     discarded after L{stop}.
@@ -114,16 +115,16 @@ class GroupQueries:
         query.result.callback(Group(tuple(members), informant))
         return True
 
-    def lost(self, peer: Name) -> None:
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """
         There is no link to this node any more: what it was asked itself fails with L{PeerUnreachable}, and
         what it was to pass on is asked again by another first hop, at once.
         """
         for query in list(self._queries.values()):
-            if query.of == peer:
+            if query.of == peer.name:
                 self._forget(query.nonce)
-                query.result.errback(PeerUnreachable(f"the link to {peer.short} was lost"))
-            elif query.via is not None and query.via.peer == peer:
+                query.result.errback(PeerUnreachable(f"the link to {peer.name.short} was lost"))
+            elif query.via is not None and query.via.peer == peer.name:
                 query.via = None
                 if query.attempts < ATTEMPTS:
                     cancel(query.timer)

@@ -96,11 +96,9 @@ class Joiner:
         queries: GroupQueries,
         asking: Asking,
         first_hops: Callable[[], tuple[ILink, ...]],
-        changed: Callable[[bool], None],
     ) -> None:
         """
         @param first_hops: the links by which our own neighbourhood is asked for: the proxy, or neighbours.
-        @param changed: called with the new value when L{group_connected} has changed.
         """
         self._settings = settings
         self._own = own
@@ -110,7 +108,7 @@ class Joiner:
         self._queries = queries
         self._asking = asking
         self._first_hops = first_hops
-        self._changed = changed
+        self._when_changed: tuple[Callable[[bool], object], ...] = ()
         self._view: tuple[Name, ...] | None = None
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
@@ -122,6 +120,10 @@ class Joiner:
         self._found: dict[Name, Name] = {}
         self._without_looking = 0
         self.group_connected = False
+
+    def when_group_changed(self, *actions: Callable[[bool], object]) -> None:
+        """Call these with the new value whenever L{group_connected} has changed."""
+        self._when_changed += actions
 
     def wake(self) -> None:
         """There is somebody new to ask: the next round comes soon, and looks anew."""
@@ -312,4 +314,5 @@ class Joiner:
         connected = bool(self._view) and len(self._table) > 0 and not missing
         if connected != self.group_connected:
             self.group_connected = connected
-            self._changed(connected)
+            for action in self._when_changed:
+                action(connected)

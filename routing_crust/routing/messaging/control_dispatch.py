@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
-from ...errors import WireError
+from ...errors import CloseReason, WireError
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...wire.codec import decode, encode
 from ...wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ..links.peer import Peer, PeerListener
 from ..membership.client_publisher import open_record
 
 if TYPE_CHECKING:
     from ..core import RoutingCore
 
 
-class ControlMessages:
+class ControlMessages(PeerListener):
     """Made with its core, fed by the messenger with what is addressed to us."""
 
     log = Logger()
@@ -96,15 +97,15 @@ class ControlMessages:
         """Send our client record to a member of our group."""
         self.send(EnvelopeKind.CLIENT_RECORD, name, record)
 
-    def forget(self, peer: Name) -> None:
-        """A peer is gone."""
-        self._rates.forget(peer)
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """Its rate is counted no longer."""
+        self._rates.forget(peer.name)
 
     def _group_query(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         query = decode(GroupQuery, envelope.body, self._core.settings.max_control)
         target = Name(query.target)
         # without who asks: it knows itself, and its place is somebody else's whom it may not know
-        members = tuple(name.raw for name in self._core.group_here(target, (source,)))
+        members = tuple(name.raw for name in self._core.neighbourhood.close_group(target, (source,)))
         answer = encode(GroupAnswer(query.nonce, target.raw, members, self._core.time.now()))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._core.messenger.send_control(

@@ -19,13 +19,14 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
-from ...errors import PeerUnreachable, ServiceStopped, WireError
+from ...errors import CloseReason, LinkClosed, PeerUnreachable, ServiceStopped, WireError
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
+from ..links.peer import Peer, PeerListener
 from .acknowledger import Acknowledger
 from .carrier import Carrier
 from .envelopes import SELF_PROVING, Sealer, holds
@@ -44,7 +45,7 @@ _ACK: Final = int(FrameKind.ACK)
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 
 
-class Messenger:
+class Messenger(PeerListener):
     """
     Made by the node at each start, fed with frames from confirmed links and with news of links, discarded
     after L{stop}.
@@ -221,6 +222,22 @@ class Messenger:
             self._outbox.acknowledged(link.peer, decode(AckPart, payload))
         else:
             self._forwarder.received(link, payload)
+
+    def link_replaced(self, before: Peer, peer: Peer) -> None:
+        """What is under way moves to the new link."""
+        self.link_changed(before.link, peer.link)
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """Messages that found no way may find one now."""
+        self.link_added(peer.link)
+
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
+        """What was sent over the link so far is sent again."""
+        self.link_begun_anew(peer.link)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """What the link carried goes another way; the table must know of the loss already."""
+        self.link_lost(peer.link)
 
     def link_added(self, link: ILink) -> None:
         """A link was confirmed: messages that found no way may find one now."""

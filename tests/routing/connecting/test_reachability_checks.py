@@ -349,7 +349,7 @@ class ReachabilityTests(SynchronousTestCase):
         """A peer that has not seen our port is dialled once more; that link goes, the first one stays."""
         p, (a,) = self.star(1)
         link = a._core.links.link_to(p.node_name)
-        place = a._core.membership.dialable_at(a._core.links.peer(p.node_name))
+        place = a._core.contacts.dialable_at(a._core.links.peer(p.node_name))
         assert place is not None
         self.net.crust(a).useful = {place}
         self.net.crust(a).dialled.clear()
@@ -511,19 +511,19 @@ class ReachabilityTests(SynchronousTestCase):
     def test_only_dialable_ones_are_contacts(self) -> None:
         """Whom we have dialled, or who says that it is open: at the address that we see it at."""
         p, (a, _) = self.star(2)
-        membership = p._core.membership
+        contacts = p._core.contacts
         peer = p._core.links.peer(a.node_name)
         assert peer is not None
         dialled = p._core.links.dialled_at(a.node_name)
-        self.assertEqual(membership.dialable_at(peer), dialled)
+        self.assertEqual(contacts.dialable_at(peer), dialled)
         p._core.links._pairs[a.node_name].dialled = None
-        self.assertIs(membership.dialable_at(peer), None)
+        self.assertIs(contacts.dialable_at(peer), None)
         object.__setattr__(peer.facts, "nat", NatKind.OPEN)
-        self.assertEqual(membership.dialable_at(peer), self.net.crust(a).endpoints[0])
+        self.assertEqual(contacts.dialable_at(peer), self.net.crust(a).endpoints[0])
         object.__setattr__(peer.facts, "listening", (Endpoint("9.9.9.9", 1),))
-        self.assertIs(membership.dialable_at(peer), None)
+        self.assertIs(contacts.dialable_at(peer), None)
         object.__setattr__(peer.facts, "is_client", True)
-        self.assertIs(membership.dialable_at(peer), None)
+        self.assertIs(contacts.dialable_at(peer), None)
         self.assertIs(p._core.links.dialled_at(self.net.identity().name), None)
 
     def test_what_observers_hear(self) -> None:

@@ -138,7 +138,7 @@ class MakingTests(TunnelCase):
             assert peer is not None
             self.assertIsNone(peer.endpoint)
             self.assertIsNone(peer.facts.observed)
-            self.assertIsNone(node._core.membership.dialable_at(peer))
+            self.assertIsNone(node._core.contacts.dialable_at(peer))
 
 
 class ReplacingTests(TunnelCase):
@@ -297,9 +297,7 @@ class ChoosingTests(TunnelCase):
         distances = [other.distance(Name(each)) for each in named]
         self.assertEqual(distances, sorted(distances))
         dialable = [
-            each.name
-            for each in node._core.links.peers
-            if node._core.membership.dialable_at(each) is not None
+            each.name for each in node._core.links.peers if node._core.contacts.dialable_at(each) is not None
         ]
         if last.node_name in dialable:
             self.assertEqual(tunnels.relays(other, (last.node_name,))[0].name, last.node_name.raw)

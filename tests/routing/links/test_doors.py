@@ -87,7 +87,7 @@ class OutOfTheNetworkTests(SynchronousTestCase):
         )
         self.net.settle(0.1)
         self.assertEqual(self.intruder.kinds(), [FrameKind.HELLO])
-        core.machine.stop()
+        core.lifecycle.machine.stop()
         core.on_connect(link)
         self.net.settle(0.1)
         self.assertEqual(self.intruder.kinds(), [FrameKind.HELLO])

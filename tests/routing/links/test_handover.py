@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from random import Random
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -22,13 +23,14 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings, TwoWay
 from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Connection, Contact, Direction, Endpoint, PathKind, Protocol
-from routing_crust.errors import CloseReason, WireError
+from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
+from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
-from routing_crust.routing.links.peer import Accept, Peer
+from routing_crust.routing.links.peer import Accept, Peer, PeerListener
 from routing_crust.routing.links.peer_links import MOST_VIEWS
 from routing_crust.routing.links.registry import LinkRegistry
+from routing_crust.routing.node import Node
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import Confirmation, Contacts, Continued, LinkUse, NatKind, Switched, View
@@ -102,7 +104,7 @@ class WireEnd:
     add_producer = remove_producer = set_feeder = feed_soon = when_writable  # type: ignore[assignment]
 
 
-class End:
+class End(PeerListener):
     """One node: the policy of its L{LinkRegistry}, and what it has sent and heard."""
 
     def __init__(self, world: World, which: int, settings: Settings, incarnation: int = 1) -> None:
@@ -114,16 +116,13 @@ class End:
         self.events: list[str] = []
         self.peer: Peer | None = None
         self.old: list[ILink] = []
+        crust = SimpleNamespace(endpoints=(), nat=NatKind.UNKNOWN)
+        own, clock = world.identities[which], world.clock
         self.links = LinkRegistry(
-            settings,
-            world.identities[which],
-            world.clock,
-            incarnation,
-            lambda: (),
-            self,
-            lambda: NatKind.UNKNOWN,
-            world.clock.seconds,
+            Node(settings, own, clock, Random(which), crust, incarnation, clock.seconds)  # type: ignore[arg-type]
         )
+        self.links.attach(self, (self,))
+        self.links.handle_frames((KIND,), self.frame_received)
 
     def send(self, link: ILink) -> None:
         number = self.sent.get(self.session, 0)
@@ -142,30 +141,27 @@ class End:
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         pass
 
-    def established(self, peer: Peer, before: Peer | None) -> None:
+    # The listener.
+
+    def link_replaced(self, before: Peer, peer: Peer) -> None:
+        self.old.append(before.link)
+        self.events.append("changed")
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
         if before is None:
             self.new_session()
             self.events.append("gained")
-        elif before.link is not peer.link:
-            self.old.append(before.link)
-            self.events.append("changed")
         self.peer = peer
 
-    def begun_anew(self, peer: Peer) -> None:
+    def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
         self.new_session()
         self.events.append("anew")
 
-    def frame_received(self, link: ILink, kind: int, payload: bytes) -> bool:
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         assert self.peer is not None
         assert link is self.peer.link, "a frame with a link that is not the current one"
-        if kind != KIND:
-            return False
         session, number = map(int, payload.split())
         self.sessions[-1].append((session, number))
-        return True
-
-    def contacts_heard(self, peer: Peer, contacts: tuple[Contact, ...]) -> None:
-        raise NotImplementedError
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         self.new_session()
@@ -211,15 +207,10 @@ class World:
             links.link_lost(at, CloseReason.CONNECTION_LOST)
         elif at.closed is None:
             try:
-                self.new_message(at, *what)
+                links.frame_received(at, *what)
             except WireError as error:  # as the core does
                 links.close(at, error.reason, str(error))
                 raise
-
-    def new_message(self, at: WireEnd, kind: int, payload: bytes) -> None:
-        end = self.ends[at.which]
-        if at not in end.links.passing or not end.frame_received(at, kind, payload):
-            end.links.frame_received(at, kind, payload)
 
     def cut(self, wire: WireEnd, lose: int) -> None:
         """Break a connection: what was sent last does not arrive, up to C{lose} frames each way."""
@@ -508,9 +499,9 @@ class BoundTests(WorldTests):
     def test_contacts_are_held_back(self) -> None:
         """Whatever is not of the handshake waits."""
         new = self.switch()
-        heard: list[tuple[Contact, ...]] = []
-        self.world.ends[1].contacts_heard = (  # type: ignore[method-assign]
-            lambda peer, contacts: heard.append(contacts)
+        heard: list[bytes] = []
+        self.world.ends[1].links.handle_frames(
+            (FrameKind.CONTACTS,), lambda link, kind, payload: heard.append(payload)
         )
         self.old.other.reading = False
         self.send(FrameKind.CONTACTS, Contacts(()), new)
@@ -518,7 +509,7 @@ class BoundTests(WorldTests):
         self.assertEqual(heard, [])
         self.old.other.reading = True
         self.world.settle()
-        self.assertEqual(heard, [()])
+        self.assertEqual(heard, [encode(Contacts(()))])
 
     def test_stop(self) -> None:
         """A stop in the middle leaves no timer."""

@@ -54,24 +54,24 @@ class UpperTests(SynchronousTestCase):
         self.upper.attach(self.layer, ())
 
     def test_gained_and_lost(self) -> None:
-        self.upper.established(peer("a"), None)
-        self.upper.established(peer("a"), peer("a"))  # another use of the same link
-        self.upper.lost(ONE, CloseReason.STALLED, "")
-        self.upper.lost(ONE, CloseReason.STALLED, "")
+        self.upper.peer_established(peer("a"), None)
+        self.upper.peer_established(peer("a"), peer("a"))  # another use of the same link
+        self.upper.peer_lost(peer("a"), CloseReason.STALLED, "")
+        self.upper.peer_lost(peer("a"), CloseReason.STALLED, "")
         self.assertEqual(self.layer.heard, [("gained", "a"), ("lost", "a", CloseReason.STALLED)])
 
     def test_changed(self) -> None:
         """A link takes the place of one that is alive: nothing is lost."""
-        self.upper.established(peer("a"), None)
-        self.upper.established(peer("b"), peer("a"))
+        self.upper.peer_established(peer("a"), None)
+        self.upper.peer_established(peer("b"), peer("a"))
         self.assertEqual(self.layer.heard, [("gained", "a"), ("changed", "a", "b")])
 
     def test_replaced(self) -> None:
         """One that is dead, or another incarnation's: everything begins anew."""
         for after, before in ((peer("b"), None), (peer("b", 2), peer("a"))):
             self.setUp()
-            self.upper.established(peer("a"), None)
-            self.upper.established(after, before)
+            self.upper.peer_established(peer("a"), None)
+            self.upper.peer_established(after, before)
             self.assertEqual(
                 self.layer.heard,
                 [("gained", "a"), ("lost", "a", CloseReason.CONNECTION_LOST), ("gained", "b")],
@@ -80,8 +80,8 @@ class UpperTests(SynchronousTestCase):
     def test_those_that_were_there(self) -> None:
         """A layer that comes late hears of everyone; until then nobody does."""
         upper = Upper()
-        upper.established(peer("a"), None)
-        upper.lost(ONE, CloseReason.STALLED, "")
+        upper.peer_established(peer("a"), None)
+        upper.peer_lost(peer("a"), CloseReason.STALLED, "")
         upper.stop()
         self.assertFalse(upper.in_use(ONE))
         upper.attach(self.layer, (peer("a"), peer("b", name=TWO)))
@@ -90,10 +90,10 @@ class UpperTests(SynchronousTestCase):
     def test_stop(self) -> None:
         self.layer.used = True
         self.assertTrue(self.upper.in_use(ONE))
-        self.upper.established(peer("a"), None)
+        self.upper.peer_established(peer("a"), None)
         self.upper.stop()
         self.upper.stop()
-        self.upper.lost(ONE, CloseReason.STOPPING, "")
+        self.upper.peer_lost(peer("a"), CloseReason.STOPPING, "")
         self.assertEqual(self.layer.heard, [("gained", "a"), ("stopped",)])
         self.assertFalse(self.upper.in_use(ONE))
 
@@ -140,16 +140,16 @@ class IdleTests(SynchronousTestCase):
                 self.idle.keep(ONE)
             self.clock.advance(100)
             self.assertEqual(self.given_up, [])
-            self.idle.lost(ONE)
+            self.idle.peer_lost(peer("a"), CloseReason.INACTIVE, "")
 
     def test_lost(self) -> None:
         """Nothing is remembered of a link that is gone."""
         self.idle.borrow(ONE)
         self.idle.keep(ONE)
-        self.idle.lost(ONE)
+        self.idle.peer_lost(peer("a"), CloseReason.INACTIVE, "")
         self.idle.borrow(ONE)
         self.idle.give_back(ONE)
-        self.idle.lost(ONE)
+        self.idle.peer_lost(peer("a"), CloseReason.INACTIVE, "")
         self.idle.give_back(ONE)
         self.clock.advance(100)
         self.assertEqual(self.given_up, [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
@@ -10,11 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
-from routing_crust.errors import LimitReached, PeerUnreachable, ServiceStopped
+from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
 from routing_crust.routing.membership.group_queries import ATTEMPTS, Group, GroupQueries
 from routing_crust.wire.messages import GroupAnswer, GroupQuery
 
 TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
+
+
+def peer(name: Name) -> Any:
+    """As much of a peer as the queries look at."""
+    return SimpleNamespace(name=name)
 
 
 class FirstHop:
@@ -94,7 +101,7 @@ class QueryTests(SynchronousTestCase):
     def test_the_node_is_lost(self) -> None:
         """What it was asked itself fails at once; what is put to others goes on."""
         lost, other = self.queries.ask(TARGET, of=ONE), self.queries.ask(TARGET, of=TWO)
-        self.queries.lost(ONE)
+        self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.failureResultOf(lost, PeerUnreachable)
         self.assertNoResult(other)
         self.assertEqual((len(self.queries), len(self.sent)), (1, 2))
@@ -104,17 +111,17 @@ class QueryTests(SynchronousTestCase):
         result = self.queries.ask(TARGET, via=FirstHop(ONE))
         other = self.queries.ask(TARGET, via=FirstHop(TWO))
         self.clock.advance(1)
-        self.queries.lost(ONE)
+        self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertEqual(self.by, [ONE, TWO, None])
         self.assertEqual(self.sent[-1][1:], (self.sent[0][1], 1))
-        self.queries.lost(ONE)
+        self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertEqual(len(self.sent), 3)
         self.answer()
         self.successResultOf(result)
         self.assertNoResult(other)
         last = self.queries.ask(TARGET, via=FirstHop(ONE))
         self.clock.pump([5] * (ATTEMPTS - 1))
-        self.queries.lost(ONE)
+        self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertNoResult(last)
         self.clock.advance(5)
         for each in (last, other):

@@ -71,7 +71,6 @@ class AskedLaterTests(SynchronousTestCase):
             self,  # type: ignore[arg-type]
             self.asking,
             lambda: (),
-            lambda _: None,
         )
 
     def ask(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:

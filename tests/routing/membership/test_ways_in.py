@@ -49,7 +49,7 @@ class WayInTests(SynchronousTestCase):
     def test_its_loss_changes_nothing(self) -> None:
         """It is none while the newcomer bootstraps again, either."""
         self.lose(self.core.proxy)
-        self.core.machine.retry()
+        self.core.lifecycle.machine.retry()
         self.lose(self.other)
         self.assertIs(self.core.state, State.BOOTSTRAPPING)
 

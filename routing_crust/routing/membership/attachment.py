@@ -1,0 +1,145 @@
+"""
+Attachment: how we are part of the network, by a node that speaks for us or by members of our table.
+
+While we are joining, and all the time if we are a client, one peer is our proxy. A node lets it go when its
+close group is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ...config import Role
+from ...endpoints import Direction
+from ...errors import CloseReason
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.messages import LinkUse
+from ..links.peer import Peer, PeerListener
+from ..links.registry import LinkRegistry
+from ..node import Node
+from ..state import State
+from .joining import Joiner
+from .lifecycle import Lifecycle
+from .neighbourhood import Neighbourhood
+from .partition_probe import Prober
+
+
+class Attachment(PeerListener):
+    """Made with each start of the service, told of peers, discarded after L{stop}."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        node: Node,
+        lifecycle: Lifecycle,
+        neighbourhood: Neighbourhood,
+        links: LinkRegistry,
+        joiner: Joiner,
+        prober: Prober,
+        is_relay: Callable[[Name], bool],
+    ) -> None:
+        """
+        @param is_relay: whether a tunnel of ours goes through this node.
+        """
+        self._node = node
+        self._lifecycle = lifecycle
+        self._neighbourhood = neighbourhood
+        self._links = links
+        self._joiner = joiner
+        self._prober = prober
+        self._is_relay = is_relay
+        self._join_deadline: IDelayedCall | None = None
+        self._when_cut_off: tuple[Callable[[], object], ...] = ()
+
+    def when_cut_off(self, *actions: Callable[[], object]) -> None:
+        """Call these when the last link that made us part of the network is lost."""
+        self._when_cut_off += actions
+
+    def stop(self) -> None:
+        """Cancel the timer."""
+        cancel(self._join_deadline)
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """A peer may be the way into the network that we have waited for."""
+        if peer.use is LinkUse.MEMBER:
+            proxy = self._neighbourhood.proxy
+            self._lifecycle.machine.table_entry_added()
+            self._node.crust.end_bootstrap(None if proxy is None else self._links.link_to(proxy))
+            self._joiner.entered(peer.name)
+        elif peer.use is LinkUse.ATTACHED:
+            self._attached(peer)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """See whether we are still part of the network."""
+        was_a_way_in = self._is_a_way_in(peer)
+        if peer.name == self._neighbourhood.proxy:
+            self._neighbourhood.proxy = None
+        if was_a_way_in and not any(self._is_a_way_in(each) for each in self._links.peers):
+            for action in self._when_cut_off:
+                action()
+            cancel(self._join_deadline)
+            self._lifecycle.machine.last_link_lost()
+
+    def group_changed(self, connected: bool) -> None:
+        """Whether our close group is reached has changed: a node needs its proxy no longer then."""
+        neighbourhood = self._neighbourhood
+        proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
+        if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
+            neighbourhood.proxy = None
+            if proxy.use is LinkUse.ATTACHED and not self._is_relay(proxy.name):
+                self._let_go(proxy)
+
+    def relay_not_needed(self, name: Name) -> None:
+        """No tunnel goes through this node any more: if it once spoke for us, that is all it was kept for."""
+        peer = self._links.peer(name)
+        if (
+            peer is not None
+            and peer.use is LinkUse.ATTACHED
+            and peer.link.direction is Direction.CONNECTED
+            and self._neighbourhood.proxy is None
+            and self._joiner.group_connected
+        ):
+            self._let_go(peer)
+
+    def _let_go(self, peer: Peer) -> None:
+        self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED, "we are in the network now")
+
+    def _is_a_way_in(self, peer: Peer) -> bool:
+        """
+        Whether this link makes us part of the network. One that an application asked for does not: its peer
+        neither speaks for us nor knows us as a neighbour. Clients alone are a network only to a first node.
+        """
+        if peer.facts.is_client:
+            return self._node.settings.role is Role.FIRST
+        return peer.use is not LinkUse.DIRECT or peer.name == self._neighbourhood.proxy
+
+    def _attached(self, peer: Peer) -> None:
+        if peer.link.direction is Direction.ACCEPTED:
+            self._lifecycle.machine.first_link_accepted()
+        if peer.facts.is_client or self._prober.established(peer.link):
+            return
+        if self._lifecycle.state is State.CONNECTED or self._neighbourhood.proxy is not None:
+            if peer.link.bootstrap:
+                self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
+            return
+        self._neighbourhood.proxy = peer.name
+        self._node.crust.end_bootstrap(peer.link)
+        if self._node.is_client:
+            self._lifecycle.machine.proxy_confirmed()
+        else:
+            self._joiner.wake()
+            cancel(self._join_deadline)
+            self._join_deadline = self._node.clock.callLater(
+                self._node.settings.bootstrap_timeout, self._not_joined
+            )
+
+    def _not_joined(self) -> None:
+        proxy = self._neighbourhood.proxy
+        if proxy is not None:
+            self.log.info("{proxy} let us in, but nobody wants a link with us", proxy=proxy)
+            self._links.drop(proxy, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")

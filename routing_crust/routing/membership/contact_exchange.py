@@ -1,0 +1,82 @@
+"""
+Contacts: where nodes can be dialled, as we have found out and as peers tell each other.
+
+Order of messages: the node that a newcomer has attached to sends it a CONTACTS once the link is confirmed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...crust.interfaces import ILink
+from ...endpoints import Contact, Direction, Endpoint, refusal_to_dial
+from ...names import Name
+from ...wire.codec import decode, encode, from_wire, to_wire
+from ...wire.framing import FrameKind
+from ...wire.messages import Contacts, LinkUse, NatKind, WireContact
+from ..links.peer import Peer, PeerListener
+from ..links.registry import LinkRegistry
+from ..node import Node
+
+CONTACTS_TOLD: Final = 8
+"""How many others a newcomer is told of."""
+
+
+class ContactExchange(PeerListener):
+    """Made with each start of the service, told of peers, fed with frames, discarded with the run."""
+
+    def __init__(self, node: Node, links: LinkRegistry) -> None:
+        self._node = node
+        self._links = links
+
+    def dialable_at(self, peer: Peer) -> Endpoint | None:
+        """
+        Where others can dial a peer: where we have, or, if it says that it is open, where it listens on the
+        address that we see it at. C{None} if it is a client, or nothing of that is known.
+        """
+        if peer.facts.is_client:
+            return None
+        dialled = self._links.dialled_at(peer.name)
+        at = peer.endpoint
+        if dialled is None and peer.facts.nat is NatKind.OPEN and at is not None:
+            return next((each for each in peer.facts.listening if each.host == at.host), None)
+        return dialled
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """Save where the peer can be dialled, if it can; tell a newcomer of others."""
+        endpoint = self.dialable_at(peer)
+        if endpoint is not None:
+            self._node.crust.remember(Contact(endpoint, peer.name))
+        if peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED:
+            self._tell(peer)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        The peer that speaks for us tells of others. Their addresses are a stranger's.
+
+        @raise WireError: it is no CONTACTS.
+        """
+        message = decode(Contacts, payload, self._node.settings.max_control)
+        peer = self._links.peer(link.peer)
+        if peer is None or peer.link is not link:
+            return
+        if peer.use is LinkUse.ATTACHED and link.direction is Direction.CONNECTED:
+            for each in message.contacts:
+                self._heard(peer, Contact(from_wire(each.endpoint), Name(each.name)))
+
+    def _heard(self, peer: Peer, contact: Contact) -> None:
+        crust = self._node.crust
+        private = self._node.settings.private_dialling
+        problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
+        # a neighbour of somebody whom we could dial is no more secret than that one
+        if problem is None or (peer.endpoint and contact.endpoint.host == peer.endpoint.host):
+            crust.remember(contact, proven=False)
+            crust.history.told(contact.name, (contact.endpoint,), f"told by {peer.name}")
+
+    def _tell(self, peer: Peer) -> None:
+        """Tell a newcomer of others, so that it does not depend on us alone."""
+        known = ((each.name, self.dialable_at(each)) for each in self._links.peers if each is not peer)
+        contacts = [WireContact(name.raw, to_wire(endpoint)) for name, endpoint in known if endpoint]
+        chosen = self._node.random.sample(contacts, min(CONTACTS_TOLD, len(contacts)))
+        if chosen:
+            peer.link.send(FrameKind.CONTACTS, encode(Contacts(tuple(chosen))))

@@ -1,0 +1,104 @@
+"""
+The lifecycle of a node between a start and the next stop: the state machine, and what its decisions lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ...timing.backoff import Backoff
+from ...timing.timers import cancel
+from ..events import Observers, StateChanged
+from ..node import Node
+from ..state import State, StateCore, make_machine
+
+RETRY_FACTOR: Final = 1.5
+"""Each wait before bootstrapping again is longer than the last by this factor, on average."""
+
+
+class Lifecycle:
+    """
+    The L{StateOutputs<routing_crust.routing.state.StateOutputs>} of the machine. Made with each start of the
+    service, discarded when it has been stopped.
+
+    @ivar machine: takes the inputs.
+    """
+
+    log = Logger()
+
+    def __init__(self, node: Node, observers: Observers) -> None:
+        self._node = node
+        self._observers = observers
+        self._retry: IDelayedCall | None = None
+        self._backoff = Backoff(
+            node.settings.retry_first, RETRY_FACTOR, node.settings.retry_most, 1.0, node.random
+        )
+        self._core = StateCore(node.settings.role, self, node.incarnation)
+        self._entered: dict[State, list[Callable[[], object]]] = {state: [] for state in State}
+        self.machine = make_machine(self._core)
+
+    @property
+    def state(self) -> State:
+        """The state of the machine."""
+        return self._core.state
+
+    def on_entering(self, state: State, *actions: Callable[[], object]) -> None:
+        """
+        Call these, in this order, whenever this state is entered: before the observers hear of it; for
+        C{TERMINATED}, after they have.
+        """
+        self._entered[state].extend(actions)
+
+    def network_changed(self) -> None:
+        """A contact that could not be reached before may be now: wait no longer."""
+        if self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
+            self._backoff.reset()
+            cancel(self._retry)
+            self.machine.retry()
+
+    def bootstrap_finished(self, problem: str) -> None:
+        """An attempt to bootstrap has ended without a link."""
+        if self.state is State.BOOTSTRAPPING:
+            self.log.info(
+                "found no way into the network: {problem}", problem=problem or "no contact let us in"
+            )
+            self.machine.bootstrap_failed()
+
+    # What the state machine decides.
+
+    def state_changed(self, old: State, new: State) -> None:
+        """Act on a change, then tell observers."""
+        cancel(self._retry)
+        if new is State.CONNECTED:
+            self._backoff.reset()
+        if new is not State.TERMINATED:
+            self._enter(new)
+        self._observers.tell(StateChanged(old, new))
+
+    def begin_bootstrap(self) -> None:
+        """Dial contacts."""
+        self._node.crust.bootstrap()
+
+    def schedule_retry(self) -> None:
+        """Bootstrap again after the back-off."""
+        wait = self._backoff.next_wait()
+        self.log.info("bootstrapping again in {wait:.1f} s", wait=wait)
+        self._retry = self._node.clock.callLater(wait, self.machine.retry)
+
+    def listen_only(self) -> None:
+        """A first node dials nobody, but one that has been here before looks for those it knew."""
+        if self._node.crust.saved_contacts():
+            self.machine.retry()
+
+    def shut_down(self) -> None:
+        """Stop every part."""
+        cancel(self._retry)
+        self._enter(State.TERMINATED)
+
+    def _enter(self, state: State) -> None:
+        for action in self._entered[state]:
+            action()

@@ -1,0 +1,87 @@
+"""
+The neighbourhood: what this node routes by, and what it knows of who is near a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ...crust.interfaces import ILink
+from ...names import Name
+from ..node import Node
+from .client_registry import ClientRegistry
+from .routing_table import RoutingTable
+
+
+class LinkLookup(Protocol):
+    """Where links are found by the names of their peers."""
+
+    def link_to(self, name: Name) -> ILink | None:
+        """
+        The confirmed link to this very node, whatever it is for: a member of the table, our proxy, a client
+        or joining node that is attached to us, or one that an application asked for.
+        """
+
+
+class Neighbourhood:
+    """
+    Made with each start of the service, kept up to date by C{TableUpkeep} and C{Attachment}, discarded with
+    the run.
+
+    @ivar table: the nodes that we have links with as neighbours.
+    @ivar clients: the proxies of clients near us.
+    """
+
+    def __init__(self, node: Node, links: LinkLookup) -> None:
+        self._node = node
+        self._links = links
+        self._proxy: Name | None = None
+        self._proxy_watchers: list[Callable[[Name | None], object]] = []
+        self.table = RoutingTable(node.name, node.settings)
+        self.clients = ClientRegistry(node.clock, node.settings, node.network_now)
+
+    @property
+    def proxy(self) -> Name | None:
+        """
+        The node that speaks for us while we are a client or are still joining: everything that has no direct
+        link goes out through it. C{None} otherwise.
+        """
+        return self._proxy
+
+    @proxy.setter
+    def proxy(self, name: Name | None) -> None:
+        self._proxy = name
+        for watcher in self._proxy_watchers:
+            watcher(name)
+
+    def watch_proxy(self, watcher: Callable[[Name | None], object]) -> None:
+        """Call this with each new L{proxy}."""
+        self._proxy_watchers.append(watcher)
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether anybody speaks for us, or is in our table."""
+        return self._proxy is not None or len(self.table) > 0
+
+    def first_hops(self) -> tuple[ILink, ...]:
+        """First hops for lookups of our own name: the proxy and our two nearest neighbours."""
+        names = [entry.name for entry in self.table.nearest(self._node.name, 2)]
+        if self._proxy is not None:
+            names.append(self._proxy)
+        links = (self._links.link_to(name) for name in dict.fromkeys(names))
+        return tuple(link for link in links if link is not None)
+
+    def close_group(self, target: Name, without: tuple[Name, ...] = ()) -> tuple[Name, ...]:
+        """
+        The close group of a name as we know it, nearest first; we are in it if we are a node.
+
+        @param without: names that are left out.
+        """
+        names = [entry.name for entry in self.table.nearest(target, self._node.settings.group_size, without)]
+        return self.with_ourselves(target, names)
+
+    def with_ourselves(self, target: Name, members: Iterable[Name]) -> tuple[Name, ...]:
+        """The close group of a name out of these and, if we are a node, of us."""
+        own = () if self._node.is_client else (self._node.name,)
+        return tuple(sorted({*members, *own}, key=target.distance)[: self._node.settings.group_size])

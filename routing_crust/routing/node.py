@@ -1,0 +1,50 @@
+"""
+What every part of a running node is given, beside the collaborators that it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Role, Settings
+from ..crust.interfaces import ICrust
+from ..history import History
+from ..identity import Identity
+from ..names import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    Made with each start of the service, shared by all parts, discarded with them.
+
+    @ivar incarnation: grows with each start; peers tell a restart by it.
+    @ivar network_now: the network's time, in seconds since the epoch.
+    """
+
+    settings: Settings
+    identity: Identity
+    clock: IReactorTime
+    random: Random
+    crust: ICrust
+    incarnation: int
+    network_now: Callable[[], float]
+
+    @property
+    def name(self) -> Name:
+        """The name of this node."""
+        return self.identity.name
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it is a client: in no routing table, and without one."""
+        return self.settings.role is Role.CLIENT
+
+    @property
+    def history(self) -> History:
+        """What was tried lately with each peer, for people to read."""
+        return self.crust.history
