@@ -498,8 +498,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the old link's last frame is not waited for",
         "routing/links/handover.py",
-        "old.link.send(FrameKind.SWITCHED, encode(Switched(old.told)))",
+        "one.link.send(FrameKind.SWITCHED, encode(Switched(False)))",
         "pass",
+        ("tests.routing.links.test_handover",),
+    ),
+    Mutant(
+        "a frame of an earlier view is delivered",
+        "routing/links/handover_states.py",
+        "ReceivingInput.VOID_FRAME: (_U, _O, None, _S, None),",
+        "ReceivingInput.VOID_FRAME: (_U, (_O, _HOLD), None, _S, None),",
+        ("tests.routing.links.test_handover",),
+    ),
+    Mutant(
+        "a link that follows another than ours is used as if nothing was missing",
+        "routing/links/handover_states.py",
+        "ReceivingInput.DISPLACED: ((_O, _RESET), (_O, _RESET), (_C, _RESET), _S, _E),",
+        "ReceivingInput.DISPLACED: (_O, _O, _C, _S, _E),",
         ("tests.routing.links.test_handover",),
     ),
     Mutant(

@@ -1,24 +1,34 @@
 """
-Handover: one link takes the place of another, and nothing is lost or reordered on the way.
+Handover: one link takes the place of another, and no frame is lost or reordered.
 
-Each end, when it knows that both have agreed on the new link, sends a SWITCHED as the last frame on the
-old one, and from then on everything over the new one. Whoever receives holds back what comes on the new
-link until the SWITCHED has come on the old one. When both ends have got the other's SWITCHED, and have said
-so with another, the old link is closed. If a place is taken again before that, there is a line of links,
-and the same holds from each to the next. On the new link the first frame is a CONTINUED, which says what it
-comes after: an end that has lost the old link already, or another one between the two, learns of it so.
+Order of messages. When an end knows that both have agreed on the new link, it sends a SWITCHED as its last
+frame on the old one, a CONTINUED as its first on the new one, and from then on everything over the new one.
+The receiver holds back what comes on the new link until the SWITCHED has come on the old one. An end that
+has left the old link and has everything from it says so there with a second SWITCHED (or with its first, if
+everything had come before it left); when both ends have, the old link is closed. If the new link is replaced
+before that, the links form a line, oldest first, and the same holds from each to the next.
 
-If an old link is lost before the SWITCHED has come, something may be missing. Then the end that misses it
-says ANEW, what was on the way is void at both ends, and the layers above begin anew: that is as if the link
-had been lost and made again at once. So that both do so together, and as often, each time has a number, the
-view: who is in a smaller one than the other goes to the greater one and says so, and what comes counts only
-when the other has said that it is in the same. If the newest link is lost, all are.
+A CONTINUED names the link that it follows. So an end that has lost the old link already, or has had another
+one in between, learns that the other end counts on frames that it will not deliver.
+
+If an old link is lost before its SWITCHED has come, frames may be missing. The end that misses them sends an
+ANEW on its current link; everything sent before is void at both ends, and the layers above start over, as if
+the link had been lost and made again at once. For both ends to do so equally often, each reset has a number,
+the view. An end that hears of a later view enters it and sends an ANEW itself; and an end counts what comes
+only when the peer has sent the ANEW of the same view. If the newest link is lost, all are.
+
+Each link of the line has two states, one of what the peer sends on it and one of what we send: see the tables
+in C{handover_states}. The handover as a whole is in one of three (L{Step}):
+
+    IN_STEP: the peer is in our view; a reset leads to OUT_OF_STEP
+    OUT_OF_STEP: what comes is void; an ANEW of our view or a later one leads to IN_STEP
+    OVER: only one link is left, or the newest was lost; nothing is delivered any more
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Final, Protocol
+from enum import Enum
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -29,67 +39,74 @@ from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Continued, Switched, View
-
-HELD_OVERHEAD: Final = 128
-"""Bytes that a frame costs while it is held back, besides its own."""
+from .handover_states import (
+    COMPLETE,
+    PEER_HAS_LEFT,
+    RECEIVING,
+    SENDING,
+    Receiving,
+    ReceivingAction,
+    ReceivingInput,
+    Sending,
+    SendingAction,
+    SendingInput,
+)
+from .held_frames import HeldFrames
 
 
 def mark_of(link: ILink) -> bytes:
-    """What both ends know a link by."""
+    """The 16 bytes by which both ends know a link."""
     return link.binding[:16]
 
 
 class HandoverOwner(Protocol):
-    """What a handover does and asks for. It may be stopped from within each of these."""
+    """What a handover reports and asks for. It may be stopped from within each of these."""
 
     def deliver(self, kind: int, payload: bytes) -> None:
         """
-        A frame, when its turn has come.
+        It is this frame's turn.
 
         @raise WireError: the peer broke the protocol.
         """
 
-    def begin_anew(self) -> None:
-        """What was on its way in either direction may be lost; what is sent from now on is not."""
+    def reset(self) -> None:
+        """What is on its way in either direction may be lost; what is sent from now on is not."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
-        """This link has to go; L{LinkHandover.lost} follows."""
+        """Close this link; L{LinkHandover.lost} follows."""
 
-    def succeeded(self) -> None:
-        """Only the current link is left, and whatever comes on it need not be held back."""
+    def handed_over(self) -> None:
+        """Only the current link is left, and its frames need not be held back any more."""
 
 
-class _Stage:
-    """
-    One link of the line.
+class Step(Enum):
+    """Whether the two ends are in the same view."""
 
-    @ivar follows: whether the peer has said that what comes here follows what came on the link before.
-    @ivar left: whether we have sent our SWITCHED, and send nothing more on it.
-    @ivar ended: whether everything has come that counts.
-    @ivar marked: whether the peer's SWITCHED has come, in its turn or not.
-    @ivar told: whether we have told the peer that all has come.
-    @ivar heard: whether the peer has told us so.
-    @ivar held: the frames that are held back; the kind SWITCHED stands for the end.
-    """
+    IN_STEP = "in step"
+    OUT_OF_STEP = "out of step"
+    OVER = "over"
 
-    __slots__ = (
-        "ended", "follows", "heard", "held", "held_bytes", "left", "link", "marked", "paused", "told",
-    )  # fmt: skip
 
-    def __init__(self, link: ILink, follows: bool) -> None:
+class _LineLink:
+    """One link of the line, with the states of its two halves."""
+
+    __slots__ = ("held", "link", "receiving", "sending")
+
+    def __init__(self, link: ILink, receiving: Receiving) -> None:
         self.link = link
-        self.follows = follows
-        self.left = self.ended = self.marked = self.told = self.heard = self.paused = False
-        self.held: deque[tuple[int, bytes]] = deque()
-        self.held_bytes = 0
+        self.receiving = receiving
+        self.sending = Sending.CURRENT
+        self.held = HeldFrames(link)
 
 
 class LinkHandover:
     """
-    Made for a pair when another link takes the place of its link, or when the peer has said so first; fed
-    with all that comes on these links; discarded after C{succeeded} or L{stop}.
+    The links of one peer that have been agreed on and are still there, oldest first. Made by
+    L{PeerLinks<routing_crust.routing.links.peer_links.PeerLinks>} when another link takes the place of its
+    link, or when the peer has left that first; fed with everything that comes on these links; discarded
+    after C{handed_over} or L{stop}.
 
-    @ivar view: how often something may have been lost since the first link.
+    @ivar view: the number of resets since the first link.
     """
 
     def __init__(
@@ -102,55 +119,71 @@ class LinkHandover:
         self._settings = settings
         self._clock = clock
         self._owner = owner
-        self._stages: dict[ILink, _Stage] = {first: _Stage(first, True)}
+        self._line: dict[ILink, _LineLink] = {first: _LineLink(first, Receiving.OPEN)}
         self._current = first
         self._timer: IDelayedCall | None = None
+        self._step = Step.IN_STEP
+        self._delivering = False
         self.view = view
-        self._void = False  # whether nothing counts until the peer has come to our view
-        self._over = self._busy = False
 
     @property
     def links(self) -> tuple[ILink, ...]:
         """All links in the line, oldest first."""
-        return tuple(self._stages)
+        return tuple(self._line)
 
     def has_left(self, link: ILink) -> bool:
-        """Whether another has taken the place of this link, which is still there."""
-        stage = self._stages.get(link)
-        return stage is not None and stage.left
+        """Whether another link has taken the place of this one, which is still there."""
+        one = self._line.get(link)
+        return one is not None and one.sending is not Sending.CURRENT
+
+    # What both ends have agreed on.
 
     def switch(self, new: ILink) -> None:
         """Both ends have agreed on another link: from now on everything is sent over that."""
-        old = self._stages[self._current]
-        self._stages[new] = _Stage(new, False)
+        old = self._line[self._current]
+        self._line[new] = _LineLink(new, Receiving.UNPLACED)
         self._current = new
-        old.left = True
-        old.told = old.ended
         old.link.hand_over(new)
-        old.link.send(FrameKind.SWITCHED, encode(Switched(old.told)))
+        complete = old.receiving in COMPLETE
+        self._send_input(old, SendingInput.LEAVE_COMPLETE if complete else SendingInput.LEAVE)
         new.send(FrameKind.CONTINUED, encode(Continued(mark_of(old.link), self.view)))
-        self._wait()
-        if self._void:  # else an ANEW could be lost with the old link, and nobody would know
-            self._begin_anew(self.view + 1)
+        self._start_timer()
+        if self._step is Step.OUT_OF_STEP:
+            # the ANEW of this view may be lost with the old link, and neither end would know
+            self._reset(self.view + 1)
         self._go_on()
 
     def go_back(self, link: ILink) -> None:
         """
-        Both ends have agreed on a link that we have left before: those that came after it are lost, whether
-        we know it or not, and something with them.
+        Both ends have agreed on a link that we have left before. The links after it are lost, whether we
+        know it or not, and frames with them.
         """
-        stages = list(self._stages.values())
-        later = stages[self.links.index(link) + 1 :]
-        here = self._stages[link]
-        here.left = here.told = here.heard = False
+        line = list(self._line.values())
+        later = line[self.links.index(link) + 1 :]
+        self._send_input(self._line[link], SendingInput.RETURN)
         self._current = link
         link.hand_over(link)
-        for stage in later:
-            stage.link.hand_over(link)
-            del self._stages[stage.link]
-        self._begin_anew(self.view + 1)
-        for stage in later:
-            self._owner.close(stage.link, CloseReason.SUPERSEDED, "the one before it is kept")
+        for one in later:
+            one.link.hand_over(link)
+            del self._line[one.link]
+        self._reset(self.view + 1)
+        for one in later:
+            self._owner.close(one.link, CloseReason.SUPERSEDED, "the one before it is kept")
+
+    # What comes.
+
+    def received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame has come on one of the links.
+
+        @raise WireError: the peer had left this link.
+        """
+        one = self._line[link]
+        taken = ReceivingInput.FRAME if self._is_in_step() else ReceivingInput.VOID_FRAME
+        if self._receive_input(one, taken) is ReceivingAction.HOLD:
+            one.held.add(kind, payload)
+            self._go_on()
+            one.held.limit(self._settings.switch_memory)
 
     def switched(self, link: ILink, message: Switched) -> None:
         """
@@ -158,42 +191,14 @@ class LinkHandover:
 
         @raise WireError: it has no place here.
         """
-        stage = self._stages[link]
-        if stage.heard or (stage.marked and not message.all_came) or (message.all_came and not stage.left):
-            raise WireError("a SWITCHED came out of its order")
-        stage.heard = message.all_came
-        if not stage.marked:
-            stage.marked = True
-            if not (stage.follows or stage.ended or self._void):
-                self._begin_anew(self.view + 1)
-            stage.ended = stage.ended or self._void
-            stage.held.append((FrameKind.SWITCHED, b""))
-        if self._timer is None:
-            self._wait()
-        self._go_on()
-
-    def anew(self, link: ILink, view: int) -> None:
-        """
-        The peer is in another view, and what it has sent before does not count any more.
-
-        @raise WireError: it has left this link.
-        """
-        here = self._stages[link]
-        if here.marked and here.link is not self._current:
-            raise WireError("the peer begins anew on a link that it has left")
-        here.marked = False  # if it had left this link for one that is lost, it has come back
-        if view < self.view:
-            return  # it does not know ours yet
-        for stage in self._stages.values():
-            self._forget(stage)
-            if stage is here:
-                break
-            stage.ended = True
-        here.follows = True
-        here.ended = False
-        self._void = False
-        if view > self.view:
-            self._announce(view)
+        one = self._line[link]
+        if message.all_came:
+            self._send_input(one, SendingInput.ACKNOWLEDGED)
+        if not (message.all_came and one.receiving in PEER_HAS_LEFT):
+            taken = ReceivingInput.SWITCHED if self._is_in_step() else ReceivingInput.VOID_SWITCHED
+            self._receive_input(one, taken)
+        if self._timer is None and not self._is_over():
+            self._start_timer()
         self._go_on()
 
     def continued(self, link: ILink, as_here: bool, view: int) -> None:
@@ -203,128 +208,148 @@ class LinkHandover:
         @param as_here: whether that is the link that it comes after here, too.
         @param view: the view that the peer was in.
         """
-        stage = self._stages[link]
-        stage.follows = True
-        if not as_here and not stage.ended:
-            self._begin_anew(max(view, self.view) + 1)
+        taken = ReceivingInput.CONTINUED if as_here else ReceivingInput.DISPLACED
+        self._receive_input(self._line[link], taken, view)
         self._go_on()
 
-    def received(self, link: ILink, kind: int, payload: bytes) -> None:
+    def anew(self, link: ILink, view: int) -> None:
         """
-        A frame has come on one of the links.
+        The peer has entered a view, and what it has sent before does not count any more.
 
-        @raise WireError: its link was left by the peer.
+        @raise WireError: it has left this link.
         """
-        stage = self._stages[link]
-        if stage.marked:
-            raise WireError(f"a frame of kind {kind} came on a link that the peer had left")
-        if self._void or stage.ended:
-            return
-        if not stage.follows:  # so it does not come after anything
-            self._begin_anew(self.view + 1)
-            return
-        stage.held.append((kind, payload))
-        stage.held_bytes += len(payload) + HELD_OVERHEAD
+        here = self._line[link]
+        if here.receiving in PEER_HAS_LEFT and link is not self._current:
+            # it can come back only to a link that was agreed on again, which is our current one then
+            raise WireError("an ANEW came on a link that the peer had left")
+        if view < self.view:
+            self._receive_input(here, ReceivingInput.OLD_ANEW)
+            return  # the peer has not heard of ours yet
+        for one in self._line.values():
+            if one is here:
+                break
+            self._receive_input(one, ReceivingInput.PASSED)
+        self._receive_input(here, ReceivingInput.ANEW)
+        self._step = Step.IN_STEP
+        if view > self.view:
+            self._enter(view)
         self._go_on()
-        if stage.held_bytes > self._settings.switch_memory and not stage.paused:
-            stage.paused = True
-            link.pause_reading()
 
     def lost(self, link: ILink) -> None:
         """One of the links is gone."""
-        stage = self._stages.pop(link, None)
-        if stage is None or self._over:
+        one = self._line.pop(link, None)
+        if one is None or self._is_over():
             return
         if link is self._current:
             others = self.links
             self.stop()
             for each in others:
                 self._owner.close(each, CloseReason.CONNECTION_LOST, "the link that took its place was lost")
-        elif stage.ended:
+        elif one.receiving in COMPLETE:
             self._go_on()
         else:
-            self._begin_anew(self.view + 1)
+            self._reset(self.view + 1)
 
     def stop(self) -> None:
         """Deliver nothing more."""
-        self._over = True
+        self._step = Step.OVER
         cancel(self._timer)
-        self._stages.clear()
+        self._line.clear()
 
-    def _begin_anew(self, view: int) -> None:
-        """Something may be missing: nothing counts until the peer knows that as well."""
-        self._void = True
-        for stage in self._stages.values():
-            self._forget(stage)
-            stage.ended = stage.ended or stage.marked
-        self._announce(view)
+    # The tables.
+
+    def _receive_input(self, one: _LineLink, taken: ReceivingInput, view: int = 0) -> ReceivingAction:
+        """
+        @param view: the view that the peer was in, if it said so.
+        @raise WireError: the table refuses it.
+        """
+        state, action = RECEIVING[one.receiving, taken]
+        if action is ReceivingAction.REFUSE:
+            raise WireError(f"a {taken.value} came on a link that the peer had left")
+        one.receiving = state
+        if action is ReceivingAction.CLEAR:
+            one.held.clear()
+        elif action is ReceivingAction.RESET:
+            self._reset(max(view, self.view) + 1)
+        return action
+
+    def _send_input(self, one: _LineLink, taken: SendingInput) -> None:
+        """@raise WireError: the table refuses it."""
+        state, action = SENDING[one.sending, taken]
+        if action is SendingAction.REFUSE:
+            raise WireError("a SWITCHED came out of its order")
+        one.sending = state
+        if action is SendingAction.SWITCH:
+            one.link.send(FrameKind.SWITCHED, encode(Switched(False)))
+        if action in (SendingAction.TELL, SendingAction.FINISH):
+            one.link.send(FrameKind.SWITCHED, encode(Switched(True)))
+        if action in (SendingAction.CLOSE, SendingAction.FINISH):
+            self._owner.close(one.link, CloseReason.SUPERSEDED, "")
+
+    # What follows.
+
+    def _is_over(self) -> bool:
+        return self._step is Step.OVER
+
+    def _is_in_step(self) -> bool:
+        return self._step is Step.IN_STEP
+
+    def _reset(self, view: int) -> None:
+        """Frames may be missing: nothing counts until the peer is known to be in the new view."""
+        self._step = Step.OUT_OF_STEP
+        for one in self._line.values():
+            self._receive_input(one, ReceivingInput.RESET)
+        self._enter(view)
         self._go_on()
 
-    def _announce(self, view: int) -> None:
+    def _enter(self, view: int) -> None:
         self.view = view
         self._current.send(FrameKind.ANEW, encode(View(view)))
-        self._owner.begin_anew()
-
-    def _forget(self, stage: _Stage) -> None:
-        stage.held.clear()
-        stage.held_bytes = 0
-        if stage.paused:
-            stage.paused = False
-            stage.link.resume_reading()
+        self._owner.reset()
 
     def _go_on(self) -> None:
         """Deliver what has its turn, close what both ends are done with, and see whether anything is left."""
-        if self._busy or self._over:
+        if self._delivering or self._is_over():
             return
-        self._busy = True
+        # a frame that is delivered may lead here again, and the frames after it must wait until it is done
+        self._delivering = True
         try:
             self._deliver()
         except WireError as error:
             self._owner.close(self._current, error.reason, str(error))
         finally:
-            self._busy = False
-        for stage in list(self._stages.values()):
-            self._see_whether_done(stage)
-        if not self._over and len(self._stages) == 1 and not self._void:
-            stage = self._stages[self._current]
-            if stage.follows and not stage.ended:
+            self._delivering = False
+        for one in list(self._line.values()):
+            # to close one of them may end the handover
+            if not self._is_over() and one.receiving in COMPLETE:
+                self._send_input(one, SendingInput.ALL_CAME)
+        if self._is_in_step() and len(self._line) == 1:
+            if self._line[self._current].receiving is Receiving.OPEN:
                 self.stop()
-                self._owner.succeeded()
+                self._owner.handed_over()
 
     def _deliver(self) -> None:
-        while not self._over:
-            stage = next((each for each in self._stages.values() if not each.ended), None)
-            if stage is None:
+        while not self._is_over():
+            one = next((each for each in self._line.values() if each.receiving not in COMPLETE), None)
+            if one is None:
                 return
-            held = stage.held
-            while held and not self._over and not stage.ended:
-                kind, payload = held.popleft()
-                if kind == FrameKind.SWITCHED:
-                    stage.ended = True
-                else:
-                    self._owner.deliver(kind, payload)
-            if not stage.ended:
-                if not held:
-                    self._forget(stage)
+            if one.held:
+                self._owner.deliver(*one.held.pop())
+                continue
+            one.held.clear()
+            self._receive_input(one, ReceivingInput.DRAINED)
+            if one.receiving not in COMPLETE:
                 return
 
-    def _see_whether_done(self, stage: _Stage) -> None:
-        if self._over or not (stage.left and stage.ended):
-            return
-        if not stage.told:
-            stage.told = True
-            stage.link.send(FrameKind.SWITCHED, encode(Switched(True)))
-        if stage.heard:
-            self._owner.close(stage.link, CloseReason.SUPERSEDED, "")
-
-    def _wait(self) -> None:
+    def _start_timer(self) -> None:
         cancel(self._timer)
         self._timer = self._clock.callLater(self._settings.switch_timeout, self._too_slow)
 
     def _too_slow(self) -> None:
         """What has not come by now is not worth waiting for."""
         self._timer = None
-        for stage in list(self._stages.values()):
-            if not self._over and (stage.left or stage.ended):
-                what = "not all has come over it in time" if stage.left else "the peer left it for nothing"
-                self._owner.close(stage.link, CloseReason.STALLED, what)
+        for one in list(self._line.values()):
+            left = one.sending is not Sending.CURRENT
+            if not self._is_over() and (left or one.receiving in COMPLETE):
+                what = "not everything came over it in time" if left else "the peer left it for no other link"
+                self._owner.close(one.link, CloseReason.STALLED, what)

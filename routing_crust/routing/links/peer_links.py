@@ -202,7 +202,7 @@ class PeerLinks:
         if self.peer is not None:
             self._owner.deliver(self.peer.link, kind, payload)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """What was on its way in either direction may be lost; what is sent from now on is not."""
         if self.peer is not None:
             self._owner.begin_anew(self.peer)
@@ -211,7 +211,7 @@ class PeerLinks:
         """A link of the handover has to go."""
         self._owner.close(link, reason, detail)
 
-    def succeeded(self) -> None:
+    def handed_over(self) -> None:
         """Only the current link is left."""
         if self.peer is not None and self._handover is not None:
             self._view = self._handover.view

@@ -421,6 +421,23 @@ class BoundTests(WorldTests):
         self.assertEqual([end.events[-1] for end in self.world.ends], ["anew", "anew"])
         self.check_at_rest(self.world)
 
+    def test_link_is_read_on_after_the_last_frame_that_was_held_back(self) -> None:
+        """Else what the peer says last on a link that it has left would never be read."""
+        new = self.switch()
+        self.old.other.reading = False
+        for _ in range(700):
+            self.world.ends[0].send(new)
+        self.world.settle()
+        self.world.dial(0, PathKind.MAPPED)
+        self.world.settle()
+        self.assertFalse(new.other.reading)
+        while new.other.coming:  # they were on their way when reading was paused
+            self.world.deliver(new.other)
+        self.old.other.reading = True
+        self.world.settle()
+        self.assertTrue(new.other.reading)
+        self.check_at_rest(self.world)
+
     def test_left_for_nothing(self) -> None:
         """A peer that leaves its link and has no other is not waited for."""
         self.send(FrameKind.SWITCHED, Switched(False), self.old)
