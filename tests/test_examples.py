@@ -74,7 +74,7 @@ class Child(ProcessProtocol):
 
 
 class ExampleTests(TestCase):
-    timeout = 60
+    timeout = 240
 
     def start(self, *arguments: str) -> Child:
         """Start Python in a folder of its own; nothing of it is left when the test is over."""

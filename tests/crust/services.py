@@ -110,7 +110,6 @@ def silent_factory(protocol: type[Protocol], made: Deferred[None]) -> ClientFact
 class ServiceTests(TestCase):
     """What all tests here need."""
 
-    timeout = 60
     host: tuple[HostAddress, ...] = HOST
 
     def setUp(self) -> None:

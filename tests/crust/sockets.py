@@ -28,8 +28,6 @@ reactor: Any = _reactor
 class SocketTests(TestCase):
     """What all tests here need."""
 
-    timeout = 60
-
     def setUp(self) -> None:
         self.ours = Owner(reactor, seed=1)
         self.theirs = Owner(reactor, seed=2)

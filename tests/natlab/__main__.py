@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MS",
         help="of each access to the internet, one way (default: %(default)g); a round trip has four",
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="at once (default: %(default)s)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="at once (default: one for each core)",
+    )
     parser.add_argument("--json", action="store_true", help="print every try as JSON, and no table")
     return parser
 

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from routing_crust.endpoints import PathKind
 
 from .lab import Lab
+from .namespaces import PATIENCE
 from .node import environment
-
-_PATIENCE: Final = 20.0
 
 
 class NothingCame(Exception):
@@ -57,7 +56,7 @@ class Called:
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        node = self.wait("node", _PATIENCE)
+        node = self.wait("node")
         self.name, self.contact = str(node["name"]), str(node["contact"])
 
     def __enter__(self) -> Called:
@@ -76,52 +75,40 @@ class Called:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._reader.join()
 
-    def wait(self, what: str, seconds: float, **values: object) -> dict[str, Any]:
+    def wait(self, what: str, **values: object) -> dict[str, Any]:
         """
         Wait until it says something, unless it has.
 
         @param values: what must be in it.
         @return: all that is in it.
-        @raise NothingCame: it does not, within so many seconds.
+        @raise NothingCame: it does not.
         """
         wanted = {"what": what, **values}
-        return self.wait_for(lambda each: wanted.items() <= each.items(), seconds)
+        return self.wait_for(lambda each: wanted.items() <= each.items())
 
-    def wait_for(self, is_it: Callable[[dict[str, Any]], bool], seconds: float = _PATIENCE) -> dict[str, Any]:
+    def wait_for(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The same, with a test."""
         for each in self._said:
             if is_it(each):
                 return each
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
-                raise NothingCame(f"{self._place}: not within {seconds:g} s; it said {self._said}") from None
+                raise NothingCame(f"{self._place}: not within {PATIENCE:g} s; it said {self._said}") from None
             if not line:
                 raise NothingCame(f"{self._place} has ended; it said {self._said}")
             said = _parsed(line)
             self._said.append(said)
             if is_it(said):
                 return said
-
-    def quiet(self, seconds: float, what: str, **values: object) -> None:
-        """Wait until the last that it said of this kind is something else, or for so long."""
-        unwanted = {"what": what, **values}
-
-        def is_other(each: dict[str, Any]) -> bool:
-            return each["what"] == what and not unwanted.items() <= each.items()
-
-        try:
-            self.wait_for(is_other, seconds)
-        except NothingCame:
-            return
 
     def last_link(self) -> tuple[PathKind | None, float]:
         """The path kind of the last link, and the seconds that it took."""

@@ -24,8 +24,6 @@ from .router import Nat, Router, Stray
 PORT: Final = 5483
 TUNNEL_WITHIN: Final = 3.0
 """Seconds to a tunnel, where there can be nothing better."""
-_SETTLED: Final = 3.0
-_PATIENCE: Final = 20.0
 STRAIGHT: Final = frozenset({PathKind.DIRECT, PathKind.MAPPED, PathKind.PUNCHED})
 ONLY_A_TUNNEL: Final = frozenset({PathKind.TUNNEL})
 
@@ -137,7 +135,7 @@ class Meeting:
         first, second = (f"{each}:{PORT}" for each in self.lab.rendezvous)
         self._known = [Called(self.lab, RENDEZVOUS, first)]
         self._known.append(Called(self.lab, RENDEZVOUS, second, self._known[0].contact))
-        self._known[1].wait("link", _PATIENCE)
+        self._known[1].wait("link")
 
     def once(self) -> Try:
         """Let the two start, and look what comes of it."""
@@ -147,15 +145,15 @@ class Meeting:
         with Called(self.lab, "alice", f"0.0.0.0:{PORT}", *contacts) as alice:
             try:
                 for known in self._known:
-                    alice.wait("link", _PATIENCE, peer=known.name)
-                alice.quiet(_SETTLED, "connected", nat="unknown")
+                    alice.wait("link", peer=known.name)
+                alice.wait_for(lambda each: each["what"] == "connected" and each["nat"] != "unknown")
                 with Called(self.lab, "bob", f"0.0.0.0:{PORT}", *contacts, call=alice.name) as bob:
                     return self._watch(bob)
             except NothingCame as problem:
                 return Try(problem=str(problem))
 
     def _watch(self, bob: Called) -> Try:
-        message = float(bob.wait("message", _PATIENCE)["seconds"])
+        message = float(bob.wait("message")["seconds"])
         try:
             link = bob.wait_for(
                 lambda each: each["what"] == "link" and PathKind(each["path_kind"]) in self._expected

@@ -25,8 +25,8 @@ FOLDER: Final = Path("/run/netns")
 PREFIX: Final = "natlab"
 """What the names of all laboratories' namespaces begin with. The id of the process that made it is next."""
 PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-_ENDS_WITHIN: Final = 10.0
-"""In seconds: what was killed is gone by then."""
+PATIENCE: Final = 120.0
+"""Seconds for which anything is waited for: a bound on hanging, however slow the machine."""
 # linux/if_tun.h
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TAP: Final = 0x0002
@@ -132,7 +132,7 @@ class Namespace:
 
         def flush() -> bytes:
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
-                netlink.settimeout(_ENDS_WITHIN)
+                netlink.settimeout(PATIENCE)
                 netlink.send(struct.pack("=IHHIIBBH", 20, _CT_DELETE, _REQUEST_ACK, 1, 0, 0, 0, 0))
                 return netlink.recv(4096)
 
@@ -178,7 +178,7 @@ def _kill(pid: int, places: set[int]) -> None:
             signal.pidfd_send_signal(process, signal.SIGKILL)
             ended = select.poll()
             ended.register(process, select.POLLIN)
-            if not ended.poll(_ENDS_WITHIN * 1000):
+            if not ended.poll(PATIENCE * 1000):
                 raise LabError(f"process {pid} does not end")
         finally:
             os.close(process)

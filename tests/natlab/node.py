@@ -4,7 +4,6 @@ The daemon on a host of a laboratory, and the tests that have such.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,18 +11,24 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutputAndValue
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest
 
-from ..daemon.children import SCRIPT, TWISTD, Child, ProcessTestCase
+from routing_crust.daemon.control.client import ControlClient
+from routing_crust.daemon.control.messages import Command, DoneReply, SendCommand, StatusCommand, StatusReply
+from routing_crust.daemon.state_directory import socket_path
+
+from ..daemon.children import TWISTD, Child, ProcessTestCase
 from .lab import Lab, why_not
 from .layout import RENDEZVOUS
+from .namespaces import PATIENCE
 from .router import Router
 
+_Reply = TypeVar("_Reply")
 reactor: Any = _reactor
 PORT: Final = 5483
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
@@ -63,23 +68,15 @@ class LabNode(Child):
         """What others are given to find it."""
         return f"{self.name}@{address}:{port}"
 
-    async def command(self, command: str, *arguments: str) -> str:
-        """
-        Run C{routing-crust} for this node, and wait for it.
-
-        @return: what it prints.
-        @raise AssertionError: it fails.
-        """
-        run = [*SCRIPT, command, f"--state-dir={self.state_dir}", *arguments]
-        out, err, code = await getProcessOutputAndValue(sys.executable, run, env=environment())
-        if code:
-            raise AssertionError(f"routing-crust {command} on {self.host}: {err.decode()}\n{self.out}")
-        return str(out.decode())
-
     async def status(self) -> dict[str, Any]:
         """What C{routing-crust status --json} says."""
-        status: dict[str, Any] = json.loads(await self.command("status", "--json"))
-        return status
+        reply = await deferToThread(self._ask, StatusCommand(), StatusReply)
+        return dict(reply.status)
+
+    def _ask(self, command: Command, expected: type[_Reply]) -> _Reply:
+        # as the script does, whose start would take longer than all the rest
+        with ControlClient(socket_path(self.state_dir), "") as client:
+            return client.ask(command, expected, PATIENCE)
 
     async def path_kinds(self) -> dict[str, str]:
         """The path kind of the link with each peer, by the peer's name."""
@@ -91,7 +88,7 @@ class LabNode(Child):
 
     async def send(self, to: LabNode, text: str) -> None:
         """Send a message, and wait until it is acknowledged."""
-        await self.command("send", to.name, text)
+        await deferToThread(self._ask, SendCommand(name=to.name, body=text.encode()), DoneReply)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the daemon, if it runs."""
@@ -111,6 +108,8 @@ class LabNode(Child):
 
 class LabTestCase(ProcessTestCase):
     """Tests with laboratories, which are skipped where there can be none."""
+
+    timeout = 10 * PATIENCE  # each wait has its own end
 
     def build(self, hosts: Mapping[str, Router | None], *, delay: float = 0.0, loss: float = 0.0) -> Lab:
         """A laboratory, which ends with the test."""

@@ -15,12 +15,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from .lab import Lab, why_not
 from .layout import RENDEZVOUS
+from .namespaces import PATIENCE
 from .router import Router
 
 Address = tuple[str, int]
 PORT: Final = 5483
-_PATIENCE: Final = 20.0
-"""In seconds: what has not come by then never will."""
 
 
 class Peers(ExitStack):
@@ -48,7 +47,7 @@ class Peers(ExitStack):
         @raise OSError: it is refused, or there is no way.
         """
         dialling = self.dialling(place, to, address, port)
-        if not outcome(dialling, _PATIENCE * 1000):
+        if not outcome(dialling, PATIENCE * 1000):
             raise TimeoutError(f"{to} does not answer")
         return dialling
 
@@ -67,7 +66,7 @@ class Peers(ExitStack):
         """The next connection, and whom it is from."""
         made, address = listener.accept()
         self.enter_context(made)
-        made.settimeout(_PATIENCE)
+        made.settimeout(PATIENCE)
         return made, address
 
     def rendezvous(self, kind: int = socket.SOCK_STREAM) -> list[socket.socket]:
@@ -79,7 +78,7 @@ class Peers(ExitStack):
 
     def _made(self, place: str | Router, kind: int, address: str, port: int) -> socket.socket:
         made = self.enter_context(self.lab.socket(place, kind))
-        made.settimeout(_PATIENCE)
+        made.settimeout(PATIENCE)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind((address, port))
@@ -120,5 +119,5 @@ def outcome(dialling: socket.socket, milliseconds: float = 0) -> bool:
     problem = dialling.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if problem:
         raise OSError(problem, "refused")
-    dialling.settimeout(_PATIENCE)
+    dialling.settimeout(PATIENCE)
     return True

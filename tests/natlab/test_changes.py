@@ -7,6 +7,7 @@ import socket
 import struct
 
 from .layout import RENDEZVOUS
+from .namespaces import PATIENCE
 from .peers import PORT, Address, Peers, PeersTestCase
 from .router import Nat, Router, Stray
 
@@ -186,7 +187,7 @@ class DelayTests(PeersTestCase):
                 lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
             )
         )
-        asking.settimeout(20)
+        asking.settimeout(PATIENCE)
         far, near = peers.lab.address("two"), peers.lab.rendezvous[0]
         # known neighbours first: who has which address is asked with delay, too
         for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,9 +25,9 @@ class KindsTests(LabTestCase):
         learns when somebody dials it whom it has never heard of.
         """
         places = list(Place)
-        # two laboratories at once: most of it is waiting
-        halves = (places[::2], places[1::2])
-        await gatherResults([Deferred.fromCoroutine(self.check(each)) for each in halves])
+        at_once = os.cpu_count() or 1
+        shares = [places[each::at_once] for each in range(min(at_once, len(places)))]
+        await gatherResults([Deferred.fromCoroutine(self.check(each)) for each in shares])
 
     async def check(self, places: Sequence[Place]) -> None:
         """One after the other, so that none hears of another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -13,7 +14,6 @@ from .matrix import ONLY_A_TUNNEL, STRAIGHT, Pair, Place, Try, all_pairs, measur
 from .router import Stray
 from .table import cell, shares, table
 
-AT_ONCE = 4
 CHOSEN = (
     (Pair(Place.PUBLIC, Place.SYMMETRIC), Stray.DROP),
     (Pair(Place.FIREWALL, Place.FIREWALL), Stray.REJECT),
@@ -32,14 +32,12 @@ CHOSEN = (
 
 
 class PairsTests(SynchronousTestCase):
-    timeout = 600
-
     def test_chosen(self) -> None:
         """Each of these gets a link, of a path kind that is good enough, and a message over it."""
         reason = why_not(delay=True)
         if reason:
             raise SkipTest(reason)
-        with ThreadPoolExecutor(AT_ONCE) as threads:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
             tries = list(threads.map(lambda each: measure(*each, tries=1)[0], CHOSEN))
         wrong = [
             f"{pair}, {stray.value}: {one}"

@@ -11,12 +11,10 @@ import threading
 from pathlib import Path
 from typing import IO, Any, Final
 
-from .namespaces import PATH, LabError, Namespace
+from .namespaces import PATH, PATIENCE, LabError, Namespace
 from .rules import UPNP_RULES
 
 _READY: Final = "Listening for NAT-PMP"
-_PATIENCE: Final = 20.0
-"""In seconds: it takes a tenth of one."""
 _CONF: Final = """
 ext_ifname=wan0
 listening_ip=lan0
@@ -68,7 +66,7 @@ class PortMappingDaemon:
         assert program.stdout is not None
         # it is read to its end, or the daemon would wait for it
         threading.Thread(target=self._read, args=(program.stdout,), daemon=True).start()
-        if not self._ready.wait(_PATIENCE) or program.poll() is not None:
+        if not self._ready.wait(PATIENCE) or program.poll() is not None:
             program.kill()
             program.wait()
             raise LabError(f"miniupnpd does not start: {' '.join(self.lines)}")

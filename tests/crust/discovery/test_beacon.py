@@ -255,8 +255,6 @@ class LogicTests(SynchronousTestCase):
 class SocketTests(TestCase):
     """Two beacons on this machine's loopback interface, sharing a port."""
 
-    timeout = 60
-
     def place(self, port: int) -> Place:
         return Place("lo", socket.if_nametoindex("lo"), LOOPBACK.address, LOOPBACK.network, port)
 

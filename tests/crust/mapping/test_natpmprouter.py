@@ -230,8 +230,6 @@ class FakeGateway(DatagramProtocol):
 
 
 class SocketTests(TestCase):
-    timeout = 60
-
     def setUp(self) -> None:
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
         self.gateway = FakeGateway()

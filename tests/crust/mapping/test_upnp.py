@@ -270,8 +270,6 @@ class RouterTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    timeout = 60
-
     async def test_result(self) -> None:
         """Nobody waits for the thread at the end of the process."""
         self.assertTrue(await in_daemon_thread(reactor, lambda: current_thread().daemon))
