@@ -21,8 +21,12 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import Envelope, LinkUse
+from .connecting.attempts import Attempts
+from .connecting.candidates import Candidates
+from .connecting.connect_request_validator import ConnectRequestValidator
 from .connecting.connector import Connector
 from .connecting.reachability_checks import ReachabilityChecks
+from .connecting.responder import ConnectResponder
 from .connecting.tunnel_manager import TunnelManager
 from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
 from .links.idle import IdleLinks
@@ -83,18 +87,18 @@ class RoutingCore:
         if not self.is_client:
             self.crust.carry_tunnels(self.tunnels.way)
         self.queries = GroupQueries(node.settings, node.clock, node.random, self.control.send_query)
+        self.attempts = Attempts(node, self.links, self.tunnels.open)
+        candidates = Candidates(node)
         self.connector = Connector(
-            node.settings,
-            node.identity,
-            node.clock,
-            node.random,
-            node.incarnation,
-            node.crust,
+            node, self.links, self.attempts, candidates, self.control.send, self.tunnels.relays
+        )
+        self.responder = ConnectResponder(
+            node,
+            ConnectRequestValidator(node, self.links, partial(wants_link, node, self.table, self.links)),
+            self.attempts,
+            candidates,
             self.control.send,
-            partial(wants_link, node, self.table, self.links),
-            self.links,
-            node.network_now,
-            self.tunnels,
+            self.tunnels.relays,
         )
         self.joiner = Joiner(
             node.settings,
@@ -200,6 +204,7 @@ class RoutingCore:
             self.publisher.stop,
             self.tunnels.stop,
             self.connector.stop,
+            self.attempts.stop,
             self.queries.stop,
             self.messenger.stop,
             self.links.stop,
@@ -284,7 +289,7 @@ class RoutingCore:
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
-        when = " before both ends agreed on it" if self.connector.link_lost(link) else ""
+        when = " before both ends agreed on it" if self.attempts.link_lost(link) else ""
         self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost{when}: {reason}")
         self.links.link_lost(link, reason.reason, reason.detail)
 
@@ -389,7 +394,7 @@ class RoutingCore:
             if not self.bootstrapped:
                 raise NotConnected("there is no link to the network; wait for when_connected()")
             try:
-                return await self.connector.ask(name, LinkUse.DIRECT)
+                return await self.connector.request_link(name, LinkUse.DIRECT)
             except ExpectedConnectionExpired:
                 if self.clock.seconds() >= deadline:
                     raise

@@ -172,7 +172,7 @@ def _next(core: RoutingCore, name: Name) -> list[str]:
             f"answer after {settings.request_again:g} s (setting request_again), without a link after "
             f"{settings.expected_timeout:g} s (setting expected_timeout)"
         ]
-    wait = core.connector.left_alone_for(name)
+    wait = core.connector.cooldown_left(name)
     if core.is_client or not core.table.seeks(name):
         first = "this node does not try by itself: it does not need a link with it"
     elif wait:

@@ -67,7 +67,7 @@ def core_status(core: RoutingCore) -> dict[str, object]:
         "table": [str(entry.name) for entry in core.table.nearest(core.identity.name, len(core.table))],
         "links": [_link_status(peer, now) for peer in core.links.peers],
         "unconfirmed_links": len(core.links) - len(core.links.peers),
-        "expected_connections": len(core.connector.expected),
+        "expected_connections": len(core.attempts.expected),
     }
 
 

@@ -103,7 +103,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: recipient unchecked",
         "routing/connecting/connect_request_validator.py",
-        "if request.recipient != self._identity.name.raw:",
+        "if request.recipient != self._node.name.raw:",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
@@ -117,20 +117,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: signature unchecked",
         "routing/connecting/connect_request_validator.py",
-        "if not self.holds(REQUEST_LABEL, signed):",
+        "if not holds(self._node, REQUEST_LABEL, signed):",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
     Mutant(
         "request: replays accepted",
         "routing/connecting/connect_request_validator.py",
-        "if self._replays.seen((peer, request.nonce)):",
+        "if self._seen.seen((peer, request.nonce)):",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
     Mutant(
         "request: any address is dialled",
-        "routing/connecting/connect_request_validator.py",
+        "routing/connecting/candidates.py",
         "            if problem is None:\n                found",
         "            if True:\n                found",
         ("tests.routing.test_intruder",),
@@ -138,8 +138,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "response: recipient and signature unchecked",
         "routing/connecting/connector.py",
-        "if response.recipient != self._identity.name.raw"
-        " or not self._validator.holds(RESPONSE_LABEL, signed):",
+        "if response.recipient != self._node.name.raw or not holds(self._node, RESPONSE_LABEL, signed):",
         "if False:",
         ("tests.routing.test_intruder",),
     ),

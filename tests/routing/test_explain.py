@@ -113,8 +113,8 @@ class ExplainTests(SynchronousTestCase):
         """An address that is never dialled, and why."""
         core = self.one.core
         assert core is not None
-        wire = core.connector._candidates()
-        core.connector._validator.dialable(NOBODY, wire, "its request")
+        candidates = core.connector._candidates
+        candidates.dialable(NOBODY, candidates.ours(), "its request")
         (candidate,) = self.one.service.explain(NOBODY).candidates
         self.assertEqual((candidate.endpoint, candidate.sources), (str(self.one.endpoint), ("its request",)))
         self.assertIn("not dialled: ", candidate.outcome)

@@ -17,8 +17,7 @@ from routing_crust import Identity, Role, RoutingService, Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
-from routing_crust.routing.connecting.connect_request_validator import REQUEST_LABEL
-from routing_crust.routing.connecting.connector import RESPONSE_LABEL
+from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_publisher import LABEL as RECORD_LABEL

@@ -72,9 +72,9 @@ class NetworkChangedTests(SynchronousTestCase):
         core = core_of(self.nodes[1])
         gone = self.nodes[3].name
         core.connector._cooldown.note(gone)
-        self.assertTrue(core.connector.refused_lately(gone))
+        self.assertTrue(core.connector.is_cooling_down(gone))
         core.network_changed()
-        self.assertFalse(core.connector.refused_lately(gone))
+        self.assertFalse(core.connector.is_cooling_down(gone))
         assert core.joiner._timer is not None
         self.assertLess(core.joiner._timer.getTime() - self.net.clock.now, 1)
         client = core_of(self.client)

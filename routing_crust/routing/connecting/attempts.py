@@ -1,9 +1,10 @@
 """
-Attempts: what is expected of a peer after a request, and what is dialled for it. One ends with the other.
+Attempts: for each connection request in progress, the link that we expect and the dials that we make for it.
+The two end together.
 
-There is room for few at a time (C{max_expected} and the like), so each ends as soon as it is of no more use:
-when its link is there, when its time is over, when its peer has given it up, or when it only seeks something
-better than a tunnel and is in somebody's way.
+Few can be in progress at a time (C{max_expected} and the like), so an attempt ends as soon as it is useless:
+when its link is there, when its time is over, when its peer has given it up, or when it would only replace a
+tunnel and another attempt needs the place.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
-from ...crust.interfaces import ICrust, ILink
+from ...crust.interfaces import ILink
 from ...endpoints import PathKind
 from ...errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
 from ...names import Name
@@ -25,43 +24,42 @@ from ...wire.codec import decode
 from ...wire.messages import ConnectRequest, LinkUse, Signed
 from ..links.peer import Accept
 from ..links.registry import LinkRegistry
+from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import HolePunches
 
 
 class Attempts:
     """
-    Made by the connector, discarded after L{stop}.
+    Made at each start, fed by the connector and the responder, discarded after L{stop}.
 
-    @ivar expected: what is expected.
-    @ivar punches: what is dialled.
+    @ivar expected: the expected connections.
+    @ivar punches: what is dialled for them.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        settings: Settings,
-        own: Name,
-        clock: IReactorTime,
-        crust: ICrust,
+        node: Node,
         links: LinkRegistry,
         tunnel: Callable[[Name, bytes, Sequence[Name]], Deferred[ILink]],
     ) -> None:
         """
-        @param own: the name of this node.
         @param tunnel: makes a tunnel for a request of ours; see L{HolePunches}.
         """
-        self._settings = settings
+        self._settings = node.settings
         self._links = links
-        self._quiet = QuietLog(self.log, clock.seconds)
-        self.punches = HolePunches(
-            settings, clock, crust, own, links.is_dialled, links.needs_no_tunnel, tunnel
-        )
-        self.expected = ExpectedConnections(clock, settings, self._expired)
+        self._quiet = QuietLog(self.log, node.clock.seconds)
+        self.punches = HolePunches(node, links.is_dialled, links.needs_no_tunnel, tunnel)
+        self.expected = ExpectedConnections(node.clock, node.settings, self._expired)
 
     def expect(self, entry: ExpectedConnection) -> bool:
-        """Expect a link; false if a limit forbids it."""
+        """
+        Expect a link.
+
+        @return: whether the limits allow it.
+        """
         try:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
@@ -73,41 +71,60 @@ class Attempts:
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """
-        What a link whose Hello names this request is expected for; C{None} if it is not. It is noted to have
-        arrived.
+        What a link whose Hello names this nonce is expected for, and that it has arrived; C{None} if it is
+        not expected.
         """
         entry = self.expected.arrived(link.peer, nonce, link.connection)
         return None if entry is None else self._purpose(entry)
 
+    def link_lost(self, link: ILink) -> bool:
+        """
+        A link is gone. If it was expected, another one may still arrive.
+
+        @return: whether it was expected and both ends had not agreed on a link yet.
+        """
+        was_expected = self.expected.of_connection(link.connection) is not None
+        self.expected.lost(link.connection)
+        return was_expected
+
+    def request_settled(self, peer: Name, nonce: bytes, link: ILink) -> None:
+        """
+        Our request has its link. If that is a tunnel and the request was answered, the dials go on: they may
+        still bring a better link.
+        """
+        if link.path_kind is not PathKind.TUNNEL or self.expected.match(peer, nonce) is None:
+            self.punches.give_up(peer, nonce)
+
     def linked(self, peer: Name, use: LinkUse, link: ILink) -> None:
-        """There is a link that is no tunnel: nothing more is to come for this use, or for less."""
+        """A link that is no tunnel was confirmed: end what is expected for this use, or for a lesser one."""
         for entry in self.expected.of_peer(peer):
             if self._purpose(entry).use <= use:
                 self._fulfil(peer, entry.nonce, link)
 
     def withdraw(self, peer: Name, nonce: bytes) -> None:
-        """Nothing is to come of this any more."""
+        """End one attempt."""
         self.expected.withdraw(peer, nonce)
         self.punches.give_up(peer, nonce)
 
     def withdraw_before(self, peer: Name, since: float) -> None:
-        """Nor of what was expected before that moment."""
+        """End every attempt of a peer that is older than C{since}."""
         for entry in self.expected.made_before(peer, since):
             self.withdraw(peer, entry.nonce)
 
     def withdraw_earlier(self, peer: Name, request: ConnectRequest) -> None:
         """
-        Who asks for the same so much later has given up what it asked before. That may have been held up on
-        its way, and have come just now with all that came after it.
+        End the attempts for requests that the peer had given up when it sent this one, for the same use so
+        much later. They may have been delayed, and have arrived only now, together with this one.
         """
-        latest = request.issued - self._settings.request_again / 2  # nobody asks again earlier
+        # nobody repeats a request sooner than that
+        latest = request.issued - self._settings.request_again / 2
         for entry in self.expected.of_peer(peer):
             if isinstance(entry, ExpectedRequest) and entry.request.use is request.use:
                 if entry.request.issued <= latest:
                     self.withdraw(peer, entry.nonce)
 
     def make_room(self, peer: Name) -> None:
-        """For another attempt to replace a tunnel, an earlier one is given up."""
+        """End the oldest attempt of a peer at its limit, if another attempt may take its place."""
         tunnel = self._links.link_to(peer)
         before = self.expected.of_peer(peer)
         if (
@@ -115,12 +132,13 @@ class Attempts:
             and tunnel.path_kind is PathKind.TUNNEL
             and len(before) >= self._settings.max_expected_per_peer
         ):
+            # both ends are linked, so the older attempt to replace the tunnel may go at any age
             self._fulfil(peer, before[0].nonce, tunnel)
         else:
             self.expected.make_room(peer)
 
     def stop(self) -> None:
-        """Expect nothing, and dial no more."""
+        """End all attempts."""
         self.expected.stop()
         self.punches.stop()
 
@@ -136,18 +154,18 @@ class Attempts:
 
     def _give_way(self, entry: ExpectedConnection) -> bool:
         """
-        What is expected only in place of a tunnel may keep out nobody with whom there is no link: the oldest
-        of that ends, if its peer is behind the same address. Returns whether there was any.
+        An attempt that would only replace a tunnel must not keep out a peer without a link: end the oldest
+        such attempt whose peer is behind the same address.
+
+        @return: whether there was one.
         """
         if self._links.peer(entry.peer) is not None:
             return False
         for each in self.expected.beside(entry):
             peer = self._links.peer(each.peer)
-            if (
-                peer is not None
-                and peer.link.path_kind is PathKind.TUNNEL
-                and peer.use >= self._purpose(each).use
-            ):
+            if peer is None or peer.link.path_kind is not PathKind.TUNNEL:
+                continue
+            if peer.use >= self._purpose(each).use:
                 self.withdraw(each.peer, each.nonce)
                 return True
         return False

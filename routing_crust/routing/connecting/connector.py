@@ -1,67 +1,42 @@
 """
-Asking for connections, and being asked: ConnectRequest, ConnectResponse and what is expected after them.
+Asking for connections: the requester's part of the exchange.
 
-Order of messages, A asking B: ConnectRequest (A to B, by name), ConnectResponse with A's signed request as
-its token (B to A); B dials A as it sends it, A dials B as it gets it; if that is not enough, ConnectGo (A to
-B), and both punch (L{routing_crust.routing.connecting.rendezvous}); on each connection the Hello names the
-request's nonce. A request that is not wanted is met with silence.
+Order of messages, A asking B: ConnectRequest (A to B, by name); ConnectResponse, with A's signed request as
+its token (B to A). B dials A when it sends the response, and A dials B when it receives it. If plain dials
+are not enough, ConnectGo (A to B), and both punch (L{routing_crust.routing.connecting.rendezvous}). On each
+connection the Hello names the request's nonce. A request that B does not want is met with silence. B's part
+is in L{routing_crust.routing.connecting.responder}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from random import Random
-from typing import Final, Protocol
-
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
-from ...crust.interfaces import ICrust, ILink
+from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import ExpectedConnectionExpired, ServiceStopped
 from ...history import Way
-from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode, encode, to_wire
-from ...wire.messages import (
-    NONCE_BYTES,
-    ConnectRequest,
-    ConnectResponse,
-    Envelope,
-    EnvelopeKind,
-    LinkUse,
-    Signed,
-    WireContact,
-    WireEndpoint,
-)
+from ...wire.codec import decode
+from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
+from ..node import Node
 from .attempts import Attempts
-from .connect_request_validator import REQUEST_LABEL, ConnectRequestValidator
-from .expected import ExpectedConnections, ExpectedRequest, ExpectedResponse
+from .candidates import Candidates
+from .expected import ExpectedResponse
 from .outgoing_request import OutgoingRequest, SendControl
 from .request_cooldown import RequestCooldown
-
-RESPONSE_LABEL: Final = "connect-response"
-
-
-class TunnelMaker(Protocol):
-    """Who knows through whom tunnels can go: see L{routing_crust.routing.connecting.tunnel_manager}."""
-
-    def relays(self, other: Name, theirs: Collection[Name] = ()) -> tuple[WireContact, ...]:
-        """Who may be in the middle of a tunnel to us, for a node that has named C{theirs}."""
-
-    def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
-        """Make one for a request of ours, through one of C{theirs} or somebody else."""
+from .responder import NameRelays
+from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
 
 
 class Connector(PeerListener):
     """
-    Made by the service at each start, fed with requests, responses and news of links, discarded after
+    Made at each start, asked for connections, fed with responses and with news of links, discarded after
     L{stop}.
     """
 
@@ -69,56 +44,37 @@ class Connector(PeerListener):
 
     def __init__(
         self,
-        settings: Settings,
-        identity: Identity,
-        clock: IReactorTime,
-        random: Random,
-        incarnation: int,
-        crust: ICrust,
-        send: SendControl,
-        wants: Callable[[Name, LinkUse, Endpoint | None], bool],
+        node: Node,
         links: LinkRegistry,
-        network_now: Callable[[], float],
-        tunnels: TunnelMaker,
+        attempts: Attempts,
+        candidates: Candidates,
+        send: SendControl,
+        relays: NameRelays,
     ) -> None:
-        """
-        @param network_now: tells the network's time, for our requests and those of others.
-        @param wants: whether a link of this use to a node at such an endpoint is wanted.
-        """
-        self._settings = settings
-        self._identity = identity
-        self._clock = clock
-        self._random = random
-        self._incarnation = incarnation
-        self._crust = crust
-        self._send = send
+        self._node = node
         self._links = links
-        self._quiet = QuietLog(self.log, clock.seconds)
-        self._asked: dict[tuple[Name, LinkUse], OutgoingRequest] = {}
-        self._cooldown = RequestCooldown(clock.seconds)
-        self._network_now = network_now
-        self._validator = ConnectRequestValidator(settings, identity, clock, crust, links, wants, network_now)
-        self._tunnels = tunnels
-        self._attempts = Attempts(settings, identity.name, clock, crust, links, tunnels.open)
-        self._punches = self._attempts.punches
+        self._attempts = attempts
+        self._candidates = candidates
+        self._send = send
+        self._relays = relays
+        self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._requests: dict[tuple[Name, LinkUse], OutgoingRequest] = {}
+        self._cooldown = RequestCooldown(node.clock.seconds)
         self._stopped = False
 
-    @property
-    def expected(self) -> ExpectedConnections:
-        """The links that are expected."""
-        return self._attempts.expected
+    # What others ask for.
 
-    def ask(
+    def request_link(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
     ) -> Deferred[ILink]:
         """
-        Ask a node for a connection. While a request to it is under way, others share it.
+        Ask a node for a connection. Callers share a request to the same node for the same use.
 
         @param via: the link to ask by; C{None} leaves it to the routing table.
         @param informant: a node that can reach it, if one is known.
         @return: fires with the confirmed link, at once if there is one; fails with
-            L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds or no
-            link came of its answer in C{expected_timeout}, or with L{ServiceStopped}.
+            L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds, or
+            when no link comes of its answer, or with L{ServiceStopped}.
         """
         peer = self._linked(name, use)
         if peer is not None:
@@ -126,282 +82,216 @@ class Connector(PeerListener):
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
         # a request for more is not one for less: it may be refused where the other would not be
-        asked = self._asked.get((name, use))
-        if asked is None:
-            asked = self._request(name, use, via, None if informant == name else informant)
-        waiter: Deferred[ILink] = Deferred(asked.waiting.remove)
-        asked.waiting.append(waiter)
+        request = self._requests.get((name, use))
+        if request is None:
+            request = self._request(name, use, via, None if informant == name else informant)
+        waiter: Deferred[ILink] = Deferred(request.waiting.remove)
+        request.waiting.append(waiter)
         return waiter
 
     def improve(self, name: Name, use: LinkUse) -> None:
         """
-        Ask a node to which a tunnel leads for a connection, as if there were none: something better may come
-        of it. Does nothing while somebody waits for what was asked before.
+        Ask a node to which a tunnel leads for a connection, as if there were no link: it may bring a better
+        one. Does nothing while a caller waits for an earlier request.
         """
-        asked = self._asked.get((name, use))
-        if self._stopped or (asked is not None and asked.waiting):
+        request = self._requests.get((name, use))
+        if self._stopped or (request is not None and request.waiting):
             return
         self._abandon(name, use)
         self._request(name, use, None, None)
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
         """
-        A tunnel is lost: expect nothing any more of what it came of, nor of what should have replaced it.
+        A tunnel is lost: end the attempt that made it, and those that should have replaced it.
 
         @param since: when it was confirmed, in seconds.
         """
         self._abandon(name, use)
         self._attempts.withdraw_before(name, since)
 
-    def _abandon(self, name: Name, use: LinkUse) -> None:
-        """Expect nothing any more of what L{improve} has asked for."""
-        asked = self._asked.get((name, use))
-        if asked is not None and not asked.waiting:
-            self._attempts.withdraw(name, asked.nonce)
-            del self._asked[name, use]
-            asked.stop()
-
-    def is_asking(self, name: Name, use: LinkUse) -> bool:
+    def is_requesting(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""
-        return (name, use) in self._asked
-
-    def refused_lately(self, name: Name) -> bool:
-        """Whether this node was asked a short while ago and nothing came of it."""
-        return self._cooldown.left(name) > 0
+        return (name, use) in self._requests
 
     def was_silent(self, name: Name) -> bool:
-        """Whether nothing came of it when this node was asked last, however long ago."""
+        """Whether this node did not answer when it was asked last, however long ago."""
         return name in self._cooldown
+
+    def is_cooling_down(self, name: Name) -> bool:
+        """Whether this node is not asked on our own account for now, since it did not answer."""
+        return self._cooldown.left(name) > 0
+
+    def cooldown_left(self, name: Name) -> float:
+        """For how many more seconds that is so."""
+        return self._cooldown.left(name)
 
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""
-        sent = [each.sent for each in self._asked_of(name)]
-        return self._clock.seconds() - min(sent) if sent else None
+        sent = [each.sent for each in self._requests_to(name)]
+        return self._node.clock.seconds() - min(sent) if sent else None
 
-    def left_alone_for(self, name: Name) -> float:
-        """For how many more seconds this node is not asked on our own account."""
-        return self._cooldown.left(name)
+    # What others report.
 
     def network_changed(self) -> None:
-        """Whoever did not answer may answer now."""
+        """Nodes that did not answer may answer now."""
         self._cooldown.clear()
 
-    def judge(self, link: ILink, nonce: bytes) -> Accept | None:
+    def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """
-        What a link whose Hello names this request is for; C{None} if nobody asked for it. What is expected
-        is noted to have arrived.
+        What a link whose Hello names this nonce is for; C{None} if no request has it. If it is expected, it
+        counts as arrived.
         """
         purpose = self._attempts.purpose(link, nonce)
         if purpose is not None:
             return purpose
         # our request, whose response is slower than the link
-        for asked in self._asked_of(link.peer):
-            if asked.nonce == nonce:
-                return Accept(asked.use, we_asked=True)
-        return None
+        request = self._request_with(link.peer, nonce)
+        return None if request is None else Accept(request.use, we_asked=True)
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
-        """There is no room for this peer, as its link shows: nothing else is to come of this request."""
+        """The link of this request has shown that there is no room for its peer: end the request."""
         self._attempts.withdraw(peer, nonce)
-        for asked in self._asked_of(peer):
-            if asked.nonce == nonce:
-                self._silent(peer, asked.use)
-
-    def link_lost(self, link: ILink) -> bool:
-        """
-        A link is gone. If it was expected, another one may still arrive.
-
-        @return: whether it was expected and both ends had not agreed on a link yet.
-        """
-        was_expected = self.expected.of_connection(link.connection) is not None
-        self.expected.lost(link.connection)
-        return was_expected
+        request = self._request_with(peer, nonce)
+        if request is not None:
+            self._give_up(peer, request.use)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """What was asked of the peer is settled."""
-        self.linked(peer.name, peer.link, peer.use)
-
-    def linked(self, peer: Name, link: ILink, use: LinkUse) -> None:
         """
-        A link to this peer was confirmed: whatever waited for one of this use, or of less, is settled, and
-        what else was dialled for it is given up, unless the link is a tunnel: then something better may
-        still come.
+        Settle the requests for this use, or for a lesser one, and end the attempts for them. If the link is a
+        tunnel the attempts go on, since a better link may still come.
         """
-        if use is LinkUse.MEMBER:
-            self._cooldown.forget(peer)
+        name, link = peer.name, peer.link
+        if peer.use is LinkUse.MEMBER:
+            self._cooldown.forget(name)
         else:
-            self._cooldown.lift(peer)
-        better_may_come = link.path_kind is PathKind.TUNNEL
-        for asked in self._asked_of(peer):
-            if asked.use <= use:
-                self._settle(asked, link)
-                if not better_may_come or self.expected.match(peer, asked.nonce) is None:
-                    self._punches.give_up(peer, asked.nonce)
-        if not better_may_come:
-            self._attempts.linked(peer, use, link)
-
-    def request_received(self, envelope: Envelope, link: ILink | None) -> None:
-        """
-        Somebody asks us for a connection. Refusals are silent towards the peer.
-
-        @param link: the link that it came by; the response goes back the same way.
-        @raise WireError: the request is not one; the relay that passed it on is not to blame.
-        """
-        signed = decode(Signed, envelope.body, self._settings.max_control)
-        request = decode(ConnectRequest, signed.body, self._settings.max_control)
-        peer = Name.of_key(signed.key)
-        if self._validator.has_passed(peer, request.nonce):
-            return
-        problem = self._validator.problem_with(peer, signed, request)
-        history = self._crust.history
-        if problem:
-            # it may be forged, or from anybody
-            said = f"somebody asked us in its name, which we ignored: {problem}"
-            history.tried(peer, Way.REQUEST, "", said, minor=True)
-            self._quiet.info(
-                problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
-            )
-            return
-        history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
-        endpoints = self._validator.dialable(peer, request.candidates, "its request")
-        self._attempts.withdraw_earlier(peer, request)
-        self._attempts.make_room(peer)
-        if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
-            self._punches.expect(peer, request.nonce, request.use, requester=False)
-            self._respond(peer, envelope, link, [Name(each.name) for each in request.relays])
-            self._punches.begin(peer, request.nonce, endpoints, request.nat)
+            self._cooldown.lift(name)
+        for request in self._requests_to(name):
+            if request.use <= peer.use:
+                self._settle(request, link)
+                self._attempts.request_settled(name, request.nonce, link)
+        if link.path_kind is not PathKind.TUNNEL:
+            self._attempts.linked(name, peer.use, link)
 
     def response_received(self, envelope: Envelope) -> None:
         """
-        Somebody answers a request.
+        A node answers a request.
 
         @raise WireError: it is no response.
         """
-        signed = decode(Signed, envelope.body, self._settings.max_control)
-        response = decode(ConnectResponse, signed.body, self._settings.max_control)
+        signed = decode(Signed, envelope.body, self._node.settings.max_control)
+        response = decode(ConnectResponse, signed.body, self._node.settings.max_control)
         peer = Name.of_key(signed.key)
-        asked = next((each for each in self._asked_of(peer) if each.token == response.token), None)
-        if asked is None or asked.answered:
+        request = next((each for each in self._requests_to(peer) if each.token == response.token), None)
+        if request is None or request.answered:
             return
-        if response.recipient != self._identity.name.raw or not self._validator.holds(RESPONSE_LABEL, signed):
+        if response.recipient != self._node.name.raw or not holds(self._node, RESPONSE_LABEL, signed):
             self._quiet.info(
                 "bad responses", "ignored a response by {peer}: its signature does not hold", peer=peer
             )
             return
-        asked.answered = True
-        self._crust.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
-        endpoints = self._validator.dialable(peer, response.candidates, "its answer")
+        request.answered = True
+        self._node.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
+        endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
         self._attempts.make_room(peer)
-        if self._attempts.expect(ExpectedResponse(peer, asked.nonce, endpoints, response, asked.token)):
-            asked.timer.reset(self._patience)
-            round_trip = self._clock.seconds() - asked.sent
-            relays = tuple(Name(each.name) for each in response.relays)
-            endpoints = self._validator.affordable(peer, endpoints)
-            self._punches.begin(peer, asked.nonce, endpoints, response.nat, relays, asked.go, round_trip)
+        if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
+            request.timer.reset(self._patience)
+            self._dial(request, response, self._candidates.affordable(peer, endpoints))
 
     def undeliverable(self, envelope_id: int) -> None:
-        """
-        A hint came that an envelope found no way on. If a request of ours was in it, that takes another.
-        """
-        asked = next((each for each in self._asked.values() if each.is_in(envelope_id)), None)
-        if asked is not None:
-            asked.no_way_on()
+        """An envelope of ours found no way on: if it carried a request, that takes another way."""
+        request = next((each for each in self._requests.values() if each.is_in(envelope_id)), None)
+        if request is not None:
+            request.undeliverable()
 
-    def go_received(self, peer: Name, nonce: bytes) -> None:
-        """Somebody whose request we have answered begins to punch."""
-        self._punches.go(peer, nonce)
+    def stop(self) -> None:
+        """Fail every request, and send no more."""
+        self._stopped = True
+        for request in list(self._requests.values()):
+            self._settle(request, Failure(ServiceStopped("the service has been stopped")))
 
     @property
     def _patience(self) -> float:
         """
-        After so many seconds nothing comes of an answer: both have dialled. The link is expected for longer,
-        but one may ask again.
+        Seconds from an answer until its request is given up: by then all dials and handshakes have ended. The
+        link is expected for longer, but the node may be asked again.
         """
-        settings = self._settings
+        settings = self._node.settings
         patience = settings.dial_timeout + settings.hello_timeout + settings.two_way_wait
         return min(patience, settings.expected_timeout)
 
-    def stop(self) -> None:
-        """Fail everything that waits, and dial no more."""
-        self._stopped = True
-        for asked in list(self._asked.values()):
-            self._settle(asked, Failure(ServiceStopped("the service has been stopped")))
-        self._attempts.stop()
+    def _requests_to(self, name: Name) -> list[OutgoingRequest]:
+        return [each for use in LinkUse if (each := self._requests.get((name, use))) is not None]
 
-    def _asked_of(self, name: Name) -> list[OutgoingRequest]:
-        return [asked for use in LinkUse if (asked := self._asked.get((name, use))) is not None]
+    def _request_with(self, name: Name, nonce: bytes) -> OutgoingRequest | None:
+        return next((each for each in self._requests_to(name) if each.nonce == nonce), None)
 
     def _request(
         self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None
     ) -> OutgoingRequest:
-        issued = self._network_now()
-        nonce = self._random.randbytes(NONCE_BYTES)
-        request = ConnectRequest(
+        """Make a request, and send it."""
+        node = self._node
+        issued = node.network_now()
+        nonce = node.random.randbytes(NONCE_BYTES)
+        message = ConnectRequest(
             name.raw,
             nonce,
             issued,
-            issued + self._settings.expected_timeout,
-            self._incarnation,
+            issued + node.settings.expected_timeout,
+            node.incarnation,
             use,
-            self._candidates(),
-            self._crust.nat,
-            self._tunnels.relays(name),
+            self._candidates.ours(),
+            node.crust.nat,
+            self._relays(name),
         )
-        token = self._signed(REQUEST_LABEL, encode(request))
-        timer = self._clock.callLater(self._settings.request_again, self._silent, name, use)
-        asked = self._asked[name, use] = OutgoingRequest(
-            name,
-            use,
-            nonce,
-            token,
-            timer,
-            self._clock,
-            self._random,
-            self._send,
-            self._settings.max_attempts,
-        )
-        self._punches.expect(name, nonce, use, requester=True)
-        # Who told of this node may not know yet that its link there is dead, nor may we of ours: where there
-        # is a link, or there was no answer before, the other way is taken as well.
+        token = sign(node, REQUEST_LABEL, message)
+        timer = node.clock.callLater(node.settings.request_again, self._give_up, name, use)
+        request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
+        self._requests[name, use] = request
+        self._attempts.punches.expect(name, nonce, use, requester=True)
+        # The informant may not know yet that its link to this node is dead, and neither may we of ours. Where
+        # we have a link, or had no answer the last time, the request goes by the table as well.
         if informant is not None and via is None:
             if self._links.link_to(name) is not None or name in self._cooldown:
-                asked.set_out(None, None)
-        asked.set_out(informant, via)
-        return asked
+                request.send(None, None)
+        request.send(informant, via)
+        return request
 
-    def _silent(self, name: Name, use: LinkUse) -> None:
-        asked = self._asked[name, use]
+    def _dial(
+        self, request: OutgoingRequest, response: ConnectResponse, endpoints: tuple[Endpoint, ...]
+    ) -> None:
+        self._attempts.punches.begin(
+            request.name,
+            request.nonce,
+            endpoints,
+            response.nat,
+            tuple(Name(each.name) for each in response.relays),
+            request.send_go,
+            self._node.clock.seconds() - request.sent,
+        )
+
+    def _give_up(self, name: Name, use: LinkUse) -> None:
+        """No answer has come to a request, or no link of its answer."""
+        request = self._requests[name, use]
         if self._linked(name, use) is None:
             self._cooldown.note(name)
-        said = "answered, but no link came of it" if asked.answered else "did not answer"
-        self._crust.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
+        said = "answered, but no link came of it" if request.answered else "did not answer"
+        self._node.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
-        self._punches.give_up(name, asked.nonce)
-        self._settle(asked, Failure(problem))
+        self._attempts.punches.give_up(name, request.nonce)
+        self._settle(request, Failure(problem))
 
-    def _settle(self, asked: OutgoingRequest, result: ILink | Failure) -> None:
-        del self._asked[asked.name, asked.use]
-        asked.settle(result)
+    def _abandon(self, name: Name, use: LinkUse) -> None:
+        """End a request that L{improve} has made, and its attempt."""
+        request = self._requests.get((name, use))
+        if request is not None and not request.waiting:
+            self._attempts.withdraw(name, request.nonce)
+            del self._requests[name, use]
+            request.stop()
+
+    def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
+        del self._requests[request.name, request.use]
+        request.settle(result)
 
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:
         peer = self._links.peer(name)
         return peer if peer is not None and peer.use >= use else None
-
-    def _respond(self, peer: Name, envelope: Envelope, link: ILink | None, theirs: list[Name]) -> None:
-        response = ConnectResponse(
-            peer.raw,
-            envelope.body,
-            self._candidates(),
-            self._crust.nat,
-            self._tunnels.relays(peer, theirs),
-        )
-        body = self._signed(RESPONSE_LABEL, encode(response))
-        proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
-        self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
-
-    def _candidates(self) -> tuple[WireEndpoint, ...]:
-        return tuple(to_wire(each) for each in self._crust.candidates[: self._settings.max_candidates])
-
-    def _signed(self, label: str, body: bytes) -> bytes:
-        signature = self._identity.sign(label, self._settings.network, body)
-        return encode(Signed(self._identity.public_key, body, signature))

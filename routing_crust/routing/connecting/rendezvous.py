@@ -1,15 +1,16 @@
 """
-Rendezvous: what is dialled for each request for a connection, plainly and through NATs, and when.
+Rendezvous: what is dialled for each connection request, plainly and through NATs, and when.
 
-Both ends dial each other plainly as soon as they know each other's addresses. Where that is not likely to
-do, or has not done after C{dial_stagger}, both dial each other from their listening ports at once, which
-opens a way through most NATs. How close the two are matters, most of all where a router rejects what it
-does not expect. So the requester, who has measured how long the way there and back takes, says when: it
-sends a ConnectGo and waits for half of that time, and the responder begins when the ConnectGo comes (as in
-libp2p's DCUtR). Should it get lost, the responder begins a second later by itself.
+Both ends dial each other plainly as soon as they know each other's addresses. Where plain dials are unlikely
+to succeed, or have not succeeded after C{dial_stagger}, both ends dial each other from their listening ports
+at the same time, which opens a way through most NATs: they punch. How simultaneous the two dials are matters,
+above all where a router rejects packets that it does not expect. So the requester, which has measured the
+round trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the responder begins
+when the ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder begins by itself
+C{GO_WAIT} later.
 
-Where punching cannot help, or has not after C{tunnel_after}, the requester makes a tunnel (see
-L{routing_crust.routing.connecting.tunnel_manager}).
+Where punching cannot succeed, or has not after C{tunnel_after}, the requester makes a tunnel (see
+L{routing_crust.routing.connecting.tunnel_opener}).
 """
 
 from __future__ import annotations
@@ -19,36 +20,37 @@ from dataclasses import dataclass
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
-from ...crust.interfaces import ICrust, ILink, Rendezvous
+from ...crust.interfaces import ILink, Rendezvous
 from ...endpoints import Endpoint
 from ...errors import RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
 from ..nat_pairs import can_punch, plain_may_do
+from ..node import Node
 
 GO_WAIT: Final = 1.0
-"""Seconds for which the responder waits longer for a ConnectGo than the requester does before it sends it."""
+"""Seconds by which the responder waits longer for a ConnectGo than the requester does before it sends it."""
 TUNNEL_WAIT: Final = 1.0
-"""Seconds that the requester of one of two crossed requests leaves to that of the other to make a tunnel."""
-LONGEST_WAY: Final = 1.0
-"""Seconds: a ConnectGo is not taken to be longer on its way, whatever the first two messages took."""
+"""Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
+MAX_GO_DELAY: Final = 1.0
+"""Seconds that a ConnectGo is assumed to travel at most, however long request and response took."""
 
 
 @dataclass(slots=True)
 class HolePunch:
     """
-    What is done about one request.
+    What is dialled for one request.
 
-    @ivar rank: by which one of two crossed requests goes before the other; the same at both ends.
-    @ivar undo: ends the expectation.
-    @ivar begun: when it was begun to dial.
-    @ivar relays: who may be in the middle of a tunnel, as the peer says.
+    @ivar requester: whether the request is ours.
+    @ivar rank: decides which of two crossed requests is preferred; the same at both ends.
+    @ivar undo: ends crust's expectation.
+    @ivar begun: when we began to dial, in seconds.
+    @ivar relays: the nodes that the peer named for a tunnel.
     @ivar punch: begins to punch; C{None} before anything is dialled, and once it was called.
     """
 
@@ -64,7 +66,7 @@ class HolePunch:
 
 class HolePunches:
     """
-    Made by the connector, told of requests and responses, discarded after L{stop}. Each attempt ends with
+    Made at each start, told of requests and responses, discarded after L{stop}. Each attempt ends with
     L{give_up}.
     """
 
@@ -72,25 +74,22 @@ class HolePunches:
 
     def __init__(
         self,
-        settings: Settings,
-        clock: IReactorTime,
-        crust: ICrust,
-        own: Name,
+        node: Node,
         dialled: Callable[[Name, LinkUse], bool],
         linked: Callable[[Name, LinkUse], bool],
         tunnel: Callable[[Name, bytes, tuple[Name, ...]], Deferred[ILink]],
     ) -> None:
         """
-        @param dialled: whether there is a plain link with this peer for such a use, so that nothing has to be
-            punched. One for a lesser use may have come through a hole that is closed by now.
+        @param dialled: whether one of us has dialled the other plainly for such a use, so that nothing needs
+            to be punched. A link for a lesser use may have come through a hole that is closed by now.
         @param linked: whether there is a link with this peer that makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
-            or of our own.
+            or one of our own choice.
         """
-        self._settings = settings
-        self._clock = clock
-        self._crust = crust
-        self._own = own
+        self._settings = node.settings
+        self._clock = node.clock
+        self._crust = node.crust
+        self._own = node.name
         self._dialled = dialled
         self._linked = linked
         self._tunnel = tunnel
@@ -101,9 +100,9 @@ class HolePunches:
 
     def expect(self, peer: Name, nonce: bytes, use: LinkUse, requester: bool) -> None:
         """
-        From now on connections may come for this request.
+        From now on connections may arrive for this request.
 
-        @param requester: whether it is ours.
+        @param requester: whether the request is ours.
         """
         rank = (use, self._own if requester else peer)
         undo = self._crust.expect(peer, nonce, requester)
@@ -123,8 +122,8 @@ class HolePunches:
         The peer's addresses are known: dial.
 
         @param nat: what the peer knows of the NAT in front of it.
-        @param relays: the nodes that the peer has named for a tunnel.
-        @param go: sends the ConnectGo; C{None} if we are the responder, who waits for it.
+        @param relays: the nodes that the peer named for a tunnel.
+        @param go: sends the ConnectGo; C{None} if we are the responder, which waits for it.
         @param round_trip: how long our request and the response to it took, in seconds.
         """
         hole_punch = self._all.get((peer, nonce))
@@ -133,15 +132,15 @@ class HolePunches:
         hole_punch.begun = self._clock.seconds()
         hole_punch.relays = relays
         if not endpoints:
-            self._resort_to_a_tunnel(peer, nonce, hole_punch)
+            self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
-        # a request came from a stranger, a response from somebody whom we asked
+        # the addresses in a request are a stranger's; those in a response come from a node that we asked
         strange = not hole_punch.requester
         self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange))
         if not can_punch(self._crust.nat, nat):
-            self._resort_to_a_tunnel(peer, nonce, hole_punch)
+            self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
-        half = min(round_trip / 2, LONGEST_WAY)
+        half = min(round_trip / 2, MAX_GO_DELAY)
 
         def punch() -> None:
             if go is not None:
@@ -149,7 +148,7 @@ class HolePunches:
             rendezvous = Rendezvous(hole_punch.requester, half)
             self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
             hole_punch.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, hole_punch
+                self._settings.tunnel_after, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
 
         hole_punch.punch = punch
@@ -162,13 +161,13 @@ class HolePunches:
             self._punch(peer, nonce, hole_punch)
 
     def go(self, peer: Name, nonce: bytes) -> None:
-        """The requester begins: so do we."""
+        """The requester begins to punch: so do we."""
         hole_punch = self._all.get((peer, nonce))
         if hole_punch is not None and not hole_punch.requester:
             self._punch(peer, nonce, hole_punch)
 
     def give_up(self, peer: Name, nonce: bytes) -> None:
-        """Dial no more, and expect no more. Without effect for what is not known."""
+        """Stop the dials for a request, and expect no more connections. Without effect if it is unknown."""
         hole_punch = self._all.pop((peer, nonce), None)
         if hole_punch is None:
             return
@@ -178,7 +177,7 @@ class HolePunches:
         hole_punch.undo()
 
     def stop(self) -> None:
-        """Give up everything."""
+        """Give up all requests."""
         for key in list(self._all):
             self.give_up(*key)
 
@@ -187,19 +186,19 @@ class HolePunches:
         cancel(hole_punch.timer)
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
             return
-        if self._goes_behind(peer, hole_punch):
+        if self._is_outranked(peer, hole_punch):
             hole_punch.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._resort_to_a_tunnel, peer, nonce, hole_punch
+                self._settings.tunnel_after, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
         else:
             punch()
 
-    def _resort_to_a_tunnel(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+    def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
         """
-        Nothing else has worked, or can. It is for the requester to choose who is in the middle. If both have
-        asked, the one whose request goes before the other's has a second to do so.
+        Nothing else has worked, or can work. The requester chooses the node in the middle. If both ends have
+        asked, the end with the preferred request goes first, and the other waits for C{TUNNEL_WAIT}.
         """
-        if hole_punch.requester and self._goes_behind(peer, hole_punch):
+        if hole_punch.requester and self._is_outranked(peer, hole_punch):
             hole_punch.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, hole_punch)
         elif hole_punch.requester:
             self._tunnel_now(peer, nonce, hole_punch)
@@ -208,8 +207,8 @@ class HolePunches:
         if not self._linked(peer, hole_punch.rank[0]):
             self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays))
 
-    def _goes_behind(self, peer: Name, hole_punch: HolePunch) -> bool:
-        """Both ends have asked, and cannot punch twice on the same ports: which request goes first?"""
+    def _is_outranked(self, peer: Name, hole_punch: HolePunch) -> bool:
+        """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
         since = self._clock.seconds() - self._settings.punch_timeout
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > hole_punch.rank for each in others)

@@ -190,9 +190,9 @@ class TunnelManager(PeerListener):
         peer = self._core.links.peer(name)
         if peer is None:
             return self._core.borrow(name)
-        if peer.use is LinkUse.ATTACHED and self._core.connector.is_asking(name, LinkUse.MEMBER):
+        if peer.use is LinkUse.ATTACHED and self._core.connector.is_requesting(name, LinkUse.MEMBER):
             # in a moment another link takes the place of this one, which would end the tunnel
-            return self._core.connector.ask(name, LinkUse.MEMBER)
+            return self._core.connector.request_link(name, LinkUse.MEMBER)
         return succeed(peer.link)
 
     async def _limited(self, waiting: Deferred[ILink]) -> ILink:
@@ -278,7 +278,7 @@ class TunnelManager(PeerListener):
     def _ask_again(self, name: Name, use: LinkUse) -> None:
         del self._again[name]
         if self._core.links.peer(name) is None and self._core.bootstrapped and use is not LinkUse.ATTACHED:
-            self._core.connector.ask(name, use).addErrback(self._in_vain, name)
+            self._core.connector.request_link(name, use).addErrback(self._in_vain, name)
 
     def _in_vain(self, failure: Failure, name: Name) -> None:
         failure.trap(RoutingCrustError)

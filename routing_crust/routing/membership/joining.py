@@ -55,25 +55,25 @@ ASKED_AT_RANDOM: Final = 2
 """How many nodes of the table are asked for what they know themselves."""
 
 
-class Asking(Protocol):
-    """What asks others for a connection."""
+class LinkRequester(Protocol):
+    """Asks nodes for connections: the connector."""
 
-    def ask(
+    def request_link(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
     ) -> Deferred[ILink]:
-        """Ask this node; concurrent calls for one node share a request."""
+        """Ask this node for a connection; callers share a request."""
 
-    def is_asking(self, name: Name, use: LinkUse) -> bool:
+    def is_requesting(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node is under way."""
 
-    def refused_lately(self, name: Name) -> bool:
-        """Whether this node was asked a short while ago and nothing came of it."""
+    def is_cooling_down(self, name: Name) -> bool:
+        """Whether this node is not asked on our own account for now, since it did not answer."""
 
-    def left_alone_for(self, name: Name) -> float:
-        """For how many more seconds that keeps us from asking it."""
+    def cooldown_left(self, name: Name) -> float:
+        """For how many more seconds that is so."""
 
     def was_silent(self, name: Name) -> bool:
-        """Whether nothing came of it when this node was asked last, however long ago."""
+        """Whether this node did not answer when it was asked last, however long ago."""
 
 
 class Joiner:
@@ -94,7 +94,7 @@ class Joiner:
         random: Random,
         table: RoutingTable,
         queries: GroupQueries,
-        asking: Asking,
+        asking: LinkRequester,
         first_hops: Callable[[], tuple[ILink, ...]],
     ) -> None:
         """
@@ -174,7 +174,7 @@ class Joiner:
 
     def _ask(self, name: Name, informant: Name, via: ILink | None = None) -> None:
         self._may_ask -= 1
-        asked = self._asking.ask(name, LinkUse.MEMBER, via, informant)
+        asked = self._asking.request_link(name, LinkUse.MEMBER, via, informant)
         asked.addErrback(self._not_linked, name)
 
     def _ask_who_was_found(self) -> bool:
@@ -199,13 +199,13 @@ class Joiner:
         asking = self._asking
         return (
             self._table.seeks(name)
-            and not asking.is_asking(name, LinkUse.MEMBER)
-            and not asking.refused_lately(name)
+            and not asking.is_requesting(name, LinkUse.MEMBER)
+            and not asking.is_cooling_down(name)
         )
 
     def _is_to_be_asked_later(self, name: Name) -> bool:
         """Whether this is one of our close group that was silent a short while ago."""
-        return name in (self._view or ()) and self._table.seeks(name) and self._asking.refused_lately(name)
+        return name in (self._view or ()) and self._table.seeks(name) and self._asking.is_cooling_down(name)
 
     def rest(self) -> None:
         """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
@@ -252,7 +252,7 @@ class Joiner:
         else:
             self._wait = self._settings.refresh_interval
         later = (each for each in self._found if self._is_to_be_asked_later(each))
-        soonest = min(map(self._asking.left_alone_for, later), default=self._wait)
+        soonest = min(map(self._asking.cooldown_left, later), default=self._wait)
         # twice as long, since the wait may be drawn to be half of it
         self._schedule(min(self._wait, 2 * soonest + SOON))
 
@@ -302,7 +302,7 @@ class Joiner:
         return [
             name
             for name in self._view or ()
-            if name not in self._table and not self._asking.refused_lately(name)
+            if name not in self._table and not self._asking.is_cooling_down(name)
         ]
 
     def _judge(self) -> None:

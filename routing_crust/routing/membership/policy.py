@@ -28,7 +28,7 @@ from .routing_table import RoutingTable
 class ExpectedPurposes(Protocol):
     """Knows which links are expected, by the requests that they are for."""
 
-    def judge(self, link: ILink, nonce: bytes) -> Accept | None:
+    def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """What a link whose Hello names this request is for; C{None} if nobody asked for it."""
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
@@ -67,7 +67,7 @@ class MembershipPolicy:
         return self._judge_newcomer(link, facts)
 
     def _judge_expected(self, link: ILink, nonce: bytes) -> Accept | Refuse:
-        verdict = self._expected.judge(link, nonce)
+        verdict = self._expected.purpose(link, nonce)
         if verdict is None and self._links.peer(link.peer) is not None:
             return Refuse(CloseReason.SUPERSEDED)  # the second of two: the first was enough
         if verdict is not None and verdict.use is LinkUse.MEMBER:

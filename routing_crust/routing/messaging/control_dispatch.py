@@ -18,7 +18,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...wire.codec import decode, encode
-from ...wire.messages import ConnectGo, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ...wire.messages import Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from ..links.peer import Peer, PeerListener
 from ..membership.client_publisher import open_record
 
@@ -118,14 +118,13 @@ class ControlMessages(PeerListener):
             self._core.time.heard(source, answer.time)
 
     def _connect_request(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        self._core.connector.request_received(envelope, link)
+        self._core.responder.request_received(envelope, link)
 
     def _connect_response(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self._core.connector.response_received(envelope)
 
     def _connect_go(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        message = decode(ConnectGo, envelope.body, self._core.settings.max_control)
-        self._core.connector.go_received(source, message.nonce)
+        self._core.responder.go_received(envelope, source)
 
     def _client_record(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         opened = open_record(self._core.settings, self._core.identity, envelope.body)

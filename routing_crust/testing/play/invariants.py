@@ -198,7 +198,7 @@ class Invariants:
         for node, core in self._cores():
             settings = node.settings
             sizes = (
-                ("max_expected", len(core.connector.expected), settings.max_expected),
+                ("max_expected", len(core.attempts.expected), settings.max_expected),
                 ("max_links", len(node.crust.links), settings.max_links),
                 ("max_client_records", len(core.clients), settings.max_client_records),
             )
@@ -220,7 +220,7 @@ class Invariants:
         if core is not None:
             left |= {
                 "links": len(core.links),
-                "expected connections": len(core.connector.expected),
+                "expected connections": len(core.attempts.expected),
                 "queries": len(core.queries),
                 "entries of the table": len([each for each in core.table if core.links.link_to(each.name)]),
             }

@@ -28,8 +28,8 @@ from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
-from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
-from routing_crust.routing.links.registry import LinkRegistry
+from routing_crust.routing.connecting.candidates import Candidates
+from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
 
@@ -76,15 +76,16 @@ class VictimTests(SynchronousTestCase):
         limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds, outside.dialled)
         history = History(self.reactor.seconds)
         crust = _Crust(history, outside.on_link)
-        self.validator = ConnectRequestValidator(
+        node = Node(
             owner.settings,
             identity(3),
             self.reactor,
+            Random(1),
             cast(ICrust, crust),
-            cast(LinkRegistry, None),  # addresses are judged whoever is linked
-            lambda *_: True,
+            1,
             self.reactor.seconds,
         )
+        self.candidates = Candidates(node)
         self.dialler = Dialler(owner, owner.tls, self.reactor, limits, lambda _: None, _nothing)
         self.puncher = Puncher(
             owner,
@@ -105,7 +106,7 @@ class VictimTests(SynchronousTestCase):
     def asked(self, peer: Name, token: bytes, hosts: Iterable[str], port: int) -> None:
         """Somebody asks for a connection, and for being dialled back, at these addresses."""
         wire = tuple(WireEndpoint(ip_address(each.partition("%")[0]).packed, port) for each in hosts)
-        given = self.validator.dialable(peer, wire, "its request")
+        given = self.candidates.dialable(peer, wire, "its request")
         # a node that is asked for these judges them itself
         back = self.backs.dial([from_wire(each) for each in wire], peer)
         self._wait(back)

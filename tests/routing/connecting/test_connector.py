@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, ServiceStopped
 from routing_crust.names import Name
-from routing_crust.routing.connecting.connect_request_validator import REQUEST_LABEL
+from routing_crust.routing.connecting.signing import REQUEST_LABEL
+from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.messaging.outbox import LATEST_RETRY
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.testing.play.scenario import groups_are_right
@@ -24,7 +27,8 @@ class ExpectationTests(SynchronousTestCase):
         self.net = Net()
         self.node = self.net.grow(2)[0]
         assert self.node._core is not None
-        self.connector = self.node._core.connector
+        self.core = self.node._core
+        self.expected = self.core.attempts.expected
         self.peer = Intruder(self.net)
         self.addCleanup(self.net.stop)
 
@@ -34,20 +38,25 @@ class ExpectationTests(SynchronousTestCase):
         body = self.peer.signed(REQUEST_LABEL, request)
         link = self.peer.dial(self.node)
         link.send(FrameKind.HELLO, self.peer.hello(link))
-        self.connector.request_received(
+        self.core.responder.request_received(
             self.peer.open_envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body), None
         )
         return request.nonce
+
+    def confirm(self, name: Name, link: Any, use: LinkUse) -> None:
+        """Have the connector hear that a link to this peer was confirmed."""
+        facts = self.core.links.peers[0].facts
+        self.core.connector.peer_established(Peer(name, link, use, True, facts, 0.0), None)
 
     def test_a_lesser_link_settles_nothing(self) -> None:
         """An attachment is confirmed while membership is being arranged: that goes on."""
         nonce = self.expect()
         link = self.node._core and self.net.crust(self.node).links[0]
         assert link is not None
-        self.connector.linked(self.peer.identity.name, link, LinkUse.ATTACHED)
-        self.assertIsNotNone(self.connector.expected.match(self.peer.identity.name, nonce))
-        self.connector.linked(self.peer.identity.name, link, LinkUse.MEMBER)
-        self.assertIsNone(self.connector.expected.match(self.peer.identity.name, nonce))
+        self.confirm(self.peer.identity.name, link, LinkUse.ATTACHED)
+        self.assertIsNotNone(self.expected.match(self.peer.identity.name, nonce))
+        self.confirm(self.peer.identity.name, link, LinkUse.MEMBER)
+        self.assertIsNone(self.expected.match(self.peer.identity.name, nonce))
 
     def test_history_tells_an_expected_link_that_is_lost_too_early(self) -> None:
         """
@@ -64,14 +73,14 @@ class ExpectationTests(SynchronousTestCase):
         crust = self.net.crust(self.node)
         plain = next(each for each in crust.links if each.peer == name)
         (expected,) = [each for each in crust.links if each.connection.peer == link.connection.local]
-        entry = self.connector.expected.of_connection(expected.connection)
-        self.assertIs(entry, self.connector.expected.match(name, nonce))
-        self.assertIsNone(self.connector.expected.of_connection(plain.connection))
+        entry = self.expected.of_connection(expected.connection)
+        self.assertIs(entry, self.expected.match(name, nonce))
+        self.assertIsNone(self.expected.of_connection(plain.connection))
         for each in (expected, plain):
             each.abort(CloseReason.STOPPING)
         self.net.settle(0.5)
-        self.assertIsNone(self.connector.expected.of_connection(expected.connection))
-        self.assertIsNotNone(self.connector.expected.match(name, nonce))
+        self.assertIsNone(self.expected.of_connection(expected.connection))
+        self.assertIsNotNone(self.expected.match(name, nonce))
         lost = [each.text for each in crust.history.of(name).outcomes if each.text.startswith("lost")]
         self.assertEqual(
             lost,
@@ -86,10 +95,10 @@ class ExpectationTests(SynchronousTestCase):
         self.assertEqual(crust.expected, [(name, nonce, False)])
         link = crust.links[0]
         link.path_kind = PathKind.TUNNEL
-        self.connector.linked(name, link, LinkUse.MEMBER)
+        self.confirm(name, link, LinkUse.MEMBER)
         self.assertEqual(crust.expected, [(name, nonce, False)])
         link.path_kind = PathKind.PUNCHED
-        self.connector.linked(name, link, LinkUse.MEMBER)
+        self.confirm(name, link, LinkUse.MEMBER)
         self.assertEqual(crust.expected, [])
 
     def test_the_latest_request_counts(self) -> None:
@@ -100,13 +109,13 @@ class ExpectationTests(SynchronousTestCase):
         name = self.peer.identity.name
         for age in (60.0, 40.0, 20.0, 0.0):
             nonce = self.expect(age)
-            self.assertEqual([each.nonce for each in self.connector.expected.of_peer(name)], [nonce])
+            self.assertEqual([each.nonce for each in self.expected.of_peer(name)], [nonce])
             self.assertEqual(self.net.crust(self.node).expected, [(name, nonce, False)])
 
     def test_an_earlier_request_ends_no_later_one(self) -> None:
         """One that comes after those that were sent after it may have what place there is."""
         late, early = self.expect(), self.expect(20.0)
-        expected = self.connector.expected.of_peer(self.peer.identity.name)
+        expected = self.expected.of_peer(self.peer.identity.name)
         self.assertEqual([each.nonce for each in expected], [late, early])
 
     def test_expected_for_so_long(self) -> None:
@@ -170,7 +179,7 @@ class WayTests(SynchronousTestCase):
             (node._core for node in self.nodes if node._core is not None),
             key=lambda core: core.links.link_to(client.node_name) is None,
         )
-        asked = proxy.connector.ask(client.node_name, LinkUse.DIRECT, None, other.identity.name)
+        asked = proxy.connector.request_link(client.node_name, LinkUse.DIRECT, None, other.identity.name)
         self.assertEqual(self.net.result(asked).peer, client.node_name)
 
     def test_no_way_on(self) -> None:
@@ -188,7 +197,7 @@ class WayTests(SynchronousTestCase):
 
         connector._send = send
         informant = self.nodes[1].node_name
-        asked = connector.ask(nobody, LinkUse.MEMBER, None, informant)
+        asked = connector.request_link(nobody, LinkUse.MEMBER, None, informant)
         connector.undeliverable(99)
         for number in range(1, 20):
             connector.undeliverable(number)
@@ -206,7 +215,7 @@ class WayTests(SynchronousTestCase):
         connector = core.connector
         sent: list[object] = []
         connector._send = lambda *way: sent.append(way) or 7
-        asked = connector.ask(self.net.identity().name, LinkUse.MEMBER)
+        asked = connector.request_link(self.net.identity().name, LinkUse.MEMBER)
         connector.undeliverable(7)
         connector.stop()
         with self.assertRaises(ServiceStopped):
@@ -223,7 +232,7 @@ class WayTests(SynchronousTestCase):
         core.connector._send = lambda kind, name, body, proxy, via, attempt=0: ways.append(proxy)
         for expected in ([informant], [None, informant]):
             ways.clear()
-            asked = core.connector.ask(nobody, LinkUse.MEMBER, None, informant)
+            asked = core.connector.request_link(nobody, LinkUse.MEMBER, None, informant)
             with self.assertRaises(ExpectedConnectionExpired):
                 self.net.result(asked)
             self.assertEqual(ways, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -14,10 +15,12 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
-from routing_crust.routing.connecting.rendezvous import GO_WAIT, LONGEST_WAY, TUNNEL_WAIT, HolePunches
+from routing_crust.routing.connecting.rendezvous import GO_WAIT, MAX_GO_DELAY, TUNNEL_WAIT, HolePunches
+from routing_crust.routing.node import Node
 from routing_crust.wire.messages import LinkUse, NatKind
 
-SMALL, GREAT = sorted(Identity.from_seed(bytes([seed]) * 32).name for seed in (1, 2))
+IDENTITIES = {each.name: each for each in (Identity.from_seed(bytes([seed]) * 32) for seed in (1, 2))}
+SMALL, GREAT = sorted(IDENTITIES)
 ENDPOINTS = (Endpoint("8.8.8.8", 5483),)
 NONCE = b"n" * 16
 RELAYS = (Identity.from_seed(bytes(32)).name,)
@@ -67,10 +70,7 @@ class HolePunchTests(SynchronousTestCase):
         self.peer = GREAT if own == SMALL else SMALL
         self.settings = Settings()
         self.punches = HolePunches(
-            self.settings,
-            self.clock,
-            self.crust,  # type: ignore[arg-type]
-            own,
+            Node(self.settings, IDENTITIES[own], self.clock, Random(1), self.crust, 1, self.clock.seconds),
             lambda _, use: self.reached is not None and self.reached >= use,
             lambda name, use: self.linked,
             self.tunnel,
@@ -128,7 +128,7 @@ class HolePunchTests(SynchronousTestCase):
     def test_slow_answer_delays_punching_by_a_limited_time(self) -> None:
         """A peer that took a minute to answer is not given half a minute for the ConnectGo."""
         self.begin(True, round_trip=60)
-        self.assertEqual(self.crust.punched(), [Rendezvous(True, LONGEST_WAY)])
+        self.assertEqual(self.crust.punched(), [Rendezvous(True, MAX_GO_DELAY)])
         self.end()
 
     def test_responder_punches_once_when_the_go_comes(self) -> None:

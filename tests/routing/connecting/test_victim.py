@@ -47,7 +47,7 @@ class VictimTests(SynchronousTestCase):
             self.assertEqual(attacker.crust.candidates[0], victim)
             # an attacker that answers is dialled at the address it gives: that is the other test
             assert attacker.core is not None
-            attacker.core.connector.request_received = _ignore  # type: ignore[method-assign]
+            attacker.core.responder.request_received = _ignore  # type: ignore[method-assign]
         began = network.clock.now
         asked = 0
         for attacker in attackers:
@@ -91,7 +91,7 @@ class VictimTests(SynchronousTestCase):
             self.assertEqual(liar.crust.candidates, victims)
             assert liar.core is not None
             # a liar agrees, but dials nobody
-            liar.core.connector._punches.begin = _nothing  # type: ignore[method-assign]
+            liar.core.attempts.punches.begin = _nothing  # type: ignore[method-assign]
         asker = network.node(contacts=tuple(each.contact for each in honest))
         for _ in range(ROUNDS):
             for liar in liars:

@@ -31,20 +31,20 @@ class SilentPeers:
         self.cooldown = RequestCooldown(clock.seconds)
         self.asked: list[tuple[float, Name]] = []
 
-    def ask(
+    def request_link(
         self, name: Name, use: LinkUse, via: ILink | None = None, informant: Name | None = None
     ) -> Deferred[ILink]:
         self.asked.append((self._clock.seconds(), name))
         self.cooldown.note(name)
         return fail(ExpectedConnectionExpired("nobody answers"))
 
-    def is_asking(self, name: Name, use: LinkUse) -> bool:
+    def is_requesting(self, name: Name, use: LinkUse) -> bool:
         return False
 
-    def refused_lately(self, name: Name) -> bool:
+    def is_cooling_down(self, name: Name) -> bool:
         return self.cooldown.left(name) > 0
 
-    def left_alone_for(self, name: Name) -> float:
+    def cooldown_left(self, name: Name) -> float:
         return self.cooldown.left(name)
 
     def was_silent(self, name: Name) -> bool:

@@ -1,0 +1,81 @@
+"""
+Candidates: the addresses that the two ends of a connection request give each other. Ours are what crust knows
+of us. Those of a peer are a stranger's: it may name the address of somebody else, to have us dial it.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from ...endpoints import Endpoint, is_local_only, refusal_to_dial
+from ...history import Way
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import KeyedLimits, SlidingWindow
+from ...wire.codec import from_wire, to_wire
+from ...wire.messages import WireEndpoint
+from ..node import Node
+
+
+class Candidates:
+    """Made at each start, asked by what sends and receives requests and responses."""
+
+    log = Logger()
+
+    def __init__(self, node: Node) -> None:
+        self._settings = node.settings
+        self._crust = node.crust
+        self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._answered = KeyedLimits[str](
+            lambda: SlidingWindow(node.settings.answered_per_prefix, 60.0, node.clock.seconds)
+        )
+
+    def ours(self) -> tuple[WireEndpoint, ...]:
+        """The addresses at which others may be able to dial us, for a request or a response."""
+        return tuple(to_wire(each) for each in self._crust.candidates[: self._settings.max_candidates])
+
+    def dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...], source: str) -> tuple[Endpoint, ...]:
+        """
+        The addresses of a peer that may be dialled; the others are logged with the reason.
+
+        @param source: the message that gave them, in words.
+        """
+        found: list[Endpoint] = []
+        given = candidates[: self._settings.max_candidates]
+        self._crust.history.told(peer, map(from_wire, given), source)
+        for each in given:
+            endpoint = from_wire(each)
+            problem = refusal_to_dial(
+                endpoint,
+                self._settings.private_dialling,
+                self._crust.endpoints,
+                self._crust.on_link_networks,
+            )
+            if problem is None:
+                found.append(endpoint)
+            else:
+                self._crust.history.tried(peer, Way.DIAL, endpoint, f"not dialled: {problem}")
+                self._quiet.info(
+                    problem,
+                    "{endpoint}, given by {peer}, is not dialled: {reason}",
+                    endpoint=endpoint,
+                    peer=peer,
+                    reason=problem,
+                )
+        return tuple(found)
+
+    def affordable(self, peer: Name, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """
+        The addresses of a response that may be dialled now: at most C{answered_per_prefix} a minute.
+
+        A request counts against C{stranger_dials}. A response does not, since we asked for it; but mostly we
+        have only heard of the node that sent it, and it may name somebody else's address as well.
+        """
+        found = []
+        for each in endpoints:
+            if is_local_only(each) or self._answered.take(each.prefix):
+                found.append(each)
+            else:
+                problem = "too many answers named addresses near it within a minute (answered_per_prefix)"
+                self._crust.history.tried(peer, Way.DIAL, each, f"not dialled: {problem}")
+        return tuple(found)
