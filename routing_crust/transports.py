@@ -5,6 +5,7 @@ connection. To a protocol they are what Twisted's TCP transport is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +18,7 @@ _Address = TypeVar("_Address", bound=IAddress)
 log = Logger()
 
 
-class FrameTransport(Generic[_Address]):
+class FrameTransport(ABC, Generic[_Address]):
     """
     What is the same in all of them.
 
@@ -35,13 +36,13 @@ class FrameTransport(Generic[_Address]):
         self._no_delay = True
         self._keep_alive = False
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loseConnection(self) -> None:
         """Close the connection when everything that was written has been sent."""
-        raise NotImplementedError
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send several pieces of bytes."""
@@ -106,17 +107,17 @@ class ProtocolTransport(FrameTransport[_Address]):
             self._write_ending = True
             self._end_when_written()
 
+    @abstractmethod
     def _discard_unread(self) -> None:
         """Throw away what has come and was not delivered."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end_when_written(self) -> None:
         """Tell the peer of the end that was asked for, unless something is still to be written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _give_up(self) -> None:
         """The protocol has raised: end the connection, as the reactor does with its own."""
-        raise NotImplementedError
 
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Call the protocol, or its producer."""

@@ -14,7 +14,7 @@ from ..forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
 from ..names import Name
 from .state_directory import default_state_dir
 
-DEFAULT_TIMEOUT: Final = 180.0
+DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """In seconds: longer than a message is tried for, with the default settings."""
 
 _EPILOGUE: Final = """\
@@ -136,7 +136,7 @@ def _add_message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=_seconds,
-        default=DEFAULT_TIMEOUT,
+        default=DEFAULT_TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="give up waiting after so long (default: %(default)g)",
     )

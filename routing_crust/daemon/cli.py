@@ -44,7 +44,7 @@ from .text import explanation_text, printable, status_text
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-STATUS_TIMEOUT: Final = 10.0
+STATUS_TIMEOUT_SECONDS: Final = 10.0
 """In seconds: the daemon answers at once, if it answers."""
 
 
@@ -124,7 +124,7 @@ def _listen(options: argparse.Namespace) -> int:
     answer = None if options.answer is None else _body(options.answer)
     left = options.count
     with _connect(options) as client:
-        client.ask(ListenCommand(answer=answer), ListeningReply, STATUS_TIMEOUT)
+        client.ask(ListenCommand(answer=answer), ListeningReply, STATUS_TIMEOUT_SECONDS)
         for reply in client.replies():
             if isinstance(reply, ReceivedReply):
                 _print(f"{reply.source} {printable(reply.body)}")
@@ -140,7 +140,7 @@ def _forward(options: argparse.Namespace) -> int:
     listen, who, protocol = options.what
     command = ForwardCommand(listen=listen, name=who, protocol=protocol)
     with _connect(options) as client:
-        forwarding = client.ask(command, ForwardingReply, STATUS_TIMEOUT)
+        forwarding = client.ask(command, ForwardingReply, STATUS_TIMEOUT_SECONDS)
         _print(f"forwarding {forwarding.listen} to {protocol} of {who}")
         client.wait_for_the_end()
 
@@ -149,14 +149,14 @@ def _expose(options: argparse.Namespace) -> int:
     protocol, target = options.what.protocol, options.what.target
     command = ExposeCommand(protocol=protocol, target=target, allow=tuple(options.allow))
     with _connect(options) as client:
-        client.ask(command, ExposingReply, STATUS_TIMEOUT)
+        client.ask(command, ExposingReply, STATUS_TIMEOUT_SECONDS)
         _print(f"exposing {target} as {protocol} to {', '.join(options.allow) or 'nobody'}")
         client.wait_for_the_end()
 
 
 def _status(options: argparse.Namespace) -> int:
     with _connect(options) as client:
-        status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT).status
+        status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status
     _print(json.dumps(status, indent=2) if options.json else status_text(status))
     return EXIT_OK
 
@@ -164,7 +164,7 @@ def _status(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     command = ExplainCommand(name=str(options.name))
     with _connect(options) as client:
-        explanation = client.ask(command, ExplainReply, STATUS_TIMEOUT).explanation
+        explanation = client.ask(command, ExplainReply, STATUS_TIMEOUT_SECONDS).explanation
     _print(json.dumps(explanation, indent=2) if options.json else explanation_text(explanation))
     return EXIT_OK
 

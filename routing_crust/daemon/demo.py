@@ -34,11 +34,11 @@ REQUEST_SHARE: Final = 0.2
 """How many of the messages are requests."""
 CONNECT_SHARE: Final = 0.02
 """How many are preceded by asking for a link of our own to the destination."""
-PAUSE_AFTER_FAILURE: Final = 0.1
+FAILURE_PAUSE_SECONDS: Final = 0.1
 """In seconds: a node that cannot send does not try without end in one turn of the reactor."""
-GRACE: Final = 5.0
+GRACE_SECONDS: Final = 5.0
 """In seconds: what is under way when the time is over may still arrive for so long."""
-MOST_LATENCIES: Final = 100_000
+MAX_LATENCIES: Final = 100_000
 """The latencies of so many messages are kept, the latest."""
 
 
@@ -54,7 +54,7 @@ class TrafficFigures:
 
     acknowledged: int = 0
     failed: int = 0
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_LATENCIES))
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
 
     def add(self, other: TrafficFigures) -> None:
         """Count in those of another time."""
@@ -144,7 +144,7 @@ class Traffic:
             except (RoutingCrustError, CancelledError) as error:
                 self._failed(node, error)
                 if not self._stopped:
-                    await deferLater(self._clock, PAUSE_AFTER_FAILURE)
+                    await deferLater(self._clock, FAILURE_PAUSE_SECONDS)
             else:
                 self._figures.acknowledged += 1
                 self._figures.latencies.append(self._clock.seconds() - started)
@@ -297,7 +297,7 @@ class DemoService(Service):
     async def _end(self, traffic: Traffic) -> None:
         traffic.stop()
         self._reporter.stop()
-        self._talking.addTimeout(GRACE, self._clock)
+        self._talking.addTimeout(GRACE_SECONDS, self._clock)
         await self._talking
         if not self.running:
             return

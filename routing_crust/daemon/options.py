@@ -20,8 +20,8 @@ from ..config import Settings, setting_fields, valid_range
 from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
 from .state_directory import default_state_dir
 
-DEMO_LEAST: Final = 2
-DEMO_MOST: Final = 64
+MIN_DEMO_NODES: Final = 2
+MAX_DEMO_NODES: Final = 64
 
 _DESCRIPTION: Final = (
     "A node of a peer-to-peer network: it finds its peers, links with them directly and securely, and routes "
@@ -71,7 +71,8 @@ _HINTS: Final = {
     "state_dir": "the folder for the key, the saved contacts and the control socket; made if it is not there",
     "set": "give one of the other settings; '--help-settings' lists them. May be repeated",
     "help_settings": "list the settings for --set and the TOML file, and exit",
-    "demo": f"run this many nodes ({DEMO_LEAST} to {DEMO_MOST}) on loopback in this process, nothing on disk",
+    "demo": f"run this many nodes ({MIN_DEMO_NODES} to {MAX_DEMO_NODES}) on loopback in this process, with "
+    "nothing on disk",
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
     "help": "show this and exit",
     "version": "show the version and exit",
@@ -132,8 +133,8 @@ class Options(usage.Options):
 
     def opt_demo(self, text: str) -> None:
         """How many nodes."""
-        if not text.isascii() or not text.isdigit() or not DEMO_LEAST <= int(text[:9]) <= DEMO_MOST:
-            raise usage.UsageError(f"--demo {text}: valid is {DEMO_LEAST} to {DEMO_MOST}")
+        if not text.isascii() or not text.isdigit() or not MIN_DEMO_NODES <= int(text[:9]) <= MAX_DEMO_NODES:
+            raise usage.UsageError(f"--demo {text}: valid is {MIN_DEMO_NODES} to {MAX_DEMO_NODES}")
         self.demo = int(text)
 
     def opt_demo_seconds(self, text: str) -> None:

@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LARGEST_FILE: Final = 1024 * 1024
+MAX_FILE_BYTES: Final = 1024 * 1024
 """In bytes: a device or a log that is given by mistake is not read to its end."""
 
 SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fields()}
@@ -38,11 +38,11 @@ def read_settings_file(path: Path) -> dict[str, object]:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigurationError("config", f"the file {path} cannot be read: {error.strerror}") from None
-    if len(data) > LARGEST_FILE:
-        raise ConfigurationError("config", f"the file {path} is longer than {LARGEST_FILE} bytes")
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError("config", f"the file {path} is longer than {MAX_FILE_BYTES} bytes")
     try:
         values = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from ..errors import ConfigurationError
 
 DIRECTORY_MODE: Final = 0o700
-LONGEST_SOCKET_PATH: Final = 107
+MAX_SOCKET_PATH_BYTES: Final = 107
 """In bytes: the system's field for the path of a UNIX socket has 108, the last of them zero."""
 
 
@@ -75,10 +75,10 @@ def socket_path(state_dir: Path) -> Path:
     """
     path = state_dir / "control.sock"
     length = len(os.fsencode(path))
-    if length > LONGEST_SOCKET_PATH:
+    if length > MAX_SOCKET_PATH_BYTES:
         raise _problem(
             f"the control socket {path} would have a path of {length} bytes, and the system allows "
-            f"{LONGEST_SOCKET_PATH}: give a shorter folder"
+            f"{MAX_SOCKET_PATH_BYTES}: give a shorter folder"
         )
     return path
 

@@ -1,5 +1,5 @@
 """
-Where a stream leads: a node and what is spoken there.
+The address of one end of a stream: a node and a protocol.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class NodeAddress:
     The address of one end of a stream.
 
     @ivar name: the node's name, proven.
-    @ivar protocol: what is spoken, as the end that listens calls it.
+    @ivar protocol: the name of the protocol, as the end that listens gave it.
     """
 
     name: Name

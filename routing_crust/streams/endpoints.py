@@ -24,12 +24,12 @@ from .frames import check_protocol
 from .service import streams_of
 
 Allowed = Callable[[Name], bool] | Iterable[Name | str]
-"""Who may have a protocol: a function that is asked each time, or names, or their nicknames."""
+"""Which peers may have a protocol: a function that decides each time, or names, or nicknames."""
 
 
 @implementer(IStreamClientEndpoint)
 class RoutingClientEndpoint:
-    """A protocol of a peer."""
+    """Connects to a protocol that a peer offers."""
 
     def __init__(self, service: RoutingService, name: Name | str, protocol: str) -> None:
         """
@@ -45,7 +45,7 @@ class RoutingClientEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
-        Open a stream; see L{Streams.open<routing_crust.streams.service.Streams.open>}.
+        Open a stream, as L{Streams.open<routing_crust.streams.service.Streams.open>} does.
 
         @return: fires with the protocol when the peer has accepted and the protocol is connected.
         """
@@ -54,7 +54,7 @@ class RoutingClientEndpoint:
 
 @implementer(IStreamServerEndpoint)
 class RoutingServerEndpoint:
-    """A protocol that peers may have."""
+    """Offers a protocol to peers."""
 
     def __init__(self, service: RoutingService, protocol: str, allow: Allowed | None = None) -> None:
         """
@@ -71,9 +71,9 @@ class RoutingServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        Offer it.
+        Offer the protocol.
 
-        @return: fires with what stops it again. Fails with
+        @return: fires with the port that stops it again. Fails with
             L{CannotListen<routing_crust.errors.CannotListen>} when it is offered already.
         """
         return execute(streams_of(self._service).listen, self._protocol, protocolFactory, self._allow)

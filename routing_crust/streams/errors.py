@@ -1,6 +1,6 @@
 """
-How streams end, other than well. These are Twisted's errors too, so that protocols and those who wait for
-connections understand them.
+The errors that a stream ends with. They are Twisted's errors too, so that protocols and callers of C{connect}
+understand them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class StreamRefused(RoutingCrustError, ConnectError):
     """
     The peer does not accept a stream.
 
-    @ivar reason: why, in one of the words both ends know.
+    @ivar reason: why, as a number that both ends know.
     @ivar detail: more, in the peer's words; may be empty.
     """
 
@@ -30,9 +30,9 @@ class StreamRefused(RoutingCrustError, ConnectError):
 
 class StreamReset(RoutingCrustError, ConnectionLost):
     """
-    A stream has been given up, and what was on its way is lost. The reason for C{connectionLost}.
+    One end has given the stream up, and data on its way is lost. The reason for C{connectionLost}.
 
-    @ivar reason: why, in one of the words both ends know.
+    @ivar reason: why, as a number that both ends know.
     @ivar detail: more, in words; may be empty.
     """
 
@@ -49,7 +49,7 @@ class StreamLinkLost(RoutingCrustError, ConnectionLost):
     """
     The link to the peer is gone, and all streams with it. The reason for C{connectionLost}.
 
-    @ivar problem: what became of the link.
+    @ivar problem: why the link is gone.
     """
 
     def __init__(self, problem: LinkClosed | Exception) -> None:

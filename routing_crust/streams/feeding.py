@@ -1,5 +1,5 @@
 """
-Sending what streams have to send: turn by turn, whenever the link takes more.
+Sends the data of all streams with a peer, turn by turn, whenever the link takes more.
 """
 
 from __future__ import annotations
@@ -10,26 +10,36 @@ from typing import Final, Protocol
 from .frames import StreamFrame
 from .machine import Side
 from .scheduler import QUANTUM, Scheduler
-from .stream import BUFFER_LOW, Stream
+from .stream import BUFFER_LOW_BYTES, Stream
 
-SMALL: Final = 4096
-"""A stream that sends no more than this at a time is one that does not want to wait."""
-SMALL_SECONDS: Final = 0.1
-"""And for so long others leave room for it."""
-GENTLE: Final = 96 * 1024
-"""That is, they have no more than this on their way; more than a CREDIT may be late."""
+INTERACTIVE_BYTES: Final = 4096
+"""A stream that sends no more than this in a turn counts as interactive."""
+INTERACTIVE_SECONDS: Final = 0.1
+"""For so long after its last turn, bulk streams leave room for an interactive one."""
+BULK_IN_FLIGHT_BYTES: Final = 96 * 1024
+"""What a bulk stream may have on its way meanwhile. It is more than a CREDIT covers, so that none stalls."""
 _HEADERS: Final = 8
 _DATA: Final = int(StreamFrame.DATA)
 
 
 class FrameSink(Protocol):
-    """Where frames go: of L{ILink<routing_crust.crust.interfaces.ILink>}, what a mux needs."""
+    """Where frames go: the part of L{ILink<routing_crust.crust.interfaces.ILink>} that a mux needs."""
 
     def send(self, kind: int, payload: bytes) -> None:
         """Send a frame."""
 
     def feed_soon(self) -> None:
         """Have L{Feeding.feed} called."""
+
+
+class NoLink:
+    """Takes the place of a link that is gone."""
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Drop the frame."""
+
+    def feed_soon(self) -> None:
+        """Without effect."""
 
 
 class Feeding:
@@ -57,7 +67,7 @@ class Feeding:
         self.sink = sink
 
     def ready(self, stream: Stream) -> None:
-        """This stream has something to send."""
+        """Give this stream a turn: it has something to send."""
         if not stream.in_line:
             self._scheduler.add(stream)
             self.sink.feed_soon()
@@ -76,7 +86,8 @@ class Feeding:
                 room -= self._take_turn(stream)
             if not self._after:
                 return
-            # whom we tell may do anything
+            # A handler may write, close or reset from within these calls, so the list is taken first, and
+            # the loop sends what it has written.
             after, self._after = self._after, []
             for stream, ending in after:
                 if ending is StreamFrame.CLOSE:
@@ -91,32 +102,34 @@ class Feeding:
     def _take_turn(self, stream: Stream) -> int:
         buffer = stream.buffer
         size = min(buffer.size, stream.send_window, QUANTUM)
-        held = self._small is not None and size > SMALL and self._is_held(stream)
+        # A held stream leaves the line; the peer's next CREDIT brings it back.
+        held = self._small is not None and size > INTERACTIVE_BYTES and self._is_held(stream)
         if held:
             size = 0
         elif size > 0:
             stream.send_window -= size
             stream.in_flight += size
             self.sink.send(_DATA, buffer.take(stream.head, size))
-            if size <= SMALL and not buffer.size:
+            if size <= INTERACTIVE_BYTES and not buffer.size:
                 self._small = stream
                 self._small_at = self._seconds()
         if stream.ending is not None and not buffer.size:
             self._send_ending(stream, stream.ending)
         self._scheduler.sent(stream, size, stream.ready and not held)
-        if stream.wants_room and buffer.size <= BUFFER_LOW:
+        if stream.wants_room and buffer.size <= BUFFER_LOW_BYTES:
             stream.wants_room = False
             self._after.append((stream, None))
         return size + _HEADERS
 
     def _is_held(self, stream: Stream) -> bool:
         """
-        Whether a stream has enough on its way for now. Whatever it has on its way another has to wait for,
-        so while others send little and often it has less of it. A CREDIT lets it go on.
+        Whether a stream has enough on its way for now. Every byte of it delays the others, so it has less on
+        its way while others send little and often. A CREDIT lets it go on.
         """
-        if stream.in_flight < GENTLE or self._small is stream:
+        if stream.in_flight < BULK_IN_FLIGHT_BYTES or self._small is stream:
             return False
-        if 0 <= self._seconds() - self._small_at < SMALL_SECONDS:
+        # a clock that was set back ends the restraint
+        if 0 <= self._seconds() - self._small_at < INTERACTIVE_SECONDS:
             return True
         self._small = None
         return False
@@ -132,11 +145,11 @@ class Feeding:
             stream.sent = Side.FINISHED
 
     def forget(self, stream: Stream) -> None:
-        """This one is over."""
+        """Drop a stream that is over."""
         if self._small is stream:
             self._small = None
 
     def clear(self) -> None:
-        """All are over."""
+        """Drop all streams."""
         self._scheduler = Scheduler()
         self._small = None

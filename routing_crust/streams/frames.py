@@ -15,11 +15,11 @@ from typing import Final
 from ..errors import WireError
 from ..forwarding_rules import MOST_PROTOCOL, is_protocol
 
-LARGEST_WINDOW: Final = (1 << 31) - 1
-"""The most bytes that a stream may have on its way."""
-LARGEST_STREAM: Final = (1 << 32) - 1
-MOST_DETAIL: Final = 200
-"""The most bytes of a reason's detail; what is longer is cut off."""
+MAX_WINDOW_BYTES: Final = (1 << 31) - 1
+"""The largest window: the most bytes that a stream may have on its way."""
+MAX_STREAM_NUMBER: Final = (1 << 32) - 1
+MAX_DETAIL_BYTES: Final = 200
+"""What a reason's detail has at most; a longer one is cut off."""
 NUMBER_BYTES: Final = 4
 
 _NUMBER = struct.Struct(">I")
@@ -91,7 +91,7 @@ def open_frame(stream: int, window: int, protocol: str) -> bytes:
 
 def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
     """The payload of a L{StreamFrame.REFUSED} or L{StreamFrame.RESET}."""
-    return _REASON.pack(stream, reason) + detail.encode("utf-8", "replace")[:MOST_DETAIL]
+    return _REASON.pack(stream, reason) + detail.encode("utf-8", "replace")[:MAX_DETAIL_BYTES]
 
 
 pack_number = _NUMBER.pack
@@ -155,7 +155,7 @@ def read_reason(payload: bytes) -> tuple[StreamReason, str]:
     @return: the detail has nothing in it that would upset a log.
     @raise WireError: it is neither.
     """
-    if not _REASON.size <= len(payload) <= _REASON.size + MOST_DETAIL:
+    if not _REASON.size <= len(payload) <= _REASON.size + MAX_DETAIL_BYTES:
         raise WireError("a frame with a reason is too short or too long")
     number = payload[NUMBER_BYTES]
     detail = _UNPRINTABLE.sub("?", payload[_REASON.size :].decode("utf-8", "replace"))
@@ -166,6 +166,6 @@ _REASON_NUMBERS = frozenset(StreamReason)
 
 
 def _window(amount: int) -> int:
-    if amount > LARGEST_WINDOW:
-        raise WireError(f"a window of {amount} bytes is over the limit of {LARGEST_WINDOW}")
+    if amount > MAX_WINDOW_BYTES:
+        raise WireError(f"a window of {amount} bytes is over the limit of {MAX_WINDOW_BYTES}")
     return amount

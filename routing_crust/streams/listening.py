@@ -1,5 +1,5 @@
 """
-What is offered to peers: a protocol's name, who may have it, and what makes the protocol.
+An offered protocol: its name, the peers that may have it, and the factory that makes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .address import NodeAddress
 
 class IStreamAcceptor(Interface):
     """
-    What a factory may provide if it cannot say at once whether it accepts a stream, for example because it
-    makes a connection of its own first.
+    Provided by a factory that cannot decide at once whether it accepts a stream, for example because it makes
+    a connection of its own first.
     """
 
     def accept_stream(address: NodeAddress) -> Deferred[IProtocol | None]:
         """
-        A peer wants a stream; called instead of C{buildProtocol}.
+        Decide on a stream that a peer wants; called instead of C{buildProtocol}.
 
         @param address: the peer's.
         @return: fires with the protocol, or with C{None} to refuse. When it fails the stream is refused, and
@@ -52,9 +52,9 @@ class PortOwner(Protocol):
 
     def remove_port(self, port: StreamPort) -> bool:
         """
-        Offer it no more.
+        Withdraw the offer of this port.
 
-        @return: whether it was offered.
+        @return: whether there was one.
         """
 
 
@@ -85,27 +85,27 @@ class StreamPort:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Offer it no more. Streams that are open stay open.
+        Withdraw the offer. Streams that are open stay open.
 
-        @return: has fired with C{None}.
+        @return: a Deferred that has fired with C{None}.
         """
         if self._owner.remove_port(self):
             self._factory.doStop()
         return succeed(None)
 
     def getHost(self) -> IAddress:
-        """What peers open: our name and the protocol."""
+        """The address that peers open: our name and the protocol."""
         return NodeAddress(self._owner.name, self.protocol)
 
     def allows(self, name: Name) -> bool:
-        """Whether this peer may have it."""
+        """Whether this peer may have the protocol."""
         return self._allow is None or bool(self._allow(name))
 
     def accept(self, address: NodeAddress) -> Deferred[IProtocol | None]:
         """
         Make the protocol for a stream from this peer.
 
-        @return: fires with it, or with C{None}; fails with whatever the factory raises.
+        @return: fires with the protocol, or with C{None} if it is refused; fails as the factory does.
         """
         if IStreamAcceptor.providedBy(self._factory):
             return maybeDeferred(self._factory.accept_stream, address)

@@ -6,8 +6,8 @@ FIN when it has sent all, and one last frame: CLOSE when it neither sends nor re
 it gives up. A stream is over when each end has sent its last frame; a RESET is answered with one. REFUSED
 is the last frame of both.
 
-Nothing is sent or called here. Each input of the peer is judged, in every state, and changes the state;
-whoever has something sent has looked whether it may be.
+Nothing is sent or called here. Each input of the peer is judged, in every state, and changes the state. The
+caller that sends a frame checks first whether the state allows it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from ..errors import WireError
-from .frames import LARGEST_WINDOW
+from .frames import MAX_WINDOW_BYTES
 
 CREDIT_BYTES: Final = 64 * 1024
-"""A CREDIT is worth it for so much, or for a quarter of the window."""
+"""Worth a CREDIT of its own; so is a quarter of the window."""
 OVERDUE_BYTES: Final = 256 * 1024
-"""It cannot wait for so much, nor for half of the window."""
+"""Sent at once, as half of the window is; less may wait until nothing more comes."""
 
 
 class Phase(Enum):
@@ -32,7 +32,7 @@ class Phase(Enum):
     REQUESTED = "requested"
     """The peer has asked for it, and has no answer yet."""
     OPEN = "open"
-    """It has been accepted. What became of it since is in the two sides."""
+    """It has been accepted. How far each end has ended it is in its L{Side}."""
 
 
 class Side(IntEnum):
@@ -74,13 +74,13 @@ class StreamMachine:
 
     @property
     def over(self) -> bool:
-        """Whether nothing can come and nothing can be sent any more."""
+        """Whether each end has sent its last frame."""
         return self.sent is Side.ENDED and self.received is Side.ENDED
 
     # What the peer sends. Each of these may raise WireError.
 
     def opened(self, window: int) -> None:
-        """OPENED: the peer accepts, and we may send so much."""
+        """OPENED: the peer accepts, and gives us this window."""
         if self.phase is not Phase.OPENING:
             raise self._misplaced("OPENED")
         self.phase = Phase.OPEN
@@ -96,6 +96,7 @@ class StreamMachine:
         """DATA: so many bytes have come."""
         if self.phase is not _OPEN or self.received is not _SENDING:
             raise self._misplaced("DATA")
+        # an empty DATA would cost us work and the peer no credit
         if not 0 < size <= self.receive_window:
             if not size:
                 raise WireError("a DATA without data")
@@ -106,10 +107,10 @@ class StreamMachine:
         self.unread += size
 
     def credit_received(self, amount: int) -> None:
-        """CREDIT: we may send so many bytes more."""
+        """CREDIT: the peer lets us send so many bytes more."""
         if self.phase is not Phase.OPEN or self.received is Side.ENDED:
             raise self._misplaced("CREDIT")
-        if not amount or self.send_window + amount > LARGEST_WINDOW:
+        if not amount or self.send_window + amount > MAX_WINDOW_BYTES:
             raise WireError(f"stream {self.number} is given credit for {amount} and has {self.send_window}")
         self.send_window += amount
 
@@ -126,7 +127,8 @@ class StreamMachine:
         self.received = Side.ENDED
 
     def reset_received(self) -> None:
-        """RESET: the peer gives up. It is to be answered if we have not sent our last frame."""
+        """RESET: the peer gives up. The caller answers it unless our last frame is sent."""
+        # no RESET before the answer to our OPEN: the peer refuses instead
         if self.phase is Phase.OPENING or self.received is Side.ENDED:
             raise self._misplaced("RESET")
         self.received = Side.ENDED
@@ -140,17 +142,17 @@ class StreamMachine:
     # What we send.
 
     def accept(self, window: int) -> None:
-        """We accept, and the peer may send so much."""
+        """Accept the peer's stream, with this window for what it sends."""
         self.phase = Phase.OPEN
         self.grant(window)
 
     def grant(self, window: int) -> None:
-        """The peer may send so much to begin with."""
+        """Set the window that the peer begins with."""
         self.window = self.receive_window = window
 
     def consumed(self, size: int) -> int:
         """
-        So many bytes have been read.
+        Count bytes that the user has read.
 
         @return: L{due}.
         """
@@ -163,6 +165,7 @@ class StreamMachine:
         due = self.window - self.receive_window - self.unread
         if due < CREDIT_BYTES and 4 * due < self.window:
             return 0
+        # credit is of no use to a peer that has sent all, and has no place after our own last frame
         if self.received is not Side.SENDING or self.sent is Side.ENDED:
             return 0
         return due

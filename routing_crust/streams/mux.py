@@ -1,9 +1,9 @@
 """
 All streams with one peer: frames in, frames out, limits.
 
-It does no I/O, and knows the link only as somewhere to send frames to, which may change. What it hears from
-the peer it checks before it keeps any of it; a L{WireError} means that the peer broke the protocol, and that
-its link is to be closed.
+It does no I/O, and knows the link only as a place to send frames to, which may change. It checks every frame
+of the peer before it keeps any of it. A L{WireError} means that the peer broke the protocol, so its link has
+to be closed.
 
 The end with the smaller name gives its streams odd numbers, the other even ones; each counts upwards and uses
 none twice.
@@ -17,9 +17,9 @@ from typing import Final, Protocol
 from ..config import Settings
 from ..errors import LimitReached, WireError
 from ..timing.ratelimit import TokenBucket
-from .feeding import Feeding, FrameSink
+from .feeding import Feeding, FrameSink, NoLink
 from .frames import (
-    LARGEST_STREAM,
+    MAX_STREAM_NUMBER,
     NUMBER_BYTES,
     StreamFrame,
     StreamReason,
@@ -37,9 +37,9 @@ from .stream import IgnoringHandler, Stream, StreamHandler
 from .windows import CreditSender, Windows
 
 RESET_SECONDS: Final = 10.0
-"""C{max_stream_resets} is for so long."""
-_POLITE: Final = 0.8
-"""The part of C{max_stream_resets} that we use ourselves, so that no delay makes too many of it."""
+"""The period that C{max_stream_resets} is for."""
+_OWN_RESET_SHARE: Final = 0.8
+"""Our share of C{max_stream_resets}: resets that a delay bunches up must still pass the peer's count."""
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 
@@ -49,9 +49,9 @@ class MuxOwner(Protocol):
 
     def stream_requested(self, stream: Stream) -> None:
         """
-        The peer wants to open a stream. Sooner or later, L{Stream.accepted_by} or L{Stream.refuse} is to be
-        called, unless the handler, which is to be set now, hears L{StreamHandler.reset} or
-        L{StreamHandler.lost}.
+        The peer wants to open a stream. The owner sets a handler now, and calls L{Stream.accepted_by} or
+        L{Stream.refuse} sooner or later, unless the handler hears L{StreamHandler.reset} or
+        L{StreamHandler.lost} first.
         """
 
     def stream_over(self, stream: Stream) -> None:
@@ -66,10 +66,10 @@ class MuxOwner(Protocol):
 
 class Mux:
     """
-    Made for a peer with a link, fed with its frames, discarded after L{end}.
+    Made for a peer with a link, given its frames, discarded after L{end}. It is the owner of its streams.
 
-    @ivar streams: the streams that there are, by number.
-    @ivar feeding: sends what is ready.
+    @ivar streams: the streams that are not over, by number.
+    @ivar feeding: sends their data.
     @ivar sink: where frames go now.
     """
 
@@ -94,7 +94,9 @@ class Mux:
         self._windows = Windows(settings)
         most = settings.max_stream_resets
         self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
-        self._own_resets = TokenBucket(_POLITE * most / RESET_SECONDS, _POLITE * most, seconds)
+        self._own_resets = TokenBucket(
+            _OWN_RESET_SHARE * most / RESET_SECONDS, _OWN_RESET_SHARE * most, seconds
+        )
         self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
             StreamFrame.OPENED: self._opened,
@@ -116,41 +118,39 @@ class Mux:
     def _send(self, kind: int, payload: bytes) -> None:
         self.sink.send(kind, payload)
 
-    # What we want.
+    # What our side does, through a stream or its owner.
 
     def open(self, protocol: str, handler: StreamHandler) -> Stream:
         """
         Ask the peer for a stream.
 
-        @raise LimitReached: there are too many.
+        @raise LimitReached: too many are open.
         """
         most = self._settings.max_streams
         if self._counts[self._mine] >= most:
             raise LimitReached(f"{most} streams to this peer are open", "max_streams", most)
-        if self._next > LARGEST_STREAM:
+        if self._next > MAX_STREAM_NUMBER:
             raise LimitReached("this link has had all its streams", "max_streams", most)
         stream = Stream(self, self._next, Phase.OPENING, protocol, handler)
         self._next += 2
+        # before the peer has answered, so that its first bytes come with the answer
         stream.grant(self._windows.first())
         self._add(stream)
         self.sink.send(StreamFrame.OPEN, open_frame(stream.number, stream.window, protocol))
         return stream
 
     def accept(self, stream: Stream, handler: StreamHandler) -> None:
-        """See L{Stream.accepted_by}."""
         stream.handler = handler
         stream.accept(self._windows.first())
         self.sink.send(StreamFrame.OPENED, pack_two(stream.number, stream.window))
 
     def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
-        """See L{Stream.refuse}."""
         if stream.sent is Side.SENDING and self.streams.get(stream.number) is stream:
             stream.sent = stream.received = Side.ENDED
             self.sink.send(StreamFrame.REFUSED, reason_frame(stream.number, reason, detail))
             self._forget(stream)
 
     def reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
-        """See L{Stream.reset}."""
         if stream.given_up or stream.sent is Side.ENDED or self.streams.get(stream.number) is not stream:
             return
         self._give_up(stream)
@@ -159,15 +159,12 @@ class Mux:
             self._send_resets()
 
     def ready_to_send(self, stream: Stream) -> None:
-        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
         self.feeding.ready(stream)
 
     def send_credit(self, stream: Stream, amount: int) -> None:
-        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
         self._credit_sender.send(stream, amount)
 
     def owe_credit(self, stream: Stream) -> None:
-        """See L{StreamOwner<routing_crust.streams.stream.StreamOwner>}."""
         self._credit_sender.owe(stream)
 
     def _send_resets(self) -> None:
@@ -194,8 +191,9 @@ class Mux:
         number = stream_of(payload)
         stream = self.streams.get(number)
         if stream is None:
-            self._receive_strange(kind, number, payload)
+            self._receive_unknown(kind, number, payload)
         elif kind == _DATA:
+            # first, and without a table: nearly every frame is one of these
             size = len(payload) - NUMBER_BYTES
             stream.data_received(size)
             if stream.given_up or stream.sent is _ENDED:
@@ -208,11 +206,11 @@ class Mux:
                 raise WireError(f"a frame of kind {kind} came for stream {stream.number}")
             reader(stream, payload)
 
-    def _receive_strange(self, kind: int, number: int, payload: bytes) -> None:
+    def _receive_unknown(self, kind: int, number: int, payload: bytes) -> None:
         if kind == StreamFrame.OPEN:
             self._open(number, payload)
         elif kind == StreamFrame.RESET and number % 2 != self._mine:
-            # it gave up on what we have just refused
+            # its RESET crossed our REFUSED
             read_reason(payload)
             self._count_reset()
         else:
@@ -224,6 +222,7 @@ class Mux:
             raise WireError(f"{number} cannot be the number of a new stream")
         self._last = number
         if self._counts[1 - self._mine] >= self._settings.max_streams:
+            # refused, not a protocol error: the peer does not know our limit
             detail = f"max_streams is {self._settings.max_streams}"
             self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
             return
@@ -264,10 +263,11 @@ class Mux:
         if stream.sent is Side.ENDED:
             self._forget(stream)
         elif not stream.given_up:
+            # what waits to be sent will not be read: better to free it now than with the stream
             stream.futile = True
             unsent = stream.buffer.size
             stream.buffer.clear()
-            if stream.ready:  # an end that waited for credit need not wait any more
+            if stream.ready:  # a FIN or CLOSE behind that data need not wait for credit any more
                 self.feeding.ready(stream)
             stream.handler.closed(unsent)
 
@@ -280,6 +280,7 @@ class Mux:
         self._count_reset()
         given_up = stream.given_up
         self._give_up(stream)
+        # the answer goes out at once, outside our own limit: the peer's limit bounds it
         self._resets_due.pop(stream, None)
         if stream.phase is Phase.REQUESTED:
             self.refuse(stream, StreamReason.CANCELLED, "")
@@ -322,11 +323,12 @@ class Mux:
         self._credit_sender.forget(stream)
 
     def end(self, problem: Exception) -> None:
-        """The link is gone: tell everyone, and forget everything."""
+        """The link is gone: tell every user, and forget all streams."""
+        # taken first: what a handler opens or writes from here on goes nowhere
         streams, self.streams = self.streams, {}
         self._resets_due.clear()
         self.feeding.clear()
-        self.use(_NOWHERE)
+        self.use(NoLink())
         for stream in streams.values():
             told = stream.given_up or stream.sent is Side.ENDED
             self._give_up(stream)
@@ -334,15 +336,4 @@ class Mux:
                 stream.handler.lost(problem)
 
 
-class _Nowhere:
-    """Where frames go when there is no link."""
-
-    def send(self, kind: int, payload: bytes) -> None:
-        """Nothing is sent."""
-
-    def feed_soon(self) -> None:
-        """Nobody will ask."""
-
-
-_NOWHERE: Final = _Nowhere()
 _NOBODY: Final = IgnoringHandler()

@@ -16,8 +16,8 @@ from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .stream import IgnoringHandler, Stream
 
-DOUBTED_AFTER: Final = 3.0
-"""Seconds without an answer until the link itself is in doubt."""
+PROBE_AFTER_SECONDS: Final = 3.0
+"""An open that has no answer for so long has the link probed: it may be dead."""
 
 
 class OutgoingOpen(IgnoringHandler):
@@ -37,19 +37,20 @@ class OutgoingOpen(IgnoringHandler):
         self, stream: Stream, clock: IReactorTime, seconds: float, doubt: Callable[[], None]
     ) -> Deferred[None]:
         """
-        Wait for so long.
+        Begin to wait.
 
+        @param seconds: after which the peer has not answered in time.
         @param doubt: called when the answer takes so long that the link may be dead.
         @return: L{answer}.
         """
 
         def doubtful() -> None:
             doubt()
-            self._timer = clock.callLater(seconds - DOUBTED_AFTER, self._too_late)
+            self._timer = clock.callLater(seconds - PROBE_AFTER_SECONDS, self._too_late)
 
         self._stream = stream
-        if seconds > DOUBTED_AFTER:
-            self._timer = clock.callLater(DOUBTED_AFTER, doubtful)
+        if seconds > PROBE_AFTER_SECONDS:
+            self._timer = clock.callLater(PROBE_AFTER_SECONDS, doubtful)
         else:
             self._timer = clock.callLater(seconds, self._too_late)
         return self.answer
@@ -60,7 +61,7 @@ class OutgoingOpen(IgnoringHandler):
         self.answer.callback(None)
 
     def refused(self, reason: StreamReason, detail: str) -> None:
-        """The peer has not."""
+        """The peer has refused."""
         self._fail(StreamRefused(reason, detail))
 
     def reset(self, reason: StreamReason, detail: str) -> None:
@@ -142,6 +143,7 @@ class IncomingOpen(IgnoringHandler):
         cancel(self._timer)
         if self._given_up:
             return
+        # cancelled by ourselves: the peer is told that time ran out, not that somebody gave up
         if self._late and failure.check(CancelledError):
             failure = Failure(StreamRefused(StreamReason.TOO_SLOW))
         self._refuse(failure)

@@ -1,5 +1,5 @@
 """
-One peer's streams and the link that they go over now.
+The streams with one peer, and the link that carries them now.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class PeerStreams:
         self.link = link
         self._owner = owner
         self._timer: IDelayedCall | None = None
+        # so that both ends count without asking, and never take the same number
         odd = owner.name < link.peer
         self.mux = Mux(owner.settings, owner.clock.seconds, odd, link, self)
         link.set_feeder(self.mux.feeding.feed)
@@ -61,6 +62,7 @@ class PeerStreams:
         """Send frames over this link from now on."""
         self.link.set_feeder(None)
         self.link = link
+        # the mux first: the new link may ask for data at once
         self.mux.use(link)
         link.set_feeder(self.mux.feeding.feed)
         link.feed_soon()

@@ -1,5 +1,5 @@
 """
-Whose turn it is to send: round robin among the streams that have something to send.
+Decides which stream sends next: round robin among those that have something to send.
 
 A turn is one frame, of a quantum at most, so that streams share what there is by bytes, within a quantum
 (deficit round robin: Shreedhar and Varghese, 1995). A stream that had nothing to send and has something now
@@ -13,11 +13,11 @@ from collections import deque
 from typing import Final, Generic, Protocol, TypeVar
 
 QUANTUM: Final = 16 * 1024 - 8
-"""The most bytes in a turn: with the headers of frame and stream, just what fits into a TLS record."""
+"""The most bytes in a turn: with the headers of frame and stream they just fill a TLS record."""
 
 
 class Turned(Protocol):
-    """What takes turns. The three are the scheduler's own."""
+    """What takes turns. Only the scheduler changes the three attributes."""
 
     in_line: bool
     allowance: int
@@ -44,11 +44,13 @@ class Scheduler(Generic[_Turned]):
         return len(self._fresh) + len(self._regular)
 
     def add(self, stream: _Turned) -> None:
-        """This one has something to send. Without effect if it is in line."""
+        """Put a stream that has something to send in line. Without effect if it is there."""
         if stream.in_line:
             return
         stream.in_line = True
         self._renew(stream)
+        # A stream that comes back within the round in which it has sent a quantum is no better than those
+        # that never left: else leaving the line would be the way to more turns.
         (self._fresh if stream.allowance > 0 else self._regular).append(stream)
 
     def _renew(self, stream: _Turned) -> None:
@@ -58,10 +60,11 @@ class Scheduler(Generic[_Turned]):
             stream.allowance = QUANTUM
 
     def next(self) -> _Turned | None:
-        """Whose turn it is; it is not in line any more."""
+        """Take the stream whose turn it is out of the line; C{None} when nothing is to be sent."""
         if self._fresh:
             stream = self._fresh.popleft()
         elif self._regular:
+            # a round ends when each stream that was in line at its beginning has had its turn
             if self._left <= 0:
                 self._round += 1
                 self._left = len(self._regular)
@@ -77,7 +80,7 @@ class Scheduler(Generic[_Turned]):
 
     def sent(self, stream: _Turned, size: int, more: bool) -> None:
         """
-        A turn is over.
+        End a turn.
 
         @param size: how many bytes were sent.
         @param more: whether it has more to send.

@@ -1,5 +1,5 @@
 """
-The send buffer of a stream: bytes that were written and wait for credit, and for their turn.
+The send buffer of a stream: bytes that wait for credit and for their turn.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ class SendBuffer:
         """
         Take the first C{count} bytes out; there must be as many.
 
-        @return: them, with C{head} before them.
+        @return: C{head} and the bytes after it.
         """
         chunks, start = self._chunks, self._start
         self.size -= count
-        if count and len(chunks[0]) > start + count:  # mostly so, where there is much
+        # The common case of a bulk stream, whose chunks are larger than a frame: one copy, no loop.
+        if count and len(chunks[0]) > start + count:
             self._start = start + count
             return b"".join((head, memoryview(chunks[0])[start : start + count]))
         taken: list[bytes | memoryview] = [head]

@@ -1,8 +1,8 @@
 """
-Streams of one node: protocols that it offers to its peers, and those that it opens to them, by name.
+The streams of one node: protocols that it offers to its peers, and streams that it opens to them, by name.
 
-L{streams_of} gives the L{Streams} of a service. Like the service it lasts from one start to the next; the
-streams themselves end with the links that carry them.
+L{streams_of} gives the L{Streams} of a service. It outlives a stop of the service; the streams themselves end
+with the links that carry them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..routing.service import RoutingService
 from ..timing.eventual import EventualQueue
 from .address import NodeAddress
 from .errors import StreamRefused
-from .frames import MOST_DETAIL, StreamReason, check_protocol
+from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import StreamPort
 from .opening import IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
@@ -32,12 +32,12 @@ from .stream import Stream
 from .transport import StreamTransport
 
 _NO_CONNECTION = (RoutingCrustError, ConnectError, ConnectionClosed, NoProtocol, CancelledError, OSError)
-"""What an acceptor may well fail with; anything else is a mistake of its own, and no business of peers."""
+"""Errors that an acceptor is expected to fail with. Any other is a bug there, which peers are not told of."""
 
 
 def streams_of(service: RoutingService) -> Streams:
     """
-    The streams of a service; made if there are none yet, before or after the service is started.
+    Get the L{Streams} of a service, made at the first call, before or after the service is started.
 
     @raise ValueError: the service has another kind of stream layer.
     """
@@ -56,7 +56,7 @@ class Streams:
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
     @ivar clock: the service's clock.
-    @ivar eventually: calls for the next turn.
+    @ivar eventually: calls for the next turn of the reactor.
     """
 
     log = Logger()
@@ -71,7 +71,7 @@ class Streams:
         self._ports: dict[str, StreamPort] = {}
         self._peers: dict[Name, PeerStreams] = {}
 
-    # What applications ask for.
+    # For applications.
 
     def listen(
         self, protocol: str, factory: IProtocolFactory, allow: Callable[[Name], bool] | None = None
@@ -83,8 +83,8 @@ class Streams:
         @param factory: makes the protocol for each stream; its C{buildProtocol} is given the peer's
             L{NodeAddress}, and refuses by returning C{None} or raising L{StreamRefused}. See also
             L{IStreamAcceptor<routing_crust.streams.listening.IStreamAcceptor>}.
-        @param allow: asked with the proven name of the peer for each stream; C{None} allows everyone.
-        @return: what stops it again, with C{stopListening}.
+        @param allow: called with the proven name of the peer for each stream; C{None} allows every peer.
+        @return: the port, whose C{stopListening} withdraws the offer.
         @raise ValueError: this cannot be the name of a protocol.
         @raise CannotListen: it is offered already.
         """
@@ -94,7 +94,7 @@ class Streams:
 
     def open(self, name: Name, protocol: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """
-        Open a stream to a peer, over the link that there is, or a new one.
+        Open a stream to a peer, over the link that exists or a new one.
 
         @param factory: makes the protocol when the peer has accepted.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
@@ -124,6 +124,7 @@ class Streams:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         await self._service.borrow(name)
         peer = self._peers.get(name)
+        # the link may have been lost again before we were called
         if peer is None:
             raise NotConnected("the link was lost at once")
         opening = OutgoingOpen()
@@ -163,7 +164,7 @@ class Streams:
         return StreamTransport(stream, protocol, host, peer, self.eventually, gone)
 
     def status(self) -> dict[str, object]:
-        """What is offered and how many streams there are with whom; every value can be written as JSON."""
+        """The protocols on offer, and the number of streams with each peer, as values for JSON."""
         return {
             "offered": list(self._ports),
             "open": {
@@ -173,16 +174,16 @@ class Streams:
 
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """
-        The numbers of the streams that there are with each peer to which there is a link; after a stop, none.
-        A stream has the same number at both ends.
+        The numbers of the open streams with each linked peer; none after a stop. A stream has the same number
+        at both ends.
         """
         return {name: tuple(peer.mux.streams) for name, peer in self._peers.items()}
 
-    # What ports ask for.
+    # For ports.
 
     def add_port(self, port: StreamPort) -> None:
         """
-        Offer this.
+        Offer the protocol of this port.
 
         @raise CannotListen: something is offered by this name already.
         """
@@ -192,16 +193,17 @@ class Streams:
 
     def remove_port(self, port: StreamPort) -> bool:
         """
-        Offer this no more.
+        Withdraw the offer of this port.
 
-        @return: whether it was offered.
+        @return: whether there was one.
         """
+        # another port may have taken the name since
         if self._ports.get(port.protocol) is not port:
             return False
         del self._ports[port.protocol]
         return True
 
-    # What peers ask for.
+    # For the streams with each peer.
 
     def stream_requested(self, name: Name, stream: Stream) -> None:
         """A peer wants to open a stream."""
@@ -213,7 +215,7 @@ class Streams:
             allowed = port.allows(name)
         except Exception:  # whatever an application may raise
             self.log.failure(
-                "whether {peer} may have {protocol} cannot be told", peer=name, protocol=port.protocol
+                "cannot decide whether {peer} may have {protocol}", peer=name, protocol=port.protocol
             )
             allowed = False
         if not allowed:
@@ -243,9 +245,12 @@ class Streams:
         if isinstance(problem, StreamRefused):
             self._refuse(name, stream, problem.reason, problem.detail)
             return
+        # an expected error says something to the peer; a bug's text might say too much
         expected = isinstance(problem, _NO_CONNECTION)
         if not expected:
-            self.log.failure("what offers {protocol} failed", failure=failure, protocol=stream.protocol)
+            self.log.failure(
+                "the factory that offers {protocol} failed", failure=failure, protocol=stream.protocol
+            )
         self._refuse(name, stream, StreamReason.FAILED, failure.getErrorMessage() if expected else "")
 
     def _refuse(self, name: Name, stream: Stream, reason: StreamReason, detail: str) -> None:
@@ -256,24 +261,24 @@ class Streams:
             protocol=stream.protocol,
             reason=f"{reason.text}: {detail}" if detail else reason.text,
         )
-        stream.refuse(reason, detail[:MOST_DETAIL])
+        stream.refuse(reason, detail[:MAX_DETAIL_BYTES])
 
-    # What routing tells.
+    # For routing: the StreamLayer.
 
     def link_gained(self, link: ILink) -> None:
-        """See C{StreamLayer}."""
+        """There is a link to a peer that had none."""
         self._peers[link.peer] = PeerStreams(self, link)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """Likewise."""
+        """Another link to the peer takes over."""
         self._peers[new.peer].link_changed(new)
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
-        """Likewise."""
+        """The last link to the peer is gone."""
         self._peers.pop(link.peer).link_lost(reason)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
-        """Likewise."""
+        """A frame came over a link."""
         peer = self._peers.get(link.peer)
         if peer is not None:
             peer.mux.receive(kind, payload)
@@ -288,7 +293,7 @@ class Streams:
         self._service.give_back(name)
 
     def stopped(self) -> None:
-        """See C{StreamLayer}."""
+        """The service has been stopped: end all streams."""
         peers, self._peers = self._peers, {}
         for peer in peers.values():
             peer.link_lost(ServiceStopped("the service has been stopped"))

@@ -13,23 +13,23 @@ from .frames import StreamFrame, StreamReason, pack_number
 from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 
-BUFFER_HIGH: Final = 128 * 1024
+BUFFER_HIGH_BYTES: Final = 128 * 1024
 """With so many bytes waiting to be sent, a writer is paused."""
-BUFFER_LOW: Final = 32 * 1024
+BUFFER_LOW_BYTES: Final = 32 * 1024
 """With so few, it is resumed."""
 
 
 class StreamHandler(Protocol):
-    """What a stream tells its user. None of these may raise. After L{lost} or L{reset} nothing more comes."""
+    """What a stream tells its user. No method may raise. After L{lost} or L{reset} nothing more comes."""
 
     def opened(self) -> None:
         """The peer has accepted."""
 
     def refused(self, reason: StreamReason, detail: str) -> None:
-        """The peer has not. Nothing more comes."""
+        """The peer has refused. Nothing more comes."""
 
     def data(self, data: bytes) -> None:
-        """Bytes came. When they have been dealt with, L{Stream.consume} is to be called."""
+        """Bytes came. Call L{Stream.consume} when they have been dealt with."""
 
     def finished(self) -> None:
         """The peer has sent all."""
@@ -49,11 +49,14 @@ class StreamHandler(Protocol):
         """The link to the peer is gone."""
 
     def all_sent(self, closed: bool) -> None:
-        """What L{Stream.finish} or L{Stream.close} was called for has happened. After the latter, nothing
-        more comes."""
+        """
+        Everything written has been sent, and the FIN or CLOSE after it.
+
+        @param closed: whether it was a CLOSE, after which nothing more comes.
+        """
 
     def room(self) -> None:
-        """No more than L{BUFFER_LOW} bytes wait to be sent. Only if L{Stream.wants_room} was set, once."""
+        """At most L{BUFFER_LOW_BYTES} wait to be sent. Called once each time L{Stream.wants_room} is set."""
 
 
 class IgnoringHandler:
@@ -150,7 +153,7 @@ class Stream(StreamMachine):
         return self.ending is not None
 
     def write(self, data: bytes) -> None:
-        """Send bytes, in their turn. Not after L{finish} or L{reset}, nor when L{close} has been done."""
+        """Queue bytes to be sent in turn. Not to be called after L{finish} or L{reset}, or once closed."""
         if not self.futile:
             self.buffer.append(data)
             if self.send_window > 0:
@@ -160,6 +163,7 @@ class Stream(StreamMachine):
         """Count bytes that the user has dealt with, so that the peer may send as many again."""
         if not self.given_up:
             due = self.consumed(size)
+            # half a window is too much to wait with: the peer would run dry before the next turn
             if due >= OVERDUE_BYTES or 2 * due >= self.window > 0:
                 self._owner.send_credit(self, due)
             elif due:
@@ -172,8 +176,8 @@ class Stream(StreamMachine):
 
     def close(self) -> None:
         """
-        Send what was written, and then the last frame. The handler hears when that has happened. Until then
-        it hears of what the peer sends.
+        Send what was written, and then the last frame. Until that has happened, of which the handler hears,
+        it also hears of what the peer sends.
         """
         if self.sent is not Side.ENDED:
             self._end(StreamFrame.CLOSE)

@@ -1,6 +1,6 @@
 """
-The transport of a protocol that is spoken over a stream. It does what Twisted's TCP transport does, so that
-protocols need not know the difference.
+The transport of a protocol that is spoken over a stream. It does what Twisted's TCP transport does, so that a
+protocol need not know the difference.
 
 Order of calls to the protocol: C{makeConnection}; C{dataReceived} as long as it is not paused;
 C{readConnectionLost} and C{writeConnectionLost}, if it is an C{IHalfCloseableProtocol}; C{connectionLost},
@@ -27,7 +27,7 @@ from ..transports import ProtocolTransport
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
-from .stream import BUFFER_HIGH, Stream
+from .stream import BUFFER_HIGH_BYTES, Stream
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
@@ -58,13 +58,14 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._paused = False
         self._producer_paused = False
         self._read_ending = False
-        self._unsent: int | None = None  # how many bytes the peer did not want, once it is gone
+        # Once the peer reads no more: how many bytes were written in vain.
+        self._unsent: int | None = None
 
     def start(self) -> None:
         """Tell the protocol that it is connected."""
         self._tell(self.protocol.makeConnection, self)
 
-    # What the protocol does: ITransport.
+    # ITransport, for the protocol.
 
     def write(self, data: bytes) -> None:
         """
@@ -80,7 +81,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         stream.write(data)
         if self._unsent is not None:
             self._unsent += len(data)
-        if self.producer is not None and (stream.buffer.size >= BUFFER_HIGH or stream.futile):
+        if self.producer is not None and (stream.buffer.size >= BUFFER_HIGH_BYTES or stream.futile):
             self._pause_producer()
 
     def abortConnection(self) -> None:
@@ -89,13 +90,14 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             self.disconnecting = True
             self._discard_unread()
             self._stream.reset(StreamReason.ABORTED)
+            # a later turn, as with TCP: a protocol may abort from within any of its methods
             self._eventually.call(lambda: self._lost(ConnectionAborted()))
 
     # IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
-        Let somebody write as fast as the peer reads.
+        Let a producer write as fast as the peer reads.
 
         @param streaming: whether it is a push producer.
         @raise RuntimeError: another is registered.
@@ -121,7 +123,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if self.connected:
             self._end_when_written()
 
-    # IPushProducer: who reads from the stream.
+    # IPushProducer, for whatever throttles our reading.
 
     def pauseProducing(self) -> None:
         """Deliver nothing until L{resumeProducing}. The peer may go on until its credit is used up."""
@@ -135,17 +137,18 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             if self._backlog or self._read_ending:
                 self._eventually.call(self._deliver_backlog)
 
-    # What the stream tells; see StreamHandler.
+    # StreamHandler, for the stream.
 
     def opened(self) -> None:
-        """It was open before."""
+        """Cannot happen: the stream was open before it had a transport."""
 
     def refused(self, reason: StreamReason, detail: str) -> None:
-        """Likewise."""
+        """Cannot happen: the stream was open before it had a transport."""
 
     def data(self, data: bytes) -> None:
         """Bytes came."""
         if self.connected and not self.disconnecting:
+            # behind a backlog even if not paused: bytes must stay in order
             if self._paused or self._backlog:
                 self._backlog += data
                 return
@@ -165,7 +168,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._unsent = unsent
         self._read_ending = True
         if not self.connected:
-            self._stream.close()  # it was lingering, for nothing
+            self._stream.close()  # it lingered to send the rest, which the peer does not want
         elif self.disconnecting:
             self._peer_is_gone(unsent)
         else:
@@ -181,7 +184,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._lost(StreamLinkLost(problem))
 
     def all_sent(self, closed: bool) -> None:
-        """All has been sent, and so has what ends it."""
+        """Everything has been sent, and the FIN or CLOSE after it."""
         if closed:
             self._lost(ConnectionDone())
             return
@@ -217,9 +220,9 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def _end_if_stuck(self) -> None:
         """
-        The peer reads no more, so a producer that waits for room waits for ever; and if the protocol reads
-        nothing meanwhile, as one that sends on what it gets, it never comes to the end. With TCP the attempt
-        to write ends the connection.
+        End a connection in which nothing can happen any more. The peer reads no more, so a producer that
+        waits for room waits for ever; and if the protocol reads nothing meanwhile, as an echo does, it never
+        comes to the end. With TCP the next write would end the connection.
         """
         waits = self.producer is not None and self._stream.wants_room
         if self._unsent and self._paused and waits and self.connected and not self.disconnecting:
@@ -236,7 +239,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._read_on()
 
     def _read_on(self) -> None:
-        """If everything has been read, and that was all, say so."""
+        """Tell the protocol of the end of what it reads, once it has read everything."""
         if not self._read_ending or self._backlog or self._paused:
             return
         if not self.connected or self.disconnecting:
@@ -245,6 +248,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if half is not None and not self._read_ended:
             self._read_ended = True
             self._tell(half.readConnectionLost)
+        # the protocol may have closed it from within readConnectionLost
         if not self.connected or self.disconnecting:
             return
         if self._unsent is not None:
@@ -263,8 +267,9 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             self._lost(ConnectionDone())
 
     def _linger(self) -> None:
-        """The protocol is done; what it has written goes out, if it is not more than a system would keep."""
+        """End it for a protocol that cannot half-close, and send what it has written as the kernel would."""
         stream = self._stream
+        # the window stands for a kernel's send buffer, which keeps no more either
         if stream.buffer.size > stream.window:
             stream.reset(StreamReason.ABORTED, "all was sent, and too much was to be read")
         else:

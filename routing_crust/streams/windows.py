@@ -31,13 +31,15 @@ class Windows:
     __slots__ = ("_reserve", "_spare", "full", "least", "most")
 
     def __init__(self, settings: Settings) -> None:
-        # the peer's streams and ours; half of the memory is for the small windows
+        # The peer's streams and ours. The small windows take half of the memory: with as many streams as
+        # there may be, each still gets one.
         most = 2 * settings.max_streams
         self.full = settings.stream_window
         self.most = settings.stream_window_most
         self.least = min(self.full, settings.stream_memory // (2 * most))
         self._spare = settings.stream_memory - most * self.least
-        self._reserve = self._spare * 3 // 4  # what is kept for full windows
+        # fast streams get no part of this, so that new streams still find full windows
+        self._reserve = self._spare * 3 // 4
 
     def enlarged(self, window: int, fast: bool = False) -> int:
         """
@@ -93,6 +95,7 @@ class CreditSender:
         """Let the peer send so many bytes more, and a larger window if there is memory for one by now."""
         fast = False
         stream.lately += amount
+        # judged once in a window: only a stream whose reader takes all of it at once gains from a larger one
         if stream.lately >= stream.window:
             now = self._seconds()
             fast = not stream.unread and 0 <= now - stream.since < FAST_READ_SECONDS

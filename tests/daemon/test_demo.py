@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role, Settings
 from routing_crust.daemon.demo import (
     BODY,
-    GRACE,
-    PAUSE_AFTER_FAILURE,
+    FAILURE_PAUSE_SECONDS,
+    GRACE_SECONDS,
     DemoService,
     Traffic,
     TrafficFigures,
@@ -146,7 +146,7 @@ class TrafficTests(SynchronousTestCase):
             node.send = node.request = node.connect = lambda *_: fail(PeerUnreachable("no"))  # type: ignore
         self.traffic.start()
         self.assertEqual(self.traffic.take_figures().failed, 3)
-        self.clock.advance(PAUSE_AFTER_FAILURE)
+        self.clock.advance(FAILURE_PAUSE_SECONDS)
         self.assertEqual(self.traffic.take_figures().failed, 3)
 
     def test_stop_waits_for_what_is_under_way(self) -> None:
@@ -298,7 +298,7 @@ class DemoServiceTests(SynchronousTestCase):
         demo = self.demo(seconds=3)
         self.join()
         self.clock.advance(3)
-        self.clock.advance(GRACE)
+        self.clock.advance(GRACE_SECONDS)
         self.assertEqual(self.ended, [False])
         self.assertIn("2 failed", self.lines[-1])
         self.stop(demo)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings, TwoWay, setting_fields, valid_range
 from routing_crust.daemon.settings_file import (
-    LARGEST_FILE,
+    MAX_FILE_BYTES,
     SETTINGS,
     merge_settings,
     read_settings_file,
@@ -129,7 +129,7 @@ class SettingsFileTests(SynchronousTestCase):
 
     def test_a_file_without_end_is_not_read_to_its_end(self) -> None:
         said = str(self.assertRaises(ConfigurationError, read_settings_file, Path("/dev/zero")))
-        self.assertEqual(said, f"config: the file /dev/zero is longer than {LARGEST_FILE} bytes")
+        self.assertEqual(said, f"config: the file /dev/zero is longer than {MAX_FILE_BYTES} bytes")
 
 
 class MergeTests(SynchronousTestCase):

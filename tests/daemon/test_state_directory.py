@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon import state_directory
 from routing_crust.daemon.state_directory import (
-    LONGEST_SOCKET_PATH,
+    MAX_SOCKET_PATH_BYTES,
     StateLock,
     default_state_dir,
     key_path,
@@ -125,8 +125,8 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(socket_path(Path("/s")), Path("/s/control.sock"))
 
     def test_the_longest_path_that_a_socket_can_have(self) -> None:
-        folder = Path("/" + "x" * (LONGEST_SOCKET_PATH - len("//control.sock")))
-        self.assertEqual(len(str(socket_path(folder))), LONGEST_SOCKET_PATH)
+        folder = Path("/" + "x" * (MAX_SOCKET_PATH_BYTES - len("//control.sock")))
+        self.assertEqual(len(str(socket_path(folder))), MAX_SOCKET_PATH_BYTES)
         longer = Path(f"{folder}x")
         self.assertEqual(
             str(self.assertRaises(ConfigurationError, socket_path, longer)),

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import WireError
 from routing_crust.streams.frames import (
-    LARGEST_WINDOW,
-    MOST_DETAIL,
+    MAX_DETAIL_BYTES,
+    MAX_WINDOW_BYTES,
     StreamReason,
     check_protocol,
     open_frame,
@@ -26,7 +26,7 @@ from routing_crust.streams.frames import (
 )
 
 numbers = st.integers(0, 2**32 - 1)
-windows = st.integers(0, LARGEST_WINDOW)
+windows = st.integers(0, MAX_WINDOW_BYTES)
 protocols = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
 
 
@@ -48,9 +48,9 @@ class FrameTests(SynchronousTestCase):
         read, text = read_reason(frame)
         self.assertEqual((stream_of(frame), read), (number, reason))
         self.assertTrue(all(" " <= each <= "~" for each in text))
-        self.assertLessEqual(len(text), MOST_DETAIL)
+        self.assertLessEqual(len(text), MAX_DETAIL_BYTES)
         if detail.isascii() and detail.isprintable():
-            self.assertEqual(text, detail[:MOST_DETAIL])
+            self.assertEqual(text, detail[:MAX_DETAIL_BYTES])
 
     def test_unknown_reason(self) -> None:
         """A reason of a later version is one that is not known."""
@@ -80,7 +80,7 @@ class FrameTests(SynchronousTestCase):
             (read_amount, number),
             (read_amount, number + bytes(5)),
             (read_reason, number),
-            (read_reason, number + b"\x00" + bytes(MOST_DETAIL + 1)),
+            (read_reason, number + b"\x00" + bytes(MAX_DETAIL_BYTES + 1)),
         ):
             self.assertRaises(WireError, read, payload)
 

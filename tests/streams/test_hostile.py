@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import KIB
 from routing_crust.errors import WireError
 from routing_crust.streams.frames import (
-    LARGEST_WINDOW,
+    MAX_WINDOW_BYTES,
     StreamFrame,
     StreamReason,
     open_frame,
@@ -228,8 +228,8 @@ class ViolationTests(SynchronousTestCase):
 
     def test_credit_overflow(self) -> None:
         self.opened()
-        self.end.mux.receive(F.CREDIT, pack_two(THEIRS, LARGEST_WINDOW - 1000))
-        self.refused(F.CREDIT, pack_two(THEIRS, 1), str(LARGEST_WINDOW))
+        self.end.mux.receive(F.CREDIT, pack_two(THEIRS, MAX_WINDOW_BYTES - 1000))
+        self.refused(F.CREDIT, pack_two(THEIRS, 1), str(MAX_WINDOW_BYTES))
 
     def test_no_credit(self) -> None:
         self.opened()

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB
 from routing_crust.errors import LimitReached
-from routing_crust.streams.feeding import GENTLE, SMALL_SECONDS
+from routing_crust.streams.feeding import BULK_IN_FLIGHT_BYTES, INTERACTIVE_SECONDS
 from routing_crust.streams.frames import StreamFrame, StreamReason
 from routing_crust.streams.machine import CREDIT_BYTES
 from routing_crust.streams.scheduler import QUANTUM
@@ -294,11 +294,11 @@ class FairnessTests(SynchronousTestCase):
         self.pair.settle()
         bulk.write(bytes(8 * MIB))
         self.pair.settle()
-        self.assertLess(theirs.unread, GENTLE + QUANTUM)
-        self.pair.clock.advance(2 * SMALL_SECONDS)
+        self.assertLess(theirs.unread, BULK_IN_FLIGHT_BYTES + QUANTUM)
+        self.pair.clock.advance(2 * INTERACTIVE_SECONDS)
         theirs.read(CREDIT_BYTES)
         self.pair.come_to_rest()
-        self.assertGreater(theirs.unread, 3 * GENTLE)
+        self.assertGreater(theirs.unread, 3 * BULK_IN_FLIGHT_BYTES)
         theirs.reading = True
         theirs.read(theirs.unread)
         self.pair.settle()

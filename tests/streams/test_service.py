@@ -30,7 +30,7 @@ from routing_crust.streams import (
     streams_of,
 )
 from routing_crust.streams.frames import StreamFrame, open_frame, pack_number
-from routing_crust.streams.opening import DOUBTED_AFTER
+from routing_crust.streams.opening import PROBE_AFTER_SECONDS
 from tests.routing.net import Net
 
 from .protocols import Echo, HalfCloseable, Keeping, Noting
@@ -369,7 +369,7 @@ class AcceptorTests(StreamsCase):
         self.opening.cancel()
         self.opened.clear()
         again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping()).addBoth(self.opened.append)
-        self.net.settle(DOUBTED_AFTER + ANSWER_WITHIN - 0.1)
+        self.net.settle(PROBE_AFTER_SECONDS + ANSWER_WITHIN - 0.1)
         self.assertNoResult(again)
         self.net.settle(0.2)
         self.assertIsInstance(self.opened[0].value, StreamLinkLost)

@@ -20,7 +20,7 @@ from ...config import KIB
 from ...errors import RoutingCrustError
 from ...streams import StreamLinkLost, StreamReason, StreamReset
 
-LARGEST_CHUNK: Final = 64 * KIB
+MAX_CHUNK_BYTES: Final = 64 * KIB
 """What follows the head of a chunk, at most, in bytes."""
 _HEAD: Final = struct.Struct(">BI")
 
@@ -80,7 +80,7 @@ class ChunkReader:
             return None
         kind, length = _HEAD.unpack_from(buffer)
         # before the rest is waited for: no head may make us hold more than a chunk
-        if kind > ChunkKind.RESET or length > LARGEST_CHUNK:
+        if kind > ChunkKind.RESET or length > MAX_CHUNK_BYTES:
             raise NotAChunk
         end = _HEAD.size + length
         if len(buffer) < end:

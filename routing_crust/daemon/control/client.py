@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, NoReturn, TypeVar
 
 from ...errors import RoutingCrustError
-from .messages import LONGEST_REPLY, Command, FailedReply, Reply, decode_reply, encode, kind_of
+from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
 _Reply = TypeVar("_Reply")
 
@@ -108,7 +108,7 @@ class ControlClient:
 
     def _read(self) -> Reply:
         try:
-            line = self._file.readline(LONGEST_REPLY)
+            line = self._file.readline(MAX_REPLY_BYTES)
         except ConnectionResetError:
             line = b""
         if not line.endswith(b"\n"):

@@ -30,9 +30,9 @@ import msgspec
 from ...config import MIB
 from ...errors import RoutingCrustError
 
-LINE_OVERHEAD: Final = 4096
+LINE_OVERHEAD_BYTES: Final = 4096
 """What a line has at most beside the body, in bytes."""
-LONGEST_REPLY: Final = 90 * MIB
+MAX_REPLY_BYTES: Final = 90 * MIB
 """In bytes: a body of the largest size that the settings allow (64 MiB) fits, in base64."""
 
 _Union = TypeVar("_Union")
@@ -321,7 +321,7 @@ def kind_of(reply: Reply) -> str:
 
 def longest_command(max_message: int) -> int:
     """How many bytes a command line may have, when a body may have so many."""
-    return -(-max_message // 3) * 4 + LINE_OVERHEAD
+    return -(-max_message // 3) * 4 + LINE_OVERHEAD_BYTES
 
 
 def _decode(decoder: msgspec.json.Decoder[_Union], line: bytes) -> _Union:

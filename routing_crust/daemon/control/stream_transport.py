@@ -23,7 +23,7 @@ from ...streams import NodeAddress, StreamLinkLost
 from ...transports import ProtocolTransport
 from ..forward.splice import IAbortsWithReason
 from .chunks import (
-    LARGEST_CHUNK,
+    MAX_CHUNK_BYTES,
     ChunkKind,
     ChunkReader,
     NotAChunk,
@@ -90,12 +90,12 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         """Send bytes. After the connection was lost or its write side closed, does nothing."""
         if not self.connected or self._write_ended:
             return
-        if len(data) <= LARGEST_CHUNK:
+        if len(data) <= MAX_CHUNK_BYTES:
             self._send(ChunkKind.DATA, data)
             return
         view = memoryview(data)
-        for start in range(0, len(data), LARGEST_CHUNK):
-            self._send(ChunkKind.DATA, bytes(view[start : start + LARGEST_CHUNK]))
+        for start in range(0, len(data), MAX_CHUNK_BYTES):
+            self._send(ChunkKind.DATA, bytes(view[start : start + MAX_CHUNK_BYTES]))
 
     def abortConnection(self) -> None:
         """Close the connection now: what is on its way is lost."""

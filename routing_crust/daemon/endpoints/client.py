@@ -28,7 +28,7 @@ from ...streams.frames import check_protocol
 from ...timing.eventual import EventualQueue
 from ..control.client import ClientError
 from ..control.messages import (
-    LINE_OVERHEAD,
+    LINE_OVERHEAD_BYTES,
     BadLine,
     Command,
     FailedReply,
@@ -115,7 +115,7 @@ class DaemonConnection(Protocol):
         while (self._line is not None or not self.answer.called) and b"\n" in self._rest:
             line, _, self._rest = self._rest.partition(b"\n")
             self._say(line)
-        if len(self._rest) > LINE_OVERHEAD and not self.answer.called:
+        if len(self._rest) > LINE_OVERHEAD_BYTES and not self.answer.called:
             self.abort()
 
     def _say(self, line: bytes) -> None:

@@ -39,8 +39,8 @@ from ..control.messages import (
 )
 from .client import DaemonConnection, LocalDaemon
 
-RETRY_FIRST: Final = 0.5
-RETRY_MOST: Final = 30.0
+RETRY_FIRST_SECONDS: Final = 0.5
+RETRY_MAX_SECONDS: Final = 30.0
 """In seconds: the waits before what was offered is offered again, when the daemon has gone."""
 
 
@@ -98,7 +98,7 @@ class OfferedPort:
         self._beginning: Deferred[None] | None = None
         self._gone: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
-        self._wait = RETRY_FIRST
+        self._wait = RETRY_FIRST_SECONDS
         self._stopped = True
 
     def startListening(self) -> None:
@@ -127,7 +127,7 @@ class OfferedPort:
             raise CannotListenError("routing", self._command.protocol, error) from None
         if self._host is None:
             self._factory.doStart()
-        self._host, self._call, self._wait = host, call, RETRY_FIRST
+        self._host, self._call, self._wait = host, call, RETRY_FIRST_SECONDS
         call.lines(self._said, self._lost)
 
     def stopListening(self) -> Deferred[None]:
@@ -171,7 +171,7 @@ class OfferedPort:
 
     def _later(self) -> None:
         self._timer = self._daemon.reactor.callLater(self._wait, self._try_again)
-        self._wait = min(2 * self._wait, RETRY_MOST)
+        self._wait = min(2 * self._wait, RETRY_MAX_SECONDS)
 
     def _try_again(self) -> None:
         self.begin().addCallbacks(self._back, self._not_back)

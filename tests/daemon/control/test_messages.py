@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.control.messages import (
-    LONGEST_REPLY,
+    MAX_REPLY_BYTES,
     AcceptCommand,
     AnswerReply,
     BadLine,
@@ -120,4 +120,4 @@ class LinesTests(SynchronousTestCase):
             line = encode(SendCommand(id=2**60, name="n" * 52, body=b"x" * size))
             self.assertLessEqual(len(line), longest_command(size))
             self.assertGreater(len(line), longest_command(size) - 4096)
-        self.assertLess(longest_command(64 * 2**20), LONGEST_REPLY)
+        self.assertLess(longest_command(64 * 2**20), MAX_REPLY_BYTES)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.daemon.control.chunks import LARGEST_CHUNK, ChunkKind
+from routing_crust.daemon.control.chunks import MAX_CHUNK_BYTES, ChunkKind
 from routing_crust.daemon.control.stream_transport import SocketTransport
 from routing_crust.daemon.forward.splice import IAbortsWithReason
 from routing_crust.errors import CloseReason, LinkClosed
@@ -120,7 +120,7 @@ class FlowTests(SocketCase):
             self.setUp()
             first, second = HalfCloseable(), HalfCloseable()
             one, two = self.begin(first, second)
-            data = bytes(range(256)) * (3 if piece < 10 else LARGEST_CHUNK // 100)
+            data = bytes(range(256)) * (3 if piece < 10 else MAX_CHUNK_BYTES // 100)
             one.write(data)
             one.writeSequence([b"a", b"b"])
             two.write(b"back")

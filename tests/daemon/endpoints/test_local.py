@@ -288,7 +288,7 @@ class StreamTests(LocalCase):
 
     async def test_a_daemon_that_stops(self) -> None:
         """Programs hear why, and a server offers its protocol again when the daemon is back."""
-        self.patch(offering, "RETRY_FIRST", 0.01)
+        self.patch(offering, "RETRY_FIRST_SECONDS", 0.01)
         await self.begin()
         served = ListeningReply()
         port = await self.offer(served)
