@@ -14,10 +14,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 
 from routing_crust.config import MIB, Settings
+from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
-from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.endpoints import Connection, Direction, Endpoint
+from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 
 from .bare import READY, Flood
@@ -36,15 +37,15 @@ class Owner:
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.settings = SETTINGS
-        self.ready: dict[Link, Deferred[Link]] = {}
-        self.lost: dict[Link, Deferred[None]] = {}
+        self.ready: dict[ILink, Deferred[ILink]] = {}
+        self.lost: dict[ILink, Deferred[None]] = {}
         self.answered: Callable[[], object] | None = None
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Everyone may."""
         return True
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: ILink) -> None:
         """A link is up: the server says so."""
         link.verified()
         self.lost[link] = Deferred()
@@ -53,21 +54,22 @@ class Owner:
         else:
             self.ready[link] = Deferred()
 
-    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+    def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """The client's: the server is ready, or an answer is there."""
         if self.answered is not None:
             self.answered()
         else:
             self.ready.pop(link).callback(link)
 
-    def link_lost(self, link: Link, reason: LinkClosed) -> None:
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
         self.lost.pop(link).callback(None)
         if link in self.ready:
             self.ready.pop(link).errback(reason)
 
-    def refused(self, connection: Connection, reason: LinkClosed) -> None:
+    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
         """Not all links come up; the client hears of it."""
+        link.addErrback(lambda failure: None)
 
 
 class SinkOwner(Owner):
@@ -75,7 +77,7 @@ class SinkOwner(Owner):
 
     left = 0
 
-    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+    def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """One frame."""
         self.left -= 1
         if not self.left:
@@ -85,7 +87,7 @@ class SinkOwner(Owner):
 class EchoOwner(Owner):
     """Sends back what comes."""
 
-    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+    def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """One frame."""
         link.send(kind, payload)
 
@@ -97,14 +99,14 @@ class LinkActor:
         self._reactor = reactor
         self._owner = Owner(reactor)
         self._tls = LinkTls(identity(CLIENT))
-        self._links: list[Link] = []
+        self._links: list[ILink] = []
 
     async def do_listen(self, mode: str) -> int:
         """Start to serve. Returns the port."""
         self._owner = (EchoOwner if mode == "echo" else SinkOwner)(self._reactor)
         factory = LinkAcceptFactory(self._owner, LinkTls(identity(SERVER)))
         endpoint = TCP4ServerEndpoint(self._reactor, 0, interface="127.0.0.1", backlog=512)
-        listening: Any = await endpoint.listen(factory.over_tls())
+        listening: Any = await endpoint.listen(factory)
         port: int = listening.getHost().port
         return port
 
@@ -151,12 +153,13 @@ class LinkActor:
         await settle(self._reactor)
         return memory()
 
-    async def _connect(self, port: int) -> Link:
-        factory = LinkConnectFactory(self._owner, self._tls, identity(SERVER).name)
+    async def _connect(self, port: int) -> ILink:
+        plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=identity(SERVER).name)
+        factory = LinkConnectFactory(self._owner, self._tls, plan)
         link = await factory.connect(TCP4ClientEndpoint(self._reactor, "127.0.0.1", port))
         return await self._owner.ready[link]
 
-    async def _disconnect(self, link: Link) -> None:
+    async def _disconnect(self, link: ILink) -> None:
         lost = self._owner.lost[link]
         link.close(CloseReason.NO_LONGER_NEEDED)
         await lost

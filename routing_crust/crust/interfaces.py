@@ -111,6 +111,7 @@ class ILink(Interface):
         "has fallen to C{queue_resume}."
     )
     queued: int = Attribute("How many bytes wait in the send queue.")
+    is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
 
     def send(kind: int, payload: bytes) -> None:
         """

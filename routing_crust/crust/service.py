@@ -1,9 +1,9 @@
 """
 Crust as one object: it owns the ports, the dials and the links, and tells one receiver of them.
 
-Who calls whom: the reactor calls the factories and the links, these call L{CrustService} (it is their
-C{LinkOwner}), and it calls the receiver. What a call of the receiver's brings about is
-told to the receiver in a later turn of the reactor.
+Who calls whom: the reactor calls the factories and the links; the Deferred of each new link, and then the
+link itself, call L{CrustService} (it is their C{AcceptOwner}), and it calls the receiver. What a call of the
+receiver's brings about is told to the receiver in a later turn of the reactor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import Role, Settings
-from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind
+from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..identity import Identity
@@ -28,16 +28,17 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
 from ..timing.waiters import Waiters
-from .accept.acceptor import Acceptor, Doorkeeper
 from .accept.ports import real_endpoint
+from .accept.unverified import UnverifiedConnections
 from .admission import Refusal, Rules
 from .dial.bootstrap import BootstrapAttempt, order_contacts
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
+from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
 from .discovery.multicast import choose_places
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
-from .link.link import Link
+from .link.factories import LinkAcceptFactory
 from .netstate.host import HostAddress
 from .netstate.outside_view import Outside, OutsideView
 from .platform import Platform
@@ -83,12 +84,12 @@ class CrustService(OutsideView):
         self._closing = 0
         self._running = False
         self._stopped: Waiters[None] = Waiters()
-        self._links: dict[Link, None] = {}
+        self._links: dict[ILink, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
-        self._doorkeeper = Doorkeeper(self, self._rules)
+        self._unverified = UnverifiedConnections(settings, self._rules)
         limits = DialLimits(settings, self._rules, self.clock.seconds, self._outside.dialled)
-        self._dialler = Dialler(
+        dialling = DialEnvironment(
             self,
             self._tls,
             reactor,
@@ -98,18 +99,8 @@ class CrustService(OutsideView):
             lambda: self._listening,
             self.history,
         )
-        self._puncher = Puncher(
-            self,
-            self._tls,
-            reactor,
-            random,
-            limits,
-            self._refused.get,
-            self._see_whether_stopped,
-            lambda: self._listening,
-            lambda: (*self._listening, *self.endpoints),
-            self.history,
-        )
+        self._dialler = Dialler(dialling)
+        self._puncher = Puncher(dialling, random, lambda: (*self._listening, *self.endpoints))
         self._tunnels = Tunnels(
             self,
             self._tls,
@@ -118,15 +109,13 @@ class CrustService(OutsideView):
             self._refused.get,
             self._see_whether_stopped,
         )
-        self._dial_backs = DialBacks(
-            self, self._tls, reactor, limits, self._outside, self._see_whether_stopped
-        )
+        self._dial_backs = DialBacks(dialling, self._outside)
         self._mapper = platform.mapper(
             settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
         )
         self._watch = platform.net_watch(self._network_changed)
         self._addresses: tuple[HostAddress, ...] = ()
-        self._acceptor = Acceptor(self, self._tls, self._doorkeeper, self._puncher.meeting_of)
+        self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
         self._ports: tuple[IListeningPort, ...] = ()
         self._listening: tuple[Endpoint, ...] = ()
         self._attempt: BootstrapAttempt | None = None
@@ -272,28 +261,34 @@ class CrustService(OutsideView):
         """See L{ICrust.saved_contacts}."""
         return self._book.contacts()
 
-    # What links and factories call: see L{routing_crust.crust.link.owner.LinkOwner}.
+    # What links and factories call: see L{routing_crust.crust.link.owner.AcceptOwner}.
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
         if not self._running:
             return False
-        refusal = self._doorkeeper.refusal(peer, len(self._links))
+        refusal = self._unverified.refusal(peer, len(self._links))
         if refusal is not None:
             self._log_refusal(str(peer), refusal)
         return refusal is None
 
-    def refused(self, connection: Connection, reason: LinkClosed) -> None:
-        """A connection that we accepted has gone away before it was up."""
+    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+        """A connection was accepted, of which a link may come."""
+        self._unverified.add(peer, link)
+        link.addErrback(self._came_to_nothing, peer)
+
+    def _came_to_nothing(self, failure: Failure, peer: Endpoint) -> None:
+        reason = failure.value
+        assert isinstance(reason, LinkClosed)
         self._quiet.info(
             f"accepted connections: {reason.reason.text}",
             "the connection from {peer} came to nothing: {reason}",
-            peer=str(connection.peer),
+            peer=str(peer),
             reason=str(reason),
         )
         self._see_whether_stopped()
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: ILink) -> None:
         """A link of either direction is up."""
         refusal = self._refusal_of(link)
         if refusal is not None:
@@ -311,16 +306,16 @@ class CrustService(OutsideView):
             self._attempt.link_up(link)
         self._events.on_connect(link)
 
-    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+    def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came."""
         if FIRST_KIND <= kind <= LAST_KIND and link.is_verified:
             self._tunnels.frame_received(link, kind, payload)
         else:
             self._events.new_message(link, kind, payload)
 
-    def link_lost(self, link: Link, reason: LinkClosed) -> None:
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""
-        self._doorkeeper.went(link)
+        self._unverified.link_lost(link)
         if self._refused.pop(link, None) is None:
             del self._links[link]
             self._tunnels.link_lost(link)
@@ -332,7 +327,7 @@ class CrustService(OutsideView):
 
     # The rest.
 
-    def _refusal_of(self, link: Link) -> LinkClosed | None:
+    def _refusal_of(self, link: ILink) -> LinkClosed | None:
         """Whether a link that has just come up is not to be kept, now that its peer's name is known."""
         if not self._running:
             return LinkClosed(CloseReason.STOPPING)
@@ -351,7 +346,7 @@ class CrustService(OutsideView):
             self.history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
 
-    def _came_by_a_mapping(self, link: Link) -> bool:
+    def _came_by_a_mapping(self, link: ILink) -> bool:
         """Whether a link from outside was accepted on a port that a router maps."""
         connection = link.connection
         return (

@@ -11,6 +11,8 @@ from twisted.trial.unittest import TestCase
 
 from routing_crust.crust.link.factories import LinkConnectFactory
 from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.endpoints import Direction
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.names import Name
 
@@ -45,7 +47,8 @@ class SocketTests(TestCase):
         return int(port.getHost().port), factory.stranger
 
     def dial(self, owner: Owner, port: int, expected: Name | None = None, **options: Any) -> Deferred[Link]:
-        factory = LinkConnectFactory(owner, owner.tls, expected, **options)
+        plan = LinkPlan(Direction.CONNECTED, **({"initiator": True, "expected": expected} | options))
+        factory = LinkConnectFactory(owner, owner.tls, plan)
         return factory.connect(TCP4ClientEndpoint(reactor, "127.0.0.1", port))
 
     def dial_as_stranger(self, port: int, tls: StrangerTls | None) -> Stranger:

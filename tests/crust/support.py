@@ -18,11 +18,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.link.factories import LinkAcceptFactory
+from routing_crust.crust.dial.environment import DialEnvironment
+from routing_crust.crust.dial.limits import DialLimits
+from routing_crust.crust.link.factories import LinkAcceptFactory, link_of
 from routing_crust.crust.link.link import Link
-from routing_crust.crust.link.tls import ALPN, LinkTls
-from routing_crust.endpoints import Connection, Endpoint
+from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory
+from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import LinkClosed
+from routing_crust.history import History
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 
@@ -35,14 +39,14 @@ class Owner:
         self.settings = settings or Settings()
         self.identity = Identity.from_seed(bytes([seed]) * 32)
         self.tls = LinkTls(self.identity)
-        self.accepting = True
+        self.lets_in = True
         self.events: list[tuple[Any, ...]] = []
         self.handlers: dict[str, Callable[..., None]] = {}
         self._waiting: list[tuple[str, Deferred[tuple[Any, ...]]]] = []
 
     def may_accept(self, peer: Endpoint) -> bool:
         self.asked = peer
-        return self.accepting
+        return self.lets_in
 
     def link_up(self, link: Link) -> None:
         self._heard("up", link)
@@ -53,8 +57,8 @@ class Owner:
     def link_lost(self, link: Link, reason: LinkClosed) -> None:
         self._heard("lost", link, reason)
 
-    def refused(self, connection: Connection, reason: LinkClosed) -> None:
-        self._heard("refused", connection, reason)
+    def accepting(self, peer: Endpoint, link: Deferred[Any]) -> None:
+        link.addErrback(lambda failure: self._heard("refused", peer, failure.value))
 
     def _heard(self, what: str, *arguments: Any) -> None:
         self.events.append((what, *arguments))
@@ -175,12 +179,48 @@ def certificate(
     return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else SHA256())
 
 
+def dial_environment(
+    owner: Owner,
+    reactor: Any,
+    limits: DialLimits,
+    gone: Callable[[], None] = lambda: None,
+    listening: Callable[[], Sequence[Endpoint]] = tuple,
+    history: History | None = None,
+) -> DialEnvironment:
+    """What all dials of a test have in common; every link is kept."""
+    history = History(owner.clock.seconds) if history is None else history
+    return DialEnvironment(owner, owner.tls, reactor, limits, lambda link: None, gone, listening, history)
+
+
 def rsa_key() -> rsa.RSAPrivateKey:
     """A key of the wrong kind."""
     return rsa.generate_private_key(65537, 2048)
 
 
 def accepting(owner: Owner, reactor: Any, **options: Any) -> Any:
-    """Listen for links on a free port of the loopback interface. Returns the port."""
-    factory = LinkAcceptFactory(owner, owner.tls, **options)
-    return reactor.listenTCP(0, factory.over_tls(), interface="127.0.0.1")
+    """
+    Listen for links on a free port of the loopback interface, as production does, or with these options of a
+    L{LinkPlan}. Returns the port.
+    """
+    factory: Any = LinkAcceptFactory(owner, owner.tls)
+    if options:
+        factory = PlannedFactory(owner, LinkPlan(Direction.ACCEPTED, **options))
+    return reactor.listenTCP(0, factory, interface="127.0.0.1")
+
+
+class PlannedFactory(Factory):
+    """Accepts connections that begin TLS as planned, where production would have negotiated that before."""
+
+    noisy = False
+
+    def __init__(self, owner: Owner, plan: LinkPlan) -> None:
+        self.owner = owner
+        self.tls = LinkTlsFactory(owner.tls, plan, owner)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        peer = Endpoint.of(addr.host, addr.port)
+        if not self.owner.may_accept(peer):
+            return None
+        link = link_of(self.owner)
+        self.owner.accepting(peer, link)
+        return self.tls.around(Link(self.owner, self.tls.plan, link))

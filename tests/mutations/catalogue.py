@@ -334,13 +334,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "no heartbeat is sent",
         "crust/link/link.py",
-        "            if idle:\n",
-        "            if False:\n",
+        "and self._liveness.idle:",
+        "and False:",
         ("tests.crust.link.test_link",),
     ),
     Mutant(
         "silence is forgiven",
-        "crust/link/link.py",
+        "crust/link/liveness.py",
         "if self._silence >= settings.inactivity_timeout:",
         "if False:",
         ("tests.crust.link.test_link",),

@@ -16,13 +16,12 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
-from ...names import Name
 from ...timing.timers import cancel
 from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
 from ..link.link import Link
-from ..link.owner import LinkOwner
-from ..link.tls import LinkTls
+from ..link.plan import LinkPlan
+from .environment import DialEnvironment
 from .local_port import dial_from, is_local
 from .race import DialFailed
 
@@ -40,50 +39,35 @@ class OneDial(LinkConnectFactory):
 
     def __init__(
         self,
-        owner: LinkOwner,
-        tls: LinkTls,
+        environment: DialEnvironment,
+        plan: LinkPlan,
         endpoint: Endpoint,
-        peer: Name | None,
-        *,
-        bootstrap: bool,
-        token: bytes,
-        refusal_of: Callable[[ILink], LinkClosed | None],
         gone: Callable[[OneDial], None],
         origin: Endpoint | None = None,
     ) -> None:
         """
-        @param refusal_of: why the owner has not kept the link that came up; C{None} if it has.
         @param gone: called once, when the connection has failed or is closed and nothing is left of it.
         @param origin: where to dial from. If that cannot be, it is dialled from any port.
         """
-        super().__init__(owner, tls, peer, bootstrap=bootstrap, token=token)
+        super().__init__(environment.owner, environment.tls, plan)
         self.endpoint = endpoint
-        self.peer = peer
+        self.peer = plan.expected
         self.outcome: Deferred[ILink] = Deferred(lambda _: self._call_off())
-        self._refusal_of = refusal_of
+        self._environment = environment
         self._gone = gone
         self._origin = origin
         self._connector: Any = None
         self._timer: IDelayedCall | None = None
-        self._established = self._abandoned = False
+        self._abandoned = False
         self.link.addCallbacks(self._succeeded, self._failed)
 
-    def dial(self, reactor: Any) -> None:
-        """
-        Begin.
-
-        @param reactor: provides C{IReactorTCP}.
-        """
+    def dial(self) -> None:
+        """Begin."""
         timeout = self.owner.settings.dial_timeout
         self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
         # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
-        self._begin = partial(dial_from, reactor, self.endpoint, self.over_tls())
+        self._begin = partial(dial_from, self._environment.reactor, self.endpoint, self.over_tls())
         self._connector = self._begin(self._origin)
-
-    def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        self._established = True
-        super().link_established(link)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """See Twisted's interface."""
@@ -105,7 +89,7 @@ class OneDial(LinkConnectFactory):
         self._abandon(DialFailed(f"{connected} within {timeout:g} s"))
 
     def _call_off(self) -> None:
-        if not self._established:
+        if not self.link.called:
             self._abandon(None)
 
     def _abandon(self, problem: DialFailed | None) -> None:
@@ -123,7 +107,7 @@ class OneDial(LinkConnectFactory):
 
     def _succeeded(self, link: Link) -> None:
         self._disarm()
-        refusal = self._refusal_of(link)
+        refusal = self._environment.refusal_of(link)
         if refusal is not None:
             self._tell(DialFailed(in_words(refusal)))
         elif not self.outcome.called:

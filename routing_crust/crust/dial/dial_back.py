@@ -9,23 +9,22 @@ are dialled: nobody learns from us what there is inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
-from ...endpoints import Connection, Endpoint, refusal_to_dial
+from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...names import Name
 from ..interfaces import ILink
-from ..link.link import Link
-from ..link.owner import LinkOwner
-from ..link.tls import LinkTls
+from ..link.plan import LinkPlan
 from ..netstate.outside_view import Outside
 from .dial import OneDial
-from .limits import DialLimits
+from .environment import DialEnvironment
 from .race import DialFailed
 
 
@@ -35,27 +34,12 @@ class DialBacks:
     of the links that they begin with.
     """
 
-    def __init__(
-        self,
-        owner: LinkOwner,
-        tls: LinkTls,
-        reactor: Any,
-        limits: DialLimits,
-        outside: Outside,
-        gone: Callable[[], None],
-    ) -> None:
-        """
-        @param owner: whose clock and settings these are.
-        @param reactor: provides C{IReactorTCP}.
-        @param gone: called each time a connection is completely gone.
-        """
-        self.clock: IReactorTime = owner.clock
-        self.settings: Settings = owner.settings
-        self._tls = tls
-        self._reactor = reactor
-        self._limits = limits
+    def __init__(self, environment: DialEnvironment, outside: Outside) -> None:
+        self.clock: IReactorTime = environment.owner.clock
+        self.settings: Settings = environment.owner.settings
+        self._environment = replace(environment, owner=self, refusal_of=lambda link: None)
+        self._limits = environment.limits
         self._outside = outside
-        self._gone = gone
         self._stopping = False
         self._dials: dict[OneDial, None] = {}
         self._open: dict[OneDial, None] = {}
@@ -109,20 +93,12 @@ class DialBacks:
         except DialFailed as problem:
             raise LimitReached(str(problem), "deny", 0) from None
         self._limits.spend(endpoint)
-        dial = OneDial(
-            self,
-            self._tls,
-            endpoint,
-            peer,
-            bootstrap=False,
-            token=b"",
-            refusal_of=lambda link: None,
-            gone=self._ended,
-        )
+        plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer)
+        dial = OneDial(self._environment, plan, endpoint, self._ended)
         self._dials[dial] = self._open[dial] = None
         self._limits.began(peer, endpoint)
         dial.outcome.addBoth(self._dialled, dial)
-        dial.dial(self._reactor)
+        dial.dial()
         return dial.outcome
 
     def _dialled(self, outcome: Any, dial: OneDial) -> Any:
@@ -132,23 +108,16 @@ class DialBacks:
 
     def _ended(self, dial: OneDial) -> None:
         del self._open[dial]
-        self._gone()
+        self._environment.gone()
 
     # What links tell: see L{routing_crust.crust.link.owner.LinkOwner}.
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: ILink) -> None:
         """That was all that we wanted to know."""
         link.close(CloseReason.NO_LONGER_NEEDED)
 
-    def link_lost(self, link: Link, reason: LinkClosed) -> None:
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """It is closed."""
 
-    def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
+    def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """What is closed delivers nothing."""
-
-    def may_accept(self, peer: Endpoint) -> bool:
-        """Nothing is accepted for this."""
-        return False
-
-    def refused(self, connection: Connection, reason: LinkClosed) -> None:
-        """Likewise."""

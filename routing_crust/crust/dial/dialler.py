@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ...config import Settings
-from ...endpoints import Contact, Endpoint
-from ...errors import LimitReached, LinkClosed, ServiceStopped
-from ...history import History, Way
+from ...endpoints import Contact, Direction, Endpoint
+from ...errors import LimitReached, ServiceStopped
+from ...history import Way
 from ...names import Name
 from ...timing.waiters import Waiters
 from ..interfaces import ILink
-from ..link.owner import LinkOwner
-from ..link.tls import LinkTls
+from ..link.plan import LinkPlan
 from .address_backoff import AddressBackoff
 from .dial import OneDial
-from .limits import DialLimits
+from .environment import DialEnvironment
 from .local_port import origin_for
 from .race import DialFailed, Race
 from .ranking import rank
@@ -52,37 +50,13 @@ class Dialler:
     Makes all dials of a L{CrustService<routing_crust.crust.service.CrustService>}.
     """
 
-    def __init__(
-        self,
-        owner: LinkOwner,
-        tls: LinkTls,
-        reactor: Any,
-        limits: DialLimits,
-        refusal_of: Callable[[ILink], LinkClosed | None],
-        gone: Callable[[], None],
-        listening: Callable[[], Sequence[Endpoint]] = tuple,
-        history: History | None = None,
-    ) -> None:
-        """
-        @param owner: who owns the links.
-        @param reactor: provides C{IReactorTCP}; time comes from the owner's clock.
-        @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
-        @param gone: called each time a connection that we dialled is completely gone.
-        @param listening: where we listen now. What is dialled without a token is dialled from there if it
-            can be, so that the peer sees how our listening port looks from outside.
-        @param history: where outcomes are written to.
-        """
-        settings, clock = owner.settings, owner.clock
-        self._owner = owner
+    def __init__(self, environment: DialEnvironment) -> None:
+        settings, clock = environment.owner.settings, environment.owner.clock
+        self._environment = environment
         self._settings: Settings = settings
         self._clock: IReactorTime = clock
-        self._tls = tls
-        self._reactor = reactor
-        self._limits = limits
-        self._refusal_of = refusal_of
-        self._gone = gone
-        self._listening = listening
-        self._history = History(clock.seconds) if history is None else history
+        self._limits = environment.limits
+        self._history = environment.history
         self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
         self._dials: dict[OneDial, None] = {}
@@ -177,21 +151,14 @@ class Dialler:
         except (DialFailed, LimitReached) as problem:
             self._history.tried(peer, way, endpoint, str(problem))
             raise
-        dial = OneDial(
-            self._owner,
-            self._tls,
-            endpoint,
-            peer,
-            bootstrap=bootstrap,
-            token=token,
-            refusal_of=self._refusal_of,
-            gone=self._closed,
-            origin=None if token else origin_for(self._listening(), endpoint),
-        )
+        environment = self._environment
+        plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer, bootstrap=bootstrap, token=token)
+        origin = None if token else origin_for(environment.listening(), endpoint)
+        dial = OneDial(environment, plan, endpoint, self._closed, origin)
         self._dials[dial] = self._open[dial] = None
         self._limits.began(peer, endpoint)
         dial.outcome.addBoth(self._dialled, dial, way)
-        dial.dial(self._reactor)
+        dial.dial()
         return dial.outcome
 
     def _dialled(self, outcome: ILink | Failure, dial: OneDial, way: Way) -> ILink | Failure:
@@ -209,7 +176,7 @@ class Dialler:
 
     def _closed(self, dial: OneDial) -> None:
         del self._open[dial]
-        self._gone()
+        self._environment.gone()
 
     def _raced(self, outcome: ILink | Failure, key: _Key, shared: _SharedRace) -> None:
         if self._races.get(key) is not shared:  # everybody has left, or we stop

@@ -1,68 +1,29 @@
 """
-The factories of links: one for what we dial, one for what we accept. Both make the same L{Link}.
-
-Who is the TLS client is not decided by who dialled: where both ends dialled each other, it is agreed upon
-elsewhere and given here.
+The factories of links: one for what we dial, one for what we accept. Each makes a L{Link} under TLS and fires
+a Deferred with it, whose first callback is C{link_up} of the link's owner.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from ...endpoints import Connection, Direction, Endpoint, PathKind
-from ...endpoints import Protocol as TransportProtocol
+from ...endpoints import Direction, Endpoint
 from ...errors import CloseReason, LinkClosed
-from ...names import Name
+from ..interfaces import ILink
 from .link import Link
-from .owner import LinkOwner
-from .tls import LinkTls, LinkTlsFactory, VerifiedPeer
+from .negotiation import Negotiation
+from .owner import AcceptOwner, LinkOwner
+from .plan import LinkPlan
+from .tls import LinkTls, LinkTlsFactory
 
 
-class LinkFactory(Factory):
-    """What both factories have in common."""
-
-    noisy = False
-    direction: Direction
-    bootstrap = False
-    token = b""
-    path_kind = PathKind.DIRECT
-    via: Name | None = None
-
-    def __init__(self, owner: LinkOwner, tls: LinkTls, initiator: bool, expected: Name | None) -> None:
-        self.owner = owner
-        self.initiator = initiator
-        self._tls = tls
-        self._expected = expected
-
-    def over_tls(self) -> LinkTlsFactory:
-        """This factory as it is given to the reactor: its links under TLS."""
-        return self._tls.wrap(
-            self,
-            initiator=self.initiator,
-            expected=self._expected,
-            max_handshake=self.owner.settings.max_unverified,
-            clock=self.owner.clock,
-        )
-
-    def connection_of(self, transport: Any) -> Connection:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        host, peer = transport.getHost(), transport.getPeer()
-        return Connection(
-            TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
-        )
-
-    def verified_peer(self, session: SSL.Connection) -> VerifiedPeer:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        return self._tls.verified_peer(session, self.initiator)
-
-
-class LinkConnectFactory(LinkFactory, ClientFactory):
+class LinkConnectFactory(ClientFactory):
     """
     Makes one link of one dial.
 
@@ -72,30 +33,19 @@ class LinkConnectFactory(LinkFactory, ClientFactory):
         C{NO_LONGER_NEEDED}.
     """
 
-    direction = Direction.CONNECTED
+    noisy = False
 
-    def __init__(
-        self,
-        owner: LinkOwner,
-        tls: LinkTls,
-        expected: Name | None = None,
-        *,
-        initiator: bool = True,
-        bootstrap: bool = False,
-        token: bytes = b"",
-    ) -> None:
-        """
-        @param expected: who must answer; C{None} accepts anyone.
-        @param initiator: whether this end is the TLS client.
-        @param bootstrap: becomes C{bootstrap} of the link.
-        @param token: becomes C{token} of the link.
-        """
-        super().__init__(owner, tls, initiator, expected)
-        self.bootstrap = bootstrap
-        self.token = token
-        self.link: Deferred[Link] = Deferred(self._cancelled)
+    def __init__(self, owner: LinkOwner, tls: LinkTls, plan: LinkPlan) -> None:
+        self.owner = owner
+        self.plan = plan
+        self.link: Deferred[Link] = link_of(owner, self._cancelled)
+        self._tls = tls
         self._dial: Deferred[IProtocol] | None = None
         self._built: Link | None = None
+
+    def over_tls(self) -> LinkTlsFactory:
+        """This factory as it is given to the reactor: its link under TLS."""
+        return self._tls.wrap(self.plan, self.owner, self)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[Link]:
         """
@@ -108,14 +58,14 @@ class LinkConnectFactory(LinkFactory, ClientFactory):
         return self.link
 
     def buildProtocol(self, addr: object) -> Link | None:
-        """See Twisted's interface. Declines when the dial is over."""
+        """Declines when the dial is over."""
         if self.link.called or self._built is not None:
             return None
-        self._built = Link(self)
+        self._built = Link(self.owner, self.plan, self.link)
         return self._built
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """See Twisted's interface; for those who dial without an endpoint."""
+        """The reactor says so where there is no endpoint that would."""
         self._unconnected(reason)
 
     def _unconnected(self, failure: Failure) -> None:
@@ -129,43 +79,77 @@ class LinkConnectFactory(LinkFactory, ClientFactory):
         elif self._dial is not None:
             self._dial.cancel()
 
-    def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        try:
-            self.owner.link_up(link)
-        finally:
-            if not self.link.called:
-                self.link.callback(link)
 
-    def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        if not self.link.called:
-            self.link.errback(reason)
+class LinkAcceptFactory(Factory):
+    """
+    The factory behind the listening ports. Of each connection that its owner lets in it makes a
+    L{Negotiation}, and gives the owner the Deferred of its link.
 
+    @ivar pending: accepted connections of which no link has come yet.
+    """
 
-class LinkAcceptFactory(LinkFactory):
-    """Makes a link of each connection that is accepted, and reports it to the owner."""
-
-    direction = Direction.ACCEPTED
+    noisy = False
 
     def __init__(
-        self, owner: LinkOwner, tls: LinkTls, expected: Name | None = None, *, initiator: bool = False
+        self,
+        owner: AcceptOwner,
+        tls: LinkTls,
+        take_rendezvous: Callable[[Negotiation, bytes], None] | None = None,
     ) -> None:
         """
-        @param expected: who must be there; C{None} accepts anyone.
-        @param initiator: whether this end is the TLS client.
+        @param take_rendezvous: takes a connection on which a preface came, and what came after that;
+            C{None} refuses all of them.
         """
-        super().__init__(owner, tls, initiator, expected)
+        self._owner = owner
+        self._take_rendezvous = take_rendezvous or refuse_rendezvous
+        # one for all: what is the same for every plain connection need not be made for each
+        self._plain = tls.wrap(LinkPlan(Direction.ACCEPTED, initiator=False), owner)
+        self.pending: dict[Negotiation, None] = {}
 
-    def buildProtocol(self, addr: object) -> Link | None:
-        """See Twisted's interface. Declines when the owner does."""
-        peer = Endpoint.of(addr.host, addr.port)  # type: ignore[attr-defined]
-        return Link(self) if self.owner.may_accept(peer) else None
+    def buildProtocol(self, addr: Any) -> Negotiation | None:
+        """Declines when the owner does."""
+        peer = Endpoint.of(addr.host, addr.port)
+        if not self._owner.may_accept(peer):
+            return None
+        link = link_of(self._owner)
+        negotiation = Negotiation(self._owner, link, self._first_bytes)
+        self.pending[negotiation] = None
+        link.addBoth(self._settled, negotiation)
+        # a Deferred is invariant, even for those who only wait for it
+        self._owner.accepting(peer, cast("Deferred[ILink]", link))
+        return negotiation
 
-    def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        self.owner.link_up(link)
+    def abort(self) -> None:
+        """Cut all connections that are not up yet."""
+        for negotiation in list(self.pending):
+            negotiation.abort(CloseReason.STOPPING)
 
-    def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        self.owner.refused(link.connection, reason)
+    def _first_bytes(self, negotiation: Negotiation, data: bytes) -> None:
+        if negotiation.preface is None:
+            negotiation.begin_tls(self._plain, data)
+        else:
+            self._take_rendezvous(negotiation, data)
+
+    def _settled(self, outcome: Link | Failure, negotiation: Negotiation) -> Link | Failure:
+        del self.pending[negotiation]
+        return outcome
+
+
+def link_of(owner: LinkOwner, canceller: Callable[[Deferred[Link]], None] | None = None) -> Deferred[Link]:
+    """
+    The Deferred of a link that is yet to be made.
+
+    @return: when it is fired with the link, the owner is told first. What goes wrong there costs the link,
+        and not those who wait for it.
+    """
+
+    def tell_owner(link: Link) -> Link:
+        link.guarded(owner.link_up, link)
+        return link
+
+    return Deferred(canceller).addCallback(tell_owner)
+
+
+def refuse_rendezvous(negotiation: Negotiation, data: bytes) -> None:
+    """Where no rendezvous is known, none is expected."""
+    negotiation.abort(CloseReason.NOT_WANTED, "nobody expects this rendezvous")

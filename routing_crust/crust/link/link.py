@@ -5,85 +5,74 @@ The order of events: the TCP connection is made; TLS shakes hands; the peer is c
 reported; the layer above exchanges its Hellos and calls L{Link.verified}; frames flow, with a Heartbeat
 where there are none; a Goodbye, then both ends close. Heartbeat and Goodbye never leave this module.
 
-A link has one timer, used for one thing after another: until the Hello is verified for C{hello_timeout},
-then for heartbeats and silence, and once it is being closed for C{close_timeout}. It counts its own ticks
-and never reads the clock, so that a step of the wall clock, or a halt of the process, cuts no link. Where
-there is reason to doubt that the peer is still there, a Heartbeat with a payload asks for one back.
+A link has one timer, used for one thing after another: C{hello_timeout} until the Hello is verified, then the
+ticks of its L{Liveness<routing_crust.crust.link.liveness.Liveness>}, and C{close_timeout} once it is being
+closed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
-from struct import error as StructError
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHandshakeListener,
-    IPushProducer,
-)
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...endpoints import Connection, PathKind
+from ...endpoints import Connection, Endpoint, PathKind
+from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import decode, encode
-from ...wire.framing import HEADER_BYTES, FrameDecoder, FrameKind, frame_header
+from ...wire.framing import FrameDecoder, FrameKind
 from ...wire.messages import Goodbye
-from ..interfaces import ANSWER_WITHIN, ILink
+from ..interfaces import ILink
 from .certificates import PeerRefused
+from .liveness import Liveness
 from .losses import reason_of_loss
-from .owner import LinkMaker
+from .owner import LinkOwner
+from .plan import LinkPlan
+from .sending import FrameSender
 from .sendqueue import SendQueue
 
 log = Logger()
 
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
-_OF_THE_LINK: Final = frozenset(
-    {
-        FrameKind.HEARTBEAT,
-        FrameKind.HELLO,
-        FrameKind.CONFIRMATION,
-        FrameKind.CONFIRMATION_ACK,
-        FrameKind.GOODBYE,
-        FrameKind.SWITCHED,
-        # for the tunnels have their numbers on this one
-        FrameKind.TUNNEL_CREDIT,
-        FrameKind.TUNNEL_OPEN,
-        FrameKind.TUNNEL_OPENED,
-        FrameKind.TUNNEL_DATA,
-        FrameKind.TUNNEL_CLOSED,
-    }
-)
-"""What is about the very link that it goes over."""
-SMALL_BYTES: Final = 4096
-"""Below this, to copy a payload behind its header is cheaper than to join one more part."""
-MOST_ASKED: Final = 4
-"""So often this may begin anew while nothing is heard."""
-
-_ASKING: Final = b"\x01"
-
-# A frame's header where the length fits into its lower 16 bits.
-_pack_small: Final = Struct(">BxH").pack
+_PROBE: Final = b"\x01"
+"""The payload of a Heartbeat that asks for one back."""
 
 
 @implementer(ILink, IHandshakeListener)
-class Link(Protocol):
+class Link(FrameSender):
     """
-    The protocol of both ends. Made by a factory, fed by the reactor; see L{ILink} for what else it offers.
+    The protocol of both ends. Made by a factory, fed by the reactor; L{ILink} says what else it offers.
     """
 
     __slots__ = (
-        "_allowance", "_asked", "_decoder", "_heard", "_heir", "_maker", "_owner", "_queue", "_reading",
-        "_reason", "_silence", "_small", "_stalled", "_timer", "_up", "_verified", "binding", "bootstrap",
-        "connection", "direction", "hello_timeout", "initiator", "path_kind", "peer", "public_key", "token",
+        "_allowance",
+        "_decoder",
+        "_liveness",
+        "_made",
+        "_plan",
+        "_reading",
+        "_timer",
+        "_up",
+        "_verified",
+        "binding",
+        "bootstrap",
+        "connection",
+        "direction",
+        "hello_timeout",
+        "initiator",
+        "path_kind",
+        "peer",
+        "public_key",
+        "token",
         "via",
     )  # fmt: skip
 
@@ -94,38 +83,38 @@ class Link(Protocol):
     binding: bytes
     path_kind: PathKind
 
-    def __init__(self, maker: LinkMaker) -> None:
+    def __init__(self, owner: LinkOwner, plan: LinkPlan, made: Deferred[Link]) -> None:
         """
-        @param maker: the factory; hears whether the link comes up, and its owner of all that follows.
+        @param owner: hears of frames and of the loss of a link that was up.
+        @param made: fired with this link once it is up; fails with L{LinkClosed} if the connection is lost
+            before that, unless it has been fired by then.
         """
-        self._maker = maker
-        self._owner = owner = maker.owner
-        self.direction = maker.direction
-        self.initiator = maker.initiator
-        self.bootstrap = maker.bootstrap
-        self.token = maker.token
-        self.path_kind = maker.path_kind
-        self.via = maker.via
+        super().__init__()
+        self._owner = owner
+        self._plan = plan
+        self._made: Deferred[Link] | None = made
+        self.direction = plan.direction
+        self.initiator = plan.initiator
+        self.bootstrap = plan.bootstrap
+        self.token = plan.token
+        self.path_kind = plan.path_kind
+        self.via = plan.via
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
         self._decoder = FrameDecoder(settings.max_control, owner.link_frame, self, self._control_received)
         self._allowance = settings.max_unverified
         self._up = self._verified = False
-        self._reason: LinkClosed | None = None
         self._timer: IDelayedCall | None = None
-        self._small = SMALL_BYTES  # nothing is small once the link is closed
-        self._heard = False
-        self._heir: ILink | None = None
         self._reading = True
-        self._asked = 0
-        self._silence = self._stalled = 0.0
 
     # Coming up.
 
     def connectionMade(self) -> None:
         """The TCP connection is there, and TLS begins."""
-        self._queue = SendQueue(self._owner.settings, self.transport, self._owner.clock)
-        self.connection = self._maker.connection_of(self.transport)
+        settings = self._owner.settings
+        self._queue = SendQueue(settings, self.transport, self._owner.clock)
+        self._liveness = Liveness(settings, self._queue)
+        self.connection = self._plan.tunnel or tcp_connection(self.transport)
         self._arm(self.hello_timeout, self._hello_overdue)
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
@@ -135,7 +124,7 @@ class Link(Protocol):
         if self._reason is not None:
             return
         try:
-            peer = self._maker.verified_peer(self.transport.getHandle())
+            peer = self.transport.verified_peer()
         except PeerRefused as refused:
             self.abort(refused.reason, refused.detail)
             return
@@ -144,7 +133,9 @@ class Link(Protocol):
         self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._queue, True)
         self._queue.hold()  # so that our Hello leaves together with the end of the handshake
-        self._guarded(self._maker.link_established, self)
+        made, self._made = self._made, None
+        assert made is not None
+        made.callback(self)
         self._queue.flush()
 
     def _hello_overdue(self) -> None:
@@ -153,13 +144,12 @@ class Link(Protocol):
         (self.close if self._up else self.abort)(CloseReason.HELLO_TIMEOUT)
 
     def verified(self) -> None:
-        """See L{ILink.verified}."""
         if self._verified or self._reason is not None:
             return
         self._verified = True
         self._decoder.limit = self._owner.settings.max_frame
         self._queue.wrote = True
-        self._arm(self._tick_length, self._tick)
+        self._arm(self._liveness.tick_length, self._tick)
 
     @property
     def is_verified(self) -> bool:
@@ -172,9 +162,9 @@ class Link(Protocol):
         """Some bytes came, deciphered."""
         if self._reason is not None:
             return
-        self._heard = True
+        self._liveness.heard = True
         self._queue.hold()  # what is sent meanwhile goes out together, below
-        self._guarded(self._decoder.feed, data)
+        self.guarded(self._decoder.feed, data)
         if not self._verified:
             self._allowance -= len(data)
             if self._allowance < 0:
@@ -183,13 +173,11 @@ class Link(Protocol):
         self._queue.flush()
 
     def pause_reading(self) -> None:
-        """See L{ILink.pause_reading}."""
         if self._reading and self._reason is None:
             self._reading = False
             self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        """See L{ILink.resume_reading}."""
         if not self._reading:
             self._reading = True
             self.transport.resumeProducing()
@@ -211,8 +199,8 @@ class Link(Protocol):
         self._queue.drained = self._hang_up
         self._arm(self._owner.settings.close_timeout, self._cut)
 
-    def _guarded(self, call: Callable[[Any], None], argument: Any) -> None:
-        """Call what reads the peer's bytes, or what the owner does with them."""
+    def guarded(self, call: Callable[[Any], None], argument: Any) -> None:
+        """Call what reads the peer's bytes, or what the owner does with them. Never raises."""
         try:
             call(argument)
         except WireError as problem:
@@ -220,95 +208,6 @@ class Link(Protocol):
         except Exception:  # a mistake of ours: it costs this link, and no other
             log.failure("the handler of a link to {peer} failed", peer=self.connection)
             self.close(CloseReason.PROTOCOL_ERROR, "the handler of this link failed")
-
-    # Sending.
-
-    @property
-    def writable(self) -> bool:
-        """See L{ILink.writable}."""
-        return not self._queue.full if self._heir is None else self._heir.writable
-
-    @property
-    def queued(self) -> int:
-        """See L{ILink.queued}."""
-        return self._queue.size
-
-    def send(self, kind: int, payload: bytes) -> None:
-        """See L{ILink.send}."""
-        size = len(payload)
-        if size >= self._small:
-            self._send_large(kind, payload)
-            return
-        queue = self._queue
-        try:
-            queue.parts.append(_pack_small(kind, size) + payload)
-        except StructError:
-            raise ValueError(f"{kind} is not a kind of frame: kinds go from 0 to 255") from None
-        queue.size = queued = queue.size + size + HEADER_BYTES
-        if queued >= queue.alarm:
-            self._attend()
-
-    def _send_large(self, kind: int, payload: bytes) -> None:
-        most = self._owner.settings.max_frame
-        if self._heir is not None and kind not in _OF_THE_LINK:
-            self._heir.send(kind, payload)
-            return
-        if self._reason is not None:
-            return
-        if len(payload) > most or not 0 <= kind <= 255:
-            raise ValueError(
-                f"a frame of kind {kind} with {len(payload)} bytes cannot be sent: max_frame is {most}"
-            )
-        queue = self._queue
-        queue.parts += (frame_header(kind, len(payload)), payload)
-        queue.size += len(payload) + HEADER_BYTES
-        if queue.size >= queue.alarm:
-            self._attend()
-
-    def _attend(self) -> None:
-        if not self._queue.attend():
-            self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {self._owner.settings.queue_most}")
-
-    def when_writable(self) -> Deferred[None]:
-        """See L{ILink.when_writable}."""
-        if self._heir is not None:
-            return self._heir.when_writable()
-        return self._queue.when_writable() if self._reason is None else fail(self._reason)
-
-    def add_producer(self, producer: IPushProducer) -> None:
-        """See L{ILink.add_producer}. On a link that is closed, the producer is stopped at once."""
-        if self._heir is not None:
-            self._heir.add_producer(producer)
-        elif self._reason is None:
-            self._queue.add_producer(producer)
-        else:
-            producer.stopProducing()
-
-    def remove_producer(self, producer: IPushProducer) -> None:
-        """See L{ILink.remove_producer}."""
-        if self._heir is not None:
-            self._heir.remove_producer(producer)
-        else:
-            self._queue.remove_producer(producer)
-
-    def set_feeder(self, feeder: Callable[[int], object] | None) -> None:
-        """See L{ILink.set_feeder}."""
-        self._queue.feeder = feeder if self._reason is None else None
-
-    def feed_soon(self) -> None:
-        """See L{ILink.feed_soon}."""
-        if self._reason is None:
-            self._queue.feed_soon()
-
-    def hand_over(self, link: ILink) -> None:
-        """See L{ILink.hand_over}."""
-        if link is self:
-            self._heir = None
-            self._small = SMALL_BYTES if self._reason is None else 0
-            return
-        self._heir = link
-        self._small = 0  # from now on each frame is looked at
-        self._queue.move_to(link)
 
     # The timer.
 
@@ -320,47 +219,30 @@ class Link(Protocol):
         cancel(self._timer)
         self._timer = None
 
-    @property
-    def _tick_length(self) -> float:
-        """So often that two ticks without a frame make a heartbeat just in time."""
-        settings = self._owner.settings
-        return min(settings.heartbeat_interval / 2, settings.inactivity_timeout / 2, settings.stall_timeout)
-
     def _tick(self) -> None:
         self._timer = None
-        settings, queue, length = self._owner.settings, self._queue, self._tick_length
-        self._silence = 0.0 if self._heard or not self._reading else self._silence + length
-        self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
-        idle = not queue.wrote and not queue.size
-        self._heard = queue.progressed = queue.wrote = False
-        if self._silence >= settings.inactivity_timeout:
-            self.abort(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
-        elif self._stalled >= settings.stall_timeout:
-            self.abort(CloseReason.STALLED, f"nothing was read for {self._stalled:g} s")
-        else:
-            self._arm(length, self._tick)
-            if idle:
-                self.send(_HEARTBEAT, b"")
+        if self._stays(self._liveness.tick(self._reading)) and self._liveness.idle:
+            self.send(_HEARTBEAT, b"")
 
     def probe(self) -> None:
-        """See L{ILink.probe}."""
         if not self._verified or self._reason is not None:
             return
-        if self._heard:
-            self._asked = 0
-        self.send(_HEARTBEAT, _ASKING)
-        if self._asked < MOST_ASKED:
-            self._asked += 1
-            self._heard = False
-            self._arm(min(ANSWER_WITHIN, self._owner.settings.inactivity_timeout), self._answer_due)
+        must_answer = self._liveness.probe()
+        self.send(_HEARTBEAT, _PROBE)
+        if must_answer:
+            self._arm(self._liveness.answer_time, self._answer_due)
 
     def _answer_due(self) -> None:
         self._timer = None
-        if not self._heard and self._reading:
-            self.abort(CloseReason.INACTIVE, "it was asked whether it is there, and did not answer")
-            return
-        self._asked = 0
-        self._arm(self._tick_length, self._tick)
+        self._stays(self._liveness.answer_due(self._reading))
+
+    def _stays(self, problem: LinkClosed | None) -> bool:
+        """Cut the link if there is a problem, else wait for the next tick."""
+        if problem is not None:
+            self.abort(problem.reason, problem.detail)
+            return False
+        self._arm(self._liveness.tick_length, self._tick)
+        return True
 
     # Going down.
 
@@ -374,7 +256,6 @@ class Link(Protocol):
         self.resume_reading()  # else nobody would see that the connection ends
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
-        """See L{ILink.close}."""
         if self._reason is not None:
             return
         if not self._up:
@@ -388,7 +269,6 @@ class Link(Protocol):
         self._arm(self._owner.settings.close_timeout, self._cut)
 
     def abort(self, reason: CloseReason, detail: str = "") -> None:
-        """See L{ILink.abort}."""
         self._end(LinkClosed(reason, detail))
         self._queue.clear()
         self._queue.drained = None
@@ -408,12 +288,20 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: say so, once."""
         # A TLS client is done before its server has judged it; the first byte is the proof that it did.
-        judged = self._verified or self._heard
+        judged = self._verified or self._liveness.heard
         why = self._reason or reason_of_loss(reason, self._up, judged)
         self._end(why)
         self._disarm()
         self._queue.stop(why)
         if self._up:
             self._owner.link_lost(self, why)
-        else:
-            self._maker.link_failed(self, why)
+        elif self._made is not None and not self._made.called:
+            self._made.errback(why)
+
+
+def tcp_connection(transport: Any) -> Connection:
+    """The addresses of a TCP transport, ours and the peer's."""
+    host, peer = transport.getHost(), transport.getPeer()
+    return Connection(
+        TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
+    )

@@ -1,108 +1,80 @@
 """
-The doorstep: a connection before it is known what it will be.
+The negotiation: a connection before it is known what it will be.
 
 Of a connection that we have accepted, the first byte tells whether it is plain TLS or one of a rendezvous
 (L{routing_crust.crust.link.preface}); a connection that we have dialled for a rendezvous shows its preface
 and waits for the other's. Once that is clear the transport is handed to a L{Link} under TLS, and the
-doorstep is out of the way. Until then it is bounded, by the length of a preface, and timed: both together,
-the doorstep and the link, have C{hello_timeout} until the Hello is verified.
+negotiation is out of the way. Until then it is bounded, by the length of a preface, and timed: both together,
+the negotiation and the link, have C{hello_timeout} until the Hello is verified.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from typing import Protocol as TypingProtocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ...endpoints import Connection, Direction, Endpoint, PathKind
-from ...endpoints import Protocol as TransportProtocol
+from ...endpoints import Connection, Direction
 from ...errors import CloseReason, LinkClosed
-from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
-from .factories import LinkFactory
-from .link import Link
+from .link import Link, tcp_connection
 from .losses import reason_of_loss
 from .owner import LinkOwner
 from .preface import PREFACE_BYTES, TLS_HANDSHAKE, Preface, may_become_preface
-from .tls import LinkTls
+from .tls import LinkTlsFactory
 
 
-class DoorHost(TypingProtocol):
+class Negotiation(Protocol):
     """
-    Who has made a doorstep. For each connection either L{door_up} or L{door_gone} follows, once.
-    """
+    Made for each connection that was accepted, or dialled for a rendezvous; fed by the reactor; discarded
+    once C{link} has fired.
 
-    def tls_came(self, door: Doorstep, first: bytes) -> None:
-        """The peer has begun TLS at once. Only called for accepted connections."""
-
-    def preface_came(self, door: Doorstep, first: bytes) -> None:
-        """The peer's preface is there, and after it came these bytes."""
-
-    def door_up(self, door: Doorstep, link: Link) -> None:
-        """It has become a link, whose owner is told next."""
-
-    def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
-        """The connection is lost, and no link has come of it."""
-
-
-class Meets(TypingProtocol):
-    """What decides about the connections of one rendezvous: see L{routing_crust.crust.punch.meeting}."""
-
-    def gone(self, door: Doorstep) -> None:
-        """A connection was lost that had not begun TLS."""
-
-    def link_established(self, door: Doorstep, link: Link) -> None:
-        """TLS is done on a connection; the owner is not told yet."""
-
-    def link_failed(self, door: Doorstep, reason: LinkClosed) -> None:
-        """A connection was lost during TLS."""
-
-
-class Doorstep(Protocol):
-    """
-    Made by its host, fed by the reactor, discarded once it has become a link or is gone.
-
-    @ivar host: who has made it.
     @ivar connection: which connection it is, once it is made.
     @ivar direction: whether we have dialled it.
+    @ivar link: fires with the link; fails with L{LinkClosed} when the connection is gone without one.
     @ivar preface: the peer's, once it has come; C{None} before, and on plain connections.
-    @ivar meeting: what has taken it in; C{None} before, and on plain connections.
-    @ivar link: what it is becoming, or has become.
     """
 
     transport: Any
     connection: Connection
 
-    def __init__(self, owner: LinkOwner, host: DoorHost, direction: Direction, mine: Preface | None = None):
+    def __init__(
+        self,
+        owner: LinkOwner,
+        link: Deferred[Link],
+        decide: Callable[[Negotiation, bytes], None],
+        mine: Preface | None = None,
+    ) -> None:
         """
-        @param mine: the preface to show first; C{None} waits for what the peer says.
+        @param link: becomes C{link}.
+        @param decide: called once it is clear whether the peer has begun TLS or has shown a preface, with
+            what has come that is not the preface: to begin TLS, now or later, or to abort.
+        @param mine: the preface to show first, on a connection that we have dialled; C{None} waits for what
+            the peer says.
         """
         self._owner = owner
+        self._decide = decide
         self._mine = mine
         self._data = b""
         self._timer: IDelayedCall | None = None
         self._reason: LinkClosed | None = None
-        self.host = host
-        self.direction = direction
+        self._link: Link | None = None
+        self.link = link
+        self.direction = Direction.ACCEPTED if mine is None else Direction.CONNECTED
         self.preface: Preface | None = None
-        self.meeting: Meets | None = None
-        self.link: Link | None = None
 
     @property
-    def is_verified(self) -> bool:
-        """Whether it has become a link, and the Hello on that is verified."""
-        return self.link is not None and self.link.is_verified
+    def has_begun_tls(self) -> bool:
+        """Whether the transport is handed over."""
+        return self._link is not None
 
     def connectionMade(self) -> None:
-        """See Twisted's interface."""
-        host, peer = self.transport.getHost(), self.transport.getPeer()
-        self.connection = Connection(
-            TransportProtocol.TCP, Endpoint.of(peer.host, peer.port), Endpoint.of(host.host, host.port)
-        )
+        self.connection = tcp_connection(self.transport)
         self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._overdue)
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
@@ -115,7 +87,7 @@ class Doorstep(Protocol):
         self.transport.write(preface.octets)
 
     def dataReceived(self, data: bytes) -> None:
-        """Some of the first bytes."""
+        """Tell TLS from a preface."""
         if self._reason is not None:
             return
         if self.preface is not None:
@@ -124,42 +96,27 @@ class Doorstep(Protocol):
             return
         self._data = data = self._data + data
         if self._mine is None and data.startswith(TLS_HANDSHAKE):
-            self.host.tls_came(self, data)
+            self._decide(self, data)
         elif not may_become_preface(data):
             self.abort(CloseReason.PROTOCOL_ERROR, "what came first is neither TLS nor a preface")
         elif len(data) >= PREFACE_BYTES:
             self._data = b""
             self.preface = Preface.read(data)
-            self.host.preface_came(self, data[PREFACE_BYTES:])
+            self._decide(self, data[PREFACE_BYTES:])
 
-    def become_link(
-        self,
-        tls: LinkTls,
-        first: bytes,
-        *,
-        initiator: bool = False,
-        expected: Name | None = None,
-        token: bytes = b"",
-        path_kind: PathKind = PathKind.DIRECT,
-    ) -> None:
+    def begin_tls(self, tls: LinkTlsFactory, first: bytes) -> None:
         """
         Hand the transport over to a link.
 
+        @param tls: wraps the link, and knows what is planned for it.
         @param first: what has come already that is the link's.
-        @param initiator: whether this end is the TLS client.
-        @param expected: who must be there; C{None} accepts anyone.
-        @param token: becomes C{token} of the link.
-        @param path_kind: how the link comes about.
         """
         timer, self._timer = self._timer, None
         assert timer is not None  # else it is gone, or a link already
-        left = max(0.0, time_left(timer, self._owner.clock))
+        self._link = Link(self._owner, tls.plan, self.link)
+        self._link.hello_timeout = max(0.0, time_left(timer, self._owner.clock))
         timer.cancel()
-        maker = _DoorLinks(self._owner, tls, self, initiator, expected)
-        maker.token, maker.path_kind = token, path_kind
-        self.link = Link(maker)
-        self.link.hello_timeout = left
-        wrapper = maker.over_tls().around(self.link)
+        wrapper = tls.around(self._link)
         self.transport.protocol = wrapper
         wrapper.makeConnection(self.transport)
         if first:
@@ -167,47 +124,17 @@ class Doorstep(Protocol):
 
     def abort(self, reason: CloseReason, detail: str = "") -> None:
         """Cut the connection, whatever it has become."""
-        if self.link is not None:
-            self.link.abort(reason, detail)
+        if self._link is not None:
+            self._link.abort(reason, detail)
         elif self._reason is None:
             self._reason = LinkClosed(reason, detail)
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See Twisted's interface."""
         cancel(self._timer)
         self._timer = None
-        if self.meeting is not None:
-            self.meeting.gone(self)
-        self.host.door_gone(self, self._reason or reason_of_loss(reason, False, False))
+        self.link.errback(self._reason or reason_of_loss(reason, False, False))
 
     def _overdue(self) -> None:
         self._timer = None
         self.abort(CloseReason.HELLO_TIMEOUT)
-
-
-class _DoorLinks(LinkFactory):
-    """Makes the link of one connection, or rather hears from it."""
-
-    def __init__(
-        self, owner: LinkOwner, tls: LinkTls, door: Doorstep, initiator: bool, expected: Name | None
-    ) -> None:
-        super().__init__(owner, tls, initiator, expected)
-        self.direction = door.direction
-        self._door = door
-
-    def link_established(self, link: Link) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        door = self._door
-        door.host.door_up(door, link)
-        if door.meeting is not None:
-            door.meeting.link_established(door, link)
-        else:
-            self.owner.link_up(link)
-
-    def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.link.owner.LinkMaker}."""
-        door = self._door
-        if door.meeting is not None:
-            door.meeting.link_failed(door, reason)
-        door.host.door_gone(door, reason)

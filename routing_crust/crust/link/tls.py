@@ -21,9 +21,9 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
-    IReactorTime,
     IReadWriteDescriptor,
 )
+from twisted.internet.protocol import Factory
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -34,6 +34,8 @@ from ...errors import CloseReason
 from ...identity import Identity
 from ...names import Name
 from .certificates import PeerRefused, check_certificate, make_certificate, refusing_what_cannot_be_read
+from .owner import LinkOwner
+from .plan import LinkPlan
 
 ALPN: Final = b"routing-crust/1"
 BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
@@ -116,18 +118,10 @@ class LinkTls:
         return connection
 
     def wrap(
-        self,
-        factory: IProtocolFactory,
-        *,
-        initiator: bool,
-        expected: Name | None,
-        max_handshake: int,
-        clock: IReactorTime,
+        self, plan: LinkPlan, owner: LinkOwner, factory: IProtocolFactory | None = None
     ) -> LinkTlsFactory:
-        """Have the protocols of a factory run under TLS; see L{LinkTlsFactory}."""
-        return LinkTlsFactory(
-            self, factory, initiator=initiator, expected=expected, max_handshake=max_handshake, clock=clock
-        )
+        """Run links, or the protocols of a factory, under TLS: see L{LinkTlsFactory}."""
+        return LinkTlsFactory(self, plan, owner, factory)
 
     def verified_peer(self, connection: SSL.Connection, initiator: bool) -> VerifiedPeer:
         """
@@ -255,6 +249,15 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         TLSMemoryBIOProtocol.dataReceived(self, bytes)
         self._write_now()
 
+    def verified_peer(self) -> VerifiedPeer:
+        """
+        Who is at the other end, once the handshake is done.
+
+        @raise PeerRefused: somebody who must not be.
+        """
+        factory = self.factory
+        return factory.tls.verified_peer(self.getHandle(), factory.plan.initiator)  # type: ignore[no-untyped-call]
+
     def _write_now(self) -> None:
         """
         Give the kernel what has come together, instead of asking the reactor to do so in its next turn: the
@@ -276,6 +279,8 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     """
     Wraps the protocols of a factory in TLS.
 
+    @ivar tls: makes the sessions.
+    @ivar plan: what is settled about the links: who is the TLS client, and who must be there.
     @ivar max_handshake: how many bytes may come in before a handshake is done.
     @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
         where nothing but input happens: see L{routing_crust.timing.steadyclock}.
@@ -284,25 +289,21 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     protocol = LinkTlsProtocol
 
     def __init__(
-        self,
-        tls: LinkTls,
-        factory: IProtocolFactory,
-        *,
-        initiator: bool,
-        expected: Name | None,
-        max_handshake: int,
-        clock: IReactorTime,
+        self, tls: LinkTls, plan: LinkPlan, owner: LinkOwner, factory: IProtocolFactory | None = None
     ) -> None:
         """
-        @param initiator: whether this end takes the role of the TLS client, whoever dialled.
-        @param expected: who must be at the other end; C{None} accepts anyone.
+        @param owner: whose clock and settings hold.
+        @param factory: makes the protocols; C{None} if they are only given to L{around}.
         """
-        super().__init__(_SessionCreator(tls, initiator, expected), initiator, factory, clock)
-        self.max_handshake = max_handshake
-        self.look_at_the_clock = clock.seconds
+        creator = _SessionCreator(tls, plan.initiator, plan.expected)
+        super().__init__(creator, plan.initiator, factory or Factory(), owner.clock)
+        self.tls = tls
+        self.plan = plan
+        self.max_handshake = owner.settings.max_unverified
+        self.look_at_the_clock = owner.clock.seconds
 
     def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]
-        """See Twisted's class, which does not know that a factory may decline."""
+        """As in Twisted's class, but for a factory that declines."""
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else self.around(protocol)
 

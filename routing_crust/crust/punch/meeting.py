@@ -16,19 +16,20 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 
 from ...endpoints import Direction, PathKind
-from ...errors import CloseReason, LinkClosed
+from ...errors import CloseReason
 from ...names import Name
 from ...timing.timers import cancel
 from ..link.link import Link
-from ..link.negotiation import Doorstep
+from ..link.negotiation import Negotiation
 from ..link.owner import LinkOwner
+from ..link.plan import LinkPlan
 from ..link.preface import Preface
 from ..link.tls import LinkTls
 
-MOST_CONNECTIONS: Final = 16
+MAX_CONNECTIONS: Final = 16
 """Of one meeting at once; both ends dial at most 8 addresses."""
-STALL: Final = 1.0
-"""Seconds after which a nominated connection is not waited for any more before the next has its turn."""
+STALL_SECONDS: Final = 1.0
+"""How long a nominated connection is waited for before the next has its turn."""
 
 
 class Meeting:
@@ -49,17 +50,17 @@ class Meeting:
         peer: Name,
         token: bytes,
         requester: bool,
-        established: Callable[[Meeting, Link], None],
+        won: Callable[[Link], None],
     ) -> None:
         """
-        @param established: called when the first link has come up and the owner was told.
+        @param won: called when the first link has come up and the owner was told.
         """
         self._owner = owner
         self._tls = tls
-        self._established = established
+        self._won = won
         self._hosts: dict[str, None] = {}
-        self._waiting: dict[Doorstep, PathKind] = {}
-        self._trying: dict[Doorstep, None] = {}
+        self._waiting: dict[Negotiation, PathKind] = {}
+        self._trying: dict[Negotiation, None] = {}
         self._timer: IDelayedCall | None = None
         self.peer = peer
         self.token = token
@@ -75,47 +76,48 @@ class Meeting:
         """What we show to whom is at this address."""
         return Preface.of(self.token, self.requester, host in self._hosts)
 
-    def came(self, door: Doorstep, first: bytes) -> None:
+    def came(self, negotiation: Negotiation, first: bytes) -> None:
         """
         The peer has shown its preface on a connection, and we have shown ours, or do now.
 
         @param first: what came after it.
         """
-        door.meeting = self
         if self.link is not None:
-            door.abort(CloseReason.SUPERSEDED)
+            negotiation.abort(CloseReason.SUPERSEDED)
             return
-        if len(self._waiting) + len(self._trying) >= MOST_CONNECTIONS:
-            door.abort(CloseReason.TOO_MANY_LINKS, f"{MOST_CONNECTIONS} connections of one rendezvous")
+        if len(self._waiting) + len(self._trying) >= MAX_CONNECTIONS:
+            negotiation.abort(CloseReason.TOO_MANY_LINKS, f"{MAX_CONNECTIONS} connections of one rendezvous")
             return
-        assert door.preface is not None
-        mine = self.preface_for(door.connection.peer.host)
-        if door.direction is Direction.ACCEPTED:
-            door.show(mine)
+        assert negotiation.preface is not None
+        negotiation.link.addBoth(self._settled, negotiation)
+        mine = self.preface_for(negotiation.connection.peer.host)
+        if negotiation.direction is Direction.ACCEPTED:
+            negotiation.show(mine)
         # where only one of the two has dialled, there was no hole: the other can be dialled by anyone
-        path_kind = PathKind.PUNCHED if mine.dialled and door.preface.dialled else PathKind.DIRECT
+        path_kind = PathKind.PUNCHED if mine.dialled and negotiation.preface.dialled else PathKind.DIRECT
         if not self.requester:
-            self._begin(door, path_kind, first)
+            self._begin(negotiation, path_kind, first)
         elif first:
-            door.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
+            negotiation.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
         else:
-            self._waiting[door] = path_kind
+            self._waiting[negotiation] = path_kind
             if not self._trying:
                 self._nominate()
 
     def close(self) -> None:
         """Cut what is not a link yet. L{link} stays."""
         self._stop_waiting()
-        for door in [*self._waiting, *self._trying]:
-            door.abort(CloseReason.NO_LONGER_NEEDED)
+        for each in [*self._waiting, *self._trying]:
+            if not each.link.called:
+                each.abort(CloseReason.NO_LONGER_NEEDED)
 
     def _nominate(self) -> None:
         self._stop_waiting()
         if self._waiting and self.link is None:
-            door = next(iter(self._waiting))
-            path_kind = self._waiting.pop(door)
-            self._timer = self._owner.clock.callLater(STALL, self._stalled)
-            self._begin(door, path_kind, b"")
+            negotiation = next(iter(self._waiting))
+            path_kind = self._waiting.pop(negotiation)
+            self._timer = self._owner.clock.callLater(STALL_SECONDS, self._stalled)
+            self._begin(negotiation, path_kind, b"")
 
     def _stalled(self) -> None:
         self._timer = None
@@ -125,36 +127,21 @@ class Meeting:
         cancel(self._timer)
         self._timer = None
 
-    def _begin(self, door: Doorstep, path_kind: PathKind, first: bytes) -> None:
-        self._trying[door] = None
-        door.become_link(
-            self._tls,
-            first,
-            initiator=self.requester,
-            expected=self.peer,
-            token=self.token,
-            path_kind=path_kind,
+    def _begin(self, negotiation: Negotiation, path_kind: PathKind, first: bytes) -> None:
+        self._trying[negotiation] = None
+        plan = LinkPlan(
+            negotiation.direction, self.requester, self.peer, token=self.token, path_kind=path_kind
         )
+        negotiation.begin_tls(self._tls.wrap(plan, self._owner), first)
 
-    # What doorsteps tell.
-
-    def gone(self, door: Doorstep) -> None:
-        """A connection was lost that had not begun TLS."""
-        self._waiting.pop(door, None)
-
-    def link_established(self, door: Doorstep, link: Link) -> None:
-        """TLS is done on a connection: tell the owner."""
-        del self._trying[door]
-        first = self.link is None
-        if first:
-            self.link = link
-        self._owner.link_up(link)
-        if first:
+    def _settled(self, outcome: object, negotiation: Negotiation) -> None:
+        """TLS is done on a connection and the owner has been told, or the connection is lost."""
+        self._waiting.pop(negotiation, None)
+        had_begun = self._trying.pop(negotiation, self) is None
+        if not isinstance(outcome, Link):  # whoever waited for the link before us may have dealt with it
+            if had_begun and self.requester and not self._trying:
+                self._nominate()
+        elif self.link is None:
+            self.link = outcome
             self.close()
-            self._established(self, link)
-
-    def link_failed(self, door: Doorstep, reason: LinkClosed) -> None:
-        """A connection was lost during TLS: the next has its turn."""
-        del self._trying[door]
-        if self.requester and not self._trying:
-            self._nominate()
+            self._won(outcome)

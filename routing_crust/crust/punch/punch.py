@@ -59,12 +59,12 @@ def wait_before(attempt: int, took: float, random: Random) -> float:
 
 
 class Dials(Protocol):
-    """How one connection is begun, for a L{Punch}."""
+    """How one connection is begun, for a L{HolePunch}."""
 
-    def begin(self, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
+    def begin(self, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
         """
-        Dial from the listening port. L{Punch.failed} follows, unless the prefaces are exchanged or the dial
-        is called off.
+        Dial from the listening port. L{HolePunch.failed} follows, unless the prefaces are exchanged or the
+        dial is called off.
 
         @param again: whether no packet has been sent for this dial, which was counted already.
         @return: calls it off.
@@ -91,7 +91,7 @@ class _Target:
         return self.timer is not None or self.call_off is not None
 
 
-class Punch:
+class HolePunch:
     """
     One rendezvous as far as we dial. Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>}, over when
     L{link} has fired.

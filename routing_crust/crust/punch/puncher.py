@@ -2,38 +2,35 @@
 The puncher: every rendezvous of one node, from both sides of it: what it expects, and what it dials.
 
 A rendezvous exists as long as somebody expects it or dials for it. Connections for it come from our own
-dials and from the L{Acceptor<routing_crust.crust.accept.acceptor.Acceptor>}, which asks here whose they are.
+dials and from the listening ports, whose
+L{LinkAcceptFactory<routing_crust.crust.link.factories.LinkAcceptFactory>} hands them over here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConnector
-from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from ...endpoints import Direction, Endpoint
-from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
-from ...history import History, Way
+from ...endpoints import Endpoint
+from ...errors import ConnectFailed, LimitReached, ServiceStopped
+from ...history import Way
 from ...names import Name
 from ...timing.waiters import Waiters
 from ..dial.dial import in_words
-from ..dial.limits import DialLimits
+from ..dial.environment import DialEnvironment
 from ..dial.local_port import dial_from, origin_for
 from ..dial.race import DialFailed
 from ..dial.ranking import rank
 from ..interfaces import ILink, Rendezvous
+from ..link.factories import refuse_rendezvous
 from ..link.link import Link
-from ..link.negotiation import Doorstep
-from ..link.owner import LinkOwner
-from ..link.preface import Preface
-from ..link.tls import LinkTls
+from ..link.negotiation import Negotiation
 from .meeting import Meeting
-from .punch import Punch
+from .punch import HolePunch
+from .punch_dial import PunchDial
 
 
 class _Entry:
@@ -52,7 +49,7 @@ class _Entry:
         """
         self.meeting = meeting
         self.holders = 0
-        self.punch: Punch | None = None
+        self.punch: HolePunch | None = None
         self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
         self.strange: dict[Endpoint, None] = {}
 
@@ -63,49 +60,32 @@ class Puncher:
     """
 
     def __init__(
-        self,
-        owner: LinkOwner,
-        tls: LinkTls,
-        reactor: Any,
-        random: Random,
-        limits: DialLimits,
-        refusal_of: Callable[[ILink], LinkClosed | None],
-        gone: Callable[[], None],
-        listening: Callable[[], Sequence[Endpoint]],
-        own: Callable[[], Sequence[Endpoint]],
-        history: History | None = None,
+        self, environment: DialEnvironment, random: Random, own: Callable[[], Sequence[Endpoint]]
     ) -> None:
         """
-        @param owner: who owns the links.
-        @param reactor: provides C{IReactorTCP}; time comes from the owner's clock.
-        @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
-        @param gone: called each time a connection that we dialled is completely gone.
-        @param listening: where we listen now, which is where we dial from.
         @param own: under which endpoints others dial us, which are never dialled.
-        @param history: where outcomes are written to.
         """
-        self._owner = owner
-        self._tls = tls
-        self._reactor = reactor
+        self._environment = environment
+        self._owner = environment.owner
+        self._limits = environment.limits
         self._random = random
-        self._limits = limits
-        self._refusal_of = refusal_of
-        self._gone = gone
-        self._listening = listening
         self._own = own
-        self._history = History(owner.clock.seconds) if history is None else history
         self._entries: dict[bytes, _Entry] = {}
-        self._open: dict[_PunchDial, None] = {}
+        self._open: dict[PunchDial, None] = {}
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left of all connections that were dialled."""
         return not self._open
 
-    def meeting_of(self, preface: Preface) -> Meeting | None:
-        """Which rendezvous a peer means, if we know it."""
-        entry = self._entries.get(preface.proof)
-        return None if entry is None else entry.meeting
+    def take(self, negotiation: Negotiation, first: bytes) -> None:
+        """A connection was accepted whose peer has shown a preface: it is taken if that is expected."""
+        assert negotiation.preface is not None
+        meeting = self.meeting_for(negotiation.preface.proof)
+        if meeting is None:
+            refuse_rendezvous(negotiation, first)
+        else:
+            meeting.came(negotiation, first)
 
     def meeting_for(self, proof: bytes) -> Meeting | None:
         """Which rendezvous a proof is of, if we know it."""
@@ -147,7 +127,7 @@ class Puncher:
             ranked = rank(endpoints, on_link)
             entry.strange = dict.fromkeys(ranked if from_stranger else ())
             owner = self._owner
-            entry.punch = Punch(
+            entry.punch = HolePunch(
                 owner.clock, self._random, owner.settings.punch_timeout, _Dials(self, entry), ranked
             )
             entry.punch.link.addBoth(self._punched, entry)
@@ -161,11 +141,11 @@ class Puncher:
             entry.holders = 0
             self._look(entry)
 
-    def dial(self, entry: _Entry, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
+    def dial(self, entry: _Entry, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
         """See L{Dials.begin<routing_crust.crust.punch.punch.Dials.begin>}."""
         peer = entry.meeting.peer
         self._limits.check(endpoint, peer)
-        origin = origin_for(self._listening(), endpoint)
+        origin = origin_for(self._environment.listening(), endpoint)
         if origin is None:
             raise DialFailed("not dialled: there is no listening port to dial it from")
         if endpoint in self._own():
@@ -173,27 +153,27 @@ class Puncher:
         if endpoint in entry.strange and not again:
             self._limits.spend(endpoint)
         entry.meeting.dialling(endpoint.host)
-        dial = _PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_of, self._ended)
+        dial = PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_for, self._ended)
         self._open[dial] = None
         self._limits.began(peer, endpoint)
-        dial.connector = dial_from(self._reactor, endpoint, dial, origin)
+        dial.connector = dial_from(self._environment.reactor, endpoint, dial, origin)
         return dial.call_off
 
-    def _ended(self, dial: _PunchDial, completely: bool) -> None:
+    def _ended(self, dial: PunchDial, completely: bool) -> None:
         if completely:
             del self._open[dial]
-            self._gone()
+            self._environment.gone()
         else:
             self._limits.ended(dial.meeting.peer)
 
     def _entry(self, peer: Name, token: bytes, requester: bool) -> _Entry:
-        meeting = Meeting(self._owner, self._tls, peer, token, requester, self._met)
-        return self._entries.setdefault(meeting.theirs, _Entry(meeting, self._look))
+        def won(link: Link) -> None:
+            entry = self._entries.get(meeting.theirs)
+            if entry is not None and entry.punch is not None:
+                entry.punch.won(link)
 
-    def _met(self, meeting: Meeting, link: Link) -> None:
-        entry = self._entries.get(meeting.theirs)
-        if entry is not None and entry.punch is not None:
-            entry.punch.won(link)
+        meeting = Meeting(self._owner, self._environment.tls, peer, token, requester, won)
+        return self._entries.setdefault(meeting.theirs, _Entry(meeting, self._look))
 
     def _punched(self, outcome: ILink | Failure, entry: _Entry) -> None:
         entry.punch = None
@@ -202,12 +182,14 @@ class Puncher:
 
     def _note(self, peer: Name, outcome: ILink | Failure) -> None:
         if not isinstance(outcome, Failure):
-            self._history.tried(peer, Way.PUNCH, outcome.connection.peer, "a way was opened", good=True)
+            self._environment.history.tried(
+                peer, Way.PUNCH, outcome.connection.peer, "a way was opened", good=True
+            )
         elif isinstance(outcome.value, ConnectFailed):
             for where, what in outcome.value.attempts:
-                self._history.tried(peer, Way.PUNCH, where, what)
+                self._environment.history.tried(peer, Way.PUNCH, where, what)
         elif isinstance(outcome.value, LimitReached):
-            self._history.tried(peer, Way.PUNCH, "", str(outcome.value))
+            self._environment.history.tried(peer, Way.PUNCH, "", str(outcome.value))
 
     def _settle(self, entry: _Entry, outcome: ILink | Failure) -> None:
         if not isinstance(outcome, Failure):
@@ -216,7 +198,7 @@ class Puncher:
         self._look(entry)
 
     def _kept(self, link: ILink) -> ILink | Failure:
-        refusal = self._refusal_of(link)
+        refusal = self._environment.refusal_of(link)
         if refusal is None:
             return link
         return Failure(ConnectFailed(((str(link.connection.peer), in_words(refusal)),)))
@@ -239,102 +221,5 @@ class _Dials:
         self._puncher = puncher
         self._entry = entry
 
-    def begin(self, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
-        """See L{routing_crust.crust.punch.punch.Dials}."""
+    def begin(self, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
         return self._puncher.dial(self._entry, punch, endpoint, again)
-
-
-class _PunchDial(ClientFactory):
-    """
-    One dial of one endpoint from the listening port: one TCP connection, up to the end of TLS.
-
-    @ivar connector: the reactor's.
-    """
-
-    noisy = False
-    connector: IConnector
-
-    def __init__(
-        self,
-        owner: LinkOwner,
-        meeting: Meeting,
-        punch: Punch,
-        endpoint: Endpoint,
-        meeting_of: Callable[[Preface], Meeting | None],
-        ended: Callable[[_PunchDial, bool], None],
-    ) -> None:
-        """
-        @param ended: called once with C{False} when the dial has an outcome, and once with C{True} when
-            nothing is left of the connection.
-        """
-        self._owner = owner
-        self._punch = punch
-        self._endpoint = endpoint
-        self._meeting_of = meeting_of
-        self._ended = ended
-        self._door: Doorstep | None = None
-        self._called_off = self._settled = False
-        self.meeting = meeting
-
-    def call_off(self) -> None:
-        """Dial no more. What has begun TLS is left to the meeting."""
-        self._called_off = True
-        if self._door is None:
-            self.connector.disconnect()
-        elif self._door.link is None:
-            self._door.abort(CloseReason.NO_LONGER_NEEDED)
-
-    def buildProtocol(self, addr: object) -> Doorstep | None:
-        """See Twisted's interface."""
-        if self._called_off:
-            return None
-        mine = self.meeting.preface_for(self._endpoint.host)
-        self._door = Doorstep(self._owner, self, Direction.CONNECTED, mine)
-        return self._door
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """See Twisted's interface."""
-        self._settle()
-        if not self._called_off:
-            self._punch.failed(self._endpoint, reason.value)
-
-    def stopFactory(self) -> None:
-        """See Twisted's interface: called when the one connection is over."""
-        self._settle()
-        self._ended(self, True)
-
-    def _settle(self) -> None:
-        if not self._settled:
-            self._settled = True
-            self._ended(self, False)
-
-    # What the doorstep tells.
-
-    def tls_came(self, door: Doorstep, first: bytes) -> None:
-        """Never called: who dials shows a preface."""
-        raise AssertionError("a connection that we have dialled was taken for an accepted one")
-
-    def preface_came(self, door: Doorstep, first: bytes) -> None:
-        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
-        assert door.preface is not None
-        if door.preface.proof == self.meeting.theirs:
-            self.meeting.came(door, first)
-        elif self._meeting_of(door.preface) is not None:
-            # both have asked each other, and both requests were dialled for on the same ports at once
-            door.abort(CloseReason.NOT_WANTED, "the peer has dialled it for another request")
-        else:
-            door.abort(CloseReason.PROTOCOL_ERROR, "whoever answered does not know the rendezvous")
-
-    def door_up(self, door: Doorstep, link: Link) -> None:
-        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
-        self._settle()
-
-    def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
-        """See L{routing_crust.crust.link.negotiation.DoorHost}."""
-        self._settle()
-        if self._called_off:
-            return
-        if door.meeting is None:
-            self._punch.failed(self._endpoint, reason)
-        else:
-            self._punch.refused(self._endpoint, reason)

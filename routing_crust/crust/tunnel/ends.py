@@ -10,7 +10,8 @@ life are over, the opener asks for more by another TUNNEL_OPEN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -26,9 +27,10 @@ from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
-from ..link.factories import LinkFactory
+from ..link.factories import link_of
 from ..link.link import Link
 from ..link.owner import LinkOwner
+from ..link.plan import LinkPlan
 from ..link.preface import Preface
 from ..link.tls import LinkTls
 from ..punch.meeting import Meeting
@@ -43,24 +45,37 @@ SOONEST_RENEWAL: Final = 10.0
 """Seconds between two renewals at least, whatever the node in the middle says."""
 
 
-class TunnelEnd(LinkFactory):
+class TunnelEnd:
     """
     One end of one tunnel, and the maker of its link. Behind its number it is a
     L{Leg<routing_crust.crust.tunnel.transport.Leg>}.
 
-    @ivar expected: who must be at the other end.
+    @ivar plan: what is settled about the link.
+    @ivar up: fires with the link once it is up and kept; fails with L{ConnectFailed}.
+    @ivar unfinished: whether neither has happened yet.
     """
 
-    path_kind = PathKind.TUNNEL
-
     def __init__(
-        self, ends: TunnelEnds, relay: ILink, number: int, direction: Direction, meeting: Meeting | _Asked
+        self,
+        ends: TunnelEnds,
+        relay: ILink,
+        number: int,
+        direction: Direction,
+        rendezvous: Meeting | _OwnRendezvous,
     ) -> None:
-        super().__init__(ends.owner, ends.tls, meeting.requester, meeting.peer)
-        self.direction = direction
-        self.token = meeting.token
-        self.via = relay.peer
-        self.expected = meeting.peer
+        below = relay.connection
+        self.plan = LinkPlan(
+            direction,
+            rendezvous.requester,
+            rendezvous.peer,
+            token=rendezvous.token,
+            path_kind=PathKind.TUNNEL,
+            tunnel=Connection(TransportProtocol.TUNNEL, below.peer, below.local, number),
+            via=relay.peer,
+        )
+        self.up: Deferred[ILink] = Deferred(self._cancelled)
+        self.unfinished = True
+        self._owner = ends.owner
         self._ends = ends
         self._relay = relay
         self._number = number
@@ -68,35 +83,31 @@ class TunnelEnd(LinkFactory):
         self._transport: TunnelTransport | None = None
         self._link: Link | None = None
         self._open: TunnelOpen | None = None
-        self.up: Deferred[ILink] = Deferred(self._cancelled)
-        self.unfinished = True
         self._is_cancelled = False
-
-    def connection_of(self, transport: Any) -> Connection:
-        """See L{routing_crust.crust.link.owner.LinkMaker}: the addresses are those of the link below."""
-        below = self._relay.connection
-        return Connection(TransportProtocol.TUNNEL, below.peer, below.local, self._number)
 
     # What the two ways of coming into being have to do.
 
-    def ask(self, message: TunnelOpen) -> None:
-        """Ask the node in the middle for it."""
+    def request(self, message: TunnelOpen) -> None:
+        """Request it from the node in the middle."""
         self._open = message
-        self._timer = self.owner.clock.callLater(self.owner.settings.hello_timeout, self._no_answer)
+        self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._no_answer)
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(message))
 
     def begin(self, credit: int) -> None:
         """It is there: do TLS in it."""
-        self._link = Link(self)
+        made = link_of(self._owner)
+        made.addCallbacks(self._link_up, self._link_failed)
+        self._link = Link(self._owner, self.plan, made)
         self._transport = TunnelTransport(
-            self.owner.clock,
+            self._owner.clock,
             self._relay,
             self._number,
-            self.owner.settings.tunnel_window,
+            self._owner.settings.tunnel_window,
             self._forget,
             self._finished,
         )
-        self._transport.start(self.over_tls().around(self._link), credit)
+        secured = self._ends.tls.wrap(self.plan, self._owner).around(self._link)
+        self._transport.start(secured, credit)
 
     def abort(self, reason: CloseReason = CloseReason.NO_LONGER_NEEDED) -> None:
         """End it at once."""
@@ -113,7 +124,7 @@ class TunnelEnd(LinkFactory):
             raise WireError("a tunnel that was offered to us was said to be open")
         self._stop_waiting()
         wait = max(SOONEST_RENEWAL, message.lifetime * RENEW_AT)
-        self._timer = self.owner.clock.callLater(wait, self._renew)
+        self._timer = self._owner.clock.callLater(wait, self._renew)
         if self._link is None:
             self.begin(message.credit)
 
@@ -150,27 +161,21 @@ class TunnelEnd(LinkFactory):
             # TLS would keep the reason to itself
             self._link.abort(CloseReason.TUNNEL_ENDED, problem)
 
-    # What the link tells: see L{routing_crust.crust.link.owner.LinkMaker}.
-
-    def link_established(self, link: Link) -> None:
-        """TLS is done."""
-        self.unfinished = False
-        self.owner.link_up(link)
-        refusal = self._ends.refusal_of(link)
-        if refusal is None:
-            self._fire(link)
-        else:
-            self._fire(self._failure(refusal))
-
-    def link_failed(self, link: Link, reason: LinkClosed) -> None:
-        """TLS came to nothing."""
-        self.unfinished = False
-        self._fire(self._failure(reason))
-
     # The rest.
 
+    def _link_up(self, link: Link) -> None:
+        self.unfinished = False
+        refusal = self._ends.refusal_of(link)
+        self._fire(link if refusal is None else self._failure(refusal))
+
+    def _link_failed(self, failure: Failure) -> None:
+        """TLS came to nothing."""
+        self.unfinished = False
+        assert isinstance(failure.value, LinkClosed)
+        self._fire(self._failure(failure.value))
+
     def _failure(self, reason: LinkClosed) -> Failure:
-        return Failure(ConnectFailed(((f"a tunnel through {self.via}", str(reason)),)))
+        return Failure(ConnectFailed(((f"a tunnel through {self.plan.via}", str(reason)),)))
 
     def _cancelled(self, up: Deferred[ILink]) -> None:
         self._is_cancelled = True
@@ -181,7 +186,7 @@ class TunnelEnd(LinkFactory):
             self.up.callback(outcome)  # a failure goes to the errbacks
 
     def _renew(self) -> None:
-        self._timer = self.owner.clock.callLater(self.owner.settings.hello_timeout, self._no_answer)
+        self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._no_answer)
         assert self._open is not None
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(self._open))
 
@@ -217,13 +222,13 @@ class TunnelEnd(LinkFactory):
         self._ends.finished(self)
 
 
-class _Asked:
-    """What of a rendezvous the end that opens a tunnel has to know."""
+@dataclass(frozen=True, slots=True)
+class _OwnRendezvous:
+    """What the end that opens a tunnel has to know of the rendezvous."""
 
-    def __init__(self, peer: Name, token: bytes, requester: bool) -> None:
-        self.peer = peer
-        self.token = token
-        self.requester = requester
+    peer: Name
+    token: bytes
+    requester: bool
 
 
 class TunnelEnds:
@@ -261,10 +266,10 @@ class TunnelEnds:
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
         """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
         number = self.numbers.new(relay)
-        end = TunnelEnd(self, relay, number, Direction.CONNECTED, _Asked(peer, token, requester))
+        end = TunnelEnd(self, relay, number, Direction.CONNECTED, _OwnRendezvous(peer, token, requester))
         self._add(relay, number, end)
         proof = Preface.of(token, requester, False).proof
-        end.ask(TunnelOpen(number, False, peer.raw, proof, self.owner.settings.tunnel_window))
+        end.request(TunnelOpen(number, False, peer.raw, proof, self.owner.settings.tunnel_window))
         return end.up
 
     def offered(self, relay: ILink, message: TunnelOpen) -> None:
@@ -273,7 +278,7 @@ class TunnelEnds:
         if meeting is None or meeting.peer.raw != message.peer or relay.path_kind is PathKind.TUNNEL:
             self._refuse(relay, message, TunnelReason.NOT_EXPECTED)
             return
-        unfinished = sum(each.unfinished and each.token == meeting.token for each in self._ends)
+        unfinished = sum(each.unfinished and each.plan.token == meeting.token for each in self._ends)
         if unfinished >= MOST_UNFINISHED:
             self._refuse(relay, message, TunnelReason.TOO_MANY)
             return

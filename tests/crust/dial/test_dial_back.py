@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,7 +20,7 @@ from routing_crust.wire.messages import NatKind
 
 from ..addresses import HOST, at, identity, name
 from ..services import ServiceTests, reactor
-from ..support import Owner
+from ..support import Owner, dial_environment
 
 
 class HereIsOutside(Outside):
@@ -37,14 +38,8 @@ class DialBackTests(ServiceTests):
         self.outside.host([at("127.0.0.1:1024")], HOST[:1])
         self.limits = DialLimits(owner.settings, Rules((), deny), reactor.seconds, self.outside.dialled)
         self.gone: list[Deferred[None]] = []
-        backs = DialBacks(
-            owner,
-            LinkTls(identity(3)),
-            reactor,
-            self.limits,
-            self.outside,
-            lambda: self.closed.callback(None),
-        )
+        environment = dial_environment(owner, reactor, self.limits, lambda: self.closed.callback(None))
+        backs = DialBacks(replace(environment, tls=LinkTls(identity(3))), self.outside)
         self.closed: Deferred[None] = Deferred()
         self.addCleanup(self._stop, backs)
         return backs
@@ -141,9 +136,6 @@ class DialBackTests(ServiceTests):
         await self.assertFailure(dial, ServiceStopped)
         await self.closed
         self.assertTrue(backs.idle)
-
-    def test_it_accepts_nothing(self) -> None:
-        self.assertFalse(self.backs().may_accept(at("127.0.0.1:1")))
 
 
 class ServiceOutsideTests(ServiceTests):

@@ -22,7 +22,7 @@ from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 
 from ..addresses import at, name
-from ..support import Owner
+from ..support import Owner, dial_environment
 
 A, B, C = (Endpoint("8.8.8.8", port) for port in (5001, 5002, 5003))
 PEER = name(2)
@@ -54,7 +54,7 @@ class DiallerTests(SynchronousTestCase):
             self.gone += 1
 
         self.limits = limits = DialLimits(self.owner.settings, Rules(allow, deny), self.reactor.seconds)
-        self.dialler = Dialler(self.owner, self.owner.tls, self.reactor, limits, lambda _: None, gone)
+        self.dialler = Dialler(dial_environment(self.owner, self.reactor, limits, gone))
 
     def connect(self, *endpoints: Endpoint, token: bytes = b"", **options: Any) -> Deferred[ILink]:
         options = {"peer": PEER, "from_stranger": False} | options

@@ -20,7 +20,7 @@ from routing_crust.errors import ConnectFailed
 
 from ..addresses import at, name
 from ..services import ServiceTests
-from ..support import Owner
+from ..support import Owner, dial_environment
 
 FAR = at("8.8.8.8:5483")
 
@@ -64,7 +64,7 @@ class FallBackTests(SynchronousTestCase):
         self.listening = (at("0.0.0.0:5483"), at("[::1]:5483"))
         limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds)
         self.dialler = Dialler(
-            owner, owner.tls, self.reactor, limits, lambda _: None, self.went, lambda: self.listening
+            dial_environment(owner, self.reactor, limits, self.went, lambda: self.listening)
         )
 
     def went(self) -> None:

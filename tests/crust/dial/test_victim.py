@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from typing import Any, cast
@@ -35,7 +36,7 @@ from routing_crust.wire.messages import WireEndpoint
 
 from ...test_endpoints import NEVER, PRIVATE
 from ..addresses import HOST, at, identity, name
-from ..support import Owner
+from ..support import Owner, dial_environment
 
 VICTIM = "9.9.9.9"
 SPELLINGS = (
@@ -86,19 +87,11 @@ class VictimTests(SynchronousTestCase):
             self.reactor.seconds,
         )
         self.candidates = Candidates(node)
-        self.dialler = Dialler(owner, owner.tls, self.reactor, limits, lambda _: None, _nothing)
-        self.puncher = Puncher(
-            owner,
-            owner.tls,
-            self.reactor,
-            Random(1),
-            limits,
-            lambda _: None,
-            _nothing,
-            lambda: (at("0.0.0.0:5483"), at("[::]:5483")),
-            lambda: (OURS,),
-        )
-        self.backs = DialBacks(owner, owner.tls, self.reactor, limits, outside, _nothing)
+        environment = dial_environment(owner, self.reactor, limits)
+        listening = replace(environment, listening=lambda: (at("0.0.0.0:5483"), at("[::]:5483")))
+        self.dialler = Dialler(environment)
+        self.puncher = Puncher(listening, Random(1), lambda: (OURS,))
+        self.backs = DialBacks(environment, outside)
         self.waiting: list[Deferred[Any]] = []
         self.dials: list[tuple[float, str]] = []
         """When which address was dialled."""

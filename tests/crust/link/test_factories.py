@@ -15,11 +15,14 @@ from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
 from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 
 from ..sockets import SocketTests, reactor
 from ..support import Owner, StrangerFactory
+
+DIAL = LinkPlan(Direction.CONNECTED, initiator=True)
 
 
 class ComingUpTests(SocketTests):
@@ -89,7 +92,7 @@ class ComingUpTests(SocketTests):
 
     async def test_declined(self) -> None:
         """A connection that the owner declines is closed, and nothing more is heard of it."""
-        self.theirs.accepting = False
+        self.theirs.lets_in = False
         error = await self.closed(self.dial(self.ours, self.listen(self.theirs)))
         self.assertIs(error.reason, CloseReason.CONNECTION_LOST)
         self.assertIn("before the TLS handshake", error.detail)
@@ -106,7 +109,7 @@ class ComingUpTests(SocketTests):
 
     def test_connect_without_endpoint(self) -> None:
         """C{connectTCP} tells the factory itself that there is no connection."""
-        factory = LinkConnectFactory(self.ours, self.ours.tls)
+        factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.over_tls().clientConnectionFailed(None, Failure(ConnectionRefusedError()))
         self.assertIs(
             self.failureResultOf(factory.link, LinkClosed).value.reason, CloseReason.CONNECTION_LOST
@@ -134,7 +137,7 @@ class ComingUpTests(SocketTests):
         port = reactor.listenTCP(0, silent, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         ours = Owner(clock)
-        factory = LinkConnectFactory(ours, ours.tls)
+        factory = LinkConnectFactory(ours, ours.tls, DIAL)
         tcp: Deferred[Any] = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port).connect(
             factory.over_tls()
         )
@@ -152,7 +155,7 @@ class ComingUpTests(SocketTests):
 
     def test_cancel_before_anything(self) -> None:
         """And one that was never begun, which then builds nothing."""
-        factory = LinkConnectFactory(self.ours, self.ours.tls)
+        factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.link.cancel()
         self.failureResultOf(factory.link, LinkClosed)
         self.assertIsNone(factory.buildProtocol(None))
@@ -226,10 +229,10 @@ class BrokenLinkTests(SocketTests):
     async def test_two_ends_of_one_connection(self) -> None:
         """TCP can connect a socket to itself."""
         factory = LinkAcceptFactory(self.ours, self.ours.tls)
-        port = reactor.listenTCP(0, factory.over_tls(), interface="127.0.0.1")
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
-        dial = LinkConnectFactory(self.ours, self.ours.tls)
+        dial = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         dial.connect(TCP4ClientEndpoint(reactor, "127.0.0.1", number, bindAddress=("127.0.0.1", number)))
         error = await self.closed(dial.link)
         self.assertIs(error.reason, CloseReason.SELF)

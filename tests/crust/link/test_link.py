@@ -17,10 +17,13 @@ from zope.interface.verify import verifyObject
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ANSWER_WITHIN, ILink
 from routing_crust.crust.link.certificates import PeerRefused
-from routing_crust.crust.link.factories import LinkAcceptFactory
-from routing_crust.crust.link.link import MOST_ASKED, Link
+from routing_crust.crust.link.factories import link_of
+from routing_crust.crust.link.link import Link
+from routing_crust.crust.link.liveness import MAX_UNANSWERED_PROBES
 from routing_crust.crust.link.losses import describe
+from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import VerifiedPeer
+from routing_crust.endpoints import Direction
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.names import Name
 from routing_crust.wire.codec import encode
@@ -30,6 +33,7 @@ from routing_crust.wire.messages import Goodbye
 from ..support import Owner
 
 PEER = VerifiedPeer(b"k" * 32, Name.of_key(b"k" * 32), b"b" * 32)
+PLAN = LinkPlan(Direction.ACCEPTED, initiator=False)
 HEARTBEAT = frame_header(1, 0)
 
 
@@ -47,8 +51,12 @@ class Transport(StringTransport):
     aborted = False
     no_delay = False
 
-    def getHandle(self) -> str:
-        return "session"
+    refusal: PeerRefused | None = None
+
+    def verified_peer(self) -> VerifiedPeer:
+        if self.refusal is not None:
+            raise self.refusal
+        return PEER
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
@@ -63,18 +71,6 @@ class Transport(StringTransport):
         return data
 
 
-class Factory(LinkAcceptFactory):
-    """Makes links whose peers are always fine, or never."""
-
-    refusal: PeerRefused | None = None
-
-    def verified_peer(self, session: Any) -> VerifiedPeer:
-        assert session == "session"
-        if self.refusal is not None:
-            raise self.refusal
-        return PEER
-
-
 class LinkTests(SynchronousTestCase):
     """What the tests here share."""
 
@@ -84,13 +80,14 @@ class LinkTests(SynchronousTestCase):
         self.clock = Clock()
         self.owner = Owner(self.clock, self.settings)
         self.transport = Transport()
-        self.factory = Factory(self.owner, self.owner.tls)
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
         self.addCleanup(self.finish)
 
     def connect(self) -> Link:
         """A link whose TCP connection is made."""
-        self.link = Link(self.factory)
+        made = link_of(self.owner)
+        made.addErrback(lambda failure: self.owner._heard("refused", failure.value))
+        self.link = Link(self.owner, PLAN, made)
         self.link.makeConnection(self.transport)
         return self.link
 
@@ -107,7 +104,7 @@ class LinkTests(SynchronousTestCase):
     def lose(self, error: Exception | None = None) -> LinkClosed:
         """Take the connection away. Returns the reason that the owner hears, once."""
         self.link.connectionLost(Failure(error or ConnectionDone()))
-        ((_, reason),) = self.owner.of("lost") or self.owner.of("refused")
+        ((*_, reason),) = self.owner.of("lost") or self.owner.of("refused")
         assert isinstance(reason, LinkClosed)
         return reason
 
@@ -137,13 +134,13 @@ class ComingUpTests(LinkTests):
 
     def test_refused(self) -> None:
         """A peer that does not pass the second look is cut off; the owner hears it afterwards."""
-        self.factory.refusal = PeerRefused("somebody else", CloseReason.SELF)
+        self.transport.refusal = PeerRefused("somebody else", CloseReason.SELF)
         self.up()
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.owner.events, [])
         reason = self.lose(ConnectionAborted())
         self.assertEqual((reason.reason, reason.detail), (CloseReason.SELF, "somebody else"))
-        self.assertEqual(self.owner.of("refused"), [(self.link.connection, reason)])
+        self.assertEqual(self.owner.of("refused"), [(reason,)])
 
     def test_closed_before_up(self) -> None:
         """Nobody is there to read a Goodbye; and what TLS may still do changes nothing."""
@@ -427,13 +424,13 @@ class AskingTests(LinkTests):
             link.probe()
             self.clock.advance(2)
             passed += 2
-        self.assertEqual(passed, ANSWER_WITHIN + 2 * (MOST_ASKED - 1))
+        self.assertEqual(passed, ANSWER_WITHIN + 2 * (MAX_UNANSWERED_PROBES - 1))
         self.assertLess(passed, self.settings.inactivity_timeout)
 
     def test_asked_again_when_heard(self) -> None:
         """A peer that answers is asked as often as may be."""
         link = self.verified()
-        for _ in range(5 * MOST_ASKED):
+        for _ in range(5 * MAX_UNANSWERED_PROBES):
             link.probe()
             self.clock.advance(1)
             link.dataReceived(HEARTBEAT)

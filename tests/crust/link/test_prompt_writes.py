@@ -11,8 +11,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.link.tls import LinkTls, LinkTlsFactory, LinkTlsProtocol
-from routing_crust.identity import Identity
+from routing_crust.config import Settings
+from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.tls import LinkTlsProtocol
+from routing_crust.endpoints import Direction
+
+from ..support import Owner
 
 PLENTY = 1 << 20
 
@@ -88,14 +92,9 @@ class PromptWriteTests(SynchronousTestCase):
         self.server = self.end(2, Echo, initiator=False)
 
     def end(self, seed: int, protocol: type[Protocol], initiator: bool) -> LinkTlsProtocol:
-        factory = LinkTlsFactory(
-            LinkTls(Identity.from_seed(bytes([seed]) * 32)),
-            Factory.forProtocol(protocol),
-            initiator=initiator,
-            expected=None,
-            max_handshake=PLENTY,
-            clock=self.reactor,
-        )
+        owner = Owner(self.reactor, Settings(max_unverified=PLENTY), seed)
+        plan = LinkPlan(Direction.CONNECTED, initiator)
+        factory = owner.tls.wrap(plan, owner, Factory.forProtocol(protocol))
         made = factory.buildProtocol(None)
         assert made is not None
         return made

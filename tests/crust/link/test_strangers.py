@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
-from routing_crust.errors import CloseReason
+from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 
 from ..sockets import SocketTests, reactor
@@ -26,7 +26,13 @@ GOOD = certificate(KEY, OWN)
 class StrangerTests(SocketTests):
     """Peers that are not what they should be. Each is refused at both ends, without a traceback."""
 
-    async def refused(self, tls: StrangerTls | None, sends: bytes = b"", **settings: Any) -> tuple[str, str]:
+    async def refused(
+        self,
+        tls: StrangerTls | None,
+        sends: bytes = b"",
+        expected: CloseReason = CloseReason.TLS_REFUSED,
+        **settings: Any,
+    ) -> tuple[str, str]:
         """
         Have a stranger dial us. Returns why we have refused it, and what it has seen of that.
         """
@@ -35,10 +41,10 @@ class StrangerTests(SocketTests):
         if sends:
             await self.connected(stranger)
             stranger.transport.write(sends)
-        connection, reason = await self.ours.next("refused")
+        peer, reason = await self.ours.next("refused")
         seen = await stranger.lost
-        self.assertIs(reason.reason, CloseReason.TLS_REFUSED)
-        self.assertEqual(connection.peer, self.ours.asked)
+        self.assertIs(reason.reason, expected)
+        self.assertEqual(peer, self.ours.asked)
         self.assertEqual(len(self.ours.events), 1)
         return reason.detail, seen
 
@@ -115,8 +121,14 @@ class StrangerTests(SocketTests):
         self.assertIn("unknown ca", seen)
 
     async def test_not_tls(self) -> None:
-        detail, seen = await self.refused(None, b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
-        self.assertIn("http request", detail)
+        request = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
+        detail, seen = await self.refused(None, request, CloseReason.PROTOCOL_ERROR)
+        self.assertEqual(detail, "what came first is neither TLS nor a preface")
+        self.assertNotIn("Unhandled", seen)
+
+    async def test_garbage_that_begins_like_tls_is_refused(self) -> None:
+        detail, seen = await self.refused(None, b"\x16GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        self.assertIn("wrong version number", detail)
         self.assertNotIn("Unhandled", seen)
 
     async def test_trickle_that_never_ends(self) -> None:
@@ -125,15 +137,23 @@ class StrangerTests(SocketTests):
         detail, _ = await self.refused(None, half, max_unverified=4096)
         self.assertIn("more than 4096 bytes before", detail)
 
-    async def test_gone_before_tls(self) -> None:
-        """One that hangs up is reported too."""
+    async def hang_up(self, sends: bytes) -> LinkClosed:
+        """Have a stranger say this and hang up. Returns what is reported."""
         stranger = self.dial_as_stranger(self.listen(self.ours), None)
         await self.connected(stranger)
+        stranger.transport.write(sends)
         stranger.transport.loseConnection()
         _, reason = await self.ours.next("refused")
         self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
-        self.assertIn("before the TLS handshake was done", reason.detail)
         await stranger.lost
+        return reason
+
+    async def test_hanging_up_at_once_is_reported(self) -> None:
+        self.assertTrue((await self.hang_up(b"")).by_peer)
+
+    async def test_hanging_up_during_tls_is_reported(self) -> None:
+        reason = await self.hang_up(b"\x16\x03\x01")
+        self.assertIn("before the TLS handshake was done", reason.detail)
 
     async def test_silent(self) -> None:
         """One that connects and says nothing is cut after C{hello_timeout}."""
@@ -187,7 +207,7 @@ class StrangerTests(SocketTests):
 
     async def test_refused_by_the_acceptor(self) -> None:
         """The TLS client's link is up before its server has judged it; the refusal comes then."""
-        port = self.listen(self.theirs, expected=Identity.generate().name)
+        port = self.listen(self.theirs, initiator=False, expected=Identity.generate().name)
         link = await self.dial(self.ours, port)
         _, reason = await self.ours.next("lost")
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.TLS_REFUSED, True))

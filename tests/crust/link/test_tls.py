@@ -17,12 +17,14 @@ from zope.interface.verify import verifyObject
 
 from routing_crust.crust.link import tls
 from routing_crust.crust.link.certificates import PeerRefused, check_certificate, make_certificate
-from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory, _SessionCreator
+from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.tls import ALPN, LinkTls, _SessionCreator
+from routing_crust.endpoints import Direction
 from routing_crust.errors import CloseReason
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 
-from ..support import StrangerTls, certificate, node_name, rsa_key
+from ..support import Owner, StrangerTls, certificate, node_name, rsa_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes([9]) * 32)
@@ -245,7 +247,5 @@ class SessionTests(SynchronousTestCase):
             def buildProtocol(self, addr: object) -> None:
                 return None
 
-        factory = LinkTlsFactory(
-            self.client, Declining(), initiator=True, expected=None, max_handshake=9, clock=Clock()
-        )
+        factory = self.client.wrap(LinkPlan(Direction.CONNECTED, True), Owner(Clock()), Declining())
         self.assertIsNone(factory.buildProtocol(None))

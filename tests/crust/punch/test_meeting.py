@@ -19,10 +19,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.crust.link.factories import link_of
 from routing_crust.crust.link.link import Link
-from routing_crust.crust.link.negotiation import Doorstep
+from routing_crust.crust.link.negotiation import Negotiation
+from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.preface import Preface
-from routing_crust.crust.punch.meeting import MOST_CONNECTIONS, STALL, Meeting
+from routing_crust.crust.punch.meeting import MAX_CONNECTIONS, STALL_SECONDS, Meeting
 from routing_crust.endpoints import Direction, PathKind
 from routing_crust.errors import CloseReason, LinkClosed
 
@@ -100,14 +102,14 @@ class Transport:
 
 
 class Host:
-    """One end: its meeting, and what becomes of its doorsteps."""
+    """One end: its meeting, and what becomes of its negotiations."""
 
     def __init__(self, clock: Clock, number: int, peer: Owner | None = None) -> None:
         self.owner = Owner(clock, seed=number + 1)
         self.requester = number == REQUESTER
         self.won: list[Link] = []
-        self.up: list[Doorstep] = []
-        self.gone: list[tuple[Doorstep, LinkClosed]] = []
+        self.up: list[Negotiation] = []
+        self.gone: list[tuple[Negotiation, LinkClosed]] = []
         self.meeting: Meeting
 
     def meet(self, other: Host) -> None:
@@ -117,30 +119,36 @@ class Host:
             other.owner.identity.name,
             TOKEN,
             self.requester,
-            lambda _, link: self.won.append(link),
+            self.won.append,
         )
 
-    def door(self, dialled: bool, host: str) -> Doorstep:
-        if not dialled:
-            return Doorstep(self.owner, self, Direction.ACCEPTED)
-        self.meeting.dialling(host)
-        return Doorstep(self.owner, self, Direction.CONNECTED, self.meeting.preface_for(host))
+    def negotiation(self, dialled: bool, host: str) -> Negotiation:
+        """A connection's beginning, as the listening port or the puncher makes it."""
+        mine = None
+        if dialled:
+            self.meeting.dialling(host)
+            mine = self.meeting.preface_for(host)
+        link = link_of(self.owner)
+        negotiation = Negotiation(self.owner, link, self.decide, mine)
+        link.addCallbacks(
+            self.came_up,
+            lambda failure: self.gone.append((negotiation, failure.value)),
+            callbackArgs=(negotiation,),
+        )
+        return negotiation
 
-    def tls_came(self, door: Doorstep, first: bytes) -> None:
-        door.become_link(self.owner.tls, first)
+    def came_up(self, link: Link, negotiation: Negotiation) -> Link:
+        self.up.append(negotiation)
+        return link
 
-    def preface_came(self, door: Doorstep, first: bytes) -> None:
-        assert door.preface is not None
-        if door.preface.proof == self.meeting.theirs:
-            self.meeting.came(door, first)
+    def decide(self, negotiation: Negotiation, first: bytes) -> None:
+        if negotiation.preface is None:
+            plan = LinkPlan(Direction.ACCEPTED, initiator=False)
+            negotiation.begin_tls(self.owner.tls.wrap(plan, self.owner), first)
+        elif negotiation.preface.proof == self.meeting.theirs:
+            self.meeting.came(negotiation, first)
         else:
-            door.abort(CloseReason.PROTOCOL_ERROR, "not the one")
-
-    def door_up(self, door: Doorstep, link: Link) -> None:
-        self.up.append(door)
-
-    def door_gone(self, door: Doorstep, reason: LinkClosed) -> None:
-        self.gone.append((door, reason))
+            negotiation.abort(CloseReason.PROTOCOL_ERROR, "not the one")
 
 
 class World:
@@ -165,7 +173,7 @@ class World:
         ends[0].other, ends[1].other = ends[1], ends[0]
         self.wires.append((ends[0], ends[1]))
         for end, transport in enumerate(ends):
-            transport.protocol = self.hosts[end].door(by is None or by == end, addresses[1 - end].host)
+            transport.protocol = self.hosts[end].negotiation(by is None or by == end, addresses[1 - end].host)
         for transport in ends:
             transport.protocol.makeConnection(transport)  # type: ignore[arg-type]
         return number
@@ -271,7 +279,7 @@ class MeetingTests(SynchronousTestCase):
         self.world.connect(RESPONDER)
         self.world.deliver_all()
         self.assertEqual(self.world.links(REQUESTER), [])
-        self.world.clock.advance(STALL)
+        self.world.clock.advance(STALL_SECONDS)
         self.world.deliver_all()
         self.one_link(self.world)
         self.assertTrue(any(held))
@@ -291,7 +299,7 @@ class MeetingTests(SynchronousTestCase):
 
     def test_no_more_than_so_many(self) -> None:
         """A peer that opens connections without end gets no further."""
-        for _ in range(MOST_CONNECTIONS + 3):
+        for _ in range(MAX_CONNECTIONS + 3):
             end = self.world.wires[self.world.connect(RESPONDER)][REQUESTER]
             end.deliver()
         self.world.clock.advance(0)
@@ -300,9 +308,9 @@ class MeetingTests(SynchronousTestCase):
 
     def test_out_of_turn(self) -> None:
         """A responder that says more than its preface before it is nominated is cut."""
-        door, transport = self.bare(REQUESTER, Direction.CONNECTED)
+        negotiation, transport = self.bare(REQUESTER, Direction.CONNECTED)
         theirs = Preface.of(TOKEN, False, True).octets
-        door.dataReceived(theirs + b"more")
+        negotiation.dataReceived(theirs + b"more")
         self.assertTrue(transport.gone)
         # and so is one that waits until it was its neighbour's turn
         nominated, _ = self.bare(REQUESTER, Direction.CONNECTED)
@@ -327,8 +335,8 @@ class MeetingTests(SynchronousTestCase):
             (Direction.CONNECTED, echo),
             (Direction.ACCEPTED, Preface.of(b"other", False, True).octets),
         ):
-            door, transport = self.bare(REQUESTER, direction)
-            door.dataReceived(data)
+            negotiation, transport = self.bare(REQUESTER, direction)
+            negotiation.dataReceived(data)
             self.assertTrue(transport.gone)
 
     def test_silence(self) -> None:
@@ -377,14 +385,14 @@ class MeetingTests(SynchronousTestCase):
         direction: Direction,
         here: IPv4Address = IPv4Address("TCP", "192.0.2.1", 5000),  # noqa: B008
         there: IPv4Address = IPv4Address("TCP", "192.0.2.2", 5000),  # noqa: B008
-    ) -> tuple[Doorstep, Transport]:
+    ) -> tuple[Negotiation, Transport]:
         """One end of a connection, to whose other end the test is."""
         transport = Transport(self.world.clock, here, there)
         transport.other = Transport(self.world.clock, there, here)
-        door = self.world.hosts[end].door(direction is Direction.CONNECTED, there.host)
-        transport.protocol = door
-        door.makeConnection(transport)  # type: ignore[arg-type]
-        return door, transport
+        negotiation = self.world.hosts[end].negotiation(direction is Direction.CONNECTED, there.host)
+        transport.protocol = negotiation
+        negotiation.makeConnection(transport)  # type: ignore[arg-type]
+        return negotiation, transport
 
 
 step = st.tuples(st.integers(0, 9), st.integers(0, 255))
@@ -407,7 +415,7 @@ class EveryOrderTests(SynchronousTestCase):
                 world.deliver(which)
 
     def check_ends(self, world: World) -> None:
-        """Each connection is a link at both ends or at none, and every doorstep has ended once."""
+        """Each connection is a link at both ends or at none, and every negotiation has ended once."""
         for wire in world.wires:
             ports = [end.host.port for end in wire]
             up = [
@@ -418,7 +426,8 @@ class EveryOrderTests(SynchronousTestCase):
         for end, host in enumerate(world.hosts):
             self.assertEqual(len(host.up) + len(host.gone), len(world.wires))
             self.assertEqual(
-                len({id(door) for door in (*host.up, *(each for each, _ in host.gone))}), len(world.wires)
+                len({id(negotiation) for negotiation in (*host.up, *(each for each, _ in host.gone))}),
+                len(world.wires),
             )
             self.assertEqual(len(host.won), 1 if host.up else 0, end)
 

@@ -24,7 +24,7 @@ from routing_crust.crust.punch.punch import (
     QUICK_TRIES,
     SHORTEST,
     SLOWEST,
-    Punch,
+    HolePunch,
     wait_before,
 )
 from routing_crust.endpoints import Endpoint
@@ -46,7 +46,7 @@ class FakeDials:
         self.running: list[Endpoint] = []
         self.problems: dict[Endpoint, Exception] = {}
 
-    def begin(self, punch: Punch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
+    def begin(self, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
         if endpoint in self.problems:
             raise self.problems[endpoint]
         self.begun.append((self.clock.seconds(), endpoint, again))
@@ -62,16 +62,16 @@ class PunchTests(SynchronousTestCase):
         self.clock = Clock()
         self.dials = FakeDials(self.clock)
 
-    def punch(self, *endpoints: Endpoint, after: float = 0) -> Punch:
-        punch = Punch(self.clock, Random(1), TIMEOUT, self.dials, endpoints)
+    def punch(self, *endpoints: Endpoint, after: float = 0) -> HolePunch:
+        punch = HolePunch(self.clock, Random(1), TIMEOUT, self.dials, endpoints)
         punch.start(after)
         return punch
 
-    def fail_dial(self, punch: Punch, endpoint: Endpoint, problem: BaseException) -> None:
+    def fail_dial(self, punch: HolePunch, endpoint: Endpoint, problem: BaseException) -> None:
         self.dials.running.remove(endpoint)
         punch.failed(endpoint, problem)
 
-    def attempts(self, punch: Punch) -> list[str]:
+    def attempts(self, punch: HolePunch) -> list[str]:
         failed = cast(ConnectFailed, self.failureResultOf(punch.link, ConnectFailed).value)
         self.over()
         return [what for _, what in failed.attempts]

@@ -27,7 +27,7 @@ from routing_crust.history import History, Way
 
 from ..addresses import at, name
 from ..dial.test_dialler import Aborted
-from ..support import Owner
+from ..support import Owner, dial_environment
 
 VICTIM = at("8.8.8.8:5483")
 REFUSED = error.ConnectionRefusedError(errno.ECONNREFUSED, "refused")
@@ -42,18 +42,10 @@ class PuncherTests(SynchronousTestCase):
         self.limits = DialLimits(self.owner.settings, Rules((), ()), self.reactor.seconds)
         self.gone = 0
         self.history = History(self.reactor.seconds)
-        self.puncher = Puncher(
-            self.owner,
-            self.owner.tls,
-            self.reactor,
-            Random(1),
-            self.limits,
-            lambda _: None,
-            self.went,
-            lambda: (at("0.0.0.0:5483"),),
-            lambda: (),
-            self.history,
+        environment = dial_environment(
+            self.owner, self.reactor, self.limits, self.went, lambda: (at("0.0.0.0:5483"),), self.history
         )
+        self.puncher = Puncher(environment, Random(1), lambda: ())
 
     def went(self) -> None:
         self.gone += 1
@@ -86,13 +78,7 @@ class PuncherTests(SynchronousTestCase):
     def test_a_stranger_that_refuses(self) -> None:
         """An address that a stranger gave gets three SYNs a minute, plain and punched together."""
         dialler = Dialler(
-            self.owner,
-            self.owner.tls,
-            self.reactor,
-            self.limits,
-            lambda _: None,
-            self.went,
-            history=self.history,
+            dial_environment(self.owner, self.reactor, self.limits, self.went, history=self.history)
         )
         plain = dialler.connect([VICTIM], name(2), b"t", True)
         dials: list[Deferred[Any]] = [self.connect(VICTIM, token=token) for token in (b"t", b"u", b"v", b"w")]

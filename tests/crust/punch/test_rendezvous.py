@@ -20,7 +20,7 @@ from routing_crust.crust.link.preface import PREFACE_BYTES, Preface
 from routing_crust.crust.punch.punch import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, PathKind
-from routing_crust.errors import ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 
 from ..addresses import at, name
 from ..services import KIND, ServiceTests, reactor, silent_factory, turn
@@ -138,14 +138,17 @@ class RendezvousTests(ServiceTests):
         self.two()
         self.one.expect(name(2), TOKEN, True)
         refused: Deferred[Any] = Deferred()
-        heard = self.two_.refused
+        heard = self.two_.accepting
 
-        def listen(connection: Any, reason: LinkClosed) -> None:
-            heard(connection, reason)
+        def note(failure: Failure) -> Failure:
             if not refused.called:
-                refused.callback(reason)
+                refused.callback(failure.value)
+            return failure
 
-        self.patch(self.two_, "refused", listen)
+        def listen(peer: Endpoint, link: Deferred[Any]) -> None:
+            heard(peer, link.addErrback(note))
+
+        self.patch(self.two_, "accepting", listen)
         dial = self.meet(True)
         reason = await refused
         self.assertIn("nobody expects this rendezvous", str(reason))
@@ -330,7 +333,7 @@ class HostileTests(ServiceTests):
             b"\x00" * 100_000,
         ):
             self.assertEqual(await self.say(one, data), b"")
-        self.assertEqual(one._doorkeeper.unverified(), 0)
+        self.assertEqual(one._unverified.total(), 0)
         self.assertEqual(one._acceptor.pending, {})
         self.assertEqual(events.of("accept"), [])
 
@@ -342,7 +345,7 @@ class HostileTests(ServiceTests):
         self.assertEqual(heard[:PREFACE_BYTES], Preface.of(TOKEN, True, False).octets)
         self.assertEqual(heard[PREFACE_BYTES : PREFACE_BYTES + 1], b"\x16")
         self.assertEqual(events.of("accept"), [])
-        self.assertEqual(one._doorkeeper.unverified(), 0)
+        self.assertEqual(one._unverified.total(), 0)
 
     async def test_too_many(self) -> None:
         """They count as any other connection at the door."""
@@ -350,4 +353,4 @@ class HostileTests(ServiceTests):
         over = [self.say(one, b"rcp") for _ in range(3)]
         waiting = [Deferred.fromCoroutine(each) for each in over]
         await gatherResults(waiting)
-        self.assertEqual(one._doorkeeper.unverified(), 0)
+        self.assertEqual(one._unverified.total(), 0)

@@ -334,7 +334,7 @@ class EndTests(SynchronousTestCase):
         self.tunnels._ends.owner.link_up = lambda link: None  # type: ignore[method-assign]
         self.tunnels._ends.refusal_of = lambda link: LinkClosed(CloseReason.TOO_MANY_LINKS)
         self.opened()
-        end.link_established(None)  # type: ignore[arg-type]
+        end._link_up(None)  # type: ignore[arg-type]
         self.failureResultOf(opening, ConnectFailed)
         self.frame(FrameKind.TUNNEL_CLOSED, TunnelClosed(1, TunnelReason.CLOSED))
         self.clock.advance(0)

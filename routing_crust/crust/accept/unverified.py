@@ -1,0 +1,77 @@
+"""
+Accepted connections whose Hello is not verified: who may open one, and how many there may be.
+
+A connection is judged three times: by its address before anything is spent on it (and, if it is for a
+rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
+C{hello_timeout} seconds until the layer above has verified its Hello; until that it counts against
+C{max_unverified_links} and C{max_unverified_per_prefix}.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from ...config import Settings
+from ...endpoints import Endpoint
+from ..admission import Refusal, Rules, UnverifiedCount
+from ..interfaces import ILink
+
+_Outcome = TypeVar("_Outcome")
+
+
+class UnverifiedConnections:
+    """Counts the accepted connections of one node from their beginning to their verified Hello or end."""
+
+    def __init__(self, settings: Settings, rules: Rules) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._count = UnverifiedCount(settings)
+        self._links: dict[ILink, Endpoint] = {}
+
+    def refusal(self, peer: Endpoint, links: int) -> Refusal | None:
+        """
+        Whether a connection from there is to be refused.
+
+        @param links: how many links there are.
+        """
+        refusal = self._rules.refusal_of_address(peer)
+        if refusal is not None:
+            return refusal
+        if links >= self._settings.max_links:
+            return Refusal("there are too many links", "max_links", self._settings.max_links)
+        self._forget_verified()
+        return self._count.refusal(peer)
+
+    def add(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+        """
+        A connection was accepted, and counts.
+
+        @param link: once it fires, the link counts; once it fails, nothing does.
+        """
+        self._count.add(peer)
+        link.addCallbacks(self._link_up, self._failed, callbackArgs=(peer,), errbackArgs=(peer,))
+
+    def link_lost(self, link: ILink) -> None:
+        """A link is gone; one that is not counted makes no difference."""
+        peer = self._links.pop(link, None)
+        if peer is not None:
+            self._count.remove(peer)
+
+    def total(self) -> int:
+        """How many are counted at this moment."""
+        self._forget_verified()
+        return self._count.total
+
+    def _link_up(self, link: ILink, peer: Endpoint) -> ILink:
+        self._links[link] = peer
+        return link
+
+    def _failed(self, failure: _Outcome, peer: Endpoint) -> _Outcome:
+        self._count.remove(peer)
+        return failure
+
+    def _forget_verified(self) -> None:
+        for link in [each for each in self._links if each.is_verified]:
+            self.link_lost(link)

@@ -1,0 +1,43 @@
+"""
+What all dials of a node have in common, plain and punching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...endpoints import Endpoint
+from ...errors import LinkClosed
+from ...history import History
+from ..interfaces import ILink
+from ..link.owner import LinkOwner
+from ..link.tls import LinkTls
+from .limits import DialLimits
+
+
+@dataclass(frozen=True, slots=True)
+class DialEnvironment:
+    """
+    Made by a L{CrustService<routing_crust.crust.service.CrustService>} for what dials on its behalf.
+
+    @ivar owner: owns the links.
+    @ivar tls: what secures them.
+    @ivar reactor: provides C{IReactorTCP}; time comes from the owner's clock.
+    @ivar limits: whom, how many at once, and how often for a stranger's sake.
+    @ivar refusal_of: why the owner has not kept a link that came up; C{None} if it has.
+    @ivar gone: called each time a connection that we dialled is completely gone.
+    @ivar listening: where we listen now, which is where we dial from if we can, so that the peer sees how
+        our listening port looks from outside.
+    @ivar history: where outcomes are written to.
+    """
+
+    owner: LinkOwner
+    tls: LinkTls
+    reactor: Any
+    limits: DialLimits
+    refusal_of: Callable[[ILink], LinkClosed | None]
+    gone: Callable[[], None]
+    listening: Callable[[], Sequence[Endpoint]]
+    history: History
