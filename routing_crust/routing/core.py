@@ -26,8 +26,10 @@ from .connecting.candidates import Candidates
 from .connecting.connect_request_validator import ConnectRequestValidator
 from .connecting.connector import Connector
 from .connecting.reachability_checks import ReachabilityChecks
+from .connecting.relay_choice import RelayChoice
 from .connecting.responder import ConnectResponder
 from .connecting.tunnel_manager import TunnelManager
+from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
 from .links.idle import IdleLinks
 from .links.registry import LinkRegistry
@@ -80,17 +82,17 @@ class RoutingCore:
         self.upper = Upper()
         self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._give_up)
         self.contacts = ContactExchange(node, self.links)
-        self.reachability = ReachabilityChecks(self)
+        self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
         self.control = ControlMessages(self)
         self.messenger = Messenger(self, node.random, node.incarnation << 20)
-        self.tunnels = TunnelManager(self)
+        self.relays = relays = RelayChoice(node, self.links, self.neighbourhood, self.contacts.dialable_at)
         if not self.is_client:
-            self.crust.carry_tunnels(self.tunnels.way)
+            self.crust.carry_tunnels(relays.way)
         self.queries = GroupQueries(node.settings, node.clock, node.random, self.control.send_query)
-        self.attempts = Attempts(node, self.links, self.tunnels.open)
+        self.attempts = Attempts(node, self.links)
         candidates = Candidates(node)
         self.connector = Connector(
-            node, self.links, self.attempts, candidates, self.control.send, self.tunnels.relays
+            node, self.links, self.attempts, candidates, self.control.send, relays.to_name
         )
         self.responder = ConnectResponder(
             node,
@@ -98,7 +100,11 @@ class RoutingCore:
             self.attempts,
             candidates,
             self.control.send,
-            self.tunnels.relays,
+            relays.to_name,
+        )
+        self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
+        self.tunnel_opener = TunnelOpener(
+            node, self.links, relays, self.connector, self.borrow, self.tunnels.give_back
         )
         self.joiner = Joiner(
             node.settings,
@@ -139,6 +145,8 @@ class RoutingCore:
             self.prober,
             self.tunnels.uses,
         )
+        self.attempts.open_tunnels_by(self.tunnel_opener.open)
+        self.tunnels.when_unused(self.attachment.relay_not_needed)
         self._follow_peers()
         self._take_frames()
         self._follow_the_state()

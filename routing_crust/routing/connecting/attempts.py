@@ -10,6 +10,7 @@ tunnel and another attempt needs the place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -28,6 +29,12 @@ from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import HolePunches
 
+OpenTunnel: TypeAlias = Callable[[Name, bytes, Sequence[Name]], "Deferred[ILink]"]
+"""
+Opens a tunnel to a peer, for a request with this nonce, through one of these nodes that the peer has named or
+one of our own choice.
+"""
+
 
 class Attempts:
     """
@@ -39,20 +46,20 @@ class Attempts:
 
     log = Logger()
 
-    def __init__(
-        self,
-        node: Node,
-        links: LinkRegistry,
-        tunnel: Callable[[Name, bytes, Sequence[Name]], Deferred[ILink]],
-    ) -> None:
-        """
-        @param tunnel: makes a tunnel for a request of ours; see L{HolePunches}.
-        """
+    def __init__(self, node: Node, links: LinkRegistry) -> None:
         self._settings = node.settings
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self.punches = HolePunches(node, links.is_dialled, links.needs_no_tunnel, tunnel)
+        self.punches = HolePunches(node, links.is_dialled, links.needs_no_tunnel, self._open_tunnel)
+        self._opener: OpenTunnel
         self.expected = ExpectedConnections(node.clock, node.settings, self._expired)
+
+    def open_tunnels_by(self, opener: OpenTunnel) -> None:
+        """
+        Have tunnels opened by this. It comes after the constructor, since to open a tunnel a link may have to
+        be asked for first.
+        """
+        self._opener = opener
 
     def expect(self, entry: ExpectedConnection) -> bool:
         """
@@ -169,6 +176,9 @@ class Attempts:
                 self.withdraw(each.peer, each.nonce)
                 return True
         return False
+
+    def _open_tunnel(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
+        return self._opener(peer, nonce, theirs)
 
     def _expired(self, entry: ExpectedConnection) -> None:
         self.punches.give_up(entry.peer, entry.nonce)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -33,15 +33,14 @@ from ...wire.codec import decode, encode, from_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
 from ..links.peer import Peer
+from ..links.registry import LinkRegistry
+from ..node import Node
 
-if TYPE_CHECKING:
-    from ..core import RoutingCore
-
-MOST_JOBS: Final = 16
+MAX_JOBS: Final = 16
 """Askers that are being helped at once."""
-MOST_DIALS: Final = 4
+MAX_DIALS: Final = 4
 """Dials for others at once."""
-MOST_HELPERS: Final = 3
+MAX_HELPERS: Final = 3
 """Peers that are asked for one asker."""
 ASKED_PER_MINUTE: Final = 2.0
 """How often one asker is helped; twice that at once."""
@@ -97,9 +96,10 @@ class DialBackHelper:
     Made with its core, fed with frames of links that are confirmed, discarded after L{stop}.
     """
 
-    def __init__(self, core: RoutingCore) -> None:
-        self._core = core
-        seconds = core.clock.seconds
+    def __init__(self, node: Node, links: LinkRegistry) -> None:
+        self._node = node
+        self._links = links
+        seconds = node.clock.seconds
         self._asked = Quota(ASKED_PER_MINUTE, IN_ALL_PER_MINUTE, seconds)
         self._ordered = Quota(ORDERED_PER_MINUTE, IN_ALL_PER_MINUTE, seconds)
         self._jobs: dict[int, _Job] = {}
@@ -112,7 +112,7 @@ class DialBackHelper:
 
         @raise WireError: it is no such message, or names addresses that are not the asker's.
         """
-        message = decode(DialBack, payload, self._core.settings.max_control)
+        message = decode(DialBack, payload, self._node.settings.max_control)
         peer = self._peer(link)
         if peer is None:
             return
@@ -120,7 +120,7 @@ class DialBackHelper:
         if any(from_wire(each).host != at.host for each in message.endpoints):
             raise WireError("it asked to have an address dialled that is not its own")
         helped = any(job.asker == peer.name for job in self._jobs.values())
-        if helped or len(self._jobs) >= MOST_JOBS or not self._asked.take(peer.name):
+        if helped or len(self._jobs) >= MAX_JOBS or not self._asked.take(peer.name):
             return
         self._last_id += 1
         job = _Job(peer.name, message.id, message.endpoints, self._helpers_for(peer))
@@ -133,19 +133,15 @@ class DialBackHelper:
 
         @raise WireError: it is no such message.
         """
-        message = decode(DialFor, payload, self._core.settings.max_control)
+        message = decode(DialFor, payload, self._node.settings.max_control)
         if self._peer(link) is None:
             return
         endpoints = tuple(from_wire(each) for each in message.endpoints)
         name = Name(message.name)
-        if (
-            self._knows(name, endpoints)
-            or len(self._dials) >= MOST_DIALS
-            or not self._ordered.take(link.peer)
-        ):
+        if self._knows(name, endpoints) or len(self._dials) >= MAX_DIALS or not self._ordered.take(link.peer):
             link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
             return
-        dial = self._core.crust.dial_back(endpoints, name)
+        dial = self._node.crust.dial_back(endpoints, name)
         self._dials[dial] = None
         dial.addBoth(self._dialled, dial, link, message.id)
 
@@ -155,7 +151,7 @@ class DialBackHelper:
 
         @raise WireError: it is no such message.
         """
-        message = decode(Dialled, payload, self._core.settings.max_control)
+        message = decode(Dialled, payload, self._node.settings.max_control)
         job = self._jobs.get(message.id)
         if job is None or job.helper != link.peer:
             return
@@ -184,16 +180,16 @@ class DialBackHelper:
 
     def _peer(self, link: ILink) -> Peer | None:
         """Who is at the other end, if it is a node, and the addresses of the link are its and ours."""
-        peer = self._core.links.peer(link.peer)
+        peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link or peer.facts.is_client or link.path_kind is PathKind.TUNNEL:
             return None
-        return None if self._core.is_client else peer
+        return None if self._node.is_client else peer
 
     def _helpers_for(self, asker: Peer) -> list[Name]:
-        everywhere = self._core.settings.private_dialling is PrivateDialling.ALWAYS
+        everywhere = self._node.settings.private_dialling is PrivateDialling.ALWAYS
         names = [
             each.name
-            for each in self._core.links.peers
+            for each in self._links.peers
             if self._peer(each.link) is each
             and each.endpoint is not None
             and asker.endpoint is not None
@@ -201,14 +197,14 @@ class DialBackHelper:
             # from our own network it would come from the same address as we do
             and (everywhere or not is_local_only(each.endpoint))
         ]
-        return self._core.random.sample(names, min(MOST_HELPERS, len(names)))
+        return self._node.random.sample(names, min(MAX_HELPERS, len(names)))
 
     def _knows(self, name: Name, endpoints: tuple[Endpoint, ...]) -> bool:
         """Whether it may be that the one to be dialled has opened its filter for us."""
-        links = self._core.links
+        links = self._links
         hosts = {each.host for each in endpoints}
         return (
-            name == self._core.identity.name
+            name == self._node.name
             or links.peer(name) is not None
             or any(each.link.connection.peer.host in hosts for each in links.peers)
         )
@@ -218,18 +214,18 @@ class DialBackHelper:
         cancel(job.timer)
         while job.helpers:
             job.helper = job.helpers.pop()
-            link = self._core.links.link_to(job.helper)
+            link = self._links.link_to(job.helper)
             if link is not None:
                 link.send(FrameKind.DIAL_FOR, encode(DialFor(number, job.asker.raw, job.endpoints)))
-                wait = helper_wait(self._core.settings)
-                job.timer = self._core.clock.callLater(wait, self._next_helper, number)
+                wait = helper_wait(self._node.settings)
+                job.timer = self._node.clock.callLater(wait, self._next_helper, number)
                 return
         self._settle(number, DialOutcome.NOT_TRIED)
 
     def _settle(self, number: int, outcome: DialOutcome) -> None:
         job = self._jobs.pop(number)
         cancel(job.timer)
-        link = self._core.links.link_to(job.asker)
+        link = self._links.link_to(job.asker)
         if link is not None:
             link.send(FrameKind.DIALLED_BACK, encode(Dialled(job.asked_id, outcome)))
 

@@ -13,7 +13,8 @@ is sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -30,24 +31,23 @@ from ...wire.codec import decode, encode, to_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import DialBack, Dialled, DialOutcome, LinkUse
 from ..links.peer import Peer, PeerListener
-from .dial_back_helper import MOST_HELPERS, DialBackHelper, helper_wait
+from ..links.registry import LinkRegistry
+from ..node import Node
+from .dial_back_helper import MAX_HELPERS, DialBackHelper, helper_wait
 
-if TYPE_CHECKING:
-    from ..core import RoutingCore
-
-INTERVAL: Final = 600.0
+INTERVAL_SECONDS: Final = 600.0
 """Seconds from one check to the next; a fifth more or less."""
-SOON: Final = 3.0
+SOON_SECONDS: Final = 3.0
 """Seconds until a check when there is reason for one; half of it more or less."""
-PAUSE: Final = 30.0
+PAUSE_SECONDS: Final = 30.0
 """Seconds between two checks at least, whatever the reason."""
-MOST_OBSERVERS: Final = 4
+MAX_OBSERVERS: Final = 4
 """Peers that are dialled in one check."""
-MOST_ASKED: Final = 3
+MAX_ASKED: Final = 3
 """Peers that are asked in one check to have us dialled."""
-HELLO_WAIT: Final = 2.0
+HELLO_WAIT_SECONDS: Final = 2.0
 """Seconds that an observer's Hello is given before the next one is dialled."""
-MOST_ENDPOINTS: Final = 2
+MAX_ENDPOINTS: Final = 2
 """Endpoints that we ask to be dialled at."""
 
 
@@ -58,9 +58,16 @@ class ReachabilityChecks(PeerListener):
 
     log = Logger()
 
-    def __init__(self, core: RoutingCore) -> None:
-        self._core = core
-        self._helper = DialBackHelper(core)
+    def __init__(
+        self, node: Node, links: LinkRegistry, dialable_at: Callable[[Peer], Endpoint | None]
+    ) -> None:
+        """
+        @param dialable_at: where others can dial a peer; C{None} if that is not known.
+        """
+        self._node = node
+        self._links = links
+        self._dialable_at = dialable_at
+        self._helper = DialBackHelper(node, links)
         self._timer: IDelayedCall | None = None
         self._checked = float("-inf")
         self._observers: list[Contact] = []
@@ -82,7 +89,7 @@ class ReachabilityChecks(PeerListener):
     def start(self) -> None:
         """Check from now on. Without effect if it is running."""
         if self._timer is None:
-            self._schedule(SOON * self._core.random.uniform(0.5, 1.5))
+            self._schedule(SOON_SECONDS * self._node.random.uniform(0.5, 1.5))
 
     def rest(self) -> None:
         """Check no more, until it is started again. Others are still helped."""
@@ -102,9 +109,9 @@ class ReachabilityChecks(PeerListener):
         """Something has changed: check soon, if checks are made at all."""
         if self._timer is None:
             return
-        now = self._core.clock.seconds()
-        wait = max(SOON * self._core.random.uniform(0.5, 1.5), self._checked + PAUSE - now)
-        if wait < time_left(self._timer, self._core.clock):
+        now = self._node.clock.seconds()
+        wait = max(SOON_SECONDS * self._node.random.uniform(0.5, 1.5), self._checked + PAUSE_SECONDS - now)
+        if wait < time_left(self._timer, self._node.clock):
             self._timer.cancel()
             self._schedule(wait)
 
@@ -123,11 +130,11 @@ class ReachabilityChecks(PeerListener):
             self._no_answer()
 
     def _schedule(self, wait: float) -> None:
-        self._timer = self._core.clock.callLater(wait, self._check)
+        self._timer = self._node.clock.callLater(wait, self._check)
 
     def _check(self) -> None:
-        self._schedule(INTERVAL * self._core.random.uniform(0.8, 1.2))
-        self._checked = self._core.clock.seconds()
+        self._schedule(INTERVAL_SECONDS * self._node.random.uniform(0.8, 1.2))
+        self._checked = self._node.clock.seconds()
         if self._dial is None:
             cancel(self._look_timer)
             self._observers = self._choose_observers()
@@ -140,20 +147,20 @@ class ReachabilityChecks(PeerListener):
 
     def _choose_observers(self) -> list[Contact]:
         """Nodes that can be dialled, in any order."""
-        core = self._core
-        linked = [(each.name, core.contacts.dialable_at(each)) for each in core.links.peers]
+        node = self._node
+        linked = [(each.name, self._dialable_at(each)) for each in self._links.peers]
         known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
-        others = (*core.settings.contacts, *core.crust.saved_contacts())
-        known += [each for each in others if each.name not in (None, core.identity.name)]
-        useful = [each for each in dict.fromkeys(known) if core.crust.may_observe(each.endpoint)]
-        return core.random.sample(useful, min(MOST_OBSERVERS, len(useful)))
+        others = (*node.settings.contacts, *node.crust.saved_contacts())
+        known += [each for each in others if each.name not in (None, node.name)]
+        useful = [each for each in dict.fromkeys(known) if node.crust.may_observe(each.endpoint)]
+        return node.random.sample(useful, min(MAX_OBSERVERS, len(useful)))
 
     def _look(self) -> None:
         """Dial the next one, if another is still needed."""
         while self._observers:
             contact = self._observers.pop()
-            if self._core.crust.may_observe(contact.endpoint):
-                self._dial = self._core.crust.connect((contact.endpoint,), contact.name, b"", False)
+            if self._node.crust.may_observe(contact.endpoint):
+                self._dial = self._node.crust.connect((contact.endpoint,), contact.name, b"", False)
                 self._dial.addBoth(self._dialled)
                 return
 
@@ -166,7 +173,7 @@ class ReachabilityChecks(PeerListener):
         else:
             link = result
         if self._timer is not None:
-            self._look_timer = self._core.clock.callLater(HELLO_WAIT, self._observed, link)
+            self._look_timer = self._node.clock.callLater(HELLO_WAIT_SECONDS, self._observed, link)
         elif link is not None:
             self._let_go(link)
 
@@ -177,24 +184,24 @@ class ReachabilityChecks(PeerListener):
 
     def _let_go(self, link: ILink) -> None:
         """It has served its purpose, unless it has found another. Mostly it is gone already."""
-        peer = self._core.links.peer(link.peer)
+        peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link or peer.use is LinkUse.ATTACHED:
-            self._core.links.close(link, CloseReason.NO_LONGER_NEEDED)
+            self._links.close(link, CloseReason.NO_LONGER_NEEDED)
 
     # Whether they can dial us.
 
     def _ask(self) -> None:
-        peers = [each for each in self._core.links.peers if self._endpoints_for(each)]
-        if not peers or len(self._asked) >= MOST_ASKED:
+        peers = [each for each in self._links.peers if self._endpoints_for(each)]
+        if not peers or len(self._asked) >= MAX_ASKED:
             return
-        peer = self._core.random.choice(peers)
+        peer = self._node.random.choice(peers)
         endpoints = tuple(map(to_wire, self._endpoints_for(peer)))
         self._asked[peer.name] = None
         self._waiting = peer.name
         self._number += 1
         # it may ask several helpers, one after the other
-        wait = MOST_HELPERS * helper_wait(self._core.settings) + HELLO_WAIT
-        self._wait_timer = self._core.clock.callLater(wait, self._no_answer)
+        wait = MAX_HELPERS * helper_wait(self._node.settings) + HELLO_WAIT_SECONDS
+        self._wait_timer = self._node.clock.callLater(wait, self._no_answer)
         peer.link.send(FrameKind.DIAL_BACK, encode(DialBack(self._number, endpoints)))
 
     def _endpoints_for(self, peer: Peer) -> tuple[Endpoint, ...]:
@@ -206,19 +213,19 @@ class ReachabilityChecks(PeerListener):
         unfit = facts.is_client or peer.link.path_kind is PathKind.TUNNEL or peer.name in self._asked
         if unfit or facts.observed is None:
             return ()
-        same = [each for each in self._core.crust.outside if each.host == facts.observed.host]
-        return tuple(same[:MOST_ENDPOINTS])
+        same = [each for each in self._node.crust.outside if each.host == facts.observed.host]
+        return tuple(same[:MAX_ENDPOINTS])
 
     def _answered(self, link: ILink, payload: bytes) -> None:
-        message = decode(Dialled, payload, self._core.settings.max_control)
+        message = decode(Dialled, payload, self._node.settings.max_control)
         if link.peer != self._waiting or message.id != self._number:
             return
         cancel(self._wait_timer)
         self._waiting = None
         failed = message.outcome is DialOutcome.NOT_REACHED
         if failed:
-            self._core.crust.not_reached(link.peer)
-        proven = self._core.crust.reachability.dialable is Dialable.YES
+            self._node.crust.not_reached(link.peer)
+        proven = self._node.crust.reachability.dialable is Dialable.YES
         if message.outcome is DialOutcome.NOT_TRIED or (failed and proven):
             self._ask()
 

@@ -21,13 +21,19 @@ from routing_crust.names import Name
 from routing_crust.routing.connecting.dial_back_helper import (
     ASKED_PER_MINUTE,
     IN_ALL_PER_MINUTE,
-    MOST_DIALS,
-    MOST_JOBS,
+    MAX_DIALS,
+    MAX_JOBS,
     ORDERED_PER_MINUTE,
     Quota,
     helper_wait,
 )
-from routing_crust.routing.connecting.reachability_checks import HELLO_WAIT, INTERVAL, MOST_ASKED, PAUSE, SOON
+from routing_crust.routing.connecting.reachability_checks import (
+    HELLO_WAIT_SECONDS,
+    INTERVAL_SECONDS,
+    MAX_ASKED,
+    PAUSE_SECONDS,
+    SOON_SECONDS,
+)
 from routing_crust.routing.events import ReachabilityChanged
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.wire.codec import decode, encode, to_wire
@@ -168,7 +174,7 @@ class ReachabilityTests(SynchronousTestCase):
         """Have a check made, soon."""
         frames = Frames(self.net, node)
         node._core.reachability.start()
-        self.net.settle(SOON * 2)
+        self.net.settle(SOON_SECONDS * 2)
         return frames
 
     def send(self, node: RoutingService, peer: RoutingService, kind: FrameKind, message: Any) -> None:
@@ -273,18 +279,18 @@ class ReachabilityTests(SynchronousTestCase):
         """A check every ten minutes or so, and one when something has changed, but not two in a row."""
         _, (a, _) = self.star(2)
         frames = self.check(a)
-        self.net.settle(INTERVAL * 1.2)
+        self.net.settle(INTERVAL_SECONDS * 1.2)
         self.assertEqual(len(frames.of(20)), 2)
-        self.net.settle(PAUSE)
+        self.net.settle(PAUSE_SECONDS)
         crust = self.net.crust(a)
         for _ in range(3):
             crust._events.external_endpoints(crust.endpoints)
-        self.net.settle(SOON * 2)
+        self.net.settle(SOON_SECONDS * 2)
         self.assertEqual(len(frames.of(20)), 3)
         crust._events.external_endpoints(crust.endpoints)
-        self.net.settle(SOON * 2)
+        self.net.settle(SOON_SECONDS * 2)
         self.assertEqual(len(frames.of(20)), 3)
-        self.net.settle(PAUSE)
+        self.net.settle(PAUSE_SECONDS)
         self.assertEqual(len(frames.of(20)), 4)
 
     def test_a_private_network(self) -> None:
@@ -294,14 +300,14 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(self.check(a).sent, [])
         # at an address that the peer does not see us at it could not do anything either
         self.net.crust(a).outside = (Endpoint("9.9.9.9", 1),)
-        self.net.settle(INTERVAL * 1.2)
+        self.net.settle(INTERVAL_SECONDS * 1.2)
         self.assertEqual(Frames(self.net, a).sent, [])
 
     def test_proven(self) -> None:
         """Who was proven to be dialable asks others before it believes that it is not."""
         first, second, a, third = (self.net.node() for _ in range(4))
         self.net.run(lambda: len(a._core.links.peers) == 3)
-        self.net.settle(PAUSE)
+        self.net.settle(PAUSE_SECONDS)
         self.net.crust(a).dialable = Dialable.YES
         a._core.reachability.rest()
         asked = []
@@ -311,7 +317,7 @@ class ReachabilityTests(SynchronousTestCase):
             asked.append(each.node_name)
         self.check(a)
         self.assertEqual(sorted(self.net.crust(a).denials), sorted(asked))
-        self.assertEqual(len(asked), MOST_ASKED)
+        self.assertEqual(len(asked), MAX_ASKED)
 
     def test_the_peer_goes(self) -> None:
         """If the peer that was asked is lost, or says nothing, another is asked, if there is one."""
@@ -329,7 +335,7 @@ class ReachabilityTests(SynchronousTestCase):
         p._core.reachability._frames[FrameKind.DIAL_BACK] = lambda link, payload: None
         self.check(a)
         self.assertEqual(a._core.reachability._waiting, p.node_name)
-        self.net.settle(3 * helper_wait(a.settings) + HELLO_WAIT)
+        self.net.settle(3 * helper_wait(a.settings) + HELLO_WAIT_SECONDS)
         self.assertIs(a._core.reachability._waiting, None)
         self.assertEqual(self.net.crust(a).denials, [])
 
@@ -367,7 +373,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.crust(a).remember(contact)
         self.net.crust(a).useful = {contact.endpoint}
         self.check(a)
-        self.net.settle(HELLO_WAIT + 1)
+        self.net.settle(HELLO_WAIT_SECONDS + 1)
         self.assertIn(q.node_name, self.net.crust(a).seen)
         self.assertIs(a._core.links.link_to(q.node_name), None)
         self.assertEqual(a._core.reachability._observers, [])
@@ -382,7 +388,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.crash(q)
         self.net.crust(a).dialled.clear()
         self.check(a)
-        self.net.settle(a.settings.dial_timeout + HELLO_WAIT)
+        self.net.settle(a.settings.dial_timeout + HELLO_WAIT_SECONDS)
         self.assertEqual(set(self.net.crust(a).dialled), self.net.crust(a).useful)
 
     def test_stopped_meanwhile(self) -> None:
@@ -456,16 +462,16 @@ class ReachabilityTests(SynchronousTestCase):
             self.assertLessEqual(len(crust.dialled_for), (2 + minute) * ORDERED_PER_MINUTE + 1)
         crust.dial_back_gives = None
         self.net.settle(600)
-        for number in range(MOST_DIALS + 1):
+        for number in range(MAX_DIALS + 1):
             self.send(p, q, FrameKind.DIAL_FOR, DialFor(number, a.node_name.raw, victim))
         self.net.settle(1)
-        self.assertEqual(len(crust.waiting), MOST_DIALS)
+        self.assertEqual(len(crust.waiting), MAX_DIALS)
 
     def test_too_many_at_once(self) -> None:
         """So many askers are helped, and no more."""
         p, (a, q) = self.star(2)
         helper = p._core.reachability._helper
-        for number in range(MOST_JOBS):
+        for number in range(MAX_JOBS):
             helper._jobs[-1 - number] = next(iter(helper._jobs.values()), None) or _job(
                 self.net.identity().name
             )
@@ -486,7 +492,7 @@ class ReachabilityTests(SynchronousTestCase):
         client = self.net.make_client()
         self.net.run(lambda: client.bootstrapped)
         self.send(client, p, FrameKind.DIAL_BACK, DialBack(1, own))
-        self.net.settle(SOON * 2)
+        self.net.settle(SOON_SECONDS * 2)
         self.assertEqual(self.net.crust(q).dialled_for, [])
         self.assertEqual(self.net.crust(p).dialled_for, [])
         self.assertIs(client._core.reachability._timer, None)

@@ -244,10 +244,10 @@ class ChoosingTests(TunnelCase):
         self.make(2)
         self.until(PathKind.TUNNEL, 120)
         assert self.a._core is not None
-        tunnels = self.a._core.tunnels
+        relay_choice = self.a._core.relays
         relays = [each.node_name for each in self.net.nodes[:2]]
-        self.assertEqual(set(tunnels._choice(self.b.node_name, relays)), set(relays))
-        self.assertEqual(tunnels._choice(self.b.node_name, relays[::-1])[0], relays[1])
+        self.assertEqual(set(relay_choice.to_try(self.b.node_name, relays)), set(relays))
+        self.assertEqual(relay_choice.to_try(self.b.node_name, relays[::-1])[0], relays[1])
 
     def test_a_link_is_made(self) -> None:
         """With a node that only the peer knows a link is made first."""
@@ -258,7 +258,7 @@ class ChoosingTests(TunnelCase):
         relay = self.net.nodes[0].node_name
         core.links.drop(relay, CloseReason.NO_LONGER_NEEDED)
         result = self.net.result(
-            Deferred.fromCoroutine(core.tunnels._through(relay, self.b.node_name, bytes(16)))
+            Deferred.fromCoroutine(core.tunnel_opener._through(relay, self.b.node_name, bytes(16)))
         )
         self.assertIn("does not expect", result)
         self.assertIsNotNone(core.links.peer(relay))
@@ -272,9 +272,9 @@ class ChoosingTests(TunnelCase):
         relay = self.net.nodes[0]
         self.net.network.sleep(self.net.crust(relay))
         self.patch(self.net.crust(self.a), "tunnel", lambda *arguments: Deferred())
-        through = core.tunnels._through(relay.node_name, self.b.node_name, bytes(16))
+        through = core.tunnel_opener._through(relay.node_name, self.b.node_name, bytes(16))
         self.assertIn("did not answer", self.net.result(Deferred.fromCoroutine(through)))
-        opening = core.tunnels.open(self.b.node_name, bytes(16), ())
+        opening = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
         opening.cancel()
         self.failureResultOf(opening, CancelledError)
         self.net.network.wake(self.net.crust(relay))
@@ -284,14 +284,14 @@ class ChoosingTests(TunnelCase):
         self.net.grow(6)
         node, *others = self.net.nodes
         assert node._core is not None
-        tunnels = node._core.tunnels
+        relay_choice = node._core.relays
         for each in others:
             self.net.crust(each).nat = NatKind.OPEN
         other, last = (
             others[0].node_name,
             max(others[1:], key=lambda each: others[0].node_name.distance(each.node_name)),
         )
-        named = [each.name for each in tunnels.relays(other)]
+        named = [each.name for each in relay_choice.to_name(other)]
         self.assertLessEqual(len(named), 4)
         self.assertNotIn(other.raw, named)
         distances = [other.distance(Name(each)) for each in named]
@@ -300,22 +300,22 @@ class ChoosingTests(TunnelCase):
             each.name for each in node._core.links.peers if node._core.contacts.dialable_at(each) is not None
         ]
         if last.node_name in dialable:
-            self.assertEqual(tunnels.relays(other, (last.node_name,))[0].name, last.node_name.raw)
+            self.assertEqual(relay_choice.to_name(other, (last.node_name,))[0].name, last.node_name.raw)
 
     def test_distrust(self) -> None:
         """Three tunnels that ended, or one that broke, are enough for a minute."""
         self.make(1)
         self.until(PathKind.TUNNEL)
         assert self.a._core is not None
-        tunnels = self.a._core.tunnels
+        relay_choice = self.a._core.relays
         peer, relay = self.b.node_name, self.net.nodes[0].node_name
         for weight, times in ((1, 3), (3, 1)):
             for _ in range(times):
-                self.assertFalse(tunnels._is_distrusted(peer, relay))
-                tunnels._note_fault(peer, relay, weight)
-            self.assertEqual(tunnels._choice(peer, [relay]), [])
+                self.assertFalse(relay_choice.is_distrusted(peer, relay))
+                relay_choice.note_fault(peer, relay, weight)
+            self.assertEqual(relay_choice.to_try(peer, [relay]), [])
             self.net.settle(61)
-        self.assertEqual(tunnels._choice(peer, [relay]), [relay])
+        self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
 
     def test_nobody(self) -> None:
         """Whom nobody can reach gets no link, in finite time."""
@@ -324,7 +324,7 @@ class ChoosingTests(TunnelCase):
         assert self.a._core is not None
         core = self.a._core
         self.net.crash(self.net.nodes[0])
-        opening: Deferred[ILink] = core.tunnels.open(self.b.node_name, bytes(16), ())
+        opening: Deferred[ILink] = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
         with self.assertRaisesRegex(Exception, "could be in its middle|no link"):
             self.net.result(opening)
 

@@ -24,7 +24,7 @@ def name(number: int) -> Name:
 
 
 class SilentPeers:
-    """Nobody who is asked answers. It is an C{Asking}."""
+    """Nobody who is asked answers. It is a C{LinkRequester}."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

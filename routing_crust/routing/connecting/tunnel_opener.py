@@ -1,0 +1,98 @@
+"""
+Opening tunnels: a link by way of a third node, for a request of ours that was answered, where nothing else
+works. The candidates for the middle are tried one after the other; the first tunnel that comes up is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+
+from ...crust.interfaces import ILink
+from ...errors import ConnectFailed, RoutingCrustError
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.messages import LinkUse
+from ..links.registry import LinkRegistry
+from ..node import Node
+from .connector import Connector
+from .relay_choice import RelayChoice
+
+TRY_SECONDS: Final = 3.0
+"""Seconds that a link to a candidate, and then the tunnel through it, may take before the next is tried."""
+
+
+class TunnelOpener:
+    """Made at each start, and asked by the attempts."""
+
+    def __init__(
+        self,
+        node: Node,
+        links: LinkRegistry,
+        relays: RelayChoice,
+        connector: Connector,
+        borrow: Callable[[Name], Deferred[ILink]],
+        give_back: Callable[[Name], None],
+    ) -> None:
+        """
+        @param borrow: makes a direct link for a while.
+        @param give_back: says that a borrowed link is not needed, unless a tunnel goes over it.
+        """
+        self._node = node
+        self._links = links
+        self._relays = relays
+        self._connector = connector
+        self._borrow = borrow
+        self._give_back = give_back
+
+    def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
+        """
+        Make a tunnel for a request of ours that was answered.
+
+        @param theirs: the nodes that the peer has named.
+        @return: fires with the link, which is not confirmed yet; fails with L{ConnectFailed}. It can be
+            cancelled.
+        """
+        return Deferred.fromCoroutine(self._open(peer, nonce, theirs))
+
+    async def _open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> ILink:
+        problems: list[tuple[str, str]] = []
+        for name in self._relays.to_try(peer, theirs):
+            result = await self._through(name, peer, nonce)
+            if isinstance(result, str):
+                problems.append((f"by way of {name.short}", result))
+            else:
+                return result
+        raise ConnectFailed(tuple(problems) or (("a tunnel", "nobody is known who could be in its middle"),))
+
+    async def _through(self, name: Name, peer: Name, nonce: bytes) -> ILink | str:
+        """A tunnel through this node, or the reason why there is none."""
+        try:
+            link = await self._limited(self._link_to(name))
+            return await self._limited(self._node.crust.tunnel(link, peer, nonce, True))
+        except RoutingCrustError as error:
+            self._give_back(name)
+            return str(error)
+
+    def _link_to(self, name: Name) -> Deferred[ILink]:
+        """A direct link to the node in the middle."""
+        peer = self._links.peer(name)
+        if peer is None:
+            return self._borrow(name)
+        if peer.use is LinkUse.ATTACHED and self._connector.is_requesting(name, LinkUse.MEMBER):
+            # another link is about to replace this one, which would end the tunnel
+            return self._connector.request_link(name, LinkUse.MEMBER)
+        return succeed(peer.link)
+
+    async def _limited(self, waiting: Deferred[ILink]) -> ILink:
+        timer = self._node.clock.callLater(TRY_SECONDS, waiting.cancel)
+        try:
+            return await waiting
+        except CancelledError:
+            if timer.active():
+                raise  # we were cancelled, not timed out
+            raise ConnectFailed((("it", f"did not answer within {TRY_SECONDS:g} s"),)) from None
+        finally:
+            cancel(timer)
