@@ -64,10 +64,10 @@ class Checks:
         """All the steps. Of those that can start, the upper ones do first, so the long ones are above."""
         installed = ("install",)
         steps = [
-            Step("system packages", install_system),
-            Step("install", self.install, ("system packages",)),
+            Step("system packages", install_system, first=True),
+            Step("install", self.install, ("system packages",), first=True),
             Step("wheel", self.build_wheel, installed),
-            Step("suite with coverage", self.suite, installed, real=True),
+            Step("suite with coverage", self.suite, installed, first=True),
             *self.on_other_pythons(),
             Step("planted bugs", self.planted_bugs, installed),
             Step("bad days", self.bad_days, installed),
@@ -98,10 +98,10 @@ class Checks:
             yield Step(install, self.install_wheel(version), ("wheel",))
             if [version] == found[-1:]:
                 yield Step(
-                    f"suite, {name}, asyncio", self.wheel_suite(version, "asyncio"), (install,), real=True
+                    f"suite, {name}, asyncio", self.wheel_suite(version, "asyncio"), (install,), first=True
                 )
             else:
-                yield Step(f"third of the suite, {name}", self.wheel_suite(version), (install,), real=True)
+                yield Step(f"third of the suite, {name}", self.wheel_suite(version), (install,), first=True)
         yield Step("the same day everywhere", self.same_day, tuple(installs))
 
     def install(self, job: Job) -> None:

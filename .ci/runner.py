@@ -1,9 +1,9 @@
 """
 Steps that run beside one another, each with its output in a file, and what became of them.
 
-At most one step with real networks and processes runs at a time, since such tests wait for each other. Steps
-that only compute run beside it, at most one for each core, and at the lowest priority: they have what the
-other leaves.
+One step at a time has the machine almost for itself: tests with real networks and processes, which wait for
+each other, and what all others wait for. Steps that only compute run beside it, at most one for each core,
+and at the lowest priority: they have what it leaves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from threading import Thread, Timer
 
 from trial_output import Counts, what_went_wrong
 
+LEAST_PRIORITY = 19
 LIMIT_SECONDS = 2400
 """For one command: trial with C{-j} waits for ever if there are no tests."""
 
@@ -37,13 +38,13 @@ class Step:
 
     @ivar action: what it does, with the job as its argument; it raises L{StepFailed}.
     @ivar needs: the names of steps that must have ended well before.
-    @ivar real: whether it has real networks or processes, and thus the machine almost for itself.
+    @ivar first: whether it has the machine almost for itself.
     """
 
     name: str
     action: Callable[[Job], None]
     needs: tuple[str, ...] = ()
-    real: bool = False
+    first: bool = False
 
 
 @dataclass(slots=True)
@@ -85,8 +86,8 @@ class Job:
         @raise StepFailed: it has failed, or was ended.
         """
         words = [str(each) for each in command]
-        if not self.step.real:
-            words = ["nice", "-n", "19", *words]
+        if not self.step.first:
+            words = ["nice", "-n", str(LEAST_PRIORITY), *words]
         with self.log.open("ab") as output:
             output.write(f"$ {' '.join(words)}\n".encode())
             output.flush()
@@ -206,15 +207,15 @@ def startable(
 
     @param good: the names of those that have ended well.
     """
-    real = sum(each.real for each in running)
-    computing = len(running) - real
+    first = sum(each.first for each in running)
+    computing = len(running) - first
     for step in waiting:
         if not good.issuperset(step.needs):
             continue
-        if step.real and not real:
-            real += 1
+        if step.first and not first:
+            first += 1
             yield step
-        elif not step.real and computing < cores:
+        elif not step.first and computing < cores:
             computing += 1
             yield step
 
