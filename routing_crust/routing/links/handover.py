@@ -113,12 +113,9 @@ class LinkHandover:
         self, settings: Settings, clock: IReactorTime, first: ILink, view: int, owner: HandoverOwner
     ) -> None:
         """
-        @param first: the link that both ends have used so far.
-        @param view: and the view in which they have.
+        @param first: the link that both ends have used so far, in this view.
         """
-        self._settings = settings
-        self._clock = clock
-        self._owner = owner
+        self._settings, self._clock, self._owner = settings, clock, owner
         self._line: dict[ILink, _LineLink] = {first: _LineLink(first, Receiving.OPEN)}
         self._current = first
         self._timer: IDelayedCall | None = None
@@ -259,10 +256,7 @@ class LinkHandover:
     # The tables.
 
     def _receive_input(self, one: _LineLink, taken: ReceivingInput, view: int = 0) -> ReceivingAction:
-        """
-        @param view: the view that the peer was in, if it said so.
-        @raise WireError: the table refuses it.
-        """
+        """@raise WireError: the table refuses it."""
         state, action = RECEIVING[one.receiving, taken]
         if action is ReceivingAction.REFUSE:
             raise WireError(f"a {taken.value} came on a link that the peer had left")

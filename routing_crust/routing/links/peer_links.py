@@ -1,27 +1,40 @@
 """
-What is kept of each link, and of all links to one peer: which one counts, and how another takes its place.
+All verified links to one peer: which of them counts (C{consolidation}), and how another takes its place
+without loss (C{handover}).
 """
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
-from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint
 from ...errors import CloseReason, WireError
-from ...wire.codec import decode
+from ...names import Name
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import Continued, Switched, View
-from .consolidation import Consolidation
+from ...wire.messages import Confirmation, ConfirmationAck, Continued, Switched, View
+from ..node import Node
+from .consolidation import (
+    Action,
+    CandidateLink,
+    Close,
+    Consolidation,
+    Doubt,
+    Established,
+    SendAck,
+    SendConfirmation,
+)
 from .handover import LinkHandover, mark_of
 from .handshake import PeerFacts
 from .peer import Peer
 
-MOST_VIEWS: Final = 64
-"""So often a peer may begin anew on one link; it has reason to each time that another is lost."""
+MAX_RESETS_PER_LINK: Final = 64
+"""ANEW frames that a peer may send on one link. It has reason to each time that another link is lost."""
 
 
 class LinkRecord:
@@ -32,79 +45,96 @@ class LinkRecord:
     @ivar hello_sent: whether ours has gone out.
     @ivar follows: what the link is known by whose place it has taken; empty if there was none.
     @ivar continued: whether the peer has said what it follows.
-    @ivar views: how often the peer has begun anew on it.
+    @ivar resets: the number of ANEW frames that have come on it.
     """
 
-    __slots__ = ("continued", "facts", "follows", "hello_sent", "link", "views")
+    __slots__ = ("continued", "facts", "follows", "hello_sent", "link", "resets")
 
     def __init__(self, link: ILink) -> None:
         self.link = link
         self.follows = b""
         self.continued = False
-        self.views = 0
+        self.resets = 0
         self.facts: PeerFacts | None = None
         self.hello_sent = False
 
 
 class PeerLinksOwner(Protocol):
     """
-    Has the links of all pairs.
+    Has the links of all peers.
 
-    @ivar passing: those whose frames need not come to the pair, but for those of handshakes.
+    @ivar confirmed: the links that have been confirmed.
+    @ivar passing: those of them whose frames need not come to L{PeerLinks.received}.
     """
 
+    confirmed: set[ILink]
     passing: set[ILink]
 
     def deliver(self, link: ILink, kind: int, payload: bytes) -> None:
         """
-        A frame has its turn.
+        It is this frame's turn.
 
-        @param link: the one that counts now.
+        @param link: the peer's current link.
         @raise WireError: the peer broke the protocol.
         """
 
-    def begin_anew(self, peer: Peer) -> None:
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """A link was confirmed; C{before} is what there was to this peer until now."""
+
+    def peer_reset(self, peer: Peer) -> None:
         """What was on its way to or from this peer may be lost."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
-        """This link has to go; L{PeerLinks.link_lost} follows."""
+        """Close this link; L{PeerLinks.link_lost} follows."""
+
+    def last_link_lost(self, name: Name) -> None:
+        """No link to this peer is left, and nothing is to be remembered of it."""
 
 
 class PeerLinks:
     """
-    All verified links to one peer. It is its handover's
-    L{HandoverOwner<routing_crust.routing.links.handover.HandoverOwner>}.
+    I have all verified links to one peer. I am made with the first of them, fed by the registry with what
+    comes on them, and discarded with the last or after L{stop}. I am the
+    L{HandoverOwner<routing_crust.routing.links.handover.HandoverOwner>} of my handover.
 
     @ivar consolidation: decides which of the links lives.
-    @ivar peer: who is at the other end, by which link; C{None} until one is confirmed.
-    @ivar timer: what the consolidation waits for.
+    @ivar peer: the peer with its current link; C{None} until one is confirmed.
     @ivar dialled: where we have dialled the peer with success, without its help.
     """
 
     __slots__ = (
-        "_clock",
-        "_handover",
-        "_owner",
-        "_settings",
-        "_view",
-        "consolidation",
-        "dialled",
-        "peer",
-        "timer",
+        "_clock", "_discarded", "_handover", "_name", "_owner", "_records", "_settings", "_timer", "_view",
+        "consolidation", "dialled", "peer",
     )  # fmt: skip
 
-    def __init__(
-        self, settings: Settings, clock: IReactorTime, consolidation: Consolidation, owner: PeerLinksOwner
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
+    def __init__(self, node: Node, name: Name, consolidation: Consolidation, owner: PeerLinksOwner) -> None:
+        self._settings = node.settings
+        self._clock = node.clock
+        self._name = name
         self._owner = owner
+        self._records: dict[ILink, LinkRecord] = {}
         self._handover: LinkHandover | None = None  # while one link takes the place of another
         self._view = 0  # of the last handover
+        self._timer: IDelayedCall | None = None  # what the consolidation waits for
+        self._discarded = False
         self.consolidation = consolidation
         self.peer: Peer | None = None
-        self.timer: IDelayedCall | None = None
         self.dialled: Endpoint | None = None
+
+    # What the registry feeds in.
+
+    def link_up(self, record: LinkRecord, candidate: CandidateLink, incarnation: int) -> None:
+        """A link's Hello is verified."""
+        self._records[record.link] = record
+        self._change(lambda each, now: each.link_up(candidate, incarnation, now))
+
+    def confirmation(self, link: ILink, message: Confirmation) -> None:
+        """The peer, which is the arbiter, has decided for this link."""
+        self._change(lambda each, now: each.confirmation(link, message, now))
+
+    def acknowledged(self, link: ILink, message: ConfirmationAck) -> None:
+        """The peer has taken notice of our decision for this link."""
+        self._change(lambda each, now: each.ack(link, message.epoch, now))
 
     def received(self, record: LinkRecord, kind: int, payload: bytes) -> None:
         """
@@ -127,21 +157,9 @@ class PeerLinks:
         elif link in self._handover.links:
             self._handover.received(link, kind, payload)
 
-    def switch(self, before: ILink, record: LinkRecord) -> None:
-        """Both ends have agreed on another link than the one before."""
-        handover = self._handover_from(before)
-        if handover.has_left(record.link):
-            handover.go_back(record.link)
-        else:
-            record.follows = mark_of(before)
-            handover.switch(record.link)
-
-    def is_awaited(self, link: ILink) -> bool:
-        """Whether another link has taken the place of this one, and not all has come over it."""
-        return self._handover is not None and self._handover.has_left(link)
-
     def link_lost(self, link: ILink) -> None:
-        """A link is gone."""
+        """A link is gone, or is being closed. It need not have been verified."""
+        self._records.pop(link, None)
         if self.peer is not None and self.peer.link is link:
             self.peer = None
             self._view = 0
@@ -150,12 +168,90 @@ class PeerLinks:
             if self.peer is None:
                 self._handover = None
             handover.lost(link)
+        self._change(lambda each, now: each.link_lost(link, now))
 
-    def break_off(self) -> tuple[ILink, ...]:
+    def stop(self) -> None:
+        """Cancel the timers, and deliver nothing more."""
+        self._discarded = True
+        cancel(self._timer)
+        self._break_off()
+
+    # What the consolidation decides.
+
+    def _change(self, change: Callable[[Consolidation, float], list[Action]]) -> None:
+        """Make one change to the consolidation, do what follows from it, and set the timer again."""
+        if self._discarded:
+            return
+        for action in change(self.consolidation, self._clock.seconds()):
+            self._do(action)
+        cancel(self._timer)
+        self._timer = None
+        if self._discarded:
+            return
+        if not self.consolidation.links and self.peer is None:
+            self._discarded = True
+            self._owner.last_link_lost(self._name)
+            return
+        wake_at = self.consolidation.wake_at
+        if wake_at is not None:
+            delay = max(0.0, wake_at - self._clock.seconds())
+            self._timer = self._clock.callLater(delay, self._change, Consolidation.tick)
+
+    def _do(self, action: Action) -> None:
+        link = cast(ILink, action.link)
+        if isinstance(action, SendConfirmation):
+            link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
+        elif isinstance(action, SendAck):
+            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch)))
+        elif isinstance(action, Established):
+            self._established(link, action)
+        elif isinstance(action, Doubt):
+            link.probe()
+        elif isinstance(action, Close):
+            self._close_for(link, action.reason)
+
+    def _established(self, link: ILink, action: Established) -> None:
+        record = self._records.get(link)
+        if record is None or record.facts is None:
+            return
+        before = self.peer
+        self._owner.confirmed.add(link)
+        since = self._clock.seconds() if before is None or before.link is not link else before.since
+        self.peer = Peer(self._name, link, action.use, action.two_way, record.facts, since)
+        if before is None:
+            self._owner.passing.add(link)
+        elif before.link is not link:
+            self._switch(before.link, record)
+        # the handover may have lost the link again: then its loss was told, and this is not to follow
+        if self.peer is not None and self.peer.link is link:
+            self._owner.peer_established(self.peer, before)
+
+    def _close_for(self, link: ILink, reason: CloseReason) -> None:
+        """Close a link that does not count any more; not yet, if frames that count may still come on it."""
+        if reason is CloseReason.RESTARTED:
+            for each in self._break_off():
+                self._owner.close(each, reason)
+        if reason is not CloseReason.SUPERSEDED or not self._is_awaited(link):
+            self._owner.close(link, reason)
+
+    # One link takes the place of another.
+
+    def _switch(self, before: ILink, record: LinkRecord) -> None:
+        handover = self._handover_from(before)
+        if handover.has_left(record.link):
+            handover.go_back(record.link)
+        else:
+            record.follows = mark_of(before)
+            handover.switch(record.link)
+
+    def _is_awaited(self, link: ILink) -> bool:
+        return self._handover is not None and self._handover.has_left(link)
+
+    def _break_off(self) -> tuple[ILink, ...]:
         """
-        Nothing more counts that comes over links whose place is being taken.
+        End the handover: nothing counts any more that comes on its links.
 
-        @return: these links, and the one that takes it.
+        @return: these links.
         """
         handover, self._handover = self._handover, None
         if handover is None:
@@ -165,9 +261,9 @@ class PeerLinks:
         return links
 
     def _anew(self, record: LinkRecord, view: View) -> None:
-        record.views += 1
-        if record.views > MOST_VIEWS:
-            raise WireError("the peer begins anew all the time")
+        record.resets += 1
+        if record.resets > MAX_RESETS_PER_LINK:
+            raise WireError(f"the peer has sent more than {MAX_RESETS_PER_LINK} ANEW frames on one link")
         self._handover_with(record.link).anew(record.link, view.number)
 
     def _continued(self, record: LinkRecord, message: Continued) -> None:
@@ -179,14 +275,14 @@ class PeerLinks:
 
     def _handover_with(self, link: ILink) -> LinkHandover:
         """
-        What goes on with this link.
+        The handover, begun if there is none: the peer may have left a link before we knew of another.
 
-        @raise WireError: nothing can.
+        @raise WireError: this link has no part in it.
         """
         assert self.peer is not None
         handover = self._handover_from(self.peer.link)
         if link not in handover.links:
-            raise WireError("a link was left, or used again, that had never been agreed on")
+            raise WireError("a frame of a handover came on a link that was never agreed on")
         return handover
 
     def _handover_from(self, current: ILink) -> LinkHandover:
@@ -195,20 +291,20 @@ class PeerLinks:
             self._handover = LinkHandover(self._settings, self._clock, current, self._view, self)
         return self._handover
 
-    # What the handover does.
+    # What the handover asks for.
 
     def deliver(self, kind: int, payload: bytes) -> None:
-        """See L{HandoverOwner.deliver<routing_crust.routing.links.handover.HandoverOwner.deliver>}."""
+        """It is this frame's turn."""
         if self.peer is not None:
             self._owner.deliver(self.peer.link, kind, payload)
 
     def reset(self) -> None:
         """What was on its way in either direction may be lost; what is sent from now on is not."""
         if self.peer is not None:
-            self._owner.begin_anew(self.peer)
+            self._owner.peer_reset(self.peer)
 
     def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
-        """A link of the handover has to go."""
+        """Close a link of the handover."""
         self._owner.close(link, reason, detail)
 
     def handed_over(self) -> None:

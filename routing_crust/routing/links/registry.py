@@ -1,16 +1,15 @@
 """
-Links: every link of this node, from its first frame to its last, and for each peer the one that counts.
+The registry of links: every link of this node from its first frame to its last, and the peer at its end.
 
-One handler takes every new link, bootstrap or not, whichever end dialled. Its Hello is exchanged
-(C{handshake}), the policy is asked whether the peer may have what it wants, and the links of a pair are
-consolidated (C{consolidation}). What the other parts see is a L{Peer} with one confirmed link: those that
-follow the peers are L{PeerListener}s, those that take frames stand in a table by their kinds.
+One handler takes every new link, bootstrap or not, whichever end dialled. The two ends exchange their Hellos
+(C{handshake}); the policy decides whether the peer may have what it wants; L{PeerLinks} keeps one of the
+links to a peer and closes the others. The other parts see a L{Peer} with one confirmed link: parts that
+follow the peers are L{PeerListener}s, and parts that take frames stand in a table by the kinds of frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
 
 from twisted.logger import Logger
 
@@ -19,23 +18,13 @@ from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.timers import cancel
-from ...wire.codec import decode, encode
+from ...wire.codec import decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
 from ..events import FrameHandler
 from ..nat_pairs import both_ways
 from ..node import Node
-from .consolidation import (
-    Action,
-    CandidateLink,
-    Close,
-    Consolidation,
-    Doubt,
-    Established,
-    SendAck,
-    SendConfirmation,
-)
+from .consolidation import CandidateLink, Consolidation
 from .handshake import PeerFacts, check_hello, make_hello
 from .peer import Accept, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
@@ -43,7 +32,12 @@ from .peer_links import LinkRecord, PeerLinks
 
 class LinkRegistry:
     """
-    Made by the service at each start, fed with crust's events, discarded after L{stop}.
+    I know every link. I am made at each start of the service, fed with crust's events, and discarded after
+    L{stop}. I am the L{PeerLinksOwner<routing_crust.routing.links.peer_links.PeerLinksOwner>} of the links of
+    each peer.
+
+    @ivar confirmed: the links that both ends have agreed on, by which application frames may come.
+    @ivar passing: those of them whose frames need not wait for those of another link of the same peer.
     """
 
     log = Logger()
@@ -58,28 +52,27 @@ class LinkRegistry:
         self._frame_handlers: dict[int, FrameHandler] = {}
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
-        self._pairs: dict[Name, PeerLinks] = {}
+        self._peer_links: dict[Name, PeerLinks] = {}
+        # epochs must grow across restarts, and nothing but the incarnation is kept
         self._last_epoch = node.incarnation << 16
         self.confirmed: set[ILink] = set()
-        """The links that have been confirmed, by which application frames may come."""
         self.passing: set[ILink] = set()
-        """Those of them whose frames need not wait for those of another link of the same peer."""
 
     def attach(self, policy: LinkPolicy, listeners: Sequence[PeerListener]) -> None:
         """
-        Say who decides about links, and who follows the peers. To be called once, before the first link.
+        Set who decides about links, and who follows the peers. Called once, before the first link.
 
-        @param listeners: they are told in this order.
+        @param listeners: in the order in which they are told; the caller says why it is that one.
         """
         self._policy = policy
         self._listeners = tuple(listeners)
 
     def handle_frames(self, kinds: Iterable[int], handler: FrameHandler) -> None:
         """
-        Have frames of these kinds handled when they come on a confirmed link and have their turn.
+        Have frames of these kinds handled when they have come on a confirmed link and it is their turn.
 
-        @param handler: called with the link that the peer is linked by now, the kind and the payload. It
-            raises L{WireError} if the peer broke the protocol.
+        @param handler: called with the peer's current link, the kind and the payload. It raises
+            L{WireError} if the peer broke the protocol.
         """
         self._frame_handlers.update(dict.fromkeys(kinds, handler))
 
@@ -88,39 +81,42 @@ class LinkRegistry:
 
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """Everyone with a confirmed link, in the order in which the first one was made."""
-        return tuple(pair.peer for pair in self._pairs.values() if pair.peer is not None)
+        """All peers with a confirmed link, those with the oldest first link first."""
+        return tuple(links.peer for links in self._peer_links.values() if links.peer is not None)
 
     def peer(self, name: Name) -> Peer | None:
-        """Who has this name, if there is a confirmed link."""
-        pair = self._pairs.get(name)
-        return pair.peer if pair is not None else None
+        """The peer with this name, if there is a confirmed link to it."""
+        links = self._peer_links.get(name)
+        return links.peer if links is not None else None
 
     def is_dialled(self, name: Name, use: LinkUse) -> bool:
-        """Whether one of us has dialled the other for this use. The link is verified, confirmed or not."""
-        pair = self._pairs.get(name)
-        return pair is not None and pair.consolidation.is_dialled(use)
+        """Whether one end has dialled the other for this use. The link is verified, confirmed or not."""
+        links = self._peer_links.get(name)
+        return links is not None and links.consolidation.is_dialled(use)
 
     def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
         """
-        Whether there is a link with this node whose Hello is verified, confirmed or not, and that is for this
-        use or more; or one that is no tunnel, whatever it is for: what came once can come again.
+        Whether a tunnel to this node would be of no use. That is so if there is a verified link for this use
+        or a greater one, confirmed or not; and if there is one that is no tunnel, whatever it is for, since
+        another direct link can be made then.
         """
-        pair = self._pairs.get(name)
-        return pair is not None and pair.consolidation.makes_needless(use)
+        links = self._peer_links.get(name)
+        return links is not None and links.consolidation.makes_needless(use)
 
     def link_to(self, name: Name) -> ILink | None:
         """The confirmed link to the node with this name."""
-        pair = self._pairs.get(name)
-        return pair.peer.link if pair is not None and pair.peer is not None else None
+        links = self._peer_links.get(name)
+        return links.peer.link if links is not None and links.peer is not None else None
 
     def dialled_at(self, name: Name) -> Endpoint | None:
-        """Where we have dialled the peer with this name, without its dialling us, since there was a link."""
-        pair = self._pairs.get(name)
-        return pair.dialled if pair is not None else None
+        """The address at which we last dialled this peer with success, without its help."""
+        links = self._peer_links.get(name)
+        return links.dialled if links is not None else None
+
+    # What crust feeds in.
 
     def new_link(self, link: ILink) -> None:
-        """A link is up, whoever dialled: the end that is the TLS client says Hello first."""
+        """A link is up, whichever end dialled: the end that is the TLS client says Hello first."""
         self._records[link] = record = LinkRecord(link)
         if link.initiator:
             self._send_hello(record, link.token)
@@ -131,6 +127,7 @@ class LinkRegistry:
 
         @raise WireError: the peer broke the protocol; nothing was changed.
         """
+        # nearly every frame is one of these: two look-ups, and it is where it belongs
         if link in self.passing:
             handler = self._frame_handlers.get(kind)
             if handler is not None:
@@ -143,35 +140,10 @@ class LinkRegistry:
             self._hello(record, payload)
         elif record.facts is None:
             raise WireError(f"a frame of kind {kind} came before the Hello")
-        elif kind == FrameKind.CONFIRMATION:
-            self._confirmation(link, payload)
-        elif kind == FrameKind.CONFIRMATION_ACK:
-            ack = decode(ConfirmationAck, payload, self._settings.max_control)
-            self._apply(link.peer, lambda each, now: each.ack(link, ack.epoch, now))
-        elif link not in self.confirmed:
-            raise WireError(f"a frame of kind {kind} came before the link was confirmed")
         else:
-            pair = self._pairs.get(link.peer)
-            if pair is not None:  # else it is being closed
-                pair.received(record, kind, payload)
-
-    def deliver(self, link: ILink, kind: int, payload: bytes) -> None:
-        """
-        A frame of a confirmed link has its turn.
-
-        @raise WireError: the peer broke the protocol.
-        """
-        handler = self._frame_handlers.get(kind)
-        if handler is None:
-            raise WireError(f"there is no frame of kind {kind}")
-        handler(link, kind, payload)
-
-    def begin_anew(self, peer: Peer) -> None:
-        """What was on its way to or from this peer may be lost."""
-        detail = "an earlier link was lost before all had come over it"
-        reason = LinkClosed(CloseReason.CONNECTION_LOST, detail)
-        for listener in self._listeners:
-            listener.peer_reset(peer, reason)
+            links = self._peer_links.get(link.peer)
+            if links is not None:  # else the link is being closed
+                self._verified_frame(links, record, kind, payload)
 
     def link_lost(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """A link is gone. Without effect for a link that is not known any more."""
@@ -179,13 +151,13 @@ class LinkRegistry:
             return
         self.confirmed.discard(link)
         self.passing.discard(link)
-        pair = self._pairs.get(link.peer)
-        if pair is None:
+        links = self._peer_links.get(link.peer)
+        if links is None:
             return
-        peer = pair.peer
-        pair.link_lost(link)
-        self._apply(link.peer, lambda each, now: each.link_lost(link, now))
-        if peer is not None and peer.link is link and pair.peer is None:
+        peer = links.peer
+        links.link_lost(link)
+        # another link may have been confirmed at once: then the peer was never lost
+        if peer is not None and peer.link is link and links.peer is None:
             for listener in self._listeners:
                 listener.peer_lost(peer, reason, detail)
 
@@ -198,18 +170,66 @@ class LinkRegistry:
         """Close every link to this peer."""
         current = self.link_to(name)
         links = [link for link in self._records if link.peer == name]
+        # the current one first: with it go the others of a handover, and the peer is lost once
         for link in sorted(links, key=lambda each: each is not current):
             self.close(link, reason, detail)
 
     def stop(self) -> None:
         """Cancel all timers. Crust closes the links themselves."""
-        pairs, self._pairs = self._pairs, {}
+        stopped, self._peer_links = self._peer_links, {}
         self._records.clear()
         self.confirmed.clear()
         self.passing.clear()
-        for pair in pairs.values():
-            cancel(pair.timer)
-            pair.break_off()
+        for links in stopped.values():
+            links.stop()
+
+    # What the links of a peer ask for.
+
+    def deliver(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A frame of a confirmed link has its turn.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        handler = self._frame_handlers.get(kind)
+        if handler is None:
+            raise WireError(f"there is no frame of kind {kind}")
+        handler(link, kind, payload)
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """A link was confirmed: tell the listeners, those first that follow a link rather than a peer."""
+        if before is not None and before.link is not peer.link:
+            for listener in self._listeners:
+                listener.link_replaced(before, peer)
+        for listener in self._listeners:
+            # one of them may have had no room for it, and those after it would hear of a peer that is gone
+            if self.peer(peer.name) is not peer:
+                return
+            listener.peer_established(peer, before)
+
+    def peer_reset(self, peer: Peer) -> None:
+        """What was on its way to or from this peer may be lost."""
+        detail = "an earlier link was lost before all had come over it"
+        reason = LinkClosed(CloseReason.CONNECTION_LOST, detail)
+        for listener in self._listeners:
+            listener.peer_reset(peer, reason)
+
+    def last_link_lost(self, name: Name) -> None:
+        """No link to this peer is left."""
+        del self._peer_links[name]
+
+    # The handshake.
+
+    def _verified_frame(self, links: PeerLinks, record: LinkRecord, kind: int, payload: bytes) -> None:
+        link = record.link
+        if kind == FrameKind.CONFIRMATION:
+            links.confirmation(link, decode(Confirmation, payload, self._settings.max_control))
+        elif kind == FrameKind.CONFIRMATION_ACK:
+            links.acknowledged(link, decode(ConfirmationAck, payload, self._settings.max_control))
+        elif link not in self.confirmed:
+            raise WireError(f"a frame of kind {kind} came before the link was confirmed")
+        else:
+            links.received(record, kind, payload)
 
     def _send_hello(self, record: LinkRecord, purpose: bytes) -> None:
         record.hello_sent = True
@@ -233,8 +253,8 @@ class LinkRegistry:
         if link.initiator and facts.purpose != link.token:
             raise WireError("the Hello is for another purpose than ours")
         verdict = self._policy.judge(link, facts)
-        pair = self._pairs.get(link.peer)
-        if isinstance(verdict, Accept) and pair and facts.incarnation < pair.consolidation.incarnation:
+        links = self._peer_links.get(link.peer)
+        if isinstance(verdict, Accept) and links and facts.incarnation < links.consolidation.incarnation:
             verdict = Refuse(CloseReason.STALE)
         if isinstance(verdict, Refuse):
             self._refuse(link, verdict)
@@ -243,10 +263,10 @@ class LinkRegistry:
         link.verified()
         if not record.hello_sent:
             self._send_hello(record, facts.purpose)
-        if pair is None:
-            pair = self._pairs[link.peer] = self._new_peer_links(link.peer, facts)
+        if links is None:
+            links = self._peer_links[link.peer] = self._new_peer_links(link.peer, facts)
         if link.direction is Direction.CONNECTED and link.path_kind in (PathKind.MAPPED, PathKind.DIRECT):
-            pair.dialled = link.connection.peer
+            links.dialled = link.connection.peer
         self._policy.greeted(link, facts)
         candidate = CandidateLink(
             link,
@@ -257,7 +277,7 @@ class LinkRegistry:
             link.path_kind,
             both_ways(self._node.crust.nat, facts.nat),
         )
-        self._apply(link.peer, lambda each, now: each.link_up(candidate, facts.incarnation, now))
+        links.link_up(record, candidate, facts.incarnation)
 
     def _refuse(self, link: ILink, verdict: Refuse) -> None:
         say = self._quiet.debug if verdict.reason is CloseReason.SUPERSEDED else self._quiet.info
@@ -278,77 +298,8 @@ class LinkRegistry:
             incarnation=facts.incarnation,
             next_epoch=self._next_epoch,
         )
-        return PeerLinks(self._settings, self._clock, consolidation, self)
+        return PeerLinks(self._node, name, consolidation, self)
 
     def _next_epoch(self) -> int:
         self._last_epoch += 1
         return self._last_epoch
-
-    def _confirmation(self, link: ILink, payload: bytes) -> None:
-        message = decode(Confirmation, payload, self._settings.max_control)
-        self._apply(link.peer, lambda each, now: each.confirmation(link, message, now))
-
-    def _apply(self, name: Name, change: Callable[[Consolidation, float], list[Action]]) -> None:
-        """Make one change to a pair, do what follows from it, and set the timer anew."""
-        pair = self._pairs.get(name)
-        if pair is None:
-            return
-        for action in change(pair.consolidation, self._clock.seconds()):
-            self._do(pair, name, action)
-        cancel(pair.timer)
-        pair.timer = None
-        if self._pairs.get(name) is not pair:
-            return
-        if not pair.consolidation.links and pair.peer is None:
-            del self._pairs[name]
-            return
-        wake_at = pair.consolidation.wake_at
-        if wake_at is not None:
-            delay = max(0.0, wake_at - self._clock.seconds())
-            pair.timer = self._clock.callLater(delay, self._apply, name, Consolidation.tick)
-
-    def _do(self, pair: PeerLinks, name: Name, action: Action) -> None:
-        link = cast(ILink, action.link)
-        if isinstance(action, SendConfirmation):
-            link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
-        elif isinstance(action, SendAck):
-            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch)))
-        elif isinstance(action, Established):
-            self._established(pair, name, link, action)
-        elif isinstance(action, Doubt):
-            link.probe()
-        elif isinstance(action, Close):
-            self._close_for(pair, link, action.reason)
-
-    def _close_for(self, pair: PeerLinks, link: ILink, reason: CloseReason) -> None:
-        """Close a link that does not count any more; not yet, if something may still come over it."""
-        if reason is CloseReason.RESTARTED:
-            for each in pair.break_off():
-                self.close(each, reason)
-        if reason is not CloseReason.SUPERSEDED or not pair.is_awaited(link):
-            self.close(link, reason)
-
-    def _established(self, pair: PeerLinks, name: Name, link: ILink, action: Established) -> None:
-        record = self._records.get(link)
-        if record is None or record.facts is None:
-            return
-        before = pair.peer
-        self.confirmed.add(link)
-        since = self._clock.seconds() if before is None or before.link is not link else before.since
-        pair.peer = Peer(name, link, action.use, action.two_way, record.facts, since)
-        if before is None:
-            self.passing.add(link)
-        elif before.link is not link:
-            pair.switch(before.link, record)
-        if pair.peer is not None and pair.peer.link is link:
-            self._tell_established(pair.peer, before)
-
-    def _tell_established(self, peer: Peer, before: Peer | None) -> None:
-        if before is not None and before.link is not peer.link:
-            for listener in self._listeners:
-                listener.link_replaced(before, peer)
-        for listener in self._listeners:
-            # one of them may have had no room for it, and those after it would hear of a peer that is gone
-            if self.peer(peer.name) is not peer:
-                return
-            listener.peer_established(peer, before)

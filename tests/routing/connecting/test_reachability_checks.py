@@ -522,7 +522,7 @@ class ReachabilityTests(SynchronousTestCase):
         assert peer is not None
         dialled = p._core.links.dialled_at(a.node_name)
         self.assertEqual(contacts.dialable_at(peer), dialled)
-        p._core.links._pairs[a.node_name].dialled = None
+        p._core.links._peer_links[a.node_name].dialled = None
         self.assertIs(contacts.dialable_at(peer), None)
         object.__setattr__(peer.facts, "nat", NatKind.OPEN)
         self.assertEqual(contacts.dialable_at(peer), self.net.crust(a).endpoints[0])

@@ -28,7 +28,7 @@ from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Accept, Peer, PeerListener
-from routing_crust.routing.links.peer_links import MOST_VIEWS
+from routing_crust.routing.links.peer_links import MAX_RESETS_PER_LINK
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import encode
@@ -472,12 +472,12 @@ class BoundTests(WorldTests):
     def test_anew_all_the_time(self) -> None:
         """A peer that makes us begin anew again and again is cut off."""
         self.old.closed = CloseReason.UNKNOWN  # so that it does not answer itself
-        for view in range(1, MOST_VIEWS + 1):
+        for view in range(1, MAX_RESETS_PER_LINK + 1):
             self.send(FrameKind.ANEW, View(view), self.old)
         self.world.settle()
         events = self.world.ends[1].events
-        self.assertEqual(events, ["gained"] + ["anew"] * MOST_VIEWS)
-        self.refused(FrameKind.ANEW, View(MOST_VIEWS + 1), self.old)
+        self.assertEqual(events, ["gained"] + ["anew"] * MAX_RESETS_PER_LINK)
+        self.refused(FrameKind.ANEW, View(MAX_RESETS_PER_LINK + 1), self.old)
 
     def test_continued_twice(self) -> None:
         """A link comes after one other."""

@@ -277,8 +277,8 @@ class NoticedTests(SynchronousTestCase):
     def test_two_links(self) -> None:
         """Ends that hold different links to be theirs for longer than a dead one goes unnoticed."""
         core, other = self.core(), self.core(1)
-        pair = core.links._pairs[other.identity.name]
-        there = other.links._pairs[core.identity.name]
+        pair = core.links._peer_links[other.identity.name]
+        there = other.links._peer_links[core.identity.name]
         there.peer = dataclasses.replace(there.peer, link=there.peer.link.other)
         other.table.remove(pair.peer.link.crust.identity.name)
         self.assert_broken("both_ends_agree", DISAGREEMENT + 5)
