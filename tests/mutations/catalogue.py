@@ -305,9 +305,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "TLS: whoever answers will do",
-        "crust/link/tls.py",
-        "if session.expected is not None and name != session.expected:",
-        "if False:",
+        "crust/link/certificates.py",
+        "wanted = [of_key] if expected is None else",
+        "wanted = [of_key] if True else",
         ("tests.crust.link.test_tls",),
     ),
     Mutant(
@@ -316,6 +316,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ' or b"*" in pattern.pattern',
         "",
         ("tests.crust.link.test_tls",),
+    ),
+    Mutant(
+        "TLS: nobody verifies the name in the certificate",
+        "crust/link/certificates.py",
+        "verify_service_identity(shown.patterns, wanted, [])",
+        "pass",
+        ("tests.crust.link.test_impersonation",),
     ),
     Mutant(
         "TLS: without the application protocol",

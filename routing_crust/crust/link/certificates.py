@@ -7,24 +7,24 @@ certificate proves it. The name stands in it as well, as C{<name>.crust.invalid}
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from OpenSSL import SSL
 from service_identity import VerificationError
 from service_identity.cryptography import extract_patterns
-from service_identity.hazmat import DNS_ID, DNSPattern, verify_service_identity
+from service_identity.hazmat import DNS_ID, CertificatePattern, DNSPattern, verify_service_identity
 
 from ...errors import CloseReason
 from ...identity import Identity
 from ...names import Name
 
 DNS_SUFFIX: Final = ".crust.invalid"
-MOST_CERTIFICATE_BYTES: Final = 1024
+MAX_CERTIFICATE_BYTES: Final = 1024
 
 # Nobody's clock decides who may link with whom: the certificate holds two dates that never matter.
 _VALID_FROM: Final = datetime(2000, 1, 1)
@@ -70,17 +70,31 @@ def make_certificate(identity: Identity) -> x509.Certificate:
     )
 
 
-def check_certificate(certificate: x509.Certificate, der: bytes) -> bytes:
+class PeerCertificate(NamedTuple):
     """
-    Check that a certificate is one that a node could have made.
+    What a certificate says that a node could have made. Whether its name is the right one is for
+    L{verify_name} to find out.
+
+    @ivar public_key: the raw Ed25519 key in it, 32 bytes.
+    @ivar name: the name that this key hashes to.
+    @ivar patterns: the name that stands in it, for C{service_identity}.
+    """
+
+    public_key: bytes
+    name: Name
+    patterns: Sequence[CertificatePattern]
+
+
+def read_certificate(certificate: x509.Certificate, der: bytes) -> PeerCertificate:
+    """
+    Take a certificate apart.
 
     @param der: the same certificate as bytes.
-    @return: the raw Ed25519 key in it, 32 bytes.
-    @raise PeerRefused: with what is wrong.
+    @raise PeerRefused: no node could have made it.
     """
-    if len(der) > MOST_CERTIFICATE_BYTES:
+    if len(der) > MAX_CERTIFICATE_BYTES:
         raise PeerRefused(
-            f"the peer's certificate has {len(der)} bytes, and {MOST_CERTIFICATE_BYTES} are allowed"
+            f"the peer's certificate has {len(der)} bytes, and {MAX_CERTIFICATE_BYTES} are allowed"
         )
     with refusing_what_cannot_be_read():
         key = certificate.public_key()
@@ -92,10 +106,28 @@ def check_certificate(certificate: x509.Certificate, der: bytes) -> bytes:
         if len(list(names)) != 1 or len(patterns) != 1:
             raise PeerRefused("the peer's certificate has not exactly one name")
         pattern = patterns[0]
+        # a wildcard would match every name
         if not isinstance(pattern, DNSPattern) or b"*" in pattern.pattern:
             raise PeerRefused("the name in the peer's certificate is not that of a node")
-        verify_service_identity(patterns, [DNS_ID(f"{Name.of_key(public_key)}{DNS_SUFFIX}")], [])
-    return public_key
+        return PeerCertificate(public_key, Name.of_key(public_key), patterns)
+
+
+def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
+    """
+    Have C{service_identity} decide whether the name in a certificate is that of its key and, where we have
+    dialled a node, the name that we dialled. TLS has proven the key alone; nothing else compares the two.
+
+    @param expected: who must be at the other end; C{None} accepts anyone.
+    @raise PeerRefused: it is somebody else.
+    """
+    of_key = DNS_ID(f"{shown.name}{DNS_SUFFIX}")
+    wanted = [of_key] if expected is None else [of_key, DNS_ID(f"{expected}{DNS_SUFFIX}")]
+    try:
+        verify_service_identity(shown.patterns, wanted, [])
+    except VerificationError as problem:
+        if any(each.mismatched_id == of_key for each in problem.errors):
+            raise PeerRefused("the name in the peer's certificate is not that of its key") from None
+        raise PeerRefused(f"{shown.name} answered instead of {expected}") from None
 
 
 @contextmanager
@@ -109,8 +141,6 @@ def refusing_what_cannot_be_read() -> Iterator[None]:
         yield
     except PeerRefused:
         raise
-    except VerificationError:
-        raise PeerRefused("the name in the peer's certificate is not that of its key") from None
     except Exception as problem:  # three libraries read a stranger's bytes here, each with its own errors
         kind = type(problem).__name__
         raise PeerRefused(f"the peer's certificate is not that of a node ({kind})") from None

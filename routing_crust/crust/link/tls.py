@@ -33,7 +33,14 @@ from ...bounded_dict import BoundedDict
 from ...errors import CloseReason
 from ...identity import Identity
 from ...names import Name
-from .certificates import PeerRefused, check_certificate, make_certificate, refusing_what_cannot_be_read
+from .certificates import (
+    PeerCertificate,
+    PeerRefused,
+    make_certificate,
+    read_certificate,
+    refusing_what_cannot_be_read,
+    verify_name,
+)
 from .owner import LinkOwner
 from .plan import LinkPlan
 
@@ -41,8 +48,8 @@ ALPN: Final = b"routing-crust/1"
 BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
 """The label of RFC 9266, C{tls-exporter}."""
 BINDING_BYTES: Final = 32
-MOST_KNOWN: Final = 256
-"""So many certificates that have passed are remembered, of at most a kilobyte each."""
+MAX_KNOWN_CERTIFICATES: Final = 256
+"""Certificates that have passed and are remembered, of at most a kilobyte each."""
 READ_BYTES: Final = 128 * 1024
 """What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
 
@@ -69,14 +76,14 @@ class _Session:
     What is known of a TLS session while its handshake lasts.
 
     @ivar expected: who must be at the other end; C{None} accepts anyone.
-    @ivar checked: the certificate that has passed the checks, with its name and key.
+    @ivar checked: the certificate that has passed the checks, as bytes and taken apart.
     """
 
     __slots__ = ("checked", "expected")
 
     def __init__(self, expected: Name | None) -> None:
         self.expected = expected
-        self.checked: tuple[bytes, Name, bytes] | None = None
+        self.checked: tuple[bytes, PeerCertificate] | None = None
 
 
 class LinkTls:
@@ -84,7 +91,7 @@ class LinkTls:
 
     def __init__(self, identity: Identity) -> None:
         self._own = identity.name
-        self._known: BoundedDict[bytes, tuple[Name, bytes]] = BoundedDict(MOST_KNOWN)
+        self._known: BoundedDict[bytes, PeerCertificate] = BoundedDict(MAX_KNOWN_CERTIFICATES)
         self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
         certificate = make_certificate(identity)
         self._client = self._context(identity, certificate)
@@ -140,9 +147,9 @@ class LinkTls:
         certificates = sent if own is None else [own, *sent]
         if len(certificates) != 1:
             raise PeerRefused("the peer has not sent exactly one certificate")
-        name, public_key = self._check(session, certificates[0])
+        shown = self._check(session, certificates[0])
         binding = connection.export_keying_material(BINDING_LABEL, BINDING_BYTES)
-        return VerifiedPeer(public_key, name, binding)
+        return VerifiedPeer(shown.public_key, shown.name, binding)
 
     def _verify(
         self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, holds: int
@@ -156,29 +163,26 @@ class LinkTls:
         # else it asks about the same certificate again; the second look makes sure of that
         return True
 
-    def _check(self, session: _Session, certificate: crypto.X509) -> tuple[Name, bytes]:
+    def _check(self, session: _Session, certificate: crypto.X509) -> PeerCertificate:
         with refusing_what_cannot_be_read():
             der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         if session.checked is not None and der == session.checked[0]:
-            return session.checked[1:]
-        name, public_key = self._known.get(der) or self._get_to_know(certificate, der)
-        if name == self._own:
+            return session.checked[1]
+        known = self._known.get(der)
+        shown = known or self._read(certificate, der)
+        if shown.name == self._own:
             raise PeerRefused("the link leads back to this node", CloseReason.SELF)
-        if session.expected is not None and name != session.expected:
-            raise PeerRefused(f"{name} answered instead of {session.expected}")
-        session.checked = (der, name, public_key)
-        return name, public_key
+        verify_name(shown, session.expected)
+        if known is None:
+            self._known[der] = shown
+        session.checked = (der, shown)
+        return shown
 
-    def _get_to_know(self, certificate: crypto.X509, der: bytes) -> tuple[Name, bytes]:
-        """
-        Check a certificate by itself. What comes of it depends on its bytes alone, so that is kept for the
-        next time that the peer comes.
-        """
+    @staticmethod
+    def _read(certificate: crypto.X509, der: bytes) -> PeerCertificate:
         with refusing_what_cannot_be_read():
             parsed = certificate.to_cryptography()
-        public_key = check_certificate(parsed, der)
-        found = self._known[der] = (Name.of_key(public_key), public_key)
-        return found
+        return read_certificate(parsed, der)
 
 
 def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:

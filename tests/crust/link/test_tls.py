@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust.crust.link import tls
-from routing_crust.crust.link.certificates import PeerRefused, check_certificate, make_certificate
+from routing_crust.crust.link.certificates import PeerRefused, make_certificate, read_certificate, verify_name
 from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import ALPN, LinkTls, _SessionCreator
 from routing_crust.endpoints import Direction
@@ -69,11 +69,18 @@ def pair(client: Any, server: Any, expected: Name | None = None) -> tuple[SSL.Co
     )
 
 
+def check_certificate(shown: x509.Certificate, expected: Name | None = None) -> bytes:
+    """Do all checks of one certificate, and return the key in it."""
+    peer = read_certificate(shown, shown.public_bytes(Encoding.DER))
+    verify_name(peer, expected)
+    return peer.public_key
+
+
 class CertificateTests(SynchronousTestCase):
     """What we show, and what a peer may show."""
 
     def refusal(self, shown: x509.Certificate) -> str:
-        error = self.assertRaises(PeerRefused, check_certificate, shown, shown.public_bytes(Encoding.DER))
+        error = self.assertRaises(PeerRefused, check_certificate, shown)
         self.assertIs(error.reason, CloseReason.TLS_REFUSED)
         self.assertEqual(str(error), error.detail)
         return error.detail
@@ -83,7 +90,7 @@ class CertificateTests(SynchronousTestCase):
         identity = Identity(KEY)
         shown = make_certificate(identity)
         der = shown.public_bytes(Encoding.DER)
-        self.assertEqual(check_certificate(shown, der), identity.public_key)
+        self.assertEqual(check_certificate(shown), identity.public_key)
         self.assertLess(len(der), 300)
         self.assertEqual(der, make_certificate(identity).public_bytes(Encoding.DER))
         names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -93,9 +100,7 @@ class CertificateTests(SynchronousTestCase):
     def test_time_does_not_matter(self) -> None:
         """A certificate is accepted whatever its dates are."""
         shown = certificate(KEY, DNS(node_name(KEY)))
-        self.assertEqual(
-            check_certificate(shown, shown.public_bytes(Encoding.DER)), KEY.public_key().public_bytes_raw()
-        )
+        self.assertEqual(check_certificate(shown), KEY.public_key().public_bytes_raw())
 
     def test_names(self) -> None:
         """Anything but the one right name is refused."""
@@ -115,7 +120,7 @@ class CertificateTests(SynchronousTestCase):
         """1 KiB is the limit."""
         self.assertIn("1024 are allowed", self.refusal(certificate(KEY, DNS(node_name(KEY)), padding=1024)))
         shown = certificate(KEY, DNS(node_name(KEY)), padding=600)
-        check_certificate(shown, shown.public_bytes(Encoding.DER))
+        check_certificate(shown)
 
     def test_key(self) -> None:
         """Only Ed25519 keys are keys of nodes."""
@@ -178,7 +183,7 @@ class SessionTests(SynchronousTestCase):
 
     def test_certificates_are_remembered(self) -> None:
         """One that has passed need not be taken apart again, whoever is expected; the latest few are kept."""
-        self.patch(tls, "MOST_KNOWN", 2)
+        self.patch(tls, "MAX_KNOWN_CERTIFICATES", 2)
         self.client = LinkTls(self.one)
         for number in (1, 1, 2, 3, 1):
             other = LinkTls(Identity.from_seed(bytes([number]) * 32))
