@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -20,7 +20,7 @@ from ..history import Way
 from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
-from ..wire.messages import Envelope, LinkUse
+from ..wire.messages import EnvelopeKind, LinkUse
 from .connecting.attempts import Attempts
 from .connecting.candidates import Candidates
 from .connecting.connect_request_validator import ConnectRequestValidator
@@ -36,8 +36,8 @@ from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
 from .membership.attachment import Attachment
 from .membership.client_publisher import Publisher
+from .membership.close_group_lookup import CloseGroupLookup
 from .membership.contact_exchange import ContactExchange
-from .membership.group_queries import GroupQueries
 from .membership.joining import Joiner
 from .membership.lifecycle import Lifecycle
 from .membership.neighbourhood import Neighbourhood
@@ -45,13 +45,11 @@ from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
 from .membership.policy import MembershipPolicy, wants_link
 from .membership.table_upkeep import TableUpkeep
-from .messaging.control_dispatch import ControlMessages
+from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
 from .node import Node
 from .state import State
 from .status import LinkReports, core_status
-
-_FOR_THE_MESSENGER = frozenset({FrameKind.ENVELOPE, FrameKind.MESSAGE, FrameKind.ACK})
 
 
 @implementer(ICrustEvents)
@@ -83,59 +81,37 @@ class RoutingCore:
         self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._give_up)
         self.contacts = ContactExchange(node, self.links)
         self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
-        self.control = ControlMessages(self)
-        self.messenger = Messenger(self, node.random, node.incarnation << 20)
+        self.dispatch = EnvelopeDispatch(node)
+        self.messenger = Messenger(node, self.links, self.neighbourhood, self.dispatch)
         self.relays = relays = RelayChoice(node, self.links, self.neighbourhood, self.contacts.dialable_at)
         if not self.is_client:
             self.crust.carry_tunnels(relays.way)
-        self.queries = GroupQueries(node.settings, node.clock, node.random, self.control.send_query)
+        send = self.messenger.send_control
+        self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.attempts = Attempts(node, self.links)
         candidates = Candidates(node)
-        self.connector = Connector(
-            node, self.links, self.attempts, candidates, self.control.send, relays.to_name
-        )
+        self.connector = Connector(node, self.links, self.attempts, candidates, send, relays.to_name)
         self.responder = ConnectResponder(
             node,
             ConnectRequestValidator(node, self.links, partial(wants_link, node, self.table, self.links)),
             self.attempts,
             candidates,
-            self.control.send,
+            send,
             relays.to_name,
         )
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
         self.tunnel_opener = TunnelOpener(
             node, self.links, relays, self.connector, self.borrow, self.tunnels.give_back
         )
-        self.joiner = Joiner(
-            node.settings,
-            node.name,
-            node.clock,
-            node.random,
-            self.table,
-            self.queries,
-            self.connector,
-            self.neighbourhood.first_hops,
-        )
+        self.joiner = Joiner(node, self.table, self.lookup, self.connector, self.neighbourhood.first_hops)
         self.prober = Prober(
-            node.settings,
-            node.name,
-            node.clock,
-            node.random,
-            node.crust,
-            self.queries,
+            node,
+            self.lookup,
             lambda name: self.links.peer(name) is not None,
             self.joiner.probed,
             self.links.close,
         )
-        self.publisher = Publisher(
-            node.settings,
-            node.identity,
-            node.clock,
-            node.random,
-            self.queries,
-            self.control.send_record,
-            node.network_now,
-        )
+        self.publisher = Publisher(node, self.lookup, send)
         self.attachment = Attachment(
             node,
             self.lifecycle,
@@ -149,6 +125,7 @@ class RoutingCore:
         self.tunnels.when_unused(self.attachment.relay_not_needed)
         self._follow_peers()
         self._take_frames()
+        self._take_envelopes()
         self._follow_the_state()
 
     def _follow_peers(self) -> None:
@@ -162,10 +139,10 @@ class RoutingCore:
                 # here, and the rest does not hear that it was established.
                 TableUpkeep(self.table, self.links, self.joiner, self.observers),
                 # What was under way by a peer that is lost goes another way at once: by the table.
-                self.queries,
+                self.lookup,
                 self.messenger,
                 self.tunnels,
-                self.control,
+                self.dispatch,
                 self.reachability,
                 # A layer of streams may give links back when it hears of a loss: those of the lost peer are
                 # forgotten before. It knows a new link before those hear of it who have waited for one, in
@@ -190,11 +167,23 @@ class RoutingCore:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)
 
     def _take_frames(self) -> None:
-        self.links.handle_frames(_FOR_THE_MESSENGER, self._frame_for_the_messenger)
+        self.links.handle_frames(self.messenger.frame_handlers, self._frame_for_the_messenger)
         self.links.handle_frames((FrameKind.CONTACTS,), self.contacts.frame_received)
         self.links.handle_frames(self.reachability.kinds, self.reachability.frame_received)
         self.links.handle_frames(range(FIRST_STREAM_KIND, LAST_STREAM_KIND + 1), self.upper.frame_received)
         self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self._frame_for_the_application)
+
+    def _take_envelopes(self) -> None:
+        self.messenger.when_undeliverable(self.connector.undeliverable)
+        for kind, handler in {
+            EnvelopeKind.GROUP_QUERY: self.lookup.query_received,
+            EnvelopeKind.GROUP_ANSWER: self.lookup.answer_received,
+            EnvelopeKind.CONNECT_REQUEST: self.responder.request_received,
+            EnvelopeKind.CONNECT_RESPONSE: self.connector.response_received,
+            EnvelopeKind.CONNECT_GO: self.responder.go_received,
+            EnvelopeKind.CLIENT_RECORD: self.neighbourhood.client_record_received,
+        }.items():
+            self.dispatch.handle(kind, handler)
 
     def _follow_the_state(self) -> None:
         if not self.is_client:
@@ -213,7 +202,7 @@ class RoutingCore:
             self.tunnels.stop,
             self.connector.stop,
             self.attempts.stop,
-            self.queries.stop,
+            self.lookup.stop,
             self.messenger.stop,
             self.links.stop,
         )
@@ -284,7 +273,7 @@ class RoutingCore:
     def _frame_for_the_messenger(self, link: ILink, kind: int, payload: bytes) -> None:
         if self.idle.borrowed:
             self.idle.used(link.peer)
-        self.messenger.frame_received(link, kind, payload)
+        self.messenger.frame_handlers[kind](link, kind, payload)
 
     def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
         if self.frame_handler is None:
@@ -333,39 +322,7 @@ class RoutingCore:
         else:
             self.links.new_link(link)
 
-    # What the messenger asks and tells.
-
-    def link_to(self, name: Name) -> ILink | None:
-        """The confirmed link to this very node."""
-        return self.links.link_to(name)
-
-    def undeliverable(self, envelope_id: int) -> None:
-        """A hint came that a control envelope of ours found no way on."""
-        self.connector.undeliverable(envelope_id)
-
-    def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        """A control envelope has come for us."""
-        self.control.received(envelope, source, link)
-
     # What applications ask for.
-
-    def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
-        """See C{RoutingService.close_group}."""
-        if not self.bootstrapped:
-            return fail(NotConnected("there is no link to the network; wait for when_connected()"))
-        if not self.is_client and self.table.next_hop(target) is None:
-            return succeed(self.neighbourhood.close_group(target))
-        return self.queries.ask(target).addCallback(
-            # the node that answers leaves us out, since we have asked
-            lambda group: self.neighbourhood.with_ourselves(target, group.members)
-        )
-
-    def send_to_group(self, target: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
-        """See C{RoutingService.send_to_group}."""
-        if not isinstance(body, bytes):
-            raise TypeError(f"a body is bytes, not {type(body).__name__}")
-        members = self.close_group(target)
-        return members.addCallback(lambda names: self.messenger.send_to_group(target, names, body))
 
     def connect(self, name: Name) -> Deferred[ILink]:
         """See C{RoutingService.connect}."""

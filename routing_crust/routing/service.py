@@ -211,7 +211,13 @@ class RoutingService(Service):
             or is given up. Fails with L{PeerUnreachable} when nobody has, and as L{send} does.
         @raise TypeError: the body is not bytes.
         """
-        return self._running(lambda core: core.send_to_group(name, body))
+        if not isinstance(body, bytes):
+            raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
+        return self._running(
+            lambda core: core.lookup.close_group(name).addCallback(
+                lambda members: core.messenger.send_to_group(name, members, body)
+            )
+        )
 
     def close_group(self, name: Name) -> Deferred[tuple[Name, ...]]:
         """
@@ -220,7 +226,7 @@ class RoutingService(Service):
         @return: fires with at most C{group_size} names, nearest first, ourselves among them if we are one
             of them. Fails with L{PeerUnreachable}, L{NotConnected} or L{ServiceStopped}.
         """
-        return self._running(lambda core: core.close_group(name))
+        return self._running(lambda core: core.lookup.close_group(name))
 
     def connect(self, name: Name) -> Deferred[ILink]:
         """

@@ -235,8 +235,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a foreign client record is believed",
-        "routing/membership/client_publisher.py",
-        "if not identity.holds(signed.key, signed.signature, LABEL, settings.network, signed.body):",
+        "routing/membership/client_registry.py",
+        "if not identity.holds(signed.key, signed.signature, RECORD_LABEL, settings.network, signed.body):",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
@@ -421,7 +421,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "what a lost node was asked holds a round of joining up",
         "routing/core.py",
-        "                self.queries,\n                self.messenger,\n",
+        "                self.lookup,\n                self.messenger,\n",
         "                self.messenger,\n",
         ("tests.routing.test_network",),
     ),
@@ -434,9 +434,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "who asks for its group is told of itself",
-        "routing/messaging/control_dispatch.py",
-        "self._core.neighbourhood.close_group(target, (source,))",
-        "self._core.neighbourhood.close_group(target)",
+        "routing/membership/close_group_lookup.py",
+        "self._neighbourhood.close_group(target, (source,))",
+        "self._neighbourhood.close_group(target)",
         ("tests.routing.test_network",),
     ),
     Mutant(

@@ -20,7 +20,7 @@ from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClo
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
-from routing_crust.routing.membership.client_publisher import LABEL as RECORD_LABEL
+from routing_crust.routing.membership.client_registry import RECORD_LABEL
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.testing.memory.network import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire

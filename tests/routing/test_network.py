@@ -91,7 +91,7 @@ class JoiningTests(NetworkCase):
         node, other = nodes[3], nodes[7]
         core = node._core
         assert core is not None
-        answer = self.net.result(core.queries.ask(node.node_name, of=other.node_name))
+        answer = self.net.result(core.lookup.look_up(node.node_name, of=other.node_name))
         self.assertEqual(len(answer.members), node.settings.group_size)
         self.assertNotIn(node.node_name, answer.members)
         nearby = Name((node.node_name.number ^ 1).to_bytes(32, "big"))

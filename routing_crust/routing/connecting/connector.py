@@ -22,13 +22,14 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...wire.codec import decode
 from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
+from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .attempts import Attempts
 from .candidates import Candidates
 from .expected import ExpectedResponse
-from .outgoing_request import OutgoingRequest, SendControl
+from .outgoing_request import OutgoingRequest
 from .request_cooldown import RequestCooldown
 from .responder import NameRelays
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
@@ -172,7 +173,7 @@ class Connector(PeerListener):
         if link.path_kind is not PathKind.TUNNEL:
             self._attempts.linked(name, peer.use, link)
 
-    def response_received(self, envelope: Envelope) -> None:
+    def response_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
         A node answers a request.
 

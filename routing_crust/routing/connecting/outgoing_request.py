@@ -4,8 +4,6 @@ A request of ours for a connection: by which ways its envelopes go, and which ca
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -15,28 +13,9 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
+from ..control import SendControl
 from ..messaging.outbox import LATEST_RETRY, SOONEST_RETRY
 from ..node import Node
-
-
-class SendControl(Protocol):
-    """How a control message is sent by name."""
-
-    def __call__(
-        self,
-        kind: EnvelopeKind,
-        destination: Name,
-        body: bytes,
-        proxy: Name | None,
-        via: ILink | None,
-        attempt: int = 0,
-    ) -> int | None:
-        """
-        @param proxy: the node that speaks for the destination, if it is known.
-        @param via: the link to send by, whose peer then speaks for us; C{None} leaves it to the table.
-        @param attempt: how many of the best first hops are passed over.
-        @return: the id of the envelope; C{None} if there was no first hop.
-        """
 
 
 class OutgoingRequest:

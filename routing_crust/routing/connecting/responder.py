@@ -28,12 +28,12 @@ from ...wire.messages import (
     Signed,
     WireContact,
 )
+from ..control import SendControl
 from ..node import Node
 from .attempts import Attempts
 from .candidates import Candidates
 from .connect_request_validator import ConnectRequestValidator
 from .expected import ExpectedRequest
-from .outgoing_request import SendControl
 from .signing import RESPONSE_LABEL, sign
 
 
@@ -69,7 +69,7 @@ class ConnectResponder:
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
 
-    def request_received(self, envelope: Envelope, link: ILink | None) -> None:
+    def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
         A node asks us for a connection.
 
@@ -87,7 +87,7 @@ class ConnectResponder:
         else:
             self._accept(peer, request, envelope, link)
 
-    def go_received(self, envelope: Envelope, source: Name) -> None:
+    def go_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
         A requester begins to punch.
 

@@ -78,7 +78,7 @@ class Attachment(PeerListener):
         """See whether we are still part of the network."""
         was_a_way_in = self._is_a_way_in(peer)
         if peer.name == self._neighbourhood.proxy:
-            self._neighbourhood.proxy = None
+            self._neighbourhood.set_proxy(None)
         if was_a_way_in and not any(self._is_a_way_in(each) for each in self._links.peers):
             for action in self._when_cut_off:
                 action()
@@ -90,7 +90,7 @@ class Attachment(PeerListener):
         neighbourhood = self._neighbourhood
         proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
         if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
-            neighbourhood.proxy = None
+            neighbourhood.set_proxy(None)
             if proxy.use is LinkUse.ATTACHED and not self._is_relay(proxy.name):
                 self._let_go(proxy)
 
@@ -127,7 +127,7 @@ class Attachment(PeerListener):
             if peer.link.bootstrap:
                 self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
             return
-        self._neighbourhood.proxy = peer.name
+        self._neighbourhood.set_proxy(peer.name)
         self._node.crust.end_bootstrap(peer.link)
         if self._node.is_client:
             self._lifecycle.machine.proxy_confirmed()

@@ -7,25 +7,23 @@ record that it signs. It does so again and again, since groups change and record
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...errors import RoutingCrustError
-from ...identity import Identity
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode
-from ...wire.messages import ClientRecord, Signed
-from .group_queries import GroupQueries
+from ...wire.codec import encode
+from ...wire.messages import ClientRecord, EnvelopeKind, Signed
+from ..control import SendControl
+from ..node import Node
+from .client_registry import RECORD_LABEL
+from .close_group_lookup import CloseGroupLookup
 
-LABEL: Final = "client-record"
 LIFETIME: Final = 4
 """A record lives for this many refresh intervals."""
 
@@ -37,27 +35,14 @@ class Publisher:
 
     log = Logger()
 
-    def __init__(
-        self,
-        settings: Settings,
-        identity: Identity,
-        clock: IReactorTime,
-        random: Random,
-        queries: GroupQueries,
-        send: Callable[[Name, bytes], None],
-        network_now: Callable[[], float],
-    ) -> None:
-        """
-        @param send: sends an encoded record to a node by name.
-        @param network_now: tells the network's time.
-        """
-        self._settings = settings
-        self._identity = identity
-        self._clock = clock
-        self._random = random
-        self._queries = queries
+    def __init__(self, node: Node, lookup: CloseGroupLookup, send: SendControl) -> None:
+        self._settings = node.settings
+        self._identity = node.identity
+        self._clock = node.clock
+        self._random = node.random
+        self._network_now = node.network_now
+        self._lookup = lookup
         self._send = send
-        self._network_now = network_now
         self._proxy: Name | None = None
         self._timer: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
@@ -83,16 +68,16 @@ class Publisher:
         self._round.addBoth(self._done)
 
     async def _publish(self) -> None:
-        group = await self._queries.ask(self._identity.name)
+        group = await self._lookup.look_up(self._identity.name)
         if self._proxy is None:
             return
         now = self._network_now()
         expiry = now + LIFETIME * self._settings.refresh_interval
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
-        signature = self._identity.sign(LABEL, self._settings.network, body)
+        signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
         record = encode(Signed(self._identity.public_key, body, signature))
         for name in group.members:
-            self._send(name, record)
+            self._send(EnvelopeKind.CLIENT_RECORD, name, record)
 
     def _done(self, result: object) -> None:
         self._round = None
@@ -102,17 +87,3 @@ class Publisher:
         if self._proxy is not None:
             wait = self._settings.refresh_interval * self._random.uniform(0.75, 1.25)
             self._timer = self._clock.callLater(wait, self._start)
-
-
-def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Name, ClientRecord] | None:
-    """
-    Check a client's record.
-
-    @return: the client's name and the record; C{None} if its signature does not hold.
-    @raise WireError: it is not a record.
-    """
-    signed = decode(Signed, data, settings.max_control)
-    record = decode(ClientRecord, signed.body, settings.max_control)
-    if not identity.holds(signed.key, signed.signature, LABEL, settings.network, signed.body):
-        return None
-    return Name.of_key(signed.key), record

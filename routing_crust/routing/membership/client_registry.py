@@ -12,9 +12,13 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
+from ...identity import Identity
 from ...names import Name
-from ...wire.messages import ClientRecord
+from ...wire.codec import decode
+from ...wire.messages import ClientRecord, Signed
 
+RECORD_LABEL: Final = "client-record"
+"""What the signature of a record is for."""
 LONGEST_LIFE: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""
 SWEEP_INTERVAL: Final = 30.0
@@ -101,3 +105,17 @@ class ClientRegistry:
     def _sweep(self, now: float) -> None:
         self._records = {client: kept for client, kept in self._records.items() if kept.end > now}
         self._sweep_at = now + SWEEP_INTERVAL
+
+
+def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Name, ClientRecord] | None:
+    """
+    Check a client's record.
+
+    @return: the client's name and the record; C{None} if its signature does not hold.
+    @raise WireError: it is not a record.
+    """
+    signed = decode(Signed, data, settings.max_control)
+    record = decode(ClientRecord, signed.body, settings.max_control)
+    if not identity.holds(signed.key, signed.signature, RECORD_LABEL, settings.network, signed.body):
+        return None
+    return Name.of_key(signed.key), record

@@ -15,22 +15,21 @@ look up anybody meanwhile, unless something has changed near us.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...crust.interfaces import ILink
 from ...errors import RoutingCrustError
 from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
-from .group_queries import Group, GroupQueries
+from ..node import Node
+from .close_group_lookup import CloseGroupLookup, Group
 from .routing_table import RoutingTable
 
 SOON: Final = 0.5
@@ -88,24 +87,21 @@ class Joiner:
 
     def __init__(
         self,
-        settings: Settings,
-        own: Name,
-        clock: IReactorTime,
-        random: Random,
+        node: Node,
         table: RoutingTable,
-        queries: GroupQueries,
+        lookup: CloseGroupLookup,
         asking: LinkRequester,
         first_hops: Callable[[], tuple[ILink, ...]],
     ) -> None:
         """
         @param first_hops: the links by which our own neighbourhood is asked for: the proxy, or neighbours.
         """
-        self._settings = settings
-        self._own = own
-        self._clock = clock
-        self._random = random
+        self._settings = node.settings
+        self._own = node.name
+        self._clock = node.clock
+        self._random = node.random
         self._table = table
-        self._queries = queries
+        self._lookup = lookup
         self._asking = asking
         self._first_hops = first_hops
         self._when_changed: tuple[Callable[[bool], object], ...] = ()
@@ -285,8 +281,8 @@ class Joiner:
         self, target: Name, first_hops: tuple[ILink | None, ...], of: Sequence[Name]
     ) -> list[Group]:
         """Ask by these links who is nearest to the target, and these nodes whom they know there."""
-        asked = [self._queries.ask(target, via) for via in first_hops]
-        asked += [self._queries.ask(target, of=name) for name in of]
+        asked = [self._lookup.look_up(target, via) for via in first_hops]
+        asked += [self._lookup.look_up(target, of=name) for name in of]
         results = await DeferredList(asked, consumeErrors=True)
         if not self._awake:
             raise CancelledError  # a DeferredList that is cancelled fires all the same

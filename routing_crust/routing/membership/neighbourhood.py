@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ...crust.interfaces import ILink
 from ...names import Name
+from ...wire.messages import Envelope
 from ..node import Node
-from .client_registry import ClientRegistry
+from .client_registry import ClientRegistry, open_record
 from .routing_table import RoutingTable
 
 
@@ -31,27 +32,21 @@ class Neighbourhood:
 
     @ivar table: the nodes that we have links with as neighbours.
     @ivar clients: the proxies of clients near us.
+    @ivar proxy: the node that speaks for us while we are a client or are still joining: everything that has
+        no direct link goes out through it. C{None} otherwise.
     """
 
     def __init__(self, node: Node, links: LinkLookup) -> None:
         self._node = node
         self._links = links
-        self._proxy: Name | None = None
+        self.proxy: Name | None = None
         self._proxy_watchers: list[Callable[[Name | None], object]] = []
         self.table = RoutingTable(node.name, node.settings)
         self.clients = ClientRegistry(node.clock, node.settings, node.network_now)
 
-    @property
-    def proxy(self) -> Name | None:
-        """
-        The node that speaks for us while we are a client or are still joining: everything that has no direct
-        link goes out through it. C{None} otherwise.
-        """
-        return self._proxy
-
-    @proxy.setter
-    def proxy(self, name: Name | None) -> None:
-        self._proxy = name
+    def set_proxy(self, name: Name | None) -> None:
+        """This node speaks for us from now on; with C{None} nobody does."""
+        self.proxy = name
         for watcher in self._proxy_watchers:
             watcher(name)
 
@@ -62,13 +57,13 @@ class Neighbourhood:
     @property
     def bootstrapped(self) -> bool:
         """Whether anybody speaks for us, or is in our table."""
-        return self._proxy is not None or len(self.table) > 0
+        return self.proxy is not None or len(self.table) > 0
 
     def first_hops(self) -> tuple[ILink, ...]:
         """First hops for lookups of our own name: the proxy and our two nearest neighbours."""
         names = [entry.name for entry in self.table.nearest(self._node.name, 2)]
-        if self._proxy is not None:
-            names.append(self._proxy)
+        if self.proxy is not None:
+            names.append(self.proxy)
         links = (self._links.link_to(name) for name in dict.fromkeys(names))
         return tuple(link for link in links if link is not None)
 
@@ -85,3 +80,13 @@ class Neighbourhood:
         """The close group of a name out of these and, if we are a node, of us."""
         own = () if self._node.is_client else (self._node.name,)
         return tuple(sorted({*members, *own}, key=target.distance)[: self._node.settings.group_size])
+
+    def client_record_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A client says which node speaks for it. We remember it if we are near the client.
+
+        @raise WireError: it is no such record.
+        """
+        opened = open_record(self._node.settings, self._node.identity, envelope.body)
+        if opened is not None and self.table.is_close_to(opened[0]):
+            self.clients.publish(*opened)

@@ -10,20 +10,19 @@ parts grow together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
-from ...crust.interfaces import ICrust, ILink
+from ...crust.interfaces import ILink
 from ...endpoints import Contact
 from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
 from ...timing.timers import cancel
-from .group_queries import Group, GroupQueries
+from ..node import Node
+from .close_group_lookup import CloseGroupLookup, Group
 
 
 class Prober:
@@ -36,12 +35,8 @@ class Prober:
 
     def __init__(
         self,
-        settings: Settings,
-        own: Name,
-        clock: IReactorTime,
-        random: Random,
-        crust: ICrust,
-        queries: GroupQueries,
+        node: Node,
+        lookup: CloseGroupLookup,
         is_linked: Callable[[Name], bool],
         found: Callable[[Group, ILink], None],
         close: Callable[[ILink, CloseReason], None],
@@ -50,12 +45,12 @@ class Prober:
         @param found: told of the nodes that a probe has found, and of the link by which they can be asked.
         @param close: closes a link that is not needed any more.
         """
-        self._settings = settings
-        self._own = own
-        self._clock = clock
-        self._random = random
-        self._crust = crust
-        self._queries = queries
+        self._settings = node.settings
+        self._own = node.name
+        self._clock = node.clock
+        self._random = node.random
+        self._crust = node.crust
+        self._lookup = lookup
         self._is_linked = is_linked
         self._found = found
         self._close = close
@@ -88,7 +83,7 @@ class Prober:
             return False
         self._dialled = None
         self._leases[link] = self._clock.callLater(self._settings.request_again, self._let_go, link)
-        self._queries.ask(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
+        self._lookup.look_up(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
         return True
 
     def _schedule(self) -> None:

@@ -9,7 +9,6 @@ sets out by that link or by one of the entries of the table that are nearest to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from random import Random
 from typing import Final
 
 from ...crust.interfaces import ILink
@@ -17,11 +16,11 @@ from ...names import Name
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, EnvelopeKind
-from .carrier import Carrier
+from ..membership.neighbourhood import LinkLookup
+from ..node import Node
 from .envelopes import Sealer
 from .forwarder import Forwarder
 from .fragmentation import split
-from .node_interface import Network
 from .request_handling import Sender
 from .transmission import Transmission, TransmissionQueues
 
@@ -42,24 +41,22 @@ class Acknowledger:
 
     def __init__(
         self,
-        network: Network,
-        random: Random,
+        node: Node,
+        links: LinkLookup,
         forwarder: Forwarder,
         sealer: Sealer,
-        carrier: Carrier,
         queues: TransmissionQueues,
         acknowledge_self: Callable[[Name, AckPart], None],
     ) -> None:
-        self._network = network
-        self._own = network.identity.name
-        self._random = random
+        self._links = links
+        self._own = node.name
+        self._random = node.random
         self._forwarder = forwarder
         self._sealer = sealer
-        self._carrier = carrier
         self._queues = queues
         self._acknowledge_self = acknowledge_self
-        self._part_size = network.settings.part_size
-        self._most_waiting = network.settings.answer_memory
+        self._part_size = node.settings.part_size
+        self._most_waiting = node.settings.answer_memory
         self._stopped = False
 
     def __call__(
@@ -88,22 +85,22 @@ class Acknowledger:
     ) -> Transmission | None:
         parts = _parts(id, status, body, self._part_size)
         size = len(body) + OVERHEAD
-        direct = self._network.link_to(sender.name)
+        direct = self._links.link_to(sender.name)
         if direct is not None:
             if self._is_full(direct):
                 return None
-            return self._carrier.bare(direct, _ACK, parts, size)
+            return self._queues.send_bare(direct, _ACK, parts, size)
         hop, proxy = self._first_hop(sender, again)
         if hop is None or self._is_full(hop):
             return None
-        return self._carrier.wrapped(
+        return self._queues.send_wrapped(
             hop, EnvelopeKind.ACK, sender.name, proxy, parts, self._sealer.new_trace(), size
         )
 
     def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
         hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"", WAYS_AGAIN)
         back = sender.link
-        if back is not None and self._network.link_to(back.peer) is back:  # else that link is gone
+        if back is not None and self._links.link_to(back.peer) is back:  # else that link is gone
             hops = [back, *(hop for hop in hops if hop is not back)]
         if again and hops:
             return self._random.choice(hops[:WAYS_AGAIN]), proxy

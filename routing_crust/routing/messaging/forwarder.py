@@ -28,10 +28,11 @@ from ...timing.ratelimit import TokenBucket
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
+from ..membership.neighbourhood import LinkLookup, Neighbourhood
+from ..node import Node
 from .duplicates import DuplicateFilter
 from .envelopes import Sealer
 from .fair_relay import FairRelay
-from .node_interface import Network
 from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
@@ -57,7 +58,9 @@ class Forwarder:
 
     def __init__(
         self,
-        network: Network,
+        node: Node,
+        links: LinkLookup,
+        neighbourhood: Neighbourhood,
         sealer: Sealer,
         deliver: Callable[[Envelope, Name, ILink], None],
     ) -> None:
@@ -65,17 +68,21 @@ class Forwarder:
         @param deliver: called with each envelope for this node, who it says that it is from (nothing is
             verified yet) and the link that it came by.
         """
-        settings = network.settings
-        self._network = network
-        self._own = network.identity.name
+        settings = node.settings
+        self._links = links
+        self._neighbourhood = neighbourhood
+        self._table = neighbourhood.table
+        self._clients = neighbourhood.clients
+        self._own = node.name
         self._sealer = sealer
         self._deliver = deliver
+        self._stopped = False
         self._max_hops = settings.max_hops
         self._max_attempts = settings.max_attempts
-        self._passed = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
-        self._paths = ReturnPaths(network)
-        self._hints = TokenBucket(settings.control_rate, settings.control_burst, network.clock.seconds)
-        self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(network.clock, settings, _transmit)
+        self._passed = DuplicateFilter(node.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._paths = ReturnPaths(links)
+        self._hints = TokenBucket(settings.control_rate, settings.control_burst, node.clock.seconds)
+        self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(node.clock, settings, _transmit)
 
     @property
     def relay(self) -> FairRelay[tuple[ILink, bytes]]:
@@ -83,15 +90,18 @@ class Forwarder:
         return self._relay
 
     def stop(self) -> None:
-        """Relay nothing more."""
+        """Relay nothing more, and take nothing more."""
+        self._stopped = True
         self._relay.stop()
 
-    def received(self, link: ILink, payload: bytes) -> None:
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
         An envelope came: it is delivered, passed on, or dropped.
 
         @raise WireError: it is none.
         """
+        if self._stopped:
+            return
         envelope = decode(Envelope, payload)
         for proxy in (envelope.destination_proxy, envelope.source_proxy):
             if len(proxy) not in (0, NAME_BYTES):
@@ -121,7 +131,7 @@ class Forwarder:
         """
         destination = Name(envelope.destination)
         if envelope.nearest:
-            entry = self._network.table.next_hop(destination, (source, came_by.peer))
+            entry = self._table.next_hop(destination, (source, came_by.peer))
             return HERE if entry is None else self._by(entry.name, came_by, b"")
         if destination == self._own:
             return HERE
@@ -131,7 +141,7 @@ class Forwarder:
             return direct
         if proxy:
             return self._towards(Name(proxy), proxy, came_by, (source, came_by.peer), (came_by.peer,))
-        speaker = self._network.clients.proxy_of(destination)
+        speaker = self._clients.proxy_of(destination)
         if speaker is not None:
             return self._towards(speaker, speaker.raw, None, (source,), ())
         return self._towards(destination, b"", came_by, (source, came_by.peer))
@@ -159,24 +169,23 @@ class Forwarder:
         @param proxy: the node that speaks for the destination, where the caller knows it.
         @param most: about how many the caller has a use for; C{None} is one for each attempt to send.
         """
-        network = self._network
-        if network.proxy is not None:
-            link = network.link_to(network.proxy)
+        if self._neighbourhood.proxy is not None:
+            link = self._links.link_to(self._neighbourhood.proxy)
             if link is not None:
                 return [link], proxy
-        speaker = Name(proxy) if proxy else network.clients.proxy_of(destination)
+        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
         if speaker is None or speaker == self._own:
             speaker, target = None, destination
         else:
             target = speaker
         names = [] if speaker is None else [speaker]
         count = self._max_attempts if most is None else min(most, self._max_attempts)
-        names += [entry.name for entry in network.table.nearest(target, count, (destination,))]
-        links = [network.link_to(name) for name in dict.fromkeys(names)]
+        names += [entry.name for entry in self._table.nearest(target, count, (destination,))]
+        links = [self._links.link_to(name) for name in dict.fromkeys(names)]
         return [link for link in links if link is not None], b"" if speaker is None else speaker.raw
 
     def _by(self, name: Name, came_by: ILink | None, proxy: bytes) -> Step:
-        link = self._network.link_to(name)
+        link = self._links.link_to(name)
         return None if link is None or link is came_by else (link, proxy)
 
     def _towards(self, target: Name, proxy: bytes, came_by: ILink | None, *exclude: Collection[Name]) -> Step:
@@ -191,7 +200,7 @@ class Forwarder:
         step = self._by(target, came_by, proxy)
         for each in exclude:
             if step is None:
-                entry = self._network.table.next_hop(target, each)
+                entry = self._table.next_hop(target, each)
                 step = None if entry is None else self._by(entry.name, came_by, proxy)
         return step
 
@@ -214,7 +223,7 @@ class Forwarder:
             destination_proxy=envelope.source_proxy,
             signed=False,
         )
-        link = self._network.link_to(source) or came_by
+        link = self._links.link_to(source) or came_by
         _transmit((link, encode(hint)))
 
 

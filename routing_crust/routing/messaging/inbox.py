@@ -20,9 +20,9 @@ from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
 from ...wire.messages import AckStatus, Flavour, MessagePart
 from ..events import Message
+from ..node import Node
 from .duplicates import DuplicateFilter
 from .fragmentation import Reassembler
-from .node_interface import Network
 from .request_handling import Acknowledge, Answering, RequestHandler, Sender
 
 MessageHandler: TypeAlias = Callable[[Message], object]
@@ -34,13 +34,13 @@ class Inbox:
 
     log = Logger()
 
-    def __init__(self, network: Network, reassembler: Reassembler, acknowledge: Acknowledge) -> None:
-        settings = network.settings
+    def __init__(self, node: Node, reassembler: Reassembler, acknowledge: Acknowledge) -> None:
+        settings = node.settings
         self._acknowledge = acknowledge
         self._reassembler = reassembler
         self._max_message = settings.max_message
-        self._quiet = QuietLog(self.log, network.clock.seconds)
-        self._seen = DuplicateFilter(network.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._seen = DuplicateFilter(node.clock, settings.duplicate_memory, settings.max_remembered_ids)
         self._guard = self.log.failureHandler("the message handler raised")
         self.answering = Answering(settings, acknowledge)
         self.message_handler: MessageHandler | None = None

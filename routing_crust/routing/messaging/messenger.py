@@ -1,95 +1,101 @@
 """
-Messaging: messages by name, with acknowledgements; and the carriage of control messages.
+Messaging: messages by name, with acknowledgements; and the sending of control messages.
 
 Order, between any two nodes: the parts of a message (MessagePart), as often as they must be sent until the
 acknowledgement (AckPart) comes, which for a request holds the answer and may have parts too. Between linked
 nodes they are frames of their own kinds; between others they are in signed envelopes, which other nodes pass
-on (C{forwarding}).
+on (C{forwarder}).
 
-L{Messenger} puts together what does the work: C{outbox} and C{inbox}, C{forwarding}, and the C{carrier}.
+L{Messenger} puts together what does the work: C{outbox} and C{inbox}, C{forwarder} and C{transmission}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, LinkClosed, PeerUnreachable, ServiceStopped, WireError
 from ...names import Name
-from ...quietlog import QuietLog
 from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
+from ..events import FrameHandler
 from ..links.peer import Peer, PeerListener
+from ..membership.neighbourhood import LinkLookup, Neighbourhood
+from ..node import Node
 from .acknowledger import Acknowledger
-from .carrier import Carrier
-from .envelopes import SELF_PROVING, Sealer, holds
+from .envelope_dispatch import EnvelopeDispatch
+from .envelopes import SELF_PROVING, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler
-from .node_interface import Network
 from .outbox import Outbox
 from .request_handling import RequestHandler, Sender
 from .transmission import TransmissionQueues
 
-__all__ = ["MessageHandler", "Messenger", "Network", "RequestHandler"]
+__all__ = ["MessageHandler", "Messenger", "RequestHandler"]
 
-_MESSAGE: Final = int(FrameKind.MESSAGE)
-_ACK: Final = int(FrameKind.ACK)
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 
 
 class Messenger(PeerListener):
     """
-    Made by the node at each start, fed with frames from confirmed links and with news of links, discarded
-    after L{stop}.
+    Made with each start of the service, fed with frames from confirmed links, told of peers, discarded after
+    L{stop}.
+
+    @ivar send: L{Outbox.send}.
+    @ivar request: L{Outbox.request}.
+    @ivar frame_handlers: what is to be called with the frames that come on confirmed links, by their kinds.
     """
 
-    log = Logger()
-
-    def __init__(self, network: Network, random: Random, first_id: int) -> None:
+    def __init__(
+        self, node: Node, links: LinkLookup, neighbourhood: Neighbourhood, dispatch: EnvelopeDispatch
+    ) -> None:
         """
-        @param first_id: ids of messages are above it; above all ids of earlier starts, so that no peer takes
-            a new message for an old one.
+        @param dispatch: takes the envelopes that are for us; it is told which kinds the messenger takes.
         """
-        settings = network.settings
-        self._network = network
-        self._own = network.identity.name
-        self._sealer = Sealer(network.identity, settings.network, settings.max_hops, random)
-        self._queues = TransmissionQueues()
-        self._forwarder = Forwarder(network, self._sealer, self._envelope_for_us)
-        self._carrier = Carrier(network, self._sealer, self._queues)
-        self._reassembler = Reassembler(network.clock, settings)
+        settings = node.settings
+        self._links = links
+        self._own = node.name
+        self._dispatch = dispatch
+        self._sealer = Sealer(node.identity, settings.network, settings.max_hops, node.random)
+        self._queues = TransmissionQueues(self._sealer, neighbourhood)
+        self._forwarder = Forwarder(node, links, neighbourhood, self._sealer, dispatch.received)
+        self._reassembler = Reassembler(node.clock, settings)
         self._outbox = Outbox(
-            network,
-            random,
-            first_id,
+            node,
+            links,
             self._forwarder,
             self._sealer,
-            self._carrier,
             self._queues,
             self._reassembler,
             self._message_to_self,
         )
         self._acknowledger = Acknowledger(
-            network,
-            random,
-            self._forwarder,
-            self._sealer,
-            self._carrier,
-            self._queues,
-            self._outbox.acknowledged,
+            node, links, self._forwarder, self._sealer, self._queues, self._outbox.acknowledged
         )
-        self._inbox = Inbox(network, self._reassembler, self._acknowledger)
-        self._quiet = QuietLog(self.log, network.clock.seconds)
-        self._eventually = EventualQueue(network.clock)
+        self._inbox = Inbox(node, self._reassembler, self._acknowledger)
+        self._eventually = EventualQueue(node.clock)
+        self._when_undeliverable: Callable[[int], object] | None = None
         self._stopped = False
+        self.send = self._outbox.send
+        self.request = self._outbox.request
+        self.frame_handlers: dict[int, FrameHandler] = {
+            FrameKind.MESSAGE: self._message_frame,
+            FrameKind.ACK: self._ack_frame,
+            FrameKind.ENVELOPE: self._forwarder.frame_received,
+        }
+        dispatch.handle(EnvelopeKind.MESSAGE, self._message_received)
+        dispatch.handle(EnvelopeKind.ACK, self._ack_received)
+        dispatch.handle(EnvelopeKind.UNDELIVERABLE, self._hint_received)
+
+    def when_undeliverable(self, handler: Callable[[int], object]) -> None:
+        """Call this with the id of each control envelope of ours that a hint says found no way on."""
+        self._when_undeliverable = handler
 
     @property
     def outstanding(self) -> int:
@@ -113,26 +119,6 @@ class Messenger(PeerListener):
     def set_request_handler(self, handler: RequestHandler | None) -> None:
         """Call this with each request; with C{None} they are refused."""
         self._inbox.set_request_handler(handler)
-
-    def send(self, name: Name, body: bytes) -> Deferred[None]:
-        """
-        Send a message to a node or client by name, or to ourselves.
-
-        @return: fires with C{None} when it is acknowledged. Fails at once with L{LimitReached} or, if there
-            is no link at all, L{NotConnected}; with L{PeerUnreachable} after at most C{ack_timeout} times
-            C{max_attempts} seconds; with L{ServiceStopped}. Cancelling it ends the attempts.
-        @raise TypeError: the body is not bytes.
-        """
-        return self._outbox.submit(name, body, Flavour.SEND)
-
-    def request(self, name: Name, body: bytes) -> Deferred[bytes]:
-        """
-        Send a request.
-
-        @return: fires with the answer; fails as that of L{send}, and with L{RequestRefused}.
-        @raise TypeError: the body is not bytes.
-        """
-        return self._outbox.submit(name, body, Flavour.REQUEST)
 
     def send_to_group(self, group: Name, members: Sequence[Name], body: bytes) -> Deferred[tuple[Name, ...]]:
         """
@@ -159,11 +145,11 @@ class Messenger(PeerListener):
         kind: EnvelopeKind,
         destination: Name,
         body: bytes,
-        *,
-        nearest: bool = False,
-        destination_proxy: Name | None = None,
+        proxy: Name | None = None,
         via: ILink | None = None,
         attempt: int = 0,
+        *,
+        nearest: bool = False,
     ) -> int | None:
         """
         Send a control message, once. It is signed, unless its body proves itself.
@@ -171,21 +157,16 @@ class Messenger(PeerListener):
         What is for ourselves, or for the node nearest to a name while there is no other node, comes back on
         the next turn.
 
-        @param nearest: whether it goes to the node nearest to C{destination}. We ourselves are not asked as
-            long as there is anybody else.
-        @param destination_proxy: the node that speaks for the destination, if it is known.
-        @param via: the first hop, whose peer speaks for us; C{None} leaves the choice to the table.
-        @param attempt: so many of the best first hops are passed over, as long as there are others.
-        @return: the envelope's id; C{None} if there was no first hop.
+        See L{SendControl<routing_crust.routing.control.SendControl>} for the arguments.
         """
         if self._stopped:
             return None
-        hops, proxy = self._forwarder.first_hops(
-            destination, b"" if destination_proxy is None else destination_proxy.raw, attempt + 1
+        hops, proxy_raw = self._forwarder.first_hops(
+            destination, b"" if proxy is None else proxy.raw, attempt + 1
         )
         link = via
-        if link is None and not nearest and destination_proxy in (None, self._own):
-            link = self._network.link_to(destination)
+        if link is None and not nearest and proxy in (None, self._own):
+            link = self._links.link_to(destination)
         if link is None and hops:
             link = hops[attempt % len(hops)]
         if via is None and not nearest and destination == self._own:
@@ -198,66 +179,35 @@ class Messenger(PeerListener):
             destination,
             body,
             nearest=nearest,
-            destination_proxy=b"" if nearest else proxy,
-            source_proxy=self._carrier.source_proxy if via is None else via.peer.raw,
+            destination_proxy=b"" if nearest else proxy_raw,
+            source_proxy=self._queues.source_proxy if via is None else via.peer.raw,
             signed=kind not in SELF_PROVING,
         )
         if link is not None:
             link.send(_ENVELOPE, encode(envelope))
             return envelope.id
-        self._eventually.call(self._network.handle_control, envelope, self._own, None)
+        self._eventually.call(self._dispatch.received_from_ourselves, envelope, self._own)
         return envelope.id
 
-    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
-        """
-        A frame of kind MESSAGE, ACK or ENVELOPE came over a confirmed link.
-
-        @raise WireError: the peer at the other end of the link broke the protocol.
-        """
-        if self._stopped:
-            return
-        if kind == _MESSAGE:
-            self._inbox.received(Sender(link.peer, link, None), decode(MessagePart, payload))
-        elif kind == _ACK:
-            self._outbox.acknowledged(link.peer, decode(AckPart, payload))
-        else:
-            self._forwarder.received(link, payload)
-
     def link_replaced(self, before: Peer, peer: Peer) -> None:
-        """What is under way moves to the new link."""
-        self.link_changed(before.link, peer.link)
+        """What is under way moves to the new link. What the old one has got still arrives."""
+        self._queues.link_changed(before.link, peer.link)
+        self._forwarder.link_changed(before.link, peer.link)
+        self._outbox.link_changed(before.link, peer.link)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """Messages that found no way may find one now."""
-        self.link_added(peer.link)
+        self._outbox.link_added()
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
-        """What was sent over the link so far is sent again."""
-        self.link_begun_anew(peer.link)
+        """What was sent to the peer so far is sent again."""
+        self._outbox.peer_reset(peer.name)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """What the link carried goes another way; the table must know of the loss already."""
-        self.link_lost(peer.link)
-
-    def link_added(self, link: ILink) -> None:
-        """A link was confirmed: messages that found no way may find one now."""
-        self._outbox.link_added()
-
-    def link_changed(self, old: ILink, new: ILink) -> None:
-        """Another link has taken the place of one. What the old one has got still arrives."""
-        self._queues.link_changed(old, new)
-        self._forwarder.link_changed(old, new)
-        self._outbox.link_changed(old, new)
-
-    def link_begun_anew(self, link: ILink) -> None:
-        """What was sent over a link so far may be lost."""
-        self._outbox.link_begun_anew(link)
-
-    def link_lost(self, link: ILink) -> None:
-        """A confirmed link is gone, or does not count any more; the table must know it already."""
-        self._queues.link_lost(link)
-        self._forwarder.link_lost(link)
-        self._outbox.link_lost(link)
+        self._queues.link_lost(peer.link)
+        self._forwarder.link_lost(peer.link)
+        self._outbox.link_lost(peer.link)
 
     def stop(self) -> None:
         """Fail all that is pending with L{ServiceStopped}, and send nothing more. Idempotent."""
@@ -272,36 +222,26 @@ class Messenger(PeerListener):
         self._inbox.stop()
         self._outbox.stop()
 
-    def _envelope_for_us(self, envelope: Envelope, source: Name, link: ILink) -> None:
-        """An envelope is at its destination. Whatever is wrong with it, the link's peer is not to blame."""
-        try:
-            self._open(envelope, source, link)
-        except WireError as error:
-            self._quiet.info(
-                "bad envelopes",
-                "dropped an envelope of {source}: {problem}",
-                source=source,
-                problem=str(error),
-            )
+    def _message_frame(self, link: ILink, kind: int, payload: bytes) -> None:
+        if not self._stopped:
+            self._inbox.received(Sender(link.peer, link, None), decode(MessagePart, payload))
 
-    def _open(self, envelope: Envelope, source: Name, link: ILink) -> None:
-        kind = envelope.kind
-        if kind is EnvelopeKind.UNDELIVERABLE:
-            hint = decode(Undeliverable, envelope.body)
-            if not self._outbox.undeliverable(hint.id):
-                self._network.undeliverable(hint.id)
-        elif not holds(envelope, self._network.settings.network, self._network.identity):
-            raise WireError("its signature does not hold")
-        elif kind is EnvelopeKind.MESSAGE or kind is EnvelopeKind.ACK:
-            if envelope.nearest:
-                raise WireError("a message is for a node, not for the nearest")
-            if kind is EnvelopeKind.ACK:
-                self._outbox.acknowledged(source, decode(AckPart, envelope.body))
-            else:
-                sender = Sender(source, link, envelope.source_proxy)
-                self._inbox.received(sender, decode(MessagePart, envelope.body))
-        else:
-            self._network.handle_control(envelope, source, link)
+    def _ack_frame(self, link: ILink, kind: int, payload: bytes) -> None:
+        if not self._stopped:
+            self._outbox.acknowledged(link.peer, decode(AckPart, payload))
+
+    def _message_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        _refuse_nearest(envelope)
+        self._inbox.received(Sender(source, link, envelope.source_proxy), decode(MessagePart, envelope.body))
+
+    def _ack_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        _refuse_nearest(envelope)
+        self._outbox.acknowledged(source, decode(AckPart, envelope.body))
+
+    def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        hint = decode(Undeliverable, envelope.body)
+        if not self._outbox.undeliverable(hint.id) and self._when_undeliverable is not None:
+            self._when_undeliverable(hint.id)
 
     def _message_to_self(self, part: MessagePart) -> None:
         self._inbox.received(Sender(self._own, None, None), part)
@@ -314,3 +254,8 @@ class Messenger(PeerListener):
         if not acknowledged:
             raise PeerUnreachable(f"none of {len(members)} members of the group has acknowledged")
         return acknowledged
+
+
+def _refuse_nearest(envelope: Envelope) -> None:
+    if envelope.nearest:
+        raise WireError("a message is for a node, not for the nearest")

@@ -10,7 +10,6 @@ not tried yet if there is one, up to C{max_attempts}.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -25,11 +24,11 @@ from ...timing.eventual import EventualQueue
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
-from .carrier import Carrier
+from ..membership.neighbourhood import LinkLookup
+from ..node import Node
 from .envelopes import PARTS_BITS, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
-from .node_interface import Network
 from .outgoing_message import Outgoing
 from .transmission import TransmissionQueues
 
@@ -46,33 +45,30 @@ class Outbox:
 
     def __init__(
         self,
-        network: Network,
-        random: Random,
-        first_id: int,
+        node: Node,
+        links: LinkLookup,
         forwarder: Forwarder,
         sealer: Sealer,
-        carrier: Carrier,
         queues: TransmissionQueues,
         reassembler: Reassembler,
         deliver_here: Callable[[MessagePart], None],
     ) -> None:
         """
-        @param first_id: ids of messages are above it.
         @param deliver_here: called, on a later turn, with each message to ourselves.
         """
-        settings = network.settings
-        self._network = network
-        self._own = network.identity.name
-        self._clock = network.clock
-        self._random = random
-        self._last_id = first_id
+        settings = node.settings
+        self._links = links
+        self._own = node.name
+        self._clock = node.clock
+        self._random = node.random
+        # above all ids of earlier starts, so that no peer takes a new message for an old one
+        self._last_id = node.incarnation << 20
         self._forwarder = forwarder
         self._sealer = sealer
-        self._carrier = carrier
         self._queues = queues
         self._reassembler = reassembler
         self._deliver_here = deliver_here
-        self._quiet = QuietLog(self.log, network.clock.seconds)
+        self._quiet = QuietLog(self.log, node.clock.seconds)
         self._part_size = settings.part_size
         self._max_message = settings.max_message
         self._max_outstanding = settings.max_outstanding
@@ -81,7 +77,7 @@ class Outbox:
         self._traces: dict[int, Outgoing] = {}
         self._here: list[Outgoing] = []
         self._eventually = EventualQueue(self._clock)
-        self._deadlines: Deadlines[Outgoing] = Deadlines(network.clock, settings.ack_timeout, self._timed_out)
+        self._deadlines: Deadlines[Outgoing] = Deadlines(node.clock, settings.ack_timeout, self._timed_out)
         self._stopped = False
 
     def __len__(self) -> int:
@@ -99,6 +95,26 @@ class Outbox:
             return LimitReached(what, "max_outstanding", self._max_outstanding)
         return None
 
+    def send(self, name: Name, body: bytes) -> Deferred[None]:
+        """
+        Send a message to a node or client by name, or to ourselves.
+
+        @return: fires with C{None} when it is acknowledged. Fails at once with L{LimitReached} or, if there
+            is no link at all, L{NotConnected}; with L{PeerUnreachable} after at most C{ack_timeout} times
+            C{max_attempts} seconds; with L{ServiceStopped}. Cancelling it ends the attempts.
+        @raise TypeError: the body is not bytes.
+        """
+        return self.submit(name, body, Flavour.SEND)
+
+    def request(self, name: Name, body: bytes) -> Deferred[bytes]:
+        """
+        Send a request.
+
+        @return: fires with the answer; fails as that of L{send}, and with L{RequestRefused}.
+        @raise TypeError: the body is not bytes.
+        """
+        return self.submit(name, body, Flavour.REQUEST)
+
     def submit(self, destination: Name, body: bytes, flavour: Flavour, group: bytes = b"") -> Deferred[Any]:
         """
         Send a message.
@@ -113,7 +129,7 @@ class Outbox:
         problem = self.room_for(1, body)
         if problem is not None:
             return fail(problem)
-        link = self._network.link_to(destination)
+        link = self._links.link_to(destination)
         self._last_id = id = self._last_id + 1
         deferred: Deferred[Any] = Deferred(self._cancelled)
         message = Outgoing(id, destination, body, flavour, group, deferred)
@@ -183,10 +199,10 @@ class Outbox:
             if message.link is old:
                 message.link = new
 
-    def link_begun_anew(self, link: ILink) -> None:
-        """What went to a peer so far, over this link or another, may be lost: it is sent again at once."""
+    def peer_reset(self, peer: Name) -> None:
+        """What went to a peer so far, over whichever link, may be lost: it is sent again at once."""
         for message in list(self._waiting.values()):
-            if message.link is None or message.link.peer != link.peer:
+            if message.link is None or message.link.peer != peer:
                 continue
             message.link = None
             if message.id in self._waiting:
@@ -213,12 +229,12 @@ class Outbox:
         if len(body) <= self._part_size and self._queues.is_free(link):
             link.send(_MESSAGE, encode(MessagePart(message.id, 0, 1, message.flavour, message.group, body)))
         else:
-            message.transmission = self._carrier.bare(link, _MESSAGE, message.parts(self._part_size))
+            message.transmission = self._queues.send_bare(link, _MESSAGE, message.parts(self._part_size))
 
     def _send_wrapped(self, message: Outgoing) -> bool:
         """Send a message in envelopes. Returns whether there is a first hop."""
         hops, proxy = self._forwarder.first_hops(message.destination)
-        direct = self._network.link_to(message.destination)
+        direct = self._links.link_to(message.destination)
         if direct is not None:
             hops.append(direct)
         link = next((hop for hop in hops if hop not in message.tried), None)
@@ -232,7 +248,7 @@ class Outbox:
         message.link = link
         message.trace = self._sealer.new_trace()
         self._traces[message.trace] = message
-        message.transmission = self._carrier.wrapped(
+        message.transmission = self._queues.send_wrapped(
             link,
             EnvelopeKind.MESSAGE,
             message.destination,
@@ -262,7 +278,7 @@ class Outbox:
         self._deadlines.add(message)
         if message.destination == self._own:
             return  # it has been delivered; only the answer is late
-        direct = self._network.link_to(message.destination)
+        direct = self._links.link_to(message.destination)
         if direct is not None and direct not in message.tried:
             self._send_bare(message, direct)
         else:
@@ -304,4 +320,4 @@ class Outbox:
 
     def _has_way(self, message: Outgoing) -> bool:
         destination = message.destination
-        return bool(self._network.link_to(destination) or self._forwarder.first_hops(destination, most=1)[0])
+        return bool(self._links.link_to(destination) or self._forwarder.first_hops(destination, most=1)[0])

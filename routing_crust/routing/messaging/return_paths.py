@@ -13,7 +13,7 @@ from typing import Final
 from ...bounded_dict import BoundedDict
 from ...crust.interfaces import ILink
 from ...names import Name
-from .node_interface import Network
+from ..membership.neighbourhood import LinkLookup
 
 MOST_PATHS: Final = 4096
 
@@ -26,8 +26,8 @@ class ReturnPaths:
     to be is not proven here, but all that a false claim can do is to lead astray what had no way at all.
     """
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, links: LinkLookup) -> None:
+        self._known = links
         self._links: BoundedDict[Name, ILink] = BoundedDict(MOST_PATHS)
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class ReturnPaths:
     def back_to(self, source: Name) -> ILink | None:
         """The link by which the latest envelope of C{source} came, if it is still up."""
         link = self._links.get(source)
-        if link is not None and self._network.link_to(link.peer) is not link:
+        if link is not None and self._known.link_to(link.peer) is not link:
             del self._links[source]
             return None
         return link

@@ -1,5 +1,9 @@
 """
-Transmissions: our own frames on their way into a link, no faster than the link takes them.
+Transmissions: our own message parts and acknowledgements on their way into a link, no faster than the link
+takes them.
+
+To a peer with a link they go bare over that link, which is authenticated. To anybody else each part goes in
+a signed envelope of its own.
 
 A single frame goes straight in while the link is writable. What does not fit waits its turn in one queue
 for each link, and is made (and signed, if need be) only when its turn comes.
@@ -9,13 +13,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...errors import LinkClosed
+from ...names import Name
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import EnvelopeKind
+from ..membership.neighbourhood import Neighbourhood
+from .envelopes import Sealer
 
+_ENVELOPE: Final = int(FrameKind.ENVELOPE)
 Frames: TypeAlias = Iterator[tuple[int, bytes]]
 
 
@@ -65,7 +76,9 @@ class TransmissionQueues:
     What waits for each link. Made by the messenger, told of lost links, discarded after L{stop}.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sealer: Sealer, neighbourhood: Neighbourhood) -> None:
+        self._sealer = sealer
+        self._neighbourhood = neighbourhood
         self._queues: dict[ILink, _Queue] = {}
 
     def __len__(self) -> int:
@@ -80,8 +93,51 @@ class TransmissionQueues:
         queue = self._queues.get(link)
         return 0 if queue is None else queue.size
 
-    def start(self, link: ILink, frames: Frames, size: int = 0) -> Transmission:
-        """Send these frames, after those that wait already."""
+    @property
+    def source_proxy(self) -> bytes:
+        """What our envelopes say about who speaks for us; empty if nobody needs to."""
+        proxy = self._neighbourhood.proxy
+        return b"" if proxy is None else proxy.raw
+
+    def send_bare(self, link: ILink, kind: int, parts: Iterator[bytes], size: int = 0) -> Transmission:
+        """
+        Send encoded parts over a link to the very peer that they are for, after what waits already.
+
+        @param kind: the kind of frame.
+        @param size: what they count for in L{waiting_bytes}.
+        """
+        return self._start(link, ((kind, part) for part in parts), size)
+
+    def send_wrapped(
+        self,
+        link: ILink,
+        kind: EnvelopeKind,
+        destination: Name,
+        proxy: bytes,
+        parts: Iterator[bytes],
+        trace: int,
+        size: int = 0,
+    ) -> Transmission:
+        """
+        Send encoded parts in envelopes, after what waits already.
+
+        @param link: the first hop.
+        @param proxy: the node that speaks for the destination; may be empty.
+        @param trace: the id of the first part's envelope.
+        @param size: as in L{send_bare}.
+        """
+        return self._start(link, self._envelopes(kind, destination, proxy, parts, trace), size)
+
+    def _envelopes(
+        self, kind: EnvelopeKind, destination: Name, proxy: bytes, parts: Iterator[bytes], trace: int
+    ) -> Frames:
+        for number, part in enumerate(parts, trace):
+            envelope = self._sealer.seal(
+                number, kind, destination, part, destination_proxy=proxy, source_proxy=self.source_proxy
+            )
+            yield _ENVELOPE, encode(envelope)
+
+    def _start(self, link: ILink, frames: Frames, size: int) -> Transmission:
         transmission = Transmission(frames, size)
         queue = self._queues.get(link)
         if queue is not None:

@@ -221,7 +221,7 @@ class Invariants:
             left |= {
                 "links": len(core.links),
                 "expected connections": len(core.attempts.expected),
-                "queries": len(core.queries),
+                "queries": len(core.lookup),
                 "entries of the table": len([each for each in core.table if core.links.link_to(each.name)]),
             }
         kept = {what: count for what, count in left.items() if count}

@@ -38,9 +38,8 @@ class ExpectationTests(SynchronousTestCase):
         body = self.peer.signed(REQUEST_LABEL, request)
         link = self.peer.dial(self.node)
         link.send(FrameKind.HELLO, self.peer.hello(link))
-        self.core.responder.request_received(
-            self.peer.open_envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body), None
-        )
+        envelope = self.peer.open_envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body)
+        self.core.responder.request_received(envelope, self.peer.identity.name, None)
         return request.nonce
 
     def confirm(self, name: Name, link: Any, use: LinkUse) -> None:

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
+from routing_crust.names import Name
 from routing_crust.testing.memory.internetcrust import InternetCrust
 from routing_crust.testing.simulation import SimulatedNetwork
-from routing_crust.wire.messages import Envelope
+from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 NODES = int(os.environ.get("VICTIM_NODES", "20"))
 """The slow checks have a hundred, which are asked a thousand times."""
@@ -47,7 +48,7 @@ class VictimTests(SynchronousTestCase):
             self.assertEqual(attacker.crust.candidates[0], victim)
             # an attacker that answers is dialled at the address it gives: that is the other test
             assert attacker.core is not None
-            attacker.core.responder.request_received = _ignore  # type: ignore[method-assign]
+            attacker.core.dispatch.handle(EnvelopeKind.CONNECT_REQUEST, _ignore)
         began = network.clock.now
         asked = 0
         for attacker in attackers:
@@ -116,5 +117,5 @@ def _nothing(*what: object) -> None:
     """Dial nobody."""
 
 
-def _ignore(envelope: Envelope, link: ILink | None) -> None:
+def _ignore(envelope: Envelope, source: Name, link: ILink | None) -> None:
     """Answer nobody, as an attacker does."""

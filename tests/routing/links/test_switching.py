@@ -58,7 +58,7 @@ class SwitchingCase(SynchronousTestCase):
     def link(self, service: RoutingService) -> MemoryLink:
         core = service._core
         assert core is not None
-        link = core.link_to(self.other(service).node_name)
+        link = core.links.link_to(self.other(service).node_name)
         assert isinstance(link, MemoryLink)
         return link
 

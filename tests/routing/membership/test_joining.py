@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -13,9 +14,10 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.names import NAME_BYTES, Name
 from routing_crust.routing.connecting.request_cooldown import RequestCooldown
-from routing_crust.routing.membership.group_queries import Group
+from routing_crust.routing.membership.close_group_lookup import Group
 from routing_crust.routing.membership.joining import Joiner
 from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
+from routing_crust.routing.node import Node
 from routing_crust.wire.messages import LinkUse
 
 
@@ -62,19 +64,12 @@ class AskedLaterTests(SynchronousTestCase):
         table = RoutingTable(name(1), self.settings)
         table.add(PeerEntry(self.neighbour, None))
         self.members: tuple[Name, ...] = (self.silent, self.neighbour)
-        self.joiner = Joiner(
-            self.settings,
-            name(1),
-            self.clock,
-            Random(1),
-            table,
-            self,  # type: ignore[arg-type]
-            self.asking,
-            lambda: (),
-        )
+        own = SimpleNamespace(name=name(1))
+        node = Node(self.settings, own, self.clock, Random(1), None, 1, self.clock.seconds)  # type: ignore[arg-type]
+        self.joiner = Joiner(node, table, self, self.asking, lambda: ())  # type: ignore[arg-type]
 
-    def ask(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
-        """The queries: the one neighbour tells whom it knows."""
+    def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
+        """The lookup: the one neighbour tells whom it knows."""
         return succeed(Group(self.members, self.neighbour))
 
     def test_in_time(self) -> None:

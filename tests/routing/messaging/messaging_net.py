@@ -6,21 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.interfaces import ICrust, ILink
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.events import Message
-from routing_crust.routing.membership.client_registry import ClientRegistry
-from routing_crust.routing.membership.routing_table import PeerEntry, RoutingTable
+from routing_crust.routing.membership.neighbourhood import Neighbourhood
+from routing_crust.routing.membership.routing_table import PeerEntry
+from routing_crust.routing.messaging.envelope_dispatch import EnvelopeDispatch
 from routing_crust.routing.messaging.messenger import Messenger
+from routing_crust.routing.node import Node
 from routing_crust.wire.codec import decode
 from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
 
@@ -75,7 +78,7 @@ class FakeLink:
         if not self.open:
             return
         try:
-            self.node.messenger.frame_received(cast(ILink, self), kind, payload)
+            self.node.messenger.frame_handlers[kind](cast(ILink, self), kind, payload)
         except WireError as error:
             self.node.problems.append(error)
             self.cut()
@@ -114,6 +117,11 @@ class FakeLink:
                 end.node.lost(end)
 
 
+def peer_of(link: FakeLink) -> Any:
+    """As much of a peer as a messenger looks at."""
+    return SimpleNamespace(name=link.peer, link=link)
+
+
 class FakeNode:
     """A node as its messenger sees it."""
 
@@ -121,24 +129,37 @@ class FakeNode:
         self.net = net
         self.identity = who
         self.name = who.name
-        self.settings = net.settings
-        self.clock = cast(IReactorTime, net.clock)
-        self.table = RoutingTable(who.name, net.settings)
-        self.clients = ClientRegistry(self.clock, net.settings)
-        self.proxy: Name | None = None
+        clock = cast(IReactorTime, net.clock)
+        random = Random(who.name.number)
+        node = Node(net.settings, who, clock, random, cast(ICrust, None), 1, clock.seconds)
+        self.neighbourhood = Neighbourhood(node, self)
+        self.table = self.neighbourhood.table
+        self.clients = self.neighbourhood.clients
         self.links: dict[Name, FakeLink] = {}
         self.controls: list[tuple[EnvelopeKind, Name, bytes, Envelope]] = []
         self.hints: list[int] = []
         self.problems: list[WireError] = []
         self.got: list[Message] = []
-        self.messenger = Messenger(self, Random(who.name.number), 1 << 20)
+        self.dispatch = EnvelopeDispatch(node)
+        for kind in EnvelopeKind:
+            self.dispatch.handle(kind, self._handle)
+        self.messenger = Messenger(node, self, self.neighbourhood, self.dispatch)
+        self.messenger.when_undeliverable(self.hints.append)
         self.messenger.set_message_handler(self.got.append)
+
+    @property
+    def proxy(self) -> Name | None:
+        return self.neighbourhood.proxy
+
+    @proxy.setter
+    def proxy(self, name: Name | None) -> None:
+        self.neighbourhood.set_proxy(name)
 
     def link_to(self, name: Name) -> ILink | None:
         return cast("ILink | None", self.links.get(name))
 
-    def undeliverable(self, envelope_id: int) -> None:
-        self.hints.append(envelope_id)
+    def _handle(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        self.handle_control(envelope, source, link)  # which tests replace
 
     def handle_control(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self.controls.append((envelope.kind, source, envelope.body, envelope))
@@ -147,7 +168,7 @@ class FakeNode:
         if self.links.get(link.peer) is link:
             del self.links[link.peer]
             self.table.remove(link.peer)
-        self.messenger.link_lost(cast(ILink, link))
+        self.messenger.peer_lost(peer_of(link), CloseReason.CONNECTION_LOST, "")
 
     @property
     def bodies(self) -> list[bytes]:
@@ -179,7 +200,7 @@ class FakeNet:
             if member:
                 end.node.table.add(PeerEntry(end.peer))
         for end in ends:
-            end.node.messenger.link_added(cast(ILink, end))
+            end.node.messenger.peer_established(peer_of(end), None)
         return ends[0]
 
     def attach(self, client: FakeNode, proxy: FakeNode) -> FakeLink:

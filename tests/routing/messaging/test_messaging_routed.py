@@ -660,7 +660,7 @@ class ControlTests(Routed):
         query = self.four.controls[0][3]
         self.assertEqual(query.source_proxy, self.one.name.raw)
         self.four.messenger.send_control(
-            EnvelopeKind.GROUP_ANSWER, joining.name, b"y", destination_proxy=Name(query.source_proxy)
+            EnvelopeKind.GROUP_ANSWER, joining.name, b"y", proxy=Name(query.source_proxy)
         )
         self.net.run()
         self.assertEqual(self.control(joining), [(EnvelopeKind.GROUP_ANSWER, self.four.name, b"y")])

@@ -5,13 +5,12 @@ Messages between linked nodes, to ourselves and to groups, and what the messenge
 from __future__ import annotations
 
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import (
     LimitReached,
     NotConnected,
@@ -23,7 +22,7 @@ from routing_crust.routing.events import Message
 from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
-from .messaging_net import FakeLink, FakeNet, FakeNode, acks, at_once, message_parts
+from .messaging_net import FakeLink, FakeNet, FakeNode, acks, at_once, message_parts, peer_of
 
 
 class Pair(SynchronousTestCase):
@@ -692,7 +691,7 @@ class StopTests(Pair):
         self.failureResultOf(messenger.request(self.one.name, b"x"), ServiceStopped)
         self.failureResultOf(messenger.send_to_group(self.one.name, [], b"x"), ServiceStopped)
         self.arrive(7, MessagePart(1, 0, 1, Flavour.SEND, b"", b"x"), self.link)
-        messenger.link_added(cast(ILink, self.link))
+        messenger.peer_established(peer_of(self.link), None)
         self.assertEqual(self.one.got, [])
         self.assertEqual(self.link.sent, [])
 

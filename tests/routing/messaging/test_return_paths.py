@@ -18,8 +18,8 @@ class ReturnPathTests(SynchronousTestCase):
         nodes = net.grow(3)
         self.core = nodes[0]._core
         assert self.core is not None
-        self.links = [self.core.link_to(node.node_name) for node in nodes[1:]]
-        self.paths = ReturnPaths(self.core)
+        self.links = [self.core.links.link_to(node.node_name) for node in nodes[1:]]
+        self.paths = ReturnPaths(self.core.links)
 
     def test_the_latest_counts(self) -> None:
         self.assertIsNone(self.paths.back_to(ONE))
@@ -46,7 +46,7 @@ class ReturnPathTests(SynchronousTestCase):
         """The oldest are forgotten when there are too many."""
         self.patch(return_paths, "MOST_PATHS", 2)
         assert self.core is not None
-        paths = ReturnPaths(self.core)
+        paths = ReturnPaths(self.core.links)
         link = self.links[0]
         assert link is not None
         names = [Name(bytes([number]) * 32) for number in range(4)]

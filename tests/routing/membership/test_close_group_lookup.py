@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
@@ -13,8 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
-from routing_crust.routing.membership.group_queries import ATTEMPTS, Group, GroupQueries
-from routing_crust.wire.messages import GroupAnswer, GroupQuery
+from routing_crust.routing.membership.close_group_lookup import ATTEMPTS, CloseGroupLookup, Group
+from routing_crust.routing.membership.network_time import NetworkTime
+from routing_crust.wire.codec import decode, encode
+from routing_crust.wire.messages import EnvelopeKind, GroupAnswer, GroupQuery
 
 TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -22,6 +24,11 @@ TARGET, ONE, TWO = (Name(bytes([number]) * 32) for number in (1, 2, 3))
 def peer(name: Name) -> Any:
     """As much of a peer as the queries look at."""
     return SimpleNamespace(name=name)
+
+
+def envelope(answer: GroupAnswer) -> Any:
+    """As much of an envelope as is looked at."""
+    return SimpleNamespace(body=encode(answer))
 
 
 class FirstHop:
@@ -39,21 +46,34 @@ class QueryTests(SynchronousTestCase):
         self.by: list[Name | None] = []
         self.queries = self.make(Settings())
 
-    def make(self, settings: Settings) -> GroupQueries:
-        return GroupQueries(settings, self.clock, Random(1), self.send)
+    def make(self, settings: Settings, send: Any = None) -> CloseGroupLookup:
+        node: Any = SimpleNamespace(settings=settings, clock=self.clock, random=Random(1))
+        return CloseGroupLookup(node, cast(Any, None), send or self.send, NetworkTime(self.clock))
 
-    def send(self, query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
-        self.asked.append(of)
+    def send(
+        self,
+        kind: EnvelopeKind,
+        destination: Name,
+        body: bytes,
+        proxy: Name | None,
+        via: ILink | None,
+        attempt: int,
+        *,
+        nearest: bool,
+    ) -> None:
+        query = decode(GroupQuery, body)
+        self.asked.append(None if nearest else destination)
         self.by.append(None if via is None else via.peer)
         self.sent.append((Name(query.target), query.nonce, attempt))
 
     def answer(self, target: Name = TARGET, *members: Name, nonce: bytes | None = None) -> None:
         nonce = self.sent[-1][1] if nonce is None else nonce
-        self.queries.answered(GroupAnswer(nonce, target.raw, tuple(name.raw for name in members)), TWO)
+        answer = GroupAnswer(nonce, target.raw, tuple(name.raw for name in members))
+        self.queries.answer_received(envelope(answer), TWO, None)
 
     def test_answer(self) -> None:
         """The names come sorted by their distance, each once, and no timer is left."""
-        result = self.queries.ask(TARGET)
+        result = self.queries.look_up(TARGET)
         self.answer(TARGET, TWO, ONE, TWO)
         self.assertEqual(
             self.successResultOf(result), Group(tuple(sorted((ONE, TWO), key=TARGET.distance)), TWO)
@@ -63,7 +83,7 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(len(self.queries), 0)
 
     def test_answers_to_something_else(self) -> None:
-        result = self.queries.ask(TARGET)
+        result = self.queries.look_up(TARGET)
         self.answer(ONE, ONE)
         self.answer(TARGET, ONE, nonce=bytes(16))
         self.assertNoResult(result)
@@ -72,7 +92,7 @@ class QueryTests(SynchronousTestCase):
 
     def test_asked_again(self) -> None:
         """By another first hop each time; after the last attempt it fails."""
-        result = self.queries.ask(TARGET)
+        result = self.queries.look_up(TARGET)
         for attempt in range(ATTEMPTS):
             self.assertEqual(self.sent[-1], (TARGET, self.sent[0][1], attempt))
             self.assertNoResult(result)
@@ -83,24 +103,25 @@ class QueryTests(SynchronousTestCase):
     def test_answer_from_within_the_call(self) -> None:
         """A node that is its own nearest answers at once."""
 
-        def send(query: GroupQuery, of: Name | None, via: ILink | None, attempt: int) -> None:
-            queries.answered(GroupAnswer(query.nonce, query.target, ()), ONE)
+        def send(kind: EnvelopeKind, destination: Name, body: bytes, *way: object, nearest: bool) -> None:
+            query = decode(GroupQuery, body)
+            queries.answer_received(envelope(GroupAnswer(query.nonce, query.target, ())), ONE, None)
 
-        queries = GroupQueries(Settings(), self.clock, Random(1), send)
-        self.assertEqual(self.successResultOf(queries.ask(TARGET)), Group((), ONE))
+        queries = self.make(Settings(), send)
+        self.assertEqual(self.successResultOf(queries.look_up(TARGET)), Group((), ONE))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_certain_node(self) -> None:
         """A query may be put to one node, for what it knows itself."""
-        self.queries.ask(TARGET)
-        result = self.queries.ask(TARGET, of=ONE)
+        self.queries.look_up(TARGET)
+        result = self.queries.look_up(TARGET, of=ONE)
         self.assertEqual(self.asked, [None, ONE])
         self.answer(TARGET, TWO)
         self.assertEqual(self.successResultOf(result).members, (TWO,))
 
     def test_the_node_is_lost(self) -> None:
         """What it was asked itself fails at once; what is put to others goes on."""
-        lost, other = self.queries.ask(TARGET, of=ONE), self.queries.ask(TARGET, of=TWO)
+        lost, other = self.queries.look_up(TARGET, of=ONE), self.queries.look_up(TARGET, of=TWO)
         self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.failureResultOf(lost, PeerUnreachable)
         self.assertNoResult(other)
@@ -108,8 +129,8 @@ class QueryTests(SynchronousTestCase):
 
     def test_the_first_hop_is_lost(self) -> None:
         """Another is taken at once, as long as there are attempts left, and then as if nothing had been."""
-        result = self.queries.ask(TARGET, via=FirstHop(ONE))
-        other = self.queries.ask(TARGET, via=FirstHop(TWO))
+        result = self.queries.look_up(TARGET, via=FirstHop(ONE))
+        other = self.queries.look_up(TARGET, via=FirstHop(TWO))
         self.clock.advance(1)
         self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertEqual(self.by, [ONE, TWO, None])
@@ -119,7 +140,7 @@ class QueryTests(SynchronousTestCase):
         self.answer()
         self.successResultOf(result)
         self.assertNoResult(other)
-        last = self.queries.ask(TARGET, via=FirstHop(ONE))
+        last = self.queries.look_up(TARGET, via=FirstHop(ONE))
         self.clock.pump([5] * (ATTEMPTS - 1))
         self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertNoResult(last)
@@ -129,20 +150,20 @@ class QueryTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         queries = self.make(Settings(max_outstanding=1))
-        first = queries.ask(TARGET)
-        self.failureResultOf(queries.ask(ONE), LimitReached)
+        first = queries.look_up(TARGET)
+        self.failureResultOf(queries.look_up(ONE), LimitReached)
         queries.stop()
         self.failureResultOf(first, ServiceStopped)
 
     def test_cancel(self) -> None:
-        result = self.queries.ask(TARGET)
+        result = self.queries.look_up(TARGET)
         result.cancel()
         self.failureResultOf(result, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stop(self) -> None:
-        result = self.queries.ask(TARGET)
+        result = self.queries.look_up(TARGET)
         self.queries.stop()
         self.failureResultOf(result, ServiceStopped)
-        self.failureResultOf(self.queries.ask(TARGET), ServiceStopped)
+        self.failureResultOf(self.queries.look_up(TARGET), ServiceStopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,5 +1,5 @@
 """
-Group queries: who are the nodes nearest to a name?
+Close group lookup: which nodes are nearest to a name?
 
 A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
 knows it. It may also be put to a certain node, which answers from its own table: neighbours may all lack the
@@ -9,21 +9,23 @@ first hop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 
-from ...config import Settings
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
+from ...errors import CloseReason, LimitReached, NotConnected, PeerUnreachable, ServiceStopped
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.messages import NONCE_BYTES, GroupAnswer, GroupQuery
+from ...wire.codec import decode, encode
+from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ..control import SendControl
 from ..links.peer import Peer, PeerListener
+from ..node import Node
+from .neighbourhood import Neighbourhood
+from .network_time import NetworkTime
 
 ATTEMPTS: Final = 3
 
@@ -51,35 +53,46 @@ class _Query:
     result: Deferred[Group] = field(default_factory=Deferred)
 
 
-class GroupQueries(PeerListener):
+class CloseGroupLookup(PeerListener):
     """
-    Our queries that wait for an answer. Made by the service at each start, fed with the answers that come,
-    discarded after L{stop}.
+    Our queries that wait for an answer, and the answers to those of others. Made with each start of the
+    service, fed with the queries and answers that come, discarded after L{stop}.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        clock: IReactorTime,
-        random: Random,
-        send: Callable[[GroupQuery, Name | None, ILink | None, int], None],
+        self, node: Node, neighbourhood: Neighbourhood, send: SendControl, time: NetworkTime
     ) -> None:
-        """
-        @param send: sends a query to a certain node, or with C{None} towards the node nearest to its target,
-            over the given link if there is one; the number of the attempt, from 0, is to choose the first
-            hop otherwise.
-        """
-        self._settings = settings
-        self._clock = clock
-        self._random = random
+        self._node = node
+        self._neighbourhood = neighbourhood
+        self._settings = node.settings
+        self._clock = node.clock
+        self._random = node.random
         self._send = send
+        self._time = time
         self._queries: dict[bytes, _Query] = {}
         self._stopped = False
 
     def __len__(self) -> int:
         return len(self._queries)
 
-    def ask(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
+    def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
+        """
+        Find the nodes nearest to a name, ourselves among them if we are one of them.
+
+        @return: fires with at most C{group_size} names, nearest first; fails as that of L{look_up}, and with
+            L{NotConnected}.
+        """
+        neighbourhood = self._neighbourhood
+        if not neighbourhood.bootstrapped:
+            return fail(NotConnected("there is no link to the network; wait for when_connected()"))
+        if not self._node.is_client and neighbourhood.table.next_hop(target) is None:
+            return succeed(neighbourhood.close_group(target))
+        # the node that answers leaves us out, since we have asked
+        return self.look_up(target).addCallback(
+            lambda group: neighbourhood.with_ourselves(target, group.members)
+        )
+
+    def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
         """
         Ask for the close group of C{target}.
 
@@ -101,19 +114,34 @@ class GroupQueries(PeerListener):
         self._attempt(query)
         return query.result
 
-    def answered(self, answer: GroupAnswer, informant: Name) -> bool:
+    def answer_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
-        An answer came, from this node. One that nobody asked for, or for another name, means nothing.
+        An answer came. One that nobody asked for, or for another name, means nothing.
 
-        @return: whether it was asked for.
+        @raise WireError: it is none.
         """
+        answer = decode(GroupAnswer, envelope.body, self._settings.max_control)
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target:
-            return False
+            return
         self._forget(answer.nonce)
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
-        query.result.callback(Group(tuple(members), informant))
-        return True
+        query.result.callback(Group(tuple(members), source))
+        self._time.heard(source, answer.time)
+
+    def query_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        Another node asks. The answer goes back by the link that the query came by.
+
+        @raise WireError: it is no query.
+        """
+        query = decode(GroupQuery, envelope.body, self._settings.max_control)
+        target = Name(query.target)
+        # without the node that asks: it knows itself, and its place is another's whom it may not know
+        members = tuple(name.raw for name in self._neighbourhood.close_group(target, (source,)))
+        answer = encode(GroupAnswer(query.nonce, target.raw, members, self._node.network_now()))
+        proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
+        self._send(EnvelopeKind.GROUP_ANSWER, source, answer, proxy, link)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """
@@ -148,8 +176,15 @@ class GroupQueries(PeerListener):
         # the timer is set first: an answer may come from within the call
         query.timer = self._clock.callLater(self._settings.ack_timeout / 4, self._attempt, query)
         query.attempts += 1
-        message = GroupQuery(query.nonce, query.target.raw)
-        self._send(message, query.of, query.via, query.attempts - 1)
+        self._send(
+            EnvelopeKind.GROUP_QUERY,
+            query.target if query.of is None else query.of,
+            encode(GroupQuery(query.nonce, query.target.raw)),
+            None,
+            query.via,
+            query.attempts - 1,
+            nearest=query.of is None,
+        )
 
     def _forget(self, nonce: bytes) -> None:
         query = self._queries.pop(nonce, None)

@@ -1,0 +1,86 @@
+"""
+Envelopes for this node: the signature is checked, then each goes to the part that takes its kind.
+
+The parts fill in the table of kinds themselves. What cannot be read is dropped: the relay that passed it on
+is not to blame for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.logger import Logger
+
+from ...crust.interfaces import ILink
+from ...errors import CloseReason, WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...wire.messages import Envelope, EnvelopeKind
+from ..control import EnvelopeHandler
+from ..links.peer import Peer, PeerListener
+from ..node import Node
+from .envelopes import holds
+
+_NO_CONTROL: Final = frozenset((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE))
+"""Kinds that serve messages. The others are control messages, which are limited to C{control_rate}."""
+
+
+class EnvelopeDispatch(PeerListener):
+    """Made with each start of the service, fed by the forwarder, discarded with the run."""
+
+    log = Logger()
+
+    def __init__(self, node: Node) -> None:
+        settings, seconds = node.settings, node.clock.seconds
+        self._network = settings.network
+        self._identity = node.identity
+        self._quiet = QuietLog(self.log, seconds)
+        self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
+        self._rates: KeyedLimits[Name] = KeyedLimits(
+            lambda: TokenBucket(settings.control_rate, settings.control_burst, seconds)
+        )
+
+    def handle(self, kind: EnvelopeKind, handler: EnvelopeHandler) -> None:
+        """Have envelopes of this kind handled."""
+        self._handlers[kind] = handler
+
+    def received(self, envelope: Envelope, source: Name, link: ILink) -> None:
+        """
+        An envelope is at its destination.
+
+        @param link: the link that it came by, whose peer's C{control_rate} it counts against.
+        """
+        try:
+            # an envelope without a signature goes on only if its body proves itself, or if it is a hint
+            if envelope.kind is not EnvelopeKind.UNDELIVERABLE:
+                if not holds(envelope, self._network, self._identity):
+                    raise WireError("its signature does not hold")
+            if envelope.kind in _NO_CONTROL or self._rates.take(link.peer):
+                self._handle(envelope, source, link)
+        except WireError as error:
+            self._dropped(source, error)
+
+    def received_from_ourselves(self, envelope: Envelope, source: Name) -> None:
+        """An envelope of our own is for this node."""
+        try:
+            self._handle(envelope, source, None)
+        except WireError as error:
+            self._dropped(source, error)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """Its rate is counted no longer."""
+        self._rates.forget(peer.name)
+
+    def _handle(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        handler = self._handlers.get(envelope.kind)
+        if handler is not None:
+            handler(envelope, source, link)
+
+    def _dropped(self, source: Name, error: WireError) -> None:
+        self._quiet.info(
+            "bad envelopes",
+            "dropped an envelope of {source}: {problem}",
+            source=source,
+            problem=str(error),
+        )
