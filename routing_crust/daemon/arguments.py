@@ -15,7 +15,7 @@ from ..names import Name
 from .state_directory import default_state_dir
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
-"""In seconds: longer than a message is tried for, with the default settings."""
+"""Longer than a message is tried for with the default settings."""
 
 _EPILOGUE: Final = """\
 exit codes: 0 done, 1 failed, 2 the command line cannot be used
@@ -180,7 +180,7 @@ def _allowed(text: str) -> str:
 
 def _node_name(text: str) -> str:
     if is_nickname(text):
-        return text  # the daemon knows them
+        return text  # only the daemon knows whose it is
     try:
         return str(Name.from_text(text))
     except InvalidName as error:

@@ -1,5 +1,5 @@
 """
-The console script C{routing-crust}: it makes keys, and talks to the daemon that runs on this machine.
+The console script C{routing-crust}: makes keys, and talks to the daemon on this machine.
 
 Exit codes: 0 when all went well, 1 when it did not, 2 when the command line cannot be used.
 """
@@ -45,11 +45,11 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 STATUS_TIMEOUT_SECONDS: Final = 10.0
-"""In seconds: the daemon answers at once, if it answers."""
+"""The daemon answers these commands at once, if it answers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the script with these arguments, C{None} for those of the process, and exit."""
+    """Run the script with these arguments, by default those of the process, and exit."""
     options = make_parser().parse_args(arguments)
     try:
         code = _COMMANDS[options.command](options)
@@ -170,12 +170,12 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _body(text: str) -> bytes:
-    # what was not UTF-8 on the command line goes out as the bytes that it was
+    # bytes of the command line that are no UTF-8 go out as they came
     return text.encode("utf-8", "surrogateescape")
 
 
 def _print(line: str) -> None:
-    # at once: listeners are often read by other programs
+    # flushed line by line: programs read this through a pipe
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

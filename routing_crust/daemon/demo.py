@@ -1,9 +1,8 @@
 """
-A demonstration: C{twistd -n routing-node --demo 8} runs a network of eight nodes on loopback in one process,
-with keys in memory and nothing on disk, and lets them talk.
+The demonstration: C{twistd -n routing-node --demo 8} runs a network of eight nodes on loopback in one
+process, with keys in memory and nothing on disk, and lets them exchange messages.
 
-It is also an example of how a program has nodes of its own: L{make_nodes} is all that it takes to make a
-network, and L{Traffic} is what a program does with one.
+It is also an example of a program with nodes of its own: L{make_nodes} makes a network, L{Traffic} uses it.
 """
 
 from __future__ import annotations
@@ -29,27 +28,27 @@ from ..routing.service import RoutingService
 from ..timing.timers import cancel
 
 BODY: Final = b"x" * 256
-"""What is sent."""
+"""The body of each message."""
 REQUEST_SHARE: Final = 0.2
-"""How many of the messages are requests."""
+"""The share of messages that are requests."""
 CONNECT_SHARE: Final = 0.02
-"""How many are preceded by asking for a link of our own to the destination."""
+"""The share of messages before which the node asks for a link with the destination."""
 FAILURE_PAUSE_SECONDS: Final = 0.1
-"""In seconds: a node that cannot send does not try without end in one turn of the reactor."""
+"""A node that cannot send pauses, or it would try without end in one turn of the reactor."""
 GRACE_SECONDS: Final = 5.0
-"""In seconds: what is under way when the time is over may still arrive for so long."""
+"""When the time is over, messages under way may still arrive for so long."""
 MAX_LATENCIES: Final = 100_000
-"""The latencies of so many messages are kept, the latest."""
+"""So many latencies are kept, the latest."""
 
 
 @dataclass(slots=True)
 class TrafficFigures:
     """
-    What happened to the messages of some time.
+    What happened to the messages of a period.
 
-    @ivar acknowledged: how many arrived, and we know it.
-    @ivar failed: of how many we do not.
-    @ivar latencies: how long those that arrived took, in seconds.
+    @ivar acknowledged: the number of messages known to have arrived.
+    @ivar failed: the number of the others.
+    @ivar latencies: of the acknowledged ones, in seconds.
     """
 
     acknowledged: int = 0
@@ -57,7 +56,7 @@ class TrafficFigures:
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
 
     def add(self, other: TrafficFigures) -> None:
-        """Count in those of another time."""
+        """Add the figures of another period."""
         self.acknowledged += other.acknowledged
         self.failed += other.failed
         self.latencies.extend(other.latencies)
@@ -74,7 +73,7 @@ class TrafficFigures:
 
 def make_nodes(count: int, make: Callable[[Settings], RoutingService]) -> Iterator[RoutingService]:
     """
-    The nodes of a new network on loopback, each of them started: the first, and the others with its contact.
+    Make and start the nodes of a new network on loopback: the first node, and others that have its contact.
 
     @param make: makes a service from its settings.
     """
@@ -99,9 +98,8 @@ def make_nodes(count: int, make: Callable[[Settings], RoutingService]) -> Iterat
 
 class Traffic:
     """
-    Messages between random pairs of nodes: each node sends one, waits for its end, and sends the next.
-
-    A message whose waiting is cancelled counts as failed.
+    Messages between random pairs of nodes: each node sends one, waits for its outcome, and sends the next.
+    One that is cancelled counts as failed.
     """
 
     log = Logger()
@@ -118,10 +116,10 @@ class Traffic:
 
     def start(self) -> Deferred[None]:
         """
-        Begin.
+        Begin to send.
 
-        @return: fires with C{None} when L{stop} was called and no message is under way any more. Cancelling
-            it gives up those that are.
+        @return: fires with C{None} when L{stop} has been called and no message is under way. Cancelling it
+            gives up those that are.
         """
         talks = [Deferred.fromCoroutine(self._talk(node)) for node in self._nodes]
         return DeferredList(talks, fireOnOneErrback=True, consumeErrors=True).addCallback(lambda _: None)
@@ -131,7 +129,7 @@ class Traffic:
         self._stopped = True
 
     def take_figures(self) -> TrafficFigures:
-        """What happened since the last call."""
+        """The figures since the last call."""
         figures, self._figures = self._figures, TrafficFigures()
         return figures
 
@@ -171,7 +169,7 @@ class Traffic:
 
 
 class DemoService(Service):
-    """The demonstration: a network that is started, reported on every second, and stopped again."""
+    """Starts a network, reports on it every second, and stops it."""
 
     log = Logger()
 
@@ -187,8 +185,8 @@ class DemoService(Service):
     ) -> None:
         """
         @param count: how many nodes.
-        @param seconds: how long it takes; C{None} is until it is stopped.
-        @param on_end: called when that time is over: with whether all went well.
+        @param seconds: how long it runs; C{None} is until it is stopped.
+        @param on_end: called when that time is over, with whether all went well.
         @param make_node: makes a node from its settings; C{None} makes a L{RoutingService} with a new key.
         """
         self._count = count
@@ -208,9 +206,9 @@ class DemoService(Service):
 
     def startService(self) -> None:
         """
-        Start the nodes; when all of them have reached their close groups, they begin to talk.
+        Start the nodes, which begin to send when all of them are linked with their neighbours.
 
-        @raise CannotListen: there is no port to be had on loopback.
+        @raise CannotListen: no port on loopback can be had.
         """
         Service.startService(self)
         for number, node in enumerate(make_nodes(self._count, self._make_node)):
@@ -228,7 +226,7 @@ class DemoService(Service):
         """
         Stop the traffic and then the nodes.
 
-        @return: fires with C{None} when nothing is left of them.
+        @return: fires with C{None} when nothing of them is left.
         """
         Service.stopService(self)
         return Deferred.fromCoroutine(self._stop())
@@ -250,14 +248,18 @@ class DemoService(Service):
 
         def group_changed(event: GroupConnectedChanged) -> None:
             if node.running:  # that the groups break up when the nodes stop is no news
-                say("group-connected" if event.connected else "not group-connected any more")
+                say(
+                    "linked with all neighbours"
+                    if event.connected
+                    else "not linked with all neighbours any more"
+                )
 
         say(f"{node.state.value}, {node.contact}")
         node.observe(StateChanged, lambda event: say(event.new.value))
         node.observe(GroupConnectedChanged, group_changed)
 
     def _begin(self, _: object) -> None:
-        self.log.info("all {count} nodes have joined, and begin to talk", count=self._count)
+        self.log.info("all {count} nodes have joined, and begin to send", count=self._count)
         self._began = self._last_report = self._clock.seconds()
         self._traffic = Traffic(self._nodes, self._clock, self._random)
         self._talking = self._traffic.start()
@@ -276,7 +278,7 @@ class DemoService(Service):
         self.log.info(
             "{rate:.0f} messages/s: {acknowledged} acknowledged, {failed} failed; "
             "latency {median:.1f} ms median, {p99:.1f} ms p99; {links} links; "
-            "{grouped} of {count} group-connected",
+            "{grouped} of {count} linked with all neighbours",
             rate=figures.acknowledged / seconds if seconds > 0 else 0.0,
             acknowledged=figures.acknowledged,
             failed=figures.failed,
@@ -289,7 +291,7 @@ class DemoService(Service):
 
     def _time_is_over(self) -> None:
         if self._traffic is None:
-            self.log.error("the time is over, and not all nodes have reached their close groups")
+            self.log.error("the time is over, and not all nodes are linked with their neighbours")
             self._on_end(False)
         else:
             self._ending = Deferred.fromCoroutine(self._end(self._traffic))
@@ -308,7 +310,7 @@ class DemoService(Service):
 
 
 def _ignore(message: Message) -> None:
-    """That it has arrived is all that matters here."""
+    """Nothing to do: only the acknowledgement matters here."""
 
 
 def _echo(message: Message) -> bytes:

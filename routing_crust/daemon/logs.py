@@ -1,6 +1,6 @@
 """
-A log for people to read, for C{twistd -n --logger=routing_crust.daemon.logs.readable routing-node}: without
-what is only for debugging, and with the time, a level that is worth a look, and the text in each line.
+A log for people, for C{twistd -n --logger=routing_crust.daemon.logs.readable routing-node}: without
+debugging, and in each line the time, the level where it is a warning or worse, and the text.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from twisted.logger import (
 
 def readable(file: TextIO | None = None) -> ILogObserver:
     """
-    An observer that writes such lines.
+    Make the observer.
 
-    @param file: where to; C{None} is the standard output.
+    @param file: the file to write to; C{None} is the standard output.
     """
     to_file = FileLogObserver(sys.stdout if file is None else file, _line)
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)

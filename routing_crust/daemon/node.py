@@ -1,6 +1,6 @@
 """
-The service that C{twistd} runs: a L{RoutingService} with all that a daemon needs beside it, which is a locked
-state directory, a key in a file, a log for people, what it carries for local programs, and a control socket.
+The service that C{twistd} runs: a L{RoutingService} with what a daemon needs beside it: a locked state
+directory, a key file, the operator's log, exposed programs and forwarded ports, and the control socket.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 
 class CannotStart(Exception, SystemExit):
     """
-    The daemon ends before it has begun. What is wrong was logged, in one line.
+    The daemon ends before it has begun. The reason was logged, in one line.
 
     It is an C{Exception}, so that C{twistd} removes its pid file and tells the process that waits for the
     daemon, and a C{SystemExit}, so that the interpreter exits with 1 and writes no traceback.
@@ -41,10 +41,10 @@ class CannotStart(Exception, SystemExit):
 
 class NodeService(Service):
     """
-    A node and all that belongs to its process.
+    A node and what belongs to its process.
 
-    @ivar settings: the settings; C{state_dir} is one of them that must be given.
-    @ivar routing: the node, from the start on.
+    @ivar settings: the settings, with C{state_dir} given.
+    @ivar routing: the node, between start and stop.
     """
 
     log = Logger()
@@ -52,7 +52,7 @@ class NodeService(Service):
     def __init__(self, settings: Settings, state_dir: Path, reactor: Any) -> None:
         """
         @param state_dir: the state directory, made when it is not there.
-        @param reactor: for everything: time, sockets and the control socket.
+        @param reactor: the reactor for everything.
         """
         self.settings = settings
         self.routing: RoutingService | None = None
@@ -70,7 +70,7 @@ class NodeService(Service):
         """
         Start everything.
 
-        @raise CannotStart: something is in the way; it was logged, and nothing is left running.
+        @raise CannotStart: it failed; the reason was logged, and nothing is left running.
         """
         try:
             self._start()
@@ -93,8 +93,8 @@ class NodeService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def _start(self) -> None:
-        # The order matters: the lock before all that is in the folder, and the node before the socket, so
-        # that nobody talks to a node that is not there.
+        # The lock comes before everything in the folder. The control socket comes last, so that no program
+        # talks to a node that is not there.
         prepare_state_dir(self._state_dir)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
@@ -108,7 +108,7 @@ class NodeService(Service):
             self._registry.start(self.settings)
             routing.startService()
         except RoutingCrustError:
-            # as below
+            # not waited for, as below
             self._registry.stop()
             raise
         operator_log.started()
@@ -117,7 +117,7 @@ class NodeService(Service):
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:
-            # there is no reactor to wait with: what it closes is closed, at the latest with the process
+            # the reactor does not run yet, so nothing can be waited for: the process ends, and closes all
             self._registry.stop()
             routing.stopService()
             raise
@@ -129,7 +129,7 @@ class NodeService(Service):
         if self._registry is not None:
             await self._registry.stop()
         if self._control is not None:
-            # after the node, so that whoever waits for an answer hears that there will be none
+            # after the node, so that programs that wait for an answer hear that there will be none
             await self._control.stop(self._clock)
         self._release()
         self.log.info("stopped")

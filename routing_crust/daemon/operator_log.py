@@ -1,5 +1,5 @@
 """
-What a node tells its operator in the log: its name, where it can be reached, and what changes.
+The operator's log: the name of the node, its contacts, and what changes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from ..routing.events import (
     StateChanged,
 )
 from ..routing.service import RoutingService
+from .text import connection_type
 
 
 class OperatorLog:
-    """Made by the daemon for one L{RoutingService}, whose events it writes down until L{stop}."""
+    """Made by the daemon for one L{RoutingService}, whose events it logs until L{stop}."""
 
     log = Logger()
 
@@ -46,7 +47,7 @@ class OperatorLog:
         ]
 
     def started(self) -> None:
-        """Say who this is and, if it listens, how others find it: in a line to copy. Crust has said where."""
+        """Log the node's name and, if it listens, its contacts, each in a line to copy."""
         service = self._service
         self.log.info(
             "this is {role} {name} of the network {network}",
@@ -57,7 +58,7 @@ class OperatorLog:
         self._say_contacts(service.endpoints)
 
     def stop(self) -> None:
-        """Write nothing more."""
+        """Log nothing more."""
         for stop in self._stops:
             stop()
 
@@ -66,9 +67,10 @@ class OperatorLog:
 
     def _group_changed(self, event: GroupConnectedChanged) -> None:
         if event.connected:
-            self.log.info("linked with the whole close group")
+            self.log.info("linked with all neighbours")
+        # while the node stops, its links go one by one: that is no news
         elif self._service.running:
-            self.log.info("members of the close group are missing")
+            self.log.info("links with some neighbours are missing")
 
     def _endpoints_changed(self, event: EndpointsChanged) -> None:
         self._say_contacts(event.endpoints)
@@ -78,6 +80,7 @@ class OperatorLog:
         self.log.info("{say} (NAT: {nat})", say=say, nat=event.reachability.nat.name.lower())
 
     def _say_contacts(self, endpoints: tuple[Endpoint, ...]) -> None:
+        # once each: the list comes whole whenever any of it changes
         for endpoint in endpoints:
             if endpoint not in self._said:
                 self.log.info("contact: {contact}", contact=Contact(endpoint, self._service.node_name))
@@ -98,7 +101,9 @@ class OperatorLog:
             peer=link.peer,
             address=link.connection.peer,
             use=link.use.name.lower(),
-            path_kind="" if link.path_kind is PathKind.DIRECT else f", {link.path_kind.value}",
+            path_kind=""
+            if link.path_kind is PathKind.DIRECT
+            else f", {connection_type(link.path_kind.value)}",
             one_way="" if link.two_way else ", one-way",
         )
 

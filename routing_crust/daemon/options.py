@@ -1,6 +1,6 @@
 """
-The options of C{twistd routing-node}, made from the table of settings: a setting that is added there is
-an option here, with its help and its valid range.
+The options of C{twistd routing-node}, made from the table of settings: each setting there becomes an option,
+with its help and its valid range.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ refused unless a 'routing-crust listen --answer TEXT' is attached.
 that reads better than Twisted's own.
 """
 
-# What each option that is made from a plain setting is called, if not as the setting; and what its value is.
+# The options that are not called as their settings; and the placeholder of each option's value in the help.
 _OPTION_NAMES: Final = {"contacts": "contact", "nicknames": "nickname"}
 _VALUES: Final = {
     "listen": "ADDRESS:PORT",
@@ -91,11 +91,12 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 class Options(usage.Options):
     """
-    The command line. Values are read when they are asked for, by L{settings}.
+    The command line. L{settings} parses the values. The help of each option is in L{_HINTS} or in the
+    setting.
 
-    @ivar given: what settings the command line gives, raw.
-    @ivar demo: of how many nodes a demonstration is asked for; 0 if none is.
-    @ivar demo_seconds: how long it takes, in seconds; C{None} is until it is interrupted.
+    @ivar given: the settings of the command line, raw.
+    @ivar demo: the number of nodes of a demonstration; 0 without one.
+    @ivar demo_seconds: how long it runs; C{None} is until it is interrupted.
     """
 
     synopsis = "[options]"
@@ -108,19 +109,15 @@ class Options(usage.Options):
         self.demo_seconds: float | None = None
 
     def opt_first(self) -> None:
-        """See L{_HINTS}, as for all the others."""
         self._give_role("first")
 
     def opt_client(self) -> None:
-        """A client."""
         self._give_role("client")
 
     def opt_config(self, path: str) -> None:
-        """The TOML file."""
         self.config = Path(path)
 
     def opt_set(self, text: str) -> None:
-        """One of the advanced settings."""
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals:
@@ -132,13 +129,11 @@ class Options(usage.Options):
         self.given[name] = value.strip()
 
     def opt_demo(self, text: str) -> None:
-        """How many nodes."""
         if not text.isascii() or not text.isdigit() or not MIN_DEMO_NODES <= int(text[:9]) <= MAX_DEMO_NODES:
             raise usage.UsageError(f"--demo {text}: valid is {MIN_DEMO_NODES} to {MAX_DEMO_NODES}")
         self.demo = int(text)
 
     def opt_demo_seconds(self, text: str) -> None:
-        """How many seconds."""
         try:
             self.demo_seconds = float(text)
         except ValueError:
@@ -147,20 +142,20 @@ class Options(usage.Options):
             raise usage.UsageError(f"--demo-seconds {text}: valid is 1 to 86400 s")
 
     def opt_help_settings(self) -> None:
-        """All other settings."""
+        """Print the other settings, and exit."""
         sys.stdout.write(advanced_settings_text())
         sys.exit(0)
 
     def opt_version(self) -> None:
-        """The version of this package, not Twisted's."""
+        """Print the version of this package, not Twisted's, and exit."""
         sys.stdout.write(f"routing-crust {__version__}\n")
         sys.exit(0)
 
     def postOptions(self) -> None:
         """
-        Check what belongs together.
+        Check the options against each other.
 
-        @raise UsageError: it does not.
+        @raise UsageError: they contradict each other.
         """
         if self.demo_seconds is not None and not self.demo:
             raise usage.UsageError("--demo-seconds: give --demo too")
@@ -171,7 +166,7 @@ class Options(usage.Options):
 
     def settings(self) -> tuple[Settings, Path]:
         """
-        Read the file, if there is one, and put everything together.
+        Read the file, if one is given, and merge everything.
 
         @return: the settings, and the state directory, which is one of them.
         @raise ConfigurationError: a value cannot be used.
@@ -211,17 +206,17 @@ class Options(usage.Options):
 
 
 def option_name(setting: str) -> str:
-    """What the option for a plain setting is called, without its dashes."""
+    """The name of the option for a plain setting, without its dashes."""
     return _OPTION_NAMES.get(setting, setting.replace("_", "-"))
 
 
 def plain_settings() -> tuple[Field[Any], ...]:
-    """The settings that have an option of their own; the others are given with C{--set}."""
+    """The settings with an option of their own; the others are given with C{--set}."""
     return tuple(each for each in setting_fields() if not each.metadata["advanced"])
 
 
 def advanced_settings_text() -> str:
-    """The page that C{--help-settings} shows."""
+    """The text of C{--help-settings}."""
     heading = textwrap.fill(
         "Settings for '--set name=value', and for the TOML file as 'name = value'. The file may hold what "
         "has an option of its own as well: with _ for -, and as a list what may be repeated (the contacts "
@@ -274,7 +269,7 @@ def _row_text(option: str, text: str, width: int) -> str:
 
 
 def _add_options() -> None:
-    """Give L{Options} a method for each plain setting, which is how Twisted learns of an option."""
+    """Add a method to L{Options} for each plain setting: Twisted makes an option of each C{opt_} method."""
     for each in plain_settings():
         method = option_name(each.name).replace("-", "_")
         if isinstance(each.default, bool):

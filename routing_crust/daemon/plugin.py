@@ -1,5 +1,6 @@
 """
-What C{twistd} asks for: the options of C{twistd routing-node}, and the service that they describe.
+The plugin's two objects for C{twistd}: the options of C{twistd routing-node}, and the service that they
+describe.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ __all__ = ["Options", "makeService"]
 
 def makeService(options: Options) -> IService:
     """
-    The service for a command line. It does no I/O but read the configuration file.
+    Make the service for a command line. The only I/O is to read the configuration file.
 
-    @raise SystemExit: a setting cannot be used; the interpreter writes what is wrong and exits with 1.
+    @raise SystemExit: a setting cannot be used; the interpreter prints the reason and exits with 1.
     """
     from twisted.internet import reactor
 
@@ -37,7 +38,7 @@ def makeService(options: Options) -> IService:
 
 def end_process(all_well: bool) -> None:
     """
-    End C{twistd} when a demonstration is over: with exit code 0, or by a signal if all was not well.
+    End C{twistd} when a demonstration is over: with exit code 0 if all went well, else by a signal.
     """
     from twisted.internet import reactor
 

@@ -1,6 +1,6 @@
 """
-Settings from a TOML file and from the command line, put together: what the command line says goes before
-what the file says, and both before the defaults. Lists are replaced, not joined.
+Merges the settings of a TOML file and the command line. The command line takes precedence over the file, and
+both over the defaults. A list replaces a list; they are not joined.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ else:
     import tomli as tomllib
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""In bytes: a device or a log that is given by mistake is not read to its end."""
+"""A device or a log that is given by mistake is not read to its end."""
 
 SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fields()}
 
 
 def read_settings_file(path: Path) -> dict[str, object]:
     """
-    Read a TOML file of settings: one flat list of C{name = value}, each optional. What says what belongs
-    to what may be a table.
+    Read a TOML file of settings: one flat list of C{name = value}, each optional. The value of a setting that
+    pairs things, such as C{nicknames}, may be a table.
 
     @return: the values as the file holds them; each key is a setting's name.
     @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
@@ -56,7 +56,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
 
 
 def unknown_setting(name: str) -> str:
-    """What to say of a name that no setting has: with the nearest that there is."""
+    """The error text for a name that no setting has, with the nearest that exists."""
     near = get_close_matches(name.replace("-", "_").lower(), SETTINGS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "'--help-settings' lists them all"
     return f"there is no such setting; {hint}"
@@ -72,11 +72,12 @@ def merge_settings(
 
     @param command_line: raw values by setting.
     @param in_file: raw values by setting, as L{read_settings_file} gives them.
-    @param path: the file that they are from, for the errors.
-    @raise ConfigurationError: a value cannot be used. The error says where it came from.
+    @param path: the file that an error names.
+    @raise ConfigurationError: a value cannot be used; the error says where it came from.
     """
     raw = {**in_file, **command_line}
     try:
+        # first, since the names of other settings may be nicknames
         given = raw.pop("nicknames", ())
         nicknames = parse_setting(SETTINGS["nicknames"], given)
         names = known(nicknames)

@@ -1,6 +1,6 @@
 """
-The state directory: where a daemon keeps its key, the contacts it has met and its control socket, and the
-lock that keeps a second daemon out of it.
+The state directory: where a daemon keeps its key, its saved contacts and its control socket, with a lock that
+keeps a second daemon out.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..errors import ConfigurationError
 
 DIRECTORY_MODE: Final = 0o700
 MAX_SOCKET_PATH_BYTES: Final = 107
-"""In bytes: the system's field for the path of a UNIX socket has 108, the last of them zero."""
+"""The system's field for the path of a UNIX socket has 108 bytes, the last of them zero."""
 
 
 def default_state_dir(network: str) -> Path:
     """
-    Where the state of this user's daemon for a network is, unless the configuration says otherwise:
+    The default state directory of this user's daemon for a network:
     C{/var/lib/routing-crust/<network>} for root, else C{routing-crust/<network>} in C{$XDG_STATE_HOME},
     which is C{~/.local/state} by default (XDG Base Directory Specification 0.8).
     """
-    # one folder of its own for every network, whatever characters its id has
+    # an id may hold any characters, and ".." must not lead out of the folder
     folder = quote(network, safe="").replace(".", "%2E")
     if os.geteuid() == 0:
         return Path("/var/lib/routing-crust") / folder
     base = os.environ.get("XDG_STATE_HOME", "")
-    # a relative path there is to be ignored, says the specification
+    # the specification says to ignore a relative path
     home = Path(base) if os.path.isabs(base) else Path("~/.local/state").expanduser()
     return home / "routing-crust" / folder
 
@@ -63,13 +63,13 @@ def prepare_state_dir(path: Path) -> None:
 
 
 def key_path(state_dir: Path) -> Path:
-    """Where the key of the node is."""
+    """The path of the node's key."""
     return state_dir / "key.pem"
 
 
 def socket_path(state_dir: Path) -> Path:
     """
-    Where the daemon's control socket is.
+    The path of the control socket.
 
     @raise ConfigurationError: the path is too long for a UNIX socket.
     """
@@ -85,15 +85,15 @@ def socket_path(state_dir: Path) -> Path:
 
 class StateLock:
     """
-    The exclusive use of a state directory, for as long as the process lives or until it is released. The
-    file C{lock} holds the id of the process; a file that a killed process left behind is no hindrance.
+    The exclusive use of a state directory, until it is released or the process ends. The file C{lock} holds
+    the id of the process; one that a killed process has left behind does no harm.
     """
 
     def __init__(self, state_dir: Path) -> None:
         """
         Take the lock.
 
-        @raise ConfigurationError: another process has it; the error names the process. Or it cannot be had.
+        @raise ConfigurationError: another process, which the error names, has it; or locking fails.
         """
         self.path = state_dir / "lock"
         try:
@@ -109,7 +109,7 @@ class StateLock:
     def release(self) -> None:
         """Remove the file and let others in. Idempotent."""
         if self._descriptor >= 0:
-            # while it is still locked, so that it cannot be somebody else's
+            # while it is still locked, so that it cannot be another process's file
             self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1

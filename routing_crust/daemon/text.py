@@ -1,5 +1,5 @@
 """
-Text for the terminal: bodies of messages, which may hold anything, and what the daemon says of its node.
+Text for people: bodies of messages, which may hold anything, and what the daemon reports of its node.
 """
 
 from __future__ import annotations
@@ -7,20 +7,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..endpoints import PathKind
+
 
 def printable(body: bytes) -> str:
     """
-    A body as one line of text. It comes from somebody else, so what could move the cursor or change the
-    terminal is written as an escape, as are the bytes that are not UTF-8.
+    Write a body as one line of text. It comes from a peer, so characters that could move the cursor or change
+    the terminal are written as escapes, as are the bytes that are not UTF-8.
     """
-    text = body.decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return _one_line(body.decode("utf-8", "backslashreplace"))
+
+
+def connection_type(path_kind: str) -> str:
+    """The word for people: C{path_kind} is a L{PathKind}, or one of a newer daemon."""
+    return "relayed" if path_kind == PathKind.TUNNEL.value else path_kind
 
 
 def status_text(status: Mapping[str, Any]) -> str:
-    """The state of a node for people; C{status} is what the daemon answers."""
+    """Describe the state of a node; C{status} is the daemon's reply."""
     links = status.get("links", [])
     table = status.get("table", [])
+    # every field may be missing: the daemon may be of another version
     rows = [
         ("name", status.get("name")),
         ("network", status.get("network")),
@@ -45,7 +52,7 @@ def status_text(status: Mapping[str, Any]) -> str:
 
 
 def explanation_text(explanation: Mapping[str, Any]) -> str:
-    """Why there is a link, or none, for people; C{explanation} is what the daemon answers."""
+    """Explain why there is a link, or none; C{explanation} is the daemon's reply."""
     lines = [f"{explanation['name']}: {explanation['summary']}"]
     candidates = explanation.get("candidates", [])
     if candidates:
@@ -60,6 +67,7 @@ def explanation_text(explanation: Mapping[str, Any]) -> str:
     if explanation.get("next"):
         lines.append("what happens next:")
     lines.extend(f"  {each}" for each in explanation.get("next", []))
+    # addresses and reasons come from peers
     return "\n".join(map(_one_line, lines))
 
 
@@ -77,8 +85,9 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Some of it comes from peers."""
-    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )
 
 
 def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
@@ -99,8 +108,8 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _state(status: Mapping[str, Any]) -> str:
-    group = "group-connected" if status.get("group_connected") else "not group-connected"
-    return f"{status.get('state')}, {group}"
+    linked = "linked" if status.get("group_connected") else "not linked"
+    return f"{status.get('state')}, {linked} with all neighbours"
 
 
 def _external(status: Mapping[str, Any]) -> str:
@@ -117,13 +126,22 @@ def _link_text(link: Mapping[str, Any]) -> str:
     direction = "to" if link.get("direction") == "connected" else "from"
     notes = [
         "client" if link.get("client") else "",
-        "" if link.get("rung", "direct") == "direct" else str(link.get("rung")),
+        _how_connected(link),
         "" if link.get("two_way") else "one-way",
         f"{link.get('queued')} bytes queued" if link.get("queued") else "",
     ]
     more = "".join(f", {note}" for note in notes if note)
     what = f"{link.get('use')}, for {_duration(link.get('seconds', 0))}"
     return f"  {direction:<4} {link.get('peer')} at {link.get('address')}, {what}{more}"
+
+
+def _how_connected(link: Mapping[str, Any]) -> str:
+    path_kind = link.get("rung", "direct")
+    # the usual type goes without saying
+    if path_kind == "direct":
+        return ""
+    relay = f" through {link['via']}" if link.get("via") else ""
+    return f"{connection_type(path_kind)}{relay}"
 
 
 def _duration(seconds: float) -> str:
@@ -134,7 +152,3 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

@@ -231,8 +231,8 @@ class DemoServiceTests(SynchronousTestCase):
             self.lines,
             [
                 f"node 1 ({name}): connected",
-                f"node 1 ({name}): group-connected",
-                f"node 1 ({name}): not group-connected any more",
+                f"node 1 ({name}): linked with all neighbours",
+                f"node 1 ({name}): not linked with all neighbours any more",
             ],
         )
         self.stop(demo)
@@ -265,9 +265,9 @@ class DemoServiceTests(SynchronousTestCase):
             self.lines,
             [
                 "2 messages/s: 2 acknowledged, 0 failed; latency 500.0 ms median, 500.0 ms p99; 1 links; "
-                "2 of 2 group-connected",
+                "2 of 2 linked with all neighbours",
                 "0 messages/s: 0 acknowledged, 0 failed; latency 0.0 ms median, 0.0 ms p99; 1 links; "
-                "2 of 2 group-connected",
+                "2 of 2 linked with all neighbours",
             ],
         )
         self.stop(demo)
@@ -289,7 +289,7 @@ class DemoServiceTests(SynchronousTestCase):
             [
                 "in all, in 3 s:",
                 "1 messages/s: 4 acknowledged, 0 failed; latency 1000.0 ms median, 2000.0 ms p99; 1 links; "
-                "2 of 2 group-connected",
+                "2 of 2 linked with all neighbours",
             ],
         )
         self.stop(demo)
@@ -308,7 +308,7 @@ class DemoServiceTests(SynchronousTestCase):
         self.clock.advance(3)
         self.assertEqual(self.ended, [False])
         self.assertEqual(
-            self.lines[-1], "the time is over, and not all nodes have reached their close groups"
+            self.lines[-1], "the time is over, and not all nodes are linked with their neighbours"
         )
         self.stop(demo)
 

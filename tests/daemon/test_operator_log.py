@@ -84,8 +84,8 @@ class OperatorLogTests(SynchronousTestCase):
         )
 
     def test_the_close_group(self) -> None:
-        self.assertEqual(self.tell(GroupConnectedChanged(True)), ["linked with the whole close group"])
-        self.assertEqual(self.tell(GroupConnectedChanged(False)), ["members of the close group are missing"])
+        self.assertEqual(self.tell(GroupConnectedChanged(True)), ["linked with all neighbours"])
+        self.assertEqual(self.tell(GroupConnectedChanged(False)), ["links with some neighbours are missing"])
         self.service.stopService()
         self.assertEqual(self.tell(GroupConnectedChanged(False)), [])
 

@@ -40,7 +40,7 @@ class DaemonTestCase(ProcessTestCase):
         two = self.daemon("two", f"--contact={contact}")
         name = await two.wait_for(r"this is the node (\S+) of")
         for each in (one, two):
-            await each.wait_for("linked with the whole close group")
+            await each.wait_for("linked with all neighbours")
         return one, two, contact.partition("@")[0], name
 
 
@@ -68,7 +68,7 @@ class NetworkTests(DaemonTestCase):
 
         code, out, _ = await self.script("two", "status")
         self.assertEqual(code, 0)
-        self.assertRegex(out, r"(?m)^state: +connected, group-connected$")
+        self.assertRegex(out, r"(?m)^state: +connected, linked with all neighbours$")
         self.assertRegex(out, rf"(?m)^  (to  |from) {first} at 127.0.0.1:\d+, member, for \d+ s")
 
         code, out, err = await self.script("two", "explain", first)
@@ -252,7 +252,7 @@ class DemoTests(DaemonTestCase):
         self.assertRegex(
             child.out,
             r"(?m)^\S+ \S+ \d+ messages/s: \d+ acknowledged, 0 failed; latency \S+ ms median, \S+ ms p99; "
-            r"3 links; 3 of 3 group-connected$",
+            r"3 links; 3 of 3 linked with all neighbours$",
         )
         self.assertIn("in all, in ", child.out)
         self.assertEqual(os.listdir(self.folder), [])

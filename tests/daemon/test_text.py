@@ -49,6 +49,7 @@ STATUS: dict[str, Any] = {
         {
             "peer": str(ALICE),
             "rung": "tunnel",
+            "via": str(BOB),
             "address": "127.0.0.1:7001",
             "direction": "accepted",
             "use": "attached",
@@ -94,7 +95,7 @@ class StatusTextTests(SynchronousTestCase):
                 f"name:          {ALICE}",
                 "network:       lab",
                 "role:          node",
-                "state:         connected, group-connected",
+                "state:         connected, linked with all neighbours",
                 f"contact:       {ALICE}@127.0.0.1:6000",
                 "proxy:         none",
                 "listening:     127.0.0.1:6000, [::1]:6000",
@@ -107,8 +108,8 @@ class StatusTextTests(SynchronousTestCase):
                 "routing table: 1 nodes",
                 "links:         2, and 2 unconfirmed",
                 f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s",
-                f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, tunnel, one-way, "
-                "9 bytes queued",
+                f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, "
+                f"relayed through {BOB}, one-way, 9 bytes queued",
             ],
         )
 
@@ -140,7 +141,7 @@ class StatusTextTests(SynchronousTestCase):
 
     def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
         text = status_text({"state": "disconnected", "uptime": 5})
-        self.assertIn("state:         disconnected, not group-connected", text)
+        self.assertIn("state:         disconnected, not linked with all neighbours", text)
         self.assertIn("listening:     no", text)
         self.assertIn("external:      none known", text)
         self.assertIn("nat:           unknown, dialable from outside: unknown, for 0 s", text)

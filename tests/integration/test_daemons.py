@@ -52,7 +52,7 @@ class FiveDaemonTests(DaemonCase):
         return all(
             each.table == names - {each.name}
             and each.state == "connected"
-            and each.said("linked with the whole close group")
+            and each.said("linked with all neighbours")
             for each in daemons
         )
 

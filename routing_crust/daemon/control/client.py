@@ -1,6 +1,6 @@
 """
-The other end of the control socket: what the console script needs to talk to the daemon of this machine. It
-is plain blocking code, since the script does one thing at a time.
+The console script's end of the control socket. It is plain blocking code, since the script does one thing at
+a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Reply = TypeVar("_Reply")
 
 
 class ClientError(RoutingCrustError):
-    """The daemon could not do what it was asked for, or is not there. The text is for the operator."""
+    """The daemon refused a command, or cannot be reached. The text is for the operator."""
 
 
 class ControlClient:
@@ -29,7 +29,7 @@ class ControlClient:
         """
         @param path: the control socket.
         @param how_to_start: the command that starts the daemon, for the error.
-        @raise ClientError: nobody is there, or we may not talk to it.
+        @raise ClientError: no daemon listens there, or we may not talk to it.
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -66,10 +66,10 @@ class ControlClient:
 
     def ask(self, command: Command, expected: type[_Reply], timeout: float) -> _Reply:
         """
-        Give a command and wait for its reply.
+        Send a command and wait for its reply.
 
-        @param timeout: how long each step of it may take, in seconds.
-        @raise ClientError: the daemon says why not, is gone, or does not answer in time.
+        @param timeout: how long each step may take, in seconds.
+        @raise ClientError: the daemon refuses it, is gone, or does not answer in time.
         """
         self._socket.settimeout(timeout)
         self._write(command)
@@ -83,7 +83,7 @@ class ControlClient:
 
     def replies(self) -> Iterator[Reply]:
         """
-        What else the daemon says, for as long as it does.
+        Iterate over what else the daemon says.
 
         @raise ClientError: the daemon has stopped.
         """
@@ -102,7 +102,7 @@ class ControlClient:
             self._read()
 
     def _write(self, command: Command) -> None:
-        # If the daemon hangs up while we write, it has said why: that is to be read.
+        # If the daemon hangs up while we write, it has said why: read that instead of failing here.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(encode(command) + b"\n")
 

@@ -69,7 +69,7 @@ class ConnectionOwner(Protocol):
         """A connection is gone."""
 
     def status(self) -> dict[str, object]:
-        """What the daemon can say of itself and its node."""
+        """The status of the daemon and its node."""
 
 
 @implementer(IPushProducer)
@@ -98,21 +98,21 @@ class ControlConnection(LineOnlyReceiver):
         self.MAX_LENGTH = longest_command(owner.service.settings.max_message)
 
     def connectionMade(self) -> None:
-        """Be paused by the transport when the script does not read."""
+        """Register, and have the transport pause us when the script does not read."""
         self._owner.connected(self)
         if self._session is not None:
             self._session.wire = self.transport
         self.transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Listen no more, and give up what this connection has."""
+        """Listen no more, and end what belongs to this connection."""
         if self._session is not None:
             self._session.lost(reason)
         self._owner.disconnected(self)
         self._queue.clear()
 
     def dataReceived(self, data: bytes) -> None:
-        """Lines, until the connection has become a stream."""
+        """Take lines, until the connection has become a stream."""
         stream = None if self._session is None else self._session.stream
         if stream is not None:
             stream.received(data)
@@ -120,7 +120,7 @@ class ControlConnection(LineOnlyReceiver):
             LineOnlyReceiver.dataReceived(self, data)
 
     def lineReceived(self, line: bytes) -> None:
-        """Do what a line says."""
+        """Run the command of a line."""
         try:
             command = decode_command(line)
         except BadLine as error:
@@ -129,7 +129,7 @@ class ControlConnection(LineOnlyReceiver):
         self._run(command)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Nothing that follows can be understood."""
+        """Close: nothing that follows can be understood."""
         self._failed(0, BadLine(f"a line may have {self.MAX_LENGTH} bytes; the setting max_message moves it"))
         self.close()
 
@@ -151,6 +151,7 @@ class ControlConnection(LineOnlyReceiver):
 
     def pauseProducing(self) -> None:
         """The script reads too slowly: queue what comes for it, and take no more commands."""
+        # not reading either, a script that never reads cannot make us hold replies without bound
         self.paused = True
         self.transport.pauseProducing()
 
@@ -166,7 +167,7 @@ class ControlConnection(LineOnlyReceiver):
         """The connection is gone; L{connectionLost} follows."""
 
     def close(self) -> None:
-        """Close, when what is queued has gone out if the script reads it, else at once."""
+        """Close when everything queued has gone out; at once if the script does not read."""
         if self.paused:
             self.transport.abortConnection()
         else:

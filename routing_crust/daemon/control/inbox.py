@@ -1,9 +1,9 @@
 """
-The inbox of a daemon: messages and requests that come for its node, handed to whoever listens on the control
-socket at the moment.
+The inbox of a daemon: hands the messages and requests that come for its node to the programs that listen on
+the control socket.
 
-Nothing is kept: a message that comes while nobody listens is acknowledged and gone. A request is refused
-unless a listener has said what to answer; but C{ping} is always answered C{pong}, so that
+Nothing is kept: a message that comes while no program listens is acknowledged and lost. A request is refused
+unless a listener has set an answer; but C{ping} is always answered with C{pong}, so that
 C{routing-crust request NAME ping} shows whether a node is alive.
 """
 
@@ -20,19 +20,19 @@ PONG: Final = b"pong"
 
 class InboxListener(Protocol):
     """
-    Somebody who listens.
+    A program that listens.
 
-    @ivar answer: what requests are answered with; C{None} leaves them to others.
+    @ivar answer: what requests are answered with; C{None} leaves them to other listeners.
     """
 
     answer: bytes | None
 
     def deliver(self, message: Message, is_request: bool) -> None:
-        """Take note of a message."""
+        """Report a message to the program."""
 
 
 class DaemonInbox:
-    """Made with the daemon; its two handlers are those of the L{RoutingService}."""
+    """Made with the daemon. Its two handlers are set as those of the L{RoutingService}."""
 
     def __init__(self) -> None:
         self._listeners: list[InboxListener] = []
@@ -45,20 +45,21 @@ class DaemonInbox:
         self._listeners.append(listener)
 
     def remove(self, listener: InboxListener) -> None:
-        """Deliver to it no more. One that is not known is no error."""
+        """Deliver to this listener no more. One that was never added is no error."""
         if listener in self._listeners:
             self._listeners.remove(listener)
 
     def message_received(self, message: Message) -> None:
-        """Hand a message to everyone who listens."""
+        """Hand a message to every listener."""
+        # a copy: a listener may be removed from within the call
         for listener in list(self._listeners):
             listener.deliver(message, False)
 
     def request_received(self, message: Message) -> bytes:
         """
-        Answer a request, or have the listener who came first among those that answer do so.
+        Answer a request, with the answer of the oldest listener that has one.
 
-        @raise RequestRefused: nobody answers.
+        @raise RequestRefused: no listener has one.
         """
         if message.body == PING:
             return PONG

@@ -1,7 +1,7 @@
 """
-What the daemon and the console script say to each other on the control socket: one JSON object in each line.
+The messages on the control socket, between the daemon and local programs: one JSON object a line.
 
-The script writes commands, the daemon writes replies; each reply carries the C{id} of its command. Bodies are
+A program writes commands, the daemon writes replies; each reply carries the C{id} of its command. Bodies are
 bytes, so they are in base64. The order of the lines:
 
   - C{status}: one C{status}.
@@ -9,16 +9,17 @@ bytes, so they are in base64. The order of the lines:
   - C{send}: one C{done}, when the message is acknowledged.
   - C{request}: one C{answer}.
   - C{listen}: one C{listening}, then a C{received} for each message, and a C{dropped} where some were left
-    out because the script read too slowly; until one of the two closes the connection.
-  - C{expose}: one C{exposing}, and it lasts until the connection is closed. Likewise C{forward}: one
-    C{forwarding}.
+    out because the program read too slowly; until one of the two closes the connection.
+  - C{expose}: one C{exposing}. What is exposed stays so until the connection is closed.
+  - C{forward}: one C{forwarding}. The port stays open until the connection is closed.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
-    L{routing_crust.daemon.control.stream_transport}, both ways; no more lines.
+    L{routing_crust.daemon.control.chunks}, both ways; no more lines.
   - C{offer}: one C{offering}, then an C{asked} for each stream that a peer wants, until the connection is
     closed. To have that stream, a program sends C{accept} with its number on another connection, which
     becomes the stream as after C{open}; to refuse it, C{refuse} on any connection, which is not replied to.
 
-Instead of any of these, C{error} says why not. Several commands may be under way at once on a connection.
+Instead of any of these, C{error} says why the command failed. Several commands may be under way at once on a
+connection.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ from ...config import MIB
 from ...errors import RoutingCrustError
 
 LINE_OVERHEAD_BYTES: Final = 4096
-"""What a line has at most beside the body, in bytes."""
+"""What a line has at most beside the body."""
 MAX_REPLY_BYTES: Final = 90 * MIB
-"""In bytes: a body of the largest size that the settings allow (64 MiB) fits, in base64."""
+"""A body of the largest size that the settings allow (64 MiB) fits, in base64."""
 
 _Union = TypeVar("_Union")
 
 
 class BadLine(RoutingCrustError):
-    """A line is not one of the objects above; the text says why."""
+    """A line is none of the objects here; the text says why."""
 
 
+# A field that is not known is an error: a program of a newer version must not believe that it was understood.
 class _Object(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
     id: int = 0
 
@@ -76,9 +78,9 @@ class RequestCommand(_Object, frozen=True, tag="request"):
 
 class ListenCommand(_Object, frozen=True, tag="listen"):
     """
-    Hear of the messages that come from now on.
+    Report the messages that come from now on.
 
-    @ivar answer: what requests are answered with; C{None} leaves them to others.
+    @ivar answer: what requests are answered with; C{None} leaves them to other listeners.
     """
 
     answer: bytes | None = None
@@ -99,7 +101,7 @@ class OfferCommand(_Object, frozen=True, tag="offer"):
     """
     Offer a protocol to peers.
 
-    @ivar allow: who may have it, as names, nicknames, or C{*} for every node of the network.
+    @ivar allow: the peers that may have it, as names, nicknames, or C{*} for every node of the network.
     """
 
     protocol: str
@@ -167,7 +169,7 @@ class ExplainReply(_Object, frozen=True, tag="explained"):
 
 
 class DoneReply(_Object, frozen=True, tag="done"):
-    """The message was acknowledged."""
+    """The message has been acknowledged."""
 
 
 class AnswerReply(_Object, frozen=True, tag="answer"):
@@ -184,9 +186,9 @@ class ReceivedReply(_Object, frozen=True, tag="received"):
     """
     A message came.
 
-    @ivar source: the name of who sent it.
-    @ivar group: the name to whose close group it was sent, if it was.
-    @ivar request: whether it was a request, which this listener's answer was given to.
+    @ivar source: the name of its sender.
+    @ivar group: the name whose close group it was sent to, if it was.
+    @ivar request: whether it is a request; it has been answered with the answer of this listener.
     """
 
     source: str
@@ -196,7 +198,7 @@ class ReceivedReply(_Object, frozen=True, tag="received"):
 
 
 class DroppedReply(_Object, frozen=True, tag="dropped"):
-    """So many messages were left out here, because the listener reads too slowly."""
+    """So many messages were left out here, because the listener read too slowly."""
 
     count: int
 
@@ -217,7 +219,7 @@ class OpenedReply(_Object, frozen=True, tag="opened"):
 
 class OfferingReply(_Object, frozen=True, tag="offering"):
     """
-    It is offered from now on.
+    The protocol is offered from now on.
 
     @ivar host: the name of this node.
     """
@@ -227,7 +229,7 @@ class OfferingReply(_Object, frozen=True, tag="offering"):
 
 class IncomingStreamReply(_Object, frozen=True, tag="asked"):
     """
-    A peer wants a stream of what is offered.
+    A peer wants a stream of an offered protocol.
 
     @ivar stream: the number to accept or refuse it with.
     @ivar name: the proven name of the peer.
@@ -238,14 +240,14 @@ class IncomingStreamReply(_Object, frozen=True, tag="asked"):
 
 
 class ExposingReply(_Object, frozen=True, tag="exposing"):
-    """It is exposed from now on."""
+    """The program is exposed from now on."""
 
 
 class ForwardingReply(_Object, frozen=True, tag="forwarding"):
     """
-    It is forwarded from now on.
+    The port is open from now on.
 
-    @ivar listen: where it is listened, in words.
+    @ivar listen: its address, in words.
     """
 
     listen: str
@@ -266,7 +268,7 @@ class FailedReply(_Object, frozen=True, tag="error"):
 SessionCommand: TypeAlias = (
     OpenCommand | OfferCommand | AcceptCommand | RefuseCommand | ExposeCommand | ForwardCommand
 )
-"""Commands of programs that use streams: most of them last as long as their connection."""
+"""Commands about streams. What most of them begin lasts as long as their connection."""
 Command: TypeAlias = (
     StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand | SessionCommand
 )
@@ -292,35 +294,36 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(line: Command | Reply) -> bytes:
-    """One object as JSON, without the end of the line."""
+    """Encode a message as JSON, without the end of the line."""
     return _encoder.encode(line)
 
 
 def decode_command(line: bytes) -> Command:
     """
-    Read a command.
+    Decode a command.
 
-    @raise BadLine: it is none.
+    @raise BadLine: the line is none.
     """
     return _decode(_commands, line)
 
 
 def decode_reply(line: bytes) -> Reply:
     """
-    Read a reply.
+    Decode a reply.
 
-    @raise BadLine: it is none.
+    @raise BadLine: the line is none.
     """
     return _decode(_replies, line)
 
 
 def kind_of(reply: Reply) -> str:
-    """What the C{type} of a reply says."""
+    """The C{type} of a reply."""
     return str(reply.__struct_config__.tag)
 
 
 def longest_command(max_message: int) -> int:
-    """How many bytes a command line may have, when a body may have so many."""
+    """The length limit of a command's line, in bytes, for bodies of up to C{max_message} bytes."""
+    # base64 makes four bytes of three, and fills up the last group
     return -(-max_message // 3) * 4 + LINE_OVERHEAD_BYTES
 
 

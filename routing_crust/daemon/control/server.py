@@ -25,7 +25,7 @@ from .inbox import DaemonInbox
 
 SOCKET_MODE: Final = 0o600
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
-"""For so long, a client may read what is queued for it when the socket is closed."""
+"""When the socket is closed, clients may read for so long what is queued for them."""
 
 
 class ControlServer(Factory):
@@ -60,10 +60,10 @@ class ControlServer(Factory):
 
     def listen(self, path: Path, reactor: Any) -> None:
         """
-        Listen on a socket, in place of one that a killed daemon may have left behind: so only for who holds
-        the lock of the state directory.
+        Listen on a socket. One that a killed daemon has left behind is removed, so the caller must hold the
+        lock of the state directory.
 
-        @raise CannotListen: with what is wrong.
+        @raise CannotListen: the socket cannot be made; the text says why.
         """
         try:
             path.unlink(missing_ok=True)
@@ -99,11 +99,11 @@ class ControlServer(Factory):
             connection.abort()
 
     def status(self) -> dict[str, object]:
-        """What the daemon can say of itself and its node."""
+        """The status of the daemon and its node."""
         return {**self.service.status(), **self._facts(), "listeners": len(self.inbox)}
 
     def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
-        """A script connects."""
+        """Make the protocol of a program that connects."""
         return ControlConnection(self)
 
     def connected(self, connection: ControlConnection) -> None:

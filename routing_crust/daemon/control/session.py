@@ -1,6 +1,6 @@
 """
-What a program has of the daemon for as long as its connection to the control socket lasts: a stream,
-something that it offers to peers, exposes or forwards. What is said, and in what order, is in
+The session of a program that is connected to the control socket: a stream, or what it offers to peers,
+exposes or forwards, for as long as the connection lasts. What is said, and in what order, is in
 L{routing_crust.daemon.control.messages}.
 """
 
@@ -51,7 +51,8 @@ class ControlSession:
     """
     Made with each connection to the control socket.
 
-    @ivar stream: what the connection has become, if it is a stream.
+    @ivar stream: the stream that the connection has become, if it has.
+    @ivar wire: the transport of the connection, set by its owner.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class ControlSession:
     ) -> None:
         """
         @param reply: writes a line.
-        @param failed: tells what became of a command, by its id.
+        @param failed: reports that a command, by its id, has failed.
         """
         self.stream: SocketTransport | None = None
         self.wire: Any = None
@@ -76,11 +77,12 @@ class ControlSession:
 
     def run(self, command: SessionCommand) -> None:
         """
-        Do what a command says.
+        Run a command.
 
         @raise RoutingCrustError: it cannot be done.
-        @raise ValueError: likewise, because of a word in it.
+        @raise ValueError: a word in it cannot be used.
         """
+        # what follows an open is the stream's, so no other command may be under way
         if self._opening is not None:
             raise BadLine("this connection is to become a stream")
         if isinstance(command, OpenCommand):
@@ -124,6 +126,7 @@ class ControlSession:
         def failed(failure: Failure) -> None:
             self._opening = None
             self._registry.local.drop(splice)
+            # cancelled by the end of the connection: there is nobody to tell
             if not self._ended:
                 self._failed(command.id, failure)
 
@@ -135,13 +138,15 @@ class ControlSession:
             raise NotConnected("the peer does not want this stream any more")
         splice = self._registry.local.new(asked.peer.name, asked.peer.protocol)
         asked.answer.callback(splice.far)
+        # the stream may have ended from within that call
         if not splice.far.connected:
             self._registry.local.drop(splice)
             raise NotConnected("the stream has ended at once")
         self._becomes(command.id, splice, asked.peer.name, asked.peer.protocol)
 
     def _becomes(self, id: int, splice: Splice, name: Name, protocol: str) -> None:
-        """From now on the connection is a stream."""
+        """Make the connection a stream."""
+        # before anything of the stream: after this line there are only chunks
         self._reply(
             OpenedReply(id=id, name=str(name), host=str(self._registry.streams.name), protocol=protocol)
         )
@@ -175,7 +180,7 @@ class ControlSession:
 @implementer(IStreamAcceptor)
 class LocalOffer(Factory):
     """
-    What a program offers. It is asked for each stream, and takes it over a connection of its own.
+    A protocol that a program offers. It decides on each stream, and takes it over a connection of its own.
     """
 
     noisy = False
@@ -201,7 +206,7 @@ class LocalOffer(Factory):
         self._port = self._registry.streams.listen(check_protocol(self._command.protocol), self, self._allows)
 
     def stop(self) -> None:
-        """Offer it no more, and refuse whoever waits. Streams that are open stay open."""
+        """Withdraw the offer, and refuse the streams that wait. Streams that are open stay open."""
         if self._port is not None:
             self._port.stopListening()
         for number in list(self._numbers):
@@ -210,7 +215,8 @@ class LocalOffer(Factory):
                 asked.answer.errback(StreamRefused(StreamReason.NOT_OFFERED, "the program has just ended"))
 
     def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
-        """A peer wants a stream: ask the program."""
+        """Ask the program about a stream that a peer wants."""
+        # the program may be stuck: what waits for it is bounded as the streams of a peer are
         if len(self._numbers) >= self._registry.streams.settings.max_streams:
             raise StreamRefused(StreamReason.TOO_MANY, "the program does not keep up")
         number = self._registry.wait_for_program(address)

@@ -61,14 +61,15 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._chunks = ChunkReader()
         self._paused = False
         self._has_producer = False
-        self._because: Exception | None = None  # what the end of the wire is for the protocol
+        # What the protocol is told when the wire ends, once that is decided.
+        self._because: Exception | None = None
 
     def start(self, protocol: IProtocol) -> None:
         """Tell the protocol that it is connected."""
         self.protocol = protocol
         self._tell(protocol.makeConnection, self)
 
-    # What the owner of the connection tells.
+    # For the owner of the connection.
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -84,7 +85,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             because = StreamLinkLost(SocketLost(f"{self._other} is gone"))
         self._lost(because)
 
-    # What the protocol does: ITransport.
+    # ITransport, for the protocol.
 
     def write(self, data: bytes) -> None:
         """Send bytes. After the connection was lost or its write side closed, does nothing."""
@@ -109,6 +110,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if self.connected and self._because is None:
             self.disconnecting = True
             self._because = ConnectionAborted()
+            # a wire with a producer would wait for it before it closes
             self._wire.unregisterProducer()
             self._send(ChunkKind.RESET, reset_payload(reason.value))
             self._write_ended = True
@@ -124,7 +126,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
-        Let somebody write as fast as the other end reads.
+        Let a producer write as fast as the other end reads.
 
         @raise RuntimeError: another is registered.
         """
@@ -149,7 +151,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._wire.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Deliver again, what has come meanwhile in a later turn."""
+        """Deliver again; what has come meanwhile is delivered in a later turn."""
         if self._paused and self.connected and not self.disconnecting:
             self._paused = False
             self._later(self._go_on)
@@ -194,6 +196,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if closed:
             self._over(ConnectionDone())
         elif half is None:
+            # as TCP does for a protocol that knows nothing of half-closes
             self._wire.unregisterProducer()
             self._send(ChunkKind.CLOSE, b"")
             self._over(ConnectionDone())
@@ -224,7 +227,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             self._over(ConnectionDone())
 
     def _over(self, problem: Exception) -> None:
-        """It has ended: close the wire, and tell the protocol."""
+        """End it: close the wire, and tell the protocol."""
         self._because = problem
         self._wire.loseConnection()
         self._lost(problem)

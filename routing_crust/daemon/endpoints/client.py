@@ -1,6 +1,6 @@
 """
-Endpoints over the streams of a daemon on this machine: the other end of the control socket, for programs on
-Twisted that have no node of their own. What is said there is in L{routing_crust.daemon.control.messages}.
+Connects over the streams of the daemon on this machine: the control socket as a Twisted program sees it that
+has no node of its own. What is said there is in L{routing_crust.daemon.control.messages}.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _Reply = TypeVar("_Reply")
 
 class DaemonRefused(ClientError, ConnectError):
     """
-    The daemon could not do what it was asked for; the text says why.
+    The daemon refused a command; the text says why.
 
-    @ivar kind: the class of the error there.
+    @ivar kind: the class of the error in the daemon.
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -80,7 +80,7 @@ class DaemonConnection(Protocol):
         self._lost: Callable[[Failure], object] = lambda _: None
 
     def connectionMade(self) -> None:
-        """Ask."""
+        """Send the command."""
         self.tell(self._command)
 
     def tell(self, command: Command) -> None:
@@ -92,12 +92,13 @@ class DaemonConnection(Protocol):
         self.transport.abortConnection()
 
     def lines(self, received: Callable[[Reply], object], lost: Callable[[Failure], object]) -> None:
-        """Hand on what the daemon says from now on, and the end of it."""
+        """Pass on each line from now on, and the loss of the connection."""
         self._line, self._lost = received, lost
+        # what came with the first reply
         self.dataReceived(b"")
 
     def becomes(self, opened: OpenedReply, protocol: IProtocol, clock: IReactorTime) -> None:
-        """From now on the connection is a stream of this protocol."""
+        """Make the connection a stream of this protocol."""
         peer = NodeAddress(Name.from_text(opened.name), opened.protocol)
         host = NodeAddress(Name.from_text(opened.host), opened.protocol)
         self.stream = SocketTransport(self.transport, host, peer, EventualQueue(clock).call, THE_DAEMON)
@@ -107,11 +108,12 @@ class DaemonConnection(Protocol):
         self.stream.received(rest)
 
     def dataReceived(self, data: bytes) -> None:
-        """A line, or a piece of the stream."""
+        """Take lines, or bytes of the stream."""
         if self.stream is not None:
             self.stream.received(data)
             return
         self._rest += data
+        # Only one line while nobody takes more: what follows it may belong to the stream.
         while (self._line is not None or not self.answer.called) and b"\n" in self._rest:
             line, _, self._rest = self._rest.partition(b"\n")
             self._say(line)
@@ -130,7 +132,7 @@ class DaemonConnection(Protocol):
             self._line(reply)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The daemon is gone, or has closed it."""
+        """The daemon is gone, or has closed the connection."""
         if not self.answer.called:
             self.answer.errback(ClientError("the daemon has stopped"))
         self._lost(reason)
@@ -154,11 +156,11 @@ class LocalDaemon:
 
     def call(self, command: Command, expected: type[_Reply]) -> Deferred[tuple[DaemonConnection, _Reply]]:
         """
-        Connect, and give a command.
+        Connect, and send a command.
 
-        @return: fires with the connection and the reply. Fails with
-            L{ClientError<routing_crust.daemon.control.client.ClientError>} when nobody is there, and with
-            L{DaemonRefused} when the daemon says no. Cancelling it closes the connection.
+        @return: fires with the connection and the reply. Fails with L{DaemonRefused} when no daemon is there
+            or it refuses the command, and with its base L{ClientError} when it stops meanwhile. Cancelling it
+            closes the connection.
         """
         return Deferred.fromCoroutine(self._call(command, expected))
 
@@ -186,7 +188,7 @@ class LocalDaemon:
 
 @implementer(IStreamClientEndpoint)
 class DaemonClientEndpoint:
-    """A protocol of a peer, by way of the daemon."""
+    """Connects to a protocol that a peer offers, through the daemon."""
 
     def __init__(self, daemon: LocalDaemon, name: str, protocol: str) -> None:
         """
@@ -200,8 +202,8 @@ class DaemonClientEndpoint:
         """
         Open a stream.
 
-        @return: fires with the protocol when the peer has accepted and the protocol is connected. Fails with
-            L{DaemonRefused}, which says why, or as L{LocalDaemon.call} does. Cancelling it gives up.
+        @return: fires with the protocol when the peer has accepted and the protocol is connected. Fails as
+            L{LocalDaemon.call} does. Cancelling it gives up.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 

@@ -1,6 +1,6 @@
 """
-A protocol that a program of this machine offers to peers by way of the daemon: the other end of C{offer} in
-L{routing_crust.daemon.control.messages}.
+Offers a protocol of a Twisted program to peers, through the daemon on this machine: the program's end of
+C{offer} in L{routing_crust.daemon.control.messages}.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from .client import DaemonConnection, LocalDaemon
 
 RETRY_FIRST_SECONDS: Final = 0.5
 RETRY_MAX_SECONDS: Final = 30.0
-"""In seconds: the waits before what was offered is offered again, when the daemon has gone."""
+"""The first and the longest wait before the protocol is offered again when the daemon has gone."""
 
 
 @implementer(IStreamServerEndpoint)
 class DaemonServerEndpoint:
-    """A protocol that peers may have, by way of the daemon."""
+    """Offers a protocol to peers, through the daemon."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class DaemonServerEndpoint:
         own_name: Name | None = None,
     ) -> None:
         """
-        @param allow: who may have it, as names, nicknames that the daemon knows, or C{*}.
-        @param own_name: what the daemon's node must be called, if it matters.
+        @param allow: the peers that may have it, as names, nicknames that the daemon knows, or C{*}.
+        @param own_name: the name that the daemon's node must have, if it matters.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._daemon = daemon
@@ -66,7 +66,7 @@ class DaemonServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        Offer it, until the port is stopped: when the daemon goes, it is offered again as soon as it is back.
+        Offer the protocol until the port is stopped; if the daemon goes, again as soon as it is back.
 
         @return: fires with the L{OfferedPort}; fails with C{CannotListenError}.
         """
@@ -81,7 +81,7 @@ class DaemonServerEndpoint:
 @implementer(IListeningPort)
 class OfferedPort:
     """
-    What is offered. Made by L{DaemonServerEndpoint.listen}.
+    An offered protocol. Made by L{DaemonServerEndpoint.listen}.
     """
 
     log = Logger()
@@ -102,13 +102,13 @@ class OfferedPort:
         self._stopped = True
 
     def startListening(self) -> None:
-        """Offer it again, after L{stopListening}; if the daemon is not there, later."""
+        """Offer the protocol again, after L{stopListening}; later if the daemon is not there."""
         if self._stopped:
             self._try_again()
 
     def begin(self) -> Deferred[None]:
         """
-        Offer it.
+        Offer the protocol.
 
         @return: fires with C{None} when it is offered; fails with C{CannotListenError}.
         """
@@ -125,6 +125,7 @@ class OfferedPort:
                 raise ClientError(f"the daemon's node is {host.name}, not {self._own_name}")
         except RoutingCrustError as error:
             raise CannotListenError("routing", self._command.protocol, error) from None
+        # not again after a break: the factory has been running all the time
         if self._host is None:
             self._factory.doStart()
         self._host, self._call, self._wait = host, call, RETRY_FIRST_SECONDS
@@ -132,7 +133,7 @@ class OfferedPort:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Offer it no more. Streams that are open stay open.
+        Withdraw the offer. Streams that are open stay open.
 
         @return: fires with C{None} when the daemon's socket is closed.
         """
@@ -149,7 +150,7 @@ class OfferedPort:
         return gone
 
     def getHost(self) -> IAddress:
-        """What peers open: the name of the daemon's node, and the protocol."""
+        """The address that peers open: the name of the daemon's node, and the protocol."""
         assert self._host is not None
         return self._host
 
@@ -202,6 +203,7 @@ class OfferedPort:
         call.becomes(opened, protocol, self._daemon.reactor)
 
     def _not_served(self, failure: Failure, asked: IncomingStreamReply) -> None:
+        # an expected error says something to the peer; a bug's text might say too much
         expected = failure.check(RoutingCrustError, ConnectError, OSError)
         if expected:
             self.log.info(
@@ -211,7 +213,9 @@ class OfferedPort:
                 problem=failure.getErrorMessage(),
             )
         else:
-            self.log.failure("what offers {protocol} failed", failure, protocol=self._command.protocol)
+            self.log.failure(
+                "the factory that offers {protocol} failed", failure, protocol=self._command.protocol
+            )
         self._refuse(asked, failure.getErrorMessage() if expected else "")
 
     def _refuse(self, asked: IncomingStreamReply, text: str) -> None:

@@ -1,9 +1,9 @@
 """
 The strings of endpoints: C{routing:NAME/PROTOCOL} to connect to, C{routing:PROTOCOL} to listen on.
 
-They stand for the node that runs in this process when they are used, and if there is none, for the daemon on
-this machine. C{network=ID} says which if there are several; C{socket=PATH} or C{state-dir=FOLDER} says that
-it is the daemon with that control socket. A server may name the peers that may have it: C{allow=NAME,NAME}.
+They use the node that runs in this process and, if there is none, the daemon on this machine. C{network=ID}
+chooses among several; C{socket=PATH} or C{state-dir=FOLDER} chooses the daemon with that control socket. A
+server may name the peers that may connect: C{allow=NAME,NAME}.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"
 @dataclass(frozen=True, slots=True)
 class NodeSelector:
     """
-    Which node is meant.
+    Chooses the node that an endpoint uses.
 
-    @ivar socket: the control socket of a daemon, if it is one.
-    @ivar network: the network that it is in, if that was said.
+    @ivar socket: the control socket of a daemon, if the string names one.
+    @ivar network: the network of the node, if the string names one.
     """
 
     socket: Path | None
@@ -51,9 +51,9 @@ class NodeSelector:
 
     def service(self, own_name: Name | None = None) -> RoutingService | None:
         """
-        The service of this process that is meant; C{None} if it is a daemon.
+        Find the service of this process to use; C{None} if it is a daemon.
 
-        @raise NotConnected: there are several.
+        @raise NotConnected: several would do.
         """
         if self.socket is not None:
             return None
@@ -71,14 +71,14 @@ class NodeSelector:
         return found[0] if found else None
 
     def daemon(self, reactor: Any) -> LocalDaemon:
-        """The daemon that is meant, if it is not a service of this process."""
+        """The daemon to use where there is no service in this process."""
         path = self.socket or socket_path(default_state_dir(self.network or DEFAULT_NETWORK))
         return LocalDaemon(reactor, path)
 
 
 @implementer(IStreamClientEndpoint)
 class NamedClientEndpoint:
-    """What C{routing:NAME/PROTOCOL} is for a client. Which node is meant is looked for at each L{connect}."""
+    """The client endpoint of C{routing:NAME/PROTOCOL}. It chooses its node at each L{connect}."""
 
     def __init__(self, reactor: Any, name: str, protocol: str, where: NodeSelector) -> None:
         self._reactor = reactor
@@ -87,7 +87,7 @@ class NamedClientEndpoint:
         self._where = where
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Open a stream; see L{RoutingClientEndpoint.connect} and L{DaemonClientEndpoint.connect}."""
+        """Open a stream, as L{RoutingClientEndpoint.connect} or L{DaemonClientEndpoint.connect} does."""
         try:
             service = self._where.service()
             if service is not None:
@@ -100,7 +100,7 @@ class NamedClientEndpoint:
 
 @implementer(IStreamServerEndpoint)
 class NamedServerEndpoint:
-    """What C{routing:PROTOCOL} is for a server. Which node is meant is looked for at each L{listen}."""
+    """The server endpoint of C{routing:PROTOCOL}. It chooses its node at each L{listen}."""
 
     def __init__(
         self, reactor: Any, protocol: str, allow: tuple[str, ...], own_name: Name | None, where: NodeSelector
@@ -112,7 +112,7 @@ class NamedServerEndpoint:
         self._where = where
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Offer it; see L{RoutingServerEndpoint.listen} and L{DaemonServerEndpoint.listen}."""
+        """Offer the protocol, as L{RoutingServerEndpoint.listen} or L{DaemonServerEndpoint.listen} does."""
         try:
             service = self._where.service(self._own_name)
             if service is not None:
@@ -127,7 +127,7 @@ class NamedServerEndpoint:
 
 def parse_client(reactor: Any, *words: str, **options: str) -> NamedClientEndpoint:
     """
-    Read the string of a client.
+    Make the endpoint of a client's string.
 
     @raise ValueError: it cannot be used; the text says what to write.
     """
@@ -141,7 +141,7 @@ def parse_client(reactor: Any, *words: str, **options: str) -> NamedClientEndpoi
 
 def parse_server(reactor: Any, *words: str, **options: str) -> NamedServerEndpoint:
     """
-    Read the string of a server.
+    Make the endpoint of a server's string.
 
     @raise ValueError: it cannot be used; the text says what to write.
     """
@@ -166,7 +166,7 @@ def _checked(name: str) -> str:
 
 
 def _where(options: dict[str, str]) -> NodeSelector:
-    # Python has no keywords with a dash, and Twisted does not mind
+    # Twisted passes "state-dir" as a keyword, which no Python signature could name
     socket, folder = options.pop("socket", None), options.pop("state-dir", None)
     if socket is not None and folder is not None:
         raise ValueError("give socket= or state-dir=, not both")

@@ -1,5 +1,5 @@
 """
-The connections that something carries at the moment: to count them, to show them, and to end them all.
+The open connections of an exposer, a forwarder or the control socket: counted, reported, ended together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CarriedConnection:
     One connection.
 
     @ivar peer: the node at the other end of the stream.
-    @ivar since: the time of its beginning, by the clock of the service.
+    @ivar since: when it began, by the clock of the service.
     """
 
     splice: Splice
@@ -37,9 +37,9 @@ class CarriedConnection:
 
 class CarriedConnections:
     """
-    Those of one owner.
+    The connections of one owner.
 
-    @ivar kind: what they are, in a word for the status.
+    @ivar kind: the word for them in the status.
     """
 
     def __init__(self, kind: str, clock: IReactorTime) -> None:
@@ -52,13 +52,13 @@ class CarriedConnections:
         return len(self._all)
 
     def new(self, peer: Name, protocol: str, opener: Callable[[Splice], object] | None = None) -> Splice:
-        """A splice for a connection that begins, counted until it is over; C{opener} as there."""
+        """Make the splice of a connection that begins, counted until it is over."""
         splice = Splice(self._over, opener)
         self._all[splice] = CarriedConnection(splice, self.kind, peer, protocol, self._clock.seconds())
         return splice
 
     def drop(self, splice: Splice) -> None:
-        """Nothing has become of this one."""
+        """Forget a splice that never got both of its ends."""
         self._over(splice)
 
     def abort_all(self) -> Deferred[None]:
@@ -75,7 +75,7 @@ class CarriedConnections:
         return self._all_over
 
     def status(self) -> list[dict[str, object]]:
-        """Each of them, for people and monitoring."""
+        """Their entries in the daemon's status."""
         now = self._clock.seconds()
         return [
             {
@@ -100,10 +100,10 @@ def open_stream(
     service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
 ) -> Deferred[IProtocol]:
     """
-    Open a stream as soon as the node is in its network, since who asks for it knows nothing of that.
+    Open a stream, once the node has joined its network: the program that wants it cannot know.
 
     @return: as L{Streams.open<routing_crust.streams.service.Streams.open>}; fails with
-        L{NotConnected<routing_crust.errors.NotConnected>} when the node does not find into its network within
+        L{NotConnected<routing_crust.errors.NotConnected>} when the node has not joined within
         C{stream_open_timeout} seconds. Cancelling it gives up.
     """
     return Deferred.fromCoroutine(_open_stream(service, name, protocol, factory))
@@ -121,7 +121,7 @@ async def _open_stream(
 
 
 class ReadyProtocolFactory(Factory):
-    """Gives out one protocol, which is there already."""
+    """Gives out a protocol that exists already."""
 
     noisy = False
 
@@ -129,5 +129,5 @@ class ReadyProtocolFactory(Factory):
         self._protocol = protocol
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """Give it out."""
+        """Give the protocol out."""
         return self._protocol

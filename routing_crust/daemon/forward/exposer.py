@@ -1,5 +1,5 @@
 """
-A local program that peers may connect to, by the name of a protocol.
+Exposes a local program to peers, under the name of a protocol.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .connections import CarriedConnections, ReadyProtocolFactory
 @implementer(IStreamAcceptor)
 class Exposer(Factory):
     """
-    Made by a C{Carrier}. It connects to the program first, and accepts
-    the stream then, so that a peer knows at once whether the program is there.
+    Made by a C{ForwardRegistry}. It connects to the program first and then accepts the stream, so that a peer
+    knows at once whether the program is there.
 
-    @ivar exposure: what it does.
-    @ivar allowed: who may; C{None} is every node of the network.
-    @ivar connections: those that it carries.
+    @ivar exposure: the program and the protocol.
+    @ivar allowed: the peers that may connect; C{None} is every node of the network.
+    @ivar connections: the open connections.
     """
 
     log = Logger()
@@ -52,7 +52,7 @@ class Exposer(Factory):
 
     def start(self) -> None:
         """
-        Offer it.
+        Offer the protocol.
 
         @raise CannotListen: something is offered by this name already.
         """
@@ -66,7 +66,7 @@ class Exposer(Factory):
 
     def stop(self) -> Deferred[None]:
         """
-        Offer it no more, and abort the connections.
+        Withdraw the offer, and abort the connections.
 
         @return: fires with C{None} when none is left.
         """
@@ -76,7 +76,7 @@ class Exposer(Factory):
         return self.connections.abort_all()
 
     def status(self) -> dict[str, object]:
-        """For people and monitoring."""
+        """Its entry in the daemon's status."""
         return {
             "protocol": self.exposure.protocol,
             "target": self.exposure.target,
@@ -85,7 +85,7 @@ class Exposer(Factory):
         }
 
     def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
-        """A peer that may have it wants a stream."""
+        """Connect to the program, for a peer that may have the protocol."""
         return Deferred.fromCoroutine(self._accept(address))
 
     async def _accept(self, address: NodeAddress) -> IProtocol:
@@ -97,7 +97,7 @@ class Exposer(Factory):
         except (ConnectError, ConnectionClosed, OSError, RoutingCrustError) as error:
             self.connections.drop(splice)
             raise self._refused(address, error) from None
-        except BaseException:
+        except BaseException:  # cancelled, or a bug in the endpoint
             self.connections.drop(splice)
             raise
         return splice.far
@@ -111,7 +111,7 @@ class Exposer(Factory):
             target=self.exposure.target,
             problem=error,
         )
-        # where the program is, is no business of peers
+        # the address of the program stays in our log
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
 
     def _allows(self, name: Name) -> bool:

@@ -1,5 +1,5 @@
 """
-A local port whose connections are carried to what a peer exposes.
+Forwards a local port: carries its connections to a protocol that a peer exposes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class PortForwarder(Factory):
     """
     Made by a L{ForwardRegistry<routing_crust.daemon.forward.registry.ForwardRegistry>}.
 
-    @ivar forward: what it does.
-    @ivar where: where it listens, in words.
-    @ivar connections: those that it carries.
+    @ivar forward: the port, the peer and the protocol.
+    @ivar where: the address that it listens on, in words.
+    @ivar connections: the open connections.
     """
 
     log = Logger()
@@ -45,7 +45,7 @@ class PortForwarder(Factory):
 
     def start(self) -> Deferred[None]:
         """
-        Listen.
+        Open the port.
 
         @return: fires with C{None} when it does; fails with L{CannotListen}.
         """
@@ -59,6 +59,7 @@ class PortForwarder(Factory):
             raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}") from None
         except (OSError, ValueError) as error:
             raise CannotListen(f"cannot listen on {self.forward.listen}: {error}") from None
+        # stopped while the endpoint was at it, so stop() did not see the port
         if self._ended:
             await maybeDeferred(port.stopListening)
             return
@@ -73,7 +74,7 @@ class PortForwarder(Factory):
 
     def stop(self) -> Deferred[None]:
         """
-        Listen no more, and abort the connections.
+        Close the port, and abort the connections.
 
         @return: fires with C{None} when none is left.
         """
@@ -87,7 +88,7 @@ class PortForwarder(Factory):
         await self.connections.abort_all()
 
     def status(self) -> dict[str, object]:
-        """For people and monitoring."""
+        """Its entry in the daemon's status."""
         return {
             "listen": self.where,
             "peer": str(self.forward.name),
@@ -96,7 +97,8 @@ class PortForwarder(Factory):
         }
 
     def buildProtocol(self, addr: IAddress | None) -> SpliceEnd | None:
-        """Somebody connects: ask the peer for a stream."""
+        """Ask the peer for a stream, for a program that connects."""
+        # more could not be carried: each of them needs a stream with that peer
         most = self._service.settings.max_streams
         if len(self.connections) >= most:
             self._quiet.info(
@@ -117,7 +119,7 @@ class PortForwarder(Factory):
 
     def _not_opened(self, failure: Failure, splice: Splice) -> None:
         if not splice.near.connected:
-            return  # nobody waits for it any more
+            return  # the program has hung up meanwhile
         self._quiet.info(
             "not carried",
             "a connection to {where} was not carried to {protocol} of {peer}: {problem}",

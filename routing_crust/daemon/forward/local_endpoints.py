@@ -1,6 +1,6 @@
 """
-Strings of Twisted's endpoints as an operator writes them, for local programs: where they listen, and where
-they are to be listened for.
+Reads the strings of Twisted's endpoints as an operator writes them: where a local program listens, and where
+to listen for local programs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _COLON: Final = re.compile(r"(?<!\\):")
 
 def target_endpoint(reactor: Any, setting: str, text: str) -> IStreamClientEndpoint:
     """
-    What C{clientFromString} makes of a text.
+    Make a client endpoint.
 
-    @param setting: for the error.
-    @raise ConfigurationError: it is no endpoint that one could connect to.
+    @param setting: the setting that an error names.
+    @raise ConfigurationError: C{clientFromString} makes none of the text.
     """
     endpoint: IStreamClientEndpoint = _made(
         clientFromString, reactor, setting, text, "connect to, such as tcp:localhost:22"
@@ -33,10 +33,10 @@ def target_endpoint(reactor: Any, setting: str, text: str) -> IStreamClientEndpo
 
 def listening_endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEndpoint:
     """
-    What C{serverFromString} makes of a text, on loopback if that names no interface.
+    Make a server endpoint, on loopback if the text names no interface.
 
-    @param setting: for the error.
-    @raise ConfigurationError: it is no endpoint that one could listen on.
+    @param setting: the setting that an error names.
+    @raise ConfigurationError: C{serverFromString} makes none of the text.
     """
     description = on_loopback(text)
     endpoint: IStreamServerEndpoint = _made(
@@ -47,12 +47,13 @@ def listening_endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEn
 
 def on_loopback(text: str) -> str:
     """
-    The text with the loopback interface, if it is a TCP port without an interface; a number is one as well.
-    C{tcp:2222:interface=0.0.0.0} is for everyone.
+    Add the loopback interface to the text of a TCP port without an interface, which may be a mere number.
+    C{tcp:2222:interface=0.0.0.0} listens for other hosts too.
     """
     text = f"tcp:{text}" if text.isascii() and text.isdigit() else text
     kind, *parts = _COLON.split(text)
     interface = _LOOPBACK.get(kind.lower())
+    # tcp:PORT:INTERFACE is Twisted's short form
     given = any(each.startswith("interface=") for each in parts)
     if interface is None or given or (kind.lower() == "tcp" and len([p for p in parts if "=" not in p]) > 1):
         return text
@@ -62,6 +63,6 @@ def on_loopback(text: str) -> str:
 def _made(make: Callable[[Any, str], Any], reactor: Any, setting: str, text: str, what_for: str) -> Any:
     try:
         return make(reactor, text)
-    except Exception as error:  # parsers are anybody's plugins, and raise what they like
+    except Exception as error:  # parsers are plugins, and may raise anything
         problem = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
         raise ConfigurationError(setting, f"{text!r} is no endpoint to {what_for} ({problem})") from None

@@ -1,6 +1,6 @@
 """
-What the daemon carries for local programs: protocols that it exposes to peers, ports that it forwards to
-them, and what is open at the moment. Some of it is in the settings, and some comes over the control socket.
+Keeps what the daemon carries for local programs: protocols that it exposes to peers, ports that it forwards
+to them, and the open connections. Some of it is in the settings, some comes over the control socket.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .local_endpoints import listening_endpoint, target_endpoint
 @dataclass(frozen=True, slots=True)
 class WaitingStream:
     """
-    A stream that waits for a program.
+    A stream that waits until a program accepts or refuses it.
 
-    @ivar answer: what the peer gets; cancelled when it gives up.
+    @ivar answer: fired with the protocol that the peer gets; cancelled when the peer gives up.
     """
 
     peer: NodeAddress
@@ -42,10 +42,10 @@ class ForwardRegistry:
     Made by the daemon for one L{RoutingService}, discarded with L{stop}.
 
     @ivar service: the service.
-    @ivar streams: those of the service.
-    @ivar nicknames: what may stand for names.
+    @ivar streams: the streams of the service.
+    @ivar nicknames: the nicknames of its settings.
     @ivar local: the connections of programs that use the control socket.
-    @ivar waiting: the streams that such programs have neither accepted nor refused yet, by their numbers.
+    @ivar waiting: the streams that such programs have neither accepted nor refused, by their numbers.
     """
 
     log = Logger()
@@ -73,6 +73,7 @@ class ForwardRegistry:
             exposure.protocol: [each.name for each in permissions if each.protocol == exposure.protocol]
             for exposure in settings.expose
         }
+        # all endpoints are made first, so that a bad one stops the daemon before anything is open
         exposers = [self.exposer("expose", each, _named(allowed[each.protocol])) for each in settings.expose]
         forwarders = [self.forwarder("forward", each) for each in settings.forward]
         for exposer in exposers:
@@ -82,7 +83,9 @@ class ForwardRegistry:
 
     def exposer(self, setting: str, exposure: Exposure, allowed: Collection[Name] | None) -> Exposer:
         """
-        @param setting: for the error.
+        Make what exposes a program.
+
+        @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
         return Exposer(
@@ -91,7 +94,9 @@ class ForwardRegistry:
 
     def forwarder(self, setting: str, forward: Forward) -> PortForwarder:
         """
-        @param setting: for the error.
+        Make what forwards a port.
+
+        @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
         return PortForwarder(
@@ -100,7 +105,7 @@ class ForwardRegistry:
 
     def expose(self, exposer: Exposer) -> None:
         """
-        Begin to expose something.
+        Begin to expose a program.
 
         @raise CannotListen: something is offered by this name already.
         """
@@ -109,7 +114,7 @@ class ForwardRegistry:
 
     def forward(self, forwarder: PortForwarder) -> Deferred[None]:
         """
-        Begin to forward something.
+        Begin to forward a port.
 
         @return: fires with C{None} when its port is open; fails with
             L{CannotListen<routing_crust.errors.CannotListen>}.
@@ -124,9 +129,9 @@ class ForwardRegistry:
 
     def end(self, what: Exposer | PortForwarder) -> Deferred[None]:
         """
-        End something that was begun.
+        End an exposer or forwarder.
 
-        @return: fires with C{None} when nothing of it is left.
+        @return: fires with C{None} when its port and its connections are closed.
         """
         mine: list[Any] = self._exposers if isinstance(what, Exposer) else self._forwarders
         if what in mine:
@@ -149,16 +154,16 @@ class ForwardRegistry:
 
     def stop(self) -> Deferred[None]:
         """
-        End everything but what belongs to the connections of the control socket, which are closed with it.
+        End every exposer and forwarder. Streams of programs end with their connections to the control socket.
 
-        @return: fires with C{None} when no port and no connection of those is left.
+        @return: fires with C{None} when no port and no connection of theirs is left.
         """
         everything: list[Exposer | PortForwarder] = [*self._forwarders, *self._exposers]
         ending = [self.end(each) for each in everything]
         return gatherResults(ending).addCallback(lambda _: None)
 
     def status(self) -> dict[str, object]:
-        """For people and monitoring."""
+        """The part of the daemon's status about streams."""
         owners: list[Exposer | PortForwarder] = [*self._exposers, *self._forwarders]
         connections = [each.connections for each in owners] + [self.local]
         streams = self.streams.status()
@@ -176,12 +181,12 @@ class ForwardRegistry:
 
 
 def _named(allowed: list[Name | None]) -> Collection[Name] | None:
-    """Names, or C{None} for everyone if that is among them."""
+    """The names, or C{None} for every node if that is among them."""
     return None if None in allowed else [each for each in allowed if each is not None]
 
 
 def _raise_now(deferred: Deferred[None]) -> None:
-    """Raise what a Deferred has failed with; if that comes later, it has been logged."""
+    """Raise the error of a Deferred that has failed already; a later one has been logged."""
     failures: list[Failure] = []
     deferred.addErrback(failures.append)
     if failures:

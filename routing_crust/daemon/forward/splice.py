@@ -1,9 +1,9 @@
 """
-Two connections of which each writes what the other reads, as fast as the other takes it: how bytes get from a
-local program to a stream, and back.
+Joins two connections, each of which writes what the other reads, as fast as the other takes it: the way of
+bytes between a local program and a stream.
 
-Half-closes go through in both directions; a clean end of one is a clean end of the other, when everything has
-been written; and one that is lost or aborted has the other aborted.
+Half-closes pass in both directions. A clean end of one is a clean end of the other once everything has been
+written; if one is lost or aborted, the other is aborted.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class IAbortsWithReason(Interface):
 
 class Splice:
     """
-    Made for a connection that is to be carried further; over when both of its ends are.
+    Made for a connection that has to be carried further; over when both of its ends are.
 
-    @ivar near: the end of a local program.
-    @ivar far: the end of a stream.
-    @ivar opening: what makes the other end, when one is there; cancelled when that one is gone.
+    @ivar near: the end at the local program.
+    @ivar far: the end at the stream.
+    @ivar opening: the making of the other end, cancelled when the first one is gone.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class Splice:
             end.abort()
 
     def made(self, end: SpliceEnd) -> None:
-        """An end is connected. When both are, bytes flow."""
+        """An end is connected. When both are, let bytes flow."""
         if self._is_over:
             end.abort()
         elif end.other.connected:
             self.opening = None
+            # both producers first: what begin() writes may pause either of them
             for each in (end, end.other):
                 each.transport.registerProducer(each.other, True)
             for each in (end, end.other):
@@ -100,12 +101,12 @@ class SpliceEnd(Protocol):
         self.received = 0
 
     def connectionMade(self) -> None:
-        """Read nothing until the other end is there to write it."""
+        """Read nothing until the other end is connected."""
         self.transport.pauseProducing()
         self._splice.made(self)
 
     def begin(self) -> None:
-        """Both ends are there."""
+        """Both ends are connected: pass on what came, and read on."""
         self._flows = True
         if self._early:
             self.other.transport.write(bytes(self._early))
@@ -116,7 +117,7 @@ class SpliceEnd(Protocol):
             self.transport.resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass them on."""
+        """Pass bytes on."""
         self.received += len(data)
         if self._flows:
             self.other.transport.write(data)
@@ -131,7 +132,7 @@ class SpliceEnd(Protocol):
         self._end_if_both_have()
 
     def writeConnectionLost(self) -> None:
-        """This end has got all that the other had."""
+        """This end has sent all that the other had."""
         self._write_over = True
         self._end_if_both_have()
 
@@ -141,7 +142,7 @@ class SpliceEnd(Protocol):
         self._splice.lost(self, reason)
 
     def finish(self) -> None:
-        """The other end has sent all: close the write side, or everything where there are no sides."""
+        """The other end has sent all: close the write side, or the connection if it cannot half-close."""
         if self.connected:
             self.transport.unregisterProducer()
             if hasattr(self.transport, "loseWriteConnection") and not ISSLTransport.providedBy(
@@ -149,7 +150,8 @@ class SpliceEnd(Protocol):
             ):
                 self.transport.loseWriteConnection()
             else:
-                self.transport.loseConnection()  # over TLS the other would cut the connection below it
+                # over TLS, loseWriteConnection would cut the TCP connection below
+                self.transport.loseConnection()
 
     def end(self, reason: Failure) -> None:
         """The other end is gone."""
@@ -171,13 +173,15 @@ class SpliceEnd(Protocol):
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """It does again."""
-        if not self._read_over:  # a socket that is read at its end says so once more
+        """The other end takes more."""
+        # a socket that is read at its end would report that end again
+        if not self._read_over:
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The other end is gone; its C{connectionLost} follows, which knows why."""
+        """The other end is gone: its C{connectionLost} follows, with the reason."""
 
     def _end_if_both_have(self) -> None:
         if self._read_over and self._write_over:
-            self.transport.loseConnection()  # TCP leaves this to us
+            # Twisted's TCP transport stays open when both sides are closed
+            self.transport.loseConnection()
