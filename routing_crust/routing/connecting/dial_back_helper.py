@@ -1,15 +1,15 @@
 """
-Dialling back for others: what a node does so that another learns whether it can be dialled from outside.
+Dialling back: how nodes help another one to learn whether it can be dialled from outside.
 
-Order of messages: the asker A sends DIAL_BACK to a peer P, with endpoints of its own. P could find out
-nothing itself: A may have dialled it, and so opened its NAT's filter for P's address. So P sends DIAL_FOR to
-another peer Q, which dials A unless it knows it (see
-L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust>}), and reports with DIALLED. What cannot or may not
-try says so, and P asks the next, three at the most. P tells A with DIALLED_BACK.
+Order of messages: the asker A sends DIAL_BACK to a peer P, with endpoints of its own. P cannot dial A itself
+to find out: A may have dialled P, and so opened its NAT's filter for P's address. So P sends DIAL_FOR to
+another peer, the helper Q, which dials A unless it knows A (see
+L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust>}) and reports with DIALLED. A helper that cannot or
+may not dial says so, and P asks the next, three at most. P tells A with DIALLED_BACK.
 
-Nobody can be made to dial a third party for long: P passes on no address but the one that it sees A at; Q
-dials only outside its own networks, within C{stranger_dials}, and learns nothing for P but whether A, who
-proves its name, has answered. Each asker, each P and all of them together are bounded by L{TokenBucket}s.
+An attacker gains little by it: P passes on no address but the one at which it sees A; Q dials only outside
+its own networks, within C{stranger_dials}, and tells P no more than whether A, which proves its name, has
+answered. Each asker, each P and all of them together are bounded by L{TokenBucket}s.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 
 MAX_JOBS: Final = 16
-"""Askers that are being helped at once."""
+"""Askers that are helped at once."""
 MAX_DIALS: Final = 4
 """Dials for others at once."""
 MAX_HELPERS: Final = 3
-"""Peers that are asked for one asker."""
+"""Helpers that are asked for one asker."""
 ASKED_PER_MINUTE: Final = 2.0
-"""How often one asker is helped; twice that at once."""
+"""Requests of one asker; twice as many at once."""
 ORDERED_PER_MINUTE: Final = 4.0
-"""How often one peer may have us dial for others; twice that at once."""
+"""Dials for others that one peer may order; twice as many at once."""
 IN_ALL_PER_MINUTE: Final = 12.0
-"""How often all of them together may, of each kind."""
+"""Requests of all askers together, and dials ordered by all peers together."""
 
 
 def helper_wait(settings: Settings) -> float:
@@ -56,7 +56,7 @@ def helper_wait(settings: Settings) -> float:
 
 
 class Quota:
-    """How often each peer may have something done, and all of them together."""
+    """A rate for each peer, and one for all of them together."""
 
     def __init__(self, each_per_minute: float, all_per_minute: float, seconds: Callable[[], float]) -> None:
         """
@@ -67,7 +67,7 @@ class Quota:
         self._peers: KeyedLimits[Name] = KeyedLimits(lambda: self._bucket(each_per_minute))
 
     def take(self, name: Name) -> bool:
-        """Whether this peer may now. If so, it is counted."""
+        """Whether both rates allow this peer one more. If so, it is counted."""
         # in this order, so that a refusal takes nothing from either
         return self._peers.wait(name) == 0 and self._all.take() and self._peers.take(name)
 
@@ -81,7 +81,13 @@ class Quota:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Somebody whom we help: its own number for it, who may dial it, and who is doing so."""
+    """
+    An asker that we help.
+
+    @ivar asked_id: its own number for this.
+    @ivar helpers: the helpers that are still to be asked.
+    @ivar helper: the one that was asked last.
+    """
 
     asker: Name
     asked_id: int
@@ -93,7 +99,7 @@ class _Job:
 
 class DialBackHelper:
     """
-    Made with its core, fed with frames of links that are confirmed, discarded after L{stop}.
+    Made by the reachability checks, fed with frames of confirmed links, discarded after L{stop}.
     """
 
     def __init__(self, node: Node, links: LinkRegistry) -> None:
@@ -108,7 +114,7 @@ class DialBackHelper:
 
     def dial_back(self, link: ILink, payload: bytes) -> None:
         """
-        Somebody asks to be dialled. What goes beyond the limits is ignored.
+        An asker wants to be dialled. What goes beyond the limits is ignored.
 
         @raise WireError: it is no such message, or names addresses that are not the asker's.
         """
@@ -129,7 +135,7 @@ class DialBackHelper:
 
     def dial_for(self, link: ILink, payload: bytes) -> None:
         """
-        A peer asks us to dial somebody for it.
+        A peer asks us to dial an asker for it.
 
         @raise WireError: it is no such message.
         """
@@ -171,7 +177,7 @@ class DialBackHelper:
                 self._next_helper(number)
 
     def stop(self) -> None:
-        """Help nobody any more."""
+        """Stop helping."""
         jobs, self._jobs = self._jobs, {}
         for job in jobs.values():
             cancel(job.timer)
@@ -179,7 +185,7 @@ class DialBackHelper:
             dial.cancel()
 
     def _peer(self, link: ILink) -> Peer | None:
-        """Who is at the other end, if it is a node, and the addresses of the link are its and ours."""
+        """The peer of this link, if both ends are nodes and the link has their own addresses."""
         peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link or peer.facts.is_client or link.path_kind is PathKind.TUNNEL:
             return None
@@ -194,13 +200,13 @@ class DialBackHelper:
             and each.endpoint is not None
             and asker.endpoint is not None
             and each.endpoint.host != asker.endpoint.host
-            # from our own network it would come from the same address as we do
+            # a helper in our own network would dial from the address that we have outside
             and (everywhere or not is_local_only(each.endpoint))
         ]
         return self._node.random.sample(names, min(MAX_HELPERS, len(names)))
 
     def _knows(self, name: Name, endpoints: tuple[Endpoint, ...]) -> bool:
-        """Whether it may be that the one to be dialled has opened its filter for us."""
+        """Whether the asker may have opened its filter for us."""
         links = self._links
         hosts = {each.host for each in endpoints}
         return (

@@ -1,13 +1,13 @@
 """
-Reachability: finding out, again and again, how others see us and whether they can dial us.
+Reachability checks: at which address others see us, and whether they can dial us there.
 
-A check is made soon after the node is connected, when the endpoints have changed, and every ten minutes or
-so. It does two things. Where too few peers of different networks have seen us to tell the kind of our NAT, it
-dials one more from the listening port; the Hello on that link says what is missing, and the link goes again.
-And it asks a peer to have us dialled back (C{dial_back_helper}). That somebody has reached us crust sees
-for itself, when the connection comes; only that nobody could is what the answer is for.
+A check is made soon after the node is connected, when its endpoints have changed, and about every ten
+minutes. It has two parts. If too few peers of different networks have seen us to tell the kind of our NAT, we
+dial one more from the listening port; its Hello says where it sees us, and the link is closed again. And we
+ask a peer to have us dialled back (L{routing_crust.routing.connecting.dial_back_helper}). If that succeeds,
+crust sees it when the connection comes; the answer tells us that it failed.
 
-On networks without an outside, such as a private one or loopback, there is nothing to find out, and nothing
+On a network without an outside, such as a private one or loopback, there is nothing to find out, and nothing
 is sent.
 """
 
@@ -36,24 +36,26 @@ from ..node import Node
 from .dial_back_helper import MAX_HELPERS, DialBackHelper, helper_wait
 
 INTERVAL_SECONDS: Final = 600.0
-"""Seconds from one check to the next; a fifth more or less."""
+"""Seconds from one check to the next; up to a fifth more or less."""
 SOON_SECONDS: Final = 3.0
-"""Seconds until a check when there is reason for one; half of it more or less."""
+"""Seconds until a check when something has changed; up to half of it more or less."""
 PAUSE_SECONDS: Final = 30.0
-"""Seconds between two checks at least, whatever the reason."""
+"""Seconds between two checks at least, whatever has changed."""
 MAX_OBSERVERS: Final = 4
-"""Peers that are dialled in one check."""
+"""Nodes that are dialled in one check, to be seen by them."""
 MAX_ASKED: Final = 3
 """Peers that are asked in one check to have us dialled."""
 HELLO_WAIT_SECONDS: Final = 2.0
-"""Seconds that an observer's Hello is given before the next one is dialled."""
+"""Seconds that a node has for its Hello before the next one is dialled."""
 MAX_ENDPOINTS: Final = 2
-"""Endpoints that we ask to be dialled at."""
+"""Our endpoints that one request names."""
 
 
 class ReachabilityChecks(PeerListener):
     """
-    Made with its core, started when it is connected, fed with frames, discarded after L{stop}.
+    Made at each start, started when the node is connected, fed with frames, discarded after L{stop}.
+
+    @ivar kinds: the kinds of frames to feed it with.
     """
 
     log = Logger()
@@ -72,7 +74,7 @@ class ReachabilityChecks(PeerListener):
         self._checked = float("-inf")
         self._observers: list[Contact] = []
         self._dial: Deferred[ILink] | None = None
-        self._look_timer: IDelayedCall | None = None
+        self._observer_timer: IDelayedCall | None = None
         self._asked: dict[Name, None] = {}
         self._waiting: Name | None = None
         self._wait_timer: IDelayedCall | None = None
@@ -84,29 +86,28 @@ class ReachabilityChecks(PeerListener):
             FrameKind.DIALLED_BACK: self._answered,
         }
         self.kinds = frozenset(self._frames)
-        """The kinds of frames that are for this."""
 
     def start(self) -> None:
-        """Check from now on. Without effect if it is running."""
+        """Check from now on. Without effect if it checks already."""
         if self._timer is None:
             self._schedule(SOON_SECONDS * self._node.random.uniform(0.5, 1.5))
 
     def rest(self) -> None:
-        """Check no more, until it is started again. Others are still helped."""
+        """Stop checking until L{start}. Other nodes are still helped."""
         cancel(self._timer)
-        cancel(self._look_timer)
+        cancel(self._observer_timer)
         cancel(self._wait_timer)
         self._timer = self._waiting = None
         if self._dial is not None:
             self._dial.cancel()
 
     def stop(self) -> None:
-        """Everything ends."""
+        """Stop checking, and stop helping others."""
         self.rest()
         self._helper.stop()
 
     def wake(self) -> None:
-        """Something has changed: check soon, if checks are made at all."""
+        """Something has changed: check soon, if it checks at all."""
         if self._timer is None:
             return
         now = self._node.clock.seconds()
@@ -124,7 +125,7 @@ class ReachabilityChecks(PeerListener):
         self._frames[FrameKind(kind)](link, payload)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """It neither answers nor asks any more."""
+        """If it owed us an answer, ask another peer."""
         self._helper.forget(peer.name)
         if self._waiting == peer.name:
             self._no_answer()
@@ -136,17 +137,17 @@ class ReachabilityChecks(PeerListener):
         self._schedule(INTERVAL_SECONDS * self._node.random.uniform(0.8, 1.2))
         self._checked = self._node.clock.seconds()
         if self._dial is None:
-            cancel(self._look_timer)
+            cancel(self._observer_timer)
             self._observers = self._choose_observers()
-            self._look()
+            self._dial_next_observer()
         if self._waiting is None:
             self._asked.clear()
-            self._ask()
+            self._ask_next_peer()
 
-    # How others see us.
+    # Where others see us.
 
     def _choose_observers(self) -> list[Contact]:
-        """Nodes that can be dialled, in any order."""
+        """Nodes that would see what we want to know, in random order."""
         node = self._node
         linked = [(each.name, self._dialable_at(each)) for each in self._links.peers]
         known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
@@ -155,8 +156,8 @@ class ReachabilityChecks(PeerListener):
         useful = [each for each in dict.fromkeys(known) if node.crust.may_observe(each.endpoint)]
         return node.random.sample(useful, min(MAX_OBSERVERS, len(useful)))
 
-    def _look(self) -> None:
-        """Dial the next one, if another is still needed."""
+    def _dial_next_observer(self) -> None:
+        """Dial the next node, if another view of us is still needed."""
         while self._observers:
             contact = self._observers.pop()
             if self._node.crust.may_observe(contact.endpoint):
@@ -169,28 +170,28 @@ class ReachabilityChecks(PeerListener):
         link = None
         if isinstance(result, Failure):
             result.trap(RoutingCrustError, CancelledError)
-            self.log.debug("nobody new sees us: {reason}", reason=result.getErrorMessage())
+            self.log.debug("no new node sees us: {reason}", reason=result.getErrorMessage())
         else:
             link = result
         if self._timer is not None:
-            self._look_timer = self._node.clock.callLater(HELLO_WAIT_SECONDS, self._observed, link)
+            self._observer_timer = self._node.clock.callLater(HELLO_WAIT_SECONDS, self._observed, link)
         elif link is not None:
             self._let_go(link)
 
     def _observed(self, link: ILink | None) -> None:
         if link is not None:
             self._let_go(link)
-        self._look()
+        self._dial_next_observer()
 
     def _let_go(self, link: ILink) -> None:
-        """It has served its purpose, unless it has found another. Mostly it is gone already."""
+        """Close a link that was made to be seen, if it serves for no more and is not closed already."""
         peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link or peer.use is LinkUse.ATTACHED:
             self._links.close(link, CloseReason.NO_LONGER_NEEDED)
 
     # Whether they can dial us.
 
-    def _ask(self) -> None:
+    def _ask_next_peer(self) -> None:
         peers = [each for each in self._links.peers if self._endpoints_for(each)]
         if not peers or len(self._asked) >= MAX_ASKED:
             return
@@ -199,15 +200,15 @@ class ReachabilityChecks(PeerListener):
         self._asked[peer.name] = None
         self._waiting = peer.name
         self._number += 1
-        # it may ask several helpers, one after the other
+        # the peer may ask several helpers, one after the other
         wait = MAX_HELPERS * helper_wait(self._node.settings) + HELLO_WAIT_SECONDS
         self._wait_timer = self._node.clock.callLater(wait, self._no_answer)
         peer.link.send(FrameKind.DIAL_BACK, encode(DialBack(self._number, endpoints)))
 
     def _endpoints_for(self, peer: Peer) -> tuple[Endpoint, ...]:
         """
-        At what this peer can have us dialled, if it was not asked yet: it passes on no address but the one
-        that it sees us at.
+        The endpoints at which this peer can have us dialled; none if it was asked already. It passes on no
+        address but the one at which it sees us.
         """
         facts = peer.facts
         unfit = facts.is_client or peer.link.path_kind is PathKind.TUNNEL or peer.name in self._asked
@@ -225,11 +226,12 @@ class ReachabilityChecks(PeerListener):
         failed = message.outcome is DialOutcome.NOT_REACHED
         if failed:
             self._node.crust.not_reached(link.peer)
+        # one failure does not disprove that somebody has dialled us before: another peer tries as well
         proven = self._node.crust.reachability.dialable is Dialable.YES
         if message.outcome is DialOutcome.NOT_TRIED or (failed and proven):
-            self._ask()
+            self._ask_next_peer()
 
     def _no_answer(self) -> None:
         cancel(self._wait_timer)
         self._waiting = None
-        self._ask()
+        self._ask_next_peer()

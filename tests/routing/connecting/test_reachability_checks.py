@@ -1,6 +1,6 @@
 """
-Finding out whether we can be dialled, and helping others to: whole nodes on a fake clock, with a stand-in for
-what crust would find out on the internet.
+Reachability checks and dialling back: whole nodes on a fake clock, with a crust that is told what it would
+find out on the internet.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from ..net import Net
 
 class InternetCrust(MemoryCrust):
     """
-    One on the internet at large.
+    A crust on the internet at large.
 
     @ivar dialable: what it knows of itself.
-    @ivar dial_back_gives: what comes of dialling for others: true, false, a failure, or C{None} for nothing
-        at all.
-    @ivar dialled_for: whom it has dialled for others, and where.
-    @ivar useful: where it would dial to be seen.
+    @ivar dial_back_gives: the result of dials for others: whether they succeed, or a failure; C{None} if they
+        do not end.
+    @ivar dialled_for: the nodes that it has dialled for others, with their endpoints.
+    @ivar useful: the endpoints that it would dial to be seen there.
     """
 
     def __init__(self, *arguments: Any, **rest: Any) -> None:
@@ -100,7 +100,7 @@ class InternetCrust(MemoryCrust):
 
 
 class Internet(Net):
-    """A network of these; how many know each other is up to C{group_size}."""
+    """A network of nodes with such a crust."""
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__(seed)
@@ -124,7 +124,7 @@ class Internet(Net):
 
 
 class Frames:
-    """What goes over a node's links of the kinds that are tested here."""
+    """The frames of dialling back that a node sends."""
 
     def __init__(self, net: Internet, node: RoutingService) -> None:
         self.sent: list[tuple[Name, int, Any]] = []
@@ -152,7 +152,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.addCleanup(self.net.stop)
 
     def star(self, arms: int) -> tuple[RoutingService, list[RoutingService]]:
-        """One node with links to all others, which have none to each other; no check was made yet."""
+        """One node that is linked with all others, and these with no other; no check was made."""
         first, *others = self.net.grow(1 + arms)
         for each in (first, *others):
             each._core.joiner.wake = lambda: None  # type: ignore[method-assign]
@@ -178,15 +178,15 @@ class ReachabilityTests(SynchronousTestCase):
         return frames
 
     def send(self, node: RoutingService, peer: RoutingService, kind: FrameKind, message: Any) -> None:
-        """A node that is not as good as the others."""
+        """Have a node send a frame of its own making."""
         link = node._core.links.link_to(peer.node_name)
         assert link is not None
         link.send(kind, encode(message))
 
-    # The whole.
+    # The exchange.
 
-    def test_reached(self) -> None:
-        """A asks P, P asks Q, Q dials A where P sees it."""
+    def test_helper_dials_the_asker_where_the_peer_sees_it(self) -> None:
+        """A asks P, P asks Q, and Q dials A."""
         p, (a, q) = self.star(2)
         at_p = Frames(self.net, p)
         at_a = self.check(a)
@@ -200,23 +200,22 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(self.net.crust(a).denials, [])
         self.assertEqual(self.net.crust(p).dialled_for, [])
 
-    def test_not_reached(self) -> None:
-        """Crust is told by whom."""
+    def test_crust_is_told_which_peer_could_not_have_us_reached(self) -> None:
         p, (a, q) = self.star(2)
         self.net.crust(q).dial_back_gives = False
         self.check(a)
         self.assertEqual(self.net.crust(a).denials, [p.node_name])
 
-    def test_nobody(self) -> None:
-        """Without a third there is no answer, and that is said at once."""
+    def test_peer_without_a_helper_says_so_at_once(self) -> None:
+        """Nothing has been tried, so nothing is denied."""
         p, (a,) = self.star(1)
         at_p = Frames(self.net, p)
         self.check(a)
         self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
         self.assertEqual(self.net.crust(a).denials, [])
 
-    def test_the_next_helper(self) -> None:
-        """One that must not dial, one that goes away, one that says nothing: each time the next is asked."""
+    def test_next_helper_is_asked_when_one_fails(self) -> None:
+        """One may not dial, one goes away, one does not answer."""
         p, (a, *helpers) = self.star(4)
         crusts = {each.node_name: self.net.crust(each) for each in helpers}
         for each in crusts.values():
@@ -235,8 +234,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(helper_wait(p.settings))
         self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
 
-    def test_who_knows_the_asker(self) -> None:
-        """A node that has a link with the asker, or with its address, does not dial it."""
+    def test_helper_that_knows_the_asker_does_not_dial_it(self) -> None:
+        """Knowing means a link with it, or one with its address."""
         p, (a, q) = self.star(2)
         endpoints = tuple(map(to_wire, self.net.crust(p).endpoints))
         at_q = Frames(self.net, q)
@@ -246,8 +245,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual([each for _, each in at_q.of(22)], [Dialled(7, DialOutcome.NOT_TRIED)] * 3)
         self.assertEqual(self.net.crust(q).dialled_for, [])
 
-    def test_neighbours_do_not_help(self) -> None:
-        """Whoever has a private address is in P's own network, and would come from P's address."""
+    def test_helper_in_the_peers_own_network_is_not_asked(self) -> None:
+        """A node with a private address would dial from the peer's own address."""
         first = self.net.node()
         a = self.net.node()
         settings = Settings(lan_discovery=False, contacts=(self.net.contact(first),))
@@ -259,8 +258,8 @@ class ReachabilityTests(SynchronousTestCase):
         assert peer is not None
         self.assertEqual(first._core.reachability._helper._helpers_for(peer), [])
 
-    def test_the_asker_goes(self) -> None:
-        """Nothing is left of what was under way for it, and a late report makes no difference."""
+    def test_nothing_is_left_when_the_asker_goes(self) -> None:
+        """A late report makes no difference."""
         p, (a, q) = self.star(2)
         self.net.crust(q).dial_back_gives = None
         self.check(a)
@@ -275,8 +274,8 @@ class ReachabilityTests(SynchronousTestCase):
 
     # When checks are made.
 
-    def test_again(self) -> None:
-        """A check every ten minutes or so, and one when something has changed, but not two in a row."""
+    def test_checks_are_repeated_but_not_in_quick_succession(self) -> None:
+        """One is made about every ten minutes, and one when something has changed."""
         _, (a, _) = self.star(2)
         frames = self.check(a)
         self.net.settle(INTERVAL_SECONDS * 1.2)
@@ -293,8 +292,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(PAUSE_SECONDS)
         self.assertEqual(len(frames.of(20)), 4)
 
-    def test_a_private_network(self) -> None:
-        """Where there is no outside, nothing is asked, and nobody can tell it from before."""
+    def test_nothing_is_asked_in_a_private_network(self) -> None:
+        """A peer is not asked about an address at which it does not see us, either."""
         _, (a, _) = self.star(2)
         self.net.crust(a).outside = ()
         self.assertEqual(self.check(a).sent, [])
@@ -303,8 +302,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(INTERVAL_SECONDS * 1.2)
         self.assertEqual(Frames(self.net, a).sent, [])
 
-    def test_proven(self) -> None:
-        """Who was proven to be dialable asks others before it believes that it is not."""
+    def test_failure_of_one_peer_does_not_disprove_that_we_can_be_dialled(self) -> None:
+        """A node that was dialled before asks other peers first."""
         first, second, a, third = (self.net.node() for _ in range(4))
         self.net.run(lambda: len(a._core.links.peers) == 3)
         self.net.settle(PAUSE_SECONDS)
@@ -319,8 +318,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(sorted(self.net.crust(a).denials), sorted(asked))
         self.assertEqual(len(asked), MAX_ASKED)
 
-    def test_the_peer_goes(self) -> None:
-        """If the peer that was asked is lost, or says nothing, another is asked, if there is one."""
+    def test_answer_of_a_lost_peer_is_not_waited_for(self) -> None:
+        """Another peer is asked, if there is one."""
         p, (a, q) = self.star(2)
         self.net.crust(q).dial_back_gives = None
         self.check(a)
@@ -329,7 +328,8 @@ class ReachabilityTests(SynchronousTestCase):
         a._core.links.drop(p.node_name, CloseReason.NO_LONGER_NEEDED)
         self.assertIs(checks._waiting, None)
 
-    def test_no_answer(self) -> None:
+    def test_peer_that_does_not_answer_is_given_up(self) -> None:
+        """It denies nothing by that."""
         p, (a, _) = self.star(2)
         p._core.reachability._helper.dial_back = lambda link, payload: None  # type: ignore[method-assign]
         p._core.reachability._frames[FrameKind.DIAL_BACK] = lambda link, payload: None
@@ -339,8 +339,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIs(a._core.reachability._waiting, None)
         self.assertEqual(self.net.crust(a).denials, [])
 
-    def test_answers_that_nobody_waits_for(self) -> None:
-        """A peer that was not asked, or has another number, is not listened to."""
+    def test_unexpected_answers_are_ignored(self) -> None:
+        """That is: of a peer that was not asked, or with another number."""
         p, (a, q) = self.star(2)
         for number in range(3):
             self.send(p, a, FrameKind.DIALLED_BACK, Dialled(number, DialOutcome.NOT_REACHED))
@@ -351,8 +351,8 @@ class ReachabilityTests(SynchronousTestCase):
 
     # Being seen.
 
-    def test_observers(self) -> None:
-        """A peer that has not seen our port is dialled once more; that link goes, the first one stays."""
+    def test_peer_that_has_not_seen_our_port_is_dialled_again(self) -> None:
+        """The new link is closed, and the first one stays."""
         p, (a,) = self.star(1)
         link = a._core.links.link_to(p.node_name)
         place = a._core.contacts.dialable_at(a._core.links.peer(p.node_name))
@@ -366,8 +366,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(len(self.net.crust(a).links), 1)
         self.assertEqual(self.net.crust(a).seen[p.node_name].host, self.net.crust(a).host)
 
-    def test_a_contact_sees_us(self) -> None:
-        """So is a saved contact without a link; its link is let go, too."""
+    def test_saved_contact_without_a_link_is_dialled_to_be_seen(self) -> None:
+        """Its link is closed, too."""
         _, (a, q) = self.star(2)
         contact = self.net.contact(q)
         self.net.crust(a).remember(contact)
@@ -378,8 +378,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIs(a._core.links.link_to(q.node_name), None)
         self.assertEqual(a._core.reachability._observers, [])
 
-    def test_an_observer_that_is_gone(self) -> None:
-        """Then the next has its turn."""
+    def test_next_observer_is_dialled_when_one_is_gone(self) -> None:
         p, (a, q) = self.star(2)
         contacts = [self.net.contact(each) for each in (p, q)]
         for each in contacts:
@@ -391,8 +390,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(a.settings.dial_timeout + HELLO_WAIT_SECONDS)
         self.assertEqual(set(self.net.crust(a).dialled), self.net.crust(a).useful)
 
-    def test_stopped_meanwhile(self) -> None:
-        """Nothing is left, whatever was under way."""
+    def test_stop_leaves_no_delayed_call(self) -> None:
+        """Whatever was under way."""
         p, (a, q) = self.star(2)
         crust = self.net.crust(a)
         contact = self.net.contact(q)
@@ -406,8 +405,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.result(q.stopService())
         self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
-    def test_at_rest(self) -> None:
-        """A link that comes up after the checks have ended is let go all the same."""
+    def test_link_that_comes_up_after_rest_is_closed(self) -> None:
+        """And L{wake} does not begin to check again."""
         _, (a, q) = self.star(2)
         contact = self.net.contact(q)
         crust = self.net.crust(a)
@@ -423,10 +422,10 @@ class ReachabilityTests(SynchronousTestCase):
         checks.wake()
         self.assertIs(checks._timer, None)
 
-    # Peers that are up to something.
+    # Attacks.
 
-    def test_the_address_of_a_victim(self) -> None:
-        """Nobody dials it, and who has asked for it loses the link."""
+    def test_asker_that_names_a_victims_address_loses_its_link(self) -> None:
+        """Nobody dials that address."""
         p, (a, q) = self.star(2)
         victim = to_wire(Endpoint("9.9.9.9", 5483))
         own = to_wire(self.net.crust(a).endpoints[0])
@@ -438,8 +437,8 @@ class ReachabilityTests(SynchronousTestCase):
             self.assertNotIn(link, self.net.crust(p).links)
         self.assertEqual(self.net.crust(q).dialled_for + self.net.crust(a).dialled_for, [])
 
-    def test_a_flood_of_requests(self) -> None:
-        """A thousand of them make no more than a few dials, and the asker is not answered."""
+    def test_thousand_requests_of_an_asker_cause_few_dials(self) -> None:
+        """The others are not answered."""
         p, (a, q) = self.star(2)
         at_p = Frames(self.net, p)
         own = (to_wire(self.net.crust(a).endpoints[0]),)
@@ -449,8 +448,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertLessEqual(len(self.net.crust(q).dialled_for), 2 * ASKED_PER_MINUTE + 1)
         self.assertLessEqual(len(at_p.sent), 4 * ASKED_PER_MINUTE + 2)
 
-    def test_a_flood_of_orders(self) -> None:
-        """Who lets us dial for others is bounded too, at once and from then on, and in how many at a time."""
+    def test_thousand_orders_of_a_peer_cause_few_dials(self) -> None:
+        """They are bounded at once, from then on, and in how many run at a time."""
         p, (a, q) = self.star(2)
         crust = self.net.crust(q)
         crust.dial_back_gives = False
@@ -467,8 +466,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(1)
         self.assertEqual(len(crust.waiting), MAX_DIALS)
 
-    def test_too_many_at_once(self) -> None:
-        """So many askers are helped, and no more."""
+    def test_asker_beyond_the_limit_is_not_helped(self) -> None:
         p, (a, q) = self.star(2)
         helper = p._core.reachability._helper
         for number in range(MAX_JOBS):
@@ -481,8 +479,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(self.net.crust(q).dialled_for, [])
         helper._jobs.clear()
 
-    def test_tunnels_and_clients(self) -> None:
-        """The address at the end of a tunnel is not the peer's; and clients have no part in this."""
+    def test_tunnels_and_clients_take_no_part(self) -> None:
+        """The address at the end of a tunnel is not the peer's."""
         p, (a, q) = self.star(2)
         link: Any = p._core.links.link_to(a.node_name)
         link.path_kind = PathKind.TUNNEL
@@ -500,8 +498,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIs(client._core.reachability._helper._peer(proxy.link), None)
         self.net.result(client.stopService())
 
-    def test_quota(self) -> None:
-        """What one has used up is used up for it alone, until it is all that there is."""
+    def test_quota_limits_each_peer_and_all_together(self) -> None:
+        """What one peer has used up is used up for it alone, until all of it is."""
         quota = Quota(1, 4, self.net.clock.seconds)
         names = [Name(bytes([number]) * 32) for number in range(9)]
         self.assertEqual([quota.take(names[0]) for _ in range(4)], [True, True, False, False])
@@ -512,10 +510,10 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertTrue(quota.take(names[0]))
         self.assertLessEqual(ASKED_PER_MINUTE, IN_ALL_PER_MINUTE)
 
-    # Who is handed out, and who hears of it.
+    # What others are told.
 
-    def test_only_dialable_ones_are_contacts(self) -> None:
-        """Whom we have dialled, or who says that it is open: at the address that we see it at."""
+    def test_only_peers_that_can_be_dialled_are_contacts(self) -> None:
+        """Those that we have dialled, and those that say they are open, at the address that we see."""
         p, (a, _) = self.star(2)
         contacts = p._core.contacts
         peer = p._core.links.peer(a.node_name)
@@ -532,8 +530,8 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIs(contacts.dialable_at(peer), None)
         self.assertIs(p._core.links.dialled_at(self.net.identity().name), None)
 
-    def test_what_observers_hear(self) -> None:
-        """The kind of the NAT is told to observers, in the status and to peers."""
+    def test_observers_hear_of_a_change_of_reachability(self) -> None:
+        """The status tells the kind of our NAT, too."""
         _, (a, _) = self.star(2)
         heard: list[ReachabilityChanged] = []
         a.observe(ReachabilityChanged, heard.append)

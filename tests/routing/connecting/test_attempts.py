@@ -1,0 +1,143 @@
+"""The attempts at a node that answers requests: what they expect and dial, and what ends them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.endpoints import PathKind
+from routing_crust.errors import CloseReason
+from routing_crust.names import Name
+from routing_crust.routing.connecting.signing import REQUEST_LABEL
+from routing_crust.routing.links.peer import Peer
+from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
+from routing_crust.testing.play.scenario import groups_are_right
+from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import EnvelopeKind, LinkUse
+from tests.routing.net import Net
+from tests.routing.test_intruder import Intruder
+
+
+class AttemptTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.net = Net()
+        self.node = self.net.grow(2)[0]
+        assert self.node._core is not None
+        self.core = self.node._core
+        self.expected = self.core.attempts.expected
+        self.peer = Intruder(self.net)
+        self.addCleanup(self.net.stop)
+
+    def accept_request(self, age: float = 0.0) -> bytes:
+        """Have the node accept a request for membership, and return its nonce."""
+        request = self.peer.request(self.node, issued=self.net.clock.seconds() - age)
+        body = self.peer.signed(REQUEST_LABEL, request)
+        link = self.peer.dial(self.node)
+        link.send(FrameKind.HELLO, self.peer.hello(link))
+        envelope = self.peer.open_envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body)
+        self.core.responder.request_received(envelope, self.peer.identity.name, None)
+        return request.nonce
+
+    def confirm(self, name: Name, link: Any, use: LinkUse) -> None:
+        """Have the connector hear that a link to this peer was confirmed."""
+        facts = self.core.links.peers[0].facts
+        self.core.connector.peer_established(Peer(name, link, use, True, facts, 0.0), None)
+
+    def test_link_for_a_lesser_use_ends_no_attempt(self) -> None:
+        """An attachment may be confirmed while membership is being arranged."""
+        nonce = self.accept_request()
+        link = self.node._core and self.net.crust(self.node).links[0]
+        assert link is not None
+        self.confirm(self.peer.identity.name, link, LinkUse.ATTACHED)
+        self.assertIsNotNone(self.expected.match(self.peer.identity.name, nonce))
+        self.confirm(self.peer.identity.name, link, LinkUse.MEMBER)
+        self.assertIsNone(self.expected.match(self.peer.identity.name, nonce))
+
+    def test_history_tells_an_expected_link_that_is_lost_too_early(self) -> None:
+        """
+        A link that was expected is found by its connection until it is lost, and the history says that it
+        was lost before both ends agreed on it; of one that was not expected it says only that it was lost.
+        """
+        nonce = self.accept_request()
+        link = self.net.result(
+            self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, False)
+        )
+        link.send(FrameKind.HELLO, self.peer.hello(link, purpose=nonce))
+        self.net.settle(0.05)
+        name = self.peer.identity.name
+        crust = self.net.crust(self.node)
+        plain = next(each for each in crust.links if each.peer == name)
+        (expected,) = [each for each in crust.links if each.connection.peer == link.connection.local]
+        entry = self.expected.of_connection(expected.connection)
+        self.assertIs(entry, self.expected.match(name, nonce))
+        self.assertIsNone(self.expected.of_connection(plain.connection))
+        for each in (expected, plain):
+            each.abort(CloseReason.STOPPING)
+        self.net.settle(0.5)
+        self.assertIsNone(self.expected.of_connection(expected.connection))
+        self.assertIsNotNone(self.expected.match(name, nonce))
+        lost = [each.text for each in crust.history.of(name).outcomes if each.text.startswith("lost")]
+        self.assertEqual(
+            lost,
+            ["lost before both ends agreed on it: the service is stopping", "lost: the service is stopping"],
+        )
+
+    def test_attempt_goes_on_when_only_a_tunnel_is_confirmed(self) -> None:
+        """Crust takes connections for the request until a better link is confirmed."""
+        nonce = self.accept_request()
+        name = self.peer.identity.name
+        crust = self.net.crust(self.node)
+        self.assertEqual(crust.expected, [(name, nonce, False)])
+        link = crust.links[0]
+        link.path_kind = PathKind.TUNNEL
+        self.confirm(name, link, LinkUse.MEMBER)
+        self.assertEqual(crust.expected, [(name, nonce, False)])
+        link.path_kind = PathKind.PUNCHED
+        self.confirm(name, link, LinkUse.MEMBER)
+        self.assertEqual(crust.expected, [])
+
+    def test_delayed_requests_take_no_place_from_the_latest(self) -> None:
+        """
+        They arrive all at once, and the peer has given up all but the last one.
+        """
+        name = self.peer.identity.name
+        for age in (60.0, 40.0, 20.0, 0.0):
+            nonce = self.accept_request(age)
+            self.assertEqual([each.nonce for each in self.expected.of_peer(name)], [nonce])
+            self.assertEqual(self.net.crust(self.node).expected, [(name, nonce, False)])
+
+    def test_earlier_request_that_arrives_late_ends_no_later_one(self) -> None:
+        """It takes a place of its own, if there is one."""
+        late, early = self.accept_request(), self.accept_request(20.0)
+        expected = self.expected.of_peer(self.peer.identity.name)
+        self.assertEqual([each.nonce for each in expected], [late, early])
+
+    def test_attempt_ends_with_its_expectation(self) -> None:
+        """Crust expects nothing any more after C{expected_timeout}."""
+        self.accept_request()
+        crust = self.net.crust(self.node)
+        self.net.settle(self.node.settings.expected_timeout + 1)
+        self.assertEqual(crust.expected, [])
+
+
+class PrefixTests(SynchronousTestCase):
+    """Nodes behind one NAT, and a node that they reach by tunnels only."""
+
+    def test_attempts_to_replace_tunnels_keep_nobody_out(self) -> None:
+        """They leave room in a prefix to a node without a link."""
+        network = SimulatedNetwork(
+            seed=2, internet=True, max_same_prefix_in_bucket=8, max_expected_per_prefix=2
+        )
+        self.addCleanup(network.stop)
+        network.nodes(3)
+        router = network.nat(PORT_RESTRICTED)
+        inside = [network.node(nat=router) for _ in range(4)]
+        network.run_until(lambda: groups_are_right(network), 100)
+        node = network.node(nat=SYMMETRIC)
+        core = node.core
+        assert core is not None
+        network.run_until(lambda: all(each.name in core.table for each in inside), 60)
+        links = [core.links.link_to(each.name) for each in inside]
+        self.assertEqual({each.path_kind for each in links if each is not None}, {PathKind.TUNNEL})

@@ -1,0 +1,66 @@
+"""Which nodes may be in the middle of a tunnel."""
+
+from __future__ import annotations
+
+from routing_crust import Role
+from routing_crust.endpoints import PathKind
+from routing_crust.names import Name
+from routing_crust.wire.messages import NatKind
+
+from .tunnel_case import TunnelCase
+
+
+class RelayChoiceTests(TunnelCase):
+    def test_nodes_that_the_peer_has_named_are_tried_in_its_order(self) -> None:
+        """They need have no link with us."""
+        self.make(2)
+        self.until(PathKind.TUNNEL, 120)
+        assert self.a._core is not None
+        relay_choice = self.a._core.relays
+        relays = [each.node_name for each in self.net.nodes[:2]]
+        self.assertEqual(set(relay_choice.to_try(self.b.node_name, relays)), set(relays))
+        self.assertEqual(relay_choice.to_try(self.b.node_name, relays[::-1])[0], relays[1])
+
+    def test_named_nodes_can_be_dialled_and_are_near_the_other_end(self) -> None:
+        """Those that the other end has named come first."""
+        self.net.grow(6)
+        node, *others = self.net.nodes
+        assert node._core is not None
+        relay_choice = node._core.relays
+        for each in others:
+            self.net.crust(each).nat = NatKind.OPEN
+        other, last = (
+            others[0].node_name,
+            max(others[1:], key=lambda each: others[0].node_name.distance(each.node_name)),
+        )
+        named = [each.name for each in relay_choice.to_name(other)]
+        self.assertLessEqual(len(named), 4)
+        self.assertNotIn(other.raw, named)
+        distances = [other.distance(Name(each)) for each in named]
+        self.assertEqual(distances, sorted(distances))
+        dialable = [
+            each.name for each in node._core.links.peers if node._core.contacts.dialable_at(each) is not None
+        ]
+        if last.node_name in dialable:
+            self.assertEqual(relay_choice.to_name(other, (last.node_name,))[0].name, last.node_name.raw)
+
+    def test_faulty_node_is_passed_over_for_a_minute(self) -> None:
+        """Three tunnels that ended are too much, or one that broke."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        assert self.a._core is not None
+        relay_choice = self.a._core.relays
+        peer, relay = self.b.node_name, self.net.nodes[0].node_name
+        for weight, times in ((1, 3), (3, 1)):
+            for _ in range(times):
+                self.assertFalse(relay_choice.is_distrusted(peer, relay))
+                relay_choice.note_fault(peer, relay, weight)
+            self.assertEqual(relay_choice.to_try(peer, [relay]), [])
+            self.net.settle(61)
+        self.assertEqual(relay_choice.to_try(peer, [relay]), [relay])
+
+    def test_client_carries_no_tunnels(self) -> None:
+        self.net.grow(2)
+        client = self.net.node(Role.CLIENT, listen=())
+        self.net.run(lambda: client.bootstrapped)
+        self.assertIsNone(self.net.crust(client).tunnel_way)

@@ -1,0 +1,54 @@
+"""Opening a tunnel through one node after another."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from routing_crust.crust.interfaces import ILink
+from routing_crust.endpoints import PathKind
+from routing_crust.errors import CloseReason
+
+from .tunnel_case import TunnelCase
+
+
+class TunnelOpenerTests(TunnelCase):
+    def test_link_is_made_with_a_node_that_only_the_peer_knows(self) -> None:
+        """The tunnel is opened over it."""
+        self.make(2)
+        self.until(PathKind.TUNNEL, 120)
+        assert self.a._core is not None
+        core = self.a._core
+        relay = self.net.nodes[0].node_name
+        core.links.drop(relay, CloseReason.NO_LONGER_NEEDED)
+        result = self.net.result(
+            Deferred.fromCoroutine(core.tunnel_opener._through(relay, self.b.node_name, bytes(16)))
+        )
+        self.assertIn("does not expect", result)
+        self.assertIsNotNone(core.links.peer(relay))
+
+    def test_node_that_does_not_answer_is_not_waited_for(self) -> None:
+        """And an attempt can be cancelled."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        assert self.a._core is not None
+        core = self.a._core
+        relay = self.net.nodes[0]
+        self.net.network.sleep(self.net.crust(relay))
+        self.patch(self.net.crust(self.a), "tunnel", lambda *arguments: Deferred())
+        through = core.tunnel_opener._through(relay.node_name, self.b.node_name, bytes(16))
+        self.assertIn("did not answer", self.net.result(Deferred.fromCoroutine(through)))
+        opening = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
+        opening.cancel()
+        self.failureResultOf(opening, CancelledError)
+        self.net.network.wake(self.net.crust(relay))
+
+    def test_attempt_fails_if_no_node_can_be_in_the_middle(self) -> None:
+        """It takes a finite time."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        assert self.a._core is not None
+        core = self.a._core
+        self.net.crash(self.net.nodes[0])
+        opening: Deferred[ILink] = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
+        with self.assertRaisesRegex(Exception, "could be in its middle|no link"):
+            self.net.result(opening)
