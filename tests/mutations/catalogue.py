@@ -497,8 +497,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a node carries one tunnel too many",
         "crust/tunnel/relay.py",
-        "if len(self._pairs) >= settings.max_tunnels:",
-        "if len(self._pairs) > settings.max_tunnels:",
+        "if len(self._tunnels) >= settings.max_tunnels:",
+        "if len(self._tunnels) > settings.max_tunnels:",
         ("tests.crust.tunnel.test_tunnels",),
     ),
     Mutant(

@@ -1,0 +1,235 @@
+"""
+One tunnel that this node carries: its two halves, its credit, and when its time is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ...config import Settings
+from ...errors import WireError
+from ...timing.ratelimit import TokenBucket
+from ...timing.timers import cancel
+from ...wire.codec import encode
+from ...wire.framing import FrameKind
+from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
+from ..interfaces import ILink
+from .numbers import TunnelNumbers
+from .transport import CHUNK_BYTES
+
+BURST_SECONDS: Final = 0.25
+"""How much of a tunnel's rate may go through at once after a quiet time."""
+
+
+class Carrier(Protocol):
+    """What carries all tunnels: see L{TunnelRelay<routing_crust.crust.tunnel.relay.TunnelRelay>}."""
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Where delayed calls are made."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that bound tunnels."""
+
+    @property
+    def numbers(self) -> TunnelNumbers:
+        """What is behind which number."""
+
+    def may_carry(self, near: ILink, far: ILink) -> bool:
+        """Whether the peer of one link may still be taken to that of the other."""
+
+    def has_work(self, half: TunnelHalf) -> None:
+        """Something waits in one half of a tunnel, or more of it may go on."""
+
+    def gone(self, tunnel: CarriedTunnel) -> None:
+        """Nothing is left of a tunnel."""
+
+
+class TunnelHalf:
+    """
+    Half of a tunnel: what comes from one of the two links and goes to the other. A
+    L{Leg<routing_crust.crust.tunnel.transport.Leg>}.
+
+    @ivar link: where it comes from.
+    @ivar number: of the tunnel on that link.
+    @ivar there: whether the number means anything to the peer.
+    @ivar other: the other half, by whose link it goes on.
+    @ivar can_send: credit: how many bytes more may go to this link.
+    @ivar allowance: how many bytes more may come from this link.
+    @ivar ending: why the other link is to be told that it is over, once all that waits has gone there.
+    """
+
+    __slots__ = (
+        "allowance", "can_send", "ending", "link", "number", "other", "owed", "there", "tunnel", "turn",
+        "waiting",
+    )  # fmt: skip
+
+    other: TunnelHalf
+
+    def __init__(self, tunnel: CarriedTunnel, link: ILink, number: int) -> None:
+        self.tunnel = tunnel
+        self.link = link
+        self.number = number
+        self.there = True
+        self.can_send = self.allowance = self.owed = 0
+        self.waiting: deque[bytes] = deque()
+        self.turn = False
+        self.ending: TunnelReason | None = None
+
+    def opened(self, message: TunnelOpened) -> None:
+        """The peer at the far end accepts."""
+        self.tunnel.opened(self, message)
+
+    def again(self, message: TunnelOpen) -> None:
+        """The peer that has asked for the tunnel wants it for longer."""
+        self.tunnel.again(self, message)
+
+    def data(self, chunk: bytes) -> None:
+        """Some bytes, which are none of our business."""
+        self.allowance -= len(chunk)
+        if self.allowance < 0:
+            self.tunnel.close(TunnelReason.PROTOCOL_ERROR)
+        elif chunk and self.other.there and self.ending is None:
+            self.tunnel.active()
+            self.waiting.append(chunk)
+            self.tunnel.carrier.has_work(self)
+
+    def credit(self, amount: int) -> None:
+        """The peer takes more."""
+        self.can_send += amount
+        self.tunnel.carrier.has_work(self.other)
+
+    def closed(self, reason: TunnelReason) -> None:
+        """The peer has closed it."""
+        self.tunnel.over(self, reason)
+
+    def link_lost(self) -> None:
+        """The link is gone."""
+        self.tunnel.over(self, TunnelReason.LINK_LOST)
+
+
+class CarriedTunnel:
+    """
+    One tunnel. Made when somebody asks for it, discarded when no link has a number for it any more.
+
+    @ivar bucket: what may go through it, both ways together.
+    """
+
+    def __init__(self, carrier: Carrier, near: tuple[ILink, int], far: tuple[ILink, int]) -> None:
+        self.carrier = carrier
+        self.near = TunnelHalf(self, *near)
+        self.far = TunnelHalf(self, *far)
+        self.near.other, self.far.other = self.far, self.near
+        rate = carrier.settings.tunnel_rate
+        self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), carrier.clock.seconds)
+        self.is_open = self._closing = False
+        self._used = carrier.clock.seconds()
+        self._expires = 0.0
+        self._timer: IDelayedCall | None = None
+        self._watch()
+
+    @property
+    def _idle_limit(self) -> float:
+        settings = self.carrier.settings
+        lively = self.is_open and not self._closing
+        return 2 * settings.inactivity_timeout if lively else settings.hello_timeout
+
+    def active(self) -> None:
+        """Something goes through."""
+        self._used = self.carrier.clock.seconds()
+
+    def opened(self, side: TunnelHalf, message: TunnelOpened) -> None:
+        """
+        The far peer accepts.
+
+        @raise WireError: it was not asked, or had accepted before.
+        """
+        if side is not self.far or self.is_open:
+            raise WireError("a tunnel was opened that was not offered, or twice")
+        if self._closing:
+            return
+        settings = self.carrier.settings
+        self.is_open = True
+        self.far.can_send = message.credit
+        self.near.allowance = settings.tunnel_window
+        self._grant_time()
+
+    def again(self, side: TunnelHalf, message: TunnelOpen) -> None:
+        """
+        More time is wanted.
+
+        @raise WireError: by somebody to whom the tunnel was offered, or who has not got it yet.
+        """
+        if side is not self.near or not self.is_open or message.offered:
+            raise WireError("a tunnel was asked for under the number of another")
+        if not self._closing and self.carrier.may_carry(side.link, self.far.link):
+            self._grant_time()
+
+    def _grant_time(self) -> None:
+        settings = self.carrier.settings
+        self._expires = self.carrier.clock.seconds() + settings.tunnel_lifetime
+        self.active()
+        message = TunnelOpened(self.near.number, settings.tunnel_window, settings.tunnel_lifetime)
+        self.near.link.send(FrameKind.TUNNEL_OPENED, encode(message))
+        self._watch()
+
+    def _watch(self) -> None:
+        """Close it if it is idle or its time is over; else look again when that may be."""
+        self.stop()
+        now = self.carrier.clock.seconds()
+        idle_at = self._used + self._idle_limit
+        if now >= idle_at:
+            self.close(TunnelReason.TIMED_OUT)
+        elif self.is_open and now >= self._expires:
+            self.close(TunnelReason.EXPIRED)
+        else:
+            at = min(idle_at, self._expires) if self.is_open else idle_at
+            self._timer = self.carrier.clock.callLater(at - now, self._watch)
+
+    def close(self, reason: TunnelReason) -> None:
+        """End it at once, on both links."""
+        for side in (self.near, self.far):
+            side.waiting.clear()
+            self._tell(side, reason)
+        self._check_over()
+
+    def over(self, side: TunnelHalf, reason: TunnelReason) -> None:
+        """One link has no number for it any more. What has come from there is still handed on."""
+        self.carrier.numbers.remove(side.link, side.number)
+        side.there = False
+        side.other.waiting.clear()
+        if not side.other.there:
+            self._check_over()
+            return
+        side.ending = reason
+        self._closing = True  # and so it has not much time left
+        self._used = self.carrier.clock.seconds()
+        self._watch()
+        self.carrier.has_work(side)
+
+    def handed_on(self, side: TunnelHalf) -> None:
+        """All that had come from one link has gone to the other."""
+        if side.ending is not None:
+            self._tell(side.other, side.ending)
+            self._check_over()
+
+    def stop(self) -> None:
+        """Cancel the timer."""
+        cancel(self._timer)
+        self._timer = None
+
+    def _tell(self, side: TunnelHalf, reason: TunnelReason) -> None:
+        if side.there:
+            side.there = False
+            self.carrier.numbers.remove(side.link, side.number)
+            closed = TunnelClosed(side.number, reason)
+            side.link.send(FrameKind.TUNNEL_CLOSED, encode(closed))
+
+    def _check_over(self) -> None:
+        if not self.near.there and not self.far.there:
+            self.stop()
+            self.carrier.gone(self)
