@@ -90,19 +90,20 @@ class RoutingCore:
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.attempts = Attempts(node, self.links)
         candidates = Candidates(node)
-        self.connector = Connector(node, self.links, self.attempts, candidates, send, relays.to_name)
+        self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.responder = ConnectResponder(
             node,
             ConnectRequestValidator(node, self.links, partial(wants_link, node, self.table, self.links)),
             self.attempts,
             candidates,
             send,
-            relays.to_name,
+            relays,
         )
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
         self.tunnel_opener = TunnelOpener(
             node, self.links, relays, self.connector, self.borrow, self.tunnels.give_back
         )
+        self.attempts.open_tunnels_by(self.tunnel_opener.open)
         self.joiner = Joiner(node, self.table, self.lookup, self.connector, self.neighbourhood.first_hops)
         self.prober = Prober(
             node,
@@ -121,7 +122,6 @@ class RoutingCore:
             self.prober,
             self.tunnels.uses,
         )
-        self.attempts.open_tunnels_by(self.tunnel_opener.open)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
         self._follow_peers()
         self._take_frames()

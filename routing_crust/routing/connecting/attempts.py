@@ -71,7 +71,7 @@ class Attempts:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
             if error.setting == "max_expected_per_prefix" and self._give_way(entry):
-                return self.expect(entry)
+                return self.expect(entry)  # each time one attempt less is in the way
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         return True

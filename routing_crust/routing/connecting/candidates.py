@@ -1,6 +1,6 @@
 """
 Candidates: the addresses that the two ends of a connection request give each other. Ours are what crust knows
-of us. Those of a peer are a stranger's: it may name the address of somebody else, to have us dial it.
+of us. Those of a peer are a stranger's: it may name the address of a third party, to have us dial it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Candidates:
         """
         found: list[Endpoint] = []
         given = candidates[: self._settings.max_candidates]
+        # before any is refused: a person who asks why there is no link should see all that we were told
         self._crust.history.told(peer, map(from_wire, given), source)
         for each in given:
             endpoint = from_wire(each)
@@ -69,7 +70,7 @@ class Candidates:
         The addresses of a response that may be dialled now: at most C{answered_per_prefix} a minute.
 
         A request counts against C{stranger_dials}. A response does not, since we asked for it; but mostly we
-        have only heard of the node that sent it, and it may name somebody else's address as well.
+        have only heard of the node that sent it, and it may name a third party's address as well.
         """
         found = []
         for each in endpoints:

@@ -30,8 +30,8 @@ from .attempts import Attempts
 from .candidates import Candidates
 from .expected import ExpectedResponse
 from .outgoing_request import OutgoingRequest
+from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
-from .responder import NameRelays
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
 
 
@@ -50,7 +50,7 @@ class Connector(PeerListener):
         attempts: Attempts,
         candidates: Candidates,
         send: SendControl,
-        relays: NameRelays,
+        relays: RelayChoice,
     ) -> None:
         self._node = node
         self._links = links
@@ -145,7 +145,7 @@ class Connector(PeerListener):
         purpose = self._attempts.purpose(link, nonce)
         if purpose is not None:
             return purpose
-        # our request, whose response is slower than the link
+        # The responder dials as it answers, so its link may be here before its response is.
         request = self._request_with(link.peer, nonce)
         return None if request is None else Accept(request.use, we_asked=True)
 
@@ -195,6 +195,7 @@ class Connector(PeerListener):
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
+            # an answer takes a round trip, the dials that follow it take longer
             request.timer.reset(self._patience)
             self._dial(request, response, self._candidates.affordable(peer, endpoints))
 
@@ -242,7 +243,7 @@ class Connector(PeerListener):
             use,
             self._candidates.ours(),
             node.crust.nat,
-            self._relays(name),
+            self._relays.to_name(name),
         )
         token = sign(node, REQUEST_LABEL, message)
         timer = node.clock.callLater(node.settings.request_again, self._give_up, name, use)

@@ -128,6 +128,7 @@ class DialBackHelper:
         helped = any(job.asker == peer.name for job in self._jobs.values())
         if helped or len(self._jobs) >= MAX_JOBS or not self._asked.take(peer.name):
             return
+        # a number of our own, since those of several askers may be equal
         self._last_id += 1
         job = _Job(peer.name, message.id, message.endpoints, self._helpers_for(peer))
         self._jobs[self._last_id] = job
@@ -242,6 +243,7 @@ class DialBackHelper:
         outcome = DialOutcome.REACHED
         if isinstance(result, Failure):
             result.trap(RoutingCrustError, CancelledError)
+            # a dial that a limit of ours forbade, or that we cancelled, says nothing about the asker
             failed = result.check(ConnectFailed) is not None
             outcome = DialOutcome.NOT_REACHED if failed else DialOutcome.NOT_TRIED
         link.send(FrameKind.DIALLED, encode(Dialled(number, outcome)))

@@ -205,6 +205,7 @@ class ExpectedConnections:
         entry = self._get(peer, nonce)
         if entry is None:
             return None
+        # a purpose may be asked for more than once, and C{lost} comes once
         if connection not in self._of_connection:
             self._of_connection[connection] = (peer, nonce)
             entry.connections.append(connection)
@@ -272,6 +273,7 @@ class ExpectedConnections:
         if not entries:
             del self._of_peer[peer]
         self._entries.pop((peer, nonce))
+        # counts of zero go, since a map that keeps them would grow with every stranger
         for prefix in entry.prefixes:
             self._of_prefix[prefix] -= 1
             if not self._of_prefix[prefix]:

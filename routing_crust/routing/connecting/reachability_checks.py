@@ -226,7 +226,7 @@ class ReachabilityChecks(PeerListener):
         failed = message.outcome is DialOutcome.NOT_REACHED
         if failed:
             self._node.crust.not_reached(link.peer)
-        # one failure does not disprove that somebody has dialled us before: another peer tries as well
+        # one failure does not disprove that another node has dialled us before: ask another peer
         proven = self._node.crust.reachability.dialable is Dialable.YES
         if message.outcome is DialOutcome.NOT_TRIED or (failed and proven):
             self._ask_next_peer()

@@ -48,7 +48,7 @@ weighs less than a break. Any other reason is no fault, and such a tunnel is not
 
 
 class RelayChoice:
-    """Made at each start, asked by the connector, the responder and crust, told of faults by the manager."""
+    """Made at each start, asked for nodes to name or to try, told of the faults of those that were used."""
 
     def __init__(
         self,

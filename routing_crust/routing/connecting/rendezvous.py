@@ -140,6 +140,7 @@ class HolePunches:
         if not can_punch(self._crust.nat, nat):
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
+        # Request and response may have waited in queues on their way, which a ConnectGo need not do.
         half = min(round_trip / 2, MAX_GO_DELAY)
 
         def punch() -> None:
@@ -154,6 +155,7 @@ class HolePunches:
         hole_punch.punch = punch
         after = self._settings.dial_stagger if plain_may_do(self._crust.nat, nat) else 0.0
         if go is None:
+            # only for the case that the ConnectGo is lost: else its arrival begins it
             after += GO_WAIT
         if after:
             hole_punch.timer = self._clock.callLater(after, self._punch, peer, nonce, hole_punch)
@@ -187,6 +189,7 @@ class HolePunches:
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
             return
         if self._is_outranked(peer, hole_punch):
+            # the other request punches for both; a tunnel is still ours to make if that fails
             hole_punch.timer = self._clock.callLater(
                 self._settings.tunnel_after, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
@@ -209,6 +212,7 @@ class HolePunches:
 
     def _is_outranked(self, peer: Name, hole_punch: HolePunch) -> bool:
         """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
+        # one that began earlier has ended, and its ports are free
         since = self._clock.seconds() - self._settings.punch_timeout
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > hole_punch.rank for each in others)

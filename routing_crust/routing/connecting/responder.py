@@ -3,14 +3,10 @@ Answering connection requests: the responder's part of the exchange that
 L{routing_crust.routing.connecting.connector} begins.
 
 A ConnectRequest is judged first. If it is accepted, we expect a link with its nonce, send a ConnectResponse,
-and dial the requester, at once; when its ConnectGo comes, we punch. A request that is refused is answered by
-silence, so that nobody learns the reason.
+and dial the requester, at once; when its ConnectGo comes, we punch. A refused request gets no answer.
 """
 
 from __future__ import annotations
-
-from collections.abc import Collection
-from typing import Protocol
 
 from twisted.logger import Logger
 
@@ -26,7 +22,6 @@ from ...wire.messages import (
     Envelope,
     EnvelopeKind,
     Signed,
-    WireContact,
 )
 from ..control import SendControl
 from ..node import Node
@@ -34,17 +29,8 @@ from .attempts import Attempts
 from .candidates import Candidates
 from .connect_request_validator import ConnectRequestValidator
 from .expected import ExpectedRequest
+from .relay_choice import RelayChoice
 from .signing import RESPONSE_LABEL, sign
-
-
-class NameRelays(Protocol):
-    """Names the nodes that may be in the middle of a tunnel to us."""
-
-    def __call__(self, other: Name, theirs: Collection[Name] = ()) -> tuple[WireContact, ...]:
-        """
-        @param other: the node at the other end.
-        @param theirs: the nodes that it has named itself.
-        """
 
 
 class ConnectResponder:
@@ -59,7 +45,7 @@ class ConnectResponder:
         attempts: Attempts,
         candidates: Candidates,
         send: SendControl,
-        relays: NameRelays,
+        relays: RelayChoice,
     ) -> None:
         self._node = node
         self._validator = validator
@@ -121,7 +107,7 @@ class ConnectResponder:
             envelope.body,
             self._candidates.ours(),
             self._node.crust.nat,
-            self._relays(peer, [Name(each.name) for each in request.relays]),
+            self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
         )
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         body = sign(self._node, RESPONSE_LABEL, response)

@@ -99,6 +99,7 @@ class TunnelManager(PeerListener):
             if known is not None:
                 self._forget(known)
         elif known is None or known.via != peer.link.via:
+            # a tunnel through another node: the waits of the old one say nothing about it
             if known is not None:
                 self._forget(known)
             tunnel = self._tunnels[peer.name] = _LiveTunnel(peer.name, peer.link.via, peer.use)

@@ -1,5 +1,5 @@
 """
-Opening tunnels: a link by way of a third node, for a request of ours that was answered, where nothing else
+Opening tunnels: a link through a third node, for a request of ours that was answered, where nothing else
 works. The candidates for the middle are tried one after the other; the first tunnel that comes up is taken.
 """
 
@@ -62,7 +62,7 @@ class TunnelOpener:
         for name in self._relays.to_try(peer, theirs):
             result = await self._through(name, peer, nonce)
             if isinstance(result, str):
-                problems.append((f"by way of {name.short}", result))
+                problems.append((f"through {name.short}", result))
             else:
                 return result
         raise ConnectFailed(tuple(problems) or (("a tunnel", "nobody is known who could be in its middle"),))
@@ -73,6 +73,7 @@ class TunnelOpener:
             link = await self._limited(self._link_to(name))
             return await self._limited(self._node.crust.tunnel(link, peer, nonce, True))
         except RoutingCrustError as error:
+            # a failed attempt may have borrowed the link, and nothing else would give it back
             self._give_back(name)
             return str(error)
 
