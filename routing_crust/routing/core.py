@@ -1,36 +1,38 @@
 """
-The core of a node, from one start to the next stop: what the layers of routing tell each other.
+The core of a node, from one start to the next stop: the place where its parts are made and wired.
 
-Crust's events come in here and go where they concern somebody; what the state machine decides is done here;
-and what C{membership} and the messenger need to know of the node, they find here.
+Each part is given the collaborators that it uses, and the L{Node}; only the core knows all of them. Crust's
+events come in here and go to the parts that they concern.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..crust.interfaces import ICrustEvents, ILink, Reachability
 from ..endpoints import Endpoint
-from ..errors import CloseReason, ExpectedConnectionExpired, LinkClosed, NotConnected, WireError
+from ..errors import CloseReason, LinkClosed, WireError
 from ..history import Way
 from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
-from ..wire.messages import EnvelopeKind, LinkUse
+from ..wire.messages import EnvelopeKind
 from .connecting.attempts import Attempts
 from .connecting.candidates import Candidates
 from .connecting.connect_request_validator import ConnectRequestValidator
 from .connecting.connector import Connector
+from .connecting.direct_links import DirectLinks
 from .connecting.reachability_checks import ReachabilityChecks
 from .connecting.relay_choice import RelayChoice
 from .connecting.responder import ConnectResponder
 from .connecting.tunnel_manager import TunnelManager
 from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
+from .explain import Explanation, explain
 from .links.idle import IdleLinks
 from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
@@ -49,7 +51,7 @@ from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
 from .node import Node
 from .state import State
-from .status import LinkReports, core_status
+from .status import LinkReports, node_status
 
 
 @implementer(ICrustEvents)
@@ -78,7 +80,7 @@ class RoutingCore:
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients
         self.upper = Upper()
-        self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._give_up)
+        self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._drop_idle)
         self.contacts = ContactExchange(node, self.links)
         self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
         self.dispatch = EnvelopeDispatch(node)
@@ -100,8 +102,17 @@ class RoutingCore:
             relays,
         )
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
+        self.direct_links = DirectLinks(
+            node,
+            self.links,
+            self.neighbourhood,
+            self.connector,
+            self.idle,
+            # a link in the middle of a tunnel is given back when the last tunnel through it is gone
+            lambda name: self.tunnels.uses(name) or self.upper.in_use(name),
+        )
         self.tunnel_opener = TunnelOpener(
-            node, self.links, relays, self.connector, self.borrow, self.tunnels.give_back
+            node, self.links, relays, self.connector, self.direct_links.borrow, self.tunnels.give_back
         )
         self.attempts.open_tunnels_by(self.tunnel_opener.open)
         self.joiner = Joiner(node, self.table, self.lookup, self.connector, self.neighbourhood.first_hops)
@@ -322,48 +333,19 @@ class RoutingCore:
         else:
             self.links.new_link(link)
 
-    # What applications ask for.
+    # What the service asks for.
 
-    def connect(self, name: Name) -> Deferred[ILink]:
-        """See C{RoutingService.connect}."""
-        return Deferred.fromCoroutine(self._connect(name)).addCallback(self._keep)
-
-    def _keep(self, link: ILink) -> ILink:
-        self.idle.keep(link.peer)
-        return link
-
-    def borrow(self, name: Name) -> Deferred[ILink]:
-        """See C{RoutingService.borrow}."""
-        self.idle.needed(name)
-        peer = self.links.peer(name)
-        # a client's only link stays anyway; any other that is merely attached goes when one has joined
-        if peer is not None and (peer.use >= LinkUse.DIRECT or self.is_client or peer.facts.is_client):
-            return succeed(peer.link)
-        self.idle.borrow(name)
-        return Deferred.fromCoroutine(self._connect(name))
-
-    def _give_up(self, name: Name) -> None:
-        if self.tunnels.uses(name):
-            return  # it is given back when the last tunnel through it is gone
-        peer = self.links.peer(name)
-        if peer is not None and peer.use is LinkUse.DIRECT and not self.upper.in_use(name):
-            self.links.drop(name, CloseReason.NO_LONGER_NEEDED, "it was idle")
+    def _drop_idle(self, name: Name) -> None:
+        self.direct_links.drop_idle(name)
 
     def set_stream_layer(self, layer: StreamLayer) -> None:
         """See C{RoutingService.set_stream_layer}."""
         self.upper.attach(layer, self.links.peers)
 
-    async def _connect(self, name: Name) -> ILink:
-        deadline = self.clock.seconds() + self.settings.expected_timeout
-        while True:
-            if not self.bootstrapped:
-                raise NotConnected("there is no link to the network; wait for when_connected()")
-            try:
-                return await self.connector.request_link(name, LinkUse.DIRECT)
-            except ExpectedConnectionExpired:
-                if self.clock.seconds() >= deadline:
-                    raise
-
     def status(self) -> dict[str, object]:
-        """See C{RoutingService.status}."""
-        return core_status(self)
+        """A snapshot of the node; every value can be written as JSON."""
+        return node_status(self.node, self.links, self.neighbourhood, len(self.attempts.expected))
+
+    def explain(self, name: Name) -> Explanation:
+        """Why there is a link with a peer, or none."""
+        return explain(self.node, self.links, self.neighbourhood, self.connector, name)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import isinf
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from ..endpoints import Direction, Endpoint, PathKind
 from ..history import Outcome, PeerHistory, Way
 from ..names import Name
-from .state import State
-
-if TYPE_CHECKING:
-    from .core import RoutingCore
-    from .links.peer import Peer
+from .links.peer import Peer
+from .links.registry import LinkRegistry
+from .membership.neighbourhood import Neighbourhood
+from .node import Node
 
 _DIALS: Final = (Way.DIAL, Way.PUNCH, Way.BOOTSTRAP)
 
@@ -88,35 +87,42 @@ class Explanation:
         return asdict(self)
 
 
-def explain(core: RoutingCore | None, name: Name) -> Explanation:
-    """
-    Say what is known of a peer.
+class PendingRequests(Protocol):
+    """Knows the requests for connections that are under way: the C{Connector}."""
 
-    @param core: the running node; C{None} if there is none.
-    """
-    if core is None or core.state is State.TERMINATED:
-        return Explanation(str(name), False, "this node is not running")
-    if name == core.identity.name:
+    def request_age(self, name: Name) -> float | None:
+        """For how many seconds a request to this node has been under way; C{None} if none is."""
+
+    def cooldown_left(self, name: Name) -> float:
+        """For how many more seconds this node is not asked on our own account."""
+
+
+def explain(
+    node: Node, links: LinkRegistry, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name
+) -> Explanation:
+    """Say what a running node knows of a peer."""
+    if name == node.name:
         return Explanation(str(name), False, "this is the name of this very node")
-    history = core.crust.history.of(name)
-    peer = core.links.peer(name)
+    history = node.history.of(name)
+    peer = links.peer(name)
+    now = node.clock.seconds()
     return Explanation(
         str(name),
         peer is not None,
-        _summary(core, peer, history),
-        _candidates(core, name, history),
-        tuple(_attempt(each, core.clock.seconds()) for each in history.outcomes),
-        () if peer is not None else tuple(_next(core, name)),
+        _summary(peer, history, now),
+        _candidates(node, name, history),
+        tuple(_attempt(each, now) for each in history.outcomes),
+        () if peer is not None else tuple(_next(node, neighbourhood, requests, name)),
     )
 
 
-def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
+def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
     if peer is not None:
         link = peer.link
         made = "we connected to" if link.direction is Direction.CONNECTED else "it connected from"
         if link.path_kind is PathKind.TUNNEL:
             made = "through the node at"
-        since = core.clock.seconds() - peer.since
+        since = now - peer.since
         return (
             f"there is a link: {link.path_kind.value}, {made} {link.connection.peer}, for {in_words(since)}, "
             f"in use as {peer.use.name.lower()}"
@@ -125,16 +131,16 @@ def _summary(core: RoutingCore, peer: Peer | None, history: PeerHistory) -> str:
         return "there is no link, and none was tried within the last hour"
     last = history.outcomes[-1]
     where = f" at {last.where}" if last.where else ""
-    ago = in_words(core.clock.seconds() - last.at)
+    ago = in_words(now - last.at)
     return f"there is no link; the last thing that happened, {ago} ago: {last.way.value}{where}: {last.text}"
 
 
-def _candidates(core: RoutingCore, name: Name, history: PeerHistory) -> tuple[CandidateExplained, ...]:
+def _candidates(node: Node, name: Name, history: PeerHistory) -> tuple[CandidateExplained, ...]:
     sources: dict[Endpoint, list[str]] = {}
-    for contact in core.settings.contacts:
+    for contact in node.settings.contacts:
         if contact.name == name:
             sources.setdefault(contact.endpoint, []).append("the setting contacts")
-    for contact in core.crust.saved_contacts():
+    for contact in node.crust.saved_contacts():
         if contact.name == name:
             sources.setdefault(contact.endpoint, []).append("the saved contacts")
     for told in history.told:
@@ -142,7 +148,7 @@ def _candidates(core: RoutingCore, name: Name, history: PeerHistory) -> tuple[Ca
     last = {each.where: each.text for each in history.outcomes if each.way in _DIALS}
     found = []
     for endpoint, who in sources.items():
-        obstacle, seconds = core.crust.obstacle(endpoint, name)
+        obstacle, seconds = node.crust.obstacle(endpoint, name)
         found.append(
             CandidateExplained(
                 str(endpoint),
@@ -160,20 +166,20 @@ def _attempt(each: Outcome, now: float) -> AttemptExplained:
     return AttemptExplained(ago, each.way.value, each.where, each.text, each.good, each.times)
 
 
-def _next(core: RoutingCore, name: Name) -> list[str]:
+def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name) -> list[str]:
     """What is tried next without a link, and what somebody can do."""
-    settings = core.settings
-    if not core.bootstrapped:
+    settings = node.settings
+    if not neighbourhood.bootstrapped:
         return ["this node has no way into the network yet, and asks nobody by name before: see 'status'"]
-    age = core.connector.request_age(name)
+    age = requests.request_age(name)
     if age is not None:
         return [
             f"a request for a connection has been under way for {in_words(age)}; it is given up without an "
             f"answer after {settings.request_again:g} s (setting request_again), without a link after "
             f"{settings.expected_timeout:g} s (setting expected_timeout)"
         ]
-    wait = core.connector.cooldown_left(name)
-    if core.is_client or not core.table.seeks(name):
+    wait = requests.cooldown_left(name)
+    if node.is_client or not neighbourhood.table.seeks(name):
         first = "this node does not try by itself: it does not need a link with it"
     elif wait:
         first = f"the routing table wants it, but it was asked in vain: left alone for {in_words(wait)}"

@@ -24,10 +24,9 @@ from ..names import Name
 from ..timing.steadyclock import steady
 from ..timing.waiters import Waiters
 from ..wire.messages import NatKind
-from . import running
 from .core import RoutingCore
 from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
-from .explain import Explanation, explain
+from .explain import Explanation
 from .incarnation import next_incarnation
 from .links.stream_layer import StreamLayer
 from .membership.network_time import NetworkTime
@@ -36,6 +35,7 @@ from .node import Node
 from .state import State
 
 _Event = TypeVar("_Event")
+_running: list[RoutingService] = []
 
 
 class RoutingService(Service):
@@ -81,6 +81,7 @@ class RoutingService(Service):
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
         self._core: RoutingCore | None = None
+        self._started = False  # and not terminated
         self._observers = Observers()
         self._message_handler: MessageHandler | None = None
         self._request_handler: RequestHandler | None = None
@@ -146,6 +147,7 @@ class RoutingService(Service):
             network_time.now,
         )
         self._core = RoutingCore(node, network_time, self._observers)
+        self._started = True
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
         self._core.frame_handler = self._frame_handler
@@ -153,7 +155,8 @@ class RoutingService(Service):
             self._core.set_stream_layer(self.stream_layer)
         self._core.start()
         Service.startService(self)
-        running.started(self)
+        if self not in _running:
+            _running.append(self)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -162,7 +165,7 @@ class RoutingService(Service):
         @return: fires with C{None} when no link, timer or listening port is left. It does not fail.
         """
         Service.stopService(self)
-        running.stopped(self)
+        forget_running(self)
         if self._core is None:
             return succeed(None)
         return self._core.stop()
@@ -239,14 +242,14 @@ class RoutingService(Service):
             L{ExpectedConnectionExpired} when none could be made within C{expected_timeout}, with
             L{NotConnected} or L{ServiceStopped}.
         """
-        return self._running(lambda core: core.connect(name))
+        return self._running(lambda core: core.direct_links.connect(name))
 
     def borrow(self, name: Name) -> Deferred[ILink]:
         """
         As L{connect}, for something that ends: then L{give_back} is to be called. Whoever has a link to the
         peer for another reason shares it.
         """
-        return self._running(lambda core: core.borrow(name))
+        return self._running(lambda core: core.direct_links.borrow(name))
 
     def give_back(self, name: Name) -> None:
         """
@@ -267,7 +270,7 @@ class RoutingService(Service):
         if self.stream_layer is not None:
             raise ValueError("this service has a layer of streams")
         self.stream_layer = layer
-        if self._core is not None and self._core.state is not State.TERMINATED:
+        if self._core is not None and self._started:
             self._core.set_stream_layer(layer)
 
     def set_message_handler(self, handler: MessageHandler | None) -> None:
@@ -323,7 +326,9 @@ class RoutingService(Service):
         Why there is a link with a node or client, or none: its endpoints that we know, and who has told us;
         what was tried within the last hour, and what came of it; and what will be tried next.
         """
-        return explain(self._core, name)
+        if self._core is None or not self._started:
+            return Explanation(str(name), False, "this node is not running")
+        return self._core.explain(name)
 
     def _default_crust(self, reactor: Any) -> ICrust:
         from ..crust.platform import SystemPlatform
@@ -332,7 +337,7 @@ class RoutingService(Service):
         return CrustService(self.settings, self.identity, SystemPlatform(reactor), self._random)
 
     def _running(self, what: Callable[[RoutingCore], Deferred[Any]]) -> Deferred[Any]:
-        if self._core is None or self._core.state is State.TERMINATED:
+        if self._core is None or not self._started:
             return fail(ServiceStopped("the service is not running"))
         return what(self._core)
 
@@ -347,9 +352,24 @@ class RoutingService(Service):
         if event.new is State.CONNECTED:
             self._waiting_for_state.fire(None)
         elif event.new is State.TERMINATED:
+            self._started = False
             self._waiting_for_state.fail(ServiceStopped("the service has been stopped"))
             self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))
 
     def _group_changed(self, event: GroupConnectedChanged) -> None:
         if event.connected:
             self._waiting_for_group.fire(None)
+
+
+def running_services() -> tuple[RoutingService, ...]:
+    """
+    The services of this process that are started and not stopped, in the order of their starts, so that what
+    is given only as text, such as the string of an endpoint, finds them.
+    """
+    return tuple(_running)
+
+
+def forget_running(service: RoutingService) -> None:
+    """A service does not run any more, or its process is gone; one that is not known is no error."""
+    if service in _running:
+        _running.remove(service)

@@ -4,14 +4,12 @@ Reports: what observers and the status page are told of links, and of the node a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import CloseReason, LinkClosed
 from .events import LinkChanged, LinkFacts, LinkGained, LinkLost, Observers
 from .links.peer import Peer, PeerListener
-
-if TYPE_CHECKING:
-    from .core import RoutingCore
+from .links.registry import LinkRegistry
+from .membership.neighbourhood import Neighbourhood
+from .node import Node
 
 
 def link_facts(peer: Peer) -> LinkFacts:
@@ -51,23 +49,30 @@ class LinkReports(PeerListener):
         self._observers.tell(LinkLost(link_facts(peer), reason, detail))
 
 
-def core_status(core: RoutingCore) -> dict[str, object]:
-    """What a running node can say of itself; every value can be written as JSON."""
-    now = core.clock.seconds()
+def node_status(
+    node: Node, links: LinkRegistry, neighbourhood: Neighbourhood, expected: int
+) -> dict[str, object]:
+    """
+    What a running node can say of itself; every value can be written as JSON.
+
+    @param expected: how many connections are expected.
+    """
+    now = node.clock.seconds()
+    table, proxy = neighbourhood.table, neighbourhood.proxy
     return {
-        "endpoints": [str(each) for each in core.crust.endpoints],
+        "endpoints": [str(each) for each in node.crust.endpoints],
         "external": [
-            {"endpoint": str(each.endpoint), "source": each.source.value} for each in core.crust.sources
+            {"endpoint": str(each.endpoint), "source": each.source.value} for each in node.crust.sources
         ],
-        "mapped_ports": list(core.crust.mapped_ports),
-        "nat": core.crust.nat.name.lower(),
-        "dialable": core.crust.reachability.dialable.value,
-        "dialable_seconds": round(now - core.crust.reachability.since, 1),
-        "proxy": None if core.neighbourhood.proxy is None else str(core.neighbourhood.proxy),
-        "table": [str(entry.name) for entry in core.table.nearest(core.identity.name, len(core.table))],
-        "links": [_link_status(peer, now) for peer in core.links.peers],
-        "unconfirmed_links": len(core.links) - len(core.links.peers),
-        "expected_connections": len(core.attempts.expected),
+        "mapped_ports": list(node.crust.mapped_ports),
+        "nat": node.crust.nat.name.lower(),
+        "dialable": node.crust.reachability.dialable.value,
+        "dialable_seconds": round(now - node.crust.reachability.since, 1),
+        "proxy": None if proxy is None else str(proxy),
+        "table": [str(entry.name) for entry in table.nearest(node.name, len(table))],
+        "links": [_link_status(peer, now) for peer in links.peers],
+        "unconfirmed_links": len(links) - len(links.peers),
+        "expected_connections": expected,
     }
 
 

@@ -15,8 +15,7 @@ from ..identity import Identity
 from ..names import Name
 from ..routing.core import RoutingCore
 from ..routing.events import StateChanged
-from ..routing.running import stopped as process_is_gone
-from ..routing.service import RoutingService
+from ..routing.service import RoutingService, forget_running
 from ..routing.state import State
 from ..timing.steadyclock import SteadyClock
 from .clock import HostClock
@@ -143,7 +142,7 @@ class SimulatedNode:
             return
         self._network.trace.note("crash", self.host, int(silently))
         self.running = False
-        process_is_gone(self.service)
+        forget_running(self.service)
         self._network.crash(self.crust, silently)
         self.clock.cancel_all()
 

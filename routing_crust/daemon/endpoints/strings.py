@@ -25,8 +25,7 @@ from zope.interface import implementer
 from ...errors import NotConnected, RoutingCrustError
 from ...forwarding_rules import EVERYONE, is_nickname
 from ...names import Name
-from ...routing.running import running_services
-from ...routing.service import RoutingService
+from ...routing.service import RoutingService, running_services
 from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
 from ...streams.frames import check_protocol
 from ..state_directory import default_state_dir, socket_path

@@ -29,7 +29,7 @@ from ..node import Node
 from .envelopes import PARTS_BITS, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
-from .outgoing_message import Outgoing
+from .outgoing_message import OutgoingMessage
 from .transmission import TransmissionQueues
 
 _MESSAGE: Final = int(FrameKind.MESSAGE)
@@ -73,11 +73,13 @@ class Outbox:
         self._max_message = settings.max_message
         self._max_outstanding = settings.max_outstanding
         self._max_attempts = settings.max_attempts
-        self._waiting: dict[int, Outgoing] = {}
-        self._traces: dict[int, Outgoing] = {}
-        self._here: list[Outgoing] = []
+        self._waiting: dict[int, OutgoingMessage] = {}
+        self._traces: dict[int, OutgoingMessage] = {}
+        self._here: list[OutgoingMessage] = []
         self._eventually = EventualQueue(self._clock)
-        self._deadlines: Deadlines[Outgoing] = Deadlines(node.clock, settings.ack_timeout, self._timed_out)
+        self._deadlines: Deadlines[OutgoingMessage] = Deadlines(
+            node.clock, settings.ack_timeout, self._timed_out
+        )
         self._stopped = False
 
     def __len__(self) -> int:
@@ -132,7 +134,7 @@ class Outbox:
         link = self._links.link_to(destination)
         self._last_id = id = self._last_id + 1
         deferred: Deferred[Any] = Deferred(self._cancelled)
-        message = Outgoing(id, destination, body, flavour, group, deferred)
+        message = OutgoingMessage(id, destination, body, flavour, group, deferred)
         self._waiting[id] = message
         self._deadlines.add(message)
         if link is not None:
@@ -223,7 +225,7 @@ class Outbox:
                 self._forget(message)
                 message.deferred.errback(ServiceStopped("the service has been stopped"))
 
-    def _send_bare(self, message: Outgoing, link: ILink) -> None:
+    def _send_bare(self, message: OutgoingMessage, link: ILink) -> None:
         message.link = link
         body = message.body
         if len(body) <= self._part_size and self._queues.is_free(link):
@@ -231,7 +233,7 @@ class Outbox:
         else:
             message.transmission = self._queues.send_bare(link, _MESSAGE, message.parts(self._part_size))
 
-    def _send_wrapped(self, message: Outgoing) -> bool:
+    def _send_wrapped(self, message: OutgoingMessage) -> bool:
         """Send a message in envelopes. Returns whether there is a first hop."""
         hops, proxy = self._forwarder.first_hops(message.destination)
         direct = self._links.link_to(message.destination)
@@ -258,7 +260,7 @@ class Outbox:
         )
         return True
 
-    def _timed_out(self, message: Outgoing) -> None:
+    def _timed_out(self, message: OutgoingMessage) -> None:
         under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
         if under_way and message.attempts < self._max_attempts:
             # sending it once more would only make it slower
@@ -268,7 +270,7 @@ class Outbox:
         else:
             self._attempt(message)
 
-    def _attempt(self, message: Outgoing) -> None:
+    def _attempt(self, message: OutgoingMessage) -> None:
         """Try again, by another route if there is one."""
         self._end_attempt(message)
         if message.attempts >= self._max_attempts:
@@ -284,15 +286,15 @@ class Outbox:
         else:
             self._send_wrapped(message)
 
-    def _end_attempt(self, message: Outgoing) -> None:
+    def _end_attempt(self, message: OutgoingMessage) -> None:
         self._traces.pop(message.trace, None)
         message.end_attempt()
 
-    def _give_up(self, message: Outgoing) -> None:
+    def _give_up(self, message: OutgoingMessage) -> None:
         self._forget(message)
         message.deferred.errback(message.unreachable())
 
-    def _forget(self, message: Outgoing) -> None:
+    def _forget(self, message: OutgoingMessage) -> None:
         del self._waiting[message.id]
         self._deadlines.cancel(message)
         if message.trace or message.transmission is not None or message.retry is not None:
@@ -301,7 +303,7 @@ class Outbox:
     def _cancelled(self, deferred: Deferred[Any]) -> None:
         self._forget(next(each for each in self._waiting.values() if each.deferred is deferred))
 
-    def _is_stranded(self, message: Outgoing) -> bool:
+    def _is_stranded(self, message: OutgoingMessage) -> bool:
         return message.link is None and message.retry is None and message.destination != self._own
 
     def _call_soon(self) -> None:
@@ -318,6 +320,6 @@ class Outbox:
             if message.id in self._waiting and self._has_way(message):
                 self._attempt(message)
 
-    def _has_way(self, message: Outgoing) -> bool:
+    def _has_way(self, message: OutgoingMessage) -> bool:
         destination = message.destination
         return bool(self._links.link_to(destination) or self._forwarder.first_hops(destination, most=1)[0])

@@ -5,6 +5,7 @@ One message of ours on its way: what was tried, what is under way, and who waits
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,7 +21,8 @@ from .fragmentation import split
 from .transmission import Transmission
 
 
-class Outgoing:
+@dataclass(slots=True, eq=False)
+class OutgoingMessage:
     """
     A message of ours that is not acknowledged yet.
 
@@ -32,38 +34,19 @@ class Outgoing:
     @ivar retry: the delayed call for the next attempt, after a hint.
     """
 
-    __slots__ = (
-        "attempts",
-        "body",
-        "deferred",
-        "destination",
-        "flavour",
-        "group",
-        "heard",
-        "id",
-        "link",
-        "retry",
-        "trace",
-        "transmission",
-        "tried",
-    )
-
-    def __init__(
-        self, id: int, destination: Name, body: bytes, flavour: Flavour, group: bytes, deferred: Deferred[Any]
-    ) -> None:
-        self.id = id
-        self.destination = destination
-        self.body = body
-        self.flavour = flavour
-        self.group = group
-        self.deferred = deferred
-        self.attempts = 1
-        self.tried: tuple[ILink, ...] = ()
-        self.link: ILink | None = None
-        self.transmission: Transmission | None = None
-        self.trace = 0
-        self.heard = False
-        self.retry: IDelayedCall | None = None
+    id: int
+    destination: Name
+    body: bytes
+    flavour: Flavour
+    group: bytes
+    deferred: Deferred[Any]
+    attempts: int = 1
+    tried: tuple[ILink, ...] = ()
+    link: ILink | None = None
+    transmission: Transmission | None = None
+    trace: int = 0
+    heard: bool = False
+    retry: IDelayedCall | None = None
 
     def parts(self, size: int) -> Iterator[bytes]:
         """The message in encoded parts of C{size} bytes of its body."""

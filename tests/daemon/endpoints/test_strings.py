@@ -22,7 +22,7 @@ from routing_crust.daemon.forward.local_endpoints import on_loopback
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.errors import CannotListen, ConfigurationError, InvalidName, NotConnected
 from routing_crust.forwarding_rules import Nickname
-from routing_crust.routing.running import running_services, stopped
+from routing_crust.routing.service import forget_running, running_services
 from routing_crust.streams import (
     NodeAddress,
     RoutingClientEndpoint,
@@ -126,7 +126,7 @@ class InProcessTests(SynchronousTestCase):
         self.assertEqual(running_services(), (self.one, self.two))
         self.net.result(self.one.stopService())
         self.assertEqual(running_services(), (self.two,))
-        stopped(self.one)
+        forget_running(self.one)
         self.net.result(self.one.stopService())
         self.assertEqual(running_services(), (self.two,))
 

@@ -47,7 +47,7 @@ class MakingTests(TunnelCase):
         assert core is not None
         core.links.drop(self.b.node_name, CloseReason.NO_LONGER_NEEDED, "")
         self.until(None)
-        self.net.result(core.borrow(self.b.node_name))
+        self.net.result(core.direct_links.borrow(self.b.node_name))
         peer = core.links.peer(self.b.node_name)
         assert peer is not None
         self.assertEqual((peer.use, peer.link.path_kind), (LinkUse.DIRECT, PathKind.TUNNEL))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import PathKind
-from routing_crust.routing.running import running_services
+from routing_crust.routing.service import running_services
 from routing_crust.routing.state import State
 from routing_crust.testing.latency import LongTailed
 from routing_crust.testing.play.chance import random_schedule
