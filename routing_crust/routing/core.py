@@ -35,7 +35,7 @@ from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Obser
 from .explain import Explanation, explain
 from .links.idle import IdleLinks
 from .links.registry import LinkRegistry
-from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, Upper
+from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, StreamLayerAdapter
 from .membership.attachment import Attachment
 from .membership.client_publisher import Publisher
 from .membership.close_group_lookup import CloseGroupLookup
@@ -79,7 +79,7 @@ class RoutingCore:
         self.neighbourhood = Neighbourhood(node, self.links)
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients
-        self.upper = Upper()
+        self.stream_layer = StreamLayerAdapter()
         self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._drop_idle)
         self.contacts = ContactExchange(node, self.links)
         self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
@@ -109,7 +109,7 @@ class RoutingCore:
             self.connector,
             self.idle,
             # a link in the middle of a tunnel is given back when the last tunnel through it is gone
-            lambda name: self.tunnels.uses(name) or self.upper.in_use(name),
+            lambda name: self.tunnels.uses(name) or self.stream_layer.in_use(name),
         )
         self.tunnel_opener = TunnelOpener(
             node, self.links, relays, self.connector, self.direct_links.borrow, self.tunnels.give_back
@@ -159,7 +159,7 @@ class RoutingCore:
                 # forgotten before. It knows a new link before those hear of it who have waited for one, in
                 # the connector, and open streams over it.
                 self.idle,
-                self.upper,
+                self.stream_layer,
                 self.connector,
                 # Applications hear of a link when all of the node can use it, and of its loss when nothing
                 # does any more.
@@ -181,7 +181,9 @@ class RoutingCore:
         self.links.handle_frames(self.messenger.frame_handlers, self._frame_for_the_messenger)
         self.links.handle_frames((FrameKind.CONTACTS,), self.contacts.frame_received)
         self.links.handle_frames(self.reachability.kinds, self.reachability.frame_received)
-        self.links.handle_frames(range(FIRST_STREAM_KIND, LAST_STREAM_KIND + 1), self.upper.frame_received)
+        self.links.handle_frames(
+            range(FIRST_STREAM_KIND, LAST_STREAM_KIND + 1), self.stream_layer.frame_received
+        )
         self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self._frame_for_the_application)
 
     def _take_envelopes(self) -> None:
@@ -204,7 +206,7 @@ class RoutingCore:
         self.lifecycle.on_entering(
             State.TERMINATED,
             self.joiner.rest,
-            self.upper.stop,
+            self.stream_layer.stop,
             self.idle.stop,
             self.attachment.stop,
             self.prober.stop,
@@ -340,7 +342,7 @@ class RoutingCore:
 
     def set_stream_layer(self, layer: StreamLayer) -> None:
         """See C{RoutingService.set_stream_layer}."""
-        self.upper.attach(layer, self.links.peers)
+        self.stream_layer.attach(layer, self.links.peers)
 
     def status(self) -> dict[str, object]:
         """A snapshot of the node; every value can be written as JSON."""

@@ -1,20 +1,19 @@
 """
-Consolidation: which of the links between two peers lives.
+Consolidation: two peers keep one of the links between them.
 
-A rendezvous may give two links, crossed requests four, a bootstrap one more. One end decides for both,
-always the one with the smaller name (the arbiter), so the two can never disagree, whatever the order of
-events. It waits until both directions are proven, or for C{two_way_wait} seconds (not at all where a NAT is
-known to forbid one of them, or where the link was punched or is a tunnel), picks the best link and sends a
-Confirmation on it; the other end acknowledges on the same link; only then are the others closed. There is
-never a moment without a link on the way.
+A rendezvous may give two links, crossed requests four, a bootstrap one more. The end with the smaller name,
+the arbiter, decides for both, so the two agree in any order of events. It waits until both directions are
+proven, at most C{two_way_wait} seconds (it does not wait where a NAT is known to forbid one of them, or where
+the link was punched or is a tunnel), and sends a Confirmation on the best link. The other end acknowledges on
+the same link, and only then are the others closed: there is no moment without a link.
 
 Order of messages: Confirmation (arbiter), ConfirmationAck (the other), Goodbye on each other link (arbiter).
 The best link is the one with the greatest use; of these the one of the best path kind (mapped before
 direct before punched before a tunnel); of these the primary, the one that the responder of the request
 dialled; when both asked at once, the request of the greater name counts.
 
-Whoever makes one more link may have lost the one that was agreed on, and the other end not know it yet. So
-the arbiter confirms that one again, and keeps the other until the acknowledgement has come.
+A peer that opens another link may have lost the agreed one without our noticing. So the arbiter confirms the
+agreed one again, and keeps the new one until the acknowledgement has come.
 
 L{Consolidation} does no I/O: each input returns what is to be done.
 """
@@ -36,13 +35,13 @@ class CandidateLink:
     """
     A link with a verified Hello.
 
-    @ivar link: the link itself; nothing is done with it here.
+    @ivar link: the link itself, which is only compared here.
     @ivar we_dialled: its direction.
     @ivar use: what it was made for.
-    @ivar we_asked: whether the request that it answers was ours; of no meaning for C{ATTACHED}.
+    @ivar we_asked: whether the request that it answers was ours; without meaning for C{ATTACHED}.
     @ivar since: when its Hello was verified, in seconds.
     @ivar path_kind: how it came about.
-    @ivar both_ways: whether each end may be able to dial the other, as far as is known of their NATs.
+    @ivar both_ways: whether each end can dial the other, as far as their NATs are known.
     """
 
     link: Hashable
@@ -66,7 +65,7 @@ class CandidateLink:
 
 @dataclass(frozen=True, slots=True)
 class SendConfirmation:
-    """Send this on the link."""
+    """Send our decision on the link."""
 
     link: Hashable
     confirmation: Confirmation
@@ -99,7 +98,7 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The peer may have lost this link: take it for lost if nothing comes from there soon."""
+    """The peer may have lost this link: probe it."""
 
     link: Hashable
 
@@ -126,14 +125,15 @@ class Consolidation:
         self._arbiter = arbiter
         self._next_epoch = next_epoch
         self._candidates: dict[Hashable, CandidateLink] = {}
+        # a decision of ours that is not acknowledged: link, epoch, use, two-way
         self._pending: tuple[Hashable, int, LinkUse, bool] | None = None
-        self._epoch = -1
+        self._epoch = -1  # of the last decision of the arbiter's that we have followed
         self._we_reached = False
         self._they_reached = False
         self._agreed: tuple[LinkUse, bool] | None = None
-        self._doubted = False  # whether the current one is to be confirmed again, whatever was agreed
+        self._doubted = False  # whether the current link must be confirmed again
         self.incarnation = incarnation
-        self._settled = 0.0  # when the current one was
+        self._settled = 0.0  # when the current link became that
         self.current: Hashable | None = None
 
     @property
@@ -142,8 +142,14 @@ class Consolidation:
         return tuple(self._candidates)
 
     def is_dialled(self, use: LinkUse) -> bool:
-        """Whether one end has dialled the other for this use, or more."""
+        """Whether one end has dialled the other for this use or a greater one."""
         return any(each.plain and each.use >= use for each in self._candidates.values())
+
+    def needs_no_tunnel(self, use: LinkUse) -> bool:
+        """Whether there is a link for this use or a greater one, or one that is no tunnel."""
+        return any(
+            each.use >= use or each.path_kind is not PathKind.TUNNEL for each in self._candidates.values()
+        )
 
     @property
     def two_way(self) -> bool:
@@ -152,7 +158,7 @@ class Consolidation:
 
     @property
     def wake_at(self) -> float | None:
-        """When L{tick} is to be called, if nothing happens before; C{None} for never."""
+        """When L{tick} must be called, if nothing happens before; C{None} for never."""
         waiting = [self._spare_since(each) for each in self._candidates.values() if self._is_spare(each)]
         if not waiting:
             return None
@@ -184,7 +190,7 @@ class Consolidation:
         return actions
 
     def link_lost(self, link: Hashable, now: float) -> list[Action]:
-        """A link is gone, or is being closed by us for a reason of its own."""
+        """A link is gone, or we close it for another reason."""
         self._candidates.pop(link, None)
         if self._pending is not None and self._pending[0] == link:
             self._pending = None
@@ -195,7 +201,7 @@ class Consolidation:
         return self._decide(now)
 
     def confirmation(self, link: Hashable, message: Confirmation, now: float) -> list[Action]:
-        """The arbiter has decided. Decisions that come late, after a newer one, mean nothing."""
+        """The arbiter has decided. A decision that is older than the last one is ignored."""
         candidate = self._candidates.get(link)
         if candidate is None:
             return []
@@ -209,7 +215,7 @@ class Consolidation:
         return [SendAck(link, message.epoch), *self._settle(link, message.use, message.two_way, now)]
 
     def ack(self, link: Hashable, epoch: int, now: float) -> list[Action]:
-        """The other end has taken notice of our decision: now the other links can go."""
+        """The other end follows our decision: now the other links can go."""
         if not self._arbiter and link in self._candidates:
             return [self._close(link, CloseReason.PROTOCOL_ERROR)]
         if self._pending is None or self._pending[:2] != (link, epoch):
@@ -220,7 +226,7 @@ class Consolidation:
         return [*self._settle(link, use, two_way, now), *self._decide(now)]
 
     def tick(self, now: float) -> list[Action]:
-        """Time has passed: decide with what is there, and close what nobody has decided on."""
+        """Time has passed: decide among the links there are, and close those without a decision."""
         actions = self._decide(now)
         reason = CloseReason.HELLO_TIMEOUT if self.current is None else CloseReason.SUPERSEDED
         for each in list(self._candidates.values()):
@@ -230,12 +236,12 @@ class Consolidation:
 
     @property
     def _patience(self) -> float:
-        """How long a link may be there that nobody has decided on, in seconds."""
+        """Seconds for which a link may be there without a decision."""
         settings = self._settings
         patience = settings.two_way_wait + settings.hello_timeout
         if not self._arbiter and self.current is not None:
-            # until the acknowledgement arrives the arbiter has no other link than this one; by then it has
-            # arrived, or the link that it was sent on is dead
+            # until our acknowledgement arrives, this may be the only link that the arbiter has; after the
+            # inactivity timeout it has arrived, or the link that we sent it on is dead
             patience += settings.inactivity_timeout
         return patience
 
@@ -249,8 +255,8 @@ class Consolidation:
 
     def _is_spare(self, candidate: CandidateLink) -> bool:
         """
-        Whether a link will be closed if nobody decides on it. One that we have decided on will not, while
-        there is another: for the other end it may be the only one by now. If it is dead, its silence tells.
+        Whether a link is closed if no decision is made for it. One that we have decided for is not, while
+        there is another: for the other end it may be the only one by now. If it is dead, its silence shows.
         """
         if candidate.link == self.current:
             return False
@@ -274,12 +280,6 @@ class Consolidation:
         self._we_reached = self._they_reached = False
         self.current = None
         self.incarnation = incarnation
-
-    def makes_needless(self, use: LinkUse) -> bool:
-        """Whether no tunnel is needed for this use."""
-        return any(
-            each.use >= use or each.path_kind is not PathKind.TUNNEL for each in self._candidates.values()
-        )
 
     def _best(self) -> CandidateLink | None:
         def rank(each: CandidateLink) -> tuple[int, int, bool, bool, bool, float]:

@@ -70,7 +70,7 @@ class HandoverOwner(Protocol):
         """
 
     def reset(self) -> None:
-        """What is on its way in either direction may be lost; what is sent from now on is not."""
+        """Frames on their way in either direction may be lost; those sent from now on are not."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str) -> None:
         """Close this link; L{LinkHandover.lost} follows."""
@@ -200,9 +200,9 @@ class LinkHandover:
 
     def continued(self, link: ILink, as_here: bool, view: int) -> None:
         """
-        The peer says that what comes on this link comes after something.
+        The peer has said which link this one follows.
 
-        @param as_here: whether that is the link that it comes after here, too.
+        @param as_here: whether it follows the same link here.
         @param view: the view that the peer was in.
         """
         taken = ReceivingInput.CONTINUED if as_here else ReceivingInput.DISPLACED
@@ -302,7 +302,7 @@ class LinkHandover:
         self._owner.reset()
 
     def _go_on(self) -> None:
-        """Deliver what has its turn, close what both ends are done with, and see whether anything is left."""
+        """Deliver the frames whose turn it is, close the links that are done, and see whether one is left."""
         if self._delivering or self._is_over():
             return
         # a frame that is delivered may lead here again, and the frames after it must wait until it is done
@@ -340,7 +340,7 @@ class LinkHandover:
         self._timer = self._clock.callLater(self._settings.switch_timeout, self._too_slow)
 
     def _too_slow(self) -> None:
-        """What has not come by now is not worth waiting for."""
+        """Frames that have not come by now are not waited for: close the links that hold others up."""
         self._timer = None
         for one in list(self._line.values()):
             left = one.sending is not Sending.CURRENT

@@ -1,25 +1,26 @@
 """
-The Hello: what it says, how it is signed, and how a peer's is checked.
+The Hello, by which two nodes introduce themselves on a new link: how it is made and how it is checked.
 
-Order on a new link: the end that is the TLS client (the initiator) sends its Hello at once; the other
-verifies it, decides, and only then answers with its own. So a stranger learns nothing from us, and the
-answer is also the news that we accept. The signature covers the session's exporter value (RFC 9266), which
-ties it to this very TLS session.
+Order of messages: the TLS client (the initiator) sends its Hello at once. The other end verifies it, decides,
+and only then answers with its own. So a stranger learns nothing from us, and the answer also says that we
+accept. The signature covers the exporter value of the TLS session (RFC 9266), so a Hello holds on one
+link only.
 
-Plain functions: no I/O, no clock.
+These are plain functions without I/O.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...config import Role, Settings
+from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, WireError
 from ...identity import Identity
 from ...wire.codec import decode, encode, from_wire, to_wire
 from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
+from ..node import Node
 
 LABEL = "hello"
 
@@ -27,15 +28,16 @@ LABEL = "hello"
 @dataclass(frozen=True, slots=True)
 class PeerFacts:
     """
-    What a verified Hello told us.
+    What a verified Hello says.
 
     @ivar is_client: whether the peer is a client.
     @ivar incarnation: grows with each start of the peer.
     @ivar purpose: the nonce of the request that the link is for; empty for bootstrapping.
     @ivar listening: where the peer says that it listens.
     @ivar observed: where the peer sees us; C{None} if it did not say.
-    @ivar nat: what the peer knows of the NAT in front of it.
-    @ivar time: the peer's clock when it said Hello, in seconds since the epoch; 0 if it did not say.
+    @ivar nat: what the peer knows of its NAT.
+    @ivar time: the network's time at the peer when it said Hello, in seconds since the epoch; 0 if it did not
+        say.
     """
 
     is_client: bool
@@ -47,43 +49,32 @@ class PeerFacts:
     time: float = 0.0
 
 
-def make_hello(
-    settings: Settings,
-    identity: Identity,
-    incarnation: int,
-    listening: tuple[Endpoint, ...],
-    link: ILink,
-    purpose: bytes,
-    nat: NatKind = NatKind.UNKNOWN,
-    time: float = 0.0,
-) -> bytes:
+def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
     """
-    The payload of our Hello on a link.
+    Make the payload of our Hello on a link.
 
     @param purpose: as in L{PeerFacts}.
-    @param time: our clock, in seconds since the epoch.
     """
-    role = WireRole.CLIENT if settings.role is Role.CLIENT else WireRole.NODE
-    endpoints = tuple(to_wire(each) for each in listening[: settings.max_candidates])
-    observed = None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer)
+    settings, crust = node.settings, node.crust
     hello = Hello(
-        (PROTOCOL_VERSION,),
-        settings.network,
-        role,
-        incarnation,
-        purpose,
-        observed,
-        endpoints,
-        nat,
-        max(0.0, time),
+        versions=(PROTOCOL_VERSION,),
+        network=settings.network,
+        role=WireRole.CLIENT if node.is_client else WireRole.NODE,
+        incarnation=node.incarnation,
+        purpose=purpose,
+        # behind a tunnel we see the node in the middle, which would mislead the peer about its own address
+        observed=None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer),
+        listening=tuple(to_wire(each) for each in crust.endpoints[: settings.max_candidates]),
+        nat=crust.nat,
+        time=max(0.0, node.network_now()),
     )
     body = encode(hello)
-    return encode(Sealed(body, identity.sign(LABEL, settings.network, link.binding, body)))
+    return encode(Sealed(body, node.identity.sign(LABEL, settings.network, link.binding, body)))
 
 
 def check_hello(settings: Settings, identity: Identity, link: ILink, payload: bytes) -> PeerFacts:
     """
-    Check a peer's Hello, cheapest first.
+    Check a peer's Hello.
 
     @raise WireError: it does not hold; its C{reason} says why, and its text says what differs.
     """
@@ -103,6 +94,7 @@ def check_hello(settings: Settings, identity: Identity, link: ILink, payload: by
         )
     if len(hello.purpose) not in (0, NONCE_BYTES):
         raise WireError("the purpose of a Hello has a wrong length")
+    # last, since it costs more than everything before
     if not identity.holds(
         link.public_key, sealed.signature, LABEL, settings.network, link.binding, sealed.body
     ):

@@ -1,8 +1,8 @@
 """
-Direct links that nobody needs any more: what was made for a while is given up when it has been idle.
+Direct links that are not needed any more are closed when they have been idle.
 
-An application that asked for a link keeps it until it is lost. One that was borrowed, for something that
-ends, is watched from that end on.
+A link that an application asked for is kept until it is lost. A link that was borrowed, by a stream or a
+tunnel for example, is watched once it is given back.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from .peer import Peer, PeerListener
 
 class IdleLinks(PeerListener):
     """
-    Made with its core, told of uses, discarded after L{stop}.
+    I close borrowed links. I am made at each start of the service, told of every use, and discarded after
+    L{stop}.
 
-    @ivar borrowed: whose links were made for a while only. If there are none nobody has to tell of messages,
-        and for each message this is looked at, so it is a plain set.
+    @ivar borrowed: the peers whose links were borrowed. While there are none, uses need not be reported; this
+        is looked at for each message, so it is a plain set.
     """
 
     def __init__(self, clock: IReactorTime, seconds: float, give_up: Callable[[Name], None]) -> None:
         """
-        @param seconds: for how long a watched link may be idle.
-        @param give_up: called with the peer of a link that was.
+        @param seconds: the time for which a watched link may be idle.
+        @param give_up: called with the name of a peer whose link has been idle for that long.
         """
         self._deadlines: Deadlines[Name] = Deadlines(clock, seconds, give_up)
         self._kept: set[Name] = set()
@@ -38,7 +39,7 @@ class IdleLinks(PeerListener):
         return len(self._deadlines)
 
     def keep(self, name: Name) -> None:
-        """An application wants this link for as long as it lives."""
+        """An application asked for this link: never close it."""
         self._kept.add(name)
         self._deadlines.cancel(name)
 
@@ -47,11 +48,11 @@ class IdleLinks(PeerListener):
         self.borrowed.add(name)
 
     def needed(self, name: Name) -> None:
-        """This link is needed again: watch it no more."""
+        """This link is needed again: stop watching it."""
         self._deadlines.cancel(name)
 
     def give_back(self, name: Name) -> None:
-        """What this link was needed for is over: if it is a borrowed one that nobody keeps, watch it."""
+        """The borrower has finished with this link: watch it, unless an application keeps it."""
         if name in self.borrowed and name not in self._kept:
             self._deadlines.add(name)
 
@@ -61,14 +62,14 @@ class IdleLinks(PeerListener):
             self._deadlines.add(name)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """There is no such link any more."""
+        """Forget the link."""
         name = peer.name
         self._kept.discard(name)
         self.borrowed.discard(name)
         self._deadlines.cancel(name)
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._kept.clear()
         self.borrowed.clear()
         self._deadlines.stop()

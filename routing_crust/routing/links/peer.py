@@ -1,6 +1,5 @@
 """
-Peers: what the other parts see of a node that we have a link with, and what the registry of links asks and
-tells them.
+Peers, as the other parts see them, and what the registry of links asks and tells those parts.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .handshake import PeerFacts
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The peer may have the link, for this use."""
+    """The peer may have the link for this use."""
 
     use: LinkUse
     we_asked: bool = False
@@ -59,11 +58,11 @@ class Peer:
 
 class LinkPolicy(Protocol):
     """
-    What the registry asks before a peer may have a link. Neither of these may raise.
+    Decides whether a peer may have a link. Neither of these may raise.
     """
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
-        """A peer's Hello holds: may it have what it wants?"""
+        """A peer's Hello holds: say whether it may have what it wants."""
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """A peer's Hello was verified, and it may have what it wants."""
@@ -71,33 +70,34 @@ class LinkPolicy(Protocol):
 
 class PeerListener:
     """
-    A part that follows the peers. Whoever wires the node gives the registry the list of them, and says there
-    why they stand in that order.
+    A part that follows the peers. It subclasses this and overrides what concerns it; here nothing is done.
+    None of these may raise.
 
-    A part subclasses this and overrides what concerns it; here nothing is done. None of these may raise.
+    The registry tells all listeners in one order, the same for each event. The order and its reasons stand
+    where the list is made, in C{routing/core.py}.
     """
 
     def link_replaced(self, before: Peer, peer: Peer) -> None:
         """
-        Another link has taken the place of C{before.link}. What was sent over that still comes, and before
-        what comes over the new one; what is sent over it from now on goes over the new one. All listeners
-        hear this before the first hears L{peer_established}.
+        Another link has taken the place of C{before.link}. What the peer sent over the old one still comes,
+        before anything that comes over the new one; what we send over the old one from now on goes over the
+        new one. All listeners hear this before the first hears L{peer_established}, so that none sends over
+        the new link while another still counts on the old one.
         """
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """
-        A link was confirmed, or is for another use from now on.
+        A link was confirmed, or is for another use from now on. If a listener closes the peer's last link in
+        this call, the listeners after it hear L{peer_lost} only.
 
-        If a listener closes the peer's last link here, those after it in the list hear only L{peer_lost}.
-
-        @param before: what there was to this peer until now.
+        @param before: the peer as it was until now; C{None} if there was no link.
         """
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
         """
-        What was on its way to the peer, or from it, may be lost, though it has a link. What comes from now
-        on was sent when the peer knew that as well.
+        Frames to or from the peer may be lost, though it has a link: one that was being replaced broke.
+        What comes from now on was sent after the peer knew that.
         """
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """No confirmed link is left to this peer."""
+        """No confirmed link to this peer is left."""

@@ -43,8 +43,8 @@ class LinkRecord:
 
     @ivar facts: what the peer's Hello said, once it is verified.
     @ivar hello_sent: whether ours has gone out.
-    @ivar follows: what the link is known by whose place it has taken; empty if there was none.
-    @ivar continued: whether the peer has said what it follows.
+    @ivar follows: the mark of the link whose place it has taken; empty if there was none.
+    @ivar continued: whether the peer has said which link it follows.
     @ivar resets: the number of ANEW frames that have come on it.
     """
 
@@ -61,7 +61,7 @@ class LinkRecord:
 
 class PeerLinksOwner(Protocol):
     """
-    Has the links of all peers.
+    The registry, as the links of one peer see it.
 
     @ivar confirmed: the links that have been confirmed.
     @ivar passing: those of them whose frames need not come to L{PeerLinks.received}.
@@ -79,16 +79,16 @@ class PeerLinksOwner(Protocol):
         """
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """A link was confirmed; C{before} is what there was to this peer until now."""
+        """A link was confirmed; C{before} is the peer as it was until now, if it had a link."""
 
     def peer_reset(self, peer: Peer) -> None:
-        """What was on its way to or from this peer may be lost."""
+        """Frames to or from this peer may be lost."""
 
     def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
         """Close this link; L{PeerLinks.link_lost} follows."""
 
     def last_link_lost(self, name: Name) -> None:
-        """No link to this peer is left, and nothing is to be remembered of it."""
+        """No link to this peer is left: forget it."""
 
 
 class PeerLinks:
@@ -99,7 +99,7 @@ class PeerLinks:
 
     @ivar consolidation: decides which of the links lives.
     @ivar peer: the peer with its current link; C{None} until one is confirmed.
-    @ivar dialled: where we have dialled the peer with success, without its help.
+    @ivar dialled: the address at which we last dialled the peer with success, without its help.
     """
 
     __slots__ = (
@@ -133,17 +133,17 @@ class PeerLinks:
         self._change(lambda each, now: each.confirmation(link, message, now))
 
     def acknowledged(self, link: ILink, message: ConfirmationAck) -> None:
-        """The peer has taken notice of our decision for this link."""
+        """The peer follows our decision for this link."""
         self._change(lambda each, now: each.ack(link, message.epoch, now))
 
     def received(self, record: LinkRecord, kind: int, payload: bytes) -> None:
         """
-        A frame has come on a confirmed link, that is none of a handshake.
+        A frame that is not of a handshake has come on a confirmed link.
 
         @raise WireError: the peer broke the protocol.
         """
         if self.peer is None:
-            return  # it is being closed
+            return  # the link is being closed
         link = record.link
         if kind == FrameKind.SWITCHED:
             message = decode(Switched, payload, self._settings.max_control)
@@ -179,7 +179,7 @@ class PeerLinks:
     # What the consolidation decides.
 
     def _change(self, change: Callable[[Consolidation, float], list[Action]]) -> None:
-        """Make one change to the consolidation, do what follows from it, and set the timer again."""
+        """Make one change to the consolidation, carry out its actions, and set the timer again."""
         if self._discarded:
             return
         for action in change(self.consolidation, self._clock.seconds()):
@@ -222,12 +222,12 @@ class PeerLinks:
             self._owner.passing.add(link)
         elif before.link is not link:
             self._switch(before.link, record)
-        # the handover may have lost the link again: then its loss was told, and this is not to follow
+        # the switch may have ended with the loss of this link, which the listeners have heard of then
         if self.peer is not None and self.peer.link is link:
             self._owner.peer_established(self.peer, before)
 
     def _close_for(self, link: ILink, reason: CloseReason) -> None:
-        """Close a link that does not count any more; not yet, if frames that count may still come on it."""
+        """Close a link that does not count any more, or leave it to the handover if frames may still come."""
         if reason is CloseReason.RESTARTED:
             for each in self._break_off():
                 self._owner.close(each, reason)
@@ -299,7 +299,7 @@ class PeerLinks:
             self._owner.deliver(self.peer.link, kind, payload)
 
     def reset(self) -> None:
-        """What was on its way in either direction may be lost; what is sent from now on is not."""
+        """Frames on their way in either direction may be lost."""
         if self.peer is not None:
             self._owner.peer_reset(self.peer)
 

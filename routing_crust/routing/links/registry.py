@@ -101,7 +101,7 @@ class LinkRegistry:
         another direct link can be made then.
         """
         links = self._peer_links.get(name)
-        return links is not None and links.consolidation.makes_needless(use)
+        return links is not None and links.consolidation.needs_no_tunnel(use)
 
     def link_to(self, name: Name) -> ILink | None:
         """The confirmed link to the node with this name."""
@@ -208,8 +208,8 @@ class LinkRegistry:
             listener.peer_established(peer, before)
 
     def peer_reset(self, peer: Peer) -> None:
-        """What was on its way to or from this peer may be lost."""
-        detail = "an earlier link was lost before all had come over it"
+        """Frames to or from this peer may be lost: tell the listeners."""
+        detail = "an earlier link was lost before everything had come over it"
         reason = LinkClosed(CloseReason.CONNECTION_LOST, detail)
         for listener in self._listeners:
             listener.peer_reset(peer, reason)
@@ -233,17 +233,7 @@ class LinkRegistry:
 
     def _send_hello(self, record: LinkRecord, purpose: bytes) -> None:
         record.hello_sent = True
-        hello = make_hello(
-            self._settings,
-            self._identity,
-            self._node.incarnation,
-            self._node.crust.endpoints,
-            record.link,
-            purpose,
-            self._node.crust.nat,
-            self._node.network_now(),
-        )
-        record.link.send(FrameKind.HELLO, hello)
+        record.link.send(FrameKind.HELLO, make_hello(self._node, record.link, purpose))
 
     def _hello(self, record: LinkRecord, payload: bytes) -> None:
         link = record.link

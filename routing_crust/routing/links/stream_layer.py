@@ -1,9 +1,8 @@
 """
-What is built on top of the links: the layer of byte streams, which routing knows only as L{StreamLayer}.
+The layer of byte streams, as routing sees it: an interface, and the part that tells it of peers.
 
-Such a layer belongs to peers, not to links. A peer's link may be replaced while the layer uses it; as long as
-no frame is lost or overtakes another on the way, the layer goes on with the new link, and else it has to
-begin anew.
+Streams belong to peers, not to links. When a peer's link is replaced without loss, the layer goes on with the
+new one; otherwise it hears that the link is lost and that there is another.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ LAST_STREAM_KIND: Final = 63
 
 
 class StreamLayer(Protocol):
-    """What the layer above hears. None of these may raise, but for L{frame_received}."""
+    """What the layer hears. None of these may raise except L{frame_received}."""
 
     def link_gained(self, link: ILink) -> None:
-        """There is a confirmed link to a peer to which there was none, and nothing of earlier ones counts."""
+        """A peer has a confirmed link; whatever was sent over earlier ones does not count."""
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """From now on a peer's frames go over C{new}; what was sent over C{old} comes before."""
+        """From now on a peer's frames go over C{new}; those that were sent over C{old} come before."""
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
-        """A peer's link is gone, and with it whatever was on its way."""
+        """A peer's link is gone, and with it the frames that were on their way."""
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
@@ -39,31 +38,31 @@ class StreamLayer(Protocol):
         """
 
     def in_use(self, name: Name) -> bool:
-        """Whether the link to this peer is needed."""
+        """Whether a stream needs the link to this peer."""
 
     def stopped(self) -> None:
         """The service stops: everything ends now."""
 
 
-class Upper(PeerListener):
+class StreamLayerAdapter(PeerListener):
     """
-    Tells the layer, if there is one, what becomes of peers. Made with its core, discarded after L{stop}.
+    I tell the layer, if there is one, of peers and their frames. I am made at each start of the service and
+    discarded after L{stop}.
 
-    @ivar layer: the layer; C{None} if nobody wants the frames.
+    @ivar layer: the layer; C{None} until one is attached.
     """
 
     def __init__(self) -> None:
         self.layer: StreamLayer | None = None
-        self._told: dict[Name, Peer] = {}
+        self._told: dict[Name, Peer] = {}  # each peer as the layer knows it
 
     def attach(self, layer: StreamLayer, peers: tuple[Peer, ...]) -> None:
-        """This is the layer from now on; these are the peers that there are."""
+        """Tell this layer from now on, and of the peers that there are at once."""
         self.layer = layer
         for peer in peers:
             self.peer_established(peer, None)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """A peer's link was confirmed; C{before} is what there was until now, if it is still alive."""
         if self.layer is None:
             return
         told = self._told.get(peer.name)
@@ -71,8 +70,9 @@ class Upper(PeerListener):
         if told is None:
             self.layer.link_gained(peer.link)
         elif told.link is not peer.link:
-            same = before is not None and before.link is told.link
-            if same and told.facts.incarnation == peer.facts.incarnation:
+            # nothing is lost only if this link follows the one that the layer knows, in one run of the peer
+            follows = before is not None and before.link is told.link
+            if follows and told.facts.incarnation == peer.facts.incarnation:
                 self.layer.link_changed(told.link, peer.link)
             else:
                 self.layer.link_lost(
@@ -81,21 +81,19 @@ class Upper(PeerListener):
                 self.layer.link_gained(peer.link)
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
-        """What was on its way to or from a peer may be lost."""
         if self.layer is not None and peer.name in self._told:
             self._told[peer.name] = peer
             self.layer.link_lost(peer.link, reason)
             self.layer.link_gained(peer.link)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """No link is left to this peer."""
         told = self._told.pop(peer.name, None)
         if told is not None and self.layer is not None:
             self.layer.link_lost(told.link, LinkClosed(reason, detail))
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
-        A frame for the layer has its turn; without a layer it is dropped.
+        Give the layer a frame; without a layer it is dropped.
 
         @raise WireError: the peer broke the protocol.
         """
@@ -107,7 +105,7 @@ class Upper(PeerListener):
         return self.layer is not None and self.layer.in_use(name)
 
     def stop(self) -> None:
-        """Everything ends."""
+        """Tell the layer that the service stops, and nothing after that."""
         self._told.clear()
         if self.layer is not None:
             self.layer.stopped()

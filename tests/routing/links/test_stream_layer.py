@@ -12,7 +12,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.links.idle import IdleLinks
-from routing_crust.routing.links.stream_layer import Upper
+from routing_crust.routing.links.stream_layer import StreamLayerAdapter
 
 ONE, TWO = (Identity.from_seed(bytes([each]) * 32).name for each in (1, 2))
 
@@ -47,31 +47,31 @@ def peer(link: str, incarnation: int = 1, name: Name = ONE) -> Any:
     return SimpleNamespace(name=name, link=link, facts=SimpleNamespace(incarnation=incarnation))
 
 
-class UpperTests(SynchronousTestCase):
+class StreamLayerAdapterTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.upper = Upper()
+        self.adapter = StreamLayerAdapter()
         self.layer = Layer()
-        self.upper.attach(self.layer, ())
+        self.adapter.attach(self.layer, ())
 
     def test_gained_and_lost(self) -> None:
-        self.upper.peer_established(peer("a"), None)
-        self.upper.peer_established(peer("a"), peer("a"))  # another use of the same link
-        self.upper.peer_lost(peer("a"), CloseReason.STALLED, "")
-        self.upper.peer_lost(peer("a"), CloseReason.STALLED, "")
+        self.adapter.peer_established(peer("a"), None)
+        self.adapter.peer_established(peer("a"), peer("a"))  # another use of the same link
+        self.adapter.peer_lost(peer("a"), CloseReason.STALLED, "")
+        self.adapter.peer_lost(peer("a"), CloseReason.STALLED, "")
         self.assertEqual(self.layer.heard, [("gained", "a"), ("lost", "a", CloseReason.STALLED)])
 
     def test_changed(self) -> None:
         """A link takes the place of one that is alive: nothing is lost."""
-        self.upper.peer_established(peer("a"), None)
-        self.upper.peer_established(peer("b"), peer("a"))
+        self.adapter.peer_established(peer("a"), None)
+        self.adapter.peer_established(peer("b"), peer("a"))
         self.assertEqual(self.layer.heard, [("gained", "a"), ("changed", "a", "b")])
 
     def test_replaced(self) -> None:
         """One that is dead, or another incarnation's: everything begins anew."""
         for after, before in ((peer("b"), None), (peer("b", 2), peer("a"))):
             self.setUp()
-            self.upper.peer_established(peer("a"), None)
-            self.upper.peer_established(after, before)
+            self.adapter.peer_established(peer("a"), None)
+            self.adapter.peer_established(after, before)
             self.assertEqual(
                 self.layer.heard,
                 [("gained", "a"), ("lost", "a", CloseReason.CONNECTION_LOST), ("gained", "b")],
@@ -79,23 +79,23 @@ class UpperTests(SynchronousTestCase):
 
     def test_those_that_were_there(self) -> None:
         """A layer that comes late hears of everyone; until then nobody does."""
-        upper = Upper()
-        upper.peer_established(peer("a"), None)
-        upper.peer_lost(peer("a"), CloseReason.STALLED, "")
-        upper.stop()
-        self.assertFalse(upper.in_use(ONE))
-        upper.attach(self.layer, (peer("a"), peer("b", name=TWO)))
+        adapter = StreamLayerAdapter()
+        adapter.peer_established(peer("a"), None)
+        adapter.peer_lost(peer("a"), CloseReason.STALLED, "")
+        adapter.stop()
+        self.assertFalse(adapter.in_use(ONE))
+        adapter.attach(self.layer, (peer("a"), peer("b", name=TWO)))
         self.assertEqual(self.layer.heard, [("gained", "a"), ("gained", "b")])
 
     def test_stop(self) -> None:
         self.layer.used = True
-        self.assertTrue(self.upper.in_use(ONE))
-        self.upper.peer_established(peer("a"), None)
-        self.upper.stop()
-        self.upper.stop()
-        self.upper.peer_lost(peer("a"), CloseReason.STOPPING, "")
+        self.assertTrue(self.adapter.in_use(ONE))
+        self.adapter.peer_established(peer("a"), None)
+        self.adapter.stop()
+        self.adapter.stop()
+        self.adapter.peer_lost(peer("a"), CloseReason.STOPPING, "")
         self.assertEqual(self.layer.heard, [("gained", "a"), ("stopped",)])
-        self.assertFalse(self.upper.in_use(ONE))
+        self.assertFalse(self.adapter.in_use(ONE))
 
 
 class IdleTests(SynchronousTestCase):
