@@ -1,0 +1,202 @@
+"""Judging requests for a connection: each reason to refuse one, and their order, without a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.config import Settings
+from routing_crust.crust.interfaces import ICrust, ILink
+from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.errors import CloseReason
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
+from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.links.handshake import PeerFacts
+from routing_crust.routing.links.peer import Peer
+from routing_crust.routing.links.registry import LinkRegistry
+from routing_crust.routing.node import Node
+from routing_crust.wire.codec import encode, to_wire
+from routing_crust.wire.messages import ConnectRequest, LinkUse, Signed
+
+OURS = Identity.from_seed(bytes([1]) * 32)
+THEIRS = Identity.from_seed(bytes([2]) * 32)
+NOW = 1_700_000_000.0
+ENDPOINT = Endpoint("8.8.8.8", 5483)
+
+
+class FakeLink:
+    """A link that counts how often it is probed."""
+
+    def __init__(self, path_kind: PathKind) -> None:
+        self.path_kind = path_kind
+        self.probes = 0
+
+    def probe(self) -> None:
+        self.probes += 1
+
+
+class FakeLinks:
+    """
+    As much of the registry as the validator asks.
+
+    @ivar known: the peer, if there is a link with it.
+    @ivar dropped: the reasons for which its links were closed.
+    """
+
+    def __init__(self) -> None:
+        self.known: Peer | None = None
+        self.dropped: list[CloseReason] = []
+
+    def peer(self, name: Name) -> Peer | None:
+        return self.known if name == THEIRS.name else None
+
+    def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
+        self.dropped.append(reason)
+        self.known = None
+
+
+class ConnectRequestValidatorTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.settings = Settings()
+        self.links = FakeLinks()
+        self.wanted = True
+        self.asked: list[tuple[Name, LinkUse, Endpoint | None]] = []
+        node = Node(self.settings, OURS, self.clock, Random(1), cast(ICrust, None), 1, self.clock.seconds)
+        self.validator = ConnectRequestValidator(node, cast(LinkRegistry, self.links), self.wants)
+
+    def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
+        self.asked.append((name, use, endpoint))
+        return self.wanted
+
+    def request(self, **changes: Any) -> ConnectRequest:
+        fields: dict[str, Any] = {
+            "recipient": OURS.name.raw,
+            "nonce": b"n" * 16,
+            "issued": self.clock.seconds(),
+            "expiry": self.clock.seconds() + 90,
+            "incarnation": 5,
+            "use": LinkUse.MEMBER,
+            "candidates": (to_wire(ENDPOINT),),
+        }
+        return ConnectRequest(**(fields | changes))
+
+    def problem(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> str:
+        body = encode(request)
+        signature = THEIRS.sign(label, self.settings.network, body)
+        return self.validator.problem_with(THEIRS.name, Signed(THEIRS.public_key, body, signature), request)
+
+    def link_with_peer(
+        self, use: LinkUse = LinkUse.MEMBER, path_kind: PathKind = PathKind.DIRECT, incarnation: int = 5
+    ) -> FakeLink:
+        link = FakeLink(path_kind)
+        facts = PeerFacts(False, incarnation, b"", (), None)
+        self.links.known = Peer(THEIRS.name, cast(ILink, link), use, True, facts, NOW)
+        return link
+
+    def test_good_request_is_accepted_once(self) -> None:
+        """A copy that arrives by another route is not judged again."""
+        request = self.request()
+        self.assertFalse(self.validator.has_seen(THEIRS.name, request.nonce))
+        self.assertEqual(self.problem(request), "")
+        self.assertEqual(self.asked, [(THEIRS.name, LinkUse.MEMBER, ENDPOINT)])
+        self.assertTrue(self.validator.has_seen(THEIRS.name, request.nonce))
+        self.assertEqual(self.problem(request), "it came before")
+        self.assertEqual(len(self.asked), 1)
+
+    def test_request_is_remembered_for_as_long_as_it_is_valid(self) -> None:
+        """When it is forgotten it has expired, so it is never accepted twice."""
+        request = self.request(expiry=1e12)
+        self.assertEqual(self.problem(request), "")
+        for _ in range(100):
+            self.clock.advance((self.settings.expected_timeout + 3 * self.settings.clock_skew) / 100)
+            self.assertNotEqual(self.problem(request), "")
+        self.assertIn("expired", self.problem(request))
+
+    def test_forgery_does_not_keep_the_real_request_out(self) -> None:
+        """A bad signature is found before the nonce is remembered."""
+        request = self.request()
+        self.assertEqual(self.problem(request, RESPONSE_LABEL), "its signature does not hold")
+        self.assertFalse(self.validator.has_seen(THEIRS.name, request.nonce))
+        self.assertEqual(self.problem(request), "")
+
+    def test_nonce_of_another_peer_does_not_count(self) -> None:
+        """Nonces are remembered for each peer."""
+        self.assertEqual(self.problem(self.request()), "")
+        self.assertFalse(self.validator.has_seen(OURS.name, self.request().nonce))
+
+    def test_cheap_checks_come_before_the_signature(self) -> None:
+        """A request that fails one of them is refused for that, whoever signed it."""
+        skew = self.settings.clock_skew
+        now = self.clock.seconds()
+        for problem, changes in (
+            ("it is for somebody else", {"recipient": THEIRS.name.raw}),
+            ("it has expired", {"issued": now - 500 - skew, "expiry": now - 1 - skew}),
+            ("it has expired", {"issued": now - 91 - skew, "expiry": 1e12}),
+            ("it has expired", {"issued": now + 1 + skew, "expiry": now + 90}),
+            ("it asks for nothing", {"use": LinkUse.ATTACHED}),
+        ):
+            found = self.problem(self.request(**changes), RESPONSE_LABEL)
+            self.assertTrue(found.startswith(problem), found)
+        self.assertEqual(self.asked, [])
+
+    def test_clocks_may_differ_by_the_skew(self) -> None:
+        """A request from just within it is accepted, at either end."""
+        skew = self.settings.clock_skew
+        early, late = -self.settings.expected_timeout - skew + 1, skew - 1
+        for number, offset in enumerate((early, late)):
+            issued = self.clock.seconds() + offset
+            request = self.request(nonce=bytes([number]) * 16, issued=issued, expiry=issued + 90)
+            self.assertEqual(self.problem(request), "")
+
+    def test_link_that_is_not_wanted_is_refused_last(self) -> None:
+        """The request is remembered, so that a copy of it costs nothing more."""
+        self.wanted = False
+        self.assertEqual(self.problem(self.request()), "the link is not wanted")
+        self.assertTrue(self.validator.has_seen(THEIRS.name, self.request().nonce))
+
+    def test_peer_with_such_a_link_is_probed(self) -> None:
+        """It may have lost the link, which it would have no other reason to ask for."""
+        for use in (LinkUse.MEMBER, LinkUse.DIRECT):
+            link = self.link_with_peer(LinkUse.MEMBER)
+            self.assertEqual(self.problem(self.request(use=use)), "there is such a link already")
+            self.assertEqual(link.probes, 1)
+
+    def test_link_for_a_lesser_use_is_no_reason_to_refuse(self) -> None:
+        """The peer asks for more than it has."""
+        link = self.link_with_peer(LinkUse.ATTACHED)
+        self.assertEqual(self.problem(self.request()), "")
+        self.assertEqual(link.probes, 0)
+
+    def test_link_that_replaces_a_tunnel_is_always_wanted(self) -> None:
+        """It takes no place that the peer does not have already."""
+        self.wanted = False
+        self.link_with_peer(path_kind=PathKind.TUNNEL)
+        self.assertEqual(self.problem(self.request()), "")
+        self.assertEqual(self.asked, [])
+
+    def test_restarted_peer_loses_its_old_links(self) -> None:
+        """Its request is judged as that of a peer without a link, but only if its signature holds."""
+        self.link_with_peer(incarnation=4)
+        self.assertEqual(self.problem(self.request(), RESPONSE_LABEL), "its signature does not hold")
+        self.assertEqual(self.links.dropped, [])
+        self.assertEqual(self.problem(self.request()), "")
+        self.assertEqual(self.links.dropped, [CloseReason.RESTARTED])
+
+    def test_request_of_an_earlier_incarnation_is_refused(self) -> None:
+        """The peer has been restarted since it sent that."""
+        self.link_with_peer(incarnation=6)
+        self.assertEqual(self.problem(self.request()), "it is of an earlier incarnation")
+        self.assertEqual(self.links.dropped, [])
+
+    def test_request_of_another_network_does_not_hold(self) -> None:
+        """The network is part of what is signed."""
+        self.settings = replace(self.settings, network="another")
+        self.assertEqual(self.problem(self.request()), "its signature does not hold")
