@@ -35,7 +35,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/consolidation.py",
         "if self._pending is None or self._pending[:2] != (link, epoch):",
         "if self._pending is None or self._pending[0] != link:",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
         "the second direction is not waited for",
@@ -175,14 +175,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/registry.py",
         "        if link in self.passing:\n",
         "        if True:\n",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_link_admission",),
     ),
     Mutant(
         "strangers are let in while bootstrapping",
         "routing/membership/policy.py",
         "if not may_accept and (facts.is_client or not self._is_known(link.peer)):",
         "if False:",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_link_admission",),
     ),
     Mutant(
         "a link that nobody asked for is kept",
@@ -294,7 +294,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/core.py",
         "        if self.state is State.TERMINATED:\n            link.close",
         "        if False:\n            link.close",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_link_admission",),
     ),
     Mutant(
         "those who wait for the group are forgotten at the stop",
@@ -409,7 +409,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/consolidation.py",
         "patience += settings.inactivity_timeout",
         "patience += 0.0",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
         "whoever has lost a link is kept out by the one that the other end still has",
@@ -430,7 +430,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/links/consolidation.py",
         "return self.current is None or not decided_on",
         "return True",
-        ("tests.routing.links.test_doors",),
+        ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
         "who asks for its group is told of itself",

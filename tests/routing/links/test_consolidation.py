@@ -25,6 +25,7 @@ from routing_crust.routing.links.consolidation import (
     Close,
     Consolidation,
     Doubt,
+    Established,
     SendAck,
     SendConfirmation,
 )
@@ -209,7 +210,9 @@ class AgreementTests(SynchronousTestCase):
 
     @settings(deadline=None, derandomize=True, max_examples=1500)
     @given(st.lists(step, max_size=60), st.booleans(), st.sampled_from([TwoWay.PREFERRED, TwoWay.OFF]))
-    def test_one_link_survives(self, steps: list[tuple[int, int]], cuts: bool, two_way: TwoWay) -> None:
+    def test_both_ends_keep_the_same_one_link(
+        self, steps: list[tuple[int, int]], cuts: bool, two_way: TwoWay
+    ) -> None:
         world = World(two_way)
         play(world, steps, cuts=cuts)
         world.settle()
@@ -224,7 +227,7 @@ class AgreementTests(SynchronousTestCase):
 
     @settings(deadline=None, derandomize=True, max_examples=1500)
     @given(st.lists(step, max_size=60))
-    def test_never_a_moment_without(self, steps: list[tuple[int, int]]) -> None:
+    def test_peers_that_agreed_once_are_never_without_a_link(self, steps: list[tuple[int, int]]) -> None:
         """Once both ends have agreed on a link, each has one all the time, if the network loses none."""
         world = World()
         had = [False, False]
@@ -244,7 +247,7 @@ class AgreementTests(SynchronousTestCase):
 
     @settings(deadline=None, derandomize=True, max_examples=500)
     @given(st.lists(step, max_size=60))
-    def test_nothing_is_closed_before_the_ack(self, steps: list[tuple[int, int]]) -> None:
+    def test_link_is_closed_only_after_another_is_acknowledged(self, steps: list[tuple[int, int]]) -> None:
         """A link is superseded only by one that both ends have verified and agreed on."""
         world = World()
         for each in steps:
@@ -259,7 +262,7 @@ class AgreementTests(SynchronousTestCase):
 class RendezvousTests(SynchronousTestCase):
     """Particular cases, by hand."""
 
-    def test_primary_is_kept(self) -> None:
+    def test_link_that_the_responder_dialled_is_kept(self) -> None:
         """Of two links, the one that the responder dialled stays, whoever came first."""
         for asker in (SMALL, GREAT):
             for first in (SMALL, GREAT):
@@ -295,7 +298,7 @@ class RendezvousTests(SynchronousTestCase):
         world.settle()
         self.assertIs(world.ends[GREAT].current, tunnel)
 
-    def test_punched_links_prove_nothing(self) -> None:
+    def test_punched_link_proves_no_direction(self) -> None:
         """That both have dialled does not make a punched link two-way, and nothing is waited for."""
         world = World()
         wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, PathKind.PUNCHED)
@@ -308,14 +311,14 @@ class RendezvousTests(SynchronousTestCase):
         required.settle()
         self.assertIn((SMALL, refused, CloseReason.NOT_WANTED), required.closed)
 
-    def test_a_nat_in_the_way(self) -> None:
+    def test_direction_that_a_nat_forbids_is_not_waited_for(self) -> None:
         """Where one direction cannot be, it is not waited for."""
         world = World()
         wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, both_ways=False)
         world.deliver_all()
         self.assertIs(world.ends[SMALL].current, wire)
 
-    def test_crossed_requests(self) -> None:
+    def test_request_of_the_greater_name_counts_when_both_asked(self) -> None:
         """Both asked: the request of the greater name counts, and the smaller dialled its primary."""
         world = World()
         wires = [world.dial(dialler, LinkUse.MEMBER, asker) for asker in (0, 1) for dialler in (0, 1)]
@@ -324,7 +327,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertIs(world.ends[GREAT].current, wires[2])
         self.assertEqual((wires[2].asker, wires[2].dialler), (GREAT, SMALL))
 
-    def test_one_way(self) -> None:
+    def test_one_direction_alone_is_kept_after_a_second(self) -> None:
         """One direction alone is kept after a second, and both ends know that it is one-way."""
         world = World()
         world.dial(GREAT, LinkUse.MEMBER, GREAT)
@@ -338,14 +341,14 @@ class RendezvousTests(SynchronousTestCase):
             [(end, two_way) for end, _, _, two_way in world.established], [(1, False), (0, False)]
         )
 
-    def test_off_does_not_wait(self) -> None:
+    def test_first_link_counts_at_once_if_two_way_is_off(self) -> None:
         """Without the two-way check the first link counts at once."""
         world = World(TwoWay.OFF)
         wire = world.dial(GREAT, LinkUse.MEMBER, GREAT)
         world.deliver_all()
         self.assertIs(world.ends[GREAT].current, wire)
 
-    def test_required_refuses_one_way(self) -> None:
+    def test_one_way_member_is_refused_if_two_way_is_required(self) -> None:
         """Where both directions are required, one alone is closed; an attachment is not affected."""
         world = World(TwoWay.REQUIRED)
         member = world.dial(SMALL, LinkUse.MEMBER, SMALL)
@@ -356,7 +359,7 @@ class RendezvousTests(SynchronousTestCase):
         world.settle()
         self.assertIs(world.ends[GREAT].current, attached)
 
-    def test_required_at_the_other_end(self) -> None:
+    def test_end_that_does_not_decide_may_refuse_a_one_way_link(self) -> None:
         """The end that does not decide may refuse a one-way link too."""
         world = World()
         strict = Settings(two_way=TwoWay.REQUIRED)
@@ -366,7 +369,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertIn((GREAT, wire, CloseReason.NOT_WANTED), world.closed)
         self.assertEqual(world.ends[SMALL].links, ())
 
-    def test_member_replaces_attachment(self) -> None:
+    def test_member_link_replaces_a_bootstrap_link(self) -> None:
         """A bootstrap link goes once the same peer is in the table, and counts as a direction."""
         world = World()
         world.dial(GREAT, LinkUse.ATTACHED, GREAT)
@@ -376,7 +379,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertIs(world.ends[SMALL].current, primary)
         self.assertEqual(world.established[-1][2:], (LinkUse.MEMBER, True))
 
-    def test_lost_at_one_end(self) -> None:
+    def test_new_link_replaces_one_that_the_peer_has_lost(self) -> None:
         """Another link to a peer that may have lost the one agreed on takes its place if it has."""
         for loser in (SMALL, GREAT):
             world = World()
@@ -394,7 +397,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual(current, {after})
             self.assertEqual(world.established[-1][1:3], (after, LinkUse.ATTACHED))
 
-    def test_not_lost(self) -> None:
+    def test_new_link_goes_if_the_peer_still_has_the_agreed_one(self) -> None:
         """And goes as soon as the peer acknowledges the one agreed on once more."""
         world = World()
         kept = world.dial(SMALL, LinkUse.MEMBER, SMALL)
@@ -408,7 +411,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual({end.current for end in world.ends}, {kept})
         self.assertEqual(len(world.established), told)
 
-    def test_late_second_direction_is_told(self) -> None:
+    def test_late_second_direction_makes_the_link_two_way(self) -> None:
         """A direction that comes up late makes a one-way link two-way, in the eyes of both."""
         world = World()
         world.dial(SMALL, LinkUse.MEMBER, GREAT)
@@ -421,7 +424,7 @@ class RendezvousTests(SynchronousTestCase):
             {(end, two_way) for end, *_, two_way in world.established[-2:]}, {(0, True), (1, True)}
         )
 
-    def test_a_restarted_peer(self) -> None:
+    def test_newer_incarnation_closes_older_links(self) -> None:
         """A newer incarnation closes the older links at once, an older one is refused."""
         world = World()
         old, new, stale = (Wire(number, GREAT, LinkUse.ATTACHED, GREAT) for number in range(3))
@@ -434,7 +437,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertEqual(end.links, (new,))
         self.assertEqual(end.link_up(candidates[2], 1, 0.0), [Close(stale, CloseReason.STALE)])
 
-    def test_roles_cannot_be_usurped(self) -> None:
+    def test_decision_from_the_wrong_end_closes_the_link(self) -> None:
         """A Confirmation to the arbiter and an ack to the other are answered by closing the link."""
         for end in (SMALL, GREAT):
             world = World()
@@ -446,7 +449,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual(actions, [Close(wire, CloseReason.PROTOCOL_ERROR)])
             self.assertEqual(each.links, ())
 
-    def test_a_use_that_was_not_asked_for(self) -> None:
+    def test_greater_use_than_asked_for_is_refused(self) -> None:
         """The arbiter cannot make more of a link than it was made for."""
         world = World()
         wire = Wire(0, GREAT, LinkUse.ATTACHED, GREAT)
@@ -455,7 +458,7 @@ class RendezvousTests(SynchronousTestCase):
         actions = end.confirmation(wire, Confirmation(1, LinkUse.MEMBER, True), 0.0)
         self.assertEqual(actions, [Close(wire, CloseReason.NOT_WANTED)])
 
-    def test_late_and_unknown(self) -> None:
+    def test_late_decisions_and_frames_on_unknown_links_are_ignored(self) -> None:
         """An older decision, an ack of another epoch and frames on unknown links mean nothing."""
         world = World()
         wire = world.dial(SMALL, LinkUse.ATTACHED, SMALL)
@@ -466,3 +469,50 @@ class RendezvousTests(SynchronousTestCase):
         other = Wire(7, SMALL, LinkUse.ATTACHED, SMALL)
         self.assertEqual(great.confirmation(other, Confirmation(99, LinkUse.ATTACHED, False), 0.0), [])
         self.assertEqual(great.ack(other, 1, 0.0), [])
+
+
+class DecisionTests(SynchronousTestCase):
+    def consolidation(self, arbiter: bool) -> Consolidation:
+        epochs = iter(range(1, 9))
+        return Consolidation(
+            Settings(two_way=TwoWay.OFF), arbiter=arbiter, incarnation=1, next_epoch=lambda: next(epochs)
+        )
+
+    def test_spare_link_is_kept_until_the_arbiter_must_have_the_acknowledgement(self) -> None:
+        """
+        The end that does not decide has a better link; the other has none but the old one until it hears so.
+        """
+        here = self.consolidation(arbiter=False)
+        here.link_up(CandidateLink("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.confirmation("old", Confirmation(1, LinkUse.ATTACHED, False), 0.0)
+        here.link_up(CandidateLink("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        here.confirmation("new", Confirmation(2, LinkUse.MEMBER, False), 100.0)
+        self.assertEqual(here.current, "new")
+        self.assertEqual(here.tick(130.0), [])
+        self.assertEqual(here.tick(200.0), [Close("old", CloseReason.SUPERSEDED)])
+
+    def test_link_that_was_decided_for_is_not_given_up(self) -> None:
+        """The acknowledgement is late: for the other end the new link may be the only one by now."""
+        here = self.consolidation(arbiter=True)
+        here.link_up(CandidateLink("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
+        here.ack("old", 1, 0.0)
+        here.link_up(CandidateLink("new", False, LinkUse.MEMBER, False, 100.0), 1, 100.0)
+        self.assertEqual((here.current, here.wake_at), ("old", None))
+        self.assertEqual(here.tick(150.0), [])
+        self.assertEqual(
+            here.ack("new", 2, 151.0),
+            [Established("new", LinkUse.MEMBER, False), Close("old", CloseReason.SUPERSEDED)],
+        )
+
+    def test_acknowledgement_of_another_decision_is_ignored(self) -> None:
+        """What the other end has acknowledged is what counts: not what has been decided since."""
+        epochs = iter(range(1, 9))
+        here = Consolidation(Settings(), arbiter=True, incarnation=1, next_epoch=lambda: next(epochs))
+        one = CandidateLink("one", False, LinkUse.ATTACHED, False, 0.0)
+        (first,) = here.link_up(one, 1, 0.0)
+        assert isinstance(first, SendConfirmation)
+        self.assertEqual(here.ack("one", first.confirmation.epoch + 1, 0.0), [])
+        self.assertIsNone(here.current)
+        self.assertEqual(
+            here.ack("one", first.confirmation.epoch, 0.0), [Established("one", LinkUse.ATTACHED, False)]
+        )

@@ -303,7 +303,7 @@ class EveryOrderTests(WorldTests):
 
     @hypothesis_settings(deadline=None, derandomize=True, max_examples=300)
     @given(st.lists(step, max_size=120))
-    def test_nothing_is_lost(self, steps: list[tuple[int, int]]) -> None:
+    def test_no_frame_is_lost_while_no_connection_breaks(self, steps: list[tuple[int, int]]) -> None:
         """As long as no connection breaks there is one session from beginning to end, and all arrives."""
         world = World()
         world.dial(0, PathKind.TUNNEL)
@@ -317,7 +317,7 @@ class EveryOrderTests(WorldTests):
 
     @hypothesis_settings(deadline=None, derandomize=True, max_examples=300)
     @given(st.lists(step, max_size=120))
-    def test_with_losses(self, steps: list[tuple[int, int]]) -> None:
+    def test_every_loss_is_known_to_both_ends(self, steps: list[tuple[int, int]]) -> None:
         """Connections break, and time passes: nothing is reordered, and what is lost is known to be."""
         world = World()
         world.dial(0, PathKind.TUNNEL)
@@ -330,7 +330,7 @@ class EveryOrderTests(WorldTests):
         if world.live():
             self.check_at_rest(world)
 
-    def test_at_random(self) -> None:
+    def test_every_loss_is_known_in_random_worlds(self) -> None:
         """The same with another mixture each time: some worlds are quiet, in others nothing lasts."""
         for seed in range(70_000_000, 70_001_000):
             random = Random(seed)
@@ -388,7 +388,7 @@ class BoundTests(WorldTests):
         self.world.pass_time(1)
         self.assertEqual(self.world.ends[link.other.which].events[-1], "lost")
 
-    def test_reading_is_paused(self) -> None:
+    def test_new_link_is_not_read_beyond_switch_memory(self) -> None:
         """More than C{switch_memory} is not held back: the new link is not read until it is its turn."""
         new = self.switch()
         sender, _ = self.both()[0]
@@ -406,7 +406,7 @@ class BoundTests(WorldTests):
         self.assertEqual(len(receiver.sessions[-1]), 700)
         self.check_at_rest(self.world)
 
-    def test_reading_goes_on_anew(self) -> None:
+    def test_new_link_is_read_again_if_the_old_one_times_out(self) -> None:
         """If what is waited for does not come, the new link is read again as well."""
         new = self.switch()
         self.old.other.reading = False
@@ -438,7 +438,7 @@ class BoundTests(WorldTests):
         self.assertTrue(new.other.reading)
         self.check_at_rest(self.world)
 
-    def test_left_for_nothing(self) -> None:
+    def test_peer_that_leaves_its_only_link_is_cut_off(self) -> None:
         """A peer that leaves its link and has no other is not waited for."""
         self.send(FrameKind.SWITCHED, Switched(False), self.old)
         self.world.settle()
@@ -448,18 +448,18 @@ class BoundTests(WorldTests):
         self.assertEqual(self.old.other.closed, CloseReason.STALLED)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
-    def test_left_twice(self) -> None:
+    def test_second_leaving_of_a_link_is_refused(self) -> None:
         self.refused(FrameKind.SWITCHED, Switched(False), self.old, times=2)
 
-    def test_all_of_nothing(self) -> None:
+    def test_acknowledgement_before_we_leave_is_refused(self) -> None:
         """That all has come cannot be before we have left the link."""
         self.refused(FrameKind.SWITCHED, Switched(True), self.old)
 
-    def test_frames_on_a_link_that_was_left(self) -> None:
+    def test_frame_on_a_link_that_the_peer_left_is_refused(self) -> None:
         self.send(FrameKind.SWITCHED, Switched(False), self.old)
         self.refused(FrameKind.CONTACTS, Contacts(()), self.old)
 
-    def test_left_before_it_was_agreed_on(self) -> None:
+    def test_leaving_a_link_that_was_never_agreed_on_is_refused(self) -> None:
         """A link that came up, but has not taken the other's place."""
         self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
@@ -469,7 +469,7 @@ class BoundTests(WorldTests):
         else:
             self.assertEqual(self.world.live(), [self.old])
 
-    def test_anew_all_the_time(self) -> None:
+    def test_peer_that_resets_too_often_is_cut_off(self) -> None:
         """A peer that makes us begin anew again and again is cut off."""
         self.old.closed = CloseReason.UNKNOWN  # so that it does not answer itself
         for view in range(1, MAX_RESETS_PER_LINK + 1):
@@ -479,7 +479,7 @@ class BoundTests(WorldTests):
         self.assertEqual(events, ["gained"] + ["anew"] * MAX_RESETS_PER_LINK)
         self.refused(FrameKind.ANEW, View(MAX_RESETS_PER_LINK + 1), self.old)
 
-    def test_continued_twice(self) -> None:
+    def test_second_continued_on_a_link_is_refused(self) -> None:
         """A link comes after one other."""
         self.send(FrameKind.CONTINUED, Continued(bytes(16), 0), self.old)
         self.world.settle()
@@ -487,20 +487,20 @@ class BoundTests(WorldTests):
         self.check_at_rest(self.world)
         self.refused(FrameKind.CONTINUED, Continued(bytes(16), 0), self.old)
 
-    def test_an_old_view(self) -> None:
+    def test_older_view_is_ignored(self) -> None:
         """What was said before the peer knew better is passed over."""
         self.send(FrameKind.ANEW, View(7), self.old)
         self.send(FrameKind.ANEW, View(3), self.old)
         self.world.settle()
         self.assertEqual(self.world.ends[1].events, ["gained", "anew"])
 
-    def test_anew_on_a_link_that_was_left(self) -> None:
+    def test_anew_on_a_link_that_both_left_is_refused(self) -> None:
         """It is possible only where nothing has taken its place."""
         self.switch()
         self.send(FrameKind.ANEW, View(1), self.old)
         self.assertRaises(WireError, self.world.settle)
 
-    def test_a_frame_that_nobody_knows_is_held_back(self) -> None:
+    def test_unknown_frame_is_held_back_and_closes_all_links(self) -> None:
         """When its turn comes it closes the link by which the peer is linked, and all others."""
         new = self.switch()
         self.old.other.reading = False
@@ -513,7 +513,7 @@ class BoundTests(WorldTests):
         self.assertEqual(self.world.live(), [])
         self.assertEqual([end.events[-1] for end in self.world.ends], ["lost", "lost"])
 
-    def test_contacts_are_held_back(self) -> None:
+    def test_contacts_are_held_back_until_their_turn(self) -> None:
         """Whatever is not of the handshake waits."""
         new = self.switch()
         heard: list[bytes] = []
@@ -528,7 +528,7 @@ class BoundTests(WorldTests):
         self.world.settle()
         self.assertEqual(heard, [encode(Contacts(()))])
 
-    def test_stop(self) -> None:
+    def test_stop_in_the_middle_leaves_no_timer(self) -> None:
         """A stop in the middle leaves no timer."""
         self.switch()
         self.old.reading = False
@@ -537,7 +537,7 @@ class BoundTests(WorldTests):
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
         self.world.settle()
 
-    def test_drop(self) -> None:
+    def test_drop_of_all_links_is_one_loss(self) -> None:
         """All links to a peer are dropped at once, which is one loss."""
         self.switch()
         self.old.reading = self.old.other.reading = False
@@ -550,7 +550,7 @@ class BoundTests(WorldTests):
         self.assertNotIn("anew", [*self.world.ends[0].events, *self.world.ends[1].events])
         self.assertEqual(self.world.live(), [])
 
-    def test_restarted(self) -> None:
+    def test_restarted_peer_has_one_new_link(self) -> None:
         """A peer that has started anew: its older links are gone at once, whatever was on its way."""
         self.switch()
         self.old.reading = self.old.other.reading = False
@@ -587,7 +587,7 @@ class PeerKnowsLessTests(WorldTests):
             ready = [each for each in world.ready() if each.coming[0][0] in HANDSHAKE]
             world.deliver(ready[0])
 
-    def test_frames_without_a_beginning(self) -> None:
+    def test_frame_without_continued_resets_both_ends(self) -> None:
         """The peer has begun with the new link, as if there had been none: so something is missing here."""
         new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
@@ -602,7 +602,7 @@ class PeerKnowsLessTests(WorldTests):
         self.assertEqual(self.world.ends[1].events[-1], "anew")
         self.check_at_rest(self.world)
 
-    def test_left_without_a_beginning(self) -> None:
+    def test_leaving_without_continued_resets_both_ends(self) -> None:
         """Likewise, when the peer has left the new link for another without having sent anything on it."""
         new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
@@ -619,7 +619,7 @@ class PeerKnowsLessTests(WorldTests):
         self.assertIs(self.world.live()[0], newest)
         self.check_at_rest(self.world)
 
-    def test_back_to_the_old_link(self) -> None:
+    def test_old_link_is_used_again_when_the_new_one_is_lost(self) -> None:
         """
         The end that decides has lost the new link before the acknowledgement came, and decides for the old
         one again, which the other end has left.

@@ -192,7 +192,7 @@ class Peers(RuleBasedStateMachine):
 
 
 class HandshakeTests(SynchronousTestCase):
-    def test_in_any_order(self) -> None:
+    def test_each_pair_has_one_agreed_link_in_the_end(self) -> None:
         """As many lives of two or three peers as there is time for."""
         profile = settings(
             max_examples=EXAMPLES,

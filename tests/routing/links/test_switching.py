@@ -72,7 +72,7 @@ class SwitchingCase(SynchronousTestCase):
 
 
 class WithoutLossTests(SwitchingCase):
-    def test_frames_of_the_application(self) -> None:
+    def test_application_frames_come_in_order_over_either_link(self) -> None:
         """Whoever keeps the link that it was given sends on it, before and after, and all comes in order."""
         old = {service: self.link(service) for service in (self.node, self.client)}
         asked = self.client.connect(self.node.node_name)
@@ -93,7 +93,7 @@ class WithoutLossTests(SwitchingCase):
             self.assertEqual(event.new.connection, self.link(service).connection)
         self.assertEqual(len(self.net.network.links), 1)
 
-    def test_messages(self) -> None:
+    def test_messages_and_answers_arrive_once_without_another_try(self) -> None:
         """Messages and their answers that are under way when it happens arrive, once, without another try."""
         got: list[Message] = []
         self.node.set_message_handler(got.append)
@@ -114,7 +114,7 @@ class WithoutLossTests(SwitchingCase):
         self.assertEqual(self.kinds(self.client), [LinkChanged])
         self.assertIsNot(self.link(self.client), old)
 
-    def test_streams(self) -> None:
+    def test_stream_goes_on_in_both_directions(self) -> None:
         """A stream goes on, both ways, while the link under it becomes another."""
         factory = Keeping(Noting)
         streams_of(self.node).listen("bulk", factory)
@@ -138,7 +138,7 @@ class WithoutLossTests(SwitchingCase):
 class BoundTests(SwitchingCase):
     settings: ClassVar[dict[str, Any]] = {"switch_memory": 64 * 1024}
 
-    def test_much_is_held_back(self) -> None:
+    def test_sender_waits_when_more_than_switch_memory_is_held_back(self) -> None:
         """More than C{switch_memory} waits with the sender until all has come over the old link."""
         old = self.link(self.client)
         asked = self.client.connect(self.node.node_name)
@@ -163,11 +163,11 @@ class BoundTests(SwitchingCase):
 class BrokenTests(SwitchingCase):
     settings: ClassVar[dict[str, Any]] = {"switch_timeout": 2.0}
 
-    def test_cut(self) -> None:
+    def test_broken_old_link_ends_streams_and_resends_messages(self) -> None:
         """The old link breaks before all has come: streams end, messages are sent again, once each."""
         self.broken(self.net.network.cut)
 
-    def test_too_slow(self) -> None:
+    def test_old_link_that_stands_still_is_not_waited_for(self) -> None:
         """The old link stands still: it is not waited for longer than C{switch_timeout}."""
         self.broken(lambda old: None)
 
