@@ -7,8 +7,6 @@ events come in here and go to the parts that they concern.
 
 from __future__ import annotations
 
-from functools import partial
-
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -45,7 +43,7 @@ from .membership.lifecycle import Lifecycle
 from .membership.neighbourhood import Neighbourhood
 from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
-from .membership.policy import MembershipPolicy, wants_link
+from .membership.policy import MembershipPolicy
 from .membership.table_upkeep import TableUpkeep
 from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
@@ -95,12 +93,12 @@ class RoutingCore:
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.responder = ConnectResponder(
             node,
-            ConnectRequestValidator(node, self.links, partial(wants_link, node, self.table, self.links)),
             self.attempts,
             candidates,
             send,
             relays,
         )
+        self.validator = ConnectRequestValidator(node, self.links, self.table, self.responder)
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
         self.direct_links = DirectLinks(
             node,
@@ -191,7 +189,7 @@ class RoutingCore:
         for kind, handler in {
             EnvelopeKind.GROUP_QUERY: self.lookup.query_received,
             EnvelopeKind.GROUP_ANSWER: self.lookup.answer_received,
-            EnvelopeKind.CONNECT_REQUEST: self.responder.request_received,
+            EnvelopeKind.CONNECT_REQUEST: self.validator.request_received,
             EnvelopeKind.CONNECT_RESPONSE: self.connector.response_received,
             EnvelopeKind.CONNECT_GO: self.responder.go_received,
             EnvelopeKind.CLIENT_RECORD: self.neighbourhood.client_record_received,

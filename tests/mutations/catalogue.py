@@ -103,7 +103,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: recipient unchecked",
         "routing/connecting/connect_request_validator.py",
-        "if request.recipient != self._node.name.raw:",
+        "if request.recipient != self._own:",
         "if False:",
         ("tests.routing.test_intruder",),
     ),
@@ -117,8 +117,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "request: signature unchecked",
         "routing/connecting/connect_request_validator.py",
-        "if not holds(self._node, REQUEST_LABEL, signed):",
-        "if False:",
+        "if not self._node.identity.holds(",
+        "if False and self._node.identity.holds(",
         ("tests.routing.test_intruder",),
     ),
     Mutant(

@@ -5,47 +5,71 @@ whether the link is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
+from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason
 from ...names import Name
-from ...wire.codec import from_wire
-from ...wire.messages import ConnectRequest, LinkUse, Signed
+from ...wire.codec import decode, from_wire
+from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
 from ..links.registry import LinkRegistry
+from ..membership.routing_table import RoutingTable
 from ..messaging.duplicates import DuplicateFilter
 from ..node import Node
-from .signing import REQUEST_LABEL, holds
+from .signing import REQUEST_LABEL
+
+
+class Verdicts(Protocol):
+    """Acts on what was decided about a request."""
+
+    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+        """A request is accepted; the response goes back by the link that it came by."""
+
+    def refuse(self, peer: Name, problem: str) -> None:
+        """A request is refused, and gets no answer."""
 
 
 class ConnectRequestValidator:
     """
-    Made at each start, and asked by the responder. I remember the requests with a good signature, so that
-    none is accepted twice.
+    Made at each start, and fed with requests. I remember the requests with a good signature, so that none is
+    accepted twice.
     """
 
-    def __init__(
-        self, node: Node, links: LinkRegistry, wants: Callable[[Name, LinkUse, Endpoint | None], bool]
-    ) -> None:
-        """
-        @param wants: whether a link for this use to a node at this endpoint is wanted.
-        """
+    def __init__(self, node: Node, links: LinkRegistry, table: RoutingTable, verdicts: Verdicts) -> None:
         self._node = node
+        self._own = node.identity.name.raw
+        self._is_client = node.is_client
         self._links = links
-        self._wants = wants
+        self._table = table
+        self._verdicts = verdicts
         settings = node.settings
         validity = settings.expected_timeout + 2 * settings.clock_skew
         self._seen = DuplicateFilter(node.clock, validity, settings.max_remembered_ids)
 
-    def has_seen(self, peer: Name, nonce: bytes) -> bool:
-        """Whether this request has come before, with a good signature: copies may arrive by other routes."""
-        return (peer, nonce) in self._seen
+    def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A node asks us for a connection.
+
+        @param link: the link that the request came by.
+        @raise WireError: it is no request; the relay that passed it on is not to blame.
+        """
+        signed = decode(Signed, envelope.body, self._node.settings.max_control)
+        request = decode(ConnectRequest, signed.body, self._node.settings.max_control)
+        peer = Name.of_key(signed.key)
+        if (peer, request.nonce) in self._seen:
+            return  # a copy by another route
+        problem = self.problem_with(peer, signed, request)
+        if problem:
+            self._verdicts.refuse(peer, problem)
+        else:
+            self._verdicts.accept(peer, request, envelope, link)
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""
         now = self._node.network_now()
         skew = self._node.settings.clock_skew
-        if request.recipient != self._node.name.raw:
+        if request.recipient != self._own:
             return "it is for somebody else"
         # a request is not valid for longer than we would expect the link, whatever it says itself
         expiry = min(request.expiry, request.issued + self._node.settings.expected_timeout)
@@ -62,7 +86,8 @@ class ConnectRequestValidator:
         if held is not None and not improves:
             held.link.probe()  # a peer that asks for a link we have may have lost it
             return "there is such a link already"
-        if not holds(self._node, REQUEST_LABEL, signed):
+        network = self._node.settings.network
+        if not self._node.identity.holds(signed.key, signed.signature, REQUEST_LABEL, network, signed.body):
             return "its signature does not hold"
         return self._problem_with_signed(peer, request, restarted=newer > 0, improves=improves)
 
@@ -79,3 +104,9 @@ class ConnectRequestValidator:
         if not improves and not self._wants(peer, request.use, None if first is None else from_wire(first)):
             return "the link is not wanted"
         return ""
+
+    def _wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
+        if use is LinkUse.MEMBER:
+            return not self._is_client and self._table.wants(name, endpoint)
+        # the other half is for links that we ask for
+        return len(self._links) < self._node.settings.max_links // 2

@@ -21,57 +21,35 @@ from ...wire.messages import (
     ConnectResponse,
     Envelope,
     EnvelopeKind,
-    Signed,
 )
 from ..control import SendControl
 from ..node import Node
 from .attempts import Attempts
 from .candidates import Candidates
-from .connect_request_validator import ConnectRequestValidator
 from .expected import ExpectedRequest
 from .relay_choice import RelayChoice
 from .signing import RESPONSE_LABEL, sign
 
 
 class ConnectResponder:
-    """Made at each start, and fed with requests and ConnectGos."""
+    """Made at each start, told which requests are accepted, and fed with ConnectGos."""
 
     log = Logger()
 
     def __init__(
         self,
         node: Node,
-        validator: ConnectRequestValidator,
         attempts: Attempts,
         candidates: Candidates,
         send: SendControl,
         relays: RelayChoice,
     ) -> None:
         self._node = node
-        self._validator = validator
         self._attempts = attempts
         self._candidates = candidates
         self._send = send
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
-
-    def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        """
-        A node asks us for a connection.
-
-        @param link: the link that the request came by; the response goes back the same way.
-        @raise WireError: it is no request; the relay that passed it on is not to blame.
-        """
-        signed = decode(Signed, envelope.body, self._node.settings.max_control)
-        request = decode(ConnectRequest, signed.body, self._node.settings.max_control)
-        peer = Name.of_key(signed.key)
-        if self._validator.has_seen(peer, request.nonce):
-            return
-        problem = self._validator.problem_with(peer, signed, request)
-        if problem:
-            self._refuse(peer, problem)
-        else:
-            self._accept(peer, request, envelope, link)
 
     def go_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -82,7 +60,8 @@ class ConnectResponder:
         message = decode(ConnectGo, envelope.body, self._node.settings.max_control)
         self._attempts.punches.go(source, message.nonce)
 
-    def _refuse(self, peer: Name, problem: str) -> None:
+    def refuse(self, peer: Name, problem: str) -> None:
+        """Say why in the log and in the history; the peer gets no answer."""
         # minor, since the request may be forged, or come from anybody: it must displace no other history
         said = f"somebody asked us in its name, which we ignored: {problem}"
         self._node.history.tried(peer, Way.REQUEST, "", said, minor=True)
@@ -90,7 +69,8 @@ class ConnectResponder:
             problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
         )
 
-    def _accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+        """Expect a link, respond by the link that the request came by, and dial."""
         self._node.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
         self._attempts.withdraw_earlier(peer, request)

@@ -49,6 +49,7 @@ class LinkRegistry:
         self._clock = node.clock
         self._policy: LinkPolicy
         self._listeners: tuple[PeerListener, ...] = ()
+        self._established: tuple[PeerListener, ...] = ()
         self._frame_handlers: dict[int, FrameHandler] = {}
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
@@ -66,6 +67,10 @@ class LinkRegistry:
         """
         self._policy = policy
         self._listeners = tuple(listeners)
+        # most do nothing on most events, and every link that is confirmed would ask them all
+        self._established = tuple(
+            each for each in listeners if type(each).peer_established is not PeerListener.peer_established
+        )
 
     def handle_frames(self, kinds: Iterable[int], handler: FrameHandler) -> None:
         """
@@ -201,7 +206,7 @@ class LinkRegistry:
         if before is not None and before.link is not peer.link:
             for listener in self._listeners:
                 listener.link_replaced(before, peer)
-        for listener in self._listeners:
+        for listener in self._established:
             # one of them may have had no room for it, and those after it would hear of a peer that is gone
             if self.peer(peer.name) is not peer:
                 return

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ...config import Role
 from ...crust.interfaces import ILink
-from ...endpoints import Direction, Endpoint, PathKind
+from ...endpoints import Direction
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import LinkUse
@@ -22,7 +22,7 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 from ..state import State
 from .network_time import NetworkTime
-from .routing_table import RoutingTable
+from .routing_table import RoutingTable, counted_by
 
 
 class ExpectedPurposes(Protocol):
@@ -105,19 +105,3 @@ class MembershipPolicy:
         self._time.heard(link.peer, facts.time)
         if facts.observed is not None:
             self._node.crust.observed(link, facts.observed)
-
-
-def wants_link(
-    node: Node, table: RoutingTable, links: LinkRegistry, name: Name, use: LinkUse, endpoint: Endpoint | None
-) -> bool:
-    """Whether a link of this use is wanted with a node at such an endpoint."""
-    if use is LinkUse.MEMBER:
-        return not node.is_client and table.wants(name, endpoint)
-    # the other half is for links that we ask for
-    return len(links) < node.settings.max_links // 2
-
-
-def counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:
-    """The address that the table's limits count a peer by: its own, or that of the node in the middle."""
-    at = link.connection.peer
-    return (None, at) if link.path_kind is PathKind.TUNNEL else (at, None)

@@ -22,7 +22,8 @@ from random import Random
 from typing import Any, Final
 
 from ...config import Settings
-from ...endpoints import Endpoint, is_local_only
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint, PathKind, is_local_only
 from ...names import NAME_BITS, NAME_BYTES, Name
 
 ROOM_FACTOR: Final = 2
@@ -303,3 +304,9 @@ def _prefix(endpoint: Endpoint | None, via: Endpoint | None) -> str:
         return ""
     # whoever makes up nodes could be in the middle of tunnels to them all
     return at.prefix if endpoint else _THROUGH + at.prefix
+
+
+def counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:
+    """The address that the table's limits count a peer by: its own, or that of the node in the middle."""
+    at = link.connection.peer
+    return (None, at) if link.path_kind is PathKind.TUNNEL else (at, None)

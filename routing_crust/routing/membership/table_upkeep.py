@@ -11,8 +11,7 @@ from ..events import Observers, PeerJoined, PeerLeft
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from .joining import Joiner
-from .policy import counted_by
-from .routing_table import PeerEntry, RoutingTable
+from .routing_table import PeerEntry, RoutingTable, counted_by
 
 
 class TableUpkeep(PeerListener):

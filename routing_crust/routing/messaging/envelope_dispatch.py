@@ -20,7 +20,7 @@ from ...wire.messages import Envelope, EnvelopeKind
 from ..control import EnvelopeHandler
 from ..links.peer import Peer, PeerListener
 from ..node import Node
-from .envelopes import holds
+from .envelopes import SELF_PROVING, holds
 
 _NO_CONTROL: Final = frozenset((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE))
 """Kinds that serve messages. The others are control messages, which are limited to C{control_rate}."""
@@ -52,10 +52,13 @@ class EnvelopeDispatch(PeerListener):
         @param link: the link that it came by, whose peer's C{control_rate} it counts against.
         """
         try:
-            # an envelope without a signature goes on only if its body proves itself, or if it is a hint
-            if envelope.kind is not EnvelopeKind.UNDELIVERABLE:
-                if not holds(envelope, self._network, self._identity):
-                    raise WireError("its signature does not hold")
+            # without a signature it goes on only if its body proves itself, or if it is a hint
+            if envelope.signature:
+                proven = holds(envelope, self._network, self._identity)
+            else:
+                proven = envelope.kind in SELF_PROVING
+            if not proven and envelope.kind is not EnvelopeKind.UNDELIVERABLE:
+                raise WireError("its signature does not hold")
             if envelope.kind in _NO_CONTROL or self._rates.take(link.peer):
                 self._handle(envelope, source, link)
         except WireError as error:

@@ -9,7 +9,7 @@ not tried yet if there is one, up to C{max_attempts}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -255,10 +255,16 @@ class Outbox:
             EnvelopeKind.MESSAGE,
             message.destination,
             proxy,
-            message.parts(self._part_size),
+            self._parts(message),
             message.trace,
         )
         return True
+
+    def _parts(self, message: OutgoingMessage) -> Iterator[bytes]:
+        if len(message.body) > self._part_size:
+            return message.parts(self._part_size)
+        whole = MessagePart(message.id, 0, 1, message.flavour, message.group, message.body)
+        return iter((encode(whole),))  # as most are
 
     def _timed_out(self, message: OutgoingMessage) -> None:
         under_way = message.heard or (message.transmission is not None and message.transmission.waiting)

@@ -37,7 +37,7 @@ class AttemptTests(SynchronousTestCase):
         link = self.peer.dial(self.node)
         link.send(FrameKind.HELLO, self.peer.hello(link))
         envelope = self.peer.open_envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body)
-        self.core.responder.request_received(envelope, self.peer.identity.name, None)
+        self.core.validator.request_received(envelope, self.peer.identity.name, None)
         return request.nonce
 
     def confirm(self, name: Name, link: Any, use: LinkUse) -> None:
