@@ -101,6 +101,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
+        "what was dialled for an expectation goes on when that has expired",
+        "routing/connecting/attempts.py",
+        "self.punches.give_up(entry.peer, entry.nonce)",
+        "pass",
+        ("tests.routing.connecting.test_attempts_property",),
+    ),
+    Mutant(
+        "request: the link that a peer asks for once more is not probed",
+        "routing/connecting/connect_request_validator.py",
+        "held.link.probe()",
+        "pass",
+        ("tests.routing.connecting.test_connect_request_validator",),
+    ),
+    Mutant(
         "request: recipient unchecked",
         "routing/connecting/connect_request_validator.py",
         "if request.recipient != self._own:",
