@@ -37,7 +37,9 @@ def install_debian(job: Job, *packages: str) -> None:
 
 
 def make_venv(job: Job, python: Path, folder: Path) -> None:
-    if subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [python, "-I", "-c", "import ensurepip, venv"], capture_output=True, check=False
+    ).returncode:
         install_debian(job, f"python{version_of(python)}-venv")  # Debian's Python comes without
     job.run(python, "-m", "venv", folder)
 
@@ -45,7 +47,8 @@ def make_venv(job: Job, python: Path, folder: Path) -> None:
 @cache
 def version_of(python: str | Path) -> str:
     """C{3.11} or the like; empty if this is no Python, or a name of pyenv's for one that is not there."""
-    asked = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    # -I: trial's workers have the modules of another Python in PYTHONPATH
+    asked = [str(python), "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
