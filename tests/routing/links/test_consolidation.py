@@ -37,8 +37,8 @@ SMALL, GREAT = 0, 1  # the two ends; the one with the smaller name decides
 @dataclass(eq=False)
 class Wire:
     """
-    One link: who dialled, what for, who asked, and what is on its way in each direction. Where it is mute,
-    nothing passes, and nobody is told.
+    One link: its dialler, use and asker, and what is on its way in each direction. When it is mute, nothing
+    passes, and neither end is told.
     """
 
     number: int
@@ -144,7 +144,7 @@ class World:
         self.do(end, self.ends[end].link_lost(wire, self.now))
 
     def notice(self) -> None:
-        """Who doubts a link that is mute finds out."""
+        """An end that probes a mute link finds that it is dead."""
         doubted, self.doubted = self.doubted, []
         for end, wire in doubted:
             if wire.mute and not wire.gone[end]:
@@ -263,7 +263,7 @@ class RendezvousTests(SynchronousTestCase):
     """Particular cases, by hand."""
 
     def test_link_that_the_responder_dialled_is_kept(self) -> None:
-        """Of two links, the one that the responder dialled stays, whoever came first."""
+        """Of two links, the one that the responder dialled is kept, in either order."""
         for asker in (SMALL, GREAT):
             for first in (SMALL, GREAT):
                 world = World()
@@ -273,7 +273,7 @@ class RendezvousTests(SynchronousTestCase):
                 self.assertEqual({two_way for *_, two_way in world.established}, {True})
 
     def test_the_link_of_the_best_path_kind_is_kept(self) -> None:
-        """A direct link before a punched one before a tunnel, whoever decides and whatever came first."""
+        """Mapped before direct before punched before a tunnel, in either order and whichever end asked."""
         path_kinds = (PathKind.TUNNEL, PathKind.PUNCHED, PathKind.DIRECT, PathKind.MAPPED)
         for asker in (SMALL, GREAT):
             for worse, better in itertools.combinations(path_kinds, 2):
@@ -291,7 +291,7 @@ class RendezvousTests(SynchronousTestCase):
                         self.assertEqual(len(end.links), 1)
 
     def test_greater_use_is_preferred_to_better_path_kind(self) -> None:
-        """A tunnel that is for more is kept before a direct link that is for less."""
+        """A tunnel of a greater use is preferred to a direct link of a smaller one."""
         world = World()
         world.dial(SMALL, LinkUse.DIRECT, SMALL)
         tunnel = world.dial(SMALL, LinkUse.MEMBER, SMALL, PathKind.TUNNEL)
@@ -312,7 +312,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertIn((SMALL, refused, CloseReason.NOT_WANTED), required.closed)
 
     def test_direction_that_a_nat_forbids_is_not_waited_for(self) -> None:
-        """Where one direction cannot be, it is not waited for."""
+        """Where a NAT forbids one direction, the first link counts at once."""
         world = World()
         wire = world.dial(GREAT, LinkUse.MEMBER, SMALL, both_ways=False)
         world.deliver_all()
@@ -380,7 +380,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertEqual(world.established[-1][2:], (LinkUse.MEMBER, True))
 
     def test_new_link_replaces_one_that_the_peer_has_lost(self) -> None:
-        """Another link to a peer that may have lost the one agreed on takes its place if it has."""
+        """A peer that opens another link has lost the agreed one, which the other end has not noticed."""
         for loser in (SMALL, GREAT):
             world = World()
             before = world.dial(SMALL, LinkUse.MEMBER, SMALL)
@@ -398,7 +398,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual(world.established[-1][1:3], (after, LinkUse.ATTACHED))
 
     def test_new_link_goes_if_the_peer_still_has_the_agreed_one(self) -> None:
-        """And goes as soon as the peer acknowledges the one agreed on once more."""
+        """The new link is closed when the peer acknowledges the agreed one again."""
         world = World()
         kept = world.dial(SMALL, LinkUse.MEMBER, SMALL)
         world.settle()
@@ -438,7 +438,7 @@ class RendezvousTests(SynchronousTestCase):
         self.assertEqual(end.link_up(candidates[2], 1, 0.0), [Close(stale, CloseReason.STALE)])
 
     def test_decision_from_the_wrong_end_closes_the_link(self) -> None:
-        """A Confirmation to the arbiter and an ack to the other are answered by closing the link."""
+        """The arbiter takes no Confirmation, and the other end no acknowledgement."""
         for end in (SMALL, GREAT):
             world = World()
             wire = Wire(0, GREAT, LinkUse.MEMBER, GREAT)
@@ -450,7 +450,7 @@ class RendezvousTests(SynchronousTestCase):
             self.assertEqual(each.links, ())
 
     def test_greater_use_than_asked_for_is_refused(self) -> None:
-        """The arbiter cannot make more of a link than it was made for."""
+        """The arbiter cannot give a link a greater use than it was made for."""
         world = World()
         wire = Wire(0, GREAT, LinkUse.ATTACHED, GREAT)
         end = world.ends[GREAT]
@@ -480,7 +480,7 @@ class DecisionTests(SynchronousTestCase):
 
     def test_spare_link_is_kept_until_the_arbiter_must_have_the_acknowledgement(self) -> None:
         """
-        The end that does not decide has a better link; the other has none but the old one until it hears so.
+        The end that does not decide has a better link; the arbiter has only the old one until it hears that.
         """
         here = self.consolidation(arbiter=False)
         here.link_up(CandidateLink("old", False, LinkUse.ATTACHED, False, 0.0), 1, 0.0)
@@ -505,7 +505,7 @@ class DecisionTests(SynchronousTestCase):
         )
 
     def test_acknowledgement_of_another_decision_is_ignored(self) -> None:
-        """What the other end has acknowledged is what counts: not what has been decided since."""
+        """Only an acknowledgement of the latest decision settles it."""
         epochs = iter(range(1, 9))
         here = Consolidation(Settings(), arbiter=True, incarnation=1, next_epoch=lambda: next(epochs))
         one = CandidateLink("one", False, LinkUse.ATTACHED, False, 0.0)

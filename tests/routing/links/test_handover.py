@@ -1,9 +1,9 @@
 """
-One link takes the place of another, and nothing is lost or reordered, in whatever order things happen.
+One link takes the place of another, and no frame is lost or reordered, in any order of events.
 
 L{World} is two real L{LinkRegistry} with wires between them: each wire has one queue in each direction, and
 Hypothesis chooses what happens next. What an end sends belongs to a session, which ends when that end is told
-that something may be lost; what the other receives in one session of its own must be how one session began.
+that frames may be lost; what the other receives in one session of its own must be how one session began.
 """
 
 from __future__ import annotations
@@ -318,7 +318,7 @@ class EveryOrderTests(WorldTests):
     @hypothesis_settings(deadline=None, derandomize=True, max_examples=300)
     @given(st.lists(step, max_size=120))
     def test_every_loss_is_known_to_both_ends(self, steps: list[tuple[int, int]]) -> None:
-        """Connections break, and time passes: nothing is reordered, and what is lost is known to be."""
+        """Connections break, and time passes: no frame is reordered, and both ends know of each loss."""
         world = World()
         world.dial(0, PathKind.TUNNEL)
         world.settle()
@@ -331,7 +331,7 @@ class EveryOrderTests(WorldTests):
             self.check_at_rest(world)
 
     def test_every_loss_is_known_in_random_worlds(self) -> None:
-        """The same with another mixture each time: some worlds are quiet, in others nothing lasts."""
+        """The mixture of events differs: some worlds are quiet, in others no link lasts."""
         for seed in range(70_000_000, 70_001_000):
             random = Random(seed)
             world = World()
@@ -353,7 +353,7 @@ class EveryOrderTests(WorldTests):
 
 
 class BoundTests(WorldTests):
-    """What a peer can make us hold back, wait for, and do."""
+    """Bounds on what a peer can make us hold back, wait for and do."""
 
     def setUp(self) -> None:
         self.world = World(switch_memory=64 * 1024)
@@ -381,7 +381,7 @@ class BoundTests(WorldTests):
         link.other.coming.append((kind, encode(message)))
 
     def refused(self, kind: FrameKind, message: Struct, link: WireEnd, times: int = 1) -> None:
-        """The peer is cut off for sending this, so often, on a link."""
+        """The peer is cut off when it has sent this on a link for the last of these times."""
         for _ in range(times):
             self.send(kind, message, link)
         self.assertRaises(WireError, self.world.settle)
@@ -407,7 +407,7 @@ class BoundTests(WorldTests):
         self.check_at_rest(self.world)
 
     def test_new_link_is_read_again_if_the_old_one_times_out(self) -> None:
-        """If what is waited for does not come, the new link is read again as well."""
+        """The reset after the timeout frees the memory for which the new link was paused."""
         new = self.switch()
         self.old.other.reading = False
         for _ in range(700):
@@ -439,7 +439,7 @@ class BoundTests(WorldTests):
         self.check_at_rest(self.world)
 
     def test_peer_that_leaves_its_only_link_is_cut_off(self) -> None:
-        """A peer that leaves its link and has no other is not waited for."""
+        """A peer that leaves its link has another, or is not waited for longer than C{switch_timeout}."""
         self.send(FrameKind.SWITCHED, Switched(False), self.old)
         self.world.settle()
         self.world.pass_time(self.world.settings.switch_timeout - 1)
@@ -452,7 +452,7 @@ class BoundTests(WorldTests):
         self.refused(FrameKind.SWITCHED, Switched(False), self.old, times=2)
 
     def test_acknowledgement_before_we_leave_is_refused(self) -> None:
-        """That all has come cannot be before we have left the link."""
+        """Everything cannot have come before we have left the link."""
         self.refused(FrameKind.SWITCHED, Switched(True), self.old)
 
     def test_frame_on_a_link_that_the_peer_left_is_refused(self) -> None:
@@ -460,7 +460,7 @@ class BoundTests(WorldTests):
         self.refused(FrameKind.CONTACTS, Contacts(()), self.old)
 
     def test_leaving_a_link_that_was_never_agreed_on_is_refused(self) -> None:
-        """A link that came up, but has not taken the other's place."""
+        """A link that came up, but has not taken the place of another."""
         self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
         new = self.world.wires[-1]
@@ -470,7 +470,7 @@ class BoundTests(WorldTests):
             self.assertEqual(self.world.live(), [self.old])
 
     def test_peer_that_resets_too_often_is_cut_off(self) -> None:
-        """A peer that makes us begin anew again and again is cut off."""
+        """Each reset costs us the frames on their way and the state of the layers above."""
         self.old.closed = CloseReason.UNKNOWN  # so that it does not answer itself
         for view in range(1, MAX_RESETS_PER_LINK + 1):
             self.send(FrameKind.ANEW, View(view), self.old)
@@ -488,20 +488,20 @@ class BoundTests(WorldTests):
         self.refused(FrameKind.CONTINUED, Continued(bytes(16), 0), self.old)
 
     def test_older_view_is_ignored(self) -> None:
-        """What was said before the peer knew better is passed over."""
+        """An ANEW that was sent before the peer knew our view means nothing."""
         self.send(FrameKind.ANEW, View(7), self.old)
         self.send(FrameKind.ANEW, View(3), self.old)
         self.world.settle()
         self.assertEqual(self.world.ends[1].events, ["gained", "anew"])
 
     def test_anew_on_a_link_that_both_left_is_refused(self) -> None:
-        """It is possible only where nothing has taken its place."""
+        """A peer can come back only to a link that both ends have agreed on again."""
         self.switch()
         self.send(FrameKind.ANEW, View(1), self.old)
         self.assertRaises(WireError, self.world.settle)
 
     def test_unknown_frame_is_held_back_and_closes_all_links(self) -> None:
-        """When its turn comes it closes the link by which the peer is linked, and all others."""
+        """When its turn comes, it closes the current link, and the others of the line with it."""
         new = self.switch()
         self.old.other.reading = False
         new.other.coming.append((127, b""))
@@ -514,7 +514,7 @@ class BoundTests(WorldTests):
         self.assertEqual([end.events[-1] for end in self.world.ends], ["lost", "lost"])
 
     def test_contacts_are_held_back_until_their_turn(self) -> None:
-        """Whatever is not of the handshake waits."""
+        """Every frame that is not of the handshake waits."""
         new = self.switch()
         heard: list[bytes] = []
         self.world.ends[1].links.handle_frames(
@@ -551,7 +551,7 @@ class BoundTests(WorldTests):
         self.assertEqual(self.world.live(), [])
 
     def test_restarted_peer_has_one_new_link(self) -> None:
-        """A peer that has started anew: its older links are gone at once, whatever was on its way."""
+        """The older links of a peer that has restarted are gone at once, and the frames on their way too."""
         self.switch()
         self.old.reading = self.old.other.reading = False
         great = self.world.ends[1]
@@ -566,7 +566,7 @@ class BoundTests(WorldTests):
 
 
 class PeerKnowsLessTests(WorldTests):
-    """One end has seen links, or losses, that the other has not."""
+    """One end knows of links or losses of which the other does not."""
 
     def setUp(self) -> None:
         self.world = World()
@@ -588,7 +588,7 @@ class PeerKnowsLessTests(WorldTests):
             world.deliver(ready[0])
 
     def test_frame_without_continued_resets_both_ends(self) -> None:
-        """The peer has begun with the new link, as if there had been none: so something is missing here."""
+        """The peer counts the new link as its first, so frames are missing here."""
         new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
         self.drop_continued(new)
@@ -603,7 +603,7 @@ class PeerKnowsLessTests(WorldTests):
         self.check_at_rest(self.world)
 
     def test_leaving_without_continued_resets_both_ends(self) -> None:
-        """Likewise, when the peer has left the new link for another without having sent anything on it."""
+        """The peer has left the new link for another, and has sent nothing on it."""
         new = self.world.dial(0, PathKind.DIRECT)
         self.agree(new)
         self.drop_continued(new)

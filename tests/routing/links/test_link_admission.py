@@ -18,7 +18,7 @@ from ..test_intruder import Intruder, IntruderCase
 
 
 class EarlyFrameTests(IntruderCase):
-    """A message that would be delivered, were it not too early."""
+    """A message is sent that would be delivered later."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -58,7 +58,7 @@ class StateTests(SynchronousTestCase):
         self.net.result(self.intruder.crust.stop())
 
     def test_stranger_is_refused_while_bootstrapping(self) -> None:
-        """A node that looks for its network lets nobody in but those whom it is looking for."""
+        """A node that looks for its network accepts only the nodes that it is looking for."""
         nowhere = Contact(Endpoint("198.19.255.255", 5483), self.net.identity().name)
         node = self.net.node(Role.NODE, contacts=(nowhere,))
         self.net.run(lambda: node.state is State.BOOTSTRAPPING)
@@ -70,7 +70,7 @@ class StateTests(SynchronousTestCase):
         self.assertFalse(node.bootstrapped)
 
     def test_link_that_comes_after_the_stop_is_closed_without_a_frame(self) -> None:
-        """A link whose news comes after the stop is closed, and not one frame goes out on it."""
+        """The link is up in crust, and routing hears of it only after the stop."""
         node = self.net.node()
         core = node._core
         assert core is not None

@@ -1,6 +1,5 @@
 """
-What applications, messages and streams notice when another link takes the place of theirs: nothing. And what
-when something was lost on the way.
+Applications, messages and streams notice nothing when their link is replaced, unless frames were lost.
 
 The nodes are real, on a network in memory. A client has a link to the node that speaks for it; when it asks
 for a link of its own another one takes the place of that.
@@ -73,7 +72,7 @@ class SwitchingCase(SynchronousTestCase):
 
 class WithoutLossTests(SwitchingCase):
     def test_application_frames_come_in_order_over_either_link(self) -> None:
-        """Whoever keeps the link that it was given sends on it, before and after, and all comes in order."""
+        """An application may keep the link that it was given, and send on it before and after."""
         old = {service: self.link(service) for service in (self.node, self.client)}
         asked = self.client.connect(self.node.node_name)
         while not asked.called or old[self.node].over is None:
@@ -94,7 +93,7 @@ class WithoutLossTests(SwitchingCase):
         self.assertEqual(len(self.net.network.links), 1)
 
     def test_messages_and_answers_arrive_once_without_another_try(self) -> None:
-        """Messages and their answers that are under way when it happens arrive, once, without another try."""
+        """They are under way when the link is replaced."""
         got: list[Message] = []
         self.node.set_message_handler(got.append)
         self.client.set_request_handler(lambda message: message.body[::-1])
@@ -115,7 +114,7 @@ class WithoutLossTests(SwitchingCase):
         self.assertIsNot(self.link(self.client), old)
 
     def test_stream_goes_on_in_both_directions(self) -> None:
-        """A stream goes on, both ways, while the link under it becomes another."""
+        """The link under it is replaced while both ends write."""
         factory = Keeping(Noting)
         streams_of(self.node).listen("bulk", factory)
         mine = self.net.result(streams_of(self.client).open(self.node.node_name, "bulk", Keeping(Noting)))
@@ -139,7 +138,7 @@ class BoundTests(SwitchingCase):
     settings: ClassVar[dict[str, Any]] = {"switch_memory": 64 * 1024}
 
     def test_sender_waits_when_more_than_switch_memory_is_held_back(self) -> None:
-        """More than C{switch_memory} waits with the sender until all has come over the old link."""
+        """The frames wait with the sender until everything has come over the old link."""
         old = self.link(self.client)
         asked = self.client.connect(self.node.node_name)
         self.net.settle(0.025)  # the request is there, and no other link yet
@@ -164,11 +163,11 @@ class BrokenTests(SwitchingCase):
     settings: ClassVar[dict[str, Any]] = {"switch_timeout": 2.0}
 
     def test_broken_old_link_ends_streams_and_resends_messages(self) -> None:
-        """The old link breaks before all has come: streams end, messages are sent again, once each."""
+        """It breaks before everything has come; each message arrives once."""
         self.broken(self.net.network.cut)
 
     def test_old_link_that_stands_still_is_not_waited_for(self) -> None:
-        """The old link stands still: it is not waited for longer than C{switch_timeout}."""
+        """After C{switch_timeout} it is closed, with the same result."""
         self.broken(lambda old: None)
 
     def broken(self, make_it: Any) -> None:
@@ -204,8 +203,8 @@ class BrokenTests(SwitchingCase):
         # and what is sent from now on arrives
         self.send(self.client, old, 5)
         again = self.net.result(streams_of(self.client).open(self.node.node_name, "bulk", Keeping(Noting)))
-        again.transport.write(b"anew")
+        again.transport.write(b"again")
         self.net.settle(1)
         self.assertEqual(self.heard[self.node], list(range(10, 15)))
-        self.assertEqual(factory.made[-1].received, b"anew")
+        self.assertEqual(factory.made[-1].received, b"again")
         self.net.network.release(old)
