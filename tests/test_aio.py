@@ -50,7 +50,7 @@ class LoopCase(SynchronousTestCase):
 class FutureTests(LoopCase):
     """C{as_future}."""
 
-    def test_result(self) -> None:
+    def test_result_of_the_deferred_is_awaited(self) -> None:
         deferred: Deferred[str] = Deferred()
         future = as_future(deferred, self.loop)
         self.assertIs(future.get_loop(), self.loop)
@@ -59,15 +59,15 @@ class FutureTests(LoopCase):
         deferred.callback("it")
         self.assertEqual(self.loop.run_until_complete(future), "it")
 
-    def test_at_once(self) -> None:
+    def test_fired_deferred_gives_a_done_future(self) -> None:
         self.assertEqual(self.loop.run_until_complete(as_future(succeed(7), self.loop)), 7)
 
-    def test_failure(self) -> None:
+    def test_failure_of_the_deferred_is_raised(self) -> None:
         future: Any = as_future(fail(ValueError("no")), self.loop)
         with self.assertRaisesRegex(ValueError, "no"):
             self.loop.run_until_complete(future)
 
-    def test_cancelled_here(self) -> None:
+    def test_cancelled_future_cancels_the_deferred(self) -> None:
         """The Deferred is cancelled, and what it fires with is nobody's."""
         cancelled: list[Any] = []
         for ending in (
@@ -95,7 +95,7 @@ class FutureTests(LoopCase):
             self.turns()
             self.assertTrue(future.cancelled())
 
-    def test_cancelled_there(self) -> None:
+    def test_cancelled_deferred_cancels_the_future(self) -> None:
         """Whoever awaits is cancelled, as asyncio does it."""
         deferred: Deferred[int] = Deferred()
         future = as_future(deferred, self.loop)
@@ -112,25 +112,25 @@ class DeferredTests(LoopCase):
             raise result
         return result
 
-    def test_result(self) -> None:
+    def test_result_of_the_coroutine_fires_the_deferred(self) -> None:
         deferred = as_deferred(self.later("it"), self.loop)
         self.assertNoResult(deferred)
         self.turns()
         self.assertEqual(self.successResultOf(deferred), "it")
 
-    def test_future(self) -> None:
+    def test_future_fires_the_deferred(self) -> None:
         future = self.loop.create_future()
         deferred = as_deferred(future, self.loop)
         future.set_result(5)
         self.turns()
         self.assertEqual(self.successResultOf(deferred), 5)
 
-    def test_failure(self) -> None:
+    def test_error_of_the_coroutine_fails_the_deferred(self) -> None:
         deferred = as_deferred(self.later(ValueError("no")), self.loop)
         self.turns()
         self.failureResultOf(deferred, ValueError)
 
-    def test_cancelled_here(self) -> None:
+    def test_cancelled_deferred_cancels_the_task(self) -> None:
         """The task is cancelled, and may still tidy up; then the Deferred fires."""
         tidy: list[str] = []
 
@@ -149,7 +149,7 @@ class DeferredTests(LoopCase):
         self.assertEqual(tidy, ["up"])
         self.failureResultOf(deferred, CancelledError)
 
-    def test_cancelled_there(self) -> None:
+    def test_cancelled_task_cancels_the_deferred(self) -> None:
         future = self.loop.create_future()
         deferred = as_deferred(future, self.loop)
         future.cancel()
@@ -208,7 +208,7 @@ async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class ConnectionTests(StreamCase):
-    def test_both_ways(self) -> None:
+    def test_asyncio_server_and_client_talk_both_ways(self) -> None:
         """A server and a client of asyncio; each knows who the other is; both ends close."""
         served: list[asyncio.StreamWriter] = []
 
@@ -245,14 +245,14 @@ class ConnectionTests(StreamCase):
         self.none_open()
         self.assertEqual(self.troubles, [])
 
-    def test_refused(self) -> None:
+    def test_refused_connection_raises(self) -> None:
         with self.assertRaises(StreamRefused):
             self.open()
         with self.assertRaises(CannotListen):
             self.serve(shout)
             self.serve(shout)
 
-    def test_nobody_reads(self) -> None:
+    def test_writer_waits_while_nobody_reads(self) -> None:
         """The writer has to wait, and not for ever; nothing is lost."""
         reader, writer, theirs = self.open_to(Noting)
         theirs.transport.pauseProducing()
@@ -277,7 +277,7 @@ class ConnectionTests(StreamCase):
         self.run_both(writing.done)
         self.assertEqual(len(theirs.received), 4 * MIB)
 
-    def test_slow_reader(self) -> None:
+    def test_unread_data_stays_with_the_peer(self) -> None:
         """What is not read stays with the peer, up to a window and what the reader holds."""
         reader, writer, theirs = self.open_to(Noting)
         theirs.transport.write(bytes(4 * MIB))
@@ -319,7 +319,7 @@ class ConnectionTests(StreamCase):
         writer.close()
         self.none_open()
 
-    def test_link_lost(self) -> None:
+    def test_lost_link_raises_in_the_reader(self) -> None:
         reader, writer, _ = self.open_to(Noting)
         self.net.crash(self.one)
         with self.assertRaises(ConnectionResetError) as raised:
@@ -327,7 +327,7 @@ class ConnectionTests(StreamCase):
         self.assertIsInstance(raised.exception.__cause__, StreamLinkLost)
         self.assertTrue(writer.is_closing())
 
-    def test_abort(self) -> None:
+    def test_abort_is_an_error_for_the_peer_only(self) -> None:
         """Whoever aborts hears no error; the peer does."""
         reader, writer, theirs = self.open_to(Noting)
         writer.transport.abort()
@@ -338,7 +338,7 @@ class ConnectionTests(StreamCase):
         self.assertIsInstance(theirs.reason, StreamReset)
         self.none_open()
 
-    def test_peer_closes(self) -> None:
+    def test_end_of_the_peer_is_end_of_file(self) -> None:
         reader, _writer, theirs = self.open_to(Echo)
         theirs.transport.write(b"last words")
         theirs.transport.loseConnection()
@@ -363,7 +363,7 @@ class ConnectionTests(StreamCase):
         self.none_open()
         port.stopListening()
 
-    def test_cancelled(self) -> None:
+    def test_cancelled_open_is_given_up_at_both_ends(self) -> None:
         """Opening is given up, at both ends, at whatever moment."""
         self.cancelled(0)
         self.cancelled(1)
@@ -400,7 +400,7 @@ class Lines(asyncio.Protocol):
 
 
 class FactoryTests(StreamCase):
-    def test_protocol(self) -> None:
+    def test_any_asyncio_protocol_can_be_spoken(self) -> None:
         """Any protocol of asyncio; one that says nothing of it closes when the peer has sent all."""
         made: list[Lines] = []
 
@@ -421,7 +421,7 @@ class FactoryTests(StreamCase):
         transport.write(b"nobody gets that")
         self.assertEqual((transport.is_reading(), transport.is_closing()), (False, True))
 
-    def test_interfaces(self) -> None:
+    def test_adapter_provides_its_interfaces(self) -> None:
         from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 
         bridge = Bridge(Lines())

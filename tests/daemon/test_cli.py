@@ -129,11 +129,11 @@ class UsageTests(CliTestCase):
             self.assertIn("--state-dir FOLDER", self.out.getvalue())
             self.out.truncate(0)
 
-    def test_version(self) -> None:
+    def test_version_is_printed(self) -> None:
         self.assertEqual(self.run_script("--version"), 0)
         self.assertEqual(self.out.getvalue(), f"routing-crust {__version__}\n")
 
-    def test_no_command(self) -> None:
+    def test_command_is_required(self) -> None:
         self.assertIn("required: COMMAND", self.refused())
 
     def test_a_name_that_is_none(self) -> None:
@@ -190,7 +190,7 @@ class DaemonTests(CliTestCase):
             reactor.callLater(0, turn.callback, None)
             await turn
 
-    async def test_send(self) -> None:
+    async def test_send_waits_for_the_acknowledgement(self) -> None:
         ended = self.start("send", str(BOB), "grüß \udcff")
         await self.until(lambda: self.service.calls)
         ((method, name, body, result),) = self.service.calls
@@ -199,7 +199,7 @@ class DaemonTests(CliTestCase):
         self.assertEqual(await ended, 0)
         self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
 
-    async def test_send_fails(self) -> None:
+    async def test_failed_send_exits_with_1(self) -> None:
         ended = self.start("send", str(BOB), "hello")
         await self.until(lambda: self.service.calls)
         self.service.calls[0][3].errback(PeerUnreachable("nobody there"))
@@ -218,17 +218,17 @@ class DaemonTests(CliTestCase):
         self.assertEqual(await ended, 0)
         self.assertEqual(self.out.getvalue(), "yes\\x1b\n")
 
-    async def test_status(self) -> None:
+    async def test_status_is_printed_as_text(self) -> None:
         self.assertEqual(await self.start("status"), 0)
         self.assertEqual(self.out.getvalue().splitlines()[0], f"name:          {ALICE}")
 
-    async def test_status_as_json(self) -> None:
+    async def test_status_is_printed_as_json(self) -> None:
         self.assertEqual(await self.start("status", "--json"), 0)
         status = json.loads(self.out.getvalue())
         self.assertEqual(status["name"], str(ALICE))
         self.assertEqual(status["version"], __version__)
 
-    async def test_explain(self) -> None:
+    async def test_explanation_is_printed_as_text(self) -> None:
         """As text, on lines of our own making whatever peers have said."""
         self.assertEqual(await self.start("explain", str(BOB)), 0)
         self.assertEqual(
@@ -242,7 +242,7 @@ class DaemonTests(CliTestCase):
             ],
         )
 
-    async def test_explain_as_json(self) -> None:
+    async def test_explanation_is_printed_as_json(self) -> None:
         self.assertEqual(await self.start("explain", "--json", str(BOB)), 0)
         explanation = json.loads(self.out.getvalue())
         self.assertEqual((explanation["name"], explanation["linked"]), (str(BOB), False))
@@ -257,7 +257,7 @@ class DaemonTests(CliTestCase):
         self.assertEqual(await ended, 0)
         self.assertEqual(self.out.getvalue(), f"{BOB} one\\ntwo\n{BOB} three\n")
 
-    async def test_listen_answers(self) -> None:
+    async def test_listener_answers_requests(self) -> None:
         ended = self.start("listen", "--count=1", "--answer=yes")
         await self.until(lambda: len(self.inbox))
         self.assertEqual(self.inbox.request_received(message(b"well?")), b"yes")
@@ -328,13 +328,13 @@ class CarryTests(CliTestCase):
         self.assertEqual(self.registry.status()[key], [])
         return status
 
-    async def test_forward(self) -> None:
+    async def test_forward_prints_where_it_listens(self) -> None:
         (forwarded,) = await self.run_until("forwarded", "forward", "tcp:0=bob/ssh")
         self.assertEqual((forwarded["peer"], forwarded["protocol"]), (str(BOB), "ssh"))
         self.assertEqual(self.out.getvalue(), f"forwarding {forwarded['listen']} to ssh of bob\n")
         self.assertTrue(forwarded["listen"].startswith("127.0.0.1:"))
 
-    async def test_expose(self) -> None:
+    async def test_expose_prints_the_allowed_peers(self) -> None:
         words = ("expose", "ssh=tcp:h:22", "--allow", "bob", "--allow", str(ALICE))
         (exposed,) = await self.run_until("exposed", *words)
         self.assertEqual(exposed["allowed"], [str(BOB), str(ALICE)])
@@ -344,7 +344,7 @@ class CarryTests(CliTestCase):
         (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22")
         self.assertEqual((exposed["allowed"], self.out.getvalue()[-7:]), ([], "nobody\n"))
 
-    async def test_interrupted(self) -> None:
+    async def test_interrupted_forward_exits_with_0(self) -> None:
         def interrupt(client: object) -> None:
             raise KeyboardInterrupt
 
@@ -352,7 +352,7 @@ class CarryTests(CliTestCase):
         for words in (("expose", "ssh=tcp:h:22", "--allow", "*"), ("forward", "tcp:0=bob/ssh")):
             self.assertEqual(await deferToThread(self.run_script, *self.here(*words)), 0)
 
-    async def test_refused(self) -> None:
+    async def test_refused_command_exits_with_1(self) -> None:
         for words, text in (
             (("expose", "ssh=what"), "target: 'what' is no endpoint to connect to"),
             (("forward", "tcp:0=carol/ssh"), "nor is it a nickname"),
@@ -361,7 +361,7 @@ class CarryTests(CliTestCase):
             self.assertEqual(await deferToThread(self.run_script, *self.here(*words)), 1)
             self.assertIn(text, self.err.getvalue())
 
-    def test_usage(self) -> None:
+    def test_unusable_argument_is_refused(self) -> None:
         self.assertIn("write ENDPOINT=NAME/PROTOCOL", self.refused("forward", "tcp:1"))
         self.assertIn("is not a name", self.refused("forward", "tcp:1=b!b/ssh"))
         self.assertIn("write PROTOCOL=ENDPOINT", self.refused("expose", "ssh"))
@@ -376,7 +376,7 @@ class CarryTests(CliTestCase):
 class PathsTests(CliTestCase):
     """Paths on the command line are relative to where the script runs."""
 
-    def test_relative(self) -> None:
+    def test_relative_state_dir_is_made_absolute(self) -> None:
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
         self.assertEqual(self.run_script("keygen", "--state-dir=s"), 0)

@@ -39,7 +39,7 @@ class FiguresTests(SynchronousTestCase):
         figures.latencies.extend(number / 1000 for number in range(101, 0, -1))
         self.assertEqual((figures.latency(0.5), figures.latency(0.99)), (51, 100))
 
-    def test_sums(self) -> None:
+    def test_figures_of_two_periods_add_up(self) -> None:
         total, other = TrafficFigures(3, 1), TrafficFigures(2, 4)
         other.latencies.append(0.5)
         total.add(other)
@@ -176,7 +176,7 @@ class TrafficTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertEqual(self.traffic.take_figures().failed, 0)
 
-    def test_the_nodes_answer(self) -> None:
+    def test_nodes_answer_with_the_body(self) -> None:
         for node in self.net.nodes:
             assert node.request_handler is not None
             assert node.message_handler is not None

@@ -57,7 +57,7 @@ class NodeServiceTests(TestCase):
         self.folder.mkdir()
         self.assertIsNone(self.successResultOf(service.stopService()))
 
-    async def test_started_and_stopped(self) -> None:
+    async def test_service_starts_and_stops_everything(self) -> None:
         service = self.service()
         service.startService()
         assert service.routing is not None
@@ -93,7 +93,7 @@ class NodeServiceTests(TestCase):
         self.assertEqual(status["state"], "disconnected")
         self.assertEqual(status["listeners"], 0)
 
-    async def test_what_it_carries(self) -> None:
+    async def test_settings_expose_and_forward_while_it_runs(self) -> None:
         """Programs are exposed and ports forwarded from the start to the stop, as the status tells."""
         service = self.service(
             expose=(Exposure("ssh", "tcp:localhost:22"),), forward=(Forward("tcp:0", ALICE, "ssh"),)
@@ -127,7 +127,7 @@ class NodeServiceTests(TestCase):
         assert service.routing is not None
         self.assertEqual(await service.routing.request(service.routing.node_name, b"ping"), b"pong")
 
-    def test_a_damaged_key(self) -> None:
+    def test_damaged_key_stops_the_start(self) -> None:
         path = self.folder / "key.pem"
         path.write_bytes(b"damaged")
         path.chmod(0o600)

@@ -78,22 +78,22 @@ class OperatorLogTests(SynchronousTestCase):
             self.tell(EndpointsChanged((*self.service.endpoints, HERE))), [f"contact: {ALICE}@192.0.2.1:5483"]
         )
 
-    def test_states(self) -> None:
+    def test_state_changes_are_logged(self) -> None:
         self.assertEqual(
             self.tell(StateChanged(State.BOOTSTRAPPING, State.CONNECTED)), ["connected (was bootstrapping)"]
         )
 
-    def test_the_close_group(self) -> None:
+    def test_links_with_all_neighbours_are_logged(self) -> None:
         self.assertEqual(self.tell(GroupConnectedChanged(True)), ["linked with all neighbours"])
         self.assertEqual(self.tell(GroupConnectedChanged(False)), ["links with some neighbours are missing"])
         self.service.stopService()
         self.assertEqual(self.tell(GroupConnectedChanged(False)), [])
 
-    def test_the_routing_table(self) -> None:
+    def test_changes_of_the_routing_table_are_logged(self) -> None:
         self.assertEqual(self.tell(PeerJoined(BOB)), [f"{BOB} is in the routing table"])
         self.assertEqual(self.tell(PeerLeft(BOB)), [f"{BOB} has left the routing table"])
 
-    def test_reachability(self) -> None:
+    def test_reachability_is_logged_in_words(self) -> None:
         for nat, dialable, said in (
             (NatKind.OPEN, Dialable.YES, "others can dial us from outside (NAT: open)"),
             (NatKind.CONE, Dialable.NO, "others cannot dial us from outside (NAT: cone)"),

@@ -167,13 +167,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(path, Path.cwd() / "here")
         self.assertEqual(settings.state_dir, path)
 
-    def test_demo(self) -> None:
+    def test_demo_takes_a_number_of_nodes(self) -> None:
         for number in (2, 64):
             self.assertEqual(parsed("--demo", str(number)).demo, number)
         for text in ("1", "65", "x", "-3", "9" * 5000):
             self.assertIn("valid is 2 to 64", self.usage_error(f"--demo={text}"))
 
-    def test_demo_seconds(self) -> None:
+    def test_demo_takes_a_duration(self) -> None:
         self.assertEqual(parsed("--demo=2", "--demo-seconds=1.5").demo_seconds, 1.5)
         self.assertIsNone(parsed("--demo=2").demo_seconds)
         for text in ("0", "86401", "x", "nan"):
@@ -219,7 +219,7 @@ class HelpTests(SynchronousTestCase):
             if each.metadata["advanced"]:
                 self.assertIn(f" {each.name} {each.metadata['help']} ({valid_range(each)}, default ", flat)
 
-    def test_version(self) -> None:
+    def test_version_is_ours_not_twisteds(self) -> None:
         ended = self.assertRaises(SystemExit, parsed, "--version")
         self.assertEqual((ended.code, self.out.getvalue()), (0, f"routing-crust {__version__}\n"))
 
@@ -227,14 +227,14 @@ class HelpTests(SynchronousTestCase):
 class MakeServiceTests(SynchronousTestCase):
     """What the plugin makes of the options."""
 
-    def test_a_node(self) -> None:
+    def test_plain_options_make_a_node(self) -> None:
         path = temporary_directory(self) / "not-made"
         service = plugin.makeService(parsed("--state-dir", str(path), "--first"))
         self.assertIsInstance(service, NodeService)
         self.assertTrue(IService.providedBy(service))
         self.assertFalse(path.exists())
 
-    def test_a_demonstration(self) -> None:
+    def test_demo_option_makes_a_demonstration(self) -> None:
         self.assertIsInstance(plugin.makeService(parsed("--demo=3")), DemoService)
 
     def test_a_setting_that_cannot_be_used_ends_the_process_with_one_line(self) -> None:

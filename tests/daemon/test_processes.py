@@ -116,7 +116,7 @@ class RefusalTests(DaemonTestCase):
         (line,) = [line for line in child.out.splitlines() if "cannot start: " in line]
         return line.partition(" critical: cannot start: ")[2]
 
-    async def test_a_loose_folder(self) -> None:
+    async def test_folder_open_to_others_is_refused(self) -> None:
         path = self.folder / "one"
         path.mkdir(mode=0o755)
         self.assertEqual(
@@ -124,7 +124,7 @@ class RefusalTests(DaemonTestCase):
             f"state_dir: the folder {path} has mode 0755, so others may look into it: run 'chmod 700 {path}'",
         )
 
-    async def test_a_loose_key(self) -> None:
+    async def test_key_open_to_others_is_refused(self) -> None:
         self.assertEqual((await self.script("one", "keygen"))[0], 0)
         path = self.folder / "one" / "key.pem"
         path.chmod(0o644)
@@ -134,7 +134,7 @@ class RefusalTests(DaemonTestCase):
             f"'chmod 600 {path}'; else replace the key",
         )
 
-    async def test_a_damaged_key(self) -> None:
+    async def test_damaged_key_is_refused(self) -> None:
         path = self.folder / "one" / "key.pem"
         path.parent.mkdir(mode=0o700)
         path.write_text("-----BEGIN")
@@ -246,7 +246,7 @@ class DemoTests(DaemonTestCase):
         return self.spawn(TWISTD, *QUIET, *arguments, folder=self.folder)
 
     async def test_it_ends_by_itself(self) -> None:
-        child = self.demo("--demo=3", "--demo-seconds=4")
+        child = self.demo("--demo=3", "--demo-seconds=10")
         self.assertEqual(await child.ended, 0, child.out)
         self.assertRegex(child.out, r"(?m)^\S+ \S+ node 2 \(\S+\): connected$")
         self.assertRegex(
@@ -257,7 +257,7 @@ class DemoTests(DaemonTestCase):
         self.assertIn("in all, in ", child.out)
         self.assertEqual(os.listdir(self.folder), [])
 
-    async def test_it_is_interrupted(self) -> None:
+    async def test_interrupted_demo_ends_in_order(self) -> None:
         child = self.demo("--demo=2")
         await child.wait_for("messages/s: ")
         child.transport.signalProcess("INT")

@@ -34,11 +34,11 @@ class DefaultStateDirTests(SynchronousTestCase):
         environment = {"HOME": "/home/alice"} | ({} if xdg is None else {"XDG_STATE_HOME": xdg})
         self.patch(os, "environ", environment)
 
-    def test_root(self) -> None:
+    def test_root_uses_var_lib(self) -> None:
         self.as_user(0, "/elsewhere")
         self.assertEqual(default_state_dir("lab"), Path("/var/lib/routing-crust/lab"))
 
-    def test_a_user(self) -> None:
+    def test_user_has_it_in_the_state_home(self) -> None:
         self.as_user(1000, None)
         self.assertEqual(default_state_dir("lab"), Path("/home/alice/.local/state/routing-crust/lab"))
 
@@ -120,7 +120,7 @@ class PrepareTests(SynchronousTestCase):
 class PathTests(SynchronousTestCase):
     """What is in the folder."""
 
-    def test_the_names(self) -> None:
+    def test_key_and_socket_have_fixed_names(self) -> None:
         self.assertEqual(key_path(Path("/s")), Path("/s/key.pem"))
         self.assertEqual(socket_path(Path("/s")), Path("/s/control.sock"))
 

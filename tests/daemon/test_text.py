@@ -88,7 +88,7 @@ class PrintableTests(SynchronousTestCase):
 class StatusTextTests(SynchronousTestCase):
     """The state of a node for people."""
 
-    def test_all_of_it(self) -> None:
+    def test_whole_status_is_shown(self) -> None:
         self.assertEqual(
             status_text(STATUS).splitlines(),
             [
@@ -113,7 +113,7 @@ class StatusTextTests(SynchronousTestCase):
             ],
         )
 
-    def test_what_is_carried(self) -> None:
+    def test_exposed_and_forwarded_are_shown(self) -> None:
         stream = {
             "kind": "exposed",
             "protocol": "ssh",

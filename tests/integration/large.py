@@ -126,7 +126,7 @@ def process(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for(log: Path, pattern: str) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         found = re.search(pattern, log.read_text())
         if found is not None:

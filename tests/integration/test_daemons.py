@@ -100,7 +100,7 @@ class FiveDaemonTests(DaemonCase):
         returned = [self.start("one", "--first", f"--listen={first.endpoint}")]
         for name, each in zip(("two", "three", "four"), rest, strict=False):
             returned.append(self.start(name, f"--contact={first.contact}", f"--listen={each.endpoint}"))
-        await self.until(lambda: self.meshed([*returned, last]), patience=100)
+        await self.until(lambda: self.meshed([*returned, last]))
         await self.send(returned[0], last, "together again")
 
         for each in (*returned, last):
@@ -120,7 +120,7 @@ class FiveDaemonTests(DaemonCase):
                 return
 
     @asynchronous
-    async def test_a_client(self) -> None:
+    async def test_client_process_is_reached_by_name(self) -> None:
         """A client process reaches a node by name and gets an answer, and is reached by its own."""
         first = await self.first()
         second = self.start("two", f"--contact={first.contact}", f"--listen={HERE}")

@@ -53,7 +53,7 @@ def commands(text: str) -> list[tuple[str, str]]:
 
 
 class PagesTests(TestCase):
-    timeout = 180
+    timeout = 600
 
     def setUp(self) -> None:
         if gone := missing({"curl": "curl"}):
@@ -107,18 +107,18 @@ class PagesTests(TestCase):
         return count
 
     @asynchronous
-    async def test_forwarding(self) -> None:
+    async def test_commands_of_the_forwarding_page_work(self) -> None:
         self.assertGreater(await self.run_page("forwarding"), 7)
 
     @asynchronous
-    async def test_endpoints(self) -> None:
+    async def test_commands_of_the_endpoints_page_work(self) -> None:
         self.assertGreater(await self.run_page("endpoints"), 5)
 
     @asynchronous
-    async def test_asyncio(self) -> None:
+    async def test_commands_of_the_asyncio_page_work(self) -> None:
         self.assertEqual(await self.run_page("asyncio"), 1)
 
-    def test_settings_file(self) -> None:
+    def test_settings_of_the_daemon_page_can_be_used(self) -> None:
         """The TOML of the page can be used as it stands."""
         found = re.search(r"code-block:: toml\n\n((?:   .*\n|\n)+)", page("forwarding"))
         assert found is not None

@@ -19,7 +19,7 @@ KIND = 200
 
 
 class ServiceTests(TestCase):
-    timeout = 60
+    timeout = 240
 
     async def start(self, number: int, **settings: Any) -> RoutingService:
         """A node at 127.0.0.NUMBER."""
@@ -71,7 +71,7 @@ class ServiceTests(TestCase):
         look()
         return done
 
-    async def test_messages(self) -> None:
+    async def test_messages_pass_the_tunnel_whole(self) -> None:
         """Through the tunnel 256 KiB each way come whole."""
         await self.three()
         link = await self.gained(self.a, self.b, PathKind.TUNNEL)
@@ -81,7 +81,7 @@ class ServiceTests(TestCase):
         self.b.set_request_handler(lambda message: message.body[::-1])
         self.assertEqual(await self.a.request(self.b.node_name, body), body[::-1])
 
-    async def test_better(self) -> None:
+    async def test_better_link_replaces_the_tunnel(self) -> None:
         """When they may dial each other, another link takes the tunnel's place, and nothing is lost."""
         await self.three()
         link = await self.gained(self.a, self.b, PathKind.TUNNEL)
@@ -117,7 +117,7 @@ class ServiceTests(TestCase):
         self.assertEqual(got, [*range(len(got) - 1), -1])
         self.assertGreater(len(got), 5)
 
-    async def test_hostile_relay(self) -> None:
+    async def test_altering_relay_is_replaced(self) -> None:
         """A node that alters what it carries ends the tunnel; another one is made through somebody else."""
         await self.three(2)
         link = await self.gained(self.a, self.b, PathKind.TUNNEL)
@@ -157,7 +157,7 @@ class ServiceTests(TestCase):
         service.observe(LinkGained, look)
         return done
 
-    async def test_relay_stops(self) -> None:
+    async def test_stopped_relay_is_replaced(self) -> None:
         """When the node in the middle stops, the tunnel goes through another one."""
         await self.three(2)
         link = await self.gained(self.a, self.b, PathKind.TUNNEL)

@@ -32,17 +32,17 @@ protocols = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
 
 class FrameTests(SynchronousTestCase):
     @given(numbers, windows, protocols)
-    def test_open(self, number: int, window: int, protocol: str) -> None:
+    def test_open_holds_window_and_protocol(self, number: int, window: int, protocol: str) -> None:
         frame = open_frame(number, window, protocol)
         self.assertEqual((stream_of(frame), *read_open(frame)), (number, window, protocol))
 
     @given(numbers, windows)
-    def test_amounts(self, number: int, amount: int) -> None:
+    def test_amounts_are_read_as_written(self, number: int, amount: int) -> None:
         frame = pack_two(number, amount)
         self.assertEqual((stream_of(frame), read_amount(frame)), (number, amount))
 
     @given(numbers, st.sampled_from(StreamReason), st.text())
-    def test_reasons(self, number: int, reason: StreamReason, detail: str) -> None:
+    def test_detail_of_a_reason_is_safe_to_log(self, number: int, reason: StreamReason, detail: str) -> None:
         """Whatever the detail is, what is read can be put into a log."""
         frame = reason_frame(number, reason, detail)
         read, text = read_reason(frame)
@@ -52,22 +52,22 @@ class FrameTests(SynchronousTestCase):
         if detail.isascii() and detail.isprintable():
             self.assertEqual(text, detail[:MAX_DETAIL_BYTES])
 
-    def test_unknown_reason(self) -> None:
+    def test_reason_of_a_later_version_is_unknown(self) -> None:
         """A reason of a later version is one that is not known."""
         self.assertEqual(read_reason(pack_number(1) + b"\xff"), (StreamReason.UNKNOWN, ""))
 
-    def test_nothing(self) -> None:
+    def test_frame_without_content_is_checked(self) -> None:
         read_nothing(pack_number(1))
         self.assertRaises(WireError, read_nothing, pack_number(1) + b"x")
 
     @given(st.binary(max_size=80))
-    def test_anything(self, payload: bytes) -> None:
+    def test_any_bytes_are_read_or_refused(self, payload: bytes) -> None:
         """Any bytes are either read or refused with the one error that closes links."""
         for read in (stream_of, read_open, read_amount, read_nothing, read_reason):
             with contextlib.suppress(WireError):
                 read(payload)
 
-    def test_malformed(self) -> None:
+    def test_malformed_frames_are_refused(self) -> None:
         number = pack_number(7)
         for read, payload in (
             (stream_of, b"abc"),
@@ -84,14 +84,14 @@ class FrameTests(SynchronousTestCase):
         ):
             self.assertRaises(WireError, read, payload)
 
-    def test_protocols(self) -> None:
+    def test_protocol_names_are_checked(self) -> None:
         """What may be called what."""
         for good in ("ssh", "a", "HTTP-1.1", "x" * 64, "9p+tls"):
             self.assertEqual(check_protocol(good), good)
         for bad in ("", "x" * 65, "a b", "a/b", "-a", "é", "a\n"):
             self.assertRaises(ValueError, check_protocol, bad)
 
-    def test_reason_texts(self) -> None:
+    def test_each_reason_has_its_own_text(self) -> None:
         """Each reason has words of its own."""
         texts = [each.text for each in StreamReason]
         self.assertEqual(len(set(texts)), len(texts))

@@ -175,7 +175,7 @@ class StateTests(SynchronousTestCase):
                 self.assertEqual(len(ours), 1, (state.__name__, kind))
 
     @given(st.lists(st.tuples(st.integers(30, 45), st.integers(0, 5), st.binary(max_size=20)), max_size=30))
-    def test_anything(self, frames: list[tuple[int, int, bytes]]) -> None:
+    def test_any_frames_raise_only_wire_errors(self, frames: list[tuple[int, int, bytes]]) -> None:
         """Any frames at all: nothing but the one error, and no more streams than there may be."""
         end = End(True, max_streams=2)
         end.open()
@@ -203,7 +203,7 @@ class ViolationTests(SynchronousTestCase):
         self.receive(F.OPEN, THEIRS)
         return self.end.handlers[THEIRS]
 
-    def test_too_much_data(self) -> None:
+    def test_data_beyond_the_credit_is_refused(self) -> None:
         """One byte more than there was credit for; nothing of it is reported."""
         handler = self.opened()
         handler.reading = False
@@ -221,21 +221,21 @@ class ViolationTests(SynchronousTestCase):
             self.end.mux.receive(F.DATA, pack_number(THEIRS) + bytes(64 * KIB))
         self.refused(F.DATA, pack_number(THEIRS) + b"x")
 
-    def test_no_data(self) -> None:
+    def test_empty_data_is_refused(self) -> None:
         """A DATA without data would cost us something and them nothing."""
         self.opened()
         self.refused(F.DATA, pack_number(THEIRS), "without data")
 
-    def test_credit_overflow(self) -> None:
+    def test_credit_cannot_overflow_the_window(self) -> None:
         self.opened()
         self.end.mux.receive(F.CREDIT, pack_two(THEIRS, MAX_WINDOW_BYTES - 1000))
         self.refused(F.CREDIT, pack_two(THEIRS, 1), str(MAX_WINDOW_BYTES))
 
-    def test_no_credit(self) -> None:
+    def test_credit_of_nothing_is_refused(self) -> None:
         self.opened()
         self.refused(F.CREDIT, pack_two(THEIRS, 0))
 
-    def test_numbers(self) -> None:
+    def test_stream_numbers_must_grow(self) -> None:
         """Not ours, not one that was used, not a smaller one; gaps are allowed."""
         self.refused(*frame(F.OPEN, 1))
         self.refused(*frame(F.OPEN, 0))
@@ -247,20 +247,20 @@ class ViolationTests(SynchronousTestCase):
         self.refused(*frame(F.OPEN, 6))
         self.receive(F.OPEN, 8)
 
-    def test_unknown_kind(self) -> None:
+    def test_unknown_kind_is_refused(self) -> None:
         self.opened()
         error = self.assertRaises(WireError, self.end.mux.receive, 60, pack_number(THEIRS))
         self.assertIn("kind 60", str(error))
         self.assertRaises(WireError, self.end.mux.receive, 60, pack_number(4))
 
-    def test_too_many(self) -> None:
+    def test_streams_beyond_the_limit_cost_no_memory(self) -> None:
         """However many it opens: those beyond the limit are refused, and cost no memory."""
         for number in range(2, 2002, 2):
             self.receive(F.OPEN, number)
         self.assertEqual(len(self.end.mux.streams), 4)
         self.assertEqual(self.end.kinds(), [F.OPENED] * 4 + [F.REFUSED] * 996)
 
-    def test_reset_flood(self) -> None:
+    def test_flood_of_resets_ends_the_link(self) -> None:
         """Opening and resetting, again and again, ends the link; slowly it is allowed."""
         number = 2
         for _ in range(5):

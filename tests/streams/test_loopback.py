@@ -88,7 +88,7 @@ class LoopbackTests(TestCase):
         self.addCleanup(service.stopService)
         return service
 
-    async def test_bulk_both_ways(self) -> None:
+    async def test_bulk_streams_arrive_intact_both_ways(self) -> None:
         """Several at once in both directions, all intact, and every end clean."""
         first, client = await self.two()
         served = Keeping(Hashing)
@@ -106,7 +106,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(received, sent)
         self.assertEqual([type(each.reason) for each in served.made], [ConnectionDone] * 4)
 
-    async def test_http(self) -> None:
+    async def test_http_works_over_streams(self) -> None:
         """Twisted's own HTTP server and client, which know nothing of names; the page knows the peer's."""
         first, client = await self.two()
         port = streams_of(first).listen("http", Site(Hello(), reactor=reactor))
@@ -117,7 +117,7 @@ class LoopbackTests(TestCase):
             body = await readBody(response)
             self.assertEqual(body, b"hello %s " % str(client.node_name).encode() + bytes(100_000))
 
-    async def test_stop(self) -> None:
+    async def test_stopped_service_ends_its_streams(self) -> None:
         """Streams end with their service, at both ends, and nothing stays behind."""
         first, client = await self.two()
         served, opened = Keeping(Hashing), Keeping(Hashing)

@@ -24,7 +24,7 @@ class OpenTests(SynchronousTestCase):
         self.pair = Pair()
         self.one, self.two = self.pair.one, self.pair.two
 
-    def test_accepted(self) -> None:
+    def test_each_end_uses_its_own_numbers(self) -> None:
         """Both ends number their streams, and neither uses the other's numbers."""
         numbers = [self.one.open("a")[0].number, self.one.open("b")[0].number, self.two.open("c")[0].number]
         self.pair.settle()
@@ -34,7 +34,7 @@ class OpenTests(SynchronousTestCase):
         for end, number in ((self.one, 1), (self.one, 3), (self.two, 2)):
             self.assertEqual(end.handlers[number].events, [("opened",)])
 
-    def test_refused(self) -> None:
+    def test_refused_stream_leaves_nothing_behind(self) -> None:
         """The reason comes through, and nothing is left at either end."""
         self.two.decide = lambda stream: stream.refuse(StreamReason.NOT_ALLOWED, "not you")
         _, handler = self.one.open()
@@ -43,7 +43,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual((self.one.mux.streams, self.two.mux.streams), ({}, {}))
         self.assertEqual((self.one.over, self.two.over), ([1], [1]))
 
-    def test_refused_twice(self) -> None:
+    def test_second_refusal_has_no_effect(self) -> None:
         """A second refusal, of something that is not asked any more, is nothing."""
         self.two.decide = self.two.later
         self.one.open()
@@ -53,7 +53,7 @@ class OpenTests(SynchronousTestCase):
         stream.refuse(StreamReason.FAILED)
         self.assertEqual(self.two.kinds(), [F.REFUSED])
 
-    def test_cancelled(self) -> None:
+    def test_cancelled_open_leaves_nothing_behind(self) -> None:
         """Whoever opens gives up, before, while and after the other decides; nothing is left in any order."""
         for verdict in ("none", "accept", "refuse"):
             for crossing in (False, True):
@@ -76,7 +76,7 @@ class OpenTests(SynchronousTestCase):
                 expected = [] if verdict == "refuse" else [("reset", StreamReason.CANCELLED, "")]
                 self.assertEqual(pair.two.handlers[1].events, expected)
 
-    def test_too_many(self) -> None:
+    def test_open_streams_are_limited_both_ways(self) -> None:
         """What we may open is limited by our setting, what the peer may by ours as well."""
         pair = Pair(max_streams=3)
         for _ in range(3):
@@ -104,7 +104,7 @@ class OpenTests(SynchronousTestCase):
         pair.deliver(modest, greedy)
         self.assertEqual(handler.events, [("opened",)])
 
-    def test_numbers_used_up(self) -> None:
+    def test_last_stream_number_ends_opening(self) -> None:
         self.one.mux._next = 2**32 - 1
         self.one.open()
         self.assertRaises(LimitReached, self.one.open)
@@ -116,7 +116,7 @@ class DataTests(SynchronousTestCase):
         self.one, self.two = self.pair.one, self.pair.two
         self.here, self.mine, self.there, self.theirs = self.pair.open()
 
-    def test_both_ways(self) -> None:
+    def test_data_passes_both_ways(self) -> None:
         self.here.write(b"hello ")
         self.here.write(b"there")
         self.there.write(b"and back")
@@ -125,7 +125,7 @@ class DataTests(SynchronousTestCase):
             (bytes(self.theirs.received), bytes(self.mine.received)), (b"hello there", b"and back")
         )
 
-    def test_joined(self) -> None:
+    def test_writes_of_one_turn_are_one_frame(self) -> None:
         """What is written in one turn of the reactor is one frame."""
         for _ in range(10):
             self.here.write(b"x")
@@ -133,7 +133,7 @@ class DataTests(SynchronousTestCase):
         self.one.feed()
         self.assertEqual(self.one.sent(), [(F.DATA, b"x" * 10)])
 
-    def test_large(self) -> None:
+    def test_large_data_goes_in_quanta_with_credit(self) -> None:
         """Much data comes through in frames of a quantum, with credit as it is read."""
         data = bytes(range(256)) * 4096 * 4
         self.here.write(data)
@@ -141,7 +141,7 @@ class DataTests(SynchronousTestCase):
         self.assertEqual(bytes(self.theirs.received), data)
         self.assertEqual((self.here.buffer.size, self.there.unread), (0, 0))
 
-    def test_unread(self) -> None:
+    def test_unread_stream_stops_only_its_sender(self) -> None:
         """Nobody reads: the sender stops when the window is full, and no other stream does."""
         self.theirs.reading = False
         here, _, _, theirs = self.pair.open()
@@ -208,7 +208,7 @@ class DataTests(SynchronousTestCase):
             self.assertNotIn(F.CREDIT, self.two.kinds())
             self.assertEqual(self.two.next_turn, [])
 
-    def test_window_grows(self) -> None:
+    def test_window_grows_for_a_fast_reader_only(self) -> None:
         """A stream that is read as fast as it comes may have more on its way; one that is not may not."""
         self.here.write(bytes(8 * MIB))
         self.pair.settle()
@@ -222,7 +222,7 @@ class DataTests(SynchronousTestCase):
             theirs.read(theirs.unread)
         self.assertEqual(there.window, 256 * KIB)
 
-    def test_room(self) -> None:
+    def test_room_is_reported_once(self) -> None:
         """Whoever waits for room hears of it once."""
         self.here.write(bytes(200_000))
         self.here.wants_room = True
@@ -259,7 +259,7 @@ class FairnessTests(SynchronousTestCase):
                 return count
         raise AssertionError("never")
 
-    def test_small_beside_bulk(self) -> None:
+    def test_small_answer_waits_for_no_bulk_stream(self) -> None:
         """An answer of a few bytes waits for no frame of sixty-four bulk streams, time and again."""
         bulk = [self.pair.open()[0] for _ in range(64)]
         small, *_ = self.pair.open()
@@ -273,7 +273,7 @@ class FairnessTests(SynchronousTestCase):
             self.one.feed(2 * QUANTUM)
             self.one.out.clear()
 
-    def test_bulk_beside_bulk(self) -> None:
+    def test_bulk_streams_take_turns(self) -> None:
         """Each of sixty-four waits for one frame of each other."""
         bulk = [self.pair.open()[0] for _ in range(64)]
         for stream in bulk:
@@ -315,7 +315,7 @@ class EndTests(SynchronousTestCase):
     def gone(self) -> None:
         self.assertEqual((self.one.mux.streams, self.two.mux.streams), ({}, {}))
 
-    def test_half_close(self) -> None:
+    def test_one_direction_ends_by_itself(self) -> None:
         """One way ends after all data; the other goes on."""
         self.here.write(bytes(MIB))
         self.here.finish()
@@ -332,7 +332,7 @@ class EndTests(SynchronousTestCase):
         self.pair.settle()
         self.gone()
 
-    def test_close(self) -> None:
+    def test_close_discards_what_the_peer_still_sends(self) -> None:
         """After all data; what the peer still wanted to send is thrown away, and it hears how much."""
         self.theirs.reading = self.mine.reading = False
         self.there.write(bytes(MIB))
@@ -349,7 +349,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.theirs.events[-1], ("all sent", True))
         self.gone()
 
-    def test_close_needs_credit(self) -> None:
+    def test_close_waits_for_data_without_credit(self) -> None:
         """As long as there is data without credit, the end waits."""
         self.theirs.reading = False
         self.here.write(bytes(300 * KIB))
@@ -392,7 +392,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual((self.mine.events, self.theirs.events), ([("all sent", True)], [("all sent", True)]))
         self.gone()
 
-    def test_reset(self) -> None:
+    def test_reset_is_told_at_once_with_its_reason(self) -> None:
         """At once, with what waits thrown away; the other end hears why."""
         self.here.write(bytes(MIB))
         self.here.reset(StreamReason.ABORTED, "enough")
@@ -410,7 +410,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual((self.mine.events, self.theirs.events), ([], []))
         self.gone()
 
-    def test_reset_crosses_close(self) -> None:
+    def test_reset_may_cross_a_close(self) -> None:
         self.here.close()
         self.one.feed()
         self.there.reset(StreamReason.ABORTED)
@@ -435,7 +435,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual((bytes(self.mine.received), self.mine.events), (b"", []))
         self.gone()
 
-    def test_resets_are_paced(self) -> None:
+    def test_own_resets_stay_below_the_limit(self) -> None:
         """We stay below what the peer takes; those that must wait are given up at once for their users."""
         pair = Pair(max_stream_resets=10)
         streams = [pair.open()[0] for _ in range(20)]
@@ -455,7 +455,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual((pair.one.mux.streams, pair.two.mux.streams), ({}, {}))
         self.assertEqual(pair.clock.getDelayedCalls(), [])
 
-    def test_link_lost(self) -> None:
+    def test_lost_link_is_told_to_every_user_once(self) -> None:
         """Everyone hears, once, but for those who are done."""
         done, handler, *_ = self.pair.open()
         done.reset(StreamReason.ABORTED)

@@ -281,7 +281,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class PropertyTests(SynchronousTestCase):
-    def test_model(self) -> None:
+    def test_any_sequence_of_actions_matches_the_model(self) -> None:
         test = Machine.TestCase
         test.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)
         test("runTest").debug()

@@ -14,7 +14,7 @@ from routing_crust.streams.windows import Windows
 
 class SendBufferTests(SynchronousTestCase):
     @given(st.lists(st.one_of(st.binary(max_size=20), st.integers(0, 30))))
-    def test_model(self, steps: list[bytes | int]) -> None:
+    def test_bytes_come_out_in_order_in_any_pieces(self, steps: list[bytes | int]) -> None:
         """Whatever is put in and taken out, in whatever pieces: the same bytes in the same order."""
         buffer, model, taken = SendBuffer(), b"", b""
         for each in steps:
@@ -29,7 +29,7 @@ class SendBufferTests(SynchronousTestCase):
             self.assertEqual(buffer.size, len(model) - len(taken))
         self.assertEqual(taken + buffer.take(b"", buffer.size), model)
 
-    def test_clear(self) -> None:
+    def test_cleared_buffer_is_empty(self) -> None:
         buffer = SendBuffer()
         buffer.append(b"abc")
         buffer.take(b"", 1)
@@ -65,7 +65,7 @@ class SchedulerTests(SynchronousTestCase):
     def turns(self, count: int) -> str:
         return "".join(self.turn() for _ in range(count))
 
-    def test_round_robin(self) -> None:
+    def test_bulk_streams_take_equal_turns(self) -> None:
         """Bulk streams take turns; adding one twice gives it no more of them."""
         for name in "abc":
             sender = Sender(name, 10 * QUANTUM)
@@ -75,7 +75,7 @@ class SchedulerTests(SynchronousTestCase):
         self.assertEqual(self.turns(30), "abc" * 10)
         self.assertEqual((self.turn(), len(self.scheduler)), ("", 0))
 
-    def test_small_goes_first(self) -> None:
+    def test_idle_stream_goes_first_within_its_share(self) -> None:
         """What had nothing to send goes before the bulk, again and again, but with no more than its share."""
         bulk = [Sender(name, 100 * QUANTUM) for name in "abcd"]
         for sender in bulk:
@@ -105,7 +105,7 @@ class SchedulerTests(SynchronousTestCase):
         self.assertLessEqual(abs(order.count("b") - order.count("l")), 3)
 
     @given(st.lists(st.integers(1, 5 * QUANTUM), min_size=1, max_size=12))
-    def test_shares(self, sizes: list[int]) -> None:
+    def test_busy_streams_differ_by_two_quanta_at_most(self, sizes: list[int]) -> None:
         """While two streams both have something to send, they differ by two quanta at the most."""
         scheduler: Scheduler[Sender] = Scheduler()
         senders = [Sender(str(number), size) for number, size in enumerate(sizes)]
@@ -124,7 +124,7 @@ class SchedulerTests(SynchronousTestCase):
 
 
 class WindowsTests(SynchronousTestCase):
-    def test_few(self) -> None:
+    def test_few_streams_get_full_windows(self) -> None:
         """A few streams have what is set, and fast ones more."""
         windows = Windows(Settings())
         self.assertEqual(windows.enlarged(windows.least), 256 * KIB)
@@ -139,7 +139,7 @@ class WindowsTests(SynchronousTestCase):
         st.integers(16 * KIB, 2 * MIB),
         st.lists(st.tuples(st.integers(0, 599), st.booleans(), st.booleans()), max_size=200),
     )
-    def test_never_too_much(
+    def test_windows_never_exceed_the_memory(
         self, streams: int, memory: int, full: int, steps: list[tuple[int, bool, bool]]
     ) -> None:
         """Whatever streams come, grow and go: all windows fit into the memory, and each has the least."""

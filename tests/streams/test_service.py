@@ -68,7 +68,7 @@ class StreamsCase(SynchronousTestCase):
 
 
 class OpenTests(StreamsCase):
-    def test_by_name(self) -> None:
+    def test_stream_opens_by_name(self) -> None:
         """Bytes both ways; each end knows the other's name and the protocol; factories start and stop."""
         one, two = self.two()
         served, opened = Keeping(Echo), Keeping()
@@ -154,7 +154,7 @@ class OpenTests(StreamsCase):
         links: Any = here.status()["links"]
         return str(there.node_name) in [each["peer"] for each in links]
 
-    def test_links_that_stay(self) -> None:
+    def test_link_that_is_used_otherwise_stays(self) -> None:
         """What an application asked for itself stays, as does what is used for messages or another stream."""
         nodes = self.net.grow(4)
         client = self.client()
@@ -184,7 +184,7 @@ class OpenTests(StreamsCase):
         self.net.settle(100)
         self.assertFalse(self.linked(client, reopened))
 
-    def test_to_the_proxy(self) -> None:
+    def test_client_reaches_its_proxy(self) -> None:
         """A client's only link is as good as any, and stays."""
         (node,) = self.net.grow(1)
         client = self.client()
@@ -195,7 +195,7 @@ class OpenTests(StreamsCase):
         self.assertEqual(len(self.net.network.links), links)
         self.assertIs(client.state, State.CONNECTED)
 
-    def test_nobody_there(self) -> None:
+    def test_unreachable_name_fails_the_open(self) -> None:
         """A name without a node, our own, and none at all."""
         one, _ = self.two()
         factory = Keeping()
@@ -222,12 +222,12 @@ class RefusalTests(StreamsCase):
         self.assertFalse(streams_of(self.one).in_use(self.two_.node_name))
         return error
 
-    def test_not_offered(self) -> None:
+    def test_unknown_protocol_is_refused(self) -> None:
         error = self.refused()
         self.assertIs(error.reason, StreamReason.NOT_OFFERED)
         self.assertEqual(str(error), "nobody offers this protocol there")
 
-    def test_no_longer_offered(self) -> None:
+    def test_withdrawn_protocol_is_refused(self) -> None:
         port = streams_of(self.one).listen("echo", Keeping())
         self.assertRaises(CannotListen, streams_of(self.one).listen, "echo", Keeping())
         self.successResultOf(port.stopListening())
@@ -236,7 +236,7 @@ class RefusalTests(StreamsCase):
         port.startListening()
         self.open(self.two_, self.one.node_name)
 
-    def test_not_allowed(self) -> None:
+    def test_only_allowed_names_are_accepted(self) -> None:
         """By proven name, and only those; whoever decides hears the name."""
         asked: list[Name] = []
         allowed: list[Name] = []
@@ -254,7 +254,7 @@ class RefusalTests(StreamsCase):
         self.assertIs(self.refused().reason, StreamReason.NOT_ALLOWED)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_factory_refuses(self) -> None:
+    def test_factory_can_refuse_a_stream(self) -> None:
         """Without a word, with one, and by mistake, which is not told."""
 
         class Refusing(Keeping):
@@ -276,7 +276,7 @@ class RefusalTests(StreamsCase):
         self.assertEqual((error.reason, error.detail), (StreamReason.FAILED, ""))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_too_many(self) -> None:
+    def test_own_streams_are_limited(self) -> None:
         """Of ours; they are all over when the link is."""
         settings_limit = 256
         streams_of(self.one).listen("echo", Keeping())
@@ -340,7 +340,7 @@ class AcceptorTests(StreamsCase):
         self.opening.addBoth(self.opened.append)
         self.net.run(lambda: self.factory.decisions)
 
-    def test_accepts_later(self) -> None:
+    def test_acceptor_may_accept_later(self) -> None:
         self.net.settle(10)
         self.assertEqual(self.opened, [])
         theirs = Echo()
@@ -349,7 +349,7 @@ class AcceptorTests(StreamsCase):
         self.opened[0].transport.write(b"hello")
         self.net.run(lambda: self.opened[0].received == b"hello")
 
-    def test_refuses_later(self) -> None:
+    def test_acceptor_may_refuse_later_with_a_text(self) -> None:
         """The text of a failed connection is told: it is what an operator looks for."""
         self.factory.decisions[0].errback(ConnectionRefusedError())
         self.net.run(lambda: self.opened)
@@ -357,13 +357,13 @@ class AcceptorTests(StreamsCase):
         self.assertIs(error.reason, StreamReason.FAILED)
         self.assertIn("Connection was refused by other side", str(error))
 
-    def test_too_slow(self) -> None:
+    def test_slow_acceptor_refuses_the_stream(self) -> None:
         """Both ends give up."""
         self.net.settle(31)
         self.assertEqual(self.opened[0].value.reason, StreamReason.TOO_SLOW)
         self.assertEqual(self.factory.cancelled, 1)
 
-    def test_silence(self) -> None:
+    def test_silent_link_is_probed(self) -> None:
         """Where nothing comes at all the link is looked at, long before the time is over."""
         self.net.network.half_open(self.net.network.links[0])
         self.opening.cancel()
@@ -374,7 +374,7 @@ class AcceptorTests(StreamsCase):
         self.net.settle(0.2)
         self.assertIsInstance(self.opened[0].value, StreamLinkLost)
 
-    def test_cancelled(self) -> None:
+    def test_cancelled_open_cancels_the_acceptor(self) -> None:
         """Whoever wanted it does not any more; the acceptor hears."""
         self.opening.cancel()
         self.assertIsInstance(self.opened[0].value, CancelledError)
@@ -383,13 +383,13 @@ class AcceptorTests(StreamsCase):
         self.assertFalse(streams_of(self.two_).in_use(self.one.node_name))
         self.assertFalse(streams_of(self.one).in_use(self.two_.node_name))
 
-    def test_link_lost(self) -> None:
+    def test_lost_link_ends_the_opening_at_both_ends(self) -> None:
         """Both ends hear at once."""
         self.net.network.cut(self.net.network.links[0])
         self.net.run(lambda: self.opened and self.factory.cancelled, timeout=1)
         self.assertIsInstance(self.opened[0].value, StreamLinkLost)
 
-    def test_too_late(self) -> None:
+    def test_late_decision_has_no_effect(self) -> None:
         """A decision after the peer has given up is of no effect."""
         decision: Deferred[Any] = Deferred(lambda cancelled: cancelled.callback(Noting()))
         self.factory.accept_stream = lambda address: decision  # type: ignore[method-assign]
@@ -404,7 +404,7 @@ class AcceptorTests(StreamsCase):
 class OwnFactoryTests(StreamsCase):
     """Our own factory may change its mind when the peer has accepted."""
 
-    def test_no_protocol(self) -> None:
+    def test_factory_without_protocol_fails_the_open(self) -> None:
         one, two = self.two()
         served = Keeping()
         streams_of(one).listen("echo", served)
@@ -436,7 +436,7 @@ class FlowTests(StreamsCase):
         mine = self.open(self.two_, self.one.node_name, "sink")
         return mine, self.served.made[-1]
 
-    def test_nobody_reads(self) -> None:
+    def test_unread_stream_stops_only_its_sender(self) -> None:
         """That stream's sender stops, and no other; when it reads again all comes."""
         slow, reader = self.open_both()
         quick, other = self.open_both()
@@ -498,7 +498,7 @@ class LossTests(StreamsCase):
         for streams in (streams_of(self.one), streams_of(self.two_)):
             self.assertEqual(streams.status()["open"], {})
 
-    def test_link_cut(self) -> None:
+    def test_cut_link_ends_all_streams(self) -> None:
         """All streams end at once, with the reason; new ones come over a new link."""
         self.mine.transport.write(bytes(MIB))
         self.net.network.cut(self.net.network.links[0])
@@ -508,7 +508,7 @@ class LossTests(StreamsCase):
         self.net.run(lambda: self.two_.state is State.CONNECTED, timeout=300)
         self.open(self.two_, self.one.node_name)
 
-    def test_peer_stops(self) -> None:
+    def test_stopped_peer_ends_all_streams(self) -> None:
         self.net.result(self.one.stopService())
         self.net.run(lambda: self.mine.reason, timeout=1)
         self.ends()
@@ -533,7 +533,7 @@ class LossTests(StreamsCase):
         self.open(self.one, self.two_.node_name)
         self.open(self.two_, self.one.node_name)
 
-    def test_restarted_peer(self) -> None:
+    def test_restarted_peer_knows_no_old_streams(self) -> None:
         """A new incarnation knows nothing of the old one's streams."""
         self.net.crash(self.two_, silently=True)
         again = self.net.restart(self.two_)
@@ -541,7 +541,7 @@ class LossTests(StreamsCase):
         self.net.run(lambda: again.group_connected, timeout=300)
         self.open(again, self.one.node_name)
 
-    def test_stopped_from_within(self) -> None:
+    def test_protocol_may_stop_the_node_when_it_is_lost(self) -> None:
         """A protocol that stops the whole node when it loses its stream."""
         stopped: list[Any] = []
         self.mine.connectionLost = lambda reason: stopped.append(self.two_.stopService())
@@ -549,7 +549,7 @@ class LossTests(StreamsCase):
         self.net.run(lambda: stopped)
         self.net.result(stopped[0])
 
-    def test_broken_protocol(self) -> None:
+    def test_protocol_error_ends_the_link(self) -> None:
         """A peer that sends what it may not loses the link; frames without a layer are dropped."""
         link = self.net.network.links[0]
         mine = next(each for each in (link, link.other) if each.crust is self.net.crust(self.two_))
@@ -559,7 +559,7 @@ class LossTests(StreamsCase):
         reason: Any = self.theirs.reason
         self.assertIs(reason.problem.reason, CloseReason.PROTOCOL_ERROR)
 
-    def test_nobody_has_streams(self) -> None:
+    def test_node_without_streams_drops_their_frames(self) -> None:
         """A node that has no streams drops their frames, so whoever asks hears nothing and gives up."""
         net = self.net
         other = net.node()
@@ -602,7 +602,7 @@ class FakeLink:
 class SwapTests(SynchronousTestCase):
     """The link of a peer takes the place of another."""
 
-    def test_streams_go_on(self) -> None:
+    def test_streams_go_on_over_a_replaced_link(self) -> None:
         """Each frame is sent once, over the one link or the other, in order; nothing is forgotten."""
         net = Net()
         node = net.make(net.identity(), net.node().settings)
@@ -637,7 +637,7 @@ class SwapTests(SynchronousTestCase):
 class TlsTests(StreamsCase):
     """TLS inside a stream, as for any other transport."""
 
-    def test_tls(self) -> None:
+    def test_tls_runs_over_a_stream(self) -> None:
         one, two = self.two()
         pem = CERTIFICATE.encode()
         both = PrivateCertificate.loadPEM(pem)

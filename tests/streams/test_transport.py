@@ -92,15 +92,15 @@ class TransportCase(SynchronousTestCase):
 
 
 class BasicTests(TransportCase):
-    def test_interfaces(self) -> None:
+    def test_transport_provides_its_interfaces(self) -> None:
         for interface in (ITCPTransport, IPushProducer, IConsumer):
             verifyObject(interface, self.transport)
 
-    def test_addresses(self) -> None:
+    def test_addresses_hold_names_and_protocol(self) -> None:
         self.assertEqual((self.transport.getHost(), self.transport.getPeer()), (ONE, TWO))
         self.assertEqual(str(ONE), f"routing:{ONE.name}/echo")
 
-    def test_bytes(self) -> None:
+    def test_only_bytes_can_be_written(self) -> None:
         self.transport.write(b"one ")
         self.transport.writeSequence([b"two ", b"three "])
         self.transport.write(bytearray(b"four"))
@@ -110,14 +110,14 @@ class BasicTests(TransportCase):
         for wrong in ("text", None):
             self.assertRaises(TypeError, self.transport.write, wrong)
 
-    def test_options(self) -> None:
+    def test_tcp_options_are_kept_without_effect(self) -> None:
         """They are kept, and mean nothing."""
         self.assertTrue(self.transport.getTcpNoDelay())
         self.transport.setTcpNoDelay(False)
         self.transport.setTcpKeepAlive(True)
         self.assertEqual((self.transport.getTcpNoDelay(), self.transport.getTcpKeepAlive()), (False, True))
 
-    def test_line_receiver(self) -> None:
+    def test_line_receiver_stops_when_it_disconnects(self) -> None:
         """A protocol that looks at C{disconnecting} works, and stops when it is to."""
 
         class Lines(LineReceiver):
@@ -138,7 +138,7 @@ class BasicTests(TransportCase):
 
 
 class EndTests(TransportCase):
-    def test_lose_connection(self) -> None:
+    def test_lose_connection_waits_for_the_data(self) -> None:
         """After everything has gone out; never from within the call; both hear that it was clean."""
         self.transport.write(bytes(MIB))
         self.transport.loseConnection()
@@ -173,13 +173,13 @@ class EndTests(TransportCase):
         self.over()
         self.assertEqual(self.mine.calls, ["made", "lost"])
 
-    def test_stop_producing(self) -> None:
+    def test_stop_producing_closes_the_stream(self) -> None:
         """Whoever reads from us has enough."""
         self.transport.stopProducing()
         self.over()
         self.assertIsInstance(self.mine.reason, ConnectionDone)
 
-    def test_abort(self) -> None:
+    def test_abort_ends_at_once_in_a_later_turn(self) -> None:
         """At once, but not from within the call."""
         self.transport.write(bytes(MIB))
         self.transport.abortConnection()
@@ -196,7 +196,7 @@ class EndTests(TransportCase):
         )
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
 
-    def test_abort_while_closing(self) -> None:
+    def test_abort_cuts_a_slow_close_short(self) -> None:
         """A close that does not come to an end can be cut short."""
         self.other.pauseProducing()
         self.transport.write(bytes(MIB))
@@ -207,7 +207,7 @@ class EndTests(TransportCase):
         self.over()
         self.assertIsInstance(self.mine.reason, ConnectionAborted)
 
-    def test_link_lost(self) -> None:
+    def test_lost_link_is_the_reason_of_the_loss(self) -> None:
         self.transport.pauseProducing()
         self.other.write(b"unread")
         self.settle()
@@ -261,7 +261,7 @@ class HalfCloseTests(TransportCase):
     def setUp(self) -> None:
         self.set_up(HalfCloseable(), HalfCloseable())
 
-    def test_one_way(self) -> None:
+    def test_one_direction_ends_by_itself(self) -> None:
         """One way ends; the other goes on until it ends as well, and then everything does."""
         self.transport.write(b"question")
         self.transport.loseWriteConnection()
@@ -278,7 +278,7 @@ class HalfCloseTests(TransportCase):
         self.assertEqual(self.theirs.calls, ["made", "read lost", "write lost", "lost"])
         self.assertIsInstance(self.mine.reason, ConnectionDone)
 
-    def test_after_the_producer(self) -> None:
+    def test_write_side_closes_after_the_producer(self) -> None:
         producer = Producer(self.transport, 100)
         self.transport.registerProducer(producer, True)
         self.transport.loseWriteConnection()
@@ -286,7 +286,7 @@ class HalfCloseTests(TransportCase):
         self.settle()
         self.assertEqual((len(self.theirs.received), self.theirs.calls), (1_000_000, ["made", "read lost"]))
 
-    def test_full_close(self) -> None:
+    def test_peer_that_reads_no_more_ends_both_ways(self) -> None:
         """A peer that reads no more: both ways are over."""
         self.other.loseConnection()
         self.over()
@@ -301,7 +301,7 @@ class HalfCloseTests(TransportCase):
         self.assertEqual(self.mine.calls, ["made", "read lost", "lost"])
         self.assertEqual(self.theirs.calls, ["made", "write lost", "lost"])
 
-    def test_closed_from_within(self) -> None:
+    def test_protocol_may_close_from_within_the_call(self) -> None:
         self.mine.readConnectionLost = self.transport.loseConnection  # type: ignore[attr-defined]
         self.transport.write(b"last words")
         self.other.loseWriteConnection()
@@ -316,7 +316,7 @@ class NotHalfCloseableTests(TransportCase):
     def setUp(self) -> None:
         self.set_up(Noting(), HalfCloseable())
 
-    def test_it_is_over(self) -> None:
+    def test_end_of_the_peer_ends_the_connection(self) -> None:
         """It loses its connection at once, and what it has written goes out all the same."""
         self.other.pauseProducing()
         self.transport.write(bytes(300 * KIB))
@@ -339,7 +339,7 @@ class NotHalfCloseableTests(TransportCase):
         self.assertIsInstance(self.mine.reason, ConnectionDone)
         self.assertIsInstance(self.theirs.reason, StreamReset)
 
-    def test_lingering_for_nothing(self) -> None:
+    def test_lingering_data_may_be_in_vain(self) -> None:
         self.other.pauseProducing()
         self.transport.write(bytes(300 * KIB))
         self.settle()
@@ -351,7 +351,7 @@ class NotHalfCloseableTests(TransportCase):
 
 
 class ProducerTests(TransportCase):
-    def test_push(self) -> None:
+    def test_push_producer_is_paused_and_resumed(self) -> None:
         """It is paused when much waits, and resumed as it goes out; nobody reads means it stays paused."""
         producer = Producer(self.transport, 500)
         self.transport.registerProducer(producer, True)
@@ -366,7 +366,7 @@ class ProducerTests(TransportCase):
         self.assertEqual((len(self.theirs.received), self.transport.producer), (5_000_000, None))
         self.assertEqual(producer.calls[:2], ["resume", "pause"])
 
-    def test_pull(self) -> None:
+    def test_pull_producer_is_asked_piece_by_piece(self) -> None:
         """One piece at a time, as it goes out: Twisted's C{FileSender} is one of these."""
         from io import BytesIO
 
@@ -380,11 +380,11 @@ class ProducerTests(TransportCase):
         self.successResultOf(done)
         self.assertEqual(self.theirs.received, data)
 
-    def test_two(self) -> None:
+    def test_second_producer_is_refused(self) -> None:
         self.transport.registerProducer(Producer(self.transport, 1), True)
         self.assertRaises(RuntimeError, self.transport.registerProducer, Producer(self.transport, 1), True)
 
-    def test_stopped(self) -> None:
+    def test_producer_stops_with_the_connection(self) -> None:
         """With the connection; one that comes later is stopped at once."""
         first, second = Producer(self.transport, 1), Producer(self.transport, 1)
         self.transport.registerProducer(first, True)
@@ -402,7 +402,7 @@ class ProducerTests(TransportCase):
         self.over()
         self.assertEqual((len(self.theirs.received), self.mine.calls), (1_000_000, ["made", "lost"]))
 
-    def test_proxy(self) -> None:
+    def test_memory_of_a_proxy_stays_bounded(self) -> None:
         """One transport as the producer of another: memory stays bounded from end to end."""
         pair = Pair()
         here, _, _, last = pair.open()
@@ -426,7 +426,7 @@ class ProducerTests(TransportCase):
             pair.settle()
         self.assertEqual(len(last.received), 10_000_000)
 
-    def test_echo_to_nobody(self) -> None:
+    def test_echo_ends_when_the_peer_is_gone(self) -> None:
         """Who reads no faster than the peer does, and the peer has gone: it ends, as with TCP."""
         self.echo()
         self.other.pauseProducing()
@@ -465,7 +465,7 @@ class ProducerTests(TransportCase):
         self.assertEqual((len(self.mine.received), self.theirs.received), (3 * MIB, b""))
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
 
-    def test_who_only_waits(self) -> None:
+    def test_waiting_protocol_gets_what_the_peer_sent_last(self) -> None:
         """Who reads nothing, and whose producer has all sent, gets what the peer said before it went."""
         producer = Producer(self.transport, 0)
         self.transport.registerProducer(producer, True)
@@ -523,18 +523,18 @@ class FailureTests(TransportCase):
         self.assertEqual(self.mine.calls[-1], "lost")
         self.assertIsInstance(self.mine.reason, ZeroDivisionError)
 
-    def test_data(self) -> None:
+    def test_error_in_data_received_resets_the_stream(self) -> None:
         self.mine.dataReceived = self.fail  # type: ignore[method-assign, assignment]
         self.other.write(b"x")
         self.settle()
         self.broken()
 
-    def test_made(self) -> None:
+    def test_error_in_make_connection_resets_the_stream(self) -> None:
         self.mine.makeConnection = self.fail  # type: ignore[method-assign, assignment]
         self.transport.start()
         self.broken()
 
-    def test_producer(self) -> None:
+    def test_error_in_a_producer_resets_the_stream(self) -> None:
         producer = Producer(self.transport, 100)
         self.transport.registerProducer(producer, True)
         producer.resumeProducing()
@@ -542,7 +542,7 @@ class FailureTests(TransportCase):
         self.settle()
         self.broken()
 
-    def test_lost(self) -> None:
+    def test_error_in_connection_lost_is_logged(self) -> None:
         """Even then the rest is done."""
         self.mine.connectionLost = self.fail  # type: ignore[method-assign, assignment]
         self.transport.loseConnection()

@@ -59,7 +59,7 @@ class ClientTests(SynchronousTestCase):
         with self.client() as client:
             return str(self.assertRaises(ClientError, client.ask, StatusCommand(), StatusReply, timeout))
 
-    def test_the_reply(self) -> None:
+    def test_command_gets_its_reply(self) -> None:
         self.serve(encode(StatusReply(status={"x": 1})) + b"\n")
         with self.client() as client:
             self.assertEqual(client.ask(StatusCommand(), StatusReply, 60).status, {"x": 1})
@@ -96,7 +96,7 @@ class ClientTests(SynchronousTestCase):
             error = self.assertRaises(ClientError, next, replies)
         self.assertEqual(str(error), "the daemon has stopped")
 
-    def test_no_daemon(self) -> None:
+    def test_a_missing_daemon_is_reported(self) -> None:
         expected = (
             f"no daemon runs with the state directory {self.path.parent}: start one with "
             "'twistd routing-node', or say where it is with --state-dir, --network or --config"
@@ -106,7 +106,7 @@ class ClientTests(SynchronousTestCase):
             left_over.bind(str(self.path))
         self.assertEqual(str(self.assertRaises(ClientError, self.client)), expected)
 
-    def test_no_permission(self) -> None:
+    def test_a_socket_of_another_user_is_reported(self) -> None:
         class Refusing(socket.socket):
             def connect(self, address: object) -> None:
                 raise PermissionError(13, "Permission denied")

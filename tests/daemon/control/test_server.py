@@ -84,7 +84,7 @@ class ProtocolTests(SynchronousTestCase):
     def received(self, body: bytes, id: int = 0, request: bool = False) -> ReceivedReply:
         return ReceivedReply(id=id, source=str(BOB), body=body, request=request)
 
-    def test_status(self) -> None:
+    def test_status_is_reported(self) -> None:
         self.inbox.add(self.protocol)
         self.give(StatusCommand(id=4))
         (reply,) = self.replies()
@@ -92,7 +92,7 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(reply.id, 4)
         self.assertEqual(reply.status, {"name": str(ALICE), "links": [], "version": "x", "listeners": 1})
 
-    def test_explain(self) -> None:
+    def test_explanation_is_reported(self) -> None:
         self.give(ExplainCommand(id=5, name=str(BOB)), ExplainCommand(id=6, name="nobody"))
         explained, refused = self.replies()
         assert isinstance(explained, ExplainReply)
@@ -175,7 +175,7 @@ class ProtocolTests(SynchronousTestCase):
         self.service.calls[0][3].callback(None)
         self.assertEqual(self.replies(), [])
 
-    def test_listen(self) -> None:
+    def test_listener_gets_each_message(self) -> None:
         self.inbox.message_received(message(b"before"))
         self.give(ListenCommand(id=4))
         self.inbox.message_received(message(b"one"))

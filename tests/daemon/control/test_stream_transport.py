@@ -105,7 +105,7 @@ class SocketCase(SynchronousTestCase):
 
 
 class FlowTests(SocketCase):
-    def test_interfaces(self) -> None:
+    def test_transport_provides_its_interfaces(self) -> None:
         one, _ = self.begin(Noting(), Noting())
         for each in (ITCPTransport, IConsumer, IPushProducer, IAbortsWithReason):
             verifyObject(each, one)
@@ -114,7 +114,7 @@ class FlowTests(SocketCase):
         self.assertEqual((one.getTcpNoDelay(), one.getTcpKeepAlive()), (True, True))
         self.assertEqual((one.getHost(), one.getPeer()), (HERE, THERE))
 
-    def test_any_pieces(self) -> None:
+    def test_bytes_arrive_intact_however_they_are_split(self) -> None:
         """Bytes arrive as they were sent, however the connection splits them, and however long they are."""
         for piece in (1, 4, 7, 65536):
             self.setUp()
@@ -137,7 +137,7 @@ class FlowTests(SocketCase):
             one.abort_because(Failure(ConnectionDone()))
             self.assertEqual(self.wires[0].sent, b"")
 
-    def test_half_close(self) -> None:
+    def test_each_direction_ends_by_itself(self) -> None:
         """Each direction ends by itself; when both have, so has the connection."""
         first, second = HalfCloseable(), HalfCloseable()
         one, two = self.begin(first, second)
@@ -167,7 +167,7 @@ class FlowTests(SocketCase):
             self.assertIsInstance(each.reason, ConnectionDone)
         self.assertEqual(second.calls, ["made", "read lost", "lost"])
 
-    def test_without_half_closes(self) -> None:
+    def test_protocol_without_half_close_ends_with_the_other(self) -> None:
         """A protocol that does not know of them is done when the other has sent all; what it wrote goes."""
         first, second = HalfCloseable(), Noting()
         one, two = self.begin(first, second)
@@ -178,7 +178,7 @@ class FlowTests(SocketCase):
         self.assertEqual(first.received, b"answer")
         self.assertIsInstance(first.reason, ConnectionDone)
 
-    def test_paused(self) -> None:
+    def test_paused_protocol_gets_nothing(self) -> None:
         """Nothing is delivered to who is paused, the end neither; what is there comes in a later turn."""
         second = HalfCloseable()
         one, two = self.begin(HalfCloseable(), second)
@@ -203,7 +203,7 @@ class FlowTests(SocketCase):
         self.run_all()
         self.assertEqual((second.calls[-1], self.wires[1].paused), ("read lost", False))
 
-    def test_producers(self) -> None:
+    def test_closing_waits_for_the_producer(self) -> None:
         """They are the connection's; closing waits until they are done."""
 
         class Producer:
@@ -230,7 +230,7 @@ class FlowTests(SocketCase):
         one.registerProducer(producer, True)
         self.assertTrue(producer.stopped)
 
-    def test_stop_producing(self) -> None:
+    def test_stop_producing_closes_the_stream(self) -> None:
         second = HalfCloseable()
         one, _ = self.begin(HalfCloseable(), second)
         one.stopProducing()
@@ -239,7 +239,7 @@ class FlowTests(SocketCase):
 
 
 class EndTests(SocketCase):
-    def test_aborted(self) -> None:
+    def test_aborted_stream_is_lost_for_the_other_end(self) -> None:
         """Without an end, what has come is not all: the other hears that the stream is lost."""
         first, second = HalfCloseable(), HalfCloseable()
         one, _ = self.begin(first, second)
@@ -251,7 +251,7 @@ class EndTests(SocketCase):
         self.assertIsInstance(second.reason, StreamLinkLost)
         self.assertEqual(str(second.reason), "the link to the peer is gone: the other is gone")
 
-    def test_reasons(self) -> None:
+    def test_reason_of_a_reset_is_told(self) -> None:
         """Why a stream was given up is told, in what can be told and in words."""
         for problem, kind, text in (
             (StreamReset(StreamReason.FAILED, "so"), StreamReset, "it failed: so"),
@@ -276,7 +276,7 @@ class EndTests(SocketCase):
             self.assertIn(text, str(second.reason))
             self.assertIsInstance(first.reason, ConnectionAborted)
 
-    def test_nonsense(self) -> None:
+    def test_malformed_chunk_ends_the_connection(self) -> None:
         """What is no chunk, and a reason that cannot be read."""
         for data in (b"\x04\0\0\0\0", b"\0\0\1\0\1", b"\3\0\0\0\1{"):
             self.setUp()
@@ -294,7 +294,7 @@ class EndTests(SocketCase):
         reason: Any = second.reason
         self.assertEqual((reason.reason, reason.detail), (StreamReason.UNKNOWN, "new"))
 
-    def test_broken_protocols(self) -> None:
+    def test_protocol_that_raises_loses_its_stream(self) -> None:
         """A protocol that raises loses its stream, and the other end hears; the same as it loses it."""
 
         class Broken(HalfCloseable):

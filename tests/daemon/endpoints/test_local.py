@@ -96,7 +96,7 @@ class Waiting(HalfCloseable):
         self.look()
 
 
-class ListeningReply(Keeping):
+class AnnouncingFactory(Keeping):
     """Makes protocols that say when something has happened, and says when it has made one."""
 
     def __init__(self) -> None:
@@ -113,7 +113,8 @@ class ListeningReply(Keeping):
 class LocalCase(TestCase):
     """A server's daemon and a client's, linked."""
 
-    timeout = 60
+    # a bound on hanging: every wait is for an event
+    timeout = 240
 
     async def begin(self, **settings: Any) -> None:
         self.daemons: list[NodeService] = []
@@ -177,10 +178,10 @@ class LocalCase(TestCase):
 
 
 class StreamTests(LocalCase):
-    async def test_there_and_back(self) -> None:
+    async def test_bytes_and_half_closes_pass_both_ways(self) -> None:
         """Bytes and both half-closes; proven names at both ends; factories start and stop."""
         await self.begin()
-        served, opened = ListeningReply(), Keeping(Waiting)
+        served, opened = AnnouncingFactory(), Keeping(Waiting)
         port = await self.offer(served)
         verifyObject(IListeningPort, port)
         self.assertEqual(str(port.getHost()), f"routing:{self.name}/echo")
@@ -214,7 +215,7 @@ class StreamTests(LocalCase):
         self.assertEqual(served.running, 0)
         self.assertIn("nobody offers this protocol", await self.fails(self.connect(), DaemonRefused))
 
-    async def test_http(self) -> None:
+    async def test_http_works_with_two_endpoint_strings(self) -> None:
         """Twisted's own HTTP server and client, with nothing but the two strings."""
         await self.begin()
         folder = Path(self.mktemp())
@@ -236,7 +237,7 @@ class StreamTests(LocalCase):
     async def test_a_reader_that_stops(self) -> None:
         """Who does not read stops the program at the other end, and nothing piles up on the way."""
         await self.begin()
-        served = ListeningReply()
+        served = AnnouncingFactory()
         await self.offer(served)
         next_one = served.next
         mine = await self.connect()
@@ -271,7 +272,7 @@ class StreamTests(LocalCase):
     async def test_a_program_that_dies(self) -> None:
         """The peer's program hears that this was not the end, whichever of the two dies."""
         await self.begin()
-        served = ListeningReply()
+        served = AnnouncingFactory()
         await self.offer(served)
         for number in (0, 1):
             next_one = served.next
@@ -290,7 +291,7 @@ class StreamTests(LocalCase):
         """Programs hear why, and a server offers its protocol again when the daemon is back."""
         self.patch(offering, "RETRY_FIRST_SECONDS", 0.01)
         await self.begin()
-        served = ListeningReply()
+        served = AnnouncingFactory()
         port = await self.offer(served)
         next_one = served.next
         mine = await self.connect()
@@ -316,7 +317,7 @@ class StreamTests(LocalCase):
 
 
 class RefusalTests(LocalCase):
-    async def test_no_daemon(self) -> None:
+    async def test_missing_daemon_is_named_in_the_error(self) -> None:
         """The error says where nobody is, and how to start one."""
         self.sockets = ["socket=/nowhere/a", "socket=/nowhere/b"]
         said = await self.fails(self.connect(), DaemonRefused)
@@ -342,7 +343,7 @@ class RefusalTests(LocalCase):
         port: Any = await mine.listen(Keeping())
         await port.stopListening()
 
-    async def test_allowed(self) -> None:
+    async def test_only_named_peers_are_allowed(self) -> None:
         """Only peers that are named."""
         await self.begin()
         await self.offer(Keeping(), "mine", f":allow={ALICE}")
@@ -351,7 +352,7 @@ class RefusalTests(LocalCase):
         mine = await self.connect(protocol="yours")
         mine.transport.loseConnection()
 
-    async def test_the_program_refuses(self) -> None:
+    async def test_program_can_refuse_a_stream(self) -> None:
         """By making no protocol, by an error of its own, and by an acceptor that fails."""
         await self.begin()
 
@@ -381,7 +382,7 @@ class RefusalTests(LocalCase):
         await self.fails(self.connect(factory=None_()), NoProtocol)
         await self.fails(self.connect(factory=Broken()), ZeroDivisionError)
 
-    async def test_giving_up(self) -> None:
+    async def test_cancelled_open_refuses_the_stream(self) -> None:
         """Who cancels has the stream refused, and a program that takes it then hears that it is too late."""
         await self.begin()
         asked: Deferred[Any] = Deferred()
@@ -407,7 +408,7 @@ class RefusalTests(LocalCase):
         call.abort()
         self.assertIn("the program has just ended", await self.fails(late, DaemonRefused))
 
-    async def test_nonsense(self) -> None:
+    async def test_malformed_answer_fails_the_call(self) -> None:
         """Answers that are none, and a daemon that hangs up."""
         await self.begin()
         calling = self.local(0).call(StatusCommand(), OpenedReply)
@@ -443,10 +444,10 @@ class CommandTests(LocalCase):
     def hold(self, number: int, command: Command, expected: Any) -> Deferred[tuple[DaemonConnection, Any]]:
         return self.local(number).call(command, expected)
 
-    async def test_expose_and_forward(self) -> None:
+    async def test_exposed_program_is_reached_through_a_forward(self) -> None:
         """Two commands, a server and a client that know nothing of it; when the commands end, so does it."""
         await self.begin()
-        served = ListeningReply()
+        served = AnnouncingFactory()
         there = reactor.listenTCP(0, served, interface="127.0.0.1")
         self.addCleanup(there.stopListening)
         target = f"tcp:127.0.0.1:{there.getHost().port}"
@@ -481,7 +482,7 @@ class CommandTests(LocalCase):
             await self.turns()
         self.assertEqual((await self.status(1))["forwarded"], [])
 
-    async def test_what_is_wrong(self) -> None:
+    async def test_unusable_command_is_refused_with_the_reason(self) -> None:
         await self.begin()
         for command, text in (
             (ExposeCommand(protocol="a b", target="tcp:h:1", allow=()), "cannot be the name of a protocol"),

@@ -46,13 +46,13 @@ class ReadingTests(SynchronousTestCase):
         read: Any = serverFromString if server else clientFromString
         return str(self.assertRaises(ValueError, read, self.reactor, text))
 
-    def test_interfaces(self) -> None:
+    def test_parsed_strings_provide_endpoint_interfaces(self) -> None:
         client = clientFromString(self.reactor, f"routing:{ALICE}/web")
         server = serverFromString(self.reactor, "routing:web")
         verifyObject(IStreamClientEndpoint, client)
         verifyObject(IStreamServerEndpoint, server)
 
-    def test_where(self) -> None:
+    def test_options_choose_the_daemon(self) -> None:
         """By default the daemon of the default folder; another one by its socket, folder or network."""
         for text, path in (
             ("", default_state_dir("default") / "control.sock"),
@@ -63,7 +63,7 @@ class ReadingTests(SynchronousTestCase):
             endpoint: Any = clientFromString(self.reactor, f"routing:bob/web{text}")
             self.assertEqual(endpoint._where.daemon(self.reactor).path, path)
 
-    def test_clients(self) -> None:
+    def test_malformed_client_string_is_refused(self) -> None:
         self.assertIn("a client must know the peer", self.refused("routing:web"))
         self.assertIn("write routing:NAME/PROTOCOL", self.refused("routing"))
         self.assertIn("write routing:NAME/PROTOCOL", self.refused("routing:a/b:c"))
@@ -72,14 +72,14 @@ class ReadingTests(SynchronousTestCase):
         self.assertIn("allow=: there is no such option", self.refused("routing:bob/web:allow=x"))
         self.assertIn("not both", self.refused("routing:bob/web:socket=/x:state-dir=/y"))
 
-    def test_servers(self) -> None:
+    def test_malformed_server_string_is_refused(self) -> None:
         self.assertIn("write routing:PROTOCOL", self.refused("routing", True))
         self.assertIn("is not a name", self.refused("routing:bob/web", True))
         self.assertIn("cannot be the name of a protocol", self.refused("routing:w b", True))
         self.assertIn("is not a name", self.refused("routing:web:allow=b!b", True))
         self.assertIn("path=: there is no such option", self.refused("routing:web:path=x", True))
 
-    def test_loading_is_cheap(self) -> None:
+    def test_other_endpoints_do_not_load_this_package(self) -> None:
         """Whoever looks for another kind of endpoint does not load this package."""
         code = (
             "import sys\n"
@@ -93,7 +93,7 @@ class ReadingTests(SynchronousTestCase):
         done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
         self.assertEqual(done.stdout.strip(), "[]")
 
-    def test_loopback(self) -> None:
+    def test_port_without_interface_is_on_loopback(self) -> None:
         """A TCP port without an interface is on loopback."""
         for text, found in (
             ("2222", "tcp:2222:interface=127.0.0.1"),
@@ -121,7 +121,7 @@ class InProcessTests(SynchronousTestCase):
     def only(self, service: Any) -> None:
         self.patch(strings, "running_services", lambda: (service,))
 
-    def test_registry(self) -> None:
+    def test_services_are_known_while_they_run(self) -> None:
         """Services are known from their start to their stop."""
         self.assertEqual(running_services(), (self.one, self.two))
         self.net.result(self.one.stopService())
@@ -130,7 +130,7 @@ class InProcessTests(SynchronousTestCase):
         self.net.result(self.one.stopService())
         self.assertEqual(running_services(), (self.two,))
 
-    def test_there_and_back(self) -> None:
+    def test_both_ends_know_the_proven_names(self) -> None:
         """A server string and a client string, and both ends know each other's proven names."""
         served, opened = Keeping(Echo), Keeping()
         self.only(self.one)
@@ -149,7 +149,7 @@ class InProcessTests(SynchronousTestCase):
         self.failureResultOf(again, CannotListen)
         port.stopListening()
 
-    def test_several(self) -> None:
+    def test_several_nodes_make_a_choice_necessary(self) -> None:
         """With several nodes the string must say which; a server's own name does."""
         client = clientFromString(self.reactor, f"routing:{self.one.node_name}/echo")
         failure = self.failureResultOf(client.connect(Keeping()), NotConnected)
@@ -159,13 +159,13 @@ class InProcessTests(SynchronousTestCase):
         port: Any = self.successResultOf(server.listen(Keeping()))
         self.assertEqual(port.getHost().name, self.two.node_name)
 
-    def test_by_network(self) -> None:
+    def test_network_option_chooses_the_node(self) -> None:
         other = self.net.node(role=Role.FIRST, network="lab")
         endpoint = serverFromString(self.reactor, "routing:echo:network=lab")
         port: Any = self.successResultOf(endpoint.listen(Keeping()))
         self.assertEqual(port.getHost().name, other.node_name)
 
-    def test_allowed(self) -> None:
+    def test_only_named_peers_are_allowed(self) -> None:
         """Only who is named, if somebody is."""
         self.only(self.one)
         for protocol, allow in (("mine", ALICE), ("yours", self.two.node_name), ("both", f"{BOB}, *")):
@@ -177,7 +177,7 @@ class InProcessTests(SynchronousTestCase):
         for protocol in ("yours", "both"):
             self.net.result(RoutingClientEndpoint(self.two, self.one.node_name, protocol).connect(Keeping()))
 
-    def test_nicknames(self) -> None:
+    def test_nicknames_of_the_settings_are_known(self) -> None:
         """Those of the settings, at both ends."""
         nicknames = (Nickname("one", self.one.node_name),)
         three = self.net.node(nicknames=nicknames)

@@ -86,7 +86,7 @@ class CarryingCase(SynchronousTestCase):
 
 
 class FlowTests(CarryingCase):
-    def test_there_and_back(self) -> None:
+    def test_bytes_pass_both_ways_and_are_counted(self) -> None:
         """Bytes both ways, as the status tells; a clean end at one side is one at the other."""
         self.both()
         near, far = self.open()
@@ -112,7 +112,7 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("closed", "closed"))
 
-    def test_half_close(self) -> None:
+    def test_half_closed_side_still_gets_the_answer(self) -> None:
         """Whoever has sent all can still be answered, whichever of the two it is."""
         self.both()
         for turned in (False, True):
@@ -172,7 +172,7 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual(far.closed, "aborted")
 
-    def test_aborted(self) -> None:
+    def test_lost_connection_aborts_the_other_side(self) -> None:
         """A connection that is lost at one side is aborted at the other, whichever it is."""
         self.both()
         for turned in (False, True):
@@ -182,7 +182,7 @@ class FlowTests(CarryingCase):
             self.net.run(self.over)
             self.assertEqual(two.closed, "aborted")
 
-    def test_link_lost(self) -> None:
+    def test_lost_link_cuts_both_programs(self) -> None:
         """When the link is cut both programs hear; the next connection has a new one."""
         self.both()
         near, far = self.open()
@@ -193,7 +193,7 @@ class FlowTests(CarryingCase):
         near.send(b"again")
         self.net.run(lambda: far.written == b"again")
 
-    def test_service_stops(self) -> None:
+    def test_stopped_node_cuts_both_programs(self) -> None:
         """Likewise when a node stops."""
         self.both()
         near, far = self.open()
@@ -201,7 +201,7 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))
 
-    def test_without_half_closes(self) -> None:
+    def test_transport_without_half_close_is_closed(self) -> None:
         """A transport with one close only, as TLS has, is closed when the other end has sent all."""
         self.both()
         near, far = self.open()
@@ -217,7 +217,7 @@ class FlowTests(CarryingCase):
 
 
 class RefusalTests(CarryingCase):
-    def test_nobody_by_default(self) -> None:
+    def test_no_peer_is_allowed_by_default(self) -> None:
         """Who is not named is not let in; everyone can be."""
         exposer = self.expose()
         self.forward()
@@ -235,7 +235,7 @@ class RefusalTests(CarryingCase):
         exposed: Any = self.registries[0].status()["exposed"]
         self.assertEqual(exposed[0]["allowed"], ["*"])
 
-    def test_program_not_there(self) -> None:
+    def test_missing_program_refuses_the_stream(self) -> None:
         """The stream is refused, and both logs say why; where the program is, is not told to the peer."""
         self.both()
         self.program.problem = ConnectionRefusedError()
@@ -268,7 +268,7 @@ class RefusalTests(CarryingCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertNotIn("secret", self.lines[-1])
 
-    def test_given_up(self) -> None:
+    def test_program_that_hangs_up_ends_the_opening(self) -> None:
         """Who hangs up before the far end is there takes the far end with it."""
         self.both()
         self.program.waiting = Deferred()
@@ -281,7 +281,7 @@ class RefusalTests(CarryingCase):
         self.assertEqual(self.program.wires, [])
         self.assertNotIn("not carried", "".join(self.lines))
 
-    def test_too_many(self) -> None:
+    def test_connections_are_limited_as_streams_are(self) -> None:
         """No more connections than streams."""
         self.both()
         wires = [self.open()[0] for _ in range(8)]
@@ -291,7 +291,7 @@ class RefusalTests(CarryingCase):
         self.net.settle(1)
         self.open()
 
-    def test_nobody_there(self) -> None:
+    def test_unreachable_peer_closes_the_connection(self) -> None:
         """A node that cannot be reached: the program hears when it is given up."""
         gone = self.net.identity().name
         self.forward(to=type("Gone", (), {"node_name": gone})())
@@ -299,7 +299,7 @@ class RefusalTests(CarryingCase):
         self.net.run(lambda: near.over, timeout=200)
         self.assertEqual(near.closed, "aborted")
 
-    def test_no_network(self) -> None:
+    def test_connection_waits_for_the_network(self) -> None:
         """A connection waits for the node to find into its network, for a while."""
         self.both()
         self.net.crash(self.server)
@@ -315,7 +315,7 @@ class RefusalTests(CarryingCase):
         self.expose()
         self.assertRaises(CannotListen, self.expose)
 
-    def test_ended(self) -> None:
+    def test_ended_forward_is_closed_and_withdrawn(self) -> None:
         """What is ended is closed, cut, and not offered any more."""
         exposer, forwarder = self.expose(everyone=True), self.forward()
         near, far = self.open()
@@ -330,7 +330,7 @@ class RefusalTests(CarryingCase):
 
 
 class ListeningTests(CarryingCase):
-    def test_port_in_use(self) -> None:
+    def test_taken_port_cannot_be_forwarded(self) -> None:
         self.port.problem = CannotListenError("", 2222, OSError(98, "Address already in use"))
         forwarder = PortForwarder(Forward("tcp:2222", self.server.node_name, "ssh"), self.port, self.client)
         failure = self.failureResultOf(self.registries[1].forward(forwarder), CannotListen)
@@ -360,7 +360,7 @@ class SettingsTests(CarryingCase):
         registry.start(Settings(**values))
         return registry
 
-    def test_both(self) -> None:
+    def test_settings_are_exposed_and_forwarded(self) -> None:
         name = self.server.node_name
         registry = self.begin(
             expose=(
@@ -377,7 +377,7 @@ class SettingsTests(CarryingCase):
         listening = [(port, interface) for port, _, _, interface in self.reactor.tcpServers]
         self.assertEqual(listening, [(2222, "127.0.0.1"), (2223, "::1")])
 
-    def test_what_is_wrong(self) -> None:
+    def test_unusable_endpoint_stops_everything_before_it_begins(self) -> None:
         """An endpoint that cannot be read stops everything before it begins, and the setting is named."""
         name = self.server.node_name
         for setting, values in (
