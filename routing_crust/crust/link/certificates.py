@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -120,14 +121,19 @@ def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
     @param expected: who must be at the other end; C{None} accepts anyone.
     @raise PeerRefused: it is somebody else.
     """
-    of_key = DNS_ID(f"{shown.name}{DNS_SUFFIX}")
-    wanted = [of_key] if expected is None else [of_key, DNS_ID(f"{expected}{DNS_SUFFIX}")]
+    of_key = _dns_id(shown.name)
+    wanted = [of_key] if expected is None else [of_key, _dns_id(expected)]
     try:
         verify_service_identity(shown.patterns, wanted, [])
     except VerificationError as problem:
         if any(each.mismatched_id == of_key for each in problem.errors):
             raise PeerRefused("the name in the peer's certificate is not that of its key") from None
         raise PeerRefused(f"{shown.name} answered instead of {expected}") from None
+
+
+@lru_cache(maxsize=512)  # to make one takes longer than to compare a hundred
+def _dns_id(name: Name) -> DNS_ID:
+    return DNS_ID(f"{name}{DNS_SUFFIX}")
 
 
 @contextmanager
