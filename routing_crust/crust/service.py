@@ -39,15 +39,15 @@ from .dial.limits import DialLimits
 from .discovery.multicast import choose_places
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
+from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
 from .netstate.host import HostAddress
-from .netstate.outside_view import Outside, OutsideView
 from .platform import Platform
 from .punch.puncher import Puncher
-from .tunnel.dispatch import FIRST_KIND, LAST_KIND, Tunnels
+from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch
 
 
 @implementer(ICrust)
-class CrustService(OutsideView):
+class CrustService(AddressesOfCrust):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -67,7 +67,7 @@ class CrustService(OutsideView):
         self._platform = platform
         reactor = platform.reactor
         self.clock: IReactorTime = reactor
-        self._outside = Outside(
+        self._outside = ExternalAddresses(
             settings,
             self.clock.seconds,
             lambda endpoints: self._tell(self._events.external_endpoints, endpoints),
@@ -101,7 +101,7 @@ class CrustService(OutsideView):
         )
         self._dialler = Dialler(dialling)
         self._puncher = Puncher(dialling, random, lambda: (*self._listening, *self.endpoints))
-        self._tunnels = Tunnels(
+        self._tunnels = TunnelDispatch(
             self,
             self._tls,
             self._quiet,

@@ -8,7 +8,7 @@ from typing import Any
 from routing_crust.config import Role
 from routing_crust.crust.interfaces import Candidate, Source
 from routing_crust.crust.mapping.keeper import PortKeeper
-from routing_crust.crust.mapping.lease import Gateway, Lease
+from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.endpoints import PathKind
 
@@ -26,7 +26,7 @@ class MappingTests(ServiceTests):
         super().setUp()
         self.asked: list[tuple[Any, ...]] = []
         self.routers: list[FakeRouter] = []
-        self.port_mapper = partial(PortMapper, gateway=lambda: GATEWAY, ways=[self.make_router])
+        self.port_mapper = partial(PortMapper, access=RouterAccess(lambda: GATEWAY, [self.make_router]))
 
     def make_router(self, gateway: Gateway) -> FakeRouter:
         self.routers.append(FakeRouter("NAT-PMP", gateway, self.asked))

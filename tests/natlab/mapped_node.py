@@ -23,6 +23,8 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.mapping.gateway import find_gateway
+from routing_crust.crust.mapping.lease import RouterAccess
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
@@ -50,7 +52,8 @@ class Node(LineReceiver):
     def make_mapper(self, settings: Settings, _: Any, random: Any, **told: Any) -> PortMapper:
         thread = partial(in_daemon_thread, reactor)
         ways = (partial(NatPmpRouter, reactor), partial(UpnpRouter, random=random, in_thread=thread))
-        self.mapper = PortMapper(settings, self.clock, random, ways=ways, **told)
+        access = RouterAccess(find_gateway, ways)
+        self.mapper = PortMapper(settings, self.clock, random, access=access, **told)
         return self.mapper
 
     def connectionMade(self) -> None:

@@ -22,7 +22,7 @@ from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, Serv
 from ...names import Name
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
-from ..netstate.outside_view import Outside
+from ..netstate.external_addresses import ExternalAddresses
 from .dial import OneDial
 from .environment import DialEnvironment
 from .race import DialFailed
@@ -34,7 +34,7 @@ class DialBacks:
     of the links that they begin with.
     """
 
-    def __init__(self, environment: DialEnvironment, outside: Outside) -> None:
+    def __init__(self, environment: DialEnvironment, outside: ExternalAddresses) -> None:
         self.clock: IReactorTime = environment.owner.clock
         self.settings: Settings = environment.owner.settings
         self._environment = replace(environment, owner=self, refusal_of=lambda link: None)

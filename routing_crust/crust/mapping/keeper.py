@@ -8,7 +8,7 @@ Without a router that maps, it looks again after minutes, or when the network ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from random import Random
 from typing import Final
@@ -24,7 +24,7 @@ from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
 from ...timing.backoff import Backoff
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
-from .lease import Gateway, Lease, Router, RouterProblem, in_words
+from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, in_words
 
 FIRST_RETRY: Final = 120.0
 """Seconds until a router is looked for again; each later wait is twice as long, up to L{LAST_RETRY}."""
@@ -55,13 +55,12 @@ class PortKeeper:
         lifetime: int,
         clock: IReactorTime,
         random: Random,
-        find_gateway: Callable[[], Gateway | None],
-        ways: Sequence[Callable[[Gateway], Router]],
+        access: RouterAccess,
         told: Callable[[Lease | None, Lease | None], None],
     ) -> None:
         """
         @param lifetime: what is asked for, in seconds.
-        @param ways: make what asks a router, in the order in which they are tried.
+        @param access: finds the router, and what asks it.
         @param told: called with the lease that was and the one that is, whenever it becomes another.
         """
         self.listening = listening
@@ -70,14 +69,13 @@ class PortKeeper:
         self._lifetime = lifetime
         self._clock = clock
         self._random = random
-        self._find_gateway = find_gateway
-        self._ways = ways
+        self._access = access
         self._told = told
         wanted = listening.port
         if wanted < LOWEST_PORT_FROM_STRANGERS:  # nobody would dial it
             wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
         self._wanted = wanted
-        self._router: Router | None = None
+        self._router: PortRouter | None = None
         self._retry = Backoff(FIRST_RETRY, 2.0, LAST_RETRY, 0.1, random)
         self._changed = False
         self._timer: IDelayedCall | None = None
@@ -141,7 +139,7 @@ class PortKeeper:
 
     async def _run(self) -> None:
         while True:
-            gateway = self._find_gateway()
+            gateway = self._access.find_gateway()
             problem = "this host has no gateway"
             if gateway is not None:
                 problem = self._objection(gateway) or await self._map_anyhow(gateway)
@@ -163,7 +161,7 @@ class PortKeeper:
     async def _map_anyhow(self, gateway: Gateway) -> str:
         """Returns the problem, if none of the ways works."""
         problems = []
-        for way in self._ways:
+        for way in self._access.ways:
             self._router = way(gateway)
             try:
                 lease = await self._router.map(self.listening.port, self._wanted, self._lifetime)
@@ -191,7 +189,7 @@ class PortKeeper:
             if left <= 0:  # renewing it has failed
                 left = min(lease.lifetime, self._lifetime) - (now - since)
             await self._pause(max(LEAST_WAIT, min(left, router.check_every)))
-            if self._find_gateway() != gateway:
+            if self._access.find_gateway() != gateway:
                 self._lost("the network has changed")
                 return
             now, held = self._clock.seconds(), True

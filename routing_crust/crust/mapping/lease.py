@@ -4,6 +4,7 @@ What a router has promised, and how it is asked: the values and the interface th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -79,7 +80,7 @@ class Lease:
         return f"{told}; {self.remark}" if self.remark else told
 
 
-class Router(Protocol):
+class PortRouter(Protocol):
     """
     Maps one port by one protocol. Its coroutines are not run at the same time, and can be cancelled.
 
@@ -113,6 +114,19 @@ class Router(Protocol):
 
         @raise RouterProblem: the router does not confirm it.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class RouterAccess:
+    """
+    How the router is found and asked.
+
+    @ivar find_gateway: finds it; called again before anything is done.
+    @ivar ways: make what asks a router, in the order in which they are tried.
+    """
+
+    find_gateway: Callable[[], Gateway | None]
+    ways: Sequence[Callable[[Gateway], PortRouter]]
 
 
 def in_words(seconds: float) -> str:

@@ -30,7 +30,7 @@ class Operation(IntEnum):
     MAP_TCP = 2
 
 
-class Result(IntEnum):
+class ResultCode(IntEnum):
     """Why a request is refused."""
 
     UNSUPPORTED_VERSION = 1
@@ -41,11 +41,11 @@ class Result(IntEnum):
 
 
 _RESULTS: Final[dict[int, str]] = {
-    Result.UNSUPPORTED_VERSION: "the router speaks another version",
-    Result.NOT_AUTHORIZED: "the router is not allowed to do it; an option of its may be off",
-    Result.NETWORK_FAILURE: "the router has no address itself",
-    Result.OUT_OF_RESOURCES: "the router cannot map any more ports",
-    Result.UNSUPPORTED_OPCODE: "the router does not know how",
+    ResultCode.UNSUPPORTED_VERSION: "the router speaks another version",
+    ResultCode.NOT_AUTHORIZED: "the router is not allowed to do it; an option of its may be off",
+    ResultCode.NETWORK_FAILURE: "the router has no address itself",
+    ResultCode.OUT_OF_RESOURCES: "the router cannot map any more ports",
+    ResultCode.UNSUPPORTED_OPCODE: "the router does not know how",
 }
 
 
@@ -79,11 +79,11 @@ class MappingReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class MappingRefusal:
     """
     The router says no.
 
-    @ivar result: see L{Result}; it may be a number that is not there.
+    @ivar result: see L{ResultCode}; it may be a number that is not there.
     """
 
     operation: Operation
@@ -95,7 +95,7 @@ class Refusal:
         return _RESULTS.get(self.result, f"the router gave the result {self.result}")
 
 
-Reply = AddressReply | MappingReply | Refusal
+Reply = AddressReply | MappingReply | MappingRefusal
 
 _HEAD: Final = Struct("!BBH")
 _IS_REPLY: Final = 0x80
@@ -134,9 +134,9 @@ def read_reply(datagram: bytes) -> Reply | None:
     operation = Operation(code ^ _IS_REPLY)
     if version != VERSION:
         # The successor, PCP, answers like this where it is the only one (RFC 6887, appendix A).
-        return Refusal(operation, Result.UNSUPPORTED_VERSION)
+        return MappingRefusal(operation, ResultCode.UNSUPPORTED_VERSION)
     if result:
-        return Refusal(operation, result)
+        return MappingRefusal(operation, result)
     body, make = _REPLIES[operation]
     if len(datagram) < _HEAD.size + body.size:
         return None

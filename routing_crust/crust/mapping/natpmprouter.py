@@ -21,8 +21,8 @@ from .lease import Gateway, Lease, RouterProblem
 from .natpmp import (
     PORT,
     AddressReply,
+    MappingRefusal,
     MappingReply,
-    Refusal,
     Reply,
     address_request,
     answers,
@@ -128,7 +128,7 @@ class NatPmpRouter:
         self._asked_for: int | None = None
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
-        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         address = await self._external_address()
         self._asked_for = local_port
         reply = await self._ask(mapping_request(local_port, external_port, lifetime))
@@ -140,12 +140,12 @@ class NatPmpRouter:
         return Lease(self.way, self._gateway.address, external, local_port, reply.lifetime)
 
     async def holds(self, lease: Lease) -> bool:
-        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         address = await self._external_address()
         return address == lease.external.host and not self._forgotten
 
     async def remove(self) -> None:
-        """See L{Router<routing_crust.crust.mapping.lease.Router>}."""
+        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         if self._asked_for is not None:
             await self._ask(mapping_request(self._asked_for, 0, 0))
             self._asked_for = None
@@ -171,7 +171,7 @@ class NatPmpRouter:
             reply = await question.answered
         finally:
             await maybeDeferred(port.stopListening)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, MappingRefusal):
             raise RouterProblem(reply.text)
         self._look_at_the_epoch(reply.epoch)
         return reply

@@ -15,12 +15,12 @@ from ...config import Role, Settings
 from ...endpoints import Endpoint
 from .gateway import find_gateway
 from .keeper import PortKeeper
-from .lease import Gateway, Lease, Router
+from .lease import Lease, RouterAccess
 from .natpmprouter import NatPmpRouter
 from .upnp import UpnpRouter, in_daemon_thread
 
-MOST_PORTS: Final = 4
-"""So many ports are mapped at most; a node that listens on more has its reasons."""
+MAX_MAPPED_PORTS: Final = 4
+"""A node that listens on more ports has its reasons."""
 
 Told = Callable[[Endpoint, int], object]
 
@@ -38,8 +38,7 @@ class PortMapper:
         *,
         mapped: Told,
         unmapped: Told,
-        gateway: Callable[[], Gateway | None] = find_gateway,
-        ways: Sequence[Callable[[Gateway], Router]] | None = None,
+        access: RouterAccess | None = None,
     ) -> None:
         """
         @param reactor: provides C{IReactorTime}, C{IReactorUDP} and C{IReactorFromThreads}.
@@ -47,20 +46,18 @@ class PortMapper:
         @param mapped: called with an external endpoint that others can dial and the port of ours that it
             leads to. Not called from within a call to this object.
         @param unmapped: called with the same when that is over; not by L{stop}.
-        @param gateway: finds the router, and is asked again before anything is done.
-        @param ways: make what asks a router, in the order in which they are tried; C{None} is NAT-PMP, then
-            UPnP.
+        @param access: finds the router, and what asks it; C{None} tries NAT-PMP, then UPnP.
         """
         self._settings = settings
         self._reactor = reactor
         self._random = random or SystemRandom()
         self._mapped = mapped
         self._unmapped = unmapped
-        self._find_gateway = gateway
-        self._ways = ways or (
+        ways = (
             partial(NatPmpRouter, reactor),
             partial(UpnpRouter, random=self._random, in_thread=partial(in_daemon_thread, reactor)),
         )
+        self._access = access or RouterAccess(find_gateway, ways)
         self._keepers: tuple[PortKeeper, ...] = ()
 
     @property
@@ -95,8 +92,7 @@ class PortMapper:
                 settings.mapping_lifetime,
                 self._reactor,
                 self._random,
-                self._find_gateway,
-                self._ways,
+                self._access,
                 self._tell,
             )
             for each in wanted
@@ -136,4 +132,4 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
     for each in listening:
         if not each.is_v6 and not each.address.is_loopback:
             wanted.setdefault(each.port, each)
-    return tuple(wanted.values())[:MOST_PORTS]
+    return tuple(wanted.values())[:MAX_MAPPED_PORTS]

@@ -69,7 +69,8 @@ class _Key:
 
 class Observations:
     """
-    Made by L{Outside<routing_crust.crust.netstate.outside_view.Outside>}, discarded with it.
+    Made by L{ExternalAddresses<routing_crust.crust.netstate.external_addresses.ExternalAddresses>}, discarded
+    with it.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:

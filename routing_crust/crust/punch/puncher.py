@@ -33,7 +33,7 @@ from .punch import HolePunch
 from .punch_dial import PunchDial
 
 
-class _Entry:
+class _ExpectedRendezvous:
     """
     One rendezvous, and who wants it.
 
@@ -43,7 +43,7 @@ class _Entry:
 
     __slots__ = ("holders", "meeting", "punch", "strange", "waiters")
 
-    def __init__(self, meeting: Meeting, left: Callable[[_Entry], object]) -> None:
+    def __init__(self, meeting: Meeting, left: Callable[[_ExpectedRendezvous], object]) -> None:
         """
         @param left: called with this whenever a waiter gives up.
         """
@@ -70,7 +70,7 @@ class Puncher:
         self._limits = environment.limits
         self._random = random
         self._own = own
-        self._entries: dict[bytes, _Entry] = {}
+        self._entries: dict[bytes, _ExpectedRendezvous] = {}
         self._open: dict[PunchDial, None] = {}
 
     @property
@@ -141,7 +141,9 @@ class Puncher:
             entry.holders = 0
             self._look(entry)
 
-    def dial(self, entry: _Entry, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
+    def dial(
+        self, entry: _ExpectedRendezvous, punch: HolePunch, endpoint: Endpoint, again: bool
+    ) -> Callable[[], None]:
         """See L{Dials.begin<routing_crust.crust.punch.punch.Dials.begin>}."""
         peer = entry.meeting.peer
         self._limits.check(endpoint, peer)
@@ -166,16 +168,16 @@ class Puncher:
         else:
             self._limits.ended(dial.meeting.peer)
 
-    def _entry(self, peer: Name, token: bytes, requester: bool) -> _Entry:
+    def _entry(self, peer: Name, token: bytes, requester: bool) -> _ExpectedRendezvous:
         def won(link: Link) -> None:
             entry = self._entries.get(meeting.theirs)
             if entry is not None and entry.punch is not None:
                 entry.punch.won(link)
 
         meeting = Meeting(self._owner, self._environment.tls, peer, token, requester, won)
-        return self._entries.setdefault(meeting.theirs, _Entry(meeting, self._look))
+        return self._entries.setdefault(meeting.theirs, _ExpectedRendezvous(meeting, self._look))
 
-    def _punched(self, outcome: ILink | Failure, entry: _Entry) -> None:
+    def _punched(self, outcome: ILink | Failure, entry: _ExpectedRendezvous) -> None:
         entry.punch = None
         self._note(entry.meeting.peer, outcome)
         self._settle(entry, outcome)
@@ -191,7 +193,7 @@ class Puncher:
         elif isinstance(outcome.value, LimitReached):
             self._environment.history.tried(peer, Way.PUNCH, "", str(outcome.value))
 
-    def _settle(self, entry: _Entry, outcome: ILink | Failure) -> None:
+    def _settle(self, entry: _ExpectedRendezvous, outcome: ILink | Failure) -> None:
         if not isinstance(outcome, Failure):
             outcome = self._kept(outcome)
         entry.waiters.fire(outcome)
@@ -203,7 +205,7 @@ class Puncher:
             return link
         return Failure(ConnectFailed(((str(link.connection.peer), in_words(refusal)),)))
 
-    def _look(self, entry: _Entry) -> None:
+    def _look(self, entry: _ExpectedRendezvous) -> None:
         """End what nobody waits for any more."""
         if entry.punch is not None and not entry.waiters:
             punch, entry.punch = entry.punch, None
@@ -217,7 +219,7 @@ class Puncher:
 class _Dials:
     """The dials of one rendezvous."""
 
-    def __init__(self, puncher: Puncher, entry: _Entry) -> None:
+    def __init__(self, puncher: Puncher, entry: _ExpectedRendezvous) -> None:
         self._puncher = puncher
         self._entry = entry
 

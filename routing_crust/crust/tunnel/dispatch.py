@@ -1,5 +1,5 @@
 """
-Tunnels: where the frames of tunnels come in, whether this node is at their end or in their middle.
+TunnelDispatch: where the frames of tunnels come in, whether this node is at their end or in their middle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIRST_KIND = int(FrameKind.TUNNEL_CREDIT)
 LAST_KIND = int(FrameKind.TUNNEL_CLOSED)
 
 
-class Tunnels:
+class TunnelDispatch:
     """
     Made by a L{CrustService<routing_crust.crust.service.CrustService>}, fed with frames of the kinds from
     L{FIRST_KIND} to L{LAST_KIND} and with the loss of links.

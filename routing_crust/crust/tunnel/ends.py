@@ -38,7 +38,7 @@ from .numbers import TunnelNumbers
 from .transport import REASON_TEXTS, TunnelTransport
 
 MOST_UNFINISHED: Final = 4
-"""Tunnels for one rendezvous at once of which no link has come yet."""
+"""TunnelDispatch for one rendezvous at once of which no link has come yet."""
 RENEW_AT: Final = 0.75
 """What share of a tunnel's lifetime passes before more is asked for."""
 SOONEST_RENEWAL: Final = 10.0
@@ -233,7 +233,7 @@ class _OwnRendezvous:
 
 class TunnelEnds:
     """
-    All tunnels that end at this node. Made by L{routing_crust.crust.tunnel.dispatch.Tunnels}.
+    All tunnels that end at this node. Made by L{routing_crust.crust.tunnel.dispatch.TunnelDispatch}.
 
     @ivar owner: who owns the links.
     """

@@ -12,7 +12,7 @@ from ..interfaces import ILink
 from .transport import Leg
 
 
-class _OfLink:
+class _LinkNumbers:
     """The numbers of one link."""
 
     __slots__ = ("last", "legs")
@@ -26,14 +26,14 @@ class TunnelNumbers:
     """Made with each crust. Empty when no link has carried a tunnel."""
 
     def __init__(self) -> None:
-        self._links: dict[ILink, _OfLink] = {}
+        self._links: dict[ILink, _LinkNumbers] = {}
 
     def __len__(self) -> int:
         return len(self._links)
 
     def new(self, link: ILink) -> int:
         """A number that we have not used on this link. There are two thousand million."""
-        numbers = self._links.setdefault(link, _OfLink(link))
+        numbers = self._links.setdefault(link, _LinkNumbers(link))
         numbers.last += 2
         return numbers.last
 
@@ -48,7 +48,7 @@ class TunnelNumbers:
 
     def add(self, link: ILink, number: int, leg: Leg) -> None:
         """From now on this is behind a number."""
-        self._links.setdefault(link, _OfLink(link)).legs[number] = leg
+        self._links.setdefault(link, _LinkNumbers(link)).legs[number] = leg
 
     def leg(self, link: ILink, number: int) -> Leg | None:
         """What is behind a number."""

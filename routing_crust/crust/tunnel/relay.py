@@ -43,7 +43,7 @@ OPENS_A_SECOND: Final = 1.0
 
 class TunnelRelay:
     """
-    All tunnels that this node is in the middle of. Made by L{routing_crust.crust.tunnel.dispatch.Tunnels}.
+    All tunnels that this node carries. Made by L{routing_crust.crust.tunnel.dispatch.TunnelDispatch}.
 
     @ivar way: for a link and a name, the link by which somebody who asks over the first may be taken to the
         second; C{None} if that is not wanted.

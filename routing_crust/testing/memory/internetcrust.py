@@ -1,6 +1,6 @@
 """
 The crust of a node on the simulated internet: what it knows of how it looks from outside is found out as for
-real, by L{Outside}, from what its peers say and from who can dial it.
+real, by L{ExternalAddresses}, from what its peers say and from who can dial it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ...config import Settings
 from ...crust.admission import StrangerBudget
 from ...crust.dial.ranking import rank
 from ...crust.interfaces import Candidate, ILink, Reachability, Rendezvous
+from ...crust.netstate.external_addresses import ExternalAddresses
 from ...crust.netstate.host import HostAddress
-from ...crust.netstate.outside_view import Outside
 from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...identity import Identity
@@ -54,7 +54,7 @@ class InternetCrust(MemoryCrust):
         link_network = network.internet.network_of(endpoint.host)
         super().__init__(network, settings, identity, (endpoint,), (link_network,), **rest)
         self._address = HostAddress("eth0", 1, ip_address(endpoint.host), link_network)
-        self._view = Outside(
+        self._view = ExternalAddresses(
             settings,
             self.clock.seconds,
             lambda endpoints: self.soon(partial(self._events.external_endpoints, endpoints)),

@@ -13,7 +13,7 @@ from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import Dialable
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.netstate.outside_view import Outside
+from routing_crust.crust.netstate.external_addresses import ExternalAddresses
 from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind
@@ -23,7 +23,7 @@ from ..services import ServiceTests, reactor
 from ..support import Owner, dial_environment
 
 
-class HereIsOutside(Outside):
+class HereIsOutside(ExternalAddresses):
     """One to which this host is the internet: there is nothing else in a test."""
 
     def is_outside(self, endpoint: Endpoint) -> bool:

@@ -24,7 +24,7 @@ from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.dialler import Dialler
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ICrust, Rendezvous
-from routing_crust.crust.netstate.outside_view import Outside
+from routing_crust.crust.netstate.external_addresses import ExternalAddresses
 from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
@@ -72,7 +72,7 @@ class VictimTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.reactor.advance(1000)
         owner = Owner(self.reactor, Settings(), 3)
-        outside = Outside(owner.settings, self.reactor.seconds, _nothing, _nothing)
+        outside = ExternalAddresses(owner.settings, self.reactor.seconds, _nothing, _nothing)
         outside.host([OURS], HOST)
         limits = DialLimits(owner.settings, Rules((), ()), self.reactor.seconds, outside.dialled)
         history = History(self.reactor.seconds)

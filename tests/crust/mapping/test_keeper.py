@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from routing_crust.crust.mapping.keeper import (
     STOP_WITHIN,
     PortKeeper,
 )
-from routing_crust.crust.mapping.lease import Gateway, Lease, Router, RouterProblem
+from routing_crust.crust.mapping.lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -52,7 +53,7 @@ class KeeperTests(QuietTests):
         if event["log_namespace"].endswith("PortKeeper") and event["log_level"] >= LogLevel.info:
             self.lines.append(event["log_format"].format(**event))
 
-    def make_router(self, way: str, gateway: Gateway) -> Router:
+    def make_router(self, way: str, gateway: Gateway) -> PortRouter:
         self.routers.append(FakeRouter(way, gateway, self.asked))
         return self.routers[-1]
 
@@ -62,8 +63,7 @@ class KeeperTests(QuietTests):
             self.lifetime,
             self.clock,
             NoJitter(1),
-            lambda: self.gateway,
-            [lambda gateway, way=way: self.make_router(way, gateway) for way in self.ways],  # type: ignore[misc]
+            RouterAccess(lambda: self.gateway, [partial(self.make_router, way) for way in self.ways]),
             lambda old, new: self.told.append((old, new)),
         )
         self.keeper.start()
@@ -487,7 +487,9 @@ class StopTests(KeeperTests):
         self.answer()
         self.assertStopped(first)
         self.assertEqual(len(self.asked), 1)
-        unused = PortKeeper(at("0.0.0.0:1"), 1, self.clock, Random(1), lambda: None, [], lambda *_: None)
+        unused = PortKeeper(
+            at("0.0.0.0:1"), 1, self.clock, Random(1), RouterAccess(lambda: None, []), lambda *_: None
+        )
         self.successResultOf(unused.stop())
 
     def test_a_bug(self) -> None:

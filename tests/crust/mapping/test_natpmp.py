@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.mapping.natpmp import (
     AddressReply,
+    MappingRefusal,
     MappingReply,
     Operation,
-    Refusal,
-    Result,
+    ResultCode,
     address_request,
     answers,
     has_forgotten,
@@ -53,17 +53,19 @@ class ReplyTests(SynchronousTestCase):
     def test_refusals(self) -> None:
         """Each is told in words of its own; they may be as short as their head."""
         texts = set()
-        for result in Result:
+        for result in ResultCode:
             refusal = read_reply(bytes([0, 0x82, 0, result]))
-            self.assertEqual(refusal, Refusal(Operation.MAP_TCP, result))
-            assert isinstance(refusal, Refusal)
+            self.assertEqual(refusal, MappingRefusal(Operation.MAP_TCP, result))
+            assert isinstance(refusal, MappingRefusal)
             texts.add(refusal.text)
-        self.assertEqual(len(texts), len(Result))
-        self.assertEqual(Refusal(Operation.MAP_TCP, 77).text, "the router gave the result 77")
+        self.assertEqual(len(texts), len(ResultCode))
+        self.assertEqual(MappingRefusal(Operation.MAP_TCP, 77).text, "the router gave the result 77")
 
     def test_a_router_that_speaks_pcp_only(self) -> None:
         datagram = bytes.fromhex("0280 0001 00000000 0000003c") + bytes(12)
-        self.assertEqual(read_reply(datagram), Refusal(Operation.ADDRESS, Result.UNSUPPORTED_VERSION))
+        self.assertEqual(
+            read_reply(datagram), MappingRefusal(Operation.ADDRESS, ResultCode.UNSUPPORTED_VERSION)
+        )
 
     @given(st.binary(max_size=40) | st.builds(lambda tail: b"\0\x80\0\0" + tail, st.binary(max_size=20)))
     @example(b"\0\x82\0\0" + bytes(12))
@@ -88,7 +90,7 @@ class ReplyTests(SynchronousTestCase):
 
 class AnswerTests(SynchronousTestCase):
     def test_kinds(self) -> None:
-        address, refusal = AddressReply(1, IPv4Address("5.5.5.11")), Refusal(Operation.MAP_TCP, 2)
+        address, refusal = AddressReply(1, IPv4Address("5.5.5.11")), MappingRefusal(Operation.MAP_TCP, 2)
         mapping = mapping_request(5483, 5483, 7200)
         self.assertTrue(answers(address, address_request()))
         self.assertFalse(answers(address, mapping))

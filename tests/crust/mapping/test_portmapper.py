@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role, Settings
 from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import SETTLE
-from routing_crust.crust.mapping.lease import Gateway, Lease, RouterProblem
+from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess, RouterProblem
 from routing_crust.crust.mapping.natpmp import address_request
-from routing_crust.crust.mapping.portmapper import MOST_PORTS, PortMapper, ports_to_map
+from routing_crust.crust.mapping.portmapper import MAX_MAPPED_PORTS, PortMapper, ports_to_map
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -39,7 +39,7 @@ class PortTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         many = [f"0.0.0.0:{port}" for port in range(6000, 6020)]
-        self.assertEqual(self.wanted(*many), many[:MOST_PORTS])
+        self.assertEqual(self.wanted(*many), many[:MAX_MAPPED_PORTS])
 
 
 class MapperTests(QuietTests):
@@ -56,7 +56,6 @@ class MapperTests(QuietTests):
             self.clock,
             mapped=lambda *told: self.told.append(("mapped", *told)),
             unmapped=lambda *told: self.told.append(("unmapped", *told)),
-            gateway=lambda: GATEWAY,
             **options,
         )
 
@@ -65,7 +64,7 @@ class MapperTests(QuietTests):
         return self.routers[-1]
 
     def started(self, *leases: Lease) -> PortMapper:
-        mapper = self.make(ways=[self.way])
+        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([Endpoint("0.0.0.0", 5483 + each) for each in range(len(leases))])
         for router, each in zip(self.routers, leases, strict=True):
             router.answer.callback(each)
@@ -120,7 +119,7 @@ class MapperTests(QuietTests):
         self.assertEqual((mapper.leases, self.clock.getDelayedCalls()), ((), []))
 
     def test_problems(self) -> None:
-        mapper = self.make(ways=[self.way])
+        mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(mapper.in_words, ())
         self.routers[0].answer.errback(RouterProblem("no answer"))

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel.dispatch import Tunnels
+from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.ends import MOST_UNFINISHED, RENEW_AT, SOONEST_RENEWAL
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, ENOUGH_BYTES, TunnelTransport, data_frame
 from routing_crust.endpoints import Connection, Endpoint
@@ -203,7 +203,7 @@ class EndTests(SynchronousTestCase):
         proof = Preface.of(TOKEN, False, False).proof
         self.expected: dict[bytes, Any] = {proof: meeting}
         self.proof = proof
-        self.tunnels = Tunnels(
+        self.tunnels = TunnelDispatch(
             owner,
             LinkTls(identity(1)),
             QuietLog(Logger(), self.clock.seconds),

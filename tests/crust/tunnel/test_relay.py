@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel.dispatch import Tunnels
+from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.relay import AHEAD_BYTES, OPENS_BURST
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.endpoints import PathKind
@@ -74,7 +74,7 @@ class RelayTests(SynchronousTestCase):
         owner = SimpleNamespace(clock=self.clock, settings=self.settings)
         quiet = QuietLog(Logger(), self.clock.seconds)
         tls = LinkTls(identity(9))
-        self.tunnels = Tunnels(
+        self.tunnels = TunnelDispatch(
             owner,  # type: ignore[arg-type]
             tls,
             quiet,

@@ -1,4 +1,4 @@
-"""Tunnels over real sockets: two crusts, and a third in the middle."""
+"""TunnelDispatch over real sockets: two crusts, and a third in the middle."""
 
 from __future__ import annotations
 

@@ -10,15 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import Candidate, Dialable, Reachability, Source
-from routing_crust.crust.netstate.observations import LIFE
-from routing_crust.crust.netstate.outside_view import (
+from routing_crust.crust.netstate.external_addresses import (
     DENIALS,
     LATELY,
     MOST_DIALLED,
     PROOF_LASTS,
-    Outside,
-    OutsideView,
+    AddressesOfCrust,
+    ExternalAddresses,
 )
+from routing_crust.crust.netstate.observations import LIFE
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, PrivateDialling, Protocol
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
@@ -52,8 +52,8 @@ class OutsideTests(SynchronousTestCase):
         self.here.host(WILDCARD, BEHIND)
         self.told.clear()
 
-    def outside(self, **settings: Any) -> Outside:
-        return Outside(Settings(**settings), self.clock.seconds, self.told.append, self.told.append)
+    def outside(self, **settings: Any) -> ExternalAddresses:
+        return ExternalAddresses(Settings(**settings), self.clock.seconds, self.told.append, self.told.append)
 
     def link(self, peer: Endpoint, seed: int = 1, port: int = 5483, **rest: Any) -> Any:
         local = Endpoint("::1" if peer.is_v6 else "192.168.1.5", port)
@@ -328,7 +328,7 @@ class OutsideTests(SynchronousTestCase):
 
     def test_view(self) -> None:
         """What crust offers of it."""
-        view = OutsideView()
+        view = AddressesOfCrust()
         view._outside = self.here
         link = self.seen(ONE)[0]
         view.observed(link, SEEN)

@@ -1,5 +1,5 @@
 """
-Outside: what we know of how we look from outside our own networks, and from where we know it.
+External addresses: what we know of how we look from outside our own networks, and from where we know it.
 
 Four things come together here: our own addresses, the ports that routers have mapped for us, where our peers
 have seen us (L{Observations}), and who has been able to dial us. From these follow the endpoints that we
@@ -44,7 +44,7 @@ DENIALS: Final = 2
 """Peers that have to deny it before what was proven is given up."""
 
 
-class Outside:
+class ExternalAddresses:
     """
     Made by whoever makes links; told of all that goes on; reset with each start.
 
@@ -248,12 +248,12 @@ class Outside:
         return votes if len(votes) >= ENOUGH else self._observations.doubtful(v6, dialled_only=True)
 
 
-class OutsideView:
+class AddressesOfCrust:
     """
     What of it L{ICrust<routing_crust.crust.interfaces.ICrust>} offers: the base of whatever implements that.
     """
 
-    _outside: Outside
+    _outside: ExternalAddresses
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
