@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from routing_crust.config import Role, Settings, TwoWay
-from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.platform import SystemPlatform
+from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed

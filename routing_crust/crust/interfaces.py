@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -23,6 +22,7 @@ from ..errors import CloseReason, LinkClosed
 from ..history import History
 from ..names import Name
 from ..wire.messages import NatKind
+from .reachability import OwnEndpoint, Reachability
 
 ANSWER_WITHIN: Final = 8.0
 """Seconds that a peer has for an answer: TCP, when packets were lost, tries again within 6 s or after 12."""
@@ -40,54 +40,6 @@ class Rendezvous:
 
     requester: bool
     after: float = 0.0
-
-
-class Source(str, Enum):
-    """How we know of an endpoint at which others may be able to dial us."""
-
-    CONFIGURED = "configured"
-    """The setting C{external} says so."""
-    MAPPED = "mapped"
-    """A router has mapped a port for us."""
-    INTERFACE = "interface"
-    """An interface of this host has this global address."""
-    OBSERVED = "observed"
-    """Peers in different networks have seen us there."""
-    PRIVATE = "private"
-    """An interface of this host has it, and it means nothing elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An endpoint at which others may be able to dial us."""
-
-    endpoint: Endpoint
-    source: Source
-
-
-class Dialable(str, Enum):
-    """Whether others can dial us from outside."""
-
-    YES = "yes"
-    """Somebody has, whom we had not dialled."""
-    NO = "no"
-    """Somebody has tried for us, in vain."""
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Reachability:
-    """
-    How others can reach us, as far as we know.
-
-    @ivar nat: the NAT in front of us.
-    @ivar dialable: whether we can be dialled from outside.
-    @ivar since: when C{dialable} became what it is, in seconds.
-    """
-
-    nat: NatKind
-    dialable: Dialable
-    since: float
 
 
 class ILink(Interface):
@@ -236,7 +188,7 @@ class ICrust(Interface):
     candidates: tuple[Endpoint, ...] = Attribute(
         "What goes into requests for connections: L{endpoints}, and last where a single network has seen us."
     )
-    sources: tuple[Candidate, ...] = Attribute("L{endpoints}, and how we know of each.")
+    sources: tuple[OwnEndpoint, ...] = Attribute("L{endpoints}, and how we know of each.")
     outside: tuple[Endpoint, ...] = Attribute(
         "Those of L{candidates} by which hosts outside our own networks can dial us, if anything lets them."
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from ..crust.interfaces import Dialable
+from ..crust.reachability import Dialable
 from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..routing.events import (
     EndpointsChanged,

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..crust.interfaces import ICrustEvents, ILink, Reachability
+from ..crust.interfaces import ICrustEvents, ILink
+from ..crust.reachability import Reachability
 from ..endpoints import Endpoint
 from ..errors import CloseReason, LinkClosed, WireError
 from ..history import Way

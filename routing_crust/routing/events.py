@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink, Reachability
+from ..crust.interfaces import ILink
+from ..crust.reachability import Reachability
 from ..endpoints import Connection, Direction, Endpoint, PathKind
 from ..errors import CloseReason
 from ..names import Name

@@ -13,11 +13,12 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.netstate.host import HostAddress
 from routing_crust.crust.netstate.netwatch import NetWatch
 from routing_crust.crust.platform import SystemPlatform
+from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from routing_crust.config import Role
-from routing_crust.crust.interfaces import Candidate, Source
 from routing_crust.crust.mapping.keeper import PortKeeper
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
 from routing_crust.crust.mapping.portmapper import PortMapper
+from routing_crust.crust.reachability import OwnEndpoint, Source
 from routing_crust.endpoints import PathKind
 
 from .addresses import HOST, at, host_address, name
@@ -56,7 +56,7 @@ class MappingTests(ServiceTests):
         await events.next("endpoints")
         (endpoints,) = await events.next("endpoints")
         self.assertEqual(endpoints, (EXTERNAL, inner))
-        self.assertEqual(one.sources[0], Candidate(EXTERNAL, Source.MAPPED))
+        self.assertEqual(one.sources[0], OwnEndpoint(EXTERNAL, Source.MAPPED))
         words = f"port {port}: {EXTERNAL}, by the router at 192.168.1.1 (NAT-PMP), for 2 h"
         self.assertEqual(one.mapped_ports, (words,))
         keeper: PortKeeper

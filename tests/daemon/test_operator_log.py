@@ -8,7 +8,7 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
-from routing_crust.crust.interfaces import Dialable, Reachability
+from routing_crust.crust.reachability import Dialable, Reachability
 from routing_crust.daemon.operator_log import OperatorLog
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason

@@ -22,13 +22,14 @@ from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.mapping.gateway import find_gateway
 from routing_crust.crust.mapping.lease import RouterAccess
 from routing_crust.crust.mapping.natpmprouter import NatPmpRouter
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.mapping.upnp import UpnpRouter, in_daemon_thread
 from routing_crust.crust.platform import SystemPlatform
+from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from routing_crust import Identity, Role, RoutingService, Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL

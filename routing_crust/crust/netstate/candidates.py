@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...endpoints import Endpoint, is_local_only
-from ..interfaces import Candidate, Source
+from ..reachability import OwnEndpoint, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Candidates:
     @ivar asked: what goes into requests for connections: the same, and then what is only tentative.
     """
 
-    known: tuple[Candidate, ...] = ()
+    known: tuple[OwnEndpoint, ...] = ()
     asked: tuple[Endpoint, ...] = ()
 
     @property
@@ -60,9 +60,9 @@ def rank_candidates(
     ):
         for endpoint in endpoints:
             ranked.setdefault(endpoint, source)
-    outer = [Candidate(endpoint, source) for endpoint, source in ranked.items()][:most]
+    outer = [OwnEndpoint(endpoint, source) for endpoint, source in ranked.items()][:most]
     inner = [
-        Candidate(each, Source.PRIVATE)
+        OwnEndpoint(each, Source.PRIVATE)
         for each in dict.fromkeys(listening)
         if is_local_only(each) and each not in ranked
     ]

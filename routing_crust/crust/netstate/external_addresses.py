@@ -28,7 +28,8 @@ from ...endpoints import Direction, Endpoint, PathKind, PrivateDialling
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import NatKind
-from ..interfaces import Candidate, Dialable, ILink, Reachability
+from ..interfaces import ILink
+from ..reachability import Dialable, OwnEndpoint, Reachability
 from .candidates import Candidates, rank_candidates
 from .host import HostAddress, dialable_endpoints, on_link_networks
 from .observations import ENOUGH, Observations, believed_in, kind_of_nat, tentative_in
@@ -266,7 +267,7 @@ class AddressesOfCrust:
         return self._outside.candidates.asked
 
     @property
-    def sources(self) -> tuple[Candidate, ...]:
+    def sources(self) -> tuple[OwnEndpoint, ...]:
         """See L{ICrust}."""
         return self._outside.candidates.known
 

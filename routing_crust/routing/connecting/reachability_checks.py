@@ -21,7 +21,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...crust.interfaces import Dialable, ILink
+from ...crust.interfaces import ILink
+from ...crust.reachability import Dialable
 from ...endpoints import Contact, Endpoint, PathKind
 from ...errors import CloseReason, RoutingCrustError
 from ...names import Name

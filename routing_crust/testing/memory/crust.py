@@ -14,16 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from ...config import Role, Settings
-from ...crust.interfaces import (
-    Candidate,
-    Dialable,
-    ICrust,
-    ICrustEvents,
-    ILink,
-    Reachability,
-    Rendezvous,
-    Source,
-)
+from ...crust.interfaces import ICrust, ICrustEvents, ILink, Rendezvous
+from ...crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from ...endpoints import Contact, Endpoint
 from ...errors import CannotListen, CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...history import History
@@ -132,9 +124,9 @@ class MemoryCrust:
         return self.endpoints
 
     @property
-    def sources(self) -> tuple[Candidate, ...]:
+    def sources(self) -> tuple[OwnEndpoint, ...]:
         """See L{ICrust}."""
-        return tuple(Candidate(each, Source.PRIVATE) for each in self.endpoints)
+        return tuple(OwnEndpoint(each, Source.PRIVATE) for each in self.endpoints)
 
     @property
     def reachability(self) -> Reachability:

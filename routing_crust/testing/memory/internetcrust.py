@@ -15,9 +15,10 @@ from twisted.internet.defer import Deferred, fail
 from ...config import Settings
 from ...crust.admission import StrangerBudget
 from ...crust.dial.ranking import rank
-from ...crust.interfaces import Candidate, ILink, Reachability, Rendezvous
+from ...crust.interfaces import ILink, Rendezvous
 from ...crust.netstate.external_addresses import ExternalAddresses
 from ...crust.netstate.host import HostAddress
+from ...crust.reachability import OwnEndpoint, Reachability
 from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...identity import Identity
@@ -73,7 +74,7 @@ class InternetCrust(MemoryCrust):
         return self._view.candidates.asked
 
     @property
-    def sources(self) -> tuple[Candidate, ...]:
+    def sources(self) -> tuple[OwnEndpoint, ...]:
         """See L{ICrust}."""
         return self._view.candidates.known
 

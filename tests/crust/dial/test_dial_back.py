@@ -11,9 +11,9 @@ from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
-from routing_crust.crust.interfaces import Dialable
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.netstate.external_addresses import ExternalAddresses
+from routing_crust.crust.reachability import Dialable
 from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind

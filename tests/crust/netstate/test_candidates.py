@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.interfaces import Candidate, Source
 from routing_crust.crust.netstate.candidates import Candidates, rank_candidates
+from routing_crust.crust.reachability import OwnEndpoint, Source
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import at
@@ -41,11 +41,11 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(
             found.known,
             (
-                Candidate(CONFIGURED, Source.CONFIGURED),
-                Candidate(MAPPED, Source.MAPPED),
-                Candidate(GLOBAL, Source.INTERFACE),
-                Candidate(SEEN, Source.OBSERVED),
-                Candidate(PRIVATE, Source.PRIVATE),
+                OwnEndpoint(CONFIGURED, Source.CONFIGURED),
+                OwnEndpoint(MAPPED, Source.MAPPED),
+                OwnEndpoint(GLOBAL, Source.INTERFACE),
+                OwnEndpoint(SEEN, Source.OBSERVED),
+                OwnEndpoint(PRIVATE, Source.PRIVATE),
             ),
         )
         self.assertEqual(found.endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
@@ -57,7 +57,7 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(found.endpoints, (CONFIGURED, GLOBAL, PRIVATE))
         self.assertEqual([each.source.value for each in found.known], ["configured", "interface", "private"])
         found = ranked(configured=(PRIVATE,))
-        self.assertEqual(found.known[0], Candidate(PRIVATE, Source.CONFIGURED))
+        self.assertEqual(found.known[0], OwnEndpoint(PRIVATE, Source.CONFIGURED))
         self.assertEqual(found.endpoints.count(PRIVATE), 1)
 
     def test_bound(self) -> None:

@@ -9,7 +9,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import Candidate, Dialable, Reachability, Source
 from routing_crust.crust.netstate.external_addresses import (
     DENIALS,
     LATELY,
@@ -19,6 +18,7 @@ from routing_crust.crust.netstate.external_addresses import (
     ExternalAddresses,
 )
 from routing_crust.crust.netstate.observations import LIFE
+from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, PrivateDialling, Protocol
 from routing_crust.errors import CloseReason
 from routing_crust.names import Name
@@ -98,7 +98,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.outside, (SEEN,))
         self.seen(ONE, TWO)
         self.assertEqual(self.told[0], (SEEN, PRIVATE))
-        self.assertEqual(self.here.candidates.known[0], Candidate(SEEN, Source.OBSERVED))
+        self.assertEqual(self.here.candidates.known[0], OwnEndpoint(SEEN, Source.OBSERVED))
 
     def test_who_is_not_asked(self) -> None:
         """
@@ -336,7 +336,7 @@ class OutsideTests(SynchronousTestCase):
         view.not_reached(name(1))
         self.assertEqual(view.endpoints, (PRIVATE,))
         self.assertEqual(view.candidates, (PRIVATE, SEEN))
-        self.assertEqual(view.sources, (Candidate(PRIVATE, Source.PRIVATE),))
+        self.assertEqual(view.sources, (OwnEndpoint(PRIVATE, Source.PRIVATE),))
         self.assertEqual(view.outside, (SEEN,))
         self.assertEqual(view.on_link_networks, ("192.168.1.0/24",))
         self.assertIs(view.nat, NatKind.UNKNOWN)

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Role, RoutingService, Settings
-from routing_crust.crust.interfaces import Dialable, ILink, Reachability, Rendezvous
+from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.crust.reachability import Dialable, Reachability
 from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.identity import Identity

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from routing_crust.config import Settings
-from routing_crust.crust.interfaces import ICrustEvents, ILink, Reachability
+from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity

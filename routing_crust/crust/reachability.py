@@ -1,0 +1,59 @@
+"""
+How others can reach us: at which endpoints, how we know of them, and through which NAT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..endpoints import Endpoint
+from ..wire.messages import NatKind
+
+
+class Source(str, Enum):
+    """How we know of an endpoint at which others may be able to dial us."""
+
+    CONFIGURED = "configured"
+    """The setting C{external} says so."""
+    MAPPED = "mapped"
+    """A router has mapped a port for us."""
+    INTERFACE = "interface"
+    """An interface of this host has this global address."""
+    OBSERVED = "observed"
+    """Peers in different networks have seen us there."""
+    PRIVATE = "private"
+    """An interface of this host has it, and it means nothing elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEndpoint:
+    """An endpoint at which others may be able to dial us."""
+
+    endpoint: Endpoint
+    source: Source
+
+
+class Dialable(str, Enum):
+    """Whether others can dial us from outside."""
+
+    YES = "yes"
+    """Somebody has, whom we had not dialled."""
+    NO = "no"
+    """Somebody has tried for us, in vain."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """
+    How others can reach us, as far as we know.
+
+    @ivar nat: the NAT in front of us.
+    @ivar dialable: whether we can be dialled from outside.
+    @ivar since: when C{dialable} became what it is, in seconds.
+    """
+
+    nat: NatKind
+    dialable: Dialable
+    since: float
