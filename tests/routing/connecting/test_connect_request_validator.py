@@ -9,10 +9,10 @@ from typing import Any, cast
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Settings
+from routing_crust.config import Role, Settings
 from routing_crust.crust.interfaces import ICrust, ILink
 from routing_crust.endpoints import Endpoint, PathKind
-from routing_crust.errors import CloseReason
+from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
@@ -20,9 +20,10 @@ from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LAB
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.links.registry import LinkRegistry
+from routing_crust.routing.membership.routing_table import RoutingTable
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import encode, to_wire
-from routing_crust.wire.messages import ConnectRequest, LinkUse, Signed
+from routing_crust.wire.messages import ConnectRequest, Envelope, EnvelopeKind, LinkUse, Signed
 
 OURS = Identity.from_seed(bytes([1]) * 32)
 THEIRS = Identity.from_seed(bytes([2]) * 32)
@@ -47,11 +48,16 @@ class FakeLinks:
 
     @ivar known: the peer, if there is a link with it.
     @ivar dropped: the reasons for which its links were closed.
+    @ivar count: how many links there are in all.
     """
 
     def __init__(self) -> None:
+        self.count = 0
         self.known: Peer | None = None
         self.dropped: list[CloseReason] = []
+
+    def __len__(self) -> int:
+        return self.count
 
     def peer(self, name: Name) -> Peer | None:
         return self.known if name == THEIRS.name else None
@@ -61,20 +67,47 @@ class FakeLinks:
         self.known = None
 
 
+class FakeTable:
+    """A routing table that wants everybody, or nobody."""
+
+    def __init__(self) -> None:
+        self.wanted = True
+        self.asked: list[tuple[Name, Endpoint | None]] = []
+
+    def wants(self, name: Name, endpoint: Endpoint | None) -> bool:
+        self.asked.append((name, endpoint))
+        return self.wanted
+
+
+class FakeVerdicts:
+    """Writes down what was decided: the nonce of an accepted request, or why one was refused."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Name, bytes | str]] = []
+
+    def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
+        self.all.append((peer, request.nonce))
+
+    def refuse(self, peer: Name, problem: str) -> None:
+        self.all.append((peer, problem))
+
+
 class ConnectRequestValidatorTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.settings = Settings()
         self.links = FakeLinks()
-        self.wanted = True
-        self.asked: list[tuple[Name, LinkUse, Endpoint | None]] = []
-        node = Node(self.settings, OURS, self.clock, Random(1), cast(ICrust, None), 1, self.clock.seconds)
-        self.validator = ConnectRequestValidator(node, cast(LinkRegistry, self.links), self.wants)
+        self.table = FakeTable()
+        self.verdicts = FakeVerdicts()
+        self.make(Role.NODE)
 
-    def wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
-        self.asked.append((name, use, endpoint))
-        return self.wanted
+    def make(self, role: Role) -> None:
+        settings = replace(self.settings, role=role)
+        node = Node(settings, OURS, self.clock, Random(1), cast(ICrust, None), 1, self.clock.seconds)
+        self.validator = ConnectRequestValidator(
+            node, cast(LinkRegistry, self.links), cast(RoutingTable, self.table), self.verdicts
+        )
 
     def request(self, **changes: Any) -> ConnectRequest:
         fields: dict[str, Any] = {
@@ -88,10 +121,18 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         }
         return ConnectRequest(**(fields | changes))
 
-    def problem(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> str:
+    def signed(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> Signed:
         body = encode(request)
-        signature = THEIRS.sign(label, self.settings.network, body)
-        return self.validator.problem_with(THEIRS.name, Signed(THEIRS.public_key, body, signature), request)
+        return Signed(THEIRS.public_key, body, THEIRS.sign(label, self.settings.network, body))
+
+    def problem(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> str:
+        return self.validator.problem_with(THEIRS.name, self.signed(request, label), request)
+
+    def receive(self, body: bytes) -> None:
+        """Have a control message come that should hold a request."""
+        kind, ours, key = EnvelopeKind.CONNECT_REQUEST, OURS.name.raw, THEIRS.public_key
+        envelope = Envelope(1, 20, ours, False, b"", b"", kind, key, body, b"")
+        self.validator.request_received(envelope, THEIRS.name, None)
 
     def link_with_peer(
         self, use: LinkUse = LinkUse.MEMBER, path_kind: PathKind = PathKind.DIRECT, incarnation: int = 5
@@ -102,14 +143,24 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         return link
 
     def test_good_request_is_accepted_once(self) -> None:
-        """A copy that arrives by another route is not judged again."""
+        """A copy that arrives by another route is not judged again, and no refusal is told of it."""
         request = self.request()
-        self.assertFalse(self.validator.has_seen(THEIRS.name, request.nonce))
-        self.assertEqual(self.problem(request), "")
-        self.assertEqual(self.asked, [(THEIRS.name, LinkUse.MEMBER, ENDPOINT)])
-        self.assertTrue(self.validator.has_seen(THEIRS.name, request.nonce))
+        for _ in range(2):
+            self.receive(encode(self.signed(request)))
+        self.assertEqual(self.verdicts.all, [(THEIRS.name, request.nonce)])
+        self.assertEqual(self.table.asked, [(THEIRS.name, ENDPOINT)])
         self.assertEqual(self.problem(request), "it came before")
-        self.assertEqual(len(self.asked), 1)
+
+    def test_refusal_is_told_with_its_reason(self) -> None:
+        """The peer that is told is the one whose key the request has."""
+        self.receive(encode(self.signed(self.request(), RESPONSE_LABEL)))
+        self.assertEqual(self.verdicts.all, [(THEIRS.name, "its signature does not hold")])
+
+    def test_message_that_is_no_request_is_an_error(self) -> None:
+        """Nothing is decided about it, and nothing remembered."""
+        for body in (b"", b"garbage", encode(Signed(THEIRS.public_key, b"garbage", bytes(64)))):
+            self.assertRaises(WireError, self.receive, body)
+        self.assertEqual(self.verdicts.all, [])
 
     def test_request_is_remembered_for_as_long_as_it_is_valid(self) -> None:
         """When it is forgotten it has expired, so it is never accepted twice."""
@@ -124,13 +175,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         """A bad signature is found before the nonce is remembered."""
         request = self.request()
         self.assertEqual(self.problem(request, RESPONSE_LABEL), "its signature does not hold")
-        self.assertFalse(self.validator.has_seen(THEIRS.name, request.nonce))
         self.assertEqual(self.problem(request), "")
-
-    def test_nonce_of_another_peer_does_not_count(self) -> None:
-        """Nonces are remembered for each peer."""
-        self.assertEqual(self.problem(self.request()), "")
-        self.assertFalse(self.validator.has_seen(OURS.name, self.request().nonce))
 
     def test_cheap_checks_come_before_the_signature(self) -> None:
         """A request that fails one of them is refused for that, whoever signed it."""
@@ -145,7 +190,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         ):
             found = self.problem(self.request(**changes), RESPONSE_LABEL)
             self.assertTrue(found.startswith(problem), found)
-        self.assertEqual(self.asked, [])
+        self.assertEqual(self.table.asked, [])
 
     def test_clocks_may_differ_by_the_skew(self) -> None:
         """A request from just within it is accepted, at either end."""
@@ -158,9 +203,26 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
 
     def test_link_that_is_not_wanted_is_refused_last(self) -> None:
         """The request is remembered, so that a copy of it costs nothing more."""
-        self.wanted = False
+        self.table.wanted = False
+        request = self.request()
+        for _ in range(2):
+            self.receive(encode(self.signed(request)))
+        self.assertEqual(self.verdicts.all, [(THEIRS.name, "the link is not wanted")])
+
+    def test_client_is_no_member_for_anybody(self) -> None:
+        """It has no routing table; a direct link is another matter."""
+        self.make(Role.CLIENT)
         self.assertEqual(self.problem(self.request()), "the link is not wanted")
-        self.assertTrue(self.validator.has_seen(THEIRS.name, self.request().nonce))
+        self.assertEqual(self.problem(self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)), "")
+        self.assertEqual(self.table.asked, [])
+
+    def test_direct_links_of_others_take_half_of_the_places(self) -> None:
+        """The other half is for links that we ask for."""
+        self.links.count = self.settings.max_links // 2 - 1
+        self.assertEqual(self.problem(self.request(use=LinkUse.DIRECT)), "")
+        self.links.count += 1
+        request = self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)
+        self.assertEqual(self.problem(request), "the link is not wanted")
 
     def test_peer_with_such_a_link_is_probed(self) -> None:
         """It may have lost the link, which it would have no other reason to ask for."""
@@ -177,10 +239,10 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
 
     def test_link_that_replaces_a_tunnel_is_always_wanted(self) -> None:
         """It takes no place that the peer does not have already."""
-        self.wanted = False
+        self.table.wanted = False
         self.link_with_peer(path_kind=PathKind.TUNNEL)
         self.assertEqual(self.problem(self.request()), "")
-        self.assertEqual(self.asked, [])
+        self.assertEqual(self.table.asked, [])
 
     def test_restarted_peer_loses_its_old_links(self) -> None:
         """Its request is judged as that of a peer without a link, but only if its signature holds."""
