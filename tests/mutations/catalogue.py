@@ -523,6 +523,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.links.test_handover",),
     ),
     Mutant(
+        "a listener hears of a peer that another one has closed the link to",
+        "routing/links/registry.py",
+        "            if self.peer(peer.name) is not peer:\n                return\n",
+        "",
+        ("tests.routing.links.test_peer_listeners",),
+    ),
+    Mutant(
+        "a listener hears of the new link while another counts on the old one",
+        "routing/links/registry.py",
+        ".link_replaced(before, peer)\n        for listener in self._established_listeners:\n",
+        ".link_replaced(before, peer)\n",
+        ("tests.routing.links.test_peer_listeners",),
+    ),
+    Mutant(
         "a frame of an earlier view is delivered",
         "routing/links/handover_states.py",
         "ReceivingInput.VOID_FRAME: (_U, _O, None, _S, None),",

@@ -155,8 +155,7 @@ class LinkHandover:
         Both ends have agreed on a link that we have left before. The links after it are lost, whether we
         know it or not, and frames with them.
         """
-        line = list(self._line.values())
-        later = line[self.links.index(link) + 1 :]
+        later = list(self._line.values())[self.links.index(link) + 1 :]
         self._send_input(self._line[link], SendingInput.RETURN)
         self._current = link
         link.hand_over(link)
@@ -189,6 +188,7 @@ class LinkHandover:
         @raise WireError: it has no place here.
         """
         one = self._line[link]
+        # if everything had come before the peer left, its only SWITCHED is both inputs
         if message.all_came:
             self._send_input(one, SendingInput.ACKNOWLEDGED)
         if not (message.all_came and one.receiving in PEER_HAS_LEFT):

@@ -49,7 +49,7 @@ class LinkRegistry:
         self._clock = node.clock
         self._policy: LinkPolicy
         self._listeners: tuple[PeerListener, ...] = ()
-        self._established: tuple[PeerListener, ...] = ()
+        self._established_listeners: tuple[PeerListener, ...] = ()
         self._frame_handlers: dict[int, FrameHandler] = {}
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
@@ -67,8 +67,8 @@ class LinkRegistry:
         """
         self._policy = policy
         self._listeners = tuple(listeners)
-        # most do nothing on most events, and every link that is confirmed would ask them all
-        self._established = tuple(
+        # most parts do not follow this event, and each confirmed link would call them all for nothing
+        self._established_listeners = tuple(
             each for each in listeners if type(each).peer_established is not PeerListener.peer_established
         )
 
@@ -206,7 +206,7 @@ class LinkRegistry:
         if before is not None and before.link is not peer.link:
             for listener in self._listeners:
                 listener.link_replaced(before, peer)
-        for listener in self._established:
+        for listener in self._established_listeners:
             # one of them may have had no room for it, and those after it would hear of a peer that is gone
             if self.peer(peer.name) is not peer:
                 return
