@@ -1,10 +1,10 @@
 """
-For programs that run Twisted on the asyncio reactor: what Twisted gives out awaited by coroutines of asyncio,
-and what asyncio gives out awaited by Twisted; and connections, such as streams by name, as the readers and
-writers of asyncio, or spoken by a protocol of asyncio.
+Joins Twisted and asyncio, for programs on the asyncio reactor: Deferreds for coroutines of asyncio,
+awaitables for Twisted, and any connection of Twisted, such as a stream by name, for readers, writers and
+protocols of asyncio.
 
-Nothing here finds a loop by itself: it is given, and must be the one that
-C{twisted.internet.asyncioreactor.install} was given.
+Every function is given its loop. It must be the one that C{twisted.internet.asyncioreactor.install} was
+given.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 LIMIT: Final = 64 * 1024
-"""How many bytes a reader holds, as for C{asyncio.open_connection}; at twice as many the peer has to wait."""
+"""What a reader holds, in bytes, as for C{asyncio.open_connection}; at twice as many the peer has to wait."""
 
 _Result = TypeVar("_Result")
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
@@ -36,9 +36,9 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 def as_future(deferred: Deferred[_Result], loop: asyncio.AbstractEventLoop) -> asyncio.Future[_Result]:
     """
-    What a coroutine of asyncio can await.
+    Make a future of a Deferred, for a coroutine of asyncio.
 
-    @param deferred: whoever else has it gets C{None} instead of its result from now on.
+    @param deferred: from now on, its other callbacks get C{None} instead of its result.
     @return: has the result of C{deferred}, or the exception that it fails with. It is cancelled when
         C{deferred} is, and the other way round.
     """
@@ -49,6 +49,7 @@ def as_future(deferred: Deferred[_Result], loop: asyncio.AbstractEventLoop) -> a
             future.set_result(result)
 
     def failed(failure: Failure) -> None:
+        # a cancelled future has cancelled the Deferred, whose failure is then no news
         if future.done():
             return
         if failure.check(CancelledError):
@@ -68,11 +69,11 @@ def as_future(deferred: Deferred[_Result], loop: asyncio.AbstractEventLoop) -> a
 
 def as_deferred(awaitable: Awaitable[_Result], loop: asyncio.AbstractEventLoop) -> Deferred[_Result]:
     """
-    What Twisted can wait for, for example from a request handler.
+    Make a Deferred of an awaitable, for Twisted: a request handler, for example, may return it.
 
     @param awaitable: a coroutine, which is made a task, or a future.
     @return: fires with its result, and fails with its exception; with Twisted's C{CancelledError} when it was
-        cancelled. Cancelling it cancels that, and then it fires when that is over.
+        cancelled. Cancelling the Deferred cancels the task; it fires when the task has ended.
     """
     return Deferred.fromFuture(asyncio.ensure_future(awaitable, loop=loop)).addErrback(_translated)
 
@@ -101,7 +102,8 @@ async def open_connection(
     try:
         await as_future(endpoint.connect(_Factory(lambda: bridge)), loop)
     except asyncio.CancelledError:
-        bridge.abort()  # it may have been connected in the same moment
+        # the connection may have come up in the same turn, and nobody would close it
+        bridge.abort()
         raise
     return reader, asyncio.StreamWriter(bridge.to_asyncio, protocol, reader, loop)
 
@@ -119,7 +121,7 @@ async def start_server(
     @param endpoint: any of Twisted's, for example a
         L{RoutingServerEndpoint<routing_crust.streams.endpoints.RoutingServerEndpoint>}.
     @param connected: called with the reader and the writer of each connection; see L{open_connection}.
-    @return: what stops it again, with C{stopListening}.
+    @return: the port, whose C{stopListening} closes it.
     @raise Exception: what C{listen} of the endpoint fails with.
     """
 
@@ -132,7 +134,7 @@ async def start_server(
 
 def factory_of(make: Callable[[], asyncio.Protocol]) -> Factory:
     """
-    A factory of Twisted for protocols of asyncio, for any endpoint or for
+    Make a factory of Twisted for protocols of asyncio, for any endpoint or for
     L{Streams.listen<routing_crust.streams.service.Streams.listen>}.
 
     @param make: as for C{loop.create_server}: makes the protocol for each connection.
@@ -141,7 +143,7 @@ def factory_of(make: Callable[[], asyncio.Protocol]) -> Factory:
 
 
 class _Factory(Factory):
-    """Makes what it is told to."""
+    """Calls a function for each protocol."""
 
     noisy = False
 
@@ -149,15 +151,14 @@ class _Factory(Factory):
         self._make = make
 
     def buildProtocol(self, addr: object) -> Bridge:
-        """One for each connection."""
+        """Make the protocol of a connection."""
         return self._make()
 
 
 class _Transport(asyncio.Transport):
     """
-    A transport of Twisted as one of asyncio.
-
-    When to pause is up to Twisted's transport, so that there are no C{set_write_buffer_limits}.
+    Shows a transport of Twisted as one of asyncio. Twisted's transport decides when to pause, so there is no
+    C{set_write_buffer_limits}.
     """
 
     def __init__(self, bridge: Bridge) -> None:
@@ -174,28 +175,29 @@ class _Transport(asyncio.Transport):
         """
         if self._ended:
             raise RuntimeError("nothing can be written after write_eof()")
+        # asyncio lets the caller reuse a bytearray after this call
         self._bridge.transport.write(bytes(data))
 
     def can_write_eof(self) -> bool:
-        """Connections can be closed by halves."""
+        """Half-closes are possible."""
         return True
 
     def write_eof(self) -> None:
-        """Close our half when all is written."""
+        """Close our half when everything is written."""
         if not self._ended and not self._closing:
             self._ended = True
             self._bridge.no_more_is_written()
             self._bridge.transport.loseWriteConnection()
 
     def close(self) -> None:
-        """Close when all is written. From now on nothing is read."""
+        """Close when everything is written. From now on nothing is read."""
         if not self._closing:
             self._closing = True
             self._bridge.no_more_is_written()
             self._bridge.transport.loseConnection()
 
     def abort(self) -> None:
-        """Close now; what is on its way is lost."""
+        """Close now; data on its way is lost."""
         self._closing = True
         self._bridge.abort()
 
@@ -216,16 +218,16 @@ class _Transport(asyncio.Transport):
             self._bridge.transport.resumeProducing()
 
     def is_reading(self) -> bool:
-        """Whether what comes is delivered."""
+        """Whether data that comes is delivered."""
         return self._reading and not self.is_closing()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class Bridge(Protocol):
     """
-    A protocol of Twisted that has a protocol of asyncio speak.
+    A protocol of Twisted that passes everything to a protocol of asyncio.
 
-    @ivar to_asyncio: the transport that that one has; there is one when it is connected.
+    @ivar to_asyncio: the transport of that protocol, once there is a connection.
     """
 
     transport: Any
@@ -237,13 +239,14 @@ class Bridge(Protocol):
         self._aborted = False
 
     def connectionMade(self) -> None:
-        """See C{IProtocol}."""
+        """Connect the protocol of asyncio."""
+        # as its producer, this learns when the transport takes no more
         self.to_asyncio = _Transport(self)
         self.transport.registerProducer(self, True)
         self._protocol.connection_made(self.to_asyncio)
 
     def dataReceived(self, data: bytes) -> None:
-        """See C{IProtocol}."""
+        """Pass bytes on."""
         self._protocol.data_received(data)
 
     def readConnectionLost(self) -> None:
@@ -255,16 +258,17 @@ class Bridge(Protocol):
         """Our half is closed; protocols of asyncio are not told."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See C{IProtocol}."""
+        """Tell the protocol of asyncio, with an error unless the connection ended as it wished."""
         self.connected = 0
         error: ConnectionResetError | None = None
         if not self._aborted and not reason.check(ConnectionDone, ConnectionAborted):
+            # asyncio's readers and writers raise this one as it is, so callers can catch it
             error = ConnectionResetError(reason.getErrorMessage())
             error.__cause__ = reason.value
         self._protocol.connection_lost(error)
 
     def abort(self) -> None:
-        """Give the connection up, if there is one."""
+        """Abort the connection, if there is one."""
         if self.connected:
             self._aborted = True
             self.transport.abortConnection()
@@ -272,13 +276,13 @@ class Bridge(Protocol):
     # IPushProducer: when the protocol may write.
 
     def pauseProducing(self) -> None:
-        """Enough waits to be sent."""
+        """Have the protocol stop writing: enough waits to be sent."""
         if not self._paused:
             self._paused = True
             self._protocol.pause_writing()
 
     def resumeProducing(self) -> None:
-        """There is room again."""
+        """Let the protocol write again."""
         if self._paused:
             self._paused = False
             self._protocol.resume_writing()
@@ -287,7 +291,8 @@ class Bridge(Protocol):
         """The connection is lost; C{connectionLost} says so."""
 
     def no_more_is_written(self) -> None:
-        """So nobody has to wait for room any more."""
+        """The protocol writes no more, so nothing has to wait for room."""
+        # a producer that stays registered would keep Twisted's transport from closing
         if self.connected:
             self.transport.unregisterProducer()
             self.resumeProducing()

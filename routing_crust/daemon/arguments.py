@@ -45,23 +45,23 @@ def make_parser() -> argparse.ArgumentParser:
         each.set_defaults(command=name)
         return each
 
-    keygen = add("keygen", "make a new key and print the name that it gives", "An old key is never replaced.")
+    keygen = add("keygen", "make a new key and print the name that it gives", "It never replaces a key.")
     _add_key_file(keygen)
-    name = add("name", "print the name of the node", "The daemon need not run: it is in the key.")
+    name = add("name", "print the name of the node", "The daemon need not run, since the key gives the name.")
     _add_key_file(name)
     send = add("send", "send a message and wait until it is acknowledged")
     _add_message(send)
     request = add(
         "request",
         "send a request and print the answer",
-        "The daemon at the other end answers 'ping' with 'pong'; the rest is up to its listeners.",
+        "The daemon at the other end answers 'ping' with 'pong'; its listeners answer other requests.",
     )
     _add_message(request)
     listen = add(
         "listen",
         "print the messages that come, until interrupted",
-        "Each is a line: the name of its source, a space and the text, in which control characters are "
-        "written as escapes. What comes while nobody listens is lost.",
+        "Each is a line: the name of its sender, a space and the text, with control characters written as "
+        "escapes. A message that comes while no program listens is lost.",
     )
     listen.add_argument("--count", type=_count, metavar="N", help="end after N messages")
     listen.add_argument(
@@ -72,27 +72,28 @@ def make_parser() -> argparse.ArgumentParser:
     _add_where(listen)
     forward = add(
         "forward",
-        "carry what connects to a local port to what a peer exposes, until interrupted",
-        "The daemon listens, on 127.0.0.1 unless the endpoint has an interface; the port is closed, and what "
-        "is open is cut, when this command ends.",
+        "forward a local port to a program that a peer exposes, until interrupted",
+        "The daemon opens the port, on 127.0.0.1 unless the endpoint has an interface. When this command "
+        "ends, the port is closed and open connections are cut.",
     )
     forward.add_argument(
         "what",
         type=_forward_text,
         metavar="ENDPOINT=NAME/PROTOCOL",
-        help="where to listen, and what to carry it to; such as tcp:2222=backup/ssh",
+        help="the port, the peer and its protocol, such as tcp:2222=backup/ssh",
     )
     _add_where(forward)
     expose = add(
         "expose",
         "let peers connect to a local program, until interrupted",
-        "The daemon connects to the program. When this command ends, what is open is cut.",
+        "The daemon connects to the program for each of them. When this command ends, open connections are "
+        "cut.",
     )
     expose.add_argument(
         "what",
         type=_exposure,
         metavar="PROTOCOL=ENDPOINT",
-        help="what peers call it, and where the program is; such as ssh=tcp:localhost:22",
+        help="the name for peers, and the program's address, such as ssh=tcp:localhost:22",
     )
     expose.add_argument(
         "--allow",
@@ -100,8 +101,8 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         type=_allowed,
         metavar="NAME",
-        help="who may: a name or nickname, or '*' for every node of the network; may be repeated (default: "
-        "nobody)",
+        help="a peer that may connect: its name or nickname, or '*' for every node of the network; may be "
+        "repeated (default: no peer)",
     )
     _add_where(expose)
     status = add("status", "show the state of the node, its links and its routing table")
@@ -110,8 +111,8 @@ def make_parser() -> argparse.ArgumentParser:
     explain = add(
         "explain",
         "say why there is a link with a node, or none",
-        "It shows where the node may be found and who has said so, what was tried within the last hour and "
-        "what came of it, and what happens next.",
+        "It shows the addresses of the node and where they are from, the attempts within the last hour with "
+        "their results, and what happens next.",
     )
     explain.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -154,9 +155,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         ),
     )
     group.add_argument("--network", metavar="ID", help="the network that it is in (default: default)")
-    group.add_argument(
-        "--config", type=Path, metavar="FILE", help="read both from the TOML file of the daemon"
-    )
+    group.add_argument("--config", type=Path, metavar="FILE", help="read both from the daemon's TOML file")
 
 
 def _forward_text(text: str) -> tuple[str, str, str]:

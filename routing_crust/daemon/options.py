@@ -60,14 +60,14 @@ _VALUES: Final = {
 }
 _HINTS: Final = {
     "first": "start a network: the same as --role=first",
-    "client": "have one link and accept none: the same as --role=client",
-    "config": "read settings from a TOML file, each as 'setting = value'; the command line goes before it",
-    "nicknames": "what to call a node wherever a name is asked for",
-    "expose": "let peers have the local program there, such as ssh=tcp:localhost:22; nobody may without "
-    "--allow-peer",
-    "allow_peer": "let this peer, or with * every node of the network, have what is exposed",
-    "forward": "listen at, say, tcp:2222=backup/ssh, and carry each connection to what the peer exposes; "
-    "a TCP port is on 127.0.0.1 unless the endpoint has an interface",
+    "client": "have one link and accept no connection: the same as --role=client",
+    "config": "read settings from a TOML file, each as 'setting = value'; the command line takes precedence",
+    "nicknames": "a name of your own for a node, used in place of its name",
+    "expose": "let peers connect to the local program there, such as ssh=tcp:localhost:22; no peer may "
+    "without --allow-peer",
+    "allow_peer": "let this peer, or with * every node of the network, connect to the exposed program",
+    "forward": "open a local port, such as tcp:2222=backup/ssh, and carry its connections to the program "
+    "that the peer exposes; a TCP port is on 127.0.0.1 unless the endpoint has an interface",
     "state_dir": "the folder for the key, the saved contacts and the control socket; made if it is not there",
     "set": "give one of the other settings; '--help-settings' lists them. May be repeated",
     "help_settings": "list the settings for --set and the TOML file, and exit",
@@ -78,12 +78,12 @@ _HINTS: Final = {
     "version": "show the version and exit",
 }
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("What this process is", ("first", "client", "role", "network")),
-    ("Whom it finds, and is found by", ("listen", "external", "contacts", "lan_discovery", "port_mapping")),
-    ("Whom it links with", ("allow", "deny", "two_way", "private_dialling")),
-    ("What it carries for programs", ("expose", "allow_peer", "forward", "nicknames")),
+    ("Role and network", ("first", "client", "role", "network")),
+    ("Addresses and discovery", ("listen", "external", "contacts", "lan_discovery", "port_mapping")),
+    ("Links", ("allow", "deny", "two_way", "private_dialling")),
+    ("Programs that it exposes and forwards", ("expose", "allow_peer", "forward", "nicknames")),
     ("Files", ("state_dir", "config")),
-    ("Everything else", ("set", "help_settings")),
+    ("Other settings", ("set", "help_settings")),
     ("Demonstration", ("demo", "demo_seconds")),
     ("Help", ("help", "version")),
 )
