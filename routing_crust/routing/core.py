@@ -269,7 +269,7 @@ class RoutingCore:
         self._new_link(link)
 
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
-        """A frame came. Whoever breaks the protocol loses the link."""
+        """A frame came. A peer that breaks the protocol loses its link."""
         try:
             self.links.frame_received(link, kind, payload)
         except WireError as error:
@@ -320,7 +320,7 @@ class RoutingCore:
         self.tunnels.wake()
 
     def network_changed(self) -> None:
-        """What could not be reached before may be now: nothing waits any longer for its next try."""
+        """A node that could not be reached before may be now: retry at once whatever waits."""
         self.connector.network_changed()
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
@@ -340,7 +340,7 @@ class RoutingCore:
         self.direct_links.drop_idle(name)
 
     def set_stream_layer(self, layer: StreamLayer) -> None:
-        """See C{RoutingService.set_stream_layer}."""
+        """Have this layer take the frames of streams, and tell it of the peers that there are."""
         self.stream_layer.attach(layer, self.links.peers)
 
     def status(self) -> dict[str, object]:

@@ -2,7 +2,7 @@
 Why there is a link with a peer, or none, in words that an operator understands.
 
 What was tried stands in crust's L{History<routing_crust.history.History>}; what will be, follows from the
-state of the node. Both come together here, for one peer, when somebody asks.
+state of the node. Both come together here, for one peer, on request.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _attempt(each: Outcome, now: float) -> AttemptExplained:
 
 
 def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name) -> list[str]:
-    """What is tried next without a link, and what somebody can do."""
+    """What is tried next without a link, and what an operator can do."""
     settings = node.settings
     if not neighbourhood.bootstrapped:
         return ["this node has no way into the network yet, and asks nobody by name before: see 'status'"]

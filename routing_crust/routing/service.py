@@ -106,7 +106,7 @@ class RoutingService(Service):
 
     @property
     def bootstrapped(self) -> bool:
-        """Whether there is a confirmed link to somebody: the proxy, or nodes in the routing table."""
+        """Whether there is a confirmed link to the proxy, or to nodes in the routing table."""
         return self._core is not None and self._core.bootstrapped
 
     @property
@@ -211,7 +211,7 @@ class RoutingService(Service):
         Send a message to every member of the close group of a name, which need not be a node's.
 
         @return: fires with the names of those who have acknowledged, nearest first, when each member has
-            or is given up. Fails with L{PeerUnreachable} when nobody has, and as L{send} does.
+            or is given up. Fails with L{PeerUnreachable} when none has, and as L{send} does.
         @raise TypeError: the body is not bytes.
         """
         if not isinstance(body, bytes):
@@ -246,8 +246,8 @@ class RoutingService(Service):
 
     def borrow(self, name: Name) -> Deferred[ILink]:
         """
-        As L{connect}, for something that ends: then L{give_back} is to be called. Whoever has a link to the
-        peer for another reason shares it.
+        As L{connect}, for something that ends: then L{give_back} is to be called. Other users of
+        a link to the peer share it.
         """
         return self._running(lambda core: core.direct_links.borrow(name))
 
@@ -262,7 +262,7 @@ class RoutingService(Service):
 
     def set_stream_layer(self, layer: StreamLayer) -> None:
         """
-        Have frames of kinds 32 to 63 go to a layer above, and tell it what becomes of peers. Once for a
+        Have frames of kinds 32 to 63 go to a layer above, and tell it of the peers. Once for a
         service: L{routing_crust.streams.service.streams_of} does it.
 
         @raise ValueError: there is one.
@@ -324,7 +324,7 @@ class RoutingService(Service):
     def explain(self, name: Name) -> Explanation:
         """
         Why there is a link with a node or client, or none: its endpoints that we know, and who has told us;
-        what was tried within the last hour, and what came of it; and what will be tried next.
+        what was tried within the last hour, with the outcomes; and what will be tried next.
         """
         if self._core is None or not self._started:
             return Explanation(str(name), False, "this node is not running")

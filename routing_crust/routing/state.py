@@ -32,7 +32,7 @@ class State(Enum):
     CONNECTED = "connected"
     """In the network."""
     TERMINATED = "terminated"
-    """Stopped for good. Nothing is sent, and nobody is let in."""
+    """Stopped for good. Nothing is sent, and no peer is let in."""
 
 
 class StateOutputs(Protocol):
@@ -50,7 +50,7 @@ class StateOutputs(Protocol):
         """Give the input C{retry} after the back-off. Leaving C{DISCONNECTED} makes it void."""
 
     def listen_only(self) -> None:
-        """This is a first node and has just started: it dials nobody and waits."""
+        """This is a first node and has just started: it dials no contact and waits."""
 
     def shut_down(self) -> None:
         """Close everything, fail what is pending and send nothing more. Called once."""
@@ -74,7 +74,7 @@ class Machine(Protocol):
         """For a client: its proxy has confirmed the link. Means nothing to others."""
 
     def table_entry_added(self) -> None:
-        """For nodes: somebody has come into the routing table. Means nothing to a client."""
+        """For nodes: a node has come into the routing table. Means nothing to a client."""
 
     def bootstrap_failed(self) -> None:
         """Crust has finished an attempt to bootstrap, and no link has come of it."""
@@ -163,9 +163,9 @@ _ROWS: dict[Role, tuple[_Row, ...]] = {
         (_D, Machine.table_entry_added, _C, None),
         (_B, Machine.table_entry_added, _C, None),
     ),
-    # A first node dials nobody at its start. Once it has been connected it has contacts of its own, so
+    # A first node dials no contact at its start. Once it has been connected it has contacts of its own, so
     # after a loss it bootstraps like any other; but it accepts strangers all the while, since it may be
-    # the only one whom they know.
+    # the only one that they know.
     Role.FIRST: (
         *_COMMON,
         (_D, Machine.start, _D, _listen),

@@ -101,11 +101,11 @@ class ChurnTests(SynchronousTestCase):
         for node in net.nodes:
             self.assertEqual(node.status()["unconfirmed_links"], 0, seed)
 
-    def test_churn(self) -> None:
+    def test_network_holds_together_while_nodes_come_and_go(self) -> None:
         for seed in range(SEEDS):
             self.run_one(seed)
 
-    def test_clients_too(self) -> None:
+    def test_clients_outlive_their_proxies(self) -> None:
         """Clients outlive any number of proxies, and are found by name in the end."""
         churn = Churn(99)
         net = churn.net

@@ -39,7 +39,7 @@ class ExplainTests(SynchronousTestCase):
     def outcomes(self, found: Explanation) -> list[str]:
         return [each.outcome for each in found.attempts]
 
-    def test_linked(self) -> None:
+    def test_linked_peer_says_how_the_link_came_about(self) -> None:
         """How the link came about, and that nothing is to be done."""
         found = self.explain(self.one, self.two)
         self.assertTrue(found.linked)
@@ -47,7 +47,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(found.next, ())
         self.assertTrue(found.attempts)
 
-    def test_tunnel(self) -> None:
+    def test_tunnel_is_explained_by_the_node_in_its_middle(self) -> None:
         """Its address is that of the node in the middle, and it says so."""
         core = self.one.core
         assert core is not None
@@ -58,7 +58,7 @@ class ExplainTests(SynchronousTestCase):
             "there is a link: tunnel, through the node at ", self.explain(self.one, self.two).summary
         )
 
-    def test_both_sides(self) -> None:
+    def test_requester_and_responder_tell_their_sides(self) -> None:
         """One has asked, the other was asked; each says where the other's endpoints are from."""
         found = [
             self.explain(each, other) for each in self.nodes for other in self.nodes if other is not each
@@ -69,7 +69,7 @@ class ExplainTests(SynchronousTestCase):
         sources = {source for one in found for each in one.candidates for source in each.sources}
         self.assertLessEqual({"its request", "its answer", "the setting contacts"}, sources)
 
-    def test_never_tried(self) -> None:
+    def test_unknown_name_says_that_nothing_was_tried(self) -> None:
         """Somebody of whom nobody has heard: it says so, and what one would do."""
         found = self.one.service.explain(NOBODY)
         self.assertEqual(
@@ -79,7 +79,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("the routing table wants it", found.next[0])
         self.assertIn("RoutingService.connect()", found.next[1])
 
-    def test_a_client(self) -> None:
+    def test_client_tries_nothing_by_itself(self) -> None:
         """It tries nothing by itself."""
         found = self.client.service.explain(NOBODY)
         self.assertIn("does not try by itself", found.next[0])
@@ -101,7 +101,7 @@ class ExplainTests(SynchronousTestCase):
         )
         self.assertRegex(found.next[0], r"asked in vain: left alone for \d+ (s|min)")
 
-    def test_lost(self) -> None:
+    def test_lost_peer_says_when_and_why(self) -> None:
         """A peer that is gone: when and why the link was lost, and what was tried since."""
         self.two.crash(silently=True)
         self.net.run_for(120)
@@ -109,7 +109,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertFalse(found.linked)
         self.assertIn("lost:", " ".join(self.outcomes(found)))
 
-    def test_refused_candidates(self) -> None:
+    def test_refused_candidates_say_why_they_are_not_dialled(self) -> None:
         """An address that is never dialled, and why."""
         core = self.one.core
         assert core is not None
@@ -119,7 +119,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual((candidate.endpoint, candidate.sources), (str(self.one.endpoint), ("its request",)))
         self.assertIn("not dialled: ", candidate.outcome)
 
-    def test_obstacles(self) -> None:
+    def test_obstacle_says_for_how_long_it_stands(self) -> None:
         """What is in the way of an endpoint, and for how long."""
         endpoint = Endpoint("192.0.2.9", 5000)
         self.one.crust.history.told(NOBODY, [endpoint], "its beacon")
@@ -128,7 +128,7 @@ class ExplainTests(SynchronousTestCase):
             (candidate,) = self.one.service.explain(NOBODY).candidates
             self.assertEqual((candidate.obstacle, candidate.next_seconds), (obstacle[0], seconds))
 
-    def test_no_network(self) -> None:
+    def test_without_a_network_no_node_is_asked(self) -> None:
         """Without any link nobody is asked."""
         self.net.partition([self.one], [each for each in self.net if each is not self.one])
         self.net.run_for(100)
@@ -137,7 +137,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertTrue(any(each.way == "bootstrap" or "lost" in each.outcome for each in found.attempts))
         self.net.heal()
 
-    def test_not_running(self) -> None:
+    def test_stopped_service_and_own_name_are_explained(self) -> None:
         """A service that is not running, and its own name."""
         self.assertEqual(self.explain(self.one, self.one).summary, "this is the name of this very node")
         self.net.stop()
@@ -145,6 +145,6 @@ class ExplainTests(SynchronousTestCase):
 
 
 class WordsTests(SynchronousTestCase):
-    def test_time_spans(self) -> None:
+    def test_time_spans_are_put_in_words(self) -> None:
         for seconds, words in ((-1, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")):
             self.assertEqual(in_words(seconds), words)

@@ -19,7 +19,7 @@ class IncarnationTests(SynchronousTestCase):
         globalLogPublisher.addObserver(self.events.append)  # type: ignore[arg-type]
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
-    def test_the_time(self) -> None:
+    def test_incarnation_is_the_time_in_milliseconds(self) -> None:
         self.assertEqual(next_incarnation(None, 0, 12.5), 12500)
 
     def test_within_one_millisecond(self) -> None:
@@ -31,13 +31,13 @@ class IncarnationTests(SynchronousTestCase):
         self.assertEqual(next_incarnation(self.folder, 0, 1400.0), 5000001)
         self.assertEqual(next_incarnation(self.folder, 0, 1400.0), 5000002)
 
-    def test_damaged(self) -> None:
+    def test_damaged_file_counts_for_nothing(self) -> None:
         """What is no number, or no sensible one, counts for nothing."""
         for damage in (b"", b"\xff\x00", b"-5", b"9" * 30):
             (self.folder / "incarnation").write_bytes(damage)
             self.assertEqual(next_incarnation(self.folder, 0, 1.0), 1000)
 
-    def test_disk_full(self) -> None:
+    def test_full_disk_is_logged_and_the_node_starts(self) -> None:
         """It is said in the log, and the node starts all the same."""
         full = OSError(28, "No space left on device")
         with mock.patch("routing_crust.routing.incarnation.write_atomically", side_effect=full):

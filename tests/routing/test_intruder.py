@@ -196,10 +196,10 @@ class HelloTests(IntruderCase):
         self.assert_closed(reason)
         self.assertEqual(self.intruder.frames, [])  # a stranger learns nothing
 
-    def test_another_version(self) -> None:
+    def test_hello_of_another_version_is_refused(self) -> None:
         self.refused(CloseReason.UNSUPPORTED_VERSION, versions=(7, 8))
 
-    def test_another_network(self) -> None:
+    def test_hello_of_another_network_is_refused(self) -> None:
         self.refused(CloseReason.WRONG_NETWORK, network="other")
 
     def test_bound_to_another_session(self) -> None:
@@ -215,7 +215,7 @@ class HelloTests(IntruderCase):
     def test_purpose_of_wrong_length(self) -> None:
         self.refused(CloseReason.PROTOCOL_ERROR, purpose=b"short")
 
-    def test_garbage(self) -> None:
+    def test_garbage_for_a_hello_closes_the_link(self) -> None:
         link = self.intruder.dial(self.node)
         link.send(FrameKind.HELLO, b"garbage")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
@@ -227,7 +227,7 @@ class HelloTests(IntruderCase):
         link.send(FrameKind.HELLO, encode(Sealed(body, signature)))
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_no_hello(self) -> None:
+    def test_link_without_a_hello_is_closed_in_time(self) -> None:
         """A link without a Hello is closed when its time is over."""
         self.intruder.dial(self.node)
         self.net.settle(9)
@@ -240,12 +240,12 @@ class HelloTests(IntruderCase):
         link.send(FrameKind.MESSAGE, b"hello?")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_two_hellos(self) -> None:
+    def test_second_hello_closes_the_link(self) -> None:
         link = self.attached()
         link.send(FrameKind.HELLO, self.intruder.hello(link))
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_stale_incarnation(self) -> None:
+    def test_stale_incarnation_is_refused(self) -> None:
         """A copy of an earlier start is refused while the later one is linked."""
         self.attached(incarnation=5)
         link = self.intruder.dial(self.node)
@@ -280,7 +280,7 @@ class FrameTests(IntruderCase):
         link.send(FrameKind.MESSAGE, b"hello?")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_unknown_kind(self) -> None:
+    def test_frame_of_an_unknown_kind_closes_the_link(self) -> None:
         link = self.attached()
         link.send(99, b"")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
@@ -360,7 +360,7 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials + 1)
         self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
 
-    def test_replay(self) -> None:
+    def test_replayed_request_is_refused(self) -> None:
         body = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
         self.send(EnvelopeKind.CONNECT_REQUEST, body)
         self.dials = self.net.network.dials
@@ -372,7 +372,7 @@ class RequestTests(IntruderCase):
         self.ask(recipient=self.nodes[1].node_name.raw)
         self.assert_silence()
 
-    def test_expired(self) -> None:
+    def test_expired_request_is_refused(self) -> None:
         now = self.net.clock.seconds()
         self.ask(issued=now - 5000, expiry=now - 4000)
         self.assert_silence()
@@ -387,7 +387,7 @@ class RequestTests(IntruderCase):
         self.ask(issued=now + 5000, expiry=now + 5090)
         self.assert_silence()
 
-    def test_bad_signature(self) -> None:
+    def test_request_with_a_bad_signature_is_refused(self) -> None:
         self.ask(label=RESPONSE_LABEL)
         self.assert_silence()
 
@@ -395,7 +395,7 @@ class RequestTests(IntruderCase):
         self.ask(use=LinkUse.ATTACHED)
         self.assert_silence()
 
-    def test_earlier_incarnation(self) -> None:
+    def test_request_of_an_earlier_incarnation_is_refused(self) -> None:
         self.ask(incarnation=0)
         self.assert_silence()
 

@@ -13,7 +13,7 @@ UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
 
 
 class NatTests(SynchronousTestCase):
-    def test_can_punch(self) -> None:
+    def test_only_two_symmetric_nats_cannot_be_punched(self) -> None:
         """Only two symmetric ones are hopeless from the start."""
         hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]
         self.assertEqual(hopeless, [(SYMMETRIC, SYMMETRIC)])
@@ -35,7 +35,7 @@ class NatTests(SynchronousTestCase):
             ],
         )
 
-    def test_both_ways(self) -> None:
+    def test_both_ends_may_dial_where_no_nat_is_known(self) -> None:
         """Each may dial the other where no NAT is known."""
         self.assertEqual(
             [pair for pair in product(NatKind, repeat=2) if both_ways(*pair)],

@@ -48,7 +48,7 @@ class JoiningTests(NetworkCase):
         self.net.run(lambda: first.state is State.CONNECTED)
         self.successResultOf(connected)
 
-    def test_five_nodes(self) -> None:
+    def test_five_nodes_are_in_each_others_tables(self) -> None:
         """Started one after another with one contact, all five are in each other's tables."""
         for _ in range(5):
             self.net.node()
@@ -71,7 +71,7 @@ class JoiningTests(NetworkCase):
             self.assertIsNone(node.status()["proxy"])
         self.assertEqual(len(self.net.network.links), 10)
 
-    def test_twenty_nodes(self) -> None:
+    def test_each_of_twenty_nodes_knows_its_nearest(self) -> None:
         """Every node knows the nodes nearest to it."""
         nodes = self.net.grow(20)
         self.net.settle(90)
@@ -110,7 +110,7 @@ class JoiningTests(NetworkCase):
         first.startService()
         self.net.run(lambda: node.state is State.CONNECTED, timeout=70)
 
-    def test_events(self) -> None:
+    def test_observers_hear_of_states_group_and_table(self) -> None:
         """Observers hear of states, of the group and of the table."""
         first = self.net.node()
         heard: list[object] = []
@@ -170,7 +170,7 @@ class TalkingTests(NetworkCase):
         result = nodes[0].send(self.net.identity().name, b"?")
         self.assertRaises(PeerUnreachable, self.net.result, result, 170)
 
-    def test_a_client(self) -> None:
+    def test_client_reaches_and_is_reached_by_name(self) -> None:
         """A client reaches nodes by name and is reached by its own."""
         nodes = self.net.grow(12)
         client = self.net.node(role=Role.CLIENT, listen=())
@@ -186,7 +186,7 @@ class TalkingTests(NetworkCase):
             self.assertEqual(self.net.result(node.request(client.node_name, b"?")), b"client")
             self.assertNotIn(str(client.node_name), table_of(node))
 
-    def test_two_clients(self) -> None:
+    def test_clients_with_different_proxies_reach_each_other(self) -> None:
         """Clients with different proxies reach each other."""
         nodes = self.net.grow(6)
         one = self.net.node(role=Role.CLIENT, listen=())
@@ -197,7 +197,7 @@ class TalkingTests(NetworkCase):
         self.net.settle(5)
         self.assertEqual(self.net.result(one.request(two.node_name, b"?")), b"here")
 
-    def test_connect(self) -> None:
+    def test_connect_gives_the_same_link_each_time(self) -> None:
         """An application gets a link to a node, the same each time."""
         nodes = self.net.grow(3)
         client = self.net.node(role=Role.CLIENT, listen=())
@@ -206,7 +206,7 @@ class TalkingTests(NetworkCase):
         self.assertEqual(link.peer, nodes[2].node_name)
         self.assertIs(self.net.result(client.connect(nodes[2].node_name)), link)
 
-    def test_frames(self) -> None:
+    def test_application_frames_go_to_the_frame_handler(self) -> None:
         """An application's own frames go to the other end's handler, and nowhere without one."""
         nodes = self.net.grow(2)
         link = self.net.result(nodes[1].connect(nodes[0].node_name))
@@ -251,7 +251,7 @@ class LossTests(NetworkCase):
         self.net.settle(5)
         self.assert_full_mesh(self.net.nodes)
 
-    def test_silent_death(self) -> None:
+    def test_silent_death_is_noticed_by_inactivity(self) -> None:
         """A node that says nothing is noticed within the inactivity timeout."""
         nodes = self.net.grow(5)
         self.net.crash(nodes[2], silently=True)
@@ -315,7 +315,7 @@ class LossTests(NetworkCase):
         for node, peer in ((one, other), (other, one)):
             self.assertLess(self.lose_one_end(node, peer), 2 * ANSWER_WITHIN)
 
-    def test_partition(self) -> None:
+    def test_halves_of_a_partition_become_one_network(self) -> None:
         """Two halves that were apart for an hour become one network again."""
         nodes = self.net.grow(6)
         crusts = [node._crust for node in nodes]
@@ -334,7 +334,7 @@ class LossTests(NetworkCase):
         self.net.settle(1)
         self.assert_full_mesh([nodes[0], nodes[2]])
 
-    def test_start_again(self) -> None:
+    def test_stopped_service_starts_with_a_new_incarnation(self) -> None:
         """A stopped service can be started again, under the same name and with a new incarnation."""
         nodes = self.net.grow(3)
         before = nodes[2].status()["incarnation"]

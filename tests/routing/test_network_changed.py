@@ -53,7 +53,7 @@ class NetworkChangedTests(SynchronousTestCase):
             self.net.run_for(2)
             self.assertTrue(node.connected)
 
-    def test_back_off_begins_anew(self) -> None:
+    def test_back_off_begins_at_its_first_wait(self) -> None:
         """If it fails all the same, the next attempts follow quickly."""
         node = self.nodes[2]
         self.cut_off(node)
@@ -67,7 +67,7 @@ class NetworkChangedTests(SynchronousTestCase):
         )
         self.net.heal()
 
-    def test_connected(self) -> None:
+    def test_connected_node_looks_around_at_once(self) -> None:
         """A node looks around; whoever did not answer is asked again; a client has nobody to look for."""
         core = core_of(self.nodes[1])
         gone = self.nodes[3].name

@@ -105,7 +105,7 @@ def expected_of(role: Role, state: State, taken: str) -> tuple[State, list[objec
 
 
 class StateTests(SynchronousTestCase):
-    def test_four_states(self) -> None:
+    def test_there_are_four_named_states(self) -> None:
         """There are four states, and their names are these."""
         names = [each.name for each in State]
         self.assertEqual(names, ["DISCONNECTED", "BOOTSTRAPPING", "CONNECTED", "TERMINATED"])
@@ -127,7 +127,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(checked, 3 * 4 * 8)
 
     @given(st.sampled_from(Role), st.lists(st.sampled_from(INPUTS), max_size=40))
-    def test_any_sequence(self, role: Role, sequence: list[str]) -> None:
+    def test_any_sequence_of_inputs_follows_the_table(self, role: Role, sequence: list[str]) -> None:
         """However the inputs follow each other, each step is as the table says; the end is final."""
         machine, core, outputs = machine_in(role, D)
         state = D

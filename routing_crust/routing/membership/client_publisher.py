@@ -48,7 +48,7 @@ class Publisher:
         self._round: Deferred[None] | None = None
 
     def proxy_changed(self, proxy: Name | None) -> None:
-        """This node speaks for us from now on; with C{None} nobody does, and nothing is published."""
+        """This node speaks for us from now on; with C{None} no node does, and nothing is published."""
         self.stop()
         self._proxy = proxy
         if proxy is not None:
@@ -83,7 +83,7 @@ class Publisher:
         self._round = None
         if isinstance(result, Failure):
             result.trap(RoutingCrustError, CancelledError)
-            self.log.debug("nobody to publish to: {reason}", reason=result.getErrorMessage())
+            self.log.debug("no node to publish to: {reason}", reason=result.getErrorMessage())
         if self._proxy is not None:
             wait = self._settings.refresh_interval * self._random.uniform(0.75, 1.25)
             self._timer = self._clock.callLater(wait, self._start)

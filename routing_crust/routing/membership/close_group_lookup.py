@@ -3,7 +3,7 @@ Close group lookup: which nodes are nearest to a name?
 
 A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
 knows it. It may also be put to a certain node, which answers from its own table: neighbours may all lack the
-same node, while somebody far away has it. A query that is not answered in time is sent again by another
+same node, while a node far away has it. A query that is not answered in time is sent again by another
 first hop.
 """
 
@@ -116,7 +116,7 @@ class CloseGroupLookup(PeerListener):
 
     def answer_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
-        An answer came. One that nobody asked for, or for another name, means nothing.
+        An answer came. One to no query of ours, or for another name, means nothing.
 
         @raise WireError: it is none.
         """

@@ -68,7 +68,7 @@ class ContactExchange(PeerListener):
         crust = self._node.crust
         private = self._node.settings.private_dialling
         problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
-        # a neighbour of somebody whom we could dial is no more secret than that one
+        # a neighbour of a peer that we could dial is no more secret than that peer
         if problem is None or (peer.endpoint and contact.endpoint.host == peer.endpoint.host):
             crust.remember(contact, proven=False)
             crust.history.told(contact.name, (contact.endpoint,), f"told by {peer.name}")

@@ -1,15 +1,15 @@
 """
 Joining, and staying joined: a node's place among the others.
 
-In rounds: ask who the close group of our own name is (through the proxy while we are in no table, through
-neighbours and a few others later), ask for a connection to each member that is not linked yet, then fill the
-buckets of the routing table in the same way. A round that found somebody new is followed by another soon, one
-that did not while somebody is missing by another a little later each time; else the next one comes after
-C{refresh_interval}. When the table changes near us the next round comes earlier; what changes far away can
-wait, or each of a hundred nodes would ask anew whenever one of them came.
+In rounds: look up the close group of our own name (through the proxy while we are in no table, through
+neighbours and a few others later), ask each member that is not linked yet for a connection, then fill the
+buckets of the routing table in the same way. A round that found new nodes is followed by another soon; one
+that found none while a member is missing, a little later each time; else the next one comes after
+C{refresh_interval}. When the table changes near us the next round comes earlier. Changes far away can wait,
+or each of a hundred nodes would look around whenever one of them came.
 
-A round asks only a few nodes for a connection. Whom it found beyond these the next rounds ask, and do not
-look up anybody meanwhile, unless something has changed near us.
+A round asks only a few nodes for a connection. The next rounds ask the others that it found, and look up
+nothing meanwhile, unless the table has changed near us.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SOON: Final = 0.5
 SETTLING: Final = 3.0
 """Seconds to the next round when a neighbour has come, jittered likewise: mostly it has not come alone."""
 PACE: Final = 1.5
-"""How much longer the wait becomes with each round that found nobody new."""
+"""How much longer the wait becomes with each round that found no new node."""
 ASKED_A_ROUND: Final = 2
 """
 How many nodes a member asks for a connection in a round, nearest first: each brings about two dials, and when
@@ -122,7 +122,7 @@ class Joiner:
         self._when_changed += actions
 
     def wake(self) -> None:
-        """There is somebody new to ask: the next round comes soon, and looks anew."""
+        """There is a new node to ask: the next round comes soon, and looks up our group again."""
         self._awake = True
         self._without_looking = ROUNDS_WITHOUT_LOOKING
         self._wait = SOON
@@ -174,7 +174,7 @@ class Joiner:
         asked.addErrback(self._not_linked, name)
 
     def _ask_who_was_found(self) -> bool:
-        """Ask those whom an earlier round has found. Returns whether there was anybody left to ask."""
+        """Ask the nodes that an earlier round has found. Returns whether there was any left to ask."""
         for name in list(self._found):
             if self._may_ask <= 0:
                 break
@@ -204,7 +204,7 @@ class Joiner:
         return name in (self._view or ()) and self._table.seeks(name) and self._asking.is_cooling_down(name)
 
     def rest(self) -> None:
-        """There is nobody left to ask: wait for L{wake}, and forget what we were told."""
+        """No node is left to ask: wait for L{wake}, and forget what we were told."""
         self._view = None
         self._found.clear()
         self._again = self._awake = False
@@ -280,7 +280,7 @@ class Joiner:
     async def _look_up(
         self, target: Name, first_hops: tuple[ILink | None, ...], of: Sequence[Name]
     ) -> list[Group]:
-        """Ask by these links who is nearest to the target, and these nodes whom they know there."""
+        """Look up the target by these first hops, and ask these nodes for what they know themselves."""
         asked = [self._lookup.look_up(target, via) for via in first_hops]
         asked += [self._lookup.look_up(target, of=name) for name in of]
         results = await DeferredList(asked, consumeErrors=True)

@@ -90,7 +90,7 @@ class Lifecycle:
         self._retry = self._node.clock.callLater(wait, self.machine.retry)
 
     def listen_only(self) -> None:
-        """A first node dials nobody, but one that has been here before looks for those it knew."""
+        """A first node dials no contact, unless it has saved some at an earlier start."""
         if self._node.crust.saved_contacts():
             self.machine.retry()
 

@@ -45,7 +45,7 @@ class Neighbourhood:
         self.clients = ClientRegistry(node.clock, node.settings, node.network_now)
 
     def set_proxy(self, name: Name | None) -> None:
-        """This node speaks for us from now on; with C{None} nobody does."""
+        """This node speaks for us from now on; with C{None} no node does."""
         self.proxy = name
         for watcher in self._proxy_watchers:
             watcher(name)

@@ -29,8 +29,8 @@ class NetworkTime:
     """
     Made with each start of the service, told of each verified Hello.
 
-    Each peer has one voice. Whoever has most of the last few voices could put us off, but such peers could
-    keep us from others in simpler ways.
+    Each peer has one voice. Peers with most of the last few voices could put us off, but they could keep us
+    from the network in simpler ways.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -67,6 +67,6 @@ class NetworkTime:
         return now
 
     def forget(self) -> None:
-        """We are linked with nobody any more: our clock may have been set since they told us."""
+        """The last link is lost: our clock may have been set since the peers told us theirs."""
         self._ahead.clear()
         self._offset = 0.0

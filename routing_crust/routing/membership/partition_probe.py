@@ -3,7 +3,7 @@ Probing: how the parts of a network find each other again.
 
 After a long partition each part is a healthy network of its own, and nothing inside it says that there is
 another. So a connected node now and then dials a saved contact that it has no link with, asks it who is
-near our own name, asks those for a connection by way of it, and lets the link go a little later. So the two
+near our own name, asks those for a connection through it, and lets the link go a little later. So the two
 parts grow together.
 """
 

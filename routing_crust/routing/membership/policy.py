@@ -29,7 +29,7 @@ class ExpectedPurposes(Protocol):
     """Knows which links are expected, by the requests that they are for."""
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
-        """What a link whose Hello names this request is for; C{None} if nobody asked for it."""
+        """What a link whose Hello names this request is for; C{None} if no request is open."""
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """There is no room for this peer, as its link shows: nothing else is to come of this request."""

@@ -94,7 +94,7 @@ class RoutingTable:
         self, name: Name, endpoint: Endpoint | None = None, via: Endpoint | None = None
     ) -> str | None:
         """
-        Decide whether a node may come in. Whoever is in already may come in again.
+        Decide whether a node may come in. One that is in already may come in again.
 
         @param endpoint: its address, if that is known.
         @param via: if a tunnel leads to it, the address of the node in the middle.
@@ -126,7 +126,7 @@ class RoutingTable:
         Let a node in, or replace what is kept of it.
 
         @return: the entries that are not in the table any more, or did not get in: the new one itself
-            if it may not come in, else whoever had to make room. An entry that was replaced is not among
+            if it may not come in, else those that had to make room. An entry that was replaced is not among
             them.
         """
         if self.refusal(entry.name, entry.endpoint, entry.via) is not None:
@@ -208,7 +208,7 @@ class RoutingTable:
     def next_hop(self, target: Name, exclude: Collection[Name] = _NOBODY) -> PeerEntry | None:
         """
         The node nearest to C{target} of those that are nearer to it than we are; C{target} itself if it is
-        in the table. C{None} if nobody is nearer.
+        in the table. C{None} if none is nearer.
         """
         entry = self._entries.get(target)
         if entry is not None and target not in exclude:
@@ -302,7 +302,7 @@ def _prefix(endpoint: Endpoint | None, via: Endpoint | None) -> str:
     at = endpoint or via
     if at is None or is_local_only(at):
         return ""
-    # whoever makes up nodes could be in the middle of tunnels to them all
+    # an attacker that makes up nodes could be in the middle of the tunnels to all of them
     return at.prefix if endpoint else _THROUGH + at.prefix
 
 

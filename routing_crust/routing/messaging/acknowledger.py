@@ -36,7 +36,7 @@ class Acknowledger:
     Made by the messenger for its inbox; stopped with it.
 
     What waits for a link that does not take it is bounded by C{answer_memory}: beyond that
-    acknowledgements are dropped, since whoever wants one will ask again.
+    acknowledgements are dropped, since a sender that misses one sends its message again.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Acknowledger:
         self, sender: Sender, id: int, status: AckStatus, body: bytes = b"", again: bool = False
     ) -> Transmission | None:
         """
-        Acknowledge a message. See C{Acknowledge}.
+        Acknowledge a message, as L{Acknowledge<routing_crust.routing.messaging.request_handling.Acknowledge>}
+        describes it.
         """
         if self._stopped:
             return None

@@ -37,7 +37,7 @@ class Sealer:
         """
         A random id for a transmission, of which each part's envelope gets a consecutive id.
 
-        It is random so that nobody off the path can send hints about it, or use it up at a relay.
+        It is random, so that a node off the path can neither send hints about it nor use it up at a relay.
         """
         return self._random.getrandbits(_RANDOM_BITS) << PARTS_BITS
 

@@ -3,10 +3,10 @@ Forwarding: where an envelope goes next.
 
 Routing is greedy (Maymounkov and Mazieres, "Kademlia", 2002, by the XOR distance): each node passes an
 envelope to the destination if it has a link to it, else to the entry of its table that is nearest to it and
-nearer than itself. A destination that is in no table is reached by way of the node that speaks for it: the
+nearer than itself. A destination that is in no table is reached through the node that speaks for it: the
 envelope says which that is, or a node near the destination knows it from the client's record.
 
-Where nobody is nearer, an answer goes back the way that the question came (C{return_paths}).
+Where no node is nearer, an answer goes back the way that the question came (C{return_paths}).
 
 An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
 Where there is no way on, the sender of a message, or of a request for a connection, is told so by a hint, on
@@ -147,7 +147,7 @@ class Forwarder:
         return self._towards(destination, b"", came_by, (source, came_by.peer))
 
     def _way_back(self, envelope: Envelope, came_by: ILink) -> Step:
-        """Where nobody is nearer, the way that the destination's own envelopes came."""
+        """Where no node is nearer, the way that the destination's own envelopes came."""
         link = self._paths.back_to(Name(envelope.destination))
         return None if link is None or link is came_by else (link, envelope.destination_proxy)
 
@@ -192,8 +192,8 @@ class Forwarder:
         """
         The next step to a node.
 
-        @param exclude: who is not to be the next hop; where nobody else is left, who is not to be by the next
-            of these.
+        @param exclude: nodes that are not to be the next hop; where no other is left, the next of these is
+            left out instead.
         """
         if target == self._own:
             return None  # the destination was attached to us, and is not any more
@@ -230,7 +230,7 @@ class Forwarder:
 def _transmit(item: tuple[ILink, bytes]) -> None:
     """
     Send what is relayed. A link whose queue is full takes no more of it: it is for the sender to try again,
-    and nobody can make us fill a queue until the link is cut.
+    and no peer can make us fill a queue until the link is cut.
     """
     link, payload = item
     if link.writable:

@@ -1,8 +1,8 @@
 """
-Parts: messages larger than a frame are split, and put together again where they arrive.
+Fragmentation: messages larger than a frame are split into parts, and put together where they arrive.
 
-All parts of a message have one size, and only the last may be smaller. So whoever breaks this rule can be
-told at once, and nobody can make us keep count of a great many tiny parts.
+All parts of a message have one size, and only the last may be smaller. So a part that breaks this
+rule is noticed at once, and no peer can make us keep count of a great many tiny parts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Reassembler:
     Puts messages and acknowledgements together from their parts.
 
     Made by what handles messages at each start, fed with every part that is addressed to us, discarded after
-    L{stop}. It does not remember what is complete: whoever feeds it tells repetitions by their id.
+    L{stop}. It does not remember what is complete: its owner tells repetitions by their ids.
 
     What it holds is bounded by C{reassembly_memory}, and for each source by a share of that. Where a source
     is over its share, its youngest message yields, so that the older ones can be completed. When all memory

@@ -1,7 +1,7 @@
 """
 The outbox: our own messages, from C{send} to their acknowledgement.
 
-To a peer with a link a message goes bare over that link; to others in signed envelopes by way of the nearest
+To a peer with a link a message goes bare over that link; to others in signed envelopes through the nearest
 entry of the table. No acknowledgement within C{ack_timeout}, a link that is lost with a message
 unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that was
 not tried yet if there is one, up to C{max_attempts}.

@@ -131,7 +131,7 @@ class Answering:
             return
         answer = self._kept.get(key)
         if answer is None:
-            # It may not be handled twice, and what came of it the first time is forgotten.
+            # It may not be handled twice, and its answer is forgotten.
             self._acknowledge(sender, id, AckStatus.REFUSED, again=True)
         elif answer.transmission is None or not answer.transmission.waiting:
             answer.transmission = self._acknowledge(sender, id, answer.status, answer.body, again=True)

@@ -95,7 +95,7 @@ class TransmissionQueues:
 
     @property
     def source_proxy(self) -> bytes:
-        """What our envelopes say about who speaks for us; empty if nobody needs to."""
+        """What our envelopes say about who speaks for us; empty if no node does."""
         proxy = self._neighbourhood.proxy
         return b"" if proxy is None else proxy.raw
 

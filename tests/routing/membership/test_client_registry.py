@@ -90,7 +90,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertIsNone(self.registry.proxy_of(name_of(1)))
 
-    def test_full(self) -> None:
+    def test_full_registry_takes_only_news_of_known_clients(self) -> None:
         """A full registry takes no newcomers, but news of those it knows; what expires makes room."""
         for client in range(3):
             self.assertTrue(self.publish(client, life=40 if client == 1 else 300))
@@ -110,7 +110,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertTrue(self.publish(proxy=OTHER, issued=-1))
         self.assertEqual(self.registry.proxy_of(name_of(1)), OTHER)
 
-    def test_clear(self) -> None:
+    def test_clear_forgets_every_record(self) -> None:
         """Everything can be forgotten at once."""
         self.publish()
         self.registry.clear()

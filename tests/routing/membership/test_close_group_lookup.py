@@ -71,7 +71,7 @@ class QueryTests(SynchronousTestCase):
         answer = GroupAnswer(nonce, target.raw, tuple(name.raw for name in members))
         self.queries.answer_received(envelope(answer), TWO, None)
 
-    def test_answer(self) -> None:
+    def test_answer_is_sorted_and_leaves_no_timer(self) -> None:
         """The names come sorted by their distance, each once, and no timer is left."""
         result = self.queries.look_up(TARGET)
         self.answer(TARGET, TWO, ONE, TWO)
@@ -90,7 +90,7 @@ class QueryTests(SynchronousTestCase):
         self.answer(TARGET)
         self.assertEqual(self.successResultOf(result).members, ())
 
-    def test_asked_again(self) -> None:
+    def test_each_attempt_takes_another_first_hop(self) -> None:
         """By another first hop each time; after the last attempt it fails."""
         result = self.queries.look_up(TARGET)
         for attempt in range(ATTEMPTS):
@@ -148,20 +148,20 @@ class QueryTests(SynchronousTestCase):
         for each in (last, other):
             self.failureResultOf(each, PeerUnreachable)
 
-    def test_too_many(self) -> None:
+    def test_query_over_the_limit_fails_at_once(self) -> None:
         queries = self.make(Settings(max_outstanding=1))
         first = queries.look_up(TARGET)
         self.failureResultOf(queries.look_up(ONE), LimitReached)
         queries.stop()
         self.failureResultOf(first, ServiceStopped)
 
-    def test_cancel(self) -> None:
+    def test_cancelled_query_leaves_no_timer(self) -> None:
         result = self.queries.look_up(TARGET)
         result.cancel()
         self.failureResultOf(result, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_stop(self) -> None:
+    def test_stop_fails_what_waits_and_what_follows(self) -> None:
         result = self.queries.look_up(TARGET)
         self.queries.stop()
         self.failureResultOf(result, ServiceStopped)

@@ -72,7 +72,7 @@ class AskedLaterTests(SynchronousTestCase):
         """The lookup: the one neighbour tells whom it knows."""
         return succeed(Group(self.members, self.neighbour))
 
-    def test_in_time(self) -> None:
+    def test_silent_member_is_asked_again_after_its_cooldown(self) -> None:
         """It is asked again when it has been left alone for long enough, though nobody tells of it then."""
         self.joiner.wake()
         self.clock.pump([0.25] * 8)

@@ -23,13 +23,13 @@ class NetworkTimeTests(SynchronousTestCase):
         self.clock.advance(10_000)
         self.time = NetworkTime(self.clock)
 
-    def test_nobody(self) -> None:
+    def test_without_peers_our_clock_counts(self) -> None:
         """As long as nobody has told anything it is our clock's."""
         self.assertEqual(self.time.now(), 10_000)
         self.time.heard(name(1), 0.0)
         self.assertEqual(self.time.offset, 0.0)
 
-    def test_nearly_right(self) -> None:
+    def test_small_offsets_are_ignored(self) -> None:
         """Who is off by little is right, or all would follow each other and lag behind."""
         for number in range(5):
             self.time.heard(name(number), 9_998.0)
@@ -38,7 +38,7 @@ class NetworkTimeTests(SynchronousTestCase):
             self.time.heard(name(number), 9_990.0)
         self.assertEqual((self.time.now(), self.time.offset), (9_990, -10.0))
 
-    def test_goes_on(self) -> None:
+    def test_network_time_goes_on_with_our_clock(self) -> None:
         self.time.heard(name(1), 13_600.0)
         self.clock.advance(5)
         self.assertEqual(self.time.now(), 13_605)
@@ -62,13 +62,13 @@ class NetworkTimeTests(SynchronousTestCase):
             self.time.heard(name(number), 10_000.0)
         self.assertEqual(self.time.now(), 10_000)
 
-    def test_forget(self) -> None:
+    def test_forget_returns_to_our_clock(self) -> None:
         self.time.heard(name(1), 5.0)
         self.time.forget()
         self.assertEqual(self.time.now(), 10_000)
 
     @given(st.lists(st.floats(0.5, 1e10), max_size=MOST_PEERS // 2))
-    def test_liars(self, lies: list[float]) -> None:
+    def test_fewer_than_half_the_peers_cannot_shift_the_time(self, lies: list[float]) -> None:
         """Fewer than half of the peers cannot put us off."""
         time = NetworkTime(self.clock)
         for number in range(4):
@@ -81,7 +81,7 @@ class NetworkTimeTests(SynchronousTestCase):
 class WrongClockTests(SynchronousTestCase):
     """Real nodes; the clocks are further off than C{clock_skew} allows."""
 
-    def test_a_newcomer(self) -> None:
+    def test_newcomer_with_a_wrong_clock_joins(self) -> None:
         """A node whose clock is a day behind joins, and can be linked with."""
         net = SimulatedNetwork(1)
         net.nodes(4)
@@ -92,7 +92,7 @@ class WrongClockTests(SynchronousTestCase):
         net.run_until(lambda: len(late.crust.links) == 4 and late.joined, 60)
         net.stop()
 
-    def test_a_client(self) -> None:
+    def test_client_with_a_wrong_clock_is_reached(self) -> None:
         """A client whose clock is wrong can be reached all the same."""
         net = SimulatedNetwork(2)
         nodes = net.nodes(5)

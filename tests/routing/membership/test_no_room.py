@@ -57,7 +57,7 @@ class NoRoomTests(SynchronousTestCase):
         self.assertEqual([each for each in lost if each.link.peer == other.name], [])
         self.assertTrue(self.net.joined())
 
-    def test_room_again(self) -> None:
+    def test_place_that_becomes_free_goes_to_another(self) -> None:
         """When one of those who have a place is gone, another gets it."""
         outside = core_of(self.pairs[0][1])
         for node in self.inside:

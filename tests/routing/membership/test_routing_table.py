@@ -55,7 +55,7 @@ class MembershipTests(SynchronousTestCase):
         self.assertIsNone(table.get(entry.name))
         self.assertEqual((len(table), table.bucket_sizes()), (0, []))
 
-    def test_not_ourselves(self) -> None:
+    def test_own_name_is_not_in_the_table(self) -> None:
         """We are not in our own table."""
         table = RoutingTable(OWN, Settings())
         entry = PeerEntry(OWN)
@@ -63,7 +63,7 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(table.add(entry), [entry])
         self.assertEqual(len(table), 0)
 
-    def test_replaced(self) -> None:
+    def test_newer_entry_replaces_the_older_one(self) -> None:
         """A newer entry of a node takes the place of the older one, and nobody is dropped for it."""
         table = table_with(in_bucket(0))
         newer = PeerEntry(in_bucket(0), public(1, 1), "newer")
@@ -155,7 +155,7 @@ class MembershipTests(SynchronousTestCase):
 
 
 class NearnessTests(SynchronousTestCase):
-    def test_empty(self) -> None:
+    def test_empty_table_answers_every_question(self) -> None:
         """An empty table answers everything."""
         table = RoutingTable(OWN, Settings())
         self.assertEqual(table.nearest(in_bucket(0), 8), [])
@@ -173,7 +173,7 @@ class NearnessTests(SynchronousTestCase):
         hop = table.next_hop(in_bucket(0), {in_bucket(0)})
         self.assertEqual(hop and hop.name, in_bucket(0, 1))
 
-    def test_missing_buckets(self) -> None:
+    def test_every_bucket_with_room_is_sought(self) -> None:
         """Every bucket in use that could hold more is looked for, with a name in it, down to a limit."""
         table = table_with(
             *(in_bucket(0, low) for low in range(2)),
@@ -237,7 +237,9 @@ class ModelTests(SynchronousTestCase):
         st.integers(1, 9),
         st.sets(st.integers(0, 59), max_size=9),
     )
-    def test_questions(self, names: list[Name], targets: list[Name], count: int, excluded: set[int]) -> None:
+    def test_answers_match_the_model(
+        self, names: list[Name], targets: list[Name], count: int, excluded: set[int]
+    ) -> None:
         """Every question has the answer that the model gives."""
         table = RoutingTable(OWN, Settings(group_size=count, bucket_size=3))
         for each in names:

@@ -149,7 +149,7 @@ class TableTests(NetworkCase):
 
 
 class ApplicationTests(NetworkCase):
-    def test_links_gained(self) -> None:
+    def test_observers_hear_what_each_link_is_for(self) -> None:
         """An observer hears what each link is for."""
         nodes = self.net.grow(2)
         gained: list[LinkGained] = []
@@ -194,7 +194,7 @@ class ApplicationTests(NetworkCase):
             self.net.result(nodes[0].send(self.net.identity().name, b""))
         self.assertIn("route", str(caught.exception))
 
-    def test_status(self) -> None:
+    def test_status_before_while_and_after_the_run(self) -> None:
         """A snapshot before, while and after."""
         settings = Settings(role=Role.FIRST)
         node = self.net.make(self.net.identity(), settings)

@@ -23,7 +23,7 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertFalse(self.filter.seen("a"))
 
-    def test_asked_about(self) -> None:
+    def test_asking_for_a_key_does_not_note_it(self) -> None:
         """To ask notes nothing, and what is forgotten is not known."""
         self.assertNotIn("a", self.filter)
         self.assertFalse(self.filter.seen("a"))
@@ -31,7 +31,7 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.clock.advance(20)
         self.assertNotIn("a", self.filter)
 
-    def test_bounded(self) -> None:
+    def test_full_filter_forgets_the_oldest_key(self) -> None:
         """The oldest is forgotten for the newest; a repetition pushes nobody out."""
         for key in "abcc":
             self.filter.seen(key)
@@ -41,14 +41,14 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.assertTrue(self.filter.seen("b"))
         self.assertFalse(self.filter.seen("a"))
 
-    def test_no_timer(self) -> None:
+    def test_expired_keys_go_without_a_timer(self) -> None:
         """There is no delayed call, and what has expired is not counted."""
         self.filter.seen("a")
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(20)
         self.assertEqual(len(self.filter), 0)
 
-    def test_clear(self) -> None:
+    def test_clear_forgets_every_key(self) -> None:
         """Everything can be forgotten at once."""
         self.filter.seen("a")
         self.filter.clear()

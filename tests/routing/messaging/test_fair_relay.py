@@ -36,14 +36,14 @@ class FairRelayTests(SynchronousTestCase):
     def bytes_of(self, peer: str) -> int:
         return sum(size for who, size in self.sent if who == peer)
 
-    def test_at_once(self) -> None:
+    def test_items_within_the_rate_go_at_once(self) -> None:
         """What the rate allows goes through in the same moment, and there is no delayed call."""
         for number in range(4):
             self.assertTrue(self.relay.relay("a", SIZE, ("a", number)))
         self.assertEqual(self.sent, [("a", number) for number in range(4)])
         self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
 
-    def test_rate(self) -> None:
+    def test_rate_is_kept_in_the_long_run(self) -> None:
         """In the long run no more goes through than the rate, and no less if there is enough."""
         for number in range(300):
             self.relay.relay("a", SIZE, ("a", number))
@@ -56,7 +56,7 @@ class FairRelayTests(SynchronousTestCase):
         self.assertGreaterEqual(passed, RATE * 2 - SIZE)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_order(self) -> None:
+    def test_items_of_one_peer_keep_their_order(self) -> None:
         """What came from one peer goes out in the order in which it came."""
         for number in range(100):
             self.relay.relay("a", SIZE, ("a", number))
@@ -65,7 +65,7 @@ class FairRelayTests(SynchronousTestCase):
         self.assertEqual(self.sent, [("a", number) for number in range(100)])
         self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
 
-    def test_fair_shares(self) -> None:
+    def test_flooding_peers_share_alike_by_bytes(self) -> None:
         """Peers that flood share alike, by bytes; one that asks for little gets it without much delay."""
         self.drain()
         waited = []
@@ -130,7 +130,7 @@ class FairRelayTests(SynchronousTestCase):
         self.assertFalse(self.relay.relay("b", 65 * KIB, ("b", 0)))
         self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
 
-    def test_stop(self) -> None:
+    def test_stop_drops_what_waits(self) -> None:
         """What waits is dropped, nothing more is taken, and no delayed call is left."""
         self.drain()
         for number in range(100):
@@ -185,7 +185,7 @@ class FairRelayTests(SynchronousTestCase):
             max_size=80,
         )
     )
-    def test_anything(self, steps: list[tuple[str, int, float]]) -> None:
+    def test_each_item_goes_out_once_or_is_dropped(self, steps: list[tuple[str, int, float]]) -> None:
         """Each item goes out once or is dropped, each peer's in order; in the end nothing is left."""
         clock = Clock()
         sent: list[tuple[str, int]] = []

@@ -36,7 +36,7 @@ def pattern(length: int) -> bytes:
 
 
 class SplitTests(SynchronousTestCase):
-    def test_sizes(self) -> None:
+    def test_all_parts_but_the_last_are_full(self) -> None:
         """All parts but the last are full; an empty body is one empty part."""
         self.assertEqual(split(b"", 4), [b""])
         self.assertEqual(split(b"abcd", 4), [b"abcd"])
@@ -72,14 +72,14 @@ class ReassemblerTests(SynchronousTestCase):
         self.assertIsNone(self.reassembler.add(A, parts[-1]))
         self.assertEqual((self.reassembler.refused - 1, self.reassembler.held), before)
 
-    def test_one_part(self) -> None:
+    def test_message_of_one_part_is_complete_at_once(self) -> None:
         """A message of one part is complete at once, and nothing is set up for it."""
         self.assertEqual(self.reassembler.add(A, part(0, 1, b"body")), b"body")
         self.assertEqual(self.reassembler.add(A, part(0, 1, b"")), b"")
         self.assert_empty()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_any_order(self) -> None:
+    def test_parts_may_come_in_any_order(self) -> None:
         """The parts may come in any order, and repeatedly."""
         body = pattern(5 * KIB + 7)
         first, *others = parts_of(body, KIB)
@@ -89,7 +89,7 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_empty()
         self.assertEqual(self.reassembler.refused, 0)
 
-    def test_told_apart(self) -> None:
+    def test_messages_of_other_sources_and_ids_do_not_mix(self) -> None:
         """Messages of several sources and ids, and acknowledgements, do not mix."""
         body = pattern(2 * KIB)
         last = body[KIB:]
@@ -107,7 +107,7 @@ class ReassemblerTests(SynchronousTestCase):
                 self.assertEqual(self.reassembler.add(source, part(1, 2, last, number)), body)
         self.assert_empty()
 
-    def test_no_parts(self) -> None:
+    def test_impossible_parts_are_refused(self) -> None:
         """What cannot be a part of any message is refused."""
         self.assert_refused(part(1, 1, b"index out of range"))
         self.assert_refused(part(2, 2, bytes(KIB)))
@@ -144,7 +144,7 @@ class ReassemblerTests(SynchronousTestCase):
         first = AckPart(1, 0, 2, AckStatus.ANSWERED, bytes(KIB))
         self.assert_refused(first, AckPart(1, 1, 2, AckStatus.REFUSED, bytes(KIB)))
 
-    def test_the_largest(self) -> None:
+    def test_largest_message_is_put_together(self) -> None:
         """The largest message there may be can be put together, and nothing larger."""
         self.make(max_message=MIB, reassembly_memory=MIB)
         body = pattern(MIB - KIB + 1)
@@ -159,7 +159,7 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_refused(part(last.part, last.parts, last.body + b"!"))
         self.assertEqual(self.reassembler.add(A, last), body)
 
-    def test_expiry(self) -> None:
+    def test_incomplete_message_is_given_up_in_time(self) -> None:
         """A message that is not complete when all attempts are over is given up."""
         self.reassembler.add(A, part(0, 2, bytes(KIB)))
         self.clock.advance(20 * 8 - 1)
@@ -202,7 +202,7 @@ class ReassemblerTests(SynchronousTestCase):
         for each in small:
             self.assertEqual(self.reassembler.add(each, part(1, 2, b"!")), bytes(KIB) + b"!")
 
-    def test_forget(self) -> None:
+    def test_forget_gives_up_what_one_source_began(self) -> None:
         """What one source began can be given up."""
         for source in (A, B):
             self.reassembler.add(source, part(0, 2, bytes(KIB)))
@@ -212,7 +212,7 @@ class ReassemblerTests(SynchronousTestCase):
         self.assertEqual(self.reassembler.add(B, part(1, 2, b"!")), bytes(KIB) + b"!")
         self.assert_empty()
 
-    def test_stop(self) -> None:
+    def test_stop_leaves_nothing_and_no_timer(self) -> None:
         """Nothing is left, and no delayed call either."""
         self.reassembler.add(A, part(0, 2, bytes(KIB)))
         self.reassembler.stop()
@@ -233,7 +233,7 @@ PARTS = st.builds(
 class AnythingTests(SynchronousTestCase):
     @settings(max_examples=100, deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 5), PARTS, st.integers(0, 30)), max_size=80))
-    def test_any_parts(self, steps: list[tuple[int, MessagePart, int]]) -> None:
+    def test_counts_hold_whatever_parts_come(self, steps: list[tuple[int, MessagePart, int]]) -> None:
         """Whatever comes, the counts are right and within bounds; in the end nothing is left."""
         clock = Clock()
         limits = Settings(reassembly_memory=2 * MIB, max_message=MIB)
@@ -254,7 +254,7 @@ class AnythingTests(SynchronousTestCase):
         self.assertEqual((len(reassembler), reassembler.held, clock.getDelayedCalls()), (0, 0, []))
 
     @given(st.data())
-    def test_interleaved(self, data: st.DataObject) -> None:
+    def test_interleaved_messages_come_out_whole(self, data: st.DataObject) -> None:
         """Messages whose parts come mixed, in any order and repeatedly, all come out whole."""
         bodies = {
             number: pattern(data.draw(st.integers(1, 6 * KIB))) + bytes([number]) for number in range(3)

@@ -87,7 +87,7 @@ PART = MessagePart(7, 0, 1, Flavour.SEND, b"", b"x")
 class RelayTests(Routed):
     """Over other nodes."""
 
-    def test_three_hops(self) -> None:
+    def test_message_travels_over_three_hops(self) -> None:
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run()
         self.successResultOf(sent)
@@ -100,7 +100,7 @@ class RelayTests(Routed):
         self.assertEqual([len(link.sent) for link in hops], [1, 1, 1])
         self.assertEqual(self.two.got + self.three.got, [])
 
-    def test_one_relay(self) -> None:
+    def test_request_is_answered_through_one_relay(self) -> None:
         sent = self.one.messenger.request(self.three.name, b"x")
         self.three.messenger.set_request_handler(lambda message: b"yes")
         self.net.run()
@@ -115,7 +115,7 @@ class RelayTests(Routed):
         self.assertEqual(self.successResultOf(sent), answer)
         self.assertEqual(asked, [question])
 
-    def test_a_refusal(self) -> None:
+    def test_refusal_comes_back_through_relays(self) -> None:
         sent = self.one.messenger.request(self.four.name, b"x")
         self.net.run()
         self.failureResultOf(sent, RequestRefused)
@@ -173,7 +173,7 @@ class RelayTests(Routed):
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(self.between(self.two, self.three).sent, [])
 
-    def test_never_back(self) -> None:
+    def test_envelope_is_never_sent_back(self) -> None:
         envelope = self.sealed(self.four, self.one.name, PART)
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(envelopes(self.between(self.two, self.one))[0].kind, EnvelopeKind.UNDELIVERABLE)
@@ -366,16 +366,16 @@ class SecurityTests(Routed):
         other = encode(replace(PART, body=b"y"))
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), body=other))
 
-    def test_another_kind(self) -> None:
+    def test_envelope_with_another_kind_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), kind=EnvelopeKind.GROUP_QUERY))
 
-    def test_another_destination(self) -> None:
+    def test_envelope_with_another_destination_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.three.name, PART), destination=self.four.name.raw))
 
-    def test_another_network(self) -> None:
+    def test_envelope_of_another_network_is_dropped(self) -> None:
         self.dropped(self.sealed(self.one, self.four.name, PART, network="other"))
 
-    def test_no_signature(self) -> None:
+    def test_unsigned_envelope_is_dropped(self) -> None:
         self.dropped(self.sealed(self.one, self.four.name, PART, signed=False))
         self.dropped(self.sealed(self.one, self.four.name, PART, EnvelopeKind.GROUP_ANSWER, signed=False))
 
@@ -410,7 +410,7 @@ class SecurityTests(Routed):
             self.assertEqual(len(self.four.problems), 1)
             self.assertFalse(link.open)
 
-    def test_a_replay(self) -> None:
+    def test_replayed_message_is_delivered_once(self) -> None:
         envelope = self.sealed(self.one, self.four.name, PART)
         for number in range(5):  # the id is not signed, so it does not protect
             self.arrive(self.last, replace(envelope, id=number))
@@ -519,7 +519,7 @@ class ProxyTests(Routed):
         self.successResultOf(sent)
         self.assertEqual(self.between(self.three, self.four).sent, [])
 
-    def test_two_clients(self) -> None:
+    def test_clients_of_two_proxies_reach_each_other(self) -> None:
         other = self.net.node("1101")
         self.net.attach(other, self.three)
         self.record(self.four)
@@ -626,7 +626,7 @@ class ControlTests(Routed):
         self.net.run()
         self.assertEqual(self.control(lonely), [(EnvelopeKind.GROUP_QUERY, lonely.name, b"x")])
 
-    def test_to_ourselves(self) -> None:
+    def test_control_message_to_ourselves_comes_back(self) -> None:
         for _ in range(2):
             self.assertTrue(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x"))
         self.net.run()

@@ -138,7 +138,7 @@ class SendTests(Pair):
         self.failureResultOf(lonely.messenger.send(self.two.name, b"x"), NotConnected)
         self.assertEqual(lonely.messenger.outstanding, 0)
 
-    def test_nobody_listens(self) -> None:
+    def test_message_without_a_handler_is_acknowledged(self) -> None:
         self.two.messenger.set_message_handler(None)
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run()
@@ -184,7 +184,7 @@ class SendTests(Pair):
         later.errback(ZeroDivisionError("on purpose"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_cancelling(self) -> None:
+    def test_cancelled_message_is_not_sent_again(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
@@ -240,7 +240,7 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.bodies, [body])
 
-    def test_giving_up(self) -> None:
+    def test_message_is_given_up_after_its_attempts(self) -> None:
         self.lose(7, 100)
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run(8 * 20 - 0.1)
@@ -398,7 +398,7 @@ class RequestTests(Pair):
         self.failureResultOf(sent, RequestRefused)
         self.assertTrue(self.link.open)
 
-    def test_bytes(self) -> None:
+    def test_handler_may_answer_with_bytes(self) -> None:
         self.answer(b"yes")
         sent = self.one.messenger.request(self.two.name, b"?")
         self.net.run()
@@ -406,7 +406,7 @@ class RequestTests(Pair):
         self.assertEqual(self.calls, [Message(self.one.name, b"?")])
         self.assertEqual(self.two.got, [])
 
-    def test_a_deferred(self) -> None:
+    def test_handler_may_answer_with_a_deferred(self) -> None:
         later: Deferred[bytes] = Deferred()
         self.answer(later)
         sent = self.one.messenger.request(self.two.name, b"?")
@@ -417,7 +417,7 @@ class RequestTests(Pair):
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"yes")
 
-    def test_a_coroutine(self) -> None:
+    def test_handler_may_answer_with_a_coroutine(self) -> None:
         async def handler(message: Message) -> bytes:
             return message.body[::-1]
 
@@ -440,7 +440,7 @@ class RequestTests(Pair):
         self.assertEqual(self.successResultOf(sent), answer)
         self.assertEqual(len(acks(self.link.other)), 25)
 
-    def test_no_handler(self) -> None:
+    def test_request_without_a_handler_is_refused(self) -> None:
         self.refused()
 
     def test_a_handler_that_raises(self) -> None:
@@ -576,7 +576,7 @@ class RequestTests(Pair):
 class SelfTests(Pair):
     """Messages to ourselves."""
 
-    def test_a_message(self) -> None:
+    def test_message_to_ourselves_comes_on_a_later_turn(self) -> None:
         sent = self.one.messenger.send(self.one.name, b"x")
         self.assertEqual(self.one.got, [])
         self.net.run()
@@ -618,7 +618,7 @@ class SelfTests(Pair):
 class GroupTests(Pair):
     """Messages to every member of a group."""
 
-    def test_all_acknowledge(self) -> None:
+    def test_group_message_names_all_that_acknowledged(self) -> None:
         members = [self.two.name, self.one.name]
         group = self.net.node("01").name
         sent = self.one.messenger.send_to_group(group, members, b"x")
@@ -635,13 +635,13 @@ class GroupTests(Pair):
         self.net.run(160)
         self.assertEqual(self.successResultOf(sent), (self.two.name,))
 
-    def test_none_does(self) -> None:
+    def test_group_message_fails_if_no_member_acknowledges(self) -> None:
         gone = self.net.node("01").name
         sent = self.one.messenger.send_to_group(gone, [gone], b"x")
         self.net.run(160)
         self.failureResultOf(sent, PeerUnreachable)
 
-    def test_no_members(self) -> None:
+    def test_group_message_to_no_members_fires_at_once(self) -> None:
         self.assertEqual(self.successResultOf(self.one.messenger.send_to_group(self.two.name, [], b"")), ())
 
     def test_too_many_members(self) -> None:
@@ -656,7 +656,7 @@ class GroupTests(Pair):
         self.one.messenger.stop()
         self.failureResultOf(sent, ServiceStopped)
 
-    def test_cancelling(self) -> None:
+    def test_cancelled_group_message_ends_all_its_attempts(self) -> None:
         sent = self.one.messenger.send_to_group(self.two.name, [self.two.name, self.one.name], b"x")
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
@@ -666,7 +666,7 @@ class GroupTests(Pair):
 class StopTests(Pair):
     """The end."""
 
-    def test_everything_fails(self) -> None:
+    def test_stop_fails_all_that_is_pending(self) -> None:
         self.link.stall()
         gone = self.net.node("01").name
         sent: list[Deferred[Any]] = [
@@ -684,7 +684,7 @@ class StopTests(Pair):
         self.assertEqual(self.one.got, [])
         self.one.messenger.stop()
 
-    def test_nothing_afterwards(self) -> None:
+    def test_stopped_messenger_neither_sends_nor_delivers(self) -> None:
         messenger = self.one.messenger
         messenger.stop()
         self.failureResultOf(messenger.send(self.two.name, b"x"), ServiceStopped)
@@ -768,7 +768,7 @@ class HostilePeerTests(Pair):
         self.assertFalse(self.link.open)
         self.assertEqual(self.two.got, [])
 
-    def test_garbage(self) -> None:
+    def test_garbage_closes_the_link(self) -> None:
         random = Random(4)
         for kind in (6, 7, 8):
             for size in (0, 1, 30, 200, 3000):
@@ -776,7 +776,7 @@ class HostilePeerTests(Pair):
                     self.start()
                     self.closed(kind, random.randbytes(size))
 
-    def test_a_nest(self) -> None:
+    def test_nested_arrays_close_the_link(self) -> None:
         self.closed(6, b"\x91" * 60_000)
 
     def test_a_group_without_a_name(self) -> None:

@@ -28,7 +28,7 @@ class ReturnPathTests(SynchronousTestCase):
             self.paths.came_by(ONE, link)
         self.assertIs(self.paths.back_to(ONE), self.links[1])
 
-    def test_lost_links(self) -> None:
+    def test_lost_link_is_no_way_back(self) -> None:
         """A link that is gone, or does not count any more, is no way back."""
         first, second = self.links
         assert first is not None
@@ -42,7 +42,7 @@ class ReturnPathTests(SynchronousTestCase):
         self.assertIsNone(self.paths.back_to(TWO))
         self.assertEqual(len(self.paths), 0)
 
-    def test_bounded(self) -> None:
+    def test_too_many_paths_forget_the_oldest(self) -> None:
         """The oldest are forgotten when there are too many."""
         self.patch(return_paths, "MOST_PATHS", 2)
         assert self.core is not None
