@@ -236,12 +236,12 @@ class ICrust(Interface):
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         """
-        Dial a peer, its endpoints raced; one link comes of it at most. Calls for a peer that is being
+        Dial a peer, its endpoints raced; which gives one link at most. Calls for a peer that is being
         dialled with the same token share one dial.
 
         With C{rendezvous} the endpoints are not raced from any port, but punched: all dialled at once from
         our listening port, with one long attempt each, for C{punch_timeout} seconds. The peer has to do
-        the same with the same token. A link that comes of it is one for which the peer was expected, too:
+        the same with the same token. The link may come from either side:
         it may be one that we have accepted. A plain dial with the same token goes on beside it.
 
         @param peer: who must answer; C{None} accepts anyone.
@@ -295,7 +295,7 @@ class ICrust(Interface):
     def dial_back(endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
         """
         Find out for somebody whether it can be dialled: from a port that we have dialled nobody from, up to
-        the end of the TLS handshake. No link comes of it. Addresses that are not on the internet at large
+        the end of the TLS handshake. It gives no link. Addresses that are not on the internet at large
         are left out, and the others count against C{stranger_dials}.
 
         @param peer: who must answer.
@@ -304,7 +304,7 @@ class ICrust(Interface):
         """
 
     def not_reached(by: Name) -> None:
-        """Somebody has tried for us, with the help of this peer, whether we can be dialled: in vain."""
+        """With the help of this peer a node has tried to dial us, and failed."""
 
     def obstacle(endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         """

@@ -38,9 +38,9 @@ class Dialable(str, Enum):
     """Whether others can dial us from outside."""
 
     YES = "yes"
-    """Somebody has, whom we had not dialled."""
+    """A host that we had not dialled has dialled us."""
     NO = "no"
-    """Somebody has tried for us, in vain."""
+    """A peer has tried for us and failed."""
     UNKNOWN = "unknown"
 
 

@@ -3,7 +3,7 @@ The beacon: finds nodes on the local network, and lets them find us, by multicas
 
 A node that looks for others says so (SEEK) until it is content, less and less often; the others answer
 (ANSWER) after a short random wait, which keeps them from talking all at once, and not at all when enough
-have answered already. See L{routing_crust.crust.discovery.packet} for what is said. A host without multicast
+have answered already. L{routing_crust.crust.discovery.packet} has the format. A host without multicast
 does without.
 """
 
@@ -25,20 +25,20 @@ from ...timing.ratelimit import TokenBucket
 from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
-from .packet import MOST_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
+from .packet import MAX_DATAGRAM_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
 
-SEEK_AGAIN: Final = 1.0
-"""Seconds to the second SEEK; each later wait is twice as long, up to L{SEEK_SELDOM}."""
-SEEK_SELDOM: Final = 30.0
-ANSWER_WITHIN: Final = 0.05
+FIRST_SEEK_WAIT_SECONDS: Final = 1.0
+"""Seconds to the second SEEK; each later wait is twice as long, up to L{MAX_SEEK_WAIT_SECONDS}."""
+MAX_SEEK_WAIT_SECONDS: Final = 30.0
+MAX_ANSWER_WAIT_SECONDS: Final = 0.05
 """Seconds: the longest random wait before an ANSWER."""
 ENOUGH_ANSWERS: Final = 8
-"""Who has heard so many answers of others to one SEEK keeps still."""
+"""Answers of others to one SEEK after which a node keeps still."""
 
 _ANSWERS_PER_SECOND: Final = 2.0
 _ANSWERS_AT_ONCE: Final = 10
 _CHECKS_PER_SECOND: Final = 100.0
-_MOST_PENDING: Final = 32
+_MAX_PENDING: Final = 32
 
 
 class _PendingAnswer:
@@ -114,7 +114,7 @@ class LanBeacon:
         """Look for nodes until L{stop_seeking}. While seeking, no answers are given."""
         if self._nonce is None:
             self._nonce = self._random.randbytes(NONCE_BYTES)
-            self._seek(SEEK_AGAIN)
+            self._seek(FIRST_SEEK_WAIT_SECONDS)
 
     def stop_seeking(self) -> None:
         """Enough. Idempotent."""
@@ -147,10 +147,10 @@ class LanBeacon:
             self._heard_answer(beacon, host, place)
 
     def _heard_seek(self, beacon: Beacon, place: Place) -> None:
-        busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MOST_PENDING
+        busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MAX_PENDING
         if busy or not place.port or not self._is_signed(beacon):
             return
-        wait = self._random.uniform(0, ANSWER_WITHIN)
+        wait = self._random.uniform(0, MAX_ANSWER_WAIT_SECONDS)
         call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
         self._pending[beacon.nonce] = _PendingAnswer(call)
 
@@ -174,7 +174,7 @@ class LanBeacon:
 
     def _seek(self, wait: float) -> None:
         assert self._nonce is not None
-        self._seek_call = self._clock.callLater(wait, self._seek, min(2 * wait, SEEK_SELDOM))
+        self._seek_call = self._clock.callLater(wait, self._seek, min(2 * wait, MAX_SEEK_WAIT_SECONDS))
         for place in self._ears:
             self._send(BeaconKind.SEEK, self._nonce, place)
 
@@ -199,7 +199,7 @@ class LanBeacon:
         try:
             with open_socket(place, self._port) as here:
                 # The reactor keeps a duplicate. One byte more, to tell a datagram that is too large.
-                self._reactor.adoptDatagramPort(here.fileno(), here.family, ear, MOST_BYTES + 1)
+                self._reactor.adoptDatagramPort(here.fileno(), here.family, ear, MAX_DATAGRAM_BYTES + 1)
         except OSError as error:
             return error.strerror or str(error)
         self._ears[place] = ear
@@ -217,5 +217,4 @@ class _Ear(DatagramProtocol):
         self._place = place
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """See Twisted's interface."""
         self._beacon.heard(datagram, addr[0], self._place)

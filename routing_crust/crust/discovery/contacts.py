@@ -21,13 +21,13 @@ from ...errors import InvalidEndpoint
 from ...files import write_atomically
 from ...names import Name
 
-WRITE_DELAY: Final = 1.0
+WRITE_DELAY_SECONDS: Final = 1.0
 """Seconds from a change to its writing."""
 FILE_NAME: Final = "contacts.json"
 DAMAGED_SUFFIX: Final = ".damaged"
 
 _VERSION: Final = 1
-_MOST_BYTES_EACH: Final = 256
+_MAX_BYTES_PER_CONTACT: Final = 256
 
 
 class ContactBook:
@@ -61,7 +61,7 @@ class ContactBook:
             return
         try:
             with self._path.open("rb") as file:
-                data = file.read(_MOST_BYTES_EACH * (self._most + 16) + 1)
+                data = file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -97,7 +97,7 @@ class ContactBook:
         else:
             self._contacts.append(contact)
         if self._path is not None and self._write_call is None:
-            self._write_call = self._clock.callLater(WRITE_DELAY, self._write)
+            self._write_call = self._clock.callLater(WRITE_DELAY_SECONDS, self._write)
 
     def flush(self) -> None:
         """Write what has not been written yet, now."""
@@ -116,7 +116,7 @@ class ContactBook:
         """
         @raise ValueError: it is no list of contacts. A single bad entry is left out instead.
         """
-        if len(data) > _MOST_BYTES_EACH * (self._most + 16):
+        if len(data) > _MAX_BYTES_PER_CONTACT * (self._most + 16):
             raise ValueError("it is too long")
         content = json.loads(data)
         texts = content.get("contacts") if isinstance(content, dict) else None

@@ -22,7 +22,7 @@ GROUP_V4: Final = "239.192.54.83"
 GROUP_V6: Final = "ff12::5483:6263"
 """Link-local and, as long as nobody has registered it, marked as transient."""
 
-MOST_PLACES: Final = 32
+MAX_PLACES: Final = 32
 """Some hosts have hundreds of interfaces."""
 
 _IP_MULTICAST_ALL: Final = 49  # Linux: without it a socket also hears what others have joined
@@ -94,7 +94,7 @@ def choose_places(
             chosen.setdefault((each.index, each.address.version), place)
     places = tuple(chosen.values())
     others = tuple(each for each in places if not each.address.is_loopback)
-    return (places if dials_only or not others else others)[:MOST_PLACES]
+    return (places if dials_only or not others else others)[:MAX_PLACES]
 
 
 def open_socket(place: Place, port: int) -> socket.socket:

@@ -18,7 +18,7 @@ from ...identity import Identity, signature_holds
 from ...names import Name
 from ...wire.messages import KeyBytes, NetworkId, Nonce, Signature
 
-MOST_BYTES: Final = 512
+MAX_DATAGRAM_BYTES: Final = 512
 """A datagram may not be larger."""
 
 _LABEL: Final = "beacon"
@@ -80,7 +80,7 @@ def read_beacon(datagram: bytes) -> Beacon | None:
 
     @return: C{None} if it is no beacon.
     """
-    if len(datagram) > MOST_BYTES:
+    if len(datagram) > MAX_DATAGRAM_BYTES:
         return None
     try:
         beacon = _decoder.decode(datagram)

@@ -2,10 +2,10 @@
 The preface: the first bytes, in clear, on each connection of a rendezvous, and what tells it from TLS.
 
 Where both ends dial each other at once, each may hold several connections to the other, some that it has
-dialled, some accepted, some that were dialled by both; and whoever sits at one of the candidate addresses
-may be somebody else. So before TLS each end shows that it knows the rendezvous, and the requester then
-picks one connection. Order on each: the end that has dialled sends its preface at once, an end that has
-accepted answers with its own, and then the requester begins TLS, or does not.
+dialled, some accepted, some that were dialled by both; and a third party may sit at one of the candidate
+addresses. So before TLS each end shows that it knows the rendezvous, and the requester then picks one
+connection. Order on each: the end that has dialled sends its preface at once, an end that has accepted
+answers with its own, and then the requester begins TLS, or does not.
 
 A preface is 37 bytes: C{rcp} and the number 1; a byte of flags (1: the sender is the requester, 2: the
 sender has dialled the address that it sends this to); and SHA-256 of a label, the first flag and the

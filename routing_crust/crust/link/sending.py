@@ -113,7 +113,7 @@ class FrameSender(Protocol):
         return self._queue.when_writable() if self._reason is None else fail(self._reason)
 
     def add_producer(self, producer: IPushProducer) -> None:
-        """See L{ILink.add_producer}. On a link that is closed, the producer is stopped at once."""
+        """On a link that is closed, the producer is stopped at once."""
         if self._heir is not None:
             self._heir.add_producer(producer)
         elif self._reason is None:

@@ -44,7 +44,7 @@ class SendQueue:
     @ivar full: from when C{queue_pause} is reached until C{queue_resume} is.
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
-    @ivar wrote: set when something was written; likewise.
+    @ivar wrote: set when something was written; for the owner to reset.
     @ivar feeder: asked for more, with how much there is room for, when the queue has little left and the
         transport takes more; C{None} if there is nobody to ask.
     @ivar hungry: whether the feeder may have something to send.
@@ -161,7 +161,7 @@ class SendQueue:
     def _go_on(self) -> None:
         self._waiting.fire(None)
         for producer in self._producers[:]:
-            # Whoever went on before may have filled the queue again.
+            # A producer that was resumed before may have filled the queue again.
             if not self.full and producer in self._producers:
                 _tell(producer.resumeProducing)
 
@@ -190,7 +190,7 @@ class SendQueue:
             self._producers.remove(producer)
 
     def move_to(self, link: ILink) -> None:
-        """Whoever waits for room, or is paused for want of it, waits for another link from now on."""
+        """Have all that wait for room, or are paused, wait for another link from now on."""
         for each in self._waiting.take():
             link.when_writable().addBoth(_pass_on, each)
         producers, self._producers = self._producers, []

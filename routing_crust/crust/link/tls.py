@@ -227,7 +227,6 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
     factory: LinkTlsFactory
 
     def makeConnection(self, transport: Any) -> None:
-        """See Twisted's class."""
         self._allowance = self.factory.max_handshake
         self._look_at_the_clock = self.factory.look_at_the_clock
         # an attribute of Twisted's socket transports; others may ignore it
@@ -242,7 +241,6 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         self._write_now()
 
     def dataReceived(self, bytes: bytes) -> None:
-        """See Twisted's class."""
         self._look_at_the_clock()
         if not self._handshakeDone:
             self._allowance -= len(bytes)

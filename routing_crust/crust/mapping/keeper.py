@@ -26,14 +26,14 @@ from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, in_words
 
-FIRST_RETRY: Final = 120.0
-"""Seconds until a router is looked for again; each later wait is twice as long, up to L{LAST_RETRY}."""
-LAST_RETRY: Final = 3600.0
-LEAST_WAIT: Final = 10.0
-"""Seconds: a router is not asked more often, whatever lifetimes it grants."""
-SETTLE: Final = 1.0
+FIRST_RETRY_SECONDS: Final = 120.0
+"""Until a router is looked for again; each later wait is twice as long, up to L{MAX_RETRY_SECONDS}."""
+MAX_RETRY_SECONDS: Final = 3600.0
+MIN_WAIT_SECONDS: Final = 10.0
+"""A router is not asked more often, whatever lifetimes it grants."""
+SETTLE_SECONDS: Final = 1.0
 """Seconds between a change of the network and the look at what it has become; changes come in bursts."""
-STOP_WITHIN: Final = 2.0
+STOP_SECONDS: Final = 2.0
 """Seconds: the longest that a stop waits for the router to confirm that the mapping is gone."""
 
 
@@ -76,7 +76,7 @@ class PortKeeper:
             wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
         self._wanted = wanted
         self._router: PortRouter | None = None
-        self._retry = Backoff(FIRST_RETRY, 2.0, LAST_RETRY, 0.1, random)
+        self._retry = Backoff(FIRST_RETRY_SECONDS, 2.0, MAX_RETRY_SECONDS, 0.1, random)
         self._changed = False
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
@@ -89,17 +89,17 @@ class PortKeeper:
         """
         Stop, and have the router remove the mapping.
 
-        @return: fires within L{STOP_WITHIN} seconds, when no delayed call or port is left; never fails.
+        @return: fires within L{STOP_SECONDS} seconds, when no delayed call or port is left; never fails.
         """
         return Deferred.fromCoroutine(self._stop())
 
     def network_changed(self) -> None:
-        """The host's addresses or routes have changed: see soon what has become of the mapping."""
+        """The host's addresses or routes have changed: check the mapping soon."""
         self._retry.reset()
         if self._timer is None:
             self._changed = True
-        elif time_left(self._timer, self._clock) > SETTLE:
-            self._timer.reset(SETTLE)
+        elif time_left(self._timer, self._clock) > SETTLE_SECONDS:
+            self._timer.reset(SETTLE_SECONDS)
 
     async def _stop(self) -> None:
         running, self._running = self._running, None
@@ -112,7 +112,7 @@ class PortKeeper:
             return
         problem = ""
         try:
-            await Deferred.fromCoroutine(router.remove()).addTimeout(STOP_WITHIN, self._clock)
+            await Deferred.fromCoroutine(router.remove()).addTimeout(STOP_SECONDS, self._clock)
         except RouterProblem as error:
             problem = str(error)
         except TookTooLong:
@@ -188,7 +188,7 @@ class PortKeeper:
             left = half - (now - since)
             if left <= 0:  # renewing it has failed
                 left = min(lease.lifetime, self._lifetime) - (now - since)
-            await self._pause(max(LEAST_WAIT, min(left, router.check_every)))
+            await self._pause(max(MIN_WAIT_SECONDS, min(left, router.check_every)))
             if self._access.find_gateway() != gateway:
                 self._lost("the network has changed")
                 return
@@ -262,7 +262,7 @@ class PortKeeper:
         """Wait, less if the network changes or has changed meanwhile."""
         if self._changed:
             self._changed = False
-            seconds = min(seconds, SETTLE)
+            seconds = min(seconds, SETTLE_SECONDS)
         over: Deferred[None] = Deferred()
         timer = self._timer = self._clock.callLater(seconds, over.callback, None)
         try:

@@ -31,9 +31,9 @@ from .natpmp import (
     read_reply,
 )
 
-FIRST_WAIT: Final = 0.25
+FIRST_WAIT_SECONDS: Final = 0.25
 """Seconds until a request is sent again; each later wait is twice as long (RFC 6886, 3.1)."""
-ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 5
 """How often it is sent. The RFC has nine, which take two minutes; here UPnP is waiting for its turn."""
 
 _REFUSED: Final = "the router does not speak it"
@@ -67,10 +67,9 @@ class Question(DatagramProtocol):
         except OSError as error:
             self._fail(f"it cannot be asked ({error.strerror or error})")
         else:
-            self._ask(FIRST_WAIT, ATTEMPTS)
+            self._ask(FIRST_WAIT_SECONDS, MAX_ATTEMPTS)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """See Twisted's interface."""
         if addr[:2] == self._router and not self.answered.called:
             reply = read_reply(datagram)
             if reply is not None and answers(reply, self._request):
@@ -128,7 +127,6 @@ class NatPmpRouter:
         self._asked_for: int | None = None
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         address = await self._external_address()
         self._asked_for = local_port
         reply = await self._ask(mapping_request(local_port, external_port, lifetime))
@@ -140,12 +138,10 @@ class NatPmpRouter:
         return Lease(self.way, self._gateway.address, external, local_port, reply.lifetime)
 
     async def holds(self, lease: Lease) -> bool:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         address = await self._external_address()
         return address == lease.external.host and not self._forgotten
 
     async def remove(self) -> None:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         if self._asked_for is not None:
             await self._ask(mapping_request(self._asked_for, 0, 0))
             self._asked_for = None

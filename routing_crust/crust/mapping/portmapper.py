@@ -27,7 +27,7 @@ Told = Callable[[Endpoint, int], object]
 
 class PortMapper:
     """
-    Made by L{CrustService<routing_crust.crust.service.CrustService>}, which is told what comes of it.
+    Made by L{CrustService<routing_crust.crust.service.CrustService>}, which is told of each mapping.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PortMapper:
         )
 
     def maps(self, local_port: int) -> bool:
-        """Whether the internet can dial this port of ours by way of a router."""
+        """Whether the internet can dial this port of ours through a router."""
         return any(each.local_port == local_port and each.reachable for each in self.leases)
 
     def start(self, listening: Sequence[Endpoint]) -> None:
@@ -101,7 +101,7 @@ class PortMapper:
             each.start()
 
     def network_changed(self) -> None:
-        """The host's addresses or routes have changed: look soon what has become of the mappings."""
+        """The host's addresses or routes have changed: check the mappings soon."""
         for each in self._keepers:
             each.network_changed()
 
@@ -109,7 +109,7 @@ class PortMapper:
         """
         Have all mappings removed. Idempotent; L{start} begins again.
 
-        @return: fires in L{STOP_WITHIN<routing_crust.crust.mapping.keeper.STOP_WITHIN>} seconds at most,
+        @return: fires in L{STOP_SECONDS<routing_crust.crust.mapping.keeper.STOP_SECONDS>} seconds at most,
             with no delayed call or port left; never fails. A thread that waits for a router over UPnP is not
             waited for.
         """

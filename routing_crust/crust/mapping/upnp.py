@@ -28,7 +28,7 @@ from .lease import Gateway, Lease, RouterProblem
 DESCRIPTION: Final = "routing-crust"
 """What the router's own pages show beside the mapping."""
 DISCOVER_MS: Final = 1000
-OTHER_PORTS: Final = 4
+MAX_OTHER_PORTS: Final = 4
 """How many other external ports are tried when the wanted one is taken."""
 
 _TCP: Final = "TCP"
@@ -116,7 +116,6 @@ class Igd:
             raise RouterProblem(f"the ports {ports} are all taken")
 
     def holds(self, lease: Lease) -> bool:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         with self._job:
             self._find()
             if self._external_address() != lease.external.host:
@@ -124,7 +123,6 @@ class Igd:
             return self._owner_of(lease.external.port) == (self._gateway.local, lease.local_port)
 
     def remove(self) -> None:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         with self._job:
             if self._external_port is not None:
                 self._call("deleteportmapping", self._external_port, _TCP)
@@ -241,17 +239,14 @@ class UpnpRouter:
         self._igd = Igd(gateway, load)
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
-        others = [self._random.randint(LOWEST_PORT_FROM_STRANGERS, 65535) for _ in range(OTHER_PORTS)]
+        others = [self._random.randint(LOWEST_PORT_FROM_STRANGERS, 65535) for _ in range(MAX_OTHER_PORTS)]
         wanted = (external_port, *others)
         lease: Lease = await self._in_thread(partial(self._igd.map, local_port, wanted, lifetime))
         return lease
 
     async def holds(self, lease: Lease) -> bool:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         return bool(await self._in_thread(partial(self._igd.holds, lease)))
 
     async def remove(self) -> None:
-        """See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}."""
         if self._igd.give_up():
             await self._in_thread(self._igd.remove)

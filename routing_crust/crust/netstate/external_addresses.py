@@ -32,22 +32,22 @@ from ..interfaces import ILink
 from ..reachability import Dialable, OwnEndpoint, Reachability
 from .candidates import Candidates, rank_candidates
 from .host import HostAddress, dialable_endpoints, on_link_networks
-from .observations import ENOUGH, Observations, believed_in, kind_of_nat, tentative_in
+from .observations import ENOUGH_NETWORKS, Observations, believed_in, kind_of_nat, tentative_in
 
-LATELY: Final = 600.0
-"""Seconds for which what we have dialled may find a filter open."""
-MOST_DIALLED: Final = 4096
-PROOF_LASTS: Final = 120.0
-"""Seconds after a proof that we are dialable during which nobody is believed who denies it."""
+FILTER_OPEN_SECONDS: Final = 600.0
+"""How long a host that we have dialled may find a filter open."""
+MAX_DIALLED_HOSTS: Final = 4096
+PROOF_SECONDS: Final = 120.0
+"""How long a proof that we are dialable outweighs peers that deny it."""
 _AS_BY_A_NAT: Final = (CloseReason.INACTIVE, CloseReason.CONNECTION_LOST)
 """How a link ends that a NAT has forgotten."""
-DENIALS: Final = 2
-"""Peers that have to deny it before what was proven is given up."""
+ENOUGH_DENIALS: Final = 2
+"""Peers that must deny it before the proof is dropped."""
 
 
 class ExternalAddresses:
     """
-    Made by whoever makes links; told of all that goes on; reset with each start.
+    Made by crust, told of each link and address, reset with each start.
 
     @ivar candidates: what we name to others.
     @ivar reachability: see L{Reachability}.
@@ -81,7 +81,7 @@ class ExternalAddresses:
         self._own: tuple[Endpoint, ...] = ()
         self._mapped: dict[Endpoint, int] = {}
         self._observations = Observations(self._seconds)
-        self._dialled: BoundedDict[str, float] = BoundedDict(MOST_DIALLED)
+        self._dialled: BoundedDict[str, float] = BoundedDict(MAX_DIALLED_HOSTS)
         self._connected: dict[ILink, str] = {}
         self._proven = float("-inf")
         self._denied: dict[Name, None] = {}
@@ -104,7 +104,7 @@ class ExternalAddresses:
         seen = self._observations.networks()
         return (
             bool(self._ports)
-            and len(seen) < ENOUGH
+            and len(seen) < ENOUGH_NETWORKS
             and endpoint.prefix not in seen
             and self.is_outside(endpoint)
         )
@@ -138,7 +138,7 @@ class ExternalAddresses:
         self._dialled.put(endpoint.host, self._seconds())
 
     def link_up(self, link: ILink) -> None:
-        """A link is up, whoever dialled, before its peer has said anything."""
+        """A link of either direction is up, before its peer has said anything."""
         if link.path_kind is PathKind.TUNNEL:
             return  # its addresses are those of another
         if link.direction is Direction.CONNECTED:
@@ -173,12 +173,12 @@ class ExternalAddresses:
             self._look()
 
     def not_reached(self, by: Name) -> None:
-        """This peer says that somebody has tried in vain to dial us."""
+        """This peer says that a node has tried to dial us and failed."""
         if self.reachability.dialable is Dialable.UNKNOWN:
             self._set(Dialable.NO)
-        elif self._seconds() - self._proven > PROOF_LASTS:
+        elif self._seconds() - self._proven > PROOF_SECONDS:
             self._denied[by] = None
-            if len(self._denied) >= DENIALS:
+            if len(self._denied) >= ENOUGH_DENIALS:
                 self._denied.clear()
                 self._set(Dialable.NO)
 
@@ -200,9 +200,9 @@ class ExternalAddresses:
         now = self._seconds()
         return (
             self.is_outside(peer)
-            and now - self._dialled.get(peer.host, float("-inf")) > LATELY
+            and now - self._dialled.get(peer.host, float("-inf")) > FILTER_OPEN_SECONDS
             and peer.host not in self._connected.values()
-            # ourselves, or a neighbour, by way of our router
+            # ourselves, or a neighbour, through our router
             and all(peer.host != each.host for each in self.candidates.asked)
         )
 
@@ -246,7 +246,7 @@ class ExternalAddresses:
     def _votes_on_the_kind(self, v6: bool) -> dict[str, Endpoint]:
         """What has forgotten our ports is of the same kind as before, until we know better."""
         votes = self._observations.votes(v6, dialled_only=True)
-        return votes if len(votes) >= ENOUGH else self._observations.doubtful(v6, dialled_only=True)
+        return votes if len(votes) >= ENOUGH_NETWORKS else self._observations.doubtful(v6, dialled_only=True)
 
 
 class AddressesOfCrust:
@@ -258,47 +258,37 @@ class AddressesOfCrust:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """See L{ICrust}."""
         return self._outside.candidates.endpoints
 
     @property
     def candidates(self) -> tuple[Endpoint, ...]:
-        """See L{ICrust}."""
         return self._outside.candidates.asked
 
     @property
     def sources(self) -> tuple[OwnEndpoint, ...]:
-        """See L{ICrust}."""
         return self._outside.candidates.known
 
     @property
     def outside(self) -> tuple[Endpoint, ...]:
-        """See L{ICrust}."""
         return self._outside.outside
 
     @property
     def on_link_networks(self) -> tuple[str, ...]:
-        """See L{ICrust}."""
         return self._outside.on_link
 
     @property
     def nat(self) -> NatKind:
-        """See L{ICrust}."""
         return self._outside.reachability.nat
 
     @property
     def reachability(self) -> Reachability:
-        """See L{ICrust}."""
         return self._outside.reachability
 
     def observed(self, link: ILink, endpoint: Endpoint) -> None:
-        """See L{ICrust.observed}."""
         self._outside.observed(link, endpoint)
 
     def may_observe(self, endpoint: Endpoint) -> bool:
-        """See L{ICrust.may_observe}."""
         return self._outside.may_observe(endpoint)
 
     def not_reached(self, by: Name) -> None:
-        """See L{ICrust.not_reached}."""
         self._outside.not_reached(by)

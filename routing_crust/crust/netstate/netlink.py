@@ -15,7 +15,7 @@ from ...bounded_dict import BoundedDict
 
 GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """Links, and addresses and routes of both families."""
-MOST_INTERFACES: Final = 1024
+MAX_INTERFACES: Final = 1024
 
 _HEADER: Final = Struct("=IHHII")  # length, type, flags, sequence number, port
 _LINK: Final = Struct("=BxHiII")  # family, type, index, flags, what has changed
@@ -35,7 +35,7 @@ class NetworkNews:
     """Reads what comes; remembers which interfaces work."""
 
     def __init__(self) -> None:
-        self._working: BoundedDict[int, int] = BoundedDict(MOST_INTERFACES)
+        self._working: BoundedDict[int, int] = BoundedDict(MAX_INTERFACES)
 
     def matters(self, data: bytes) -> bool:
         """

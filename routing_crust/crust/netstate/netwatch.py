@@ -24,18 +24,18 @@ from zope.interface import implementer
 from ...timing.timers import cancel
 from .netlink import GROUPS, NetworkNews
 
-SETTLE: Final = 0.3
+SETTLE_SECONDS: Final = 0.3
 """Seconds from the first news to the telling: what belongs together comes within this."""
-PAUSE: Final = 2.0
+PAUSE_SECONDS: Final = 2.0
 """Seconds between two tellings, at least."""
-PERIOD: Final = 10.0
+PERIOD_SECONDS: Final = 10.0
 """Seconds between two looks at whether the host has slept."""
-LATE: Final = 10.0
-"""A look that comes so many seconds late means that the host, or the process, stood still."""
-SLEPT: Final = 2.0
-"""So many seconds in which the host slept are enough."""
-_MOST_READ: Final = 32
-_DATAGRAM: Final = 65536
+LATE_SECONDS: Final = 10.0
+"""A check that comes this late means that the host, or the process, stood still."""
+SLEPT_SECONDS: Final = 2.0
+"""A sleep of the host counts from this length on."""
+_MAX_DATAGRAMS_READ: Final = 32
+_DATAGRAM_BYTES: Final = 65536
 
 
 def open_route_socket() -> socket.socket:
@@ -130,33 +130,30 @@ class NetWatch:
 
     def _next_look(self) -> None:
         self._slept_before = self._slept()
-        self._due = self._clock.seconds() + PERIOD
-        self._looks = self._clock.callLater(PERIOD, self._look)
+        self._due = self._clock.seconds() + PERIOD_SECONDS
+        self._looks = self._clock.callLater(PERIOD_SECONDS, self._look)
 
     def _look(self) -> None:
         slept = self._slept() - self._slept_before
         late = self._clock.seconds() - self._due
         self._next_look()
-        if slept >= SLEPT or late >= LATE:
+        if slept >= SLEPT_SECONDS or late >= LATE_SECONDS:
             self._changed(f"this host, or this process, stood still for {max(slept, late):.0f} s")
 
     # What the reactor calls.
 
     def fileno(self) -> int:
-        """See Twisted's interface."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """See Twisted's interface."""
         return "NetWatch"
 
     def doRead(self) -> None:
-        """See Twisted's interface."""
-        for _ in range(_MOST_READ):
+        for _ in range(_MAX_DATAGRAMS_READ):
             if self._socket is None:
                 return
             try:
-                data, sender = self._socket.recvfrom(_DATAGRAM)
+                data, sender = self._socket.recvfrom(_DATAGRAM_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -170,7 +167,6 @@ class NetWatch:
                 self._tell_soon()
 
     def connectionLost(self, reason: Failure) -> None:
-        """See Twisted's interface."""
         if self._socket is not None:
             self.log.warn(
                 "changes of the network are not noticed at once any more: {problem}",
@@ -181,7 +177,7 @@ class NetWatch:
     def _tell_soon(self) -> None:
         if self._timer is None:
             since = self._clock.seconds() - self._told
-            self._timer = self._clock.callLater(max(SETTLE, PAUSE - since), self._tell)
+            self._timer = self._clock.callLater(max(SETTLE_SECONDS, PAUSE_SECONDS - since), self._tell)
 
     def _tell(self) -> None:
         self._timer = None

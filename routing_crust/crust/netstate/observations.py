@@ -9,7 +9,7 @@ lie, they can neither have an endpoint believed nor, against two others, keep on
 
 When links break or fall silent, the NAT may have restarted, or have another address by now. What was seen on
 links that are gone is then I{in doubt}, unless links to enough networks are alive: it has no vote any more,
-and others are asked anew.
+and others are asked again.
 
 What only one network has seen, or each has seen differently, or is in doubt, is I{tentative}: it is worth a
 try when a link is made, but it is not told to anybody as a fact.
@@ -32,16 +32,16 @@ from ...endpoints import Endpoint
 from ...names import Name
 from ...wire.messages import NatKind
 
-LIFE: Final = 600.0
-"""Seconds for which an observation counts after its link has gone."""
-MOST: Final = 256
+OBSERVATION_LIFETIME_SECONDS: Final = 600.0
+"""How long an observation counts after its link has gone."""
+MAX_OBSERVATIONS: Final = 256
 """Observations that are kept."""
-MOST_OF_A_NETWORK: Final = 4
-ENOUGH: Final = 2
+MAX_OBSERVATIONS_OF_A_NETWORK: Final = 4
+ENOUGH_NETWORKS: Final = 2
 """Networks that have to agree."""
-MOST_BELIEVED: Final = 2
+MAX_BELIEVED: Final = 2
 """Endpoints of one family: a host may have more than one way out."""
-MOST_TENTATIVE: Final = 2
+MAX_TENTATIVE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class Observations:
         key = _Key(observer, at.prefix, dialled)
         self._kept.pop(key, None)  # so that it comes last
         of_network = [each for each in self._kept if each.network == key.network]
-        if len(of_network) >= MOST_OF_A_NETWORK:
+        if len(of_network) >= MAX_OBSERVATIONS_OF_A_NETWORK:
             del self._kept[of_network[0]]
-        elif len(self._kept) >= MOST:
+        elif len(self._kept) >= MAX_OBSERVATIONS:
             gone = (each for each, kept in self._kept.items() if kept.ended is not None)
             del self._kept[next(gone, next(iter(self._kept)))]
         self._kept[key] = _Observation(seen, link, local)
@@ -123,7 +123,7 @@ class Observations:
         @return: whether anything is in doubt that was not.
         """
         live = [key for key, kept in self._kept.items() if kept.ended is None]
-        if len(dict.fromkeys(key.network for key in live)) >= ENOUGH:
+        if len(dict.fromkeys(key.network for key in live)) >= ENOUGH_NETWORKS:
             return False
         keys = [key for key, kept in self._kept.items() if kept.ended is not None and not kept.doubted]
         for key in keys:
@@ -155,7 +155,7 @@ class Observations:
                 _put(all_votes, key.network, kept.seen)
                 if kept.ended is None:
                     _put(live, key.network, kept.seen)
-        return live if len(live) >= ENOUGH else all_votes
+        return live if len(live) >= ENOUGH_NETWORKS else all_votes
 
     def doubtful(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
         """
@@ -171,7 +171,7 @@ class Observations:
         return found
 
     def _forget(self) -> None:
-        long_ago = self._seconds() - LIFE
+        long_ago = self._seconds() - OBSERVATION_LIFETIME_SECONDS
         self._kept = {
             key: kept for key, kept in self._kept.items() if kept.ended is None or kept.ended > long_ago
         }
@@ -182,11 +182,13 @@ def believed_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
     Which endpoints are believed.
 
     @param votes: what each network has seen, of one family.
-    @return: those with the most votes first; at most L{MOST_BELIEVED}.
+    @return: those with the most votes first; at most L{MAX_BELIEVED}.
     """
     counts = Counter(votes.values()).most_common()
-    enough = [(seen, count) for seen, count in counts if count >= ENOUGH and count * 2 >= counts[0][1]]
-    return tuple(seen for seen, _ in enough[:MOST_BELIEVED])
+    enough = [
+        (seen, count) for seen, count in counts if count >= ENOUGH_NETWORKS and count * 2 >= counts[0][1]
+    ]
+    return tuple(seen for seen, _ in enough[:MAX_BELIEVED])
 
 
 def tentative_in(
@@ -199,11 +201,11 @@ def tentative_in(
     for it.
 
     @param doubtful: what is in doubt; it comes last.
-    @return: those that were seen first; at most L{MOST_TENTATIVE}.
+    @return: those that were seen first; at most L{MAX_TENTATIVE}.
     """
     if believed_in(votes):
         return ()
-    return tuple(dict.fromkeys((*votes.values(), *(doubtful or {}).values())))[:MOST_TENTATIVE]
+    return tuple(dict.fromkeys((*votes.values(), *(doubtful or {}).values())))[:MAX_TENTATIVE]
 
 
 def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> NatKind:
@@ -221,9 +223,9 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
     if not seen:
         return NatKind.UNKNOWN
     best, count = Counter(seen).most_common(1)[0]
-    if (count >= ENOUGH and count * 2 > len(seen)) or (best in own and count == len(seen)):
+    if (count >= ENOUGH_NETWORKS and count * 2 > len(seen)) or (best in own and count == len(seen)):
         return NatKind.CONE
-    if max(Counter(each.host for each in seen).values()) * 2 > len(seen) >= ENOUGH:
+    if max(Counter(each.host for each in seen).values()) * 2 > len(seen) >= ENOUGH_NETWORKS:
         return NatKind.SYMMETRIC
     return NatKind.UNKNOWN
 

@@ -40,7 +40,7 @@ class Meeting:
     @ivar peer: who must be there.
     @ivar token: the rendezvous token, which becomes that of the link.
     @ivar requester: whether we are the requester, and so the TLS client.
-    @ivar link: the first link that came of it.
+    @ivar link: the first link that came up.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Meeting:
         """TLS is done on a connection and the owner has been told, or the connection is lost."""
         self._waiting.pop(negotiation, None)
         had_begun = self._trying.pop(negotiation, self) is None
-        if not isinstance(outcome, Link):  # whoever waited for the link before us may have dealt with it
+        if not isinstance(outcome, Link):  # an errback before us may have dealt with the failure
             if had_begun and self.requester and not self._trying:
                 self._nominate()
         elif self.link is None:

@@ -29,14 +29,14 @@ from ..dial.dial import in_words
 from ..dial.race import DialFailed
 from ..interfaces import ILink
 
-MOST_TRIES: Final = 12
+MAX_TRIES: Final = 12
 """Dials of one endpoint in one rendezvous."""
-SHORTEST: Final = 0.001
-JITTER: Final = 0.04
-SLOWEST: Final = 0.64
+FIRST_WAIT_SECONDS: Final = 0.001
+QUICK_WAIT_SECONDS: Final = 0.04
+MAX_WAIT_SECONDS: Final = 0.64
 """Upper bounds of the wait before the first try again, of the quick ones, and of any, in seconds."""
 QUICK_TRIES: Final = 5
-OWNED_WAIT: Final = 0.1
+OWNED_WAIT_SECONDS: Final = 0.1
 """Seconds until an endpoint whose connection is owned by the peer's SYN is tried again."""
 
 _FINAL_ERRORS: Final = (errno.EADDRINUSE, errno.EINVAL, errno.EACCES, errno.ENETUNREACH)
@@ -52,10 +52,11 @@ def wait_before(attempt: int, took: float, random: Random) -> float:
 
     @param attempt: how many dials of this endpoint have failed; at least 1.
     @param took: how long this one took to fail, in seconds.
-    @return: seconds: a random part of a bound that doubles with each dial, up to L{JITTER} for the first few.
+    @return: seconds: a random part of a bound that doubles with each dial, up to
+        L{QUICK_WAIT_SECONDS} for the first few.
     """
-    bound = min(max(2 * took, SHORTEST) * 2.0 ** (attempt - 1), JITTER)
-    return random.uniform(0, min(bound * 2.0 ** max(0, attempt - QUICK_TRIES), SLOWEST))
+    bound = min(max(2 * took, FIRST_WAIT_SECONDS) * 2.0 ** (attempt - 1), QUICK_WAIT_SECONDS)
+    return random.uniform(0, min(bound * 2.0 ** max(0, attempt - QUICK_TRIES), MAX_WAIT_SECONDS))
 
 
 class Dials(Protocol):
@@ -129,7 +130,7 @@ class HolePunch:
             self._begin()
 
     def won(self, link: ILink) -> None:
-        """A link has come of the rendezvous, dialled or accepted."""
+        """The rendezvous has its link, dialled or accepted."""
         self._end()
         if not self.link.called:
             self.link.callback(link)
@@ -147,8 +148,8 @@ class HolePunch:
             pass  # it would come to the same end again
         elif number == errno.EADDRNOTAVAIL:
             target.outcome = OWNED
-            self._again(endpoint, OWNED_WAIT, counted=False)
-        elif target.tries < MOST_TRIES and number not in _FINAL_ERRORS:
+            self._again(endpoint, OWNED_WAIT_SECONDS, counted=False)
+        elif target.tries < MAX_TRIES and number not in _FINAL_ERRORS:
             self._again(endpoint, wait_before(target.tries, took, self._random), counted=True)
         self._look()
 

@@ -99,7 +99,7 @@ class PunchDial(ClientFactory):
             # both have asked each other, and both requests were dialled for on the same ports at once
             negotiation.abort(CloseReason.NOT_WANTED, "the peer has dialled it for another request")
         else:
-            negotiation.abort(CloseReason.PROTOCOL_ERROR, "whoever answered does not know the rendezvous")
+            negotiation.abort(CloseReason.PROTOCOL_ERROR, "the peer does not know the rendezvous")
 
     def _link_up(self, link: Link) -> Link:
         self._note_outcome()

@@ -93,7 +93,7 @@ class Puncher:
         return None if entry is None else entry.meeting
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
-        """See L{ICrust.expect<routing_crust.crust.interfaces.ICrust.expect>}."""
+        """Take connections for this rendezvous until the returned function is called."""
         entry = self._entry(peer, token, requester)
         entry.holders += 1
         held = [entry]
@@ -115,7 +115,7 @@ class Puncher:
         on_link: Sequence[str] = (),
     ) -> Deferred[ILink]:
         """
-        See L{ICrust.connect<routing_crust.crust.interfaces.ICrust.connect>}.
+        Punch, or join the hole punch that is going on for this rendezvous.
 
         @param on_link: the networks of our own interfaces.
         """
@@ -144,7 +144,7 @@ class Puncher:
     def dial(
         self, entry: _ExpectedRendezvous, punch: HolePunch, endpoint: Endpoint, again: bool
     ) -> Callable[[], None]:
-        """See L{Dials.begin<routing_crust.crust.punch.punch.Dials.begin>}."""
+        """Begin one dial of a hole punch, within all limits; it returns what calls it off."""
         peer = entry.meeting.peer
         self._limits.check(endpoint, peer)
         origin = origin_for(self._environment.listening(), endpoint)

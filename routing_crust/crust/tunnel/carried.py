@@ -89,7 +89,7 @@ class TunnelHalf:
         self.tunnel.again(self, message)
 
     def data(self, chunk: bytes) -> None:
-        """Some bytes, which are none of our business."""
+        """Hand on bytes that only the two ends can read."""
         self.allowance -= len(chunk)
         if self.allowance < 0:
             self.tunnel.close(TunnelReason.PROTOCOL_ERROR)

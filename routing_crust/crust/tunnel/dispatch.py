@@ -64,11 +64,11 @@ class TunnelDispatch:
         return len(self._relay)
 
     def carry(self, way: Callable[[ILink, Name], ILink | None]) -> None:
-        """See L{ICrust.carry_tunnels<routing_crust.crust.interfaces.ICrust.carry_tunnels>}."""
+        """Carry tunnels of others from now on."""
         self._relay.way = way
 
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
-        """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
+        """Open a tunnel that ends here."""
         if relay.path_kind is PathKind.TUNNEL or relay.peer == peer:
             what = "the link to the node in the middle is a tunnel, or leads to the peer itself"
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", what),)))

@@ -1,7 +1,7 @@
 """
 The ends of tunnels: links of this node that go through another one.
 
-Whoever opens a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. That
+The opener of a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. The peer
 answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know of, which comes back
 to the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its
 life are over, the opener asks for more by another TUNNEL_OPEN.
@@ -37,12 +37,12 @@ from ..punch.meeting import Meeting
 from .numbers import TunnelNumbers
 from .transport import REASON_TEXTS, TunnelTransport
 
-MOST_UNFINISHED: Final = 4
-"""TunnelDispatch for one rendezvous at once of which no link has come yet."""
-RENEW_AT: Final = 0.75
-"""What share of a tunnel's lifetime passes before more is asked for."""
-SOONEST_RENEWAL: Final = 10.0
-"""Seconds between two renewals at least, whatever the node in the middle says."""
+MAX_UNFINISHED_TUNNELS: Final = 4
+"""Tunnels of one rendezvous that have no link yet."""
+RENEWAL_SHARE: Final = 0.75
+"""Share of a tunnel's lifetime after which more is requested."""
+MIN_RENEWAL_SECONDS: Final = 10.0
+"""Between two renewals, whatever lifetime the node in the middle grants."""
 
 
 class TunnelEnd:
@@ -123,7 +123,7 @@ class TunnelEnd:
         if self._open is None:
             raise WireError("a tunnel that was offered to us was said to be open")
         self._stop_waiting()
-        wait = max(SOONEST_RENEWAL, message.lifetime * RENEW_AT)
+        wait = max(MIN_RENEWAL_SECONDS, message.lifetime * RENEWAL_SHARE)
         self._timer = self._owner.clock.callLater(wait, self._renew)
         if self._link is None:
             self.begin(message.credit)
@@ -169,7 +169,7 @@ class TunnelEnd:
         self._fire(link if refusal is None else self._failure(refusal))
 
     def _link_failed(self, failure: Failure) -> None:
-        """TLS came to nothing."""
+        """The TLS handshake failed."""
         self.unfinished = False
         assert isinstance(failure.value, LinkClosed)
         self._fire(self._failure(failure.value))
@@ -198,7 +198,7 @@ class TunnelEnd:
             self._refused(reason, tell=True)
 
     def _refused(self, reason: LinkClosed, tell: bool) -> None:
-        """There was never a connection."""
+        """End a tunnel that never had a connection."""
         if not self.unfinished:
             return
         self.unfinished = False
@@ -264,7 +264,7 @@ class TunnelEnds:
         return len(self._ends)
 
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
-        """See L{ICrust.tunnel<routing_crust.crust.interfaces.ICrust.tunnel>}."""
+        """Request a tunnel from the node in the middle."""
         number = self.numbers.new(relay)
         end = TunnelEnd(self, relay, number, Direction.CONNECTED, _OwnRendezvous(peer, token, requester))
         self._add(relay, number, end)
@@ -279,7 +279,7 @@ class TunnelEnds:
             self._refuse(relay, message, TunnelReason.NOT_EXPECTED)
             return
         unfinished = sum(each.unfinished and each.plan.token == meeting.token for each in self._ends)
-        if unfinished >= MOST_UNFINISHED:
+        if unfinished >= MAX_UNFINISHED_TUNNELS:
             self._refuse(relay, message, TunnelReason.TOO_MANY)
             return
         end = TunnelEnd(self, relay, message.number, Direction.ACCEPTED, meeting)

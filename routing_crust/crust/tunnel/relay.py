@@ -32,13 +32,13 @@ from .carried import CarriedTunnel, TunnelHalf
 from .numbers import TunnelNumbers
 from .transport import CHUNK_BYTES, REASON_TEXTS, data_frame
 
-AHEAD_BYTES: Final = 32 * 1024
-"""A link in whose queue so much waits gets nothing of a tunnel, so that others wait for no more than that."""
-LOOK_AGAIN: Final = 0.01
-"""Seconds until it is looked whether a rate or a queue has room again."""
-OPENS_BURST: Final = 16
-OPENS_A_SECOND: Final = 1.0
-"""How often a peer may ask for tunnels, at once and on average."""
+MAX_QUEUED_BYTES: Final = 32 * 1024
+"""A link whose queue holds this much gets nothing of a tunnel, so that other traffic waits for no more."""
+RECHECK_SECONDS: Final = 0.01
+"""Until rates and queues are checked for room again."""
+MAX_OPENS_AT_ONCE: Final = 16
+OPENS_PER_SECOND: Final = 1.0
+"""Bounds on how often a peer may request tunnels."""
 
 
 class TunnelRelay:
@@ -59,7 +59,7 @@ class TunnelRelay:
         self._tunnels: dict[CarriedTunnel, None] = {}
         self._of_peer: dict[Name, int] = {}
         self._opens: KeyedLimits[ILink] = KeyedLimits(
-            lambda: TokenBucket(OPENS_A_SECOND, OPENS_BURST, self.seconds)
+            lambda: TokenBucket(OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds)
         )
         self._turns: deque[TunnelHalf] = deque()
         self._timer: IDelayedCall | None = None
@@ -158,7 +158,7 @@ class TunnelRelay:
                 side.tunnel.handed_on(side)
             elif side.other.can_send <= 0:
                 side.turn = False  # the credit, when it comes, brings it back
-            elif side.tunnel.bucket.tokens <= 0 or side.other.link.queued >= AHEAD_BYTES:
+            elif side.tunnel.bucket.tokens <= 0 or side.other.link.queued >= MAX_QUEUED_BYTES:
                 later.append(side)
             else:
                 self._hand_on(side)
@@ -166,7 +166,7 @@ class TunnelRelay:
         self._turns = later
         self._busy = False
         if later and self._timer is None:
-            self._timer = self.clock.callLater(LOOK_AGAIN, self._look_again)
+            self._timer = self.clock.callLater(RECHECK_SECONDS, self._look_again)
 
     def _hand_on(self, side: TunnelHalf) -> None:
         to = side.other

@@ -29,9 +29,9 @@ from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpene
 from ..interfaces import ILink
 
 CHUNK_BYTES: Final = 16 * 1024
-"""What one frame holds at most, so that others of the link get their turn between two."""
-ENOUGH_BYTES: Final = 64 * 1024
-"""When so many bytes wait, the producer is paused."""
+"""Upper bound of one frame, so that other frames of the link get their turn between two."""
+PRODUCER_PAUSE_BYTES: Final = 64 * 1024
+"""The producer is paused once this much waits."""
 _NUMBER: Final = Struct(">I")
 NUMBER_BYTES: Final = _NUMBER.size
 
@@ -70,7 +70,7 @@ class Leg(Protocol):
         """
 
     def again(self, message: TunnelOpen) -> None:
-        """A TUNNEL_OPEN came for a tunnel that there is; likewise."""
+        """A TUNNEL_OPEN came for a tunnel that exists; raises as L{opened} does."""
 
     def data(self, chunk: bytes) -> None:
         """A TUNNEL_DATA came."""
@@ -138,7 +138,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
     # What comes.
 
     def add_credit(self, amount: int) -> None:
-        """So many bytes more may be sent."""
+        """The other side allows this many more bytes."""
         self._credit += amount
         self._pump()
 
@@ -186,18 +186,20 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
     # What the protocol calls: see Twisted's ITransport and IConsumer.
 
     def write(self, data: bytes) -> None:
-        """See Twisted's interface."""
         if self._dead or self.disconnecting or not data:
             return
         self._out.append(bytes(data))
         self._out_bytes += len(data)
         self._pump()
-        if self.producer is not None and not self._producer_paused and self._out_bytes >= ENOUGH_BYTES:
+        if (
+            self.producer is not None
+            and not self._producer_paused
+            and self._out_bytes >= PRODUCER_PAUSE_BYTES
+        ):
             self._producer_paused = True
             self.producer.pauseProducing()
 
     def loseConnection(self) -> None:
-        """See Twisted's interface."""
         if not self.disconnecting and not self._dead:
             self.disconnecting = True
             self._pump()
@@ -208,7 +210,6 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
             self._end(Failure(ConnectionAborted()))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See Twisted's interface."""
         # TLS sees to both
         assert streaming
         assert self.producer is None
@@ -219,7 +220,6 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
             self._producer_paused = False
 
     def unregisterProducer(self) -> None:
-        """See Twisted's interface."""
         self.producer = None
 
     def pauseProducing(self) -> None:
@@ -227,7 +227,6 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         self._reading = False
 
     def resumeProducing(self) -> None:
-        """See Twisted's interface."""
         self._reading = True
         while self._in and self._reading:
             self._deliver(self._in.pop(0))

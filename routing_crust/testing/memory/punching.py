@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from ...crust.interfaces import ILink, Rendezvous
-from ...crust.punch.punch import MOST_TRIES, wait_before
+from ...crust.punch.punch import MAX_TRIES, wait_before
 from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import ConnectFailed, LimitReached, ServiceStopped
 from ...names import Name
@@ -174,7 +174,7 @@ class Punch:
     def _failed(self, endpoint: Endpoint, problem: str, took: float) -> None:
         self._outcomes[endpoint] = problem
         tries = self._tries[endpoint]
-        if tries >= MOST_TRIES:
+        if tries >= MAX_TRIES:
             del self.busy[endpoint]
             self._look()
             return

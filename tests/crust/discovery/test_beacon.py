@@ -17,7 +17,12 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from routing_crust.crust.discovery import beacon as module
-from routing_crust.crust.discovery.beacon import ANSWER_WITHIN, ENOUGH_ANSWERS, SEEK_AGAIN, LanBeacon
+from routing_crust.crust.discovery.beacon import (
+    ENOUGH_ANSWERS,
+    FIRST_SEEK_WAIT_SECONDS,
+    MAX_ANSWER_WAIT_SECONDS,
+    LanBeacon,
+)
 from routing_crust.crust.discovery.multicast import GROUP_V4, Place, choose_places, open_socket
 from routing_crust.crust.discovery.packet import Beacon, BeaconKind, make_beacon, read_beacon
 from routing_crust.endpoints import Contact, Endpoint
@@ -82,7 +87,7 @@ class LogicTests(SynchronousTestCase):
         self.beacon.heard(other.get("datagram", datagram), options["host"], options["place"])
 
     def answers(self) -> int:
-        self.reactor.advance(ANSWER_WITHIN)
+        self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
         answers = [each for _, each in self.reactor.sent if each.kind is BeaconKind.ANSWER]
         self.reactor.sent.clear()
         return len(answers)
@@ -98,7 +103,7 @@ class LogicTests(SynchronousTestCase):
         self.assertEqual((where, beacon.kind), ((GROUP_V4, 5999), BeaconKind.SEEK))
         self.assertTrue(beacon.signature_holds())
         counts = []
-        for wait in (SEEK_AGAIN, 2 * SEEK_AGAIN, 4 * SEEK_AGAIN):
+        for wait in (FIRST_SEEK_WAIT_SECONDS, 2 * FIRST_SEEK_WAIT_SECONDS, 4 * FIRST_SEEK_WAIT_SECONDS):
             self.reactor.advance(wait)
             counts.append(len(self.reactor.sent))
         self.assertEqual(counts, [2, 3, 4])
@@ -139,7 +144,7 @@ class LogicTests(SynchronousTestCase):
         self.hear(2, BeaconKind.SEEK)
         self.hear(2, BeaconKind.SEEK)
         self.assertEqual(self.reactor.sent, [])
-        self.reactor.advance(ANSWER_WITHIN)
+        self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
         ((where, beacon),) = self.reactor.sent
         self.assertEqual(where, (GROUP_V4, 5999))
         self.assertEqual((beacon.kind, beacon.nonce, beacon.port), (BeaconKind.ANSWER, NONCE, 5483))

@@ -13,7 +13,7 @@ from twisted.logger import globalLogPublisher as publisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.discovery import contacts as module
-from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY, ContactBook
+from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY_SECONDS, ContactBook
 from routing_crust.endpoints import Contact, Endpoint
 
 from ..addresses import contact, name
@@ -54,10 +54,10 @@ class ContactBookTests(SynchronousTestCase):
         book = self.book()
         with mock.patch.object(module, "write_atomically", wraps=module.write_atomically) as write:
             for port in range(1, 6):
-                self.clock.advance(WRITE_DELAY / 10)
+                self.clock.advance(WRITE_DELAY_SECONDS / 10)
                 book.remember(Contact(Endpoint("192.0.2.1", port)))
             self.assertFalse(self.path.exists())
-            self.clock.advance(WRITE_DELAY)
+            self.clock.advance(WRITE_DELAY_SECONDS)
             self.assertEqual(write.call_count, 1)
         self.assertEqual(len(json.loads(self.path.read_bytes())["contacts"]), 5)
         book.flush()
@@ -167,7 +167,7 @@ class ContactBookTests(SynchronousTestCase):
         with mock.patch("os.fsync", side_effect=OSError(28, "No space left on device")):
             for number in (2, 3):
                 book.remember(contact(f"192.0.2.{number}:1"))
-                self.clock.advance(WRITE_DELAY)
+                self.clock.advance(WRITE_DELAY_SECONDS)
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(os.listdir(self.folder), [FILE_NAME])
         (line,) = self.warnings()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.discovery.multicast import GROUP_V4, GROUP_V6, MOST_PLACES, choose_places
-from routing_crust.crust.discovery.packet import MOST_BYTES, BeaconKind, make_beacon, read_beacon
+from routing_crust.crust.discovery.multicast import GROUP_V4, GROUP_V6, MAX_PLACES, choose_places
+from routing_crust.crust.discovery.packet import MAX_DATAGRAM_BYTES, BeaconKind, make_beacon, read_beacon
 from routing_crust.endpoints import Endpoint
 
 from ..addresses import HOST, at, host_address, identity, name
@@ -30,7 +30,7 @@ class PacketTests(SynchronousTestCase):
         self.assertTrue(beacon.signature_holds())
         self.assertLess(len(datagram), 200)
         longest = make_beacon(identity(1), "n" * 64, BeaconKind.ANSWER, 65535, NONCE)
-        self.assertLess(len(longest), MOST_BYTES)
+        self.assertLess(len(longest), MAX_DATAGRAM_BYTES)
 
     def test_everything_is_signed(self) -> None:
         """Whatever is changed, the signature does not hold any more."""
@@ -46,7 +46,7 @@ class PacketTests(SynchronousTestCase):
         """Anything else is no beacon, and no error."""
         good = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         fields = msgspec.msgpack.decode(good)
-        bad = [b"", b"x", good[:-1], good + b"x", b"\x91" * 400, good.ljust(MOST_BYTES + 1, b"\0")]
+        bad = [b"", b"x", good[:-1], good + b"x", b"\x91" * 400, good.ljust(MAX_DATAGRAM_BYTES + 1, b"\0")]
         for index, value in ((0, 2), (1, ""), (1, "n" * 65), (2, 2), (3, b"k"), (4, -1), (4, 65536), (4, 0),
                              (5, b""), (6, b"")):  # fmt: skip
             bad.append(msgspec.msgpack.encode([*fields[:index], value, *fields[index + 1 :]]))
@@ -88,7 +88,7 @@ class PlaceTests(SynchronousTestCase):
     def test_many_interfaces(self) -> None:
         """No more sockets than a few."""
         host = [host_address(f"veth{number}", number, f"10.0.{number}.1/24") for number in range(1, 100)]
-        self.assertEqual(len(choose_places([at("0.0.0.0:1")], host, False)), MOST_PLACES)
+        self.assertEqual(len(choose_places([at("0.0.0.0:1")], host, False)), MAX_PLACES)
 
     def test_endpoint_of_a_sender(self) -> None:
         """The source address with the port, if it is in this network and the port is not a low one."""

@@ -12,11 +12,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
 from routing_crust.crust.mapping.keeper import (
-    FIRST_RETRY,
-    LAST_RETRY,
-    LEAST_WAIT,
-    SETTLE,
-    STOP_WITHIN,
+    FIRST_RETRY_SECONDS,
+    MAX_RETRY_SECONDS,
+    MIN_WAIT_SECONDS,
+    SETTLE_SECONDS,
+    STOP_SECONDS,
     PortKeeper,
 )
 from routing_crust.crust.mapping.lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem
@@ -162,7 +162,7 @@ class MappedTests(KeeperTests):
     def test_a_lifetime_of_nothing(self) -> None:
         """A router that grants a second is not asked more often than others."""
         self.mapped(lifetime=1)
-        self.assertWaits(LEAST_WAIT)
+        self.assertWaits(MIN_WAIT_SECONDS)
 
     def test_no_end(self) -> None:
         """It is checked, and as long as it is there never renewed."""
@@ -284,14 +284,14 @@ class NobodyTests(KeeperTests):
     def test_none(self) -> None:
         """It is tried again, less and less often, and told once."""
         self.start()
-        wait = FIRST_RETRY
+        wait = FIRST_RETRY_SECONDS
         for _ in range(8):
             self.take_asked()
             self.fail_once()
             self.take_asked()
             self.assertWaits(wait)
-            wait = min(2 * wait, LAST_RETRY)
-        self.assertEqual(wait, LAST_RETRY)
+            wait = min(2 * wait, MAX_RETRY_SECONDS)
+        self.assertEqual(wait, MAX_RETRY_SECONDS)
         problem = "the router at 192.168.1.1 does not (NAT-PMP: no answer; UPnP: no router answers)"
         self.assertEqual(self.keeper.problem, problem)
         self.assertEqual(
@@ -307,7 +307,7 @@ class NobodyTests(KeeperTests):
         """From then on waits are short again."""
         self.start()
         self.fail_once()
-        self.clock.advance(FIRST_RETRY)
+        self.clock.advance(FIRST_RETRY_SECONDS)
         self.answer(lease(lifetime=20))
         self.assertEqual(self.keeper.problem, "")
         self.clock.advance(10)
@@ -316,7 +316,7 @@ class NobodyTests(KeeperTests):
         self.answer("no answer")
         self.fail_once()
         self.take_asked()
-        self.assertWaits(FIRST_RETRY)
+        self.assertWaits(FIRST_RETRY_SECONDS)
 
     def assertObjection(self, text: str) -> None:
         self.start()
@@ -327,7 +327,7 @@ class NobodyTests(KeeperTests):
         self.gateway = None
         self.assertObjection("this host has no gateway")
         self.gateway = GATEWAY
-        self.assertWaits(FIRST_RETRY)
+        self.assertWaits(FIRST_RETRY_SECONDS)
 
     def test_a_public_address(self) -> None:
         """Nothing is translated here, and the provider's router is left alone."""
@@ -350,7 +350,7 @@ class ChangeTests(KeeperTests):
         there = self.mapped()
         self.gateway = OTHER
         self.keeper.network_changed()
-        self.assertWaits(SETTLE)
+        self.assertWaits(SETTLE_SECONDS)
         self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
         self.assertEqual(self.routers[-1].gateway, OTHER)
         self.assertEqual(self.told, [(there, None)])
@@ -363,7 +363,7 @@ class ChangeTests(KeeperTests):
         """It is asked whether it still maps."""
         self.mapped()
         self.keeper.network_changed()
-        self.assertWaits(SETTLE)
+        self.assertWaits(SETTLE_SECONDS)
         self.assertEqual(self.asked, [("NAT-PMP", "holds", 5483)])
 
     def test_no_router_yet(self) -> None:
@@ -371,23 +371,23 @@ class ChangeTests(KeeperTests):
         self.start()
         for _ in range(4):
             self.answer("no answer")
-            self.clock.advance(LAST_RETRY)
+            self.clock.advance(MAX_RETRY_SECONDS)
         self.answer("no answer")
         self.take_asked()
         self.keeper.network_changed()
-        self.assertWaits(SETTLE)
+        self.assertWaits(SETTLE_SECONDS)
         self.take_asked()
         self.answer("no answer")
-        self.assertWaits(FIRST_RETRY)
+        self.assertWaits(FIRST_RETRY_SECONDS)
 
     def test_many_changes(self) -> None:
         """They come in bursts. The first is waited after, and not put off by the others."""
         self.mapped()
         for _ in range(7):
             self.keeper.network_changed()
-            self.clock.advance(SETTLE / 8)
+            self.clock.advance(SETTLE_SECONDS / 8)
         self.assertEqual(self.asked, [])
-        self.clock.advance(SETTLE / 8)
+        self.clock.advance(SETTLE_SECONDS / 8)
         self.assertEqual(len(self.asked), 1)
 
     def test_in_the_middle_of_a_question(self) -> None:
@@ -397,7 +397,7 @@ class ChangeTests(KeeperTests):
         self.gateway = OTHER
         self.answer(lease())
         self.take_asked()
-        self.assertWaits(LEAST_WAIT if LEAST_WAIT < SETTLE else SETTLE)
+        self.assertWaits(MIN_WAIT_SECONDS if MIN_WAIT_SECONDS < SETTLE_SECONDS else SETTLE_SECONDS)
         self.assertEqual(self.routers[-1].gateway, OTHER)
 
 
@@ -426,7 +426,7 @@ class StopTests(KeeperTests):
         """It is not waited for."""
         self.mapped()
         stopped = self.stop()
-        self.clock.advance(STOP_WITHIN - 0.01)
+        self.clock.advance(STOP_SECONDS - 0.01)
         self.assertNoResult(stopped)
         self.clock.advance(0.01)
         self.assertStopped(stopped)
@@ -468,7 +468,7 @@ class StopTests(KeeperTests):
         self.mapped(lifetime=20)
         self.clock.advance(10)
         stopped = self.stop()
-        self.clock.advance(STOP_WITHIN)
+        self.clock.advance(STOP_SECONDS)
         self.assertStopped(stopped)
 
     def test_without_a_router(self) -> None:

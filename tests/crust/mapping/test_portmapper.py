@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role, Settings
 from routing_crust.crust.mapping import portmapper
-from routing_crust.crust.mapping.keeper import SETTLE
+from routing_crust.crust.mapping.keeper import SETTLE_SECONDS
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess, RouterProblem
 from routing_crust.crust.mapping.natpmp import address_request
 from routing_crust.crust.mapping.portmapper import MAX_MAPPED_PORTS, PortMapper, ports_to_map
@@ -129,7 +129,7 @@ class MapperTests(QuietTests):
     def test_network_changed(self) -> None:
         mapper = self.started(lease())
         mapper.network_changed()
-        self.clock.advance(SETTLE)
+        self.clock.advance(SETTLE_SECONDS)
         self.assertEqual(self.asked[1:], [("NAT-PMP", "holds", 5483)])
 
     def test_started_again(self) -> None:

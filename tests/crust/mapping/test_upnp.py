@@ -14,7 +14,13 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from routing_crust.crust.mapping.lease import Lease, RouterProblem
-from routing_crust.crust.mapping.upnp import OTHER_PORTS, Igd, UpnpRouter, in_daemon_thread, load_miniupnpc
+from routing_crust.crust.mapping.upnp import (
+    MAX_OTHER_PORTS,
+    Igd,
+    UpnpRouter,
+    in_daemon_thread,
+    load_miniupnpc,
+)
 
 from .support import GATEWAY, OTHER, lease
 
@@ -258,7 +264,7 @@ class RouterTests(SynchronousTestCase):
         self.there.refuses_all = "ConflictInMappingEntry"
         self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
         ports = [port for port, _ in self.there.added]
-        self.assertEqual((ports[0], len(set(ports))), (5483, 1 + OTHER_PORTS))
+        self.assertEqual((ports[0], len(set(ports))), (5483, 1 + MAX_OTHER_PORTS))
         self.assertGreaterEqual(min(ports), 1024)
 
     def test_nothing_to_remove(self) -> None:

@@ -10,14 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.netstate.external_addresses import (
-    DENIALS,
-    LATELY,
-    MOST_DIALLED,
-    PROOF_LASTS,
+    ENOUGH_DENIALS,
+    FILTER_OPEN_SECONDS,
+    MAX_DIALLED_HOSTS,
+    PROOF_SECONDS,
     AddressesOfCrust,
     ExternalAddresses,
 )
-from routing_crust.crust.netstate.observations import LIFE
+from routing_crust.crust.netstate.observations import OBSERVATION_LIFETIME_SECONDS
 from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, PrivateDialling, Protocol
 from routing_crust.errors import CloseReason
@@ -138,7 +138,7 @@ class OutsideTests(SynchronousTestCase):
         """An observation that has expired is noticed with the next that happens."""
         links = self.seen(ONE, TWO)
         self.here.link_lost(links[0])
-        self.clock.advance(LIFE)
+        self.clock.advance(OBSERVATION_LIFETIME_SECONDS)
         self.told.clear()
         self.here.link_lost(links[1])
         self.assertEqual(self.told[0], (PRIVATE,))
@@ -264,11 +264,11 @@ class OutsideTests(SynchronousTestCase):
     def test_lately(self) -> None:
         """What a dial has opened may be open for a while, and as long as there is a link."""
         (link,) = self.seen(ONE)
-        self.clock.advance(10 * LATELY)
+        self.clock.advance(10 * FILTER_OPEN_SECONDS)
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
         self.here.link_lost(link)
-        self.clock.advance(LATELY)
+        self.clock.advance(FILTER_OPEN_SECONDS)
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
         self.clock.advance(1)
@@ -278,9 +278,9 @@ class OutsideTests(SynchronousTestCase):
     def test_dials_are_forgotten(self) -> None:
         """The oldest, when there are too many."""
         self.here.dialled(ONE)
-        for number in range(MOST_DIALLED):
+        for number in range(MAX_DIALLED_HOSTS):
             self.here.dialled(Endpoint(f"10.{number >> 8}.{number & 255}.1", 1))
-        self.assertEqual(len(self.here._dialled), MOST_DIALLED)
+        self.assertEqual(len(self.here._dialled), MAX_DIALLED_HOSTS)
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.YES)
 
@@ -296,13 +296,13 @@ class OutsideTests(SynchronousTestCase):
         self.accept(ONE)
         for number in range(5):
             self.here.not_reached(name(number + 1))
-        self.clock.advance(PROOF_LASTS + 1)
+        self.clock.advance(PROOF_SECONDS + 1)
         for _ in range(5):
             self.here.not_reached(name(1))
         self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
         self.accept(TWO)
-        self.clock.advance(PROOF_LASTS + 1)
-        for number in range(DENIALS):
+        self.clock.advance(PROOF_SECONDS + 1)
+        for number in range(ENOUGH_DENIALS):
             self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
             self.here.not_reached(name(number + 1))
         self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.NO))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.netstate.netlink import MOST_INTERFACES, NetworkNews
+from routing_crust.crust.netstate.netlink import MAX_INTERFACES, NetworkNews
 
 UP, RUNNING, LOWER_UP = 0x1, 0x40, 0x10000
 WORKING = UP | RUNNING | LOWER_UP
@@ -100,9 +100,9 @@ class NewsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """However many interfaces come and go."""
-        for index in range(3 * MOST_INTERFACES):
+        for index in range(3 * MAX_INTERFACES):
             self.news.matters(link(index, WORKING, 0))
-        self.assertEqual(len(self.news._working), MOST_INTERFACES)
+        self.assertEqual(len(self.news._working), MAX_INTERFACES)
 
     @given(st.binary(max_size=300))
     def test_garbage(self, data: bytes) -> None:

@@ -14,11 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust.crust.netstate.netwatch import (
-    LATE,
-    PAUSE,
-    PERIOD,
-    SETTLE,
-    SLEPT,
+    LATE_SECONDS,
+    PAUSE_SECONDS,
+    PERIOD_SECONDS,
+    SETTLE_SECONDS,
+    SLEPT_SECONDS,
     NetWatch,
     open_route_socket,
     seconds_slept,
@@ -105,10 +105,10 @@ class NetWatchTests(SynchronousTestCase):
     def test_coalesced(self) -> None:
         """Much news at a time is told once, shortly after the first."""
         self.news(NEWS, NEWS)
-        self.reactor.advance(SETTLE / 2)
+        self.reactor.advance(SETTLE_SECONDS / 2)
         self.news(NEWS)
-        self.reactor.advance(SETTLE / 2)
-        self.assertEqual(self.times, [SETTLE])
+        self.reactor.advance(SETTLE_SECONDS / 2)
+        self.assertEqual(self.times, [SETTLE_SECONDS])
         self.assertIn("addresses", self.told[0][1])
 
     def test_not_too_often(self) -> None:
@@ -118,19 +118,19 @@ class NetWatchTests(SynchronousTestCase):
             self.reactor.advance(0.1)
         self.assertEqual([int(each) for each in self.times], [0, 2, 4, 6, 8])
         gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
-        self.assertGreaterEqual(min(gaps), PAUSE)
+        self.assertGreaterEqual(min(gaps), PAUSE_SECONDS)
 
     def test_a_later_change(self) -> None:
         """After a while, the next change is told as promptly as the first."""
         self.news(NEWS)
-        self.reactor.pump([SETTLE, 5])
+        self.reactor.pump([SETTLE_SECONDS, 5])
         self.news(NEWS)
-        self.reactor.advance(SETTLE)
+        self.reactor.advance(SETTLE_SECONDS)
         self.assertEqual(len(self.told), 2)
 
     def test_what_does_not_matter(self) -> None:
         self.news(NONE, b"garbage")
-        self.reactor.advance(PERIOD - 1)
+        self.reactor.advance(PERIOD_SECONDS - 1)
         self.assertEqual(self.told, [])
 
     def test_other_senders(self) -> None:
@@ -182,28 +182,30 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.watch.start()
         self.slept += 100
-        self.reactor.advance(PERIOD)
+        self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_no_sleep(self) -> None:
         """Looks that come in time, or a little late, tell of nothing."""
-        for late in (0.0, 1.0, LATE - 0.1, 0.0):
-            self.slept += SLEPT / 2
-            self.reactor.advance(PERIOD + late)
+        for late in (0.0, 1.0, LATE_SECONDS - 0.1, 0.0):
+            self.slept += SLEPT_SECONDS / 2
+            self.reactor.advance(PERIOD_SECONDS + late)
         self.assertEqual(self.told, [])
 
     def test_slept(self) -> None:
         """The host slept, which the system tells, while the clock stood still or has not been set yet."""
         self.slept += 3600
-        self.reactor.advance(PERIOD)
-        self.assertEqual(self.told, [(PERIOD, "this host, or this process, stood still for 3600 s")])
-        self.reactor.advance(PERIOD)
+        self.reactor.advance(PERIOD_SECONDS)
+        self.assertEqual(self.told, [(PERIOD_SECONDS, "this host, or this process, stood still for 3600 s")])
+        self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(len(self.told), 1)
 
     def test_stood_still(self) -> None:
         """The process was stopped, or its machine: the look comes late."""
-        self.reactor.advance(PERIOD + 60)
-        self.assertEqual(self.told, [(PERIOD + 60, "this host, or this process, stood still for 60 s")])
+        self.reactor.advance(PERIOD_SECONDS + 60)
+        self.assertEqual(
+            self.told, [(PERIOD_SECONDS + 60, "this host, or this process, stood still for 60 s")]
+        )
 
 
 class RefusedTests(SynchronousTestCase):

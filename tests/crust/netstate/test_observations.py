@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.netstate.observations import (
-    LIFE,
-    MOST,
-    MOST_OF_A_NETWORK,
+    MAX_OBSERVATIONS,
+    MAX_OBSERVATIONS_OF_A_NETWORK,
+    OBSERVATION_LIFETIME_SECONDS,
     Observations,
     believed_in,
     kind_of_nat,
@@ -144,10 +144,10 @@ class ObservationsTests(SynchronousTestCase):
         """Nothing expires while its link is up."""
         self.add(1, "9.0.0.1", link="one")
         self.add(2, "9.0.1.1", link="two")
-        self.clock.advance(10 * LIFE)
+        self.clock.advance(10 * OBSERVATION_LIFETIME_SECONDS)
         self.assertFalse(self.kept.ended("three"))
         self.assertTrue(self.kept.ended("one"))
-        self.clock.advance(LIFE - 1)
+        self.clock.advance(OBSERVATION_LIFETIME_SECONDS - 1)
         self.assertEqual(len(self.kept.votes(False)), 2)
         self.clock.advance(1)
         self.assertEqual(self.kept.votes(False), {"9.0.1.0/24": TRUTH})
@@ -175,20 +175,20 @@ class ObservationsTests(SynchronousTestCase):
         self.add(1, "9.1.0.1")
         for number in range(50):
             self.add(Name(bytes([number]) * 32), "9.0.0.1", LIE)
-        self.assertEqual(len(self.kept), 1 + MOST_OF_A_NETWORK)
+        self.assertEqual(len(self.kept), 1 + MAX_OBSERVATIONS_OF_A_NETWORK)
         self.assertEqual(self.kept.votes(False), {"9.1.0.0/24": TRUTH, "9.0.0.0/24": LIE})
 
     def test_bound_in_all(self) -> None:
         """What is gone makes room before what is there."""
-        for number in range(MOST):
+        for number in range(MAX_OBSERVATIONS):
             self.add(1, f"9.{number}.0.1", link=number)
         self.kept.ended(7)
         self.add(1, "10.0.0.1", link=-1)
-        self.assertEqual(len(self.kept), MOST)
+        self.assertEqual(len(self.kept), MAX_OBSERVATIONS)
         self.assertNotIn("9.7.0.0/24", self.kept.votes(False))
         self.assertIn("9.0.0.0/24", self.kept.votes(False))
         self.add(1, "10.1.0.1", link=-2)
-        self.assertEqual(len(self.kept), MOST)
+        self.assertEqual(len(self.kept), MAX_OBSERVATIONS)
         self.assertNotIn("9.0.0.0/24", self.kept.votes(False))
 
     @given(lies, st.integers(2, 5), st.data())
@@ -216,4 +216,4 @@ class ObservationsTests(SynchronousTestCase):
             kept.add(Name(bytes([who]) * 32), Endpoint(f"9.0.0.{who}", 1), lie, True, "link", "10.0.0.1")
         self.assertEqual(believed_in(kept.votes(False)), ())
         self.assertIs(kind_of_nat(kept.votes(False), ()), NatKind.UNKNOWN)
-        self.assertLessEqual(len(kept), MOST_OF_A_NETWORK)
+        self.assertLessEqual(len(kept), MAX_OBSERVATIONS_OF_A_NETWORK)

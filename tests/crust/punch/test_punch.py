@@ -17,13 +17,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.punch.punch import (
-    JITTER,
-    MOST_TRIES,
+    FIRST_WAIT_SECONDS,
+    MAX_TRIES,
+    MAX_WAIT_SECONDS,
     OWNED,
-    OWNED_WAIT,
+    OWNED_WAIT_SECONDS,
     QUICK_TRIES,
-    SHORTEST,
-    SLOWEST,
+    QUICK_WAIT_SECONDS,
     HolePunch,
     wait_before,
 )
@@ -119,7 +119,7 @@ class PunchTests(SynchronousTestCase):
         punch = self.punch(A)
         self.fail_dial(punch, A, REFUSED)
         self.assertEqual(self.dials.running, [])
-        self.clock.advance(JITTER)
+        self.clock.advance(QUICK_WAIT_SECONDS)
         self.assertEqual(self.dials.running, [A])
         self.assertNoResult(punch.link)
         punch.won(LINK)
@@ -129,18 +129,18 @@ class PunchTests(SynchronousTestCase):
     def test_refused_for_ever(self) -> None:
         """There is an end to it: 12 tries."""
         punch = self.punch(A)
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             while not self.dials.running:
                 self.clock.advance(0.01)
             self.fail_dial(punch, A, REFUSED)
         self.assertEqual(self.attempts(punch), ["connection refused"])
-        self.assertEqual(len(self.dials.begun), MOST_TRIES)
+        self.assertEqual(len(self.dials.begun), MAX_TRIES)
 
     def test_an_icmp_error(self) -> None:
         """An error whose number the system has lost is like a refusal."""
         punch = self.punch(A)
         self.fail_dial(punch, A, error.ConnectError())
-        self.clock.advance(JITTER)
+        self.clock.advance(QUICK_WAIT_SECONDS)
         self.assertEqual(self.dials.running, [A])
         self.clock.advance(TIMEOUT)
         self.attempts(punch)
@@ -148,15 +148,15 @@ class PunchTests(SynchronousTestCase):
     def test_owned_by_the_peers_syn(self) -> None:
         """Then its connection is waited for, and looked again later; no try is counted for it."""
         punch = self.punch(A)
-        for _ in range(MOST_TRIES + 5):
+        for _ in range(MAX_TRIES + 5):
             self.fail_dial(punch, A, OWNED_ERROR)
-            self.clock.advance(OWNED_WAIT / 2)
+            self.clock.advance(OWNED_WAIT_SECONDS / 2)
             self.assertEqual(self.dials.running, [])
-            self.clock.advance(OWNED_WAIT)
+            self.clock.advance(OWNED_WAIT_SECONDS)
         self.assertEqual([again for *_, again in self.dials.begun[:3]], [False, True, True])
-        self.clock.advance(TIMEOUT - OWNED_WAIT / 2 - self.clock.seconds())
+        self.clock.advance(TIMEOUT - OWNED_WAIT_SECONDS / 2 - self.clock.seconds())
         self.fail_dial(punch, A, OWNED_ERROR)
-        self.clock.advance(OWNED_WAIT)
+        self.clock.advance(OWNED_WAIT_SECONDS)
         self.assertEqual(self.attempts(punch), [OWNED])
 
     def test_final_errors(self) -> None:
@@ -175,7 +175,7 @@ class PunchTests(SynchronousTestCase):
         """A connection that is cut before the prefaces is tried again; after them it is not."""
         punch = self.punch(A)
         self.fail_dial(punch, A, LinkClosed(CloseReason.CONNECTION_LOST))
-        self.clock.advance(JITTER)
+        self.clock.advance(QUICK_WAIT_SECONDS)
         self.dials.running.remove(A)
         punch.refused(A, LinkClosed(CloseReason.TLS_REFUSED, "somebody else"))
         self.assertEqual(self.attempts(punch), ["somebody else"])
@@ -189,7 +189,7 @@ class PunchTests(SynchronousTestCase):
         punch = self.punch(A, B)
         self.dials.problems[A] = limit
         self.fail_dial(punch, A, REFUSED)
-        self.clock.advance(JITTER)
+        self.clock.advance(QUICK_WAIT_SECONDS)
         first, second = self.attempts(punch)
         self.assertEqual(first, f"connection refused; then {limit}")
         self.assertEqual(second, str(limit))
@@ -211,15 +211,15 @@ class PunchTests(SynchronousTestCase):
         self.over()
 
     @settings(deadline=None)
-    @given(st.integers(1, MOST_TRIES), st.floats(0, 10), st.randoms(use_true_random=False))
+    @given(st.integers(1, MAX_TRIES), st.floats(0, 10), st.randoms(use_true_random=False))
     def test_waits(self, attempt: int, took: float, random: Random) -> None:
         """The first waits are of the order of what a refusal takes, the later ones grow, up to a bound."""
         wait = wait_before(attempt, took, random)
-        self.assertTrue(0 <= wait <= SLOWEST)
+        self.assertTrue(0 <= wait <= MAX_WAIT_SECONDS)
         if attempt <= QUICK_TRIES:
-            self.assertLessEqual(wait, JITTER)
+            self.assertLessEqual(wait, QUICK_WAIT_SECONDS)
         if attempt == 1:
-            self.assertLessEqual(wait, max(2 * took, SHORTEST))
+            self.assertLessEqual(wait, max(2 * took, FIRST_WAIT_SECONDS))
 
     steps = st.lists(
         st.tuples(st.sampled_from(["fail", "own", "final", "refuse", "wait"]), st.integers(0, 2)), max_size=60
@@ -249,4 +249,4 @@ class PunchTests(SynchronousTestCase):
         self.over()
         for endpoint in (A, B, C):
             counted = [each for each in self.dials.begun if each[1] == endpoint and not each[2]]
-            self.assertLessEqual(len(counted), MOST_TRIES)
+            self.assertLessEqual(len(counted), MAX_TRIES)

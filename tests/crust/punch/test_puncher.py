@@ -169,7 +169,7 @@ class PuncherTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.tcpClients), 2)
         self.assertTrue(self.answered(1, Preface.of(b"unknown", True, True).octets).aborted)
         error = self.failureResultOf(dial, ConnectFailed).value
-        self.assertIn("whoever answered does not know the rendezvous", str(error))
+        self.assertIn("the peer does not know the rendezvous", str(error))
 
     def test_lost_after_the_prefaces(self) -> None:
         """What breaks once the prefaces are exchanged is not tried again."""

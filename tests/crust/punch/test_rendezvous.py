@@ -191,7 +191,7 @@ class RendezvousTests(ServiceTests):
                 self.transport.write(b"HTTP/1.1 400 Bad Request\r\n")  # type: ignore[union-attr]
 
         for protocol, words in (
-            (Echo, "whoever answered does not know the rendezvous"),
+            (Echo, "the peer does not know the rendezvous"),
             (Server, "what came first is neither TLS nor a preface"),
         ):
             factory = silent_factory(protocol, Deferred())

@@ -17,8 +17,13 @@ from routing_crust.config import Settings
 from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
-from routing_crust.crust.tunnel.ends import MOST_UNFINISHED, RENEW_AT, SOONEST_RENEWAL
-from routing_crust.crust.tunnel.transport import CHUNK_BYTES, ENOUGH_BYTES, TunnelTransport, data_frame
+from routing_crust.crust.tunnel.ends import MAX_UNFINISHED_TUNNELS, MIN_RENEWAL_SECONDS, RENEWAL_SHARE
+from routing_crust.crust.tunnel.transport import (
+    CHUNK_BYTES,
+    PRODUCER_PAUSE_BYTES,
+    TunnelTransport,
+    data_frame,
+)
 from routing_crust.endpoints import Connection, Endpoint
 from routing_crust.endpoints import Protocol as TransportProtocol
 from routing_crust.errors import CloseReason, ConnectFailed, LinkClosed, WireError
@@ -135,10 +140,10 @@ class TransportTests(SynchronousTestCase):
         """It is paused while much waits, and resumed when all is gone."""
         producer = Producer()
         self.transport.registerProducer(producer, True)
-        self.transport.write(bytes(WINDOW + ENOUGH_BYTES))
+        self.transport.write(bytes(WINDOW + PRODUCER_PAUSE_BYTES))
         self.transport.write(b"1")
         self.assertEqual(producer.calls, ["pause"])
-        self.transport.add_credit(ENOUGH_BYTES)
+        self.transport.add_credit(PRODUCER_PAUSE_BYTES)
         self.assertEqual(producer.calls, ["pause"])
         self.transport.add_credit(1)
         self.assertEqual(producer.calls, ["pause", "resume"])
@@ -274,10 +279,10 @@ class EndTests(SynchronousTestCase):
         """More time is asked for before it is over, with the same words, and not too often."""
         opening = self.opening()
         self.opened(lifetime=20)
-        self.clock.advance(20 * RENEW_AT)
+        self.clock.advance(20 * RENEWAL_SHARE)
         self.assertEqual(self.link.take(FrameKind.TUNNEL_OPEN, TunnelOpen), [self.asked])
         self.opened(lifetime=0)
-        self.clock.advance(SOONEST_RENEWAL - 0.1)
+        self.clock.advance(MIN_RENEWAL_SECONDS - 0.1)
         self.assertEqual(self.link.take(FrameKind.TUNNEL_OPEN), [])
         self.clock.advance(0.1)
         self.assertEqual(len(self.link.take(FrameKind.TUNNEL_OPEN)), 1)
@@ -288,7 +293,7 @@ class EndTests(SynchronousTestCase):
         opening = self.opening()
         self.clock.advance(55)
         self.opened(lifetime=1)
-        self.clock.advance(SOONEST_RENEWAL)
+        self.clock.advance(MIN_RENEWAL_SECONDS)
         (end,) = self.tunnels._ends._ends
         end._stop_waiting()
         end._no_answer()
@@ -310,9 +315,9 @@ class EndTests(SynchronousTestCase):
 
     def test_offered(self) -> None:
         """What is expected is accepted, so often; nothing else is."""
-        for number in range(2, 2 * MOST_UNFINISHED + 2, 2):
+        for number in range(2, 2 * MAX_UNFINISHED_TUNNELS + 2, 2):
             self.offer(number)
-        self.assertEqual(len(self.link.take(FrameKind.TUNNEL_OPENED)), MOST_UNFINISHED)
+        self.assertEqual(len(self.link.take(FrameKind.TUNNEL_OPENED)), MAX_UNFINISHED_TUNNELS)
         self.offer(100)
         self.offer(102, bytes(32))
         closed = self.link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
-from routing_crust.crust.tunnel.relay import AHEAD_BYTES, OPENS_BURST
+from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import WireError
@@ -196,7 +196,7 @@ class RelayTests(SynchronousTestCase):
         self.make(tunnel_rate=64 << 20)
         c = self.link(3)
         ends = [(self.a, self.b, self.open(self.a, self.b)), (c, self.b, self.open(c, self.b))]
-        self.b.queued = AHEAD_BYTES
+        self.b.queued = MAX_QUEUED_BYTES
         for link, _, _ in ends:
             self.data(link, 1, WINDOW)
         self.assertEqual(self.b.frames, [])
@@ -207,7 +207,7 @@ class RelayTests(SynchronousTestCase):
         def fill(kind: int, payload: bytes) -> None:
             nonlocal room
             room -= 1
-            self.b.queued = 0 if room else AHEAD_BYTES
+            self.b.queued = 0 if room else MAX_QUEUED_BYTES
             send(kind, payload)
 
         self.b.send = fill
@@ -218,7 +218,7 @@ class RelayTests(SynchronousTestCase):
     def test_own_frames_first(self) -> None:
         """A link with something in its queue gets nothing, and is looked at again."""
         self.open(self.a, self.b)
-        self.b.queued = AHEAD_BYTES
+        self.b.queued = MAX_QUEUED_BYTES
         self.data(self.a, 1, 100)
         self.clock.advance(1)
         self.assertEqual(self.b.received(), 0)
@@ -232,7 +232,7 @@ class RelayTests(SynchronousTestCase):
         """What was sent before a tunnel was closed, or its link lost, still comes, before the news."""
         for lose in (False, True):
             self.open(self.a, self.b)
-            self.b.queued = AHEAD_BYTES
+            self.b.queued = MAX_QUEUED_BYTES
             self.data(self.a, 1, 100)
             if lose:
                 self.tunnels.link_lost(self.a)
@@ -250,7 +250,7 @@ class RelayTests(SynchronousTestCase):
     def test_the_rest_never_comes(self) -> None:
         """An end that takes nothing is not waited for."""
         self.open(self.a, self.b)
-        self.b.queued = AHEAD_BYTES
+        self.b.queued = MAX_QUEUED_BYTES
         self.data(self.a, 1, 100)
         self.tunnels.link_lost(self.a)
         self.clock.pump([0.1] * 101)
@@ -310,7 +310,7 @@ class RelayTests(SynchronousTestCase):
 
     def test_many_requests(self) -> None:
         """A peer that asks and asks is refused without anybody else being bothered."""
-        for number in range(1, 2 * OPENS_BURST + 1, 2):
+        for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
             self.ask(self.a, self.b, number)
             self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
         self.b.frames.clear()
@@ -370,7 +370,7 @@ class RelayTests(SynchronousTestCase):
     def test_late_answers(self) -> None:
         """While what is left goes on, neither end can make it live longer."""
         number = self.open(self.a, self.b)
-        self.a.queued = AHEAD_BYTES
+        self.a.queued = MAX_QUEUED_BYTES
         self.data(self.b, number, 10)
         self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
         self.ask(self.a, self.b)
