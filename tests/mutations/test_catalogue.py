@@ -16,13 +16,13 @@ HERE = Path(routing_crust.__file__).parent
 
 
 class CatalogueTests(SynchronousTestCase):
-    def test_each_can_be_planted(self) -> None:
+    def test_each_bug_can_be_planted(self) -> None:
         """What a mutant replaces is there once, and what comes of it is Python."""
         for mutant in MUTANTS:
             text = (HERE / mutant.module).read_text(encoding="utf-8")
             compile(mutant.planted(text), mutant.module, "exec")
 
-    def test_enough(self) -> None:
+    def test_every_bug_has_its_own_name_and_tests_that_are_there(self) -> None:
         """There are many, each with a name of its own and with tests that are there."""
         self.assertGreaterEqual(len(MUTANTS), 20)
         self.assertEqual(len({each.name for each in MUTANTS}), len(MUTANTS))
@@ -30,7 +30,7 @@ class CatalogueTests(SynchronousTestCase):
             for test in mutant.tests:
                 self.assertIsNotNone(find_spec(test), test)
 
-    def test_stale(self) -> None:
+    def test_bug_whose_text_is_missing_or_twice_there_says_so(self) -> None:
         """A mutant whose text is not there, or twice, says so."""
         mutant = Mutant("nothing", "names.py", "x", "y", ())
         with self.assertRaisesRegex(StaleMutant, r"names\.py 0 times"):
@@ -40,7 +40,7 @@ class CatalogueTests(SynchronousTestCase):
 
 
 class RunTests(SynchronousTestCase):
-    def test_caught(self) -> None:
+    def test_planted_bug_makes_a_test_fail_that_passes_without(self) -> None:
         """A bug in a copy makes a test fail there, and the same test passes without it."""
         tests = ("tests.routing.messaging.test_duplicates",)
         bug = Mutant(

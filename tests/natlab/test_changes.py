@@ -25,7 +25,7 @@ class RouterTests(PeersTestCase):
         own = peers.dial("host", near.getsockname())
         return (own, *peers.accept(near))
 
-    def test_forgotten_connections(self) -> None:
+    def test_random_port_nat_that_forgets_gives_another_port(self) -> None:
         """A router that gives ports at random gives another one, which the other end does not know."""
         home = Router(Nat.SYMMETRIC)
         peers = self.build({"host": home})
@@ -36,7 +36,7 @@ class RouterTests(PeersTestCase):
         with self.assertRaises(ConnectionResetError):
             own.recv(99)
 
-    def test_port_kept(self) -> None:
+    def test_port_keeping_nat_goes_on_once_the_host_sends(self) -> None:
         """One that keeps the port goes on once the host has sent something, and not before."""
         home = Router(Nat.PORT_RESTRICTED)
         peers = self.build({"host": home})
@@ -53,7 +53,7 @@ class RouterTests(PeersTestCase):
         near.sendto(b"there", outside)
         self.assertEqual(host.recv(99), b"there")
 
-    def test_forgotten_cone(self) -> None:
+    def test_cone_that_forgets_lets_nobody_in_until_the_host_dials_out(self) -> None:
         """Also what a cone has learnt: nobody gets in until the host has dialled out again."""
         home = Router(Nat.FULL_CONE, stray=Stray.REJECT)
         peers = self.build({"host": home})
@@ -67,7 +67,7 @@ class RouterTests(PeersTestCase):
         peers.dial("host", far.getsockname())
         peers.dial(RENDEZVOUS, outside, port=0)
 
-    def test_another_kind(self) -> None:
+    def test_router_can_become_one_of_another_kind(self) -> None:
         home = Router(Nat.SYMMETRIC)
         peers = self.build({"host": home})
         near, _ = peers.rendezvous(socket.SOCK_DGRAM)
@@ -80,7 +80,7 @@ class RouterTests(PeersTestCase):
         self.assertEqual((ports[0], ports[2]), (PORT, PORT))
         self.assertNotEqual(ports[1], PORT)
 
-    def test_not_a_firewall(self) -> None:
+    def test_firewall_can_change_neither_kind_nor_address(self) -> None:
         """With it the hosts' own addresses would change; and its own one means nothing to anybody."""
         home, wall = Router(Nat.SYMMETRIC), Router(Nat.FIREWALL)
         lab = self.build({"host": home, "walled": wall}).lab
@@ -88,7 +88,7 @@ class RouterTests(PeersTestCase):
         self.assertRaises(ValueError, lab.change_nat, wall, Nat.FULL_CONE)
         self.assertRaises(ValueError, lab.change_address, wall)
 
-    def test_another_address(self) -> None:
+    def test_changed_address_is_seen_from_the_internet(self) -> None:
         """Of a router that is known on the internet, of one that is behind another, and of a public host."""
         carrier = Router(Nat.FULL_CONE, stray=Stray.REJECT)
         home = Router(Nat.RESTRICTED, behind=carrier)
@@ -104,7 +104,7 @@ class RouterTests(PeersTestCase):
                 own.sendto(b"where?", near.getsockname())
                 self.assertEqual(near.recvfrom(99)[1][0], lab.public(name))
 
-    def test_ports_mapped(self) -> None:
+    def test_router_maps_a_port_when_asked_over_nat_pmp(self) -> None:
         """A router that is asked over NAT-PMP (RFC 6886) maps a port, whatever kind it is."""
         home = Router(Nat.SYMMETRIC, upnp=True)
         peers = self.build({"host": home})
@@ -125,7 +125,7 @@ class HostTests(PeersTestCase):
         peers.udp("open", port=0).sendto(b"meanwhile", near.getsockname())
         self.assertEqual(near.recv(99), b"meanwhile")
 
-    def test_another_address_beside(self) -> None:
+    def test_host_with_two_addresses_is_dialled_at_both(self) -> None:
         """Both can be dialled."""
         peers = self.build({"open": None})
         peers.listener("open")
@@ -134,7 +134,7 @@ class HostTests(PeersTestCase):
         for address in (added, peers.lab.address("open")):
             peers.dial(RENDEZVOUS, (address, PORT), port=0)
 
-    def test_link_down_and_up(self) -> None:
+    def test_link_that_was_down_works_again_when_it_is_up(self) -> None:
         """Of a host and of its router. The kernel tells the host of its own; afterwards all is as before."""
         home = Router(Nat.PORT_RESTRICTED)
         peers = self.build({"host": home, "open": None})
@@ -156,7 +156,7 @@ class HostTests(PeersTestCase):
         own.sendto(b"yes", near.getsockname())
         self.assertEqual(near.recv(99), b"yes")
 
-    def test_cut(self) -> None:
+    def test_cut_loses_everything_and_tells_nobody(self) -> None:
         """Nothing comes through, and no error says so; also where there is delay."""
         for delay in (0.0, 0.001):
             home = Router(Nat.PORT_RESTRICTED)
@@ -176,7 +176,7 @@ class HostTests(PeersTestCase):
 
 
 class DelayTests(PeersTestCase):
-    def test_order(self) -> None:
+    def test_farther_host_answers_after_the_nearer_one(self) -> None:
         """
         Who is asked first answers last, since twice as many accesses are on the way to it. The kernel answers
         by itself (ICMP), and each wire keeps the order, so this does not depend on how fast anything runs.

@@ -19,7 +19,7 @@ OPEN: Final = (Place.PUBLIC, Place.FULL_CONE)
 
 
 class KindsTests(LabTestCase):
-    async def test_all(self) -> None:
+    async def test_node_learns_the_kind_of_its_nat_in_every_place(self) -> None:
         """
         The status of a node in each place: what two witnesses on different networks tell it, and then what it
         learns when somebody dials it whom it has never heard of.

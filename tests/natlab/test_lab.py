@@ -31,7 +31,7 @@ class MappingTests(PeersTestCase):
             seen.append(witness.recvfrom(99)[1])
         return seen
 
-    def test_no_translation(self) -> None:
+    def test_public_host_and_one_behind_a_firewall_keep_their_addresses(self) -> None:
         """A public host and one behind a firewall have the addresses that others see."""
         peers = self.build({"open": None, "walled": Router(Nat.FIREWALL)})
         for host in ("open", "walled"):
@@ -40,7 +40,7 @@ class MappingTests(PeersTestCase):
             self.assertEqual(self.seen_udp(peers, host), [own, own])
             self.assertEqual(peers.lab.public(host), own[0])
 
-    def test_cones(self) -> None:
+    def test_cone_keeps_one_port_for_everybody(self) -> None:
         """One port inside is one port outside, and here the same."""
         for nat in CONES:
             peers = self.build({"host": Router(nat)})
@@ -49,14 +49,14 @@ class MappingTests(PeersTestCase):
             self.assertEqual(self.seen(peers, "host"), [outside, outside])
             self.assertEqual(self.seen_udp(peers, "host"), [outside, outside])
 
-    def test_symmetric(self) -> None:
+    def test_symmetric_nat_gives_each_connection_a_port(self) -> None:
         """Each connection is seen at another port."""
         peers = self.build({"host": Router(Nat.SYMMETRIC)})
         for seen in (self.seen(peers, "host"), self.seen_udp(peers, "host")):
             self.assertEqual([each[0] for each in seen], [peers.lab.public("host")] * 2)
             self.assertEqual(len({PORT, *(each[1] for each in seen)}), 3)
 
-    def test_blocked(self) -> None:
+    def test_blocked_host_dials_the_rendezvous_and_nothing_else(self) -> None:
         """The rendezvous can be dialled, and nothing else; and there is no UDP."""
         peers = self.build({"host": Router(Nat.BLOCKED, stray=Stray.REJECT), "open": None})
         self.assertEqual(len({PORT, *(each[1] for each in self.seen(peers, "host"))}), 3)
@@ -72,7 +72,7 @@ class MappingTests(PeersTestCase):
         with self.assertRaises(BlockingIOError):
             listener.accept()
 
-    def test_two_hosts_with_one_port(self) -> None:
+    def test_cone_gives_two_hosts_with_one_port_a_port_each(self) -> None:
         """A cone gives each a port of its own, and the same for everybody."""
         for nat in (Nat.FULL_CONE, Nat.RESTRICTED):
             home = Router(nat)
@@ -86,7 +86,7 @@ class MappingTests(PeersTestCase):
             self.assertEqual([len(set(each)) for each in seen.values()], [1, 1], nat)
             self.assertNotEqual(seen["one"], seen["two"], nat)
 
-    def test_two_routers(self) -> None:
+    def test_outer_router_decides_what_is_seen(self) -> None:
         """The outer one decides what is seen; and homes may have the same addresses inside."""
         carrier = Router(Nat.SYMMETRIC)
         peers = self.build(
@@ -117,7 +117,7 @@ class FilteringTests(PeersTestCase):
         Nat.SYMMETRIC: ("the same",),
     }
 
-    def test_udp(self) -> None:
+    def test_udp_is_let_in_as_the_kind_of_nat_says(self) -> None:
         for nat, expected in self.let_in.items():
             peers = self.build({"host": Router(nat)})
             near, far = peers.rendezvous(socket.SOCK_DGRAM)
@@ -132,7 +132,7 @@ class FilteringTests(PeersTestCase):
                 heard.append(host.recv(99))
             self.assertEqual(tuple(each.decode() for each in heard), expected, nat)
 
-    def test_tcp(self) -> None:
+    def test_tcp_is_let_in_as_the_kind_of_nat_says(self) -> None:
         """A host that listens, and has dialled out from that port."""
         for nat, expected in self.let_in.items():
             peers = self.build({"host": Router(nat, stray=Stray.REJECT)})
@@ -149,7 +149,7 @@ class FilteringTests(PeersTestCase):
                 else:
                     self.refused(peers, RENDEZVOUS, outside, address=address, port=port)
 
-    def test_nobody_unasked(self) -> None:
+    def test_nobody_gets_in_before_the_host_has_sent_anything(self) -> None:
         """Before it has sent anything, nobody gets in anywhere but to a public host."""
         for nat in Nat:
             peers = self.build({"host": Router(nat, stray=Stray.REJECT), "open": None})
@@ -162,7 +162,7 @@ class FilteringTests(PeersTestCase):
 class StrayTests(PeersTestCase):
     """What somebody hears who is not let in."""
 
-    def test_refused_again(self) -> None:
+    def test_stranger_refused_once_is_refused_again(self) -> None:
         """A router that has refused somebody by itself has not let the host meet him: he is refused again."""
         for stray in (Stray.REJECT, Stray.ANSWER):
             peers = self.build({"host": Router(Nat.RESTRICTED, stray=stray), "stranger": None})
@@ -173,7 +173,7 @@ class StrayTests(PeersTestCase):
             for port in (PORT, PORT + 1, PORT + 2):
                 self.refused(peers, "stranger", outside, port=port)
 
-    def test_answers(self) -> None:
+    def test_own_stack_answers_for_a_router_that_neither_drops_nor_rejects(self) -> None:
         """Its own stack answers for a router that neither drops nor rejects: it could even accept."""
         for stray in Stray:
             home = Router(Nat.PORT_RESTRICTED, stray=stray)
@@ -193,7 +193,7 @@ class StrayTests(PeersTestCase):
             else:
                 peers.dial(RENDEZVOUS, (to[0], PORT + 1), port=0)
 
-    def test_behind_a_firewall(self) -> None:
+    def test_firewall_rejects_or_drops_what_is_for_its_hosts(self) -> None:
         """A firewall rejects or drops what is for its hosts."""
         for stray in Stray:
             peers = self.build({"host": Router(Nat.FIREWALL, stray=stray)})
@@ -225,17 +225,17 @@ class HairpinTests(PeersTestCase):
         if not nat.random_port:
             self.assertEqual(caller, other)
 
-    def test_on_one_lan(self) -> None:
+    def test_hairpin_joins_hosts_of_one_lan(self) -> None:
         for nat in (*CONES, Nat.SYMMETRIC):
             home = Router(nat, hairpin=True)
             self.reached(self.build({"one": home, "two": home}), nat)
 
-    def test_behind_one_carrier(self) -> None:
+    def test_hairpin_of_a_carrier_joins_its_homes(self) -> None:
         carrier = Router(Nat.PORT_RESTRICTED, hairpin=True)
         homes = [Router(Nat.FULL_CONE, behind=carrier) for _ in range(2)]
         self.reached(self.build(dict(zip(("one", "two"), homes, strict=True))), Nat.FULL_CONE)
 
-    def test_without(self) -> None:
+    def test_without_hairpin_the_router_answers_as_to_strays(self) -> None:
         """The router answers as it does to strays; on the LAN the hosts reach each other all the same."""
         for nat in (*CONES, Nat.SYMMETRIC):
             home = Router(nat, stray=Stray.REJECT)
@@ -246,7 +246,7 @@ class HairpinTests(PeersTestCase):
             self.refused(peers, "two", peers.accept(near)[1])
             peers.dial("two", (peers.lab.address("one"), PORT))
 
-    def test_without_behind_one_carrier(self) -> None:
+    def test_without_hairpin_of_the_carrier_homes_do_not_meet(self) -> None:
         carrier = Router(Nat.FULL_CONE, stray=Stray.REJECT)
         homes = [Router(Nat.FULL_CONE, behind=carrier) for _ in range(2)]
         peers = self.build(dict(zip(("one", "two"), homes, strict=True)))

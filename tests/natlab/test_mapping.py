@@ -49,7 +49,7 @@ class MappingTestCase(HomeTestCase):
 class NatPmpTests(MappingTestCase):
     way = "NAT-PMP"
 
-    async def test_dialled_from_outside(self) -> None:
+    async def test_mapped_port_is_dialled_from_outside_and_unmapped_at_the_end(self) -> None:
         """And removed at the end."""
         await self.start_router()
         node, external = await self.mapped()
@@ -59,7 +59,7 @@ class NatPmpTests(MappingTestCase):
         self.assertIn("no longer maps 5.5.5.11:5483 to us, since we stop", node.out)
         self.assertEqual(self.mappings(), [])
 
-    async def test_conflict(self) -> None:
+    async def test_two_hosts_that_want_one_port_get_a_port_each(self) -> None:
         """Two hosts want the same port. Each gets one, and both are dialled."""
         await self.start_router()
         one, first = await self.mapped("one", 1)
@@ -71,7 +71,7 @@ class NatPmpTests(MappingTestCase):
         self.assertEqual(self.mappings(), [f"{second.partition(':')[2]} -> 192.168.77.11:5483"])
         await self.stopped(two)
 
-    async def test_renewed(self) -> None:
+    async def test_mapping_is_renewed_after_half_its_time(self) -> None:
         router = await self.start_router()
         node, _ = await self.mapped()
         self.tell(node, "advance", 3600)
@@ -80,7 +80,7 @@ class NatPmpTests(MappingTestCase):
         await self.stopped(node)
         self.assertEqual(router.out.count("port mapping request"), 3, router.out)
 
-    async def test_restarted(self) -> None:
+    async def test_mapping_that_a_router_forgot_is_made_again(self) -> None:
         """A router that has forgotten the mapping is noticed, and has it again."""
         router = await self.start_router()
         node, external = await self.mapped()
@@ -92,7 +92,7 @@ class NatPmpTests(MappingTestCase):
         await self.dialled(node, 1, external)
         await self.stopped(node)
 
-    async def test_another_address(self) -> None:
+    async def test_new_address_of_the_router_is_told_to_others(self) -> None:
         """The provider has given the router another one: others are told."""
         router = await self.start_router()
         node, _ = await self.mapped()
@@ -103,7 +103,7 @@ class NatPmpTests(MappingTestCase):
         await self.dialled(node, 1, "5.5.5.12:5483")
         await self.stopped(node)
 
-    async def test_behind_another_router(self) -> None:
+    async def test_router_with_a_private_address_maps_nothing_and_says_so(self) -> None:
         """miniupnpd maps nothing when its own address is not public, and says so."""
         self.on("router", "ip", "addr", "flush", "dev", "wan0")
         self.on("router", "ip", "addr", "add", "100.64.0.11/24", "dev", "wan0")
@@ -115,7 +115,7 @@ class NatPmpTests(MappingTestCase):
         await self.stopped(node)
         self.assertEqual(self.mappings(), [])
 
-    async def test_gone(self) -> None:
+    async def test_router_that_is_gone_does_not_keep_a_node_from_stopping(self) -> None:
         """A router that is not there any more when the node stops does not keep it."""
         router = await self.start_router()
         node, _ = await self.mapped()
@@ -135,7 +135,7 @@ class UpnpTests(MappingTestCase):
             raise SkipTest("miniupnpc is not installed: it comes with the extra upnp")
         super().setUp()
 
-    async def test_dialled_from_outside(self) -> None:
+    async def test_mapped_port_is_dialled_from_outside_and_unmapped_at_the_end(self) -> None:
         """And removed at the end."""
         await self.start_router(natpmp=False)
         node, external = await self.mapped()
@@ -144,7 +144,7 @@ class UpnpTests(MappingTestCase):
         await self.stopped(node)
         self.assertEqual(self.mappings(), [])
 
-    async def test_conflict(self) -> None:
+    async def test_two_hosts_that_want_one_port_get_a_port_each(self) -> None:
         await self.start_router(natpmp=False)
         one, first = await self.mapped("one", 1)
         two, second = await self.mapped("two", 2)
@@ -155,7 +155,7 @@ class UpnpTests(MappingTestCase):
         self.assertEqual(self.mappings(), ["5483 -> 192.168.77.10:5483"])
         await self.stopped(one)
 
-    async def test_forgotten(self) -> None:
+    async def test_restarted_router_is_found_at_its_new_port(self) -> None:
         """A router that was started again has another port to be asked at, and no mapping."""
         router = await self.start_router(natpmp=False)
         node, external = await self.mapped()

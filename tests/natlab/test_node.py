@@ -8,7 +8,7 @@ from .node import PORT, LabTestCase
 
 
 class ThreeNodesTests(LabTestCase):
-    async def test_a_message(self) -> None:
+    async def test_nodes_that_know_only_the_first_link_directly_and_send(self) -> None:
         """Two nodes that know only the first one link directly, and a message of the one is acknowledged."""
         lab = self.build({"alice": None, "bob": None}, delay=0.005)
         first = await self.start_first(lab)

@@ -32,7 +32,7 @@ CHOSEN = (
 
 
 class PairsTests(SynchronousTestCase):
-    def test_chosen(self) -> None:
+    def test_chosen_pairs_get_a_good_enough_link_and_send(self) -> None:
         """Each of these gets a link, of a path kind that is good enough, and a message over it."""
         reason = why_not(delay=True)
         if reason:
@@ -49,7 +49,7 @@ class PairsTests(SynchronousTestCase):
 
 
 class ExpectedTests(SynchronousTestCase):
-    def test_all(self) -> None:
+    def test_only_pairs_that_cannot_be_punched_may_end_with_a_tunnel(self) -> None:
         """Every pair is there once, and only those that cannot be punched may end with a tunnel."""
         pairs = list(all_pairs())
         self.assertEqual(len(pairs), len(set(pairs)))
@@ -69,7 +69,7 @@ class ExpectedTests(SynchronousTestCase):
             },
         )
 
-    def test_good(self) -> None:
+    def test_tunnel_is_good_only_where_nothing_better_can_be(self) -> None:
         """A tunnel is good where there can be nothing better, and comes soon; a problem never is."""
         self.assertTrue(Try(PathKind.TUNNEL, 2.9, 2.9).is_good(ONLY_A_TUNNEL))
         self.assertFalse(Try(PathKind.TUNNEL, 3.1, 3.1).is_good(ONLY_A_TUNNEL))
@@ -82,7 +82,7 @@ class ExpectedTests(SynchronousTestCase):
 class TableTests(SynchronousTestCase):
     pair = Pair(Place.PUBLIC, Place.SYMMETRIC)
 
-    def test_cell(self) -> None:
+    def test_cell_has_medians_and_marks_what_is_not_good(self) -> None:
         """The medians, the path kinds if there are several, and a mark on what is not good."""
         good = [
             Try(PathKind.DIRECT, 0.1, 0.2),
@@ -93,13 +93,13 @@ class TableTests(SynchronousTestCase):
         bad = [*good[:2], Try(PathKind.TUNNEL, 0.2, 0.2)]
         self.assertEqual(cell(bad, STRAIGHT), "2 direct, 1 tunnel, 0.20 s, 0.20 s **(not as it must be)**")
 
-    def test_table(self) -> None:
+    def test_table_has_a_row_for_each_pair_and_a_column_for_each_router(self) -> None:
         one = [Try(PathKind.DIRECT, 0.1, 0.2)]
         text = table([self.pair], [Stray.DROP, Stray.ANSWER], {(self.pair, each): one for each in Stray})
         self.assertEqual(text.count("direct, 0.10 s, 0.20 s"), 2)
         self.assertIn("   * - public - symmetric\n", text)
         self.assertIn("     - Routers that answer", text)
 
-    def test_shares(self) -> None:
+    def test_shares_count_all_tries(self) -> None:
         tries = [[Try(PathKind.PUNCHED, 0.1, 0.2)] * 3, [Try()]]
         self.assertEqual(shares(tries), "4 tries: punched 75%, nothing 25%")

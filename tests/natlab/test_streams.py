@@ -30,7 +30,7 @@ with urllib.request.urlopen(sys.argv[1]) as answer:
 
 
 class HttpTests(LabTestCase):
-    async def test_punched(self) -> None:
+    async def test_every_byte_of_http_comes_over_a_punched_link(self) -> None:
         """A web server behind one NAT, a client behind another: every byte comes, and by no third node."""
         lab = self.build(
             {"alice": Router(Nat.PORT_RESTRICTED), "bob": Router(Nat.PORT_RESTRICTED)}, delay=0.010

@@ -44,7 +44,7 @@ class TeardownTests(PeersTestCase):
         made.stdout.readline()
         return made
 
-    def test_all_gone(self) -> None:
+    def test_processes_and_namespaces_are_gone_after_a_failure(self) -> None:
         """The processes, those that ignore signals too, and the namespaces; also after a failure."""
         home = Router(Nat.FULL_CONE, upnp=True)
         with self.assertRaises(ZeroDivisionError), Lab({"host": home}, delay=0.001) as lab:
@@ -55,17 +55,17 @@ class TeardownTests(PeersTestCase):
         self.assertEqual([each.returncode for each in running], [-9, -9, -9])
         lab.stop()
 
-    def test_not_built(self) -> None:
+    def test_half_built_laboratory_is_removed(self) -> None:
         """What cannot be built to the end is removed."""
         lab = Lab({"host": Router(Nat.FULL_CONE, lan="256.256.256")})
         self.assertRaises(LabError, lab.start)
         self.assertEqual(there(), [])
 
-    def test_names(self) -> None:
+    def test_names_that_a_host_cannot_have_are_refused(self) -> None:
         for name in ("internet", "rendezvous", "", "a b", "r-1", "x" * 21):
             self.assertRaises(ValueError, Lab, {name: None})
 
-    def test_two_at_once(self) -> None:
+    def test_two_laboratories_with_the_same_addresses_do_not_meet(self) -> None:
         """With the same addresses, and each with its own hosts; one ends, and the other goes on."""
         one, other = self.build({"host": None}), self.build({"host": None})
         running = self.sleeper(other.lab, "host")
@@ -78,7 +78,7 @@ class TeardownTests(PeersTestCase):
         other.dial(RENDEZVOUS, to, port=0)
         self.assertIsNone(running.poll())
 
-    def test_killed(self) -> None:
+    def test_orphan_of_a_killed_process_is_removed_by_the_next(self) -> None:
         """That of a process that was killed is removed by the next one that is built."""
         root = str(Path(__file__).resolve().parents[2])
         done = subprocess.run(

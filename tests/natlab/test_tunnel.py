@@ -26,7 +26,7 @@ class TunnelTests(LabTestCase):
         links: list[dict[str, Any]] = (await node.status())["links"]
         return next(each for each in links if each["peer"] == peer.name)
 
-    async def test_symmetric(self) -> None:
+    async def test_symmetric_nats_talk_through_the_node_that_both_can_dial(self) -> None:
         """Messages go through the only node that both can dial."""
         for stray in (Stray.DROP, Stray.REJECT):
             await self.two(Router(Nat.SYMMETRIC, stray=stray), Router(Nat.SYMMETRIC, stray=stray))
@@ -39,7 +39,7 @@ class TunnelTests(LabTestCase):
             for node in (self.alice, self.bob, self.first):
                 self.assertEqual(await node.stop(), -signal.SIGTERM)
 
-    async def test_another_kind(self) -> None:
+    async def test_tunnel_is_replaced_when_a_nat_lets_others_in(self) -> None:
         """When one of the NATs becomes one that lets others in, the tunnel is replaced."""
         home = Router(Nat.SYMMETRIC)
         lab = await self.two(home, Router(Nat.SYMMETRIC))

@@ -12,7 +12,7 @@ from .wire import Frames, carry, give, take
 
 
 class FramesTests(SynchronousTestCase):
-    def test_delay(self) -> None:
+    def test_frames_arrive_in_order_when_their_time_has_come(self) -> None:
         """Frames arrive in order, each when its time has come."""
         frames = Frames(0.5, 0.0, Random(1))
         self.assertIsNone(frames.wait(9.0))
@@ -24,7 +24,7 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual(frames.arrived(11.0), [(4, b"two")])
         self.assertIsNone(frames.wait(11.0))
 
-    def test_loss(self) -> None:
+    def test_given_share_of_frames_is_lost(self) -> None:
         """About that share is lost; all, or none, if it says so."""
         for loss, least, most in ((0.0, 1000, 1000), (0.2, 700, 900), (1.0, 0, 0)):
             frames = Frames(0.0, loss, Random(1))
@@ -32,7 +32,7 @@ class FramesTests(SynchronousTestCase):
                 frames.add(0.0, 3, b"")
             self.assertTrue(least <= len(frames.arrived(0.0)) <= most, loss)
 
-    def test_too_many(self) -> None:
+    def test_frames_beyond_the_bound_are_lost(self) -> None:
         frames = Frames(1.0, 0.0, Random(1))
         for _ in range(10_001):
             frames.add(0.0, 3, b"")
@@ -48,7 +48,7 @@ class CarryTests(SynchronousTestCase):
             self.addCleanup(each.close)
         return pair
 
-    def test_both_ways(self) -> None:
+    def test_frames_go_both_ways_until_the_control_descriptor_closes(self) -> None:
         """What comes in at one end goes out at the other, until the control descriptor is closed."""
         (left, one), (right, other) = self.pair(), self.pair()
         ends, running = os.pipe()
@@ -69,7 +69,7 @@ class CarryTests(SynchronousTestCase):
         self.assertEqual([right.recv(99), right.recv(99)], [b"to the right", b"and more"])
         self.assertEqual(left.recv(99), b"to the left")
 
-    def test_nobody_there(self) -> None:
+    def test_frame_that_nobody_takes_is_lost(self) -> None:
         """Nothing comes where nothing is, and a frame that nobody takes is lost."""
         one, other = self.pair()
         self.assertEqual(take(one.fileno()), [])
