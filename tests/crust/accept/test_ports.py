@@ -63,7 +63,7 @@ class ListeningTests(TestCase):
         both = self.open(at(f"0.0.0.0:{six.port}"))
         self.assertEqual(both, (at(f"0.0.0.0:{six.port}"),))
 
-    def test_port_in_use(self) -> None:
+    def test_port_in_use_is_named_with_advice(self) -> None:
         """The error names address and port and says what to do; the others are closed at once."""
         (taken,) = self.open(at("127.0.0.1:0"))
         with socket.socket() as probe:
@@ -85,11 +85,11 @@ class ListeningTests(TestCase):
             self.assertIn("another program listens there", self.fails(taken))
             self.assertIn("another program listens there", self.fails(at(f"127.0.0.1:{taken.port}")))
 
-    def test_not_our_address(self) -> None:
+    def test_address_of_another_host_is_refused_with_advice(self) -> None:
         """An address that this host does not have."""
         self.assertIn("does not have the address", self.fails(at("203.0.113.77:0")))
 
-    def test_other_problems(self) -> None:
+    def test_each_problem_has_its_own_advice(self) -> None:
         """Each has its own advice."""
         for number, endpoint, words in (
             (errno.EACCES, "127.0.0.1:80", "ports below 1024"),
@@ -100,7 +100,7 @@ class ListeningTests(TestCase):
             with self.failing(number):
                 self.assertIn(words, self.fails(at(endpoint)))
 
-    def test_no_ipv6(self) -> None:
+    def test_ipv6_wildcard_is_left_out_without_ipv6(self) -> None:
         """Without IPv6 its wildcard is left out with a line; alone it is an error."""
         events: list[Any] = []
         globalLogPublisher.addObserver(events.append)

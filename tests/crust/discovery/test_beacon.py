@@ -95,7 +95,7 @@ class LogicTests(SynchronousTestCase):
     def nonce(self) -> bytes:
         return self.reactor.sent[-1][1].nonce
 
-    def test_seeking(self) -> None:
+    def test_seeker_asks_again_and_again(self) -> None:
         """A seeker asks again and again, ever more seldom, until it has enough."""
         self.beacon.seek()
         self.beacon.seek()
@@ -139,7 +139,7 @@ class LogicTests(SynchronousTestCase):
         self.assertEqual(self.found, [])
         self.beacon.stop_seeking()
 
-    def test_answering(self) -> None:
+    def test_question_is_answered_after_a_short_wait(self) -> None:
         """A question is answered after a short wait, with its nonce, and once."""
         self.hear(2, BeaconKind.SEEK)
         self.hear(2, BeaconKind.SEEK)
@@ -164,7 +164,7 @@ class LogicTests(SynchronousTestCase):
         self.assertEqual(self.answers(), 0)
         self.beacon.stop_seeking()
 
-    def test_answers_are_few(self) -> None:
+    def test_answers_and_pending_seekers_are_limited(self) -> None:
         """However many ask, answers are limited, and so is what waits."""
         total = 0
         for round_ in range(10):
@@ -180,7 +180,7 @@ class LogicTests(SynchronousTestCase):
         self.hear(2, BeaconKind.SEEK)
         self.assertEqual(self.answers(), 1)
 
-    def test_enough_have_answered(self) -> None:
+    def test_node_that_heard_many_answers_keeps_still(self) -> None:
         """Who has heard many answers keeps still; forged ones do not silence anyone."""
         self.hear(2, BeaconKind.SEEK)
         for _ in range(ENOUGH_ANSWERS):
@@ -194,14 +194,14 @@ class LogicTests(SynchronousTestCase):
             self.hear(3, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
         self.assertEqual(self.answers(), 1)
 
-    def test_checking_is_limited(self) -> None:
+    def test_flood_of_signatures_does_not_keep_us_busy(self) -> None:
         """A flood of signatures does not keep us busy."""
         with mock.patch.object(Beacon, "signature_holds", return_value=False) as check:
             for number in range(1000):
                 self.hear(2, BeaconKind.SEEK, number.to_bytes(16, "big"))
         self.assertLessEqual(check.call_count, 100)
 
-    def test_places_change(self) -> None:
+    def test_interfaces_that_come_and_go_are_followed(self) -> None:
         """When interfaces come and go, so do the sockets; an answer that waits is dropped."""
         other = Place("eth1", 3, LOOPBACK.address, LOOPBACK.network, 1)
         self.hear(2, BeaconKind.SEEK)
@@ -212,7 +212,7 @@ class LogicTests(SynchronousTestCase):
         self.beacon.listen([LAN, other])
         self.assertEqual(len(self.reactor.ears), 2)
 
-    def test_stop(self) -> None:
+    def test_nothing_is_left_after_a_stop(self) -> None:
         """Nothing is left after a stop, which may be repeated."""
         self.hear(2, BeaconKind.SEEK)
         self.beacon.seek()
@@ -228,7 +228,7 @@ class LogicTests(SynchronousTestCase):
         self._events = events
         return events
 
-    def test_no_multicast(self) -> None:
+    def test_host_without_multicast_gets_one_line(self) -> None:
         """A host without multicast gets one line, and goes on."""
 
         def no_device(place: Place, port: int) -> socket.socket:
@@ -244,7 +244,7 @@ class LogicTests(SynchronousTestCase):
         (line,) = [formatEvent(each) for each in events if "looked for" in formatEvent(each)]
         self.assertIn("eth0 (192.168.1.5): No such device; lo (127.0.0.1): No such device", line)
 
-    def test_cannot_send(self) -> None:
+    def test_network_that_is_down_costs_a_line(self) -> None:
         """A network that is down costs a line, at most one a second."""
         self.reactor.problem = OSError(101, "Network is unreachable")
         events = self.lines()
@@ -279,7 +279,7 @@ class SocketTests(TestCase):
         beacon.listen([self.place(port)])
         return beacon
 
-    async def test_two_beacons(self) -> None:
+    async def test_two_beacons_on_one_machine_find_each_other(self) -> None:
         """One asks, the other answers: two sockets with one port on one machine."""
         found: Deferred[Contact] = Deferred()
         seeker = self.make(1, found, 5001)
@@ -293,7 +293,7 @@ class SocketTests(TestCase):
         await other.stop()
         self.assertEqual(len(reactor.getReaders()), readers - 2)
 
-    def test_no_such_interface(self) -> None:
+    def test_where_there_is_no_such_interface_nothing_stays_open(self) -> None:
         """Where there is no such interface nothing stays open."""
         place = Place("none", 99999, LOOPBACK.address, LOOPBACK.network, 1)
         with mock.patch.object(socket.socket, "close", autospec=True) as close:
@@ -302,7 +302,7 @@ class SocketTests(TestCase):
         self.assertIsInstance(here, socket.socket)
         here.close()
 
-    async def test_v6(self) -> None:
+    async def test_beacon_works_over_ipv6(self) -> None:
         """The same over IPv6, on an interface that has a link-local address."""
         from routing_crust.crust.netstate.host import read_host_addresses
 

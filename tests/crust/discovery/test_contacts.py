@@ -70,7 +70,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(book.contacts(), (contact("192.0.2.2:1", 2),))
         book.flush()
 
-    def test_not_proven(self) -> None:
+    def test_contact_that_has_not_proven_itself_comes_last(self) -> None:
         """A contact that has not proven itself comes last, and nothing gives way to it."""
         book = self.book(most=3)
         proven, hearsay = contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 2)
@@ -92,7 +92,7 @@ class ContactBookTests(SynchronousTestCase):
         book.remember(contact("192.0.2.1:1", 1))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_bounded(self) -> None:
+    def test_contact_that_was_proven_longest_ago_gives_way(self) -> None:
         """The contact that was proven longest ago gives way, in memory and when the file is read."""
         book = self.book(most=3)
         for number in range(1, 6):
@@ -111,7 +111,7 @@ class ContactBookTests(SynchronousTestCase):
         none.remember(contact("192.0.2.1:1", 1))
         self.assertEqual(none.contacts(), ())
 
-    def test_in_memory(self) -> None:
+    def test_contacts_without_a_folder_stay_in_memory(self) -> None:
         """Without a folder contacts live as long as the object."""
         book = ContactBook(None, 10, name(9), self.clock)
         book.load()
@@ -120,7 +120,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(book.contacts(), (contact("192.0.2.1:1", 1),))
         self.assertEqual(os.listdir(self.folder), [])
 
-    def test_damaged(self) -> None:
+    def test_damaged_file_is_put_aside(self) -> None:
         """A damaged file is put aside, the log says so, and the node starts with nothing."""
         damages = [
             b"", b"{", b"[]", b"3", b'{"version": 1}', b'{"version": 2, "contacts": []}', b"\xff\xfe\x00",
@@ -141,14 +141,14 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(self.book().contacts(), ())
         self.assertIn("cannot be put aside", self.warnings()[0])
 
-    def test_unreadable(self) -> None:
+    def test_file_that_cannot_be_read_is_left_alone(self) -> None:
         """A file that cannot be read is left alone."""
         self.path.mkdir()
         self.assertEqual(self.book().contacts(), ())
         self.assertIn("cannot be read", self.warnings()[0])
         self.assertTrue(self.path.is_dir())
 
-    def test_bad_entries(self) -> None:
+    def test_each_entry_is_checked_again(self) -> None:
         """Each entry is checked again; a bad one is left out, and so are repetitions and ourselves."""
         texts = [
             "192.0.2.1:1", "nonsense", 7, "192.0.2.1:0", "224.0.0.1:5", f"{name(9)}@192.0.2.3:1",
@@ -158,7 +158,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(self.book().contacts(), (contact("192.0.2.1:1"), contact("192.0.2.4:1", 1)))
         self.assertEqual(len(self.warnings()), 4)
 
-    def test_full_disk(self) -> None:
+    def test_full_disk_keeps_the_old_file(self) -> None:
         """One clear line, the old file stays, and the next change is tried again."""
         book = self.book()
         book.remember(contact("192.0.2.1:1"))

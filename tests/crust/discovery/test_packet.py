@@ -18,7 +18,7 @@ LAN = choose_places([at("0.0.0.0:5483")], HOST, False)[0]
 
 
 class PacketTests(SynchronousTestCase):
-    def test_there_and_back(self) -> None:
+    def test_what_was_made_can_be_read(self) -> None:
         """What was made can be read, its signature holds, and it is small."""
         datagram = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         beacon = read_beacon(datagram)
@@ -32,7 +32,7 @@ class PacketTests(SynchronousTestCase):
         longest = make_beacon(identity(1), "n" * 64, BeaconKind.ANSWER, 65535, NONCE)
         self.assertLess(len(longest), MAX_DATAGRAM_BYTES)
 
-    def test_everything_is_signed(self) -> None:
+    def test_changed_beacon_is_not_accepted(self) -> None:
         """Whatever is changed, the signature does not hold any more."""
         beacon = read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 5483, NONCE))
         assert beacon is not None
@@ -42,7 +42,7 @@ class PacketTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertFalse(msgspec.structs.replace(beacon, **change).signature_holds(), change)
 
-    def test_not_a_beacon(self) -> None:
+    def test_anything_else_is_no_beacon(self) -> None:
         """Anything else is no beacon, and no error."""
         good = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         fields = msgspec.msgpack.decode(good)
@@ -55,7 +55,7 @@ class PacketTests(SynchronousTestCase):
         self.assertIsNotNone(read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 0, NONCE)))
 
     @given(st.binary(max_size=600))
-    def test_any_bytes(self, data: bytes) -> None:
+    def test_arbitrary_bytes_never_raise(self, data: bytes) -> None:
         """No bytes raise anything."""
         beacon = read_beacon(data)
         self.assertTrue(beacon is None or not beacon.signature_holds())
@@ -66,26 +66,26 @@ class PlaceTests(SynchronousTestCase):
         places = choose_places([at(each) for each in listening], HOST, dials_only)
         return [(each.interface, str(each.address), each.port) for each in places]
 
-    def test_wildcards(self) -> None:
+    def test_wildcard_gives_one_place_per_interface_and_family(self) -> None:
         """One place for each interface and family, where we can be dialled; none on loopback."""
         self.assertEqual(
             self.places("0.0.0.0:1", "[::]:2"),
             [("eth0", "192.168.1.5", 1), ("eth0", "fe80::5", 2), ("eth1", "8.8.8.8", 1)],
         )
 
-    def test_one_address(self) -> None:
+    def test_concrete_address_gives_one_place(self) -> None:
         """Where only one address is listened on, the beacon is on that interface alone."""
         self.assertEqual(self.places("8.8.8.8:1"), [("eth1", "8.8.8.8", 1)])
         self.assertEqual(self.places("127.0.0.1:1"), [("lo", "127.0.0.1", 1)])
         self.assertEqual(self.places("[::1]:1"), [])
 
-    def test_who_only_dials(self) -> None:
+    def test_client_looks_everywhere(self) -> None:
         """A client looks everywhere, and says that it cannot be dialled."""
         everywhere = [("lo", "127.0.0.1", 0), ("eth0", "192.168.1.5", 0), ("eth0", "fe80::5", 0)]
         self.assertEqual(self.places(dials_only=True), [*everywhere, ("eth1", "8.8.8.8", 0)])
         self.assertEqual(self.places(), [])
 
-    def test_many_interfaces(self) -> None:
+    def test_no_more_sockets_than_a_few(self) -> None:
         """No more sockets than a few."""
         host = [host_address(f"veth{number}", number, f"10.0.{number}.1/24") for number in range(1, 100)]
         self.assertEqual(len(choose_places([at("0.0.0.0:1")], host, False)), MAX_PLACES)

@@ -28,7 +28,7 @@ DIAL = LinkPlan(Direction.CONNECTED, initiator=True)
 class ComingUpTests(SocketTests):
     """Two nodes."""
 
-    async def test_both_ends(self) -> None:
+    async def test_both_ends_report_the_link(self) -> None:
         """Both ends report the link, with each other's proven names and with what they share."""
         link, other = await self.pair(expected=self.theirs.identity.name, bootstrap=True, token=b"nonce")
         self.assertEqual(self.ours.of("up"), [(link,)])
@@ -45,7 +45,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(self.theirs.asked, link.connection.local)
         await self.part()
 
-    async def test_frames_and_goodbye(self) -> None:
+    async def test_frames_arrive_in_order(self) -> None:
         """Frames arrive in order; a Goodbye says the same reason at both ends, and both are closed."""
         link, other = await self.pair()
         for each in (link, other):
@@ -79,7 +79,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(link.binding, other.binding)
         await self.part()
 
-    async def test_close_at_once(self) -> None:
+    async def test_link_closed_by_link_up_is_lost_once(self) -> None:
         """A link that its owner closes from within C{link_up} is still reported, and lost once."""
         self.theirs.handlers["up"] = lambda link: link.close(CloseReason.TOO_MANY_LINKS)
         link = await self.dial(self.ours, self.listen(self.theirs))
@@ -90,7 +90,7 @@ class ComingUpTests(SocketTests):
         link.send(6, b"nobody hears this")
         self.assertEqual(link.queued, 0)
 
-    async def test_declined(self) -> None:
+    async def test_connection_that_the_owner_declines_is_closed(self) -> None:
         """A connection that the owner declines is closed, and nothing more is heard of it."""
         self.theirs.lets_in = False
         error = await self.closed(self.dial(self.ours, self.listen(self.theirs)))
@@ -98,7 +98,7 @@ class ComingUpTests(SocketTests):
         self.assertIn("before the TLS handshake", error.detail)
         self.assertEqual(self.theirs.events, [])
 
-    async def test_nobody_there(self) -> None:
+    async def test_port_where_nobody_listens_fails_the_dial(self) -> None:
         """A port where nobody listens fails the dial."""
         port = reactor.listenTCP(0, StrangerFactory(), interface="127.0.0.1")
         number = port.getHost().port
@@ -107,7 +107,7 @@ class ComingUpTests(SocketTests):
         self.assertIs(error.reason, CloseReason.CONNECTION_LOST)
         self.assertIn("refused", error.detail)
 
-    def test_connect_without_endpoint(self) -> None:
+    def test_connect_tcp_tells_the_factory_of_its_failure(self) -> None:
         """C{connectTCP} tells the factory itself that there is no connection."""
         factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.over_tls().clientConnectionFailed(None, Failure(ConnectionRefusedError()))
@@ -130,7 +130,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(self.ours.of("up"), [(link,)])
         await self.theirs.next("lost")
 
-    async def test_cancel_after_connecting(self) -> None:
+    async def test_cancelled_dial_is_cut(self) -> None:
         """A cancelled dial is cut, and its owner hears nothing of it."""
         clock = Clock()
         silent = StrangerFactory()
@@ -147,13 +147,13 @@ class ComingUpTests(SocketTests):
         await silent.stranger.lost
         self.assertEqual((ours.events, clock.getDelayedCalls()), ([], []))
 
-    async def test_cancel_before_connecting(self) -> None:
+    async def test_dial_cancelled_before_connecting_fails(self) -> None:
         """So is one that has not got that far."""
         dial = self.dial(self.ours, self.listen(self.theirs))
         dial.cancel()
         self.assertIs((await self.closed(dial)).reason, CloseReason.NO_LONGER_NEEDED)
 
-    def test_cancel_before_anything(self) -> None:
+    def test_cancelled_factory_builds_nothing(self) -> None:
         """And one that was never begun, which then builds nothing."""
         factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.link.cancel()
@@ -177,7 +177,7 @@ class BrokenLinkTests(SocketTests):
         self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
         self.assertEqual(len(self.ours.of("lost")), 1)
 
-    async def test_closed_without_goodbye(self) -> None:
+    async def test_peer_that_ends_tls_without_goodbye_is_lost(self) -> None:
         """A peer that just ends TLS."""
         link, _ = await self.pair()
         link.transport.unregisterProducer()
@@ -209,7 +209,7 @@ class BrokenLinkTests(SocketTests):
         other.abort(CloseReason.STALLED)
         await self.theirs.next("lost")
 
-    async def test_everything_arrives(self) -> None:
+    async def test_many_megabytes_arrive_in_order(self) -> None:
         """Many megabytes with a pausing producer: all of it arrives, in order."""
         link, other = await self.pair()
         for each in (link, other):

@@ -59,7 +59,7 @@ class HandOverTests(LinkTests):
         self.clock.advance(0)
         return self.there.taken(), self.here.taken()
 
-    def test_what_is_sent(self) -> None:
+    def test_queued_frames_stay_and_later_ones_go_over_the_heir(self) -> None:
         """What is queued goes out where it was queued; the rest goes over the other, small or large."""
         self.old.send(KIND, b"before")
         self.old.hand_over(self.new)
@@ -73,7 +73,7 @@ class HandOverTests(LinkTests):
         )
         self.assertEqual(self.written(), (old, new))
 
-    def test_heartbeats_and_goodbyes(self) -> None:
+    def test_heartbeats_and_goodbyes_stay_on_their_link(self) -> None:
         """They belong to the link itself."""
         self.old.hand_over(self.new)
         self.clock.pump([self.settings.heartbeat_interval / 2] * 2)
@@ -81,7 +81,7 @@ class HandOverTests(LinkTests):
         self.old.close(CloseReason.SUPERSEDED)
         self.assertEqual(self.written(), (goodbye(8), b""))
 
-    def test_closed(self) -> None:
+    def test_frames_for_a_lost_link_go_over_its_heir(self) -> None:
         """Also what is sent on a link that is gone goes over the other, and from there to the next."""
         self.old.hand_over(self.new)
         self.old.connectionLost(DONE)
@@ -106,7 +106,7 @@ class HandOverTests(LinkTests):
         self.old.send(KIND, b"nowhere")
         self.assertEqual(self.written(), (goodbye(8), b""))
 
-    def test_who_waits(self) -> None:
+    def test_waiters_and_producers_move_to_the_heir(self) -> None:
         """Whoever waits for room, or is paused, goes by the other link from now on."""
         self.there.producer.pauseProducing()
         producer = Producer()
@@ -150,7 +150,7 @@ class HandOverTests(LinkTests):
 
 
 class ReadingTests(LinkTests):
-    def test_silence(self) -> None:
+    def test_silence_is_not_timed_while_we_do_not_read(self) -> None:
         """While we do not read we do not wonder that nothing comes."""
         link = self.verified()
         link.pause_reading()
@@ -165,7 +165,7 @@ class ReadingTests(LinkTests):
         self.clock.pump([self.settings.heartbeat_interval] * ticks)
         self.assertTrue(self.transport.aborted)
 
-    def test_closing(self) -> None:
+    def test_link_that_is_being_closed_reads_on(self) -> None:
         """A link that is being closed reads on, to see that the peer closes too."""
         link = self.verified()
         link.pause_reading()
@@ -178,7 +178,7 @@ class ReadingTests(LinkTests):
 class RealTests(ServiceTests):
     """Over TCP and TLS."""
 
-    async def test_paused(self) -> None:
+    async def test_peer_has_to_wait(self) -> None:
         """The peer has to wait, and nothing is lost."""
         link, accepted = await self.pair()
         link.verified()

@@ -122,7 +122,7 @@ class LinkTests(SynchronousTestCase):
 class ComingUpTests(LinkTests):
     """Until the peer is verified."""
 
-    def test_up(self) -> None:
+    def test_link_is_reported_when_the_handshake_is_done(self) -> None:
         link = self.up()
         self.assertEqual(self.owner.events, [("up", link)])
         self.assertEqual((link.peer, link.public_key, link.binding), (PEER.name, b"k" * 32, b"b" * 32))
@@ -132,7 +132,7 @@ class ComingUpTests(LinkTests):
         verifyObject(ILink, link)
         verifyObject(IHandshakeListener, link)
 
-    def test_refused(self) -> None:
+    def test_peer_that_does_not_pass_the_second_look_is_cut_off(self) -> None:
         """A peer that does not pass the second look is cut off; the owner hears it afterwards."""
         self.transport.refusal = PeerRefused("somebody else", CloseReason.SELF)
         self.up()
@@ -142,7 +142,7 @@ class ComingUpTests(LinkTests):
         self.assertEqual((reason.reason, reason.detail), (CloseReason.SELF, "somebody else"))
         self.assertEqual(self.owner.of("refused"), [(reason,)])
 
-    def test_closed_before_up(self) -> None:
+    def test_link_closed_before_it_is_up_sends_no_goodbye(self) -> None:
         """Nobody is there to read a Goodbye; and what TLS may still do changes nothing."""
         self.connect().close(CloseReason.STOPPING, "enough")
         self.assertTrue(self.transport.aborted)
@@ -167,7 +167,7 @@ class ComingUpTests(LinkTests):
         self.assertEqual(self.settle(), goodbye(CloseReason.HELLO_TIMEOUT))
         self.assertIs(self.lose().reason, CloseReason.HELLO_TIMEOUT)
 
-    def test_verified_in_time(self) -> None:
+    def test_verified_link_has_no_hello_timeout(self) -> None:
         """Once verified there is no such limit. A second time changes nothing."""
         link = self.verified()
         link.verified()
@@ -176,7 +176,7 @@ class ComingUpTests(LinkTests):
         self.assertFalse(self.transport.disconnecting)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_too_many_bytes(self) -> None:
+    def test_max_unverified_holds_for_all_frames_together(self) -> None:
         """C{max_unverified} holds for all frames together, and C{verified} ends it."""
         link = self.up()
         for _ in range(4):
@@ -190,7 +190,7 @@ class ComingUpTests(LinkTests):
             (CloseReason.PROTOCOL_ERROR, "more than 4096 bytes before a verified Hello"),
         )
 
-    def test_frame_limits(self) -> None:
+    def test_larger_frames_are_allowed_once_verified(self) -> None:
         """Before: C{max_control} for each frame. After, even in the same chunk: C{max_frame}."""
         link = self.up()
         self.owner.handlers["frame"] = lambda link, kind, payload: link.verified()
@@ -222,7 +222,7 @@ class ComingUpTests(LinkTests):
 class FrameTests(LinkTests):
     """Frames in and out."""
 
-    def test_received(self) -> None:
+    def test_heartbeats_are_not_reported(self) -> None:
         """Heartbeats are not reported; everything else is, of every kind."""
         link = self.verified()
         data = HEARTBEAT + frame(2, b"a") + frame(5 + 1) + HEARTBEAT + frame(0, b"b") + frame(255, b"c")
@@ -260,7 +260,7 @@ class FrameTests(LinkTests):
         self.assertRaises(ValueError, link.send, -1, b"")
         self.assertEqual(link.queued, 0)
 
-    def test_wire_error(self) -> None:
+    def test_handler_that_does_not_understand_the_peer_names_the_reason(self) -> None:
         """A handler that does not understand the peer names the reason; nothing is logged."""
         link = self.verified()
 
@@ -274,7 +274,7 @@ class FrameTests(LinkTests):
         reason = self.lose()
         self.assertEqual((reason.reason, reason.detail), (CloseReason.WRONG_NETWORK, "not for us"))
 
-    def test_handler_fails(self) -> None:
+    def test_mistake_in_a_handler_is_logged(self) -> None:
         """A mistake in a handler is logged, once, and closes the link."""
         link = self.verified()
 
@@ -287,7 +287,7 @@ class FrameTests(LinkTests):
         self.assertEqual(self.transport.taken(), goodbye(CloseReason.PROTOCOL_ERROR))
         self.assertIs(self.lose().reason, CloseReason.PROTOCOL_ERROR)
 
-    def test_queue_full(self) -> None:
+    def test_at_queue_most_the_link_is_cut(self) -> None:
         """At C{queue_most} the link is cut, and the owner hears it later, not from within C{send}."""
         link = self.verified()
         self.transport.producer.pauseProducing()
@@ -300,7 +300,7 @@ class FrameTests(LinkTests):
             (reason.reason, reason.detail), (CloseReason.SEND_QUEUE_FULL, "queue_most is 4194304")
         )
 
-    def test_waiting_and_producers(self) -> None:
+    def test_waiters_and_producers_follow_the_queue(self) -> None:
         """The queue's promises reach through the link."""
         link = self.verified()
         calls: list[str] = []
@@ -333,7 +333,7 @@ class FrameTests(LinkTests):
 class TimerTests(LinkTests):
     """Heartbeats, silence, and peers that read nothing. The defaults: 20 s, 60 s and 30 s."""
 
-    def test_heartbeat(self) -> None:
+    def test_idle_link_sends_heartbeats(self) -> None:
         """An idle link sends one every C{heartbeat_interval}; one with traffic sends none."""
         link = self.verified()
         beats = []
@@ -347,7 +347,7 @@ class TimerTests(LinkTests):
         # the last frame went out at second 56, so the link was last seen busy at 60
         self.assertEqual(beats, [70, 90])
 
-    def test_silence(self) -> None:
+    def test_silent_link_is_cut_after_inactivity_timeout(self) -> None:
         """A link from which nothing comes is cut after C{inactivity_timeout}; any byte is enough."""
         link = self.verified()
         self.clock.pump([10] * 5)
@@ -366,7 +366,7 @@ class TimerTests(LinkTests):
         self.clock.advance(10)
         self.assertFalse(self.transport.aborted)
 
-    def test_stalled(self) -> None:
+    def test_peer_that_reads_nothing_is_cut_after_stall_timeout(self) -> None:
         """A peer that reads nothing is cut off after C{stall_timeout}, though it may send."""
         link = self.verified()
         self.transport.producer.pauseProducing()
@@ -395,7 +395,7 @@ class TimerTests(LinkTests):
 class AskingTests(LinkTests):
     """A peer that is asked whether it is still there, since the network has changed."""
 
-    def test_answer(self) -> None:
+    def test_answered_probe_leaves_the_link(self) -> None:
         """It answers: the link goes on as before."""
         link = self.verified()
         link.probe()
@@ -405,7 +405,7 @@ class AskingTests(LinkTests):
         self.assertFalse(self.transport.aborted)
         self.assertEqual(self.settle(), HEARTBEAT)
 
-    def test_no_answer(self) -> None:
+    def test_unanswered_probe_cuts_the_link(self) -> None:
         """It does not: the link is cut soon, whatever came before."""
         link = self.verified()
         link.dataReceived(HEARTBEAT)
@@ -438,7 +438,7 @@ class AskingTests(LinkTests):
         self.clock.advance(ANSWER_WITHIN - 1)
         self.assertFalse(self.transport.aborted)
 
-    def test_not_reading(self) -> None:
+    def test_silence_counts_for_nothing_while_we_do_not_read(self) -> None:
         """Where nothing is read, for lack of room, no answer can be seen."""
         link = self.verified()
         link.pause_reading()
@@ -461,7 +461,7 @@ class AskingTests(LinkTests):
         link.probe()
         self.assertEqual(self.settle(), b"")
 
-    def test_being_asked(self) -> None:
+    def test_probe_is_answered_with_one_heartbeat(self) -> None:
         """The answer is one heartbeat, however often a peer asks in one go; and none has to be answered."""
         link = self.verified()
         link.dataReceived(frame(1, b"\x01") * 1000)
@@ -474,7 +474,7 @@ class AskingTests(LinkTests):
 class ClosingTests(LinkTests):
     """How links end."""
 
-    def test_close(self) -> None:
+    def test_close_sends_what_was_queued_first(self) -> None:
         """What was sent goes out, then the Goodbye, then the transport is closed; once."""
         link = self.verified()
         link.send(200, b"last")
@@ -499,7 +499,7 @@ class ClosingTests(LinkTests):
         self.assertEqual(self.transport.taken(), frame(200, b"last") + goodbye(CloseReason.STOPPING))
         self.assertTrue(self.transport.disconnecting)
 
-    def test_close_timeout(self) -> None:
+    def test_closing_link_is_cut_after_close_timeout(self) -> None:
         """A peer that does not read, or does not answer, is cut off after C{close_timeout}."""
         for paused in (True, False):
             self.setUp()
@@ -535,7 +535,7 @@ class ClosingTests(LinkTests):
             self.assertEqual(self.owner.of("frame"), [(link, 200, b"")])
             self.assertIs(self.lose().reason, CloseReason.NOT_WANTED)
 
-    def test_abort(self) -> None:
+    def test_abort_cuts_at_once_and_keeps_the_first_reason(self) -> None:
         """Cut at once; after a close it keeps the first reason. The owner hears it afterwards."""
         link = self.verified()
         link.send(200, b"lost")
@@ -550,7 +550,7 @@ class ClosingTests(LinkTests):
         link.close(CloseReason.UNKNOWN)
         self.assertEqual(len(self.owner.of("lost")), 1)
 
-    def test_goodbye(self) -> None:
+    def test_goodbye_of_the_peer_gives_the_reason(self) -> None:
         """The peer closes: its reason is the reason, what we had to say is dropped."""
         link = self.verified()
         link.send(200, b"nobody reads this")
@@ -569,19 +569,19 @@ class ClosingTests(LinkTests):
             (reason.reason, reason.detail, reason.by_peer), (CloseReason.UNKNOWN, "reason 4711", True)
         )
 
-    def test_goodbye_then_nothing(self) -> None:
+    def test_peer_that_stays_after_its_goodbye_is_cut(self) -> None:
         """A peer that says Goodbye and stays is cut off."""
         self.verified().dataReceived(goodbye(1))
         self.clock.advance(5)
         self.assertTrue(self.transport.aborted)
 
-    def test_bad_goodbye(self) -> None:
+    def test_malformed_goodbye_closes_the_link(self) -> None:
         self.verified().dataReceived(frame(5, b"\xff"))
         self.assertEqual(self.transport.taken(), goodbye(CloseReason.PROTOCOL_ERROR))
         reason = self.lose()
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.PROTOCOL_ERROR, False))
 
-    def test_lost(self) -> None:
+    def test_lost_connection_is_put_into_words(self) -> None:
         """What a connection that nobody closed was lost for."""
         tls = SSL.Error([("SSL routines", "", "tlsv1 alert unknown ca")])
         for error, reason, detail, by_peer in (
@@ -596,7 +596,7 @@ class ClosingTests(LinkTests):
             self.assertEqual((lost.reason, lost.by_peer), (reason, by_peer))
             self.assertIn(detail, lost.detail)
 
-    def test_tls_fails_later(self) -> None:
+    def test_after_the_first_bytes_a_tls_error_is_no_refusal_any_more(self) -> None:
         """After the first bytes a TLS error is no refusal any more."""
         self.up().dataReceived(HEARTBEAT)
         lost = self.lose(SSL.Error([("SSL routines", "", "bad record type")]))
@@ -604,7 +604,7 @@ class ClosingTests(LinkTests):
             (lost.reason, lost.detail, lost.by_peer), (CloseReason.CONNECTION_LOST, "bad record type", False)
         )
 
-    def test_errors_without_words(self) -> None:
+    def test_openssl_error_without_text_has_a_name(self) -> None:
         """OpenSSL does not always say what is wrong."""
         self.assertEqual(describe(SSL.Error()), "Error")
         self.assertEqual(describe(SSL.Error([])), "Error")

@@ -122,7 +122,7 @@ class PromptWriteTests(SynchronousTestCase):
         data, self.client_end.taken = self.client_end.taken, b""
         self.server.dataReceived(data)
 
-    def test_without_the_reactor(self) -> None:
+    def test_whole_handshake_and_an_echo_need_no_turn_of_the_reactor(self) -> None:
         """The whole handshake and an echo need no turn of the reactor, and leave nobody waiting."""
         self.shake()
         self.assertEqual(self.reactor.writers, [])
@@ -130,7 +130,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.assertNotEqual(self.server_end.taken, b"")
         self.assertEqual(self.reactor.writers, [])
 
-    def test_nothing_to_write(self) -> None:
+    def test_read_that_brings_nothing_about_costs_no_call_of_the_kernel(self) -> None:
         """A read that brings nothing about costs no call of the kernel."""
         self.shake()
         self.echoed()
@@ -138,7 +138,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.client.dataReceived(self.server_end.taken)
         self.assertEqual(self.client_end.calls, calls)
 
-    def test_kernel_takes_less(self) -> None:
+    def test_what_does_not_fit_waits_for_the_reactor(self) -> None:
         """What does not fit waits for the reactor, and nothing is tried before."""
         self.shake()
         self.server_end.room = 7
@@ -156,7 +156,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.carry()
         self.assertEqual(b"".join(received), b"hellohello")
 
-    def test_kernel_refuses(self) -> None:
+    def test_error_is_found_again_by_the_reactor(self) -> None:
         """An error is found again by the reactor, whose business it is."""
         self.shake()
         self.server_end.problem = ConnectionLost()
@@ -164,7 +164,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.assertEqual(self.reactor.writers, [self.server_end])
         self.assertIs(self.server_end.doWrite(), self.server_end.problem)
 
-    def test_closing(self) -> None:
+    def test_closing_descriptor_is_not_written_to(self) -> None:
         """On a descriptor that is being closed, the reactor has to see the last write."""
         self.shake()
         self.server_end.disconnecting = True
@@ -172,7 +172,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.assertEqual(self.server_end.taken, b"")
         self.assertEqual(self.reactor.writers, [self.server_end])
 
-    def test_other_transports(self) -> None:
+    def test_transport_without_descriptor_is_left_alone(self) -> None:
         """What is no descriptor of a reactor is written to, and that is all."""
         transport = StringTransport()
         self.client.makeConnection(transport)

@@ -97,7 +97,7 @@ class SendQueueTests(QueueCase):
         self.queue.flush()
         self.assertEqual(self.transport.writes, [9])
 
-    def test_pieces(self) -> None:
+    def test_large_queue_is_written_piece_by_piece(self) -> None:
         """More than a piece is written piece by piece, as the transport takes them; nothing is mixed up."""
         frames = [bytes([number]) * 50_000 for number in range(5)]
         for frame in frames:
@@ -110,7 +110,7 @@ class SendQueueTests(QueueCase):
         self.assertEqual(self.transport.value(), b"".join(b"head" + each for each in frames) + b"latecomer")
         self.assertEqual(len(self.transport.writes), 2)
 
-    def test_many_small(self) -> None:
+    def test_small_frames_are_joined_to_pieces_too(self) -> None:
         """Small frames are joined to pieces too."""
         for _ in range(5_000):
             self.put(b"head", bytes(64))
@@ -120,7 +120,7 @@ class SendQueueTests(QueueCase):
         self.assertEqual(sum(self.transport.writes), 5_000 * 68)
         self.assertEqual(len(self.transport.writes), 3)
 
-    def test_large_frame(self) -> None:
+    def test_frame_of_more_than_two_pieces_is_cut(self) -> None:
         """One frame that is more than two pieces is cut."""
         payload = bytes(range(256)) * 2_000
         self.put(b"head", payload)
@@ -131,14 +131,14 @@ class SendQueueTests(QueueCase):
         self.assertEqual(self.transport.value(), b"head" + payload + b"headnext")
         self.assertTrue(all(each <= PIECE_BYTES for each in self.transport.writes))
 
-    def test_exact_pieces(self) -> None:
+    def test_whole_number_of_pieces_leaves_no_rest(self) -> None:
         """A queue that is a whole number of pieces leaves no empty rest."""
         self.fill(2 * PIECE_BYTES)
         self.queue.flush()
         self.transport.drain()
         self.assertEqual((self.transport.writes, self.queue.size), ([PIECE_BYTES, PIECE_BYTES], 0))
 
-    def test_paused(self) -> None:
+    def test_transport_that_has_enough_gets_no_more(self) -> None:
         """A transport that has enough gets no more."""
         self.queue.pauseProducing()
         self.fill(10)
@@ -147,7 +147,7 @@ class SendQueueTests(QueueCase):
         self.queue.resumeProducing()
         self.assertEqual((self.transport.writes, self.queue.progressed), ([10], True))
 
-    def test_drained(self) -> None:
+    def test_drained_is_called_when_a_flush_leaves_nothing(self) -> None:
         """Called when a flush leaves nothing, and only then."""
         calls: list[int] = []
         self.fill(2 * PIECE_BYTES)
@@ -157,7 +157,7 @@ class SendQueueTests(QueueCase):
         self.transport.drain()
         self.assertEqual(calls, [0])
 
-    def test_producers(self) -> None:
+    def test_producers_are_paused_once_when_the_queue_is_full(self) -> None:
         """Paused once when the queue is full, resumed once when it has fallen far enough."""
         first, late, gone = Producer(), Producer(), Producer()
         self.queue.add_producer(first)
@@ -178,7 +178,7 @@ class SendQueueTests(QueueCase):
         self.assertEqual((first.calls, late.calls), (["pause", "resume"],) * 2)
         self.assertEqual((gone.calls, self.queue.full), ([], False))
 
-    def test_waiting(self) -> None:
+    def test_waiters_hear_when_the_queue_has_room(self) -> None:
         """A Deferred for whoever wants to wait; a cancelled one is forgotten."""
         self.successResultOf(self.queue.when_writable())
         self.fill(300_000)
@@ -190,7 +190,7 @@ class SendQueueTests(QueueCase):
         self.transport.drain()
         self.assertEqual((self.successResultOf(one), self.successResultOf(three)), (None, None))
 
-    def test_filled_again(self) -> None:
+    def test_producers_stay_paused_if_one_fills_the_queue_again(self) -> None:
         """If who goes on first fills the queue again, the others stay paused."""
         greedy: Deferred[None]
         producer = Producer()
@@ -205,7 +205,7 @@ class SendQueueTests(QueueCase):
             self.transport.drain()
         self.assertEqual(producer.calls, ["pause", "pause", "resume"])
 
-    def test_stop(self) -> None:
+    def test_at_the_end_everybody_is_told(self) -> None:
         """At the end everybody is told, and nothing is kept."""
         producer = Producer()
         reason = LinkClosed(CloseReason.STALLED)
@@ -221,7 +221,7 @@ class SendQueueTests(QueueCase):
         self.queue.stop(reason)
         self.assertEqual(producer.calls, ["pause", "stop"])
 
-    def test_mistaken_producer(self) -> None:
+    def test_producer_that_raises_is_logged(self) -> None:
         """A producer that raises is logged, and disturbs nobody else."""
         producer = Producer()
         self.queue.add_producer(Mistaken())
@@ -250,7 +250,7 @@ class FeederTests(QueueCase):
         self.left = 0
         self.queue.feeder = self.feed
 
-    def test_nothing_to_send(self) -> None:
+    def test_feeder_without_data_is_asked_once(self) -> None:
         """It is asked once, in the next turn, and not again before it says so."""
         self.queue.feed_soon()
         self.queue.feed_soon()
@@ -283,7 +283,7 @@ class FeederTests(QueueCase):
         self.assertEqual(self.transport.value()[:10], b"urgenthead")
         self.assertEqual(self.asked, [PIECE_BYTES - 6, PIECE_BYTES])
 
-    def test_a_full_queue(self) -> None:
+    def test_feeder_is_not_asked_while_the_queue_is_full(self) -> None:
         """While there is enough in the queue, nobody is asked."""
         self.queue.pauseProducing()
         for _ in range(10):

@@ -53,32 +53,32 @@ class StrangerTests(SocketTests):
         stranger.connectionMade = lambda: turn.callback(None)  # type: ignore[method-assign]
         await turn
 
-    async def test_no_certificate(self) -> None:
+    async def test_no_certificate_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls())
         self.assertIn("peer did not return a certificate", detail)
         self.assertIn("certificate required", seen)
 
-    async def test_old_tls(self) -> None:
+    async def test_old_tls_version_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD], KEY, version=SSL.TLS1_2_VERSION))
         self.assertIn("unsupported protocol", detail)
         self.assertIn("protocol version", seen)
 
-    async def test_no_protocol_name(self) -> None:
+    async def test_client_without_alpn_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=None))
         self.assertIn("does not speak routing-crust/1", detail)
         self.assertIn("ConnectionLost", seen)
 
-    async def test_other_protocol_name(self) -> None:
+    async def test_client_with_another_alpn_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=b"http/1.1"))
         self.assertIn("does not speak routing-crust/1", detail)
         self.assertIn("no application protocol", seen)
 
-    async def test_two_certificates(self) -> None:
+    async def test_two_certificates_are_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD, GOOD], KEY))
         self.assertIn("exactly one certificate", detail)
         self.assertIn("ConnectionLost", seen)
 
-    async def test_signed_by_somebody(self) -> None:
+    async def test_certificate_of_an_authority_is_refused(self) -> None:
         authority = Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32)
         top = certificate(authority, issuer="authority")
         leaf = certificate(KEY, OWN, issuer="authority", signer=authority)
@@ -86,41 +86,41 @@ class StrangerTests(SocketTests):
         self.assertIn("not signed by itself", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_name_of_somebody_else(self) -> None:
+    async def test_certificate_with_the_name_of_another_key_is_refused(self) -> None:
         detail, seen = await self.refused(
             StrangerTls([certificate(KEY, DNS(f"{self.theirs.identity.name}.crust.invalid"))], KEY)
         )
         self.assertIn("not that of its key", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_wildcard(self) -> None:
+    async def test_wildcard_certificate_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([certificate(KEY, DNS("*.crust.invalid"))], KEY))
         self.assertIn("not that of a node", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_no_name(self) -> None:
+    async def test_certificate_without_a_name_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([certificate(KEY)], KEY))
         self.assertIn("not that of a node", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_large_certificate(self) -> None:
+    async def test_large_certificate_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([certificate(KEY, OWN, padding=2000)], KEY))
         self.assertIn("1024 are allowed", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_huge_certificate(self) -> None:
+    async def test_huge_certificate_is_not_even_read(self) -> None:
         """One that is larger than all that may come before the peer is verified is not even read."""
         detail, seen = await self.refused(StrangerTls([certificate(KEY, OWN, padding=80_000)], KEY))
         self.assertIn("more than 16384 bytes before", detail)
         self.assertIn("ConnectionLost", seen)
 
-    async def test_rsa(self) -> None:
+    async def test_rsa_key_is_refused(self) -> None:
         key = rsa_key()
         detail, seen = await self.refused(StrangerTls([certificate(key, OWN)], key))
         self.assertIn("not an Ed25519 key", detail)
         self.assertIn("unknown ca", seen)
 
-    async def test_not_tls(self) -> None:
+    async def test_bytes_that_are_not_tls_are_refused(self) -> None:
         request = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
         detail, seen = await self.refused(None, request, CloseReason.PROTOCOL_ERROR)
         self.assertEqual(detail, "what came first is neither TLS nor a preface")
@@ -155,7 +155,7 @@ class StrangerTests(SocketTests):
         reason = await self.hang_up(b"\x16\x03\x01")
         self.assertIn("before the TLS handshake was done", reason.detail)
 
-    async def test_silent(self) -> None:
+    async def test_silent_connection_is_cut_after_hello_timeout(self) -> None:
         """One that connects and says nothing is cut after C{hello_timeout}."""
         clock = Clock()
         ours = Owner(clock, Settings(hello_timeout=3))
@@ -173,7 +173,7 @@ class StrangerTests(SocketTests):
         self.assertIn("ConnectionLost", await stranger.lost)
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    async def test_we_dial_strangers(self) -> None:
+    async def test_strangers_that_we_dial_are_refused(self) -> None:
         """The same goes for whom we dial."""
         wrong = certificate(KEY, DNS("*.crust.invalid"))
         for tls, ours, seen in (
@@ -194,7 +194,7 @@ class StrangerTests(SocketTests):
             self.assertIn(seen, await stranger.lost)
         self.assertEqual(self.ours.events, [])
 
-    async def test_wrong_name(self) -> None:
+    async def test_both_ends_learn_why_a_wrong_peer_is_refused(self) -> None:
         """Somebody else than we wanted: both ends know why."""
         wanted = Identity.generate().name
         error = await self.closed(self.dial(self.ours, self.listen(self.theirs), wanted))
@@ -216,14 +216,14 @@ class StrangerTests(SocketTests):
         self.assertIs(there.reason, CloseReason.TLS_REFUSED)
         self.assertEqual(self.ours.of("up"), [(link,)])
 
-    async def test_ourselves(self) -> None:
+    async def test_node_that_reaches_itself_sees_it(self) -> None:
         """A node that reaches itself sees it, at both ends."""
         error = await self.closed(self.dial(self.ours, self.listen(self.ours)))
         self.assertIs(error.reason, CloseReason.SELF)
         _, reason = await self.ours.next("refused")
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.TLS_REFUSED, True))
 
-    async def test_both_are_clients(self) -> None:
+    async def test_two_tls_clients_cannot_talk(self) -> None:
         """Two TLS clients cannot talk; both see that at once."""
         port = self.listen(self.theirs, initiator=True)
         error = await self.closed(self.dial(self.ours, port))

@@ -85,7 +85,7 @@ class CertificateTests(SynchronousTestCase):
         self.assertEqual(str(error), error.detail)
         return error.detail
 
-    def test_own(self) -> None:
+    def test_own_certificate_passes_our_check(self) -> None:
         """Our certificate passes our check, is small, is the same each time and has one name."""
         identity = Identity(KEY)
         shown = make_certificate(identity)
@@ -102,7 +102,7 @@ class CertificateTests(SynchronousTestCase):
         shown = certificate(KEY, DNS(node_name(KEY)))
         self.assertEqual(check_certificate(shown), KEY.public_key().public_bytes_raw())
 
-    def test_names(self) -> None:
+    def test_wrong_name_in_certificate_is_refused(self) -> None:
         """Anything but the one right name is refused."""
         own = DNS(node_name(KEY))
         self.assertIn("not that of its key", self.refusal(certificate(KEY, DNS(node_name(OTHER)))))
@@ -116,13 +116,13 @@ class CertificateTests(SynchronousTestCase):
         self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("127.0.0.1"))))
         self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("a.*.b.*"))))
 
-    def test_size(self) -> None:
+    def test_certificate_above_1_kib_is_refused(self) -> None:
         """1 KiB is the limit."""
         self.assertIn("1024 are allowed", self.refusal(certificate(KEY, DNS(node_name(KEY)), padding=1024)))
         shown = certificate(KEY, DNS(node_name(KEY)), padding=600)
         check_certificate(shown)
 
-    def test_key(self) -> None:
+    def test_key_that_is_not_ed25519_is_refused(self) -> None:
         """Only Ed25519 keys are keys of nodes."""
         self.assertIn("not an Ed25519 key", self.refusal(certificate(rsa_key(), DNS(node_name(KEY)))))
 
@@ -134,7 +134,7 @@ class SessionTests(SynchronousTestCase):
         self.one, self.two = Identity(KEY), Identity(OTHER)
         self.client, self.server = LinkTls(self.one), LinkTls(self.two)
 
-    def test_both_ends(self) -> None:
+    def test_both_ends_learn_keys_names_and_a_shared_secret(self) -> None:
         """Both ends learn the other's key and name, and share a secret of this very session."""
         bindings = set()
         for _ in range(2):
@@ -149,7 +149,7 @@ class SessionTests(SynchronousTestCase):
             bindings.add(seen.binding)
         self.assertEqual(len(bindings), 2)
 
-    def test_parameters(self) -> None:
+    def test_session_has_tls_13_alpn_x25519_and_no_sni(self) -> None:
         """TLS 1.3, the protocol's own name, X25519, and no server name in clear."""
         client, server = pair(self.client, self.server)
         shake(client, server)
@@ -159,7 +159,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(client.get_cipher_name(), "TLS_AES_128_GCM_SHA256")
         self.assertIsNone(server.get_servername())
 
-    def test_no_resumption(self) -> None:
+    def test_old_session_that_a_client_hands_in_is_not_taken_up(self) -> None:
         """An old session that a client hands in is not taken up: the peer is always checked in full."""
         stranger = StrangerTls([certificate(OTHER, DNS(node_name(OTHER)))], OTHER)
         client, server = pair(stranger, self.client)
@@ -173,7 +173,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIsNotNone(self.client._sessions[server].checked)
         self.assertEqual(self.client.verified_peer(server, False).name, self.two.name)
 
-    def test_nothing_is_kept(self) -> None:
+    def test_sessions_that_come_to_nothing_leave_nothing_behind(self) -> None:
         """Sessions that come to nothing leave nothing behind."""
         sessions = pair(self.client, self.server)
         self.assertEqual(len(self.client._sessions), 1)
@@ -181,7 +181,7 @@ class SessionTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual((len(self.client._sessions), len(self.server._sessions)), (0, 0))
 
-    def test_certificates_are_remembered(self) -> None:
+    def test_known_certificate_is_not_parsed_again(self) -> None:
         """One that has passed need not be taken apart again, whoever is expected; the latest few are kept."""
         self.patch(tls, "MAX_KNOWN_CERTIFICATES", 2)
         self.client = LinkTls(self.one)
@@ -239,13 +239,13 @@ class SessionTests(SynchronousTestCase):
         refusal = self.assertRaises(PeerRefused, self.server.verified_peer, server, False)
         self.assertIn("exactly one certificate", refusal.detail)
 
-    def test_interfaces(self) -> None:
+    def test_session_creator_provides_twisteds_interfaces(self) -> None:
         """Twisted gets what it asks for."""
         creator = _SessionCreator(self.client, True, None)
         verifyObject(IOpenSSLClientConnectionCreator, creator)
         verifyObject(IOpenSSLServerConnectionCreator, creator)
 
-    def test_factory_may_decline(self) -> None:
+    def test_wrapped_factory_that_declines_a_connection_makes_no_protocol(self) -> None:
         """A wrapped factory that declines a connection makes no protocol."""
 
         class Declining(Factory):

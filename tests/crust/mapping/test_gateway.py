@@ -30,15 +30,15 @@ LAN = route("192.168.1.0", "0.0.0.0", flags=1, mask="255.255.255.0")
 
 
 class TableTests(SynchronousTestCase):
-    def test_the_default_route(self) -> None:
+    def test_default_route_gives_the_gateway(self) -> None:
         table = HEAD + LAN + route("0.0.0.0", "192.168.1.1")
         self.assertEqual(default_gateway(table), IPv4Address("192.168.1.1"))
 
-    def test_the_lowest_metric(self) -> None:
+    def test_route_with_the_lowest_metric_wins(self) -> None:
         routes = [route("0.0.0.0", f"10.0.0.{metric}", metric=metric) for metric in (200, 100, 150)]
         self.assertEqual(default_gateway(HEAD + "".join(routes)), IPv4Address("10.0.0.100"))
 
-    def test_none(self) -> None:
+    def test_half_of_the_internet_is_no_default_route(self) -> None:
         """Half of the internet is not the default route."""
         half = route("0.0.0.0", "10.0.0.1", mask="128.0.0.0")
         for table in ("", HEAD, HEAD + LAN, HEAD + half):
@@ -49,12 +49,12 @@ class TableTests(SynchronousTestCase):
         tunnel = route("0.0.0.0", "0.0.0.0", flags=1)
         self.assertIsNone(default_gateway(HEAD + tunnel + route("0.0.0.0", "10.0.0.1", metric=100)))
 
-    def test_damaged_lines(self) -> None:
+    def test_damaged_lines_are_skipped(self) -> None:
         good = route("0.0.0.0", "10.0.0.1")
         self.assertEqual(default_gateway(HEAD + "eth0\n" + "x " * 11 + "\n" + good), IPv4Address("10.0.0.1"))
 
     @given(st.text(max_size=200))
-    def test_garbage(self, text: str) -> None:
+    def test_garbage_gives_no_gateway(self, text: str) -> None:
         self.assertIsNone(default_gateway(HEAD + text))
 
 
@@ -67,15 +67,15 @@ class HostTests(SynchronousTestCase):
     def test_our_address_towards_it(self) -> None:
         self.assertEqual(self.find(HEAD + route("0.0.0.0", "127.0.0.1")), Gateway("127.0.0.1", "127.0.0.1"))
 
-    def test_no_way_there(self) -> None:
+    def test_broadcast_address_cannot_be_connected_to_without_asking_for_that(self) -> None:
         """A broadcast address cannot be connected to without asking for that."""
         self.assertIsNone(local_address_towards(IPv4Address("255.255.255.255")))
         self.assertIsNone(self.find(HEAD + route("0.0.0.0", "255.255.255.255")))
 
-    def test_no_gateway(self) -> None:
+    def test_route_without_gateway_is_skipped(self) -> None:
         self.assertIsNone(self.find(HEAD))
 
-    def test_another_system(self) -> None:
+    def test_system_without_a_route_table_has_no_gateway(self) -> None:
         """Where there is no such table, or something else in its place, there is no gateway."""
         self.assertIsNone(find_gateway(Path("/nonexistent/route")))
         self.assertIsNone(self.find("\N{SNOWMAN}"))

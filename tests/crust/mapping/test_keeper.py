@@ -103,7 +103,7 @@ class KeeperTests(QuietTests):
 
 
 class MappedTests(KeeperTests):
-    def test_mapped(self) -> None:
+    def test_port_is_mapped_and_told(self) -> None:
         self.start()
         self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
         self.assertEqual(self.routers[0].gateway, GATEWAY)
@@ -115,7 +115,7 @@ class MappedTests(KeeperTests):
             self.lines, ["the router at 192.168.1.1 maps 5.5.5.11:5483 to our port 5483 (NAT-PMP), for 2 h"]
         )
 
-    def test_double_nat(self) -> None:
+    def test_mapping_behind_a_second_router_is_told_as_useless(self) -> None:
         self.start()
         self.answer(lease("100.64.1.10:5483"))
         self.assertEqual(
@@ -134,7 +134,7 @@ class MappedTests(KeeperTests):
         self.assertEqual(local, 443)
         self.assertGreaterEqual(wanted, 1024)
 
-    def test_checked(self) -> None:
+    def test_mapping_is_checked_quietly(self) -> None:
         """As often as the router is worth asking, and nothing is said of it."""
         self.mapped()
         for _ in range(5):
@@ -143,7 +143,7 @@ class MappedTests(KeeperTests):
             self.answer(True)
         self.assertEqual((self.told, self.lines), ([], []))
 
-    def test_renewed(self) -> None:
+    def test_mapping_is_renewed_at_half_its_lifetime(self) -> None:
         """At half of its lifetime, with the external port that it has."""
         there = self.mapped("5.5.5.11:6000", 100)
         for _ in range(3):
@@ -152,7 +152,7 @@ class MappedTests(KeeperTests):
             self.answer(there)
         self.assertEqual((self.told, self.lines), ([], []))
 
-    def test_checked_and_renewed(self) -> None:
+    def test_mapping_is_checked_and_renewed(self) -> None:
         self.mapped(lifetime=240)
         for wait, question in ((60, "holds"), (60, "map"), (60, "holds"), (60, "map")):
             self.assertWaits(wait)
@@ -164,7 +164,7 @@ class MappedTests(KeeperTests):
         self.mapped(lifetime=1)
         self.assertWaits(MIN_WAIT_SECONDS)
 
-    def test_no_end(self) -> None:
+    def test_permanent_mapping_is_checked_and_not_renewed(self) -> None:
         """It is checked, and as long as it is there never renewed."""
         self.mapped(lifetime=inf)
         for _ in range(200):
@@ -172,7 +172,7 @@ class MappedTests(KeeperTests):
             self.assertEqual(self.take_asked(), [("NAT-PMP", "holds", 5483)])
             self.answer(True)
 
-    def test_restarted(self) -> None:
+    def test_lost_mapping_is_made_again_at_once(self) -> None:
         """A mapping that is not there any more is there again at once, and nothing changes for others."""
         there = self.mapped()
         self.clock.advance(60)
@@ -181,7 +181,7 @@ class MappedTests(KeeperTests):
         self.answer(there)
         self.assertEqual((self.told, self.lines), ([], []))
 
-    def test_another_address(self) -> None:
+    def test_new_external_address_is_told(self) -> None:
         there = self.mapped()
         self.clock.advance(60)
         self.answer(False)
@@ -249,7 +249,7 @@ class LostTests(KeeperTests):
         self.answer("no more")
         self.assertEqual(self.told, [(there, None)])
 
-    def test_found_again(self) -> None:
+    def test_router_found_again_gets_the_same_external_port(self) -> None:
         """With the external port that it had."""
         self.mapped("5.5.5.11:6000", lifetime=20)
         self.clock.advance(10)
@@ -265,7 +265,7 @@ class LostTests(KeeperTests):
 class NobodyTests(KeeperTests):
     ways = ("NAT-PMP", "UPnP")
 
-    def test_the_second_way(self) -> None:
+    def test_second_protocol_is_tried_after_the_first(self) -> None:
         self.start()
         self.answer("no answer")
         self.assertEqual([each[0] for each in self.asked], ["NAT-PMP", "UPnP"])
@@ -281,7 +281,7 @@ class NobodyTests(KeeperTests):
         self.answer("no answer")
         self.answer("no router answers")
 
-    def test_none(self) -> None:
+    def test_failing_router_is_tried_less_and_less_often(self) -> None:
         """It is tried again, less and less often, and told once."""
         self.start()
         wait = FIRST_RETRY_SECONDS
@@ -303,7 +303,7 @@ class NobodyTests(KeeperTests):
         )
         self.assertEqual(self.told, [])
 
-    def test_found_later(self) -> None:
+    def test_from_then_on_waits_are_short_again(self) -> None:
         """From then on waits are short again."""
         self.start()
         self.fail_once()
@@ -323,29 +323,29 @@ class NobodyTests(KeeperTests):
         self.assertEqual((self.asked, self.keeper.problem), ([], text))
         self.assertEqual(len(self.lines), 1)
 
-    def test_no_gateway(self) -> None:
+    def test_missing_gateway_is_looked_for_again(self) -> None:
         self.gateway = None
         self.assertObjection("this host has no gateway")
         self.gateway = GATEWAY
         self.assertWaits(FIRST_RETRY_SECONDS)
 
-    def test_a_public_address(self) -> None:
+    def test_nothing_is_translated_here(self) -> None:
         """Nothing is translated here, and the provider's router is left alone."""
         self.gateway = Gateway("8.8.8.1", "8.8.8.8")
         self.assertObjection("this host has a public address itself")
 
-    def test_another_interface(self) -> None:
+    def test_port_on_another_interface_is_not_mapped(self) -> None:
         self.listening = "10.0.0.7:5483"
         self.assertObjection("it is not at 192.168.1.5, our address towards the router")
 
-    def test_the_right_interface(self) -> None:
+    def test_port_on_the_gateways_interface_is_mapped(self) -> None:
         self.listening = f"{GATEWAY.local}:5483"
         self.start()
         self.assertNotEqual(self.asked, [])
 
 
 class ChangeTests(KeeperTests):
-    def test_a_new_router(self) -> None:
+    def test_new_router_is_asked_soon(self) -> None:
         """It is asked soon, and what the old one has promised is worth nothing any more."""
         there = self.mapped()
         self.gateway = OTHER
@@ -359,14 +359,14 @@ class ChangeTests(KeeperTests):
             ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us (the network has changed)"],
         )
 
-    def test_the_same_router(self) -> None:
+    def test_same_router_is_asked_whether_it_still_maps(self) -> None:
         """It is asked whether it still maps."""
         self.mapped()
         self.keeper.network_changed()
         self.assertWaits(SETTLE_SECONDS)
         self.assertEqual(self.asked, [("NAT-PMP", "holds", 5483)])
 
-    def test_no_router_yet(self) -> None:
+    def test_network_change_cuts_the_wait_short(self) -> None:
         """The wait is cut short, and the next ones are as at the start."""
         self.start()
         for _ in range(4):
@@ -380,7 +380,7 @@ class ChangeTests(KeeperTests):
         self.answer("no answer")
         self.assertWaits(FIRST_RETRY_SECONDS)
 
-    def test_many_changes(self) -> None:
+    def test_burst_of_changes_is_waited_for_once(self) -> None:
         """They come in bursts. The first is waited after, and not put off by the others."""
         self.mapped()
         for _ in range(7):
@@ -410,7 +410,7 @@ class StopTests(KeeperTests):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertIsNone(self.keeper.lease)
 
-    def test_removed(self) -> None:
+    def test_stop_removes_the_mapping(self) -> None:
         self.mapped()
         stopped = self.stop()
         self.assertEqual(self.asked, [("NAT-PMP", "remove")])
@@ -422,7 +422,7 @@ class StopTests(KeeperTests):
         )
         self.assertEqual(self.told, [])
 
-    def test_a_dead_router(self) -> None:
+    def test_stop_does_not_wait_for_a_dead_router(self) -> None:
         """It is not waited for."""
         self.mapped()
         stopped = self.stop()
@@ -471,7 +471,7 @@ class StopTests(KeeperTests):
         self.clock.advance(STOP_SECONDS)
         self.assertStopped(stopped)
 
-    def test_without_a_router(self) -> None:
+    def test_stop_without_a_router_removes_nothing(self) -> None:
         """There is nothing to be removed."""
         self.start()
         self.answer("no answer")
@@ -492,7 +492,7 @@ class StopTests(KeeperTests):
         )
         self.successResultOf(unused.stop())
 
-    def test_a_bug(self) -> None:
+    def test_bug_is_logged_once_and_stop_still_ends(self) -> None:
         """It is told, once, and a stop ends as always."""
         self.mapped()
         self.clock.advance(60)
@@ -504,7 +504,7 @@ class StopTests(KeeperTests):
 
 
 class LeaseTests(QuietTests):
-    def test_reachable(self) -> None:
+    def test_only_public_addresses_and_high_ports_are_reachable(self) -> None:
         """Public addresses, and ports that strangers dial."""
         for external, reachable in (
             ("5.5.5.11:1024", True),
@@ -517,9 +517,9 @@ class LeaseTests(QuietTests):
             self.assertIs(lease(external).remark == "", reachable, external)
         self.assertIn("ports below 1024", lease("5.5.5.11:80").remark)
 
-    def test_terms(self) -> None:
+    def test_lease_says_its_term_in_words(self) -> None:
         for seconds, words in ((45, "45 s"), (60, "1 min"), (5400, "1.5 h"), (86400, "24 h")):
             self.assertEqual(lease(lifetime=seconds).term, f"for {words}")
 
-    def test_endpoints_are_values(self) -> None:
+    def test_leases_compare_by_value(self) -> None:
         self.assertEqual(lease().external, Endpoint("5.5.5.11", 5483))

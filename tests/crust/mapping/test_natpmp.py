@@ -40,17 +40,17 @@ class ReplyTests(SynchronousTestCase):
         """What a later version appends does no harm."""
         self.assertEqual(read_reply(ADDRESS + b"more"), read_reply(ADDRESS))
 
-    def test_too_short(self) -> None:
+    def test_short_datagram_is_no_reply(self) -> None:
         for whole in (ADDRESS, MAPPING):
             for length in range(len(whole)):
                 self.assertIsNone(read_reply(whole[:length]))
 
-    def test_not_for_us(self) -> None:
+    def test_requests_and_other_opcodes_are_no_replies(self) -> None:
         """Requests, UDP mappings and other opcodes are no replies."""
         for code in (0x00, 0x02, 0x81, 0x83, 0xFF):
             self.assertIsNone(read_reply(bytes([0, code]) + bytes(14)))
 
-    def test_refusals(self) -> None:
+    def test_each_refusal_has_words_of_its_own(self) -> None:
         """Each is told in words of its own; they may be as short as their head."""
         texts = set()
         for result in ResultCode:
@@ -69,7 +69,7 @@ class ReplyTests(SynchronousTestCase):
 
     @given(st.binary(max_size=40) | st.builds(lambda tail: b"\0\x80\0\0" + tail, st.binary(max_size=20)))
     @example(b"\0\x82\0\0" + bytes(12))
-    def test_garbage(self, datagram: bytes) -> None:
+    def test_arbitrary_bytes_never_raise(self, datagram: bytes) -> None:
         """It is read as something or nothing, and never raises."""
         reply = read_reply(datagram)
         if reply is None:
@@ -89,7 +89,7 @@ class ReplyTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    def test_kinds(self) -> None:
+    def test_each_kind_of_reply_is_read(self) -> None:
         address, refusal = AddressReply(1, IPv4Address("5.5.5.11")), MappingRefusal(Operation.MAP_TCP, 2)
         mapping = mapping_request(5483, 5483, 7200)
         self.assertTrue(answers(address, address_request()))
@@ -99,7 +99,7 @@ class AnswerTests(SynchronousTestCase):
 
 
 class EpochTests(SynchronousTestCase):
-    def test_forgotten(self) -> None:
+    def test_routers_clock_may_be_an_eighth_and_two_seconds_behind(self) -> None:
         """A router's clock may be an eighth and two seconds behind; not more, and it may be ahead."""
         for now, forgotten in ((1000, False), (5000, False), (968, True), (969, False), (0, True)):
             self.assertIs(has_forgotten(900, 81, now), forgotten, now)

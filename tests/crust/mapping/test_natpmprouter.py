@@ -53,7 +53,7 @@ class AskingTests(QuietTests):
         self.assertEqual(str(self.failureResultOf(asked, RouterProblem).value), text)
         self.assertNothingLeft()
 
-    def test_mapped(self) -> None:
+    def test_address_is_asked_before_the_mapping(self) -> None:
         """The address, then the mapping; the router may choose another port and lifetime."""
         asked = self.map()
         self.assertEqual(self.clock.sent, [(0, address_request())])
@@ -65,7 +65,7 @@ class AskingTests(QuietTests):
         self.assertEqual(self.successResultOf(asked), lease("5.5.5.11:5500", 600))
         self.assertNothingLeft()
 
-    def test_asked_again(self) -> None:
+    def test_unanswered_request_is_sent_again_with_growing_waits(self) -> None:
         """After 250 ms, and twice as long each time; in the end it is given up."""
         asked = self.map()
         self.clock.pump([0.25] * 30)
@@ -74,7 +74,7 @@ class AskingTests(QuietTests):
         self.clock.pump([0.25, 0])
         self.assertProblem(asked, "no answer")
 
-    def test_a_late_answer(self) -> None:
+    def test_late_answer_is_still_taken(self) -> None:
         asked = self.map()
         self.clock.advance(5)
         self.clock.answer(address_reply())
@@ -98,26 +98,26 @@ class AskingTests(QuietTests):
         self.clock.answer(mapping_reply())
         self.assertEqual(self.successResultOf(asked), lease())
 
-    def test_refused(self) -> None:
+    def test_refusal_is_a_router_problem(self) -> None:
         asked = self.map()
         self.clock.answer(address_reply())
         self.clock.answer(bytes([0, 0x82, 0, 4]) + bytes(12))
         self.assertProblem(asked, "the router cannot map any more ports")
 
-    def test_no_address(self) -> None:
+    def test_address_of_zeros_is_no_address(self) -> None:
         """A router that is not connected itself may say so by an address of zeros."""
         asked = self.map()
         self.clock.answer(address_reply("0.0.0.0"))
         self.assertProblem(asked, "the router has no address itself")
 
-    def test_mapped_to_nothing(self) -> None:
+    def test_mapping_to_port_zero_is_refused(self) -> None:
         for reply in (mapping_reply(external=0), mapping_reply(lifetime=0)):
             asked = self.map()
             self.clock.answer(address_reply())
             self.clock.answer(reply)
             self.assertProblem(asked, "the router maps no port, and gives no reason")
 
-    def test_nobody_listens_there(self) -> None:
+    def test_reactor_says_so(self) -> None:
         """The reactor says so, from within the write or not, or it closes the port."""
         for happens in (
             lambda port: port.protocol.connectionRefused(),
@@ -155,7 +155,7 @@ class AskingTests(QuietTests):
 
         return raises
 
-    def test_cancelled(self) -> None:
+    def test_cancelled_request_leaves_nothing(self) -> None:
         """Whenever it happens, nothing is left, and what was asked for can be removed."""
         asked = self.map()
         asked.cancel()
@@ -174,7 +174,7 @@ class AskingTests(QuietTests):
         self.clock.answer(mapping_reply(external=0, lifetime=0))
         self.successResultOf(removed)
 
-    def test_removed(self) -> None:
+    def test_mapping_is_removed_once(self) -> None:
         """Once."""
         self.mapped()
         removed = Deferred.fromCoroutine(self.router.remove())
@@ -191,14 +191,14 @@ class AskingTests(QuietTests):
         self.clock.answer(reply)
         return self.successResultOf(asked)
 
-    def test_holds(self) -> None:
+    def test_check_tells_whether_the_mapping_is_there(self) -> None:
         mapped = self.mapped(epoch=1000)
         self.clock.advance(60)
         self.assertTrue(self.holds(address_reply(epoch=1055), mapped))
         self.assertFalse(self.holds(address_reply("5.5.5.12", 1056), mapped))
         self.assertTrue(self.holds(address_reply(epoch=1057), mapped))
 
-    def test_restarted(self) -> None:
+    def test_restarted_router_is_believed_to_have_lost_the_mapping(self) -> None:
         """It is believed to have lost the mapping until it is mapped again."""
         mapped = self.mapped(epoch=1000)
         self.clock.advance(60)
@@ -239,7 +239,7 @@ class SocketTests(TestCase):
     def router(self, port: int) -> NatPmpRouter:
         return NatPmpRouter(reactor, Gateway("127.0.0.1", "127.0.0.1"), port)
 
-    async def test_mapped_and_removed(self) -> None:
+    async def test_real_sockets_map_and_remove(self) -> None:
         router = self.router(self.port.getHost().port)
         mapped = await router.map(5483, 6000, 600)
         self.assertEqual(str(mapped.external), "5.5.5.11:6000")
@@ -264,7 +264,7 @@ class SocketTests(TestCase):
         mapped = await self.router(self.port.getHost().port).map(5483, 6000, 600)
         self.assertEqual(mapped.external.host, "5.5.5.11")
 
-    async def test_nobody_listens_there(self) -> None:
+    async def test_host_says_so_by_icmp(self) -> None:
         """The host says so by ICMP, and it is noticed at once, without any wait."""
         closed: Any = reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")
         number = closed.getHost().port

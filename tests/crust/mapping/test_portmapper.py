@@ -24,20 +24,20 @@ class PortTests(SynchronousTestCase):
         chosen = ports_to_map(Settings(**settings), [at(each) for each in listening])
         return [str(each) for each in chosen]
 
-    def test_which(self) -> None:
+    def test_each_ipv4_port_is_mapped_once(self) -> None:
         """IPv4, not loopback, each port once."""
         self.assertEqual(
             self.wanted("0.0.0.0:5483", "[::]:5483", "127.0.0.1:1", "192.168.1.5:5483", "10.0.0.1:6000"),
             ["0.0.0.0:5483", "10.0.0.1:6000"],
         )
 
-    def test_none(self) -> None:
+    def test_nothing_to_map_gives_no_keeper(self) -> None:
         self.assertEqual(self.wanted(), [])
         self.assertEqual(self.wanted("127.0.0.1:5483", "[::1]:5483"), [])
         self.assertEqual(self.wanted("0.0.0.0:5483", port_mapping=False), [])
         self.assertEqual(self.wanted("0.0.0.0:5483", role=Role.CLIENT), [])
 
-    def test_many(self) -> None:
+    def test_at_most_four_ports_are_mapped(self) -> None:
         many = [f"0.0.0.0:{port}" for port in range(6000, 6020)]
         self.assertEqual(self.wanted(*many), many[:MAX_MAPPED_PORTS])
 
@@ -70,7 +70,7 @@ class MapperTests(QuietTests):
             router.answer.callback(each)
         return mapper
 
-    def test_told(self) -> None:
+    def test_changes_of_a_mapping_are_told(self) -> None:
         """That it is mapped, that it is elsewhere, and that it is not any more."""
         mapper = self.started(lease())
         self.assertEqual(self.told, [("mapped", at("5.5.5.11:5483"), 5483)])
@@ -91,7 +91,7 @@ class MapperTests(QuietTests):
         self.routers[0].answer.errback(RouterProblem("no more"))
         self.assertEqual(self.told, [("unmapped", at("5.5.5.12:5483"), 5483)])
 
-    def test_not_reachable(self) -> None:
+    def test_unreachable_mapping_is_not_told(self) -> None:
         """What nobody outside can dial is known here, and not handed out."""
         inner = lease("100.64.1.10:5483")
         mapper = self.started(inner)
@@ -105,7 +105,7 @@ class MapperTests(QuietTests):
         self.routers[0].answer.errback(RouterProblem("no more"))
         self.assertEqual(self.told, [])
 
-    def test_two_ports(self) -> None:
+    def test_two_ports_are_kept_separately(self) -> None:
         """Each for itself."""
         second = Lease("NAT-PMP", GATEWAY.address, at("5.5.5.11:5484"), 5484, 7200)
         mapper = self.started(lease(), second)
@@ -118,7 +118,7 @@ class MapperTests(QuietTests):
         self.successResultOf(stopped)
         self.assertEqual((mapper.leases, self.clock.getDelayedCalls()), ((), []))
 
-    def test_problems(self) -> None:
+    def test_problems_are_told_in_words(self) -> None:
         mapper = self.make(access=RouterAccess(lambda: GATEWAY, [self.way]))
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(mapper.in_words, ())
@@ -126,13 +126,13 @@ class MapperTests(QuietTests):
         problem = "port 5483: the router at 192.168.1.1 does not (NAT-PMP: no answer)"
         self.assertEqual(mapper.in_words, (problem,))
 
-    def test_network_changed(self) -> None:
+    def test_network_change_reaches_every_keeper(self) -> None:
         mapper = self.started(lease())
         mapper.network_changed()
         self.clock.advance(SETTLE_SECONDS)
         self.assertEqual(self.asked[1:], [("NAT-PMP", "holds", 5483)])
 
-    def test_started_again(self) -> None:
+    def test_stopped_mapper_can_start_again(self) -> None:
         mapper = self.started(lease())
         stopped = mapper.stop()
         self.routers[0].answer.callback(None)
@@ -142,13 +142,13 @@ class MapperTests(QuietTests):
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(len(self.routers), 2)
 
-    def test_nothing_to_do(self) -> None:
+    def test_client_maps_nothing(self) -> None:
         mapper = self.make()
         mapper.start([at("127.0.0.1:5483")])
         self.assertEqual(self.clock.sent, [])
         self.successResultOf(mapper.stop())
 
-    def test_the_ways(self) -> None:
+    def test_nat_pmp_comes_before_upnp(self) -> None:
         """NAT-PMP, and when that does not help UPnP, in a thread."""
         jobs: list[Any] = []
         self.patch(portmapper, "in_daemon_thread", lambda reactor, job: jobs.append(job) or Deferred())

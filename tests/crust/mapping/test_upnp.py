@@ -104,21 +104,21 @@ class IgdTests(SynchronousTestCase):
         problem = self.assertRaises(RouterProblem, call or self.map)
         self.assertEqual(str(problem), text)
 
-    def test_mapped(self) -> None:
+    def test_router_is_looked_for_once(self) -> None:
         """It is looked for once, on the gateway's network."""
         self.assertEqual(self.map(), lease(way="UPnP"))
         self.assertEqual(self.there.mappings, {5483: OURS})
         self.map()
         self.assertEqual(self.there.made, [{"multicastif": GATEWAY.local, "discoverdelay": 1000}])
 
-    def test_not_installed(self) -> None:
+    def test_missing_library_is_a_router_problem(self) -> None:
         def load() -> Any:
             raise ImportError("No module named 'miniupnpc'")
 
         self.igd = Igd(GATEWAY, load)
         self.refused("miniupnpc is not installed: it comes with routing-crust[upnp]")
 
-    def test_nobody_answers(self) -> None:
+    def test_missing_router_is_looked_for_again(self) -> None:
         """That is found out again with the next job."""
         self.there.there = False
         self.refused("no router answers")
@@ -126,14 +126,14 @@ class IgdTests(SynchronousTestCase):
         self.map()
         self.assertEqual(len(self.there.made), 2)
 
-    def test_somebody_else_answers(self) -> None:
+    def test_any_host_of_the_network_could(self) -> None:
         """Any host of the network could; nothing is asked of it."""
         for url, host in (("http://192.168.1.66:80/ctl", "192.168.1.66"), ("", "None")):
             self.there.url = url
             self.refused(f"{host} answers, which is not our gateway")
         self.assertEqual(self.there.added, [])
 
-    def test_no_address(self) -> None:
+    def test_router_without_address_is_refused(self) -> None:
         for address, text in (
             ("", "the router has no address itself"),
             ("0.0.0.0", "the router has no IPv4 address itself"),
@@ -142,7 +142,7 @@ class IgdTests(SynchronousTestCase):
             self.there.address = address
             self.refused(text)
 
-    def test_taken(self) -> None:
+    def test_taken_port_is_replaced_by_another(self) -> None:
         """By another host, or another program on this one: another port, and nobody loses his."""
         theirs = {5483: ("192.168.1.9", 5483, "", True, 0), 6000: (GATEWAY.local, 80, "", True, 0)}
         self.there.mappings.update(theirs)
@@ -153,14 +153,14 @@ class IgdTests(SynchronousTestCase):
             self.assertEqual(self.there.mappings.pop(mapped.external.port), OURS)
         self.assertEqual(self.there.mappings, theirs)
 
-    def test_conflicts(self) -> None:
+    def test_port_that_the_router_has_not_told_us_of_is_taken(self) -> None:
         """A port that the router has not told us of is taken: for another rule, or its own use."""
         for problem in ("ConflictInMappingEntry", "ConflictWithOtherMechanisms"):
             self.igd = self.make()
             self.there.refuses = {5483: problem}
             self.assertEqual(self.map().external.port, OTHERS[0])
 
-    def test_all_taken(self) -> None:
+    def test_search_for_a_free_port_is_given_up(self) -> None:
         """It is given up after a few, and nothing has to be removed."""
         self.there.refuses_all = "ConflictInMappingEntry"
         problem = str(self.assertRaises(RouterProblem, self.map))
@@ -173,7 +173,7 @@ class IgdTests(SynchronousTestCase):
         self.there.mappings[5483] = OURS
         self.assertEqual(self.map().external.port, 5483)
 
-    def test_no_lifetimes(self) -> None:
+    def test_router_without_lifetimes_gets_a_permanent_mapping(self) -> None:
         """Routers that know mappings without an end only; some say so, others call the lifetime invalid."""
         for problem in ("OnlyPermanentLeasesSupported", "Invalid Args"):
             self.igd = self.make()
@@ -182,14 +182,14 @@ class IgdTests(SynchronousTestCase):
             self.assertEqual(self.map(), lease(way="UPnP", lifetime=inf))
             self.assertEqual(self.there.added, [(5483, 7200), (5483, 0)])
 
-    def test_refused(self) -> None:
+    def test_refusal_is_a_router_problem(self) -> None:
         for problem in ("Action not authorized", "Invalid Args"):
             self.there.refuses_all = problem
             self.refused(f"the router said '{problem}'")
             self.assertFalse(self.igd.give_up())
             self.igd = self.make()
 
-    def test_holds(self) -> None:
+    def test_check_tells_whether_the_mapping_is_there(self) -> None:
         mapped = self.map()
         self.assertTrue(self.igd.holds(mapped))
         self.there.address = "5.5.5.12"
@@ -200,7 +200,7 @@ class IgdTests(SynchronousTestCase):
         del self.there.mappings[5483]
         self.assertFalse(self.igd.holds(mapped))
 
-    def test_restarted(self) -> None:
+    def test_silent_router_is_looked_for_again(self) -> None:
         """A router that does not answer is looked for anew: it may be somewhere else when it is back."""
         mapped = self.map()
         self.there.there = False
@@ -209,7 +209,7 @@ class IgdTests(SynchronousTestCase):
         self.assertTrue(self.igd.holds(mapped))
         self.assertEqual(len(self.there.made), 2)
 
-    def test_removed(self) -> None:
+    def test_mapping_is_removed_once(self) -> None:
         self.igd.remove()
         self.map()
         self.assertTrue(self.igd.give_up())
@@ -259,7 +259,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.there.mappings, {})
         self.assertEqual(self.jobs, 3)
 
-    def test_other_ports(self) -> None:
+    def test_other_ports_are_drawn_in_the_reactors_thread(self) -> None:
         """Some are drawn, in the reactor's thread, which nobody minds dialling."""
         self.there.refuses_all = "ConflictInMappingEntry"
         self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
@@ -267,7 +267,7 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual((ports[0], len(set(ports))), (5483, 1 + MAX_OTHER_PORTS))
         self.assertGreaterEqual(min(ports), 1024)
 
-    def test_nothing_to_remove(self) -> None:
+    def test_nothing_to_remove_starts_no_thread(self) -> None:
         """No thread is started for that."""
         self.there.there = False
         self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
@@ -276,11 +276,11 @@ class RouterTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    async def test_result(self) -> None:
+    async def test_nobody_waits_for_the_thread_at_the_end_of_the_process(self) -> None:
         """Nobody waits for the thread at the end of the process."""
         self.assertTrue(await in_daemon_thread(reactor, lambda: current_thread().daemon))
 
-    async def test_failure(self) -> None:
+    async def test_failure_in_the_thread_is_told(self) -> None:
         problem = RouterProblem("no")
 
         def job() -> None:
@@ -290,7 +290,7 @@ class ThreadTests(TestCase):
             await in_daemon_thread(reactor, job)
         self.assertIs(caught.exception, problem)
 
-    async def test_cancelled(self) -> None:
+    async def test_cancelled_job_goes_on_in_its_thread(self) -> None:
         """The job goes on, and its result goes nowhere."""
         go_on, over = Event(), Deferred[None]()
 
@@ -305,7 +305,7 @@ class ThreadTests(TestCase):
         go_on.set()
         await over
 
-    async def test_stopped_while_mapping(self) -> None:
+    async def test_removal_waits_until_the_mapping_is_there(self) -> None:
         """The removal waits until the mapping is there, in the thread."""
         there, go_on, adding = FakeRouter(), Event(), Deferred[None]()
 

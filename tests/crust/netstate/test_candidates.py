@@ -35,7 +35,7 @@ def ranked(most: int = 8, **changes: tuple[Endpoint, ...]) -> Candidates:
 
 
 class RankTests(SynchronousTestCase):
-    def test_order(self) -> None:
+    def test_surest_candidates_come_first(self) -> None:
         """What is surest first, what is private last; what is tentative is for requests only."""
         found = ranked()
         self.assertEqual(
@@ -51,7 +51,7 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(found.endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
         self.assertEqual(found.asked, (*found.endpoints, MAYBE))
 
-    def test_each_once(self) -> None:
+    def test_endpoint_known_twice_has_its_best_source(self) -> None:
         """An endpoint that is known in several ways has the best of them."""
         found = ranked(mapped=(CONFIGURED,), believed=(GLOBAL, CONFIGURED), tentative=(GLOBAL, PRIVATE))
         self.assertEqual(found.endpoints, (CONFIGURED, GLOBAL, PRIVATE))
@@ -60,7 +60,7 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(found.known[0], OwnEndpoint(PRIVATE, Source.CONFIGURED))
         self.assertEqual(found.endpoints.count(PRIVATE), 1)
 
-    def test_bound(self) -> None:
+    def test_private_candidates_are_dropped_first(self) -> None:
         """Private ones go first, and make room for tentative ones; those that are sure make none."""
         self.assertEqual(ranked(5).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN, MAYBE))
         self.assertEqual(ranked(5).endpoints, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
@@ -80,7 +80,7 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(ranked(9, tentative=(PRIVATE,)).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
 
     @given(some, some, some, some, some, st.integers(1, 6))
-    def test_always(
+    def test_candidates_are_bounded_and_unique(
         self,
         configured: list[Endpoint],
         mapped: list[Endpoint],

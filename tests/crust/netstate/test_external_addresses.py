@@ -78,7 +78,7 @@ class OutsideTests(SynchronousTestCase):
 
     # Candidates.
 
-    def test_own_addresses(self) -> None:
+    def test_at_first_we_know_our_own_addresses(self) -> None:
         """At first we know our own addresses; what has not changed is not told again."""
         here = self.outside()
         here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
@@ -90,7 +90,7 @@ class OutsideTests(SynchronousTestCase):
         here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
         self.assertEqual(self.told, [expected])
 
-    def test_seen(self) -> None:
+    def test_what_one_network_sees_goes_into_requests(self) -> None:
         """What one network sees goes into requests; what two do is told to everybody."""
         self.seen(ONE)
         self.assertEqual(self.told, [])
@@ -115,7 +115,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.asked, (PRIVATE,))
         self.assertEqual(self.told, [])
 
-    def test_a_laboratory(self) -> None:
+    def test_private_addresses_count_where_they_are_dialled(self) -> None:
         """Where private addresses are dialled anyway they count, but for those of our own networks."""
         self.here = self.outside(private_dialling=PrivateDialling.ALWAYS)
         self.here.host(WILDCARD, BEHIND)
@@ -123,7 +123,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.asked, (PRIVATE, at("10.9.9.9:1")))
         self.assertEqual(self.here.outside, (PRIVATE, at("10.9.9.9:1")))
 
-    def test_configured_and_mapped(self) -> None:
+    def test_configured_and_mapped_endpoints_come_first(self) -> None:
         """Both come first; what is not mapped any more goes."""
         self.here = self.outside(external=(at("5.0.0.1:1024"),))
         self.here.host(WILDCARD, BEHIND)
@@ -134,7 +134,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (at("5.0.0.1:1024"), PRIVATE))
         self.assertEqual(len(self.told), 3)
 
-    def test_forgetting(self) -> None:
+    def test_observation_that_has_expired_is_noticed_with_the_next_that_happens(self) -> None:
         """An observation that has expired is noticed with the next that happens."""
         links = self.seen(ONE, TWO)
         self.here.link_lost(links[0])
@@ -144,7 +144,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.told[0], (PRIVATE,))
         self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN))
 
-    def test_doubt(self) -> None:
+    def test_silent_links_put_our_ports_in_doubt(self) -> None:
         """Once links fall silent, others are asked where they see us, and believed against those before."""
         links = self.seen(ONE, TWO, at("4.0.0.1:5483"))
         for each in links[:2]:
@@ -162,7 +162,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.asked, (now, PRIVATE))
         self.assertFalse(self.here.may_observe(at("4.0.3.1:5483")))
 
-    def test_no_doubt(self) -> None:
+    def test_nothing_is_in_doubt_while_links_to_two_networks_live(self) -> None:
         """Nothing is in doubt while links to two networks live, or where there is no translation."""
         links = self.seen(ONE, TWO, at("4.0.0.1:5483"))
         self.here.link_lost(links[0], CloseReason.INACTIVE)
@@ -176,14 +176,14 @@ class OutsideTests(SynchronousTestCase):
             self.here.link_lost(link, CloseReason.INACTIVE)
         self.assertFalse(self.here.may_observe(at("4.0.1.1:5483")))
 
-    def test_another_address(self) -> None:
+    def test_new_own_address_forgets_what_was_seen(self) -> None:
         """When our own address changes, what was seen of the old one is forgotten."""
         self.seen(ONE, TWO)
         self.here.host(WILDCARD, [host_address("eth0", 2, "10.0.0.5/24")])
         self.assertEqual(self.here.candidates.asked, (at("10.0.0.5:5483"),))
         self.assertIs(self.here.reachability.nat, NatKind.UNKNOWN)
 
-    def test_a_client(self) -> None:
+    def test_client_that_listens_nowhere_is_not_observed(self) -> None:
         """Who listens nowhere is not seen."""
         self.here = self.outside()
         self.here.host((), BEHIND)
@@ -192,7 +192,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertFalse(self.here.may_observe(ONE))
         self.assertEqual(self.told, [])
 
-    def test_may_observe(self) -> None:
+    def test_another_opinion_is_wanted_until_two_networks_have_given_theirs(self) -> None:
         """Another opinion is wanted until two networks have given theirs, and only from outside."""
         self.assertTrue(self.here.may_observe(ONE))
         self.assertFalse(self.here.may_observe(at("192.168.1.9:1")))
@@ -205,12 +205,12 @@ class OutsideTests(SynchronousTestCase):
 
     # The kind of the NAT.
 
-    def test_cone(self) -> None:
+    def test_two_networks_that_agree_make_a_cone(self) -> None:
         self.seen(ONE, TWO)
         self.assertEqual(self.state(), (NatKind.CONE, Dialable.UNKNOWN))
         self.assertEqual(self.told[-1], Reachability(NatKind.CONE, Dialable.UNKNOWN, 1000))
 
-    def test_symmetric(self) -> None:
+    def test_symmetric_nat_still_names_its_address(self) -> None:
         """The address goes into requests all the same: the peer's filter has to be opened for it."""
         self.seen(ONE)
         self.seen(TWO, seen=at("5.5.5.5:40000"))
@@ -226,7 +226,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (SEEN, PRIVATE))
         self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.UNKNOWN))
 
-    def test_the_better_family(self) -> None:
+    def test_family_with_the_easier_nat_counts(self) -> None:
         """Behind a symmetric NAT with IPv4, but without any with IPv6, the latter is used."""
         addresses = [*BEHIND, host_address("eth0", 2, "2606:4700::5/64")]
         self.here.host([*WILDCARD, at("[::]:5483")], addresses)
@@ -240,7 +240,7 @@ class OutsideTests(SynchronousTestCase):
 
     # Whether we are dialable.
 
-    def test_a_stranger_came(self) -> None:
+    def test_unprompted_connection_proves_that_we_are_dialable(self) -> None:
         """A connection that nobody has made way for proves it, and makes us open."""
         self.clock.advance(5)
         self.accept(ONE)
@@ -250,7 +250,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.reachability.since, 1005)
         self.assertEqual(len(self.told), 1)
 
-    def test_what_proves_nothing(self) -> None:
+    def test_neighbours_and_dialled_hosts_prove_nothing(self) -> None:
         """Neighbours, those whom we have dialled lately, those who have punched, and ourselves."""
         self.seen(ONE, TWO)
         self.accept(at("192.168.1.7:40000"))
@@ -261,7 +261,7 @@ class OutsideTests(SynchronousTestCase):
         self.accept(at("5.5.5.5:40000"))
         self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
 
-    def test_lately(self) -> None:
+    def test_dialled_host_proves_nothing_for_a_while(self) -> None:
         """What a dial has opened may be open for a while, and as long as there is a link."""
         (link,) = self.seen(ONE)
         self.clock.advance(10 * FILTER_OPEN_SECONDS)
@@ -275,7 +275,7 @@ class OutsideTests(SynchronousTestCase):
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.YES)
 
-    def test_dials_are_forgotten(self) -> None:
+    def test_oldest_dials_are_forgotten(self) -> None:
         """The oldest, when there are too many."""
         self.here.dialled(ONE)
         for number in range(MAX_DIALLED_HOSTS):
@@ -284,14 +284,14 @@ class OutsideTests(SynchronousTestCase):
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.YES)
 
-    def test_denied(self) -> None:
+    def test_denial_is_believed_until_disproved(self) -> None:
         """One is believed as long as nothing is known, and until somebody proves the contrary."""
         self.here.not_reached(name(1))
         self.assertEqual(self.told, [Reachability(NatKind.UNKNOWN, Dialable.NO, 1000)])
         self.accept(ONE)
         self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
 
-    def test_proof_against_denial(self) -> None:
+    def test_proof_outweighs_a_single_denial(self) -> None:
         """What was proven takes several others to be doubted, and not at once."""
         self.accept(ONE)
         for number in range(5):
@@ -307,7 +307,7 @@ class OutsideTests(SynchronousTestCase):
             self.here.not_reached(name(number + 1))
         self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.NO))
 
-    def test_of_another_address(self) -> None:
+    def test_reachability_of_an_old_address_is_forgotten(self) -> None:
         """What was found out about an address that we had says nothing about the next one."""
         self.seen(ONE, TWO)
         self.accept(THREE)
@@ -315,7 +315,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (at("6.6.6.6:5483"), PRIVATE))
         self.assertEqual(self.state(), (NatKind.CONE, Dialable.UNKNOWN))
 
-    def test_reset(self) -> None:
+    def test_after_a_stop_nothing_is_known(self) -> None:
         """After a stop nothing is known, and nothing is told when the last links go."""
         links = self.seen(ONE, TWO)
         self.accept(THREE)
@@ -326,7 +326,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.state(), (NatKind.UNKNOWN, Dialable.UNKNOWN))
         self.assertEqual(self.told, [])
 
-    def test_view(self) -> None:
+    def test_crust_offers_what_is_known(self) -> None:
         """What crust offers of it."""
         view = AddressesOfCrust()
         view._outside = self.here

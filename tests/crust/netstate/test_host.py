@@ -10,11 +10,11 @@ from ..addresses import HOST, at
 
 
 class HostTests(SynchronousTestCase):
-    def test_on_link_networks(self) -> None:
+    def test_networks_of_our_interfaces_are_on_link(self) -> None:
         """The networks of our interfaces, each once, without loopback and link-local."""
         self.assertEqual(on_link_networks([*HOST, *HOST]), ("192.168.1.0/24", "2606:4700::/64", "8.8.8.8/29"))
 
-    def test_wildcards(self) -> None:
+    def test_wildcard_stands_for_the_addresses_of_its_family(self) -> None:
         """A wildcard stands for the addresses of its family: global ones first, no loopback."""
         self.assertEqual(
             dialable_endpoints([at("0.0.0.0:1"), at("[::]:2")], HOST, 8),
@@ -22,7 +22,7 @@ class HostTests(SynchronousTestCase):
         )
         self.assertEqual(dialable_endpoints([at("[::]:2")], HOST, 8), (at("[2606:4700::5]:2"),))
 
-    def test_at_most(self) -> None:
+    def test_best_endpoints_are_kept_within_the_bound(self) -> None:
         """There are no more than asked for, and the best are kept."""
         self.assertEqual(dialable_endpoints([at("0.0.0.0:1")], HOST, 1), (at("8.8.8.8:1"),))
 
@@ -34,13 +34,13 @@ class HostTests(SynchronousTestCase):
         )
         self.assertEqual(dialable_endpoints([at("127.0.0.1:1")], HOST, 8), (at("127.0.0.1:1"),))
 
-    def test_concrete_endpoints_stay(self) -> None:
+    def test_what_was_asked_for_by_address_is_told_as_it_is(self) -> None:
         """What was asked for by address is told as it is; link-local addresses last."""
         listening = [at("[fe80::5]:9"), at("192.168.1.5:9")]
         self.assertEqual(dialable_endpoints(listening, HOST, 8), tuple(reversed(listening)))
         self.assertEqual(dialable_endpoints([], HOST, 8), ())
 
-    def test_this_host(self) -> None:
+    def test_every_host_has_a_loopback_address(self) -> None:
         """Every host has a loopback address."""
         addresses = read_host_addresses()
         loopback = next(each for each in addresses if str(each.address) == "127.0.0.1")

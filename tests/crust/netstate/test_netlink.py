@@ -43,18 +43,18 @@ class NewsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.news = NetworkNews()
 
-    def test_addresses(self) -> None:
+    def test_address_messages_are_news(self) -> None:
         self.assertTrue(self.news.matters(address(20)))
         self.assertTrue(self.news.matters(address(21)))
 
-    def test_routes(self) -> None:
+    def test_routes_to_our_own_addresses_are_no_news(self) -> None:
         """Those to our own addresses come with these; some the kernel keeps for itself."""
         self.assertTrue(self.news.matters(route(24)))
         self.assertTrue(self.news.matters(route(25)))
         self.assertFalse(self.news.matters(route(table=255)))
         self.assertFalse(self.news.matters(route(flags=0x200)))
 
-    def test_interfaces(self) -> None:
+    def test_interface_is_news_when_it_starts_or_stops_working(self) -> None:
         """What matters is whether one works, not its counters, or who is on a bridge."""
         self.assertTrue(self.news.matters(link(3, WORKING, 0xFFFFFFFF)))
         self.assertFalse(self.news.matters(link(3, WORKING, 0)))
@@ -64,27 +64,27 @@ class NewsTests(SynchronousTestCase):
         self.assertTrue(self.news.matters(link(3, WORKING, 0)))
         self.assertTrue(self.news.matters(link(3, WORKING, kind=17)))
 
-    def test_an_unknown_interface(self) -> None:
+    def test_unknown_interface_is_judged_by_its_change(self) -> None:
         """One from before our time is judged by what has changed; one that is down is not missed."""
         self.assertFalse(self.news.matters(link(4, WORKING, 0)))
         self.assertTrue(self.news.matters(link(5, 0, UP)))
         self.assertFalse(self.news.matters(link(5, 0, kind=17)))
         self.assertTrue(self.news.matters(link(6, 0, kind=17)))
 
-    def test_several(self) -> None:
+    def test_datagram_may_hold_several_messages(self) -> None:
         """A datagram may hold many."""
         self.assertTrue(self.news.matters(route(table=255) + address() + link(1, WORKING, 0)))
         self.assertTrue(self.news.matters(link(8, WORKING, more=b"abc") + address()))
         self.assertFalse(self.news.matters(route(table=255) * 3))
 
-    def test_lost_news(self) -> None:
+    def test_kernel_says_that_some_were_lost(self) -> None:
         """The kernel says that some were lost."""
         self.assertTrue(self.news.matters(message(4, b"")))
 
-    def test_other_messages(self) -> None:
+    def test_other_messages_are_no_news(self) -> None:
         self.assertFalse(self.news.matters(message(2, bytes(40)) + message(3, b"") + message(28, bytes(30))))
 
-    def test_bad_lengths(self) -> None:
+    def test_message_with_a_bad_length_ends_the_reading(self) -> None:
         """A message that is too short or too long ends the reading, and raises nothing."""
         for bad in (
             b"",
@@ -98,14 +98,14 @@ class NewsTests(SynchronousTestCase):
         ):
             self.assertFalse(self.news.matters(bad + address()[:8]))
 
-    def test_bounded(self) -> None:
+    def test_number_of_interfaces_is_bounded(self) -> None:
         """However many interfaces come and go."""
         for index in range(3 * MAX_INTERFACES):
             self.news.matters(link(index, WORKING, 0))
         self.assertEqual(len(self.news._working), MAX_INTERFACES)
 
     @given(st.binary(max_size=300))
-    def test_garbage(self, data: bytes) -> None:
+    def test_arbitrary_bytes_never_raise(self, data: bytes) -> None:
         """Anything is answered with yes or no."""
         self.assertIsInstance(self.news.matters(data), bool)
 
@@ -119,7 +119,7 @@ class NewsTests(SynchronousTestCase):
             max_size=8,
         )
     )
-    def test_garbage_in_messages(self, messages: list[tuple[int, bytes, int | None]]) -> None:
+    def test_arbitrary_messages_never_raise(self, messages: list[tuple[int, bytes, int | None]]) -> None:
         """Messages of all kinds, with any contents and lengths."""
         data = b"".join(message(*each) for each in messages)
         self.assertIsInstance(self.news.matters(data), bool)

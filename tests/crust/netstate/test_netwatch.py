@@ -97,12 +97,12 @@ class NetWatchTests(SynchronousTestCase):
     def times(self) -> list[float]:
         return [when for when, _ in self.told]
 
-    def test_interface(self) -> None:
+    def test_interface_that_stops_is_told(self) -> None:
         self.assertTrue(verifyObject(IReadDescriptor, self.watch))
         self.assertEqual((self.reactor.readers, self.watch.fileno()), ([self.watch], 9))
         self.assertEqual(self.watch.logPrefix(), "NetWatch")
 
-    def test_coalesced(self) -> None:
+    def test_much_news_at_a_time_is_told_once(self) -> None:
         """Much news at a time is told once, shortly after the first."""
         self.news(NEWS, NEWS)
         self.reactor.advance(SETTLE_SECONDS / 2)
@@ -111,7 +111,7 @@ class NetWatchTests(SynchronousTestCase):
         self.assertEqual(self.times, [SETTLE_SECONDS])
         self.assertIn("addresses", self.told[0][1])
 
-    def test_not_too_often(self) -> None:
+    def test_restless_network_is_told_every_two_seconds(self) -> None:
         """A network that does not come to rest is told of every two seconds."""
         while self.reactor.seconds() < 9.95:
             self.news(NEWS)
@@ -120,7 +120,7 @@ class NetWatchTests(SynchronousTestCase):
         gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
         self.assertGreaterEqual(min(gaps), PAUSE_SECONDS)
 
-    def test_a_later_change(self) -> None:
+    def test_later_change_is_told_promptly(self) -> None:
         """After a while, the next change is told as promptly as the first."""
         self.news(NEWS)
         self.reactor.pump([SETTLE_SECONDS, 5])
@@ -133,25 +133,25 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PERIOD_SECONDS - 1)
         self.assertEqual(self.told, [])
 
-    def test_other_senders(self) -> None:
+    def test_what_another_process_sends_to_our_socket_is_not_the_kernels_news(self) -> None:
         """What another process sends to our socket is not the kernel's news."""
         self.socket.sender = 4711
         self.news(NEWS)
         self.reactor.advance(1)
         self.assertEqual(self.told, [])
 
-    def test_too_much_news(self) -> None:
+    def test_when_the_socket_could_not_hold_all(self) -> None:
         """When the socket could not hold all, something has changed for sure."""
         self.news(OSError(errno.ENOBUFS, "no buffer space"))
         self.reactor.advance(1)
         self.assertEqual(len(self.told), 1)
 
-    def test_reading_ends(self) -> None:
+    def test_flood_of_news_leaves_the_reactor_time_for_others(self) -> None:
         """A flood of news leaves the reactor time for others."""
         self.news(*[NEWS] * 1000)
         self.assertGreater(len(self.socket.waiting), 900)
 
-    def test_error(self) -> None:
+    def test_socket_that_fails_is_closed(self) -> None:
         """A socket that fails is closed, which is logged; what was heard before is still told."""
         self.news(NEWS, OSError(errno.EIO, "broken"), NEWS)
         self.assertTrue(self.socket.closed)
@@ -161,7 +161,7 @@ class NetWatchTests(SynchronousTestCase):
         self.watch.doRead()
         self.watch.connectionLost(Failure(OSError("again")))
 
-    def test_stop(self) -> None:
+    def test_nothing_is_told_once_it_was_stopped(self) -> None:
         """Nothing is told once it was stopped; it can be started again."""
         self.news(NEWS)
         self.watch.stop()
@@ -185,14 +185,14 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_no_sleep(self) -> None:
+    def test_punctual_checks_tell_nothing(self) -> None:
         """Looks that come in time, or a little late, tell of nothing."""
         for late in (0.0, 1.0, LATE_SECONDS - 0.1, 0.0):
             self.slept += SLEPT_SECONDS / 2
             self.reactor.advance(PERIOD_SECONDS + late)
         self.assertEqual(self.told, [])
 
-    def test_slept(self) -> None:
+    def test_sleep_of_the_host_is_told(self) -> None:
         """The host slept, which the system tells, while the clock stood still or has not been set yet."""
         self.slept += 3600
         self.reactor.advance(PERIOD_SECONDS)
@@ -200,7 +200,7 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(len(self.told), 1)
 
-    def test_stood_still(self) -> None:
+    def test_stopped_process_is_noticed(self) -> None:
         """The process was stopped, or its machine: the look comes late."""
         self.reactor.advance(PERIOD_SECONDS + 60)
         self.assertEqual(
@@ -221,23 +221,23 @@ class RefusedTests(SynchronousTestCase):
         watch.stop()
         self.assertEqual(reactor.getDelayedCalls(), [])
 
-    def test_not_permitted(self) -> None:
+    def test_watch_without_permission_still_notices_sleep(self) -> None:
         """It goes on without; sleep is noticed all the same."""
         reactor = Reactor()
         self.watch(reactor, OSError(errno.EPERM, os.strerror(errno.EPERM)))
         self.assertEqual(reactor.readers, [])
 
-    def test_no_descriptors(self) -> None:
+    def test_reactor_without_descriptors_still_notices_sleep(self) -> None:
         """Some reactors do not watch descriptors; then there is no need to open one."""
         self.watch(Clock(), OSError("not reached"))
 
-    def test_another_system(self) -> None:
+    def test_system_without_netlink_still_notices_sleep(self) -> None:
         """Where there is no netlink, an error says so."""
         self.patch(socket, "AF_NETLINK", None)
         with self.assertRaisesRegex(OSError, "this system has no netlink"):
             open_route_socket()
 
-    def test_forbidden(self) -> None:
+    def test_socket_that_cannot_be_bound_is_closed(self) -> None:
         """A socket that cannot be bound is closed."""
 
         class Forbidden(Socket):
@@ -250,7 +250,7 @@ class RefusedTests(SynchronousTestCase):
             open_route_socket()
         self.assertTrue(here.closed)
 
-    def test_no_boot_time(self) -> None:
+    def test_system_without_boot_time_is_watched(self) -> None:
         """Where the system does not tell how long it slept, it has not."""
         import time
 

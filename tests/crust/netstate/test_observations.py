@@ -55,7 +55,7 @@ class BeliefTests(SynchronousTestCase):
         many = votes(TRUTH, TRUTH, LIE, LIE, OTHER_PORT, OTHER_PORT)
         self.assertEqual(believed_in(many), (TRUTH, LIE))
 
-    def test_tentative(self) -> None:
+    def test_what_nobody_else_has_seen_is_tried(self) -> None:
         """What nobody else has seen is tried, the first first; but not if something is believed."""
         self.assertEqual(tentative_in(votes()), ())
         self.assertEqual(tentative_in(votes(TRUTH)), (TRUTH,))
@@ -69,7 +69,7 @@ class KindTests(SynchronousTestCase):
     def kind(self, *seen: Endpoint) -> NatKind:
         return kind_of_nat(votes(*seen), OWN)
 
-    def test_too_few(self) -> None:
+    def test_too_few_networks_decide_nothing(self) -> None:
         self.assertIs(self.kind(), NatKind.UNKNOWN)
         self.assertIs(self.kind(TRUTH), NatKind.UNKNOWN)
 
@@ -88,7 +88,7 @@ class KindTests(SynchronousTestCase):
         self.assertIs(self.kind(TRUTH, LIE), NatKind.UNKNOWN)
         self.assertIs(self.kind(TRUTH, TRUTH, LIE, LIE), NatKind.UNKNOWN)
 
-    def test_no_translation(self) -> None:
+    def test_own_address_seen_needs_no_second_opinion(self) -> None:
         """Who is seen at his own address needs no second opinion, if there is no other."""
         self.assertIs(self.kind(OWN[1]), NatKind.CONE)
         self.assertIs(self.kind(OWN[1], OWN[1]), NatKind.CONE)
@@ -123,7 +123,7 @@ class ObservationsTests(SynchronousTestCase):
         self.add(1, "9.0.0.1")
         self.assertEqual(self.kept.votes(False), {"9.0.0.0/24": TRUTH, "9.0.1.0/24": TRUTH})
 
-    def test_families(self) -> None:
+    def test_each_family_has_its_own_votes(self) -> None:
         """Each has its own votes; an IPv6 network is a /48."""
         self.add(1, "2001:db8:1:2::1", at("[2001:db8:7::7]:5483"))
         self.add(2, "2001:db8:1:3::1", at("[2001:db8:7::8]:5483"))
@@ -140,7 +140,7 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(self.kept.networks(), {"9.0.0.0/24"})
         self.assertEqual(len(self.kept), 3)
 
-    def test_expiry(self) -> None:
+    def test_nothing_expires_while_its_link_is_up(self) -> None:
         """Nothing expires while its link is up."""
         self.add(1, "9.0.0.1", link="one")
         self.add(2, "9.0.1.1", link="two")
@@ -163,14 +163,14 @@ class ObservationsTests(SynchronousTestCase):
         self.add(7, "9.0.7.1", LIE, link="new")
         self.assertEqual(believed_in(self.kept.votes(False)), (LIE,))
 
-    def test_own_address_changes(self) -> None:
+    def test_observations_of_a_lost_address_are_forgotten(self) -> None:
         """What was seen of an address that we do not have any more is forgotten."""
         self.add(1, "9.0.0.1", local="10.0.0.1")
         self.add(2, "9.0.1.1", local="10.0.0.2")
         self.kept.keep_only(["10.0.0.2", "10.0.0.3"])
         self.assertEqual(list(self.kept.votes(False)), ["9.0.1.0/24"])
 
-    def test_bounds(self) -> None:
+    def test_network_with_many_names_takes_nothing_from_others(self) -> None:
         """A network that has many names takes nothing away from others; the oldest goes."""
         self.add(1, "9.1.0.1")
         for number in range(50):
@@ -178,7 +178,7 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(len(self.kept), 1 + MAX_OBSERVATIONS_OF_A_NETWORK)
         self.assertEqual(self.kept.votes(False), {"9.1.0.0/24": TRUTH, "9.0.0.0/24": LIE})
 
-    def test_bound_in_all(self) -> None:
+    def test_ended_observations_make_room_first(self) -> None:
         """What is gone makes room before what is there."""
         for number in range(MAX_OBSERVATIONS):
             self.add(1, f"9.{number}.0.1", link=number)
@@ -209,7 +209,7 @@ class ObservationsTests(SynchronousTestCase):
         self.assertIs(kind_of_nat(kept.votes(False, True), ()), NatKind.CONE)
 
     @given(lies)
-    def test_one_network_alone(self, lies: list[tuple[int, Endpoint]]) -> None:
+    def test_single_network_is_never_believed(self, lies: list[tuple[int, Endpoint]]) -> None:
         """Nothing that one network alone says is believed, nor anything concluded from it."""
         kept = Observations(Clock().seconds)
         for who, lie in lies:

@@ -110,7 +110,7 @@ class RealChangesTests(ProcessTestCase):
             self.assertEqual((await each.ended, each.err), (0, ""))
             self.assertNotIn("log", each.out)
 
-    async def test_new_address(self) -> None:
+    async def test_new_address_is_named_and_the_link_stays(self) -> None:
         """It is named to others, and the link stays."""
         one, two = await self.linked()
         self.on(1, "addr", "add", "10.77.2.9/24", "dev", "cable")
@@ -121,7 +121,7 @@ class RealChangesTests(ProcessTestCase):
         await self.stop(one, two)
         self.assertNotIn("lost 10.77.1.1 this host", one.out)
 
-    async def test_lost_address(self) -> None:
+    async def test_link_from_a_lost_address_is_gone_at_once(self) -> None:
         """A link from there is gone at once: no heartbeat is due for a minute."""
         one, two = await self.linked()
         self.on(1, "addr", "del", "10.77.1.1/24", "dev", "cable")
@@ -129,14 +129,14 @@ class RealChangesTests(ProcessTestCase):
         await self.stop(one)
         two.tell("stop")
 
-    async def test_new_route(self) -> None:
+    async def test_new_route_is_a_change(self) -> None:
         """A route that is none to an address of our own is a change as well."""
         one = await self.node(1)
         self.on(1, "route", "add", "198.51.100.0/24", "via", "10.77.1.2")
         await one.next("changed")
         await self.stop(one)
 
-    async def test_down_and_up(self) -> None:
+    async def test_link_outlives_a_short_interruption(self) -> None:
         """A link outlives a short interruption, and is rebuilt after a long one."""
         one, two = await self.linked()
         self.on(1, "link", "set", "cable", "down")
@@ -152,7 +152,7 @@ class RealChangesTests(ProcessTestCase):
         await one.next("link 10.77.1.1 to 10.77.1.2")
         await self.stop(one, two)
 
-    async def test_ipv6(self) -> None:
+    async def test_ipv6_addresses_are_noticed(self) -> None:
         """Its addresses are noticed likewise."""
         one = await self.node(1)
         self.on(1, "addr", "add", "2001:db8::1/64", "dev", "cable", "nodad")

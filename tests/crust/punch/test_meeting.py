@@ -223,7 +223,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual([each.won for each in world.hosts], [[link], [other]])
         return link, other
 
-    def test_dialled_by_both(self) -> None:
+    def test_simultaneous_open_gives_one_punched_link(self) -> None:
         """A simultaneous open: two dialling ends, one TLS client."""
         self.world.connect(None)
         self.world.deliver_all()
@@ -231,7 +231,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
         self.assertIs(link.path_kind, PathKind.PUNCHED)
 
-    def test_dialled_by_one(self) -> None:
+    def test_requester_is_the_tls_client_whoever_dialled(self) -> None:
         """Whoever dialled, the requester is the TLS client, and the link is direct."""
         for by in (REQUESTER, RESPONDER):
             world = World()
@@ -268,7 +268,7 @@ class MeetingTests(SynchronousTestCase):
         self.world.deliver_all()
         self.one_link(self.world)
 
-    def test_stalled(self) -> None:
+    def test_next_connection_has_its_turn_after_a_stall(self) -> None:
         """If TLS on the nominated connection is not done within a second, the next has its turn too."""
         slow = self.world.wires[self.world.connect(None)]
         slow[REQUESTER].deliver()
@@ -285,7 +285,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertTrue(any(held))
         self.assertTrue(slow[REQUESTER].gone)
 
-    def test_failed(self) -> None:
+    def test_next_connection_has_its_turn_after_a_failure(self) -> None:
         """If the nominated connection breaks, the next has its turn at once."""
         first = self.world.wires[self.world.connect(None)]
         first[REQUESTER].deliver()
@@ -306,7 +306,7 @@ class MeetingTests(SynchronousTestCase):
         reasons = [reason.reason for _, reason in self.world.hosts[REQUESTER].gone]
         self.assertEqual(reasons, [CloseReason.TOO_MANY_LINKS] * 3)
 
-    def test_out_of_turn(self) -> None:
+    def test_responder_that_speaks_out_of_turn_is_cut(self) -> None:
         """A responder that says more than its preface before it is nominated is cut."""
         negotiation, transport = self.bare(REQUESTER, Direction.CONNECTED)
         theirs = Preface.of(TOKEN, False, True).octets
@@ -339,7 +339,7 @@ class MeetingTests(SynchronousTestCase):
             negotiation.dataReceived(data)
             self.assertTrue(transport.gone)
 
-    def test_silence(self) -> None:
+    def test_silent_connection_is_cut_after_hello_timeout(self) -> None:
         """One that says nothing, or not all, is cut after hello_timeout; after TLS began it counts on."""
         self.bare(RESPONDER, Direction.ACCEPTED)
         slow, _ = self.bare(RESPONDER, Direction.ACCEPTED)
@@ -357,7 +357,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual(len(gone), 3)
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def test_self_connect(self) -> None:
+    def test_connection_with_itself_is_cut(self) -> None:
         """A connection whose two ends are one."""
         here = IPv4Address("TCP", "192.0.2.1", 5000)
         _, transport = self.bare(REQUESTER, Direction.CONNECTED, here, here)
@@ -366,7 +366,7 @@ class MeetingTests(SynchronousTestCase):
         ((_, reason),) = self.world.hosts[REQUESTER].gone
         self.assertIs(reason.reason, CloseReason.SELF)
 
-    def test_closed(self) -> None:
+    def test_closing_the_meeting_cuts_what_is_no_link(self) -> None:
         """What is not a link when the meeting is closed is cut."""
         for _ in range(2):
             self.world.connect(None)
@@ -433,7 +433,7 @@ class EveryOrderTests(SynchronousTestCase):
 
     @settings(deadline=None, derandomize=True, max_examples=150)
     @given(st.lists(step, max_size=50))
-    def test_one_link(self, steps: list[tuple[int, int]]) -> None:
+    def test_both_ends_agree_on_one_link_in_every_order(self, steps: list[tuple[int, int]]) -> None:
         """If no connection breaks, both ends agree on one link, and every other connection is gone."""
         world = World()
         self.play(world, steps, cuts=False)

@@ -80,7 +80,7 @@ class PunchTests(SynchronousTestCase):
         """Nothing is left."""
         self.assertEqual((self.dials.running, self.clock.getDelayedCalls()), ([], []))
 
-    def test_all_at_once(self) -> None:
+    def test_every_endpoint_is_dialled_at_the_same_moment(self) -> None:
         """Every endpoint is dialled at the same moment, not one after the other."""
         punch = self.punch(A, B, C)
         self.assertEqual([each[:2] for each in self.dials.begun], [(0, A), (0, B), (0, C)])
@@ -88,7 +88,7 @@ class PunchTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(punch.link), LINK)
         self.over()
 
-    def test_later(self) -> None:
+    def test_dials_begin_after_the_given_wait(self) -> None:
         """It begins when it is told to."""
         punch = self.punch(A, after=0.5)
         self.clock.advance(0.4)
@@ -105,7 +105,7 @@ class PunchTests(SynchronousTestCase):
         self.failureResultOf(punch.link, CancelledError)
         self.over()
 
-    def test_one_long_attempt(self) -> None:
+    def test_what_is_not_answered_is_not_dialled_again(self) -> None:
         """What is not answered is not dialled again, and ends with punch_timeout."""
         punch = self.punch(A)
         self.clock.pump([0.1] * 59)
@@ -114,7 +114,7 @@ class PunchTests(SynchronousTestCase):
         self.clock.advance(0.2)
         self.assertEqual(self.attempts(punch), ["no answer within 6 s"])
 
-    def test_refused(self) -> None:
+    def test_refusal_is_answered_with_another_try(self) -> None:
         """A refusal is answered with another try, after at most 40 ms."""
         punch = self.punch(A)
         self.fail_dial(punch, A, REFUSED)
@@ -126,7 +126,7 @@ class PunchTests(SynchronousTestCase):
         self.successResultOf(punch.link)
         self.over()
 
-    def test_refused_for_ever(self) -> None:
+    def test_refused_endpoint_gets_twelve_tries(self) -> None:
         """There is an end to it: 12 tries."""
         punch = self.punch(A)
         for _ in range(MAX_TRIES):
@@ -136,7 +136,7 @@ class PunchTests(SynchronousTestCase):
         self.assertEqual(self.attempts(punch), ["connection refused"])
         self.assertEqual(len(self.dials.begun), MAX_TRIES)
 
-    def test_an_icmp_error(self) -> None:
+    def test_error_whose_number_the_system_has_lost_is_like_a_refusal(self) -> None:
         """An error whose number the system has lost is like a refusal."""
         punch = self.punch(A)
         self.fail_dial(punch, A, error.ConnectError())
@@ -159,7 +159,7 @@ class PunchTests(SynchronousTestCase):
         self.clock.advance(OWNED_WAIT_SECONDS)
         self.assertEqual(self.attempts(punch), [OWNED])
 
-    def test_final_errors(self) -> None:
+    def test_hopeless_error_is_not_tried_again(self) -> None:
         """What cannot become better is not tried again."""
         for problem, words in (
             (error.ConnectBindError(errno.EADDRINUSE, "in use"), "address already in use"),
@@ -180,7 +180,7 @@ class PunchTests(SynchronousTestCase):
         punch.refused(A, LinkClosed(CloseReason.TLS_REFUSED, "somebody else"))
         self.assertEqual(self.attempts(punch), ["somebody else"])
 
-    def test_limits(self) -> None:
+    def test_limits_alone_fail_with_limit_reached(self) -> None:
         """If limits alone are in the way, that is said; one that comes later is told with the rest."""
         limit = LimitReached("too many", "stranger_dials", 12)
         self.dials.problems = {A: limit, B: limit}
@@ -194,11 +194,11 @@ class PunchTests(SynchronousTestCase):
         self.assertEqual(first, f"connection refused; then {limit}")
         self.assertEqual(second, str(limit))
 
-    def test_forbidden(self) -> None:
+    def test_forbidden_endpoint_is_not_dialled(self) -> None:
         self.dials.problems = {A: DialFailed("not dialled: it is our own address")}
         self.assertEqual(self.attempts(self.punch(A)), ["not dialled: it is our own address"])
 
-    def test_nothing_to_dial(self) -> None:
+    def test_no_endpoints_fail_at_once(self) -> None:
         self.assertEqual(self.attempts(self.punch()), [])
 
     def test_events_after_the_end(self) -> None:
@@ -212,7 +212,7 @@ class PunchTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(st.integers(1, MAX_TRIES), st.floats(0, 10), st.randoms(use_true_random=False))
-    def test_waits(self, attempt: int, took: float, random: Random) -> None:
+    def test_waits_grow_up_to_a_bound(self, attempt: int, took: float, random: Random) -> None:
         """The first waits are of the order of what a refusal takes, the later ones grow, up to a bound."""
         wait = wait_before(attempt, took, random)
         self.assertTrue(0 <= wait <= MAX_WAIT_SECONDS)
@@ -227,7 +227,7 @@ class PunchTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=200)
     @given(steps)
-    def test_every_order_ends(self, steps: list[tuple[str, int]]) -> None:
+    def test_every_order_of_failures_ends_once(self, steps: list[tuple[str, int]]) -> None:
         """Whatever fails in whatever order: it ends, once, in time, and nothing is left."""
         self.setUp()
         punch = self.punch(A, B, C)

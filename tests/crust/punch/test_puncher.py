@@ -109,7 +109,7 @@ class PuncherTests(SynchronousTestCase):
         self.assertEqual(self.fail_all(REFUSED), 12)
         self.failureResultOf(dial, ConnectFailed)
 
-    def test_nothing_was_sent(self) -> None:
+    def test_dial_that_the_system_refuses_for_our_own_port_sends_nothing(self) -> None:
         """A dial that the system refuses for our own port sends nothing, and counts once."""
         dial = self.connect(VICTIM)
         self.assertGreater(self.fail_all(TAKEN), 20)
@@ -119,7 +119,7 @@ class PuncherTests(SynchronousTestCase):
         with self.assertRaises(LimitReached):
             self.limits.spend(VICTIM)
 
-    def test_dials_end(self) -> None:
+    def test_each_dial_is_counted_while_it_lasts(self) -> None:
         """Each dial is counted while it lasts, and not after it."""
         settings = self.owner.settings
         dials = [self.connect(at(f"1.1.{n}.1:5483"), stranger=False) for n in range(1)]
@@ -159,7 +159,7 @@ class PuncherTests(SynchronousTestCase):
             door.connectionLost(Failure(error.ConnectionAborted()))
         return transport
 
-    def test_crossed_requests(self) -> None:
+    def test_crossed_requests_try_again(self) -> None:
         """On a connection that the peer has dialled for another request of the two, both try again."""
         dial = self.connect(VICTIM, stranger=False)
         self.puncher.expect(name(2), b"other", False)
@@ -181,7 +181,7 @@ class PuncherTests(SynchronousTestCase):
         self.failureResultOf(dial, ConnectFailed)
         self.assertEqual(len(self.reactor.tcpClients), 1)
 
-    def test_shared(self) -> None:
+    def test_calls_with_one_token_share_one_rendezvous(self) -> None:
         """Calls with one token share one rendezvous, and each gets the outcome, unless it is cancelled."""
         dials = [self.connect(VICTIM) for _ in range(3)]
         dials[0].addErrback(lambda _: dials[1].cancel())

@@ -67,7 +67,7 @@ class RendezvousTests(ServiceTests):
         link.send(KIND, b"hole")
         self.assertEqual(await self.others.next("message"), (other, KIND, b"hole"))
 
-    async def test_both_dial(self) -> None:
+    async def test_both_ends_dial_and_share_one_link(self) -> None:
         """Both dial each other: one link, whichever way the two SYNs met, and both Deferreds fire with it."""
         self.two()
         self.expect()
@@ -78,7 +78,7 @@ class RendezvousTests(ServiceTests):
         await turn()
         self.assertEqual((self.events.of("lost"), self.others.of("lost")), ([], []))
 
-    async def test_requester_dials(self) -> None:
+    async def test_requester_that_dials_alone_gets_a_link(self) -> None:
         """The other only expects: it accepts, and the requester is the TLS client as always."""
         self.two()
         self.expect()
@@ -88,7 +88,7 @@ class RendezvousTests(ServiceTests):
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED, Direction.ACCEPTED))
         self.assertEqual((link.path_kind, other.path_kind), (PathKind.DIRECT, PathKind.DIRECT))
 
-    async def test_responder_dials(self) -> None:
+    async def test_responder_that_dials_alone_gets_a_link(self) -> None:
         """The requester only expects: it accepts, and is the TLS client all the same."""
         self.two()
         self.expect()
@@ -100,7 +100,7 @@ class RendezvousTests(ServiceTests):
         # the accept may come before the requester dials: then it gets what there is
         self.assertIs(await self.meet(True), link)
 
-    async def test_simultaneous_open(self) -> None:
+    async def test_neither_listener_hears_anything(self) -> None:
         """Neither listener hears anything, as behind two NATs: the two SYNs meet, and both have dialled."""
         self.two()
         self.expect()
@@ -113,7 +113,7 @@ class RendezvousTests(ServiceTests):
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
         self.assertEqual((link.path_kind, other.path_kind), (PathKind.PUNCHED, PathKind.PUNCHED))
 
-    async def test_the_other_first(self) -> None:
+    async def test_responder_that_dials_first_gets_the_link(self) -> None:
         """As before, with the responder's SYN first."""
         self.two()
         self.expect()
@@ -133,7 +133,7 @@ class RendezvousTests(ServiceTests):
         error = await self.assertFailure(dial, ConnectFailed)
         return [what for _, what in error.attempts]
 
-    async def test_not_expected(self) -> None:
+    async def test_unexpected_peer_is_cut_until_it_is_expected(self) -> None:
         """Whom the other does not expect is cut, and tried again until it is expected."""
         self.two()
         self.one.expect(name(2), TOKEN, True)
@@ -157,7 +157,7 @@ class RendezvousTests(ServiceTests):
         (other,) = await self.others.next("accept")
         await self.check(link, other)
 
-    async def test_expectation_undone(self) -> None:
+    async def test_after_it_is_undone_nobody_is_let_in(self) -> None:
         """After it is undone nobody is let in, and undoing it twice does nothing; another one is its own."""
         self.two()
         undo = self.two_.expect(name(1), TOKEN, False)
@@ -169,7 +169,7 @@ class RendezvousTests(ServiceTests):
         undo()
         self.assertEqual(len(self.two_._puncher._entries), 1)
 
-    async def test_somebody_else(self) -> None:
+    async def test_right_token_with_the_wrong_name_is_refused(self) -> None:
         """Somebody with the right token and the wrong name, as a relay may be, is not the peer."""
         self.two()
         self.one.expect(name(3), TOKEN, True)
@@ -199,12 +199,12 @@ class RendezvousTests(ServiceTests):
             self.assertEqual(await self.fails(Endpoint("127.0.0.1", port.getHost().port)), [words])
             await port.stopListening()
 
-    async def test_our_own_address(self) -> None:
+    async def test_own_candidate_is_not_dialled(self) -> None:
         """A candidate that is our own, as two networks with the same addresses bring about."""
         self.two()
         self.assertEqual(await self.fails(*self.one.endpoints), ["not dialled: it is our own address"])
 
-    async def test_connected_to_ourselves(self) -> None:
+    async def test_own_address_that_we_did_not_know_of(self) -> None:
         """An own address that we did not know of: the two ends of the connection are one."""
         one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
         here = Endpoint("127.0.0.9", one._listening[0].port)
@@ -212,7 +212,7 @@ class RendezvousTests(ServiceTests):
         # from the wildcard the system chooses another address of ours, and we find nobody who expects us
         self.assertIn("the connection was lost", problem)
 
-    async def test_no_listening_port(self) -> None:
+    async def test_client_without_listening_port_cannot_punch(self) -> None:
         """A client listens nowhere, and so has nothing to punch from."""
         client, _ = self.start(1, role=Role.CLIENT, listen=())
         self.assertEqual(
@@ -220,18 +220,18 @@ class RendezvousTests(ServiceTests):
             ["not dialled: there is no listening port to dial it from"],
         )
 
-    async def test_denied(self) -> None:
+    async def test_denied_address_is_not_punched(self) -> None:
         self.two(deny=("127.0.0.3/32",))
         (problem,) = await self.fails(*self.two_.endpoints)
         self.assertIn("the address is on the deny list", problem)
 
-    async def test_port_in_use(self) -> None:
+    async def test_own_port_that_is_not_shared_cannot_be_dialled_from(self) -> None:
         """An own port that is not shared cannot be dialled from: that is said, and nothing else tried."""
         self.two()
         self.patch(self.one, "_listening", (self.silent_port(),))
         self.assertEqual(await self.fails(*self.two_.endpoints), ["address already in use"])
 
-    async def test_ports_taken(self) -> None:
+    async def test_between_two_ports_there_can_be_one_connection(self) -> None:
         """Between two ports there can be one connection: while a link has them, no other comes of them."""
         self.two(punch_timeout=1)
         self.expect()
@@ -240,7 +240,7 @@ class RendezvousTests(ServiceTests):
         error = await self.assertFailure(dial, ConnectFailed)
         self.assertEqual([what for _, what in error.attempts], [OWNED])
 
-    async def test_cancelled(self) -> None:
+    async def test_last_caller_that_cancels_ends_the_punch(self) -> None:
         """Whoever cancels leaves; the last one ends it."""
         self.two()
         deafen(self.two_)
@@ -252,7 +252,7 @@ class RendezvousTests(ServiceTests):
         await self.assertFailure(second, CancelledError)
         self.assertEqual(self.one._puncher._entries, {})
 
-    async def test_stop(self) -> None:
+    async def test_stop_fails_all_waiting_callers(self) -> None:
         """Stopping fails who waits, and leaves nothing."""
         self.two()
         self.expect()
@@ -266,7 +266,7 @@ class RendezvousTests(ServiceTests):
         self.assertEqual(self.one._puncher._entries, {})
         self.one.expect(name(2), TOKEN, True)()
 
-    async def test_timeout(self) -> None:
+    async def test_what_nobody_answers_ends_after_punch_timeout(self) -> None:
         """What nobody answers ends after punch_timeout."""
         self.two(punch_timeout=1)
         deafen(self.two_)
@@ -284,7 +284,7 @@ class RendezvousTests(ServiceTests):
         (problem,) = await self.fails(*self.two_.endpoints)
         self.assertIn("deny", problem)
 
-    async def test_a_victim(self) -> None:
+    async def test_dials_to_a_strangers_address_are_counted_together(self) -> None:
         """The dials to a stranger's address are counted together: plain, punched and again."""
         one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
         limits = one._puncher._limits
@@ -321,7 +321,7 @@ class HostileTests(ServiceTests):
         reactor.connectTCP("127.0.0.1", port, ClientFactory.forProtocol(Stranger))
         return await over
 
-    async def test_strangers(self) -> None:
+    async def test_peer_without_the_token_learns_nothing(self) -> None:
         """Who does not know a token learns nothing; nothing is left of it."""
         one, events = self.start(1)
         one.expect(name(2), TOKEN, True)
@@ -347,7 +347,7 @@ class HostileTests(ServiceTests):
         self.assertEqual(events.of("accept"), [])
         self.assertEqual(one._unverified.total(), 0)
 
-    async def test_too_many(self) -> None:
+    async def test_rendezvous_counts_as_unverified_connection(self) -> None:
         """They count as any other connection at the door."""
         one, _ = self.start(1, max_unverified_per_prefix=2, hello_timeout=0.5)
         over = [self.say(one, b"rcp") for _ in range(3)]

@@ -104,14 +104,14 @@ class TransportTests(SynchronousTestCase):
         )
         self.transport.start(self.above, WINDOW)
 
-    def test_addresses(self) -> None:
+    def test_addresses_are_those_of_the_link_below(self) -> None:
         """They are those of the link below, of either family."""
         peer, host = self.transport.getPeer(), self.transport.getHost()
         self.assertEqual((type(peer).__name__, peer.host, peer.port), ("IPv4Address", "192.0.2.1", 5483))
         self.assertEqual((type(host).__name__, host.host), ("IPv6Address", "2001:db8::1"))
         self.transport.setTcpNoDelay(True)
 
-    def test_chunks_and_credit(self) -> None:
+    def test_data_is_cut_into_chunks_within_credit(self) -> None:
         self.transport.writeSequence([bytes(WINDOW), bytes(3)])
         sizes = [len(each) - 4 for each in self.link.take(FrameKind.TUNNEL_DATA)]
         self.assertEqual(sizes, [CHUNK_BYTES] * 4)
@@ -120,7 +120,7 @@ class TransportTests(SynchronousTestCase):
         self.transport.add_credit(2)
         self.assertEqual(self.link.received(), 1)
 
-    def test_full_link(self) -> None:
+    def test_nothing_is_sent_while_the_link_below_is_full(self) -> None:
         """While the link to the node in the middle is full nothing is sent on it."""
         self.link.writable = False
         self.transport.write(b"12")
@@ -130,13 +130,13 @@ class TransportTests(SynchronousTestCase):
         self.link.waiting.callback(None)
         self.assertEqual(self.link.received(), 4)
 
-    def test_full_link_lost(self) -> None:
+    def test_loss_of_a_full_link_below_ends_the_wait(self) -> None:
         self.link.writable = False
         self.transport.write(b"12")
         self.link.waiting.errback(RuntimeError())
         self.assertEqual(self.link.frames, [])
 
-    def test_producer(self) -> None:
+    def test_producer_is_paused_while_much_waits(self) -> None:
         """It is paused while much waits, and resumed when all is gone."""
         producer = Producer()
         self.transport.registerProducer(producer, True)
@@ -153,7 +153,7 @@ class TransportTests(SynchronousTestCase):
         self.transport.registerProducer(producer, True)
         self.assertEqual(producer.calls[2:], ["stop"])
 
-    def test_reading(self) -> None:
+    def test_credit_is_given_for_what_was_read(self) -> None:
         """Credit is given for what was taken, and none while nothing is."""
         self.transport.pauseProducing()
         self.assertTrue(self.transport.received(bytes(WINDOW - 1)))
@@ -165,7 +165,7 @@ class TransportTests(SynchronousTestCase):
         given = sum(each.amount for each in self.link.take(FrameKind.TUNNEL_CREDIT, TunnelCredit))
         self.assertEqual(given, WINDOW - 1)
 
-    def test_close_when_written(self) -> None:
+    def test_closing_tunnel_sends_what_waits_first(self) -> None:
         self.transport.write(bytes(WINDOW + 1))
         self.transport.stopProducing()
         self.transport.loseConnection()
@@ -181,7 +181,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.ends, ["ended", "finished"])
         self.assertFalse(self.transport.connected)
 
-    def test_abort(self) -> None:
+    def test_aborted_tunnel_tells_its_protocol_in_a_later_turn(self) -> None:
         """It ends at once, but the protocol hears of it in a later turn; all else does nothing then."""
         self.transport.write(bytes(2 * WINDOW))
         self.transport.abortConnection()
@@ -241,7 +241,7 @@ class EndTests(SynchronousTestCase):
     def offer(self, number: int = 2, proof: bytes | None = None) -> None:
         self.frame(FrameKind.TUNNEL_OPEN, TunnelOpen(number, True, name(2).raw, proof or self.proof, WINDOW))
 
-    def test_asked(self) -> None:
+    def test_tunnel_is_requested_from_the_node_in_the_middle(self) -> None:
         opening = self.opening()
         mine = Preface.of(TOKEN, True, False).proof
         self.assertEqual(self.asked, TunnelOpen(1, False, name(2).raw, mine, WINDOW))
@@ -254,7 +254,7 @@ class EndTests(SynchronousTestCase):
         self.clock.advance(0)
         return opening
 
-    def test_no_answer(self) -> None:
+    def test_unanswered_request_fails_after_hello_timeout(self) -> None:
         opening = self.opening()
         self.clock.advance(self.settings.hello_timeout)
         problem = self.failureResultOf(opening, ConnectFailed)
@@ -262,7 +262,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(len(self.link.take(FrameKind.TUNNEL_CLOSED)), 1)
         self.assertEqual(self.gone, 1)
 
-    def test_no_handshake(self) -> None:
+    def test_tunnel_without_tls_is_given_up(self) -> None:
         """A tunnel in which nobody speaks TLS is given up."""
         opening = self.opening()
         self.opened()
@@ -270,12 +270,12 @@ class EndTests(SynchronousTestCase):
         self.clock.advance(0)
         self.failureResultOf(opening, ConnectFailed)
 
-    def test_link_lost(self) -> None:
+    def test_loss_of_the_link_below_fails_the_tunnel(self) -> None:
         opening = self.opening()
         self.tunnels.link_lost(self.link)
         self.failureResultOf(opening, ConnectFailed)
 
-    def test_renewal(self) -> None:
+    def test_more_time_is_requested_before_the_end(self) -> None:
         """More time is asked for before it is over, with the same words, and not too often."""
         opening = self.opening()
         self.opened(lifetime=20)
@@ -300,7 +300,7 @@ class EndTests(SynchronousTestCase):
         self.assertFalse(self.tunnels.idle)
         self.failureResultOf(self.close(opening), ConnectFailed)
 
-    def test_data_before(self) -> None:
+    def test_data_before_opening_ends_the_tunnel(self) -> None:
         """What comes before the tunnel is open, or without credit, ends it."""
         opening = self.opening()
         self.tunnels.frame_received(self.link, FrameKind.TUNNEL_DATA, data_frame(1, b"1"))
@@ -313,7 +313,7 @@ class EndTests(SynchronousTestCase):
         self.clock.advance(0)
         self.failureResultOf(opening, ConnectFailed)
 
-    def test_offered(self) -> None:
+    def test_expected_offers_are_accepted_within_bounds(self) -> None:
         """What is expected is accepted, so often; nothing else is."""
         for number in range(2, 2 * MAX_UNFINISHED_TUNNELS + 2, 2):
             self.offer(number)
@@ -323,7 +323,7 @@ class EndTests(SynchronousTestCase):
         closed = self.link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)
         self.assertEqual([each.reason for each in closed], [TunnelReason.TOO_MANY, TunnelReason.NOT_EXPECTED])
 
-    def test_out_of_place(self) -> None:
+    def test_message_out_of_place_is_a_protocol_error(self) -> None:
         self.offer()
         with self.assertRaises(WireError):
             self.offer()
@@ -332,7 +332,7 @@ class EndTests(SynchronousTestCase):
         with self.assertRaises(WireError):
             self.offer(3)
 
-    def test_not_kept(self) -> None:
+    def test_link_that_the_owner_refuses_fails_the_tunnel(self) -> None:
         """A link that the owner does not keep is none that was opened."""
         opening = self.opening()
         (end,) = self.tunnels._ends._ends

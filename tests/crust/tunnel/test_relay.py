@@ -121,7 +121,7 @@ class RelayTests(SynchronousTestCase):
 
     # What goes through.
 
-    def test_messages(self) -> None:
+    def test_each_end_is_told_what_it_must_know(self) -> None:
         """What each of the two is told."""
         self.ask(self.a, self.b, 7)
         (offer,) = self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
@@ -142,7 +142,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.a), [TunnelReason.CLOSED])
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_credit(self) -> None:
+    def test_no_more_waits_than_there_was_credit_for(self) -> None:
         """No more waits here than there was credit for; whoever sends more loses the tunnel."""
         number = self.open(self.a, self.b)
         self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1))
@@ -182,7 +182,7 @@ class RelayTests(SynchronousTestCase):
             self.clock.advance(0.01)
         return through
 
-    def test_rate(self) -> None:
+    def test_each_tunnel_has_its_own_rate(self) -> None:
         """Each tunnel has its rate, and a burst, whatever the others do."""
         number = self.open(self.a, self.b)
         self.data(self.a, 1, WINDOW)
@@ -191,7 +191,7 @@ class RelayTests(SynchronousTestCase):
         self.assertGreater(through, 3.9 * rate)
         self.assertLess(through, 4.5 * rate)
 
-    def test_turns(self) -> None:
+    def test_two_tunnels_share_a_full_link_fairly(self) -> None:
         """Two tunnels to one peer whose link has little room get the same."""
         self.make(tunnel_rate=64 << 20)
         c = self.link(3)
@@ -215,7 +215,7 @@ class RelayTests(SynchronousTestCase):
         numbers = [number_of(each) for each in self.b.take(FrameKind.TUNNEL_DATA)]
         self.assertEqual(sorted(numbers), sorted(number for _, _, number in ends))
 
-    def test_own_frames_first(self) -> None:
+    def test_busy_link_gets_nothing_of_a_tunnel(self) -> None:
         """A link with something in its queue gets nothing, and is looked at again."""
         self.open(self.a, self.b)
         self.b.queued = MAX_QUEUED_BYTES
@@ -228,7 +228,7 @@ class RelayTests(SynchronousTestCase):
 
     # How it ends.
 
-    def test_the_rest_comes(self) -> None:
+    def test_data_before_a_close_is_still_delivered(self) -> None:
         """What was sent before a tunnel was closed, or its link lost, still comes, before the news."""
         for lose in (False, True):
             self.open(self.a, self.b)
@@ -257,25 +257,25 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.b), [TunnelReason.TIMED_OUT])
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_both_lost(self) -> None:
+    def test_loss_of_both_links_leaves_nothing(self) -> None:
         self.open(self.a, self.b)
         self.tunnels.link_lost(self.a)
         self.tunnels.link_lost(self.b)
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_no_answer(self) -> None:
+    def test_unanswered_offer_times_out(self) -> None:
         self.ask(self.a, self.b)
         self.clock.advance(self.settings.hello_timeout)
         self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
         self.assertEqual(self.closed(self.b), [TunnelReason.TIMED_OUT])
 
-    def test_refused(self) -> None:
+    def test_refusal_of_the_far_peer_is_handed_on(self) -> None:
         self.ask(self.a, self.b)
         self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(2, TunnelReason.NOT_EXPECTED))
         self.assertEqual(self.closed(self.a), [TunnelReason.NOT_EXPECTED])
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_idle(self) -> None:
+    def test_tunnel_lives_while_it_is_used(self) -> None:
         """A tunnel lives as long as something goes through it now and then."""
         limit = 2 * self.settings.inactivity_timeout
         number = self.open(self.a, self.b)
@@ -286,7 +286,7 @@ class RelayTests(SynchronousTestCase):
         self.clock.advance(limit)
         self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
 
-    def test_lifetime(self) -> None:
+    def test_tunnel_ends_after_its_time_unless_renewed(self) -> None:
         """It ends after its time, unless who has asked for it asks again, and both links are still there."""
         number = self.open(self.a, self.b)
         self.keep_alive(self.settings.tunnel_lifetime - 60, number)
@@ -308,7 +308,7 @@ class RelayTests(SynchronousTestCase):
 
     # Who misbehaves.
 
-    def test_many_requests(self) -> None:
+    def test_peer_that_requests_too_often_is_refused(self) -> None:
         """A peer that asks and asks is refused without anybody else being bothered."""
         for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
             self.ask(self.a, self.b, number)
@@ -321,7 +321,7 @@ class RelayTests(SynchronousTestCase):
         self.ask(self.a, self.b, 103)
         self.assertEqual(len(self.b.take(FrameKind.TUNNEL_OPEN)), 1)
 
-    def test_quota_of_either(self) -> None:
+    def test_tunnel_counts_for_both_of_its_ends(self) -> None:
         """A tunnel counts for both of its ends."""
         self.make(max_tunnels_per_peer=1)
         c = self.link(3)
@@ -336,11 +336,11 @@ class RelayTests(SynchronousTestCase):
         self.ask(self.a, self.b)
         self.assertEqual(self.closed(self.a), [TunnelReason.NOT_ALLOWED])
 
-    def test_to_itself(self) -> None:
+    def test_tunnel_to_the_requester_itself_is_refused(self) -> None:
         self.ask(self.a, self.a)
         self.assertEqual(self.closed(self.a), [TunnelReason.NO_LINK])
 
-    def test_out_of_place(self) -> None:
+    def test_frame_out_of_place_is_a_protocol_error(self) -> None:
         """Frames that break the protocol are told as such."""
         number = self.open(self.a, self.b)
         opened = FrameKind.TUNNEL_OPENED
@@ -359,7 +359,7 @@ class RelayTests(SynchronousTestCase):
             # ours, at the far end
             self.frame(self.b, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, self.a.peer.raw, PROOF, 1))
 
-    def test_unknown_numbers(self) -> None:
+    def test_what_has_crossed_with_the_end_of_a_tunnel_means_nothing(self) -> None:
         """What has crossed with the end of a tunnel means nothing."""
         self.data(self.a, 5, 1)
         self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(5, 1))
@@ -367,7 +367,7 @@ class RelayTests(SynchronousTestCase):
         self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(5, TunnelReason.CLOSED))
         self.assertEqual((self.a.frames, self.b.frames), ([], []))
 
-    def test_late_answers(self) -> None:
+    def test_late_answer_changes_nothing(self) -> None:
         """While what is left goes on, neither end can make it live longer."""
         number = self.open(self.a, self.b)
         self.a.queued = MAX_QUEUED_BYTES

@@ -64,7 +64,7 @@ class TunnelTests(ServiceTests):
         problem = await self.assertFailure(opening, ConnectFailed)
         return str(problem)
 
-    async def test_what_it_is(self) -> None:
+    async def test_tunnelled_link_says_what_it_is(self) -> None:
         await self.three()
         link, accepted = await self.tunnel()
         self.assertEqual((link.peer, accepted.peer), (name(2), name(1)))
@@ -78,7 +78,7 @@ class TunnelTests(ServiceTests):
         self.assertNotEqual(link.connection, self.am.connection)
         self.assertIsNone(self.am.via)
 
-    async def test_both_ways(self) -> None:
+    async def test_more_than_the_credit_goes_through_both_ways(self) -> None:
         """Much more than the credit goes through, in order, and the middle holds no more than it gave."""
         await self.three({"tunnel_rate": 64 << 20})
         link, accepted = await self.tunnel()
@@ -90,7 +90,7 @@ class TunnelTests(ServiceTests):
             for payload in payloads:
                 self.assertEqual(await receiver.next("message"), (end, KIND, payload))
 
-    async def test_responder_opens(self) -> None:
+    async def test_requester_is_the_tls_client_when_the_responder_opens(self) -> None:
         """Whoever opens it, the requester is the TLS client."""
         await self.three()
         self.expect()
@@ -99,7 +99,7 @@ class TunnelTests(ServiceTests):
         (accepted,) = await self.on_a.next("accept")
         self.assertEqual((link.initiator, accepted.initiator), (False, True))
 
-    async def test_goodbye(self) -> None:
+    async def test_goodbye_ends_the_tunnel_at_both_ends(self) -> None:
         await self.three()
         link, accepted = await self.tunnel()
         link.close(CloseReason.NO_LONGER_NEEDED)
@@ -112,7 +112,7 @@ class TunnelTests(ServiceTests):
         await turn()
         self.assertTrue(self.a._tunnels.idle and self.b._tunnels.idle)
 
-    async def test_abort(self) -> None:
+    async def test_abort_ends_the_tunnel_at_both_ends(self) -> None:
         await self.three()
         link, accepted = await self.tunnel()
         accepted.abort(CloseReason.INACTIVE)
@@ -120,7 +120,7 @@ class TunnelTests(ServiceTests):
         self.assertIs(lost, link)
         self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
 
-    async def test_middle_gone(self) -> None:
+    async def test_both_ends_hear_that_the_middle_is_gone(self) -> None:
         """Both ends hear of it at once."""
         await self.three()
         link, accepted = await self.tunnel()
@@ -129,7 +129,7 @@ class TunnelTests(ServiceTests):
         self.assertEqual(set(map(id, lost)), {id(self.am), id(link)})
         self.assertIs((await self.on_b.next("lost"))[0], accepted)
 
-    async def test_far_end_gone(self) -> None:
+    async def test_near_end_hears_that_the_far_end_is_gone(self) -> None:
         await self.three()
         link, _ = await self.tunnel()
         self.bm.abort(CloseReason.STOPPING)
@@ -137,7 +137,7 @@ class TunnelTests(ServiceTests):
         self.assertIs(lost, link)
         self.assertIn("between the node in the middle and the peer", str(reason))
 
-    async def test_stop(self) -> None:
+    async def test_stopping_any_node_leaves_nothing(self) -> None:
         """Whoever stops, nothing is left."""
         for who in "abm":
             await self.three()
@@ -147,14 +147,14 @@ class TunnelTests(ServiceTests):
                 await crust.stop()
             self.assertEqual(len(self.a._tunnels._numbers), 0)
 
-    async def test_stop_while_opening(self) -> None:
+    async def test_stop_fails_a_tunnel_that_is_opening(self) -> None:
         await self.three()
         opening = self.open()
         stopped = self.a.stop()
         self.assertIn("stopping", await self.refused(opening))
         await stopped
 
-    async def test_cancel(self) -> None:
+    async def test_cancelled_tunnel_leaves_nothing(self) -> None:
         await self.three()
         self.expect()
         opening = self.open()
@@ -162,22 +162,22 @@ class TunnelTests(ServiceTests):
         self.failureResultOf(opening, CancelledError)
         self.assertTrue(self.a._tunnels.idle)
 
-    async def test_not_expected(self) -> None:
+    async def test_unexpected_tunnel_is_refused(self) -> None:
         await self.three()
         self.assertIn("does not expect", await self.refused(self.open()))
 
-    async def test_expected_of_another(self) -> None:
+    async def test_tunnel_expected_of_another_peer_is_refused(self) -> None:
         await self.three()
         self.b.expect(name(9), TOKEN, False)
         self.assertIn("does not expect", await self.refused(self.open()))
 
-    async def test_no_link(self) -> None:
+    async def test_tunnel_without_a_link_to_the_peer_is_refused(self) -> None:
         await self.three()
         self.expect()
         self.m.carry_tunnels(lambda link, peer: None)
         self.assertIn("no direct link", await self.refused(self.open()))
 
-    async def test_one_hop(self) -> None:
+    async def test_tunnel_carries_no_tunnel(self) -> None:
         """A tunnel carries no tunnel, from whatever end."""
         await self.three()
         link, accepted = await self.tunnel()
@@ -189,7 +189,7 @@ class TunnelTests(ServiceTests):
         self.m.carry_tunnels(lambda over, peer: accepted)
         self.assertIn("no direct link", await self.refused(self.a.tunnel(self.am, name(7), TOKEN, True)))
 
-    async def test_too_many(self) -> None:
+    async def test_tunnel_beyond_max_tunnels_is_refused(self) -> None:
         await self.three({"max_tunnels_per_peer": 1})
         await self.tunnel()
         self.assertIn("as many tunnels", await self.refused(self.open()))
@@ -199,31 +199,31 @@ class TunnelTests(ServiceTests):
         await self.tunnel()
         self.assertIn("as many tunnels", await self.refused(self.open()))
 
-    async def test_none_at_all(self) -> None:
+    async def test_max_tunnels_zero_carries_none(self) -> None:
         await self.three({"max_tunnels": 0})
         self.expect()
         self.assertIn("does not carry", await self.refused(self.open()))
 
-    async def test_room_again(self) -> None:
+    async def test_closed_tunnel_makes_room_for_another(self) -> None:
         await self.three({"max_tunnels": 1, "max_tunnels_per_peer": 1})
         link, _ = await self.tunnel()
         link.close(CloseReason.NO_LONGER_NEEDED)
         await self.on_a.next("lost")
         self.assertIs((await self.open()).path_kind, PathKind.TUNNEL)
 
-    async def test_denied_name(self) -> None:
+    async def test_rules_for_names_hold_for_the_peer_at_the_other_end(self) -> None:
         """The rules for names hold for the peer at the other end, and those for addresses cannot."""
         await self.three(deny=(str(name(2)), "192.0.2.0/24"))
         self.expect()
         self.assertIn("deny", await self.refused(self.open()))
 
-    async def test_allowed_networks(self) -> None:
+    async def test_allowed_network_lets_in_no_unknown_address(self) -> None:
         """A network on the allow list lets in no one whose address is not known."""
         await self.three(allow=("127.0.0.0/8",))
         self.expect()
         self.assertIn("allow", await self.refused(self.open()))
 
-    async def test_wrong_peer(self) -> None:
+    async def test_wrong_peer_in_the_tunnel_is_refused(self) -> None:
         """Whoever answers in the tunnel has to be the peer that was wanted."""
         await self.three()
         c, on_c = self.start(4)
@@ -232,7 +232,7 @@ class TunnelTests(ServiceTests):
         self.m.carry_tunnels(lambda link, peer: mc)
         self.assertIn("instead of", await self.refused(self.open()))
 
-    async def test_alters(self) -> None:
+    async def test_node_in_the_middle_that_alters_bytes_ends_the_tunnel(self) -> None:
         """A node in the middle that alters bytes ends the tunnel, and nothing else."""
         await self.three()
         link, accepted = await self.tunnel()
@@ -249,7 +249,7 @@ class TunnelTests(ServiceTests):
         self.assertIs((await self.on_a.next("lost"))[0], link)
         self.assertEqual(len(self.on_m.of("lost")), 0)
 
-    async def test_before_the_hello(self) -> None:
+    async def test_link_whose_hello_is_not_verified_has_no_tunnels(self) -> None:
         """A link whose Hello is not verified has no tunnels: its frames are for the layer above to judge."""
         await self.three()
         c, _ = self.start(4)
