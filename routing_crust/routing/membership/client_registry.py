@@ -38,7 +38,7 @@ class ClientRegistry:
     """
     The records that clients have published, bounded by C{max_client_records}.
 
-    Made by the router at each start, fed with records whose signature holds and whose client is near enough
+    Made with each start, fed with records whose signature holds and whose client is near enough
     to us, discarded with the run. It has no timer: what has expired is never given out, and goes when the
     registry is next used after C{SWEEP_INTERVAL}.
     """

@@ -37,10 +37,12 @@ class ContactExchange(PeerListener):
         if peer.facts.is_client:
             return None
         dialled = self._links.dialled_at(peer.name)
+        if dialled is not None or peer.facts.nat is not NatKind.OPEN:
+            return dialled
         at = peer.endpoint
-        if dialled is None and peer.facts.nat is NatKind.OPEN and at is not None:
-            return next((each for each in peer.facts.listening if each.host == at.host), None)
-        return dialled
+        if at is None:
+            return None
+        return next((each for each in peer.facts.listening if each.host == at.host), None)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """Save where the peer can be dialled, if it can; tell a newcomer of others."""

@@ -45,7 +45,7 @@ class FairRelay(Generic[_Item]):
     """
     Hands on what is relayed, no faster than allowed and in fair shares.
 
-    Made by the router at each start, fed with all that is not for this node, discarded after L{stop}. There
+    Made by the forwarder, fed with all that is not for this node, discarded after L{stop}. There
     is one delayed call while something waits, and none else.
 
     @ivar held: how many bytes wait, with what the waiting itself costs.
