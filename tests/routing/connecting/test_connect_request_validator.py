@@ -178,7 +178,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.assertEqual(self.problem(request), "")
 
     def test_cheap_checks_come_before_the_signature(self) -> None:
-        """A request that fails one of them is refused for that, whoever signed it."""
+        """A request that fails one of them is refused for that, with a good signature or a bad one."""
         skew = self.settings.clock_skew
         now = self.clock.seconds()
         for problem, changes in (
