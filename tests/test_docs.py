@@ -31,6 +31,7 @@ from .routing.net import Net
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 QUOTING = (
+    "architecture",
     "daemon",
     "asyncio",
     "embedding",
@@ -249,6 +250,18 @@ class WordTests(SynchronousTestCase):
             words = [word for literal in literals for word in literal.split(".")]
             names = [word for word in words if "_" in word or re.search(r"[a-z][A-Z]", word)]
             self.assertEqual([word for word in names if word not in known], [], name)
+
+    def test_every_module_that_the_architecture_names_is_there(self) -> None:
+        """Its table is how a newcomer finds a behaviour, so it has to follow each move."""
+        text = page("architecture")
+        paths = set(re.findall(r"``(?:routing_crust/)?((?:\w+/)+\w+\.py)``", text))
+        self.assertGreater(len(paths), 40)
+        roots = (ROOT / "routing_crust", ROOT / "routing_crust" / "routing")
+        self.assertEqual([each for each in paths if not any((root / each).exists() for root in roots)], [])
+        folders = set(re.findall(r"``((?:\w+/)+)``", text)) - {"routing_crust/"}
+        package = ROOT / "routing_crust"
+        there = {f"{each.parent.relative_to(package)}/" for each in package.rglob("__init__.py")} - {"./"}
+        self.assertEqual(there - folders, set())
 
     def test_refusals_and_log_lines(self) -> None:
         """What the page says that the daemon says, it says: ... stands for what differs."""
