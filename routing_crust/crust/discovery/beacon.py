@@ -150,6 +150,7 @@ class LanBeacon:
         busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MAX_PENDING
         if busy or not place.port or not self._is_signed(beacon):
             return
+        # so that the nodes of a network do not all answer at once
         wait = self._random.uniform(0, MAX_ANSWER_WAIT_SECONDS)
         call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
         self._pending[beacon.nonce] = _PendingAnswer(call)

@@ -73,6 +73,7 @@ class LinkConnectFactory(ClientFactory):
             self.link.errback(LinkClosed(CloseReason.CONNECTION_LOST, failure.getErrorMessage()))
 
     def _cancelled(self, link: Deferred[Link]) -> None:
+        # first, since what is cut below would give a reason of its own
         link.errback(LinkClosed(CloseReason.NO_LONGER_NEEDED, "the dial was cancelled"))
         if self._built is not None:
             self._built.abort(CloseReason.NO_LONGER_NEEDED)
@@ -114,6 +115,7 @@ class LinkAcceptFactory(Factory):
         link = link_of(self._owner)
         negotiation = Negotiation(self._owner, link, self._first_bytes)
         self.pending[negotiation] = None
+        # before the owner, which may ask in its callback whether any is pending
         link.addBoth(self._settled, negotiation)
         # a Deferred is invariant, even for those who only wait for it
         self._owner.accepting(peer, cast("Deferred[ILink]", link))

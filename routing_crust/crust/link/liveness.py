@@ -55,6 +55,7 @@ class Liveness:
         @return: why the link is to be cut; C{None} if it stays.
         """
         settings, queue, length = self._settings, self._queue, self.tick_length
+        # a halted process misses ticks and thereby counts no silence
         self._silence = 0.0 if self.heard or not reading else self._silence + length
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
         self.idle = not queue.wrote and not queue.size

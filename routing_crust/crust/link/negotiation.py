@@ -94,6 +94,7 @@ class Negotiation(Protocol):
             # a requester that begins TLS finds us out of the way; so this is a responder
             self.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
             return
+        # at most a preface and one read: more is TLS, or is refused
         self._data = data = self._data + data
         if self._mine is None and data.startswith(TLS_HANDSHAKE):
             self._decide(self, data)
@@ -114,6 +115,7 @@ class Negotiation(Protocol):
         timer, self._timer = self._timer, None
         assert timer is not None  # else it is gone, or a link already
         self._link = Link(self._owner, tls.plan, self.link)
+        # one limit for both, else a peer could take it twice
         self._link.hello_timeout = max(0.0, time_left(timer, self._owner.clock))
         timer.cancel()
         wrapper = tls.around(self._link)

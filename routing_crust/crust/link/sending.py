@@ -82,12 +82,14 @@ class FrameSender(Protocol):
             queue.parts.append(_pack_small(kind, size) + payload)
         except StructError:
             raise ValueError(f"{kind} is not a kind of frame: kinds go from 0 to 255") from None
+        # the queue is looked after only at the alarm: this runs for every frame
         queue.size = queued = queue.size + size + HEADER_BYTES
         if queued >= queue.alarm:
             self._attend()
 
     def _send_large(self, kind: int, payload: bytes) -> None:
         most = self._owner.settings.max_frame
+        # tunnel data and Goodbyes stay here; an application must not notice the handover
         if self._heir is not None and kind not in _FRAMES_OF_THIS_LINK:
             self._heir.send(kind, payload)
             return

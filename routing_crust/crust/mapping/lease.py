@@ -54,6 +54,7 @@ class Lease:
         Whether the internet can dial it: not when the router has no global address itself, since it is
         behind another one then.
         """
+        # peers refuse low ports that a stranger names, so such a mapping helps nobody
         is_dialled = self.external.port >= LOWEST_PORT_FROM_STRANGERS
         return is_dialled and kind_of(self.external.address) is Kind.GLOBAL
 

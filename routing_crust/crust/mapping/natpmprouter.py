@@ -70,6 +70,7 @@ class Question(DatagramProtocol):
             self._ask(FIRST_WAIT_SECONDS, MAX_ATTEMPTS)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        # any host can send a datagram that looks like a reply
         if addr[:2] == self._router and not self.answered.called:
             reply = read_reply(datagram)
             if reply is not None and answers(reply, self._request):
@@ -127,7 +128,9 @@ class NatPmpRouter:
         self._asked_for: int | None = None
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        # asked first: a router without a public address would map a port of no use
         address = await self._external_address()
+        # noted before the request, which may take effect although it is cancelled
         self._asked_for = local_port
         reply = await self._ask(mapping_request(local_port, external_port, lifetime))
         assert isinstance(reply, MappingReply)
@@ -157,6 +160,7 @@ class NatPmpRouter:
         """
         @raise RouterProblem: no answer, or a refusal.
         """
+        # a socket for each request, so that a late reply to an earlier one finds it closed
         question = Question(self._clock, (self._gateway.address, self._port), request)
         try:
             port = self._reactor.listenUDP(0, question, interface=self._gateway.local)

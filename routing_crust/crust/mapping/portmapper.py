@@ -131,5 +131,6 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
     wanted: dict[int, Endpoint] = {}
     for each in listening:
         if not each.is_v6 and not each.address.is_loopback:
+            # a router maps to a host and a port, whatever address it is that we listen on
             wanted.setdefault(each.port, each)
     return tuple(wanted.values())[:MAX_MAPPED_PORTS]

@@ -98,9 +98,11 @@ class Observations:
         key = _Key(observer, at.prefix, dialled)
         self._kept.pop(key, None)  # so that it comes last
         of_network = [each for each in self._kept if each.network == key.network]
+        # one host can have any number of names, but not of networks
         if len(of_network) >= MAX_OBSERVATIONS_OF_A_NETWORK:
             del self._kept[of_network[0]]
         elif len(self._kept) >= MAX_OBSERVATIONS:
+            # ended observations go first: live links cannot be asked again
             gone = (each for each, kept in self._kept.items() if kept.ended is not None)
             del self._kept[next(gone, next(iter(self._kept)))]
         self._kept[key] = _Observation(seen, link, local)
@@ -123,6 +125,7 @@ class Observations:
         @return: whether anything is in doubt that was not.
         """
         live = [key for key, kept in self._kept.items() if kept.ended is None]
+        # a NAT that had restarted would have broken the links to all networks
         if len(dict.fromkeys(key.network for key in live)) >= ENOUGH_NETWORKS:
             return False
         keys = [key for key, kept in self._kept.items() if kept.ended is not None and not kept.doubted]
@@ -223,6 +226,7 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
     if not seen:
         return NatKind.UNKNOWN
     best, count = Counter(seen).most_common(1)[0]
+    # seen at an address of our own by all: no translation, even if one network alone says so
     if (count >= ENOUGH_NETWORKS and count * 2 > len(seen)) or (best in own and count == len(seen)):
         return NatKind.CONE
     if max(Counter(each.host for each in seen).values()) * 2 > len(seen) >= ENOUGH_NETWORKS:

@@ -108,6 +108,7 @@ class Meeting:
         """Cut what is not a link yet. L{link} stays."""
         self._stop_waiting()
         for each in [*self._waiting, *self._trying]:
+            # the link that is coming up at this moment is one of those that are tried
             if not each.link.called:
                 each.abort(CloseReason.NO_LONGER_NEEDED)
 
@@ -139,6 +140,7 @@ class Meeting:
         self._waiting.pop(negotiation, None)
         had_begun = self._trying.pop(negotiation, self) is None
         if not isinstance(outcome, Link):  # an errback before us may have dealt with the failure
+            # a loss before TLS says nothing about the connection that is being tried
             if had_begun and self.requester and not self._trying:
                 self._nominate()
         elif self.link is None:

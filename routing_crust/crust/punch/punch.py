@@ -161,6 +161,7 @@ class HolePunch:
 
     def _begin(self) -> None:
         self._timer = self._clock.callLater(self._timeout, self._too_late)
+        # a dial may fail, or win, within the call
         for endpoint in list(self._targets):
             if not self._over:
                 self._dial(endpoint, True)
@@ -178,6 +179,7 @@ class HolePunch:
             target.call_off = self._dials.begin(self, endpoint, again=not counted)
         except LimitReached as limit:
             self._limit = self._limit or limit
+            # only a target that was never dialled failed by a limit alone
             target.limited = target.tries == 1
             target.outcome = str(limit) if target.limited else f"{target.outcome}; then {limit}"
         except DialFailed as problem:

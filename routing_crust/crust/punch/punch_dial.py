@@ -111,6 +111,7 @@ class PunchDial(ClientFactory):
             return
         reason = failure.value
         assert isinstance(reason, LinkClosed)
+        # after the prefaces the peer is there, so dialling it again would end the same way
         if self._has_met:
             self._punch.refused(self._endpoint, reason)
         else:

@@ -152,6 +152,7 @@ class Puncher:
             raise DialFailed("not dialled: there is no listening port to dial it from")
         if endpoint in self._own():
             raise DialFailed("not dialled: it is our own address")
+        # a repeated dial whose packet never left was counted already
         if endpoint in entry.strange and not again:
             self._limits.spend(endpoint)
         entry.meeting.dialling(endpoint.host)
@@ -175,6 +176,7 @@ class Puncher:
                 entry.punch.won(link)
 
         meeting = Meeting(self._owner, self._environment.tls, peer, token, requester, won)
+        # keyed by what the peer will show, which is all that an accepted connection tells
         return self._entries.setdefault(meeting.theirs, _ExpectedRendezvous(meeting, self._look))
 
     def _punched(self, outcome: ILink | Failure, entry: _ExpectedRendezvous) -> None:
@@ -209,6 +211,7 @@ class Puncher:
         """End what nobody waits for any more."""
         if entry.punch is not None and not entry.waiters:
             punch, entry.punch = entry.punch, None
+            # nobody is left to hear of the cancellation
             punch.link.addErrback(lambda _: None)
             punch.link.cancel()
         if not entry.holders and entry.punch is None and not entry.waiters:

@@ -124,6 +124,7 @@ class CarriedTunnel:
         self.near = TunnelHalf(self, *near)
         self.far = TunnelHalf(self, *far)
         self.near.other, self.far.other = self.far, self.near
+        # room for one chunk at least, else a slow tunnel would never move
         rate = carrier.settings.tunnel_rate
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), carrier.clock.seconds)
         self.is_open = self._closing = False
@@ -135,6 +136,7 @@ class CarriedTunnel:
     @property
     def _idle_limit(self) -> float:
         settings = self.carrier.settings
+        # an unanswered or closing tunnel holds a place that others want
         lively = self.is_open and not self._closing
         return 2 * settings.inactivity_timeout if lively else settings.hello_timeout
 
@@ -201,6 +203,7 @@ class CarriedTunnel:
         """One link has no number for it any more. What has come from there is still handed on."""
         self.carrier.numbers.remove(side.link, side.number)
         side.there = False
+        # nothing can be delivered to a link that has no number for the tunnel
         side.other.waiting.clear()
         if not side.other.there:
             self._check_over()

@@ -90,6 +90,7 @@ class TunnelDispatch:
             self._asked(link, decode(TunnelOpen, payload, self._max_control))
         elif kind == FrameKind.TUNNEL_OPENED:
             opened = decode(TunnelOpened, payload, self._max_control)
+            # a number without a leg crossed with the news of its end: no error, here and below
             leg = self._numbers.leg(link, opened.number)
             if leg is not None:
                 leg.opened(opened)
@@ -119,6 +120,7 @@ class TunnelDispatch:
         leg = self._numbers.leg(link, message.number)
         if leg is not None:
             leg.again(message)
+        # the node in the middle offers; without that flag the peer wants us to be in the middle
         elif message.offered:
             self._ends.offered(link, message)
         else:

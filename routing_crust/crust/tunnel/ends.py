@@ -123,6 +123,7 @@ class TunnelEnd:
         if self._open is None:
             raise WireError("a tunnel that was offered to us was said to be open")
         self._stop_waiting()
+        # the node in the middle chooses the lifetime: a tiny one must not make us flood it
         wait = max(MIN_RENEWAL_SECONDS, message.lifetime * RENEWAL_SHARE)
         self._timer = self._owner.clock.callLater(wait, self._renew)
         if self._link is None:
@@ -278,6 +279,7 @@ class TunnelEnds:
         if meeting is None or meeting.peer.raw != message.peer or relay.path_kind is PathKind.TUNNEL:
             self._refuse(relay, message, TunnelReason.NOT_EXPECTED)
             return
+        # each offer costs a TLS session before the peer has proven anything
         unfinished = sum(each.unfinished and each.plan.token == meeting.token for each in self._ends)
         if unfinished >= MAX_UNFINISHED_TUNNELS:
             self._refuse(relay, message, TunnelReason.TOO_MANY)

@@ -99,6 +99,7 @@ class TunnelRelay:
         settings = self.settings
         if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
+        # counted before the far link is judged, so that requests in vain count as well
         if not self._opens.take(link):
             return TunnelReason.TOO_MANY
         if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
@@ -147,6 +148,7 @@ class TunnelRelay:
         self._serve()
 
     def _serve(self) -> None:
+        # closing a tunnel from within the loop reports work for its other half: one loop at a time
         if self._busy:
             return
         self._busy = True
@@ -158,6 +160,7 @@ class TunnelRelay:
                 side.tunnel.handed_on(side)
             elif side.other.can_send <= 0:
                 side.turn = False  # the credit, when it comes, brings it back
+            # neither a rate nor a queue tells when it has room again, so both are polled
             elif side.tunnel.bucket.tokens <= 0 or side.other.link.queued >= MAX_QUEUED_BYTES:
                 later.append(side)
             else:
@@ -179,6 +182,7 @@ class TunnelRelay:
         side.tunnel.bucket.spend(len(chunk))
         to.link.send(FrameKind.TUNNEL_DATA, data_frame(to.number, chunk))
         side.owed += len(chunk)
+        # credit in quarters of the window: each grant is a frame, and later ones would stall the sender
         if side.there and side.owed >= self.settings.tunnel_window // 4:
             amount, side.owed = side.owed, 0
             side.allowance += amount
