@@ -96,7 +96,7 @@ class FutureTests(LoopCase):
             self.assertTrue(future.cancelled())
 
     def test_cancelled_deferred_cancels_the_future(self) -> None:
-        """Whoever awaits is cancelled, as asyncio does it."""
+        """The coroutine that awaits is cancelled, as asyncio does it."""
         deferred: Deferred[int] = Deferred()
         future = as_future(deferred, self.loop)
         deferred.cancel()
@@ -306,7 +306,7 @@ class ConnectionTests(StreamCase):
         self.assertEqual(len(theirs.received), 4 * MIB)
 
     def test_reset_by_the_peer(self) -> None:
-        """Whoever reads hears of it, as with sockets, and can see why."""
+        """The reader raises, as with sockets, and the error names the cause."""
         reader, writer, theirs = self.open_to(Noting)
         theirs.transport.abortConnection()
         with self.assertRaises(ConnectionResetError) as raised:
@@ -328,7 +328,7 @@ class ConnectionTests(StreamCase):
         self.assertTrue(writer.is_closing())
 
     def test_abort_is_an_error_for_the_peer_only(self) -> None:
-        """Whoever aborts hears no error; the peer does."""
+        """The end that aborts gets no error; the peer does."""
         reader, writer, theirs = self.open_to(Noting)
         writer.transport.abort()
         writer.transport.abort()
@@ -369,7 +369,7 @@ class ConnectionTests(StreamCase):
         self.cancelled(1)
 
     def test_cancelled_when_it_is_open(self) -> None:
-        """It has just been opened, and whoever asked has not heard: nothing stays open."""
+        """The connection is up but not yet reported: nothing stays open."""
         for cancel_first in (False, True):
             served = Keeping()
             port = streams_of(self.one).listen("app", served)

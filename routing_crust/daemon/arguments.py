@@ -178,6 +178,7 @@ def _allowed(text: str) -> str:
 
 
 def _node_name(text: str) -> str:
+    # names are checked here, before a daemon is needed; a nickname can only be checked there
     if is_nickname(text):
         return text  # only the daemon knows whose it is
     try:
@@ -187,6 +188,7 @@ def _node_name(text: str) -> str:
 
 
 def _count(text: str) -> int:
+    # int() would take signs, underscores and other scripts' digits, and any length
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count: write 1 or more")
@@ -198,6 +200,7 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
+    # NaN is refused too: it is in no range
     if not 0.1 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 0.1 to 86400 seconds")
     return seconds

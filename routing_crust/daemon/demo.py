@@ -91,6 +91,7 @@ def make_nodes(count: int, make: Callable[[Settings], RoutingService]) -> Iterat
             )
         )
         node.startService()
+        # all others know only the first node, and find each other through it
         if node.contact is not None and not contacts:
             contacts = (node.contact,)
         yield node
@@ -237,6 +238,7 @@ class DemoService(Service):
             self._reporter.stop()
         if self._traffic is not None:
             self._traffic.stop()
+        # all at once: each would else try to replace the ones that have gone
         await DeferredList([node.stopService() for node in self._nodes])
         await self._talking  # what was under way has failed now
 
@@ -301,6 +303,7 @@ class DemoService(Service):
         self._reporter.stop()
         self._talking.addTimeout(GRACE_SECONDS, self._clock)
         await self._talking
+        # stopped while the last messages were waited for
         if not self.running:
             return
         self._report()

@@ -34,6 +34,7 @@ class OperatorLog:
     def __init__(self, service: RoutingService) -> None:
         self._service = service
         self._said: tuple[Endpoint, ...] = ()
+        # each call of observe() returns the function that ends it
         self._stops: list[Callable[[], None]] = [
             service.observe(StateChanged, self._state_changed),
             service.observe(GroupConnectedChanged, self._group_changed),

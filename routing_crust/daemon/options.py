@@ -200,6 +200,7 @@ class Options(usage.Options):
         return [(f"--{option}={value}" if value else f"--{option}", _HINTS[name])]
 
     def _give_role(self, role: str) -> None:
+        # --first --client: neither can be meant
         if self.given.get("role", role) != role:
             raise usage.UsageError(f"--{role}: the role is {self.given['role']} already; give one of them")
         self.given["role"] = role
@@ -261,6 +262,7 @@ def _default_text(each: Field[Any]) -> str:
 
 
 def _row_text(option: str, text: str, width: int) -> str:
+    # where the text begins, as in Twisted's own help
     indent = 30
     lines = textwrap.wrap(text, width - indent, break_on_hyphens=False)
     head = f"  {option}"

@@ -38,6 +38,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
     """
     try:
         with path.open("rb") as file:
+            # one byte more than is allowed tells a file that is too long
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigurationError("config", f"the file {path} cannot be read: {error.strerror}") from None
@@ -75,6 +76,7 @@ def merge_settings(
     @param path: the file that an error names.
     @raise ConfigurationError: a value cannot be used; the error says where it came from.
     """
+    # the later one counts: so the command line
     raw = {**in_file, **command_line}
     try:
         # first, since the names of other settings may be nicknames

@@ -113,6 +113,7 @@ def _state(status: Mapping[str, Any]) -> str:
 
 
 def _external(status: Mapping[str, Any]) -> str:
+    # our own private addresses are in the list, and say nothing about the outside
     known = status.get("external", [])
     outer = [f"{each['endpoint']} ({each['source']})" for each in known if each["source"] != "private"]
     return ", ".join(outer) or "none known"

@@ -395,7 +395,7 @@ class LossTests(TwoDaemonsCase):
 
     @asynchronous
     async def test_the_other_reader_stops(self) -> None:
-        """Likewise when it is the server's program that reads nothing; what it sends still comes."""
+        """The server's program reads nothing: the client's is held up, and still gets what that sends."""
         await self.flowing()
         await self.open(Endless)
         mine, slow = self.mine, self.theirs

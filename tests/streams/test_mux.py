@@ -54,7 +54,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(self.two.kinds(), [F.REFUSED])
 
     def test_cancelled_open_leaves_nothing_behind(self) -> None:
-        """Whoever opens gives up, before, while and after the other decides; nothing is left in any order."""
+        """The opener gives up before, while and after the other end decides; nothing is left in any order."""
         for verdict in ("none", "accept", "refuse"):
             for crossing in (False, True):
                 pair = Pair()
@@ -223,7 +223,7 @@ class DataTests(SynchronousTestCase):
         self.assertEqual(there.window, 256 * KIB)
 
     def test_room_is_reported_once(self) -> None:
-        """Whoever waits for room hears of it once."""
+        """A writer that waits for room hears of it once."""
         self.here.write(bytes(200_000))
         self.here.wants_room = True
         self.one.feed(100_000)
@@ -477,7 +477,7 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.one.kinds(), [])
 
     def test_link_lost_from_within(self) -> None:
-        """Whoever hears that there is room may end everything."""
+        """A writer may end everything when it hears that there is room."""
         other, others, *_ = self.pair.open()
         others.events.clear()
         for stream in (self.here, other):

@@ -1,4 +1,4 @@
-"""Streams of whole nodes: opened by name, refused, limited, and what becomes of them when links go."""
+"""Streams of whole nodes: opened by name, refused, limited, and lost with their links."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class RefusalTests(StreamsCase):
         self.open(self.two_, self.one.node_name)
 
     def test_only_allowed_names_are_accepted(self) -> None:
-        """By proven name, and only those; whoever decides hears the name."""
+        """The decision is by proven name."""
         asked: list[Name] = []
         allowed: list[Name] = []
         streams_of(self.one).listen(
@@ -375,7 +375,7 @@ class AcceptorTests(StreamsCase):
         self.assertIsInstance(self.opened[0].value, StreamLinkLost)
 
     def test_cancelled_open_cancels_the_acceptor(self) -> None:
-        """Whoever wanted it does not any more; the acceptor hears."""
+        """The opener gives up, and the acceptor hears of it."""
         self.opening.cancel()
         self.assertIsInstance(self.opened[0].value, CancelledError)
         self.net.run(lambda: self.factory.cancelled)
@@ -560,7 +560,7 @@ class LossTests(StreamsCase):
         self.assertIs(reason.problem.reason, CloseReason.PROTOCOL_ERROR)
 
     def test_node_without_streams_drops_their_frames(self) -> None:
-        """A node that has no streams drops their frames, so whoever asks hears nothing and gives up."""
+        """A node that has no streams drops their frames, so an opener hears nothing and gives up."""
         net = self.net
         other = net.node()
         net.until_joined()

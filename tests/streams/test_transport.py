@@ -174,7 +174,7 @@ class EndTests(TransportCase):
         self.assertEqual(self.mine.calls, ["made", "lost"])
 
     def test_stop_producing_closes_the_stream(self) -> None:
-        """Whoever reads from us has enough."""
+        """The consumer has read enough."""
         self.transport.stopProducing()
         self.over()
         self.assertIsInstance(self.mine.reason, ConnectionDone)
@@ -427,7 +427,7 @@ class ProducerTests(TransportCase):
         self.assertEqual(len(last.received), 10_000_000)
 
     def test_echo_ends_when_the_peer_is_gone(self) -> None:
-        """Who reads no faster than the peer does, and the peer has gone: it ends, as with TCP."""
+        """An echo reads no faster than its peer, which has gone: it ends, as with TCP."""
         self.echo()
         self.other.pauseProducing()
         self.other.write(bytes(3 * MIB))
@@ -454,7 +454,7 @@ class ProducerTests(TransportCase):
         self.assertIn(f"{64 * KIB} bytes were not sent", str(self.mine.reason))
 
     def test_closed_with_an_echo(self) -> None:
-        """Whoever closes while much waits to be read makes room, so that all that it wrote gets out."""
+        """Closing while much waits to be read makes room, so that everything written gets out."""
         self.echo()
         self.other.pauseProducing()
         self.other.write(bytes(3 * MIB))
@@ -466,7 +466,7 @@ class ProducerTests(TransportCase):
         self.assertEqual((self.mine.calls, self.theirs.calls), (["made", "lost"], ["made", "lost"]))
 
     def test_waiting_protocol_gets_what_the_peer_sent_last(self) -> None:
-        """Who reads nothing, and whose producer has all sent, gets what the peer said before it went."""
+        """A protocol that reads nothing, and has sent all, gets what the peer sent before it went."""
         producer = Producer(self.transport, 0)
         self.transport.registerProducer(producer, True)
         self.transport.pauseProducing()

@@ -116,5 +116,6 @@ def reset_problem(payload: bytes) -> Exception:
         return ConnectionLost("it was reset, and why cannot be read")
     if reset.reason is None:
         return StreamLinkLost(SocketLost(reset.text))
+    # the other end may be of a newer version
     known = reset.reason in [int(each) for each in StreamReason]
     return StreamReset(StreamReason(reset.reason) if known else StreamReason.UNKNOWN, reset.text)

@@ -40,6 +40,7 @@ class ControlClient:
                 f"no daemon runs with the state directory {path.parent}: start one with '{how_to_start}', or "
                 "say where it is with --state-dir, --network or --config"
             ) from None
+        # the folder lets nobody else in, so another user's script fails here
         except PermissionError:
             self._socket.close()
             raise ClientError(
@@ -111,6 +112,7 @@ class ControlClient:
             line = self._file.readline(MAX_REPLY_BYTES)
         except ConnectionResetError:
             line = b""
+        # the end of the file, or a line that is longer than any reply
         if not line.endswith(b"\n"):
             raise ClientError("the daemon has stopped")
         reply = decode_reply(line)

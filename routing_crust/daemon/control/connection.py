@@ -221,6 +221,7 @@ class ControlConnection(LineOnlyReceiver):
             self._failed(command.id, error)
 
     def _listen(self, command: ListenCommand) -> None:
+        # messages carry the id of one listen command
         if self._listens:
             self._failed(command.id, BadLine("this connection listens already"))
             return
@@ -241,6 +242,7 @@ class ControlConnection(LineOnlyReceiver):
         result.addErrback(lambda failure: self._has_failed(id, failure))
 
     def _has_failed(self, id: int, failure: Failure) -> None:
+        # an error that is not ours is a bug: the script gets its text, the log its traceback
         if not failure.check(RoutingCrustError):
             self.log.failure("a command failed", failure)
         self._failed(id, failure.value)
@@ -249,6 +251,7 @@ class ControlConnection(LineOnlyReceiver):
         self._reply(FailedReply(id=id, kind=type(error).__name__, text=str(error)))
 
     def _reply(self, reply: Reply) -> None:
+        # a result may come after the script has gone
         if self.connected:
             self._write(encode(reply))
 

@@ -61,6 +61,7 @@ class DaemonInbox:
 
         @raise RequestRefused: no listener has one.
         """
+        # before the listeners: it tests the node, not them
         if message.body == PING:
             return PONG
         for listener in self._listeners:

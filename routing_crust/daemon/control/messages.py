@@ -288,6 +288,7 @@ Reply: TypeAlias = (
     | FailedReply
 )
 
+# made once: a decoder compiles its type
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 _encoder = msgspec.json.Encoder()

@@ -66,6 +66,7 @@ class ControlServer(Factory):
         @raise CannotListen: the socket cannot be made; the text says why.
         """
         try:
+            # bind() refuses a path that exists, even if nothing listens there any more
             path.unlink(missing_ok=True)
             self._port = reactor.listenUNIX(str(path), self, mode=SOCKET_MODE)
         except CannotListenError as error:
@@ -83,6 +84,7 @@ class ControlServer(Factory):
         return Deferred.fromCoroutine(self._stop(clock))
 
     async def _stop(self, clock: IReactorTime) -> None:
+        # no new connections from here on, so that those that are left can only become fewer
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
@@ -90,6 +92,7 @@ class ControlServer(Factory):
             self._all_gone = Deferred()
             for connection in list(self.connections):
                 connection.close()
+            # a client that does not read would keep the daemon from stopping
             timer = clock.callLater(CLOSE_TIMEOUT_SECONDS, self._abort)
             await self._all_gone
             cancel(timer)

@@ -117,6 +117,7 @@ class DaemonConnection(Protocol):
         while (self._line is not None or not self.answer.called) and b"\n" in self._rest:
             line, _, self._rest = self._rest.partition(b"\n")
             self._say(line)
+        # no reply to these commands is longer: this is no daemon of ours
         if len(self._rest) > LINE_OVERHEAD_BYTES and not self.answer.called:
             self.abort()
 
@@ -169,6 +170,7 @@ class LocalDaemon:
         endpoint = UNIXClientEndpoint(self.reactor, str(self.path))
         try:
             await endpoint.connect(ReadyProtocolFactory(call))
+        # also a ConnectError, but cancelling is the caller's own wish
         except ConnectingCancelledError:
             raise
         except ConnectError as error:

@@ -120,6 +120,7 @@ class OfferedPort:
         try:
             call, offering = await self._daemon.call(self._command, OfferingReply)
             host = NodeAddress(Name.from_text(offering.host), self._command.protocol)
+            # the address of the endpoint says which node peers will find
             if self._own_name is not None and host.name != self._own_name:
                 call.abort()
                 raise ClientError(f"the daemon's node is {host.name}, not {self._own_name}")
@@ -172,6 +173,7 @@ class OfferedPort:
 
     def _later(self) -> None:
         self._timer = self._daemon.reactor.callLater(self._wait, self._try_again)
+        # grows: a daemon that was stopped on purpose may stay away for long
         self._wait = min(2 * self._wait, RETRY_MAX_SECONDS)
 
     def _try_again(self) -> None:
@@ -219,5 +221,6 @@ class OfferedPort:
         self._refuse(asked, failure.getErrorMessage() if expected else "")
 
     def _refuse(self, asked: IncomingStreamReply, text: str) -> None:
+        # without a connection the daemon has refused it already
         if self._call is not None:
             self._call.tell(RefuseCommand(stream=asked.stream, text=text))

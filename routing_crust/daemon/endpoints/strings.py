@@ -61,6 +61,7 @@ class NodeSelector:
             for each in running_services()
             if self.network in (None, each.settings.network) and own_name in (None, each.node_name)
         ]
+        # to guess would open a stream in the wrong network, which fails far from here
         if len(found) > 1:
             networks = ", ".join(dict.fromkeys(each.settings.network for each in found))
             raise NotConnected(
@@ -145,6 +146,7 @@ def parse_server(reactor: Any, *words: str, **options: str) -> NamedServerEndpoi
     @raise ValueError: it cannot be used; the text says what to write.
     """
     first, slash, protocol = _only(words, "routing:PROTOCOL").partition("/")
+    # NAME/PROTOCOL, as in the text of the address that getHost() returns
     own_name = Name.from_text(first) if slash else None
     allow = tuple(_checked(each.strip()) for each in options.pop("allow", EVERYONE).split(","))
     where = _where(options)
@@ -159,6 +161,7 @@ def _only(words: tuple[str, ...], form: str) -> str:
 
 
 def _checked(name: str) -> str:
+    # whose nickname it is, is known when the node is
     if name != EVERYONE and not is_nickname(name):
         Name.from_text(name)
     return name

@@ -70,6 +70,7 @@ class CarriedConnections:
         if not self._all:
             return succeed(None)
         self._all_over = Deferred()
+        # a copy: an abort may end a splice, which removes it, from within the call
         for splice in list(self._all):
             splice.abort()
         return self._all_over
@@ -91,6 +92,7 @@ class CarriedConnections:
 
     def _over(self, splice: Splice) -> None:
         self._all.pop(splice, None)
+        # taken before it fires: its callback may abort again
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None
             all_over.callback(None)
@@ -112,6 +114,7 @@ def open_stream(
 async def _open_stream(
     service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
 ) -> IProtocol:
+    # a service that does not run fails below, at once
     if service.running and service.state is not State.CONNECTED:
         try:
             await service.when_connected().addTimeout(service.settings.stream_open_timeout, service.clock)

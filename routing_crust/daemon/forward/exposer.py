@@ -89,9 +89,11 @@ class Exposer(Factory):
         return Deferred.fromCoroutine(self._accept(address))
 
     async def _accept(self, address: NodeAddress) -> IProtocol:
+        # counted before it is connected, so that stop() reaches it
         splice = self.connections.new(address.name, address.protocol)
         try:
             await self._endpoint.connect(ReadyProtocolFactory(splice.near))
+            # the program may have hung up before its endpoint fired; the stream would wait for ever
             if not splice.near.connected:
                 raise ConnectionLost("it has hung up at once")
         except (ConnectError, ConnectionClosed, OSError, RoutingCrustError) as error:

@@ -55,6 +55,7 @@ class PortForwarder(Factory):
         try:
             port = await self._endpoint.listen(self)
         except CannotListenError as error:
+            # the words of the system, without the address that Twisted's text repeats
             problem = getattr(error.socketError, "strerror", None) or error.socketError
             raise CannotListen(f"cannot listen on {self.forward.listen}: {problem}") from None
         except (OSError, ValueError) as error:
@@ -114,6 +115,7 @@ class PortForwarder(Factory):
         opened = open_stream(
             self._service, self.forward.name, self.forward.protocol, ReadyProtocolFactory(splice.far)
         )
+        # the end of the near connection cancels this
         splice.opening = opened
         opened.addErrback(self._not_opened, splice)
 

@@ -38,6 +38,7 @@ def listening_endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEn
     @param setting: the setting that an error names.
     @raise ConfigurationError: C{serverFromString} makes none of the text.
     """
+    # a forwarded port gives its user our rights at the peer, so it is not for other hosts
     description = on_loopback(text)
     endpoint: IStreamServerEndpoint = _made(
         serverFromString, reactor, setting, description, "listen on, such as tcp:2222"

@@ -119,6 +119,7 @@ class ForwardRegistry:
         @return: fires with C{None} when its port is open; fails with
             L{CannotListen<routing_crust.errors.CannotListen>}.
         """
+        # before it listens, so that end() and stop() find it
         self._forwarders.append(forwarder)
 
         def failed(failure: Failure) -> Failure:
@@ -134,6 +135,7 @@ class ForwardRegistry:
         @return: fires with C{None} when its port and its connections are closed.
         """
         mine: list[Any] = self._exposers if isinstance(what, Exposer) else self._forwarders
+        # one whose port could not be opened is not there any more
         if what in mine:
             mine.remove(what)
         return what.stop()
@@ -165,6 +167,7 @@ class ForwardRegistry:
     def status(self) -> dict[str, object]:
         """The part of the daemon's status about streams."""
         owners: list[Exposer | PortForwarder] = [*self._exposers, *self._forwarders]
+        # programs on the control socket have streams too, without an exposer or forwarder
         connections = [each.connections for each in owners] + [self.local]
         streams = self.streams.status()
         return {

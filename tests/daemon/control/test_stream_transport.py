@@ -157,7 +157,7 @@ class FlowTests(SocketCase):
             self.assertEqual(each.calls.count("lost"), 1)
 
     def test_closed_after_its_end(self) -> None:
-        """Who has sent all can close the connection before the other has."""
+        """An end that has sent all may close before the other has."""
         first, second = HalfCloseable(), HalfCloseable()
         one, _ = self.begin(first, second)
         one.loseWriteConnection()

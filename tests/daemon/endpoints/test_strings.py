@@ -80,7 +80,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertIn("path=: there is no such option", self.refused("routing:web:path=x", True))
 
     def test_other_endpoints_do_not_load_this_package(self) -> None:
-        """Whoever looks for another kind of endpoint does not load this package."""
+        """Parsing another kind of endpoint does not load this package."""
         code = (
             "import sys\n"
             "from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor as Parser\n"

@@ -113,7 +113,7 @@ class FlowTests(CarryingCase):
         self.assertEqual((near.closed, far.closed), ("closed", "closed"))
 
     def test_half_closed_side_still_gets_the_answer(self) -> None:
-        """Whoever has sent all can still be answered, whichever of the two it is."""
+        """The side that has sent all still gets the answer, whichever of the two it is."""
         self.both()
         for turned in (False, True):
             ends = self.open()
@@ -194,7 +194,7 @@ class FlowTests(CarryingCase):
         self.net.run(lambda: far.written == b"again")
 
     def test_stopped_node_cuts_both_programs(self) -> None:
-        """Likewise when a node stops."""
+        """When a node stops, both programs hear."""
         self.both()
         near, far = self.open()
         self.net.result(self.client.stopService())
@@ -218,7 +218,7 @@ class FlowTests(CarryingCase):
 
 class RefusalTests(CarryingCase):
     def test_no_peer_is_allowed_by_default(self) -> None:
-        """Who is not named is not let in; everyone can be."""
+        """A peer that is not named is refused; every peer can be allowed."""
         exposer = self.expose()
         self.forward()
         self.assertIn("exposing tcp:localhost:22 as ssh to nobody: --allow-peer lets peers in", self.lines)
@@ -269,7 +269,7 @@ class RefusalTests(CarryingCase):
         self.assertNotIn("secret", self.lines[-1])
 
     def test_program_that_hangs_up_ends_the_opening(self) -> None:
-        """Who hangs up before the far end is there takes the far end with it."""
+        """A program that hangs up before the far end is there ends its opening."""
         self.both()
         self.program.waiting = Deferred()
         near = self.port.connect()

@@ -383,7 +383,7 @@ class RefusalTests(LocalCase):
         await self.fails(self.connect(factory=Broken()), ZeroDivisionError)
 
     async def test_cancelled_open_refuses_the_stream(self) -> None:
-        """Who cancels has the stream refused, and a program that takes it then hears that it is too late."""
+        """Cancelling refuses the stream; a program that accepts it afterwards is told that it is too late."""
         await self.begin()
         asked: Deferred[Any] = Deferred()
         call, _ = await self.local(0).call(OfferCommand(protocol="slow", allow=("*",)), OfferingReply)
