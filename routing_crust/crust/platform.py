@@ -142,11 +142,9 @@ class SystemPlatform:
         self._net_watch = net_watch
 
     def tls(self, identity: Identity) -> LinkTls:
-        """See L{Platform.tls}."""
         return LinkTls(identity)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
-        """See L{Platform.listen}."""
         return open_ports(self.reactor, factory, endpoints)
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:

@@ -123,7 +123,6 @@ class CrustService(AddressesOfCrust):
     # What the layer above calls.
 
     def start(self, events: ICrustEvents) -> None:
-        """See L{ICrust.start}."""
         if self._running or not self._is_idle():
             raise RuntimeError("crust is running already, or still stopping")
         wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
@@ -139,7 +138,6 @@ class CrustService(AddressesOfCrust):
         self._watch.start()
 
     def stop(self) -> Deferred[None]:
-        """See L{ICrust.stop}."""
         stopped = self._stopped.wait()
         if self._running:
             self._running = False
@@ -164,7 +162,6 @@ class CrustService(AddressesOfCrust):
         return stopped
 
     def bootstrap(self) -> None:
-        """See L{ICrust.bootstrap}."""
         if not self._running or self._attempt is not None:
             return
         self._look_at_the_host()
@@ -181,7 +178,6 @@ class CrustService(AddressesOfCrust):
         self._attempt.start()
 
     def end_bootstrap(self, winner: ILink | None) -> None:
-        """See L{ICrust.end_bootstrap}."""
         if self._attempt is not None:
             self._attempt.end(winner)
 
@@ -193,7 +189,6 @@ class CrustService(AddressesOfCrust):
         from_stranger: bool,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
-        """See L{ICrust.connect}."""
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         if len(self._links) >= self.settings.max_links:
@@ -203,11 +198,9 @@ class CrustService(AddressesOfCrust):
         return self._puncher.connect(endpoints, peer, token, from_stranger, rendezvous, self.on_link_networks)
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
-        """See L{ICrust.expect}."""
         return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
     def tunnel(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
-        """See L{ICrust.tunnel}."""
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         if len(self._links) >= self.settings.max_links:
@@ -230,17 +223,14 @@ class CrustService(AddressesOfCrust):
         return outcome
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
-        """See L{ICrust.carry_tunnels}."""
         self._tunnels.carry(way)
 
     def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
-        """See L{ICrust.dial_back}."""
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         return self._dial_backs.dial(endpoints, peer)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
-        """See L{ICrust.obstacle}."""
         refusal = self._rules.refusal_of_peer(peer, endpoint)
         if refusal is not None:
             return str(refusal), inf
@@ -249,16 +239,13 @@ class CrustService(AddressesOfCrust):
 
     @property
     def mapped_ports(self) -> tuple[str, ...]:
-        """See L{ICrust.mapped_ports}."""
         return self._mapper.in_words
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
-        """See L{ICrust.remember}."""
         if self._running:
             self._book.remember(contact, proven)
 
     def saved_contacts(self) -> tuple[Contact, ...]:
-        """See L{ICrust.saved_contacts}."""
         return self._book.contacts()
 
     # What links and factories call: see L{routing_crust.crust.link.owner.AcceptOwner}.

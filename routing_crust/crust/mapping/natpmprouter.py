@@ -78,11 +78,11 @@ class Question(DatagramProtocol):
                 self.answered.callback(reply)
 
     def connectionRefused(self) -> None:
-        """See Twisted's interface: ICMP says that nobody listens there."""
+        """ICMP says that nobody listens there."""
         self._fail(_REFUSED)
 
     def stopProtocol(self) -> None:
-        """See Twisted's interface. The epoll reactor closes the port instead of doing the above."""
+        """The epoll reactor closes the port where others say C{connectionRefused}."""
         self._fail(_REFUSED)
 
     def _ask(self, wait: float, left: int) -> None:

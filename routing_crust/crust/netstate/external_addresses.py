@@ -207,7 +207,7 @@ class ExternalAddresses:
         )
 
     def _look(self) -> None:
-        """See what is different now."""
+        """Rank the candidates again, and tell what is different."""
         before = self.candidates
         families = (False, True) if self._ports else ()
         votes = [(self._observations.votes(v6), self._observations.doubtful(v6)) for v6 in families]

@@ -291,7 +291,7 @@ class FeederTests(QueueCase):
         self.queue.resumeProducing()
         self.assertEqual(self.asked, [])
 
-    def test_stop(self) -> None:
+    def test_stop_fails_waiters_and_stops_producers(self) -> None:
         self.queue.stop(LinkClosed(CloseReason.STALLED))
         self.queue.flush()
         self.assertEqual(self.asked, [])

@@ -26,13 +26,13 @@ MAPPING = bytes.fromhex("0082 0000 0000003d 156b 1f90 00001c20")
 
 
 class RequestTests(SynchronousTestCase):
-    def test_layout(self) -> None:
+    def test_requests_are_laid_out_as_in_rfc_6886(self) -> None:
         self.assertEqual(address_request(), b"\0\0")
         self.assertEqual(mapping_request(5483, 8080, 7200), bytes.fromhex("0002 0000 156b 1f90 00001c20"))
 
 
 class ReplyTests(SynchronousTestCase):
-    def test_layout(self) -> None:
+    def test_replies_are_read_as_in_rfc_6886(self) -> None:
         self.assertEqual(read_reply(ADDRESS), AddressReply(60, IPv4Address("5.5.5.11")))
         self.assertEqual(read_reply(MAPPING), MappingReply(61, 5483, 8080, 7200))
 

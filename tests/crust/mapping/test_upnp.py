@@ -251,7 +251,7 @@ class RouterTests(SynchronousTestCase):
         except RouterProblem as problem:
             return fail(problem)
 
-    def test_all(self) -> None:
+    def test_mapping_checking_and_removing_work_in_a_thread(self) -> None:
         mapped = self.successResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)))
         self.assertEqual(mapped, lease(way="UPnP"))
         self.assertTrue(self.successResultOf(Deferred.fromCoroutine(self.router.holds(mapped))))
