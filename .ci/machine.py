@@ -57,7 +57,8 @@ def find_python(version: str) -> str:
     """A command for this version; empty if there is none."""
     # pyenv has a command on the PATH for versions that are not switched on, and it fails
     installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    names = [f"python{version}", *map(str, installed.glob(f"{version}.*/bin/python{version}")), "python3"]
+    of_pyenv = installed.glob(f"{version}.*/bin/python{version}") if os.access(installed, os.R_OK) else ()
+    names = [f"python{version}", *map(str, of_pyenv), "python3"]
     found = (shutil.which(each) for each in names)
     return next((each for each in found if each and version_of(each) == version), "")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -92,23 +93,28 @@ class Called:
         wanted = {"what": what, **values}
         return self.wait_for(lambda each: wanted.items() <= each.items())
 
-    def wait_for(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def wait_for(self, is_it: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
         """The same, with a test."""
         for each in self._said:
             if is_it(each):
                 return each
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + seconds
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
-                raise NothingCame(f"{self._place}: not within {PATIENCE:g} s; it said {self._said}") from None
+                raise NothingCame(f"{self._place}: not within {seconds:g} s; it said {self._said}") from None
             if not line:
                 raise NothingCame(f"{self._place} has ended; it said {self._said}")
             said = _parsed(line)
             self._said.append(said)
             if is_it(said):
                 return said
+
+    def wait_or_go_on(self, is_it: Callable[[dict[str, Any]], bool], seconds: float) -> None:
+        """Wait until it says something, or for so long: what comes next does not depend on it."""
+        with suppress(NothingCame):
+            self.wait_for(is_it, seconds)
 
     def last_link(self) -> tuple[PathKind | None, float]:
         """The path kind of the last link, and the seconds that it took."""

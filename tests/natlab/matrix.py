@@ -24,6 +24,7 @@ from .router import Nat, Router, Stray
 PORT: Final = 5483
 TUNNEL_WITHIN: Final = 3.0
 """Seconds to a tunnel, where there can be nothing better."""
+_SETTLED: Final = 10.0
 STRAIGHT: Final = frozenset({PathKind.DIRECT, PathKind.MAPPED, PathKind.PUNCHED})
 ONLY_A_TUNNEL: Final = frozenset({PathKind.TUNNEL})
 
@@ -146,7 +147,10 @@ class Meeting:
             try:
                 for known in self._known:
                     alice.wait("link", peer=known.name)
-                alice.wait_for(lambda each: each["what"] == "connected" and each["nat"] != "unknown")
+                # it does not always learn its NAT, and must get its link all the same
+                alice.wait_or_go_on(
+                    lambda each: each["what"] == "connected" and each["nat"] != "unknown", _SETTLED
+                )
                 with Called(self.lab, "bob", f"0.0.0.0:{PORT}", *contacts, call=alice.name) as bob:
                     return self._watch(bob)
             except NothingCame as problem:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import SkipTest
 
+from .lab import why_not
 from .layout import RENDEZVOUS
 from .matrix import Place
 from .node import PORT, LabTestCase
@@ -25,6 +27,9 @@ class KindsTests(LabTestCase):
         learns when somebody dials it whom it has never heard of.
         """
         places = list(Place)
+        reason = why_not(delay=True)
+        if reason:
+            raise SkipTest(reason)
         at_once = os.cpu_count() or 1
         shares = [places[each::at_once] for each in range(min(at_once, len(places)))]
         await gatherResults([Deferred.fromCoroutine(self.check(each)) for each in shares])
