@@ -76,6 +76,7 @@ class Attachment(PeerListener):
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """See whether we are still part of the network."""
+        # before the proxy is forgotten: a direct link is a way in only while its peer is the proxy
         was_a_way_in = self._is_a_way_in(peer)
         if peer.name == self._neighbourhood.proxy:
             self._neighbourhood.set_proxy(None)
@@ -83,6 +84,7 @@ class Attachment(PeerListener):
             for action in self._when_cut_off:
                 action()
             cancel(self._join_deadline)
+            # last, since the machine may begin to bootstrap at once
             self._lifecycle.machine.last_link_lost()
 
     def group_changed(self, connected: bool) -> None:

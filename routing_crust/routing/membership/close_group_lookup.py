@@ -124,6 +124,7 @@ class CloseGroupLookup(PeerListener):
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target:
             return
+        # forgotten first: the callback may look up again, within max_outstanding
         self._forget(answer.nonce)
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
         query.result.callback(Group(tuple(members), source))

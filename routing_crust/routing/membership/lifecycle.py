@@ -75,6 +75,7 @@ class Lifecycle:
         cancel(self._retry)
         if new is State.CONNECTED:
             self._backoff.reset()
+        # the parts stop in shut_down, when the observers know that it is over
         if new is not State.TERMINATED:
             self._enter(new)
         self._observers.tell(StateChanged(old, new))

@@ -51,6 +51,7 @@ class TableUpkeep(PeerListener):
 
     def _leave(self, name: Name) -> None:
         if name in self._table:
+            # asked while it is still there: afterwards another node has its place in the group
             was_near = name in self._table.close_group()
             self._table.remove(name)
             self._observers.tell(PeerLeft(name))

@@ -186,6 +186,7 @@ class Messenger(PeerListener):
         if link is not None:
             link.send(_ENVELOPE, encode(envelope))
             return envelope.id
+        # on a later turn, as from a link: the caller has not noted yet what it has sent
         self._eventually.call(self._dispatch.received_from_ourselves, envelope, self._own)
         return envelope.id
 

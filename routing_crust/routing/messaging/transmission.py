@@ -131,6 +131,7 @@ class TransmissionQueues:
     def _envelopes(
         self, kind: EnvelopeKind, destination: Name, proxy: bytes, parts: Iterator[bytes], trace: int
     ) -> Frames:
+        # a generator, so that what is abandoned while it waits was never signed
         for number, part in enumerate(parts, trace):
             envelope = self._sealer.seal(
                 number, kind, destination, part, destination_proxy=proxy, source_proxy=self.source_proxy
