@@ -84,7 +84,7 @@ class Attachment(PeerListener):
             for action in self._when_cut_off:
                 action()
             cancel(self._join_deadline)
-            # last, since the machine may begin to bootstrap at once
+            # last, since observers hear of it, and may ask how we stand
             self._lifecycle.machine.last_link_lost()
 
     def group_changed(self, connected: bool) -> None:
