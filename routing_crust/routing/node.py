@@ -22,6 +22,7 @@ class Node:
     """
     Made with each start of the service, shared by all parts, discarded with them.
 
+    @ivar clock: that of all parts, which the service stops last: none has a timer after that.
     @ivar incarnation: grows with each start; peers tell a restart by it.
     @ivar network_now: the network's time, in seconds since the epoch.
     """

@@ -22,6 +22,7 @@ from ..errors import ServiceStopped
 from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
+from ..timing.stoppable_clock import StoppableClock
 from ..timing.waiters import Waiters
 from ..wire.messages import NatKind
 from .core import RoutingCore
@@ -81,6 +82,7 @@ class RoutingService(Service):
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
         self._core: RoutingCore | None = None
+        self._timers = StoppableClock(self.clock)
         self._started = False  # and not terminated
         self._observers = Observers()
         self._message_handler: MessageHandler | None = None
@@ -136,11 +138,12 @@ class RoutingService(Service):
         @raise CannotListen: a port is taken or may not be used; the service is not running then.
         """
         self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
-        network_time = NetworkTime(self.clock)
+        clock = self._timers = StoppableClock(self.clock)
+        network_time = NetworkTime(clock)
         node = Node(
             self.settings,
             self.identity,
-            self.clock,
+            clock,
             self._random,
             self._crust,
             self._incarnation,
@@ -168,7 +171,10 @@ class RoutingService(Service):
         forget_running(self)
         if self._core is None:
             return succeed(None)
-        return self._core.stop()
+        stopped = self._core.stop()
+        # an application may stop us in the middle of something that starts a timer
+        self._timers.stop()
+        return stopped
 
     def when_connected(self) -> Deferred[None]:
         """

@@ -112,4 +112,4 @@ def steady(reactor: Any) -> SteadyClock:
 def time_left(call: IDelayedCall, clock: IReactorTime) -> float:
     """In how many seconds a call will be made that this clock was asked for; negative if it is overdue."""
     now = clock.seconds()
-    return call.getTime() - (now - clock.behind if isinstance(clock, SteadyClock) else now)
+    return call.getTime() - (now - getattr(clock, "behind", 0.0))

@@ -10,6 +10,13 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "timers that are started in the middle of a stop are kept",
+        "routing/service.py",
+        "        self._timers.stop()\n",
+        "",
+        ("tests.routing.test_stopping",),
+    ),
+    Mutant(
         "tie-break: the lesser name's request counts",
         "routing/links/consolidation.py",
         "each.we_asked, not each.primary",
