@@ -141,6 +141,8 @@ class CrustService(AddressesOfCrust):
         stopped = self._stopped.wait()
         if self._running:
             self._running = False
+            # The first dial that is called off would find nothing else going on, and take us for stopped.
+            self._closing += 1
             self._watch.stop()
             self.end_bootstrap(None)
             self._dialler.stop()
@@ -158,6 +160,7 @@ class CrustService(AddressesOfCrust):
                 link.close(CloseReason.STOPPING)
             self._book.flush()
             self._quiet.flush()
+            self._closing -= 1
         self._see_whether_stopped()
         return stopped
 

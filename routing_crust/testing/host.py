@@ -21,7 +21,6 @@ from ..timing.steadyclock import SteadyClock
 from .clock import HostClock
 from .memory.crust import MemoryCrust
 from .memory.internet import Router
-from .memory.internetcrust import InternetCrust
 from .memory.network import MemoryNetwork
 
 
@@ -186,20 +185,9 @@ class SimulatedNode:
         """A new process."""
         clock = SteadyClock(self.clock)
         network, saved = self._network, self._saved
-        if network.internet is not None:
-            self.crust = InternetCrust(
-                network, self.settings, self.identity, self._endpoint, saved=saved, clock=clock
-            )
-        else:
-            self.crust = MemoryCrust(
-                network,
-                self.settings,
-                self.identity,
-                (self._endpoint,),
-                on_link_networks=(network.addresses,),
-                saved=saved,
-                clock=clock,
-            )
+        self.crust = MemoryCrust(
+            network, self.settings, self.identity, (self._endpoint,), saved=saved, clock=clock
+        )
         self.service = RoutingService(
             self.settings,
             reactor=clock,

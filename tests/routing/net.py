@@ -4,6 +4,7 @@ A network of real L{RoutingService}s in memory, on one fake clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -11,9 +12,90 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from routing_crust import Contact, Identity, Role, RoutingService, Settings, State
-from routing_crust.testing.memory.network import MemoryCrust, MemoryNetwork
+from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.endpoints import Endpoint
+from routing_crust.names import Name
+from routing_crust.testing.memory.crust import MemoryCrust
+from routing_crust.testing.memory.network import MemoryNetwork
+from routing_crust.wire.messages import NatKind
 
 START = 1_700_000_000.0
+
+
+class RecordingCrust(MemoryCrust):
+    """
+    A crust that keeps what it is asked and told.
+
+    @ivar expected: for which rendezvous connections are taken: the arguments of C{expect}.
+    @ivar rendezvous: each that was dialled for, with its token.
+    @ivar seen: where peers have said that they see it, by their names.
+    @ivar denials: who has said that it cannot be dialled.
+    @ivar tunnel_way: what C{carry_tunnels} was given.
+    @ivar nat: what it finds out about its NAT, unless a test says what it is to believe.
+    @ivar outside: where it finds out that it can be dialled from outside, likewise.
+    """
+
+    def __init__(self, *arguments: Any, **rest: Any) -> None:
+        super().__init__(*arguments, **rest)
+        self.expected: list[tuple[Name, bytes, bool]] = []
+        self.rendezvous: list[tuple[bytes, Rendezvous]] = []
+        self.seen: dict[Name, Endpoint] = {}
+        self.denials: list[Name] = []
+        self.tunnel_way: Callable[[ILink, Name], ILink | None] | None = None
+        self._nat: NatKind | None = None
+        self._seen_outside: tuple[Endpoint, ...] | None = None
+
+    @property
+    def nat(self) -> NatKind:
+        return super().nat if self._nat is None else self._nat
+
+    @nat.setter
+    def nat(self, nat: NatKind) -> None:
+        self._nat = nat
+
+    @property
+    def outside(self) -> tuple[Endpoint, ...]:
+        return super().outside if self._seen_outside is None else self._seen_outside
+
+    @outside.setter
+    def outside(self, outside: tuple[Endpoint, ...]) -> None:
+        self._seen_outside = outside
+
+    def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
+        self.tunnel_way = way
+        super().carry_tunnels(way)
+
+    def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
+        expected = (peer, token, requester)
+        self.expected.append(expected)
+        forget = super().expect(peer, token, requester)
+
+        def undo() -> None:
+            if expected in self.expected:
+                self.expected.remove(expected)
+            forget()
+
+        return undo
+
+    def connect(
+        self,
+        endpoints: Sequence[Endpoint],
+        peer: Name | None,
+        token: bytes,
+        from_stranger: bool,
+        rendezvous: Rendezvous | None = None,
+    ) -> Deferred[ILink]:
+        if rendezvous is not None:
+            self.rendezvous.append((token, rendezvous))
+        return super().connect(endpoints, peer, token, from_stranger, rendezvous)
+
+    def observed(self, link: ILink, endpoint: Endpoint) -> None:
+        self.seen[link.peer] = endpoint
+        super().observed(link, endpoint)
+
+    def not_reached(self, by: Name) -> None:
+        self.denials.append(by)
+        super().not_reached(by)
 
 
 class Net:
@@ -43,7 +125,7 @@ class Net:
         return node
 
     def make(self, identity: Identity, settings: Settings, **crust_options: Any) -> RoutingService:
-        crust = MemoryCrust(self.network, settings, identity, **crust_options)
+        crust = RecordingCrust(self.network, settings, identity, **crust_options)
         return RoutingService(
             settings, reactor=self.clock, identity=identity, crust=crust, random=Random(self.random.random())
         )
@@ -67,17 +149,16 @@ class Net:
         again = self.make(
             node.identity,
             node.settings,
-            endpoints=crust.endpoints,
-            on_link_networks=crust.on_link_networks,
+            endpoints=crust.machine.listening,
             saved=crust.saved_contacts(),
         )
         self.nodes[self.nodes.index(node)] = again
         again.startService()
         return again
 
-    def crust(self, node: RoutingService) -> MemoryCrust:
+    def crust(self, node: RoutingService) -> RecordingCrust:
         crust = node._crust
-        assert isinstance(crust, MemoryCrust)
+        assert isinstance(crust, RecordingCrust)
         return crust
 
     def grow(self, count: int, **options: Any) -> list[RoutingService]:

@@ -96,7 +96,7 @@ class ChurnTests(SynchronousTestCase):
 
     def check_links(self, net: Net, seed: int) -> None:
         """Between two nodes there is one link at the most."""
-        pairs = [frozenset((link.peer, link.other.peer)) for link in net.network.links]
+        pairs = [frozenset((link.host.host, link.other.host.host)) for link in net.network.links]
         self.assertEqual(len(pairs), len(set(pairs)), f"seed {seed}: two links between the same nodes")
         for node in net.nodes:
             self.assertEqual(node.status()["unconfirmed_links"], 0, seed)

@@ -23,7 +23,7 @@ from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_registry import RECORD_LABEL
 from routing_crust.routing.messaging.envelopes import Sealer
-from routing_crust.testing.memory.network import MemoryCrust
+from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (
@@ -293,6 +293,7 @@ class FrameTests(IntruderCase):
             FrameKind.MESSAGE,
             FrameKind.ACK,
         ):
+            self.net.result(self.intruder.crust.stop())
             self.intruder = Intruder(self.net)
             self.attached().send(kind, b"\xc1garbage")
             self.assert_closed(CloseReason.PROTOCOL_ERROR)

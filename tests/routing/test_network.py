@@ -10,6 +10,7 @@ from routing_crust import Message, Name, Role, RoutingService, State
 from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import GroupConnectedChanged, LinkLost, PeerJoined, PeerLeft, StateChanged
+from routing_crust.testing.memory.transport import end_of
 from tests.routing.net import Net
 
 
@@ -291,7 +292,7 @@ class LossTests(NetworkCase):
         """
         (link,) = (each for each in self.net.crust(node).links if each.peer == other.node_name)
         self.net.network.half_open(link)
-        link.lose()
+        end_of(link).lose()
         self.net.run(lambda: str(other.node_name) not in table_of(node), timeout=1)
         self.assertIn(str(node.node_name), table_of(other))
         since = self.net.clock.seconds()

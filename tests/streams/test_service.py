@@ -456,9 +456,7 @@ class FlowTests(StreamsCase):
         bulk = [self.open_both()[0] for _ in range(8)]
         small, reader = self.open_both()
         frames: list[tuple[int, bytes]] = []
-        link = self.net.network.links[0]
-        ends = [link, link.other]
-        sender = next(each for each in ends if each.crust is self.net.crust(self.two_))
+        (sender,) = self.net.crust(self.two_).links
         send = sender.send
         sender.send = lambda kind, payload: (frames.append((kind, payload)), send(kind, payload))[1]  # type: ignore[method-assign]
         heard: list[bytes] = []
@@ -551,8 +549,7 @@ class LossTests(StreamsCase):
 
     def test_protocol_error_ends_the_link(self) -> None:
         """A peer that sends what it may not loses the link; frames without a layer are dropped."""
-        link = self.net.network.links[0]
-        mine = next(each for each in (link, link.other) if each.crust is self.net.crust(self.two_))
+        (mine,) = self.net.crust(self.two_).links
         mine.send(StreamFrame.DATA, pack_number(99) + b"x")
         self.net.run(lambda: self.mine.reason and self.theirs.reason, timeout=1)
         self.ends()
@@ -564,12 +561,7 @@ class LossTests(StreamsCase):
         net = self.net
         other = net.node()
         net.until_joined()
-        link = next(
-            end
-            for each in net.network.links
-            for end in (each, each.other)
-            if end.crust is net.crust(self.two_) and end.peer == other.node_name
-        )
+        link = next(each for each in net.crust(self.two_).links if each.peer == other.node_name)
         link.send(LAST_STREAM_KIND, b"")
         link.send(StreamFrame.OPEN, open_frame(77, 1, "echo"))
         error = self.fails(streams_of(self.two_).open(other.node_name, "echo", Keeping()), StreamRefused)

@@ -28,7 +28,8 @@ class SetBackTests(SynchronousTestCase):
         """Silent peers are noticed in time."""
         self.net.run_for(10)
         self.node.jump_clock(-HOUR)
-        self.net.run_for(self.node.settings.inactivity_timeout)
+        # a link looks at its silence every ten seconds
+        self.net.run_for(self.node.settings.inactivity_timeout + 10)
         core = self.node.core
         assert core is not None
         self.assertEqual([each.name for each in core.links.peers], [self.other.name])

@@ -146,10 +146,11 @@ class Consolidation:
         return any(each.plain and each.use >= use for each in self._candidates.values())
 
     def needs_no_tunnel(self, use: LinkUse) -> bool:
-        """Whether there is a link for this use or a greater one, or one that is no tunnel."""
-        return any(
-            each.use >= use or each.path_kind is not PathKind.TUNNEL for each in self._candidates.values()
-        )
+        """Whether there is a link for this use or a greater one, or one that was dialled plainly."""
+        # What was dialled plainly can be dialled again from another port. What was punched cannot: the link
+        # itself holds the only two ports between which the NATs let anything pass.
+        repeatable = (PathKind.MAPPED, PathKind.DIRECT)
+        return any(each.use >= use or each.path_kind in repeatable for each in self._candidates.values())
 
     @property
     def two_way(self) -> bool:

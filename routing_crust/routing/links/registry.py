@@ -102,8 +102,8 @@ class LinkRegistry:
     def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
         """
         Whether a tunnel to this node would be of no use. That is so if there is a verified link for this use
-        or a greater one, confirmed or not; and if there is one that is no tunnel, whatever it is for, since
-        another direct link can be made then.
+        or a greater one, confirmed or not; and if there is one that was dialled plainly, whatever it is for,
+        since that can be done again.
         """
         links = self._peer_links.get(name)
         return links is not None and links.consolidation.needs_no_tunnel(use)

@@ -1,7 +1,7 @@
 """
-A network in memory, for tests of what is above crust: no sockets, no TLS, and time that a test moves.
+A network in memory, for tests of what is above it: no sockets, no TLS, and time that a test moves.
 
-A L{MemoryNetwork} joins any number of L{MemoryCrust}s. Everything happens on one fake clock and draws on
+A L{MemoryNetwork} joins any number of hosts. Everything happens on one fake clock and draws on
 one source of randomness, so the same seed gives the same run. Faults are made by its methods. Usage::
 
     clock = Clock()
@@ -13,8 +13,8 @@ one source of randomness, so the same seed gives the same run. Faults are made b
     dialled = here.connect(there.endpoints, there.identity.name, b"token", False)
     network.run_until(lambda: dialled.called)
 
-What takes how long: a dial is answered after two latencies; from then on each end hears of the link within
-one more, which one first is up to chance; each frame takes one.
+What takes how long: a connection is there after two latencies, the link at the end that dialled after two
+more, and at the other end after one more than that; each piece that is written takes one.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
 from ...config import DEFAULT_PORT
-from ...endpoints import Connection, Direction, Endpoint, Protocol
+from ...crust.interfaces import ILink
+from ...endpoints import Endpoint
 from ..clock import SimulatedClock
 from ..latency import Latency
 from ..trace import Trace
-from .crust import MemoryCrust
-from .dialling import Attempt
+from .connecting import NO_ROUTE, REFUSED, Listener, MemoryConnector, Refused
 from .internet import Arrival, Internet, Router
 from .internet import Way as Passage
-from .links import MemoryLink
-
-__all__ = ["MemoryCrust", "MemoryLink", "MemoryNetwork", "Way"]
+from .transport import Host, MemoryTransport, end_of
 
 _FIRST_EPHEMERAL: Final = 49152
 _EPHEMERAL_PORTS: Final = 65536 - _FIRST_EPHEMERAL
 
 AnyClock = Clock | SimulatedClock
 
-Way = MemoryLink | tuple[MemoryCrust, MemoryCrust]
-"""What one end of a link sends, or everything that goes from the first crust to the second."""
+End = ILink | MemoryTransport
+"""One end of a connection: as a link, or as that runs over it."""
+Way = End | tuple[Host, Host]
+"""What one end of a connection sends, or everything that goes from the first host to the second."""
 
 
 class MemoryNetwork:
@@ -59,8 +59,7 @@ class MemoryNetwork:
     @ivar dial_loss: the share of dials that nothing comes back of, 0 to 1.
     @ivar addresses: the network that made-up addresses are from: the one for benchmarks (RFC 2544).
     @ivar dials: how many endpoints have been dialled.
-    @ivar tunnels: how many tunnels have been opened.
-    @ivar frames: how many frames have been sent, without Goodbyes.
+    @ivar frames: how many frames have been sent, without Heartbeats and Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
     @ivar disturbed: whether anything stands in the way anywhere; where nothing does, nobody looks closer.
     @ivar trace: keeps what happens, in order.
@@ -83,41 +82,42 @@ class MemoryNetwork:
         @param internet: C{None} for hosts that are all in one network.
         """
         self.internet = internet
-        self._passages: dict[MemoryLink, Passage] = {}
         self.clock = clock
         self.random = random
         self.latency = latency
         self.dial_loss = 0.0
         self.dials = self.frames = self.bytes = 0
         self.trace = Trace(clock.seconds) if trace is None else trace
-        self._links: dict[MemoryLink, None] = {}
-        self.tunnels = 0
+        self.disturbed = False
         self._made_up = 0
         self._ports = 0
-        self._hosts: dict[str, MemoryCrust | None] = {}
-        self._listeners: dict[Endpoint, MemoryCrust] = {}
+        self._hosts: dict[str, bool] = {}
+        self._listeners: dict[Endpoint, Listener] = {}
+        self._connectors: dict[tuple[Endpoint, Endpoint], MemoryConnector] = {}
+        self._open: dict[tuple[Endpoint, Endpoint], MemoryTransport] = {}
+        self._links: dict[MemoryTransport, None] = {}
+        self._passages: dict[MemoryTransport, Passage] = {}
         self._groups: dict[str, int] = {}
         self._shut: dict[tuple[str, str], None] = {}
         self._asleep: dict[str, None] = {}
         self._blocked: set[tuple[str, str]] = set()
-        self._half_open: set[MemoryLink] = set()
+        self._half_open: set[MemoryTransport] = set()
         self._held: list[Way] = []
-        self.disturbed = False
 
     @property
-    def links(self) -> list[MemoryLink]:
-        """The links of which at least one end is alive, by the dialling end, oldest first."""
+    def links(self) -> list[MemoryTransport]:
+        """The connections of which at least one end is alive, by the end that dialled, oldest first."""
         return list(self._links)
 
-    # Faults. Those between crusts outlast them: they are between their hosts.
+    # Faults. Those between hosts outlast the processes there.
 
-    def partition(self, groups: Iterable[Iterable[MemoryCrust]]) -> None:
+    def partition(self, groups: Iterable[Iterable[Host]]) -> None:
         """
-        Let nothing pass between crusts of different groups, until L{heal}. Those in no group are one
-        more group together. What is sent meanwhile waits, and arrives on healing if the link still
+        Let nothing pass between hosts of different groups, until L{heal}. Those in no group are one
+        more group together. What is sent meanwhile waits, and arrives on healing if the connection still
         lives then; dials time out. It takes the place of an earlier partition.
         """
-        self._groups = {crust.host: number for number, group in enumerate(groups) for crust in group}
+        self._groups = {each.host: number for number, group in enumerate(groups) for each in group}
         self._ways_changed()
 
     def heal(self) -> None:
@@ -125,48 +125,50 @@ class MemoryNetwork:
         self._shut.clear()
         self.partition(())
 
-    def shut(self, sender: MemoryCrust, receiver: MemoryCrust) -> None:
-        """Let nothing pass from one crust to another, but the other way: a partition of one direction."""
+    def shut(self, sender: Host, receiver: Host) -> None:
+        """Let nothing pass from one host to another, but the other way: a partition of one direction."""
         self._shut[sender.host, receiver.host] = None
         self._ways_changed()
 
-    def sleep(self, crust: MemoryCrust) -> None:
-        """Let nothing reach a crust, and nothing leave it, until L{wake}: its host sleeps."""
-        self._asleep[crust.host] = None
-        self._ways_of_changed(crust)
+    def sleep(self, host: Host) -> None:
+        """Let nothing reach a host, and nothing leave it, until L{wake}."""
+        self._asleep[host.host] = None
+        self._ways_of_changed(host)
 
-    def wake(self, crust: MemoryCrust) -> None:
+    def wake(self, host: Host) -> None:
         """Undo L{sleep}."""
-        self._asleep.pop(crust.host, None)
-        self._ways_of_changed(crust)
+        self._asleep.pop(host.host, None)
+        self._ways_of_changed(host)
 
-    def block(self, dialler: MemoryCrust, target: MemoryCrust) -> None:
+    def block(self, dialler: Host, target: Host) -> None:
         """Let the dials of C{dialler} to C{target} time out, as a firewall in front of C{target} does."""
         self._blocked.add((dialler.host, target.host))
 
-    def unblock(self, dialler: MemoryCrust, target: MemoryCrust) -> None:
+    def unblock(self, dialler: Host, target: Host) -> None:
         """Undo L{block}."""
         self._blocked.discard((dialler.host, target.host))
 
-    def cut(self, link: MemoryLink) -> None:
+    def cut(self, link: End) -> None:
         """Break a connection: both ends hear C{CONNECTION_LOST}, and what is on its way is lost."""
-        for end in (link, link.other):
-            end.lose()
+        end = end_of(link)
+        for each in (end, end.other):
+            each.lose()
 
-    def half_open(self, link: MemoryLink) -> None:
-        """Let nothing pass on a link any more, without telling: both ends find out by its silence."""
-        self._half_open.update((link, link.other))
-        self._ways_changed(lambda end: end is link or end is link.other)
+    def half_open(self, link: End) -> None:
+        """Let nothing pass on a connection any more, without telling: both ends find out by its silence."""
+        both = end_of(link), end_of(link).other
+        self._half_open.update(both)
+        self._ways_changed(lambda end: end in both)
 
-    def mend(self, link: MemoryLink) -> None:
+    def mend(self, link: End) -> None:
         """
-        Undo L{half_open}: the link goes on, if its ends have not given it up. Where one of them went down
-        with its host meanwhile, it stays as it is.
+        Undo L{half_open}: the connection goes on, if its ends have not given it up. Where one of them went
+        down with its host meanwhile, it stays as it is.
         """
-        if link.dead or link.other.dead:
-            return
-        self._half_open.difference_update((link, link.other))
-        self._ways_changed(lambda end: end is link or end is link.other)
+        both = end_of(link), end_of(link).other
+        if not any(end.dead for end in both):
+            self._half_open.difference_update(both)
+            self._ways_changed(lambda end: end in both)
 
     def flush_nat(self, router: Router) -> None:
         """Have the outermost NAT before some hosts forget everything: links by way of it fall silent."""
@@ -186,29 +188,31 @@ class MemoryNetwork:
                 self._half_open.update((link, link.other))
         self._ways_changed()
 
-    def crash(self, crust: MemoryCrust, silently: bool = False) -> None:
+    def crash(self, host: Host, silently: bool = False) -> None:
         """
-        Kill the process of a crust: it reports and does nothing any more. To start it again, make a new
-        L{MemoryCrust} with the same endpoints.
+        Kill the process of a host: nothing reaches it and nothing leaves it any more. To start it again, make
+        a new crust with the same endpoints.
 
-        @param silently: whether its computer goes down with it: peers hear nothing, and find out by the
+        @param silently: whether the computer goes down with it: peers hear nothing, and find out by the
             silence, and dials to it time out. Else they hear C{CONNECTION_LOST}, and dials are refused.
         """
-        self.listen_no_more(crust)
+        self.listen_no_more(host.listening)
         if silently:
-            for host in (crust.host, *(each.host for each in crust.listening)):
-                self._hosts[host] = None
-            for link in self._links:
-                if crust in (link.crust, link.other.crust):
-                    self._half_open.update((link, link.other))
-        crust.vanish(silently)
-        self._ways_of_changed(crust)
+            for address in (host.host, *(each.host for each in host.listening)):
+                self._hosts[address] = False
+        for connector in [each for each in self._connectors.values() if each.host.host == host.host]:
+            connector.vanish()
+        for end in self._ends():
+            if end.host.host == host.host:
+                if silently:
+                    self._half_open.update((end, end.other))
+                end.vanish(silently)
+        self._ways_of_changed(host)
 
     def hold(self, way: Way) -> None:
         """
-        Keep everything that goes this way, until L{release}: frames, Goodbyes, resets, and before all
-        these the news that a link is up, without which no event of it is reported at the far end.
-        Silence is not timed for it, but the timeouts of dials, Hellos and closing are.
+        Keep everything that goes this way, until L{release}: what is written, ends and resets, and before
+        all these the news that a connection is there. The timeouts of both ends run on.
         """
         self._held.append(way)
         self.disturbed = True
@@ -265,7 +269,7 @@ class MemoryNetwork:
     def _advance_to(self, time: float) -> None:
         self.clock.advance(max(0.0, time - self.clock.seconds()))
 
-    # What crusts, dials and links ask.
+    # What hosts ask.
 
     def new_endpoint(self, behind: Router | None = None) -> Endpoint:
         """
@@ -278,139 +282,130 @@ class MemoryNetwork:
         self._made_up += 1
         return Endpoint(str(IPv4Address("198.18.0.0") + self._made_up), DEFAULT_PORT)
 
-    def add(self, crust: MemoryCrust) -> None:
-        """A crust is at its host from now on."""
-        self._hosts[crust.host] = crust
-        for endpoint in crust.listening:
-            self._hosts[endpoint.host] = crust
+    def new_port(self, host: str) -> Endpoint:
+        """A port of a host that the system chooses."""
+        self._ports += 1
+        return Endpoint(host, _FIRST_EPHEMERAL + (self._ports - 1) % _EPHEMERAL_PORTS)
 
-    def listener(self, endpoint: Endpoint) -> MemoryCrust | None:
+    def add(self, host: Host) -> None:
+        """A host is there, and answers from now on."""
+        for address in (host.host, *(each.host for each in host.listening)):
+            self._hosts[address] = True
+
+    def listener(self, endpoint: Endpoint) -> Listener | None:
         """Who listens there."""
         return self._listeners.get(endpoint)
 
-    def listen(self, crust: MemoryCrust) -> None:
-        """Accept what is dialled to its endpoints."""
-        for endpoint in crust.listening:
-            self._listeners[endpoint] = crust
+    def listen(self, endpoint: Endpoint, listener: Listener) -> None:
+        """Have somebody accept what is dialled there."""
+        self._listeners[endpoint] = listener
 
-    def listen_no_more(self, crust: MemoryCrust) -> None:
-        """Refuse what is dialled to its endpoints."""
-        for endpoint in crust.listening:
-            if self._listeners.get(endpoint) is crust:
-                del self._listeners[endpoint]
+    def listen_no_more(self, endpoints: Iterable[Endpoint]) -> None:
+        """Refuse what is dialled there."""
+        for endpoint in endpoints:
+            self._listeners.pop(endpoint, None)
 
-    def answer(
-        self, dialler: MemoryCrust, endpoint: Endpoint, source: str | None = None
-    ) -> MemoryCrust | str | None:
-        """
-        What comes back when an endpoint is dialled.
-
-        @param source: the address that the dial seems to come from, if that is not the dialler's.
-        @return: who accepts; or what error there is, as text; or C{None} for nothing at all.
-        """
-        if endpoint.host not in self._hosts:
-            return "no route to host"
-        owner = self._hosts[endpoint.host]
-        if owner is None or (dialler.host, owner.host) in self._blocked:
-            return None
-        if not (self._passes(dialler.host, owner.host) and self._passes(owner.host, dialler.host)):
-            return None
-        if self.dial_loss and self.random.random() < self.dial_loss:
-            return None
-        target = self._listeners.get(endpoint)
-        if target is None:
-            return "connection refused"
-        if target is dialler:
-            return "that is ourselves"
-        return target.refusal(source or dialler.host) or target
-
-    def new_port(self, crust: MemoryCrust) -> Endpoint:
-        """A port of a host that the system chooses."""
-        self._ports += 1
-        return Endpoint(crust.host, _FIRST_EPHEMERAL + (self._ports - 1) % _EPHEMERAL_PORTS)
-
-    def join(self, attempt: Attempt, target: MemoryCrust) -> MemoryLink:
-        """Make both ends of a link. @return: the end of the one who dialled."""
-        dialler = attempt.dial.crust
-        origin = attempt.origin or self.new_port(dialler)
-        link = self.connect(dialler, target, attempt.endpoint, origin, attempt.arrival)
-        link.token = attempt.dial.token
-        link.bootstrap = attempt.dial.bootstrap
-        self.joined(link)
-        dialler.made(link, attempt)
-        target.made(link.other, None)
-        self.come_up(link)
-        return link
-
-    def connect(
-        self,
-        dialler: MemoryCrust,
-        target: MemoryCrust,
-        endpoint: Endpoint,
-        origin: Endpoint,
-        arrival: Arrival | None,
-    ) -> MemoryLink:
-        """
-        Make both ends of a connection.
-
-        @param endpoint: what was dialled.
-        @param origin: from where.
-        @param arrival: the same as the other end sees it, if that is something else.
-        @return: the end of the one who dialled.
-        """
-        binding = self.random.randbytes(32)
-        here = Connection(Protocol.TCP, peer=endpoint, local=origin)
-        there = Connection(Protocol.TCP, peer=origin, local=endpoint)
-        if arrival is not None:
-            there = Connection(Protocol.TCP, peer=arrival.source, local=arrival.endpoint)
-        link = MemoryLink(dialler, target, here, Direction.CONNECTED, binding)
-        link.other = MemoryLink(target, dialler, there, Direction.ACCEPTED, binding)
-        link.other.other = link
-        if arrival is not None and arrival.steps:
-            self._passages[link] = Passage(arrival.steps)
-        self.trace.note("join", dialler.host, endpoint.host)
-        return link
-
-    def come_up(self, link: MemoryLink) -> None:
-        """Have both ends told that there is a link, each in its own time."""
-        for end in (link, link.other):
-            end.pipe.put(self.random.uniform(0, self.delay()), end.other.come_up)
-
-    def joined(self, link: MemoryLink) -> None:
-        """There is a link, that has been made elsewhere."""
-        self._links[link if link.initiator else link.other] = None
-
-    def forget(self, link: MemoryLink) -> None:
-        """One end is gone; when both are, so is the link."""
-        dialling = link if link.initiator else link.other
-        if dialling.gone and dialling.other.gone and dialling in self._links:
-            del self._links[dialling]
-            self._half_open.difference_update((link, link.other))
-            if self._passages:
-                self._end_passage(link)
-
-    def _end_passage(self, link: MemoryLink) -> None:
-        for end in (link, link.other):
-            passage = self._passages.pop(end, None)
-            if passage is not None:
-                passage.end()
-
-    def stands_still(self, end: MemoryLink) -> bool:
-        """Whether what this end has sent does not arrive now, though the other end would take it."""
-        return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
-
-    def is_cut_off(self, end: MemoryLink) -> bool:
-        """Whether what this end sends cannot reach the other."""
-        if end.legs:
-            return end in self._half_open or any(
-                self.is_cut_off(each) or self.is_cut_off(each.other) for each in end.legs
-            )
-        return end in self._half_open or not self._passes(end.crust.host, end.other.crust.host)
+    # What who connects asks.
 
     def delay(self) -> float:
         """How long something takes from one end to the other, this time."""
         latency = self.latency
         return latency.draw(self.random) if isinstance(latency, Latency) else latency
+
+    def begins(self, connector: MemoryConnector) -> bool:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        self._connectors[connector.local, connector.remote] = connector
+        self.dials += 1
+        self.trace.note("dial", connector.host.host, connector.remote.host, connector.remote.port)
+        return not self.dial_loss or self.random.random() >= self.dial_loss
+
+    def given_up(self, connector: MemoryConnector) -> None:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        ends = connector.local, connector.remote
+        if self._connectors.get(ends) is connector:
+            del self._connectors[ends]
+
+    def is_taken(self, local: Endpoint, remote: Endpoint) -> bool:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        return (local, remote) in self._open or (local, remote) in self._connectors
+
+    def open_way(self, source: Endpoint, remote: Endpoint) -> None:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        if self.internet is not None:
+            self.internet.send(source, remote)
+
+    def answer(self, connector: MemoryConnector) -> tuple[Listener | MemoryConnector, Arrival] | None:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        arrival: Arrival | None = Arrival(connector.local, connector.remote)
+        if self.internet is not None:
+            arrival = self.internet.send(connector.local, connector.remote)
+        if arrival is None:
+            return None
+        endpoint = arrival.endpoint
+        if endpoint.host not in self._hosts:
+            raise Refused(NO_ROUTE)
+        here = connector.host.host
+        if not self._hosts[endpoint.host] or (here, endpoint.host) in self._blocked:
+            return None
+        if not (self._passes(here, endpoint.host) and self._passes(endpoint.host, here)):
+            return None
+        ends = endpoint, arrival.source
+        old = self._open.get(ends)
+        if old is not None:
+            # the dialler's system does not know that connection any more, and says so when it is asked
+            old.lose()
+            return None
+        crossing = self._connectors.get(ends)
+        if crossing is not None and crossing is not connector:
+            return crossing, arrival
+        listener = self._listeners.get(endpoint)
+        if listener is None:
+            raise Refused(REFUSED)
+        return listener, arrival
+
+    def join(self, connector: MemoryConnector, other: Host, arrival: Arrival) -> MemoryTransport:
+        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
+        here = MemoryTransport(self, connector.host, connector.local, connector.remote)
+        there = MemoryTransport(self, other, arrival.endpoint, arrival.source)
+        here.other, there.other = there, here
+        self._links[here] = None
+        self._open[here.local, here.peer] = here
+        self._open[there.local, there.peer] = there
+        if arrival.steps:
+            self._passages[here] = Passage(arrival.steps)
+        self.trace.note("join", connector.host.host, connector.remote.host)
+        return here
+
+    # What the ends of connections ask.
+
+    def note_frame(self, end: MemoryTransport, kind: int, size: int) -> None:
+        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
+        self.frames += 1
+        self.bytes += size
+        self.trace.note("frame", end.host.host, end.other.host.host, kind, size)
+
+    def ended(self, end: MemoryTransport) -> None:
+        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
+        if self._open.get((end.local, end.peer)) is end:
+            del self._open[end.local, end.peer]
+        if not end.other.gone:
+            return
+        for each in (end, end.other):
+            self._links.pop(each, None)
+            self._half_open.discard(each)
+            passage = self._passages.pop(each, None)
+            if passage is not None:
+                passage.end()
+
+    def stands_still(self, end: MemoryTransport) -> bool:
+        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
+        if not self.disturbed:
+            return False
+        return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
+
+    def is_cut_off(self, end: MemoryTransport) -> bool:
+        """Whether what this end sends cannot reach the other."""
+        return end in self._half_open or not self._passes(end.host.host, end.other.host.host)
 
     def _passes(self, sender: str, receiver: str) -> bool:
         groups = self._groups
@@ -421,22 +416,23 @@ class MemoryNetwork:
         return not self._shut or (sender, receiver) not in self._shut
 
     @staticmethod
-    def _goes(end: MemoryLink, way: Way) -> bool:
-        return end is way or (end.crust, end.other.crust) == way
+    def _goes(end: MemoryTransport, way: Way) -> bool:
+        if not isinstance(way, tuple):
+            return end is end_of(way)
+        return (end.host.host, end.other.host.host) == (way[0].host, way[1].host)
 
-    def _ends(self) -> list[MemoryLink]:
+    def _ends(self) -> list[MemoryTransport]:
         return [end for link in self._links for end in (link, link.other)]
 
-    def _ways_of_changed(self, crust: MemoryCrust) -> None:
-        host = crust.host
-        self._ways_changed(lambda end: end.crust.host == host or end.other.crust.host == host)
+    def _ways_of_changed(self, host: Host) -> None:
+        address = host.host
+        self._ways_changed(lambda end: end.host.host == address or end.other.host.host == address)
 
-    def _ways_changed(self, touches: Callable[[MemoryLink], bool] = lambda end: True) -> None:
+    def _ways_changed(self, touches: Callable[[MemoryTransport], bool] = lambda end: True) -> None:
         """
-        @param touches: whether this changes anything for this end, unless that is one of a tunnel.
+        @param touches: whether this changes anything for this end.
         """
         self.disturbed = bool(self._groups or self._shut or self._asleep or self._half_open or self._held)
         for end in self._ends():
-            if end.legs or touches(end):
-                end.way_changed()
+            if touches(end):
                 end.pipe.go_on()

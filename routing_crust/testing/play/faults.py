@@ -18,7 +18,7 @@ from ..latency import LongTailed
 
 if TYPE_CHECKING:
     from ..host import SimulatedNode
-    from ..memory.links import MemoryLink
+    from ..memory.transport import MemoryTransport
     from ..simulation import SimulatedNetwork
 
 HOUR = 3600.0
@@ -191,7 +191,7 @@ class _OfLink(Fault):
             self.strike(network, links[self.which % len(links)])
 
     @abstractmethod
-    def strike(self, network: SimulatedNetwork, link: MemoryLink) -> None:
+    def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
         """Let it happen to this link."""
 
 
@@ -201,7 +201,7 @@ class Reset(_OfLink):
 
     word: ClassVar[str] = "reset"
 
-    def strike(self, network: SimulatedNetwork, link: MemoryLink) -> None:
+    def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
         """See L{_OfLink.strike}."""
         network.network.cut(link)
 
@@ -212,7 +212,7 @@ class HalfOpen(_OfLink):
 
     word: ClassVar[str] = "half-open"
 
-    def strike(self, network: SimulatedNetwork, link: MemoryLink) -> None:
+    def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
         """See L{_OfLink.strike}."""
         network.network.half_open(link)
 
@@ -224,7 +224,7 @@ class Stall(_OfLink):
     word: ClassVar[str] = "stall"
     seconds: float = 10.0
 
-    def strike(self, network: SimulatedNetwork, link: MemoryLink) -> None:
+    def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
         """See L{_OfLink.strike}."""
         network.network.half_open(link)
         network.clock.callLater(self.seconds, network.network.mend, link)

@@ -176,7 +176,8 @@ class Invariants:
         }
         apart: dict[tuple[Name, Name], float] = {}
         for (here, there), link in current.items():
-            if current.get((there, here)) is not link.other:  # type: ignore[attr-defined]
+            theirs = current.get((there, here))
+            if theirs is None or theirs.binding != link.binding:
                 since = apart[here, there] = self._apart_since.get((here, there), now)
                 if now - since > DISAGREEMENT:
                     what = f"{here.short} and {there.short} hold different links for {now - since:.0f} s"

@@ -6,7 +6,6 @@ find out on the internet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -36,15 +35,14 @@ from routing_crust.routing.connecting.reachability_checks import (
     SOON_SECONDS,
 )
 from routing_crust.routing.events import ReachabilityChanged
-from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.wire.codec import decode, encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import DialBack, DialFor, Dialled, DialOutcome, NatKind
 
-from ..net import Net
+from ..net import Net, RecordingCrust
 
 
-class InternetCrust(MemoryCrust):
+class InternetCrust(RecordingCrust):
     """
     A crust on the internet at large.
 
@@ -57,8 +55,8 @@ class InternetCrust(MemoryCrust):
 
     def __init__(self, *arguments: Any, **rest: Any) -> None:
         super().__init__(*arguments, **rest)
-        self.on_link_networks = ()
-        self.outside = self.endpoints
+        self.outside = self.listening
+        self.nat = NatKind.UNKNOWN
         self.dialable = Dialable.UNKNOWN
         self.dial_back_gives: bool | Exception | None = True
         self.dialled_for: list[tuple[Name, tuple[Endpoint, ...]]] = []
@@ -73,7 +71,7 @@ class InternetCrust(MemoryCrust):
     def set_dialable(self, dialable: Dialable) -> None:
         self.dialable = dialable
         self.nat = NatKind.OPEN if dialable is Dialable.YES else NatKind.UNKNOWN
-        self.soon(partial(self._events.reachability_changed, self.reachability))
+        self._tell(self._events.reachability_changed, self.reachability)
 
     def may_observe(self, endpoint: Endpoint) -> bool:
         return endpoint in self.useful

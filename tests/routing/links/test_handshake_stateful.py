@@ -30,8 +30,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role
 from routing_crust.errors import CloseReason
 from routing_crust.testing.host import SimulatedNode
-from routing_crust.testing.memory.links import MemoryLink
 from routing_crust.testing.memory.network import Way
+from routing_crust.testing.memory.transport import MemoryTransport
 from routing_crust.testing.play.invariants import Invariants
 from routing_crust.testing.simulation import SimulatedNetwork
 
@@ -63,7 +63,7 @@ class Peers(RuleBasedStateMachine):
     def node(self, which: int) -> SimulatedNode:
         return self.net.all[which % len(self.net)]
 
-    def links(self) -> list[MemoryLink]:
+    def links(self) -> list[MemoryTransport]:
         return self.net.network.links
 
     def ways(self) -> list[Way]:
@@ -175,16 +175,15 @@ class Peers(RuleBasedStateMachine):
         return sum(not each.called for each in self.asked)
 
     def _all_agree(self) -> None:
-        current: dict[tuple[object, object], object] = {}
+        current: dict[tuple[object, object], bytes] = {}
         for node in self.net:
             core = node.core
             assert core is not None
             for peer in core.links.peers:
-                current[node.name, peer.name] = peer.link
+                current[node.name, peer.name] = peer.link.binding
             assert len(node.crust.links) == len(core.links.peers), f"{node} has more links than peers"
-        for (here, there), link in current.items():
-            assert isinstance(link, MemoryLink)
-            assert current.get((there, here)) is link.other, "the two ends hold different links"
+        for (here, there), binding in current.items():
+            assert current.get((there, here)) == binding, "the two ends hold different links"
         names = [node.name for node in self.net]
         for one in names:
             for other in names:

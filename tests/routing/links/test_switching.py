@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, Role, RoutingService
+from routing_crust.crust.link.link import Link
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import LinkChanged, LinkGained, LinkLost
 from routing_crust.streams import StreamLinkLost, streams_of
-from routing_crust.testing.memory.network import MemoryLink
+from routing_crust.testing.memory.transport import end_of
 from tests.streams.protocols import Keeping, Noting
 
 from ..net import Net
@@ -54,11 +55,11 @@ class SwitchingCase(SynchronousTestCase):
     def other(self, service: RoutingService) -> RoutingService:
         return self.client if service is self.node else self.node
 
-    def link(self, service: RoutingService) -> MemoryLink:
+    def link(self, service: RoutingService) -> Link:
         core = service._core
         assert core is not None
         link = core.links.link_to(self.other(service).node_name)
-        assert isinstance(link, MemoryLink)
+        assert isinstance(link, Link)
         return link
 
     def send(self, service: RoutingService, link: Any, count: int = 1) -> None:
@@ -75,7 +76,7 @@ class WithoutLossTests(SwitchingCase):
         """An application may keep the link that it was given, and send on it before and after."""
         old = {service: self.link(service) for service in (self.node, self.client)}
         asked = self.client.connect(self.node.node_name)
-        while not asked.called or old[self.node].over is None:
+        while not asked.called or not end_of(old[self.node]).gone:
             for service in (self.node, self.client):
                 self.send(service, old[service], 3)
                 self.send(service, self.link(service), 2)
@@ -122,7 +123,7 @@ class WithoutLossTests(SwitchingCase):
         data = {mine: b"", theirs: b""}
         old = self.link(self.client)
         asked = self.client.connect(self.node.node_name)
-        while not asked.called or old.over is None:
+        while not asked.called or not end_of(old).gone:
             for protocol in data:
                 more = self.net.random.randbytes(self.net.random.randrange(20_000))
                 data[protocol] += more
@@ -150,12 +151,12 @@ class BoundTests(SwitchingCase):
             self.send(self.client, old, 200)
             self.net.settle(0.05)
         self.assertEqual(self.heard[self.node], [])
-        self.assertFalse(new.other.takes)
-        self.assertGreater(new.queued, 5_000)
+        self.assertFalse(end_of(new).other.takes)
+        self.assertGreater(end_of(new).in_flight, 5_000)
         self.net.network.release(old)
         self.net.settle(1)
         self.assertEqual(self.heard[self.node], list(range(2005)))
-        self.assertTrue(new.other.takes)
+        self.assertTrue(end_of(new).other.takes)
         self.assertEqual(new.queued, 0)
 
 
@@ -188,7 +189,7 @@ class BrokenTests(SwitchingCase):
         self.send(self.client, old, 5)
         self.assertIsNot(self.link(self.client), old)
         self.net.settle(0.05)
-        self.assertIsNot(self.link(self.node), old.other)
+        self.assertNotEqual(self.link(self.node).binding, old.binding)
         make_it(old)
         for each in sent:
             self.net.result(each, timeout=4)

@@ -14,11 +14,13 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
+from routing_crust.crust.link.link import Link
 from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
-from routing_crust.testing.memory.network import MemoryCrust, MemoryLink, MemoryNetwork
+from routing_crust.testing.memory.crust import MemoryCrust
+from routing_crust.testing.memory.network import MemoryNetwork
 
 KIND = 128
 ANYWHERE = (Endpoint("198.51.100.7", 5483),)
@@ -138,24 +140,38 @@ class MemoryTestCase(SynchronousTestCase):
     ) -> MemoryCrust:
         self.made += 1
         identity = Identity.from_seed(self.made.to_bytes(32, "big"))
-        crust = MemoryCrust(self.network, Settings(**settings), identity, endpoints)
+        crust = MemoryCrust(
+            self.network, Settings(**{"lan_discovery": False, **settings}), identity, endpoints
+        )
         self.recorders[crust] = Recorder(self.clock)
         if start:
             crust.start(self.recorders[crust])
         return crust
 
     def dial(self, one: MemoryCrust, other: MemoryCrust, token: bytes = b"") -> Deferred[ILink]:
-        return one.connect(other.endpoints, other.identity.name, token, False)
+        return one.connect(other.listening, other.identity.name, token, False)
 
-    def pair(self, **settings: Any) -> tuple[MemoryLink, MemoryLink]:
+    def pair(self, **settings: Any) -> tuple[Link, Link]:
         """Both ends of a new link between two new crusts, the dialling one first."""
         one, other = self.crust(**settings), self.crust(**settings)
         self.dial(one, other)
         self.network.run_until(lambda: one.links and other.links)
         return one.links[0], other.links[0]
 
-    def recorder(self, end: MemoryLink) -> Recorder:
-        return self.recorders[end.crust]
+    def crust_of(self, end: ILink) -> MemoryCrust:
+        """Whose link this is."""
+        return next(each for each in self.recorders if end in each.links or end in each._refused)
+
+    def recorder(self, end: Link) -> Recorder:
+        """Who hears of this link, while it is there or when it is gone."""
+        mine = next(
+            each for each in self.recorders.values() if (end,) in each.of("connect") + each.of("accept")
+        )
+        return mine
+
+    def left(self) -> list[object]:
+        """Delayed calls of what is over; a crust that runs looks now and then whether its host has slept."""
+        return [each for each in self.clock.getDelayedCalls() if "NetWatch" not in repr(each)]
 
     def at_once(self, call: Callable[[], object]) -> None:
         """Make a call of the network's that reports events before it returns."""

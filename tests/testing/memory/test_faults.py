@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 
 from routing_crust.crust.interfaces import ANSWER_WITHIN
-from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
-from routing_crust.testing.memory.network import MemoryCrust, MemoryLink
+from routing_crust.crust.link.link import Link
+from routing_crust.errors import CloseReason, ConnectFailed
+from routing_crust.testing.memory.crust import MemoryCrust
 
 from .memory_case import KIND, MemoryTestCase
 
@@ -17,7 +18,7 @@ INACTIVE = [(CloseReason.INACTIVE, False)]
 class FaultTests(MemoryTestCase):
     """What the network does to links and dials."""
 
-    def losses(self, *ends: MemoryLink) -> list[list[tuple[CloseReason, bool]]]:
+    def losses(self, *ends: Link) -> list[list[tuple[CloseReason, bool]]]:
         return [self.recorder(end).losses for end in ends]
 
     def test_cut(self) -> None:
@@ -29,7 +30,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(100)
         self.assertEqual(self.losses(here, there), [LOST, LOST])
         self.assertEqual(self.recorder(there).payloads, [])
-        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.network.links, self.left()), ([], []))
 
     def test_idle_links_live(self) -> None:
         """A link that is idle stays, as if it had heartbeats."""
@@ -40,7 +41,7 @@ class FaultTests(MemoryTestCase):
     def test_asked(self) -> None:
         """A link whose other end is asked goes on if that can answer within the time, one way and back."""
         here, there = self.pair()
-        one, other = here.crust, there.crust
+        one, other = self.crust_of(here), self.crust_of(there)
         for end in (here, there):
             end.verified()
         for sender, receiver in ((one, other), (other, one)):
@@ -52,16 +53,16 @@ class FaultTests(MemoryTestCase):
             self.network.heal()
             self.network.settle(2)
             self.assertEqual(self.losses(here, there), [[], []])
-        self.network.shut(one, other)
+        self.network.partition([[one], [other]])
         here.probe()
-        self.network.settle(ANSWER_WITHIN)
+        self.network.settle(ANSWER_WITHIN + 0.1)
         self.assertEqual(self.losses(here, there), [INACTIVE, []])
 
     def test_mended_after_a_crash(self) -> None:
         """A link that stalls, and whose other end goes down meanwhile, does not come to life again."""
         here, there = self.pair()
         self.network.half_open(here)
-        self.network.crash(there.crust, silently=True)
+        self.network.crash(self.crust_of(there), silently=True)
         self.network.mend(here)
         self.network.settle(61)
         self.assertEqual(self.losses(here), [INACTIVE])
@@ -72,7 +73,7 @@ class FaultTests(MemoryTestCase):
         self.dial(one, middle)
         self.dial(middle, other)
         self.network.run_until(lambda: one.links and other.links)
-        way = next(link for link in middle.links if link.other.crust is other)
+        way = next(link for link in middle.links if link.peer == other.identity.name)
         middle.carry_tunnels(lambda link, name: way)
         other.expect(one.identity.name, b"token", False)
         self.network.crash(other, silently=True)
@@ -81,22 +82,23 @@ class FaultTests(MemoryTestCase):
         self.failureResultOf(opened, ConnectFailed)
 
     def test_tunnel_through_a_partition(self) -> None:
-        """Where either leg is cut off there is no answer, and no tunnel even once all is well again."""
+        """Where either leg is cut off for long there is no tunnel, even once all is well again."""
         one, middle, other = (self.crust() for _ in range(3))
         self.dial(one, middle)
         self.dial(middle, other)
         self.network.run_until(lambda: one.links and other.links)
-        way = next(link for link in middle.links if link.other.crust is other)
+        way = next(link for link in middle.links if link.peer == other.identity.name)
         middle.carry_tunnels(lambda link, name: way)
         other.expect(one.identity.name, b"token", False)
         for cut_off in (one, other):
             self.network.partition([[cut_off]])
             opened = one.tunnel(one.links[0], other.identity.name, b"token", True)
             self.network.settle(one.settings.hello_timeout - 1)
-            self.network.heal()
             self.assertNoResult(opened)
             self.network.settle(2)
             self.failureResultOf(opened, ConnectFailed)
+            self.network.heal()
+            self.network.settle(2)
             self.assertEqual((len(one.links), len(other.links)), (1, 1))
 
     def test_tunnel_cancelled(self) -> None:
@@ -109,7 +111,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(2)
         opened.cancel()
         self.failureResultOf(opened, CancelledError)
-        self.assertEqual(one.tunnels_opening, {})
+        self.assertTrue(one._tunnels.idle)
 
     def test_half_open(self) -> None:
         """Nothing passes, and each end finds out after its own inactivity_timeout."""
@@ -124,19 +126,20 @@ class FaultTests(MemoryTestCase):
         self.assertEqual(self.losses(here, there), [[], []])
         self.network.settle(100)
         self.assertEqual(self.losses(here, there), [INACTIVE, INACTIVE])
-        self.assertEqual([self.recorder(end).times[-1] - start for end in (here, there)], [30, 60])
+        for end, seconds in ((here, 30), (there, 60)):  # which is looked at every ten seconds
+            self.assertApproximates(self.recorder(end).times[-1] - start, seconds, 10)
         self.assertEqual(self.recorder(there).payloads, [])
-        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.network.links, self.left()), ([], []))
 
     def test_partition(self) -> None:
         """Between groups nothing passes, and dials time out; within one, and in the rest, all is well."""
         here, there = self.pair()
         rest, more = self.crust(), self.crust()
-        self.network.partition([[here.crust], [there.crust]])
+        self.network.partition([[self.crust_of(here)], [self.crust_of(there)]])
         here.send(KIND, b"late")
-        across, within = self.dial(here.crust, rest), self.dial(rest, more)
+        across, within = self.dial(self.crust_of(here), rest), self.dial(rest, more)
         self.network.settle(11)
-        self.assertIn("timed out", str(self.failureResultOf(across, ConnectFailed).value))
+        self.assertIn("no answer", str(self.failureResultOf(across, ConnectFailed).value))
         self.successResultOf(within)
         self.assertEqual(self.recorder(there).payloads, [])
         self.network.heal()
@@ -147,7 +150,7 @@ class FaultTests(MemoryTestCase):
     def test_long_partition(self) -> None:
         """A partition longer than inactivity_timeout costs the links across it, at both ends."""
         here, there = self.pair()
-        self.network.partition([[here.crust]])
+        self.network.partition([[self.crust_of(here)]])
         self.network.settle(61)
         self.network.heal()
         self.network.settle(1)
@@ -176,14 +179,15 @@ class FaultTests(MemoryTestCase):
             one.links[number % 2].send(KIND, bytes([number]))
             self.network.settle(0.001)
         other.links[0].send(KIND, b"back")
-        self.network.settle(100)
+        self.network.settle(20)
         self.assertEqual(self.recorders[other].payloads, [])
         self.assertEqual(self.recorders[one].payloads, [b"back"])
-        self.assertEqual(self.network.waiting(way), 4)
+        self.assertGreaterEqual(self.network.waiting(way), 4)  # and heartbeats
         self.at_once(lambda: self.network.release(way, 2))
         self.assertEqual(self.recorders[other].payloads, [b"\0", b"\1"])
-        self.network.settle(100)
-        self.assertEqual(self.network.waiting(way), 2)
+        waiting = self.network.waiting(way)
+        self.network.settle(1)
+        self.assertEqual(self.network.waiting(way), waiting)
         self.network.release(way)
         self.network.settle(0)
         self.assertEqual(self.recorders[other].payloads, [b"\0", b"\1", b"\2", b"\3"])
@@ -193,12 +197,14 @@ class FaultTests(MemoryTestCase):
     def test_hold_one_end(self) -> None:
         """What one end of one link sends can be kept, so that another link's frames overtake it."""
         here, there = self.pair()
-        self.dial(there.crust, here.crust)
-        self.network.run_until(lambda: len(here.crust.links) == len(there.crust.links) == 2)
+        self.dial(self.crust_of(there), self.crust_of(here))
+        self.network.run_until(lambda: len(self.crust_of(here).links) == len(self.crust_of(there).links) == 2)
         here.send(KIND, b"on its way")
+        self.network.settle(0)
         self.network.hold(here)
         here.send(KIND, b"first")
-        here.crust.links[1].send(KIND, b"second")
+        self.network.settle(0)
+        self.crust_of(here).links[1].send(KIND, b"second")
         self.network.settle(1)
         self.assertEqual(self.recorder(there).payloads, [b"second"])
         self.at_once(lambda: self.network.release(here, 2))
@@ -206,47 +212,39 @@ class FaultTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).payloads, [b"second", b"on its way", b"first"])
 
     def test_crash(self) -> None:
-        """Peers of a crashed crust hear that the connection was lost, dials are refused; it hears nothing."""
+        """Peers of a crashed crust hear that the connection was lost, and dials to it are refused."""
         here, there = self.pair()
-        crust = here.crust
-        dialled = self.dial(crust, there.crust)
-        crust.bootstrap()
+        crust, other = self.crust_of(here), self.crust_of(there)
         self.network.crash(crust)
-        events = len(self.recorder(here).events)
-        again = self.dial(there.crust, crust)
+        here.send(KIND, b"from the dead")
+        again = self.dial(other, crust)
         self.network.settle(1)
         self.assertIn("refused", str(self.failureResultOf(again, ConnectFailed).value))
         self.assertEqual(self.losses(there), [LOST])
-        self.assertEqual(len(self.recorder(here).events), events)
-        self.assertNoResult(dialled)
-        self.failureResultOf(self.dial(crust, there.crust), ServiceStopped)
-        self.successResultOf(crust.stop())
-        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
-
-    def test_crash_while_starting(self) -> None:
-        """Events that were about to be reported are not, and one that runs no bootstrap can crash too."""
-        crust = self.crust()
-        self.network.crash(crust)
-        self.network.settle(1)
-        self.assertEqual(self.recorders[crust].events, [])
+        self.assertEqual(self.recorder(there).payloads, [])
+        stopping = crust.stop()
+        self.network.settle(6)
+        self.successResultOf(stopping)
+        self.assertEqual((self.network.links, self.left()), ([], []))
 
     def test_silent_crash(self) -> None:
         """After a silent crash peers find out by the silence, and dials time out, until it is back."""
         here, there = self.pair()
-        crust = here.crust
+        crust, other = self.crust_of(here), self.crust_of(there)
+        recorder = self.recorder(there)
         self.network.crash(crust, silently=True)
-        again = self.dial(there.crust, crust)
+        again = self.dial(other, crust)
         self.network.settle(59)
-        self.assertIn("timed out", str(self.failureResultOf(again, ConnectFailed).value))
-        self.assertEqual(self.losses(there), [[]])
+        self.assertIn("no answer", str(self.failureResultOf(again, ConnectFailed).value))
+        self.assertEqual(recorder.losses, [])
         self.network.settle(2)
-        self.assertEqual(self.losses(here, there), [[], INACTIVE])
-        self.assertEqual((self.network.links, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual(recorder.losses, INACTIVE)
+        self.assertEqual((self.network.links, self.left()), ([], []))
         restarted = MemoryCrust(self.network, crust.settings, crust.identity, crust.endpoints)
         restarted.start(self.recorder(here))
-        back = self.dial(there.crust, crust)
+        back = self.dial(other, crust, b"again")
         self.network.settle(1)
-        self.assertEqual(self.successResultOf(back).peer, here.crust.identity.name)
+        self.assertEqual(self.successResultOf(back).peer, crust.identity.name)
 
 
 class TimeTests(MemoryTestCase):

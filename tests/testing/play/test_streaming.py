@@ -113,7 +113,7 @@ class NoticedTests(SynchronousTestCase):
         """One that is open at both ends, of which the acceptor reads nothing more."""
         for _ in range(100):
             transfer = self.streaming.open(self.nodes[0], self.nodes[1], plain=True)
-            wanted = transfer.protocol == protocol and len(transfer.there.source) > 50_000
+            wanted = transfer.protocol == protocol and len(transfer.there.source) > 200_000
             self.net.run_for(0.0 if wanted else 20.0)
             if wanted:
                 break

@@ -1,0 +1,200 @@
+"""
+A machine of the network in memory: the platform that a real crust stands on there.
+
+It has an address, a clock and ports; no router that maps ports, no multicast, and no disk: saved contacts are
+handed on from one process to the next by who starts them.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from zope.interface import implementer
+
+from ...config import Settings
+from ...crust.discovery.contacts import ContactBook
+from ...crust.discovery.multicast import Place
+from ...crust.mapping.portmapper import Told
+from ...crust.netstate.host import HostAddress
+from ...crust.netstate.netwatch import NetWatch
+from ...endpoints import Contact, Endpoint
+from ...errors import CannotListen
+from ...identity import Identity
+from ...names import Name
+from .connecting import MemoryConnector
+from .network import MemoryNetwork
+from .tls import SimulatedTls
+from .transport import MemoryTransport, address_of
+
+
+class MemoryMachine:
+    """
+    One machine, and its own reactor. L{Platform<routing_crust.crust.platform.Platform>} says what it offers.
+
+    @ivar host: the IP address that its connections come from.
+    @ivar listening: where it listens, if it is asked to listen anywhere.
+    @ivar clock: its clock.
+    """
+
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        listening: Sequence[Endpoint],
+        link_network: str,
+        saved: Sequence[Contact],
+        clock: IReactorTime,
+    ) -> None:
+        """
+        @param listening: the first is at the address that its connections come from.
+        @param link_network: the network that its interfaces are in, as a text.
+        @param saved: saved contacts from an earlier start, most recently proven first.
+        """
+        self.network = network
+        self.clock = clock
+        self.host = listening[0].host
+        self.listening = tuple(listening)
+        self.reactor = self
+        self.seconds = clock.seconds
+        self.callLater: Callable[..., IDelayedCall] = clock.callLater
+        self._link_network = link_network
+        self._saved = tuple(saved)
+        network.add(self)
+
+    def __repr__(self) -> str:
+        return f"<MemoryMachine {self.host}>"
+
+    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
+        """See Twisted's interface."""
+        return self.clock.getDelayedCalls()
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float | None = None, bindAddress: Any = None
+    ) -> MemoryConnector:
+        """See Twisted's interface."""
+        if bindAddress is None:
+            local = self.network.new_port(self.host)
+        else:
+            local = Endpoint(bindAddress._address or self.host, bindAddress._port)
+        connector = MemoryConnector(self.network, self, local, Endpoint(host, port), factory)
+        connector.connect()
+        return connector
+
+    # What Platform offers.
+
+    def tls(self, identity: Identity) -> SimulatedTls:
+        """See L{Platform.tls<routing_crust.crust.platform.Platform.tls>}."""
+        return SimulatedTls(identity, self.network.random)
+
+    def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
+        """It listens at addresses of its own, if it is to listen at all."""
+        wanted = self.listening if endpoints else ()
+        for endpoint in wanted:
+            if self.network.listener(endpoint) is not None:
+                raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
+        return tuple(MemoryPort(self, endpoint, factory) for endpoint in wanted)
+
+    def addresses(self) -> Sequence[HostAddress]:
+        """See L{Platform.addresses<routing_crust.crust.platform.Platform.addresses>}."""
+        hosts = dict.fromkeys(each.host for each in self.listening)
+        return tuple(HostAddress("eth0", 1, ip_address(each), self._link_network) for each in hosts)
+
+    def contacts(self, settings: Settings, own: Name) -> ContactBook:
+        """See L{Platform.contacts<routing_crust.crust.platform.Platform.contacts>}."""
+        book = ContactBook(None, settings.max_saved_contacts, own, self.clock)
+        for each in reversed(self._saved):
+            book.remember(each)
+        return book
+
+    def beacon(
+        self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
+    ) -> NoBeacon:
+        """There is no multicast."""
+        return NoBeacon()
+
+    def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> NoMapper:
+        """No router maps ports."""
+        return NoMapper()
+
+    def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
+        """Nothing tells of changes, but a host that has slept finds out."""
+        return NetWatch(self, changed, open_socket=_no_socket, slept=lambda: 0.0)
+
+
+@implementer(IListeningPort)
+class MemoryPort:
+    """A port that is listened on."""
+
+    def __init__(self, host: MemoryMachine, endpoint: Endpoint, factory: IProtocolFactory) -> None:
+        self.host = host
+        self._endpoint = endpoint
+        self._factory = factory
+        self.startListening()
+
+    def startListening(self) -> None:
+        """See Twisted's interface."""
+        self._factory.doStart()
+        self.host.network.listen(self._endpoint, self)
+
+    def stopListening(self) -> Deferred[None]:
+        """See Twisted's interface."""
+        self.host.network.listen_no_more((self._endpoint,))
+        self._factory.doStop()
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """See Twisted's interface."""
+        return address_of(self._endpoint)
+
+    def accept(self, end: MemoryTransport) -> None:
+        """A peer has connected."""
+        end.connect(self._factory.buildProtocol(end.getPeer()))
+
+
+class NoBeacon:
+    """See L{Beacon<routing_crust.crust.platform.Beacon>}: it is nowhere."""
+
+    active = False
+
+    def listen(self, places: Sequence[Place]) -> None:
+        """There is nothing to listen to."""
+
+    def seek(self) -> None:
+        """Nobody is found."""
+
+    def stop_seeking(self) -> None:
+        """Nobody is looked for."""
+
+    def stop(self) -> Deferred[None]:
+        """Nothing is open."""
+        return succeed(None)
+
+
+class NoMapper:
+    """See L{Mapper<routing_crust.crust.platform.Mapper>}: there is nobody to ask."""
+
+    in_words: tuple[str, ...] = ()
+
+    def maps(self, local_port: int) -> bool:
+        """Nothing is mapped."""
+        return False
+
+    def start(self, listening: Sequence[Endpoint]) -> None:
+        """Nobody is asked."""
+
+    def network_changed(self) -> None:
+        """It makes no difference."""
+
+    def stop(self) -> Deferred[None]:
+        """Nothing has to be removed."""
+        return succeed(None)
+
+
+def _no_socket() -> socket.socket:
+    raise OSError("there is no kernel to hear from")
