@@ -1,0 +1,103 @@
+"""
+C{python -m tests.hostile}: play hostile behaviours against a live daemon, and print a table of the outcomes.
+
+Each behaviour has a daemon of its own, with default settings. The exit status is 0 only if no daemon died and
+every honest newcomer got in within five seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from . import breaches, floods  # noqa: F401  they add their behaviours to the table
+from .behaviour import BEHAVIOURS
+from .measure import Outcome, Stage
+
+MAX_JOIN_SECONDS: Final = 5.0
+HEAD: Final = ("behaviour", "reaction", "memory", "core", "ping", "newcomers", "slowest", "log lines")
+
+
+def row(name: str, outcome: Outcome) -> tuple[str, ...]:
+    """A line of the table."""
+    tried = len(outcome.joins) + len(outcome.waiting)
+    return (
+        name,
+        outcome.reactions[0][:48],
+        f"{outcome.memory / 2**20:+.1f} MiB",
+        f"{100 * outcome.processor:.0f} %",
+        f"{1000 * outcome.ping:.1f} ms" + (f", {outcome.failed_pings} lost" if outcome.failed_pings else ""),
+        f"{len(outcome.joins)} of {tried}" if tried else "-",
+        f"{max(*outcome.joins, *outcome.waiting, 0.0, 0.0):.1f} s" if tried else "-",
+        str(len(outcome.log)),
+    )
+
+
+def as_text(rows: Sequence[tuple[str, ...]]) -> str:
+    """The table for a terminal."""
+    widths = [max(len(each[column]) for each in (HEAD, *rows)) for column in range(len(HEAD))]
+    return "\n".join("  ".join(map(str.ljust, each, widths)).rstrip() for each in (HEAD, *rows))
+
+
+def as_rst(rows: Sequence[tuple[str, ...]]) -> str:
+    """The table for the documentation."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for each in (HEAD, *rows):
+        for number, cell in enumerate(each):
+            lines.append(f"   {'  -' if number else '* -'} {cell}")
+    return "\n".join(lines)
+
+
+async def play(options: argparse.Namespace) -> int:
+    """Play the chosen behaviours one after the other."""
+    rows, bad = [], []
+    for name in options.only or BEHAVIOURS:
+        behaviour = BEHAVIOURS[name]
+        stage = Stage()
+        try:
+            await stage.begin()
+            outcome = await stage.play([behaviour], options.seconds, newcomers=behaviour.flood)
+        finally:
+            await stage.end()
+        rows.append(row(name, outcome))
+        if max((*outcome.joins, *outcome.waiting), default=0.0) > MAX_JOIN_SECONDS:
+            bad.append(name)
+        print(as_text(rows[-1:]).split("\n")[1], file=sys.stderr)
+        if options.log:
+            print("\n".join(outcome.log), file=sys.stderr)
+    print(as_rst(rows) if options.rst else as_text(rows))
+    if bad:
+        print(f"honest newcomers were kept out by: {', '.join(bad)}")
+    return 1 if bad else 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description="play hostile behaviours")
+    parser.add_argument(
+        "--only", action="append", choices=BEHAVIOURS, metavar="NAME", help="only this one; may be repeated"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long a flood lasts (default 10)")
+    parser.add_argument("--rst", action="store_true", help="print the table for the documentation")
+    parser.add_argument("--log", action="store_true", help="print what the daemon logged")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print("\n".join(f"{each.name}: {each.what}" for each in BEHAVIOURS.values()))
+        return
+    status: list[int] = []
+
+    async def run(_: object) -> None:
+        status.append(await play(options))
+
+    react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+    sys.exit(status[0] if status else 1)
+
+
+if __name__ == "__main__":
+    main()

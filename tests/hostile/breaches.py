@@ -1,0 +1,445 @@
+"""
+Breaches of the protocol: one connection each, and what the daemon does with it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from .behaviour import Target, behaviour
+from .envelopes import client_record, connect_request, envelope, group_query, message, message_part
+from .keys import Key, text_of
+from .peer import (
+    ACK,
+    ANEW,
+    CONFIRMATION,
+    CONFIRMATION_ACK,
+    CONTACTS,
+    CONTINUED,
+    DIAL_BACK,
+    DIALLED,
+    ENVELOPE,
+    HEARTBEAT,
+    HELLO,
+    MESSAGE,
+    SWITCHED,
+    TUNNEL_CREDIT,
+    TUNNEL_DATA,
+    TUNNEL_OPEN,
+    pack,
+)  # fmt: skip
+
+# Before and during TLS.
+
+
+@behaviour("connects and says nothing")
+def silent_socket(target: Target) -> None:
+    target.expect_plain_close(b"")
+
+
+@behaviour("sends HTTP instead of TLS")
+def plain_http(target: Target) -> None:
+    target.expect_plain_close(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+@behaviour("sends random bytes instead of TLS")
+def random_bytes(target: Target) -> None:
+    target.expect_plain_close(os.urandom(4096))
+
+
+@behaviour("sends half of a TLS record and no more")
+def half_a_record(target: Target) -> None:
+    target.expect_plain_close(b"\x16\x03\x01\x02\x00" + b"\x01" * 50)
+
+
+@behaviour("shows the preface of a rendezvous that nobody expects")
+def unexpected_preface(target: Target) -> None:
+    target.expect_plain_close(b"rcp\x01" + b"\x03" + os.urandom(32))
+
+
+@behaviour("offers no ALPN")
+def no_alpn(target: Target) -> None:
+    peer = target.peer(alpn=())
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("offers another ALPN")
+def other_alpn(target: Target) -> None:
+    peer = target.peer(alpn=(b"h2",))
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("shows no certificate")
+def no_certificate(target: Target) -> None:
+    peer = target.peer(certificate=False)
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("shows a certificate with somebody else's name and its own key")
+def stolen_name(target: Target) -> None:
+    peer = target.peer(names=[f"{text_of(target.other)}.crust.invalid"])
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("shows a certificate with a wildcard")
+def wildcard_name(target: Target) -> None:
+    peer = target.peer(names=["*.crust.invalid"])
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("shows a certificate with two names")
+def two_names(target: Target) -> None:
+    key = Key()
+    own = f"{text_of(key.name)}.crust.invalid"
+    peer = target.peer(key, names=[own, f"{text_of(target.other)}.crust.invalid"])
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("shows a certificate without a name")
+def nameless_certificate(target: Target) -> None:
+    peer = target.peer(names=())
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("completes TLS and says nothing")
+def tls_without_hello(target: Target) -> None:
+    target.expect_close(target.peer().handshake())
+
+
+# Hello.
+
+
+@behaviour("says Hello for another network")
+def other_network(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network + "-other")
+    target.expect_close(peer)
+
+
+@behaviour("speaks only a version of the future")
+def future_version(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network, versions=(999,))
+    target.expect_close(peer)
+
+
+@behaviour("signs its Hello for another TLS session")
+def replayed_hello(target: Target) -> None:
+    key = Key()
+    first = target.peer(key).handshake()
+    body = pack([[1], target.network, 0, 1, b"", None, [], 0, time.time()])
+    sealed = pack([body, key.sign("hello", target.network, first.exporter, body)])
+    peer = target.peer(key).handshake()
+    peer.send(HELLO, sealed)
+    target.expect_close(peer)
+
+
+@behaviour("says Hello twice")
+def two_hellos(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network)
+    peer.hello(target.network)
+    target.expect_close(peer)
+
+
+@behaviour("adds fields to the end of its Hello")
+def longer_hello(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network, extra=(1, b"more"))
+    target.expect_close(peer)
+
+
+@behaviour("says Hello with a role that there is not")
+def unknown_role(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network, role=7)
+    target.expect_close(peer)
+
+
+@behaviour("says Hello for a request that nobody has made")
+def invented_purpose(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network, purpose=os.urandom(16))
+    target.expect_close(peer)
+
+
+@behaviour("says that it listens at 33 addresses")
+def many_endpoints(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network, listening=[(bytes([198, 51, 100, n]), 5483) for n in range(33)])
+    target.expect_close(peer)
+
+
+@behaviour("sends a frame of 16 MiB as its first")
+def huge_first_frame(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.send_bytes(struct.pack("!I", HELLO << 24 | 0xFFFFFF) + bytes(100_000))
+    target.expect_close(peer)
+
+
+@behaviour("sends a message before its Hello")
+def message_before_hello(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.say(MESSAGE, message_part(b"early"))
+    target.expect_close(peer)
+
+
+@behaviour("sends heartbeats instead of a Hello")
+def heartbeats_before_hello(target: Target) -> None:
+    peer = target.peer().handshake()
+    for _ in range(64):
+        peer.send(HEARTBEAT)
+    target.expect_close(peer)
+
+
+# Confirmation.
+
+
+@behaviour("says Hello and nothing more")
+def hello_without_confirmation(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network)
+    target.expect_close(peer, 20.0)
+
+
+@behaviour("confirms before the daemon's Hello")
+def early_confirmation(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.say(CONFIRMATION, (1, 2, True))
+    target.expect_close(peer)
+
+
+@behaviour("acknowledges a decision that was not made")
+def invented_acknowledgement(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network)
+    peer.say(CONFIRMATION_ACK, (1 << 40,))
+    target.expect_close(peer)
+
+
+@behaviour("sends an envelope before the Confirmation")
+def early_envelope(target: Target) -> None:
+    key = Key()
+    peer = target.peer(key).handshake()
+    peer.hello(target.network)
+    peer.wait_for(HELLO)
+    peer.say(ENVELOPE, message(key, target.network, target.name))
+    target.expect_close(peer)
+
+
+# On a confirmed link.
+
+
+def _after_attaching(target: Target, kind: int, payload: bytes) -> None:
+    peer = target.attached()
+    peer.send(kind, payload)
+    target.expect_close(peer)
+
+
+@behaviour("sends a frame of a kind that there is not")
+def unknown_kind(target: Target) -> None:
+    _after_attaching(target, 99, b"x")
+
+
+@behaviour("sends a frame of kind 0")
+def kind_zero(target: Target) -> None:
+    _after_attaching(target, 0, b"")
+
+
+@behaviour("sends a heartbeat with a payload that means nothing", tolerated=True)
+def odd_heartbeat(target: Target) -> None:
+    _after_attaching(target, HEARTBEAT, b"\x07" * 100)
+
+
+@behaviour("sends an envelope that is no MessagePack")
+def broken_envelope(target: Target) -> None:
+    _after_attaching(target, ENVELOPE, b"\xc1" * 30)
+
+
+@behaviour("sends a nest of 3,000 arrays")
+def deep_nest(target: Target) -> None:
+    _after_attaching(target, ENVELOPE, b"\x91" * 3000)
+
+
+@behaviour("sends an envelope with a field too many", tolerated=True)
+def longer_envelope(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    peer.say(ENVELOPE, [*message(key, target.network, target.name), b"more"])
+    target.expect_close(peer)
+
+
+@behaviour("says SWITCHED on the only link")
+def switched_without_another(target: Target) -> None:
+    _after_attaching(target, SWITCHED, pack([True]))
+
+
+@behaviour("says that its link follows one that never was", tolerated=True)
+def invented_predecessor(target: Target) -> None:
+    _after_attaching(target, CONTINUED, pack([os.urandom(16), 3]))
+
+
+@behaviour("begins a new view again and again")
+def endless_views(target: Target) -> None:
+    peer = target.attached()
+    for number in range(1, 200):
+        peer.say(ANEW, (number,))
+    target.expect_close(peer)
+
+
+@behaviour("grants credit to a tunnel that there is not", tolerated=True)
+def invented_tunnel(target: Target) -> None:
+    _after_attaching(target, TUNNEL_CREDIT, pack([12345, 65536]))
+
+
+@behaviour("sends data to a tunnel that there is not", tolerated=True)
+def data_without_tunnel(target: Target) -> None:
+    _after_attaching(target, TUNNEL_DATA, struct.pack("!I", 77) + b"x" * 1000)
+
+
+@behaviour("answers a dial that it was not asked for", tolerated=True)
+def invented_dial(target: Target) -> None:
+    _after_attaching(target, DIALLED, pack([5, 0]))
+
+
+@behaviour("sends contacts where none are due", tolerated=True)
+def unwanted_contacts(target: Target) -> None:
+    contacts = [[os.urandom(32), [bytes([198, 51, 100, n]), 5483]] for n in range(16)]
+    _after_attaching(target, CONTACTS, pack([contacts]))
+
+
+@behaviour("opens a stream with the wrong parity")
+def stream_of_the_other_end(target: Target) -> None:
+    peer = target.attached()
+    for number in (1, 2):
+        peer.send(32, struct.pack("!II", number, 65536) + b"ssh")
+    target.expect_close(peer)
+
+
+@behaviour("sends data to a stream that is not open")
+def data_without_stream(target: Target) -> None:
+    _after_attaching(target, 35, struct.pack("!I", 9) + b"x" * 100)
+
+
+@behaviour("acknowledges a message that was not sent", tolerated=True)
+def invented_ack(target: Target) -> None:
+    _after_attaching(target, ACK, pack([1 << 30, 0, 1, 0, b""]))
+
+
+@behaviour("sends an envelope in somebody else's name, without its signature", tolerated=True)
+def forged_source(target: Target) -> None:
+    victim, key = Key(), Key()
+    peer = target.attached(key)
+    forged = message(key, target.network, target.name)
+    forged[7] = victim.public
+    peer.say(ENVELOPE, forged)
+    target.expect_close(peer)
+
+
+@behaviour("sends a true envelope of another key over its own link", tolerated=True)
+def relayed_source(target: Target) -> None:
+    peer = target.attached()
+    peer.say(ENVELOPE, message(Key(), target.network, target.name))
+    target.expect_close(peer)
+
+
+@behaviour("sends a request for a connection with an expiry in 1,000 years", tolerated=True)
+def long_request(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    peer.say(ENVELOPE, connect_request(key, target.network, target.name, lifetime=3e10))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("names loopback, metadata and multicast addresses in a request", tolerated=True)
+def forbidden_candidates(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    wanted = [
+        (bytes(each), 5483) for each in ((169, 254, 169, 254), (224, 0, 0, 1), (0, 0, 0, 0), (255,) * 4)
+    ]
+    peer.say(ENVELOPE, connect_request(key, target.network, target.name, candidates=wanted))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("gives the daemon's own addresses in a request, on other ports", tolerated=True)
+def own_address(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    wanted = [(b"\x7f\0\0\1", port) for port in (22, 80, 6379, 11211, 3306, 8080, 9000, 9200)]
+    peer.say(ENVELOPE, connect_request(key, target.network, target.name, candidates=wanted))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("sends the same envelope 100 times", tolerated=True)
+def repeated_envelope(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    same = message(key, target.network, target.name)
+    for _ in range(100):
+        peer.say(ENVELOPE, same)
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("sends the first of 65,536 parts, and no other", tolerated=True)
+def endless_message(target: Target) -> None:
+    peer = target.attached()
+    peer.say(MESSAGE, message_part(b"x" * 1024, part=0, parts=65536))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("publishes itself as the client of a proxy that it has no link with", tolerated=True)
+def invented_proxy(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    peer.say(ENVELOPE, client_record(key, target.network, target.name, os.urandom(32)))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("looks up a close group in an unsigned envelope", tolerated=True)
+def unsigned_query(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    query = group_query(key, target.network, target.name)
+    query[9] = b""
+    peer.say(ENVELOPE, query)
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("sends an envelope with no hops left, to nobody", tolerated=True)
+def no_hops_left(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    peer.say(ENVELOPE, envelope(key, target.network, os.urandom(32), 1, b"x", hops=0))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("asks to be dialled at an address that is not its own")
+def foreign_dial_back(target: Target) -> None:
+    _after_attaching(target, DIAL_BACK, pack([1, [[bytes([198, 51, 100, 7]), 5483]]]))
+
+
+@behaviour("opens a tunnel to itself", tolerated=True)
+def tunnel_to_itself(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    peer.say(TUNNEL_OPEN, (1, False, key.name, os.urandom(32), 65536))
+    target.expect_close(peer, 3.0)
+
+
+@behaviour("attaches and does not read any more, while the daemon has to answer", tolerated=True)
+def unread_answers(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for _ in range(150):
+        peer.say(ENVELOPE, group_query(key, target.network, target.name))
+    target.expect_close(peer, 3.0)

@@ -1,0 +1,103 @@
+"""
+Envelopes and what they hold, made by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .keys import Key
+from .peer import pack
+
+MESSAGE, ACK, CONNECT_REQUEST, CONNECT_RESPONSE, GROUP_QUERY, GROUP_ANSWER, CLIENT_RECORD, UNDELIVERABLE = (
+    range(1, 9)
+)
+DIRECT: Final = 1
+MEMBER: Final = 2
+_ids = itertools.count(int(time.time()) << 20)
+
+
+def envelope(
+    key: Key,
+    network: str,
+    destination: bytes,
+    kind: int,
+    body: bytes,
+    *,
+    number: int | None = None,
+    hops: int = 20,
+    nearest: bool = False,
+    destination_proxy: bytes = b"",
+    source_proxy: bytes = b"",
+    signed: bool = True,
+) -> list[Any]:
+    """The fields of an envelope, signed unless its body proves itself."""
+    signature = key.sign("envelope", network, destination, bytes([kind, nearest]), body) if signed else b""
+    return [
+        next(_ids) if number is None else number,
+        hops, destination, nearest, destination_proxy, source_proxy, kind, key.public, body, signature,
+    ]  # fmt: skip
+
+
+def connect_request(
+    key: Key,
+    network: str,
+    recipient: bytes,
+    *,
+    candidates: Sequence[tuple[bytes, int]] = (),
+    use: int = MEMBER,
+    issued: float | None = None,
+    lifetime: float = 60.0,
+    source_proxy: bytes = b"",
+    relays: Sequence[Any] = (),
+    nonce: bytes | None = None,
+) -> list[Any]:
+    """An envelope with a ConnectRequest that is in order but for what is given."""
+    now = time.time() if issued is None else issued
+    body = pack(
+        [recipient, nonce or os.urandom(16), now, now + lifetime, 1, use, list(candidates), 0, list(relays)]
+    )
+    whole = pack([key.public, body, key.sign("connect-request", network, body)])
+    return envelope(key, network, recipient, CONNECT_REQUEST, whole, source_proxy=source_proxy, signed=False)
+
+
+def client_record(key: Key, network: str, destination: bytes, proxy: bytes) -> list[Any]:
+    """An envelope with a ClientRecord."""
+    now = time.time()
+    body = pack([proxy, now, now + 3600])
+    whole = pack([key.public, body, key.sign("client-record", network, body)])
+    return envelope(key, network, destination, CLIENT_RECORD, whole, signed=False)
+
+
+def group_query(key: Key, network: str, destination: bytes, target: bytes | None = None) -> list[Any]:
+    """A signed lookup of the close group of a name."""
+    body = pack([os.urandom(16), target or os.urandom(32)])
+    return envelope(key, network, destination, GROUP_QUERY, body)
+
+
+def message(
+    key: Key,
+    network: str,
+    destination: bytes,
+    *,
+    body: bytes = b"junk",
+    part: int = 0,
+    parts: int = 1,
+    flavour: int = 0,
+    number: int | None = None,
+    source_proxy: bytes = b"",
+) -> list[Any]:
+    """A signed envelope with one part of an application's message."""
+    inner = message_part(body, part=part, parts=parts, flavour=flavour, number=number)
+    return envelope(key, network, destination, MESSAGE, pack(inner), source_proxy=source_proxy)
+
+
+def message_part(
+    body: bytes, *, part: int = 0, parts: int = 1, flavour: int = 0, number: int | None = None
+) -> list[Any]:
+    """One part of a message, as it goes in an envelope or bare over a link."""
+    return [next(_ids) if number is None else number, part, parts, flavour, b"", body]
