@@ -40,25 +40,41 @@ def settings_table(group: str) -> str:
     return table(("setting", "default", "valid", "what it is"), (22, 18, 20, 40), rows)
 
 
+_UNITS: Final = {
+    "BYTES_PER_SECOND": "B/s",
+    "BYTES": "B",
+    "SECONDS": "s",
+    "PER_SECOND": "/s",
+    "PER_MINUTE": "/min",
+}
+"""What the last words of a constant's name say of its unit."""
+
+
 def limits_table(title: str, lines: Iterable[str]) -> str:
     """
-    A table of limits with the settings that move them.
+    A table of limits: settings that move them, or constants.
 
     @param title: the head of the first column.
-    @param lines: C{what is limited: setting, setting}.
+    @param lines: C{what is limited: setting, module.CONSTANT}, the module seen from the package.
     @raise KeyError: there is no such setting.
+    @raise AttributeError: there is no such constant.
     """
     settings = {each.name: each for each in setting_fields()}
     rows = []
     for line in filter(None, map(str.strip, lines)):
         what, _, names = line.rpartition(":")
-        chosen = [settings[name.strip()] for name in names.split(",")]
-        rows.append((what, *(", ".join(column) for column in zip(*map(_limit, chosen), strict=True))))
-    return table((title, "setting", "default"), (45, 35, 20), rows)
+        chosen = [_limit(name.strip(), settings) for name in names.split(",")]
+        rows.append((what, *(", ".join(column) for column in zip(*chosen, strict=True))))
+    return table((title, "setting, or constant", "default"), (40, 40, 20), rows)
 
 
-def _limit(each: Field[Any]) -> tuple[str, str]:
-    return f"``{each.name}``", _default(each)
+def _limit(name: str, settings: Mapping[str, Field[Any]]) -> tuple[str, str]:
+    module, _, constant = name.rpartition(".")
+    if not module:
+        return f"``{name}``", _default(settings[name])
+    value = getattr(import_module(f"routing_crust.{module}"), constant)
+    unit = next((unit for ending, unit in _UNITS.items() if constant.endswith(ending)), "")
+    return f"``{constant}``", _amount(value, unit)
 
 
 def _default(each: Field[Any]) -> str:

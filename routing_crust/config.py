@@ -21,9 +21,6 @@ from .names import Name
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 DEFAULT_PORT: Final = 5483
-PART_OVERHEAD: Final = 512
-"""What a part of a message and its envelope take beside the body, in bytes; rounded up."""
-
 LEAST_STREAM_MEMORY: Final = 16 * KIB
 """The least C{stream_memory} for each of C{max_streams}, in bytes."""
 
@@ -114,49 +111,14 @@ class Settings:
 
     # Time, in seconds.
     hello_timeout: float = _number(10, 0.5, 120, "s", "from the TCP connection to a verified Hello")
-    heartbeat_interval: float = _number(20, 1, 600, "s", "an idle link sends a heartbeat this often")
     inactivity_timeout: float = _number(60, 2, 3600, "s", "a link from which nothing is heard for so long is dead")
-    close_timeout: float = _number(5, 0.1, 60, "s", "from closing a link to cutting it")
-    stall_timeout: float = _number(30, 1, 600, "s", "a peer that reads nothing for so long is cut off")
-    dial_timeout: float = _number(10, 0.5, 120, "s", "for one dial, from its start to the end of the TLS handshake")
-    dial_stagger: float = _number(0.25, 0.01, 5, "s", "between the starts of dials that race (RFC 8305)")
-    punch_timeout: float = _number(6, 1, 60, "s", "how long both ends try at once to get through their NATs")
-    bootstrap_timeout: float = _number(60, 1, 600, "s", "for one attempt to bootstrap")
-    retry_first: float = _number(1, 0.05, 600, "s", "the upper bound of the wait after a first failed bootstrap")
-    retry_most: float = _number(60, 0.05, 3600, "s", "the upper bound of the wait after many failed bootstraps")
-    expected_timeout: float = _number(90, 1, 600, "s", "how long an expected connection is waited for")
-    two_way_wait: float = _number(1, 0.05, 30, "s", "how long the second direction of a link is waited for")
-    request_again: float = _number(20, 1, 600, "s", "the same peer is not asked again for a connection within this time")
-    refresh_interval: float = _number(30, 1, 3600, "s", "how often a node looks whether its close group is still right")
-    probe_interval: float = _number(30, 1, 3600, "s", "how often a node dials a saved contact it has no link with, so that parts of a network find each other")
     ack_timeout: float = _number(20, 0.1, 300, "s", "without an acknowledgement a message is sent again by another route")
-    duplicate_memory: float = _number(1200, 10, 86400, "s", "how long the id of a message is remembered")
-    stream_open_timeout: float = _number(30, 1, 600, "s", "from asking a peer for a stream, or being asked, to the answer")
-    stream_idle: float = _number(60, 1, 86400, "s", "a link that was made for streams is given up when it has had neither streams nor messages for so long")
-    tunnel_after: float = _number(0.3, 0, 60, "s", "from the beginning of punching to a tunnel, if no link is up by then")
-    tunnel_lifetime: float = _number(3600, 60, 86400, "s", "how long this node carries a tunnel for others before it has to be asked again")
-    switch_timeout: float = _number(30, 1, 600, "s", "when another link takes the place of one, how long what is still on its way over the old one is waited for")
-    mapping_lifetime: int = _number(7200, 120, 604_800, "s", "for how long a router is asked to map our port; it is asked again after half of that")
     clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
 
     # Sizes, in bytes.
-    max_frame: int = _number(64 * KIB, 32 * KIB, 16 * MIB - 1, "B", "the largest frame")
-    max_control: int = _number(4 * KIB, KIB, 64 * KIB, "B", "the largest control message")
     max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
-    part_size: int = _number(20 * KIB, KIB, 1 * MIB, "B", "messages are split into parts of this size")
-    max_unverified: int = _number(16 * KIB, 4 * KIB, MIB, "B", "what a peer may send before it is authenticated")
-    queue_pause: int = _number(MIB, KIB, 256 * MIB, "B", "producers are paused when a link's send queue holds this much")
-    queue_resume: int = _number(256 * KIB, 0, 256 * MIB, "B", "and resumed when it has fallen to this")
-    queue_most: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "a link whose send queue holds this much is cut")
     relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, shared fairly among them")
-    relay_queue: int = _number(4 * MIB, 64 * KIB, 256 * MIB, "B", "what waits to be relayed; more is dropped")
-    tunnel_rate: int = _number(256 * KIB, KIB, 1024 * MIB, "B/s", "what is carried through each tunnel for others")
-    tunnel_window: int = _number(64 * KIB, 16 * KIB, 16 * MIB, "B", "what may wait in each direction of a tunnel")
-    switch_memory: int = _number(MIB, 64 * KIB, 1024 * MIB, "B", "what is held back from a new link until all has come over the old one; then the new one is not read for a while")
-    reassembly_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "for messages of which parts are missing")
-    answer_memory: int = _number(4 * MIB, 64 * KIB, 1024 * MIB, "B", "for answers that are kept in case they are asked for again")
     stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
-    stream_window_most: int = _number(MIB, 16 * KIB, 64 * MIB, "B", "and when we have read as fast as it came, so that a far peer can send as fast as a near one")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
 
     # Counts.
@@ -167,30 +129,20 @@ class Settings:
     max_unverified_per_prefix: int = _number(8, 1, 65536, "", "of these from one IPv4 address or IPv6 /56")
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
     max_dials_per_peer: int = _number(8, 1, 64, "", "dials at once to one peer")
-    max_saved_contacts: int = _number(1500, 0, 100_000, "", "contacts that are saved")
     max_expected: int = _number(256, 1, 65536, "", "expected connections in all")
     max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections of one peer")
     max_expected_per_prefix: int = _number(8, 1, 65536, "", "expected connections for one /24 or /48")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
-    max_client_records: int = _number(10_000, 0, 1_000_000, "", "clients near this node's name whose node it remembers")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
-    max_hops: int = _number(20, 1, 255, "", "hops that a message may take")
-    max_attempts: int = _number(8, 1, 64, "", "how often a message is sent before it is given up")
-    max_remembered_ids: int = _number(100_000, 100, 10_000_000, "", "ids of messages that are remembered")
     max_outstanding: int = _number(10_000, 1, 1_000_000, "", "own messages that wait for an acknowledgement")
     max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
     max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
-    max_candidates: int = _number(8, 1, 32, "", "addresses in a request for a connection")
     max_tunnels: int = _number(40, 0, 65536, "", "tunnels that this node carries for others; 0 carries none")
     max_tunnels_per_peer: int = _number(4, 0, 65536, "", "of these with one peer at an end")
     max_streams: int = _number(256, 1, 4096, "", "streams that a peer may have opened, and as many that we have opened to it")
-    max_stream_resets: int = _number(100, 4, 100_000, "", "streams that a peer may reset in ten seconds")
-    control_rate: float = _number(100, 1, 100_000, "/s", "control messages from one peer")
-    control_burst: int = _number(200, 1, 100_000, "", "control messages from one peer at once")
     stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
     stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")
-    answered_per_prefix: float = _number(32, 1, 10_000, "/min", "addresses in one /24 or /48 that are dialled since nodes that we asked for a connection gave them; does not count for loopback and private addresses")
 
     # fmt: on
 
@@ -204,11 +156,6 @@ class Settings:
                 raise ConfigurationError(
                     smaller, f"{self._text(smaller)} is more than {larger} ({self._text(larger)})"
                 )
-        if self.part_size > self.max_frame - PART_OVERHEAD:
-            raise ConfigurationError(
-                "part_size",
-                f"must be {PART_OVERHEAD} less than max_frame ({self.max_frame}), or no part fits",
-            )
         if self.stream_memory < LEAST_STREAM_MEMORY * self.max_streams:
             raise ConfigurationError(
                 "stream_memory",
@@ -262,16 +209,7 @@ class Settings:
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 # Pairs of settings of which the first may not be greater than the second.
-ORDERED = (
-    ("retry_first", "retry_most"),
-    ("heartbeat_interval", "inactivity_timeout"),
-    ("queue_resume", "queue_pause"),
-    ("queue_pause", "queue_most"),
-    ("stream_window", "stream_window_most"),
-    ("max_message", "reassembly_memory"),
-    ("max_control", "max_frame"),
-    ("max_requests_per_peer", "max_requests"),
-)
+ORDERED = (("max_requests_per_peer", "max_requests"),)
 
 
 def check_rule(setting: str, entry: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import errors
 from routing_crust.config import (
     ORDERED,
-    PART_OVERHEAD,
     Role,
     Settings,
     TwoWay,
@@ -24,7 +24,9 @@ from routing_crust.config import (
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError, number_text
 from routing_crust.identity import Identity
+from routing_crust.routing.messaging.fragmentation import LEAST_PART, PART_BYTES
 from routing_crust.wire.codec import encode
+from routing_crust.wire.framing import MAX_FRAME_BYTES
 from routing_crust.wire.messages import (
     LARGEST_NUMBER,
     MOST_PARTS,
@@ -40,8 +42,6 @@ NAME = Identity.from_seed(bytes(32)).name
 NUMBERS = [each for each in setting_fields() if "low" in each.metadata]
 # A change of one of these alone can be against another one; each pair is tested by itself.
 BOUND_TO_OTHERS = {
-    "part_size",
-    "max_frame",
     "max_streams",
     "stream_memory",
     *(setting for pair in ORDERED for setting in pair),
@@ -88,8 +88,8 @@ class SettingsTests(SynchronousTestCase):
         """The range in words, with the unit."""
         by_name = {each.name: valid_range(each) for each in setting_fields()}
         self.assertEqual(by_name["hello_timeout"], "0.5 to 120 s")
-        self.assertEqual(by_name["max_frame"], "32768 to 16777215 B")
-        self.assertEqual(by_name["max_hops"], "1 to 255")
+        self.assertEqual(by_name["stream_window"], "16384 to 67108864 B")
+        self.assertEqual(by_name["group_size"], "1 to 64")
         self.assertEqual(by_name["network"], "")
 
     def test_bounds(self) -> None:
@@ -185,16 +185,8 @@ class SettingsTests(SynchronousTestCase):
 
     def test_pairs(self) -> None:
         """Settings that make no sense together are refused, with both numbers; equal ones are not."""
-        for smaller, larger, value in (
-            ("retry_first", "retry_most", 30),
-            ("heartbeat_interval", "inactivity_timeout", 30),
-            ("queue_resume", "queue_pause", 2**19),
-            ("queue_pause", "queue_most", 2**21),
-            ("max_message", "reassembly_memory", 2**24),
-            ("max_control", "max_frame", 2**15),
-        ):
-            others = {"queue_most": 2**22} if "queue_most" not in (smaller, larger) else {}
-            Settings(**{**others, smaller: value, larger: value})
+        for smaller, larger, value in (("max_requests_per_peer", "max_requests", 2000),):
+            Settings(**{smaller: value, larger: value})
             error = self.assertRaises(
                 ConfigurationError,
                 lambda: Settings(**{smaller: value + 1, larger: value}),  # noqa: B023
@@ -202,11 +194,9 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(error.setting, smaller)
             self.assertIn(f"{value + 1} is more than {larger} ({value})", str(error))
 
-    def test_a_part_fits_into_a_frame(self) -> None:
+    def test_part_fits_into_a_frame(self) -> None:
         """A part of the largest size, with all that is put around it, is still a frame that is accepted."""
-        frame = 2**16
-        largest = Settings(max_frame=frame, part_size=frame - PART_OVERHEAD).part_size
-        body = bytes(largest)
+        body = bytes(PART_BYTES)
         parts = (
             MessagePart(LARGEST_NUMBER, MOST_PARTS - 1, MOST_PARTS, Flavour.GROUP, bytes(32), body),
             AckPart(LARGEST_NUMBER, MOST_PARTS - 1, MOST_PARTS, AckStatus.REFUSED, body),
@@ -216,11 +206,7 @@ class SettingsTests(SynchronousTestCase):
                 LARGEST_NUMBER, 255, bytes(32), True, bytes(32), bytes(32), EnvelopeKind.MESSAGE, bytes(32),
                 encode(part), bytes(64),
             )  # fmt: skip
-            self.assertLessEqual(len(encode(envelope)), frame)
-        error = self.assertRaises(
-            ConfigurationError, Settings, max_frame=frame, part_size=frame - PART_OVERHEAD + 1
-        )
-        self.assertEqual(error.setting, "part_size")
+            self.assertLessEqual(len(encode(envelope)), MAX_FRAME_BYTES)
 
     def test_memory_for_every_stream(self) -> None:
         """However many streams there are, each may have something waiting."""
@@ -232,7 +218,18 @@ class SettingsTests(SynchronousTestCase):
     def test_the_largest_message_fits_into_parts(self) -> None:
         """However the two are set, a message never needs more parts than the wire can count."""
         by_name = {each.name: each.metadata for each in NUMBERS}
-        self.assertLessEqual(by_name["max_message"]["high"] / by_name["part_size"]["low"], MOST_PARTS)
+        self.assertLessEqual(by_name["max_message"]["high"] / LEAST_PART, MOST_PARTS)
+        self.assertLessEqual(LEAST_PART, PART_BYTES)
+
+    def test_each_setting_is_named_by_another_test(self) -> None:
+        """There are at most 45. A new one needs a reason that an operator has, and a test of its own."""
+        tests = Path(__file__).parent
+        text = "".join(
+            path.read_text() for path in sorted(tests.rglob("*.py")) if path != Path(__file__).resolve()
+        )
+        names = [each.name for each in setting_fields()]
+        self.assertEqual([name for name in names if not re.search(rf"\b{name}\b", text)], [])
+        self.assertLessEqual(len(names), 45)
 
 
 class RuleTests(SynchronousTestCase):

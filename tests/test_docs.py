@@ -190,7 +190,7 @@ class TableTests(SynchronousTestCase):
     def test_settings_in_words(self) -> None:
         """Defaults and ranges are readable."""
         text = self.tables.settings_table("sizes")
-        self.assertIn("``max_frame``\n     - 64 KiB\n     - 32768 to 16777215 B\n", text)
+        self.assertIn("``stream_window``\n     - 256 KiB\n     - 16384 to 67108864 B\n", text)
         self.assertIn("- 8 MiB/s", text)
 
     def test_messages(self) -> None:

@@ -4,7 +4,7 @@ What crust offers to the layer above, and what it tells it.
 A link that crust reports has passed its TLS handshake, so the peer's name is proven; what the peer wants
 and whether it may have it is for the layer above to find out, with a Hello, before it calls
 L{ILink.verified}. Until then the link is on a short leash: C{hello_timeout} seconds and
-C{max_unverified} bytes.
+C{MAX_UNVERIFIED_BYTES} bytes.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class ILink(Interface):
     path_kind: PathKind = Attribute("How the link came about.")
     via: Name | None = Attribute("For a tunnel, the L{Name} of the node in the middle; else C{None}.")
     writable: bool = Attribute(
-        "Whether the send queue has room: no longer once it has reached C{queue_pause}, and again once it "
-        "has fallen to C{queue_resume}."
+        "Whether the send queue has room: no longer once it has reached C{QUEUE_PAUSE_BYTES}, and again once "
+        "it has fallen to C{QUEUE_RESUME_BYTES}."
     )
     queued: int = Attribute("How many bytes wait in the send queue.")
     is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
@@ -70,7 +70,7 @@ class ILink(Interface):
         Queue a frame. Frames arrive in order or not at all. After the link was closed, does nothing.
 
         @param kind: 0 to 255; see L{routing_crust.wire.framing.FrameKind}.
-        @raise ValueError: the payload is larger than C{max_frame}.
+        @raise ValueError: the payload is larger than C{MAX_FRAME_BYTES}.
         """
 
     def verified() -> None:
@@ -132,7 +132,7 @@ class ILink(Interface):
     def close(reason: CloseReason, detail: str = "") -> None:
         """
         Send a Goodbye with the reason and close, once what is queued has gone out; cut after
-        C{close_timeout}. L{ICrustEvents.lost_connection} follows. No frame is delivered after this.
+        C{CLOSE_TIMEOUT_SECONDS}. L{ICrustEvents.lost_connection} follows. No frame is delivered after this.
         Idempotent.
 
         @param detail: more, in words, for our own log; the peer never sees it.
@@ -219,7 +219,7 @@ class ICrust(Interface):
         Dial contacts, several at once. Each link is reported as it comes up, with
         L{ILink.bootstrap} set; L{ICrustEvents.bootstrap_finished} ends the attempt when
         L{end_bootstrap} is called, when every contact has been tried and no such link is left, or after
-        C{bootstrap_timeout}. While an attempt runs, another call does nothing.
+        C{BOOTSTRAP_TIMEOUT_SECONDS}. While an attempt runs, another call does nothing.
         """
 
     def end_bootstrap(winner: ILink | None) -> None:
@@ -240,7 +240,7 @@ class ICrust(Interface):
         dialled with the same token share one dial.
 
         With C{rendezvous} the endpoints are not raced from any port, but punched: all dialled at once from
-        our listening port, with one long attempt each, for C{punch_timeout} seconds. The peer has to do
+        our listening port, with one long attempt each, for 6 seconds. The peer has to do
         the same with the same token. The link may come from either side:
         it may be one that we have accepted. A plain dial with the same token goes on beside it.
 

@@ -24,7 +24,7 @@ from ..names import Name
 from ..timing.steadyclock import steady
 from .accept.ports import open_ports
 from .discovery.beacon import LanBeacon
-from .discovery.contacts import ContactBook
+from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from .discovery.multicast import BEACON_PORT, Place
 from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
@@ -149,7 +149,7 @@ class SystemPlatform:
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""
-        return ContactBook(settings.state_dir, settings.max_saved_contacts, own, self.reactor)
+        return ContactBook(settings.state_dir, MAX_SAVED_CONTACTS, own, self.reactor)
 
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]

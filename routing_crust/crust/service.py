@@ -24,6 +24,7 @@ from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..identity import Identity
+from ..limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
@@ -170,12 +171,12 @@ class CrustService(AddressesOfCrust):
         self._look_at_the_host()
         settings = self.settings
         # Half of the time for the saved ones, so that the configured ones get their turn.
-        first_saved = int(settings.bootstrap_timeout / 2 / settings.dial_stagger)
+        first_saved = int(BOOTSTRAP_TIMEOUT_SECONDS / 2 / DIAL_STAGGER_SECONDS)
         contacts = order_contacts(
             self._book.contacts(), settings.contacts, self._identity.name, self.endpoints, first_saved
         )
         self._attempt = BootstrapAttempt(
-            self.clock, settings, contacts, self._beacon.active, self._dialler.dial_contact, self._finished
+            self.clock, contacts, self._beacon.active, self._dialler.dial_contact, self._finished
         )
         self._beacon.seek()
         self._attempt.start()

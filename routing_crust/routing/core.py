@@ -32,7 +32,7 @@ from .connecting.tunnel_manager import TunnelManager
 from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
 from .explain import Explanation, explain
-from .links.idle import IdleLinks
+from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, StreamLayerAdapter
 from .membership.attachment import Attachment
@@ -79,7 +79,7 @@ class RoutingCore:
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients
         self.stream_layer = StreamLayerAdapter()
-        self.idle = IdleLinks(node.clock, node.settings.stream_idle, self._drop_idle)
+        self.idle = IdleLinks(node.clock, IDLE_LINK_SECONDS, self._drop_idle)
         self.contacts = ContactExchange(node, self.links)
         self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
         self.dispatch = EnvelopeDispatch(node)

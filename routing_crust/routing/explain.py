@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from ..endpoints import Direction, Endpoint, PathKind
 from ..history import Outcome, PeerHistory, Way
+from ..limits import EXPECTED_TIMEOUT_SECONDS, REQUEST_INTERVAL_SECONDS
 from ..names import Name
 from .links.peer import Peer
 from .links.registry import LinkRegistry
@@ -168,15 +169,14 @@ def _attempt(each: Outcome, now: float) -> AttemptExplained:
 
 def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name) -> list[str]:
     """What is tried next without a link, and what an operator can do."""
-    settings = node.settings
     if not neighbourhood.bootstrapped:
         return ["this node has no way into the network yet, and asks nobody by name before: see 'status'"]
     age = requests.request_age(name)
     if age is not None:
         return [
             f"a request for a connection has been under way for {in_words(age)}; it is given up without an "
-            f"answer after {settings.request_again:g} s (setting request_again), without a link after "
-            f"{settings.expected_timeout:g} s (setting expected_timeout)"
+            f"answer after {REQUEST_INTERVAL_SECONDS:g} s (setting request_again), without a link after "
+            f"{EXPECTED_TIMEOUT_SECONDS:g} s (setting expected_timeout)"
         ]
     wait = requests.cooldown_left(name)
     if node.is_client or not neighbourhood.table.seeks(name):

@@ -195,7 +195,7 @@ class RoutingService(Service):
 
         @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
             when no acknowledgement came by any route, at the latest after C{ack_timeout} times
-            C{max_attempts} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
+            C{MAX_ATTEMPTS} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
             many messages are waiting; with L{NotConnected} when there is no link at all; and with
             L{ServiceStopped}.
         @raise TypeError: the body is not bytes.
@@ -245,7 +245,7 @@ class RoutingService(Service):
         L{set_frame_handler}).
 
         @return: fires with the link when both ends have confirmed it. Fails with
-            L{ExpectedConnectionExpired} when none could be made within C{expected_timeout}, with
+            L{ExpectedConnectionExpired} when none could be made within C{EXPECTED_TIMEOUT_SECONDS}, with
             L{NotConnected} or L{ServiceStopped}.
         """
         return self._running(lambda core: core.direct_links.connect(name))
@@ -260,8 +260,8 @@ class RoutingService(Service):
     def give_back(self, name: Name) -> None:
         """
         A borrowed link is not needed any more. If it was made for that, and neither the routing table nor an
-        application has use for it, it is closed when C{stream_idle} seconds have gone by without a message
-        and without another L{borrow}.
+        application has use for it, it is closed when C{IDLE_LINK_SECONDS} seconds have gone by without a
+        message and without another L{borrow}.
         """
         if self._core is not None:
             self._core.idle.give_back(name)

@@ -30,7 +30,7 @@ class IStreamAcceptor(Interface):
             the peer is told the reason and detail if it is a
             L{StreamRefused<routing_crust.streams.errors.StreamRefused>}, and the text if no connection could
             be made. It is cancelled when the peer does not want the stream any more, and after
-            C{stream_open_timeout} seconds.
+            C{STREAM_OPEN_TIMEOUT_SECONDS} seconds.
         """
 
 

@@ -36,10 +36,13 @@ from .machine import Phase, Side
 from .stream import IgnoringHandler, Stream, StreamHandler
 from .windows import CreditSender, Windows
 
+MAX_STREAM_RESETS: Final = 100
+"""Streams that a peer may reset in ten seconds."""
+
 RESET_SECONDS: Final = 10.0
-"""The period that C{max_stream_resets} is for."""
+"""The period that C{MAX_STREAM_RESETS} is for."""
 _OWN_RESET_SHARE: Final = 0.8
-"""Our share of C{max_stream_resets}: resets that a delay bunches up must still pass the peer's count."""
+"""Our share of C{MAX_STREAM_RESETS}: resets that a delay bunches up must still pass the peer's count."""
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 
@@ -92,7 +95,7 @@ class Mux:
         self._last = 0
         self._counts = [0, 0]
         self._windows = Windows(settings)
-        most = settings.max_stream_resets
+        most = MAX_STREAM_RESETS
         self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
         self._own_resets = TokenBucket(
             _OWN_RESET_SHARE * most / RESET_SECONDS, _OWN_RESET_SHARE * most, seconds
@@ -291,8 +294,8 @@ class Mux:
 
     def _count_reset(self) -> None:
         if not self._resets.take():
-            most = self._settings.max_stream_resets
-            raise WireError(f"more than {most} resets in {RESET_SECONDS:g} s (max_stream_resets)")
+            most = MAX_STREAM_RESETS
+            raise WireError(f"more than {most} resets in {RESET_SECONDS:g} s")
 
     # Keeping count.
 

@@ -16,6 +16,9 @@ from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .stream import IgnoringHandler, Stream
 
+STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
+"""From asking a peer for a stream, or being asked, to the answer."""
+
 PROBE_AFTER_SECONDS: Final = 3.0
 """An open that has no answer for so long has the link probed: it may be dead."""
 

@@ -26,7 +26,7 @@ from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import StreamPort
-from .opening import IncomingOpen, OutgoingOpen
+from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
 from .stream import Stream
 from .transport import StreamTransport
@@ -98,7 +98,7 @@ class Streams:
 
         @param factory: makes the protocol when the peer has accepted.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
-            does not accept, or not within C{stream_open_timeout} seconds; with
+            does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds; with
             L{StreamLinkLost<routing_crust.streams.errors.StreamLinkLost>} when the link is lost meanwhile;
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
@@ -130,7 +130,7 @@ class Streams:
         opening = OutgoingOpen()
         stream = peer.mux.open(protocol, opening)
         try:
-            await opening.wait(stream, self.clock, self.settings.stream_open_timeout, peer.probe)
+            await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.probe)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
@@ -234,7 +234,7 @@ class Streams:
         IncomingOpen(
             stream,
             self.clock,
-            self.settings.stream_open_timeout,
+            STREAM_OPEN_TIMEOUT_SECONDS,
             port.accept(address),
             accept,
             lambda failure: self._failed(name, stream, failure),

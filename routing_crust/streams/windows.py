@@ -18,6 +18,9 @@ from .stream import Stream
 FAST_READ_SECONDS: Final = 0.5
 """A stream of which a whole window is read in this time might have use for a larger one."""
 
+MAX_WINDOW_GROWTH: Final = 4
+"""The window of a stream whose reader keeps up with it is this many times the first one."""
+
 
 class Windows:
     """
@@ -35,7 +38,7 @@ class Windows:
         # there may be, each still gets one.
         most = 2 * settings.max_streams
         self.full = settings.stream_window
-        self.most = settings.stream_window_most
+        self.most = MAX_WINDOW_GROWTH * settings.stream_window
         self.least = min(self.full, settings.stream_memory // (2 * most))
         self._spare = settings.stream_memory - most * self.least
         # fast streams get no part of this, so that new streams still find full windows

@@ -17,10 +17,13 @@ from ..endpoints import Endpoint
 from ..errors import InvalidEndpoint, WireError
 from . import messages as m
 
+MAX_CONTROL_BYTES: Final = 4 * 1024
+"""The largest control message."""
+
 _Message = TypeVar("_Message")
 
 CONTROL_LIMIT: Final = 4 * 1024
-"""The default of the setting C{max_control}; messages without a limit are bounded by their frame."""
+"""The default of the setting C{MAX_CONTROL_BYTES}; messages without a limit are bounded by their frame."""
 
 _encoder = msgspec.msgpack.Encoder()
 encode: Callable[[Any], bytes] = _encoder.encode

@@ -14,6 +14,9 @@ from typing import Final, Generic, TypeVar
 
 from ..errors import WireError
 
+MAX_FRAME_BYTES: Final = 64 * 1024
+"""The largest payload of a frame."""
+
 _Subject = TypeVar("_Subject")
 
 FIRST_APPLICATION_KIND: Final = 128

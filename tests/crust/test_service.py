@@ -11,6 +11,7 @@ from twisted.internet.protocol import Protocol
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Role, Settings
+from routing_crust.crust.dial import dial as dial_module
 from routing_crust.crust.interfaces import ICrust, ICrustEvents
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.platform import SystemPlatform
@@ -84,7 +85,8 @@ class LinkTests(ServiceTests):
 
     async def test_after_stop(self) -> None:
         """Afterwards every dial fails with ServiceStopped; so does one that was going on."""
-        one, events = self.start(1, dial_timeout=30)
+        self.patch(dial_module, "DIAL_TIMEOUT_SECONDS", 30.0)
+        one, events = self.start(1)
         silent = self.silent_port()
         dial = one.connect((silent,), None, b"", False)
         stopped = one.stop()

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SkipTest
 
 from routing_crust.config import Settings
+from routing_crust.crust.dial import bootstrap, dialler
 from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
@@ -57,7 +58,8 @@ class DialTests(ServiceTests):
 
     async def test_race(self) -> None:
         """Of several endpoints the one that answers is taken; one link comes of it, on both sides."""
-        one, events = self.start(1, dial_stagger=0.01)
+        self.patch(dialler, "DIAL_STAGGER_SECONDS", 0.01)
+        one, events = self.start(1)
         two, others = self.start(2, listen=(at("127.0.0.1:0"), at("127.0.0.2:0")))
         endpoints = (self.silent_port(), self.closed_port(), *two.endpoints)
         link = await one.connect(endpoints, name(2), b"", False)
@@ -117,7 +119,8 @@ class BootstrapTests(ServiceTests):
         """Links of a bootstrap are marked; the winner stays and the others are closed."""
         nodes = [self.start(seed) for seed in (2, 3)]
         contacts = [Contact(self.closed_port()), *(Contact(each.endpoints[0]) for each, _ in nodes)]
-        one, events = self.start(1, contacts=tuple(contacts), dial_stagger=0.01)
+        self.patch(bootstrap, "DIAL_STAGGER_SECONDS", 0.01)
+        one, events = self.start(1, contacts=tuple(contacts))
         one.bootstrap()
         one.bootstrap()
         links = [(await events.next("connect"))[0], (await events.next("connect"))[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from routing_crust.crust.dial.address_backoff import FIRST_WAIT_SECONDS
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import Contact
 from routing_crust.errors import ConnectFailed
@@ -33,7 +34,7 @@ class HistoryTests(ServiceTests):
         self.assertFalse(outcome.good)
         obstacle, seconds = self.one.obstacle(target, name(2))
         self.assertEqual(obstacle, "it failed lately")
-        self.assertTrue(0 < seconds <= self.one.settings.retry_first)
+        self.assertTrue(0 < seconds <= FIRST_WAIT_SECONDS)
 
     async def test_answered(self) -> None:
         """A dial that was answered; whoever is there is noted even if no name was known."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from routing_crust.config import Role
+from routing_crust.crust.mapping import portmapper
 from routing_crust.crust.mapping.keeper import PortKeeper
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
 from routing_crust.crust.mapping.portmapper import PortMapper
@@ -49,7 +50,8 @@ class MappingTests(ServiceTests):
 
     async def test_a_candidate(self) -> None:
         """It is named first, for as long as it is mapped."""
-        one, events = self.start_mapped(mapping_lifetime=300)
+        self.patch(portmapper, "MAPPING_LIFETIME_SECONDS", 300)
+        one, events = self.start_mapped()
         port = self.listening.port
         self.assertEqual(self.asked, [("NAT-PMP", "map", port, port, 300)])
         inner = at(f"{GATEWAY.local}:{port}")

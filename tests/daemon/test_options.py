@@ -114,10 +114,10 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings_of("--set", "network = lab").network, "lab")
 
     def test_set_refuses_what_it_cannot_set(self) -> None:
-        self.assertEqual(self.usage_error("--set", "max_hops"), "--set max_hops: write --set name=value")
+        self.assertEqual(self.usage_error("--set", "max_links"), "--set max_links: write --set name=value")
         self.assertEqual(
-            self.usage_error("--set", "max_hop=3"),
-            "--set max_hop: there is no such setting; did you mean max_hops?",
+            self.usage_error("--set", "max_link=3"),
+            "--set max_link: there is no such setting; did you mean max_links?",
         )
         self.assertEqual(
             self.usage_error("--set", "contacts=x"),
@@ -143,9 +143,9 @@ class OptionsTests(SynchronousTestCase):
 
     def test_the_command_line_goes_before_the_file_and_replaces_its_lists(self) -> None:
         path = temporary_directory(self) / "node.toml"
-        path.write_text('network = "a"\nmax_hops = 9\ndeny = ["192.0.2.1", "192.0.2.2"]\n')
+        path.write_text('network = "a"\ngroup_size = 9\ndeny = ["192.0.2.1", "192.0.2.2"]\n')
         settings = settings_of("--config", str(path), "--network=b", "--deny=192.0.2.3")
-        self.assertEqual((settings.network, settings.max_hops, settings.deny), ("b", 9, ("192.0.2.3",)))
+        self.assertEqual((settings.network, settings.group_size, settings.deny), ("b", 9, ("192.0.2.3",)))
 
     def test_errors_of_values_name_the_setting(self) -> None:
         self.assertEqual(
@@ -238,8 +238,8 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIsInstance(plugin.makeService(parsed("--demo=3")), DemoService)
 
     def test_a_setting_that_cannot_be_used_ends_the_process_with_one_line(self) -> None:
-        ended = self.assertRaises(SystemExit, plugin.makeService, parsed("--set=max_hops=0"))
-        self.assertEqual(ended.code, "routing-node: max_hops: 0 is out of range; valid is 1 to 255")
+        ended = self.assertRaises(SystemExit, plugin.makeService, parsed("--set=group_size=0"))
+        self.assertEqual(ended.code, "routing-node: group_size: 0 is out of range; valid is 1 to 64")
 
     def test_the_plugin_has_what_twisted_asks_for(self) -> None:
         self.assertIs(plugin.Options, Options)

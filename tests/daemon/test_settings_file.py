@@ -145,12 +145,12 @@ class MergeTests(SynchronousTestCase):
 
     def test_an_error_names_the_file_only_if_the_value_is_from_there(self) -> None:
         error = self.assertRaises(
-            ConfigurationError, merge_settings, {"max_hops": "0"}, {"max_hops": 0}, Path("f")
+            ConfigurationError, merge_settings, {"group_size": "0"}, {"group_size": 0}, Path("f")
         )
-        self.assertEqual(str(error), "max_hops: 0 is out of range; valid is 1 to 255")
-        error = self.assertRaises(ConfigurationError, merge_settings, {}, {"max_hops": 0}, Path("f"))
-        self.assertEqual(str(error), "max_hops: 0 is out of range; valid is 1 to 255 (in f)")
-        self.assertEqual(error.setting, "max_hops")
+        self.assertEqual(str(error), "group_size: 0 is out of range; valid is 1 to 64")
+        error = self.assertRaises(ConfigurationError, merge_settings, {}, {"group_size": 0}, Path("f"))
+        self.assertEqual(str(error), "group_size: 0 is out of range; valid is 1 to 64 (in f)")
+        self.assertEqual(error.setting, "group_size")
 
     def test_every_setting_is_known(self) -> None:
         self.assertEqual(list(SETTINGS), [each.name for each in setting_fields()])

@@ -12,6 +12,7 @@ from routing_crust import Contact, Identity, Role, RoutingService, Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.tunnel import relay as tunnel_relay
 from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.routing.connecting import rendezvous
 from routing_crust.routing.events import LinkChanged, LinkGained
 
 reactor: Any = _reactor
@@ -21,6 +22,9 @@ KIND = 200
 class ServiceTests(TestCase):
     timeout = 240
 
+    def setUp(self) -> None:
+        self.patch(rendezvous, "TUNNEL_DELAY_SECONDS", 0.05)
+
     async def start(self, number: int, **settings: Any) -> RoutingService:
         """A node at 127.0.0.NUMBER."""
         service = RoutingService(
@@ -28,7 +32,6 @@ class ServiceTests(TestCase):
                 listen=(Endpoint(f"127.0.0.{number}", 0),),
                 lan_discovery=False,
                 port_mapping=False,
-                tunnel_after=0.05,
                 **settings,
             ),
             reactor=reactor,

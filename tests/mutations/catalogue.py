@@ -96,7 +96,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an expectation whose timer was lost stays for ever",
         "routing/connecting/expected.py",
-        "max_age_seconds=2 * settings.expected_timeout",
+        "max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS",
         'max_age_seconds=float("inf")',
         ("tests.routing.connecting.test_expected",),
     ),
@@ -383,7 +383,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a send queue grows without end",
         "crust/link/sendqueue.py",
-        "return self.size < self._settings.queue_most",
+        "return self.size < MAX_QUEUE_BYTES",
         "return True",
         (
             "tests.crust.link.test_sendqueue",
@@ -463,7 +463,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that asks again too soon drives out its own request",
         "routing/connecting/expected.py",
-        "if self._clock.seconds() - oldest.since >= self._settings.request_again:",
+        "if self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
         "if True:",
         (
             "tests.routing.connecting.test_expected",

@@ -18,6 +18,7 @@ from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
+from routing_crust.limits import MAX_CONTROL_BURST
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
@@ -476,8 +477,8 @@ class RequestTests(IntruderCase):
         for _ in range(300):
             query()
         self.net.settle(0.1)
-        self.assertEqual(len(self.intruder.frames), self.node.settings.control_burst)
+        self.assertEqual(len(self.intruder.frames), MAX_CONTROL_BURST)
         self.net.settle(1)
         query()
         self.net.settle(0.1)
-        self.assertEqual(len(self.intruder.frames), self.node.settings.control_burst + 1)
+        self.assertEqual(len(self.intruder.frames), MAX_CONTROL_BURST + 1)

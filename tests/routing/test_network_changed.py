@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
 from routing_crust.routing.core import RoutingCore
+from routing_crust.routing.membership.lifecycle import FIRST_RETRY_SECONDS
 from routing_crust.routing.state import State
 from routing_crust.testing.host import SimulatedNode
 from routing_crust.testing.simulation import SimulatedNetwork
@@ -62,9 +63,7 @@ class NetworkChangedTests(SynchronousTestCase):
         core.network_changed()
         self.net.run_until(lambda: node.service.state is State.DISCONNECTED, 60)
         assert core.lifecycle._retry is not None
-        self.assertLessEqual(
-            core.lifecycle._retry.getTime() - node.clock.seconds(), node.settings.retry_first
-        )
+        self.assertLessEqual(core.lifecycle._retry.getTime() - node.clock.seconds(), FIRST_RETRY_SECONDS)
         self.net.heal()
 
     def test_connected_node_looks_around_at_once(self) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
+from routing_crust.crust.link.link import CLOSE_TIMEOUT_SECONDS
 from routing_crust.routing import events
 from routing_crust.streams import streams_of
 from routing_crust.testing import SimulatedNetwork
@@ -172,7 +173,7 @@ class StoppingTests(SynchronousTestCase):
             network.run_for(120.0)
         came = bool(stopped)
         stop()
-        network.run_for(service.settings.close_timeout + 1.0)
+        network.run_for(CLOSE_TIMEOUT_SECONDS + 1.0)
         self.successResultOf(stopped[0])
         self.assertEqual(service.clock.getDelayedCalls(), [], name)  # type: ignore[attr-defined]
         network.stop()

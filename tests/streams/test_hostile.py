@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB
 from routing_crust.errors import WireError
+from routing_crust.streams import mux
 from routing_crust.streams.frames import (
     MAX_WINDOW_BYTES,
     StreamFrame,
@@ -189,7 +190,8 @@ class StateTests(SynchronousTestCase):
 
 class ViolationTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.end = End(True, max_streams=4, max_stream_resets=5)
+        self.patch(mux, "MAX_STREAM_RESETS", 5)
+        self.end = End(True, max_streams=4)
 
     def refused(self, kind: StreamFrame, payload: bytes, *words: str) -> None:
         error = self.assertRaises(WireError, self.end.mux.receive, kind, payload)
@@ -268,8 +270,8 @@ class ViolationTests(SynchronousTestCase):
             self.receive(F.RESET, number)
             number += 2
         self.receive(F.OPEN, number)
-        self.refused(*frame(F.RESET, number), "max_stream_resets")
-        self.end = End(True, max_stream_resets=5)
+        self.refused(*frame(F.RESET, number), "more than 5 resets")
+        self.end = End(True)
         for _ in range(50):
             self.receive(F.OPEN, number)
             self.receive(F.RESET, number)

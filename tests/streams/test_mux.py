@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB
 from routing_crust.errors import LimitReached
+from routing_crust.streams import mux
 from routing_crust.streams.feeding import BULK_IN_FLIGHT_BYTES, INTERACTIVE_SECONDS
 from routing_crust.streams.frames import StreamFrame, StreamReason
 from routing_crust.streams.machine import CREDIT_BYTES
@@ -437,7 +438,8 @@ class EndTests(SynchronousTestCase):
 
     def test_own_resets_stay_below_the_limit(self) -> None:
         """We stay below what the peer takes; those that must wait are given up at once for their users."""
-        pair = Pair(max_stream_resets=10)
+        self.patch(mux, "MAX_STREAM_RESETS", 10)
+        pair = Pair()
         streams = [pair.open()[0] for _ in range(20)]
         for stream in streams:
             stream.reset(StreamReason.ABORTED)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.streams import mux
 from routing_crust.streams.frames import StreamReason
 from routing_crust.streams.machine import Side
 from routing_crust.streams.stream import Stream
@@ -25,9 +26,7 @@ WINDOW = 16 * 1024
 SETTINGS = {
     "max_streams": 64,  # so that the small windows are smaller than the full ones
     "stream_window": WINDOW,
-    "stream_window_most": 4 * WINDOW,
     "stream_memory": 1 << 20,
-    "max_stream_resets": 1000,
 }
 ends = st.integers(0, 1)
 which = st.integers(0, 7)
@@ -282,6 +281,7 @@ class Machine(RuleBasedStateMachine):
 
 class PropertyTests(SynchronousTestCase):
     def test_any_sequence_of_actions_matches_the_model(self) -> None:
+        self.patch(mux, "MAX_STREAM_RESETS", 1000)
         test = Machine.TestCase
         test.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)
         test("runTest").debug()

@@ -144,9 +144,7 @@ class WindowsTests(SynchronousTestCase):
     ) -> None:
         """Whatever streams come, grow and go: all windows fit into the memory, and each has the least."""
         memory = max(memory, 16 * KIB * streams)
-        settings = Settings(
-            max_streams=streams, stream_memory=memory, stream_window=full, stream_window_most=4 * full
-        )
+        settings = Settings(max_streams=streams, stream_memory=memory, stream_window=full)
         windows = Windows(settings)
         open_ones: dict[int, int] = {}
         for any_number, fast, close in steps:

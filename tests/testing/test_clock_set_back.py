@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import PeerUnreachable
+from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.testing.simulation import SimulatedNetwork
 
 HOUR = 3600.0
@@ -41,4 +42,4 @@ class SetBackTests(SynchronousTestCase):
         self.net.run_for(1)
         self.node.jump_clock(-HOUR)
         with self.assertRaises(PeerUnreachable):
-            self.net.result_of(sent, settings.ack_timeout * settings.max_attempts)
+            self.net.result_of(sent, settings.ack_timeout * MAX_ATTEMPTS)

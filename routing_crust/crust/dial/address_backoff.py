@@ -15,6 +15,8 @@ from ...endpoints import Endpoint
 from ...names import Name
 from ...timing.backoff import Backoff
 
+FIRST_WAIT_SECONDS: Final = 1.0
+MAX_WAIT_SECONDS: Final = 60.0
 MAX_FAILURES: Final = 1024
 """Peers at addresses whose failures are remembered; the oldest are forgotten first."""
 

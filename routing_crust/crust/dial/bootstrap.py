@@ -2,8 +2,9 @@
 Bootstrap: one attempt to find a way into the network.
 
 The contacts, in this order: those found on the local network while the attempt runs, the saved ones, the
-configured ones. They are dialled C{dial_stagger} apart, several at once, until somebody above is content
-with a link and ends the attempt; or until nothing is left to try, or C{bootstrap_timeout} has passed.
+configured ones. They are dialled C{DIAL_STAGGER_SECONDS} apart, several at once, until somebody above is
+content with a link and ends the attempt; or until nothing is left to try, or C{BOOTSTRAP_TIMEOUT_SECONDS}
+has passed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...endpoints import Contact, Endpoint
 from ...errors import CloseReason, LimitReached, LinkClosed
+from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ...names import Name
 from ..interfaces import ILink
 from .race import DialFailed
@@ -63,7 +64,6 @@ class BootstrapAttempt:
     def __init__(
         self,
         clock: IReactorTime,
-        settings: Settings,
         contacts: Iterable[Contact],
         lan: bool,
         dial: Callable[[Contact], Deferred[ILink]],
@@ -76,7 +76,6 @@ class BootstrapAttempt:
             may be called from within every method, L{start} included.
         """
         self._clock = clock
-        self._settings = settings
         self._dial = dial
         self._finished = finished
         self._waiting = deque(contacts)
@@ -91,10 +90,10 @@ class BootstrapAttempt:
 
     def start(self) -> None:
         """Begin."""
-        self._set_timer("end", self._settings.bootstrap_timeout, self._too_late)
+        self._set_timer("end", BOOTSTRAP_TIMEOUT_SECONDS, self._too_late)
         if self._lan:
             self._set_timer("lan", LAN_WAIT, self._see_whether_over)
-            self._set_timer("next", min(LAN_HEAD_START, self._settings.dial_stagger), self._next)
+            self._set_timer("next", min(LAN_HEAD_START, DIAL_STAGGER_SECONDS), self._next)
         else:
             self._next()
 
@@ -105,7 +104,7 @@ class BootstrapAttempt:
         if all(contact.endpoint != each.endpoint for each in self._found):
             self._found.append(contact)
         if "next" not in self._timers:
-            self._set_timer("next", self._settings.dial_stagger if self._dials else 0, self._next)
+            self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
 
     def link_up(self, link: ILink) -> None:
         """One of the attempt's links is up."""
@@ -147,7 +146,7 @@ class BootstrapAttempt:
                 dial = self._dial(contact)
             except LimitReached:
                 # The dials that are in the way have their time limit, and so has this attempt.
-                self._set_timer("next", self._settings.dial_stagger, self._next)
+                self._set_timer("next", DIAL_STAGGER_SECONDS, self._next)
                 return
             except DialFailed as problem:
                 self._tried.add(endpoint)
@@ -156,7 +155,7 @@ class BootstrapAttempt:
             self._tried.add(endpoint)
             self._dials[endpoint] = dial
             # Before the callbacks: a dial that fails at once brings it forward.
-            self._set_timer("next", self._settings.dial_stagger, self._next)
+            self._set_timer("next", DIAL_STAGGER_SECONDS, self._next)
             dial.addCallbacks(self._dialled, self._failed, callbackArgs=(endpoint,), errbackArgs=(endpoint,))
             return
         self._see_whether_over()
@@ -179,7 +178,7 @@ class BootstrapAttempt:
             self._see_whether_over()
 
     def _too_late(self) -> None:
-        self._finish(f"nobody let us in within {self._settings.bootstrap_timeout:g} s")
+        self._finish(f"nobody let us in within {BOOTSTRAP_TIMEOUT_SECONDS:g} s")
 
     def _see_whether_over(self) -> None:
         busy = self._found or self._waiting or self._dials or self._links or "lan" in self._timers

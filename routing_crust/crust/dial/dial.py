@@ -1,5 +1,5 @@
 """
-One dial: one TCP connection and the TLS handshake over it, within C{dial_timeout}.
+One dial: one TCP connection and the TLS handshake over it, within C{DIAL_TIMEOUT_SECONDS}.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
+from ...limits import DIAL_TIMEOUT_SECONDS
 from ...timing.timers import cancel
 from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
@@ -34,7 +35,7 @@ class OneDial(LinkConnectFactory):
     @ivar endpoint: what is dialled.
     @ivar peer: who must answer; C{None} accepts anyone.
     @ivar outcome: fires with the link once it is up and reported; fails with L{DialFailed}, within
-        C{dial_timeout}. Cancelling it ends the dial, unless the link is up already.
+        C{DIAL_TIMEOUT_SECONDS}. Cancelling it ends the dial, unless the link is up already.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class OneDial(LinkConnectFactory):
 
     def dial(self) -> None:
         """Begin."""
-        timeout = self.owner.settings.dial_timeout
+        timeout = DIAL_TIMEOUT_SECONDS
         self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
         # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
         self._begin = partial(dial_from, self._environment.reactor, self.endpoint, self.over_tls())

@@ -18,11 +18,12 @@ from ...config import Settings
 from ...endpoints import Contact, Direction, Endpoint
 from ...errors import LimitReached, ServiceStopped
 from ...history import Way
+from ...limits import DIAL_STAGGER_SECONDS
 from ...names import Name
 from ...timing.waiters import Waiters
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
-from .address_backoff import AddressBackoff
+from .address_backoff import FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, AddressBackoff
 from .dial import OneDial
 from .environment import DialEnvironment
 from .local_port import origin_for
@@ -57,7 +58,7 @@ class Dialler:
         self._clock: IReactorTime = clock
         self._limits = environment.limits
         self._history = environment.history
-        self._backoff = AddressBackoff(settings.retry_first, settings.retry_most, clock.seconds)
+        self._backoff = AddressBackoff(FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, clock.seconds)
         self._races: dict[_Key, _SharedRace] = {}
         self._dials: dict[OneDial, None] = {}
         self._open: dict[OneDial, None] = {}
@@ -132,7 +133,7 @@ class Dialler:
                 raise DialFailed(f"it failed lately and is left alone for {wait:.1f} s more")
             return self._dial(endpoint, peer, token, from_stranger=shared.strange[endpoint])
 
-        return Race(self._clock, self._settings.dial_stagger, dial)
+        return Race(self._clock, DIAL_STAGGER_SECONDS, dial)
 
     def _dial(
         self,

@@ -1,7 +1,7 @@
 """
 Dialing: the endpoints of one peer, raced (happy eyeballs, RFC 8305, section 5).
 
-The first endpoint is dialled at once, the next one when C{dial_stagger} has passed or when a dial has
+The first endpoint is dialled at once, the next one when C{DIAL_STAGGER_SECONDS} has passed or when a dial has
 failed, whichever is sooner. The first link wins, and the other dials are called off.
 """
 

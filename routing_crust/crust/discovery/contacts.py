@@ -21,6 +21,9 @@ from ...errors import InvalidEndpoint
 from ...files import write_atomically
 from ...names import Name
 
+MAX_SAVED_CONTACTS: Final = 1500
+"""Contacts that are saved."""
+
 WRITE_DELAY_SECONDS: Final = 1.0
 """Seconds from a change to its writing."""
 FILE_NAME: Final = "contacts.json"

@@ -6,8 +6,8 @@ reported; the layer above exchanges its Hellos and calls L{Link.verified}; frame
 where there are none; a Goodbye, then both ends close. Heartbeat and Goodbye never leave this module.
 
 A link has one timer, used for one thing after another: C{hello_timeout} until the Hello is verified, then the
-ticks of its L{Liveness<routing_crust.crust.link.liveness.Liveness>}, and C{close_timeout} once it is being
-closed.
+ticks of its L{Liveness<routing_crust.crust.link.liveness.Liveness>}, and C{CLOSE_TIMEOUT_SECONDS} once it is
+being closed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from zope.interface import implementer
 from ...endpoints import Connection, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed, WireError
+from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode
-from ...wire.framing import FrameDecoder, FrameKind
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
+from ...wire.framing import MAX_FRAME_BYTES, FrameDecoder, FrameKind
 from ...wire.messages import Goodbye
 from ..interfaces import ILink
 from .certificates import PeerRefused
@@ -38,6 +39,9 @@ from .owner import LinkOwner
 from .plan import LinkPlan
 from .sending import FrameSender
 from .sendqueue import SendQueue
+
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
+"""From closing a link to cutting it."""
 
 log = Logger()
 
@@ -101,8 +105,8 @@ class Link(FrameSender):
         self.via = plan.via
         settings = owner.settings
         self.hello_timeout = settings.hello_timeout  # less, if some of it has passed before there is a link
-        self._decoder = FrameDecoder(settings.max_control, owner.link_frame, self, self._control_received)
-        self._allowance = settings.max_unverified
+        self._decoder = FrameDecoder(MAX_CONTROL_BYTES, owner.link_frame, self, self._control_received)
+        self._allowance = MAX_UNVERIFIED_BYTES
         self._up = self._verified = False
         self._timer: IDelayedCall | None = None
         self._reading = True
@@ -112,7 +116,7 @@ class Link(FrameSender):
     def connectionMade(self) -> None:
         """The TCP connection is there, and TLS begins."""
         settings = self._owner.settings
-        self._queue = SendQueue(settings, self.transport, self._owner.clock)
+        self._queue = SendQueue(self.transport, self._owner.clock)
         self._liveness = Liveness(settings, self._queue)
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
         self._arm(self.hello_timeout, self._hello_overdue)
@@ -147,7 +151,7 @@ class Link(FrameSender):
         if self._verified or self._reason is not None:
             return
         self._verified = True
-        self._decoder.limit = self._owner.settings.max_frame
+        self._decoder.limit = MAX_FRAME_BYTES
         self._queue.wrote = True
         self._arm(self._liveness.tick_length, self._tick)
 
@@ -168,7 +172,7 @@ class Link(FrameSender):
         if not self._verified:
             self._allowance -= len(data)
             if self._allowance < 0:
-                limit = self._owner.settings.max_unverified
+                limit = MAX_UNVERIFIED_BYTES
                 self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
         self._queue.flush()
 
@@ -197,7 +201,7 @@ class Link(FrameSender):
             self._end(LinkClosed(CloseReason.UNKNOWN, f"reason {number}", by_peer=True))
         self._queue.clear()
         self._queue.drained = self._hang_up
-        self._arm(self._owner.settings.close_timeout, self._cut)
+        self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
 
     def guarded(self, call: Callable[[Any], None], argument: Any) -> None:
         """Call what reads the peer's bytes, or what the owner does with them. Never raises."""
@@ -266,7 +270,7 @@ class Link(FrameSender):
             return
         self._end(LinkClosed(reason, detail))
         self._queue.drained = self._hang_up
-        self._arm(self._owner.settings.close_timeout, self._cut)
+        self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
 
     def abort(self, reason: CloseReason, detail: str = "") -> None:
         self._end(LinkClosed(reason, detail))

@@ -15,6 +15,11 @@ from ...errors import CloseReason, LinkClosed
 from ..interfaces import ANSWER_WITHIN
 from .sendqueue import SendQueue
 
+HEARTBEATS_PER_TIMEOUT: Final = 3
+"""An idle link sends this many heartbeats in C{inactivity_timeout}."""
+STALL_TIMEOUT_SECONDS: Final = 30.0
+"""A peer that reads nothing for this long is cut off."""
+
 MAX_UNANSWERED_PROBES: Final = 4
 """Consecutive unanswered probes that put the end of the wait off; later ones wait for the first of them."""
 
@@ -40,7 +45,7 @@ class Liveness:
     def tick_length(self) -> float:
         """Seconds between ticks: two ticks without a frame make a heartbeat just in time."""
         settings = self._settings
-        return min(settings.heartbeat_interval / 2, settings.inactivity_timeout / 2, settings.stall_timeout)
+        return min(settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT), STALL_TIMEOUT_SECONDS)
 
     @property
     def answer_time(self) -> float:
@@ -62,7 +67,7 @@ class Liveness:
         self.heard = queue.progressed = queue.wrote = False
         if self._silence >= settings.inactivity_timeout:
             return LinkClosed(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
-        if self._stalled >= settings.stall_timeout:
+        if self._stalled >= STALL_TIMEOUT_SECONDS:
             return LinkClosed(CloseReason.STALLED, f"nothing was read for {self._stalled:g} s")
         return None
 

@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 
 from ...errors import CloseReason, LinkClosed
-from ...wire.framing import HEADER_BYTES, FrameKind, frame_header
+from ...wire.framing import HEADER_BYTES, MAX_FRAME_BYTES, FrameKind, frame_header
 from ..interfaces import ILink
 from .owner import LinkOwner
-from .sendqueue import SendQueue
+from .sendqueue import MAX_QUEUE_BYTES, SendQueue
 
 _FRAMES_OF_THIS_LINK: Final = frozenset(
     {
@@ -88,7 +88,7 @@ class FrameSender(Protocol):
             self._attend()
 
     def _send_large(self, kind: int, payload: bytes) -> None:
-        most = self._owner.settings.max_frame
+        most = MAX_FRAME_BYTES
         # tunnel data and Goodbyes stay here; an application must not notice the handover
         if self._heir is not None and kind not in _FRAMES_OF_THIS_LINK:
             self._heir.send(kind, payload)
@@ -97,7 +97,7 @@ class FrameSender(Protocol):
             return
         if len(payload) > most or not 0 <= kind <= 255:
             raise ValueError(
-                f"a frame of kind {kind} with {len(payload)} bytes cannot be sent: max_frame is {most}"
+                f"a frame of kind {kind} with {len(payload)} bytes cannot be sent: {most} is the most"
             )
         queue = self._queue
         queue.parts += (frame_header(kind, len(payload)), payload)
@@ -107,7 +107,7 @@ class FrameSender(Protocol):
 
     def _attend(self) -> None:
         if not self._queue.attend():
-            self.abort(CloseReason.SEND_QUEUE_FULL, f"queue_most is {self._owner.settings.queue_most}")
+            self.abort(CloseReason.SEND_QUEUE_FULL, f"{MAX_QUEUE_BYTES} bytes wait to be sent")
 
     def when_writable(self) -> Deferred[None]:
         if self._heir is not None:

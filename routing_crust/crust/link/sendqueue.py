@@ -15,11 +15,17 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...config import Settings
 from ...errors import LinkClosed
 from ...timing.timers import cancel
 from ...timing.waiters import Waiters
 from ..interfaces import ILink
+
+QUEUE_PAUSE_BYTES: Final = 1024 * 1024
+"""Producers are paused when a link's send queue holds this much."""
+QUEUE_RESUME_BYTES: Final = 256 * 1024
+"""Producers are resumed when the queue has fallen to this."""
+MAX_QUEUE_BYTES: Final = 4 * 1024 * 1024
+"""A link whose send queue holds this much is cut."""
 
 PIECE_BYTES: Final = 112 * 1024
 """
@@ -41,7 +47,7 @@ class SendQueue:
     @ivar parts: what waits, in order.
     @ivar size: how many bytes wait.
     @ivar alarm: the size from which somebody must look after the queue; 0 while no flush is due.
-    @ivar full: from when C{queue_pause} is reached until C{queue_resume} is.
+    @ivar full: from when C{QUEUE_PAUSE_BYTES} is reached until C{QUEUE_RESUME_BYTES} is.
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
     @ivar wrote: set when something was written; for the owner to reset.
@@ -52,12 +58,11 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_call", "_clock", "_due", "_producers", "_rest", "_settings", "_transport", "_waiting",
+        "_call", "_clock", "_due", "_producers", "_rest", "_transport", "_waiting",
         "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "wrote",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, transport: ITransport, clock: IReactorTime) -> None:
-        self._settings = settings
+    def __init__(self, transport: ITransport, clock: IReactorTime) -> None:
         self._transport = transport
         self._clock = clock
         self._call: IDelayedCall | None = None
@@ -74,15 +79,15 @@ class SendQueue:
         """
         See to it that what waits is flushed, and pause the producers if it has become too much.
 
-        @return: whether the queue is still smaller than C{queue_most}.
+        @return: whether the queue is still smaller than C{MAX_QUEUE_BYTES}.
         """
         self._flush_soon()
-        if self.size >= self._settings.queue_pause and not self.full:
+        if self.size >= QUEUE_PAUSE_BYTES and not self.full:
             self.full = True
             for producer in self._producers[:]:
                 _tell(producer.pauseProducing)
         self.hold()
-        return self.size < self._settings.queue_most
+        return self.size < MAX_QUEUE_BYTES
 
     def feed_soon(self) -> None:
         """
@@ -100,7 +105,7 @@ class SendQueue:
     def hold(self) -> None:
         """A flush is due: until then there is nothing to do but to watch the size."""
         self._due = True
-        self.alarm = self._settings.queue_most if self.full else self._settings.queue_pause
+        self.alarm = MAX_QUEUE_BYTES if self.full else QUEUE_PAUSE_BYTES
 
     def _called(self) -> None:
         self._call = None
@@ -115,7 +120,7 @@ class SendQueue:
                 break
             self.wrote = True
             self._transport.write(self._take())
-        has_room = self.full and self.size <= self._settings.queue_resume
+        has_room = self.full and self.size <= QUEUE_RESUME_BYTES
         if has_room:
             self.full = False
         self._due = False

@@ -32,6 +32,7 @@ from zope.interface import implementer
 from ...bounded_dict import BoundedDict
 from ...errors import CloseReason
 from ...identity import Identity
+from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
 from .certificates import (
     PeerCertificate,
@@ -301,7 +302,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
         super().__init__(creator, plan.initiator, factory or Factory(), owner.clock)
         self.tls = tls
         self.plan = plan
-        self.max_handshake = owner.settings.max_unverified
+        self.max_handshake = MAX_UNVERIFIED_BYTES
         self.look_at_the_clock = owner.clock.seconds
 
     def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]

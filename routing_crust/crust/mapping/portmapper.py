@@ -19,6 +19,9 @@ from .lease import Lease, RouterAccess
 from .natpmprouter import NatPmpRouter
 from .upnp import UpnpRouter, in_daemon_thread
 
+MAPPING_LIFETIME_SECONDS: Final = 7200
+"""For how long a router is asked to map our port; it is asked again after half of that."""
+
 MAX_MAPPED_PORTS: Final = 4
 """A node that listens on more ports has its reasons."""
 
@@ -85,11 +88,10 @@ class PortMapper:
         @param listening: where we listen, with the real ports.
         """
         wanted = ports_to_map(self._settings, listening)
-        settings = self._settings
         self._keepers = tuple(
             PortKeeper(
                 each,
-                settings.mapping_lifetime,
+                MAPPING_LIFETIME_SECONDS,
                 self._reactor,
                 self._random,
                 self._access,

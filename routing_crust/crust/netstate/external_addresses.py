@@ -26,6 +26,7 @@ from ...bounded_dict import BoundedDict
 from ...config import Settings
 from ...endpoints import Direction, Endpoint, PathKind, PrivateDialling
 from ...errors import CloseReason
+from ...limits import MAX_CANDIDATES
 from ...names import Name
 from ...wire.messages import NatKind
 from ..interfaces import ILink
@@ -217,7 +218,7 @@ class ExternalAddresses:
             self._own,
             [seen for sure, _ in votes for seen in believed_in(sure)],
             [seen for sure, doubtful in votes for seen in tentative_in(sure, doubtful)],
-            self._settings.max_candidates,
+            MAX_CANDIDATES,
         )
         if self.candidates.known != before.known:
             self._endpoints_changed(self.candidates.endpoints)

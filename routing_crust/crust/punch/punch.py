@@ -98,15 +98,15 @@ class HolePunch:
     L{link} has fired.
 
     @ivar link: fires with what L{won} is given; fails with L{ConnectFailed} when every endpoint has failed
-        for good or C{punch_timeout} is over, or with L{LimitReached} if limits alone kept every endpoint
-        from being dialled. Cancelling it ends all dials.
+        for good or C{PUNCH_TIMEOUT_SECONDS} is over, or with L{LimitReached} if limits alone kept every
+        endpoint from being dialled. Cancelling it ends all dials.
     """
 
     def __init__(
         self, clock: IReactorTime, random: Random, timeout: float, dials: Dials, endpoints: Iterable[Endpoint]
     ) -> None:
         """
-        @param timeout: C{punch_timeout}, from the first dial on.
+        @param timeout: C{PUNCH_TIMEOUT_SECONDS}, from the first dial on.
         """
         self._clock = clock
         self._random = random

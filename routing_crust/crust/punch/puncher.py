@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from ...endpoints import Endpoint
 from ...errors import ConnectFailed, LimitReached, ServiceStopped
 from ...history import Way
+from ...limits import PUNCH_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.waiters import Waiters
 from ..dial.dial import in_words
@@ -128,7 +129,7 @@ class Puncher:
             entry.strange = dict.fromkeys(ranked if from_stranger else ())
             owner = self._owner
             entry.punch = HolePunch(
-                owner.clock, self._random, owner.settings.punch_timeout, _Dials(self, entry), ranked
+                owner.clock, self._random, PUNCH_TIMEOUT_SECONDS, _Dials(self, entry), ranked
             )
             entry.punch.link.addBoth(self._punched, entry)
             entry.punch.start(rendezvous.after)

@@ -17,8 +17,11 @@ from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
-from .numbers import TunnelNumbers
+from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
 from .transport import CHUNK_BYTES
+
+TUNNEL_BYTES_PER_SECOND: Final = 256 * 1024
+"""What is carried through each tunnel for others."""
 
 BURST_SECONDS: Final = 0.25
 """How much of a tunnel's rate may go through at once after a quiet time."""
@@ -125,7 +128,7 @@ class CarriedTunnel:
         self.far = TunnelHalf(self, *far)
         self.near.other, self.far.other = self.far, self.near
         # room for one chunk at least, else a slow tunnel would never move
-        rate = carrier.settings.tunnel_rate
+        rate = TUNNEL_BYTES_PER_SECOND
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), carrier.clock.seconds)
         self.is_open = self._closing = False
         self._used = carrier.clock.seconds()
@@ -154,10 +157,9 @@ class CarriedTunnel:
             raise WireError("a tunnel was opened that was not offered, or twice")
         if self._closing:
             return
-        settings = self.carrier.settings
         self.is_open = True
         self.far.can_send = message.credit
-        self.near.allowance = settings.tunnel_window
+        self.near.allowance = TUNNEL_WINDOW_BYTES
         self._grant_time()
 
     def again(self, side: TunnelHalf, message: TunnelOpen) -> None:
@@ -172,10 +174,9 @@ class CarriedTunnel:
             self._grant_time()
 
     def _grant_time(self) -> None:
-        settings = self.carrier.settings
-        self._expires = self.carrier.clock.seconds() + settings.tunnel_lifetime
+        self._expires = self.carrier.clock.seconds() + TUNNEL_LIFETIME_SECONDS
         self.active()
-        message = TunnelOpened(self.near.number, settings.tunnel_window, settings.tunnel_lifetime)
+        message = TunnelOpened(self.near.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS)
         self.near.link.send(FrameKind.TUNNEL_OPENED, encode(message))
         self._watch()
 

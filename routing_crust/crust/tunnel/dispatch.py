@@ -12,7 +12,7 @@ from ...endpoints import PathKind
 from ...errors import ConnectFailed, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
 from ..interfaces import ILink
@@ -51,7 +51,7 @@ class TunnelDispatch:
         self._numbers = TunnelNumbers()
         self._ends = TunnelEnds(owner, tls, self._numbers, meeting_of, refusal_of, gone)
         self._relay = TunnelRelay(owner, self._numbers, quiet)
-        self._max_control = owner.settings.max_control
+        self._max_control = MAX_CONTROL_BYTES
 
     @property
     def idle(self) -> bool:

@@ -34,7 +34,7 @@ from ..link.plan import LinkPlan
 from ..link.preface import Preface
 from ..link.tls import LinkTls
 from ..punch.meeting import Meeting
-from .numbers import TunnelNumbers
+from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
 from .transport import REASON_TEXTS, TunnelTransport
 
 MAX_UNFINISHED_TUNNELS: Final = 4
@@ -102,7 +102,7 @@ class TunnelEnd:
             self._owner.clock,
             self._relay,
             self._number,
-            self._owner.settings.tunnel_window,
+            TUNNEL_WINDOW_BYTES,
             self._forget,
             self._finished,
         )
@@ -270,7 +270,7 @@ class TunnelEnds:
         end = TunnelEnd(self, relay, number, Direction.CONNECTED, _OwnRendezvous(peer, token, requester))
         self._add(relay, number, end)
         proof = Preface.of(token, requester, False).proof
-        end.request(TunnelOpen(number, False, peer.raw, proof, self.owner.settings.tunnel_window))
+        end.request(TunnelOpen(number, False, peer.raw, proof, TUNNEL_WINDOW_BYTES))
         return end.up
 
     def offered(self, relay: ILink, message: TunnelOpen) -> None:
@@ -287,8 +287,7 @@ class TunnelEnds:
         end = TunnelEnd(self, relay, message.number, Direction.ACCEPTED, meeting)
         end.up.addErrback(lambda _: None)
         self._add(relay, message.number, end)
-        settings = self.owner.settings
-        opened = TunnelOpened(message.number, settings.tunnel_window, settings.tunnel_lifetime)
+        opened = TunnelOpened(message.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS)
         relay.send(FrameKind.TUNNEL_OPENED, encode(opened))
         end.begin(message.credit)
 

@@ -7,9 +7,16 @@ other with even ones, each one after another, so that the two never choose the s
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...errors import WireError
 from ..interfaces import ILink
 from .transport import Leg
+
+TUNNEL_LIFETIME_SECONDS: Final = 3600
+"""How long a tunnel is carried for others before it has to be asked for again."""
+TUNNEL_WINDOW_BYTES: Final = 64 * 1024
+"""What may wait in each direction of a tunnel."""
 
 
 class _LinkNumbers:

@@ -5,8 +5,8 @@ It sees the names of the two, and how much goes from one to the other; what that
 asks with a TUNNEL_OPEN to be taken to another one; that is offered on, and the other's answer goes back. From
 then on bytes are handed on as they come, within limits: so many tunnels in all and for each peer, none to or
 from a peer that is itself reached through a tunnel, so many bytes a second through each. Each end gets credit
-for no more than C{tunnel_window}, so no more than that waits here for each direction. The directions take
-turns, and a link is only ever given a little, so that whatever else goes over it need not wait for long.
+for no more than C{TUNNEL_WINDOW_BYTES}, so no more than that waits here for each direction. The directions
+take turns, and a link is only ever given a little, so that whatever else goes over it need not wait for long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReaso
 from ..interfaces import ILink
 from ..link.owner import LinkOwner
 from .carried import CarriedTunnel, TunnelHalf
-from .numbers import TunnelNumbers
+from .numbers import TUNNEL_WINDOW_BYTES, TunnelNumbers
 from .transport import CHUNK_BYTES, REASON_TEXTS, data_frame
 
 MAX_QUEUED_BYTES: Final = 32 * 1024
@@ -90,8 +90,8 @@ class TunnelRelay:
             self.numbers.add(side.link, side.number, side)
             self._of_peer[side.link.peer] = self._of_peer.get(side.link.peer, 0) + 1
         tunnel.near.can_send = message.credit
-        tunnel.far.allowance = self.settings.tunnel_window
-        offer = TunnelOpen(tunnel.far.number, True, link.peer.raw, message.proof, self.settings.tunnel_window)
+        tunnel.far.allowance = TUNNEL_WINDOW_BYTES
+        offer = TunnelOpen(tunnel.far.number, True, link.peer.raw, message.proof, TUNNEL_WINDOW_BYTES)
         far.send(FrameKind.TUNNEL_OPEN, encode(offer))
 
     def _refusal(self, link: ILink, far: ILink | None) -> TunnelReason | None:
@@ -183,7 +183,7 @@ class TunnelRelay:
         to.link.send(FrameKind.TUNNEL_DATA, data_frame(to.number, chunk))
         side.owed += len(chunk)
         # credit in quarters of the window: each grant is a frame, and later ones would stall the sender
-        if side.there and side.owed >= self.settings.tunnel_window // 4:
+        if side.there and side.owed >= TUNNEL_WINDOW_BYTES // 4:
             amount, side.owed = side.owed, 0
             side.allowance += amount
             side.link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(side.number, amount)))

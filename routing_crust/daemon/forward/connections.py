@@ -16,6 +16,7 @@ from ...names import Name
 from ...routing.service import RoutingService
 from ...routing.state import State
 from ...streams import streams_of
+from ...streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from .splice import Splice
 
 
@@ -106,7 +107,7 @@ def open_stream(
 
     @return: as L{Streams.open<routing_crust.streams.service.Streams.open>}; fails with
         L{NotConnected<routing_crust.errors.NotConnected>} when the node has not joined within
-        C{stream_open_timeout} seconds. Cancelling it gives up.
+        C{STREAM_OPEN_TIMEOUT_SECONDS} seconds. Cancelling it gives up.
     """
     return Deferred.fromCoroutine(_open_stream(service, name, protocol, factory))
 
@@ -117,7 +118,7 @@ async def _open_stream(
     # a service that does not run fails below, at once
     if service.running and service.state is not State.CONNECTED:
         try:
-            await service.when_connected().addTimeout(service.settings.stream_open_timeout, service.clock)
+            await service.when_connected().addTimeout(STREAM_OPEN_TIMEOUT_SECONDS, service.clock)
         except TimeoutError:
             raise NotConnected("this node has no link to its network") from None
     return await streams_of(service).open(name, protocol, factory)

@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 from ...crust.interfaces import ILink
 from ...endpoints import PathKind
 from ...errors import ExpectedConnectionReplaced, LimitReached, RoutingCrustError
+from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ConnectRequest, LinkUse, Signed
 from ..links.peer import Accept
 from ..links.registry import LinkRegistry
@@ -124,7 +125,7 @@ class Attempts:
         much later. They may have been delayed, and have arrived only now, together with this one.
         """
         # nobody repeats a request sooner than that
-        latest = request.issued - self._settings.request_again / 2
+        latest = request.issued - REQUEST_INTERVAL_SECONDS / 2
         for entry in self.expected.of_peer(peer):
             if isinstance(entry, ExpectedRequest) and entry.request.use is request.use:
                 if entry.request.issued <= latest:
@@ -156,8 +157,8 @@ class Attempts:
     def _purpose(self, entry: ExpectedConnection) -> Accept:
         if isinstance(entry, ExpectedRequest):
             return Accept(entry.request.use, we_asked=False)
-        token = decode(Signed, entry.token, self._settings.max_control)
-        return Accept(decode(ConnectRequest, token.body, self._settings.max_control).use, we_asked=True)
+        token = decode(Signed, entry.token, MAX_CONTROL_BYTES)
+        return Accept(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
 
     def _give_way(self, entry: ExpectedConnection) -> bool:
         """

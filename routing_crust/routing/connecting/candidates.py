@@ -5,16 +5,22 @@ of us. Those of a peer are a stranger's: it may name the address of a third part
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.logger import Logger
 
 from ...endpoints import Endpoint, is_local_only, refusal_to_dial
 from ...history import Way
+from ...limits import MAX_CANDIDATES
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...wire.codec import from_wire, to_wire
 from ...wire.messages import WireEndpoint
 from ..node import Node
+
+MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
+"""Addresses in one /24 or /48 that may be dialled because answers named them; private ones do not count."""
 
 
 class Candidates:
@@ -27,12 +33,12 @@ class Candidates:
         self._crust = node.crust
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._answered = KeyedLimits[str](
-            lambda: SlidingWindow(node.settings.answered_per_prefix, 60.0, node.clock.seconds)
+            lambda: SlidingWindow(MAX_ANSWERED_PER_PREFIX_PER_MINUTE, 60.0, node.clock.seconds)
         )
 
     def ours(self) -> tuple[WireEndpoint, ...]:
         """The addresses at which others may be able to dial us, for a request or a response."""
-        return tuple(to_wire(each) for each in self._crust.candidates[: self._settings.max_candidates])
+        return tuple(to_wire(each) for each in self._crust.candidates[:MAX_CANDIDATES])
 
     def dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...], source: str) -> tuple[Endpoint, ...]:
         """
@@ -41,7 +47,7 @@ class Candidates:
         @param source: the message that gave them, in words.
         """
         found: list[Endpoint] = []
-        given = candidates[: self._settings.max_candidates]
+        given = candidates[:MAX_CANDIDATES]
         # before any is refused: a person who asks why there is no link should see all that we were told
         self._crust.history.told(peer, map(from_wire, given), source)
         for each in given:
@@ -67,7 +73,8 @@ class Candidates:
 
     def affordable(self, peer: Name, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """
-        The addresses of a response that may be dialled now: at most C{answered_per_prefix} a minute.
+        The addresses of a response that may be dialled now: at most C{MAX_ANSWERED_PER_PREFIX_PER_MINUTE} a
+        minute.
 
         A request counts against C{stranger_dials}. A response does not, since we asked for it; but mostly we
         have only heard of the node that sent it, and it may name a third party's address as well.
@@ -77,6 +84,6 @@ class Candidates:
             if is_local_only(each) or self._answered.take(each.prefix):
                 found.append(each)
             else:
-                problem = "too many answers named addresses near it within a minute (answered_per_prefix)"
+                problem = "too many answers named addresses near it within a minute"
                 self._crust.history.tried(peer, Way.DIAL, each, f"not dialled: {problem}")
         return tuple(found)

@@ -10,12 +10,13 @@ from typing import Protocol
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason
+from ...limits import EXPECTED_TIMEOUT_SECONDS
 from ...names import Name
-from ...wire.codec import decode, from_wire
+from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
 from ..links.registry import LinkRegistry
 from ..membership.routing_table import RoutingTable
-from ..messaging.duplicates import DuplicateFilter
+from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
 from ..node import Node
 from .signing import REQUEST_LABEL
 
@@ -44,8 +45,8 @@ class ConnectRequestValidator:
         self._table = table
         self._verdicts = verdicts
         settings = node.settings
-        validity = settings.expected_timeout + 2 * settings.clock_skew
-        self._seen = DuplicateFilter(node.clock, validity, settings.max_remembered_ids)
+        validity = EXPECTED_TIMEOUT_SECONDS + 2 * settings.clock_skew
+        self._seen = DuplicateFilter(node.clock, validity, MAX_REMEMBERED_IDS)
 
     def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -54,8 +55,8 @@ class ConnectRequestValidator:
         @param link: the link that the request came by.
         @raise WireError: it is no request; the relay that passed it on is not to blame.
         """
-        signed = decode(Signed, envelope.body, self._node.settings.max_control)
-        request = decode(ConnectRequest, signed.body, self._node.settings.max_control)
+        signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
+        request = decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES)
         peer = Name.of_key(signed.key)
         if (peer, request.nonce) in self._seen:
             return  # a copy by another route
@@ -72,7 +73,7 @@ class ConnectRequestValidator:
         if request.recipient != self._own:
             return "it is for somebody else"
         # a request is not valid for longer than we would expect the link, whatever it says itself
-        expiry = min(request.expiry, request.issued + self._node.settings.expected_timeout)
+        expiry = min(request.expiry, request.issued + EXPECTED_TIMEOUT_SECONDS)
         if expiry < now - skew or request.issued > now + skew:
             return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
         if request.use is LinkUse.ATTACHED:

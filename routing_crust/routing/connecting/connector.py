@@ -18,9 +18,15 @@ from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import ExpectedConnectionExpired, ServiceStopped
 from ...history import Way
+from ...limits import (
+    DIAL_TIMEOUT_SECONDS,
+    EXPECTED_TIMEOUT_SECONDS,
+    REQUEST_INTERVAL_SECONDS,
+    TWO_WAY_WAIT_SECONDS,
+)
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
@@ -74,8 +80,8 @@ class Connector(PeerListener):
         @param via: the link to ask by; C{None} leaves it to the routing table.
         @param informant: a node that can reach it, if one is known.
         @return: fires with the confirmed link, at once if there is one; fails with
-            L{ExpectedConnectionExpired} when the node does not answer within C{request_again} seconds, or
-            when no link comes of its answer, or with L{ServiceStopped}.
+            L{ExpectedConnectionExpired} when the node does not answer within C{REQUEST_INTERVAL_SECONDS}
+            seconds, or when no link comes of its answer, or with L{ServiceStopped}.
         """
         peer = self._linked(name, use)
         if peer is not None:
@@ -179,8 +185,8 @@ class Connector(PeerListener):
 
         @raise WireError: it is no response.
         """
-        signed = decode(Signed, envelope.body, self._node.settings.max_control)
-        response = decode(ConnectResponse, signed.body, self._node.settings.max_control)
+        signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
+        response = decode(ConnectResponse, signed.body, MAX_CONTROL_BYTES)
         peer = Name.of_key(signed.key)
         request = next((each for each in self._requests_to(peer) if each.token == response.token), None)
         if request is None or request.answered:
@@ -218,8 +224,8 @@ class Connector(PeerListener):
         link is expected for longer, but the node may be asked again.
         """
         settings = self._node.settings
-        patience = settings.dial_timeout + settings.hello_timeout + settings.two_way_wait
-        return min(patience, settings.expected_timeout)
+        patience = DIAL_TIMEOUT_SECONDS + settings.hello_timeout + TWO_WAY_WAIT_SECONDS
+        return min(patience, EXPECTED_TIMEOUT_SECONDS)
 
     def _requests_to(self, name: Name) -> list[OutgoingRequest]:
         return [each for use in LinkUse if (each := self._requests.get((name, use))) is not None]
@@ -238,7 +244,7 @@ class Connector(PeerListener):
             name.raw,
             nonce,
             issued,
-            issued + node.settings.expected_timeout,
+            issued + EXPECTED_TIMEOUT_SECONDS,
             node.incarnation,
             use,
             self._candidates.ours(),
@@ -246,7 +252,7 @@ class Connector(PeerListener):
             self._relays.to_name(name),
         )
         token = sign(node, REQUEST_LABEL, message)
-        timer = node.clock.callLater(node.settings.request_again, self._give_up, name, use)
+        timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         self._requests[name, use] = request
         self._attempts.punches.expect(name, nonce, use, requester=True)

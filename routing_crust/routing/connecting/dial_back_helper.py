@@ -22,20 +22,22 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind, PrivateDialling, is_local_only
 from ...errors import ConnectFailed, RoutingCrustError, WireError
+from ...limits import DIAL_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode, from_wire
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..node import Node
 
+HELPER_WAIT_SECONDS: Final = 2 * DIAL_TIMEOUT_SECONDS + 5
+"""What a helper is given: it may dial two endpoints one after the other."""
 MAX_JOBS: Final = 16
 """Askers that are helped at once."""
 MAX_DIALS: Final = 4
@@ -48,11 +50,6 @@ ORDERED_PER_MINUTE: Final = 4.0
 """Dials for others that one peer may order; twice as many at once."""
 IN_ALL_PER_MINUTE: Final = 12.0
 """Requests of all askers together, and dials ordered by all peers together."""
-
-
-def helper_wait(settings: Settings) -> float:
-    """Seconds that a helper is given: two endpoints may be dialled one after the other."""
-    return 2 * settings.dial_timeout + 5
 
 
 class Quota:
@@ -118,7 +115,7 @@ class DialBackHelper:
 
         @raise WireError: it is no such message, or names addresses that are not the asker's.
         """
-        message = decode(DialBack, payload, self._node.settings.max_control)
+        message = decode(DialBack, payload, MAX_CONTROL_BYTES)
         peer = self._peer(link)
         if peer is None:
             return
@@ -140,7 +137,7 @@ class DialBackHelper:
 
         @raise WireError: it is no such message.
         """
-        message = decode(DialFor, payload, self._node.settings.max_control)
+        message = decode(DialFor, payload, MAX_CONTROL_BYTES)
         if self._peer(link) is None:
             return
         endpoints = tuple(from_wire(each) for each in message.endpoints)
@@ -158,7 +155,7 @@ class DialBackHelper:
 
         @raise WireError: it is no such message.
         """
-        message = decode(Dialled, payload, self._node.settings.max_control)
+        message = decode(Dialled, payload, MAX_CONTROL_BYTES)
         job = self._jobs.get(message.id)
         if job is None or job.helper != link.peer:
             return
@@ -224,7 +221,7 @@ class DialBackHelper:
             link = self._links.link_to(job.helper)
             if link is not None:
                 link.send(FrameKind.DIAL_FOR, encode(DialFor(number, job.asker.raw, job.endpoints)))
-                wait = helper_wait(self._node.settings)
+                wait = HELPER_WAIT_SECONDS
                 job.timer = self._node.clock.callLater(wait, self._next_helper, number)
                 return
         self._settle(number, DialOutcome.NOT_TRIED)

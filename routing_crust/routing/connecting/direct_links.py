@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, ExpectedConnectionExpired, NotConnected
+from ...limits import EXPECTED_TIMEOUT_SECONDS
 from ...names import Name
 from ...wire.messages import LinkUse
 from ..links.idle import IdleLinks
@@ -71,7 +72,7 @@ class DirectLinks:
         return link
 
     async def _connect(self, name: Name) -> ILink:
-        deadline = self._node.clock.seconds() + self._node.settings.expected_timeout
+        deadline = self._node.clock.seconds() + EXPECTED_TIMEOUT_SECONDS
         while True:
             if not self._neighbourhood.bootstrapped:
                 raise NotConnected("there is no link to the network; wait for when_connected()")

@@ -30,6 +30,7 @@ from ...errors import (
     RoutingCrustError,
     ServiceStopped,
 )
+from ...limits import EXPECTED_TIMEOUT_SECONDS, REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import ConnectRequest, ConnectResponse
@@ -120,7 +121,7 @@ class ExpectedConnections:
         self._settings = settings
         self._on_expired = on_expired
         self._entries: ExpiringDict = ExpiringDict(
-            max_len=settings.max_expected, max_age_seconds=2 * settings.expected_timeout
+            max_len=settings.max_expected, max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS
         )
         # The dictionary forgets an entry that is too old: what must still end is found here.
         self._of_peer: dict[Name, dict[bytes, _Expectation]] = {}
@@ -136,8 +137,9 @@ class ExpectedConnections:
         Wait for a link. An earlier expectation of the same peer and nonce is replaced.
 
         @return: fires with the link given to L{fulfil}. Cancelling it ends the expectation. Fails with
-            L{ExpectedConnectionExpired} after C{expected_timeout}, with L{ExpectedConnectionReplaced} when
-            a newer expectation takes its place, and with L{ServiceStopped}.
+            L{ExpectedConnectionExpired} after C{EXPECTED_TIMEOUT_SECONDS}, with
+            L{ExpectedConnectionReplaced} when a newer expectation takes its place, and with
+            L{ServiceStopped}.
         @raise LimitReached: too many connections are expected in all, from the peer, or in one of the
             prefixes of its endpoints. Nothing has changed then.
         """
@@ -150,7 +152,7 @@ class ExpectedConnections:
         # removed before it is set again, since else it would keep its old place in the dictionary
         replaced = self._remove(*key)
         arrival: Deferred[ILink] = Deferred(lambda _: self._cancelled(key))
-        timer = self._clock.callLater(self._settings.expected_timeout, self._expire, *key)
+        timer = self._clock.callLater(EXPECTED_TIMEOUT_SECONDS, self._expire, *key)
         entry = _Expectation(expected, prefixes, self._clock.seconds(), arrival, timer)
         self._entries[key] = entry
         self._of_peer.setdefault(expected.peer, {})[expected.nonce] = entry
@@ -163,13 +165,14 @@ class ExpectedConnections:
     def make_room(self, peer: Name) -> None:
         """
         End the oldest expectation of a peer that has reached its limit, if that expectation is older than
-        C{request_again}: the peer's newest request is the one it still wants, and the old one failed.
+        C{REQUEST_INTERVAL_SECONDS}: the peer's newest request is the one it still wants, and the old one
+        failed.
         """
         entries = self._of_peer.get(peer, {})
         if len(entries) < self._settings.max_expected_per_peer:
             return
         oldest = next(iter(entries.values()))
-        if self._clock.seconds() - oldest.since >= self._settings.request_again:
+        if self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
             self._remove(peer, oldest.expected.nonce)
             self._on_expired(oldest.expected)
             _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))
@@ -291,7 +294,7 @@ class ExpectedConnections:
         if entry is None:
             return
         self._on_expired(entry.expected)
-        seconds = self._settings.expected_timeout
+        seconds = EXPECTED_TIMEOUT_SECONDS
         _fail(entry, ExpectedConnectionExpired(f"the connection did not come in {seconds:g} s"))
         self._end_overdue()
 
@@ -303,7 +306,7 @@ class ExpectedConnections:
         keys: list[_Key] = list(self._entries)
         if not keys or keys[0] in self._entries:
             return
-        overdue = self._clock.seconds() - self._settings.expected_timeout
+        overdue = self._clock.seconds() - EXPECTED_TIMEOUT_SECONDS
         entries = [(key, self._of_peer[key[0]][key[1]]) for key in keys]
         for key, entry in entries:
             # An entry that is not overdue by our clock looks old because the wall clock has jumped: all ages

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
+from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
@@ -75,7 +76,7 @@ class OutgoingRequest:
         """One of its envelopes found no way on: send the request by another way soon."""
         if self.answered or self._retry is not None:
             return
-        if len(self._envelopes) < self._node.settings.max_attempts:
+        if len(self._envelopes) < MAX_ATTEMPTS:
             wait = self._node.random.uniform(SOONEST_RETRY, LATEST_RETRY)
             self._retry = self._node.clock.callLater(wait, self._send_again)
 

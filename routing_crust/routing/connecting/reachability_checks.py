@@ -28,13 +28,13 @@ from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode, to_wire
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, to_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import DialBack, Dialled, DialOutcome, LinkUse
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
-from .dial_back_helper import MAX_HELPERS, DialBackHelper, helper_wait
+from .dial_back_helper import HELPER_WAIT_SECONDS, MAX_HELPERS, DialBackHelper
 
 INTERVAL_SECONDS: Final = 600.0
 """Seconds from one check to the next; up to a fifth more or less."""
@@ -202,7 +202,7 @@ class ReachabilityChecks(PeerListener):
         self._waiting = peer.name
         self._number += 1
         # the peer may ask several helpers, one after the other
-        wait = MAX_HELPERS * helper_wait(self._node.settings) + HELLO_WAIT_SECONDS
+        wait = MAX_HELPERS * HELPER_WAIT_SECONDS + HELLO_WAIT_SECONDS
         self._wait_timer = self._node.clock.callLater(wait, self._no_answer)
         peer.link.send(FrameKind.DIAL_BACK, encode(DialBack(self._number, endpoints)))
 
@@ -219,7 +219,7 @@ class ReachabilityChecks(PeerListener):
         return tuple(same[:MAX_ENDPOINTS])
 
     def _answered(self, link: ILink, payload: bytes) -> None:
-        message = decode(Dialled, payload, self._node.settings.max_control)
+        message = decode(Dialled, payload, MAX_CONTROL_BYTES)
         if link.peer != self._waiting or message.id != self._number:
             return
         cancel(self._wait_timer)

@@ -2,14 +2,14 @@
 Rendezvous: what is dialled for each connection request, plainly and through NATs, and when.
 
 Both ends dial each other plainly as soon as they know each other's addresses. Where plain dials are unlikely
-to succeed, or have not succeeded after C{dial_stagger}, both ends dial each other from their listening ports
-at the same time, which opens a way through most NATs: they punch. How simultaneous the two dials are matters,
-above all where a router rejects packets that it does not expect. So the requester, which has measured the
-round trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the responder begins
-when the ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder begins by itself
-C{GO_WAIT} later.
+to succeed, or have not succeeded after C{DIAL_STAGGER_SECONDS}, both ends dial each other from their
+listening ports at the same time, which opens a way through most NATs: they punch. How simultaneous the two
+dials are matters, above all where a router rejects packets that it does not expect. So the requester, which
+has measured the round trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the
+responder begins when the ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder
+begins by itself C{GO_WAIT} later.
 
-Where punching cannot succeed, or has not after C{tunnel_after}, the requester makes a tunnel (see
+Where punching cannot succeed, or has not after C{TUNNEL_DELAY_SECONDS}, the requester makes a tunnel (see
 L{routing_crust.routing.connecting.tunnel_opener}).
 """
 
@@ -27,11 +27,15 @@ from twisted.python.failure import Failure
 from ...crust.interfaces import ILink, Rendezvous
 from ...endpoints import Endpoint
 from ...errors import RoutingCrustError
+from ...limits import DIAL_STAGGER_SECONDS, PUNCH_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
 from ..nat_pairs import can_punch, plain_may_do
 from ..node import Node
+
+TUNNEL_DELAY_SECONDS: Final = 0.3
+"""From the beginning of punching to a tunnel, if no link is up by then."""
 
 GO_WAIT: Final = 1.0
 """Seconds by which the responder waits longer for a ConnectGo than the requester does before it sends it."""
@@ -86,7 +90,6 @@ class HolePunches:
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or one of our own choice.
         """
-        self._settings = node.settings
         self._clock = node.clock
         self._crust = node.crust
         self._own = node.name
@@ -149,11 +152,11 @@ class HolePunches:
             rendezvous = Rendezvous(hole_punch.requester, half)
             self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
             hole_punch.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._fall_back_to_tunnel, peer, nonce, hole_punch
+                TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
 
         hole_punch.punch = punch
-        after = self._settings.dial_stagger if plain_may_do(self._crust.nat, nat) else 0.0
+        after = DIAL_STAGGER_SECONDS if plain_may_do(self._crust.nat, nat) else 0.0
         if go is None:
             # only for the case that the ConnectGo is lost: else its arrival begins it
             after += GO_WAIT
@@ -191,7 +194,7 @@ class HolePunches:
         if self._is_outranked(peer, hole_punch):
             # the other request punches for both; a tunnel is still ours to make if that fails
             hole_punch.timer = self._clock.callLater(
-                self._settings.tunnel_after, self._fall_back_to_tunnel, peer, nonce, hole_punch
+                TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )
         else:
             punch()
@@ -213,7 +216,7 @@ class HolePunches:
     def _is_outranked(self, peer: Name, hole_punch: HolePunch) -> bool:
         """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
         # one that began earlier has ended, and its ports are free
-        since = self._clock.seconds() - self._settings.punch_timeout
+        since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > hole_punch.rank for each in others)
 

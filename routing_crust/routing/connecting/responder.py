@@ -14,7 +14,7 @@ from ...crust.interfaces import ILink
 from ...history import Way
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import (
     ConnectGo,
     ConnectRequest,
@@ -57,7 +57,7 @@ class ConnectResponder:
 
         @raise WireError: it is no ConnectGo.
         """
-        message = decode(ConnectGo, envelope.body, self._node.settings.max_control)
+        message = decode(ConnectGo, envelope.body, MAX_CONTROL_BYTES)
         self._attempts.punches.go(source, message.nonce)
 
     def refuse(self, peer: Name, problem: str) -> None:

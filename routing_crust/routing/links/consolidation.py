@@ -3,9 +3,9 @@ Consolidation: two peers keep one of the links between them.
 
 A rendezvous may give two links, crossed requests four, a bootstrap one more. The end with the smaller name,
 the arbiter, decides for both, so the two agree in any order of events. It waits until both directions are
-proven, at most C{two_way_wait} seconds (it does not wait where a NAT is known to forbid one of them, or where
-the link was punched or is a tunnel), and sends a Confirmation on the best link. The other end acknowledges on
-the same link, and only then are the others closed: there is no moment without a link.
+proven, at most C{TWO_WAY_WAIT_SECONDS} seconds (it does not wait where a NAT is known to forbid one of them,
+or where the link was punched or is a tunnel), and sends a Confirmation on the best link. The other end
+acknowledges on the same link, and only then are the others closed: there is no moment without a link.
 
 Order of messages: Confirmation (arbiter), ConfirmationAck (the other), Goodbye on each other link (arbiter).
 The best link is the one with the greatest use; of these the one of the best path kind (mapped before
@@ -27,6 +27,7 @@ from typing import TypeAlias
 from ...config import Settings, TwoWay
 from ...endpoints import PathKind
 from ...errors import CloseReason
+from ...limits import TWO_WAY_WAIT_SECONDS
 from ...wire.messages import Confirmation, LinkUse
 
 
@@ -239,7 +240,7 @@ class Consolidation:
     def _patience(self) -> float:
         """Seconds for which a link may be there without a decision."""
         settings = self._settings
-        patience = settings.two_way_wait + settings.hello_timeout
+        patience = TWO_WAY_WAIT_SECONDS + settings.hello_timeout
         if not self._arbiter and self.current is not None:
             # until our acknowledgement arrives, this may be the only link that the arbiter has; after the
             # inactivity timeout it has arrived, or the link that we sent it on is dead
@@ -298,7 +299,7 @@ class Consolidation:
         if best.link == self.current or not self._worth_waiting(best):
             return None
         asked_for = [each.since for each in self._candidates.values() if each.use is not LinkUse.ATTACHED]
-        return min(asked_for) + self._settings.two_way_wait
+        return min(asked_for) + TWO_WAY_WAIT_SECONDS
 
     def _worth_waiting(self, best: CandidateLink) -> bool:
         if best.use is LinkUse.ATTACHED or self.two_way or self._settings.two_way is TwoWay.OFF:

@@ -28,11 +28,10 @@ in C{handover_states}. The handover as a whole is in one of three (L{Step}):
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ...config import Settings
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, WireError
 from ...timing.timers import cancel
@@ -52,6 +51,12 @@ from .handover_states import (
     SendingInput,
 )
 from .held_frames import HeldFrames
+
+MAX_HELD_BYTES: Final = 1024 * 1024
+"""What is held back from a new link until all has come over the old one; beyond that it is not read."""
+
+HANDOVER_TIMEOUT_SECONDS: Final = 30.0
+"""How long the rest of an old link's frames is waited for."""
 
 
 def mark_of(link: ILink) -> bytes:
@@ -109,13 +114,11 @@ class LinkHandover:
     @ivar view: the number of resets since the first link.
     """
 
-    def __init__(
-        self, settings: Settings, clock: IReactorTime, first: ILink, view: int, owner: HandoverOwner
-    ) -> None:
+    def __init__(self, clock: IReactorTime, first: ILink, view: int, owner: HandoverOwner) -> None:
         """
         @param first: the link that both ends have used so far, in this view.
         """
-        self._settings, self._clock, self._owner = settings, clock, owner
+        self._clock, self._owner = clock, owner
         self._line: dict[ILink, _LineLink] = {first: _LineLink(first, Receiving.OPEN)}
         self._current = first
         self._timer: IDelayedCall | None = None
@@ -179,7 +182,7 @@ class LinkHandover:
         if self._receive_input(one, taken) is ReceivingAction.HOLD:
             one.held.add(kind, payload)
             self._go_on()
-            one.held.limit(self._settings.switch_memory)
+            one.held.limit(MAX_HELD_BYTES)
 
     def switched(self, link: ILink, message: Switched) -> None:
         """
@@ -337,7 +340,7 @@ class LinkHandover:
 
     def _start_timer(self) -> None:
         cancel(self._timer)
-        self._timer = self._clock.callLater(self._settings.switch_timeout, self._too_slow)
+        self._timer = self._clock.callLater(HANDOVER_TIMEOUT_SECONDS, self._too_slow)
 
     def _too_slow(self) -> None:
         """Frames that have not come by now are not waited for: close the links that hold others up."""

@@ -18,7 +18,8 @@ from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, WireError
 from ...identity import Identity
-from ...wire.codec import decode, encode, from_wire, to_wire
+from ...limits import MAX_CANDIDATES
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
 from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
 from ..node import Node
 
@@ -64,7 +65,7 @@ def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
         purpose=purpose,
         # behind a tunnel we see the node in the middle, which would mislead the peer about its own address
         observed=None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer),
-        listening=tuple(to_wire(each) for each in crust.endpoints[: settings.max_candidates]),
+        listening=tuple(to_wire(each) for each in crust.endpoints[:MAX_CANDIDATES]),
         nat=crust.nat,
         time=max(0.0, node.network_now()),
     )
@@ -78,8 +79,8 @@ def check_hello(settings: Settings, identity: Identity, link: ILink, payload: by
 
     @raise WireError: it does not hold; its C{reason} says why, and its text says what differs.
     """
-    sealed = decode(Sealed, payload, settings.max_control)
-    hello = decode(Hello, sealed.body, settings.max_control)
+    sealed = decode(Sealed, payload, MAX_CONTROL_BYTES)
+    hello = decode(Hello, sealed.body, MAX_CONTROL_BYTES)
     if PROTOCOL_VERSION not in hello.versions:
         theirs = ", ".join(map(str, hello.versions))
         raise WireError(

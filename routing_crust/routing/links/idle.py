@@ -8,6 +8,7 @@ tunnel for example, is watched once it is given back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,6 +16,9 @@ from ...errors import CloseReason
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from .peer import Peer, PeerListener
+
+IDLE_LINK_SECONDS: Final = 60.0
+"""A link made for streams is given up after this long without streams or messages."""
 
 
 class IdleLinks(PeerListener):

@@ -15,7 +15,7 @@ from ...endpoints import Endpoint
 from ...errors import CloseReason, WireError
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, Continued, Switched, View
 from ..node import Node
@@ -146,12 +146,12 @@ class PeerLinks:
             return  # the link is being closed
         link = record.link
         if kind == FrameKind.SWITCHED:
-            message = decode(Switched, payload, self._settings.max_control)
+            message = decode(Switched, payload, MAX_CONTROL_BYTES)
             self._handover_with(link).switched(link, message)
         elif kind == FrameKind.ANEW:
-            self._anew(record, decode(View, payload, self._settings.max_control))
+            self._anew(record, decode(View, payload, MAX_CONTROL_BYTES))
         elif kind == FrameKind.CONTINUED:
-            self._continued(record, decode(Continued, payload, self._settings.max_control))
+            self._continued(record, decode(Continued, payload, MAX_CONTROL_BYTES))
         elif self._handover is None:
             self._owner.deliver(link, kind, payload)
         elif link in self._handover.links:
@@ -288,7 +288,7 @@ class PeerLinks:
     def _handover_from(self, current: ILink) -> LinkHandover:
         if self._handover is None:
             self._owner.passing.discard(current)
-            self._handover = LinkHandover(self._settings, self._clock, current, self._view, self)
+            self._handover = LinkHandover(self._clock, current, self._view, self)
         return self._handover
 
     # What the handover asks for.

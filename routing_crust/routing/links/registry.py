@@ -18,7 +18,7 @@ from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
 from ...quietlog import QuietLog
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
 from ..events import FrameHandler
@@ -228,9 +228,9 @@ class LinkRegistry:
     def _verified_frame(self, links: PeerLinks, record: LinkRecord, kind: int, payload: bytes) -> None:
         link = record.link
         if kind == FrameKind.CONFIRMATION:
-            links.confirmation(link, decode(Confirmation, payload, self._settings.max_control))
+            links.confirmation(link, decode(Confirmation, payload, MAX_CONTROL_BYTES))
         elif kind == FrameKind.CONFIRMATION_ACK:
-            links.acknowledged(link, decode(ConfirmationAck, payload, self._settings.max_control))
+            links.acknowledged(link, decode(ConfirmationAck, payload, MAX_CONTROL_BYTES))
         elif link not in self.confirmed:
             raise WireError(f"a frame of kind {kind} came before the link was confirmed")
         else:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from ...config import Role
 from ...endpoints import Direction
 from ...errors import CloseReason
+from ...limits import BOOTSTRAP_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
@@ -136,9 +137,7 @@ class Attachment(PeerListener):
         else:
             self._joiner.wake()
             cancel(self._join_deadline)
-            self._join_deadline = self._node.clock.callLater(
-                self._node.settings.bootstrap_timeout, self._not_joined
-            )
+            self._join_deadline = self._node.clock.callLater(BOOTSTRAP_TIMEOUT_SECONDS, self._not_joined)
 
     def _not_joined(self) -> None:
         proxy = self._neighbourhood.proxy

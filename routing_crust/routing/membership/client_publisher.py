@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...errors import RoutingCrustError
+from ...limits import REFRESH_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
@@ -72,7 +73,7 @@ class Publisher:
         if self._proxy is None:
             return
         now = self._network_now()
-        expiry = now + LIFETIME * self._settings.refresh_interval
+        expiry = now + LIFETIME * REFRESH_INTERVAL_SECONDS
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
         record = encode(Signed(self._identity.public_key, body, signature))
@@ -85,5 +86,5 @@ class Publisher:
             result.trap(RoutingCrustError, CancelledError)
             self.log.debug("no node to publish to: {reason}", reason=result.getErrorMessage())
         if self._proxy is not None:
-            wait = self._settings.refresh_interval * self._random.uniform(0.75, 1.25)
+            wait = REFRESH_INTERVAL_SECONDS * self._random.uniform(0.75, 1.25)
             self._timer = self._clock.callLater(wait, self._start)

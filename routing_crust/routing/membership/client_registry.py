@@ -14,8 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from ...config import Settings
 from ...identity import Identity
 from ...names import Name
-from ...wire.codec import decode
+from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ClientRecord, Signed
+
+MAX_CLIENT_RECORDS: Final = 10_000
+"""Clients near this node's name whose node it remembers."""
 
 RECORD_LABEL: Final = "client-record"
 """What the signature of a record is for."""
@@ -36,7 +39,7 @@ class _Kept:
 
 class ClientRegistry:
     """
-    The records that clients have published, bounded by C{max_client_records}.
+    The records that clients have published, bounded by C{MAX_CLIENT_RECORDS}.
 
     Made with each start, fed with records whose signature holds and whose client is near enough
     to us, discarded with the run. It has no timer: what has expired is never given out, and goes when the
@@ -51,7 +54,7 @@ class ClientRegistry:
         """
         self._clock = clock
         self._network_now = network_now or clock.seconds
-        self._most = settings.max_client_records
+        self._most = MAX_CLIENT_RECORDS
         self._skew = settings.clock_skew
         self._records: dict[Name, _Kept] = {}
         self._sweep_at = clock.seconds() + SWEEP_INTERVAL
@@ -114,8 +117,8 @@ def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Na
     @return: the client's name and the record; C{None} if its signature does not hold.
     @raise WireError: it is not a record.
     """
-    signed = decode(Signed, data, settings.max_control)
-    record = decode(ClientRecord, signed.body, settings.max_control)
+    signed = decode(Signed, data, MAX_CONTROL_BYTES)
+    record = decode(ClientRecord, signed.body, MAX_CONTROL_BYTES)
     if not identity.holds(signed.key, signed.signature, RECORD_LABEL, settings.network, signed.body):
         return None
     return Name.of_key(signed.key), record

@@ -19,7 +19,7 @@ from ...crust.interfaces import ILink
 from ...errors import CloseReason, LimitReached, NotConnected, PeerUnreachable, ServiceStopped
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import decode, encode
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from ..control import SendControl
 from ..links.peer import Peer, PeerListener
@@ -120,7 +120,7 @@ class CloseGroupLookup(PeerListener):
 
         @raise WireError: it is none.
         """
-        answer = decode(GroupAnswer, envelope.body, self._settings.max_control)
+        answer = decode(GroupAnswer, envelope.body, MAX_CONTROL_BYTES)
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target:
             return
@@ -136,7 +136,7 @@ class CloseGroupLookup(PeerListener):
 
         @raise WireError: it is no query.
         """
-        query = decode(GroupQuery, envelope.body, self._settings.max_control)
+        query = decode(GroupQuery, envelope.body, MAX_CONTROL_BYTES)
         target = Name(query.target)
         # without the node that asks: it knows itself, and its place is another's whom it may not know
         members = tuple(name.raw for name in self._neighbourhood.close_group(target, (source,)))

@@ -11,7 +11,7 @@ from typing import Final
 from ...crust.interfaces import ILink
 from ...endpoints import Contact, Direction, Endpoint, refusal_to_dial
 from ...names import Name
-from ...wire.codec import decode, encode, from_wire, to_wire
+from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
 from ...wire.framing import FrameKind
 from ...wire.messages import Contacts, LinkUse, NatKind, WireContact
 from ..links.peer import Peer, PeerListener
@@ -58,7 +58,7 @@ class ContactExchange(PeerListener):
 
         @raise WireError: it is no CONTACTS.
         """
-        message = decode(Contacts, payload, self._node.settings.max_control)
+        message = decode(Contacts, payload, MAX_CONTROL_BYTES)
         peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link:
             return

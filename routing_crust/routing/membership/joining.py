@@ -5,7 +5,7 @@ In rounds: look up the close group of our own name (through the proxy while we a
 neighbours and a few others later), ask each member that is not linked yet for a connection, then fill the
 buckets of the routing table in the same way. A round that found new nodes is followed by another soon; one
 that found none while a member is missing, a little later each time; else the next one comes after
-C{refresh_interval}. When the table changes near us the next round comes earlier. Changes far away can wait,
+30 s. When the table changes near us the next round comes earlier. Changes far away can wait,
 or each of a hundred nodes would look around whenever one of them came.
 
 A round asks only a few nodes for a connection. The next rounds ask the others that it found, and look up
@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...errors import RoutingCrustError
+from ...limits import REFRESH_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
@@ -244,9 +245,9 @@ class Joiner:
         if self._again:
             self._wait = SOON * 2
         elif self._missed or not self.group_connected:
-            self._wait = min(PACE * self._wait, self._settings.refresh_interval)
+            self._wait = min(PACE * self._wait, REFRESH_INTERVAL_SECONDS)
         else:
-            self._wait = self._settings.refresh_interval
+            self._wait = REFRESH_INTERVAL_SECONDS
         later = (each for each in self._found if self._is_to_be_asked_later(each))
         soonest = min(map(self._asking.cooldown_left, later), default=self._wait)
         # twice as long, since the wait may be drawn to be half of it

@@ -16,6 +16,10 @@ from ..events import Observers, StateChanged
 from ..node import Node
 from ..state import State, StateCore, make_machine
 
+FIRST_RETRY_SECONDS: Final = 1.0
+"""The upper bound of the wait after a first failed bootstrap."""
+MAX_RETRY_SECONDS: Final = 60.0
+"""The upper bound of the wait after many failed bootstraps."""
 RETRY_FACTOR: Final = 1.5
 """Each wait before bootstrapping again is longer than the last by this factor, on average."""
 
@@ -34,9 +38,7 @@ class Lifecycle:
         self._node = node
         self._observers = observers
         self._retry: IDelayedCall | None = None
-        self._backoff = Backoff(
-            node.settings.retry_first, RETRY_FACTOR, node.settings.retry_most, 1.0, node.random
-        )
+        self._backoff = Backoff(FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS, 1.0, node.random)
         self._core = StateCore(node.settings.role, self, node.incarnation)
         self._entered: dict[State, list[Callable[[], object]]] = {state: [] for state in State}
         self.machine = make_machine(self._core)

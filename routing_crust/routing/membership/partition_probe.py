@@ -10,6 +10,7 @@ parts grow together.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -19,10 +20,14 @@ from twisted.python.failure import Failure
 from ...crust.interfaces import ILink
 from ...endpoints import Contact
 from ...errors import CloseReason, RoutingCrustError
+from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
+
+PROBE_INTERVAL_SECONDS: Final = 30.0
+"""How often a saved contact without a link is dialled, on average."""
 
 
 class Prober:
@@ -82,12 +87,12 @@ class Prober:
         if link.peer != self._dialled:
             return False
         self._dialled = None
-        self._leases[link] = self._clock.callLater(self._settings.request_again, self._let_go, link)
+        self._leases[link] = self._clock.callLater(REQUEST_INTERVAL_SECONDS, self._let_go, link)
         self._lookup.look_up(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
         return True
 
     def _schedule(self) -> None:
-        wait = self._settings.probe_interval * self._random.uniform(0.5, 1.5)
+        wait = PROBE_INTERVAL_SECONDS * self._random.uniform(0.5, 1.5)
         self._timer = self._clock.callLater(wait, self._probe)
 
     def _probe(self) -> None:

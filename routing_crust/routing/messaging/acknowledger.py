@@ -20,8 +20,8 @@ from ..membership.neighbourhood import LinkLookup
 from ..node import Node
 from .envelopes import Sealer
 from .forwarder import Forwarder
-from .fragmentation import split
-from .request_handling import Sender
+from .fragmentation import PART_BYTES, split
+from .request_handling import MAX_ANSWER_BYTES, Sender
 from .transmission import Transmission, TransmissionQueues
 
 _ACK: Final = int(FrameKind.ACK)
@@ -35,7 +35,7 @@ class Acknowledger:
     """
     Made by the messenger for its inbox; stopped with it.
 
-    What waits for a link that does not take it is bounded by C{answer_memory}: beyond that
+    What waits for a link that does not take it is bounded by C{MAX_ANSWER_BYTES}: beyond that
     acknowledgements are dropped, since a sender that misses one sends its message again.
     """
 
@@ -55,8 +55,8 @@ class Acknowledger:
         self._sealer = sealer
         self._queues = queues
         self._acknowledge_self = acknowledge_self
-        self._part_size = node.settings.part_size
-        self._most_waiting = node.settings.answer_memory
+        self._part_size = PART_BYTES
+        self._most_waiting = MAX_ANSWER_BYTES
         self._stopped = False
 
     def __call__(

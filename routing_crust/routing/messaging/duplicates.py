@@ -6,8 +6,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+
+MESSAGE_ID_LIFETIME_SECONDS: Final = 1200.0
+"""How long the id of a message is remembered."""
+MAX_REMEMBERED_IDS: Final = 100_000
+"""Ids of messages that are remembered."""
 
 
 class DuplicateFilter:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, WireError
+from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
@@ -23,7 +24,7 @@ from ..node import Node
 from .envelopes import SELF_PROVING, holds
 
 _NO_CONTROL: Final = frozenset((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE))
-"""Kinds that serve messages. The others are control messages, which are limited to C{control_rate}."""
+"""Kinds that serve messages. The others are control messages, whose rate is limited for each peer."""
 
 
 class EnvelopeDispatch(PeerListener):
@@ -38,7 +39,7 @@ class EnvelopeDispatch(PeerListener):
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
         self._rates: KeyedLimits[Name] = KeyedLimits(
-            lambda: TokenBucket(settings.control_rate, settings.control_burst, seconds)
+            lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds)
         )
 
     def handle(self, kind: EnvelopeKind, handler: EnvelopeHandler) -> None:
@@ -49,7 +50,7 @@ class EnvelopeDispatch(PeerListener):
         """
         An envelope is at its destination.
 
-        @param link: the link that it came by, whose peer's C{control_rate} it counts against.
+        @param link: the link that it came by, whose peer's C{CONTROL_MESSAGES_PER_SECOND} it counts against.
         """
         try:
             # without a signature it goes on only if its body proves itself, or if it is a hint

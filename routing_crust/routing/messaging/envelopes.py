@@ -14,6 +14,9 @@ from ...identity import Identity
 from ...names import Name
 from ...wire.messages import Envelope, EnvelopeKind
 
+MAX_HOPS: Final = 20
+"""Hops that a message may take."""
+
 LABEL: Final = "envelope"
 SELF_PROVING: Final = frozenset(
     (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)

@@ -19,6 +19,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ...config import Settings
 from ...timing.ratelimit import TokenBucket
 from ...timing.timers import cancel
+from ...wire.framing import MAX_FRAME_BYTES
+
+MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+"""What may wait to be relayed; more is dropped."""
 
 BURST: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""
@@ -60,8 +64,8 @@ class FairRelay(Generic[_Item]):
         rate = settings.relay_rate
         self._clock = clock
         self._transmit = transmit
-        self._most = settings.relay_queue
-        self._quantum = settings.max_frame
+        self._most = MAX_WAITING_BYTES
+        self._quantum = MAX_FRAME_BYTES
         self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
         self._slice = rate * SLICE
         self._flows: dict[Hashable, _Flow[_Item]] = {}

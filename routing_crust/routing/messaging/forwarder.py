@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from ...crust.interfaces import ILink
 from ...errors import WireError
+from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
 from ...names import NAME_BYTES, Name
 from ...timing.ratelimit import TokenBucket
 from ...wire.codec import decode, encode
@@ -30,8 +31,8 @@ from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
-from .duplicates import DuplicateFilter
-from .envelopes import Sealer
+from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
+from .envelopes import MAX_HOPS, Sealer
 from .fair_relay import FairRelay
 from .return_paths import ReturnPaths
 
@@ -77,11 +78,11 @@ class Forwarder:
         self._sealer = sealer
         self._deliver = deliver
         self._stopped = False
-        self._max_hops = settings.max_hops
-        self._max_attempts = settings.max_attempts
-        self._passed = DuplicateFilter(node.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._max_hops = MAX_HOPS
+        self._max_attempts = MAX_ATTEMPTS
+        self._passed = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._paths = ReturnPaths(links)
-        self._hints = TokenBucket(settings.control_rate, settings.control_burst, node.clock.seconds)
+        self._hints = TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds)
         self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(node.clock, settings, _transmit)
 
     @property

@@ -16,16 +16,22 @@ from typing import Final, TypeAlias
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import KIB, Settings
+from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from ...wire.messages import AckPart, MessagePart
 
+PART_BYTES: Final = 20 * 1024
+"""Messages are split into parts of this size."""
+MAX_REASSEMBLY_BYTES: Final = 32 * 1024 * 1024
+"""For messages of which parts are missing."""
+
 LEAST_PART: Final = KIB
-"""Bytes; all parts but the last are at least of this size. The setting C{part_size} cannot be less."""
+"""Bytes; all parts but the last are at least of this size. The setting C{PART_BYTES} cannot be less."""
 OVERHEAD: Final = 1 * KIB
 """Bytes that a message costs besides its parts, roughly, for the limits."""
 SHARES: Final = 8
-"""One source may hold this fraction of C{reassembly_memory}, or two of the largest messages."""
+"""One source may hold this fraction of C{MAX_REASSEMBLY_BYTES}, or two of the largest messages."""
 
 AnyPart: TypeAlias = MessagePart | AckPart
 _Key: TypeAlias = tuple[Name, type, int]
@@ -59,9 +65,9 @@ class Reassembler:
     Made by what handles messages at each start, fed with every part that is addressed to us, discarded after
     L{stop}. It does not remember what is complete: its owner tells repetitions by their ids.
 
-    What it holds is bounded by C{reassembly_memory}, and for each source by a share of that. Where a source
-    is over its share, its youngest message yields, so that the older ones can be completed. When all memory
-    is taken, whichever source holds most yields its youngest, until an eighth of the memory is free.
+    What it holds is bounded by C{MAX_REASSEMBLY_BYTES}, and for each source by a share of that. Where a
+    source is over its share, its youngest message yields, so that the older ones can be completed. When all
+    memory is taken, whichever source holds most yields its youngest, until an eighth of the memory is free.
 
     @ivar held: how many bytes it holds.
     @ivar refused: how many parts were refused because they do not fit the others, or no message at all.
@@ -69,14 +75,14 @@ class Reassembler:
     """
 
     def __init__(self, clock: IReactorTime, settings: Settings) -> None:
-        self._most = max(settings.reassembly_memory, settings.max_message + OVERHEAD)
+        self._most = max(MAX_REASSEMBLY_BYTES, settings.max_message + OVERHEAD)
         self._share = min(max(self._most // SHARES, 2 * (settings.max_message + OVERHEAD)), self._most)
         self._max_message = settings.max_message
         self._partials: dict[_Key, _Partial] = {}
         self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
         self._held_by: dict[Name, int] = {}
         self._deadlines: Deadlines[_Key] = Deadlines(
-            clock, settings.ack_timeout * settings.max_attempts, self._give_up
+            clock, settings.ack_timeout * MAX_ATTEMPTS, self._give_up
         )
         self.held = 0
         self.refused = 0

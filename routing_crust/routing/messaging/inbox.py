@@ -2,7 +2,7 @@
 The inbox: messages of others, from their first part to the handler and the acknowledgement.
 
 A message is delivered once at the most: its sender's name and its id are remembered for
-C{duplicate_memory} seconds, and a repetition is acknowledged again but not delivered again.
+C{MESSAGE_ID_LIFETIME_SECONDS} seconds, and a repetition is acknowledged again but not delivered again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...quietlog import QuietLog
 from ...wire.messages import AckStatus, Flavour, MessagePart
 from ..events import Message
 from ..node import Node
-from .duplicates import DuplicateFilter
+from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
 from .fragmentation import Reassembler
 from .request_handling import Acknowledge, Answering, RequestHandler, Sender
 
@@ -40,7 +40,7 @@ class Inbox:
         self._reassembler = reassembler
         self._max_message = settings.max_message
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._seen = DuplicateFilter(node.clock, settings.duplicate_memory, settings.max_remembered_ids)
+        self._seen = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._guard = self.log.failureHandler("the message handler raised")
         self.answering = Answering(settings, acknowledge)
         self.message_handler: MessageHandler | None = None

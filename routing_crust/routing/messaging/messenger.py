@@ -29,7 +29,7 @@ from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from .acknowledger import Acknowledger
 from .envelope_dispatch import EnvelopeDispatch
-from .envelopes import SELF_PROVING, Sealer
+from .envelopes import MAX_HOPS, SELF_PROVING, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler
@@ -62,7 +62,7 @@ class Messenger(PeerListener):
         self._links = links
         self._own = node.name
         self._dispatch = dispatch
-        self._sealer = Sealer(node.identity, settings.network, settings.max_hops, node.random)
+        self._sealer = Sealer(node.identity, settings.network, MAX_HOPS, node.random)
         self._queues = TransmissionQueues(self._sealer, neighbourhood)
         self._forwarder = Forwarder(node, links, neighbourhood, self._sealer, dispatch.received)
         self._reassembler = Reassembler(node.clock, settings)

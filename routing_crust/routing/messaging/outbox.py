@@ -4,7 +4,7 @@ The outbox: our own messages, from C{send} to their acknowledgement.
 To a peer with a link a message goes bare over that link; to others in signed envelopes through the nearest
 entry of the table. No acknowledgement within C{ack_timeout}, a link that is lost with a message
 unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that was
-not tried yet if there is one, up to C{max_attempts}.
+not tried yet if there is one, up to C{MAX_ATTEMPTS}.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
+from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.deadlines import Deadlines
@@ -28,7 +29,7 @@ from ..membership.neighbourhood import LinkLookup
 from ..node import Node
 from .envelopes import PARTS_BITS, Sealer
 from .forwarder import Forwarder
-from .fragmentation import Reassembler
+from .fragmentation import PART_BYTES, Reassembler
 from .outgoing_message import OutgoingMessage
 from .transmission import TransmissionQueues
 
@@ -69,10 +70,10 @@ class Outbox:
         self._reassembler = reassembler
         self._deliver_here = deliver_here
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._part_size = settings.part_size
+        self._part_size = PART_BYTES
         self._max_message = settings.max_message
         self._max_outstanding = settings.max_outstanding
-        self._max_attempts = settings.max_attempts
+        self._max_attempts = MAX_ATTEMPTS
         self._waiting: dict[int, OutgoingMessage] = {}
         self._traces: dict[int, OutgoingMessage] = {}
         self._here: list[OutgoingMessage] = []
@@ -103,7 +104,7 @@ class Outbox:
 
         @return: fires with C{None} when it is acknowledged. Fails at once with L{LimitReached} or, if there
             is no link at all, L{NotConnected}; with L{PeerUnreachable} after at most C{ack_timeout} times
-            C{max_attempts} seconds; with L{ServiceStopped}. Cancelling it ends the attempts.
+            C{MAX_ATTEMPTS} seconds; with L{ServiceStopped}. Cancelling it ends the attempts.
         @raise TypeError: the body is not bytes.
         """
         return self.submit(name, body, Flavour.SEND)

@@ -2,7 +2,7 @@
 Answering: requests of others, from their arrival to the acknowledgement that holds the answer.
 
 A request is handled once at the most. While its handler runs, repetitions of the request are ignored; when
-it is done, the answer is kept for a while, within C{answer_memory}, and sent again for each repetition.
+it is done, the answer is kept for a while, within C{MAX_ANSWER_BYTES}, and sent again for each repetition.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from ...names import Name
 from ...wire.messages import AckStatus
 from ..events import Message
 from .transmission import Transmission
+
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""For answers that are kept in case they are asked for again, and for those that wait for a link."""
 
 RequestHandler: TypeAlias = Callable[[Message], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]
 """Takes a request and returns its answer, at once or later."""
@@ -77,7 +80,7 @@ class Answering:
     def __init__(self, settings: Settings, acknowledge: Acknowledge) -> None:
         self._acknowledge = acknowledge
         self._max_message = settings.max_message
-        self._memory = settings.answer_memory
+        self._memory = MAX_ANSWER_BYTES
         self._most = settings.max_requests
         self._most_per_peer = settings.max_requests_per_peer
         self._running: dict[Key, Sender] = {}

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolF
 from zope.interface import implementer
 
 from ...config import Settings
-from ...crust.discovery.contacts import ContactBook
+from ...crust.discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from ...crust.discovery.multicast import Place
 from ...crust.mapping.portmapper import Told
 from ...crust.netstate.host import HostAddress
@@ -107,7 +107,7 @@ class MemoryMachine:
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """See L{Platform.contacts<routing_crust.crust.platform.Platform.contacts>}."""
-        book = ContactBook(None, settings.max_saved_contacts, own, self.clock)
+        book = ContactBook(None, MAX_SAVED_CONTACTS, own, self.clock)
         for each in reversed(self._saved):
             book.remember(each)
         return book

@@ -10,6 +10,7 @@ from math import log2
 from typing import Final
 
 from ...routing.core import RoutingCore
+from ...routing.messaging.envelopes import MAX_HOPS
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 from .crowd import ARRIVALS
@@ -99,7 +100,7 @@ def _hops(network: SimulatedNetwork, start: SimulatedNode, goal: SimulatedNode) 
     here, hops = start.name, 0
     while here != goal.name:
         entry = cores[here].table.next_hop(goal.name)
-        if entry is None or hops > start.settings.max_hops:
+        if entry is None or hops > MAX_HOPS:
             raise AssertionError(f"no way from {start} to {goal}")
         here, hops = entry.name, hops + 1
     return hops

@@ -20,6 +20,7 @@ from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
 from ...routing.core import RoutingCore
 from ...routing.events import LinkLost, Message
+from ...routing.membership.client_registry import MAX_CLIENT_RECORDS
 from ...routing.service import RoutingService
 from ...routing.state import State
 from ...timing.timers import cancel
@@ -201,7 +202,7 @@ class Invariants:
             sizes = (
                 ("max_expected", len(core.attempts.expected), settings.max_expected),
                 ("max_links", len(node.crust.links), settings.max_links),
-                ("max_client_records", len(core.clients), settings.max_client_records),
+                ("max_client_records", len(core.clients), MAX_CLIENT_RECORDS),
             )
             for setting, size, most in sizes:
                 if size > most:

@@ -86,7 +86,7 @@ class Streaming:
     def settings(self) -> dict[str, int]:
         """Settings for a node: small windows, or large ones."""
         window = self._random.choice(_WINDOWS)
-        return {"stream_window": window, "stream_window_most": 4 * window}
+        return {"stream_window": window}
 
     # Opening.
 

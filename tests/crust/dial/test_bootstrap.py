@@ -16,12 +16,13 @@ from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Connection, Contact, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LimitReached, LinkClosed
+from routing_crust.limits import DIAL_STAGGER_SECONDS
 
 from ..addresses import at, contact, name
 
 A, B, C, D = (contact(f"192.0.2.{number}:5483", number) for number in (1, 2, 3, 4))
 SETTINGS = Settings()
-STAGGER = SETTINGS.dial_stagger
+STAGGER = DIAL_STAGGER_SECONDS
 
 
 class FakeLink:
@@ -71,7 +72,7 @@ class AttemptTests(SynchronousTestCase):
         def finished(links: int, problem: str) -> None:
             self.finished.append((links, problem))
 
-        attempt = BootstrapAttempt(self.clock, SETTINGS, contacts, lan, dial or self.dial, finished)
+        attempt = BootstrapAttempt(self.clock, contacts, lan, dial or self.dial, finished)
         attempt.start()
         return attempt
 
@@ -267,7 +268,7 @@ class AttemptTests(SynchronousTestCase):
 
         calls: list[Any] = []
         attempt = BootstrapAttempt(
-            clock, SETTINGS, contacts, False, dial, lambda *outcome: self.finished.append(outcome)
+            clock, contacts, False, dial, lambda *outcome: self.finished.append(outcome)
         )
         attempt.start()
         clock.pump([0.5] * 122)

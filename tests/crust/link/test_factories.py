@@ -13,9 +13,11 @@ from zope.interface.verify import verifyObject
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.link import liveness
 from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.sendqueue import QUEUE_PAUSE_BYTES
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 
@@ -190,7 +192,8 @@ class BrokenLinkTests(SocketTests):
     async def test_peer_that_never_reads(self) -> None:
         """The queue fills, producers wait, and in the end the link is cut; so is a link being closed."""
         clock = Clock()
-        ours = Owner(clock, Settings(stall_timeout=8, heartbeat_interval=10))
+        self.patch(liveness, "STALL_TIMEOUT_SECONDS", 8.0)
+        ours = Owner(clock, Settings(inactivity_timeout=30))
         dial = self.dial(ours, self.listen(self.theirs))
         link = await dial
         (other,) = await self.theirs.next("up")
@@ -200,7 +203,7 @@ class BrokenLinkTests(SocketTests):
             link.send(6, bytes(60_000))
             clock.advance(0)
         waiting = link.when_writable()
-        self.assertGreaterEqual(link.queued, ours.settings.queue_pause)
+        self.assertGreaterEqual(link.queued, QUEUE_PAUSE_BYTES)
         clock.pump([5, 5, 5])
         _, reason = await ours.next("lost")
         self.assertIs(reason.reason, CloseReason.STALLED)
@@ -224,7 +227,7 @@ class BrokenLinkTests(SocketTests):
         await DeferredList([self.ours.next("lost"), self.theirs.next("lost")])
         got = [int.from_bytes(payload[:4], "big") for _, _, payload in self.theirs.of("frame")]
         self.assertEqual(got, list(range(200)))
-        self.assertLess(most, self.ours.settings.queue_pause + 64_004)
+        self.assertLess(most, QUEUE_PAUSE_BYTES + 64_004)
 
     async def test_two_ends_of_one_connection(self) -> None:
         """TCP can connect a socket to itself."""

@@ -9,6 +9,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from routing_crust.config import Settings
+from routing_crust.crust.link import sendqueue
+from routing_crust.crust.link.liveness import HEARTBEATS_PER_TIMEOUT
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import FrameKind
 
@@ -36,10 +38,13 @@ class Producer:
         self.told.append("stop")
 
 
-class HandOverTests(LinkTests):
-    settings = Settings(queue_pause=2048, queue_resume=1024)
+HEARTBEAT_SECONDS = Settings().inactivity_timeout / HEARTBEATS_PER_TIMEOUT
 
+
+class HandOverTests(LinkTests):
     def setUp(self) -> None:
+        self.patch(sendqueue, "QUEUE_PAUSE_BYTES", 2048)
+        self.patch(sendqueue, "QUEUE_RESUME_BYTES", 1024)
         super().setUp()
         self.old, self.there = self.verified(), self.transport
         self.transport = Transport()
@@ -76,7 +81,7 @@ class HandOverTests(LinkTests):
     def test_heartbeats_and_goodbyes_stay_on_their_link(self) -> None:
         """They belong to the link itself."""
         self.old.hand_over(self.new)
-        self.clock.pump([self.settings.heartbeat_interval / 2] * 2)
+        self.clock.pump([HEARTBEAT_SECONDS / 2] * 2)
         self.assertEqual(self.written(), (HEARTBEAT, HEARTBEAT))
         self.old.close(CloseReason.SUPERSEDED)
         self.assertEqual(self.written(), (goodbye(8), b""))
@@ -156,13 +161,13 @@ class ReadingTests(LinkTests):
         link.pause_reading()
         link.pause_reading()
         self.assertEqual(self.transport.producerState, "paused")
-        ticks = int(4 * self.settings.inactivity_timeout / self.settings.heartbeat_interval)
-        self.clock.pump([self.settings.heartbeat_interval] * ticks)
+        ticks = 4 * HEARTBEATS_PER_TIMEOUT
+        self.clock.pump([HEARTBEAT_SECONDS] * ticks)
         self.assertEqual(self.owner.of("lost"), [])
         link.resume_reading()
         link.resume_reading()
         self.assertEqual(self.transport.producerState, "producing")
-        self.clock.pump([self.settings.heartbeat_interval] * ticks)
+        self.clock.pump([HEARTBEAT_SECONDS] * ticks)
         self.assertTrue(self.transport.aborted)
 
     def test_link_that_is_being_closed_reads_on(self) -> None:

@@ -16,12 +16,14 @@ from zope.interface.verify import verifyObject
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ANSWER_WITHIN, ILink
+from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link.certificates import PeerRefused
 from routing_crust.crust.link.factories import link_of
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.liveness import MAX_UNANSWERED_PROBES
 from routing_crust.crust.link.losses import describe
 from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.sendqueue import MAX_QUEUE_BYTES
 from routing_crust.crust.link.tls import VerifiedPeer
 from routing_crust.endpoints import Direction
 from routing_crust.errors import CloseReason, LinkClosed, WireError
@@ -74,9 +76,11 @@ class Transport(StringTransport):
 class LinkTests(SynchronousTestCase):
     """What the tests here share."""
 
-    settings = Settings(max_control=1024, max_unverified=4096)
+    settings = Settings()
 
     def setUp(self) -> None:
+        self.patch(link_module, "MAX_CONTROL_BYTES", 1024)
+        self.patch(link_module, "MAX_UNVERIFIED_BYTES", 4096)
         self.clock = Clock()
         self.owner = Owner(self.clock, self.settings)
         self.transport = Transport()
@@ -177,7 +181,7 @@ class ComingUpTests(LinkTests):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_max_unverified_holds_for_all_frames_together(self) -> None:
-        """C{max_unverified} holds for all frames together, and C{verified} ends it."""
+        """C{MAX_UNVERIFIED_BYTES} holds for all frames together, and C{verified} ends it."""
         link = self.up()
         for _ in range(4):
             link.dataReceived(frame(200, bytes(1020)))
@@ -191,7 +195,7 @@ class ComingUpTests(LinkTests):
         )
 
     def test_larger_frames_are_allowed_once_verified(self) -> None:
-        """Before: C{max_control} for each frame. After, even in the same chunk: C{max_frame}."""
+        """Before: C{MAX_CONTROL_BYTES} for each frame. After, even in the same chunk: C{MAX_FRAME_BYTES}."""
         link = self.up()
         self.owner.handlers["frame"] = lambda link, kind, payload: link.verified()
         large = frame(200, bytes(60_000))
@@ -255,7 +259,7 @@ class FrameTests(LinkTests):
     def test_not_to_be_sent(self) -> None:
         """A frame that is too large, or of no possible kind, is the caller's mistake."""
         link = self.verified()
-        self.assertIn("max_frame is 65536", str(self.assertRaises(ValueError, link.send, 6, bytes(65537))))
+        self.assertIn("65536 is the most", str(self.assertRaises(ValueError, link.send, 6, bytes(65537))))
         self.assertRaises(ValueError, link.send, 256, b"")
         self.assertRaises(ValueError, link.send, -1, b"")
         self.assertEqual(link.queued, 0)
@@ -288,7 +292,7 @@ class FrameTests(LinkTests):
         self.assertIs(self.lose().reason, CloseReason.PROTOCOL_ERROR)
 
     def test_at_queue_most_the_link_is_cut(self) -> None:
-        """At C{queue_most} the link is cut, and the owner hears it later, not from within C{send}."""
+        """At C{MAX_QUEUE_BYTES} the link is cut, and the owner hears it later, not from within C{send}."""
         link = self.verified()
         self.transport.producer.pauseProducing()
         while not self.transport.aborted:
@@ -297,7 +301,7 @@ class FrameTests(LinkTests):
         self.assertEqual(link.queued, 0)
         reason = self.lose(ConnectionAborted())
         self.assertEqual(
-            (reason.reason, reason.detail), (CloseReason.SEND_QUEUE_FULL, "queue_most is 4194304")
+            (reason.reason, reason.detail), (CloseReason.SEND_QUEUE_FULL, "4194304 bytes wait to be sent")
         )
 
     def test_waiters_and_producers_follow_the_queue(self) -> None:
@@ -367,7 +371,7 @@ class TimerTests(LinkTests):
         self.assertFalse(self.transport.aborted)
 
     def test_peer_that_reads_nothing_is_cut_after_stall_timeout(self) -> None:
-        """A peer that reads nothing is cut off after C{stall_timeout}, though it may send."""
+        """A peer that reads nothing is cut off after C{STALL_TIMEOUT_SECONDS}, though it may send."""
         link = self.verified()
         self.transport.producer.pauseProducing()
         link.send(200, b"never")
@@ -500,7 +504,7 @@ class ClosingTests(LinkTests):
         self.assertTrue(self.transport.disconnecting)
 
     def test_closing_link_is_cut_after_close_timeout(self) -> None:
-        """A peer that does not read, or does not answer, is cut off after C{close_timeout}."""
+        """A peer that does not read, or does not answer, is cut off after C{CLOSE_TIMEOUT_SECONDS}."""
         for paused in (True, False):
             self.setUp()
             link = self.verified()
@@ -519,7 +523,7 @@ class ClosingTests(LinkTests):
         self.transport.producer.pauseProducing()
         for _ in range(63):
             link.send(200, bytes(65536))
-        link.send(200, bytes(self.settings.queue_most - link.queued - 5))
+        link.send(200, bytes(MAX_QUEUE_BYTES - link.queued - 5))
         link.close(CloseReason.STOPPING)
         self.assertTrue(self.transport.aborted)
         self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.SEND_QUEUE_FULL)

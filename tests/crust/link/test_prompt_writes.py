@@ -12,6 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
+from routing_crust.crust.link import tls
 from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import LinkTlsProtocol
 from routing_crust.endpoints import Direction
@@ -86,13 +87,14 @@ class PromptWriteTests(SynchronousTestCase):
     """A client and a server, each with a descriptor of which the test is the kernel."""
 
     def setUp(self) -> None:
+        self.patch(tls, "MAX_UNVERIFIED_BYTES", PLENTY)
         self.reactor = Reactor()
         self.client_end, self.server_end = Socket(self.reactor), Socket(self.reactor)
         self.client = self.end(1, Protocol, initiator=True)
         self.server = self.end(2, Echo, initiator=False)
 
     def end(self, seed: int, protocol: type[Protocol], initiator: bool) -> LinkTlsProtocol:
-        owner = Owner(self.reactor, Settings(max_unverified=PLENTY), seed)
+        owner = Owner(self.reactor, Settings(), seed)
         plan = LinkPlan(Direction.CONNECTED, initiator)
         factory = owner.tls.wrap(plan, owner, Factory.forProtocol(protocol))
         made = factory.buildProtocol(None)

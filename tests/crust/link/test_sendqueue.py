@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from routing_crust.config import Settings
+from routing_crust.crust.link import sendqueue
 from routing_crust.crust.link.sendqueue import PIECE_BYTES, SendQueue
 from routing_crust.errors import CloseReason, LinkClosed
 
@@ -68,8 +68,10 @@ class QueueCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.transport = Transport()
         self.clock = Clock()
-        settings = Settings(queue_pause=300_000, queue_resume=100_000, queue_most=900_000)
-        self.queue = SendQueue(settings, self.transport, self.clock)
+        self.patch(sendqueue, "QUEUE_PAUSE_BYTES", 300_000)
+        self.patch(sendqueue, "QUEUE_RESUME_BYTES", 100_000)
+        self.patch(sendqueue, "MAX_QUEUE_BYTES", 900_000)
+        self.queue = SendQueue(self.transport, self.clock)
         self.transport.registerProducer(self.queue, True)
         verifyObject(IPushProducer, self.queue)
 

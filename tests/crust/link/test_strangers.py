@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
+from routing_crust.crust.link import tls as link_tls
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 
@@ -134,7 +135,8 @@ class StrangerTests(SocketTests):
     async def test_trickle_that_never_ends(self) -> None:
         """The beginning of a TLS message that never ends is cut at the limit."""
         half = b"".join(b"\x16\x03\x01\x40\x00" + bytes([1, 0, 255, 255]) * 4096 for _ in range(2))
-        detail, _ = await self.refused(None, half, max_unverified=4096)
+        self.patch(link_tls, "MAX_UNVERIFIED_BYTES", 4096)
+        detail, _ = await self.refused(None, half)
         self.assertIn("more than 4096 bytes before", detail)
 
     async def hang_up(self, sends: bytes) -> LinkClosed:

@@ -39,7 +39,6 @@ class Node(LineReceiver):
             listen=(at("0.0.0.0:5483"),),
             lan_discovery=False,
             port_mapping=False,
-            heartbeat_interval=60,
             inactivity_timeout=300,
         )
         self.crust = CrustService(settings, identity(seed), SystemPlatform(reactor))

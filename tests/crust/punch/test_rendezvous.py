@@ -17,6 +17,7 @@ from routing_crust.config import Role
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.crust.link.preface import PREFACE_BYTES, Preface
+from routing_crust.crust.punch import puncher
 from routing_crust.crust.punch.punch import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, PathKind
@@ -233,7 +234,8 @@ class RendezvousTests(ServiceTests):
 
     async def test_between_two_ports_there_can_be_one_connection(self) -> None:
         """Between two ports there can be one connection: while a link has them, no other comes of them."""
-        self.two(punch_timeout=1)
+        self.patch(puncher, "PUNCH_TIMEOUT_SECONDS", 1.0)
+        self.two()
         self.expect()
         await self.meet(True)
         dial = self.one.connect(self.two_.endpoints, name(2), b"another", False, Rendezvous(True))
@@ -268,7 +270,8 @@ class RendezvousTests(ServiceTests):
 
     async def test_what_nobody_answers_ends_after_punch_timeout(self) -> None:
         """What nobody answers ends after punch_timeout."""
-        self.two(punch_timeout=1)
+        self.patch(puncher, "PUNCH_TIMEOUT_SECONDS", 1.0)
+        self.two()
         deafen(self.two_)
         self.assertEqual(await self.fails(*self.two_.endpoints), ["no answer within 1 s"])
 

@@ -12,7 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
+from routing_crust.crust.tunnel import carried
+from routing_crust.crust.tunnel.carried import TUNNEL_BYTES_PER_SECOND
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
+from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
 from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.endpoints import PathKind
@@ -130,7 +133,7 @@ class RelayTests(SynchronousTestCase):
         self.frame(self.b, FrameKind.TUNNEL_OPENED, TunnelOpened(2, 5, 0))
         self.assertEqual(
             self.a.take(FrameKind.TUNNEL_OPENED, TunnelOpened),
-            [TunnelOpened(7, WINDOW, self.settings.tunnel_lifetime)],
+            [TunnelOpened(7, WINDOW, TUNNEL_LIFETIME_SECONDS)],
         )
         self.data(self.a, 7, 9)
         (payload,) = self.b.take(FrameKind.TUNNEL_DATA)
@@ -187,13 +190,14 @@ class RelayTests(SynchronousTestCase):
         number = self.open(self.a, self.b)
         self.data(self.a, 1, WINDOW)
         through = self.carry_on(4, [(self.a, self.b, number)], [number])[number]
-        rate = self.settings.tunnel_rate
+        rate = TUNNEL_BYTES_PER_SECOND
         self.assertGreater(through, 3.9 * rate)
         self.assertLess(through, 4.5 * rate)
 
     def test_two_tunnels_share_a_full_link_fairly(self) -> None:
         """Two tunnels to one peer whose link has little room get the same."""
-        self.make(tunnel_rate=64 << 20)
+        self.patch(carried, "TUNNEL_BYTES_PER_SECOND", 64 << 20)
+        self.make()
         c = self.link(3)
         ends = [(self.a, self.b, self.open(self.a, self.b)), (c, self.b, self.open(c, self.b))]
         self.b.queued = MAX_QUEUED_BYTES
@@ -289,10 +293,10 @@ class RelayTests(SynchronousTestCase):
     def test_tunnel_ends_after_its_time_unless_renewed(self) -> None:
         """It ends after its time, unless who has asked for it asks again, and both links are still there."""
         number = self.open(self.a, self.b)
-        self.keep_alive(self.settings.tunnel_lifetime - 60, number)
+        self.keep_alive(TUNNEL_LIFETIME_SECONDS - 60, number)
         self.ask(self.a, self.b)
         self.assertEqual(len(self.a.take(FrameKind.TUNNEL_OPENED)), 1)
-        self.keep_alive(self.settings.tunnel_lifetime - 60, number)
+        self.keep_alive(TUNNEL_LIFETIME_SECONDS - 60, number)
         self.assertEqual(self.tunnels.carried, 1)
         del self.links[self.b.peer]
         self.ask(self.a, self.b)

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
+from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.signing import REQUEST_LABEL
 from routing_crust.routing.links.peer import Peer
@@ -115,10 +116,10 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual([each.nonce for each in expected], [late, early])
 
     def test_attempt_ends_with_its_expectation(self) -> None:
-        """Crust expects nothing any more after C{expected_timeout}."""
+        """Crust expects nothing any more after C{EXPECTED_TIMEOUT_SECONDS}."""
         self.accept_request()
         crust = self.net.crust(self.node)
-        self.net.settle(self.node.settings.expected_timeout + 1)
+        self.net.settle(EXPECTED_TIMEOUT_SECONDS + 1)
         self.assertEqual(crust.expected, [])
 
 

@@ -13,6 +13,7 @@ from routing_crust.crust.interfaces import ICrust
 from routing_crust.endpoints import Endpoint
 from routing_crust.history import History
 from routing_crust.identity import Identity
+from routing_crust.routing.connecting import candidates
 from routing_crust.routing.connecting.candidates import Candidates
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire, to_wire
@@ -40,7 +41,9 @@ class CandidatesTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.crust = FakeCrust(self.clock)
-        settings = Settings(max_candidates=3, answered_per_prefix=2)
+        self.patch(candidates, "MAX_CANDIDATES", 3)
+        self.patch(candidates, "MAX_ANSWERED_PER_PREFIX_PER_MINUTE", 2)
+        settings = Settings()
         crust = cast(ICrust, self.crust)
         self.candidates = Candidates(Node(settings, OWN, self.clock, Random(1), crust, 1, self.clock.seconds))
 
@@ -48,7 +51,7 @@ class CandidatesTests(SynchronousTestCase):
         return [each.where for each in self.crust.history.of(PEER).outcomes if "not dialled" in each.text]
 
     def test_we_give_the_best_addresses_that_crust_knows(self) -> None:
-        """No more than C{max_candidates}, as they are at that moment."""
+        """No more than C{MAX_CANDIDATES}, as they are at that moment."""
         self.assertEqual([from_wire(each) for each in self.candidates.ours()], [HERE])
         many = tuple(Endpoint("8.8.4.4", 5000 + each) for each in range(5))
         self.crust.candidates = many

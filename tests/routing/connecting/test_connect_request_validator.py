@@ -14,6 +14,7 @@ from routing_crust.crust.interfaces import ICrust, ILink
 from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
+from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
@@ -167,7 +168,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         request = self.request(expiry=1e12)
         self.assertEqual(self.problem(request), "")
         for _ in range(100):
-            self.clock.advance((self.settings.expected_timeout + 3 * self.settings.clock_skew) / 100)
+            self.clock.advance((EXPECTED_TIMEOUT_SECONDS + 3 * self.settings.clock_skew) / 100)
             self.assertNotEqual(self.problem(request), "")
         self.assertIn("expired", self.problem(request))
 
@@ -195,7 +196,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
     def test_clocks_may_differ_by_the_skew(self) -> None:
         """A request from just within it is accepted, at either end."""
         skew = self.settings.clock_skew
-        early, late = -self.settings.expected_timeout - skew + 1, skew - 1
+        early, late = EXPECTED_TIMEOUT_SECONDS - skew + 1, skew - 1
         for number, offset in enumerate((early, late)):
             issued = self.clock.seconds() + offset
             request = self.request(nonce=bytes([number]) * 16, issued=issued, expiry=issued + 90)

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
+from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
 from routing_crust.routing.messaging.outbox import LATEST_RETRY
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
@@ -90,7 +91,7 @@ class WayTests(SynchronousTestCase):
             connector.undeliverable(number)
             connector.undeliverable(number)  # it is to be sent again already
             self.net.settle(LATEST_RETRY)
-        most = self.nodes[0].settings.max_attempts
+        most = MAX_ATTEMPTS
         self.assertEqual(sent, [(informant, 0), *((None, attempt) for attempt in range(most - 1))])
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(asked)

@@ -111,7 +111,7 @@ class ExpectedTests(SynchronousTestCase):
         self.assertEqual(self.table.of_peer(name_of(3)), ())
 
     def test_oldest_expectation_of_a_full_peer_makes_room(self) -> None:
-        """It does so only once it is older than C{request_again}; a peer that asks sooner gains nothing."""
+        """It does so only once it is older than the interval of requests: asking sooner gains nothing."""
         first = self.table.expect(request(1, 1))
         self.table.make_room(name_of(1))
         self.clock.advance(10)
@@ -127,7 +127,7 @@ class ExpectedTests(SynchronousTestCase):
         self.assertEqual([each.nonce for each in self.expired], [nonce_of(1)])
 
     def test_expiry_stops_the_dials_before_the_deferred_fails(self) -> None:
-        """The expectation expires after C{expected_timeout}, not earlier."""
+        """The expectation expires after C{EXPECTED_TIMEOUT_SECONDS}, not earlier."""
         entry = request()
         arrival = self.table.expect(entry)
         seen: list[object] = []

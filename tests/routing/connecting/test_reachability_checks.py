@@ -17,15 +17,16 @@ from routing_crust.crust.reachability import Dialable, Reachability
 from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached
 from routing_crust.identity import Identity
+from routing_crust.limits import DIAL_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.dial_back_helper import (
     ASKED_PER_MINUTE,
+    HELPER_WAIT_SECONDS,
     IN_ALL_PER_MINUTE,
     MAX_DIALS,
     MAX_JOBS,
     ORDERED_PER_MINUTE,
     Quota,
-    helper_wait,
 )
 from routing_crust.routing.connecting.reachability_checks import (
     HELLO_WAIT_SECONDS,
@@ -114,7 +115,7 @@ class Internet(Net):
         )
 
     def node(self, role: Role | None = None, **options: Any) -> RoutingService:
-        return super().node(role, **({"probe_interval": 3600} | options))
+        return super().node(role, **options)
 
     def crust(self, node: RoutingService) -> InternetCrust:
         crust = node._crust
@@ -230,7 +231,7 @@ class ReachabilityTests(SynchronousTestCase):
         third = at_p.of(21)[2][0]
         self.assertEqual(len({first, second, third}), 3)
         self.assertEqual(at_p.of(23), [])
-        self.net.settle(helper_wait(p.settings))
+        self.net.settle(HELPER_WAIT_SECONDS)
         self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
 
     def test_helper_that_knows_the_asker_does_not_dial_it(self) -> None:
@@ -334,7 +335,7 @@ class ReachabilityTests(SynchronousTestCase):
         p._core.reachability._frames[FrameKind.DIAL_BACK] = lambda link, payload: None
         self.check(a)
         self.assertEqual(a._core.reachability._waiting, p.node_name)
-        self.net.settle(3 * helper_wait(a.settings) + HELLO_WAIT_SECONDS)
+        self.net.settle(3 * HELPER_WAIT_SECONDS + HELLO_WAIT_SECONDS)
         self.assertIs(a._core.reachability._waiting, None)
         self.assertEqual(self.net.crust(a).denials, [])
 
@@ -386,7 +387,7 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.crash(q)
         self.net.crust(a).dialled.clear()
         self.check(a)
-        self.net.settle(a.settings.dial_timeout + HELLO_WAIT_SECONDS)
+        self.net.settle(DIAL_TIMEOUT_SECONDS + HELLO_WAIT_SECONDS)
         self.assertEqual(set(self.net.crust(a).dialled), self.net.crust(a).useful)
 
     def test_stop_leaves_no_delayed_call(self) -> None:

@@ -14,8 +14,15 @@ from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
+from routing_crust.limits import DIAL_STAGGER_SECONDS
 from routing_crust.names import Name
-from routing_crust.routing.connecting.rendezvous import GO_WAIT, MAX_GO_DELAY, TUNNEL_WAIT, HolePunches
+from routing_crust.routing.connecting.rendezvous import (
+    GO_WAIT,
+    MAX_GO_DELAY,
+    TUNNEL_DELAY_SECONDS,
+    TUNNEL_WAIT,
+    HolePunches,
+)
 from routing_crust.routing.node import Node
 from routing_crust.wire.messages import LinkUse, NatKind
 
@@ -113,12 +120,12 @@ class HolePunchTests(SynchronousTestCase):
         self.end()
 
     def test_plain_dial_that_may_succeed_has_a_head_start(self) -> None:
-        """The requester punches after C{dial_stagger}, if one end is open or both NATs are unknown."""
+        """The requester punches after the stagger of dials if one end is open or both NATs are unknown."""
         for own, other in ((NatKind.OPEN, NatKind.CONE), (NatKind.UNKNOWN, NatKind.UNKNOWN)):
             self.crust.nat = own
             self.begin(True, other)
             before = self.gone
-            self.clock.advance(self.settings.dial_stagger - 0.01)
+            self.clock.advance(DIAL_STAGGER_SECONDS - 0.01)
             self.assertEqual((self.gone, self.crust.punched()), (before, []))
             self.clock.advance(0.02)
             self.assertEqual((self.gone, len(self.crust.punched())), (before + 1, 1))
@@ -173,7 +180,7 @@ class HolePunchTests(SynchronousTestCase):
     def test_tunnel_is_made_some_time_after_punching_began(self) -> None:
         """One tunnel is made, through the nodes that the peer has named."""
         self.begin(True)
-        self.clock.advance(self.settings.tunnel_after - 0.01)
+        self.clock.advance(TUNNEL_DELAY_SECONDS - 0.01)
         self.assertEqual(self.tunnels, [])
         self.clock.advance(0.02)
         self.assertEqual(self.tunnels, [(NONCE, RELAYS)])

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
+from routing_crust.routing.connecting.candidates import MAX_ANSWERED_PER_PREFIX_PER_MINUTE
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.messages import Envelope, EnvelopeKind
 
@@ -74,7 +74,7 @@ class VictimTests(SynchronousTestCase):
     def test_answers_in_a_victims_name_cause_few_dials(self) -> None:
         """
         A node asks for connections two hundred times, and each answer gives eight addresses of one victim:
-        no more of them are dialled, plainly and to punch, than C{answered_per_prefix} allows.
+        no more of them are dialled, plainly and to punch, than C{MAX_ANSWERED_PER_PREFIX_PER_MINUTE} allows.
         """
         network = SimulatedNetwork(1, internet=True, keep_trace=True)
         honest = network.nodes(3)
@@ -102,7 +102,7 @@ class VictimTests(SynchronousTestCase):
             time, what, *fields = line.split()
             if what == "dial" and fields[0] == asker.host and "9.9.9.9" in fields[1:]:
                 times.append(float(time))
-        most = 2 * int(Settings().answered_per_prefix) + A_MINUTE  # the liars' own requests count too
+        most = 2 * MAX_ANSWERED_PER_PREFIX_PER_MINUTE + A_MINUTE  # the liars' own requests count too
         self.assertGreater(len(times), most)  # it is dialled again when it may be
         for number, time in enumerate(times):
             within = [each for each in times[number:] if each < time + 50]  # punching begins later

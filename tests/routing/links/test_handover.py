@@ -26,6 +26,8 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
+from routing_crust.routing.links import handover
+from routing_crust.routing.links.handover import HANDOVER_TIMEOUT_SECONDS
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Accept, Peer, PeerListener
 from routing_crust.routing.links.peer_links import MAX_RESETS_PER_LINK
@@ -356,7 +358,8 @@ class BoundTests(WorldTests):
     """Bounds on what a peer can make us hold back, wait for and do."""
 
     def setUp(self) -> None:
-        self.world = World(switch_memory=64 * 1024)
+        self.patch(handover, "MAX_HELD_BYTES", 64 * 1024)
+        self.world = World()
         self.old = self.world.dial(0, PathKind.TUNNEL)
         self.world.settle()
 
@@ -389,7 +392,7 @@ class BoundTests(WorldTests):
         self.assertEqual(self.world.ends[link.other.which].events[-1], "lost")
 
     def test_new_link_is_not_read_beyond_switch_memory(self) -> None:
-        """More than C{switch_memory} is not held back: the new link is not read until it is its turn."""
+        """More than C{MAX_HELD_BYTES} is not held back: the new link is not read until it is its turn."""
         new = self.switch()
         sender, _ = self.both()[0]
         receiver = self.world.ends[1]
@@ -414,7 +417,7 @@ class BoundTests(WorldTests):
             self.world.ends[0].send(new)
         self.world.settle()
         self.assertFalse(new.other.reading)
-        self.world.clock.advance(self.world.settings.switch_timeout)
+        self.world.clock.advance(HANDOVER_TIMEOUT_SECONDS)
         self.old.other.reading = True
         self.world.settle()
         self.assertTrue(new.other.reading)
@@ -439,10 +442,10 @@ class BoundTests(WorldTests):
         self.check_at_rest(self.world)
 
     def test_peer_that_leaves_its_only_link_is_cut_off(self) -> None:
-        """A peer that leaves its link has another, or is not waited for longer than C{switch_timeout}."""
+        """A peer that leaves its link has another, or is cut off in time."""
         self.send(FrameKind.SWITCHED, Switched(False), self.old)
         self.world.settle()
-        self.world.pass_time(self.world.settings.switch_timeout - 1)
+        self.world.pass_time(HANDOVER_TIMEOUT_SECONDS - 1)
         self.assertEqual(len(self.world.live()), 1)
         self.world.pass_time(2)
         self.assertEqual(self.old.other.closed, CloseReason.STALLED)

@@ -15,6 +15,7 @@ from routing_crust import Message, Role, RoutingService
 from routing_crust.crust.link.link import Link
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import LinkChanged, LinkGained, LinkLost
+from routing_crust.routing.links import handover
 from routing_crust.streams import StreamLinkLost, streams_of
 from routing_crust.testing.memory.transport import end_of
 from tests.streams.protocols import Keeping, Noting
@@ -136,7 +137,9 @@ class WithoutLossTests(SwitchingCase):
 
 
 class BoundTests(SwitchingCase):
-    settings: ClassVar[dict[str, Any]] = {"switch_memory": 64 * 1024}
+    def setUp(self) -> None:
+        self.patch(handover, "MAX_HELD_BYTES", 64 * 1024)
+        super().setUp()
 
     def test_sender_waits_when_more_than_switch_memory_is_held_back(self) -> None:
         """The frames wait with the sender until everything has come over the old link."""
@@ -161,14 +164,16 @@ class BoundTests(SwitchingCase):
 
 
 class BrokenTests(SwitchingCase):
-    settings: ClassVar[dict[str, Any]] = {"switch_timeout": 2.0}
+    def setUp(self) -> None:
+        self.patch(handover, "HANDOVER_TIMEOUT_SECONDS", 2.0)
+        super().setUp()
 
     def test_broken_old_link_ends_streams_and_resends_messages(self) -> None:
         """It breaks before everything has come; each message arrives once."""
         self.broken(self.net.network.cut)
 
     def test_old_link_that_stands_still_is_not_waited_for(self) -> None:
-        """After C{switch_timeout} it is closed, with the same result."""
+        """After C{HANDOVER_TIMEOUT_SECONDS} it is closed, with the same result."""
         self.broken(lambda old: None)
 
     def broken(self, make_it: Any) -> None:

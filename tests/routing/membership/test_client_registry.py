@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.names import Name
+from routing_crust.routing.membership import client_registry
 from routing_crust.routing.membership.client_registry import LONGEST_LIFE, ClientRegistry
 from routing_crust.wire.messages import ClientRecord
 
@@ -24,7 +25,8 @@ class ClientRegistryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000)
-        self.registry = ClientRegistry(self.clock, Settings(max_client_records=3))
+        self.patch(client_registry, "MAX_CLIENT_RECORDS", 3)
+        self.registry = ClientRegistry(self.clock, Settings())
 
     def publish(self, client: int = 1, proxy: Name = PROXY, issued: float = 0.0, life: float = 90.0) -> bool:
         """Publish a record that was issued so many seconds from now."""

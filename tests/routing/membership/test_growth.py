@@ -5,13 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
+from routing_crust.routing.messaging.envelopes import MAX_HOPS
 from tests.routing.net import Net
 
 
 def reaches(start: RoutingService, goal: RoutingService, nodes: dict[object, RoutingService]) -> bool:
     """Whether greedy routing leads from one node to another."""
     here = start
-    for _ in range(start.settings.max_hops):
+    for _ in range(MAX_HOPS):
         assert here._core is not None
         entry = here._core.table.next_hop(goal.node_name)
         if entry is None:

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Identity, Name, Role, RoutingService, Settings, State, TwoWay
+from routing_crust.crust.link.link import CLOSE_TIMEOUT_SECONDS
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import (
     CannotListen,
@@ -17,6 +18,7 @@ from routing_crust.errors import (
     PeerUnreachable,
 )
 from routing_crust.routing.events import LinkGained, LinkLost, Observers, PeerJoined, PeerLeft
+from routing_crust.routing.membership import attachment
 from routing_crust.wire.messages import LinkUse
 from tests.routing.net import Net
 from tests.routing.test_network import NetworkCase, table_of
@@ -32,7 +34,7 @@ class ProbingTests(NetworkCase):
         self.assertEqual(self.net.network.dials, dials)
 
     def test_dead_contacts_are_dialled_slowly(self) -> None:
-        """A contact that does not answer is tried about once in C{probe_interval}, by each node."""
+        """A contact that does not answer is tried about once in C{PROBE_INTERVAL_SECONDS}, by each node."""
         nodes = self.net.grow(3)
         self.net.crash(nodes[2])
         self.net.settle(5)
@@ -122,7 +124,8 @@ class TogetherTests(NetworkCase):
     def test_nobody_wants_a_link(self) -> None:
         """A node that is let in but finds nobody to link with gives its proxy up and begins again."""
         first = self.net.node(two_way=TwoWay.REQUIRED)
-        other = self.net.node(bootstrap_timeout=20)
+        self.patch(attachment, "BOOTSTRAP_TIMEOUT_SECONDS", 20.0)
+        other = self.net.node()
         self.net.network.block(self.net.crust(first), self.net.crust(other))
         lost: list[LinkLost] = []
         other.observe(LinkLost, lost.append)
@@ -241,7 +244,7 @@ class ShutdownTests(SynchronousTestCase):
             pending = [net.nodes[2].send(net.nodes[0].node_name, b"x"), net.nodes[3].when_group_connected()]
             for node in net.nodes:
                 node.stopService()
-            net.settle(net.nodes[0].settings.close_timeout + 1)
+            net.settle(CLOSE_TIMEOUT_SECONDS + 1)
             self.assertEqual(net.clock.getDelayedCalls(), [])
             self.assertEqual(len(net.network.links), 0)
             for each in pending:

@@ -25,6 +25,7 @@ from routing_crust.routing.messaging.envelope_dispatch import EnvelopeDispatch
 from routing_crust.routing.messaging.messenger import Messenger
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import decode
+from routing_crust.wire.framing import MAX_FRAME_BYTES
 from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
 
 Fate = Callable[["FakeLink", int, bytes], list[float]]
@@ -66,7 +67,7 @@ class FakeLink:
     def send(self, kind: int, payload: bytes) -> None:
         if not self.open:
             return
-        assert len(payload) <= self._net.settings.max_frame
+        assert len(payload) <= MAX_FRAME_BYTES
         self.sent.append((kind, payload))
         if self.room is not None:
             self.room -= 1

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, Settings
+from routing_crust.routing.messaging import fair_relay
 from routing_crust.routing.messaging.fair_relay import BURST, OVERHEAD, FairRelay
 
 RATE = 1024 * KIB
@@ -94,7 +95,8 @@ class FairRelayTests(SynchronousTestCase):
 
     def test_over_the_limit(self) -> None:
         """When too much waits, the longest queue loses its latest; the others lose nothing."""
-        self.make(relay_queue=64 * KIB)
+        self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
+        self.make()
         self.drain()
         while self.relay.held == 0:
             self.relay.relay("hog", SIZE, ("hog", 0))
@@ -114,7 +116,8 @@ class FairRelayTests(SynchronousTestCase):
 
     def test_many_tiny_ones(self) -> None:
         """Waiting costs something even where there are no bytes, so that they are not without number."""
-        self.make(relay_queue=64 * KIB)
+        self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
+        self.make()
         self.drain()
         while self.relay.held == 0:
             self.relay.relay("a", SIZE, ("a", 0))
@@ -124,7 +127,8 @@ class FairRelayTests(SynchronousTestCase):
 
     def test_too_large_to_wait(self) -> None:
         """What is larger than all that may wait is dropped, and nothing is left of it."""
-        self.make(relay_queue=64 * KIB)
+        self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
+        self.make()
         while self.relay._bucket.tokens > 0:
             self.relay.relay("a", SIZE, ("a", 0))
         self.assertFalse(self.relay.relay("b", 65 * KIB, ("b", 0)))
@@ -189,9 +193,8 @@ class FairRelayTests(SynchronousTestCase):
         """Each item goes out once or is dropped, each peer's in order; in the end nothing is left."""
         clock = Clock()
         sent: list[tuple[str, int]] = []
-        relay: FairRelay[tuple[str, int]] = FairRelay(
-            clock, Settings(relay_rate=100 * KIB, relay_queue=256 * KIB), sent.append
-        )
+        self.patch(fair_relay, "MAX_WAITING_BYTES", 256 * KIB)
+        relay: FairRelay[tuple[str, int]] = FairRelay(clock, Settings(relay_rate=100 * KIB), sent.append)
         for number, (peer, size, pause) in enumerate(steps):
             relay.relay(peer, size, (peer, number))
             self.assertLessEqual(relay.held, 256 * KIB)

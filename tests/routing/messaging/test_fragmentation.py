@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
+from routing_crust.routing.messaging import fragmentation
 from routing_crust.routing.messaging.fragmentation import OVERHEAD, Reassembler, split
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
@@ -146,7 +147,8 @@ class ReassemblerTests(SynchronousTestCase):
 
     def test_largest_message_is_put_together(self) -> None:
         """The largest message there may be can be put together, and nothing larger."""
-        self.make(max_message=MIB, reassembly_memory=MIB)
+        self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", MIB)
+        self.make(max_message=MIB)
         body = pattern(MIB - KIB + 1)
         for each in parts_of(body, KIB)[:-1]:
             self.assertIsNone(self.reassembler.add(A, each))
@@ -170,7 +172,7 @@ class ReassemblerTests(SynchronousTestCase):
 
     def test_share_of_a_source(self) -> None:
         """Over its share, the youngest messages of a source yield; those before them can be completed."""
-        self.make(reassembly_memory=32 * MIB)
+        self.make()
         size = 512 * KIB
         for number in range(12):
             self.reassembler.add(A, part(0, 2, bytes(size), number))
@@ -183,7 +185,7 @@ class ReassemblerTests(SynchronousTestCase):
 
     def test_another_source_has_its_own_share(self) -> None:
         """A source that fills its share takes nothing from another."""
-        self.make(reassembly_memory=32 * MIB)
+        self.make()
         self.reassembler.add(B, part(0, 2, bytes(512 * KIB)))
         for number in range(100):
             self.reassembler.add(A, part(0, 2, bytes(512 * KIB), number))
@@ -191,7 +193,8 @@ class ReassemblerTests(SynchronousTestCase):
 
     def test_all_memory_taken(self) -> None:
         """Those who hold most yield, and those who hold little are spared."""
-        self.make(reassembly_memory=4 * MIB, max_message=MIB)
+        self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
+        self.make(max_message=MIB)
         small = [name_of(1000 + each) for each in range(20)]
         for each in small:
             self.reassembler.add(each, part(0, 2, bytes(KIB)))
@@ -236,7 +239,8 @@ class AnythingTests(SynchronousTestCase):
     def test_counts_hold_whatever_parts_come(self, steps: list[tuple[int, MessagePart, int]]) -> None:
         """Whatever comes, the counts are right and within bounds; in the end nothing is left."""
         clock = Clock()
-        limits = Settings(reassembly_memory=2 * MIB, max_message=MIB)
+        self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 2 * MIB)
+        limits = Settings(max_message=MIB)
         reassembler = Reassembler(clock, limits)
         for source, each, pause in steps:
             body = reassembler.add(name_of(source), each)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.routing.events import Message
+from routing_crust.routing.messaging import acknowledger, forwarder, fragmentation, outbox
 
 from .messaging_net import FakeLink, FakeNet, FakeNode
 
@@ -34,10 +35,10 @@ steps = st.lists(
 class Run:
     """One run: five nodes, a bad network, and every result that was fired."""
 
-    def __init__(self, seed: int, loss: float, doubling: float, attempts: int = 4) -> None:
+    def __init__(self, seed: int, loss: float, doubling: float) -> None:
         self.random = Random(seed)
         self.loss, self.doubling = loss, doubling
-        self.net = FakeNet(part_size=1024, max_attempts=attempts)
+        self.net = FakeNet()
         self.net.fate = self.fate
         self.nodes = [self.net.node(prefix) for prefix in ("000", "001", "010", "011", "111")]
         for left, right in zip(self.nodes, self.nodes[1:], strict=False):
@@ -100,6 +101,15 @@ class Run:
 class Properties(SynchronousTestCase):
     """Under loss, doubling and reordering, with links that come and go."""
 
+    def setUp(self) -> None:
+        for module in (acknowledger, outbox):
+            self.patch(module, "PART_BYTES", 1024)
+        self.set_attempts(4)
+
+    def set_attempts(self, attempts: int) -> None:
+        for module in (forwarder, fragmentation, outbox):
+            self.patch(module, "MAX_ATTEMPTS", attempts)
+
     @settings(deadline=None, max_examples=60)
     @given(st.integers(0, 1 << 30), st.floats(0, 0.6), st.floats(0, 0.5), steps)
     def test_every_send_fires_once_and_is_delivered_at_most_once(
@@ -122,8 +132,9 @@ class Properties(SynchronousTestCase):
         self.assertEqual([error for node in run.nodes for error in node.problems], [])
 
     def test_moderate_loss_is_made_good(self) -> None:
+        self.set_attempts(12)
         for seed in range(20):
-            run = Run(seed, 0.1, 0.1, attempts=12)
+            run = Run(seed, 0.1, 0.1)
             for one in run.nodes:
                 for other in run.nodes:
                     if one.name < other.name and seed % 2:

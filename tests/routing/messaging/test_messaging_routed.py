@@ -15,6 +15,7 @@ from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, 
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.events import Message
+from routing_crust.routing.messaging import forwarder, messenger
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.messages import (
@@ -136,7 +137,9 @@ class RelayTests(Routed):
         sent.addErrback(lambda failure: failure.trap(ServiceStopped))
 
     def test_no_hints_beyond_the_rate(self) -> None:
-        self.start(control_rate=1, control_burst=1)
+        self.patch(forwarder, "CONTROL_MESSAGES_PER_SECOND", 1)
+        self.patch(forwarder, "MAX_CONTROL_BURST", 1)
+        self.start()
         nobody = identity("110").name
         sent = [self.one.messenger.send(nobody, b"x") for _ in range(2)]
         self.net.run(0.05)
@@ -145,7 +148,9 @@ class RelayTests(Routed):
             each.addErrback(lambda failure: failure.trap(ServiceStopped))
 
     def test_hops_come_to_an_end(self) -> None:
-        self.start(max_hops=2)
+        self.patch(messenger, "MAX_HOPS", 2)
+        self.patch(forwarder, "MAX_HOPS", 2)
+        self.start()
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run()
         self.assertNoResult(sent)

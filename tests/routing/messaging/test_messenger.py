@@ -19,6 +19,14 @@ from routing_crust.errors import (
     ServiceStopped,
 )
 from routing_crust.routing.events import Message
+from routing_crust.routing.messaging import (
+    acknowledger,
+    forwarder,
+    fragmentation,
+    inbox,
+    outbox,
+    request_handling,
+)
 from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
@@ -277,7 +285,9 @@ class LossTests(Pair):
         self.failureResultOf(sent, PeerUnreachable)
 
     def test_giving_up_one_message_may_cancel_another(self) -> None:
-        self.start(max_attempts=1)
+        for module in (forwarder, outbox, fragmentation):
+            self.patch(module, "MAX_ATTEMPTS", 1)
+        self.start()
         second: Deferred[None] = Deferred()
         first = self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: second.cancel())
         second = self.one.messenger.send(self.two.name, b"y")
@@ -361,7 +371,9 @@ class BackPressureTests(Pair):
         self.assertEqual(self.link.sent, [])
 
     def test_acknowledgements_for_a_peer_that_does_not_read_are_bounded(self) -> None:
-        self.start(answer_memory=64 * 1024)
+        for module in (acknowledger, request_handling):
+            self.patch(module, "MAX_ANSWER_BYTES", 64 * 1024)
+        self.start()
         self.link.other.stall()
         for _ in range(1000):
             self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: None)
@@ -494,7 +506,9 @@ class RequestTests(Pair):
         self.assertEqual(len(self.calls), 1)
 
     def test_an_answer_that_was_forgotten_is_a_refusal(self) -> None:
-        self.start(answer_memory=64 * 1024)
+        for module in (acknowledger, request_handling):
+            self.patch(module, "MAX_ANSWER_BYTES", 64 * 1024)
+        self.start()
         self.answer(b"x" * 40_000)
         self.lose(8, 2)
         first = self.one.messenger.request(self.two.name, b"1")
@@ -507,7 +521,9 @@ class RequestTests(Pair):
         self.assertEqual(len(self.calls), 2)
 
     def test_an_answer_larger_than_the_memory_is_sent_all_the_same(self) -> None:
-        self.start(answer_memory=64 * 1024)
+        for module in (acknowledger, request_handling):
+            self.patch(module, "MAX_ANSWER_BYTES", 64 * 1024)
+        self.start()
         self.answer(b"x" * 100_000)
         sent = self.one.messenger.request(self.two.name, b"1")
         self.net.run(1)
@@ -845,7 +861,9 @@ class HostilePeerTests(Pair):
         self.assertEqual([message.source for message in self.two.got], [self.one.name, third.name])
 
     def test_a_replay_after_the_memory_of_ids_is_full(self) -> None:
-        self.start(max_remembered_ids=100)
+        for module in (forwarder, inbox):
+            self.patch(module, "MAX_REMEMBERED_IDS", 100)
+        self.start()
         for number in range(150):
             self.arrive(7, MessagePart(number, 0, 1, Flavour.SEND, b"", b"x"))
         self.arrive(7, MessagePart(149, 0, 1, Flavour.SEND, b"", b"x"))

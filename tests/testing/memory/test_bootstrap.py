@@ -6,10 +6,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from routing_crust.crust.dial import bootstrap
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, ServiceStopped
 from routing_crust.identity import Identity
+from routing_crust.testing.memory import machine
 from routing_crust.testing.memory.crust import MemoryCrust
 
 from .memory_case import ANYWHERE, KIND, MemoryTestCase
@@ -113,7 +115,8 @@ class BootstrapTests(MemoryTestCase):
     def test_timeout(self) -> None:
         """An attempt is over after bootstrap_timeout, with the links that it has by then."""
         other = self.crust()
-        one = self.joiner(contact(other), bootstrap_timeout=30)
+        self.patch(bootstrap, "BOOTSTRAP_TIMEOUT_SECONDS", 30.0)
+        one = self.joiner(contact(other))
         self.network.settle(29)
         self.assertEqual(self.finished(one), [])
         self.network.settle(2)
@@ -147,7 +150,8 @@ class BootstrapTests(MemoryTestCase):
 
     def test_contacts(self) -> None:
         """Saved contacts are bounded, and the most recently proven comes first."""
-        one = self.crust(max_saved_contacts=2)
+        self.patch(machine, "MAX_SAVED_CONTACTS", 2)
+        one = self.crust()
         contacts = [Contact(Endpoint("192.0.2.1", port)) for port in (1, 2, 3)]
         for each in (*contacts, contacts[1]):
             one.remember(each)

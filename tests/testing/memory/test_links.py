@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from routing_crust.crust.link import link, sending, sendqueue
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import HEADER_BYTES, FrameKind
 
@@ -61,7 +62,8 @@ class FrameTests(MemoryTestCase):
 
     def test_send_limits(self) -> None:
         """A frame that is too large, or of no kind, is the caller's mistake; the largest goes through."""
-        here, there = self.pair(max_frame=32 * 1024)
+        self.patch(sending, "MAX_FRAME_BYTES", 32 * 1024)
+        here, there = self.pair()
         self.assertRaises(ValueError, here.send, KIND, bytes(32 * 1024 + 1))
         self.assertRaises(ValueError, here.send, 256, b"")
         self.assertRaises(ValueError, here.send, -1, b"")
@@ -79,7 +81,8 @@ class FrameTests(MemoryTestCase):
 
     def test_larger_than_the_peer_takes(self) -> None:
         """A frame above the receiver's own limit closes the link."""
-        one, other = self.crust(), self.crust(max_frame=32 * 1024)
+        self.patch(link, "MAX_FRAME_BYTES", 32 * 1024)
+        one, other = self.crust(), self.crust()
         self.dial(one, other)
         self.network.run_until(lambda: one.links)
         one.links[0].send(KIND, bytes(32 * 1024 + 1))
@@ -195,7 +198,10 @@ class BackPressureTests(MemoryTestCase):
 
     def test_full(self) -> None:
         """A link whose queue reaches queue_most is cut."""
-        here, there = self.pair(queue_most=1024**2, queue_pause=1024**2)
+        self.patch(sending, "MAX_QUEUE_BYTES", 1024**2)
+        self.patch(sendqueue, "MAX_QUEUE_BYTES", 1024**2)
+        self.patch(sendqueue, "QUEUE_PAUSE_BYTES", 1024**2)
+        here, there = self.pair()
         self.network.hold(here)
         for _ in range(20):
             here.send(KIND, FRAME)

@@ -9,6 +9,7 @@ from routing_crust.config import Role
 from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CannotListen, ConnectFailed, LimitReached
+from routing_crust.limits import DIAL_STAGGER_SECONDS, DIAL_TIMEOUT_SECONDS
 from routing_crust.testing.memory.crust import MemoryCrust
 
 from .memory_case import ANYWHERE, MemoryTestCase
@@ -79,7 +80,7 @@ class DialTests(MemoryTestCase):
         one, other = self.crust(), self.crust()
         self.network.block(one, other)
         self.assertIn("no answer", self.failure(one, *other.endpoints))
-        self.assertEqual(self.clock.seconds(), one.settings.dial_timeout)
+        self.assertEqual(self.clock.seconds(), DIAL_TIMEOUT_SECONDS)
         self.dial(other, one)
         self.network.run_until(lambda: one.links)
         self.network.unblock(one, other)
@@ -90,7 +91,7 @@ class DialTests(MemoryTestCase):
         """Endpoints are raced; a failed one starts the next at once, a silent one after dial_stagger."""
         one, other, silent = self.crust(), self.crust(), self.crust()
         self.network.block(one, silent)
-        for first, seconds in ((NOBODY, 0.02), (silent.endpoints, one.settings.dial_stagger)):
+        for first, seconds in ((NOBODY, 0.02), (silent.endpoints, DIAL_STAGGER_SECONDS)):
             start = self.clock.seconds()
             dialled = one.connect((*first, *other.endpoints), other.identity.name, b"", False)
             self.network.run_until(lambda dialled=dialled: dialled.called)
