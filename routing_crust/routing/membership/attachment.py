@@ -1,5 +1,5 @@
 """
-Attachment: how we are part of the network, by a node that speaks for us or by members of our table.
+Attachment: what makes this node part of the network, its proxy or the members of its table.
 
 While we are joining, and all the time if we are a client, one peer is our proxy. A node lets it go when its
 close group is reached.
@@ -66,7 +66,7 @@ class Attachment(PeerListener):
         cancel(self._join_deadline)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """A peer may be the way into the network that we have waited for."""
+        """A new member or proxy makes us part of the network."""
         if peer.use is LinkUse.MEMBER:
             proxy = self._neighbourhood.proxy
             self._lifecycle.machine.table_entry_added()
@@ -76,7 +76,7 @@ class Attachment(PeerListener):
             self._attached(peer)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """See whether we are still part of the network."""
+        """If this was the last way into the network, the machine leaves C{CONNECTED}."""
         # before the proxy is forgotten: a direct link is a way in only while its peer is the proxy
         was_a_way_in = self._is_a_way_in(peer)
         if peer.name == self._neighbourhood.proxy:
@@ -89,16 +89,17 @@ class Attachment(PeerListener):
             self._lifecycle.machine.last_link_lost()
 
     def group_changed(self, connected: bool) -> None:
-        """Whether our close group is reached has changed: a node needs its proxy no longer then."""
+        """Drop the proxy when the close group is reached: the members of the table replace it."""
         neighbourhood = self._neighbourhood
         proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
         if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
             neighbourhood.set_proxy(None)
+            # a proxy that is a member as well keeps its link, and so does the relay of a tunnel of ours
             if proxy.use is LinkUse.ATTACHED and not self._is_relay(proxy.name):
                 self._let_go(proxy)
 
     def relay_not_needed(self, name: Name) -> None:
-        """No tunnel goes through this node any more: if it once spoke for us, that is all it was kept for."""
+        """The last tunnel through this node has ended. A former proxy was kept for that only: drop it."""
         peer = self._links.peer(name)
         if (
             peer is not None
@@ -115,7 +116,7 @@ class Attachment(PeerListener):
     def _is_a_way_in(self, peer: Peer) -> bool:
         """
         Whether this link makes us part of the network. One that an application asked for does not: its peer
-        neither speaks for us nor knows us as a neighbour. Clients alone are a network only to a first node.
+        is neither our proxy nor has us in its table. Clients alone are a network only to a first node.
         """
         if peer.facts.is_client:
             return self._node.settings.role is Role.FIRST
@@ -127,6 +128,7 @@ class Attachment(PeerListener):
         if peer.facts.is_client or self._prober.established(peer.link):
             return
         if self._lifecycle.state is State.CONNECTED or self._neighbourhood.proxy is not None:
+            # several contacts are dialled at once, and one proxy is enough
             if peer.link.bootstrap:
                 self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
             return
@@ -137,6 +139,7 @@ class Attachment(PeerListener):
         else:
             self._joiner.wake()
             cancel(self._join_deadline)
+            # if every node refuses us, this proxy leads nowhere: bootstrap again
             self._join_deadline = self._node.clock.callLater(BOOTSTRAP_TIMEOUT_SECONDS, self._not_joined)
 
     def _not_joined(self) -> None:

@@ -1,8 +1,8 @@
 """
 Publishing: how a client is found by its name.
 
-A client is in no routing table, so it tells the close group of its own name which node speaks for it, in a
-record that it signs. It does so again and again, since groups change and records expire.
+A client is in no routing table, so it sends the close group of its own name a signed record that names its
+proxy. It repeats this at intervals, since groups change and records expire.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIFETIME: Final = 4
 
 class Publisher:
     """
-    Made by the service of a client at each start, told who speaks for it, discarded after L{stop}.
+    Made with each start of the service, told of each new proxy, discarded after L{stop}.
     """
 
     log = Logger()
@@ -49,7 +49,7 @@ class Publisher:
         self._round: Deferred[None] | None = None
 
     def proxy_changed(self, proxy: Name | None) -> None:
-        """This node speaks for us from now on; with C{None} no node does, and nothing is published."""
+        """Publish this proxy from now on; nothing with C{None}."""
         self.stop()
         self._proxy = proxy
         if proxy is not None:

@@ -1,6 +1,8 @@
 """
-Where clients are. A client is in no routing table; it tells the nodes nearest to its own name which node
-speaks for it, and they answer for it. This is what such a node remembers.
+The client registry: which proxy each client near us has.
+
+A client is in no routing table. It publishes its proxy to the nodes nearest to its own name, and they pass on
+what is for the client to that proxy.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ RECORD_LABEL: Final = "client-record"
 LONGEST_LIFE: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""
 SWEEP_INTERVAL: Final = 30.0
-"""Seconds between two looks for records that have expired."""
+"""Seconds between two sweeps for records that have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,13 @@ class ClientRegistry:
         life = record.expiry - record.issued
         if not (life > 0 and record.expiry > there - self._skew and record.issued <= there + self._skew):
             return False
+        # a sweep reads every record, which would be too much for each one that is published
         if now >= self._sweep_at:
             self._sweep(now)
         proxy = Name(record.proxy)
         kept = self._records.get(client)
+        # relays may repeat or delay a record: an older one must not replace a newer, and a repetition of the
+        # newest must not prolong its life
         if kept is not None and kept.end > now and record.issued <= kept.issued:
             return record.issued == kept.issued and proxy == kept.proxy
         if kept is None and len(self._records) >= self._most:
@@ -92,7 +97,7 @@ class ClientRegistry:
         return True
 
     def proxy_of(self, client: Name) -> Name | None:
-        """The node that speaks for a client, if the client has told us of it."""
+        """The proxy of a client, if its record is known and has not expired."""
         kept = self._records.get(client)
         if kept is None:
             return None

@@ -2,8 +2,8 @@
 Close group lookup: which nodes are nearest to a name?
 
 A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
-knows it. It may also be put to a certain node, which answers from its own table: neighbours may all lack the
-same node, while a node far away has it. A query that is not answered in time is sent again by another
+knows it. A query may also be addressed to one node, which answers from its own table: neighbours may all lack
+the same node, while a node far away has it. A query that is not answered in time is sent again by another
 first hop.
 """
 
@@ -28,6 +28,7 @@ from .neighbourhood import Neighbourhood
 from .network_time import NetworkTime
 
 ATTEMPTS: Final = 3
+"""How often a query is sent, each time by another first hop if there is one."""
 
 
 class Group(NamedTuple):
@@ -116,7 +117,7 @@ class CloseGroupLookup(PeerListener):
 
     def answer_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
-        An answer came. One to no query of ours, or for another name, means nothing.
+        An answer came. One that fits no pending query is ignored.
 
         @raise WireError: it is none.
         """
@@ -138,7 +139,7 @@ class CloseGroupLookup(PeerListener):
         """
         query = decode(GroupQuery, envelope.body, MAX_CONTROL_BYTES)
         target = Name(query.target)
-        # without the node that asks: it knows itself, and its place is another's whom it may not know
+        # the requester knows itself, and one more node in its place may be new to it
         members = tuple(name.raw for name in self._neighbourhood.close_group(target, (source,)))
         answer = encode(GroupAnswer(query.nonce, target.raw, members, self._node.network_now()))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
@@ -146,8 +147,8 @@ class CloseGroupLookup(PeerListener):
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """
-        There is no link to this node any more: what it was asked itself fails with L{PeerUnreachable}, and
-        what it was to pass on is asked again by another first hop, at once.
+        Queries that were addressed to this peer fail with L{PeerUnreachable}. Queries that it was to pass on
+        are sent again by another first hop, at once.
         """
         for query in list(self._queries.values()):
             if query.of == peer.name:
@@ -160,7 +161,7 @@ class CloseGroupLookup(PeerListener):
                     self._attempt(query)
 
     def stop(self) -> None:
-        """Fail everything that waits, and take nothing more."""
+        """Fail every pending query, and accept no more."""
         self._stopped = True
         for nonce in list(self._queries):
             query = self._queries[nonce]

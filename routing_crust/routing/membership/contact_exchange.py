@@ -1,7 +1,7 @@
 """
-Contacts: where nodes can be dialled, as we have found out and as peers tell each other.
+Contact exchange: where nodes can be dialled, from our own dials and from what peers report.
 
-Order of messages: the node that a newcomer has attached to sends it a CONTACTS once the link is confirmed.
+Order of messages: the proxy of a newcomer sends it a CONTACTS once the link is confirmed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 
 CONTACTS_TOLD: Final = 8
-"""How many others a newcomer is told of."""
+"""Contacts that one CONTACTS names."""
 
 
 class ContactExchange(PeerListener):
@@ -45,7 +45,7 @@ class ContactExchange(PeerListener):
         return next((each for each in peer.facts.listening if each.host == at.host), None)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """Save where the peer can be dialled, if it can; tell a newcomer of others."""
+        """Save the contact of a peer that can be dialled; send a newcomer some contacts."""
         endpoint = self.dialable_at(peer)
         if endpoint is not None:
             self._node.crust.remember(Contact(endpoint, peer.name))
@@ -54,7 +54,7 @@ class ContactExchange(PeerListener):
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """
-        The peer that speaks for us tells of others. Their addresses are a stranger's.
+        Our proxy names other nodes. We treat their addresses as given by a stranger.
 
         @raise WireError: it is no CONTACTS.
         """
@@ -62,6 +62,7 @@ class ContactExchange(PeerListener):
         peer = self._links.peer(link.peer)
         if peer is None or peer.link is not link:
             return
+        # only from our proxy: any other peer could fill the saved contacts with addresses of its choice
         if peer.use is LinkUse.ATTACHED and link.direction is Direction.CONNECTED:
             for each in message.contacts:
                 self._heard(peer, Contact(from_wire(each.endpoint), Name(each.name)))
@@ -70,13 +71,13 @@ class ContactExchange(PeerListener):
         crust = self._node.crust
         private = self._node.settings.private_dialling
         problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
-        # a neighbour of a peer that we could dial is no more secret than that peer
+        # we dial that host already, so refusing another node there would protect nothing
         if problem is None or (peer.endpoint and contact.endpoint.host == peer.endpoint.host):
             crust.remember(contact, proven=False)
             crust.history.told(contact.name, (contact.endpoint,), f"told by {peer.name}")
 
     def _tell(self, peer: Peer) -> None:
-        """Tell a newcomer of others, so that it does not depend on us alone."""
+        """Send a newcomer some contacts, so that its next start does not depend on us alone."""
         known = ((each.name, self.dialable_at(each)) for each in self._links.peers if each is not peer)
         contacts = [WireContact(name.raw, to_wire(endpoint)) for name, endpoint in known if endpoint]
         chosen = self._node.random.sample(contacts, min(CONTACTS_TOLD, len(contacts)))

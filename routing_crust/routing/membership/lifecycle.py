@@ -56,8 +56,9 @@ class Lifecycle:
         self._entered[state].extend(actions)
 
     def network_changed(self) -> None:
-        """A contact that could not be reached before may be now: wait no longer."""
+        """Bootstrap at once: a contact that was out of reach may be in reach now."""
         if self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
+            # the waits so far say nothing about the new network
             self._backoff.reset()
             cancel(self._retry)
             self.machine.retry()
@@ -77,7 +78,7 @@ class Lifecycle:
         cancel(self._retry)
         if new is State.CONNECTED:
             self._backoff.reset()
-        # the parts stop in shut_down, when the observers know that it is over
+        # the parts stop in shut_down, after the observers have heard of TERMINATED
         if new is not State.TERMINATED:
             self._enter(new)
         self._observers.tell(StateChanged(old, new))
@@ -93,7 +94,10 @@ class Lifecycle:
         self._retry = self._node.clock.callLater(wait, self.machine.retry)
 
     def listen_only(self) -> None:
-        """A first node dials no contact, unless it has saved some at an earlier start."""
+        """
+        A first node dials nobody. If it has saved contacts from an earlier start it bootstraps, so that it
+        finds its network again instead of founding a second one.
+        """
         if self._node.crust.saved_contacts():
             self.machine.retry()
 

@@ -1,5 +1,5 @@
 """
-The neighbourhood: what this node routes by, and what it knows of who is near a name.
+The neighbourhood: the routing table, the clients near us and the proxy, by which this node routes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Neighbourhood:
 
     @ivar table: the nodes that we have links with as neighbours.
     @ivar clients: the proxies of clients near us.
-    @ivar proxy: the node that speaks for us while we are a client or are still joining: everything that has
-        no direct link goes out through it. C{None} otherwise.
+    @ivar proxy: our proxy, while we are a client or still joining: everything that has no direct link goes
+        out through it. C{None} otherwise.
     """
 
     def __init__(self, node: Node, links: LinkLookup) -> None:
@@ -45,7 +45,7 @@ class Neighbourhood:
         self.clients = ClientRegistry(node.clock, node.settings, node.network_now)
 
     def set_proxy(self, name: Name | None) -> None:
-        """This node speaks for us from now on; with C{None} no node does."""
+        """Use this node as proxy from now on; no node with C{None}."""
         self.proxy = name
         for watcher in self._proxy_watchers:
             watcher(name)
@@ -56,11 +56,12 @@ class Neighbourhood:
 
     @property
     def bootstrapped(self) -> bool:
-        """Whether anybody speaks for us, or is in our table."""
+        """Whether we have a proxy, or an entry in the table."""
         return self.proxy is not None or len(self.table) > 0
 
     def first_hops(self) -> tuple[ILink, ...]:
         """First hops for lookups of our own name: the proxy and our two nearest neighbours."""
+        # two neighbours, since one alone may lack the same node that we lack
         names = [entry.name for entry in self.table.nearest(self._node.name, 2)]
         if self.proxy is not None:
             names.append(self.proxy)
@@ -83,10 +84,11 @@ class Neighbourhood:
 
     def client_record_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
-        A client says which node speaks for it. We remember it if we are near the client.
+        A client publishes its proxy. We remember it if we are near the client's name.
 
         @raise WireError: it is no such record.
         """
         opened = open_record(self._node.settings, self._node.identity, envelope.body)
+        # lookups for the client end at the nodes nearest to its name: elsewhere a record only takes memory
         if opened is not None and self.table.is_close_to(opened[0]):
             self.clients.publish(*opened)

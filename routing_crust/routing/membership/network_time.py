@@ -1,9 +1,9 @@
 """
 The network's time: our clock, put right by those of our peers.
 
-Requests carry the time at which they were made, so that none can be used again later. A node whose clock is
-an hour off could never be linked with if everybody believed his own; so each Hello, and each answer to a
-group query, tells the sender's time, and what counts is the middle of what the last few peers have told.
+Requests carry the time at which they were made, so that none can be replayed later. If every node trusted its
+own clock, a node whose clock is an hour off could never get a link. So each Hello, and each answer to a group
+query, carries the sender's time, and a node uses the median of what the last few peers have reported.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ...names import Name
 
 SLIP: Final = 5.0
 """
-Seconds; as long as the network is not further off than that, our clock is right, and it is what we tell
-others. Else each would follow the others, who follow it, and all would lag behind by what messages take.
+Seconds by which the network may differ from our clock before we follow it. Below that we report our own
+clock: if all nodes followed each other, all would fall behind by the time that messages take.
 """
 MOST_PEERS: Final = 5
-"""So many peers count, those that were heard last."""
+"""Peers whose times count: those that reported last."""
 
 
 class NetworkTime:
     """
-    Made with each start of the service, told of each verified Hello.
+    Made with each start of the service, fed with the time in each verified Hello and each answer.
 
-    Each peer has one voice. Peers with most of the last few voices could put us off, but they could keep us
-    from the network in simpler ways.
+    Each peer has one vote. Peers that hold most of the last votes could shift our time, but such peers have
+    simpler means to keep us out of the network.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -49,14 +49,14 @@ class NetworkTime:
         return self._look() + self.offset
 
     def heard(self, peer: Name, time: float) -> None:
-        """A peer has told its time, just now; 0 means that it has not."""
+        """A peer has just reported its time; 0 means that it has none to report."""
         if not time:
             return
         self._ahead.put(peer, time - self._look())
         self._offset = median_low(self._ahead.values())
 
     def _look(self) -> float:
-        """Our clock's time. If it was set back since the last look, so is what peers have told."""
+        """Our clock's time. If the clock was set back since the last reading, correct the offsets."""
         now = self._clock.seconds()
         if now < self._last:
             back = self._last - now
@@ -67,6 +67,6 @@ class NetworkTime:
         return now
 
     def forget(self) -> None:
-        """The last link is lost: our clock may have been set since the peers told us theirs."""
+        """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
         self._ahead.clear()
         self._offset = 0.0

@@ -1,10 +1,9 @@
 """
 Probing: how the parts of a network find each other again.
 
-After a long partition each part is a healthy network of its own, and nothing inside it says that there is
-another. So a connected node now and then dials a saved contact that it has no link with, asks it who is
-near our own name, asks those for a connection through it, and lets the link go a little later. So the two
-parts grow together.
+After a long partition each part is a healthy network, and nothing inside it shows that another exists. So a
+connected node now and then dials a saved contact that it has no link with, looks up its own name there, and
+asks the nodes that it finds for connections, through that link. It closes the link a little later.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ PROBE_INTERVAL_SECONDS: Final = 30.0
 
 class Prober:
     """
-    Made by the service at each start, started when it is connected, told of each link that came of a probe,
-    discarded after L{stop}.
+    Made at each start of the service, started when the node is connected, told of each link that a probe has
+    made, discarded after L{stop}.
     """
 
     log = Logger()
@@ -47,7 +46,7 @@ class Prober:
         close: Callable[[ILink, CloseReason], None],
     ) -> None:
         """
-        @param found: told of the nodes that a probe has found, and of the link by which they can be asked.
+        @param found: called with the nodes that a probe has found, and the link by which they can be asked.
         @param close: closes a link that is not needed any more.
         """
         self._settings = node.settings
@@ -82,11 +81,12 @@ class Prober:
         """
         A link that we dialled was confirmed as an attachment.
 
-        @return: whether it came of a probe, and is in good hands.
+        @return: whether a probe made it; the prober closes it then.
         """
         if link.peer != self._dialled:
             return False
         self._dialled = None
+        # the requests that go through this link are given up after about the same time
         self._leases[link] = self._clock.callLater(REQUEST_INTERVAL_SECONDS, self._let_go, link)
         self._lookup.look_up(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
         return True

@@ -1,8 +1,8 @@
 """
 The policy: which peers may have a link with us, and for what.
 
-A peer is attached (a client, or a node that is joining, for which one end speaks), a member (in the
-routing table) or has a direct link that an application asked for.
+A peer is attached (a client or a joining node, of which the other end is the proxy), a member (in the routing
+table) or has a direct link that an application asked for.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .routing_table import RoutingTable, counted_by
 
 
 class ExpectedPurposes(Protocol):
-    """Knows which links are expected, by the requests that they are for."""
+    """Knows the expected links, by their requests."""
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """What a link whose Hello names this request is for; C{None} if no request is open."""
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
-        """There is no room for this peer, as its link shows: nothing else is to come of this request."""
+        """The table has no room for this peer at the address of its link: end the request."""
 
 
 class MembershipPolicy:
@@ -69,9 +69,11 @@ class MembershipPolicy:
     def _judge_expected(self, link: ILink, nonce: bytes) -> Accept | Refuse:
         verdict = self._expected.purpose(link, nonce)
         if verdict is None and self._links.peer(link.peer) is not None:
-            return Refuse(CloseReason.SUPERSEDED)  # the second of two: the first was enough
+            # the second of two links: the first has settled their request
+            return Refuse(CloseReason.SUPERSEDED)
         if verdict is not None and verdict.use is LinkUse.MEMBER:
-            # now, when it is seen where the peer is: else the other end would believe that it is in
+            # The link shows the peer's true address. A link accepted without room would make the peer believe
+            # that it is a member.
             problem = self._table.refusal(link.peer, *counted_by(link))
             if problem:
                 self._expected.turn_away(link.peer, nonce)
@@ -81,6 +83,8 @@ class MembershipPolicy:
     def _judge_newcomer(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         if self._node.is_client:
             return Refuse(CloseReason.NOT_WANTED, "clients accept no links")
+        # A node without a network would be a dead end for the newcomer. Two nodes that know only each other
+        # may still meet: otherwise each would refuse the other for ever.
         may_accept = self._state() is State.CONNECTED or self._node.settings.role is Role.FIRST
         if not may_accept and (facts.is_client or not self._is_known(link.peer)):
             return Refuse(CloseReason.BOOTSTRAPPING, "we are not in the network yet ourselves")
@@ -96,12 +100,12 @@ class MembershipPolicy:
         return Accept(LinkUse.ATTACHED)
 
     def _is_known(self, name: Name) -> bool:
-        """Whether we are trying to reach this node ourselves, so that it is no stranger."""
+        """Whether this node is one of our contacts, which we are trying to reach ourselves."""
         contacts = (*self._node.settings.contacts, *self._node.crust.saved_contacts())
         return any(contact.name == name for contact in contacts)
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
-        """A peer's Hello was verified: it says where it sees us, and what time it is there."""
+        """A peer's Hello was verified: pass on the time and our external address that it reports."""
         self._time.heard(link.peer, facts.time)
         if facts.observed is not None:
             self._node.crust.observed(link, facts.observed)

@@ -8,8 +8,8 @@ deeper buckets and we ourselves come next, then the shallower buckets in falling
 
 A bucket is filled up to C{bucket_size}: only so many are asked for. Twice that many are let in, so that a
 node that comes later finds room with nodes whose buckets are full. The nodes nearest to us, C{group_size}
-of them, are always let in; if their bucket is over its limit then, the farthest in it that is not one of
-them has to go.
+of them, are always let in; if their bucket is over its limit then, its farthest node outside that group is
+dropped.
 
 An address prefix may not have more than its share, near us or not: names are cheap, addresses are not.
 """
@@ -27,7 +27,7 @@ from ...endpoints import Endpoint, PathKind, is_local_only
 from ...names import NAME_BITS, NAME_BYTES, Name
 
 ROOM_FACTOR: Final = 2
-"""How many times C{bucket_size} a bucket may hold."""
+"""A bucket may hold this many times C{bucket_size}."""
 DEEPEST_SOUGHT: Final = 40
 """How many buckets are filled."""
 _THROUGH: Final = "tunnels through "
@@ -69,7 +69,7 @@ class RoutingTable:
         self._entries: dict[Name, PeerEntry] = {}
         self._by_number: dict[int, PeerEntry] = {}
         self._buckets: list[list[int]] = [[] for _ in range(NAME_BITS)]
-        self._depth = 0  # no bucket from here on holds anybody
+        self._depth = 0  # all buckets from here on are empty
         self._prefixes: dict[Name, str] = {}
         self._of_prefix: dict[str, int] = {}
         self._group: tuple[Name, ...] | None = None
@@ -111,11 +111,11 @@ class RoutingTable:
         return None
 
     def wants(self, name: Name, endpoint: Endpoint | None = None) -> bool:
-        """Whether a node is not in the table and may come in: the answer to one that asks to be let in."""
+        """Whether a node is not in the table and may come in, which decides about its request."""
         return name not in self._entries and self.refusal(name, endpoint) is None
 
     def seeks(self, name: Name, endpoint: Endpoint | None = None) -> bool:
-        """Whether it is worth asking a node to come in: its bucket is not filled yet, or it is near us."""
+        """Whether to ask a node for a link: its bucket is not full yet, or it would be in our close group."""
         if not self.wants(name, endpoint):
             return False
         bucket = self._buckets[self.own.common_prefix(name)]
@@ -130,6 +130,7 @@ class RoutingTable:
             them.
         """
         if self.refusal(entry.name, entry.endpoint, entry.via) is not None:
+            # it may have been in the table with another address: its old entry must not outlive the refusal
             self.remove(entry.name)
             return [entry]
         group = self.close_group()
@@ -145,7 +146,8 @@ class RoutingTable:
             self._prefixes[entry.name] = prefix
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
         dropped = self._overflow(index)
-        if group and group[-1] not in self.close_group():  # it had its place by being near
+        # the node that fell out of the group may have had a place above the limit of its bucket
+        if group and group[-1] not in self.close_group():
             dropped += self._overflow(self.own.common_prefix(group[-1]))
         return dropped
 
@@ -198,6 +200,7 @@ class RoutingTable:
         shared = self.own.common_prefix(target)
         if shared == NAME_BITS:
             return True
+        # a bucket that fills the group by itself spares the sums over the deeper ones
         nearer = len(self._buckets[shared])
         if nearer < self._group_size:
             goal = target.number
@@ -218,16 +221,17 @@ class RoutingTable:
             return None
         goal = target.number
         ours = self._own ^ goal
+        # every node of that bucket is nearer than any deeper one, so those are read only if it has none
         return self._least(self._buckets[shared], goal, ours, exclude) or self._least(
             self._deeper(shared), goal, ours, exclude
         )
 
     def missing_buckets(self, random: Random) -> list[Name]:
         """
-        What to look for: a random name in each bucket that could hold more, down to the deepest one in use,
+        Targets for lookups: a random name in each bucket that could hold more, down to the deepest in use,
         but no deeper than a network of a million million nodes would need: names can be made to lie deep.
 
-        @return: the names, in random order, so that those who look for a few at a time come to all of them.
+        @return: the names, in random order, so that a caller that takes a few at a time reaches all of them.
         """
         targets = [
             self._random_name(index, random)

@@ -33,11 +33,11 @@ class TableUpkeep(PeerListener):
             self._leave(peer.name)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Without a link there is no place in the table."""
+        """A node without a link leaves the table."""
         self._leave(peer.name)
 
     def _enter(self, peer: Peer) -> None:
-        """A node enters, or has another link now; the one that has to go for it loses its link."""
+        """Add a node, or replace its link. A node that is dropped for it loses its link."""
         known = peer.name in self._table
         endpoint, via = counted_by(peer.link)
         dropped = self._table.add(PeerEntry(peer.name, endpoint, peer.link, via))
@@ -45,6 +45,7 @@ class TableUpkeep(PeerListener):
         if entered and not known:
             self._observers.tell(PeerJoined(peer.name))
         for entry in dropped:
+            # a newcomer that was refused was never announced
             if known or entry.name != peer.name:
                 self._observers.tell(PeerLeft(entry.name))
             self._links.drop(entry.name, CloseReason.NO_LONGER_NEEDED, "the routing table is full")
