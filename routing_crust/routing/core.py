@@ -21,7 +21,7 @@ from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import EnvelopeKind
 from .connecting.attempts import Attempts
-from .connecting.candidates import Candidates
+from .connecting.candidates import CandidateExchange
 from .connecting.connect_request_validator import ConnectRequestValidator
 from .connecting.connector import Connector
 from .connecting.direct_links import DirectLinks
@@ -90,7 +90,7 @@ class RoutingCore:
         send = self.messenger.send_control
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.attempts = Attempts(node, self.links)
-        candidates = Candidates(node)
+        candidates = CandidateExchange(node)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.responder = ConnectResponder(
             node,

@@ -25,7 +25,7 @@ from ...timing.ratelimit import TokenBucket
 from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
-from .packet import MAX_DATAGRAM_BYTES, Beacon, BeaconKind, make_beacon, read_beacon
+from .packet import MAX_DATAGRAM_BYTES, BeaconKind, BeaconPacket, make_beacon, read_beacon
 
 FIRST_SEEK_WAIT_SECONDS: Final = 1.0
 """Seconds to the second SEEK; each later wait is twice as long, up to L{MAX_SEEK_WAIT_SECONDS}."""
@@ -146,7 +146,7 @@ class LanBeacon:
         else:
             self._heard_answer(beacon, host, place)
 
-    def _heard_seek(self, beacon: Beacon, place: Place) -> None:
+    def _heard_seek(self, beacon: BeaconPacket, place: Place) -> None:
         busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MAX_PENDING
         if busy or not place.port or not self._is_signed(beacon):
             return
@@ -155,7 +155,7 @@ class LanBeacon:
         call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
         self._pending[beacon.nonce] = _PendingAnswer(call)
 
-    def _heard_answer(self, beacon: Beacon, host: str, place: Place) -> None:
+    def _heard_answer(self, beacon: BeaconPacket, host: str, place: Place) -> None:
         pending = self._pending.get(beacon.nonce)
         if pending is not None and self._is_signed(beacon):
             pending.heard += 1
@@ -165,7 +165,7 @@ class LanBeacon:
         if endpoint is not None and self._is_signed(beacon):
             self._found(Contact(endpoint, beacon.name))
 
-    def _is_signed(self, beacon: Beacon) -> bool:
+    def _is_signed(self, beacon: BeaconPacket) -> bool:
         return self._checks.take() and beacon.signature_holds()
 
     def _answer(self, nonce: bytes, place: Place) -> None:

@@ -32,7 +32,7 @@ class BeaconKind(IntEnum):
     ANSWER = 1
 
 
-class Beacon(Struct, array_like=True, frozen=True, gc=False):
+class BeaconPacket(Struct, array_like=True, frozen=True, gc=False):
     """
     One datagram.
 
@@ -64,17 +64,17 @@ class Beacon(Struct, array_like=True, frozen=True, gc=False):
         )
 
 
-_decoder = Decoder(Beacon)
+_decoder = Decoder(BeaconPacket)
 _encode: Final = Encoder().encode
 
 
 def make_beacon(identity: Identity, network: str, kind: BeaconKind, port: int, nonce: bytes) -> bytes:
     """A signed datagram."""
     signature = identity.sign(_LABEL, network, *_signed(kind, port, nonce))
-    return _encode(Beacon(_VERSION, network, kind, identity.public_key, port, nonce, signature))
+    return _encode(BeaconPacket(_VERSION, network, kind, identity.public_key, port, nonce, signature))
 
 
-def read_beacon(datagram: bytes) -> Beacon | None:
+def read_beacon(datagram: bytes) -> BeaconPacket | None:
     """
     Read a datagram that anyone may have sent. The signature is not looked at.
 

@@ -28,7 +28,7 @@ from ..links.peer import Accept
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
-from .rendezvous import HolePunches
+from .rendezvous import PunchSchedule
 
 OpenTunnel: TypeAlias = Callable[[Name, bytes, Sequence[Name]], "Deferred[ILink]"]
 """
@@ -51,7 +51,7 @@ class Attempts:
         self._settings = node.settings
         self._links = links
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self.punches = HolePunches(node, links.is_dialled, links.needs_no_tunnel, self._open_tunnel)
+        self.punches = PunchSchedule(node, links.is_dialled, links.needs_no_tunnel, self._open_tunnel)
         self._opener: OpenTunnel
         self.expected = ExpectedConnections(node.clock, node.settings, self._expired)
 

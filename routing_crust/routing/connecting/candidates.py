@@ -23,7 +23,7 @@ MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
 """Addresses in one /24 or /48 that may be dialled because answers named them; private ones do not count."""
 
 
-class Candidates:
+class CandidateExchange:
     """Made at each start, asked by what sends and receives requests and responses."""
 
     log = Logger()

@@ -33,7 +33,7 @@ from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .attempts import Attempts
-from .candidates import Candidates
+from .candidates import CandidateExchange
 from .expected import ExpectedResponse
 from .outgoing_request import OutgoingRequest
 from .relay_choice import RelayChoice
@@ -54,7 +54,7 @@ class Connector(PeerListener):
         node: Node,
         links: LinkRegistry,
         attempts: Attempts,
-        candidates: Candidates,
+        candidates: CandidateExchange,
         send: SendControl,
         relays: RelayChoice,
     ) -> None:

@@ -46,7 +46,7 @@ MAX_GO_DELAY: Final = 1.0
 
 
 @dataclass(slots=True)
-class HolePunch:
+class PlannedPunch:
     """
     What is dialled for one request.
 
@@ -68,7 +68,7 @@ class HolePunch:
     begun: float = float("-inf")
 
 
-class HolePunches:
+class PunchSchedule:
     """
     Made at each start, told of requests and responses, discarded after L{stop}. Each attempt ends with
     L{give_up}.
@@ -96,7 +96,7 @@ class HolePunches:
         self._dialled = dialled
         self._linked = linked
         self._tunnel = tunnel
-        self._all: dict[tuple[Name, bytes], HolePunch] = {}
+        self._all: dict[tuple[Name, bytes], PlannedPunch] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -109,7 +109,7 @@ class HolePunches:
         """
         rank = (use, self._own if requester else peer)
         undo = self._crust.expect(peer, nonce, requester)
-        self._all[peer, nonce] = HolePunch(requester, rank, undo)
+        self._all[peer, nonce] = PlannedPunch(requester, rank, undo)
 
     def begin(
         self,
@@ -186,7 +186,7 @@ class HolePunches:
         for key in list(self._all):
             self.give_up(*key)
 
-    def _punch(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+    def _punch(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         punch, hole_punch.punch = hole_punch.punch, None
         cancel(hole_punch.timer)
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
@@ -199,7 +199,7 @@ class HolePunches:
         else:
             punch()
 
-    def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+    def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         """
         Nothing else has worked, or can work. The requester chooses the node in the middle. If both ends have
         asked, the end with the preferred request goes first, and the other waits for C{TUNNEL_WAIT}.
@@ -209,18 +209,18 @@ class HolePunches:
         elif hole_punch.requester:
             self._tunnel_now(peer, nonce, hole_punch)
 
-    def _tunnel_now(self, peer: Name, nonce: bytes, hole_punch: HolePunch) -> None:
+    def _tunnel_now(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         if not self._linked(peer, hole_punch.rank[0]):
             self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays))
 
-    def _is_outranked(self, peer: Name, hole_punch: HolePunch) -> bool:
+    def _is_outranked(self, peer: Name, hole_punch: PlannedPunch) -> bool:
         """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
         # one that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > hole_punch.rank for each in others)
 
-    def _dial(self, hole_punch: HolePunch, peer: Name, dial: Deferred[ILink]) -> None:
+    def _dial(self, hole_punch: PlannedPunch, peer: Name, dial: Deferred[ILink]) -> None:
         hole_punch.dials = (*hole_punch.dials, dial)
         dial.addErrback(self._failed, peer)
 

@@ -25,7 +25,7 @@ from ...wire.messages import (
 from ..control import SendControl
 from ..node import Node
 from .attempts import Attempts
-from .candidates import Candidates
+from .candidates import CandidateExchange
 from .expected import ExpectedRequest
 from .relay_choice import RelayChoice
 from .signing import RESPONSE_LABEL, sign
@@ -40,7 +40,7 @@ class ConnectResponder:
         self,
         node: Node,
         attempts: Attempts,
-        candidates: Candidates,
+        candidates: CandidateExchange,
         send: SendControl,
         relays: RelayChoice,
     ) -> None:

@@ -86,7 +86,7 @@ class _Passage:
     release: Callable[[], None]
 
 
-class Way:
+class PacketPath:
     """What a connection goes through. Made by L{Internet}, over with L{end}."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:

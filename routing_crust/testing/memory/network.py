@@ -34,8 +34,7 @@ from ..clock import SimulatedClock
 from ..latency import Latency
 from ..trace import Trace
 from .connecting import NO_ROUTE, REFUSED, Listener, MemoryConnector, Refused
-from .internet import Arrival, Internet, Router
-from .internet import Way as Passage
+from .internet import Arrival, Internet, PacketPath, Router
 from .transport import Host, MemoryTransport, end_of
 
 _FIRST_EPHEMERAL: Final = 49152
@@ -96,7 +95,7 @@ class MemoryNetwork:
         self._connectors: dict[tuple[Endpoint, Endpoint], MemoryConnector] = {}
         self._open: dict[tuple[Endpoint, Endpoint], MemoryTransport] = {}
         self._links: dict[MemoryTransport, None] = {}
-        self._passages: dict[MemoryTransport, Passage] = {}
+        self._passages: dict[MemoryTransport, PacketPath] = {}
         self._groups: dict[str, int] = {}
         self._shut: dict[tuple[str, str], None] = {}
         self._asleep: dict[str, None] = {}
@@ -372,7 +371,7 @@ class MemoryNetwork:
         self._open[here.local, here.peer] = here
         self._open[there.local, there.peer] = there
         if arrival.steps:
-            self._passages[here] = Passage(arrival.steps)
+            self._passages[here] = PacketPath(arrival.steps)
         self.trace.note("join", connector.host.host, connector.remote.host)
         return here
 

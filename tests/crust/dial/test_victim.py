@@ -29,7 +29,7 @@ from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
-from routing_crust.routing.connecting.candidates import Candidates
+from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
@@ -86,7 +86,7 @@ class VictimTests(SynchronousTestCase):
             1,
             self.reactor.seconds,
         )
-        self.candidates = Candidates(node)
+        self.candidates = CandidateExchange(node)
         environment = dial_environment(owner, self.reactor, limits)
         listening = replace(environment, listening=lambda: (at("0.0.0.0:5483"), at("[::]:5483")))
         self.dialler = Dialler(environment)

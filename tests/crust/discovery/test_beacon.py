@@ -24,7 +24,7 @@ from routing_crust.crust.discovery.beacon import (
     LanBeacon,
 )
 from routing_crust.crust.discovery.multicast import GROUP_V4, Place, choose_places, open_socket
-from routing_crust.crust.discovery.packet import Beacon, BeaconKind, make_beacon, read_beacon
+from routing_crust.crust.discovery.packet import BeaconKind, BeaconPacket, make_beacon, read_beacon
 from routing_crust.endpoints import Contact, Endpoint
 
 from ..addresses import HOST, at, contact, identity, name
@@ -43,7 +43,7 @@ class FakeReactor(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.ears: list[Any] = []
-        self.sent: list[tuple[Any, Beacon]] = []
+        self.sent: list[tuple[Any, BeaconPacket]] = []
         self.problem: OSError | None = None
 
     def adoptDatagramPort(self, fileno: int, family: Any, protocol: Any, size: int = 8192) -> None:
@@ -196,7 +196,7 @@ class LogicTests(SynchronousTestCase):
 
     def test_flood_of_signatures_does_not_keep_us_busy(self) -> None:
         """A flood of signatures does not keep us busy."""
-        with mock.patch.object(Beacon, "signature_holds", return_value=False) as check:
+        with mock.patch.object(BeaconPacket, "signature_holds", return_value=False) as check:
             for number in range(1000):
                 self.hear(2, BeaconKind.SEEK, number.to_bytes(16, "big"))
         self.assertLessEqual(check.call_count, 100)

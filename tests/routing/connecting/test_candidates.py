@@ -14,7 +14,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.history import History
 from routing_crust.identity import Identity
 from routing_crust.routing.connecting import candidates
-from routing_crust.routing.connecting.candidates import Candidates
+from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire, to_wire
 
@@ -45,7 +45,9 @@ class CandidatesTests(SynchronousTestCase):
         self.patch(candidates, "MAX_ANSWERED_PER_PREFIX_PER_MINUTE", 2)
         settings = Settings()
         crust = cast(ICrust, self.crust)
-        self.candidates = Candidates(Node(settings, OWN, self.clock, Random(1), crust, 1, self.clock.seconds))
+        self.candidates = CandidateExchange(
+            Node(settings, OWN, self.clock, Random(1), crust, 1, self.clock.seconds)
+        )
 
     def outcomes(self) -> list[str]:
         return [each.where for each in self.crust.history.of(PEER).outcomes if "not dialled" in each.text]

@@ -21,7 +21,7 @@ from routing_crust.routing.connecting.rendezvous import (
     MAX_GO_DELAY,
     TUNNEL_DELAY_SECONDS,
     TUNNEL_WAIT,
-    HolePunches,
+    PunchSchedule,
 )
 from routing_crust.routing.node import Node
 from routing_crust.wire.messages import LinkUse, NatKind
@@ -76,7 +76,7 @@ class HolePunchTests(SynchronousTestCase):
     def make(self, own: Name) -> None:
         self.peer = GREAT if own == SMALL else SMALL
         self.settings = Settings()
-        self.punches = HolePunches(
+        self.punches = PunchSchedule(
             Node(self.settings, IDENTITIES[own], self.clock, Random(1), self.crust, 1, self.clock.seconds),
             lambda _, use: self.reached is not None and self.reached >= use,
             lambda name, use: self.linked,

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.addresses import Kind, kind_of
-from routing_crust.testing.memory.internet import Internet, Router, Way
+from routing_crust.testing.memory.internet import Internet, PacketPath, Router
 from routing_crust.testing.memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, SYMMETRIC
 
 
@@ -86,7 +86,7 @@ class InternetTests(SynchronousTestCase):
             there = self.internet.send(host, self.server)
             assert there is not None
             self.assertEqual(len(there.steps), 2)
-            way = Way(there.steps)
+            way = PacketPath(there.steps)
             self.assertTrue(way.is_open)
             harm(outer)
             self.assertFalse(way.is_open)
