@@ -32,7 +32,7 @@ BENCH = [
     "foolscap>=24.9",  # what is compared with, and nothing else needs
 ]
 LINT = [
-    "import-linter>=2.1",
+    "import-linter>=2.17",  # knows acyclic_siblings
     "ruff>=0.15",
 ]
 TYPING = [

@@ -1,5 +1,5 @@
 """
-What makes things happen later in the network in memory: the pipes of its links, and named timers.
+The pipes of the network in memory: what one end of a connection sends, on its way to the other.
 """
 
 from __future__ import annotations
@@ -63,33 +63,3 @@ class Pipe:
     def _disarm(self) -> None:
         cancel(self._call)
         self._call = None
-
-
-class Timers:
-    """Delayed calls by name; starting one that runs starts it anew."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._calls: dict[str, IDelayedCall] = {}
-
-    def __contains__(self, timer: str) -> bool:
-        return timer in self._calls
-
-    def start(self, timer: str, delay: float, action: Callable[[], object]) -> None:
-        """Call C{action} in C{delay} seconds."""
-        self.cancel(timer)
-        self._calls[timer] = self._clock.callLater(delay, self._ring, timer, action)
-
-    def cancel(self, timer: str) -> None:
-        """Cancel this one, if it runs."""
-        call = self._calls.pop(timer, None)
-        cancel(call)
-
-    def cancel_all(self) -> None:
-        """Cancel whatever runs."""
-        for timer in list(self._calls):
-            self.cancel(timer)
-
-    def _ring(self, timer: str, action: Callable[[], object]) -> None:
-        del self._calls[timer]
-        action()

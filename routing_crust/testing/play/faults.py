@@ -11,15 +11,13 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ...errors import RoutingCrustError
+from ..host import SimulatedNode
 from ..latency import LongTailed
-
-if TYPE_CHECKING:
-    from ..host import SimulatedNode
-    from ..memory.transport import MemoryTransport
-    from ..simulation import SimulatedNetwork
+from ..memory.transport import MemoryTransport
+from ..simulation import SimulatedNetwork
 
 HOUR = 3600.0
 
@@ -56,7 +54,6 @@ class _OfHost(Fault):
     host: int
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         nodes = network.all
         if self.host < len(nodes):
             self.strike(nodes[self.host])
@@ -74,7 +71,6 @@ class Crash(_OfHost):
     silently: bool = False
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.crash(self.silently)
 
 
@@ -85,7 +81,6 @@ class Restart(_OfHost):
     word: ClassVar[str] = "restart"
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.restart()
 
 
@@ -97,7 +92,6 @@ class Sleep(_OfHost):
     seconds: float = 60.0
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.sleep(self.seconds)
 
 
@@ -109,7 +103,6 @@ class JumpClock(_OfHost):
     seconds: float = HOUR
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.jump_clock(self.seconds)
 
 
@@ -120,7 +113,6 @@ class FlushNat(_OfHost):
     word: ClassVar[str] = "flush-nat"
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.flush_nat()
 
 
@@ -131,7 +123,6 @@ class ChangeAddress(_OfHost):
     word: ClassVar[str] = "change-address"
 
     def strike(self, node: SimulatedNode) -> None:
-        """See L{_OfHost.strike}."""
         node.change_address()
 
 
@@ -143,7 +134,6 @@ class Partition(Fault):
     group: tuple[int, ...]
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         nodes = network.all
         network.partition([nodes[each] for each in self.group if each < len(nodes)])
 
@@ -157,7 +147,6 @@ class OneWay(Fault):
     receiver: int
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         nodes = network.all
         if max(self.sender, self.receiver) < len(nodes):
             network.network.shut(nodes[self.sender].crust, nodes[self.receiver].crust)
@@ -170,7 +159,6 @@ class Heal(Fault):
     word: ClassVar[str] = "heal"
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         network.heal()
 
 
@@ -185,7 +173,6 @@ class _OfLink(Fault):
     which: int
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         links = network.network.links
         if links:
             self.strike(network, links[self.which % len(links)])
@@ -202,7 +189,6 @@ class Reset(_OfLink):
     word: ClassVar[str] = "reset"
 
     def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
-        """See L{_OfLink.strike}."""
         network.network.cut(link)
 
 
@@ -213,7 +199,6 @@ class HalfOpen(_OfLink):
     word: ClassVar[str] = "half-open"
 
     def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
-        """See L{_OfLink.strike}."""
         network.network.half_open(link)
 
 
@@ -225,7 +210,6 @@ class Stall(_OfLink):
     seconds: float = 10.0
 
     def strike(self, network: SimulatedNetwork, link: MemoryTransport) -> None:
-        """See L{_OfLink.strike}."""
         network.network.half_open(link)
         network.clock.callLater(self.seconds, network.network.mend, link)
 
@@ -239,7 +223,6 @@ class ChangeLatency(Fault):
     spread: float = 0.5
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         network.network.latency = LongTailed(self.median, self.spread)
 
 
@@ -251,7 +234,6 @@ class LoseDials(Fault):
     share: float
 
     def happen(self, network: SimulatedNetwork) -> None:
-        """See L{Fault.happen}."""
         network.network.dial_loss = self.share
 
 
@@ -264,9 +246,9 @@ _BY_WORD = {each.word: each for each in FAULTS}
 
 class Schedule:
     """
-    Faults, in the order in which they happen.
+    Faults in the order in which they happen.
 
-    @ivar faults: likewise.
+    @ivar faults: the same as a tuple.
     """
 
     def __init__(self, faults: Sequence[Fault] = ()) -> None:

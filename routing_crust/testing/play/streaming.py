@@ -28,9 +28,8 @@ from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork, SimulationStuck
 from .invariants import EVERY, InvariantBroken, Invariants
-from .transfer_end import End
 from .transfer_ends import Accepting, Acceptor, Opening
-from .transfers import COUNT, ECHO, SIMPLE, Transfer
+from .transfers import COUNT, ECHO, SIMPLE, Transfer, TransferEnd
 
 OPEN_DEADLINE: Final = 170.0
 """Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
@@ -196,7 +195,7 @@ class Streaming:
                 ]
         return found
 
-    def _is_open(self, end: End) -> bool:
+    def _is_open(self, end: TransferEnd) -> bool:
         """Whether it is connected, and its process is there."""
         return end.reason is None and self._is_there(end.service)
 
@@ -292,7 +291,7 @@ class Streaming:
             self._break("nothing_is_left", f"{service.node_name.short} has stopped and has {kept}")
         self._raise_what_was_heard()
 
-    def _ends(self) -> list[End]:
+    def _ends(self) -> list[TransferEnd]:
         openers = [each.opener for each in self.transfers.values() if each.opener is not None]
         return [*openers, *(end for accepting in self._accepting for end in accepting.connected.values())]
 

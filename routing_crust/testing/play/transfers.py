@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-if TYPE_CHECKING:
-    from .transfer_end import End
-    from .transfer_ends import Acceptor, Opener
+from ...names import Name
+from ...routing.service import RoutingService
+from ...streams import NodeAddress
 
 ECHO: Final = "echo"
 COUNT: Final = "count"
@@ -100,6 +100,26 @@ class Flow:
         return self.arrived <= self.written and self.source[start : self.arrived] == data
 
 
+class TransferEnd(Protocol):
+    """
+    One end of a transfer, as the transfer and its observer see it.
+
+    @ivar title: which of the two ends it is, in words.
+    @ivar service: the service of its node.
+    @ivar host: the name of its node.
+    @ivar peer: the address of the other end.
+    @ivar reason: why it is over; C{None} as long as it is not.
+    @ivar quits: whether it has closed or given up of its own accord.
+    """
+
+    title: str
+    service: RoutingService
+    host: Name
+    peer: NodeAddress
+    reason: BaseException | None
+    quits: bool
+
+
 class Transfer:
     """
     One stream, from before it is opened.
@@ -132,12 +152,12 @@ class Transfer:
         self.streaming = random.random() < 0.5
         self.piece = random.randint(1000, LARGEST_PIECE)
         self._size = size
-        self.opener: Opener | None = None
-        self.acceptor: Acceptor | None = None
+        self.opener: TransferEnd | None = None
+        self.acceptor: TransferEnd | None = None
         self.answer: object = None
 
     @property
-    def ends(self) -> tuple[End, ...]:
+    def ends(self) -> tuple[TransferEnd, ...]:
         """Those that there are."""
         return tuple(each for each in (self.opener, self.acceptor) if each is not None)
 
