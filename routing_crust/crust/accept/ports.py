@@ -2,7 +2,7 @@
 Listening: the ports that others dial, all of them or none.
 
 IPv4 and IPv6 wildcards listen on the same port beside each other, so the IPv6 one must take no IPv4
-connections, whatever the system's default is (RFC 3493, section 5.3).
+connections, although that is the default of many systems (RFC 3493, section 5.3).
 
 We also dial from these ports, so other sockets of ours must be able to share them (C{SO_REUSEPORT}). But
 any process of the same user could then share them as well, and get half of the connections. So each port is
@@ -56,7 +56,7 @@ def open_ports(
                 if not there:
                     raise each
                 log.info("{problem}; listening on the rest", problem=str(each))
-        # The reactor keeps duplicates.
+        # the reactor duplicates the descriptors, so that closing these sockets is right
         return tuple(reactor.adoptStreamPort(each.fileno(), each.family, factory) for each in there)
 
 
@@ -74,7 +74,7 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
     """
     family = socket.AF_INET6 if endpoint.is_v6 else socket.AF_INET
     try:
-        # an address with a zone needs the zone's number
+        # the socket needs the number of an IPv6 zone, which getaddrinfo looks up
         flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
         found = socket.getaddrinfo(endpoint.host, endpoint.port, family, socket.SOCK_STREAM, 0, flags)
         listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -84,8 +84,9 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(found[0][4])
         listener.listen(BACKLOG)
+        # only once we listen: else a second node of the same user could take half of the connections
         if SHARED is not None:
-            listener.setsockopt(socket.SOL_SOCKET, SHARED, 1)  # not before: see above
+            listener.setsockopt(socket.SOL_SOCKET, SHARED, 1)
     except OSError as problem:
         error = CannotListen(_advice(endpoint, problem))
         if endpoint.is_v6 and endpoint.address.is_unspecified and problem.errno in _NO_IPV6:

@@ -1,5 +1,5 @@
 """
-Accepted connections whose Hello is not verified: who may open one, and how many there may be.
+Accepted connections whose Hello is not verified, and the limits on them.
 
 A connection is judged three times: by its address before anything is spent on it (and, if it is for a
 rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
@@ -41,6 +41,7 @@ class UnverifiedConnections:
             return refusal
         if links >= self._settings.max_links:
             return Refusal("there are too many links", "max_links", self._settings.max_links)
+        # links do not report that they are verified: it is enough to look when the count decides
         self._forget_verified()
         return self._count.refusal(peer)
 

@@ -1,8 +1,8 @@
 """
 Certificates: the one that holds our key, and what a peer's must be like.
 
-Each is signed by nobody else and holds an Ed25519 key; the name of a node is the hash of that key, so the
-certificate proves it. The name stands in it as well, as C{<name>.crust.invalid}, and must be the right one.
+Each is self-signed and holds an Ed25519 key; the name of a node is the hash of that key, so the certificate
+proves it. The certificate also holds the name, as C{<name>.crust.invalid}, which must match the key.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ...names import Name
 DNS_SUFFIX: Final = ".crust.invalid"
 MAX_CERTIFICATE_BYTES: Final = 1024
 
-# Nobody's clock decides who may link with whom: the certificate holds two dates that never matter.
+# X.509 wants two dates. They are never checked: a node with a wrong clock must still be able to connect.
 _VALID_FROM: Final = datetime(2000, 1, 1)
 _VALID_UNTIL: Final = datetime(2049, 12, 31)
 
 
 class PeerRefused(SSL.Error):
     """
-    The other end is not who it must be. An C{SSL.Error}, or OpenSSL's callback could not raise it without
-    a traceback in the log.
+    The peer is not the node that it must be. It is an C{SSL.Error}, since any other type raised in OpenSSL's
+    callback leaves a traceback in the log and sends the peer no alert.
 
     @ivar reason: L{CloseReason.TLS_REFUSED}, or L{CloseReason.SELF}.
     @ivar detail: what is wrong, in words.
@@ -55,12 +55,12 @@ def make_certificate(identity: Identity) -> x509.Certificate:
     """
     The certificate of a node: its key, and its name as C{<name>.crust.invalid}. It is the same each time.
     """
-    nobody = x509.Name([])
+    empty = x509.Name([])
     alternative = x509.SubjectAlternativeName([x509.DNSName(f"{identity.name}{DNS_SUFFIX}")])
     return (
         x509.CertificateBuilder()
-        .subject_name(nobody)
-        .issuer_name(nobody)
+        .subject_name(empty)
+        .issuer_name(empty)
         .public_key(identity.private_key.public_key())
         .serial_number(1 + int.from_bytes(identity.name.raw[:8], "big"))
         .not_valid_before(_VALID_FROM)
@@ -73,8 +73,7 @@ def make_certificate(identity: Identity) -> x509.Certificate:
 
 class PeerCertificate(NamedTuple):
     """
-    What a certificate says that a node could have made. Whether its name is the right one is for
-    L{verify_name} to find out.
+    The contents of a well-formed certificate. L{verify_name} checks its name.
 
     @ivar public_key: the raw Ed25519 key in it, 32 bytes.
     @ivar name: the name that this key hashes to.
@@ -119,7 +118,7 @@ def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
     dialled a node, the name that we dialled. TLS has proven the key alone; nothing else compares the two.
 
     @param expected: who must be at the other end; C{None} accepts anyone.
-    @raise PeerRefused: it is somebody else.
+    @raise PeerRefused: it is another node.
     """
     of_key = _dns_id(shown.name)
     wanted = [of_key] if expected is None else [of_key, _dns_id(expected)]
@@ -139,7 +138,7 @@ def _dns_id(name: Name) -> DNS_ID:
 @contextmanager
 def refusing_what_cannot_be_read() -> Iterator[None]:
     """
-    Turn whatever goes wrong in the block into a refusal.
+    Turn every exception raised in the block into a refusal.
 
     @raise PeerRefused: instead of any other exception.
     """

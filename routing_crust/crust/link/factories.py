@@ -65,7 +65,7 @@ class LinkConnectFactory(ClientFactory):
         return self._built
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """The reactor says so where there is no endpoint that would."""
+        """Called by the reactor when this factory was given to C{connectTCP}, not to an endpoint."""
         self._unconnected(reason)
 
     def _unconnected(self, failure: Failure) -> None:
@@ -103,7 +103,7 @@ class LinkAcceptFactory(Factory):
         """
         self._owner = owner
         self._take_rendezvous = take_rendezvous or refuse_rendezvous
-        # one for all: what is the same for every plain connection need not be made for each
+        # one for all: every plain connection has the same plan
         self._plain = tls.wrap(LinkPlan(Direction.ACCEPTED, initiator=False), owner)
         self.pending: dict[Negotiation, None] = {}
 
@@ -141,8 +141,7 @@ def link_of(owner: LinkOwner, canceller: Callable[[Deferred[Link]], None] | None
     """
     The Deferred of a link that is yet to be made.
 
-    @return: when it is fired with the link, the owner is told first. What goes wrong there costs the link,
-        and not those who wait for it.
+    @return: its first callback tells the owner. An exception there closes the link and is not passed on.
     """
 
     def tell_owner(link: Link) -> Link:
@@ -153,5 +152,5 @@ def link_of(owner: LinkOwner, canceller: Callable[[Deferred[Link]], None] | None
 
 
 def refuse_rendezvous(negotiation: Negotiation, data: bytes) -> None:
-    """Where no rendezvous is known, none is expected."""
-    negotiation.abort(CloseReason.NOT_WANTED, "nobody expects this rendezvous")
+    """Cut a connection for a rendezvous that is not expected."""
+    negotiation.abort(CloseReason.NOT_WANTED, "this rendezvous is not expected")

@@ -48,7 +48,7 @@ log = Logger()
 _HEARTBEAT: Final = int(FrameKind.HEARTBEAT)
 _GOODBYE: Final = int(FrameKind.GOODBYE)
 _PROBE: Final = b"\x01"
-"""The payload of a Heartbeat that asks for one back."""
+"""The payload of a Heartbeat that is a probe: the peer answers with a Heartbeat."""
 
 
 @implementer(ILink, IHandshakeListener)
@@ -119,7 +119,9 @@ class Link(FrameSender):
         self._queue = SendQueue(self.transport, self._owner.clock)
         self._liveness = Liveness(settings, self._queue)
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
+        # Twisted sets no limit to the time that a TLS handshake takes
         self._arm(self.hello_timeout, self._hello_overdue)
+        # Linux can connect a TCP socket to itself, when both ends have the same port
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
 
@@ -134,7 +136,9 @@ class Link(FrameSender):
             return
         self.peer, self.public_key, self.binding = peer.name, peer.public_key, peer.binding
         self._up = True
+        # the send queue joins small frames itself; Nagle's algorithm would only delay them
         self.transport.setTcpNoDelay(True)
+        # without a producer, writes to a peer that does not read grow the transport's buffer without bound
         self.transport.registerProducer(self._queue, True)
         self._queue.hold()  # so that our Hello leaves together with the end of the handshake
         made, self._made = self._made, None
@@ -144,7 +148,7 @@ class Link(FrameSender):
 
     def _hello_overdue(self) -> None:
         self._timer = None
-        # Not up means that nobody is there to read a Goodbye.
+        # before the link is up, no TLS session could carry a Goodbye
         (self.close if self._up else self.abort)(CloseReason.HELLO_TIMEOUT)
 
     def verified(self) -> None:
@@ -163,7 +167,7 @@ class Link(FrameSender):
     # Receiving.
 
     def dataReceived(self, data: bytes) -> None:
-        """Some bytes came, deciphered."""
+        """Take bytes that TLS has decrypted."""
         if self._reason is not None:
             return
         self._liveness.heard = True
@@ -191,7 +195,7 @@ class Link(FrameSender):
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
         elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
-        elif payload and not self._queue.size:  # what waits to go out is an answer as well
+        elif payload and not self._queue.size:  # queued frames answer a probe as well
             self.send(_HEARTBEAT, b"")
 
     def _peer_said_goodbye(self, number: int) -> None:
@@ -204,7 +208,7 @@ class Link(FrameSender):
         self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
 
     def guarded(self, call: Callable[[Any], None], argument: Any) -> None:
-        """Call what reads the peer's bytes, or what the owner does with them. Never raises."""
+        """Call code that handles the peer's bytes, ours or the owner's; close the link if it raises."""
         try:
             call(argument)
         except WireError as problem:
@@ -251,13 +255,13 @@ class Link(FrameSender):
     # Going down.
 
     def _end(self, reason: LinkClosed) -> None:
-        """From now on nothing is sent and nothing delivered. The first reason is the one that counts."""
+        """Send and deliver nothing from now on. The first reason counts."""
         if self._reason is None:
             self._reason = reason
         self._small = 0
         self._queue.feeder = None
         self._decoder.stop()
-        self.resume_reading()  # else nobody would see that the connection ends
+        self.resume_reading()  # else the end of the connection would go unnoticed
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         if self._reason is not None:
@@ -269,6 +273,7 @@ class Link(FrameSender):
         if self._reason is not None:  # the Goodbye was too much for the queue
             return
         self._end(LinkClosed(reason, detail))
+        # loseConnection never ends while the peer does not read, so a timer cuts the connection
         self._queue.drained = self._hang_up
         self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
 
@@ -280,7 +285,7 @@ class Link(FrameSender):
         self.transport.abortConnection()
 
     def _hang_up(self) -> None:
-        """All is written: end TLS, and with the peer's answer the connection."""
+        """Everything is written: close TLS, which closes the connection once the peer answers."""
         self._queue.drained = None
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -290,8 +295,8 @@ class Link(FrameSender):
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone: say so, once."""
-        # A TLS client is done before its server has judged it; the first byte is the proof that it did.
+        """The connection is gone: tell the owner, or fail the Deferred, once."""
+        # In TLS 1.3 a client is done before its server has judged it; the first byte proves that it has.
         judged = self._verified or self._liveness.heard
         why = self._reason or reason_of_loss(reason, self._up, judged)
         self._end(why)

@@ -2,8 +2,8 @@
 Whether the peer of a link is still there: heartbeats, silence, stalls and probes.
 
 It counts the ticks of the link's timer and never reads the clock, so that a step of the wall clock, or a halt
-of the process, cuts no link. Where there is reason to doubt that the peer is still there, a Heartbeat with a
-payload asks for one back.
+of the process, cuts no link. A probe, which is a Heartbeat with a payload, is sent where there is reason to
+doubt that the peer is still there; the peer answers it with a Heartbeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STALL_TIMEOUT_SECONDS: Final = 30.0
 """A peer that reads nothing for this long is cut off."""
 
 MAX_UNANSWERED_PROBES: Final = 4
-"""Consecutive unanswered probes that put the end of the wait off; later ones wait for the first of them."""
+"""Consecutive unanswered probes that each start the wait again; later ones do not."""
 
 
 class Liveness:
@@ -56,7 +56,7 @@ class Liveness:
         """
         Count one tick.
 
-        @param reading: whether the link takes bytes; while it does not, silence is nobody's fault.
+        @param reading: whether the link takes bytes; while it does not, silence does not count.
         @return: why the link is to be cut; C{None} if it stays.
         """
         settings, queue, length = self._settings, self._queue, self.tick_length
@@ -65,6 +65,7 @@ class Liveness:
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
         self.idle = not queue.wrote and not queue.size
         self.heard = queue.progressed = queue.wrote = False
+        # TCP takes minutes to notice a cut path: it sends no keepalives while data is unacknowledged
         if self._silence >= settings.inactivity_timeout:
             return LinkClosed(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
         if self._stalled >= STALL_TIMEOUT_SECONDS:
@@ -73,7 +74,7 @@ class Liveness:
 
     def probe(self) -> bool:
         """
-        A probe is sent.
+        Note that a probe is sent.
 
         @return: whether the wait for an answer starts now; not if too many are unanswered, since a wait that
             starts again with each probe would never end.
@@ -92,7 +93,8 @@ class Liveness:
 
         @return: why the link is to be cut; C{None} if it stays.
         """
+        # any frame is an answer: a peer with frames to send does not add a Heartbeat
         if not self.heard and reading:
-            return LinkClosed(CloseReason.INACTIVE, "it was asked whether it is there, and did not answer")
+            return LinkClosed(CloseReason.INACTIVE, "the peer did not answer a probe")
         self._probes = 0
         return None

@@ -1,5 +1,5 @@
 """
-Why a connection was lost that neither end has closed with a Goodbye, in the words that links use.
+The reasons of lost connections that neither end has closed with a Goodbye, as L{LinkClosed}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .certificates import PeerRefused
 
 def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
     """
-    Put into words what C{connectionLost} was given.
+    Translate what C{connectionLost} was given.
 
     @param up: whether the TLS handshake was done on this side.
     @param judged: whether the peer is known to have accepted us.
@@ -24,6 +24,7 @@ def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
         return LinkClosed(error.reason, error.detail)
     if isinstance(error, SSL.Error):
         text = describe(error)
+        # in TLS 1.3 a server's refusal comes after the client's handshake is done
         reason = CloseReason.CONNECTION_LOST if judged else CloseReason.TLS_REFUSED
         return LinkClosed(reason, text, by_peer="alert" in text)
     if isinstance(error, ConnectionDone):
@@ -33,6 +34,6 @@ def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
 
 
 def describe(error: SSL.Error) -> str:
-    """What OpenSSL has to say, in words."""
+    """The texts of the errors in OpenSSL's queue."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return "; ".join(entry[-1] for entry in queue) or type(error).__name__

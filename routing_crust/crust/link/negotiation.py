@@ -1,10 +1,10 @@
 """
-The negotiation: a connection before it is known what it will be.
+The negotiation: what happens on a connection before its link begins TLS.
 
-Of a connection that we have accepted, the first byte tells whether it is plain TLS or one of a rendezvous
-(L{routing_crust.crust.link.preface}); a connection that we have dialled for a rendezvous shows its preface
-and waits for the other's. Once that is clear the transport is handed to a L{Link} under TLS, and the
-negotiation is out of the way. Until then it is bounded, by the length of a preface, and timed: both together,
+The first byte of an accepted connection tells plain TLS from a rendezvous
+(L{routing_crust.crust.link.preface}); on a connection that we have dialled for a rendezvous we show our
+preface and wait for the peer's. Then the transport is handed to a L{Link} under TLS, and the negotiation is
+done. Until then it is bounded, by the length of a preface, and timed: both together,
 the negotiation and the link, have C{hello_timeout} until the Hello is verified.
 """
 
@@ -76,6 +76,7 @@ class Negotiation(Protocol):
     def connectionMade(self) -> None:
         self.connection = tcp_connection(self.transport)
         self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._overdue)
+        # Linux can connect a TCP socket to itself, when both ends have the same port
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
         elif self._mine is not None:
@@ -110,7 +111,7 @@ class Negotiation(Protocol):
         Hand the transport over to a link.
 
         @param tls: wraps the link, and knows what is planned for it.
-        @param first: what has come already that is the link's.
+        @param first: bytes that have already come for the link.
         """
         timer, self._timer = self._timer, None
         assert timer is not None  # else it is gone, or a link already
@@ -125,7 +126,7 @@ class Negotiation(Protocol):
             wrapper.dataReceived(first)
 
     def abort(self, reason: CloseReason, detail: str = "") -> None:
-        """Cut the connection, whatever it has become."""
+        """Cut the connection, also once a link has taken it over."""
         if self._link is not None:
             self._link.abort(reason, detail)
         elif self._reason is None:

@@ -1,5 +1,5 @@
 """
-The owners of links: what a link asks of the object that made it come about, and tells it.
+The owners of links: what a link needs from the object that owns it, and what it reports to it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ...names import Name
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
     """
-    Given to a link by the factory that makes it. Who is the TLS client is not decided by who dialled: where
+    Given to a link by the factory that makes it. The end that dialled is not always the TLS client: where
     both ends dialled each other, the rendezvous decides.
 
     @ivar direction: whether we connect or accept.

@@ -32,11 +32,11 @@ _DIALLED: Final = 2
 @dataclass(frozen=True, slots=True)
 class Preface:
     """
-    What one end shows.
+    The preface of one end.
 
     @ivar requester: whether it is the one that asked, and so the TLS client.
     @ivar dialled: whether it has dialled the other's address too.
-    @ivar proof: 32 bytes that only who knows the token can know.
+    @ivar proof: 32 bytes that can only be computed from the token.
     """
 
     requester: bool
@@ -45,12 +45,13 @@ class Preface:
 
     @classmethod
     def of(cls, token: bytes, requester: bool, dialled: bool) -> Preface:
-        """What the end with this role shows for this rendezvous."""
+        """The preface of the end with this role in this rendezvous."""
+        # the role is hashed too, so that the two ends show different proofs and an echo proves nothing
         return cls(requester, dialled, sha256(_LABEL + bytes((requester,)) + token).digest())
 
     @classmethod
     def read(cls, data: bytes) -> Preface | None:
-        """The preface that some bytes begin with; C{None} if they do not, or if there are not enough."""
+        """The preface at the start of C{data}; C{None} if there is none, or not all of it."""
         if len(data) < PREFACE_BYTES or not data.startswith(MAGIC):
             return None
         flags = data[len(MAGIC)]
@@ -61,13 +62,13 @@ class Preface:
 
     @property
     def octets(self) -> bytes:
-        """As it is sent."""
+        """The preface as it is sent."""
         flags = _REQUESTER * self.requester | _DIALLED * self.dialled
         return MAGIC + bytes((flags,)) + self.proof
 
 
 def may_become_preface(data: bytes) -> bool:
-    """Whether more bytes could make a preface of these, or it is one."""
+    """Whether these bytes are a preface, or could become one with more."""
     if len(data) >= PREFACE_BYTES:
         return Preface.read(data) is not None
     return data.startswith(MAGIC[: len(data)])

@@ -1,5 +1,5 @@
 """
-How frames leave a link: through its own send queue, or by the link that has taken its place.
+How frames leave a link: through its own send queue, or over the link that replaces it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _FRAMES_OF_THIS_LINK: Final = frozenset(
         FrameKind.TUNNEL_CLOSED,
     }
 )
-"""Frames about the link that they go over. A link that was handed over sends the others over its heir."""
+"""Frames about the link that they go over. A link that was handed over sends all others over its heir."""
 SMALL_BYTES: Final = 4096
-"""Below this, to copy a payload behind its header is cheaper than to join one more part."""
+"""Below this size, copying a payload behind its header is cheaper than joining one more part."""
 
 # A frame's header where the length fits into its lower 16 bits.
 _pack_small: Final = Struct(">BxH").pack
@@ -46,8 +46,8 @@ _pack_small: Final = Struct(">BxH").pack
 
 class FrameSender(Protocol):
     """
-    The sending half of a link: see L{ILink} for what each method does. To send is the hottest path of all, so
-    it is a base class and not a part, and L{send} itself adds to the queue.
+    The sending half of a link, with the methods of L{ILink}. Sending is the hottest path of all, so this is a
+    base class and not a part, and L{send} itself adds to the queue.
     """
 
     __slots__ = ("_heir", "_owner", "_queue", "_reason", "_small")
@@ -142,5 +142,5 @@ class FrameSender(Protocol):
             self._small = SMALL_BYTES if self._reason is None else 0
             return
         self._heir = link
-        self._small = 0  # from now on each frame is looked at
+        self._small = 0  # from now on the kind of each frame decides
         self._queue.move_to(link)

@@ -1,8 +1,8 @@
 """
-The send queue of a link: what waits to go out, and who is told to wait with more.
+The send queue of a link: the frames that wait to go out, and the producers that are paused meanwhile.
 
-What is sent in one turn of the reactor is joined and written at once. The transport says when it has
-enough; from then on everything stays here, where it can be counted, and goes out piece by piece.
+Frames sent in one turn of the reactor are joined and written at once. The transport pauses the queue when it
+has enough; from then on frames stay here, where they can be counted, and go out piece by piece.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MAX_QUEUE_BYTES: Final = 4 * 1024 * 1024
 
 PIECE_BYTES: Final = 112 * 1024
 """
-What is written at once, more or less: with what TLS adds, no more than the 128 KiB that Twisted gives to the
-kernel in one go.
+Upper bound, more or less, of one write: with the overhead of TLS it fits into the 128 KiB that Twisted gives
+to the kernel in one go.
 """
 log = Logger()
 
@@ -41,20 +41,20 @@ class SendQueue:
     The queue. It is registered with the transport as its push producer, and C{pauseProducing} and
     C{resumeProducing} are for the transport alone.
 
-    To send is the hottest path of all, so the link itself adds to L{parts} and L{size}, and calls
-    L{attend} when the size has reached L{alarm}.
+    Sending is the hottest path of all, so the link itself adds to L{parts} and L{size}, and calls L{attend}
+    when the size has reached L{alarm}.
 
     @ivar parts: what waits, in order.
     @ivar size: how many bytes wait.
-    @ivar alarm: the size from which somebody must look after the queue; 0 while no flush is due.
+    @ivar alarm: the size from which L{attend} must be called; 0 while no flush is due.
     @ivar full: from when C{QUEUE_PAUSE_BYTES} is reached until C{QUEUE_RESUME_BYTES} is.
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
     @ivar wrote: set when something was written; for the owner to reset.
-    @ivar feeder: asked for more, with how much there is room for, when the queue has little left and the
-        transport takes more; C{None} if there is nobody to ask.
+    @ivar feeder: called with the room that is left, in bytes, when the queue runs low and the transport takes
+        more; C{None} if there is none.
     @ivar hungry: whether the feeder may have something to send.
-    @ivar drained: called each time the queue is empty after a flush; C{None} if nobody cares.
+    @ivar drained: called each time the queue is empty after a flush; C{None} if there is nothing to call.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class SendQueue:
 
     def attend(self) -> bool:
         """
-        See to it that what waits is flushed, and pause the producers if it has become too much.
+        Schedule a flush, and pause the producers if too much waits.
 
         @return: whether the queue is still smaller than C{MAX_QUEUE_BYTES}.
         """
@@ -91,7 +91,7 @@ class SendQueue:
 
     def feed_soon(self) -> None:
         """
-        Have the feeder asked before the next turn is over, or when the transport takes more, until it sends
+        Have the feeder called before the next turn is over, or when the transport takes more, until it sends
         nothing.
         """
         self.hungry = True
@@ -103,7 +103,7 @@ class SendQueue:
         self.hold()
 
     def hold(self) -> None:
-        """A flush is due: until then there is nothing to do but to watch the size."""
+        """A flush is due: until then only the size is watched."""
         self._due = True
         self.alarm = MAX_QUEUE_BYTES if self.full else QUEUE_PAUSE_BYTES
 
@@ -126,7 +126,8 @@ class SendQueue:
         self._due = False
         self.alarm = 0
         if self.paused:
-            self.hold()  # the transport will have the next flush made
+            self.hold()  # the transport's resumeProducing makes the next flush
+        # only now, with the queue in order: a producer may send, or close the link, from within this call
         if has_room:
             self._go_on()
         if not self.size and self.drained is not None:
@@ -156,7 +157,7 @@ class SendQueue:
         return piece
 
     def clear(self) -> None:
-        """Throw away what waits, and flush no more."""
+        """Drop what waits, and flush no more."""
         cancel(self._call)
         self._call = None
         self.parts.clear()
@@ -195,7 +196,7 @@ class SendQueue:
             self._producers.remove(producer)
 
     def move_to(self, link: ILink) -> None:
-        """Have all that wait for room, or are paused, wait for another link from now on."""
+        """Move all waiters and producers to another link."""
         for each in self._waiting.take():
             link.when_writable().addBoth(_pass_on, each)
         producers, self._producers = self._producers, []
@@ -205,7 +206,7 @@ class SendQueue:
                 _tell(producer.resumeProducing)
 
     def stop(self, reason: LinkClosed) -> None:
-        """The link is lost: throw everything away, fail who waits and stop who produces."""
+        """The link is lost: drop everything, fail the waiters and stop the producers."""
         self.clear()
         self.drained = self.feeder = None
         self._waiting.fail(reason)
@@ -234,8 +235,8 @@ def _pass_on(result: object, waiting: Deferred[None]) -> None:
 
 
 def _tell(call: Callable[[], object]) -> None:
-    """Call a producer. Its mistakes are its own, and must not cut the link for others."""
+    """Call a producer. An exception of one must not cut the link for the others."""
     try:
         call()
-    except Exception:  # whatever an application may raise
+    except Exception:  # producers are the application's code
         log.failure("a producer on a link failed")

@@ -1,11 +1,11 @@
 """
-TLS: the settings of both ends, and who is at the other end.
+TLS: its settings at both ends, and the verification of the peer.
 
-A node proves its name by TLS itself, with a certificate that nobody but itself has signed (see
-L{routing_crust.crust.link.certificates}). So every check is ours. They are made twice on either side: while
+A node proves its name by TLS itself, with a self-signed certificate
+(L{routing_crust.crust.link.certificates}). So every check is ours. Each is made twice on either side: while
 OpenSSL verifies the certificate, so that a bad peer gets an alert, and again once the handshake is done,
-since OpenSSL does not ask in every case. There is TLS 1.3 and nothing else: no resumption, no name of
-the server in clear, and no connection without the application protocol L{ALPN}.
+since OpenSSL does not call back in every case. There is TLS 1.3 and nothing else: no resumption, no server
+name in clear (SNI), and no connection without the application protocol L{ALPN}.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_
 
 class VerifiedPeer(NamedTuple):
     """
-    Who is at the other end of a TLS session.
+    The verified peer of a TLS session.
 
     @ivar public_key: the raw Ed25519 key, 32 bytes.
     @ivar name: the name that this key hashes to.
@@ -74,7 +74,7 @@ class VerifiedPeer(NamedTuple):
 
 class _Session:
     """
-    What is known of a TLS session while its handshake lasts.
+    The state of a TLS session during its handshake.
 
     @ivar expected: who must be at the other end; C{None} accepts anyone.
     @ivar checked: the certificate that has passed the checks, as bytes and taken apart.
@@ -88,7 +88,7 @@ class _Session:
 
 
 class LinkTls:
-    """Makes the TLS sessions of one node, of either role, and says who is at their other ends."""
+    """Makes the TLS sessions of one node, of either role, and verifies their peers."""
 
     def __init__(self, identity: Identity) -> None:
         self._own = identity.name
@@ -105,11 +105,14 @@ class LinkTls:
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
         context.set_max_proto_version(SSL.TLS1_3_VERSION)
         context.set_tls13_ciphersuites(_CIPHERS)
+        # OpenSSL does not call the verify callback for a resumed session, so sessions are never resumed
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.use_certificate(certificate)
         context.use_privatekey(identity.private_key)
+        # Set on the context: pyOpenSSL swallows exceptions of a callback that is set on the connection.
+        # Without FAIL_IF_NO_PEER_CERT a client that shows no certificate would be let in.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
         _limit_groups(context)
         return context
@@ -128,7 +131,7 @@ class LinkTls:
     def wrap(
         self, plan: LinkPlan, owner: LinkOwner, factory: IProtocolFactory | None = None
     ) -> LinkTlsFactory:
-        """Run links, or the protocols of a factory, under TLS: see L{LinkTlsFactory}."""
+        """A factory that runs links, or the protocols of another factory, under TLS."""
         return LinkTlsFactory(self, plan, owner, factory)
 
     def verified_peer(self, connection: SSL.Connection, initiator: bool) -> VerifiedPeer:
@@ -139,6 +142,7 @@ class LinkTls:
             speak our protocol.
         """
         session = self._sessions.pop(connection)
+        # OpenSSL accepts a client that offers no application protocol at all
         if connection.get_alpn_proto_negotiated() != ALPN:
             raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
         with refusing_what_cannot_be_read():
@@ -155,13 +159,13 @@ class LinkTls:
     def _verify(
         self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, holds: int
     ) -> bool:
-        """OpenSSL's question about one certificate, possibly several times about the same."""
+        """OpenSSL's callback for one certificate; it may be called several times for the same one."""
         if depth:
             raise PeerRefused("the peer's certificate is not signed by itself")
         session = self._sessions[connection]
         if session.checked is None:
             self._check(session, certificate)
-        # else it asks about the same certificate again; the second look makes sure of that
+        # else it is called for the same certificate again; verified_peer makes sure of that
         return True
 
     def _check(self, session: _Session, certificate: crypto.X509) -> PeerCertificate:
@@ -197,7 +201,7 @@ def _limit_groups(context: SSL.Context) -> None:
     """
     Offer X25519 alone: OpenSSL's default is a hybrid that makes set-ups slower and links a third larger.
 
-    pyOpenSSL has no public name for this. Where it cannot be asked for, the default works as well.
+    pyOpenSSL has no public name for this. Where it is missing, OpenSSL's default works as well.
     """
     set_groups = getattr(openssl, "SSL_CTX_set1_curves_list", None)
     if set_groups is not None:
@@ -221,8 +225,8 @@ class _SessionCreator:
 
 class LinkTlsProtocol(TLSMemoryBIOProtocol):
     """
-    Twisted's TLS transport, with a limit on what may come in before the handshake is done, with larger
-    reads, and without delay for what is to be written because of a read.
+    Twisted's TLS transport, with a limit on the bytes before the end of the handshake, with larger reads, and
+    with immediate writes of what a read has caused.
     """
 
     factory: LinkTlsFactory
@@ -254,18 +258,18 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
 
     def verified_peer(self) -> VerifiedPeer:
         """
-        Who is at the other end, once the handshake is done.
+        The peer, verified once the handshake is done.
 
-        @raise PeerRefused: somebody who must not be.
+        @raise PeerRefused: it must not be there.
         """
         factory = self.factory
         return factory.tls.verified_peer(self.getHandle(), factory.plan.initiator)  # type: ignore[no-untyped-call]
 
     def _write_now(self) -> None:
         """
-        Give the kernel what has come together, instead of asking the reactor to do so in its next turn: the
-        peer can go on while this turn has other connections to see to, and the reactor need not watch for
-        the socket to be writable. What cannot be written now, for whatever reason, remains the reactor's.
+        Write to the socket now, instead of in the reactor's next turn: the peer can go on while this turn
+        serves other connections, and the reactor need not watch for the socket to be writable. The reactor
+        writes what the kernel does not take now.
         """
         transport: Any = self.transport
         if (
@@ -283,10 +287,10 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
     Wraps the protocols of a factory in TLS.
 
     @ivar tls: makes the sessions.
-    @ivar plan: what is settled about the links: who is the TLS client, and who must be there.
+    @ivar plan: what is settled about the links: the TLS roles and the expected peer.
     @ivar max_handshake: how many bytes may come in before a handshake is done.
     @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
-        where nothing but input happens: see L{routing_crust.timing.steadyclock}.
+        where nothing but input happens (L{routing_crust.timing.steadyclock}).
     """
 
     protocol = LinkTlsProtocol

@@ -47,7 +47,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(self.theirs.asked, link.connection.local)
         await self.part()
 
-    async def test_frames_arrive_in_order(self) -> None:
+    async def test_frames_arrive_in_order_before_the_goodbye(self) -> None:
         """Frames arrive in order; a Goodbye says the same reason at both ends, and both are closed."""
         link, other = await self.pair()
         for each in (link, other):
@@ -71,8 +71,7 @@ class ComingUpTests(SocketTests):
             (CloseReason.NO_LONGER_NEEDED, "", True),
         )
 
-    async def test_roles_are_not_directions(self) -> None:
-        """The end that was dialled can be the TLS client."""
+    async def test_accepting_end_can_be_the_tls_client(self) -> None:
         port = self.listen(self.theirs, initiator=True, expected=self.ours.identity.name)
         link = await self.dial(self.ours, port, self.theirs.identity.name, initiator=False)
         (other,) = await self.theirs.next("up")
@@ -93,15 +92,14 @@ class ComingUpTests(SocketTests):
         self.assertEqual(link.queued, 0)
 
     async def test_connection_that_the_owner_declines_is_closed(self) -> None:
-        """A connection that the owner declines is closed, and nothing more is heard of it."""
+        """The owner gets no further event for it."""
         self.theirs.lets_in = False
         error = await self.closed(self.dial(self.ours, self.listen(self.theirs)))
         self.assertIs(error.reason, CloseReason.CONNECTION_LOST)
         self.assertIn("before the TLS handshake", error.detail)
         self.assertEqual(self.theirs.events, [])
 
-    async def test_port_where_nobody_listens_fails_the_dial(self) -> None:
-        """A port where nobody listens fails the dial."""
+    async def test_refused_connection_fails_the_dial(self) -> None:
         port = reactor.listenTCP(0, StrangerFactory(), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
@@ -109,8 +107,7 @@ class ComingUpTests(SocketTests):
         self.assertIs(error.reason, CloseReason.CONNECTION_LOST)
         self.assertIn("refused", error.detail)
 
-    def test_connect_tcp_tells_the_factory_of_its_failure(self) -> None:
-        """C{connectTCP} tells the factory itself that there is no connection."""
+    def test_failed_connect_tcp_fails_the_link(self) -> None:
         factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.over_tls().clientConnectionFailed(None, Failure(ConnectionRefusedError()))
         self.assertIs(
@@ -118,7 +115,7 @@ class ComingUpTests(SocketTests):
         )
         self.assertIsNone(factory.over_tls().buildProtocol(None))
 
-    async def test_handler_of_new_links_fails(self) -> None:
+    async def test_exception_in_link_up_closes_the_link(self) -> None:
         """A mistake of the owner in C{link_up} is logged and closes the link; the dial still ends."""
 
         def mistaken(link: Link) -> None:
@@ -132,8 +129,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(self.ours.of("up"), [(link,)])
         await self.theirs.next("lost")
 
-    async def test_cancelled_dial_is_cut(self) -> None:
-        """A cancelled dial is cut, and its owner hears nothing of it."""
+    async def test_cancelled_dial_is_cut_without_an_event(self) -> None:
         clock = Clock()
         silent = StrangerFactory()
         port = reactor.listenTCP(0, silent, interface="127.0.0.1")
@@ -150,13 +146,11 @@ class ComingUpTests(SocketTests):
         self.assertEqual((ours.events, clock.getDelayedCalls()), ([], []))
 
     async def test_dial_cancelled_before_connecting_fails(self) -> None:
-        """So is one that has not got that far."""
         dial = self.dial(self.ours, self.listen(self.theirs))
         dial.cancel()
         self.assertIs((await self.closed(dial)).reason, CloseReason.NO_LONGER_NEEDED)
 
-    def test_cancelled_factory_builds_nothing(self) -> None:
-        """And one that was never begun, which then builds nothing."""
+    def test_cancelled_factory_builds_no_protocol(self) -> None:
         factory = LinkConnectFactory(self.ours, self.ours.tls, DIAL)
         factory.link.cancel()
         self.failureResultOf(factory.link, LinkClosed)
@@ -166,8 +160,7 @@ class ComingUpTests(SocketTests):
 class BrokenLinkTests(SocketTests):
     """Links that were up."""
 
-    async def test_garbage_after_the_handshake(self) -> None:
-        """Bytes that are not TLS end the link."""
+    async def test_bytes_that_are_not_tls_end_the_link(self) -> None:
         link, other = await self.pair()
         for each in (link, other):
             each.verified()
@@ -180,7 +173,6 @@ class BrokenLinkTests(SocketTests):
         self.assertEqual(len(self.ours.of("lost")), 1)
 
     async def test_peer_that_ends_tls_without_goodbye_is_lost(self) -> None:
-        """A peer that just ends TLS."""
         link, _ = await self.pair()
         link.transport.unregisterProducer()
         link.transport.loseConnection()
@@ -189,7 +181,7 @@ class BrokenLinkTests(SocketTests):
         self.assertIn("without a Goodbye", reason.detail)
         await self.ours.next("lost")
 
-    async def test_peer_that_never_reads(self) -> None:
+    async def test_link_to_a_peer_that_never_reads_is_cut(self) -> None:
         """The queue fills, producers wait, and in the end the link is cut; so is a link being closed."""
         clock = Clock()
         self.patch(liveness, "STALL_TIMEOUT_SECONDS", 8.0)
@@ -229,8 +221,7 @@ class BrokenLinkTests(SocketTests):
         self.assertEqual(got, list(range(200)))
         self.assertLess(most, QUEUE_PAUSE_BYTES + 64_004)
 
-    async def test_two_ends_of_one_connection(self) -> None:
-        """TCP can connect a socket to itself."""
+    async def test_connection_to_itself_is_refused(self) -> None:
         factory = LinkAcceptFactory(self.ours, self.ours.tls)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         number = port.getHost().port

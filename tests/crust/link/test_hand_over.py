@@ -79,7 +79,6 @@ class HandOverTests(LinkTests):
         self.assertEqual(self.written(), (old, new))
 
     def test_heartbeats_and_goodbyes_stay_on_their_link(self) -> None:
-        """They belong to the link itself."""
         self.old.hand_over(self.new)
         self.clock.pump([HEARTBEAT_SECONDS / 2] * 2)
         self.assertEqual(self.written(), (HEARTBEAT, HEARTBEAT))
@@ -87,7 +86,7 @@ class HandOverTests(LinkTests):
         self.assertEqual(self.written(), (goodbye(8), b""))
 
     def test_frames_for_a_lost_link_go_over_its_heir(self) -> None:
-        """Also what is sent on a link that is gone goes over the other, and from there to the next."""
+        """If the heir has an heir of its own, they go over that."""
         self.old.hand_over(self.new)
         self.old.connectionLost(DONE)
         self.old.send(KIND, b"after")
@@ -100,8 +99,8 @@ class HandOverTests(LinkTests):
         self.assertEqual(self.transport.taken(), frame(KIND, b"later"))
         newest.connectionLost(DONE)
 
-    def test_handed_over_to_itself(self) -> None:
-        """That undoes it, as far as the link is not closed."""
+    def test_handing_over_to_itself_undoes_a_handover(self) -> None:
+        """A link that is closed stays closed."""
         self.old.hand_over(self.new)
         self.old.hand_over(self.old)
         self.old.send(KIND, b"here")
@@ -112,7 +111,6 @@ class HandOverTests(LinkTests):
         self.assertEqual(self.written(), (goodbye(8), b""))
 
     def test_waiters_and_producers_move_to_the_heir(self) -> None:
-        """Whoever waits for room, or is paused, goes by the other link from now on."""
         self.there.producer.pauseProducing()
         producer = Producer()
         self.old.add_producer(producer)
@@ -136,8 +134,8 @@ class HandOverTests(LinkTests):
         self.here.producer.resumeProducing()
         self.assertEqual((producer.told[3:], another.told), ([], ["pause", "resume"]))
 
-    def test_who_waits_for_a_full_one(self) -> None:
-        """If the other is full, they wait on; and may stop waiting."""
+    def test_waiters_go_on_waiting_for_a_full_heir(self) -> None:
+        """They can still be cancelled."""
         for transport, link in ((self.there, self.old), (self.here, self.new)):
             transport.producer.pauseProducing()
             link.send(KIND, FULL)
@@ -156,7 +154,6 @@ class HandOverTests(LinkTests):
 
 class ReadingTests(LinkTests):
     def test_silence_is_not_timed_while_we_do_not_read(self) -> None:
-        """While we do not read we do not wonder that nothing comes."""
         link = self.verified()
         link.pause_reading()
         link.pause_reading()
@@ -183,8 +180,7 @@ class ReadingTests(LinkTests):
 class RealTests(ServiceTests):
     """Over TCP and TLS."""
 
-    async def test_peer_has_to_wait(self) -> None:
-        """The peer has to wait, and nothing is lost."""
+    async def test_paused_reading_makes_the_peer_wait_and_loses_nothing(self) -> None:
         link, accepted = await self.pair()
         link.verified()
         accepted.verified()

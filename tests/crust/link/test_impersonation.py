@@ -40,7 +40,7 @@ class ImpersonationTests(SocketTests):
         return reason
 
     async def test_server_with_a_good_certificate_of_its_own_is_refused(self) -> None:
-        """The certificate fits its key and is somebody's; but not of the node that was dialled."""
+        """The certificate fits its key, but is not that of the node that was dialled."""
         own = certificate(IMPOSTOR, x509.DNSName(node_name(IMPOSTOR)))
         reason = await self.dial_victim(StrangerTls([own], IMPOSTOR))
         self.assertEqual(reason.detail, f"{Identity(IMPOSTOR).name} answered instead of {self.victim.name}")
@@ -51,7 +51,7 @@ class ImpersonationTests(SocketTests):
         self.assertIn("not that of its key", reason.detail)
 
     async def test_client_with_the_victims_name_and_its_own_key_is_refused(self) -> None:
-        """Whoever dials us is judged in the same way."""
+        """Accepted connections are checked in the same way as dialled ones."""
         forged = certificate(IMPOSTOR, self.victims_dns_name)
         impostor = self.dial_as_stranger(self.listen(self.ours), StrangerTls([forged], IMPOSTOR))
         self.assertIn("unknown ca", await impostor.lost)

@@ -147,14 +147,14 @@ class ComingUpTests(LinkTests):
         self.assertEqual(self.owner.of("refused"), [(reason,)])
 
     def test_link_closed_before_it_is_up_sends_no_goodbye(self) -> None:
-        """Nobody is there to read a Goodbye; and what TLS may still do changes nothing."""
+        """A handshake that is completed afterwards changes nothing."""
         self.connect().close(CloseReason.STOPPING, "enough")
         self.assertTrue(self.transport.aborted)
         self.link.handshakeCompleted()
         self.assertEqual(self.lose(ConnectionAborted()).reason, CloseReason.STOPPING)
         self.assertEqual(self.owner.of("up"), [])
 
-    def test_hello_timeout_before_tls(self) -> None:
+    def test_link_without_tls_is_cut_after_hello_timeout(self) -> None:
         self.connect()
         self.clock.advance(9.9)
         self.assertFalse(self.transport.aborted)
@@ -162,7 +162,7 @@ class ComingUpTests(LinkTests):
         self.assertTrue(self.transport.aborted)
         self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.HELLO_TIMEOUT)
 
-    def test_hello_timeout_after_tls(self) -> None:
+    def test_link_without_hello_is_closed_after_hello_timeout(self) -> None:
         """It counts from the TCP connection, and the peer is told."""
         self.connect()
         self.clock.advance(6)
@@ -202,21 +202,20 @@ class ComingUpTests(LinkTests):
         link.dataReceived(frame(2, bytes(1024)) + large)
         self.assertEqual([len(payload) for _, _, payload in self.owner.of("frame")], [1024, 60_000])
 
-    def test_large_frame_before_verified(self) -> None:
+    def test_frame_above_max_control_closes_an_unverified_link(self) -> None:
         link = self.up()
         link.dataReceived(frame_header(2, 1025))
         reason = self.lose()
         self.assertIs(reason.reason, CloseReason.PROTOCOL_ERROR)
         self.assertIn("over the limit of 1024", reason.detail)
 
-    def test_verified_after_the_end(self) -> None:
-        """A verdict that comes too late starts no timer."""
+    def test_verified_on_a_closed_link_starts_no_timer(self) -> None:
         link = self.up()
         link.abort(CloseReason.STOPPING)
         link.verified()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_two_ends_of_one_connection(self) -> None:
+    def test_connection_to_itself_is_cut(self) -> None:
         self.transport = Transport(self.transport.getPeer(), self.transport.getPeer())
         self.connect()
         self.assertTrue(self.transport.aborted)
@@ -236,7 +235,7 @@ class FrameTests(LinkTests):
             self.owner.of("frame"), [(link, 2, b"a"), (link, 6, b""), (link, 0, b"b"), (link, 255, b"c")]
         )
 
-    def test_one_write_for_a_turn(self) -> None:
+    def test_frames_of_one_turn_go_out_in_one_write(self) -> None:
         link = self.verified()
         link.send(200, b"one")
         link.send(201, b"two")
@@ -256,7 +255,7 @@ class FrameTests(LinkTests):
         self.assertEqual(self.settle(), frame(10))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_not_to_be_sent(self) -> None:
+    def test_frame_that_cannot_be_sent_raises_value_error(self) -> None:
         """A frame that is too large, or of no possible kind, is the caller's mistake."""
         link = self.verified()
         self.assertIn("65536 is the most", str(self.assertRaises(ValueError, link.send, 6, bytes(65537))))
@@ -305,7 +304,6 @@ class FrameTests(LinkTests):
         )
 
     def test_waiters_and_producers_follow_the_queue(self) -> None:
-        """The queue's promises reach through the link."""
         link = self.verified()
         calls: list[str] = []
 
@@ -352,7 +350,7 @@ class TimerTests(LinkTests):
         self.assertEqual(beats, [70, 90])
 
     def test_silent_link_is_cut_after_inactivity_timeout(self) -> None:
-        """A link from which nothing comes is cut after C{inactivity_timeout}; any byte is enough."""
+        """Any byte counts as a sign of life."""
         link = self.verified()
         self.clock.pump([10] * 5)
         link.dataReceived(b"\0")
@@ -363,8 +361,7 @@ class TimerTests(LinkTests):
         reason = self.lose(ConnectionAborted())
         self.assertEqual((reason.reason, reason.detail), (CloseReason.INACTIVE, "nothing came for 60 s"))
 
-    def test_step_of_the_clock(self) -> None:
-        """A clock that leaps a year cuts no link."""
+    def test_clock_that_leaps_forward_cuts_no_link(self) -> None:
         self.verified()
         self.clock.advance(365 * 86400)
         self.clock.advance(10)
@@ -384,8 +381,7 @@ class TimerTests(LinkTests):
         reason = self.lose(ConnectionAborted())
         self.assertEqual((reason.reason, reason.detail), (CloseReason.STALLED, "nothing was read for 30 s"))
 
-    def test_slow_is_not_stalled(self) -> None:
-        """A peer that takes something now and then stays."""
+    def test_peer_that_reads_slowly_is_not_cut(self) -> None:
         link = self.verified()
         for _ in range(20):
             self.transport.producer.pauseProducing()
@@ -400,7 +396,6 @@ class AskingTests(LinkTests):
     """A peer that is asked whether it is still there, since the network has changed."""
 
     def test_answered_probe_leaves_the_link(self) -> None:
-        """It answers: the link goes on as before."""
         link = self.verified()
         link.probe()
         self.assertEqual(self.settle(), frame(1, b"\x01"))
@@ -410,7 +405,7 @@ class AskingTests(LinkTests):
         self.assertEqual(self.settle(), HEARTBEAT)
 
     def test_unanswered_probe_cuts_the_link(self) -> None:
-        """It does not: the link is cut soon, whatever came before."""
+        """The link is cut after C{ANSWER_WITHIN} seconds, although bytes came just before the probe."""
         link = self.verified()
         link.dataReceived(HEARTBEAT)
         link.probe()
@@ -420,8 +415,8 @@ class AskingTests(LinkTests):
         self.assertTrue(self.transport.aborted)
         self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.INACTIVE)
 
-    def test_asked_again_and_again(self) -> None:
-        """A network that does not come to rest puts the end off, but not for ever."""
+    def test_repeated_probes_put_the_cut_off_only_a_few_times(self) -> None:
+        """A network that keeps changing delays the cut, but not for ever."""
         link = self.verified()
         passed = 0.0
         while not self.transport.aborted:
@@ -431,8 +426,7 @@ class AskingTests(LinkTests):
         self.assertEqual(passed, ANSWER_WITHIN + 2 * (MAX_UNANSWERED_PROBES - 1))
         self.assertLess(passed, self.settings.inactivity_timeout)
 
-    def test_asked_again_when_heard(self) -> None:
-        """A peer that answers is asked as often as may be."""
+    def test_answered_probes_do_not_count_against_the_limit(self) -> None:
         link = self.verified()
         for _ in range(5 * MAX_UNANSWERED_PROBES):
             link.probe()
@@ -442,8 +436,8 @@ class AskingTests(LinkTests):
         self.clock.advance(ANSWER_WITHIN - 1)
         self.assertFalse(self.transport.aborted)
 
-    def test_silence_counts_for_nothing_while_we_do_not_read(self) -> None:
-        """Where nothing is read, for lack of room, no answer can be seen."""
+    def test_probe_cuts_no_link_that_does_not_read(self) -> None:
+        """While the link does not read, for lack of room, it cannot see an answer."""
         link = self.verified()
         link.pause_reading()
         link.probe()
@@ -454,8 +448,8 @@ class AskingTests(LinkTests):
         self.clock.advance(ANSWER_WITHIN)
         self.assertTrue(self.transport.aborted)
 
-    def test_not_before_the_hello(self) -> None:
-        """The leash of a link of unknown purpose is not lengthened, and a closed link says nothing more."""
+    def test_unverified_or_closed_link_sends_no_probe(self) -> None:
+        """A probe does not prolong C{hello_timeout}, and a closed link sends nothing."""
         link = self.up()
         self.settle()
         link.probe()
@@ -466,7 +460,7 @@ class AskingTests(LinkTests):
         self.assertEqual(self.settle(), b"")
 
     def test_probe_is_answered_with_one_heartbeat(self) -> None:
-        """The answer is one heartbeat, however often a peer asks in one go; and none has to be answered."""
+        """Many probes in one chunk get one answer, and the answer itself gets none."""
         link = self.verified()
         link.dataReceived(frame(1, b"\x01") * 1000)
         self.assertEqual(self.settle(), HEARTBEAT)
@@ -517,8 +511,7 @@ class ClosingTests(LinkTests):
             self.assertTrue(self.transport.aborted)
             self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.STOPPING)
 
-    def test_close_with_a_full_queue(self) -> None:
-        """If even the Goodbye is too much, the link is cut."""
+    def test_close_cuts_the_link_if_the_goodbye_fills_the_queue(self) -> None:
         link = self.verified()
         self.transport.producer.pauseProducing()
         for _ in range(63):
@@ -528,7 +521,7 @@ class ClosingTests(LinkTests):
         self.assertTrue(self.transport.aborted)
         self.assertIs(self.lose(ConnectionAborted()).reason, CloseReason.SEND_QUEUE_FULL)
 
-    def test_nothing_is_delivered_after(self) -> None:
+    def test_nothing_is_delivered_after_close_or_abort(self) -> None:
         """Not even the rest of the chunk at hand."""
         for end in (Link.close, Link.abort):
             self.setUp()
@@ -565,7 +558,7 @@ class ClosingTests(LinkTests):
         reason = self.lose()
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.RESTARTED, True))
 
-    def test_goodbye_of_unknown_reason(self) -> None:
+    def test_goodbye_with_an_unknown_reason_ends_the_link(self) -> None:
         link = self.verified()
         link.dataReceived(goodbye(4711))
         reason = self.lose()
@@ -586,7 +579,7 @@ class ClosingTests(LinkTests):
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.PROTOCOL_ERROR, False))
 
     def test_lost_connection_is_put_into_words(self) -> None:
-        """What a connection that nobody closed was lost for."""
+        """The reason of a link that was lost without a Goodbye."""
         tls = SSL.Error([("SSL routines", "", "tlsv1 alert unknown ca")])
         for error, reason, detail, by_peer in (
             (ConnectionDone(), CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", True),
@@ -600,8 +593,7 @@ class ClosingTests(LinkTests):
             self.assertEqual((lost.reason, lost.by_peer), (reason, by_peer))
             self.assertIn(detail, lost.detail)
 
-    def test_after_the_first_bytes_a_tls_error_is_no_refusal_any_more(self) -> None:
-        """After the first bytes a TLS error is no refusal any more."""
+    def test_tls_error_after_the_first_bytes_is_no_refusal(self) -> None:
         self.up().dataReceived(HEARTBEAT)
         lost = self.lose(SSL.Error([("SSL routines", "", "bad record type")]))
         self.assertEqual(
@@ -609,13 +601,12 @@ class ClosingTests(LinkTests):
         )
 
     def test_openssl_error_without_text_has_a_name(self) -> None:
-        """OpenSSL does not always say what is wrong."""
         self.assertEqual(describe(SSL.Error()), "Error")
         self.assertEqual(describe(SSL.Error([])), "Error")
         self.assertEqual(describe(SSL.SysCallError(-1, "Unexpected EOF")), "SysCallError")
 
-    def test_who_waits_is_told(self) -> None:
-        """Whoever waits for room hears of the loss, in C{connectionLost} and not before."""
+    def test_loss_of_the_link_fails_its_waiters(self) -> None:
+        """They fail in C{connectionLost}, not before."""
         link = self.verified()
         self.transport.producer.pauseProducing()
         while link.writable:
@@ -626,8 +617,7 @@ class ClosingTests(LinkTests):
         reason = self.lose(ConnectionAborted())
         self.assertIs(self.failureResultOf(waiting, LinkClosed).value, reason)
 
-    def test_what_goes_out_can_be_read(self) -> None:
-        """Everything that a link writes is frames."""
+    def test_everything_written_is_frames(self) -> None:
         link = self.verified()
         got: list[tuple[int, bytes]] = []
         decoder = FrameDecoder(

@@ -14,37 +14,34 @@ prefaces = st.builds(Preface.of, tokens, st.booleans(), st.booleans())
 
 class PrefaceTests(SynchronousTestCase):
     @given(prefaces, st.binary(max_size=50))
-    def test_what_is_sent_is_what_is_read(self, preface: Preface, more: bytes) -> None:
-        """What is sent is what is read, whatever follows."""
+    def test_preface_is_read_as_it_was_sent(self, preface: Preface, more: bytes) -> None:
+        """Bytes that follow make no difference."""
         self.assertEqual(len(preface.octets), PREFACE_BYTES)
         self.assertEqual(Preface.read(preface.octets + more), preface)
 
     @given(prefaces, st.integers(0, PREFACE_BYTES - 1))
     def test_prefix_of_a_preface_may_become_one(self, preface: Preface, size: int) -> None:
-        """Each beginning may become one, and is not one yet."""
         self.assertTrue(may_become_preface(preface.octets[:size]))
         self.assertIsNone(Preface.read(preface.octets[:size]))
 
     @given(st.binary(max_size=60))
-    def test_what_does_not_begin_with_the_magic_number_is_none(self, data: bytes) -> None:
-        """What does not begin with the magic number is none, and never will be."""
+    def test_data_without_the_magic_number_is_no_preface(self, data: bytes) -> None:
         if not data.startswith(MAGIC[: len(data)]):
             self.assertFalse(may_become_preface(data))
             self.assertIsNone(Preface.read(data))
 
     def test_first_byte_tells_a_preface_from_tls(self) -> None:
-        """The first byte tells."""
         self.assertFalse(may_become_preface(TLS_HANDSHAKE))
         self.assertTrue(may_become_preface(Preface.of(b"t", True, True).octets))
 
     def test_preface_with_unknown_flags_is_refused(self) -> None:
-        """A later version may use them: then it is not ours."""
+        """A later version may use them."""
         octets = bytearray(Preface.of(b"t", True, True).octets)
         octets[len(MAGIC)] |= 4
         self.assertIsNone(Preface.read(bytes(octets)))
         self.assertFalse(may_become_preface(bytes(octets)))
 
-    def test_an_echo_proves_nothing(self) -> None:
+    def test_echoed_preface_proves_nothing(self) -> None:
         """The two ends show different values, and neither shows the token."""
         ours, theirs = (Preface.of(b"token", requester, True) for requester in (True, False))
         self.assertNotEqual(ours.proof, theirs.proof)

@@ -125,23 +125,20 @@ class PromptWriteTests(SynchronousTestCase):
         self.server.dataReceived(data)
 
     def test_whole_handshake_and_an_echo_need_no_turn_of_the_reactor(self) -> None:
-        """The whole handshake and an echo need no turn of the reactor, and leave nobody waiting."""
         self.shake()
         self.assertEqual(self.reactor.writers, [])
         self.echoed()
         self.assertNotEqual(self.server_end.taken, b"")
         self.assertEqual(self.reactor.writers, [])
 
-    def test_read_that_brings_nothing_about_costs_no_call_of_the_kernel(self) -> None:
-        """A read that brings nothing about costs no call of the kernel."""
+    def test_read_that_causes_no_write_costs_no_system_call(self) -> None:
         self.shake()
         self.echoed()
         calls = self.client_end.calls
         self.client.dataReceived(self.server_end.taken)
         self.assertEqual(self.client_end.calls, calls)
 
-    def test_what_does_not_fit_waits_for_the_reactor(self) -> None:
-        """What does not fit waits for the reactor, and nothing is tried before."""
+    def test_bytes_that_do_not_fit_wait_for_the_reactor(self) -> None:
         self.shake()
         self.server_end.room = 7
         self.echoed()
@@ -158,8 +155,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.carry()
         self.assertEqual(b"".join(received), b"hellohello")
 
-    def test_error_is_found_again_by_the_reactor(self) -> None:
-        """An error is found again by the reactor, whose business it is."""
+    def test_write_error_is_left_to_the_reactor(self) -> None:
         self.shake()
         self.server_end.problem = ConnectionLost()
         self.echoed()
@@ -174,8 +170,7 @@ class PromptWriteTests(SynchronousTestCase):
         self.assertEqual(self.server_end.taken, b"")
         self.assertEqual(self.reactor.writers, [self.server_end])
 
-    def test_transport_without_descriptor_is_left_alone(self) -> None:
-        """What is no descriptor of a reactor is written to, and that is all."""
+    def test_transport_without_descriptor_is_only_written_to(self) -> None:
         transport = StringTransport()
         self.client.makeConnection(transport)
         self.assertNotEqual(transport.value(), b"")

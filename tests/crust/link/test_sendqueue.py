@@ -89,7 +89,7 @@ class QueueCase(SynchronousTestCase):
 class SendQueueTests(QueueCase):
     """What waits, and who waits for it."""
 
-    def test_small_frames_are_joined(self) -> None:
+    def test_small_frames_are_joined_into_one_write(self) -> None:
         for each in (b"one", b"", b"two"):
             self.put(b"-", each)
         self.assertEqual((self.queue.size, self.queue.wrote), (9, False))
@@ -150,7 +150,6 @@ class SendQueueTests(QueueCase):
         self.assertEqual((self.transport.writes, self.queue.progressed), ([10], True))
 
     def test_drained_is_called_when_a_flush_leaves_nothing(self) -> None:
-        """Called when a flush leaves nothing, and only then."""
         calls: list[int] = []
         self.fill(2 * PIECE_BYTES)
         self.queue.drained = lambda: calls.append(self.queue.size)
@@ -180,8 +179,8 @@ class SendQueueTests(QueueCase):
         self.assertEqual((first.calls, late.calls), (["pause", "resume"],) * 2)
         self.assertEqual((gone.calls, self.queue.full), ([], False))
 
-    def test_waiters_hear_when_the_queue_has_room(self) -> None:
-        """A Deferred for whoever wants to wait; a cancelled one is forgotten."""
+    def test_waiters_fire_when_the_queue_has_room(self) -> None:
+        """A cancelled waiter is forgotten."""
         self.successResultOf(self.queue.when_writable())
         self.fill(300_000)
         one, two, three = (self.queue.when_writable() for _ in range(3))
@@ -193,7 +192,6 @@ class SendQueueTests(QueueCase):
         self.assertEqual((self.successResultOf(one), self.successResultOf(three)), (None, None))
 
     def test_producers_stay_paused_if_one_fills_the_queue_again(self) -> None:
-        """If who goes on first fills the queue again, the others stay paused."""
         greedy: Deferred[None]
         producer = Producer()
         self.queue.add_producer(producer)
@@ -207,8 +205,7 @@ class SendQueueTests(QueueCase):
             self.transport.drain()
         self.assertEqual(producer.calls, ["pause", "pause", "resume"])
 
-    def test_at_the_end_everybody_is_told(self) -> None:
-        """At the end everybody is told, and nothing is kept."""
+    def test_stop_empties_the_queue_and_ends_waiters_and_producers(self) -> None:
         producer = Producer()
         reason = LinkClosed(CloseReason.STALLED)
         self.queue.add_producer(producer)
@@ -224,7 +221,7 @@ class SendQueueTests(QueueCase):
         self.assertEqual(producer.calls, ["pause", "stop"])
 
     def test_producer_that_raises_is_logged(self) -> None:
-        """A producer that raises is logged, and disturbs nobody else."""
+        """The other producers are called all the same."""
         producer = Producer()
         self.queue.add_producer(Mistaken())
         self.queue.add_producer(producer)
@@ -252,8 +249,8 @@ class FeederTests(QueueCase):
         self.left = 0
         self.queue.feeder = self.feed
 
-    def test_feeder_without_data_is_asked_once(self) -> None:
-        """It is asked once, in the next turn, and not again before it says so."""
+    def test_feeder_without_data_is_called_once(self) -> None:
+        """It is called in the next turn, and again only after C{feed_soon}."""
         self.queue.feed_soon()
         self.queue.feed_soon()
         self.assertEqual(self.asked, [])
@@ -261,8 +258,7 @@ class FeederTests(QueueCase):
         self.assertEqual(self.asked, [PIECE_BYTES])
         self.assertEqual((self.transport.writes, self.clock.getDelayedCalls()), ([], []))
 
-    def test_until_the_transport_has_enough(self) -> None:
-        """Nothing that it sends waits in the queue once the transport has enough."""
+    def test_feeder_is_called_until_the_transport_has_enough(self) -> None:
         self.left = 100
         self.queue.feed_soon()
         self.clock.advance(0)
@@ -273,8 +269,7 @@ class FeederTests(QueueCase):
         self.assertEqual((self.queue.size, self.left), (0, 90))
         self.assertEqual(self.transport.writes, [16_384] * 10)
 
-    def test_what_is_queued_goes_first(self) -> None:
-        """What others sent while the transport took nothing goes out before what the feeder has."""
+    def test_queued_frames_go_out_before_those_of_the_feeder(self) -> None:
         self.queue.pauseProducing()
         self.put(b"urg", b"ent")
         self.left = 1
@@ -285,8 +280,7 @@ class FeederTests(QueueCase):
         self.assertEqual(self.transport.value()[:10], b"urgenthead")
         self.assertEqual(self.asked, [PIECE_BYTES - 6, PIECE_BYTES])
 
-    def test_feeder_is_not_asked_while_the_queue_is_full(self) -> None:
-        """While there is enough in the queue, nobody is asked."""
+    def test_feeder_is_not_called_while_the_queue_is_full(self) -> None:
         self.queue.pauseProducing()
         for _ in range(10):
             self.fill(50_000)

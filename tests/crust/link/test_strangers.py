@@ -132,8 +132,7 @@ class StrangerTests(SocketTests):
         self.assertIn("wrong version number", detail)
         self.assertNotIn("Unhandled", seen)
 
-    async def test_trickle_that_never_ends(self) -> None:
-        """The beginning of a TLS message that never ends is cut at the limit."""
+    async def test_endless_tls_message_is_cut_at_the_limit(self) -> None:
         half = b"".join(b"\x16\x03\x01\x40\x00" + bytes([1, 0, 255, 255]) * 4096 for _ in range(2))
         self.patch(link_tls, "MAX_UNVERIFIED_BYTES", 4096)
         detail, _ = await self.refused(None, half)
@@ -176,7 +175,6 @@ class StrangerTests(SocketTests):
         self.assertEqual(clock.getDelayedCalls(), [])
 
     async def test_strangers_that_we_dial_are_refused(self) -> None:
-        """The same goes for whom we dial."""
         wrong = certificate(KEY, DNS("*.crust.invalid"))
         for tls, ours, seen in (
             (
@@ -197,7 +195,6 @@ class StrangerTests(SocketTests):
         self.assertEqual(self.ours.events, [])
 
     async def test_both_ends_learn_why_a_wrong_peer_is_refused(self) -> None:
-        """Somebody else than we wanted: both ends know why."""
         wanted = Identity.generate().name
         error = await self.closed(self.dial(self.ours, self.listen(self.theirs), wanted))
         self.assertIs(error.reason, CloseReason.TLS_REFUSED)
@@ -207,7 +204,7 @@ class StrangerTests(SocketTests):
         self.assertIn("unknown ca", reason.detail)
         self.assertEqual(len(self.theirs.events), 1)
 
-    async def test_refused_by_the_acceptor(self) -> None:
+    async def test_refusal_by_the_acceptor_comes_after_link_up(self) -> None:
         """The TLS client's link is up before its server has judged it; the refusal comes then."""
         port = self.listen(self.theirs, initiator=False, expected=Identity.generate().name)
         link = await self.dial(self.ours, port)
@@ -218,8 +215,7 @@ class StrangerTests(SocketTests):
         self.assertIs(there.reason, CloseReason.TLS_REFUSED)
         self.assertEqual(self.ours.of("up"), [(link,)])
 
-    async def test_node_that_reaches_itself_sees_it(self) -> None:
-        """A node that reaches itself sees it, at both ends."""
+    async def test_both_ends_of_a_dial_to_ourselves_see_it(self) -> None:
         error = await self.closed(self.dial(self.ours, self.listen(self.ours)))
         self.assertIs(error.reason, CloseReason.SELF)
         _, reason = await self.ours.next("refused")

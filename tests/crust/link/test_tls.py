@@ -86,7 +86,7 @@ class CertificateTests(SynchronousTestCase):
         return error.detail
 
     def test_own_certificate_passes_our_check(self) -> None:
-        """Our certificate passes our check, is small, is the same each time and has one name."""
+        """It is small, the same each time, and has one name."""
         identity = Identity(KEY)
         shown = make_certificate(identity)
         der = shown.public_bytes(Encoding.DER)
@@ -97,8 +97,7 @@ class CertificateTests(SynchronousTestCase):
         self.assertEqual(names.get_values_for_type(DNS), [f"{identity.name}.crust.invalid"])
         shown.verify_directly_issued_by(shown)
 
-    def test_time_does_not_matter(self) -> None:
-        """A certificate is accepted whatever its dates are."""
+    def test_expired_certificate_is_accepted(self) -> None:
         shown = certificate(KEY, DNS(node_name(KEY)))
         self.assertEqual(check_certificate(shown), KEY.public_key().public_bytes_raw())
 
@@ -117,13 +116,11 @@ class CertificateTests(SynchronousTestCase):
         self.assertIn("(CertificateError)", self.refusal(certificate(KEY, DNS("a.*.b.*"))))
 
     def test_certificate_above_1_kib_is_refused(self) -> None:
-        """1 KiB is the limit."""
         self.assertIn("1024 are allowed", self.refusal(certificate(KEY, DNS(node_name(KEY)), padding=1024)))
         shown = certificate(KEY, DNS(node_name(KEY)), padding=600)
         check_certificate(shown)
 
     def test_key_that_is_not_ed25519_is_refused(self) -> None:
-        """Only Ed25519 keys are keys of nodes."""
         self.assertIn("not an Ed25519 key", self.refusal(certificate(rsa_key(), DNS(node_name(KEY)))))
 
 
@@ -173,8 +170,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIsNotNone(self.client._sessions[server].checked)
         self.assertEqual(self.client.verified_peer(server, False).name, self.two.name)
 
-    def test_sessions_that_come_to_nothing_leave_nothing_behind(self) -> None:
-        """Sessions that come to nothing leave nothing behind."""
+    def test_unfinished_sessions_are_forgotten(self) -> None:
         sessions = pair(self.client, self.server)
         self.assertEqual(len(self.client._sessions), 1)
         del sessions
@@ -182,7 +178,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual((len(self.client._sessions), len(self.server._sessions)), (0, 0))
 
     def test_known_certificate_is_not_parsed_again(self) -> None:
-        """One that has passed need not be taken apart again, whoever is expected; the latest few are kept."""
+        """This holds for any expected name; the latest few certificates are kept."""
         self.patch(tls, "MAX_KNOWN_CERTIFICATES", 2)
         self.client = LinkTls(self.one)
         for number in (1, 1, 2, 3, 1):
@@ -203,14 +199,14 @@ class SessionTests(SynchronousTestCase):
         tls, ours = (client, one) if initiator else (server, two)
         return self.assertRaises(PeerRefused, tls.verified_peer, ours, initiator).detail
 
-    def test_protocol_name_is_required(self) -> None:
+    def test_both_ends_require_our_application_protocol(self) -> None:
         """Neither end goes on without our ALPN, though OpenSSL does."""
         chain = [certificate(OTHER, DNS(node_name(OTHER)))]
         silent = StrangerTls(chain, OTHER, alpn=None)
         self.assertIn("does not speak", self.refused(silent, self.client, False))
         self.assertIn("does not speak", self.refused(self.client, silent, True))
 
-    def test_more_than_one_certificate(self) -> None:
+    def test_certificate_chain_of_two_is_refused(self) -> None:
         """A longer chain passes OpenSSL, and not the second look."""
         own = certificate(OTHER, DNS(node_name(OTHER)))
         for second in (own, certificate(KEY, DNS(node_name(KEY)))):
@@ -231,8 +227,7 @@ class SessionTests(SynchronousTestCase):
             refusal = self.assertRaises(PeerRefused, self.client.verified_peer, client, True)
             self.assertIn(problem, refusal.detail)
 
-    def test_no_certificate_at_all(self) -> None:
-        """Nor does the second look rely on there being a certificate."""
+    def test_missing_certificate_is_refused_after_the_handshake(self) -> None:
         client, server = pair(StrangerTls(), self.server)
         server.set_verify(SSL.VERIFY_NONE, lambda *arguments: True)
         shake(client, server)
@@ -240,13 +235,11 @@ class SessionTests(SynchronousTestCase):
         self.assertIn("exactly one certificate", refusal.detail)
 
     def test_session_creator_provides_twisteds_interfaces(self) -> None:
-        """Twisted gets what it asks for."""
         creator = _SessionCreator(self.client, True, None)
         verifyObject(IOpenSSLClientConnectionCreator, creator)
         verifyObject(IOpenSSLServerConnectionCreator, creator)
 
     def test_wrapped_factory_that_declines_a_connection_makes_no_protocol(self) -> None:
-        """A wrapped factory that declines a connection makes no protocol."""
 
         class Declining(Factory):
             def buildProtocol(self, addr: object) -> None:

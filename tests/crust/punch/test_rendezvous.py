@@ -152,7 +152,7 @@ class RendezvousTests(ServiceTests):
         self.patch(self.two_, "accepting", listen)
         dial = self.meet(True)
         reason = await refused
-        self.assertIn("nobody expects this rendezvous", str(reason))
+        self.assertIn("this rendezvous is not expected", str(reason))
         self.two_.expect(name(1), TOKEN, False)
         link = await dial
         (other,) = await self.others.next("accept")
