@@ -57,8 +57,8 @@ class Attempts:
 
     def open_tunnels_by(self, opener: OpenTunnel) -> None:
         """
-        Have tunnels opened by this. It comes after the constructor, since to open a tunnel a link may have to
-        be asked for first.
+        Have tunnels opened by this. It cannot be an argument of the constructor: the opener requests links,
+        and so needs the attempts itself.
         """
         self._opener = opener
 
@@ -72,7 +72,7 @@ class Attempts:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
             if error.setting == "max_expected_per_prefix" and self._give_way(entry):
-                return self.expect(entry)  # each time one attempt less is in the way
+                return self.expect(entry)  # one attempt less is in the way each time
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         return True
@@ -91,6 +91,7 @@ class Attempts:
 
         @return: whether it was expected and both ends had not agreed on a link yet.
         """
+        # asked first: the next line forgets the connection
         was_expected = self.expected.of_connection(link.connection) is not None
         self.expected.lost(link.connection)
         return was_expected
@@ -121,10 +122,10 @@ class Attempts:
 
     def withdraw_earlier(self, peer: Name, request: ConnectRequest) -> None:
         """
-        End the attempts for requests that the peer had given up when it sent this one, for the same use so
-        much later. They may have been delayed, and have arrived only now, together with this one.
+        End the attempts for older requests for the same use, which the peer had given up when it sent this
+        one. They may have been delayed, and have arrived together with it.
         """
-        # nobody repeats a request sooner than that
+        # A node repeats a request after a whole interval at the earliest: younger ones are still wanted.
         latest = request.issued - REQUEST_INTERVAL_SECONDS / 2
         for entry in self.expected.of_peer(peer):
             if isinstance(entry, ExpectedRequest) and entry.request.use is request.use:
@@ -132,7 +133,7 @@ class Attempts:
                     self.withdraw(peer, entry.nonce)
 
     def make_room(self, peer: Name) -> None:
-        """End the oldest attempt of a peer at its limit, if another attempt may take its place."""
+        """If a peer is at its limit, end its oldest attempt, as far as that may go."""
         tunnel = self._links.link_to(peer)
         before = self.expected.of_peer(peer)
         if (
@@ -187,7 +188,7 @@ class Attempts:
     def _unfulfilled(self, failure: Failure, peer: Name) -> None:
         failure.trap(RoutingCrustError)
         if self._links.peer(peer) is not None or failure.check(ExpectedConnectionReplaced):
-            return  # nothing better than a tunnel has come, or something else is being tried
+            return  # the peer has a tunnel at least, or another attempt goes on
         self._quiet.info(
             "expected connections",
             "no link with {peer}: {reason}",

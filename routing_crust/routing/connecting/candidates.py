@@ -1,6 +1,6 @@
 """
-Candidates: the addresses that the two ends of a connection request give each other. Ours are what crust knows
-of us. Those of a peer are a stranger's: it may name the address of a third party, to have us dial it.
+Candidates: the addresses that the two ends of a connection request give each other. Crust knows ours. Those
+of a peer are given by a stranger, who may name the address of a third party to have us dial it.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class CandidateExchange:
         The addresses of a response that may be dialled now: at most C{MAX_ANSWERED_PER_PREFIX_PER_MINUTE} a
         minute.
 
-        A request counts against C{stranger_dials}. A response does not, since we asked for it; but mostly we
-        have only heard of the node that sent it, and it may name a third party's address as well.
+        A request counts against C{stranger_dials}. A response does not, since we asked for it. But
+        its sender is often a node that we know by name only, and may name a third party's address as well.
         """
         found = []
         for each in endpoints:

@@ -1,6 +1,6 @@
 """
-Judging requests for a connection: cheap checks first, the signature only when they have passed, and last
-whether the link is wanted.
+The validator of connection requests: cheap checks first, then the signature, and last whether the link is
+wanted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Verdicts(Protocol):
     """Acts on what was decided about a request."""
 
     def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
-        """A request is accepted; the response goes back by the link that it came by."""
+        """Accept a request; the response goes back by the link that the request came by."""
 
     def refuse(self, peer: Name, problem: str) -> None:
-        """A request is refused, and gets no answer."""
+        """Refuse a request, which gets no answer."""
 
 
 class ConnectRequestValidator:
@@ -45,6 +45,7 @@ class ConnectRequestValidator:
         self._table = table
         self._verdicts = verdicts
         settings = node.settings
+        # a request is valid for as long as its link is expected, and both clocks may differ by the skew
         validity = EXPECTED_TIMEOUT_SECONDS + 2 * settings.clock_skew
         self._seen = DuplicateFilter(node.clock, validity, MAX_REMEMBERED_IDS)
 
@@ -78,6 +79,8 @@ class ConnectRequestValidator:
             return "it has expired, or the clocks differ (the setting clock_skew says by how much they may)"
         if request.use is LinkUse.ATTACHED:
             return "it asks for nothing"
+        # Incarnations only grow, so a request with a lower one was sent before a restart. A greater one is
+        # acted upon only when the signature holds: otherwise a forgery could close the peer's links.
         before = self._links.peer(peer)
         newer = 0 if before is None else request.incarnation - before.facts.incarnation
         if newer < 0:
@@ -95,9 +98,10 @@ class ConnectRequestValidator:
     def _problem_with_signed(
         self, peer: Name, request: ConnectRequest, restarted: bool, improves: bool
     ) -> str:
-        # only now: else a forgery with the same nonce could keep the real one out
+        # after the signature: otherwise a forgery with the same nonce would keep the real request out
         if self._seen.seen((peer, request.nonce)):
             return "it came before"
+        # before the table is asked: an old entry of the peer would make the new link unwanted
         if restarted:
             self._links.drop(peer, CloseReason.RESTARTED)
         first = next(iter(request.candidates), None)
@@ -109,5 +113,5 @@ class ConnectRequestValidator:
     def _wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
         if use is LinkUse.MEMBER:
             return not self._is_client and self._table.wants(name, endpoint)
-        # the other half is for links that we ask for
+        # the other half is reserved for links that we ask for ourselves
         return len(self._links) < self._node.settings.max_links // 2

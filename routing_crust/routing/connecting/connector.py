@@ -1,5 +1,5 @@
 """
-Asking for connections: the requester's part of the exchange.
+The connector: the requester's part of the exchange by which two nodes get a link.
 
 Order of messages, A asking B: ConnectRequest (A to B, by name); ConnectResponse, with A's signed request as
 its token (B to A). B dials A when it sends the response, and A dials B when it receives it. If plain dials
@@ -79,16 +79,16 @@ class Connector(PeerListener):
 
         @param via: the link to ask by; C{None} leaves it to the routing table.
         @param informant: a node that can reach it, if one is known.
-        @return: fires with the confirmed link, at once if there is one; fails with
+        @return: fires with the confirmed link, at once if one exists; fails with
             L{ExpectedConnectionExpired} when the node does not answer within C{REQUEST_INTERVAL_SECONDS}
-            seconds, or when no link comes of its answer, or with L{ServiceStopped}.
+            seconds, or when its answer leads to no link, or with L{ServiceStopped}.
         """
         peer = self._linked(name, use)
         if peer is not None:
             return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
-        # a request for more is not one for less: it may be refused where the other would not be
+        # requests for two uses are not shared: the one for more may be refused where the other is not
         request = self._requests.get((name, use))
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
@@ -156,7 +156,7 @@ class Connector(PeerListener):
         return None if request is None else Accept(request.use, we_asked=True)
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
-        """The link of this request has shown that there is no room for its peer: end the request."""
+        """The table has no room for this peer, as the link of its request has shown: end the request."""
         self._attempts.withdraw(peer, nonce)
         request = self._request_with(peer, nonce)
         if request is not None:
@@ -168,6 +168,7 @@ class Connector(PeerListener):
         tunnel the attempts go on, since a better link may still come.
         """
         name, link = peer.name, peer.link
+        # a link for a lesser use says nothing about room in the peer's table: its silence stays known
         if peer.use is LinkUse.MEMBER:
             self._cooldown.forget(name)
         else:
@@ -189,6 +190,7 @@ class Connector(PeerListener):
         response = decode(ConnectResponse, signed.body, MAX_CONTROL_BYTES)
         peer = Name.of_key(signed.key)
         request = next((each for each in self._requests_to(peer) if each.token == response.token), None)
+        # the cheap comparison of tokens comes before the signature; copies arrive by other routes
         if request is None or request.answered:
             return
         if response.recipient != self._node.name.raw or not holds(self._node, RESPONSE_LABEL, signed):
@@ -201,7 +203,7 @@ class Connector(PeerListener):
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
-            # an answer takes a round trip, the dials that follow it take longer
+            # the timer allowed for the answer; the dials that follow it take longer
             request.timer.reset(self._patience)
             self._dial(request, response, self._candidates.affordable(peer, endpoints))
 
@@ -256,8 +258,8 @@ class Connector(PeerListener):
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         self._requests[name, use] = request
         self._attempts.punches.expect(name, nonce, use, requester=True)
-        # The informant may not know yet that its link to this node is dead, and neither may we of ours. Where
-        # we have a link, or had no answer the last time, the request goes by the table as well.
+        # The informant may not know yet that its link to this node is dead, and we may not know it of ours.
+        # So where we have a link, or the last request got no answer, the request goes by the table as well.
         if informant is not None and via is None:
             if self._links.link_to(name) is not None or name in self._cooldown:
                 request.send(None, None)
@@ -278,7 +280,7 @@ class Connector(PeerListener):
         )
 
     def _give_up(self, name: Name, use: LinkUse) -> None:
-        """No answer has come to a request, or no link of its answer."""
+        """A request got no answer, or its answer led to no link."""
         request = self._requests[name, use]
         if self._linked(name, use) is None:
             self._cooldown.note(name)

@@ -125,7 +125,7 @@ class DialBackHelper:
         helped = any(job.asker == peer.name for job in self._jobs.values())
         if helped or len(self._jobs) >= MAX_JOBS or not self._asked.take(peer.name):
             return
-        # a number of our own, since those of several askers may be equal
+        # we number the jobs ourselves, since the numbers of several askers may be equal
         self._last_id += 1
         job = _Job(peer.name, message.id, message.endpoints, self._helpers_for(peer))
         self._jobs[self._last_id] = job
@@ -157,6 +157,7 @@ class DialBackHelper:
         """
         message = decode(Dialled, payload, MAX_CONTROL_BYTES)
         job = self._jobs.get(message.id)
+        # a helper that was too slow has been replaced: its late report must not settle the job
         if job is None or job.helper != link.peer:
             return
         if message.outcome is DialOutcome.NOT_TRIED:
@@ -168,6 +169,7 @@ class DialBackHelper:
         """A peer is gone."""
         self._asked.forget(name)
         self._ordered.forget(name)
+        # a copy, since a job whose helpers are exhausted is settled and removed here
         for number, job in list(self._jobs.items()):
             if job.asker == name:
                 cancel(self._jobs.pop(number).timer)
@@ -198,7 +200,7 @@ class DialBackHelper:
             and each.endpoint is not None
             and asker.endpoint is not None
             and each.endpoint.host != asker.endpoint.host
-            # a helper in our own network would dial from the address that we have outside
+            # a helper in our own network would dial from our external address, which A's NAT may let in
             and (everywhere or not is_local_only(each.endpoint))
         ]
         return self._node.random.sample(names, min(MAX_HELPERS, len(names)))

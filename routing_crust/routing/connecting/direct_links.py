@@ -1,5 +1,5 @@
 """
-Direct links: those that applications and tunnels ask for, by name.
+Direct links: the links that applications, streams and tunnels ask for by name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DirectLinks:
         is_needed: Callable[[Name], bool],
     ) -> None:
         """
-        @param is_needed: whether something uses the link to this peer, even if nothing passes.
+        @param is_needed: whether something uses the link to this peer, even an idle one.
         """
         self._node = node
         self._links = links
@@ -44,7 +44,7 @@ class DirectLinks:
 
     def connect(self, name: Name) -> Deferred[ILink]:
         """
-        Have a link to a node for as long as it lives: the one that there is, or a new one.
+        Get a link to a node, the existing one or a new one, and keep it for as long as it lives.
 
         @return: fires with the confirmed link. Fails with L{ExpectedConnectionExpired}, with L{NotConnected}
             or with L{ServiceStopped}.
@@ -52,10 +52,10 @@ class DirectLinks:
         return Deferred.fromCoroutine(self._connect(name)).addCallback(self._keep)
 
     def borrow(self, name: Name) -> Deferred[ILink]:
-        """As L{connect}, until it is given back."""
+        """Get a link as L{connect} does, but let it be closed when it has been given back and is idle."""
         self._idle.needed(name)
         peer = self._links.peer(name)
-        # a client's only link stays anyway; any other that is merely attached goes when one has joined
+        # a client's only link stays anyway; any other attachment is dropped when its node has joined
         if peer is not None and (peer.use >= LinkUse.DIRECT or self._node.is_client or peer.facts.is_client):
             return succeed(peer.link)
         self._idle.borrow(name)
@@ -73,6 +73,7 @@ class DirectLinks:
 
     async def _connect(self, name: Name) -> ILink:
         deadline = self._node.clock.seconds() + EXPECTED_TIMEOUT_SECONDS
+        # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
             if not self._neighbourhood.bootstrapped:
                 raise NotConnected("there is no link to the network; wait for when_connected()")

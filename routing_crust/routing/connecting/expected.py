@@ -83,7 +83,7 @@ class _Expectation:
     """
     One entry of the table: made by L{ExpectedConnections.expect}, and discarded before its Deferred fires.
 
-    @ivar since: when it was made, in seconds of our own clock.
+    @ivar since: when it was made, in seconds of our clock.
     """
 
     expected: ExpectedConnection
@@ -123,7 +123,7 @@ class ExpectedConnections:
         self._entries: ExpiringDict = ExpiringDict(
             max_len=settings.max_expected, max_age_seconds=2 * EXPECTED_TIMEOUT_SECONDS
         )
-        # The dictionary forgets an entry that is too old: what must still end is found here.
+        # The dictionary hides entries that are too old. This map still finds them, so that each can be ended.
         self._of_peer: dict[Name, dict[bytes, _Expectation]] = {}
         self._of_prefix: dict[str, int] = {}
         self._of_connection: dict[Connection, _Key] = {}
@@ -149,7 +149,7 @@ class ExpectedConnections:
         key = (expected.peer, expected.nonce)
         prefixes = _prefixes(expected)
         self._check_limits(expected.peer, prefixes, self._get(*key))
-        # removed before it is set again, since else it would keep its old place in the dictionary
+        # removed before it is set again: otherwise it would keep its old place in the dictionary
         replaced = self._remove(*key)
         arrival: Deferred[ILink] = Deferred(lambda _: self._cancelled(key))
         timer = self._clock.callLater(EXPECTED_TIMEOUT_SECONDS, self._expire, *key)
@@ -158,6 +158,7 @@ class ExpectedConnections:
         self._of_peer.setdefault(expected.peer, {})[expected.nonce] = entry
         for prefix in prefixes:
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
+        # last, since its errback may call back into a table that must be whole again
         if replaced is not None:
             _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
@@ -178,7 +179,7 @@ class ExpectedConnections:
             _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))
 
     def match(self, peer: Name, nonce: bytes) -> ExpectedConnection | None:
-        """The expectation of this peer and nonce, if there is one. Changes nothing."""
+        """The expectation of this peer and nonce, or C{None}. Changes nothing."""
         entry = self._get(peer, nonce)
         return None if entry is None else entry.expected
 
@@ -202,13 +203,13 @@ class ExpectedConnections:
         A link has arrived whose Hello names this nonce: record its C{Connection}, until the expectation ends
         or the link is L{lost}.
 
-        @return: the expectation; C{None}, and nothing is recorded, if there is none.
+        @return: the expectation. Without one nothing is recorded, and it is C{None}.
         """
         self._end_overdue()
         entry = self._get(peer, nonce)
         if entry is None:
             return None
-        # a purpose may be asked for more than once, and C{lost} comes once
+        # one link may ask for its purpose more than once, but is lost once
         if connection not in self._of_connection:
             self._of_connection[connection] = (peer, nonce)
             entry.connections.append(connection)
@@ -229,7 +230,7 @@ class ExpectedConnections:
         """
         Both ends have agreed on this link: the expectation ends, and its Deferred fires.
 
-        @return: the expectation; C{None}, and nothing happens, if there is none.
+        @return: the expectation. Without one nothing happens, and it is C{None}.
         """
         entry = self._remove(peer, nonce)
         if entry is None:
@@ -242,7 +243,7 @@ class ExpectedConnections:
         return tuple(each.expected for each in self._of_peer.get(peer, {}).values() if each.since < time)
 
     def withdraw(self, peer: Name, nonce: bytes) -> None:
-        """End an expectation because something else is tried instead. Without effect if there is none."""
+        """End an expectation because another attempt replaces it. Without effect if none exists."""
         entry = self._remove(peer, nonce)
         if entry is not None:
             _fail(entry, ExpectedConnectionReplaced("something else is being tried"))
@@ -250,6 +251,7 @@ class ExpectedConnections:
     def stop(self) -> None:
         """End all expectations with L{ServiceStopped}, and accept no more. Idempotent."""
         self._stopped = True
+        # a copy of the keys, since an errback may cancel other expectations
         for key in list(self._entries):
             entry = self._remove(*key)
             if entry is not None:  # else a callback of an earlier one has ended it
@@ -309,8 +311,8 @@ class ExpectedConnections:
         overdue = self._clock.seconds() - EXPECTED_TIMEOUT_SECONDS
         entries = [(key, self._of_peer[key[0]][key[1]]) for key in keys]
         for key, entry in entries:
-            # An entry that is not overdue by our clock looks old because the wall clock has jumped: all ages
-            # begin again, in the same order, before anything is told, since those told may change the table.
+            # An entry that is not overdue by our clock only looks old, because the wall clock has jumped. So
+            # all ages start from zero, in the same order, before any callback runs and may change the table.
             self._entries.pop(key)
             self._entries[key] = entry
         for key, entry in entries:

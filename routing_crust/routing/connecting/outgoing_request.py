@@ -1,5 +1,5 @@
 """
-A request of ours for a connection: by which ways its envelopes go, and which callers wait for its link.
+An outgoing request for a connection: the ways that its envelopes take, and the callers that wait for a link.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class OutgoingRequest:
         self._retry: IDelayedCall | None = None
 
     def send(self, proxy: Name | None, via: ILink | None, attempt: int = 0) -> None:
-        """Send the request by this way, whose parts are those of L{SendControl}."""
+        """Send the request by this way, which L{SendControl} explains."""
         self._way = proxy, via, attempt
         self._envelopes.add(self._send(EnvelopeKind.CONNECT_REQUEST, self.name, self.token, *self._way))
 
@@ -74,6 +74,7 @@ class OutgoingRequest:
 
     def undeliverable(self) -> None:
         """One of its envelopes found no way on: send the request by another way soon."""
+        # several copies may come to the same dead end, and each brings a hint
         if self.answered or self._retry is not None:
             return
         if len(self._envelopes) < MAX_ATTEMPTS:
@@ -83,7 +84,7 @@ class OutgoingRequest:
     def _send_again(self) -> None:
         self._retry = None
         proxy, via, attempt = self._way
-        # The way that was given has failed: from then on the table decides, another first hop each time.
+        # The given way has failed: from now on the table decides, with another first hop each time.
         self.send(None, None, attempt + 1 if proxy is None and via is None else 0)
 
     def send_go(self) -> None:
@@ -93,6 +94,7 @@ class OutgoingRequest:
     def settle(self, result: ILink | Failure) -> None:
         """The request has ended: give the callers that wait their result."""
         self.stop()
+        # taken out first, since a callback may cancel another waiter
         waiting, self.waiting = self.waiting, []
         for each in waiting:
             each.callback(result)  # a Failure goes to the errbacks

@@ -7,8 +7,8 @@ dial one more from the listening port; its Hello says where it sees us, and the 
 ask a peer to have us dialled back (L{routing_crust.routing.connecting.dial_back_helper}). If that succeeds,
 crust sees it when the connection comes; the answer tells us that it failed.
 
-On a network without an outside, such as a private one or loopback, there is nothing to find out, and nothing
-is sent.
+On a network without external addresses, such as a private one or loopback, no check is made and nothing is
+sent.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .dial_back_helper import HELPER_WAIT_SECONDS, MAX_HELPERS, DialBackHelper
 INTERVAL_SECONDS: Final = 600.0
 """Seconds from one check to the next; up to a fifth more or less."""
 SOON_SECONDS: Final = 3.0
-"""Seconds until a check when something has changed; up to half of it more or less."""
+"""Seconds until a check after a change; up to half of it more or less."""
 PAUSE_SECONDS: Final = 30.0
 """Seconds between two checks at least, whatever has changed."""
 MAX_OBSERVERS: Final = 4
@@ -108,7 +108,7 @@ class ReachabilityChecks(PeerListener):
         self._helper.stop()
 
     def wake(self) -> None:
-        """Something has changed: check soon, if it checks at all."""
+        """Our endpoints or our NAT may have changed: check soon, unless checking is stopped."""
         if self._timer is None:
             return
         now = self._node.clock.seconds()
@@ -148,9 +148,10 @@ class ReachabilityChecks(PeerListener):
     # Where others see us.
 
     def _choose_observers(self) -> list[Contact]:
-        """Nodes that would see what we want to know, in random order."""
+        """Nodes whose view of our address would tell us more, in random order."""
         node = self._node
         linked = [(each.name, self._dialable_at(each)) for each in self._links.peers]
+        # a linked peer may be dialled again: it may not have seen the port that we listen on
         known = [Contact(endpoint, name) for name, endpoint in linked if endpoint is not None]
         others = (*node.settings.contacts, *node.crust.saved_contacts())
         known += [each for each in others if each.name not in (None, node.name)]
@@ -161,6 +162,7 @@ class ReachabilityChecks(PeerListener):
         """Dial the next node, if another view of us is still needed."""
         while self._observers:
             contact = self._observers.pop()
+            # asked again here, since the last observer may have told enough
             if self._node.crust.may_observe(contact.endpoint):
                 self._dial = self._node.crust.connect((contact.endpoint,), contact.name, b"", False)
                 self._dial.addBoth(self._dialled)
@@ -174,6 +176,7 @@ class ReachabilityChecks(PeerListener):
             self.log.debug("no new node sees us: {reason}", reason=result.getErrorMessage())
         else:
             link = result
+        # the checks may have been stopped during the dial
         if self._timer is not None:
             self._observer_timer = self._node.clock.callLater(HELLO_WAIT_SECONDS, self._observed, link)
         elif link is not None:
@@ -220,6 +223,7 @@ class ReachabilityChecks(PeerListener):
 
     def _answered(self, link: ILink, payload: bytes) -> None:
         message = decode(Dialled, payload, MAX_CONTROL_BYTES)
+        # the number excludes a late answer to an earlier question
         if link.peer != self._waiting or message.id != self._number:
             return
         cancel(self._wait_timer)
@@ -227,7 +231,7 @@ class ReachabilityChecks(PeerListener):
         failed = message.outcome is DialOutcome.NOT_REACHED
         if failed:
             self._node.crust.not_reached(link.peer)
-        # one failure does not disprove that another node has dialled us before: ask another peer
+        # one failure does not refute an earlier success of another node: ask another peer
         proven = self._node.crust.reachability.dialable is Dialable.YES
         if message.outcome is DialOutcome.NOT_TRIED or (failed and proven):
             self._ask_next_peer()

@@ -1,11 +1,10 @@
 """
-Relay choice: the nodes that may be in the middle of a tunnel, at both ends of a request and in the middle
-itself.
+Relay choice: which nodes may relay a tunnel, decided at both ends of a request and at the relay itself.
 
 Each end of a request names up to four nodes that have a direct link with it and can be dialled by others.
 The end that opens the tunnel tries the nodes that both have a link with, then those that the other end named,
-then its own nearest to the other end. A node through which tunnels to a peer have broken is passed over for
-a while.
+then its own nearest to the other end. A relay whose tunnels to a peer have broken is not used for that peer
+for a while.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from ..node import Node
 MAX_RELAYS: Final = 4
 """Nodes that each end names, and nodes of its own that it tries when it knows of no better ones."""
 DISTRUST_SECONDS: Final = 60.0
-"""For so long a node is not used again for a peer, once its faults have reached C{DISTRUST_AT}."""
+"""Seconds for which a relay is not used for a peer, once its faults have reached C{DISTRUST_AT}."""
 DISTRUST_AT: Final = 3
-"""The weight of faults that is too much: that of one tunnel that broke."""
+"""The weight of faults at which a relay is distrusted: that of one broken tunnel."""
 MAX_DISTRUSTED: Final = 1024
 """Pairs of a peer and a node in the middle whose faults are remembered."""
 
@@ -42,8 +41,8 @@ FAULT_WEIGHTS: Final = {
     CloseReason.TLS_REFUSED: DISTRUST_AT,
 }
 """
-How far the loss of a tunnel for this reason is the fault of the node in the middle. An end that it announced
-weighs less than a break. Any other reason is no fault, and such a tunnel is not replaced.
+How much the loss of a tunnel for this reason is the fault of its relay. An announced end weighs less than a
+break. Any other reason is no fault, and such a tunnel is not replaced.
 """
 
 
@@ -124,14 +123,14 @@ class RelayChoice:
             peer = self._links.peer(name)
             if peer is not None and self._is_usable(peer, other):
                 yield peer
-        # only if those did not suffice, since it takes a sort of all peers
+        # reached only if those did not suffice, since it sorts all peers
         yield from sorted(self._usable(other), key=lambda each: other.distance(each.name))
 
     def _usable(self, other: Name) -> list[Peer]:
         return [each for each in self._links.peers if self._is_usable(each, other)]
 
     def _is_usable(self, peer: Peer, other: Name) -> bool:
-        """Whether there is a direct link to this node that will stay, and it is not the other end."""
+        """Whether this node is not the other end, and we have a direct link to it that will stay."""
         return (
             peer.link.path_kind is not PathKind.TUNNEL
             and not peer.facts.is_client

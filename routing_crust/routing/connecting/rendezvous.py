@@ -86,7 +86,7 @@ class PunchSchedule:
         """
         @param dialled: whether one of us has dialled the other plainly for such a use, so that nothing needs
             to be punched. A link for a lesser use may have come through a hole that is closed by now.
-        @param linked: whether there is a link with this peer that makes a tunnel for this use needless.
+        @param linked: whether a link with this peer makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
             or one of our own choice.
         """
@@ -140,6 +140,7 @@ class PunchSchedule:
         # the addresses in a request are a stranger's; those in a response come from a node that we asked
         strange = not hole_punch.requester
         self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange))
+        # two symmetric NATs show each other ports that neither can predict: go to the tunnel at once
         if not can_punch(self._crust.nat, nat):
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
@@ -158,7 +159,7 @@ class PunchSchedule:
         hole_punch.punch = punch
         after = DIAL_STAGGER_SECONDS if plain_may_do(self._crust.nat, nat) else 0.0
         if go is None:
-            # only for the case that the ConnectGo is lost: else its arrival begins it
+            # normally the ConnectGo begins it; this timer is for one that is lost
             after += GO_WAIT
         if after:
             hole_punch.timer = self._clock.callLater(after, self._punch, peer, nonce, hole_punch)
@@ -187,6 +188,7 @@ class PunchSchedule:
             self.give_up(*key)
 
     def _punch(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
+        # cleared first: the timer and a late ConnectGo may both lead here
         punch, hole_punch.punch = hole_punch.punch, None
         cancel(hole_punch.timer)
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
@@ -201,7 +203,7 @@ class PunchSchedule:
 
     def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         """
-        Nothing else has worked, or can work. The requester chooses the node in the middle. If both ends have
+        All else has failed, or cannot succeed. The requester chooses the relay. If both ends have
         asked, the end with the preferred request goes first, and the other waits for C{TUNNEL_WAIT}.
         """
         if hole_punch.requester and self._is_outranked(peer, hole_punch):
@@ -215,7 +217,7 @@ class PunchSchedule:
 
     def _is_outranked(self, peer: Name, hole_punch: PlannedPunch) -> bool:
         """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
-        # one that began earlier has ended, and its ports are free
+        # punching that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
         others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
         return any(each.rank > hole_punch.rank for each in others)

@@ -1,6 +1,6 @@
 """
 Request cooldown: a node that did not answer our request is not asked again for a while, longer after each
-silence. This holds for requests of our own; an application may ask at any time.
+silence. This holds for requests that joining makes; an application may ask at any time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RequestCooldown:
         return cooldown - passed if 0 <= passed < cooldown else 0.0
 
     def forget(self, name: Name) -> None:
-        """There is a link with this node for what it was asked."""
+        """This node has a link with us for the use that it was asked for."""
         self._silent.pop(name, None)
 
     def clear(self) -> None:

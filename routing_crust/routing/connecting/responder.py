@@ -1,9 +1,9 @@
 """
-Answering connection requests: the responder's part of the exchange that
-L{routing_crust.routing.connecting.connector} begins.
+The responder's part of the exchange that L{routing_crust.routing.connecting.connector} begins.
 
-A ConnectRequest is judged first. If it is accepted, we expect a link with its nonce, send a ConnectResponse,
-and dial the requester, at once; when its ConnectGo comes, we punch. A refused request gets no answer.
+The validator judges a ConnectRequest first. If it is accepted, we expect a link with its nonce, send a
+ConnectResponse, and dial the requester, at once; when its ConnectGo comes, we punch. A refused request gets
+no answer.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class ConnectResponder:
 
     def refuse(self, peer: Name, problem: str) -> None:
         """Say why in the log and in the history; the peer gets no answer."""
-        # minor, since the request may be forged, or come from anybody: it must displace no other history
-        said = f"somebody asked us in its name, which we ignored: {problem}"
+        # minor: a request that may be forged must not displace the history of another peer
+        said = f"a request in its name came, which we ignored: {problem}"
         self._node.history.tried(peer, Way.REQUEST, "", said, minor=True)
         self._quiet.info(
             problem, "ignored a request for a connection by {peer}: {reason}", peer=peer, reason=problem
@@ -73,10 +73,11 @@ class ConnectResponder:
         """Expect a link, respond by the link that the request came by, and dial."""
         self._node.history.tried(peer, Way.REQUEST, "", "it asked us, and we agreed", good=True)
         endpoints = self._candidates.dialable(peer, request.candidates, "its request")
+        # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
-            # crust takes connections for the request before the response can bring any
+            # crust must know the request before the response can bring a connection for it
             self._attempts.punches.expect(peer, request.nonce, request.use, requester=False)
             self._respond(peer, request, envelope, link)
             self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat)

@@ -1,9 +1,9 @@
 """
-Tunnels that are up: replacing them by something better, and making them again when they break.
+The tunnel manager: replaces tunnels by better links, and makes broken ones again.
 
-As long as a tunnel lives both ends try to replace it, by requests like the first: at once when the NAT or the
-addresses of this node change, else after a wait that doubles. When it breaks because the node in the middle
-is gone or fails, another one is made through another node.
+While a tunnel lives, both ends try to replace it by requests like the first: at once when the NAT or the
+addresses of this node change, otherwise after a wait that doubles. When a tunnel breaks because its relay is
+gone or fails, the manager makes another through another relay.
 """
 
 from __future__ import annotations
@@ -88,18 +88,18 @@ class TunnelManager(PeerListener):
         return len(self._tunnels)
 
     def when_unused(self, action: Callable[[Name], object]) -> None:
-        """Call this with a node through which the last tunnel of ours has ended."""
+        """Call this with each relay whose last tunnel of ours has ended."""
         self._when_unused += (action,)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """If the link is a tunnel, try to replace it from now on; if it is none, no longer."""
+        """If the link is a tunnel, try to replace it from now on; otherwise stop trying."""
         known = self._tunnels.get(peer.name)
         cancel(self._again.pop(peer.name, None))
         if peer.link.path_kind is not PathKind.TUNNEL:
             if known is not None:
                 self._forget(known)
         elif known is None or known.via != peer.link.via:
-            # a tunnel through another node: the waits of the old one say nothing about it
+            # another relay: the waits of the old tunnel say nothing about this one
             if known is not None:
                 self._forget(known)
             tunnel = self._tunnels[peer.name] = _LiveTunnel(peer.name, peer.link.via, peer.use)
@@ -121,7 +121,8 @@ class TunnelManager(PeerListener):
             self._relays.note_fault(peer.name, known.via, FAULT_WEIGHTS[reason])
         self._connector.tunnel_lost(peer.name, known.use, peer.since)
         if peer.name in self._idle.borrowed:
-            return  # what has borrowed it asks again if it still needs it
+            return  # its borrower asks again if it still needs it
+        # both ends notice the loss: if they asked at once, their requests would cross
         wait = 0.0 if self._node.name < peer.name else OTHER_END_FIRST_SECONDS
         self._again[peer.name] = self._node.clock.callLater(wait, self._make_again, peer.name, known.use)
 
@@ -144,7 +145,7 @@ class TunnelManager(PeerListener):
             tunnel.timer = self._node.clock.callLater(wait, self._improve, tunnel)
 
     def stop(self) -> None:
-        """Try nothing any more."""
+        """Stop replacing tunnels, and stop making broken ones again."""
         self._stopped = True
         for tunnel in self._tunnels.values():
             cancel(tunnel.timer)
@@ -154,7 +155,7 @@ class TunnelManager(PeerListener):
         self._again.clear()
 
     def _schedule(self, tunnel: _LiveTunnel, wait: float) -> None:
-        # the two ends of a tunnel must not go on asking at the same time
+        # jitter, so that the two ends of a tunnel do not keep asking at the same time
         jittered = wait * self._node.random.uniform(0.75, 1.25)
         tunnel.timer = self._node.clock.callLater(jittered, self._improve, tunnel)
 

@@ -1,6 +1,6 @@
 """
-Opening tunnels: a link through a third node, for a request of ours that was answered, where nothing else
-works. The candidates for the middle are tried one after the other; the first tunnel that comes up is taken.
+The tunnel opener: makes a link through a relay, for an answered request of ours, where nothing else works. It
+tries the possible relays one after the other, and takes the first tunnel that comes up.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TunnelOpener:
         give_back: Callable[[Name], None],
     ) -> None:
         """
-        @param borrow: makes a direct link for a while.
+        @param borrow: gets a direct link until it is given back.
         @param give_back: says that a borrowed link is not needed, unless a tunnel goes over it.
         """
         self._node = node
@@ -65,10 +65,10 @@ class TunnelOpener:
                 problems.append((f"through {name.short}", result))
             else:
                 return result
-        raise ConnectFailed(tuple(problems) or (("a tunnel", "nobody is known who could be in its middle"),))
+        raise ConnectFailed(tuple(problems) or (("a tunnel", "no node is known that could be its relay"),))
 
     async def _through(self, name: Name, peer: Name, nonce: bytes) -> ILink | str:
-        """A tunnel through this node, or the reason why there is none."""
+        """A tunnel through this node, or the reason of the failure."""
         try:
             link = await self._limited(self._link_to(name))
             return await self._limited(self._node.crust.tunnel(link, peer, nonce, True))

@@ -145,5 +145,5 @@ class Attachment(PeerListener):
     def _not_joined(self) -> None:
         proxy = self._neighbourhood.proxy
         if proxy is not None:
-            self.log.info("{proxy} let us in, but nobody wants a link with us", proxy=proxy)
+            self.log.info("{proxy} let us in, but no node accepted a link with us", proxy=proxy)
             self._links.drop(proxy, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")

@@ -172,7 +172,7 @@ class CloseGroupLookup(PeerListener):
         if query.attempts == ATTEMPTS:
             self._forget(query.nonce)
             query.result.errback(
-                PeerUnreachable(f"nobody answered who is near {query.target.short}, {ATTEMPTS} times asked")
+                PeerUnreachable(f"{ATTEMPTS} lookups of the group of {query.target.short} got no answer")
             )
             return
         # the timer is set first: an answer may come from within the call

@@ -5,8 +5,8 @@ In rounds: look up the close group of our own name (through the proxy while we a
 neighbours and a few others later), ask each member that is not linked yet for a connection, then fill the
 buckets of the routing table in the same way. A round that found new nodes is followed by another soon; one
 that found none while a member is missing, a little later each time; else the next one comes after
-30 s. When the table changes near us the next round comes earlier. Changes far away can wait,
-or each of a hundred nodes would look around whenever one of them came.
+30 s. When the table changes near us the next round comes earlier. Changes far away can wait:
+otherwise each of a hundred nodes would begin a round whenever one of them came.
 
 A round asks only a few nodes for a connection. The next rounds ask the others that it found, and look up
 nothing meanwhile, unless the table has changed near us.
@@ -36,23 +36,23 @@ from .routing_table import RoutingTable
 SOON: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
 SETTLING: Final = 3.0
-"""Seconds to the next round when a neighbour has come, jittered likewise: mostly it has not come alone."""
+"""Seconds to the next round when a neighbour has come, with the same jitter: neighbours come in groups."""
 PACE: Final = 1.5
 """How much longer the wait becomes with each round that found no new node."""
 ASKED_A_ROUND: Final = 2
 """
-How many nodes a member asks for a connection in a round, nearest first: each brings about two dials, and when
-a network comes together again everybody asks.
+Nodes that a member asks for a connection in a round, nearest first. Each request brings about two dials, and
+when a partition ends all members ask at once.
 """
 ASKED_BY_A_NEWCOMER: Final = 4
-"""How many a node asks that has no close group yet."""
+"""Nodes that a node without a close group asks in a round."""
 BUCKETS_A_ROUND: Final = 3
 ROUNDS_WITHOUT_LOOKING: Final = 4
-"""So many rounds in a row may live on what an earlier one has found."""
+"""Rounds in a row that may use what an earlier one has found, without a lookup."""
 MOST_FOUND: Final = 64
-"""So many found nodes are kept for later rounds."""
+"""Nodes that are kept for later rounds."""
 ASKED_AT_RANDOM: Final = 2
-"""How many nodes of the table are asked for what they know themselves."""
+"""Nodes of the table that are queried in a round for the close group as they know it."""
 
 
 class LinkRequester(Protocol):
@@ -78,10 +78,10 @@ class LinkRequester(Protocol):
 
 class Joiner:
     """
-    Made by the service at each start, woken when there is a proxy, told of changes in the table, discarded
-    after L{rest}.
+    Made by the service at each start, woken by a new proxy, told of changes in the table, discarded after
+    L{rest}.
 
-    @ivar group_connected: whether everyone of the close group that could be reached is in the table.
+    @ivar group_connected: whether every reachable member of the close group is in the table.
     """
 
     log = Logger()
@@ -95,7 +95,7 @@ class Joiner:
         first_hops: Callable[[], tuple[ILink, ...]],
     ) -> None:
         """
-        @param first_hops: the links by which our own neighbourhood is asked for: the proxy, or neighbours.
+        @param first_hops: the first hops for lookups of our own name: the proxy, or neighbours.
         """
         self._settings = node.settings
         self._own = node.name
@@ -123,7 +123,7 @@ class Joiner:
         self._when_changed += actions
 
     def wake(self) -> None:
-        """There is a new node to ask: the next round comes soon, and looks up our group again."""
+        """Begin a round soon, and have it look up our close group."""
         self._awake = True
         self._without_looking = ROUNDS_WITHOUT_LOOKING
         self._wait = SOON
@@ -162,6 +162,7 @@ class Joiner:
         for name in found.members:
             if self._is_worth_asking(name):
                 self._again = True
+                # what a probe finds is reached through its link alone, which does not last for a later round
                 if self._may_ask > 0:
                     self._ask(name, found.informant, via)
                 elif via is None and len(self._found) < MOST_FOUND:
@@ -175,7 +176,7 @@ class Joiner:
         asked.addErrback(self._not_linked, name)
 
     def _ask_who_was_found(self) -> bool:
-        """Ask the nodes that an earlier round has found. Returns whether there was any left to ask."""
+        """Ask the nodes that an earlier round has found. Returns whether any was left to ask."""
         for name in list(self._found):
             if self._may_ask <= 0:
                 break
@@ -188,7 +189,8 @@ class Joiner:
         return self._again
 
     def probed(self, found: Group, via: ILink) -> None:
-        """Others have been found who may be of another part of the network: ask a few of them at once."""
+        """A probe has found nodes, perhaps of another part of the network: ask a few of them at once."""
+        # the budget of the last round may be used up, and the link of the probe is closed soon
         self._may_ask = max(self._may_ask, ASKED_A_ROUND)
         self.consider(found, via)
 
@@ -201,11 +203,11 @@ class Joiner:
         )
 
     def _is_to_be_asked_later(self, name: Name) -> bool:
-        """Whether this is one of our close group that was silent a short while ago."""
+        """Whether this is a member of our close group that is cooling down after a silence."""
         return name in (self._view or ()) and self._table.seeks(name) and self._asking.is_cooling_down(name)
 
     def rest(self) -> None:
-        """No node is left to ask: wait for L{wake}, and forget what we were told."""
+        """No node is left to ask: wait for L{wake}, and forget what was found."""
         self._view = None
         self._found.clear()
         self._again = self._awake = False
@@ -215,7 +217,8 @@ class Joiner:
         self._judge()
 
     def _schedule_by(self, seconds: float) -> None:
-        """See to it that the next round comes about then, or earlier."""
+        """Have the next round begin in about that time, or earlier."""
+        # a new wait may be drawn one and a half times as long, so a round that is about as near is left alone
         if self._timer is None or time_left(self._timer, self._clock) > 2 * seconds:
             self._schedule(seconds)
 
@@ -286,7 +289,7 @@ class Joiner:
         asked += [self._lookup.look_up(target, of=name) for name in of]
         results = await DeferredList(asked, consumeErrors=True)
         if not self._awake:
-            raise CancelledError  # a DeferredList that is cancelled fires all the same
+            raise CancelledError  # a DeferredList that is cancelled still fires
         return [group for good, group in results if good]
 
     def _not_linked(self, failure: Failure, name: Name) -> None:
@@ -295,7 +298,7 @@ class Joiner:
         self._judge()
 
     def _missing(self) -> list[Name]:
-        """Who of our close group is not in the table, as far as we know, and might still come."""
+        """Members of our close group, as far as we know it, that are not in the table and may still come."""
         return [
             name
             for name in self._view or ()
@@ -305,8 +308,8 @@ class Joiner:
     def _judge(self) -> None:
         missing = self._missing()
         if self.group_connected:
-            # a newcomer has until the next round: it is only just being asked; and that somebody who has no
-            # room for us is asked again now and then is no news
+            # A newcomer has until the next round, since its request is under way. A node that has no room for
+            # us is asked again from time to time, which must not end group_connected each time.
             missing = [name for name in missing if name in self._missed and not self._asking.was_silent(name)]
         connected = bool(self._view) and len(self._table) > 0 and not missing
         if connected != self.group_connected:
