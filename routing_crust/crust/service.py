@@ -24,24 +24,21 @@ from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ..history import History, Way
 from ..identity import Identity
-from ..limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
 from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
 from ..timing.waiters import Waiters
+from .accept.gate import Gate
 from .accept.ports import real_endpoint
-from .accept.unverified import UnverifiedConnections
-from .admission import Refusal, Rules
-from .dial.bootstrap import BootstrapAttempt, order_contacts
+from .dial.bootstrapper import Bootstrapper
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
-from .discovery.multicast import choose_places
+from .host_network import HostNetwork
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
-from .netstate.host import HostAddress
 from .platform import Platform
 from .punch.puncher import Puncher
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch
@@ -75,12 +72,8 @@ class CrustService(AddressesOfCrust):
             lambda now: self._tell(self._events.reachability_changed, now),
         )
         self.history = History(self.clock.seconds)
-        self._identity = identity
         self._tls = platform.tls(identity)
-        self._rules = Rules(settings.allow, settings.deny)
         self._quiet = QuietLog(self.log, self.clock.seconds)
-        self._book = platform.contacts(settings, identity.name)
-        self._beacon = platform.beacon(identity, settings.network, random, self._found)
         self._eventually = EventualQueue(self.clock)
         self._closing = 0
         self._running = False
@@ -88,8 +81,8 @@ class CrustService(AddressesOfCrust):
         self._links: dict[ILink, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
-        self._unverified = UnverifiedConnections(settings, self._rules)
-        limits = DialLimits(settings, self._rules, self.clock.seconds, self._outside.dialled)
+        self._gate = Gate(settings, self.history, self._quiet, self._links)
+        limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
         dialling = DialEnvironment(
             self,
             self._tls,
@@ -101,6 +94,7 @@ class CrustService(AddressesOfCrust):
             self.history,
         )
         self._dialler = Dialler(dialling)
+        self._bootstrapper = Bootstrapper(self, identity, platform, self._dialler, random)
         self._puncher = Puncher(dialling, random, lambda: (*self._listening, *self.endpoints))
         self._tunnels = TunnelDispatch(
             self,
@@ -115,11 +109,10 @@ class CrustService(AddressesOfCrust):
             settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
         )
         self._watch = platform.net_watch(self._network_changed)
-        self._addresses: tuple[HostAddress, ...] = ()
+        self._host = HostNetwork(settings, platform, self._outside, self._mapper, self._bootstrapper.listen)
         self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
         self._ports: tuple[IListeningPort, ...] = ()
         self._listening: tuple[Endpoint, ...] = ()
-        self._attempt: BootstrapAttempt | None = None
 
     # What the layer above calls.
 
@@ -131,10 +124,10 @@ class CrustService(AddressesOfCrust):
         self._listening = tuple(map(real_endpoint, self._ports))
         self._events = events
         self._running = True
-        self._book.load()
+        self._bootstrapper.contacts.load()
         for endpoint in self._listening:
             self.log.info("listening on {endpoint}", endpoint=str(endpoint))
-        self._look_at_the_host()
+        self._host.look(self._listening)
         self._mapper.start(self._listening)
         self._watch.start()
 
@@ -154,36 +147,23 @@ class CrustService(AddressesOfCrust):
                 self._wait_for(port.stopListening())
             self._ports = self._listening = ()
             self._outside.reset()
-            self._wait_for(self._beacon.stop())
+            self._wait_for(self._bootstrapper.stop())
             self._wait_for(self._mapper.stop())
             self._acceptor.abort()
             for link in list(self._links):
                 link.close(CloseReason.STOPPING)
-            self._book.flush()
             self._quiet.flush()
             self._closing -= 1
         self._see_whether_stopped()
         return stopped
 
     def bootstrap(self) -> None:
-        if not self._running or self._attempt is not None:
-            return
-        self._look_at_the_host()
-        settings = self.settings
-        # Half of the time for the saved ones, so that the configured ones get their turn.
-        first_saved = int(BOOTSTRAP_TIMEOUT_SECONDS / 2 / DIAL_STAGGER_SECONDS)
-        contacts = order_contacts(
-            self._book.contacts(), settings.contacts, self._identity.name, self.endpoints, first_saved
-        )
-        self._attempt = BootstrapAttempt(
-            self.clock, contacts, self._beacon.active, self._dialler.dial_contact, self._finished
-        )
-        self._beacon.seek()
-        self._attempt.start()
+        if self._running and not self._bootstrapper.active:
+            self._host.look(self._listening)
+            self._bootstrapper.begin()
 
     def end_bootstrap(self, winner: ILink | None) -> None:
-        if self._attempt is not None:
-            self._attempt.end(winner)
+        self._bootstrapper.end(winner)
 
     def connect(
         self,
@@ -235,7 +215,7 @@ class CrustService(AddressesOfCrust):
         return self._dial_backs.dial(endpoints, peer)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
-        refusal = self._rules.refusal_of_peer(peer, endpoint)
+        refusal = self._gate.rules.refusal_of_peer(peer, endpoint)
         if refusal is not None:
             return str(refusal), inf
         wait = self._dialler.wait(endpoint, peer)
@@ -247,54 +227,41 @@ class CrustService(AddressesOfCrust):
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         if self._running:
-            self._book.remember(contact, proven)
+            self._bootstrapper.contacts.remember(contact, proven)
 
     def saved_contacts(self) -> tuple[Contact, ...]:
-        return self._book.contacts()
+        return self._bootstrapper.contacts.contacts()
 
     # What links and factories call: see L{routing_crust.crust.link.owner.AcceptOwner}.
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
-        if not self._running:
-            return False
-        refusal = self._unverified.refusal(peer, len(self._links))
-        if refusal is not None:
-            self._log_refusal(str(peer), refusal)
-        return refusal is None
+        return self._running and self._gate.may_accept(peer)
 
     def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
         """A connection was accepted, of which a link may come."""
-        self._unverified.add(peer, link)
-        link.addErrback(self._came_to_nothing, peer)
+        self._gate.accepting(peer, link)
+        link.addBoth(self._accepted)
 
-    def _came_to_nothing(self, failure: Failure, peer: Endpoint) -> None:
-        reason = failure.value
-        assert isinstance(reason, LinkClosed)
-        self._quiet.info(
-            f"accepted connections: {reason.reason.text}",
-            "the connection from {peer} came to nothing: {reason}",
-            peer=str(peer),
-            reason=str(reason),
-        )
+    def _accepted(self, outcome: ILink | None) -> ILink | None:
         self._see_whether_stopped()
+        return outcome
 
     def link_up(self, link: ILink) -> None:
         """A link of either direction is up."""
-        refusal = self._refusal_of(link)
+        refusal = self._gate.refusal_of(link) if self._running else LinkClosed(CloseReason.STOPPING)
         if refusal is not None:
             self._refused[link] = refusal
             link.close(refusal.reason, refusal.detail)
             return
         self._links[link] = None
-        if link.path_kind is PathKind.DIRECT and self._came_by_a_mapping(link):
+        if link.path_kind is PathKind.DIRECT and self._host.came_by_a_mapping(link):
             link.path_kind = PathKind.MAPPED
         self._outside.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
             return
-        if link.bootstrap and self._attempt is not None:
-            self._attempt.link_up(link)
+        self._bootstrapper.link_up(link)
         self._events.on_connect(link)
 
     def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
@@ -306,77 +273,20 @@ class CrustService(AddressesOfCrust):
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""
-        self._unverified.link_lost(link)
+        self._gate.unverified.link_lost(link)
         if self._refused.pop(link, None) is None:
             del self._links[link]
             self._tunnels.link_lost(link)
             self._outside.link_lost(link, reason.reason)
             self._events.lost_connection(link, reason)
-            if self._attempt is not None:
-                self._attempt.link_lost(link, reason)
+            self._bootstrapper.link_lost(link, reason)
         self._see_whether_stopped()
 
     # The rest.
 
-    def _refusal_of(self, link: ILink) -> LinkClosed | None:
-        """Whether a link that has just come up is not to be kept, now that its peer's name is known."""
-        if not self._running:
-            return LinkClosed(CloseReason.STOPPING)
-        if link.path_kind is PathKind.TUNNEL:
-            refusal = self._rules.refusal_of_name(link.peer)
-        else:
-            refusal = self._rules.refusal_of_peer(link.peer, link.connection.peer)
-        reason = CloseReason.NOT_ALLOWED
-        if refusal is None and len(self._links) >= self.settings.max_links:
-            refusal = Refusal("there are too many links", "max_links", self.settings.max_links)
-            reason = CloseReason.TOO_MANY_LINKS
-        if refusal is None:
-            return None
-        self._log_refusal(f"{link.peer} at {link.connection.peer}", refusal)
-        if link.direction is Direction.ACCEPTED:
-            self.history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
-        return LinkClosed(reason, str(refusal))
-
-    def _came_by_a_mapping(self, link: ILink) -> bool:
-        """Whether a link from outside was accepted on a port that a router maps."""
-        connection = link.connection
-        return (
-            link.direction is Direction.ACCEPTED
-            and self._mapper.maps(connection.local.port)
-            and not connection.peer.is_v6
-            and self._outside.is_outside(connection.peer)
-        )
-
-    def _log_refusal(self, peer: str, refusal: Refusal) -> None:
-        self._quiet.info(
-            f"refusals by the setting {refusal.setting}",
-            "refused {peer}: {why} (limit {limit}, setting {setting})",
-            peer=peer,
-            why=refusal.why,
-            limit=refusal.limit,
-            setting=refusal.setting,
-        )
-
-    def _look_at_the_host(self) -> None:
-        """Find out what addresses we have, and act on what has changed."""
-        try:
-            addresses = tuple(self._platform.addresses())
-        except OSError as error:
-            self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
-            addresses = ()
-        self._outside.host(self._listening, addresses)
-        if addresses != self._addresses:
-            self._addresses = addresses
-            self._mapper.network_changed()
-        if self.settings.lan_discovery:
-            is_client = self.settings.role is Role.CLIENT
-            self._beacon.listen(choose_places(self._listening, addresses, is_client))
-
     def _network_changed(self, what: str) -> None:
         """Nothing that was known of the network needs to hold any more."""
-        had = {str(each.address) for each in self._addresses}
-        self._look_at_the_host()
-        gone = had.difference(str(each.address) for each in self._addresses) if self._addresses else ()
+        gone = self._host.look(self._listening)
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
         self._dialler.network_changed()
         self._mapper.network_changed()
@@ -388,14 +298,8 @@ class CrustService(AddressesOfCrust):
                 link.probe()
         self._tell(self._events.network_changed)
 
-    def _found(self, contact: Contact) -> None:
-        if self._attempt is not None and contact.endpoint not in self.endpoints:
-            self.history.told(contact.name, (contact.endpoint,), "its beacon on the local network")
-            self._attempt.found(contact)
-
-    def _finished(self, links: int, problem: str) -> None:
-        self._attempt = None
-        self._beacon.stop_seeking()
+    def bootstrap_ended(self, links: int, problem: str) -> None:
+        """An attempt to get into the network is over."""
         self._tell(self._events.bootstrap_finished, links, problem)
 
     def _tell(self, event: Callable[..., object], *arguments: Any) -> None:

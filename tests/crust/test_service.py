@@ -123,7 +123,7 @@ class LinkTests(ServiceTests):
             await turn()
         await one.stop()
         await gone
-        self.assertEqual(one._unverified.total(), 0)
+        self.assertEqual(one._gate.unverified.total(), 0)
 
 
 class StartTests(ServiceTests):

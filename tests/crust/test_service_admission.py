@@ -42,7 +42,7 @@ class AdmissionTests(ServiceTests):
             )
             await made[number]
         await gone
-        self.assertEqual(two._unverified.total(), 8)
+        self.assertEqual(two._gate.unverified.total(), 8)
         link.verified()
         link.send(KIND, b"still here")
         self.assertEqual(await others.next("message"), (accepted, KIND, b"still here"))
@@ -50,7 +50,7 @@ class AdmissionTests(ServiceTests):
         another = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"2", False)
         self.assertEqual(another.peer, name(2))
         await two.stop()
-        self.assertEqual(two._unverified.total(), 0)
+        self.assertEqual(two._gate.unverified.total(), 0)
 
     async def test_verified_links_do_not_count(self) -> None:
         """A link whose Hello is verified makes room for the next."""

@@ -182,12 +182,12 @@ class BootstrapTests(ServiceTests):
             crust.start(events)
             crusts.append((crust, events))
         (one, events), (two, _) = crusts
-        if not (one._beacon.active and two._beacon.active):
+        if not (one._bootstrapper._beacon.active and two._bootstrapper._beacon.active):
             raise SkipTest("this system has no multicast on its loopback interface")
         one.bootstrap()
         (link,) = await events.next("connect")
         self.assertEqual((link.peer, link.bootstrap), (name(2), True))
-        one._found(Contact(one.endpoints[0]))
+        one._bootstrapper._found(Contact(one.endpoints[0]))
         one.end_bootstrap(link)
         self.assertEqual(await events.next("finished"), (1, ""))
-        one._found(contact("127.0.0.1:5483"))
+        one._bootstrapper._found(contact("127.0.0.1:5483"))

@@ -76,7 +76,7 @@ class HistoryTests(ServiceTests):
         self.one, _ = self.start(1, contacts=(Contact(self.silent_port()),))
         self.one.bootstrap()
         found = Contact(self.closed_port(), name(2))
-        self.one._found(found)
+        self.one._bootstrapper._found(found)
         self.one.end_bootstrap(None)
         (told,) = self.one.history.of(name(2)).told
         self.assertEqual((told.endpoint, told.source), (found.endpoint, "its beacon on the local network"))

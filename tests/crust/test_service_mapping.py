@@ -111,7 +111,7 @@ class MappingTests(ServiceTests):
         self.assertEqual(changes, [])
         one.end_bootstrap(None)
         self.host = HOST
-        one._look_at_the_host()
+        one._host.look(one._listening)
         self.assertEqual(len(changes), 1)
         await self.stop(one)
 

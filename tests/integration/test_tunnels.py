@@ -111,7 +111,7 @@ class ServiceTests(TestCase):
         send(0)
         for service in (self.a, self.b):
             assert service._core is not None
-            service._core.crust._rules.__dict__.update(Rules((), ()).__dict__)
+            service._core.crust._gate.rules.__dict__.update(Rules((), ()).__dict__)
         assert self.a._core is not None
         self.a._core.tunnels.wake()
         await self.gained(self.a, self.b, PathKind.DIRECT, PathKind.PUNCHED)

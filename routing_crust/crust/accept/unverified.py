@@ -1,9 +1,7 @@
 """
 Accepted connections whose Hello is not verified, and the limits on them.
 
-A connection is judged three times: by its address before anything is spent on it (and, if it is for a
-rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
-C{hello_timeout} seconds until the layer above has verified its Hello; until that it counts against
+Each has C{hello_timeout} seconds until the layer above has verified its Hello; until that it counts against
 C{max_unverified_links} and C{max_unverified_per_prefix}.
 """
 
@@ -15,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ...config import Settings
 from ...endpoints import Endpoint
-from ..admission import Refusal, Rules, UnverifiedCount
+from ..admission import Refusal, UnverifiedCount
 from ..interfaces import ILink
 
 _Outcome = TypeVar("_Outcome")
@@ -24,23 +22,12 @@ _Outcome = TypeVar("_Outcome")
 class UnverifiedConnections:
     """Counts the accepted connections of one node from their beginning to their verified Hello or end."""
 
-    def __init__(self, settings: Settings, rules: Rules) -> None:
-        self._settings = settings
-        self._rules = rules
+    def __init__(self, settings: Settings) -> None:
         self._count = UnverifiedCount(settings)
         self._links: dict[ILink, Endpoint] = {}
 
-    def refusal(self, peer: Endpoint, links: int) -> Refusal | None:
-        """
-        Whether a connection from there is to be refused.
-
-        @param links: how many links there are.
-        """
-        refusal = self._rules.refusal_of_address(peer)
-        if refusal is not None:
-            return refusal
-        if links >= self._settings.max_links:
-            return Refusal("there are too many links", "max_links", self._settings.max_links)
+    def refusal(self, peer: Endpoint) -> Refusal | None:
+        """Whether one more connection from there would be too many."""
         # links do not report that they are verified: it is enough to look when the count decides
         self._forget_verified()
         return self._count.refusal(peer)

@@ -279,7 +279,7 @@ class RendezvousTests(ServiceTests):
         """A link that a rule forbids, once the name is known, is not handed out."""
         self.two()
         self.expect()
-        self.one._rules = Rules((), (str(name(2)),))
+        self.one._gate.rules = Rules((), (str(name(2)),))
         other = self.meet(False)
         (reason,) = [str(each[1]) for each in [await self.others.next("lost")]]
         self.assertIn("allow and deny lists", reason)
@@ -336,7 +336,7 @@ class HostileTests(ServiceTests):
             b"\x00" * 100_000,
         ):
             self.assertEqual(await self.say(one, data), b"")
-        self.assertEqual(one._unverified.total(), 0)
+        self.assertEqual(one._gate.unverified.total(), 0)
         self.assertEqual(one._acceptor.pending, {})
         self.assertEqual(events.of("accept"), [])
 
@@ -348,7 +348,7 @@ class HostileTests(ServiceTests):
         self.assertEqual(heard[:PREFACE_BYTES], Preface.of(TOKEN, True, False).octets)
         self.assertEqual(heard[PREFACE_BYTES : PREFACE_BYTES + 1], b"\x16")
         self.assertEqual(events.of("accept"), [])
-        self.assertEqual(one._unverified.total(), 0)
+        self.assertEqual(one._gate.unverified.total(), 0)
 
     async def test_rendezvous_counts_as_unverified_connection(self) -> None:
         """They count as any other connection at the door."""
@@ -356,4 +356,4 @@ class HostileTests(ServiceTests):
         over = [self.say(one, b"rcp") for _ in range(3)]
         waiting = [Deferred.fromCoroutine(each) for each in over]
         await gatherResults(waiting)
-        self.assertEqual(one._unverified.total(), 0)
+        self.assertEqual(one._gate.unverified.total(), 0)

@@ -1,0 +1,103 @@
+"""
+The gate: which connections and links are let in, and what is written down about those that are not.
+
+An accepted connection is judged three times: by its address before anything is spent on it (and, if it is for
+a rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
+C{hello_timeout} seconds to verify its Hello. A link that we dialled is judged by the peer's name alone: its
+address was judged before the dial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ...config import Settings
+from ...endpoints import Direction, Endpoint, PathKind
+from ...errors import CloseReason, LinkClosed
+from ...history import History, Way
+from ...quietlog import QuietLog
+from ..admission import Refusal, Rules
+from ..interfaces import ILink
+from .unverified import UnverifiedConnections
+
+
+class Gate:
+    """
+    Judges the connections and links of one L{CrustService<routing_crust.crust.service.CrustService>}.
+
+    @ivar rules: the allow and deny lists.
+    @ivar unverified: the accepted connections whose peer has not said Hello.
+    """
+
+    def __init__(
+        self, settings: Settings, history: History, quiet: QuietLog, links: Collection[ILink]
+    ) -> None:
+        """
+        @param links: the links that are up, kept by their owner.
+        """
+        self.rules = Rules(settings.allow, settings.deny)
+        self.unverified = UnverifiedConnections(settings)
+        self._max_links = settings.max_links
+        self._history = history
+        self._quiet = quiet
+        self._links = links
+
+    @property
+    def full(self) -> Refusal | None:
+        """The refusal of any further link, if there are as many as the settings allow."""
+        if len(self._links) < self._max_links:
+            return None
+        return Refusal("there are too many links", "max_links", self._max_links)
+
+    def may_accept(self, peer: Endpoint) -> bool:
+        """Whether a connection from there may be accepted."""
+        refusal = self.rules.refusal_of_address(peer) or self.full or self.unverified.refusal(peer)
+        if refusal is not None:
+            self._log(str(peer), refusal)
+        return refusal is None
+
+    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+        """A connection was accepted, and counts as unverified until its peer says Hello or it ends."""
+        self.unverified.add(peer, link)
+        link.addErrback(self._came_to_nothing, peer)
+
+    def refusal_of(self, link: ILink) -> LinkClosed | None:
+        """Why a link that has just come up is not kept, now that its peer's name is known."""
+        if link.path_kind is PathKind.TUNNEL:
+            refusal = self.rules.refusal_of_name(link.peer)
+        else:
+            refusal = self.rules.refusal_of_peer(link.peer, link.connection.peer)
+        reason = CloseReason.NOT_ALLOWED
+        if refusal is None:
+            refusal = self.full
+            reason = CloseReason.TOO_MANY_LINKS
+        if refusal is None:
+            return None
+        self._log(f"{link.peer} at {link.connection.peer}", refusal)
+        # What we dialled ourselves is written down by who dialled it.
+        if link.direction is Direction.ACCEPTED:
+            self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
+        return LinkClosed(reason, str(refusal))
+
+    def _came_to_nothing(self, failure: Failure, peer: Endpoint) -> None:
+        reason = failure.value
+        assert isinstance(reason, LinkClosed)
+        self._quiet.info(
+            f"accepted connections: {reason.reason.text}",
+            "the connection from {peer} came to nothing: {reason}",
+            peer=str(peer),
+            reason=str(reason),
+        )
+
+    def _log(self, peer: str, refusal: Refusal) -> None:
+        self._quiet.info(
+            f"refusals by the setting {refusal.setting}",
+            "refused {peer}: {why} (limit {limit}, setting {setting})",
+            peer=peer,
+            why=refusal.why,
+            limit=refusal.limit,
+            setting=refusal.setting,
+        )

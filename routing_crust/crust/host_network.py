@@ -1,0 +1,83 @@
+"""
+This host in its network: the addresses of its interfaces, and the ports that its routers map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from ..config import Role, Settings
+from ..endpoints import Direction, Endpoint
+from .discovery.multicast import Place, choose_places
+from .interfaces import ILink
+from .netstate.external_addresses import ExternalAddresses
+from .netstate.host import HostAddress
+from .platform import Mapper, Platform
+
+
+class HostNetwork:
+    """
+    Tells all that depends on the addresses of this host when they have changed. Made by a
+    L{CrustService<routing_crust.crust.service.CrustService>}.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        platform: Platform,
+        outside: ExternalAddresses,
+        mapper: Mapper,
+        discover: Callable[[Sequence[Place]], None],
+    ) -> None:
+        """
+        @param discover: told at which places other nodes may be found.
+        """
+        self._settings = settings
+        self._platform = platform
+        self._outside = outside
+        self._mapper = mapper
+        self._discover = discover
+        self._addresses: tuple[HostAddress, ...] = ()
+
+    def look(self, listening: Sequence[Endpoint]) -> frozenset[str]:
+        """
+        Read the addresses, and pass on what has changed.
+
+        @param listening: where we listen, with the real ports.
+        @return: the addresses that this host has lost since they were last read.
+        """
+        before = self._addresses
+        now = self._read()
+        self._outside.host(listening, now)
+        if now != before:
+            self._addresses = now
+            self._mapper.network_changed()
+        if self._settings.lan_discovery:
+            self._discover(choose_places(listening, now, self._settings.role is Role.CLIENT))
+        # Without any address the reading has failed more likely than the host has lost them all.
+        return _hosts(before) - _hosts(now) if now else frozenset()
+
+    def came_by_a_mapping(self, link: ILink) -> bool:
+        """Whether a link from outside was accepted on a port that a router maps."""
+        connection = link.connection
+        return (
+            link.direction is Direction.ACCEPTED
+            and self._mapper.maps(connection.local.port)
+            and not connection.peer.is_v6
+            and self._outside.is_outside(connection.peer)
+        )
+
+    def _read(self) -> tuple[HostAddress, ...]:
+        try:
+            return tuple(self._platform.addresses())
+        except OSError as error:
+            self.log.warn("the addresses of this host cannot be read ({problem})", problem=str(error))
+            return ()
+
+
+def _hosts(addresses: Sequence[HostAddress]) -> frozenset[str]:
+    return frozenset(str(each.address) for each in addresses)
