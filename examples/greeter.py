@@ -7,11 +7,12 @@ from routing_crust import Endpoint, Role, RoutingService, Settings
 
 
 async def main(reactor: object) -> None:
-    here = {"listen": (Endpoint("127.0.0.1", 0),), "lan_discovery": False}
-    first = RoutingService(Settings(role=Role.FIRST, **here))
+    here = (Endpoint("127.0.0.1", 0),)
+    first = RoutingService(Settings(role=Role.FIRST, listen=here, lan_discovery=False))
     first.set_request_handler(lambda message: b"hello " + message.body)
     first.startService()
-    second = RoutingService(Settings(contacts=(first.contact,), **here))
+    assert first.contact is not None  # it listens
+    second = RoutingService(Settings(contacts=(first.contact,), listen=here, lan_discovery=False))
     second.startService()
     await second.when_connected()
     answer = await second.request(first.node_name, b"world")

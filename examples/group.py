@@ -5,8 +5,7 @@ from functools import partial
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
-from routing_crust import Endpoint, Message, Name, Role, RoutingService, Settings
-from routing_crust.routing.events import PeerJoined
+from routing_crust import Endpoint, Message, Name, PeerJoined, Role, RoutingService, Settings
 
 COUNT = 5
 

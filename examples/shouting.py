@@ -33,6 +33,7 @@ async def main() -> None:
     first.set_request_handler(lambda message: as_deferred(answer(message), loop))
     await start_server(RoutingServerEndpoint(first, "shout"), shout, loop=loop)
 
+    assert first.contact is not None  # it listens
     second = RoutingService(Settings(contacts=(first.contact,), listen=here, lan_discovery=False))
     second.startService()
     await asyncio.wait_for(as_future(second.when_connected(), loop), timeout=30)

@@ -4,9 +4,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, RoutingService
 from routing_crust.endpoints import PathKind
-from routing_crust.testing import SimulatedNetwork, SimulatedNode
-from routing_crust.testing.memory.internet import Router
-from routing_crust.testing.memory.nat import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
+from routing_crust.testing import (
+    FULL_CONE,
+    PORT_RESTRICTED,
+    SYMMETRIC,
+    Nat,
+    Router,
+    SimulatedNetwork,
+    SimulatedNode,
+)
 
 
 class BehindNatsTests(SynchronousTestCase):

@@ -26,6 +26,14 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+__all__ = [
+    "as_deferred",
+    "as_future",
+    "factory_of",
+    "open_connection",
+    "start_server",
+]
+
 LIMIT: Final = 64 * 1024
 """What a reader holds, in bytes, as for C{asyncio.open_connection}; at twice as many the peer has to wait."""
 

@@ -19,6 +19,16 @@ from .addresses import Kind, kind_of
 from .errors import InvalidEndpoint, InvalidName
 from .names import Name
 
+__all__ = [
+    "Connection",
+    "Contact",
+    "Direction",
+    "Endpoint",
+    "PathKind",
+    "PrivateDialling",
+    "Protocol",
+]
+
 LOWEST_PORT_FROM_STRANGERS: Final = 1024
 
 # What an interface may be called, after the % of a link-local address.

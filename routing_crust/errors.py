@@ -9,6 +9,27 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+__all__ = [
+    "CannotListen",
+    "CloseReason",
+    "ConfigurationError",
+    "ConnectFailed",
+    "ExpectedConnectionExpired",
+    "ExpectedConnectionReplaced",
+    "InvalidEndpoint",
+    "InvalidName",
+    "InvalidPairing",
+    "KeyFileError",
+    "LimitReached",
+    "LinkClosed",
+    "NotConnected",
+    "PeerUnreachable",
+    "RequestRefused",
+    "RoutingCrustError",
+    "ServiceStopped",
+    "WireError",
+]
+
 
 def number_text(value: float) -> str:
     """A number as an operator would write it: C{1048576} and C{0.25}, never C{1.04858e+06}."""

@@ -38,6 +38,7 @@ QUOTING = (
     "endpoints",
     "forwarding",
     "nat",
+    "public",
     "reference",
     "security",
     "settings",

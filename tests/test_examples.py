@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -76,13 +77,13 @@ class Child(ProcessProtocol):
 class ExampleTests(TestCase):
     timeout = 240
 
-    def start(self, *arguments: str) -> Child:
-        """Start Python in a folder of its own; nothing of it is left when the test is over."""
+    def start(self, *arguments: str, **variables: str) -> Child:
+        """Start Python in a folder of its own, with these environment variables; kill it after the test."""
         child = Child()
         folder = self.mktemp()
         os.mkdir(folder)
         path = os.pathsep.join([str(ROOT), *(each for each in sys.path if each)])
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **variables}
         process = reactor.spawnProcess(
             child, sys.executable, [sys.executable, *arguments], env=environment, path=folder
         )
@@ -95,14 +96,22 @@ class ExampleTests(TestCase):
         process.signalProcess("KILL")
         return child.ended.addCallback(lambda _: None)
 
-    async def run_to_end(self, *arguments: str) -> list[str]:
-        child = self.start(*arguments)
+    async def run_to_end(self, *arguments: str, **variables: str) -> list[str]:
+        child = self.start(*arguments, **variables)
         self.assertEqual((await child.ended, child.output.count("Traceback")), (0, 0), child.output)
         return child.output.splitlines()
 
     async def test_greeter(self) -> None:
         """The second node finds the first, asks it by name, and gets its answer."""
         self.assertEqual(await self.run_to_end(example("greeter.py")), ["hello world"])
+
+    async def test_greeter_passes_mypy_without_any_configuration(self) -> None:
+        """A program that uses this package needs neither our plugin nor our settings to be checked."""
+        if find_spec("mypy") is None:
+            raise SkipTest("mypy is not installed")
+        checker = ("-m", "mypy", "--config-file=", "--cache-dir=cache", "--no-color-output")
+        lines = await self.run_to_end(*checker, example("greeter.py"), MYPYPATH=str(ROOT))
+        self.assertEqual(lines, ["Success: no issues found in 1 source file"])
 
     async def test_group(self) -> None:
         """Observers hear of every node; each member of the group gets the message, and acknowledges it."""

@@ -7,7 +7,34 @@ It replaces crust, the clock, the random source and the disk, and nothing else.
 
 from .host import SimulatedNode
 from .latency import LongTailed, Uniform
+from .memory.internet import Router
+from .memory.nat import (
+    FIREWALL,
+    FULL_CONE,
+    HAIRPIN,
+    PORT_RESTRICTED,
+    RESTRICTED,
+    SYMMETRIC,
+    Depends,
+    Nat,
+)
 from .play.faults import Schedule
 from .simulation import SimulatedNetwork, SimulationStuck
 
-__all__ = ["LongTailed", "Schedule", "SimulatedNetwork", "SimulatedNode", "SimulationStuck", "Uniform"]
+__all__ = [
+    "FIREWALL",
+    "FULL_CONE",
+    "HAIRPIN",
+    "PORT_RESTRICTED",
+    "RESTRICTED",
+    "SYMMETRIC",
+    "Depends",
+    "LongTailed",
+    "Nat",
+    "Router",
+    "Schedule",
+    "SimulatedNetwork",
+    "SimulatedNode",
+    "SimulationStuck",
+    "Uniform",
+]

@@ -1,0 +1,126 @@
+"""
+What is public: a list in the documentation, which the examples and the pages keep to.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import cleandoc, getdoc
+from pathlib import Path
+from textwrap import dedent
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+import routing_crust
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "routing_crust"
+
+
+def read(path: Path) -> str:
+    if not path.exists():
+        raise SkipTest(f"{path.name} is not here: it is not installed")
+    return path.read_text(encoding="utf-8")
+
+
+def public_modules() -> list[str]:
+    """The modules that docs/public.rst names in its table."""
+    return re.findall(r"^   \* - ``([\w.]+)``$", read(ROOT / "docs" / "public.rst"), re.MULTILINE)
+
+
+def code_blocks(text: str) -> Iterator[str]:
+    for found in re.finditer(r"^\.\. code-block:: python\n((?:\n| +.*\n?)+)", text, re.MULTILINE):
+        yield dedent(found[1])
+
+
+def programs() -> dict[str, list[str]]:
+    """All the Python that users are shown, by where it stands."""
+    read(ROOT / "README.rst")
+    examples = sorted((ROOT / "examples").glob("*.py")) + sorted((ROOT / "examples").glob("*.tac"))
+    pages = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]
+    return {path.name: [read(path)] for path in examples} | {
+        path.name: blocks for path in pages if (blocks := list(code_blocks(read(path))))
+    }
+
+
+def imports(source: str) -> Iterator[tuple[str, str | None]]:
+    """The module, and the name in it, of each import from this package."""
+    # the blocks of a page may await outside of a function
+    tree = compile(source, "shown", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            pairs: list[tuple[str, str | None]] = [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            pairs = [(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        yield from (pair for pair in pairs if pair[0].partition(".")[0] == PACKAGE)
+
+
+def is_public(module: str, name: str | None) -> bool:
+    if name is not None and f"{module}.{name}" in public_modules():
+        return True
+    return module in public_modules() and (name is None or name in import_module(module).__all__)
+
+
+class PublicTests(SynchronousTestCase):
+    def test_every_program_that_users_are_shown_imports_only_public_names(self) -> None:
+        shown = programs()
+        self.assertTrue({"greeter.py", "node.tac", "README.rst", "embedding.rst"} <= set(shown))
+        pairs = [
+            (where, *pair) for where, sources in shown.items() for each in sources for pair in imports(each)
+        ]
+        self.assertGreater(len(pairs), 30)
+        self.assertEqual([pair for pair in pairs if not is_public(*pair[1:])], [])
+
+    def test_private_imports_are_found(self) -> None:
+        """The test above would see a private module, a private name, and a folder of the package."""
+        source = dedent(
+            """
+            import routing_crust.wire.codec
+            from routing_crust import Name, steady
+            from routing_crust.routing.events import LinkLost
+            async def f():
+                from routing_crust import routing
+            """
+        )
+        private = [pair for pair in imports(source) if not is_public(*pair)]
+        self.assertEqual(
+            private,
+            [
+                ("routing_crust.wire.codec", None),
+                ("routing_crust", "steady"),
+                ("routing_crust.routing.events", "LinkLost"),
+                ("routing_crust", "routing"),
+            ],
+        )
+
+    def test_every_public_module_names_what_it_exports(self) -> None:
+        self.assertGreater(len(public_modules()), 5)
+        for each in public_modules():
+            module = import_module(each)
+            self.assertEqual([name for name in module.__all__ if not hasattr(module, name)], [], each)
+            self.assertIsNotNone(getdoc(module), each)
+
+    def test_docstring_of_the_package_lists_every_name_and_public_module(self) -> None:
+        text = cleandoc(routing_crust.__doc__ or "")
+        listed = set(re.findall(r"L\{([\w.]+)\}", text))
+        expected = {*routing_crust.__all__, *public_modules(), "RoutingService.observe"}
+        self.assertEqual(listed, expected - {"__version__", PACKAGE})
+
+    def test_importing_the_package_loads_neither_the_daemon_nor_a_reactor(self) -> None:
+        """A program that only makes a C{Settings} should not wait for what it does not use."""
+        heavy = ["daemon", "streams", "testing", "aio", "crust.service"]
+        names = [f"{PACKAGE}.{each}" for each in heavy] + ["twisted.internet.reactor", "twisted.web"]
+        code = f"import sys, routing_crust; print([each for each in {names!r} if each in sys.modules])"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+        self.assertEqual(run.stdout.strip(), "[]")
