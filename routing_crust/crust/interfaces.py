@@ -1,10 +1,9 @@
 """
-What crust offers to the layer above, and what it tells it.
+What crust offers to the layer above, and what it reports to it.
 
-A link that crust reports has passed its TLS handshake, so the peer's name is proven; what the peer wants
-and whether it may have it is for the layer above to find out, with a Hello, before it calls
-L{ILink.verified}. Until then the link is on a short leash: C{hello_timeout} seconds and
-C{MAX_UNVERIFIED_BYTES} bytes.
+A link that crust reports has passed its TLS handshake, so the peer's name is proven. What the link is for,
+and whether it is allowed, the layer above decides by a Hello, before it calls L{ILink.verified}. Until then
+the link is limited to C{hello_timeout} seconds and C{MAX_UNVERIFIED_BYTES} bytes.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class Rendezvous:
     """
     How to dial a peer that dials us at the same time, because each has told the other to.
 
-    @ivar requester: whether we asked for it. The requester is the TLS client, whoever dialled, and picks the
-        connection that becomes the link.
-    @ivar after: so many seconds from now, so that both begin at once.
+    @ivar requester: whether we requested it. The requester is the TLS client, also on a connection that it
+        has accepted, and picks the connection that becomes the link.
+    @ivar after: seconds from now to the first dial, so that both ends begin at once.
     """
 
     requester: bool
@@ -69,7 +68,7 @@ class ILink(Interface):
         """
         Queue a frame. Frames arrive in order or not at all. After the link was closed, does nothing.
 
-        @param kind: 0 to 255; see L{routing_crust.wire.framing.FrameKind}.
+        @param kind: 0 to 255, a L{FrameKind<routing_crust.wire.framing.FrameKind>} or the application's.
         @raise ValueError: the payload is larger than C{MAX_FRAME_BYTES}.
         """
 
@@ -78,9 +77,9 @@ class ILink(Interface):
 
     def probe() -> None:
         """
-        Ask the peer for a sign of life, since something suggests that it is out of reach or has lost this
-        link, and cut the link if nothing comes within L{ANSWER_WITHIN} seconds. Without effect before
-        L{verified}, and once the link is closed.
+        Send the peer a probe, where something suggests that it is out of reach or has lost this link, and cut
+        the link if nothing comes within L{ANSWER_WITHIN} seconds. Without effect before L{verified}, and once
+        the link is closed.
         """
 
     def when_writable() -> Deferred[None]:
@@ -101,25 +100,24 @@ class ILink(Interface):
 
     def set_feeder(feeder: Callable[[int], object] | None) -> None:
         """
-        Have somebody asked for more frames whenever the connection takes more and the send queue is nearly
-        empty, so that what is not urgent need not wait in the queue, in the way of what is.
+        Set a source of frames that is called whenever the connection takes more and the send queue is nearly
+        empty, so that bulk data does not wait in the queue in front of urgent frames.
 
-        @param feeder: called with how many bytes there is room for, more or less, and may send them, from
-            within the call. It is called from L{feed_soon} on until it sends nothing. It must not raise.
-            C{None} ends it. After the link was closed it is not called any more.
+        @param feeder: called with the room, in bytes, more or less; it may send as much from within the call.
+            It is called from L{feed_soon} on until it sends nothing. It must not raise. C{None} removes it.
+            It is not called after the link was closed.
         """
 
     def feed_soon() -> None:
-        """There is something to send: have the feeder called before the next turn of the reactor is over, or
-        as soon as the connection takes more. Never calls it at once."""
+        """Have the feeder called before the next turn of the reactor is over, or as soon as the connection
+        takes more. Never calls it at once."""
 
     def hand_over(link: ILink) -> None:
         """
-        Another link to the same peer takes the place of this one: from now on whatever is sent here is sent
-        there, also when this one is closed, and who waits until this one is L{writable}, or is paused and
-        resumed with it, waits for that one. What is queued stays. Only frames of the handshake,
-        of tunnels, whose numbers are this link's, and C{SWITCHED} still go over this one. To be given itself
-        undoes it.
+        Let another link to the same peer replace this one: from now on frames sent here go over that link,
+        also when this one is closed, and waiters for L{writable} and producers move to it. Queued frames
+        stay. Only frames of the handshake, of tunnels, whose numbers are this link's, and C{SWITCHED} still
+        go over this one. Handing over to itself undoes it.
         """
 
     def pause_reading() -> None:
@@ -172,12 +170,12 @@ class ICrustEvents(Interface):
         """Where others can dial us has changed, or is known for the first time."""
 
     def reachability_changed(reachability: Reachability) -> None:
-        """We know more, or something else, of how others can reach us."""
+        """What we know of how others can reach us has changed."""
 
     def network_changed() -> None:
         """
         The addresses, routes or interfaces of this host have changed, or it has slept: what could not be
-        reached before may be reached now. What is lost by it is reported as well, by and by.
+        reached before may be reached now. Links that break because of it are reported as lost later.
         """
 
 
@@ -257,9 +255,9 @@ class ICrust(Interface):
         From now on take connections for a rendezvous with this peer, which show that they know the token;
         others that claim to be for one are closed. Plain connections are not affected.
 
-        @param requester: whether we asked for it; see L{Rendezvous}.
-        @return: ends it, and cuts what has not become a link. Calling it again does nothing. It must be
-            called some time; L{stop} does so as well.
+        @param requester: whether we requested it, as in L{Rendezvous}.
+        @return: ends it, and cuts connections that have not become a link. Calling it again does nothing. It
+            must be called some time; L{stop} does so as well.
         """
 
     def tunnel(relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
@@ -272,7 +270,7 @@ class ICrust(Interface):
 
         @param relay: the link to the node in the middle, whose Hello is verified.
         @param token: becomes L{ILink.token}.
-        @param requester: whether we asked for the rendezvous; see L{Rendezvous}.
+        @param requester: whether we requested the rendezvous, as in L{Rendezvous}.
         @return: fires with the link once its TLS handshake is done; cancelling it ends the attempt. Fails
             with L{ConnectFailed}, with L{LimitReached} when there are too many links, with
             L{ServiceStopped} after L{stop}.
@@ -282,21 +280,21 @@ class ICrust(Interface):
         """
         Be the node in the middle of others' tunnels, within C{max_tunnels} and the other limits.
 
-        @param way: asked when the peer of a link wants to be taken to somebody: the link by which that may
-            be; C{None} if there is none. Must not raise. Before this is called nothing is carried.
+        @param way: for the link of a peer that requests a tunnel and the name of its far end, the link to
+            that end; C{None} if there is none. Must not raise. Before this is called nothing is carried.
         """
 
     def observed(link: ILink, endpoint: Endpoint) -> None:
         """The peer of a link, whose Hello is verified, says that it sees us at this endpoint."""
 
     def may_observe(endpoint: Endpoint) -> bool:
-        """Whether a peer that we dial there, with an empty token, would see of us what we want to know."""
+        """Whether a peer that we dial there, with an empty token, would tell us something new of our NAT."""
 
     def dial_back(endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
         """
-        Find out for somebody whether it can be dialled: from a port that we have dialled nobody from, up to
-        the end of the TLS handshake. It gives no link. Addresses that are not on the internet at large
-        are left out, and the others count against C{stranger_dials}.
+        Find out for a peer whether it can be dialled, from a port that we have never dialled from, up to the
+        end of the TLS handshake. It gives no link. Addresses that are not global are left out, and the others
+        count against C{stranger_dials}.
 
         @param peer: who must answer.
         @return: fires with the first endpoint that answers. Fails with L{ConnectFailed},
@@ -304,11 +302,11 @@ class ICrust(Interface):
         """
 
     def not_reached(by: Name) -> None:
-        """With the help of this peer a node has tried to dial us, and failed."""
+        """This peer reports that another node has tried to dial us, and failed."""
 
     def obstacle(endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         """
-        What is in the way of dialling this peer there, if nobody tells us to.
+        What keeps us from dialling this peer there on our own account.
 
         @return: what, in words, empty if nothing is; and for how many more seconds, C{inf} if that is up to a
             setting.
@@ -318,8 +316,8 @@ class ICrust(Interface):
         """
         Save a contact for the next start.
 
-        @param proven: whether we have been linked with it; what was only heard of comes after what is
-            proven, and replaces nothing.
+        @param proven: whether we have been linked with it; an unproven one comes after the proven
+            ones, and replaces none.
         """
 
     def saved_contacts() -> tuple[Contact, ...]:

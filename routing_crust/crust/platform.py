@@ -33,14 +33,14 @@ from .netstate.netwatch import NetWatch
 
 
 class Beacon(Protocol):
-    """Finds nodes on the local network: see L{LanBeacon}."""
+    """Finds nodes on the local network; a L{LanBeacon}, in production."""
 
     @property
     def active(self) -> bool:
         """Whether there is any place where nodes could be found."""
 
     def listen(self, places: Sequence[Place]) -> None:
-        """Be at these places from now on, and nowhere else."""
+        """Listen at these places and no others from now on."""
 
     def seek(self) -> None:
         """Look for nodes until L{stop_seeking}."""
@@ -53,14 +53,14 @@ class Beacon(Protocol):
 
 
 class Mapper(Protocol):
-    """Has routers map our ports: see L{PortMapper}."""
+    """Has routers map our ports; a L{PortMapper}, in production."""
 
     @property
     def in_words(self) -> tuple[str, ...]:
         """For each port what is mapped to it, or why nothing is."""
 
     def maps(self, local_port: int) -> bool:
-        """Whether the internet can dial this port of ours by way of a router."""
+        """Whether the internet can dial this port of ours through a router."""
 
     def start(self, listening: Sequence[Endpoint]) -> None:
         """Begin, with where we listen."""

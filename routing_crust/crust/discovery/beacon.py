@@ -1,10 +1,10 @@
 """
 The beacon: finds nodes on the local network, and lets them find us, by multicast.
 
-A node that looks for others says so (SEEK) until it is content, less and less often; the others answer
-(ANSWER) after a short random wait, which keeps them from talking all at once, and not at all when enough
-have answered already. L{routing_crust.crust.discovery.packet} has the format. A host without multicast
-does without.
+A node that looks for others sends a SEEK, less and less often, until it is in the network; the others send an
+ANSWER after a short random wait, so that they do not answer all at once, and none when enough others have
+answered already. L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no
+beacon.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_SEEK_WAIT_SECONDS: Final = 30.0
 MAX_ANSWER_WAIT_SECONDS: Final = 0.05
 """Seconds: the longest random wait before an ANSWER."""
 ENOUGH_ANSWERS: Final = 8
-"""Answers of others to one SEEK after which a node keeps still."""
+"""Answers of others to one SEEK after which a node sends none."""
 
 _ANSWERS_PER_SECOND: Final = 2.0
 _ANSWERS_AT_ONCE: Final = 10
@@ -94,7 +94,7 @@ class LanBeacon:
         return bool(self._ears)
 
     def listen(self, places: Iterable[Place]) -> None:
-        """Be there from now on, and nowhere else. Where there is no multicast, one line says so."""
+        """Listen at these places and no others from now on. One log line names those without multicast."""
         wanted = list(places)
         for place in [each for each in self._ears if each not in wanted]:
             self._closing.append(maybeDeferred(self._ears.pop(place).transport.stopListening))
@@ -117,7 +117,7 @@ class LanBeacon:
             self._seek(FIRST_SEEK_WAIT_SECONDS)
 
     def stop_seeking(self) -> None:
-        """Enough. Idempotent."""
+        """Stop looking for nodes. Idempotent."""
         self._nonce = None
         cancel(self._seek_call)
         self._seek_call = None
@@ -137,7 +137,7 @@ class LanBeacon:
         return gatherResults(closing, consumeErrors=True).addCallback(lambda _: None)
 
     def heard(self, datagram: bytes, host: str, place: Place) -> None:
-        """A datagram came, from anyone. What is cheap is checked first."""
+        """A datagram came; anyone may have sent it. The cheap checks come first, the signature last."""
         beacon = read_beacon(datagram)
         if beacon is None or beacon.network != self._network or beacon.key == self._identity.public_key:
             return
@@ -147,6 +147,7 @@ class LanBeacon:
             self._heard_answer(beacon, host, place)
 
     def _heard_seek(self, beacon: BeaconPacket, place: Place) -> None:
+        # the pending answers are bounded, since anybody on the network can send any number of SEEKs
         busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MAX_PENDING
         if busy or not place.port or not self._is_signed(beacon):
             return
@@ -157,6 +158,7 @@ class LanBeacon:
 
     def _heard_answer(self, beacon: BeaconPacket, host: str, place: Place) -> None:
         pending = self._pending.get(beacon.nonce)
+        # only signed answers count, else anybody could silence us
         if pending is not None and self._is_signed(beacon):
             pending.heard += 1
         if beacon.nonce != self._nonce:
@@ -166,6 +168,7 @@ class LanBeacon:
             self._found(Contact(endpoint, beacon.name))
 
     def _is_signed(self, beacon: BeaconPacket) -> bool:
+        # a flood of datagrams must not keep the reactor busy with signatures
         return self._checks.take() and beacon.signature_holds()
 
     def _answer(self, nonce: bytes, place: Place) -> None:
@@ -195,7 +198,7 @@ class LanBeacon:
             )
 
     def _open(self, place: Place) -> str | None:
-        """Returns what is wrong, if anything."""
+        """Open a socket. Returns the problem, if there is one."""
         ear = _Ear(self, place)
         try:
             with open_socket(place, self._port) as here:

@@ -2,8 +2,8 @@
 Saved contacts: peers that have proven themselves, kept in a file for the next start.
 
 The file is JSON, C{{"version": 1, "contacts": ["name@address:port", ...]}}, most recently proven first.
-It is written a while after a change, so that many changes cost one write, and when crust stops. Whatever
-is wrong with it, the node starts: a damaged file is put aside and said to be so.
+It is written a while after a change, so that many changes cost one write, and when crust stops. A damaged
+file never keeps a node from starting: it is renamed, and the log says so.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ class ContactBook:
 
     def load(self) -> None:
         """
-        Read the file, if there is one. What cannot be used is logged; nothing is raised. What is in memory
-        is newer than the file and stays.
+        Read the file, if there is one. Unusable entries are logged; nothing is raised. Contacts in memory are
+        newer than the file and stay.
         """
         if self._path is None or self._contacts:
             return
         try:
+            # a bounded read: a file that has grown huge must not fill the memory
             with self._path.open("rb") as file:
                 data = file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
         except FileNotFoundError:
@@ -85,10 +86,10 @@ class ContactBook:
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """
-        Keep a contact. An older one of the same name, or at the same endpoint, gives way to one that has just
-        proven itself; when there are too many, the one that was proven longest ago does.
+        Keep a contact. It replaces an older one of the same name or at the same endpoint; when there are too
+        many, the one that was proven longest ago is dropped.
 
-        @param proven: a contact that has not comes last, and nothing gives way to it.
+        @param proven: an unproven contact comes last, and replaces nothing.
         """
         if contact.name == self._own or not self._most or self._contacts[:1] == [contact]:
             return
@@ -170,6 +171,7 @@ class ContactBook:
         try:
             write_atomically(self._path, data)
         except OSError as error:
+            # one line for a full disk, not one for each change
             if not self._failing:
                 self.log.warn(
                     "the contacts cannot be saved in {path} ({problem}); the file there stays as it was, "

@@ -1,8 +1,8 @@
 """
-Multicast sockets: one for each interface and family, so that it is known on which a datagram came.
+Multicast sockets: one for each interface and family, so that the interface of each datagram is known.
 
-They share their port with those of other processes, and what is sent reaches these too, but no router
-passes it on: the scopes are organisation-local (RFC 2365) with a TTL of 1, and link-local (RFC 4291).
+They share their port with other processes of the host, which receive each datagram too, but no router passes
+it on: the scopes are organisation-local (RFC 2365) with a TTL of 1, and link-local (RFC 4291).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..netstate.host import HostAddress
 BEACON_PORT: Final = 5483
 GROUP_V4: Final = "239.192.54.83"
 GROUP_V6: Final = "ff12::5483:6263"
-"""Link-local and, as long as nobody has registered it, marked as transient."""
+"""Link-local, and marked as transient since it is not registered."""
 
 MAX_PLACES: Final = 32
-"""Some hosts have hundreds of interfaces."""
+"""Upper bound of sockets: some hosts have hundreds of interfaces."""
 
 _IP_MULTICAST_ALL: Final = 49  # Linux: without it a socket also hears what others have joined
 
@@ -37,7 +37,7 @@ class Place:
     @ivar index: its number.
     @ivar address: what is sent comes from this address.
     @ivar network: the network that this address is in.
-    @ivar port: the TCP port that we can be dialled at there; 0 if at none.
+    @ivar port: the TCP port at which we can be dialled there; 0 if there is none.
     """
 
     interface: str
@@ -84,8 +84,8 @@ def choose_places(
     ports = {each.address: each.port for each in listening}
     chosen: dict[tuple[int, int], Place] = {}
     for each in addresses:
-        # IPv6 datagrams to a link-local group come from the link-local address, whatever else there is;
-        # and there is no multicast on ::1.
+        # IPv6 datagrams to a link-local group always come from the link-local address; and there is no
+        # multicast on ::1.
         if each.address.version == 6 and not each.address.is_link_local:
             continue
         port = ports.get(each.address) or ports.get(_wildcard(each.address))

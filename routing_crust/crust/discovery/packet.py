@@ -2,8 +2,8 @@
 The beacon's datagrams. On the wire each is a MessagePack array, signed with the sender's key.
 
 The order: a node that looks for others sends a SEEK with a random nonce; each node that hears it sends an
-ANSWER with the same nonce. So an answer is as fresh as the question, and an old one that somebody has
-recorded is worth nothing. No address is in them: a node is where its datagram came from.
+ANSWER with the same nonce. So an answer is as fresh as the SEEK, and a recorded one cannot be replayed. A
+datagram holds no address: a node is where its datagram came from.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BeaconPacket(Struct, array_like=True, frozen=True, gc=False):
     @ivar kind: a L{BeaconKind}.
     @ivar key: the sender's raw public key; its name is the hash of it.
     @ivar port: the TCP port that the sender listens on; 0 if it does not, and only in a SEEK.
-    @ivar nonce: chosen by who seeks, repeated by who answers.
+    @ivar nonce: chosen by the sender of the SEEK, repeated in the ANSWER.
     """
 
     version: Annotated[int, Meta(ge=_VERSION, le=_VERSION)]
@@ -76,7 +76,7 @@ def make_beacon(identity: Identity, network: str, kind: BeaconKind, port: int, n
 
 def read_beacon(datagram: bytes) -> BeaconPacket | None:
     """
-    Read a datagram that anyone may have sent. The signature is not looked at.
+    Read a datagram that anyone may have sent. The signature is not verified: that costs the most.
 
     @return: C{None} if it is no beacon.
     """
@@ -86,6 +86,7 @@ def read_beacon(datagram: bytes) -> BeaconPacket | None:
         beacon = _decoder.decode(datagram)
     except (MsgspecError, RecursionError, ValueError):
         return None
+    # an ANSWER without a port names nothing that could be dialled
     return beacon if beacon.port or beacon.kind is BeaconKind.SEEK else None
 
 

@@ -1,5 +1,5 @@
 """
-The gateway: which router our packets to the internet go through, as the kernel's routing table says.
+The gateway: the router of our packets to the internet, read from the kernel's routing table.
 """
 
 from __future__ import annotations

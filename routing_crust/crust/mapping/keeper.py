@@ -1,9 +1,9 @@
 """
-The keeper of one port: it finds a router that maps it, renews that, and begins again when it is lost.
+The keeper of one port: it has a router map the port, renews the mapping, and makes it again when it is lost.
 
-It is one coroutine. While a port is mapped it asks the router now and then whether it still is, renews it
-at half of its lifetime, and maps it again at once when the router has restarted or has another address.
-Without a router that maps, it looks again after minutes, or when the network has changed.
+It is one coroutine. While a port is mapped it asks the router now and then whether it still is, renews the
+mapping at half of its lifetime, and makes it again at once when the router has restarted or has another
+address. Without a router that maps, it tries again after minutes, or when the network has changed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ...timing.timers import cancel
 from .lease import Gateway, Lease, PortRouter, RouterAccess, RouterProblem, in_words
 
 FIRST_RETRY_SECONDS: Final = 120.0
-"""Until a router is looked for again; each later wait is twice as long, up to L{MAX_RETRY_SECONDS}."""
+"""Until a router is looked for again, in seconds; each wait is twice as long, up to L{MAX_RETRY_SECONDS}."""
 MAX_RETRY_SECONDS: Final = 3600.0
 MIN_WAIT_SECONDS: Final = 10.0
-"""A router is not asked more often, whatever lifetimes it grants."""
+"""Seconds between two requests, at least, even if a router grants shorter lifetimes."""
 SETTLE_SECONDS: Final = 1.0
 """Seconds between a change of the network and the look at what it has become; changes come in bursts."""
 STOP_SECONDS: Final = 2.0
@@ -72,7 +72,7 @@ class PortKeeper:
         self._access = access
         self._told = told
         wanted = listening.port
-        if wanted < LOWEST_PORT_FROM_STRANGERS:  # nobody would dial it
+        if wanted < LOWEST_PORT_FROM_STRANGERS:  # peers would not dial it
             wanted = random.randint(LOWEST_PORT_FROM_STRANGERS, 65535)
         self._wanted = wanted
         self._router: PortRouter | None = None
@@ -150,7 +150,7 @@ class PortKeeper:
                 await self._pause(self._retry.next_wait())
 
     def _objection(self, gateway: Gateway) -> str:
-        """Why there is nothing to be asked for, as things are; empty if there is."""
+        """Why no mapping is needed or possible; empty if one is."""
         local = Endpoint(gateway.local, self.listening.port)
         if kind_of(local.address) is Kind.GLOBAL:
             return "this host has a public address itself"
@@ -159,7 +159,7 @@ class PortKeeper:
         return ""
 
     async def _map_anyhow(self, gateway: Gateway) -> str:
-        """Returns the problem, if none of the ways works."""
+        """Try each way. Returns the problem, if none works."""
         problems = []
         for way in self._access.ways:
             self._router = way(gateway)
@@ -175,20 +175,22 @@ class PortKeeper:
 
     async def _keep(self, gateway: Gateway | None) -> None:
         """
-        Until the mapping is lost.
+        Check and renew the mapping until it is lost.
 
-        @param gateway: the one that has mapped it.
+        @param gateway: the router that has mapped it.
         """
         router, lease = self._router, self.lease
         assert router is not None
         assert lease is not None
         since = now = self._clock.seconds()
+        # a renewal at half the lifetime leaves the other half for retries while the router is busy
         half = self._half_of(lease)
         while True:
             left = half - (now - since)
             if left <= 0:  # renewing it has failed
                 left = min(lease.lifetime, self._lifetime) - (now - since)
             await self._pause(max(MIN_WAIT_SECONDS, min(left, router.check_every)))
+            # another gateway, or another address of ours, makes the old mapping worthless
             if self._access.find_gateway() != gateway:
                 self._lost("the network has changed")
                 return
@@ -204,7 +206,7 @@ class PortKeeper:
                 if is_due or not held or lease.lifetime == inf:
                     since = now
             except RouterProblem as problem:
-                # one without an end is believed in for as long as one with an end would be
+                # a permanent mapping is trusted no longer than one with the lifetime that we request
                 if not held or now - since >= min(lease.lifetime, self._lifetime):
                     self._lost(f"{router.way}: {problem}")
                     return
@@ -247,6 +249,7 @@ class PortKeeper:
         self._told(lease, None)
 
     def _cannot(self, problem: str) -> None:
+        # the same problem returns with every retry, for days where there is no such router
         level = LogLevel.debug if problem == self.problem else LogLevel.info
         self.problem = problem
         self.log.emit(

@@ -1,5 +1,5 @@
 """
-What a router has promised, and how it is asked: the values and the interface that NAT-PMP and UPnP share.
+The lease of a mapped port, and the values and the interface that NAT-PMP and UPnP share.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...endpoints import LOWEST_PORT_FROM_STRANGERS, Endpoint
 
 
 class RouterProblem(Exception):
-    """A router does not do what it was asked for. The text says why, for an operator."""
+    """A router does not do what we requested. The text says why, for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Lease:
         Whether the internet can dial it: not when the router has no global address itself, since it is
         behind another one then.
         """
-        # peers refuse low ports that a stranger names, so such a mapping helps nobody
+        # peers never dial low ports that a stranger names, so such a mapping is useless
         is_dialled = self.external.port >= LOWEST_PORT_FROM_STRANGERS
         return is_dialled and kind_of(self.external.address) is Kind.GLOBAL
 
@@ -71,10 +71,8 @@ class Lease:
         if self.reachable:
             return ""
         if kind_of(self.external.address) is Kind.GLOBAL:
-            return (
-                f"nobody dials it: ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
-            )
-        return "nobody outside can dial it: the router is behind another one itself"
+            return f"it is useless: ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
+        return "it cannot be dialled from outside: the router is behind another one itself"
 
     def __str__(self) -> str:
         told = f"{self.external}, by the router at {self.router} ({self.way}), {self.term}"
@@ -86,7 +84,7 @@ class PortRouter(Protocol):
     Maps one port by one protocol. Its coroutines are not run at the same time, and can be cancelled.
 
     @ivar way: the protocol's name.
-    @ivar check_every: seconds: how often it is worth while to ask whether a mapping is still there.
+    @ivar check_every: seconds between two checks that a mapping is still there.
     """
 
     way: str
@@ -123,7 +121,7 @@ class RouterAccess:
     How the router is found and asked.
 
     @ivar find_gateway: finds it; called again before anything is done.
-    @ivar ways: make what asks a router, in the order in which they are tried.
+    @ivar ways: make a L{PortRouter} for a gateway, in the order in which they are tried.
     """
 
     find_gateway: Callable[[], Gateway | None]

@@ -1,5 +1,5 @@
 """
-NAT-PMP, the words of it (RFC 6886): one table of requests and replies, no I/O.
+The messages of NAT-PMP (RFC 6886): one table of requests and replies, no I/O.
 
 We ask the router, and it answers each request with one reply::
 
@@ -67,7 +67,7 @@ class MappingReply:
     """
     A mapping is there, or after a lifetime of 0 is not there any more.
 
-    @ivar epoch: as above.
+    @ivar epoch: for how many seconds the router has remembered its mappings.
     @ivar lifetime: in seconds.
     """
 
@@ -83,7 +83,7 @@ class MappingRefusal:
     """
     The router says no.
 
-    @ivar result: see L{ResultCode}; it may be a number that is not there.
+    @ivar result: a L{ResultCode}, or a number that is unknown here.
     """
 
     operation: Operation
@@ -159,4 +159,5 @@ def has_forgotten(before: int, elapsed: float, now: int) -> bool:
     @param elapsed: the seconds since, by our clock; routers' clocks may be slower by an eighth.
     @param now: the epoch that it tells now.
     """
+    # the slack of an eighth and 2 s is the RFC's
     return now < before + max(0.0, elapsed) * 7 / 8 - 2

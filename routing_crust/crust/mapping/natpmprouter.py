@@ -1,9 +1,9 @@
 """
-NAT-PMP, the asking: a request is sent to the gateway, again and again with growing waits, until it answers.
+The client of NAT-PMP: it repeats a request to the gateway with growing waits, until there is a reply.
 
-Each question has a socket of its own, so that no late answer to an earlier one is taken for it. It is
-connected to the gateway: nobody else's datagrams get in, and a router that does not know the protocol says so
-at once, by ICMP.
+Each request has a socket of its own, so that a late reply to an earlier one is not taken for its reply. The
+socket is connected to the gateway: datagrams of other hosts do not get in, and a router that does not speak
+the protocol says so at once, by ICMP.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .natpmp import (
 FIRST_WAIT_SECONDS: Final = 0.25
 """Seconds until a request is sent again; each later wait is twice as long (RFC 6886, 3.1)."""
 MAX_ATTEMPTS: Final = 5
-"""How often it is sent. The RFC has nine, which take two minutes; here UPnP is waiting for its turn."""
+"""How often a request is sent. The RFC has nine, which take two minutes; here UPnP waits for its turn."""
 
 _REFUSED: Final = "the router does not speak it"
 
@@ -44,7 +44,7 @@ class Question(DatagramProtocol):
     One request and the wait for its answer. Made by L{NatPmpRouter}, which opens and closes its socket.
 
     @ivar answered: fires with the reply. Fails with L{RouterProblem} when there is none. Cancelling it ends
-        the asking. Either way no delayed call is left.
+        the request. Either way no delayed call is left.
     """
 
     noisy = False
@@ -78,7 +78,7 @@ class Question(DatagramProtocol):
                 self.answered.callback(reply)
 
     def connectionRefused(self) -> None:
-        """ICMP says that nobody listens there."""
+        """ICMP says that the port is closed."""
         self._fail(_REFUSED)
 
     def stopProtocol(self) -> None:
@@ -108,7 +108,7 @@ class Question(DatagramProtocol):
 
 class NatPmpRouter:
     """
-    A gateway that is asked over NAT-PMP, for one port of ours.
+    A gateway that speaks NAT-PMP, for one port of ours.
     """
 
     way = "NAT-PMP"

@@ -1,5 +1,5 @@
 """
-The port mapper: asks routers to map the ports that we listen on, for as long as we do.
+The port mapper: it has routers map our listening ports, for as long as we listen.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MAPPING_LIFETIME_SECONDS: Final = 7200
 """For how long a router is asked to map our port; it is asked again after half of that."""
 
 MAX_MAPPED_PORTS: Final = 4
-"""A node that listens on more ports has its reasons."""
+"""Upper bound of mapped ports; further ones are left to the operator."""
 
 Told = Callable[[Endpoint, int], object]
 
 
 class PortMapper:
     """
-    Made by L{CrustService<routing_crust.crust.service.CrustService>}, which is told of each mapping.
+    Made by L{CrustService<routing_crust.crust.service.CrustService>}, to which each mapping is reported.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class PortMapper:
 
     @property
     def leases(self) -> tuple[Lease, ...]:
-        """What is mapped at the moment; also what is of no use to others, see L{Lease.reachable}."""
+        """The current mappings, those that are not L{Lease.reachable} included."""
         return tuple(each.lease for each in self._keepers if each.lease is not None)
 
     @property
     def in_words(self) -> tuple[str, ...]:
-        """For each port what is mapped to it, or why nothing is; nothing as long as that is not known."""
+        """For each port its mapping, or why there is none; a port of which neither is known is left out."""
         return tuple(
             f"port {each.listening.port}: {each.problem or each.lease}"
             for each in self._keepers
@@ -119,7 +119,7 @@ class PortMapper:
         return gatherResults([each.stop() for each in keepers]).addCallback(lambda _: None)
 
     def _tell(self, old: Lease | None, new: Lease | None) -> None:
-        # in this order: there is always an address that others can dial
+        # in this order, so that there is an address to dial at every moment
         if new is not None and new.reachable:
             self._mapped(new.external, new.local_port)
         if old is not None and old.reachable:
@@ -133,6 +133,6 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
     wanted: dict[int, Endpoint] = {}
     for each in listening:
         if not each.is_v6 and not each.address.is_loopback:
-            # a router maps to a host and a port, whatever address it is that we listen on
+            # a router maps to a host and a port, so that two listening addresses need one mapping
             wanted.setdefault(each.port, each)
     return tuple(wanted.values())[:MAX_MAPPED_PORTS]

@@ -1,10 +1,11 @@
 """
-UPnP: the router's Internet Gateway Device is asked, by the library C{miniupnpc} (the extra C{upnp}).
+The client of UPnP: it controls the router's Internet Gateway Device by the library C{miniupnpc} (the extra
+C{upnp}).
 
 The library blocks: for 4 seconds when no router answers, longer when one dies halfway. So each job runs in a
 thread. These threads are not the reactor's, since the reactor waits for its own at the end of the process: a
-stop would wait for a router that is gone. Only the gateway is believed; any host of the local network could
-claim to be one.
+stop would wait for a router that is gone. Only the gateway is trusted; any host of the local network could
+claim to be a router.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ DESCRIPTION: Final = "routing-crust"
 """What the router's own pages show beside the mapping."""
 DISCOVER_MS: Final = 1000
 MAX_OTHER_PORTS: Final = 4
-"""How many other external ports are tried when the wanted one is taken."""
+"""Upper bound of other external ports that are tried when the wanted one is taken."""
 
 _TCP: Final = "TCP"
 _TAKEN: Final = ("ConflictInMappingEntry", "ConflictWithOtherMechanisms")
-# What routers say that know mappings without an end only; the second is what old ones mean by it.
+# The errors of routers that only make permanent mappings; the second is that of old ones.
 _PERMANENT_ONLY: Final = ("OnlyPermanentLeasesSupported", "Invalid Args")
 
 T = TypeVar("T")
@@ -41,16 +42,16 @@ InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 
 
 class _Taken(Exception):
-    """The external port is another's."""
+    """The external port belongs to another host."""
 
 
 class _NoLifetimes(Exception):
-    """The router knows mappings without an end only."""
+    """The router only makes permanent mappings."""
 
 
 def in_daemon_thread(reactor: Any, job: Callable[[], T]) -> Deferred[T]:
     """
-    Run a job in a thread of its own, for which nobody waits at the end of the process.
+    Run a job in a thread of its own, which does not delay the end of the process.
 
     @param reactor: provides C{IReactorFromThreads}.
     @return: fires with the job's result or failure. Cancelling it does not stop the job.
@@ -60,7 +61,7 @@ def in_daemon_thread(reactor: Any, job: Callable[[], T]) -> Deferred[T]:
     def work() -> None:
         try:
             result: T | Failure = job()
-        except Exception:  # whatever it is, it is for the one who waits
+        except Exception:  # every failure goes to the Deferred
             result = Failure()
         reactor.callFromThread(done.callback, result)
 
@@ -70,7 +71,8 @@ def in_daemon_thread(reactor: Any, job: Callable[[], T]) -> Deferred[T]:
 
 class Igd:
     """
-    A router's Internet Gateway Device, for one port of ours. All blocks, but L{give_up}; one job at a time.
+    A router's Internet Gateway Device, for one port of ours. All methods but L{give_up} block, and run one at
+    a time.
     """
 
     def __init__(self, gateway: Gateway, load: Callable[[], Any]) -> None:
@@ -97,9 +99,10 @@ class Igd:
 
     def map(self, local_port: int, wanted: Sequence[int], lifetime: int) -> Lease:
         """
-        See L{PortRouter<routing_crust.crust.mapping.lease.PortRouter>}.
+        Map the first of some external ports that is free.
 
-        @param wanted: the external ports that will do, best first.
+        @param wanted: the external ports, best first.
+        @raise RouterProblem: none can be had.
         """
         with self._job:
             self._find()
@@ -129,7 +132,7 @@ class Igd:
                 self._external_port = None
 
     def _find(self) -> None:
-        """Know the router's device. What fails forgets it, since a restart may have changed its address."""
+        """Find the router's device. Any failure forgets it, since a restart may have changed its address."""
         if self._igd is not None:
             return
         try:
@@ -166,9 +169,10 @@ class Igd:
         @raise _Taken: the port is another's.
         """
         ours = (self._gateway.local, local_port)
-        # Some routers let the newer mapping win, without a word.
+        # some routers silently let a newer mapping replace that of another host
         if self._owner_of(external_port) not in (None, ours):
             raise _Taken
+        # noted under the lock before the request: give_up then knows that there may be one to remove
         with self._state:
             if self._given_up:
                 raise RouterProblem("it is not wanted any more")
@@ -216,7 +220,7 @@ def load_miniupnpc() -> Any:
 
 class UpnpRouter:
     """
-    A gateway that is asked over UPnP, for one port of ours.
+    A gateway that speaks UPnP, for one port of ours.
     """
 
     way = "UPnP"
@@ -239,6 +243,7 @@ class UpnpRouter:
         self._igd = Igd(gateway, load)
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
+        # drawn here: the source of randomness is the reactor thread's
         others = [self._random.randint(LOWEST_PORT_FROM_STRANGERS, 65535) for _ in range(MAX_OTHER_PORTS)]
         wanted = (external_port, *others)
         lease: Lease = await self._in_thread(partial(self._igd.map, local_port, wanted, lifetime))

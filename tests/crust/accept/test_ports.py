@@ -48,15 +48,14 @@ class ListeningTests(TestCase):
 
         return mock.patch.object(socket, "socket", Failing)
 
-    def test_the_order_is_kept(self) -> None:
-        """Each endpoint gets its port; nothing to listen on is no error."""
+    def test_ports_are_in_the_order_of_the_endpoints(self) -> None:
+        """An empty list gives no ports and no error."""
         one, two = self.open(at("127.0.0.1:0"), at("127.0.0.2:0"))
         self.assertEqual((one.host, two.host), ("127.0.0.1", "127.0.0.2"))
         self.assertNotIn(0, (one.port, two.port))
         self.assertEqual(self.open(), ())
 
-    def test_both_wildcards_on_one_port(self) -> None:
-        """The IPv4 and the IPv6 wildcard go together."""
+    def test_both_wildcards_listen_on_one_port(self) -> None:
         if not socket.has_ipv6:
             raise SkipTest("this Python has no IPv6")
         (six,) = self.open(at("[::]:0"))
@@ -75,8 +74,8 @@ class ListeningTests(TestCase):
         with socket.socket() as again:
             again.bind((free.host, free.port))
 
-    def test_taken_by_one_of_us(self) -> None:
-        """A port that is open for sharing can be dialled from, and still no second node gets it."""
+    def test_second_node_does_not_get_a_shared_port(self) -> None:
+        """The port can be dialled from all the same."""
         (taken,) = self.open(at("0.0.0.0:0"))
         with socket.socket() as dialling:
             dialling.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,11 +85,9 @@ class ListeningTests(TestCase):
             self.assertIn("another program listens there", self.fails(at(f"127.0.0.1:{taken.port}")))
 
     def test_address_of_another_host_is_refused_with_advice(self) -> None:
-        """An address that this host does not have."""
         self.assertIn("does not have the address", self.fails(at("203.0.113.77:0")))
 
-    def test_each_problem_has_its_own_advice(self) -> None:
-        """Each has its own advice."""
+    def test_error_gives_the_advice_for_its_cause(self) -> None:
         for number, endpoint, words in (
             (errno.EACCES, "127.0.0.1:80", "ports below 1024"),
             (errno.EACCES, "127.0.0.1:8080", "the system's words: set listen"),

@@ -95,8 +95,8 @@ class LogicTests(SynchronousTestCase):
     def nonce(self) -> bytes:
         return self.reactor.sent[-1][1].nonce
 
-    def test_seeker_asks_again_and_again(self) -> None:
-        """A seeker asks again and again, ever more seldom, until it has enough."""
+    def test_seek_is_repeated_with_growing_waits(self) -> None:
+        """It ends with C{stop_seeking}."""
         self.beacon.seek()
         self.beacon.seek()
         where, beacon = self.reactor.sent[0]
@@ -114,14 +114,14 @@ class LogicTests(SynchronousTestCase):
         self.assertNotEqual(self.nonce(), beacon.nonce)
         self.beacon.stop_seeking()
 
-    def test_an_answer_to_us(self) -> None:
-        """Who answers our question is a contact: where the datagram came from, under its own name."""
+    def test_answer_to_our_seek_gives_a_contact(self) -> None:
+        """Its endpoint is where the datagram came from."""
         self.beacon.seek()
         self.hear(2, BeaconKind.ANSWER, self.nonce())
         self.assertEqual(self.found, [contact("192.168.1.9:5483", 2)])
         self.beacon.stop_seeking()
 
-    def test_answers_that_do_not_count(self) -> None:
+    def test_invalid_answers_give_no_contact(self) -> None:
         """Another nonce, another network, a forged signature, a low port, an address from elsewhere."""
         self.hear(2, BeaconKind.ANSWER)
         self.beacon.seek()
@@ -139,8 +139,8 @@ class LogicTests(SynchronousTestCase):
         self.assertEqual(self.found, [])
         self.beacon.stop_seeking()
 
-    def test_question_is_answered_after_a_short_wait(self) -> None:
-        """A question is answered after a short wait, with its nonce, and once."""
+    def test_seek_is_answered_after_a_short_wait(self) -> None:
+        """The answer has the nonce of the SEEK, and is sent once."""
         self.hear(2, BeaconKind.SEEK)
         self.hear(2, BeaconKind.SEEK)
         self.assertEqual(self.reactor.sent, [])
@@ -150,7 +150,7 @@ class LogicTests(SynchronousTestCase):
         self.assertEqual((beacon.kind, beacon.nonce, beacon.port), (BeaconKind.ANSWER, NONCE, 5483))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_questions_that_are_not_answered(self) -> None:
+    def test_seeks_that_are_not_answered(self) -> None:
         """Our own, a forged one, one while we seek ourselves, and where we cannot be dialled."""
         self.hear(1, BeaconKind.SEEK)
         seek = read_beacon(make_beacon(identity(2), "home", BeaconKind.SEEK, 0, NONCE))
@@ -180,8 +180,8 @@ class LogicTests(SynchronousTestCase):
         self.hear(2, BeaconKind.SEEK)
         self.assertEqual(self.answers(), 1)
 
-    def test_node_that_heard_many_answers_keeps_still(self) -> None:
-        """Who has heard many answers keeps still; forged ones do not silence anyone."""
+    def test_node_that_heard_many_answers_sends_none(self) -> None:
+        """Forged answers do not count."""
         self.hear(2, BeaconKind.SEEK)
         for _ in range(ENOUGH_ANSWERS):
             self.hear(3, BeaconKind.ANSWER)
@@ -194,15 +194,14 @@ class LogicTests(SynchronousTestCase):
             self.hear(3, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
         self.assertEqual(self.answers(), 1)
 
-    def test_flood_of_signatures_does_not_keep_us_busy(self) -> None:
-        """A flood of signatures does not keep us busy."""
+    def test_checks_of_signatures_are_limited(self) -> None:
         with mock.patch.object(BeaconPacket, "signature_holds", return_value=False) as check:
             for number in range(1000):
                 self.hear(2, BeaconKind.SEEK, number.to_bytes(16, "big"))
         self.assertLessEqual(check.call_count, 100)
 
-    def test_interfaces_that_come_and_go_are_followed(self) -> None:
-        """When interfaces come and go, so do the sockets; an answer that waits is dropped."""
+    def test_sockets_follow_interfaces_that_come_and_go(self) -> None:
+        """A pending answer on an interface that is gone is dropped."""
         other = Place("eth1", 3, LOOPBACK.address, LOOPBACK.network, 1)
         self.hear(2, BeaconKind.SEEK)
         self.beacon.listen([other])
@@ -212,8 +211,8 @@ class LogicTests(SynchronousTestCase):
         self.beacon.listen([LAN, other])
         self.assertEqual(len(self.reactor.ears), 2)
 
-    def test_nothing_is_left_after_a_stop(self) -> None:
-        """Nothing is left after a stop, which may be repeated."""
+    def test_stop_leaves_no_timer_and_no_socket(self) -> None:
+        """It may be repeated."""
         self.hear(2, BeaconKind.SEEK)
         self.beacon.seek()
         self.successResultOf(self.beacon.stop())
@@ -228,8 +227,7 @@ class LogicTests(SynchronousTestCase):
         self._events = events
         return events
 
-    def test_host_without_multicast_gets_one_line(self) -> None:
-        """A host without multicast gets one line, and goes on."""
+    def test_host_without_multicast_logs_one_line(self) -> None:
 
         def no_device(place: Place, port: int) -> socket.socket:
             raise OSError(19, "No such device")
@@ -244,8 +242,7 @@ class LogicTests(SynchronousTestCase):
         (line,) = [formatEvent(each) for each in events if "looked for" in formatEvent(each)]
         self.assertIn("eth0 (192.168.1.5): No such device; lo (127.0.0.1): No such device", line)
 
-    def test_network_that_is_down_costs_a_line(self) -> None:
-        """A network that is down costs a line, at most one a second."""
+    def test_network_that_is_down_logs_at_most_one_line_a_second(self) -> None:
         self.reactor.problem = OSError(101, "Network is unreachable")
         events = self.lines()
         self.beacon.seek()
@@ -280,7 +277,7 @@ class SocketTests(TestCase):
         return beacon
 
     async def test_two_beacons_on_one_machine_find_each_other(self) -> None:
-        """One asks, the other answers: two sockets with one port on one machine."""
+        """Their two sockets share one port."""
         found: Deferred[Contact] = Deferred()
         seeker = self.make(1, found, 5001)
         other = self.make(2, Deferred(), 5002)
@@ -293,8 +290,7 @@ class SocketTests(TestCase):
         await other.stop()
         self.assertEqual(len(reactor.getReaders()), readers - 2)
 
-    def test_where_there_is_no_such_interface_nothing_stays_open(self) -> None:
-        """Where there is no such interface nothing stays open."""
+    def test_missing_interface_leaves_no_socket_open(self) -> None:
         place = Place("none", 99999, LOOPBACK.address, LOOPBACK.network, 1)
         with mock.patch.object(socket.socket, "close", autospec=True) as close:
             self.assertRaises(OSError, open_socket, place, self.port)
@@ -302,7 +298,7 @@ class SocketTests(TestCase):
         self.assertIsInstance(here, socket.socket)
         here.close()
 
-    async def test_beacon_works_over_ipv6(self) -> None:
+    async def test_beacons_find_each_other_over_ipv6(self) -> None:
         """The same over IPv6, on an interface that has a link-local address."""
         from routing_crust.crust.netstate.host import read_host_addresses
 

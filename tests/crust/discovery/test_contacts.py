@@ -38,8 +38,8 @@ class ContactBookTests(SynchronousTestCase):
     def warnings(self) -> list[str]:
         return [formatEvent(each) for each in self.events if each.get("log_level") is LogLevel.warn]
 
-    def test_saved_and_read_again(self) -> None:
-        """What was remembered is there after a restart, most recently proven first."""
+    def test_saved_contacts_are_read_after_a_restart(self) -> None:
+        """The most recently proven one comes first."""
         book = self.book()
         one, two = contact("192.0.2.1:1", 1), contact("[2001:db8::1]:2")
         book.remember(one)
@@ -49,8 +49,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(self.book().contacts(), (one, two))
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
-    def test_written_late_and_once(self) -> None:
-        """Many changes cost one write, after a while."""
+    def test_many_changes_cost_one_write(self) -> None:
         book = self.book()
         with mock.patch.object(module, "write_atomically", wraps=module.write_atomically) as write:
             for port in range(1, 6):
@@ -62,16 +61,15 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(len(json.loads(self.path.read_bytes())["contacts"]), 5)
         book.flush()
 
-    def test_one_for_each_name_and_endpoint(self) -> None:
-        """A newer contact of the same name, or at the same endpoint, replaces the older one."""
+    def test_newer_contact_replaces_one_of_its_name_or_endpoint(self) -> None:
         book = self.book()
         for each in (contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 1), contact("192.0.2.2:1", 2)):
             book.remember(each)
         self.assertEqual(book.contacts(), (contact("192.0.2.2:1", 2),))
         book.flush()
 
-    def test_contact_that_has_not_proven_itself_comes_last(self) -> None:
-        """A contact that has not proven itself comes last, and nothing gives way to it."""
+    def test_unproven_contact_comes_last(self) -> None:
+        """It replaces no other contact."""
         book = self.book(most=3)
         proven, hearsay = contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 2)
         book.remember(proven)
@@ -84,16 +82,15 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(book.contacts(), (proven, hearsay, contact("192.0.2.4:1", 4)))
         book.flush()
 
-    def test_the_same_again_is_no_change(self) -> None:
-        """What is first already is not written again."""
+    def test_first_contact_is_not_written_again(self) -> None:
         book = self.book()
         book.remember(contact("192.0.2.1:1", 1))
         book.flush()
         book.remember(contact("192.0.2.1:1", 1))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_contact_that_was_proven_longest_ago_gives_way(self) -> None:
-        """The contact that was proven longest ago gives way, in memory and when the file is read."""
+    def test_contact_proven_longest_ago_is_dropped(self) -> None:
+        """This holds in memory and when the file is read."""
         book = self.book(most=3)
         for number in range(1, 6):
             book.remember(contact(f"192.0.2.{number}:1"))
@@ -102,8 +99,7 @@ class ContactBookTests(SynchronousTestCase):
         book.flush()
         self.assertEqual(self.book(most=2).contacts(), newest[:2])
 
-    def test_not_ourselves_and_not_if_none_are_kept(self) -> None:
-        """Our own name is no contact; with a limit of 0 nothing is kept."""
+    def test_own_name_is_no_contact_and_a_limit_of_0_keeps_none(self) -> None:
         book = self.book()
         book.remember(contact("192.0.2.1:1", 9))
         self.assertEqual(book.contacts(), ())
@@ -112,7 +108,6 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(none.contacts(), ())
 
     def test_contacts_without_a_folder_stay_in_memory(self) -> None:
-        """Without a folder contacts live as long as the object."""
         book = ContactBook(None, 10, name(9), self.clock)
         book.load()
         book.remember(contact("192.0.2.1:1", 1))
@@ -121,7 +116,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_damaged_file_is_put_aside(self) -> None:
-        """A damaged file is put aside, the log says so, and the node starts with nothing."""
+        """The log says so, and the node starts without contacts."""
         damages = [
             b"", b"{", b"[]", b"3", b'{"version": 1}', b'{"version": 2, "contacts": []}', b"\xff\xfe\x00",
             b'{"version": 1, "contacts": "x"}', b"[" * 100_000, b" " * 10_000,
@@ -134,22 +129,20 @@ class ContactBookTests(SynchronousTestCase):
             self.assertEqual(len(self.warnings()), number + 1)
         self.assertIn("the file is now", self.warnings()[0])
 
-    def test_damaged_and_cannot_be_put_aside(self) -> None:
-        """Even then the node starts."""
+    def test_damaged_file_that_cannot_be_renamed_is_ignored(self) -> None:
         self.path.write_bytes(b"{")
         (self.folder / (FILE_NAME + DAMAGED_SUFFIX)).mkdir()
         self.assertEqual(self.book().contacts(), ())
         self.assertIn("cannot be put aside", self.warnings()[0])
 
     def test_file_that_cannot_be_read_is_left_alone(self) -> None:
-        """A file that cannot be read is left alone."""
         self.path.mkdir()
         self.assertEqual(self.book().contacts(), ())
         self.assertIn("cannot be read", self.warnings()[0])
         self.assertTrue(self.path.is_dir())
 
-    def test_each_entry_is_checked_again(self) -> None:
-        """Each entry is checked again; a bad one is left out, and so are repetitions and ourselves."""
+    def test_bad_entries_of_the_file_are_left_out(self) -> None:
+        """So are repetitions and our own name."""
         texts = [
             "192.0.2.1:1", "nonsense", 7, "192.0.2.1:0", "224.0.0.1:5", f"{name(9)}@192.0.2.3:1",
             f"{name(1)}@192.0.2.4:1", f"{name(1)}@192.0.2.5:1", f"{name(2)}@192.0.2.4:1",
@@ -159,7 +152,7 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(len(self.warnings()), 4)
 
     def test_full_disk_keeps_the_old_file(self) -> None:
-        """One clear line, the old file stays, and the next change is tried again."""
+        """The log has one line, and the next change is written again."""
         book = self.book()
         book.remember(contact("192.0.2.1:1"))
         book.flush()
@@ -178,8 +171,8 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(len(self.book().contacts()), 4)
         self.assertTrue(any("saved again" in formatEvent(each) for each in self.events))
 
-    def test_what_is_in_memory_is_newer(self) -> None:
-        """Loading again after a stop does not undo what could not be written."""
+    def test_loading_does_not_replace_contacts_in_memory(self) -> None:
+        """They may be newer, if they could not be written before a stop."""
         book = self.book()
         book.remember(contact("192.0.2.1:1"))
         book.load()

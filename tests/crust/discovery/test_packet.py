@@ -18,8 +18,8 @@ LAN = choose_places([at("0.0.0.0:5483")], HOST, False)[0]
 
 
 class PacketTests(SynchronousTestCase):
-    def test_what_was_made_can_be_read(self) -> None:
-        """What was made can be read, its signature holds, and it is small."""
+    def test_beacon_is_read_as_it_was_made(self) -> None:
+        """Its signature holds, and it is small."""
         datagram = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         beacon = read_beacon(datagram)
         assert beacon is not None
@@ -32,8 +32,7 @@ class PacketTests(SynchronousTestCase):
         longest = make_beacon(identity(1), "n" * 64, BeaconKind.ANSWER, 65535, NONCE)
         self.assertLess(len(longest), MAX_DATAGRAM_BYTES)
 
-    def test_changed_beacon_is_not_accepted(self) -> None:
-        """Whatever is changed, the signature does not hold any more."""
+    def test_signature_of_a_changed_beacon_does_not_hold(self) -> None:
         beacon = read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 5483, NONCE))
         assert beacon is not None
         for change in (
@@ -42,8 +41,7 @@ class PacketTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertFalse(msgspec.structs.replace(beacon, **change).signature_holds(), change)
 
-    def test_anything_else_is_no_beacon(self) -> None:
-        """Anything else is no beacon, and no error."""
+    def test_other_datagrams_are_no_beacon(self) -> None:
         good = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         fields = msgspec.msgpack.decode(good)
         bad = [b"", b"x", good[:-1], good + b"x", b"\x91" * 400, good.ljust(MAX_DATAGRAM_BYTES + 1, b"\0")]
@@ -55,8 +53,7 @@ class PacketTests(SynchronousTestCase):
         self.assertIsNotNone(read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 0, NONCE)))
 
     @given(st.binary(max_size=600))
-    def test_arbitrary_bytes_never_raise(self, data: bytes) -> None:
-        """No bytes raise anything."""
+    def test_reading_arbitrary_bytes_never_raises(self, data: bytes) -> None:
         beacon = read_beacon(data)
         self.assertTrue(beacon is None or not beacon.signature_holds())
 
@@ -67,31 +64,29 @@ class PlaceTests(SynchronousTestCase):
         return [(each.interface, str(each.address), each.port) for each in places]
 
     def test_wildcard_gives_one_place_per_interface_and_family(self) -> None:
-        """One place for each interface and family, where we can be dialled; none on loopback."""
+        """There is none on loopback."""
         self.assertEqual(
             self.places("0.0.0.0:1", "[::]:2"),
             [("eth0", "192.168.1.5", 1), ("eth0", "fe80::5", 2), ("eth1", "8.8.8.8", 1)],
         )
 
     def test_concrete_address_gives_one_place(self) -> None:
-        """Where only one address is listened on, the beacon is on that interface alone."""
         self.assertEqual(self.places("8.8.8.8:1"), [("eth1", "8.8.8.8", 1)])
         self.assertEqual(self.places("127.0.0.1:1"), [("lo", "127.0.0.1", 1)])
         self.assertEqual(self.places("[::1]:1"), [])
 
-    def test_client_looks_everywhere(self) -> None:
-        """A client looks everywhere, and says that it cannot be dialled."""
+    def test_client_seeks_on_every_interface(self) -> None:
+        """Its beacon has the port 0."""
         everywhere = [("lo", "127.0.0.1", 0), ("eth0", "192.168.1.5", 0), ("eth0", "fe80::5", 0)]
         self.assertEqual(self.places(dials_only=True), [*everywhere, ("eth1", "8.8.8.8", 0)])
         self.assertEqual(self.places(), [])
 
-    def test_no_more_sockets_than_a_few(self) -> None:
-        """No more sockets than a few."""
+    def test_number_of_sockets_is_bounded(self) -> None:
         host = [host_address(f"veth{number}", number, f"10.0.{number}.1/24") for number in range(1, 100)]
         self.assertEqual(len(choose_places([at("0.0.0.0:1")], host, False)), MAX_PLACES)
 
-    def test_endpoint_of_a_sender(self) -> None:
-        """The source address with the port, if it is in this network and the port is not a low one."""
+    def test_sender_is_dialled_at_its_source_address(self) -> None:
+        """Not if that is in another network, or the port is a low one."""
         self.assertEqual(LAN.endpoint_of("192.168.1.9", 5483), at("192.168.1.9:5483"))
         self.assertIsNone(LAN.endpoint_of("192.168.2.9", 5483))
         self.assertIsNone(LAN.endpoint_of("192.168.1.9", 22))

@@ -38,23 +38,22 @@ class TableTests(SynchronousTestCase):
         routes = [route("0.0.0.0", f"10.0.0.{metric}", metric=metric) for metric in (200, 100, 150)]
         self.assertEqual(default_gateway(HEAD + "".join(routes)), IPv4Address("10.0.0.100"))
 
-    def test_half_of_the_internet_is_no_default_route(self) -> None:
-        """Half of the internet is not the default route."""
+    def test_route_to_half_of_the_internet_is_no_default_route(self) -> None:
         half = route("0.0.0.0", "10.0.0.1", mask="128.0.0.0")
         for table in ("", HEAD, HEAD + LAN, HEAD + half):
             self.assertIsNone(default_gateway(table))
 
-    def test_a_line_without_a_gateway(self) -> None:
-        """What goes into a tunnel has no router that could be asked, even if another route has one."""
+    def test_best_default_route_without_a_gateway_gives_none(self) -> None:
+        """Packets into a tunnel have no router, even if another route has one."""
         tunnel = route("0.0.0.0", "0.0.0.0", flags=1)
         self.assertIsNone(default_gateway(HEAD + tunnel + route("0.0.0.0", "10.0.0.1", metric=100)))
 
-    def test_damaged_lines_are_skipped(self) -> None:
+    def test_damaged_lines_of_the_table_are_skipped(self) -> None:
         good = route("0.0.0.0", "10.0.0.1")
         self.assertEqual(default_gateway(HEAD + "eth0\n" + "x " * 11 + "\n" + good), IPv4Address("10.0.0.1"))
 
     @given(st.text(max_size=200))
-    def test_garbage_gives_no_gateway(self, text: str) -> None:
+    def test_table_of_garbage_gives_no_gateway(self, text: str) -> None:
         self.assertIsNone(default_gateway(HEAD + text))
 
 
@@ -64,11 +63,11 @@ class HostTests(SynchronousTestCase):
         path.write_text(text, encoding="utf-8")
         return find_gateway(path)
 
-    def test_our_address_towards_it(self) -> None:
+    def test_gateway_comes_with_our_address_towards_it(self) -> None:
         self.assertEqual(self.find(HEAD + route("0.0.0.0", "127.0.0.1")), Gateway("127.0.0.1", "127.0.0.1"))
 
-    def test_broadcast_address_cannot_be_connected_to_without_asking_for_that(self) -> None:
-        """A broadcast address cannot be connected to without asking for that."""
+    def test_broadcast_address_is_no_gateway(self) -> None:
+        """A socket can be connected to one only with C{SO_BROADCAST}."""
         self.assertIsNone(local_address_towards(IPv4Address("255.255.255.255")))
         self.assertIsNone(self.find(HEAD + route("0.0.0.0", "255.255.255.255")))
 
@@ -76,6 +75,5 @@ class HostTests(SynchronousTestCase):
         self.assertIsNone(self.find(HEAD))
 
     def test_system_without_a_route_table_has_no_gateway(self) -> None:
-        """Where there is no such table, or something else in its place, there is no gateway."""
         self.assertIsNone(find_gateway(Path("/nonexistent/route")))
         self.assertIsNone(self.find("\N{SNOWMAN}"))

@@ -122,20 +122,19 @@ class MappedTests(KeeperTests):
             self.lines,
             [
                 "the router at 192.168.1.1 maps 100.64.1.10:5483 to our port 5483 (NAT-PMP), for 2 h; "
-                "nobody outside can dial it: the router is behind another one itself"
+                "it cannot be dialled from outside: the router is behind another one itself"
             ],
         )
 
-    def test_a_port_that_nobody_dials(self) -> None:
-        """Below 1024 nobody would for a stranger, so another one is asked for."""
+    def test_low_port_is_mapped_to_a_higher_one(self) -> None:
+        """Peers dial no port below 1024 for a stranger."""
         self.listening = "0.0.0.0:443"
         self.start()
         ((_, _, local, wanted, _),) = self.asked
         self.assertEqual(local, 443)
         self.assertGreaterEqual(wanted, 1024)
 
-    def test_mapping_is_checked_quietly(self) -> None:
-        """As often as the router is worth asking, and nothing is said of it."""
+    def test_mapping_is_checked_without_a_log_line(self) -> None:
         self.mapped()
         for _ in range(5):
             self.assertWaits(60)
@@ -144,7 +143,7 @@ class MappedTests(KeeperTests):
         self.assertEqual((self.told, self.lines), ([], []))
 
     def test_mapping_is_renewed_at_half_its_lifetime(self) -> None:
-        """At half of its lifetime, with the external port that it has."""
+        """The renewal requests the external port that it has."""
         there = self.mapped("5.5.5.11:6000", 100)
         for _ in range(3):
             self.assertWaits(50)
@@ -159,13 +158,11 @@ class MappedTests(KeeperTests):
             self.assertEqual(self.take_asked()[0][1], question)
             self.answer(True if question == "holds" else lease(lifetime=240))
 
-    def test_a_lifetime_of_nothing(self) -> None:
-        """A router that grants a second is not asked more often than others."""
+    def test_short_lifetime_does_not_make_requests_more_frequent(self) -> None:
         self.mapped(lifetime=1)
         self.assertWaits(MIN_WAIT_SECONDS)
 
     def test_permanent_mapping_is_checked_and_not_renewed(self) -> None:
-        """It is checked, and as long as it is there never renewed."""
         self.mapped(lifetime=inf)
         for _ in range(200):
             self.clock.advance(60)
@@ -173,7 +170,7 @@ class MappedTests(KeeperTests):
             self.answer(True)
 
     def test_lost_mapping_is_made_again_at_once(self) -> None:
-        """A mapping that is not there any more is there again at once, and nothing changes for others."""
+        """No change is reported if it is the same as before."""
         there = self.mapped()
         self.clock.advance(60)
         self.answer(False)
@@ -191,8 +188,7 @@ class MappedTests(KeeperTests):
         self.assertEqual(self.keeper.lease, new)
         self.assertIn("maps 5.5.5.99:5483 to our port", self.lines[0])
 
-    def test_the_clock_is_set_back(self) -> None:
-        """It is renewed, not kept for longer than it lasts."""
+    def test_clock_that_is_set_back_causes_a_renewal(self) -> None:
         self.mapped()
         self.clock.rightNow = -1e6
         self.clock.calls[0].time = -1e6
@@ -201,8 +197,7 @@ class MappedTests(KeeperTests):
 
 
 class LostTests(KeeperTests):
-    def test_no_answer_for_a_while(self) -> None:
-        """A router that is busy loses nothing."""
+    def test_busy_router_does_not_lose_the_mapping(self) -> None:
         self.mapped()
         for _ in range(3):
             self.assertWaits(60)
@@ -212,8 +207,8 @@ class LostTests(KeeperTests):
         self.answer(True)
         self.assertEqual((self.told, self.lines), ([], []))
 
-    def test_no_answer_until_the_end(self) -> None:
-        """It is tried until the lease is over, then all begins anew, and at once."""
+    def test_silent_router_loses_the_mapping_at_its_end(self) -> None:
+        """Renewal is tried until then; afterwards a router is looked for at once."""
         there = self.mapped(lifetime=200)
         for wait, question in ((60, "holds"), (40, "map"), (60, "map"), (40, "map")):
             self.assertEqual(self.told, [])
@@ -228,8 +223,8 @@ class LostTests(KeeperTests):
         self.assertEqual(self.asked, [("NAT-PMP", "map", 5483, 5483, 7200)])
         self.assertEqual(len(self.routers), 2)
 
-    def test_no_end_and_no_answer(self) -> None:
-        """One without an end is given up after the time for which others are asked for."""
+    def test_silent_router_loses_a_permanent_mapping_in_time(self) -> None:
+        """It is given up after the lifetime that we request."""
         self.lifetime = 120
         self.mapped(lifetime=inf)
         self.clock.advance(60)
@@ -241,8 +236,7 @@ class LostTests(KeeperTests):
         self.answer("no answer")
         self.assertEqual(len(self.told), 1)
 
-    def test_refused_after_a_restart(self) -> None:
-        """What the router has forgotten and does not want to know again is lost at once."""
+    def test_mapping_refused_after_a_restart_is_lost_at_once(self) -> None:
         there = self.mapped()
         self.clock.advance(60)
         self.answer(False)
@@ -250,7 +244,6 @@ class LostTests(KeeperTests):
         self.assertEqual(self.told, [(there, None)])
 
     def test_router_found_again_gets_the_same_external_port(self) -> None:
-        """With the external port that it had."""
         self.mapped("5.5.5.11:6000", lifetime=20)
         self.clock.advance(10)
         self.answer("no answer")
@@ -282,7 +275,7 @@ class NobodyTests(KeeperTests):
         self.answer("no router answers")
 
     def test_failing_router_is_tried_less_and_less_often(self) -> None:
-        """It is tried again, less and less often, and told once."""
+        """The problem is logged once."""
         self.start()
         wait = FIRST_RETRY_SECONDS
         for _ in range(8):
@@ -303,8 +296,7 @@ class NobodyTests(KeeperTests):
         )
         self.assertEqual(self.told, [])
 
-    def test_from_then_on_waits_are_short_again(self) -> None:
-        """From then on waits are short again."""
+    def test_success_makes_the_waits_short_again(self) -> None:
         self.start()
         self.fail_once()
         self.clock.advance(FIRST_RETRY_SECONDS)
@@ -329,8 +321,8 @@ class NobodyTests(KeeperTests):
         self.gateway = GATEWAY
         self.assertWaits(FIRST_RETRY_SECONDS)
 
-    def test_nothing_is_translated_here(self) -> None:
-        """Nothing is translated here, and the provider's router is left alone."""
+    def test_host_with_a_public_address_maps_nothing(self) -> None:
+        """The provider's router is left alone."""
         self.gateway = Gateway("8.8.8.1", "8.8.8.8")
         self.assertObjection("this host has a public address itself")
 
@@ -346,7 +338,7 @@ class NobodyTests(KeeperTests):
 
 class ChangeTests(KeeperTests):
     def test_new_router_is_asked_soon(self) -> None:
-        """It is asked soon, and what the old one has promised is worth nothing any more."""
+        """The mapping by the old one is lost."""
         there = self.mapped()
         self.gateway = OTHER
         self.keeper.network_changed()
@@ -359,15 +351,14 @@ class ChangeTests(KeeperTests):
             ["the router at 192.168.1.1 no longer maps 5.5.5.11:5483 to us (the network has changed)"],
         )
 
-    def test_same_router_is_asked_whether_it_still_maps(self) -> None:
-        """It is asked whether it still maps."""
+    def test_network_change_checks_the_mapping(self) -> None:
         self.mapped()
         self.keeper.network_changed()
         self.assertWaits(SETTLE_SECONDS)
         self.assertEqual(self.asked, [("NAT-PMP", "holds", 5483)])
 
     def test_network_change_cuts_the_wait_short(self) -> None:
-        """The wait is cut short, and the next ones are as at the start."""
+        """The next waits are as at the start."""
         self.start()
         for _ in range(4):
             self.answer("no answer")
@@ -381,7 +372,7 @@ class ChangeTests(KeeperTests):
         self.assertWaits(FIRST_RETRY_SECONDS)
 
     def test_burst_of_changes_is_waited_for_once(self) -> None:
-        """They come in bursts. The first is waited after, and not put off by the others."""
+        """Later changes do not prolong the wait after the first."""
         self.mapped()
         for _ in range(7):
             self.keeper.network_changed()
@@ -390,8 +381,7 @@ class ChangeTests(KeeperTests):
         self.clock.advance(SETTLE_SECONDS / 8)
         self.assertEqual(len(self.asked), 1)
 
-    def test_in_the_middle_of_a_question(self) -> None:
-        """It is looked at when that is over."""
+    def test_network_change_during_a_request_is_handled_after_it(self) -> None:
         self.start()
         self.keeper.network_changed()
         self.gateway = OTHER
@@ -410,7 +400,7 @@ class StopTests(KeeperTests):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertIsNone(self.keeper.lease)
 
-    def test_stop_removes_the_mapping(self) -> None:
+    def test_stop_has_the_router_remove_the_mapping(self) -> None:
         self.mapped()
         stopped = self.stop()
         self.assertEqual(self.asked, [("NAT-PMP", "remove")])
@@ -423,7 +413,6 @@ class StopTests(KeeperTests):
         self.assertEqual(self.told, [])
 
     def test_stop_does_not_wait_for_a_dead_router(self) -> None:
-        """It is not waited for."""
         self.mapped()
         stopped = self.stop()
         self.clock.advance(STOP_SECONDS - 0.01)
@@ -439,15 +428,15 @@ class StopTests(KeeperTests):
             ],
         )
 
-    def test_a_router_that_refuses(self) -> None:
+    def test_stop_logs_a_router_that_refuses_to_remove(self) -> None:
         self.mapped(lifetime=inf)
         stopped = self.stop()
         self.answer("not allowed")
         self.assertStopped(stopped)
         self.assertIn("(not allowed); it was mapped until it is removed", self.lines[0])
 
-    def test_while_it_is_asked_for(self) -> None:
-        """The router may have mapped it by now, so it is asked to undo that."""
+    def test_stop_during_a_request_removes_the_mapping(self) -> None:
+        """The router may have mapped the port by then."""
         self.start()
         stopped = self.stop()
         self.assertEqual(self.routers[0].cancelled, 1)
@@ -456,7 +445,7 @@ class StopTests(KeeperTests):
         self.assertStopped(stopped)
         self.assertEqual(self.lines, [])
 
-    def test_while_it_is_checked(self) -> None:
+    def test_stop_during_a_check_removes_the_mapping(self) -> None:
         self.mapped()
         self.clock.advance(60)
         stopped = self.stop()
@@ -464,7 +453,7 @@ class StopTests(KeeperTests):
         self.answer()
         self.assertStopped(stopped)
 
-    def test_while_it_is_renewed(self) -> None:
+    def test_stop_during_a_renewal_removes_the_mapping(self) -> None:
         self.mapped(lifetime=20)
         self.clock.advance(10)
         stopped = self.stop()
@@ -472,7 +461,6 @@ class StopTests(KeeperTests):
         self.assertStopped(stopped)
 
     def test_stop_without_a_router_removes_nothing(self) -> None:
-        """There is nothing to be removed."""
         self.start()
         self.answer("no answer")
         self.take_asked()
@@ -480,7 +468,7 @@ class StopTests(KeeperTests):
         self.assertEqual(self.asked, [])
         self.assertStopped(stopped)
 
-    def test_not_started_or_twice(self) -> None:
+    def test_stop_may_be_repeated_or_come_before_start(self) -> None:
         self.mapped()
         first, second = self.stop(), self.stop()
         self.successResultOf(second)
@@ -493,7 +481,6 @@ class StopTests(KeeperTests):
         self.successResultOf(unused.stop())
 
     def test_bug_is_logged_once_and_stop_still_ends(self) -> None:
-        """It is told, once, and a stop ends as always."""
         self.mapped()
         self.clock.advance(60)
         self.routers[-1].answer.errback(ZeroDivisionError())
@@ -505,7 +492,6 @@ class StopTests(KeeperTests):
 
 class LeaseTests(QuietTests):
     def test_only_public_addresses_and_high_ports_are_reachable(self) -> None:
-        """Public addresses, and ports that strangers dial."""
         for external, reachable in (
             ("5.5.5.11:1024", True),
             ("5.5.5.11:1023", False),
@@ -521,5 +507,5 @@ class LeaseTests(QuietTests):
         for seconds, words in ((45, "45 s"), (60, "1 min"), (5400, "1.5 h"), (86400, "24 h")):
             self.assertEqual(lease(lifetime=seconds).term, f"for {words}")
 
-    def test_leases_compare_by_value(self) -> None:
+    def test_lease_holds_the_external_endpoint(self) -> None:
         self.assertEqual(lease().external, Endpoint("5.5.5.11", 5483))

@@ -36,8 +36,8 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(read_reply(ADDRESS), AddressReply(60, IPv4Address("5.5.5.11")))
         self.assertEqual(read_reply(MAPPING), MappingReply(61, 5483, 8080, 7200))
 
-    def test_longer_than_it_need_be(self) -> None:
-        """What a later version appends does no harm."""
+    def test_bytes_after_a_reply_are_ignored(self) -> None:
+        """A later version may append fields."""
         self.assertEqual(read_reply(ADDRESS + b"more"), read_reply(ADDRESS))
 
     def test_short_datagram_is_no_reply(self) -> None:
@@ -50,8 +50,8 @@ class ReplyTests(SynchronousTestCase):
         for code in (0x00, 0x02, 0x81, 0x83, 0xFF):
             self.assertIsNone(read_reply(bytes([0, code]) + bytes(14)))
 
-    def test_each_refusal_has_words_of_its_own(self) -> None:
-        """Each is told in words of its own; they may be as short as their head."""
+    def test_every_refusal_has_its_own_text(self) -> None:
+        """A refusal may consist of the header alone."""
         texts = set()
         for result in ResultCode:
             refusal = read_reply(bytes([0, 0x82, 0, result]))
@@ -61,7 +61,7 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(len(texts), len(ResultCode))
         self.assertEqual(MappingRefusal(Operation.MAP_TCP, 77).text, "the router gave the result 77")
 
-    def test_a_router_that_speaks_pcp_only(self) -> None:
+    def test_router_that_only_speaks_pcp_refuses_the_version(self) -> None:
         datagram = bytes.fromhex("0280 0001 00000000 0000003c") + bytes(12)
         self.assertEqual(
             read_reply(datagram), MappingRefusal(Operation.ADDRESS, ResultCode.UNSUPPORTED_VERSION)
@@ -69,8 +69,7 @@ class ReplyTests(SynchronousTestCase):
 
     @given(st.binary(max_size=40) | st.builds(lambda tail: b"\0\x80\0\0" + tail, st.binary(max_size=20)))
     @example(b"\0\x82\0\0" + bytes(12))
-    def test_arbitrary_bytes_never_raise(self, datagram: bytes) -> None:
-        """It is read as something or nothing, and never raises."""
+    def test_reading_arbitrary_bytes_never_raises(self, datagram: bytes) -> None:
         reply = read_reply(datagram)
         if reply is None:
             return
@@ -78,7 +77,7 @@ class ReplyTests(SynchronousTestCase):
         answers(reply, address_request())
 
     @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF))
-    def test_what_is_asked_is_answered(self, local: int, external: int, seconds: int) -> None:
+    def test_reply_answers_only_its_own_request(self, local: int, external: int, seconds: int) -> None:
         request = mapping_request(local, external, seconds)
         reply = read_reply(b"\0\x82" + request[2:4] + bytes(4) + request[4:])
         self.assertEqual(reply, MappingReply(0, local, external, seconds))
@@ -100,9 +99,9 @@ class AnswerTests(SynchronousTestCase):
 
 class EpochTests(SynchronousTestCase):
     def test_routers_clock_may_be_an_eighth_and_two_seconds_behind(self) -> None:
-        """A router's clock may be an eighth and two seconds behind; not more, and it may be ahead."""
+        """It may also be ahead."""
         for now, forgotten in ((1000, False), (5000, False), (968, True), (969, False), (0, True)):
             self.assertIs(has_forgotten(900, 81, now), forgotten, now)
 
-    def test_our_clock_was_set_back(self) -> None:
+    def test_our_clock_set_back_does_not_mean_a_restart(self) -> None:
         self.assertFalse(has_forgotten(900, -500, 900))

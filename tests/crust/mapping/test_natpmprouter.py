@@ -53,8 +53,8 @@ class AskingTests(QuietTests):
         self.assertEqual(str(self.failureResultOf(asked, RouterProblem).value), text)
         self.assertNothingLeft()
 
-    def test_address_is_asked_before_the_mapping(self) -> None:
-        """The address, then the mapping; the router may choose another port and lifetime."""
+    def test_address_is_requested_before_the_mapping(self) -> None:
+        """The router may choose another port and lifetime."""
         asked = self.map()
         self.assertEqual(self.clock.sent, [(0, address_request())])
         (port,) = self.clock.ports
@@ -66,7 +66,6 @@ class AskingTests(QuietTests):
         self.assertNothingLeft()
 
     def test_unanswered_request_is_sent_again_with_growing_waits(self) -> None:
-        """After 250 ms, and twice as long each time; in the end it is given up."""
         asked = self.map()
         self.clock.pump([0.25] * 30)
         self.assertNoResult(asked)
@@ -82,8 +81,8 @@ class AskingTests(QuietTests):
         self.successResultOf(asked)
         self.assertNothingLeft()
 
-    def test_others_are_not_believed(self) -> None:
-        """Only the gateway's port, only what answers the question, only once."""
+    def test_replies_from_elsewhere_are_ignored(self) -> None:
+        """Only one reply counts: from the gateway's port, and to this request."""
         asked = self.map()
         self.clock.answer(address_reply("6.6.6.6"), ("192.168.1.66", 5351))
         self.clock.answer(address_reply("6.6.6.6"), ("192.168.1.1", 5352))
@@ -117,8 +116,8 @@ class AskingTests(QuietTests):
             self.clock.answer(reply)
             self.assertProblem(asked, "the router maps no port, and gives no reason")
 
-    def test_reactor_says_so(self) -> None:
-        """The reactor says so, from within the write or not, or it closes the port."""
+    def test_closed_port_of_the_router_is_a_router_problem(self) -> None:
+        """The reactor reports it, from within the write or later, or closes our port."""
         for happens in (
             lambda port: port.protocol.connectionRefused(),
             lambda port: self.clock.lose_port(),
@@ -132,19 +131,19 @@ class AskingTests(QuietTests):
         self.clock.advance(0)
         self.assertProblem(asked, "the router does not speak it")
 
-    def test_no_way_to_it(self) -> None:
+    def test_missing_route_is_a_router_problem(self) -> None:
         self.clock.no_route = True
         asked = self.map()
         self.clock.advance(0)
         self.assertProblem(asked, "it cannot be asked (Network is unreachable)")
 
-    def test_it_cannot_be_sent(self) -> None:
+    def test_failed_write_is_a_router_problem(self) -> None:
         self.clock.write_fails = True
         asked = self.map()
         self.clock.advance(0)
         self.assertProblem(asked, "it cannot be asked (Operation not permitted)")
 
-    def test_our_address_is_gone(self) -> None:
+    def test_lost_address_of_ours_is_a_router_problem(self) -> None:
         error = CannotListenError("192.168.1.5", 0, OSError(99, "Cannot assign requested address"))
         self.patch(self.clock, "listenUDP", self.raiser(error))
         self.assertProblem(self.map(), "it cannot be asked ([Errno 99] Cannot assign requested address)")
@@ -155,8 +154,8 @@ class AskingTests(QuietTests):
 
         return raises
 
-    def test_cancelled_request_leaves_nothing(self) -> None:
-        """Whenever it happens, nothing is left, and what was asked for can be removed."""
+    def test_cancelled_request_leaves_no_timer_and_no_socket(self) -> None:
+        """A mapping that it may have made can still be removed."""
         asked = self.map()
         asked.cancel()
         self.clock.advance(0)
@@ -174,8 +173,7 @@ class AskingTests(QuietTests):
         self.clock.answer(mapping_reply(external=0, lifetime=0))
         self.successResultOf(removed)
 
-    def test_mapping_is_removed_once(self) -> None:
-        """Once."""
+    def test_second_removal_sends_nothing(self) -> None:
         self.mapped()
         removed = Deferred.fromCoroutine(self.router.remove())
         self.assertEqual(self.clock.sent[-1][1], mapping_request(5483, 0, 0))
@@ -199,7 +197,6 @@ class AskingTests(QuietTests):
         self.assertTrue(self.holds(address_reply(epoch=1057), mapped))
 
     def test_restarted_router_is_believed_to_have_lost_the_mapping(self) -> None:
-        """It is believed to have lost the mapping until it is mapped again."""
         mapped = self.mapped(epoch=1000)
         self.clock.advance(60)
         self.assertFalse(self.holds(address_reply(epoch=5), mapped))
@@ -255,8 +252,7 @@ class SocketTests(TestCase):
             ],
         )
 
-    async def test_others_are_not_heard(self) -> None:
-        """What another socket sends first is not taken for the answer."""
+    async def test_datagram_of_another_socket_is_not_received(self) -> None:
         liar = DatagramProtocol()
         port: Any = reactor.listenUDP(0, liar, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
@@ -264,8 +260,7 @@ class SocketTests(TestCase):
         mapped = await self.router(self.port.getHost().port).map(5483, 6000, 600)
         self.assertEqual(mapped.external.host, "5.5.5.11")
 
-    async def test_host_says_so_by_icmp(self) -> None:
-        """The host says so by ICMP, and it is noticed at once, without any wait."""
+    async def test_closed_port_is_noticed_at_once_by_icmp(self) -> None:
         closed: Any = reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")
         number = closed.getHost().port
         await closed.stopListening()

@@ -24,8 +24,7 @@ class PortTests(SynchronousTestCase):
         chosen = ports_to_map(Settings(**settings), [at(each) for each in listening])
         return [str(each) for each in chosen]
 
-    def test_each_ipv4_port_is_mapped_once(self) -> None:
-        """IPv4, not loopback, each port once."""
+    def test_every_ipv4_port_is_mapped_once(self) -> None:
         self.assertEqual(
             self.wanted("0.0.0.0:5483", "[::]:5483", "127.0.0.1:1", "192.168.1.5:5483", "10.0.0.1:6000"),
             ["0.0.0.0:5483", "10.0.0.1:6000"],
@@ -70,8 +69,7 @@ class MapperTests(QuietTests):
             router.answer.callback(each)
         return mapper
 
-    def test_changes_of_a_mapping_are_told(self) -> None:
-        """That it is mapped, that it is elsewhere, and that it is not any more."""
+    def test_changes_of_a_mapping_are_reported(self) -> None:
         mapper = self.started(lease())
         self.assertEqual(self.told, [("mapped", at("5.5.5.11:5483"), 5483)])
         self.assertEqual(mapper.leases, (lease(),))
@@ -91,13 +89,13 @@ class MapperTests(QuietTests):
         self.routers[0].answer.errback(RouterProblem("no more"))
         self.assertEqual(self.told, [("unmapped", at("5.5.5.12:5483"), 5483)])
 
-    def test_unreachable_mapping_is_not_told(self) -> None:
-        """What nobody outside can dial is known here, and not handed out."""
+    def test_unreachable_mapping_is_not_reported(self) -> None:
+        """It is listed here, but not offered to others."""
         inner = lease("100.64.1.10:5483")
         mapper = self.started(inner)
         self.assertEqual(mapper.leases, (inner,))
         self.assertRegex(
-            mapper.in_words[0], r"for 2 h; nobody outside can dial it: .* behind another one itself$"
+            mapper.in_words[0], r"for 2 h; it cannot be dialled from outside: .* behind another one itself$"
         )
         self.assertFalse(mapper.maps(5483))
         self.clock.advance(60)
@@ -106,7 +104,6 @@ class MapperTests(QuietTests):
         self.assertEqual(self.told, [])
 
     def test_two_ports_are_kept_separately(self) -> None:
-        """Each for itself."""
         second = Lease("NAT-PMP", GATEWAY.address, at("5.5.5.11:5484"), 5484, 7200)
         mapper = self.started(lease(), second)
         self.assertEqual(mapper.leases, (lease(), second))
@@ -142,14 +139,14 @@ class MapperTests(QuietTests):
         mapper.start([at("0.0.0.0:5483")])
         self.assertEqual(len(self.routers), 2)
 
-    def test_client_maps_nothing(self) -> None:
+    def test_client_has_no_port_mapped(self) -> None:
         mapper = self.make()
         mapper.start([at("127.0.0.1:5483")])
         self.assertEqual(self.clock.sent, [])
         self.successResultOf(mapper.stop())
 
-    def test_nat_pmp_comes_before_upnp(self) -> None:
-        """NAT-PMP, and when that does not help UPnP, in a thread."""
+    def test_nat_pmp_is_tried_before_upnp(self) -> None:
+        """UPnP runs in a thread."""
         jobs: list[Any] = []
         self.patch(portmapper, "in_daemon_thread", lambda reactor, job: jobs.append(job) or Deferred())
         mapper = self.make()

@@ -105,7 +105,6 @@ class IgdTests(SynchronousTestCase):
         self.assertEqual(str(problem), text)
 
     def test_router_is_looked_for_once(self) -> None:
-        """It is looked for once, on the gateway's network."""
         self.assertEqual(self.map(), lease(way="UPnP"))
         self.assertEqual(self.there.mappings, {5483: OURS})
         self.map()
@@ -119,15 +118,15 @@ class IgdTests(SynchronousTestCase):
         self.refused("miniupnpc is not installed: it comes with routing-crust[upnp]")
 
     def test_missing_router_is_looked_for_again(self) -> None:
-        """That is found out again with the next job."""
+        """The next job looks for it."""
         self.there.there = False
         self.refused("no router answers")
         self.there.there = True
         self.map()
         self.assertEqual(len(self.there.made), 2)
 
-    def test_any_host_of_the_network_could(self) -> None:
-        """Any host of the network could; nothing is asked of it."""
+    def test_device_that_is_not_the_gateway_is_refused(self) -> None:
+        """Any host of the network could claim to be a router."""
         for url, host in (("http://192.168.1.66:80/ctl", "192.168.1.66"), ("", "None")):
             self.there.url = url
             self.refused(f"{host} answers, which is not our gateway")
@@ -143,7 +142,7 @@ class IgdTests(SynchronousTestCase):
             self.refused(text)
 
     def test_taken_port_is_replaced_by_another(self) -> None:
-        """By another host, or another program on this one: another port, and nobody loses his."""
+        """No mapping of another host or program is overwritten."""
         theirs = {5483: ("192.168.1.9", 5483, "", True, 0), 6000: (GATEWAY.local, 80, "", True, 0)}
         self.there.mappings.update(theirs)
         for wanted in theirs:
@@ -153,28 +152,27 @@ class IgdTests(SynchronousTestCase):
             self.assertEqual(self.there.mappings.pop(mapped.external.port), OURS)
         self.assertEqual(self.there.mappings, theirs)
 
-    def test_port_that_the_router_has_not_told_us_of_is_taken(self) -> None:
-        """A port that the router has not told us of is taken: for another rule, or its own use."""
+    def test_port_that_the_router_reserves_is_taken(self) -> None:
+        """It may be in use by another rule, or by the router itself."""
         for problem in ("ConflictInMappingEntry", "ConflictWithOtherMechanisms"):
             self.igd = self.make()
             self.there.refuses = {5483: problem}
             self.assertEqual(self.map().external.port, OTHERS[0])
 
     def test_search_for_a_free_port_is_given_up(self) -> None:
-        """It is given up after a few, and nothing has to be removed."""
+        """Nothing has to be removed then."""
         self.there.refuses_all = "ConflictInMappingEntry"
         problem = str(self.assertRaises(RouterProblem, self.map))
         self.assertEqual(problem, "the ports 5483, 7001, 7002 are all taken")
         self.assertEqual([port for port, _ in self.there.added], [5483, *OTHERS])
         self.assertFalse(self.igd.give_up())
 
-    def test_our_own_is_found_again(self) -> None:
-        """What a run that was killed has left is taken over."""
+    def test_mapping_left_by_a_killed_run_is_taken_over(self) -> None:
         self.there.mappings[5483] = OURS
         self.assertEqual(self.map().external.port, 5483)
 
     def test_router_without_lifetimes_gets_a_permanent_mapping(self) -> None:
-        """Routers that know mappings without an end only; some say so, others call the lifetime invalid."""
+        """Some such routers name the reason, others call the lifetime invalid."""
         for problem in ("OnlyPermanentLeasesSupported", "Invalid Args"):
             self.igd = self.make()
             self.there.added.clear()
@@ -201,7 +199,7 @@ class IgdTests(SynchronousTestCase):
         self.assertFalse(self.igd.holds(mapped))
 
     def test_silent_router_is_looked_for_again(self) -> None:
-        """A router that does not answer is looked for anew: it may be somewhere else when it is back."""
+        """It may have another address when it is back."""
         mapped = self.map()
         self.there.there = False
         self.refused("the router said 'Miniupnpc HTTP error'", lambda: self.igd.holds(mapped))
@@ -209,7 +207,7 @@ class IgdTests(SynchronousTestCase):
         self.assertTrue(self.igd.holds(mapped))
         self.assertEqual(len(self.there.made), 2)
 
-    def test_mapping_is_removed_once(self) -> None:
+    def test_removal_leaves_no_mapping_to_give_up(self) -> None:
         self.igd.remove()
         self.map()
         self.assertTrue(self.igd.give_up())
@@ -217,19 +215,18 @@ class IgdTests(SynchronousTestCase):
         self.assertEqual(self.there.mappings, {})
         self.assertFalse(self.igd.give_up())
 
-    def test_it_is_gone_already(self) -> None:
+    def test_removing_a_mapping_that_is_gone_is_a_router_problem(self) -> None:
         self.map()
         self.there.mappings.clear()
         self.refused("the router said 'NoSuchEntryInArray'", self.igd.remove)
 
-    def test_given_up_while_looking(self) -> None:
-        """Nothing is mapped any more."""
+    def test_giving_up_during_the_search_maps_nothing(self) -> None:
         self.there.discovering = self.igd.give_up
         self.refused("it is not wanted any more")
         self.assertEqual((self.there.added, self.there.mappings), ([], {}))
 
-    def test_given_up_while_mapping(self) -> None:
-        """There is something to be removed, although nobody has heard yet that it is there."""
+    def test_giving_up_during_a_mapping_leaves_it_to_be_removed(self) -> None:
+        """The router may map the port before the job has returned."""
         told: list[bool] = []
         self.there.adding = lambda: told.append(self.igd.give_up())
         self.map()
@@ -260,15 +257,14 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.jobs, 3)
 
     def test_other_ports_are_drawn_in_the_reactors_thread(self) -> None:
-        """Some are drawn, in the reactor's thread, which nobody minds dialling."""
+        """They are ports that peers dial."""
         self.there.refuses_all = "ConflictInMappingEntry"
         self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
         ports = [port for port, _ in self.there.added]
         self.assertEqual((ports[0], len(set(ports))), (5483, 1 + MAX_OTHER_PORTS))
         self.assertGreaterEqual(min(ports), 1024)
 
-    def test_nothing_to_remove_starts_no_thread(self) -> None:
-        """No thread is started for that."""
+    def test_removing_nothing_starts_no_thread(self) -> None:
         self.there.there = False
         self.failureResultOf(Deferred.fromCoroutine(self.router.map(5483, 5483, 7200)), RouterProblem)
         self.successResultOf(Deferred.fromCoroutine(self.router.remove()))
@@ -276,8 +272,7 @@ class RouterTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    async def test_nobody_waits_for_the_thread_at_the_end_of_the_process(self) -> None:
-        """Nobody waits for the thread at the end of the process."""
+    async def test_process_ends_without_waiting_for_the_thread(self) -> None:
         self.assertTrue(await in_daemon_thread(reactor, lambda: current_thread().daemon))
 
     async def test_failure_in_the_thread_is_told(self) -> None:
@@ -291,7 +286,7 @@ class ThreadTests(TestCase):
         self.assertIs(caught.exception, problem)
 
     async def test_cancelled_job_goes_on_in_its_thread(self) -> None:
-        """The job goes on, and its result goes nowhere."""
+        """Its result is dropped."""
         go_on, over = Event(), Deferred[None]()
 
         def job() -> int:
@@ -305,8 +300,8 @@ class ThreadTests(TestCase):
         go_on.set()
         await over
 
-    async def test_removal_waits_until_the_mapping_is_there(self) -> None:
-        """The removal waits until the mapping is there, in the thread."""
+    async def test_removal_waits_for_a_mapping_in_progress(self) -> None:
+        """It waits in the thread."""
         there, go_on, adding = FakeRouter(), Event(), Deferred[None]()
 
         def wait() -> None:
@@ -327,8 +322,8 @@ class ThreadTests(TestCase):
 
 
 class LibraryTests(SynchronousTestCase):
-    def test_what_is_used_is_there(self) -> None:
-        """The real library, if it is installed, takes these arguments and has these methods."""
+    def test_real_library_has_the_methods_that_are_used(self) -> None:
+        """It takes the arguments that are given; skipped where it is not installed."""
         try:
             library = load_miniupnpc()
         except ImportError:
