@@ -15,7 +15,7 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.clock = Clock()
         self.filter = DuplicateFilter(self.clock, 20.0, 3)
 
-    def test_remembers_for_a_while(self) -> None:
+    def test_key_is_remembered_from_when_it_was_first_seen(self) -> None:
         """A key is known from when it was first seen, and being seen again changes nothing."""
         self.assertFalse(self.filter.seen("a"))
         self.clock.advance(15)
@@ -49,14 +49,13 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.assertEqual(len(self.filter), 0)
 
     def test_clear_forgets_every_key(self) -> None:
-        """Everything can be forgotten at once."""
         self.filter.seen("a")
         self.filter.clear()
         self.assertEqual(len(self.filter), 0)
         self.assertFalse(self.filter.seen("a"))
 
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=80))
-    def test_as_a_model(self, steps: list[tuple[int, int]]) -> None:
+    def test_filter_answers_like_a_plain_list(self, steps: list[tuple[int, int]]) -> None:
         """It answers as a plain list of all that was ever noted does."""
         clock = Clock()
         seen = DuplicateFilter(clock, 20.0, 4)

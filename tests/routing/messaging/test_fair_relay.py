@@ -58,7 +58,6 @@ class FairRelayTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_items_of_one_peer_keep_their_order(self) -> None:
-        """What came from one peer goes out in the order in which it came."""
         for number in range(100):
             self.relay.relay("a", SIZE, ("a", number))
         self.assertLess(len(self.sent), 100)
@@ -85,15 +84,14 @@ class FairRelayTests(SynchronousTestCase):
         self.assertEqual(waited[-1], 10)
         self.assertTrue(all(waited[step + 19] == step // 20 + 1 for step in range(0, 200, 20)))
 
-    def test_one_delayed_call(self) -> None:
-        """However many peers wait, there is one delayed call."""
+    def test_one_delayed_call_serves_all_peers(self) -> None:
         self.drain()
         for number in range(50):
             self.relay.relay(f"peer {number}", 4 * SIZE, ("", number))
         self.assertGreater(len(self.relay), 10)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_over_the_limit(self) -> None:
+    def test_longest_queue_loses_its_latest_items(self) -> None:
         """When too much waits, the longest queue loses its latest; the others lose nothing."""
         self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
         self.make()
@@ -114,7 +112,7 @@ class FairRelayTests(SynchronousTestCase):
         self.assertNotIn(("hog", 2), self.sent)
         self.assertNotIn(("hog", 3), self.sent)
 
-    def test_many_tiny_ones(self) -> None:
+    def test_tiny_items_count_for_more_than_their_bytes(self) -> None:
         """Waiting costs something even where there are no bytes, so that they are not without number."""
         self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
         self.make()
@@ -125,7 +123,7 @@ class FairRelayTests(SynchronousTestCase):
             self.relay.relay("b", 0, ("b", number))
         self.assertLessEqual(len(self.relay), 64 * KIB // OVERHEAD)
 
-    def test_too_large_to_wait(self) -> None:
+    def test_item_larger_than_the_memory_is_dropped(self) -> None:
         """What is larger than all that may wait is dropped, and nothing is left of it."""
         self.patch(fair_relay, "MAX_WAITING_BYTES", 64 * KIB)
         self.make()
@@ -135,7 +133,6 @@ class FairRelayTests(SynchronousTestCase):
         self.assertEqual((len(self.relay), self.relay.held, self.clock.getDelayedCalls()), (0, 0, []))
 
     def test_stop_drops_what_waits(self) -> None:
-        """What waits is dropped, nothing more is taken, and no delayed call is left."""
         self.drain()
         for number in range(100):
             self.relay.relay("a", SIZE, ("a", number))
@@ -147,8 +144,7 @@ class FairRelayTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.sent, [])
 
-    def test_stopped_from_within(self) -> None:
-        """Whoever transmits may stop it."""
+    def test_relay_may_be_stopped_while_it_transmits(self) -> None:
         sent: list[int] = []
 
         def transmit(item: int) -> None:
@@ -163,7 +159,7 @@ class FairRelayTests(SynchronousTestCase):
         self.assertEqual(sent, list(range(21)))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_one_that_raises(self) -> None:
+    def test_items_behind_one_that_raises_go_out(self) -> None:
         """It is a mistake, but what waits behind it goes out."""
         sent: list[int] = []
 

@@ -38,14 +38,12 @@ def pattern(length: int) -> bytes:
 
 class SplitTests(SynchronousTestCase):
     def test_all_parts_but_the_last_are_full(self) -> None:
-        """All parts but the last are full; an empty body is one empty part."""
         self.assertEqual(split(b"", 4), [b""])
         self.assertEqual(split(b"abcd", 4), [b"abcd"])
         self.assertEqual(split(b"abcdefghi", 4), [b"abcd", b"efgh", b"i"])
 
     @given(st.binary(max_size=200), st.integers(1, 50))
-    def test_nothing_is_lost(self, body: bytes, size: int) -> None:
-        """The parts are the body."""
+    def test_parts_joined_are_the_body(self, body: bytes, size: int) -> None:
         parts = split(body, size)
         self.assertEqual(b"".join(parts), body)
         self.assertTrue(all(len(each) == size for each in parts[:-1]))
@@ -74,7 +72,6 @@ class ReassemblerTests(SynchronousTestCase):
         self.assertEqual((self.reassembler.refused - 1, self.reassembler.held), before)
 
     def test_message_of_one_part_is_complete_at_once(self) -> None:
-        """A message of one part is complete at once, and nothing is set up for it."""
         self.assertEqual(self.reassembler.add(A, part(0, 1, b"body")), b"body")
         self.assertEqual(self.reassembler.add(A, part(0, 1, b"")), b"")
         self.assert_empty()
@@ -109,7 +106,6 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_empty()
 
     def test_impossible_parts_are_refused(self) -> None:
-        """What cannot be a part of any message is refused."""
         self.assert_refused(part(1, 1, b"index out of range"))
         self.assert_refused(part(2, 2, bytes(KIB)))
         self.assert_refused(part(0, 2, bytes(KIB - 1)))
@@ -120,7 +116,7 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_refused(part(1, 2, bytes(MIB // 2 + 1)))
         self.assert_empty()
 
-    def test_parts_that_do_not_fit(self) -> None:
+    def test_parts_that_contradict_earlier_ones_are_refused(self) -> None:
         """Parts that contradict those that are there already are refused, and the message stays whole."""
         body = pattern(3 * KIB + 5)
         parts = parts_of(body, KIB)
@@ -136,12 +132,10 @@ class ReassemblerTests(SynchronousTestCase):
         self.assertEqual(self.reassembler.add(A, parts[2]), body)
         self.assert_empty()
 
-    def test_a_last_part_tells_the_least_size(self) -> None:
-        """A part smaller than the last one cannot be of the same message."""
+    def test_part_smaller_than_the_last_is_refused(self) -> None:
         self.assert_refused(part(1, 2, bytes(2 * KIB)), part(0, 2, bytes(KIB)))
 
-    def test_acks_that_do_not_fit(self) -> None:
-        """All parts of an acknowledgement have one status."""
+    def test_parts_of_an_acknowledgement_have_one_status(self) -> None:
         first = AckPart(1, 0, 2, AckStatus.ANSWERED, bytes(KIB))
         self.assert_refused(first, AckPart(1, 1, 2, AckStatus.REFUSED, bytes(KIB)))
 
@@ -162,7 +156,6 @@ class ReassemblerTests(SynchronousTestCase):
         self.assertEqual(self.reassembler.add(A, last), body)
 
     def test_incomplete_message_is_given_up_in_time(self) -> None:
-        """A message that is not complete when all attempts are over is given up."""
         self.reassembler.add(A, part(0, 2, bytes(KIB)))
         self.clock.advance(20 * 8 - 1)
         self.assertEqual((len(self.reassembler), self.reassembler.held), (1, OVERHEAD + KIB))
@@ -170,7 +163,7 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_empty()
         self.assertEqual((self.reassembler.dropped, self.clock.getDelayedCalls()), (1, []))
 
-    def test_share_of_a_source(self) -> None:
+    def test_source_over_its_share_loses_its_youngest_messages(self) -> None:
         """Over its share, the youngest messages of a source yield; those before them can be completed."""
         self.make()
         size = 512 * KIB
@@ -191,7 +184,7 @@ class ReassemblerTests(SynchronousTestCase):
             self.reassembler.add(A, part(0, 2, bytes(512 * KIB), number))
         self.assertEqual(self.reassembler.add(B, part(1, 2, b"!")), bytes(512 * KIB) + b"!")
 
-    def test_all_memory_taken(self) -> None:
+    def test_largest_holders_yield_when_all_memory_is_taken(self) -> None:
         """Those who hold most yield, and those who hold little are spared."""
         self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
         self.make(max_message=MIB)
@@ -206,7 +199,6 @@ class ReassemblerTests(SynchronousTestCase):
             self.assertEqual(self.reassembler.add(each, part(1, 2, b"!")), bytes(KIB) + b"!")
 
     def test_forget_gives_up_what_one_source_began(self) -> None:
-        """What one source began can be given up."""
         for source in (A, B):
             self.reassembler.add(source, part(0, 2, bytes(KIB)))
         self.reassembler.forget(A)
@@ -216,7 +208,6 @@ class ReassemblerTests(SynchronousTestCase):
         self.assert_empty()
 
     def test_stop_leaves_nothing_and_no_timer(self) -> None:
-        """Nothing is left, and no delayed call either."""
         self.reassembler.add(A, part(0, 2, bytes(KIB)))
         self.reassembler.stop()
         self.reassembler.stop()

@@ -131,7 +131,7 @@ class Properties(SynchronousTestCase):
         self.assertEqual(run.net.timers, [])
         self.assertEqual([error for node in run.nodes for error in node.problems], [])
 
-    def test_moderate_loss_is_made_good(self) -> None:
+    def test_every_message_arrives_under_moderate_loss(self) -> None:
         self.set_attempts(12)
         for seed in range(20):
             run = Run(seed, 0.1, 0.1)

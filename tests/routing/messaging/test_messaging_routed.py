@@ -107,7 +107,7 @@ class RelayTests(Routed):
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"yes")
 
-    def test_large_ones_both_ways(self) -> None:
+    def test_large_request_and_answer_pass_through_relays(self) -> None:
         question, answer = Random(1).randbytes(200_000), Random(2).randbytes(300_000)
         asked: list[bytes] = []
         self.four.messenger.set_request_handler(lambda message: asked.append(message.body) or answer)
@@ -121,13 +121,13 @@ class RelayTests(Routed):
         self.net.run()
         self.failureResultOf(sent, RequestRefused)
 
-    def test_nobody_has_this_name(self) -> None:
+    def test_message_to_an_unknown_name_is_given_up(self) -> None:
         sent = self.one.messenger.send(identity("110").name, b"x")
         self.net.run(8 * 0.5 + 0.1)
         error = self.failureResultOf(sent, PeerUnreachable).value
         self.assertIn("attempts: 8, routes tried: 1", str(error))
 
-    def test_hints_are_waited_with(self) -> None:
+    def test_next_attempt_waits_after_a_hint(self) -> None:
         sent = self.one.messenger.send(identity("110").name, b"x")
         self.net.run(0.09)
         self.assertEqual(len(envelopes(self.between(self.one, self.two))), 1)
@@ -136,7 +136,7 @@ class RelayTests(Routed):
         self.assertNoResult(sent)
         sent.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_no_hints_beyond_the_rate(self) -> None:
+    def test_hints_are_limited_in_rate(self) -> None:
         self.patch(forwarder, "CONTROL_MESSAGES_PER_SECOND", 1)
         self.patch(forwarder, "MAX_CONTROL_BURST", 1)
         self.start()
@@ -147,7 +147,7 @@ class RelayTests(Routed):
         for each in sent:
             each.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_hops_come_to_an_end(self) -> None:
+    def test_envelope_is_dropped_when_its_hops_are_used_up(self) -> None:
         self.patch(messenger, "MAX_HOPS", 2)
         self.patch(forwarder, "MAX_HOPS", 2)
         self.start()
@@ -160,20 +160,20 @@ class RelayTests(Routed):
         self.net.run()
         self.successResultOf(near)
 
-    def test_hops_are_clamped(self) -> None:
+    def test_hops_of_an_envelope_are_clamped(self) -> None:
         self.arrive(
             self.between(self.one, self.two),
             replace(self.sealed(self.one, self.four.name, PART), hops_left=255),
         )
         self.assertEqual(envelopes(self.between(self.two, self.three))[0].hops_left, 19)
 
-    def test_what_comes_round_again_is_dropped(self) -> None:
+    def test_envelope_that_comes_round_again_is_dropped(self) -> None:
         envelope = self.sealed(self.one, self.four.name, PART)
         for _ in range(3):
             self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(len(envelopes(self.between(self.two, self.three))), 1)
 
-    def test_our_own_is_not_passed_on_again(self) -> None:
+    def test_our_own_envelope_is_not_passed_on_again(self) -> None:
         envelope = self.sealed(self.two, self.four.name, PART)
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(self.between(self.two, self.three).sent, [])
@@ -183,7 +183,7 @@ class RelayTests(Routed):
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(envelopes(self.between(self.two, self.one))[0].kind, EnvelopeKind.UNDELIVERABLE)
 
-    def test_a_full_link_takes_nothing_for_others(self) -> None:
+    def test_full_link_takes_nothing_for_others(self) -> None:
         self.between(self.two, self.three).stall()
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run()
@@ -199,7 +199,7 @@ class RelayTests(Routed):
         self.assertEqual(self.four.got, [])
         self.assertTrue(self.between(self.three, self.four).open)
 
-    def test_a_direct_link_goes_before(self) -> None:
+    def test_direct_link_is_preferred_to_relays(self) -> None:
         self.net.link(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run()
@@ -216,7 +216,7 @@ class RelayTests(Routed):
             self.successResultOf(each)
         self.assertEqual(len(self.four.got), 3)
 
-    def test_stopping_a_relay(self) -> None:
+    def test_stopped_relay_drops_what_it_holds(self) -> None:
         self.start(relay_rate=1024)
         sent = [self.one.messenger.send(self.four.name, b"x" * 10_000) for _ in range(3)]
         self.net.run(1)
@@ -235,7 +235,7 @@ class RouteTests(Routed):
         self.net.link(self.one, self.other)
         self.net.link(self.other, self.four)
 
-    def test_another_route_after_the_time_is_over(self) -> None:
+    def test_timeout_leads_to_another_route(self) -> None:
         self.lose_between(self.other, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run(19)
@@ -247,27 +247,27 @@ class RouteTests(Routed):
         self.assertNotEqual(first.id, second.id)
         self.assertEqual(first.body, second.body)
 
-    def test_another_route_after_a_hint(self) -> None:
+    def test_hint_leads_to_another_route(self) -> None:
         self.between(self.other, self.four).cut()
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run(0.6)
         self.successResultOf(sent)
         self.assertEqual(self.four.bodies, [b"x"])
 
-    def test_another_route_when_the_first_hop_is_lost(self) -> None:
+    def test_loss_of_the_first_hop_leads_to_another_route(self) -> None:
         sent = self.one.messenger.send(self.four.name, b"x")
         self.between(self.one, self.other).cut()
         self.net.run()
         self.successResultOf(sent)
 
-    def test_another_route_when_a_direct_link_is_lost(self) -> None:
+    def test_loss_of_a_direct_link_leads_to_another_route(self) -> None:
         direct = self.net.link(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         direct.cut()
         self.net.run()
         self.successResultOf(sent)
 
-    def test_a_direct_link_that_takes_no_notice(self) -> None:
+    def test_message_leaves_a_direct_link_that_does_not_answer(self) -> None:
         direct = self.net.link(self.one, self.four)
         self.lose_between(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
@@ -275,7 +275,7 @@ class RouteTests(Routed):
         self.successResultOf(sent)
         self.assertEqual(len(message_parts(direct)), 1)
 
-    def test_a_direct_link_that_comes_later(self) -> None:
+    def test_direct_link_that_comes_later_is_used(self) -> None:
         self.lose_between(self.other, self.four)
         self.lose_between(self.three, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
@@ -299,7 +299,7 @@ class RouteTests(Routed):
         self.assertIn("attempts: 8, routes tried: 3", str(error))
         self.assertEqual(sum(len(link.sent) for link in used), 8)
 
-    def test_acknowledgements_that_are_lost_on_their_way(self) -> None:
+    def test_lost_acknowledgement_takes_another_way_again(self) -> None:
         self.lose_between(self.other, self.one)
         sent = [self.one.messenger.send(self.four.name, b"%d" % number) for number in range(10)]
         self.net.run(159)
@@ -317,7 +317,7 @@ class RouteTests(Routed):
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"yes")
 
-    def test_no_way_back_at_all(self) -> None:
+    def test_answer_without_a_way_back_is_not_delivered(self) -> None:
         later: Deferred[bytes] = Deferred()
         self.four.messenger.set_request_handler(lambda message: later)
         sent = self.one.messenger.request(self.four.name, b"x")
@@ -345,7 +345,7 @@ class RouteTests(Routed):
 
 
 class SecurityTests(Routed):
-    """Who may not do what."""
+    """Forged and malformed envelopes."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -359,15 +359,15 @@ class SecurityTests(Routed):
         self.assertEqual(self.between(self.four, self.three).sent, [])
         self.assertTrue(self.last.open)
 
-    def test_the_real_thing(self) -> None:
+    def test_well_formed_envelope_is_delivered(self) -> None:
         self.arrive(self.last, self.sealed(self.one, self.four.name, PART))
         self.assertEqual(self.four.bodies, [b"x"])
 
-    def test_a_wrong_signer(self) -> None:
+    def test_envelope_signed_by_another_is_dropped(self) -> None:
         envelope = self.sealed(self.two, self.four.name, PART)
         self.dropped(replace(envelope, key=self.one.identity.public_key))
 
-    def test_a_body_that_was_tampered_with(self) -> None:
+    def test_envelope_with_another_body_is_dropped(self) -> None:
         other = encode(replace(PART, body=b"y"))
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), body=other))
 
@@ -384,22 +384,22 @@ class SecurityTests(Routed):
         self.dropped(self.sealed(self.one, self.four.name, PART, signed=False))
         self.dropped(self.sealed(self.one, self.four.name, PART, EnvelopeKind.GROUP_ANSWER, signed=False))
 
-    def test_half_a_signature(self) -> None:
+    def test_envelope_with_half_a_signature_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), signature=b"x" * 32))
 
-    def test_a_key_that_is_none(self) -> None:
+    def test_envelope_with_an_invalid_key_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), key=b"\xff" * 32))
 
-    def test_a_message_to_the_nearest(self) -> None:
+    def test_message_to_the_nearest_node_is_dropped(self) -> None:
         self.dropped(self.sealed(self.one, self.four.name, PART, nearest=True))
 
-    def test_bodies_that_are_none(self) -> None:
+    def test_envelope_with_an_invalid_body_is_dropped(self) -> None:
         for number, kind in enumerate((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE)):
             self.dropped(self.sealed(self.one, self.four.name, {"a": 1}, kind, id=number))
         odd = MessagePart(7, 3, 2, Flavour.SEND, b"", b"x")
         self.dropped(self.sealed(self.one, self.four.name, odd, id=9))
 
-    def test_a_control_body_that_is_none(self) -> None:
+    def test_invalid_control_message_does_not_close_the_link(self) -> None:
         def handle_control(*arguments: object) -> None:
             raise WireError("no")
 
@@ -407,7 +407,7 @@ class SecurityTests(Routed):
         self.arrive(self.last, self.sealed(self.one, self.four.name, 0, EnvelopeKind.GROUP_QUERY))
         self.assertTrue(self.last.open)
 
-    def test_proxies_that_are_no_names(self) -> None:
+    def test_proxy_that_is_no_name_closes_the_link(self) -> None:
         for field in ("source_proxy", "destination_proxy"):
             self.start()
             link = self.between(self.three, self.four)
@@ -422,7 +422,7 @@ class SecurityTests(Routed):
         self.assertEqual(self.four.bodies, [b"x"])
         self.assertEqual(len(envelopes(self.between(self.four, self.three))), 5)
 
-    def test_an_acknowledgement_by_somebody_else(self) -> None:
+    def test_acknowledgement_by_another_node_is_ignored(self) -> None:
         sent = self.one.messenger.send(self.four.name, b"x")
         message = decode(MessagePart, envelopes(self.between(self.one, self.two))[0].body)
         ack = AckPart(message.id, 0, 1, AckStatus.DELIVERED, b"")
@@ -435,7 +435,7 @@ class SecurityTests(Routed):
         self.arrive(self.between(self.two, self.one), good)
         self.successResultOf(sent)
 
-    def test_hints_about_what_is_not_on_its_way(self) -> None:
+    def test_hint_about_another_envelope_is_ignored(self) -> None:
         sent = self.one.messenger.send(self.four.name, b"x")
         for number in (0, 1, 5 << 16, (1 << 63) - 1):
             hint = self.sealed(
@@ -451,13 +451,13 @@ class SecurityTests(Routed):
         self.successResultOf(sent)
         self.assertEqual(len(envelopes(self.between(self.one, self.two))), 1)
 
-    def test_no_hints_about_hints(self) -> None:
+    def test_hint_is_not_answered_by_a_hint(self) -> None:
         nobody = identity("1110").name
         hint = self.sealed(self.one, nobody, Undeliverable(1), EnvelopeKind.UNDELIVERABLE, signed=False)
         self.arrive(self.last, hint)
         self.assertEqual(self.between(self.four, self.three).sent, [])
 
-    def test_an_acknowledgement_after_a_hint(self) -> None:
+    def test_acknowledgement_after_a_hint_counts(self) -> None:
         """The hint was false, or about a copy that went astray."""
         sent = self.one.messenger.send(self.four.name, b"x")
         trace = envelopes(self.between(self.one, self.two))[0].id
@@ -492,14 +492,14 @@ class ProxyTests(Routed):
             record = ClientRecord((proxy or self.one).name.raw, now, now + 100)
             self.assertTrue(node.clients.publish(self.client.name, record))
 
-    def test_a_client_sends(self) -> None:
+    def test_client_sends_through_its_proxy(self) -> None:
         sent = self.client.messenger.send(self.four.name, b"x")
         self.net.run()
         self.successResultOf(sent)
         self.assertEqual(self.four.got, [Message(self.client.name, b"x")])
         self.assertEqual(envelopes(self.attachment)[0].source_proxy, self.one.name.raw)
 
-    def test_a_client_talks_to_its_proxy(self) -> None:
+    def test_client_and_its_proxy_exchange_messages(self) -> None:
         sent = self.client.messenger.send(self.one.name, b"x")
         back = self.one.messenger.send(self.client.name, b"y")
         self.net.run()
@@ -507,7 +507,7 @@ class ProxyTests(Routed):
         self.successResultOf(back)
         self.assertEqual(len(message_parts(self.attachment)), 1)
 
-    def test_a_client_is_asked(self) -> None:
+    def test_client_answers_a_request(self) -> None:
         self.record(self.four)
         self.client.messenger.set_request_handler(lambda message: b"yes")
         sent = self.two.messenger.request(self.client.name, b"x")
@@ -517,7 +517,7 @@ class ProxyTests(Routed):
         self.assertEqual(len(envelopes(self.between(self.two, self.three))), 1)
         self.assertEqual(len(envelopes(self.between(self.three, self.two))), 1)
 
-    def test_the_sender_knows_the_record(self) -> None:
+    def test_sender_that_has_the_record_goes_to_the_proxy(self) -> None:
         self.record(self.three)
         sent = self.three.messenger.send(self.client.name, b"x")
         self.net.run()
@@ -533,31 +533,31 @@ class ProxyTests(Routed):
         self.successResultOf(sent)
         self.assertEqual(self.client.got, [Message(other.name, b"x")])
 
-    def test_two_clients_of_one_proxy(self) -> None:
+    def test_clients_of_one_proxy_reach_each_other(self) -> None:
         other = self.net.node("1101")
         self.net.attach(other, self.one)
         sent = other.messenger.send(self.client.name, b"x")
         self.net.run()
         self.successResultOf(sent)
 
-    def test_a_client_that_is_gone(self) -> None:
+    def test_message_to_a_client_that_is_gone_fails(self) -> None:
         self.record(self.four)
         self.attachment.cut()
         sent = self.three.messenger.send(self.client.name, b"x")
         self.net.run(4.1)
         self.failureResultOf(sent, PeerUnreachable)
 
-    def test_a_record_that_names_the_node_that_has_it(self) -> None:
+    def test_record_may_name_the_node_that_has_it(self) -> None:
         self.record(self.four, proxy=self.four)
         sent = self.four.messenger.send(self.client.name, b"x")
         self.net.run(4.1)
         self.failureResultOf(sent, PeerUnreachable)
 
-    def test_a_client_without_a_proxy(self) -> None:
+    def test_send_of_a_client_without_a_proxy_fails_at_once(self) -> None:
         self.attachment.cut()
         self.failureResultOf(self.client.messenger.send(self.four.name, b"x"), NotConnected)
 
-    def test_another_proxy_in_the_middle(self) -> None:
+    def test_message_goes_by_a_new_proxy(self) -> None:
         sent: Deferred[None] = self.client.messenger.send(self.four.name, b"x")
         self.attachment.cut()
         self.net.run(1)
@@ -565,7 +565,7 @@ class ProxyTests(Routed):
         self.net.run()
         self.successResultOf(sent)
 
-    def test_a_proxy_that_is_known_only_after_the_link(self) -> None:
+    def test_proxy_may_be_known_only_after_its_link(self) -> None:
         sent: Deferred[None] = self.client.messenger.send(self.four.name, b"x")
         self.attachment.cut()
         self.client.proxy = None
@@ -582,18 +582,18 @@ class ControlTests(Routed):
     def control(self, node: FakeNode) -> list[tuple[EnvelopeKind, Name, bytes]]:
         return [control[:3] for control in node.controls]
 
-    def test_to_a_node(self) -> None:
+    def test_control_message_reaches_a_node(self) -> None:
         self.assertTrue(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.four.name, b"x"))
         self.net.run()
         self.assertEqual(self.control(self.four), [(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x")])
         self.assertNotEqual(self.four.controls[0][3].signature, b"")
 
-    def test_to_a_linked_node(self) -> None:
+    def test_control_message_to_a_linked_node_goes_over_its_link(self) -> None:
         self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.two.name, b"x")
         self.net.run()
         self.assertEqual(len(self.two.controls), 1)
 
-    def test_what_proves_itself_is_not_signed(self) -> None:
+    def test_envelope_whose_body_proves_itself_is_not_signed(self) -> None:
         kinds = (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
         for kind in kinds:
             self.one.messenger.send_control(kind, self.four.name, b"x")
@@ -601,8 +601,8 @@ class ControlTests(Routed):
         self.assertEqual([control[0] for control in self.four.controls], list(kinds))
         self.assertEqual({control[3].signature for control in self.four.controls}, {b""})
 
-    def test_hints_about_requests(self) -> None:
-        """Whoever has asked for a connection hears that there is no way on; nobody waits for other hints."""
+    def test_hint_about_a_connection_request_is_reported(self) -> None:
+        """The requester hears that its envelope found no way on; hints about other kinds are not sent."""
         nobody = identity("110").name
         request = self.one.messenger.send_control(EnvelopeKind.CONNECT_REQUEST, nobody, b"x")
         for kind in (EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CONNECT_GO, EnvelopeKind.GROUP_ANSWER):
@@ -610,19 +610,19 @@ class ControlTests(Routed):
         self.net.run()
         self.assertEqual(self.one.hints, [request])
 
-    def test_to_the_nearest(self) -> None:
+    def test_control_message_reaches_the_nearest_node(self) -> None:
         target = identity("1101").name
         self.one.messenger.send_control(EnvelopeKind.GROUP_QUERY, target, b"x", nearest=True)
         self.net.run()
         self.assertEqual(self.control(self.four), [(EnvelopeKind.GROUP_QUERY, self.one.name, b"x")])
 
-    def test_to_the_nearest_of_our_own_name(self) -> None:
+    def test_control_message_to_our_own_name_reaches_the_nearest_other(self) -> None:
         self.three.messenger.send_control(EnvelopeKind.GROUP_QUERY, self.three.name, b"x", nearest=True)
         self.net.run()
         self.assertEqual(len(self.two.controls), 1)
         self.assertEqual(self.three.controls, [])
 
-    def test_to_the_nearest_where_nobody_else_is(self) -> None:
+    def test_control_message_to_the_nearest_comes_back_without_others(self) -> None:
         lonely = self.net.node("1000")
         self.assertTrue(
             lonely.messenger.send_control(EnvelopeKind.GROUP_QUERY, self.one.name, b"x", nearest=True)
@@ -638,11 +638,11 @@ class ControlTests(Routed):
         self.assertEqual(len(self.one.controls), 2)
         self.assertEqual(self.between(self.one, self.two).sent, [])
 
-    def test_without_a_way(self) -> None:
+    def test_control_message_without_a_first_hop_is_not_sent(self) -> None:
         lonely = self.net.node("1000")
         self.assertFalse(lonely.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x"))
 
-    def test_other_first_hops(self) -> None:
+    def test_each_attempt_takes_another_first_hop(self) -> None:
         other = self.net.node("1000")
         self.net.link(self.two, other)
         target = identity("1101").name
@@ -657,7 +657,7 @@ class ControlTests(Routed):
         )
         self.assertEqual(len(self.between(self.two, self.one).sent), 2)
 
-    def test_an_answer_to_a_joining_node(self) -> None:
+    def test_answer_reaches_a_joining_node(self) -> None:
         joining = self.net.node("1110")
         self.net.attach(joining, self.one)
         joining.messenger.send_control(EnvelopeKind.GROUP_QUERY, joining.name, b"x", nearest=True)
@@ -670,7 +670,7 @@ class ControlTests(Routed):
         self.net.run()
         self.assertEqual(self.control(joining), [(EnvelopeKind.GROUP_ANSWER, self.four.name, b"y")])
 
-    def test_after_the_stop(self) -> None:
+    def test_no_control_message_is_sent_after_the_stop(self) -> None:
         self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.one.name, b"x")
         self.one.messenger.stop()
         self.assertFalse(self.one.messenger.send_control(EnvelopeKind.GROUP_ANSWER, self.two.name, b"x"))
@@ -678,7 +678,7 @@ class ControlTests(Routed):
         self.assertEqual(self.one.controls, [])
         self.assertEqual(self.between(self.one, self.two).sent, [])
 
-    def test_stopped_by_what_is_for_ourselves(self) -> None:
+    def test_control_message_to_ourselves_may_stop_the_messenger(self) -> None:
         calls: list[object] = []
 
         def handle_control(*arguments: object) -> None:

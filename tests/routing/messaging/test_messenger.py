@@ -76,7 +76,7 @@ class Pair(SynchronousTestCase):
 class SendTests(Pair):
     """Over a direct link."""
 
-    def test_a_message_and_its_acknowledgement(self) -> None:
+    def test_message_is_delivered_and_acknowledged(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"hello")
         self.assertNoResult(sent)
         self.net.run()
@@ -86,7 +86,7 @@ class SendTests(Pair):
         self.assertEqual([ack.status for ack in acks(self.link.other)], [AckStatus.DELIVERED])
         self.assertEqual(self.one.messenger.outstanding, 0)
 
-    def test_an_empty_message(self) -> None:
+    def test_empty_message_is_delivered(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"")
         self.net.run()
         self.successResultOf(sent)
@@ -100,7 +100,7 @@ class SendTests(Pair):
             self.successResultOf(each)
         self.assertEqual(self.two.bodies, bodies)
 
-    def test_a_large_message_in_parts(self) -> None:
+    def test_large_message_is_sent_in_parts(self) -> None:
         body = Random(1).randbytes(300_000)
         sent = self.one.messenger.send(self.two.name, body)
         self.net.run()
@@ -109,7 +109,7 @@ class SendTests(Pair):
         self.assertEqual(len(message_parts(self.link)), 15)
         self.assertEqual(len(acks(self.link.other)), 1)
 
-    def test_what_is_no_bytes(self) -> None:
+    def test_body_that_is_not_bytes_is_refused(self) -> None:
         for body in ("text", bytearray(b"x"), None):
             with self.assertRaises(TypeError):
                 self.one.messenger.send(self.two.name, body)  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ class SendTests(Pair):
                 self.one.messenger.send_to_group(self.two.name, [], body)  # type: ignore[arg-type]
         self.assertEqual(self.link.sent, [])
 
-    def test_a_message_that_is_too_large(self) -> None:
+    def test_message_over_max_message_is_refused(self) -> None:
         self.start(max_message=1000)
         error = self.failureResultOf(self.one.messenger.send(self.two.name, b"x" * 1001), LimitReached).value
         self.assertEqual(error.setting, "max_message")
@@ -128,7 +128,7 @@ class SendTests(Pair):
         self.net.run()
         self.successResultOf(sent)
 
-    def test_too_many_messages(self) -> None:
+    def test_message_over_max_outstanding_is_refused(self) -> None:
         self.start(max_outstanding=2)
         sent = [self.one.messenger.send(self.two.name, b"x") for _ in range(2)]
         refused = self.one.messenger.send(self.two.name, b"y")
@@ -141,7 +141,7 @@ class SendTests(Pair):
         self.successResultOf(again)
         self.assertEqual(self.two.bodies, [b"x", b"x", b"z"])
 
-    def test_without_any_link(self) -> None:
+    def test_send_without_any_link_fails_at_once(self) -> None:
         lonely = self.net.node("01")
         self.failureResultOf(lonely.messenger.send(self.two.name, b"x"), NotConnected)
         self.assertEqual(lonely.messenger.outstanding, 0)
@@ -153,7 +153,7 @@ class SendTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.got, [])
 
-    def test_a_handler_that_raises(self) -> None:
+    def test_handler_that_raises_is_logged(self) -> None:
         def handler(message: Message) -> None:
             raise ZeroDivisionError("on purpose")
 
@@ -164,7 +164,7 @@ class SendTests(Pair):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(self.link.open)
 
-    def test_a_handler_that_is_a_coroutine(self) -> None:
+    def test_handler_may_be_a_coroutine(self) -> None:
         gate: Deferred[None] = Deferred()
         done: list[bytes] = []
 
@@ -181,7 +181,7 @@ class SendTests(Pair):
         self.assertEqual(done, [b"x"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_a_handler_that_returns_something(self) -> None:
+    def test_result_of_a_handler_is_ignored_and_its_failure_logged(self) -> None:
         later: Deferred[None] = Deferred()
         results = iter([3, later])
         self.two.messenger.set_message_handler(lambda message: next(results))
@@ -200,7 +200,7 @@ class SendTests(Pair):
         self.net.run(100)
         self.assertEqual(len(message_parts(self.link)), 1)
 
-    def test_cancelling_what_waits_for_its_link(self) -> None:
+    def test_cancelled_message_that_waits_for_its_link_is_not_sent(self) -> None:
         self.link.stall()
         sent = [self.one.messenger.send(self.two.name, body) for body in (b"x", b"y")]
         sent[0].cancel()
@@ -214,7 +214,7 @@ class SendTests(Pair):
 class LossTests(Pair):
     """Frames and links that are lost."""
 
-    def test_a_lost_message_is_sent_again(self) -> None:
+    def test_lost_message_is_sent_again(self) -> None:
         self.lose(7)
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run(19.9)
@@ -223,7 +223,7 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.bodies, [b"x"])
 
-    def test_a_lost_acknowledgement(self) -> None:
+    def test_lost_acknowledgement_is_sent_again(self) -> None:
         self.lose(8)
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run(21)
@@ -231,7 +231,7 @@ class LossTests(Pair):
         self.assertEqual(self.two.bodies, [b"x"])
         self.assertEqual(len(acks(self.link.other)), 2)
 
-    def test_a_lost_part(self) -> None:
+    def test_lost_part_is_sent_again(self) -> None:
         self.lose(7)
         body = b"abcd" * 10_000
         sent = self.one.messenger.send(self.two.name, body)
@@ -239,7 +239,7 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.bodies, [body])
 
-    def test_parts_out_of_order(self) -> None:
+    def test_parts_may_come_out_of_order(self) -> None:
         random = Random(3)
         self.net.fate = lambda link, kind, payload: [random.random()]
         body = random.randbytes(200_000)
@@ -258,7 +258,7 @@ class LossTests(Pair):
         self.assertIn("attempts: 8, routes tried: 1", str(error))
         self.assertEqual(len(message_parts(self.link)), 8)
 
-    def test_a_link_that_takes_the_place_of_another(self) -> None:
+    def test_message_moves_to_the_link_that_replaces_its_own(self) -> None:
         self.lose(7)
         sent = self.one.messenger.send(self.two.name, b"x")
         old = self.link
@@ -268,7 +268,7 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(len(message_parts(new)), 1)
 
-    def test_a_lost_link_and_a_new_one(self) -> None:
+    def test_message_goes_over_a_new_link_after_a_loss(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         self.link.cut()
         self.net.run(5)
@@ -278,7 +278,7 @@ class LossTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(self.two.bodies, [b"x"])
 
-    def test_a_lost_link_and_none_ever_again(self) -> None:
+    def test_message_is_given_up_if_no_link_comes_after_a_loss(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         self.link.cut()
         self.net.run(160)
@@ -295,7 +295,7 @@ class LossTests(Pair):
         self.successResultOf(first)
         self.failureResultOf(second, CancelledError)
 
-    def test_a_late_acknowledgement_means_nothing(self) -> None:
+    def test_late_acknowledgement_is_ignored(self) -> None:
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run()
         self.successResultOf(sent)
@@ -342,7 +342,7 @@ class BackPressureTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(len(message_parts(self.link)), 3)
 
-    def test_the_wait_has_an_end(self) -> None:
+    def test_message_that_waits_for_its_link_is_given_up_in_time(self) -> None:
         self.link.stall()
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run(161)
@@ -351,7 +351,7 @@ class BackPressureTests(Pair):
         self.net.run()
         self.assertEqual(self.link.sent, [])
 
-    def test_a_full_link_that_is_lost(self) -> None:
+    def test_message_that_waited_for_a_lost_link_goes_over_the_next(self) -> None:
         self.link.stall()
         sent = self.one.messenger.send(self.two.name, b"x")
         self.link.cut()
@@ -359,7 +359,7 @@ class BackPressureTests(Pair):
         self.net.run()
         self.successResultOf(sent)
 
-    def test_a_link_that_closes_before_its_loss_is_told(self) -> None:
+    def test_link_may_close_before_its_loss_is_reported(self) -> None:
         self.link.stall()
         self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: None)
         waiting, self.link._waiting = self.link._waiting, []
@@ -438,13 +438,13 @@ class RequestTests(Pair):
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"cba")
 
-    def test_an_empty_answer(self) -> None:
+    def test_empty_answer_is_delivered(self) -> None:
         self.answer(b"")
         sent = self.one.messenger.request(self.two.name, b"")
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"")
 
-    def test_a_large_answer(self) -> None:
+    def test_large_answer_is_sent_in_parts(self) -> None:
         answer = Random(2).randbytes(500_000)
         self.answer(answer)
         sent = self.one.messenger.request(self.two.name, b"?")
@@ -455,7 +455,7 @@ class RequestTests(Pair):
     def test_request_without_a_handler_is_refused(self) -> None:
         self.refused()
 
-    def test_a_handler_that_raises(self) -> None:
+    def test_request_is_refused_if_its_handler_raises(self) -> None:
         def handler(message: Message) -> bytes:
             raise ZeroDivisionError("on purpose")
 
@@ -463,20 +463,20 @@ class RequestTests(Pair):
         self.refused()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_a_handler_that_fails(self) -> None:
+    def test_request_is_refused_if_its_handler_fails_later(self) -> None:
         later: Deferred[bytes] = Deferred()
         later.errback(ZeroDivisionError("on purpose"))
         self.answer(later)
         self.refused()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_answers_that_are_none(self) -> None:
+    def test_request_is_refused_if_its_answer_is_no_valid_body(self) -> None:
         self.start(max_message=1000)
         for result in ("text", None, b"x" * 1001, 3):
             self.answer(result)
             self.refused()
 
-    def test_a_request_runs_once(self) -> None:
+    def test_request_runs_once(self) -> None:
         self.lose(8, 3)
         self.answer(b"yes")
         sent = self.one.messenger.request(self.two.name, b"?")
@@ -484,7 +484,7 @@ class RequestTests(Pair):
         self.assertEqual(self.successResultOf(sent), b"yes")
         self.assertEqual(len(self.calls), 1)
 
-    def test_a_refusal_is_remembered_too(self) -> None:
+    def test_refusal_is_remembered_too(self) -> None:
         self.lose(8)
         sent = self.one.messenger.request(self.two.name, b"?")
         self.net.run(1)
@@ -493,7 +493,7 @@ class RequestTests(Pair):
         self.failureResultOf(sent, RequestRefused)
         self.assertEqual(self.calls, [])
 
-    def test_a_request_is_asked_again_while_it_runs(self) -> None:
+    def test_request_is_sent_again_while_it_runs(self) -> None:
         later: Deferred[bytes] = Deferred()
         self.answer(later)
         sent = self.one.messenger.request(self.two.name, b"?")
@@ -505,7 +505,7 @@ class RequestTests(Pair):
         self.assertEqual(self.successResultOf(sent), b"yes")
         self.assertEqual(len(self.calls), 1)
 
-    def test_an_answer_that_was_forgotten_is_a_refusal(self) -> None:
+    def test_repetition_is_refused_after_its_answer_was_forgotten(self) -> None:
         for module in (acknowledger, request_handling):
             self.patch(module, "MAX_ANSWER_BYTES", 64 * 1024)
         self.start()
@@ -520,7 +520,7 @@ class RequestTests(Pair):
         self.failureResultOf(first, RequestRefused)
         self.assertEqual(len(self.calls), 2)
 
-    def test_an_answer_larger_than_the_memory_is_sent_all_the_same(self) -> None:
+    def test_answer_larger_than_the_memory_is_still_sent(self) -> None:
         for module in (acknowledger, request_handling):
             self.patch(module, "MAX_ANSWER_BYTES", 64 * 1024)
         self.start()
@@ -530,7 +530,7 @@ class RequestTests(Pair):
         self.assertEqual(len(self.successResultOf(sent)), 100_000)
         self.assertEqual(self.two.messenger._inbox.answering.held, 0)
 
-    def test_an_answer_that_waits_for_its_link_is_not_sent_twice(self) -> None:
+    def test_answer_that_waits_for_its_link_is_not_sent_twice(self) -> None:
         self.answer(b"x" * 100_000)
         self.link.other.stall(1)
         sent = self.one.messenger.request(self.two.name, b"1")
@@ -540,7 +540,7 @@ class RequestTests(Pair):
         self.assertEqual(len(self.successResultOf(sent)), 100_000)
         self.assertEqual(len(acks(self.link.other)), 5)
 
-    def test_an_answer_that_comes_slowly_is_waited_for(self) -> None:
+    def test_answer_that_comes_slowly_is_waited_for(self) -> None:
         self.answer(b"x" * 100_000)
         self.link.other.stall(1)
         sent = self.one.messenger.request(self.two.name, b"1")
@@ -551,7 +551,7 @@ class RequestTests(Pair):
         self.assertEqual(len(self.successResultOf(sent)), 100_000)
         self.assertLess(len(message_parts(self.link)), 3)
 
-    def test_too_many_requests_are_asked_again(self) -> None:
+    def test_requests_over_the_limit_are_sent_again(self) -> None:
         self.start(max_requests=3, max_requests_per_peer=2)
         waiting: list[Deferred[bytes]] = []
 
@@ -574,7 +574,7 @@ class RequestTests(Pair):
         self.assertEqual([self.successResultOf(each) for each in sent], [b"yes"] * 5)
         self.assertEqual(len(waiting), 5)
 
-    def test_the_sender_is_gone_when_the_answer_is_there(self) -> None:
+    def test_answer_goes_over_the_next_link_if_the_sender_was_lost(self) -> None:
         later: Deferred[bytes] = Deferred()
         self.answer(later)
         sent = self.one.messenger.request(self.two.name, b"?")
@@ -600,31 +600,31 @@ class SelfTests(Pair):
         self.assertEqual(self.one.got, [Message(self.one.name, b"x")])
         self.assertEqual(self.link.sent, [])
 
-    def test_a_large_request(self) -> None:
+    def test_large_request_to_ourselves_is_answered(self) -> None:
         self.one.messenger.set_request_handler(lambda message: message.body * 2)
         sent = self.one.messenger.request(self.one.name, b"x" * 100_000)
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"x" * 200_000)
 
-    def test_a_request_that_is_refused(self) -> None:
+    def test_request_to_ourselves_may_be_refused(self) -> None:
         sent = self.one.messenger.request(self.one.name, b"x")
         self.net.run()
         self.failureResultOf(sent, RequestRefused)
 
-    def test_a_request_without_end(self) -> None:
+    def test_request_to_ourselves_is_given_up_without_an_answer(self) -> None:
         self.one.messenger.set_request_handler(lambda message: Deferred())
         sent = self.one.messenger.request(self.one.name, b"x")
         self.net.run(161)
         self.failureResultOf(sent, PeerUnreachable)
 
-    def test_cancelled_before_it_was_delivered(self) -> None:
+    def test_cancelled_message_to_ourselves_is_not_delivered(self) -> None:
         sent = self.one.messenger.send(self.one.name, b"x")
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
         self.net.run()
         self.assertEqual(self.one.got, [])
 
-    def test_without_any_link(self) -> None:
+    def test_message_to_ourselves_needs_no_link(self) -> None:
         lonely = self.net.node("01")
         sent = lonely.messenger.send(lonely.name, b"x")
         self.net.run()
@@ -643,7 +643,7 @@ class GroupTests(Pair):
         for node in (self.one, self.two):
             self.assertEqual(node.got, [Message(self.one.name, b"x", group)])
 
-    def test_one_does_not(self) -> None:
+    def test_group_message_omits_a_member_that_did_not_acknowledge(self) -> None:
         gone = self.net.node("01").name
         sent = self.one.messenger.send_to_group(gone, [gone, self.two.name], b"x")
         self.net.run()
@@ -660,14 +660,14 @@ class GroupTests(Pair):
     def test_group_message_to_no_members_fires_at_once(self) -> None:
         self.assertEqual(self.successResultOf(self.one.messenger.send_to_group(self.two.name, [], b"")), ())
 
-    def test_too_many_members(self) -> None:
+    def test_group_message_to_too_many_members_is_refused(self) -> None:
         self.start(max_outstanding=1)
         members = [self.two.name, self.one.name]
         sent = self.one.messenger.send_to_group(self.two.name, members, b"x")
         self.assertEqual(self.failureResultOf(sent, LimitReached).value.setting, "max_outstanding")
         self.assertEqual(self.link.sent, [])
 
-    def test_stopped_in_between(self) -> None:
+    def test_stop_fails_a_group_message_under_way(self) -> None:
         sent = self.one.messenger.send_to_group(self.two.name, [self.two.name, self.one.name], b"x")
         self.one.messenger.stop()
         self.failureResultOf(sent, ServiceStopped)
@@ -680,7 +680,7 @@ class GroupTests(Pair):
 
 
 class StopTests(Pair):
-    """The end."""
+    """Stopping the messenger."""
 
     def test_stop_fails_all_that_is_pending(self) -> None:
         self.link.stall()
@@ -711,7 +711,7 @@ class StopTests(Pair):
         self.assertEqual(self.one.got, [])
         self.assertEqual(self.link.sent, [])
 
-    def test_a_handler_that_finishes_afterwards(self) -> None:
+    def test_handler_may_finish_after_the_stop(self) -> None:
         results: list[Deferred[bytes]] = [Deferred(), Deferred()]
         handed = iter(results)
         self.two.messenger.set_request_handler(lambda message: next(handed))
@@ -727,14 +727,14 @@ class StopTests(Pair):
             self.assertNoResult(each)
             each.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_a_handler_that_stops_us(self) -> None:
+    def test_message_handler_may_stop_the_messenger(self) -> None:
         self.two.messenger.set_message_handler(lambda message: self.two.messenger.stop())
         sent = self.one.messenger.send(self.two.name, b"x")
         self.net.run()
         self.assertEqual(self.link.other.sent, [])
         sent.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_a_request_handler_that_stops_us(self) -> None:
+    def test_request_handler_may_stop_the_messenger(self) -> None:
         def handler(message: Message) -> bytes:
             self.two.messenger.stop()
             return b"late"
@@ -745,14 +745,14 @@ class StopTests(Pair):
         self.assertEqual(self.link.other.sent, [])
         sent.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_a_message_to_ourselves_that_stops_us(self) -> None:
+    def test_handler_of_a_message_to_ourselves_may_stop_the_messenger(self) -> None:
         self.one.messenger.set_message_handler(lambda message: self.one.messenger.stop())
         sent = [self.one.messenger.send(self.one.name, b"x") for _ in range(2)]
         self.net.run()
         for each in sent:
             self.failureResultOf(each, ServiceStopped)
 
-    def test_an_errback_that_cancels(self) -> None:
+    def test_errback_may_cancel_another_message_during_the_stop(self) -> None:
         second: Deferred[None] = Deferred()
         first = self.one.messenger.send(self.two.name, b"x").addErrback(lambda _: second.cancel())
         second = self.one.messenger.send(self.two.name, b"y")
@@ -760,7 +760,7 @@ class StopTests(Pair):
         self.successResultOf(first)
         self.failureResultOf(second, CancelledError)
 
-    def test_an_errback_that_sends_and_stops(self) -> None:
+    def test_errback_may_send_and_stop_during_the_stop(self) -> None:
         again: list[Deferred[None]] = []
 
         def errback(failure: Failure) -> None:
@@ -795,22 +795,22 @@ class HostilePeerTests(Pair):
     def test_nested_arrays_close_the_link(self) -> None:
         self.closed(6, b"\x91" * 60_000)
 
-    def test_a_group_without_a_name(self) -> None:
+    def test_group_message_without_a_group_closes_the_link(self) -> None:
         self.closed(7, MessagePart(1, 0, 1, Flavour.GROUP, b"", b"x"))
 
-    def test_a_group_where_there_is_none(self) -> None:
+    def test_group_in_another_message_closes_the_link(self) -> None:
         self.closed(7, MessagePart(1, 0, 1, Flavour.SEND, b"x" * 32, b"x"))
 
-    def test_a_part_too_many(self) -> None:
+    def test_part_beyond_the_number_of_parts_closes_the_link(self) -> None:
         self.closed(7, MessagePart(1, 2, 2, Flavour.SEND, b"", b"x"))
 
-    def test_a_message_larger_than_we_allow(self) -> None:
+    def test_message_larger_than_we_allow_is_not_delivered(self) -> None:
         self.start(max_message=1000)
         self.arrive(7, MessagePart(1, 0, 1, Flavour.SEND, b"", b"x" * 1001))
         self.assertEqual(self.two.got, [])
         self.assertEqual(self.link.other.sent, [])
 
-    def test_an_acknowledgement_of_nothing(self) -> None:
+    def test_acknowledgement_of_no_message_is_ignored(self) -> None:
         self.arrive(8, AckPart(77, 0, 1, AckStatus.DELIVERED, b""))
         self.assertEqual(self.two.problems, [])
 
@@ -825,7 +825,7 @@ class HostilePeerTests(Pair):
         self.assertNoResult(sent)
         sent.addErrback(lambda failure: failure.trap(ServiceStopped))
 
-    def test_acknowledgements_that_do_not_fit(self) -> None:
+    def test_acknowledgement_that_does_not_fit_closes_the_link(self) -> None:
         for flavour, fields in (
             ("send", {"status": AckStatus.ANSWERED}),
             ("send", {"status": AckStatus.REFUSED}),
@@ -840,7 +840,7 @@ class HostilePeerTests(Pair):
                 self.start()
                 self.odd_ack(getattr(self.one.messenger, flavour)(self.two.name, b"x"), **fields)
 
-    def test_an_acknowledgement_by_somebody_else(self) -> None:
+    def test_acknowledgement_by_another_peer_is_ignored(self) -> None:
         third = self.net.node("10")
         other = self.net.link(self.one, third)
         sent = self.one.messenger.send(self.two.name, b"x")
@@ -851,7 +851,7 @@ class HostilePeerTests(Pair):
         self.net.run()
         self.successResultOf(sent)
 
-    def test_the_same_id_from_two_peers(self) -> None:
+    def test_same_id_from_two_peers_is_two_messages(self) -> None:
         third = self.net.node("10")
         other = self.net.link(self.two, third)
         part = MessagePart(5, 0, 1, Flavour.SEND, b"", b"x")
@@ -860,7 +860,7 @@ class HostilePeerTests(Pair):
         self.arrive(7, part, other)
         self.assertEqual([message.source for message in self.two.got], [self.one.name, third.name])
 
-    def test_a_replay_after_the_memory_of_ids_is_full(self) -> None:
+    def test_replay_is_dropped_when_the_memory_of_ids_is_full(self) -> None:
         for module in (forwarder, inbox):
             self.patch(module, "MAX_REMEMBERED_IDS", 100)
         self.start()
@@ -869,7 +869,7 @@ class HostilePeerTests(Pair):
         self.arrive(7, MessagePart(149, 0, 1, Flavour.SEND, b"", b"x"))
         self.assertEqual(len(self.two.got), 150)
 
-    def test_a_replay_of_a_request(self) -> None:
+    def test_replayed_request_runs_once(self) -> None:
         calls: list[Message] = []
         self.two.messenger.set_request_handler(lambda message: calls.append(message) or b"yes")
         part = MessagePart(5, 0, 1, Flavour.REQUEST, b"", b"x")
@@ -893,5 +893,5 @@ class FakeNetTests(SynchronousTestCase):
         net.stop()
         self.assertIs(net.fate, at_once)
 
-    def test_a_node_is_a_network(self) -> None:
+    def test_fake_node_is_made_by_its_network(self) -> None:
         self.assertIsInstance(FakeNet().node("0"), FakeNode)

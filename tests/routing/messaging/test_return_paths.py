@@ -21,7 +21,7 @@ class ReturnPathTests(SynchronousTestCase):
         self.links = [self.core.links.link_to(node.node_name) for node in nodes[1:]]
         self.paths = ReturnPaths(self.core.links)
 
-    def test_the_latest_counts(self) -> None:
+    def test_latest_link_of_a_source_counts(self) -> None:
         self.assertIsNone(self.paths.back_to(ONE))
         for link in self.links:
             assert link is not None
@@ -43,7 +43,6 @@ class ReturnPathTests(SynchronousTestCase):
         self.assertEqual(len(self.paths), 0)
 
     def test_too_many_paths_forget_the_oldest(self) -> None:
-        """The oldest are forgotten when there are too many."""
         self.patch(return_paths, "MOST_PATHS", 2)
         assert self.core is not None
         paths = ReturnPaths(self.core.links)
@@ -56,7 +55,7 @@ class ReturnPathTests(SynchronousTestCase):
 
 
 class JoiningTests(SynchronousTestCase):
-    def test_answers_while_joining(self) -> None:
+    def test_answers_reach_nodes_that_are_joining(self) -> None:
         """While many nodes join at once, no request has to be repeated for want of a way back."""
         for seed in (26, 27):
             waits = self.ask_while_joining(Net(seed))
