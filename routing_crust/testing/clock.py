@@ -53,28 +53,24 @@ class SimulatedCall:
         self.called = self.cancelled = False
 
     def getTime(self) -> float:
-        """See Twisted's interface: in the time of the clock that made it."""
+        """In the time of the clock that made it."""
         return self.time + self._owner.offset
 
     def cancel(self) -> None:
-        """See Twisted's interface."""
         self._must_wait()
         self.cancelled = True
         self._owner.cancelled(self)
         del self._function, self._args, self._kwargs  # no need to keep alive what they hold
 
     def reset(self, secondsFromNow: float) -> None:
-        """See Twisted's interface."""
         self._must_wait()
         self._owner.moved(self, self._owner.now + max(0.0, secondsFromNow))
 
     def delay(self, secondsLater: float) -> None:
-        """See Twisted's interface."""
         self._must_wait()
         self._owner.moved(self, max(self._owner.now, self.time + secondsLater))
 
     def active(self) -> bool:
-        """See Twisted's interface."""
         return not (self.called or self.cancelled)
 
     def make(self) -> None:
@@ -116,13 +112,11 @@ class HostClock:
         return self._simulation.now
 
     def seconds(self) -> float:
-        """See Twisted's interface."""
         return self._simulation.now + self.offset
 
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> SimulatedCall:
-        """See Twisted's interface."""
         if not delay >= 0:
             raise ValueError(f"a call cannot be made {-delay} seconds ago")
         simulation = self._simulation
@@ -132,7 +126,7 @@ class HostClock:
         return call
 
     def getDelayedCalls(self) -> list[SimulatedCall]:
-        """See Twisted's interface: those of this clock, in the order in which they were asked for."""
+        """Those of this clock, in the order in which they were asked for."""
         return list(self._pending)
 
     def jump(self, seconds: float) -> None:

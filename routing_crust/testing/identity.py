@@ -51,9 +51,8 @@ class SimulatedIdentity(Identity):
         self.name = Name.of_key(self.public_key)
 
     def sign(self, label: str, network: str, *fields: bytes) -> bytes:
-        """See L{Identity.sign}."""
         return self._ring.sign(self.public_key, signed_bytes(label, network, *fields))
 
     def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
-        """See L{Identity.holds}: by the keys of this simulation."""
+        """Signatures are checked with the keys of this simulation."""
         return self._ring.holds(public_key, signature, signed_bytes(label, network, *fields))

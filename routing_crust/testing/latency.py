@@ -35,7 +35,6 @@ class Uniform(Latency):
             raise ValueError(f"{self} is no latency: it goes from 0 to {LONGEST:g} s")
 
     def draw(self, random: Random) -> float:
-        """See L{Latency.draw}."""
         return self.low + (self.high - self.low) * random.random()
 
 
@@ -57,7 +56,6 @@ class LongTailed(Latency):
             raise ValueError(f"{self} is no latency: the median is at most {LONGEST:g} s, the spread 3")
 
     def draw(self, random: Random) -> float:
-        """See L{Latency.draw}."""
         # the sum of twelve even numbers is near enough to a normal one, and needs no logarithm of a chance
         # sum() rounds in another way from Python 3.12 on
         deviation = fsum([random.random() for _ in range(12)]) - 6.0

@@ -71,7 +71,6 @@ class OneDial(LinkConnectFactory):
         self._connector = self._begin(self._origin)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """See Twisted's interface."""
         if self.link.called:
             return
         if self._origin is not None and is_local(reason.value):
@@ -81,7 +80,7 @@ class OneDial(LinkConnectFactory):
         self.link.errback(DialFailed(in_words(reason.value)))
 
     def stopFactory(self) -> None:
-        """See Twisted's interface: called when the one connection is over."""
+        """Called by Twisted when the one connection is over."""
         self._gone(self)
 
     def _too_late(self, timeout: float) -> None:

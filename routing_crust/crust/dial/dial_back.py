@@ -50,7 +50,6 @@ class DialBacks:
         return not self._open
 
     def dial(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
-        """See L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust.dial_back>}."""
         return Deferred.fromCoroutine(self._dial(endpoints, peer))
 
     def stop(self) -> None:

@@ -120,18 +120,15 @@ class MemoryConnector:
         self._factory.startedConnecting(self)
 
     def disconnect(self) -> None:
-        """See Twisted's interface."""
         if self._connecting:
             self.stopConnecting()
         elif self._end is not None:
             self._end.loseConnection()
 
     def stopConnecting(self) -> None:
-        """See Twisted's interface."""
         self._fail(UserError())
 
     def getDestination(self) -> IPv4Address | IPv6Address:
-        """See Twisted's interface."""
         return address_of(self.remote)
 
     def vanish(self) -> None:

@@ -71,13 +71,11 @@ class MemoryMachine:
         return f"<MemoryMachine {self.host}>"
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        """See Twisted's interface."""
         return self.clock.getDelayedCalls()
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = None, bindAddress: Any = None
     ) -> MemoryConnector:
-        """See Twisted's interface."""
         if bindAddress is None:
             local = self.network.new_port(self.host)
         else:
@@ -89,7 +87,6 @@ class MemoryMachine:
     # What Platform offers.
 
     def tls(self, identity: Identity) -> SimulatedTls:
-        """See L{Platform.tls<routing_crust.crust.platform.Platform.tls>}."""
         return SimulatedTls(identity, self.network.random)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
@@ -101,12 +98,10 @@ class MemoryMachine:
         return tuple(MemoryPort(self, endpoint, factory) for endpoint in wanted)
 
     def addresses(self) -> Sequence[HostAddress]:
-        """See L{Platform.addresses<routing_crust.crust.platform.Platform.addresses>}."""
         hosts = dict.fromkeys(each.host for each in self.listening)
         return tuple(HostAddress("eth0", 1, ip_address(each), self._link_network) for each in hosts)
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
-        """See L{Platform.contacts<routing_crust.crust.platform.Platform.contacts>}."""
         book = ContactBook(None, MAX_SAVED_CONTACTS, own, self.clock)
         for each in reversed(self._saved):
             book.remember(each)
@@ -138,18 +133,15 @@ class MemoryPort:
         self.startListening()
 
     def startListening(self) -> None:
-        """See Twisted's interface."""
         self._factory.doStart()
         self.host.network.listen(self._endpoint, self)
 
     def stopListening(self) -> Deferred[None]:
-        """See Twisted's interface."""
         self.host.network.listen_no_more((self._endpoint,))
         self._factory.doStop()
         return succeed(None)
 
     def getHost(self) -> IPv4Address | IPv6Address:
-        """See Twisted's interface."""
         return address_of(self._endpoint)
 
     def accept(self, end: MemoryTransport) -> None:
@@ -158,7 +150,7 @@ class MemoryPort:
 
 
 class NoBeacon:
-    """See L{Beacon<routing_crust.crust.platform.Beacon>}: it is nowhere."""
+    """The beacon of a network without multicast: it finds nobody."""
 
     active = False
 
@@ -177,7 +169,7 @@ class NoBeacon:
 
 
 class NoMapper:
-    """See L{Mapper<routing_crust.crust.platform.Mapper>}: there is nobody to ask."""
+    """The mapper of a network whose routers map no ports."""
 
     in_words: tuple[str, ...] = ()
 

@@ -28,27 +28,22 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
 from ...config import DEFAULT_PORT
-from ...crust.interfaces import ILink
 from ...endpoints import Endpoint
 from ..clock import SimulatedClock
 from ..latency import Latency
 from ..trace import Trace
 from .connecting import NO_ROUTE, REFUSED, Listener, MemoryConnector, Refused
 from .internet import Arrival, Internet, PacketPath, Router
-from .transport import Host, MemoryTransport, end_of
+from .obstacles import Obstacles
+from .transport import Host, MemoryTransport
 
 _FIRST_EPHEMERAL: Final = 49152
 _EPHEMERAL_PORTS: Final = 65536 - _FIRST_EPHEMERAL
 
 AnyClock = Clock | SimulatedClock
 
-End = ILink | MemoryTransport
-"""One end of a connection: as a link, or as that runs over it."""
-Way = End | tuple[Host, Host]
-"""What one end of a connection sends, or everything that goes from the first host to the second."""
 
-
-class MemoryNetwork:
+class MemoryNetwork(Obstacles):
     """
     The network: who is where, what can reach what, and what is on its way.
 
@@ -60,7 +55,6 @@ class MemoryNetwork:
     @ivar dials: how many endpoints have been dialled.
     @ivar frames: how many frames have been sent, without Heartbeats and Goodbyes.
     @ivar bytes: how many bytes they had, with their headers.
-    @ivar disturbed: whether anything stands in the way anywhere; where nothing does, nobody looks closer.
     @ivar trace: keeps what happens, in order.
     @ivar internet: if hosts have real addresses, who is behind which box.
     """
@@ -80,6 +74,7 @@ class MemoryNetwork:
         @param trace: C{None} makes one that keeps nothing but its hash.
         @param internet: C{None} for hosts that are all in one network.
         """
+        super().__init__()
         self.internet = internet
         self.clock = clock
         self.random = random
@@ -87,87 +82,15 @@ class MemoryNetwork:
         self.dial_loss = 0.0
         self.dials = self.frames = self.bytes = 0
         self.trace = Trace(clock.seconds) if trace is None else trace
-        self.disturbed = False
         self._made_up = 0
         self._ports = 0
         self._hosts: dict[str, bool] = {}
         self._listeners: dict[Endpoint, Listener] = {}
         self._connectors: dict[tuple[Endpoint, Endpoint], MemoryConnector] = {}
         self._open: dict[tuple[Endpoint, Endpoint], MemoryTransport] = {}
-        self._links: dict[MemoryTransport, None] = {}
         self._passages: dict[MemoryTransport, PacketPath] = {}
-        self._groups: dict[str, int] = {}
-        self._shut: dict[tuple[str, str], None] = {}
-        self._asleep: dict[str, None] = {}
-        self._blocked: set[tuple[str, str]] = set()
-        self._half_open: set[MemoryTransport] = set()
-        self._held: list[Way] = []
 
-    @property
-    def links(self) -> list[MemoryTransport]:
-        """The connections of which at least one end is alive, by the end that dialled, oldest first."""
-        return list(self._links)
-
-    # Faults. Those between hosts outlast the processes there.
-
-    def partition(self, groups: Iterable[Iterable[Host]]) -> None:
-        """
-        Let nothing pass between hosts of different groups, until L{heal}. Those in no group are one
-        more group together. What is sent meanwhile waits, and arrives on healing if the connection still
-        lives then; dials time out. It takes the place of an earlier partition.
-        """
-        self._groups = {each.host: number for number, group in enumerate(groups) for each in group}
-        self._ways_changed()
-
-    def heal(self) -> None:
-        """End the partition, and open every way that L{shut} has shut."""
-        self._shut.clear()
-        self.partition(())
-
-    def shut(self, sender: Host, receiver: Host) -> None:
-        """Let nothing pass from one host to another, but the other way: a partition of one direction."""
-        self._shut[sender.host, receiver.host] = None
-        self._ways_changed()
-
-    def sleep(self, host: Host) -> None:
-        """Let nothing reach a host, and nothing leave it, until L{wake}."""
-        self._asleep[host.host] = None
-        self._ways_of_changed(host)
-
-    def wake(self, host: Host) -> None:
-        """Undo L{sleep}."""
-        self._asleep.pop(host.host, None)
-        self._ways_of_changed(host)
-
-    def block(self, dialler: Host, target: Host) -> None:
-        """Let the dials of C{dialler} to C{target} time out, as a firewall in front of C{target} does."""
-        self._blocked.add((dialler.host, target.host))
-
-    def unblock(self, dialler: Host, target: Host) -> None:
-        """Undo L{block}."""
-        self._blocked.discard((dialler.host, target.host))
-
-    def cut(self, link: End) -> None:
-        """Break a connection: both ends hear C{CONNECTION_LOST}, and what is on its way is lost."""
-        end = end_of(link)
-        for each in (end, end.other):
-            each.lose()
-
-    def half_open(self, link: End) -> None:
-        """Let nothing pass on a connection any more, without telling: both ends find out by its silence."""
-        both = end_of(link), end_of(link).other
-        self._half_open.update(both)
-        self._ways_changed(lambda end: end in both)
-
-    def mend(self, link: End) -> None:
-        """
-        Undo L{half_open}: the connection goes on, if its ends have not given it up. Where one of them went
-        down with its host meanwhile, it stays as it is.
-        """
-        both = end_of(link), end_of(link).other
-        if not any(end.dead for end in both):
-            self._half_open.difference_update(both)
-            self._ways_changed(lambda end: end in both)
+    # Faults, beside those of Obstacles.
 
     def flush_nat(self, router: Router) -> None:
         """Have the outermost NAT before some hosts forget everything: links by way of it fall silent."""
@@ -207,36 +130,6 @@ class MemoryNetwork:
                     self._half_open.update((end, end.other))
                 end.vanish(silently)
         self._ways_of_changed(host)
-
-    def hold(self, way: Way) -> None:
-        """
-        Keep everything that goes this way, until L{release}: what is written, ends and resets, and before
-        all these the news that a connection is there. The timeouts of both ends run on.
-        """
-        self._held.append(way)
-        self.disturbed = True
-
-    def release(self, way: Way, count: int | None = None) -> None:
-        """
-        Let go of what is held.
-
-        @param count: how many things to deliver, each before this returns, oldest first; the rest is
-            still held. C{None} ends the holding.
-        @raise ValueError: this way is not held, or not so many things are.
-        """
-        if count is None:
-            self._held.remove(way)
-            self._ways_changed()
-            return
-        if way not in self._held:
-            raise ValueError(f"{way!r} is not held")
-        for _ in range(count):
-            waiting = [end for end in self._ends() if end.pipe.due and self._goes(end, way)]
-            min(waiting, key=lambda end: end.pipe.due[0][0]).pipe.deliver_first()
-
-    def waiting(self, way: Way) -> int:
-        """How many things are on this way and have not arrived."""
-        return sum(len(end.pipe.due) for end in self._ends() if self._goes(end, way))
 
     # Time.
 
@@ -312,29 +205,24 @@ class MemoryNetwork:
         return latency.draw(self.random) if isinstance(latency, Latency) else latency
 
     def begins(self, connector: MemoryConnector) -> bool:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         self._connectors[connector.local, connector.remote] = connector
         self.dials += 1
         self.trace.note("dial", connector.host.host, connector.remote.host, connector.remote.port)
         return not self.dial_loss or self.random.random() >= self.dial_loss
 
     def given_up(self, connector: MemoryConnector) -> None:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         ends = connector.local, connector.remote
         if self._connectors.get(ends) is connector:
             del self._connectors[ends]
 
     def is_taken(self, local: Endpoint, remote: Endpoint) -> bool:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         return (local, remote) in self._open or (local, remote) in self._connectors
 
     def open_way(self, source: Endpoint, remote: Endpoint) -> None:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         if self.internet is not None:
             self.internet.send(source, remote)
 
     def answer(self, connector: MemoryConnector) -> tuple[Listener | MemoryConnector, Arrival] | None:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         arrival: Arrival | None = Arrival(connector.local, connector.remote)
         if self.internet is not None:
             arrival = self.internet.send(connector.local, connector.remote)
@@ -363,7 +251,6 @@ class MemoryNetwork:
         return listener, arrival
 
     def join(self, connector: MemoryConnector, other: Host, arrival: Arrival) -> MemoryTransport:
-        """See L{Exchange<routing_crust.testing.memory.connecting.Exchange>}."""
         here = MemoryTransport(self, connector.host, connector.local, connector.remote)
         there = MemoryTransport(self, other, arrival.endpoint, arrival.source)
         here.other, there.other = there, here
@@ -378,13 +265,11 @@ class MemoryNetwork:
     # What the ends of connections ask.
 
     def note_frame(self, end: MemoryTransport, kind: int, size: int) -> None:
-        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
         self.frames += 1
         self.bytes += size
         self.trace.note("frame", end.host.host, end.other.host.host, kind, size)
 
     def ended(self, end: MemoryTransport) -> None:
-        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
         if self._open.get((end.local, end.peer)) is end:
             del self._open[end.local, end.peer]
         if not end.other.gone:
@@ -395,43 +280,3 @@ class MemoryNetwork:
             passage = self._passages.pop(each, None)
             if passage is not None:
                 passage.end()
-
-    def stands_still(self, end: MemoryTransport) -> bool:
-        """See L{Carrier<routing_crust.testing.memory.transport.Carrier>}."""
-        if not self.disturbed:
-            return False
-        return self.is_cut_off(end) or any(self._goes(end, way) for way in self._held)
-
-    def is_cut_off(self, end: MemoryTransport) -> bool:
-        """Whether what this end sends cannot reach the other."""
-        return end in self._half_open or not self._passes(end.host.host, end.other.host.host)
-
-    def _passes(self, sender: str, receiver: str) -> bool:
-        groups = self._groups
-        if groups and groups.get(sender, -1) != groups.get(receiver, -1):
-            return False
-        if self._asleep and (sender in self._asleep or receiver in self._asleep):
-            return False
-        return not self._shut or (sender, receiver) not in self._shut
-
-    @staticmethod
-    def _goes(end: MemoryTransport, way: Way) -> bool:
-        if not isinstance(way, tuple):
-            return end is end_of(way)
-        return (end.host.host, end.other.host.host) == (way[0].host, way[1].host)
-
-    def _ends(self) -> list[MemoryTransport]:
-        return [end for link in self._links for end in (link, link.other)]
-
-    def _ways_of_changed(self, host: Host) -> None:
-        address = host.host
-        self._ways_changed(lambda end: end.host.host == address or end.other.host.host == address)
-
-    def _ways_changed(self, touches: Callable[[MemoryTransport], bool] = lambda end: True) -> None:
-        """
-        @param touches: whether this changes anything for this end.
-        """
-        self.disturbed = bool(self._groups or self._shut or self._asleep or self._half_open or self._held)
-        for end in self._ends():
-            if touches(end):
-                end.pipe.go_on()

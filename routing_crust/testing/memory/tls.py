@@ -50,7 +50,6 @@ class SimulatedTls(LinkTls):
     def wrap(
         self, plan: LinkPlan, owner: LinkOwner, factory: IProtocolFactory | None = None
     ) -> LinkTlsFactory:
-        """See L{LinkTls.wrap}."""
         return _SessionFactory(self, plan, owner, factory)
 
     def check(self, public_key: bytes, expected: Name | None) -> Name:
@@ -126,14 +125,14 @@ class _Session:
     # What the connection below calls.
 
     def makeConnection(self, transport: Any) -> None:
-        """See Twisted's interface."""
         self.transport = transport
         self._link.makeConnection(self)
         if self._initiator:
             transport.write(TLS_HANDSHAKE + self._mine)
 
     def dataReceived(self, data: bytes) -> None:
-        """See Twisted's interface. As with real TLS a clock that was set back is noticed with each read."""
+        """Read a flight, or pass on what the link is sent."""
+        # A clock that was set back is noticed with each read, as with real TLS.
         self._seconds()
         if self._done:
             self._link.dataReceived(data)
@@ -151,7 +150,6 @@ class _Session:
             self._client_flight()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See Twisted's interface."""
         self._link.connectionLost(reason if self._problem is None else Failure(self._problem))
 
     # The flights.
@@ -211,7 +209,6 @@ class _Session:
         return self._verified
 
     def write(self, data: bytes) -> None:
-        """See Twisted's interface."""
         if self._note is not None:
             self._note(data)
         if self._last_flight:

@@ -148,7 +148,6 @@ class MemoryTransport:
     # What protocols call: see Twisted's ITCPTransport, IConsumer and IPushProducer.
 
     def write(self, data: bytes) -> None:
-        """See Twisted's interface."""
         if self.gone or self.disconnecting:
             return
         self.in_flight += len(data)
@@ -158,11 +157,10 @@ class MemoryTransport:
             self._producer.pauseProducing()
 
     def writeSequence(self, data: Any) -> None:
-        """See Twisted's interface."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """See Twisted's interface. It is over when the other end has answered, as with TLS."""
+        """Close: it is over when the other end has answered, as with TLS."""
         if self.gone:
             self._tell_soon(ConnectionDone())
         elif not self.disconnecting:
@@ -177,36 +175,29 @@ class MemoryTransport:
         self._tell_soon(ConnectionAborted())
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        """See Twisted's interface."""
         return address_of(self.peer)
 
     def getHost(self) -> IPv4Address | IPv6Address:
-        """See Twisted's interface."""
         return address_of(self.local)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing is delayed here anyway."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See Twisted's interface."""
         self._producer = producer
 
     def unregisterProducer(self) -> None:
-        """See Twisted's interface."""
         self._producer = None
 
     def pauseProducing(self) -> None:
-        """See Twisted's interface."""
         self.reading = False
 
     def resumeProducing(self) -> None:
-        """See Twisted's interface."""
         if not self.reading:
             self.reading = True
             self.other.pipe.go_on()
 
     def stopProducing(self) -> None:
-        """See Twisted's interface."""
         self.loseConnection()
 
     def note_frames(self, data: bytes) -> None:

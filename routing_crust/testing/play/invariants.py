@@ -245,7 +245,7 @@ class Invariants:
     # What is heard.
 
     def __call__(self, event: LogEvent) -> None:
-        """See C{ILogObserver}: something was logged."""
+        """Look at an event that was logged."""
         if event.get("log_level") is LogLevel.critical:
             failure = event.get("log_failure")
             text = failure.getTraceback() if isinstance(failure, Failure) else str(event.get("log_format"))

@@ -30,7 +30,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role
 from routing_crust.errors import CloseReason
 from routing_crust.testing.host import SimulatedNode
-from routing_crust.testing.memory.network import Way
+from routing_crust.testing.memory.obstacles import Way
 from routing_crust.testing.memory.transport import MemoryTransport
 from routing_crust.testing.play.invariants import Invariants
 from routing_crust.testing.simulation import SimulatedNetwork
