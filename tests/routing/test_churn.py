@@ -62,7 +62,7 @@ class Churn:
 
 
 def neighbours(node: RoutingService, nodes: list[RoutingService]) -> set[str]:
-    """The close group of a node's own name, as somebody who sees everything would say."""
+    """The close group of a node's own name, computed from all nodes."""
     others = sorted((each.node_name for each in nodes if each is not node), key=node.node_name.distance)
     return {str(name) for name in others[: node.settings.group_size]}
 

@@ -70,7 +70,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertLessEqual({"its request", "its answer", "the setting contacts"}, sources)
 
     def test_unknown_name_says_that_nothing_was_tried(self) -> None:
-        """Somebody of whom nobody has heard: it says so, and what one would do."""
+        """The explanation also says what an operator can do."""
         found = self.one.service.explain(NOBODY)
         self.assertEqual(
             (found.linked, found.summary, found.candidates, found.attempts),
@@ -80,11 +80,10 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("RoutingService.connect()", found.next[1])
 
     def test_client_tries_nothing_by_itself(self) -> None:
-        """It tries nothing by itself."""
         found = self.client.service.explain(NOBODY)
         self.assertIn("does not try by itself", found.next[0])
 
-    def test_under_way_and_in_vain(self) -> None:
+    def test_request_is_explained_while_under_way_and_after_a_silence(self) -> None:
         """A request that is under way, and then was not answered; when it is asked again."""
         connecting = self.one.service.connect(NOBODY)
         self.net.run_for(2)
@@ -110,7 +109,6 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("lost:", " ".join(self.outcomes(found)))
 
     def test_refused_candidates_say_why_they_are_not_dialled(self) -> None:
-        """An address that is never dialled, and why."""
         core = self.one.core
         assert core is not None
         candidates = core.connector._candidates
@@ -120,7 +118,6 @@ class ExplainTests(SynchronousTestCase):
         self.assertIn("not dialled: ", candidate.outcome)
 
     def test_obstacle_says_for_how_long_it_stands(self) -> None:
-        """What is in the way of an endpoint, and for how long."""
         endpoint = Endpoint("192.0.2.9", 5000)
         self.one.crust.history.told(NOBODY, [endpoint], "its beacon")
         for obstacle, seconds in ((("it failed lately", 7.04), 7.0), (("denied", float("inf")), None)):
@@ -129,7 +126,6 @@ class ExplainTests(SynchronousTestCase):
             self.assertEqual((candidate.obstacle, candidate.next_seconds), (obstacle[0], seconds))
 
     def test_without_a_network_no_node_is_asked(self) -> None:
-        """Without any link nobody is asked."""
         self.net.partition([self.one], [each for each in self.net if each is not self.one])
         self.net.run_for(100)
         found = self.explain(self.one, self.two)
@@ -138,7 +134,6 @@ class ExplainTests(SynchronousTestCase):
         self.net.heal()
 
     def test_stopped_service_and_own_name_are_explained(self) -> None:
-        """A service that is not running, and its own name."""
         self.assertEqual(self.explain(self.one, self.one).summary, "this is the name of this very node")
         self.net.stop()
         self.assertEqual(self.explain(self.one, self.two).summary, "this node is not running")

@@ -22,10 +22,10 @@ class IncarnationTests(SynchronousTestCase):
     def test_incarnation_is_the_time_in_milliseconds(self) -> None:
         self.assertEqual(next_incarnation(None, 0, 12.5), 12500)
 
-    def test_within_one_millisecond(self) -> None:
+    def test_incarnation_grows_within_one_millisecond(self) -> None:
         self.assertEqual(next_incarnation(None, 12500, 12.5), 12501)
 
-    def test_the_clock_goes_back(self) -> None:
+    def test_incarnation_grows_when_the_clock_goes_back(self) -> None:
         """The last one is in the state directory."""
         self.assertEqual(next_incarnation(self.folder, 0, 5000.0), 5000000)
         self.assertEqual(next_incarnation(self.folder, 0, 1400.0), 5000001)
@@ -38,7 +38,6 @@ class IncarnationTests(SynchronousTestCase):
             self.assertEqual(next_incarnation(self.folder, 0, 1.0), 1000)
 
     def test_full_disk_is_logged_and_the_node_starts(self) -> None:
-        """It is said in the log, and the node starts all the same."""
         full = OSError(28, "No space left on device")
         with mock.patch("routing_crust.routing.incarnation.write_atomically", side_effect=full):
             self.assertEqual(next_incarnation(self.folder, 0, 2.0), 2000)

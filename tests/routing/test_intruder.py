@@ -203,17 +203,17 @@ class HelloTests(IntruderCase):
     def test_hello_of_another_network_is_refused(self) -> None:
         self.refused(CloseReason.WRONG_NETWORK, network="other")
 
-    def test_bound_to_another_session(self) -> None:
+    def test_hello_recorded_on_another_link_is_refused(self) -> None:
         """A Hello that was recorded on another link is worth nothing."""
         self.refused(CloseReason.PROTOCOL_ERROR, binding=bytes(32))
 
-    def test_signed_for_something_else(self) -> None:
+    def test_hello_signed_for_another_purpose_is_refused(self) -> None:
         self.refused(CloseReason.PROTOCOL_ERROR, label="connect-request")
 
-    def test_for_a_request_that_nobody_made(self) -> None:
+    def test_hello_for_an_unknown_request_is_refused(self) -> None:
         self.refused(CloseReason.NOT_WANTED, purpose=bytes(16))
 
-    def test_purpose_of_wrong_length(self) -> None:
+    def test_hello_with_a_purpose_of_wrong_length_is_refused(self) -> None:
         self.refused(CloseReason.PROTOCOL_ERROR, purpose=b"short")
 
     def test_garbage_for_a_hello_closes_the_link(self) -> None:
@@ -221,7 +221,7 @@ class HelloTests(IntruderCase):
         link.send(FrameKind.HELLO, b"garbage")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_body_that_is_no_hello(self) -> None:
+    def test_body_that_is_no_hello_is_refused(self) -> None:
         link = self.intruder.dial(self.node)
         body = encode((1, 2, 3))
         signature = self.intruder.identity.sign(LABEL, "default", link.binding, body)
@@ -229,14 +229,13 @@ class HelloTests(IntruderCase):
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
     def test_link_without_a_hello_is_closed_in_time(self) -> None:
-        """A link without a Hello is closed when its time is over."""
         self.intruder.dial(self.node)
         self.net.settle(9)
         self.assertEqual(self.intruder.lost, [])
         self.net.settle(2)
         self.assertEqual([each.reason for each in self.intruder.lost], [CloseReason.HELLO_TIMEOUT])
 
-    def test_something_before_the_hello(self) -> None:
+    def test_frame_before_the_hello_closes_the_link(self) -> None:
         link = self.intruder.dial(self.node)
         link.send(FrameKind.MESSAGE, b"hello?")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
@@ -253,7 +252,7 @@ class HelloTests(IntruderCase):
         link.send(FrameKind.HELLO, self.intruder.hello(link, incarnation=4))
         self.assert_closed(CloseReason.STALE)
 
-    def test_another_purpose_in_the_answer(self) -> None:
+    def test_hello_that_answers_for_another_purpose_is_refused(self) -> None:
         """The end that is dialled answers for the purpose that it was asked for, or loses the link."""
         listener = Intruder(self.net)
         probe = self.node.connect(listener.identity.name)
@@ -274,7 +273,7 @@ class HelloTests(IntruderCase):
 
 
 class FrameTests(IntruderCase):
-    def test_before_the_confirmation(self) -> None:
+    def test_message_before_the_confirmation_closes_the_link(self) -> None:
         """Messages have to wait until the link is confirmed."""
         link = self.intruder.dial(self.node)
         link.send(FrameKind.HELLO, self.intruder.hello(link))
@@ -286,7 +285,7 @@ class FrameTests(IntruderCase):
         link.send(99, b"")
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_garbage_of_each_kind(self) -> None:
+    def test_garbage_of_each_kind_closes_the_link(self) -> None:
         for kind in (
             FrameKind.CONFIRMATION,
             FrameKind.CONFIRMATION_ACK,
@@ -299,7 +298,7 @@ class FrameTests(IntruderCase):
             self.attached().send(kind, b"\xc1garbage")
             self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_a_confirmation_from_the_wrong_end(self) -> None:
+    def test_confirmation_from_the_wrong_end_closes_the_link(self) -> None:
         """Only the end with the smaller name decides."""
         link = self.attached()
         if self.node.node_name < self.intruder.identity.name:
@@ -308,8 +307,8 @@ class FrameTests(IntruderCase):
             link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(1)))
         self.assert_closed(CloseReason.PROTOCOL_ERROR)
 
-    def test_bodies_that_are_garbage(self) -> None:
-        """What cannot be read inside an envelope is dropped: whoever passed it on is not to blame."""
+    def test_garbage_inside_an_envelope_is_dropped(self) -> None:
+        """The relay that passed the envelope on is not to blame, so its link stays."""
         link = self.attached()
         for kind in (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD):
             link.send(FrameKind.ENVELOPE, self.intruder.envelope(self.node, kind, b"\xc1"))
@@ -318,7 +317,7 @@ class FrameTests(IntruderCase):
         self.net.settle(1)
         self.assertEqual(self.intruder.lost, [])
 
-    def test_too_many_clients(self) -> None:
+    def test_client_over_max_clients_is_refused(self) -> None:
         """The one that is too many is refused, with the reason."""
         full = Net(seed=7)
         first = full.node(max_clients=1)
@@ -336,7 +335,7 @@ class FrameTests(IntruderCase):
 
 
 class RequestTests(IntruderCase):
-    """Bad requests and responses are met with silence: nobody dials the intruder for them."""
+    """Bad requests and responses get no answer, and cause no dial."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -356,8 +355,8 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials)
         self.assertNotIn(FrameKind.ENVELOPE, self.intruder.kinds())
 
-    def test_a_good_one(self) -> None:
-        """So the tests below fail for the reason that they name."""
+    def test_good_request_is_answered(self) -> None:
+        """The requests of the tests below differ from this one only in what they name."""
         self.ask()
         self.assertEqual(self.net.network.dials, self.dials + 1)
         self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
@@ -370,7 +369,7 @@ class RequestTests(IntruderCase):
         self.send(EnvelopeKind.CONNECT_REQUEST, body)
         self.assert_silence()
 
-    def test_for_somebody_else(self) -> None:
+    def test_request_for_another_recipient_is_refused(self) -> None:
         self.ask(recipient=self.nodes[1].node_name.raw)
         self.assert_silence()
 
@@ -379,12 +378,12 @@ class RequestTests(IntruderCase):
         self.ask(issued=now - 5000, expiry=now - 4000)
         self.assert_silence()
 
-    def test_expiry_out_of_proportion(self) -> None:
-        """How long a request is valid is not for the requester alone to say."""
+    def test_late_expiry_does_not_prolong_a_request(self) -> None:
+        """A request is valid for a limited time, whatever its expiry says."""
         self.ask(issued=self.net.clock.seconds() - 5000, expiry=1e11)
         self.assert_silence()
 
-    def test_from_the_future(self) -> None:
+    def test_request_from_the_future_is_refused(self) -> None:
         now = self.net.clock.seconds()
         self.ask(issued=now + 5000, expiry=now + 5090)
         self.assert_silence()
@@ -393,7 +392,7 @@ class RequestTests(IntruderCase):
         self.ask(label=RESPONSE_LABEL)
         self.assert_silence()
 
-    def test_asking_for_nothing(self) -> None:
+    def test_request_for_an_attachment_is_refused(self) -> None:
         self.ask(use=LinkUse.ATTACHED)
         self.assert_silence()
 
@@ -401,14 +400,14 @@ class RequestTests(IntruderCase):
         self.ask(incarnation=0)
         self.assert_silence()
 
-    def test_addresses_that_are_not_dialled(self) -> None:
-        """The request is answered, but nobody is dialled at such addresses."""
+    def test_forbidden_addresses_of_a_request_are_not_dialled(self) -> None:
+        """The request is answered, but such addresses are not dialled."""
         places = ["127.0.0.1:5000", "10.1.2.3:5000", "169.254.169.254:8080", "198.18.0.9:22", "[::1]:5000"]
         self.ask(candidates=tuple(to_wire(Endpoint.from_text(each)) for each in places))
         self.assertEqual(self.net.network.dials, self.dials)
         self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
 
-    def test_too_many_for_one_peer(self) -> None:
+    def test_request_over_the_limit_of_its_peer_is_refused(self) -> None:
         """The third expected connection of one peer is refused."""
         for _ in range(2):
             self.ask()
@@ -417,13 +416,13 @@ class RequestTests(IntruderCase):
         self.ask()
         self.assert_silence()
 
-    def test_response_to_nothing(self) -> None:
+    def test_response_to_no_request_is_ignored(self) -> None:
         token = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
         response = ConnectResponse(self.node.node_name.raw, token, ())
         self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
         self.assert_silence()
 
-    def test_response_with_anothers_token(self) -> None:
+    def test_response_with_another_token_is_ignored(self) -> None:
         """A response must bring back the very request that we signed."""
         asked = self.node.connect(self.intruder.identity.name)
         self.net.settle(1)
@@ -434,7 +433,7 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials)
         self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 120)
 
-    def test_response_with_bad_signature(self) -> None:
+    def test_response_with_a_bad_signature_is_ignored(self) -> None:
         asked = self.node.connect(self.intruder.identity.name)
         self.net.settle(1)
         envelopes = [
@@ -449,8 +448,8 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials + 1)
         self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 400)
 
-    def test_record_with_bad_signature(self) -> None:
-        """Nobody can say of somebody else's name who speaks for it."""
+    def test_client_record_with_a_bad_signature_is_ignored(self) -> None:
+        """A node can publish a proxy for its own name only."""
         now = self.net.clock.seconds()
         record = ClientRecord(self.node.node_name.raw, now, now + 100)
         self.send(EnvelopeKind.CLIENT_RECORD, self.intruder.signed(RECORD_LABEL + "x", record))
@@ -459,7 +458,7 @@ class RequestTests(IntruderCase):
         self.send(EnvelopeKind.CLIENT_RECORD, self.intruder.signed(RECORD_LABEL, record))
         self.assertEqual(clients.proxy_of(self.intruder.identity.name), self.node.node_name)
 
-    def test_control_messages_too_fast(self) -> None:
+    def test_control_messages_over_the_rate_go_unanswered(self) -> None:
         """More than the limit allows goes unanswered; what comes later is answered again."""
         sealer = Sealer(self.intruder.identity, "default", 20, self.net.random)
 

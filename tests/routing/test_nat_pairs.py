@@ -14,12 +14,10 @@ UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
 
 class NatTests(SynchronousTestCase):
     def test_only_two_symmetric_nats_cannot_be_punched(self) -> None:
-        """Only two symmetric ones are hopeless from the start."""
         hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]
         self.assertEqual(hopeless, [(SYMMETRIC, SYMMETRIC)])
 
-    def test_plain_may_do(self) -> None:
-        """A plain dial gets a start where somebody is open, or nobody knows anything."""
+    def test_plain_dial_goes_first_if_one_end_is_open_or_both_are_unknown(self) -> None:
         hopeful = [pair for pair in product(NatKind, repeat=2) if plain_may_do(*pair)]
         self.assertEqual(
             hopeful,
@@ -36,7 +34,6 @@ class NatTests(SynchronousTestCase):
         )
 
     def test_both_ends_may_dial_where_no_nat_is_known(self) -> None:
-        """Each may dial the other where no NAT is known."""
         self.assertEqual(
             [pair for pair in product(NatKind, repeat=2) if both_ways(*pair)],
             list(product((UNKNOWN, OPEN), repeat=2)),

@@ -37,8 +37,8 @@ class NetworkCase(SynchronousTestCase):
 
 
 class JoiningTests(NetworkCase):
-    def test_the_first_node_waits(self) -> None:
-        """It dials nobody, and is Connected as soon as somebody has come."""
+    def test_first_node_waits_for_another_to_connect(self) -> None:
+        """It makes no dial, and is CONNECTED as soon as a node has connected to it."""
         first = self.net.node()
         self.net.settle(100)
         self.assertIs(first.state, State.DISCONNECTED)
@@ -50,15 +50,13 @@ class JoiningTests(NetworkCase):
         self.successResultOf(connected)
 
     def test_five_nodes_are_in_each_others_tables(self) -> None:
-        """Started one after another with one contact, all five are in each other's tables."""
         for _ in range(5):
             self.net.node()
         self.net.until_joined(timeout=10)
         self.net.settle(1)
         self.assert_full_mesh(self.net.nodes)
 
-    def test_one_link_for_each_pair(self) -> None:
-        """After joining each pair has one link, and no proxy link is left."""
+    def test_each_pair_keeps_one_link_after_joining(self) -> None:
         nodes = self.net.grow(5)
         self.net.settle(60)
         for node in nodes:
@@ -72,8 +70,7 @@ class JoiningTests(NetworkCase):
             self.assertIsNone(node.status()["proxy"])
         self.assertEqual(len(self.net.network.links), 10)
 
-    def test_each_of_twenty_nodes_knows_its_nearest(self) -> None:
-        """Every node knows the nodes nearest to it."""
+    def test_twenty_nodes_know_their_nearest(self) -> None:
         nodes = self.net.grow(20)
         self.net.settle(90)
         for node in nodes:
@@ -83,7 +80,7 @@ class JoiningTests(NetworkCase):
             nearest = {str(name) for name in others[: node.settings.group_size]}
             self.assertLessEqual(nearest, table_of(node))
 
-    def test_who_asks_is_left_out(self) -> None:
+    def test_requester_is_left_out_of_the_close_group_it_gets(self) -> None:
         """
         A node that asks for its own group hears of C{group_size} others; it is in the group of a name itself.
         """
@@ -100,7 +97,7 @@ class JoiningTests(NetworkCase):
         self.assertEqual(group[0], node.node_name)
         self.assertEqual(group, self.net.result(other.close_group(nearby)))
 
-    def test_no_contact_answers(self) -> None:
+    def test_bootstrapping_is_repeated_until_a_contact_answers(self) -> None:
         """Bootstrapping is tried again and again, and works once the contact is there."""
         first = self.net.node()
         contact = self.net.contact(first)
@@ -112,7 +109,6 @@ class JoiningTests(NetworkCase):
         self.net.run(lambda: node.state is State.CONNECTED, timeout=70)
 
     def test_observers_hear_of_states_group_and_table(self) -> None:
-        """Observers hear of states, of the group and of the table."""
         first = self.net.node()
         heard: list[object] = []
         for kind in (StateChanged, GroupConnectedChanged, PeerJoined, PeerLeft, LinkLost):
@@ -135,7 +131,7 @@ class JoiningTests(NetworkCase):
 
 
 class TalkingTests(NetworkCase):
-    def test_send_and_request(self) -> None:
+    def test_messages_carry_their_proven_source_and_requests_are_answered(self) -> None:
         """Messages arrive with their proven source, requests are answered."""
         nodes = self.net.grow(5)
         got: list[Message] = []
@@ -149,7 +145,7 @@ class TalkingTests(NetworkCase):
             RequestRefused,
         )
 
-    def test_send_to_group(self) -> None:
+    def test_group_message_reaches_each_of_the_nearest_nodes(self) -> None:
         """A group message reaches each of the nearest nodes, ourselves too if we are one."""
         nodes = self.net.grow(12)
         target = self.net.identity().name
@@ -165,14 +161,12 @@ class TalkingTests(NetworkCase):
         )
         self.assertEqual(list(self.net.result(nodes[3].close_group(target))), nearest)
 
-    def test_nobody_of_that_name(self) -> None:
-        """A message to a name that nobody has fails in time."""
+    def test_message_to_an_unknown_name_fails_in_time(self) -> None:
         nodes = self.net.grow(5)
         result = nodes[0].send(self.net.identity().name, b"?")
         self.assertRaises(PeerUnreachable, self.net.result, result, 170)
 
     def test_client_reaches_and_is_reached_by_name(self) -> None:
-        """A client reaches nodes by name and is reached by its own."""
         nodes = self.net.grow(12)
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
@@ -188,7 +182,6 @@ class TalkingTests(NetworkCase):
             self.assertNotIn(str(client.node_name), table_of(node))
 
     def test_clients_with_different_proxies_reach_each_other(self) -> None:
-        """Clients with different proxies reach each other."""
         nodes = self.net.grow(6)
         one = self.net.node(role=Role.CLIENT, listen=())
         two = self.net.node(role=Role.CLIENT, listen=(), contacts=(self.net.contact(nodes[5]),))
@@ -199,7 +192,6 @@ class TalkingTests(NetworkCase):
         self.assertEqual(self.net.result(one.request(two.node_name, b"?")), b"here")
 
     def test_connect_gives_the_same_link_each_time(self) -> None:
-        """An application gets a link to a node, the same each time."""
         nodes = self.net.grow(3)
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
@@ -225,7 +217,7 @@ class TalkingTests(NetworkCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIs(nodes[1].state, State.CONNECTED)
 
-    def test_not_connected_or_stopped(self) -> None:
+    def test_calls_fail_at_once_without_a_link_or_after_the_stop(self) -> None:
         """Without a link, and after the stop, everything fails at once and says why."""
         node = self.net.node()
         other = self.net.identity().name
@@ -240,7 +232,7 @@ class TalkingTests(NetworkCase):
 
 
 class LossTests(NetworkCase):
-    def test_the_contact_dies(self) -> None:
+    def test_network_survives_the_death_of_its_contact(self) -> None:
         """The others stay connected and sending; when it is back it is admitted at once."""
         nodes = self.net.grow(5)
         self.net.crash(nodes[0])
@@ -261,7 +253,7 @@ class LossTests(NetworkCase):
         self.net.run(lambda: not any(gone in table_of(node) for node in left), timeout=81)
         self.assert_full_mesh(left)
 
-    def test_all_but_one_die(self) -> None:
+    def test_last_node_joins_again_when_the_others_return(self) -> None:
         """The last one bootstraps, and joins again when the others return."""
         nodes = self.net.grow(5)
         for node in nodes[:4]:
@@ -275,7 +267,7 @@ class LossTests(NetworkCase):
         self.net.settle(60)
         self.assert_full_mesh(self.net.nodes)
 
-    def test_a_restart_replaces_the_old_link(self) -> None:
+    def test_restarted_peer_replaces_its_old_link_at_once(self) -> None:
         """A peer that comes back before its old links were noticed dead is let in at once."""
         nodes = self.net.grow(3)
         self.net.crash(nodes[2], silently=True)
@@ -302,14 +294,14 @@ class LossTests(NetworkCase):
         self.assert_full_mesh(self.net.nodes)
         return took
 
-    def test_one_end_loses_the_link(self) -> None:
+    def test_peer_that_has_lost_its_link_is_linked_again_soon(self) -> None:
         """Who has lost a link that the other end keeps is let in again soon."""
         one, other = self.net.grow(2)
         self.net.settle(60)
         for node, peer in ((one, other), (other, one)):
             self.assertLess(self.lose_one_end(node, peer), 2 * ANSWER_WITHIN)
 
-    def test_asked_for_what_there_is(self) -> None:
+    def test_lost_link_is_made_again_soon_through_other_nodes(self) -> None:
         """So it is where others carry its requests."""
         _, one, other = self.net.grow(3)
         self.net.settle(60)
@@ -327,7 +319,7 @@ class LossTests(NetworkCase):
         self.net.run(lambda: all(len(table_of(node)) == 5 for node in nodes), timeout=120)
         self.assert_full_mesh(nodes)
 
-    def test_stopping_is_told(self) -> None:
+    def test_peers_of_a_stopped_node_drop_it_at_once(self) -> None:
         """Who stops says so, and the others let it go at once."""
         nodes = self.net.grow(3)
         self.net.result(nodes[1].stopService())

@@ -45,7 +45,7 @@ class NetworkChangedTests(SynchronousTestCase):
         retry = core_of(node).lifecycle._retry
         return retry is not None and retry.active() and retry.getTime() - node.clock.seconds() > 10
 
-    def test_bootstraps_at_once(self) -> None:
+    def test_node_without_a_link_bootstraps_at_once(self) -> None:
         """A node without a link, or a client, does not wait for the back-off."""
         for node in (self.nodes[2], self.client):
             self.cut_off(node)
@@ -67,7 +67,7 @@ class NetworkChangedTests(SynchronousTestCase):
         self.net.heal()
 
     def test_connected_node_looks_around_at_once(self) -> None:
-        """A node looks around; whoever did not answer is asked again; a client has nobody to look for."""
+        """A node begins a round and asks silent nodes again; a client has no round to begin."""
         core = core_of(self.nodes[1])
         gone = self.nodes[3].name
         core.connector._cooldown.note(gone)
@@ -80,7 +80,7 @@ class NetworkChangedTests(SynchronousTestCase):
         client.network_changed()
         self.assertIsNone(client.joiner._timer)
 
-    def test_nothing_to_do(self) -> None:
+    def test_waiting_first_node_and_stopped_node_do_nothing(self) -> None:
         """A first node that waits for others goes on waiting, and a stopped one does nothing at all."""
         other = SimulatedNetwork(seed=12)
         (first,) = other.nodes(1)

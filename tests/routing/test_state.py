@@ -106,12 +106,10 @@ def expected_of(role: Role, state: State, taken: str) -> tuple[State, list[objec
 
 class StateTests(SynchronousTestCase):
     def test_there_are_four_named_states(self) -> None:
-        """There are four states, and their names are these."""
         names = [each.name for each in State]
         self.assertEqual(names, ["DISCONNECTED", "BOOTSTRAPPING", "CONNECTED", "TERMINATED"])
 
-    def test_every_input_in_every_state(self) -> None:
-        """Each role answers each input in each state just as the table says."""
+    def test_every_state_answers_every_input_as_the_table_says(self) -> None:
         checked = 0
         for role in Role:
             for state in State:
@@ -141,7 +139,7 @@ class StateTests(SynchronousTestCase):
                 self.assertEqual((new, done), (T, []))
             state = new
 
-    def test_input_from_within_an_output(self) -> None:
+    def test_input_from_within_an_output_is_handled_afterwards(self) -> None:
         """It is handled once the running input is done, and in the state that this one led to."""
         machine, core, outputs = machine_in(Role.NODE, D)
         outputs.react = {"state_changed": ["bootstrap_failed"]}
@@ -152,7 +150,7 @@ class StateTests(SynchronousTestCase):
             [(D, B), "gave bootstrap_failed", "begin_bootstrap", (B, D), "schedule_retry"],
         )
 
-    def test_stop_from_within_an_output(self) -> None:
+    def test_owner_may_stop_from_within_an_output(self) -> None:
         """An owner that stops as soon as it is connected ends up stopped, once."""
         machine, core, outputs = machine_in(Role.NODE, B)
         outputs.react = {"state_changed": ["stop", "stop"]}

@@ -126,7 +126,7 @@ class AttemptTests(SynchronousTestCase):
 class PrefixTests(SynchronousTestCase):
     """Nodes behind one NAT, and a node that they reach by tunnels only."""
 
-    def test_attempts_to_replace_tunnels_keep_nobody_out(self) -> None:
+    def test_attempts_to_replace_tunnels_leave_room_for_unlinked_nodes(self) -> None:
         """They leave room in a prefix to a node without a link."""
         network = SimulatedNetwork(
             seed=2, internet=True, max_same_prefix_in_bucket=8, max_expected_per_prefix=2

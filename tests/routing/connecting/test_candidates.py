@@ -85,6 +85,6 @@ class CandidatesTests(SynchronousTestCase):
         self.assertEqual(self.candidates.affordable(PEER, near[:1]), near[:1])
 
     def test_local_addresses_of_answers_are_not_limited(self) -> None:
-        """Nobody outside is reached at them."""
+        """They cannot belong to a victim on the internet."""
         for _ in range(5):
             self.assertEqual(self.candidates.affordable(PEER, (PRIVATE, LOOPBACK)), (PRIVATE, LOOPBACK))

@@ -69,7 +69,7 @@ class FakeLinks:
 
 
 class FakeTable:
-    """A routing table that wants everybody, or nobody."""
+    """A routing table that wants every node, or none."""
 
     def __init__(self) -> None:
         self.wanted = True
@@ -144,7 +144,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         return link
 
     def test_good_request_is_accepted_once(self) -> None:
-        """A copy that arrives by another route is not judged again, and no refusal is told of it."""
+        """A copy that arrives by another route is not judged again, and is not reported as refused."""
         request = self.request()
         for _ in range(2):
             self.receive(encode(self.signed(request)))
@@ -153,7 +153,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.assertEqual(self.problem(request), "it came before")
 
     def test_refusal_is_told_with_its_reason(self) -> None:
-        """The peer that is told is the one whose key the request has."""
+        """The refusal names the peer whose key the request has."""
         self.receive(encode(self.signed(self.request(), RESPONSE_LABEL)))
         self.assertEqual(self.verdicts.all, [(THEIRS.name, "its signature does not hold")])
 
@@ -210,7 +210,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
             self.receive(encode(self.signed(request)))
         self.assertEqual(self.verdicts.all, [(THEIRS.name, "the link is not wanted")])
 
-    def test_client_is_no_member_for_anybody(self) -> None:
+    def test_client_accepts_no_member_link(self) -> None:
         """It has no routing table; a direct link is another matter."""
         self.make(Role.CLIENT)
         self.assertEqual(self.problem(self.request()), "the link is not wanted")
@@ -225,7 +225,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         request = self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)
         self.assertEqual(self.problem(request), "the link is not wanted")
 
-    def test_peer_with_such_a_link_is_probed(self) -> None:
+    def test_peer_that_asks_for_a_link_it_has_is_probed(self) -> None:
         """It may have lost the link, which it would have no other reason to ask for."""
         for use in (LinkUse.MEMBER, LinkUse.DIRECT):
             link = self.link_with_peer(LinkUse.MEMBER)

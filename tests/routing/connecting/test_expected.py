@@ -354,7 +354,7 @@ class LostTimerTests(SynchronousTestCase):
         self.assertIsNone(self.table.of_connection(connection(1)))
         self.assert_ended_once()
 
-    def test_connection_that_has_arrived_is_forgotten_with_it(self) -> None:
+    def test_connection_that_has_arrived_is_forgotten_with_its_expectation(self) -> None:
         """What arrived for the entry goes with it."""
         self.assertIs(self.table.arrived(self.entry.peer, self.entry.nonce, connection(1)), self.entry)
         self.clock.advance(180)
@@ -364,7 +364,7 @@ class LostTimerTests(SynchronousTestCase):
         self.assert_ended_once()
 
     def test_delayed_call_of_another_entry_ends_it(self) -> None:
-        """So it ends even if nobody asks for a place."""
+        """So it ends even if no new expectation is made."""
         self.clock.advance(100)
         other = self.table.expect(request(2))
         self.clock.advance(90)
@@ -372,7 +372,7 @@ class LostTimerTests(SynchronousTestCase):
         self.expired.remove(request(2))
         self.assert_ended_once()
 
-    def test_fulfilled_before_twice_the_time(self) -> None:
+    def test_expectation_may_be_fulfilled_before_twice_its_time(self) -> None:
         """A link that both ends agree on in time ends it as ever."""
         self.clock.advance(170)
         self.assertIs(self.table.fulfil(self.entry.peer, self.entry.nonce, LINK), self.entry)
@@ -407,7 +407,7 @@ class Waiter:
 
 
 class Holders:
-    """A table with everybody who waits for one of its expectations, and a wall clock that may be wrong."""
+    """A table with the holders of its Deferreds, and a wall clock that may be wrong."""
 
     def __init__(self) -> None:
         self.clock = ForgetfulClock()

@@ -425,7 +425,7 @@ class ReachabilityTests(SynchronousTestCase):
     # Attacks.
 
     def test_asker_that_names_a_victims_address_loses_its_link(self) -> None:
-        """Nobody dials that address."""
+        """No node dials that address."""
         p, (a, q) = self.star(2)
         victim = to_wire(Endpoint("9.9.9.9", 5483))
         own = to_wire(self.net.crust(a).endpoints[0])

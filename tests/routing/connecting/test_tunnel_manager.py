@@ -71,7 +71,7 @@ class MakingTests(TunnelCase):
         self.assertEqual([each["via"] for each in links if each is not tunnel], [None])
 
     def test_address_of_the_node_in_the_middle_is_not_taken_for_the_peers(self) -> None:
-        """It is saved for nobody, and told to nobody."""
+        """It is neither saved nor passed on as a contact."""
         self.make()
         self.until(PathKind.TUNNEL)
         self.net.settle(5)

@@ -33,8 +33,7 @@ class ClientRegistryTests(SynchronousTestCase):
         issued += self.clock.seconds()
         return self.registry.publish(name_of(client), ClientRecord(proxy.raw, issued, issued + life))
 
-    def test_found_until_it_expires(self) -> None:
-        """A client is found for as long as its record lives."""
+    def test_client_is_found_until_its_record_expires(self) -> None:
         self.assertTrue(self.publish())
         self.clock.advance(89)
         self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
@@ -44,7 +43,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertEqual(len(self.registry), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_the_later_counts(self) -> None:
+    def test_later_record_replaces_an_earlier_one_in_any_order(self) -> None:
         """A record that was issued later replaces; an earlier one does not, in whatever order they come."""
         self.assertTrue(self.publish(proxy=PROXY, issued=10))
         self.assertFalse(self.publish(proxy=OTHER, issued=5))
@@ -53,7 +52,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertEqual(self.registry.proxy_of(name_of(1)), OTHER)
         self.assertEqual(len(self.registry), 1)
 
-    def test_the_same_again(self) -> None:
+    def test_repeated_record_does_not_live_longer(self) -> None:
         """A repetition is no news and does not make it live longer; a contradiction is refused."""
         issued = self.clock.seconds()
         record = ClientRecord(PROXY.raw, issued, issued + 90)
@@ -65,7 +64,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.clock.advance(30)
         self.assertIsNone(self.registry.proxy_of(name_of(1)))
 
-    def test_clocks_that_differ(self) -> None:
+    def test_client_whose_clock_is_off_is_known_as_long_as_others(self) -> None:
         """A client whose clock is off, within bounds, is known just as long as any other."""
         for offset in (-SKEW - 89, -SKEW, SKEW):
             registry = ClientRegistry(self.clock, Settings())
@@ -76,7 +75,7 @@ class ClientRegistryTests(SynchronousTestCase):
             self.clock.advance(1)
             self.assertIsNone(registry.proxy_of(name_of(1)))
 
-    def test_times_that_cannot_be(self) -> None:
+    def test_record_with_impossible_times_is_refused(self) -> None:
         """Too old, from the future, or with no life at all: refused."""
         self.assertFalse(self.publish(issued=-SKEW - 90))
         self.assertFalse(self.publish(issued=SKEW + 1))
@@ -84,8 +83,8 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertFalse(self.publish(life=-1))
         self.assertEqual(len(self.registry), 0)
 
-    def test_a_long_life_is_cut(self) -> None:
-        """Nobody is remembered for longer than an hour without saying so again."""
+    def test_record_lives_for_an_hour_at_most(self) -> None:
+        """A client that wants to be found for longer publishes again."""
         self.assertTrue(self.publish(life=1e9))
         self.clock.advance(LONGEST_LIFE - 1)
         self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
@@ -105,7 +104,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertIsNone(self.registry.proxy_of(name_of(1)))
         self.assertEqual(len(self.registry), 3)
 
-    def test_an_expired_one_is_as_none(self) -> None:
+    def test_earlier_record_is_accepted_after_a_later_one_expired(self) -> None:
         """An earlier record is taken once the later one is over."""
         self.assertTrue(self.publish(issued=10, life=5))
         self.clock.advance(5)
@@ -113,7 +112,6 @@ class ClientRegistryTests(SynchronousTestCase):
         self.assertEqual(self.registry.proxy_of(name_of(1)), OTHER)
 
     def test_clear_forgets_every_record(self) -> None:
-        """Everything can be forgotten at once."""
         self.publish()
         self.registry.clear()
         self.assertEqual(len(self.registry), 0)

@@ -82,7 +82,7 @@ class QueryTests(SynchronousTestCase):
         self.answer(TARGET, ONE)
         self.assertEqual(len(self.queries), 0)
 
-    def test_answers_to_something_else(self) -> None:
+    def test_answer_that_fits_no_query_is_ignored(self) -> None:
         result = self.queries.look_up(TARGET)
         self.answer(ONE, ONE)
         self.answer(TARGET, ONE, nonce=bytes(16))
@@ -91,7 +91,6 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(result).members, ())
 
     def test_each_attempt_takes_another_first_hop(self) -> None:
-        """By another first hop each time; after the last attempt it fails."""
         result = self.queries.look_up(TARGET)
         for attempt in range(ATTEMPTS):
             self.assertEqual(self.sent[-1], (TARGET, self.sent[0][1], attempt))
@@ -100,7 +99,7 @@ class QueryTests(SynchronousTestCase):
         self.failureResultOf(result, PeerUnreachable)
         self.assertEqual(len(self.sent), ATTEMPTS)
 
-    def test_answer_from_within_the_call(self) -> None:
+    def test_answer_may_come_from_within_the_call(self) -> None:
         """A node that is its own nearest answers at once."""
 
         def send(kind: EnvelopeKind, destination: Name, body: bytes, *way: object, nearest: bool) -> None:
@@ -111,7 +110,7 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(queries.look_up(TARGET)), Group((), ONE))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_certain_node(self) -> None:
+    def test_query_may_be_addressed_to_one_node(self) -> None:
         """A query may be put to one node, for what it knows itself."""
         self.queries.look_up(TARGET)
         result = self.queries.look_up(TARGET, of=ONE)
@@ -119,7 +118,7 @@ class QueryTests(SynchronousTestCase):
         self.answer(TARGET, TWO)
         self.assertEqual(self.successResultOf(result).members, (TWO,))
 
-    def test_the_node_is_lost(self) -> None:
+    def test_query_to_a_lost_node_fails_at_once(self) -> None:
         """What it was asked itself fails at once; what is put to others goes on."""
         lost, other = self.queries.look_up(TARGET, of=ONE), self.queries.look_up(TARGET, of=TWO)
         self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
@@ -127,7 +126,7 @@ class QueryTests(SynchronousTestCase):
         self.assertNoResult(other)
         self.assertEqual((len(self.queries), len(self.sent)), (1, 2))
 
-    def test_the_first_hop_is_lost(self) -> None:
+    def test_query_takes_another_first_hop_when_its_own_is_lost(self) -> None:
         """Another is taken at once, as long as there are attempts left, and then as if nothing had been."""
         result = self.queries.look_up(TARGET, via=FirstHop(ONE))
         other = self.queries.look_up(TARGET, via=FirstHop(TWO))

@@ -1,4 +1,4 @@
-"""A crowd that joins all at once: in the end everybody can be reached from everywhere."""
+"""A crowd that joins at once: in the end every node can reach every other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reaches(start: RoutingService, goal: RoutingService, nodes: dict[object, Rou
 
 
 class CrowdTests(SynchronousTestCase):
-    def test_everybody_is_reached(self) -> None:
+    def test_every_node_reaches_every_other(self) -> None:
         """
         Sixteen nodes know nobody but the first and start in one moment. Neighbours may all lack the same
         node, so that none of them can tell another of it; it must come out all the same.

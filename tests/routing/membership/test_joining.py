@@ -1,4 +1,4 @@
-"""Whom a node asks, and when, by what its neighbours tell it; on a fake clock, without links."""
+"""Which nodes a joining node asks, and when, on a fake clock and without links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def name(number: int) -> Name:
 
 
 class SilentPeers:
-    """Nobody who is asked answers. It is a C{LinkRequester}."""
+    """A C{LinkRequester} whose requests get no answer."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -54,7 +54,7 @@ class SilentPeers:
 
 
 class AskedLaterTests(SynchronousTestCase):
-    """Somebody of the close group did not answer."""
+    """A member of the close group did not answer."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -69,11 +69,11 @@ class AskedLaterTests(SynchronousTestCase):
         self.joiner = Joiner(node, table, self, self.asking, lambda: ())  # type: ignore[arg-type]
 
     def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
-        """The lookup: the one neighbour tells whom it knows."""
+        """The lookup: the only neighbour answers with the nodes that it knows."""
         return succeed(Group(self.members, self.neighbour))
 
     def test_silent_member_is_asked_again_after_its_cooldown(self) -> None:
-        """It is asked again when it has been left alone for long enough, though nobody tells of it then."""
+        """The request is repeated although no lookup names the member again."""
         self.joiner.wake()
         self.clock.pump([0.25] * 8)
         self.assertEqual([each for _, each in self.asking.asked], [self.silent])

@@ -24,7 +24,6 @@ class NetworkTimeTests(SynchronousTestCase):
         self.time = NetworkTime(self.clock)
 
     def test_without_peers_our_clock_counts(self) -> None:
-        """As long as nobody has told anything it is our clock's."""
         self.assertEqual(self.time.now(), 10_000)
         self.time.heard(name(1), 0.0)
         self.assertEqual(self.time.offset, 0.0)
@@ -43,7 +42,7 @@ class NetworkTimeTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertEqual(self.time.now(), 13_605)
 
-    def test_last_word_of_a_peer(self) -> None:
+    def test_latest_time_of_each_peer_counts_once(self) -> None:
         """However often one peer tells its time, it has one voice, and its last word counts."""
         for _ in range(9):
             self.time.heard(name(1), 99_999.0)
@@ -53,8 +52,7 @@ class NetworkTimeTests(SynchronousTestCase):
         self.time.heard(name(1), 10_002.0)
         self.assertEqual(self.time.now(), 11_000)
 
-    def test_the_last_peers(self) -> None:
-        """Those that were heard long ago do not count any more: our clock may have been set since."""
+    def test_only_the_peers_heard_last_count(self) -> None:
         for number in range(MOST_PEERS):
             self.time.heard(name(number), 10_000.0)
         self.clock.advance(3600)  # it was set forward, in no time
@@ -69,7 +67,6 @@ class NetworkTimeTests(SynchronousTestCase):
 
     @given(st.lists(st.floats(0.5, 1e10), max_size=MOST_PEERS // 2))
     def test_fewer_than_half_the_peers_cannot_shift_the_time(self, lies: list[float]) -> None:
-        """Fewer than half of the peers cannot put us off."""
         time = NetworkTime(self.clock)
         for number in range(4):
             time.heard(name(number), 10_000.0 + number)
@@ -93,7 +90,6 @@ class WrongClockTests(SynchronousTestCase):
         net.stop()
 
     def test_client_with_a_wrong_clock_is_reached(self) -> None:
-        """A client whose clock is wrong can be reached all the same."""
         net = SimulatedNetwork(2)
         nodes = net.nodes(5)
         net.run_until(net.joined)
@@ -109,8 +105,7 @@ class WrongClockTests(SynchronousTestCase):
         self.assertEqual(heard, [b"hello"] * 5)
         net.stop()
 
-    def test_set_while_running(self) -> None:
-        """A clock that is set forward while the node runs does not keep it from new links."""
+    def test_clock_that_is_set_forward_does_not_prevent_new_links(self) -> None:
         net = SimulatedNetwork(3)
         nodes = net.nodes(5)
         net.run_until(net.joined)

@@ -37,7 +37,7 @@ class NoRoomTests(SynchronousTestCase):
         ]
         self.assertTrue(self.pairs)
 
-    def test_they_are_in_the_network(self) -> None:
+    def test_group_is_reached_without_the_members_that_have_no_room(self) -> None:
         """Each has the neighbours that it can have: that does not change each time they ask again."""
         changes: list[GroupConnectedChanged] = []
         for node in self.net:
@@ -46,7 +46,7 @@ class NoRoomTests(SynchronousTestCase):
         self.assertEqual(changes, [])
         self.assertTrue(self.net.joined())
 
-    def test_a_link_that_was_asked_for(self) -> None:
+    def test_requested_link_outlives_a_refused_membership(self) -> None:
         """It stays, and is not taken away when they ask to be neighbours."""
         one, other = self.pairs[0]
         lost: list[LinkLost] = []

@@ -1,4 +1,4 @@
-"""The routing table, against a model that looks at everybody each time."""
+"""The routing table, against a model that searches all nodes each time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def table_with(*names: Name, **changes: int) -> RoutingTable:
 
 
 class MembershipTests(SynchronousTestCase):
-    def test_add_get_remove(self) -> None:
+    def test_entry_is_found_until_it_is_removed(self) -> None:
         """What was added is there, with what was kept with it, until it is removed."""
         link = object()
         entry = PeerEntry(in_bucket(3), None, link)
@@ -56,7 +56,6 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual((len(table), table.bucket_sizes()), (0, []))
 
     def test_own_name_is_not_in_the_table(self) -> None:
-        """We are not in our own table."""
         table = RoutingTable(OWN, Settings())
         entry = PeerEntry(OWN)
         self.assertFalse(table.wants(OWN))
@@ -64,7 +63,7 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(len(table), 0)
 
     def test_newer_entry_replaces_the_older_one(self) -> None:
-        """A newer entry of a node takes the place of the older one, and nobody is dropped for it."""
+        """No other node is dropped for it."""
         table = table_with(in_bucket(0))
         newer = PeerEntry(in_bucket(0), public(1, 1), "newer")
         self.assertFalse(table.wants(newer.name))
@@ -91,7 +90,7 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(table.add(entry), [entry])
         self.assertNotIn(far[4], table)
 
-    def test_the_near_push_the_far_out(self) -> None:
+    def test_near_node_pushes_the_farthest_out_of_a_full_bucket(self) -> None:
         """A node of the close group comes into a full bucket; its farthest other member goes."""
         table = table_with(*(in_bucket(7, 10 * low) for low in (1, 2, 3, 4)), group_size=2, bucket_size=2)
         near = in_bucket(7, 5)
@@ -102,19 +101,19 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(len(table), 4)
         self.assertEqual(table.add(PeerEntry(in_bucket(7, 15))), [PeerEntry(in_bucket(7, 15))])
 
-    def test_the_group_goes_before_the_bucket(self) -> None:
-        """Where the group is larger than a bucket, nobody of the group is dropped."""
+    def test_close_group_may_exceed_the_size_of_a_bucket(self) -> None:
+        """No member of the group is dropped, even if the group is larger than a bucket."""
         table = table_with(*(in_bucket(7, low) for low in range(6)), group_size=6, bucket_size=1)
         self.assertEqual(len(table), 6)
         self.assertFalse(table.wants(in_bucket(7, 6)))
 
-    def test_falling_out_of_the_group(self) -> None:
+    def test_node_that_falls_out_of_the_group_may_lose_its_place(self) -> None:
         """Who had a place in a full bucket only by being near loses it to one who is nearer."""
         table = table_with(*(in_bucket(7, low) for low in range(6)), group_size=6, bucket_size=1)
         self.assertEqual([each.name for each in table.add(PeerEntry(in_bucket(9)))], [in_bucket(7, 5)])
         self.assertEqual(table.close_group()[0], in_bucket(9))
 
-    def test_prefix_in_bucket(self) -> None:
+    def test_prefix_limit_holds_in_each_bucket(self) -> None:
         """Two of one /24 in a bucket, near us or not; those whose address is not known do not count."""
         table = table_with(in_bucket(0, 9))
         for low in range(2):
@@ -126,7 +125,7 @@ class MembershipTests(SynchronousTestCase):
         self.assertTrue(table.wants(in_bucket(0, 2)))
         self.assertIsNone(table.refusal(in_bucket(0, 1), public(1, 77)))
 
-    def test_prefix_in_table(self) -> None:
+    def test_prefix_limit_holds_in_the_whole_table(self) -> None:
         """Ten of one /24 in the table; one that leaves makes room."""
         table = RoutingTable(OWN, Settings())
         for index in range(10):
@@ -135,7 +134,7 @@ class MembershipTests(SynchronousTestCase):
         table.remove(in_bucket(4))
         self.assertTrue(table.wants(in_bucket(10), public(1, 10)))
 
-    def test_a_member_moves_into_a_full_prefix(self) -> None:
+    def test_member_that_moves_into_a_full_prefix_is_dropped(self) -> None:
         """It is not let in again, and what was kept of it goes."""
         table = RoutingTable(OWN, Settings(max_same_prefix_in_bucket=1))
         table.add(PeerEntry(in_bucket(0, 1), public(1, 1)))
@@ -146,7 +145,6 @@ class MembershipTests(SynchronousTestCase):
         self.assertTrue(table.wants(in_bucket(0, 3), public(2, 1)))
 
     def test_private_addresses_have_no_prefix_limit(self) -> None:
-        """Loopback and private addresses do not count."""
         table = RoutingTable(OWN, Settings())
         for low in range(8):
             table.add(PeerEntry(in_bucket(0, low), Endpoint("127.0.0.1", 2000 + low)))
@@ -156,7 +154,6 @@ class MembershipTests(SynchronousTestCase):
 
 class NearnessTests(SynchronousTestCase):
     def test_empty_table_answers_every_question(self) -> None:
-        """An empty table answers everything."""
         table = RoutingTable(OWN, Settings())
         self.assertEqual(table.nearest(in_bucket(0), 8), [])
         self.assertIsNone(table.next_hop(in_bucket(0)))
@@ -165,8 +162,7 @@ class NearnessTests(SynchronousTestCase):
         self.assertEqual(table.close_group(), ())
         self.assertEqual(table.missing_buckets(Random(1)), [])
 
-    def test_target_in_the_table(self) -> None:
-        """A node that we have a link with is its own next hop, unless it is excluded."""
+    def test_member_is_its_own_next_hop_unless_excluded(self) -> None:
         table = table_with(in_bucket(0), in_bucket(0, 1))
         hop = table.next_hop(in_bucket(0))
         self.assertEqual(hop and hop.name, in_bucket(0))
@@ -193,8 +189,7 @@ class NearnessTests(SynchronousTestCase):
         }
         self.assertGreater(len(orders), 1)
 
-    def test_missing_only_as_deep_as_needed(self) -> None:
-        """Where no bucket below is in use, none is looked for."""
+    def test_buckets_below_the_deepest_in_use_are_not_sought(self) -> None:
         table = table_with(in_bucket(0), in_bucket(2), group_size=1, bucket_size=2)
         found = sorted(OWN.common_prefix(each) for each in table.missing_buckets(Random(1)))
         self.assertEqual(found, [0, 1, 2])
@@ -212,7 +207,7 @@ FEW_BUCKETS = st.builds(in_bucket, st.integers(0, 4), st.integers(0, 30))
 
 
 class Model:
-    """The same answers, found by looking at everybody."""
+    """The same answers, found by a search of all nodes."""
 
     def __init__(self, table: RoutingTable) -> None:
         self.names = [each.name for each in table]
@@ -269,10 +264,10 @@ class ModelTests(SynchronousTestCase):
         st.integers(1, 6),
         st.integers(1, 3),
     )
-    def test_rules(
+    def test_table_keeps_its_limits_whatever_comes(
         self, steps: list[tuple[Name, int | None, bool]], group_size: int, bucket_size: int
     ) -> None:
-        """However nodes come and go, the limits hold, and nobody near us is refused or dropped."""
+        """In any order of additions and removals, no node near us is refused or dropped."""
         table = RoutingTable(OWN, Settings(group_size=group_size, bucket_size=bucket_size))
         there: dict[Name, PeerEntry] = {}
         for name, prefix, leaves in steps:

@@ -25,8 +25,8 @@ from tests.routing.test_network import NetworkCase, table_of
 
 
 class ProbingTests(NetworkCase):
-    def test_nothing_to_probe(self) -> None:
-        """While there is a link with every known contact, nobody is dialled."""
+    def test_no_contact_is_probed_while_all_are_linked(self) -> None:
+        """A node with a link to every known contact makes no dial."""
         self.net.grow(3)
         self.net.settle(30)
         dials = self.net.network.dials
@@ -43,7 +43,7 @@ class ProbingTests(NetworkCase):
         self.assertLess(self.net.network.dials - dials, 2 * 600 / 30 * 1.5)
         self.assertGreater(self.net.network.dials - dials, 10)
 
-    def test_a_probe_leaves_no_link(self) -> None:
+    def test_probe_leaves_no_link(self) -> None:
         """A contact that does not want to be in our table is let go after it was asked."""
         nodes = self.net.grow(3)
         client = self.net.node(role=Role.CLIENT, listen=())
@@ -55,7 +55,7 @@ class ProbingTests(NetworkCase):
 
 
 class ClientTests(NetworkCase):
-    def test_the_proxy_dies(self) -> None:
+    def test_client_finds_another_proxy_when_its_own_dies(self) -> None:
         """The client finds another proxy, and is found there."""
         nodes = self.net.grow(5)
         client = self.net.node(role=Role.CLIENT, listen=())
@@ -68,7 +68,7 @@ class ClientTests(NetworkCase):
         self.net.settle(5)
         self.assertEqual(self.net.result(nodes[3].request(client.node_name, b"?")), b"here")
 
-    def test_a_client_has_no_group(self) -> None:
+    def test_client_has_no_close_group(self) -> None:
         nodes = self.net.grow(3)
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
@@ -77,8 +77,7 @@ class ClientTests(NetworkCase):
         group = self.net.result(client.close_group(client.node_name))
         self.assertEqual(set(group), {node.node_name for node in nodes})
 
-    def test_alone_with_the_first_node(self) -> None:
-        """A first node and a client are a network of two."""
+    def test_first_node_and_client_are_a_network(self) -> None:
         first = self.net.node()
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
@@ -91,8 +90,8 @@ class ClientTests(NetworkCase):
         self.net.result(client.stopService())
         self.net.run(lambda: first.state is State.DISCONNECTED, 5)
 
-    def test_clients_cannot_speak_for_others(self) -> None:
-        """Somebody who dials a client by mistake gets no further."""
+    def test_client_is_refused_as_proxy(self) -> None:
+        """A node that dials a client by mistake does not join through it."""
         self.net.grow(2)
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
@@ -101,7 +100,7 @@ class ClientTests(NetworkCase):
 
 
 class TogetherTests(NetworkCase):
-    def test_two_without_a_first_node(self) -> None:
+    def test_two_nodes_that_know_each_other_need_no_first_node(self) -> None:
         """Two nodes that know each other find together, though neither is in a network."""
         nodes = self.net.grow(3)
         for node in nodes:
@@ -111,8 +110,8 @@ class TogetherTests(NetworkCase):
         self.net.run(lambda: two.state is State.CONNECTED and three.state is State.CONNECTED, 60)
         self.assertIn(str(three.node_name), table_of(two))
 
-    def test_strangers_wait_outside(self) -> None:
-        """A node that is not in the network yet lets nobody in whom it does not know."""
+    def test_stranger_is_refused_by_a_node_that_is_not_connected(self) -> None:
+        """A node that is not in the network yet admits only its own contacts."""
         gone = Contact(Endpoint("198.18.99.99", 5483), self.net.identity().name)
         self.net.nodes.append(self.net.make(self.net.identity(), Settings(role=Role.FIRST)))
         node = self.net.node(contacts=(gone,))
@@ -121,8 +120,8 @@ class TogetherTests(NetworkCase):
         self.assertIsNot(stranger.state, State.CONNECTED)
         self.assertEqual(stranger.status()["links"], [])
 
-    def test_nobody_wants_a_link(self) -> None:
-        """A node that is let in but finds nobody to link with gives its proxy up and begins again."""
+    def test_node_without_links_gives_its_proxy_up_and_begins_again(self) -> None:
+        """Its proxy lets it in, but no other node accepts a link."""
         first = self.net.node(two_way=TwoWay.REQUIRED)
         self.patch(attachment, "BOOTSTRAP_TIMEOUT_SECONDS", 20.0)
         other = self.net.node()
@@ -135,7 +134,7 @@ class TogetherTests(NetworkCase):
 
 
 class TableTests(NetworkCase):
-    def test_the_table_is_full(self) -> None:
+    def test_far_nodes_make_room_for_near_ones_in_a_full_table(self) -> None:
         """In a table of small buckets the far ones make room for the near, and both ends hear of it."""
         left: list[PeerLeft] = []
         for _ in range(25):
@@ -153,7 +152,6 @@ class TableTests(NetworkCase):
 
 class ApplicationTests(NetworkCase):
     def test_observers_hear_what_each_link_is_for(self) -> None:
-        """An observer hears what each link is for."""
         nodes = self.net.grow(2)
         gained: list[LinkGained] = []
         stop = nodes[0].observe(LinkGained, gained.append)
@@ -170,7 +168,7 @@ class ApplicationTests(NetworkCase):
         self.net.settle(5)
         self.assertEqual(len(gained), 1)
 
-    def test_connect_to_nobody(self) -> None:
+    def test_connect_to_an_unknown_name_fails_in_time(self) -> None:
         """There is an answer in the end, and it says so."""
         nodes = self.net.grow(2)
         started = self.net.clock.seconds()
@@ -178,20 +176,20 @@ class ApplicationTests(NetworkCase):
         self.assertRaises(ExpectedConnectionExpired, self.net.result, result, 200)
         self.assertLess(self.net.clock.seconds() - started, 120)
 
-    def test_connect_when_the_network_is_lost(self) -> None:
+    def test_connect_fails_when_the_network_is_lost(self) -> None:
         nodes = self.net.grow(2)
         result = nodes[1].connect(self.net.identity().name)
         self.net.crash(nodes[0])
         self.assertRaises(NotConnected, self.net.result, result, 120)
 
-    def test_group_of_unreachable(self) -> None:
+    def test_body_that_is_too_large_or_not_bytes_is_refused(self) -> None:
         nodes = self.net.grow(2)
         result = nodes[1].send_to_group(nodes[0].node_name, b"x" * (nodes[1].settings.max_message + 1))
         self.assertRaises(LimitReached, self.net.result, result)
         self.assertRaises(TypeError, nodes[1].send_to_group, nodes[0].node_name, "text")
         self.assertRaises(TypeError, nodes[1].send, nodes[0].node_name, "text")
 
-    def test_send_fails_by_name(self) -> None:
+    def test_failed_send_says_which_routes_were_tried(self) -> None:
         nodes = self.net.grow(2)
         with self.assertRaises(PeerUnreachable) as caught:
             self.net.result(nodes[0].send(self.net.identity().name, b""))
@@ -207,22 +205,21 @@ class ApplicationTests(NetworkCase):
         node.startService()
         self.assertEqual(node.status()["links"], [])
 
-    def test_port_in_use(self) -> None:
-        """The error reaches whoever starts the service, and the service does not run."""
+    def test_start_fails_if_the_port_is_in_use(self) -> None:
+        """The caller of C{startService} gets the error, and the service does not run."""
         first = self.net.node()
         settings = Settings(role=Role.FIRST)
         other = self.net.make(self.net.identity(), settings, endpoints=first.endpoints)
         self.assertRaises(CannotListen, other.startService)
         self.assertFalse(other.running)
 
-    def test_stop_without_start(self) -> None:
+    def test_stop_without_start_succeeds(self) -> None:
         node = RoutingService(Settings(), reactor=Clock(), crust=self.net.crust(self.net.node()))
         self.successResultOf(node.stopService())
         self.assertIsInstance(node.identity, Identity)
         self.assertIsInstance(node.node_name, Name)
 
-    def test_an_observer_that_raises(self) -> None:
-        """It is logged, and the others still hear."""
+    def test_observer_that_raises_is_logged_and_the_others_hear(self) -> None:
         observers = Observers()
         heard: list[Any] = []
         observers.add(PeerJoined, lambda event: 1 // 0)
@@ -234,7 +231,7 @@ class ApplicationTests(NetworkCase):
 
 
 class ShutdownTests(SynchronousTestCase):
-    def test_stop_at_any_time(self) -> None:
+    def test_stop_at_any_time_leaves_nothing(self) -> None:
         """Whenever a node stops, nothing of it is left: no delayed call, no link, no waiting Deferred."""
         for tenth in range(60):
             net = Net(seed=3)

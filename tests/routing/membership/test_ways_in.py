@@ -12,7 +12,7 @@ from routing_crust.testing.simulation import SimulatedNetwork
 
 
 class WayInTests(SynchronousTestCase):
-    """A newcomer that somebody speaks for, and that an application has already asked for a link."""
+    """A newcomer with a proxy, and with a link that an application has requested."""
 
     def setUp(self) -> None:
         self.net = SimulatedNetwork(seed=5)
@@ -32,12 +32,12 @@ class WayInTests(SynchronousTestCase):
         return self.newcomer.core
 
     def lose(self, name: Name | None) -> None:
-        """The newcomer loses its link to somebody."""
+        """The newcomer loses its link to a node."""
         assert name is not None
         self.core.links.drop(name, CloseReason.NO_LONGER_NEEDED)
 
-    def test_a_link_that_was_asked_for_is_none(self) -> None:
-        """When nobody speaks for it any more it bootstraps again, and keeps the link all the while."""
+    def test_requested_link_is_no_way_into_the_network(self) -> None:
+        """Without a proxy the newcomer bootstraps again, and keeps the requested link meanwhile."""
         link = self.core.links.link_to(self.other)
         self.lose(self.core.proxy)
         self.assertIs(self.core.state, State.DISCONNECTED)
@@ -46,15 +46,15 @@ class WayInTests(SynchronousTestCase):
         self.assertIs(self.core.state, State.CONNECTED)
         self.assertIsNotNone(self.core.links.link_to(self.other))
 
-    def test_its_loss_changes_nothing(self) -> None:
+    def test_loss_of_a_requested_link_changes_no_state(self) -> None:
         """It is none while the newcomer bootstraps again, either."""
         self.lose(self.core.proxy)
         self.core.lifecycle.machine.retry()
         self.lose(self.other)
         self.assertIs(self.core.state, State.BOOTSTRAPPING)
 
-    def test_who_speaks_for_it_may_be_asked_too(self) -> None:
-        """A link to the node that speaks for the newcomer is a way in, whatever else it is for."""
+    def test_requested_link_to_the_proxy_is_a_way_in(self) -> None:
+        """A link to the proxy is a way in, whatever else it is for."""
         proxy = self.core.proxy
         assert proxy is not None
         self.net.result_of(self.newcomer.service.connect(proxy))

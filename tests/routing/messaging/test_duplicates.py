@@ -32,7 +32,7 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.assertNotIn("a", self.filter)
 
     def test_full_filter_forgets_the_oldest_key(self) -> None:
-        """The oldest is forgotten for the newest; a repetition pushes nobody out."""
+        """The oldest is forgotten for the newest; a repetition displaces no key."""
         for key in "abcc":
             self.filter.seen(key)
         self.assertEqual(len(self.filter), 3)

@@ -486,7 +486,7 @@ class ProxyTests(Routed):
         self.attachment = self.net.attach(self.client, self.one)
 
     def record(self, *nodes: FakeNode, proxy: FakeNode | None = None) -> None:
-        """Tell these nodes who speaks for the client."""
+        """Publish the client's proxy to these nodes."""
         now = self.net.clock.seconds()
         for node in nodes:
             record = ClientRecord((proxy or self.one).name.raw, now, now + 100)

@@ -1,4 +1,4 @@
-"""An answer goes back the way that the question came, where nobody is nearer."""
+"""An answer goes back the way that the question came, where no node is nearer."""
 
 from __future__ import annotations
 
