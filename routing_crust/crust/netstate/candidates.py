@@ -1,9 +1,9 @@
 """
 Candidates: the endpoints at which others may be able to dial us, in the order in which we name them.
 
-First what an operator has told us (C{external}), then what a router has mapped for us, then the global
-addresses that we listen on, then what our peers have agreed to see us at, and the private addresses last:
-only a peer in the same network dials these, so they are of no harm elsewhere.
+First the endpoints that an operator has configured (C{external}), then the ports that a router has mapped for
+us, then the global addresses that we listen on, then the endpoints at which our peers agree to see us, and
+the private addresses last: only a peer in the same network dials these, so they do no harm elsewhere.
 
 One plain function.
 """
@@ -20,10 +20,10 @@ from ..reachability import OwnEndpoint, Source
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """
-    What L{rank_candidates} has found.
+    The result of L{rank_candidates}.
 
-    @ivar known: what we tell everybody, best first.
-    @ivar asked: what goes into requests for connections: the same, and then what is only tentative.
+    @ivar known: what we name to every peer, best first.
+    @ivar asked: what goes into requests for connections: the same, and then the tentative endpoints.
     """
 
     known: tuple[OwnEndpoint, ...] = ()
@@ -49,7 +49,7 @@ def rank_candidates(
     @param listening: where we listen, on concrete addresses.
     @param believed: where enough peers have seen us.
     @param tentative: where some have.
-    @param most: how many there may be; tentative ones take the place of private ones.
+    @param most: how many there may be; tentative ones displace private ones.
     """
     ranked: dict[Endpoint, Source] = {}
     for endpoints, source in (
@@ -67,6 +67,7 @@ def rank_candidates(
         if is_local_only(each) and each not in ranked
     ]
     known = tuple((outer + inner)[:most])
+    # tentative endpoints displace private ones, but never the last: it may be all that a peer can dial
     room = most - max(len(outer), min(len(known), 1))
     ours = {each.endpoint for each in outer + inner}
     new = [each for each in dict.fromkeys(tentative) if each not in ours][:room]

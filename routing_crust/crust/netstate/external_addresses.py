@@ -1,18 +1,18 @@
 """
-External addresses: what we know of how we look from outside our own networks, and from where we know it.
+External addresses: how we appear outside our own networks, and how we know it.
 
-Four things come together here: our own addresses, the ports that routers have mapped for us, where our peers
-have seen us (L{Observations}), and who has been able to dial us. From these follow the endpoints that we
-name to others (L{rank_candidates}), the kind of our NAT, and whether we are dialable.
+Four sources come together here: our own addresses, the ports that routers have mapped for us, the endpoints
+at which peers have seen us (L{Observations}), and the peers that were able to dial us. From these follow the
+endpoints that we name to others (L{rank_candidates}), the kind of our NAT, and whether we are dialable.
 
 The proof that we are dialable is a connection from a host outside that we have not dialled: no filter of a
-NAT or firewall has been opened for it (RFC 4787, section 5). Nobody's word is taken for that. That we are not
-is what others tell us; so one who says it is believed only as long as nothing speaks against it.
+NAT or firewall has been opened for it (RFC 4787, section 5). No peer's word is enough for that. That we are
+not dialable only others can tell us; so a single report is believed only as long as no proof contradicts it.
 
-What counts as outside is the internet; where C{private_dialling} is C{always} private addresses too, for
-then there is no telling them apart; and never the networks of our own interfaces.
+The internet counts as outside; where C{private_dialling} is C{always} private addresses do too, for then the
+two cannot be told apart; the networks of our own interfaces never do.
 
-No I/O, no timers: each input is a plain call, and what has changed is told within it.
+No I/O, no timers: each input is a plain call, and changes are reported within it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ MAX_DIALLED_HOSTS: Final = 4096
 PROOF_SECONDS: Final = 120.0
 """How long a proof that we are dialable outweighs peers that deny it."""
 _AS_BY_A_NAT: Final = (CloseReason.INACTIVE, CloseReason.CONNECTION_LOST)
-"""How a link ends that a NAT has forgotten."""
+"""The reasons of links that a NAT has forgotten."""
 ENOUGH_DENIALS: Final = 2
 """Peers that must deny it before the proof is dropped."""
 
 
 class ExternalAddresses:
     """
-    Made by crust, told of each link and address, reset with each start.
+    Made by crust, fed with each link and address, reset with each start.
 
-    @ivar candidates: what we name to others.
-    @ivar reachability: see L{Reachability}.
+    @ivar candidates: the endpoints that we name to others.
+    @ivar reachability: how others can reach us, as far as we know.
     @ivar on_link: the networks of our own interfaces, as texts.
     """
 
@@ -64,8 +64,8 @@ class ExternalAddresses:
     ) -> None:
         """
         @param seconds: the clock: C{IReactorTime.seconds}.
-        @param endpoints_changed: told of the endpoints of L{candidates}, when they are others.
-        @param reachability_changed: told of L{reachability}, when it is another.
+        @param endpoints_changed: called with the endpoints of L{candidates} when they change.
+        @param reachability_changed: called with L{reachability} when it changes.
         """
         self._settings = settings
         self._seconds = seconds
@@ -74,7 +74,7 @@ class ExternalAddresses:
         self.reset()
 
     def reset(self) -> None:
-        """Know nothing, and tell nobody."""
+        """Forget everything, without a report."""
         self.candidates = Candidates()
         self.reachability = Reachability(NatKind.UNKNOWN, Dialable.UNKNOWN, self._seconds())
         self.on_link: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class ExternalAddresses:
 
     @property
     def outside(self) -> tuple[Endpoint, ...]:
-        """Those of what we ask to be dialled at by which hosts outside may be able to."""
+        """Those of the candidates in our requests at which hosts outside may be able to dial us."""
         return tuple(each for each in self.candidates.asked if self._kind_is_outside(each))
 
     def is_outside(self, endpoint: Endpoint) -> bool:
@@ -101,7 +101,7 @@ class ExternalAddresses:
         )
 
     def may_observe(self, endpoint: Endpoint) -> bool:
-        """Whether it would tell us something new to dial this endpoint from our listening port."""
+        """Whether dialling this endpoint from our listening port would tell us something new."""
         seen = self._observations.networks()
         return (
             bool(self._ports)
@@ -114,7 +114,7 @@ class ExternalAddresses:
 
     def host(self, listening: Sequence[Endpoint], addresses: Sequence[HostAddress]) -> None:
         """
-        What the host is like now.
+        Take the current addresses of the host.
 
         @param listening: where we listen, with the real ports.
         """
@@ -130,18 +130,18 @@ class ExternalAddresses:
         self._look()
 
     def unmapped(self, external: Endpoint) -> None:
-        """It does not any more. Without effect if it was not known."""
+        """A router no longer forwards this endpoint. Without effect if it was not known."""
         if self._mapped.pop(external, None) is not None:
             self._look()
 
     def dialled(self, endpoint: Endpoint) -> None:
-        """We dial an endpoint, from whatever port: its host may get in through what that opens."""
+        """We dial an endpoint, from any port: its host may get in through the filter that this opens."""
         self._dialled.put(endpoint.host, self._seconds())
 
     def link_up(self, link: ILink) -> None:
         """A link of either direction is up, before its peer has said anything."""
         if link.path_kind is PathKind.TUNNEL:
-            return  # its addresses are those of another
+            return  # its addresses are those of the link to the relay
         if link.direction is Direction.CONNECTED:
             self._connected[link] = link.connection.peer.host
         elif link.path_kind in (PathKind.DIRECT, PathKind.MAPPED) and self._is_stranger(link.connection.peer):
@@ -160,7 +160,8 @@ class ExternalAddresses:
             self._look()
 
     def observed(self, link: ILink, seen: Endpoint) -> None:
-        """A link's peer, who is not to be believed, says where it sees us."""
+        """A link's peer says where it sees us; one peer alone is not believed."""
+        # only what leaves the listening port shows how the NAT maps that port
         local, at = link.connection.local, link.connection.peer
         if (
             link.path_kind is not PathKind.TUNNEL
@@ -187,7 +188,7 @@ class ExternalAddresses:
 
     @property
     def _is_translated(self) -> bool:
-        """Whether anybody sees us where no address of ours is, so that a NAT may forget us."""
+        """Whether a peer sees us at an address that is not ours, so that a NAT may forget us."""
         seen = [*self._observations.votes(False).values(), *self._observations.votes(True).values()]
         return any(each not in self._own for each in seen)
 
@@ -197,7 +198,7 @@ class ExternalAddresses:
         return kind is Kind.GLOBAL or (kind is Kind.PRIVATE and everywhere)
 
     def _is_stranger(self, peer: Endpoint) -> bool:
-        """Whether a connection from there got in without any help of ours."""
+        """Whether a connection from there got in through no filter that we had opened."""
         now = self._seconds()
         return (
             self.is_outside(peer)
@@ -208,7 +209,7 @@ class ExternalAddresses:
         )
 
     def _look(self) -> None:
-        """Rank the candidates again, and tell what is different."""
+        """Rank the candidates again, and report changes."""
         before = self.candidates
         families = (False, True) if self._ports else ()
         votes = [(self._observations.votes(v6), self._observations.doubtful(v6)) for v6 in families]
@@ -241,18 +242,19 @@ class ExternalAddresses:
         if dialable is Dialable.YES:
             return NatKind.OPEN
         kinds = [kind_of_nat(self._votes_on_the_kind(v6), self._own) for v6 in (False, True)]
-        # of two families the one that is easier to get through is the one that will be used
+        # peers will use the family whose NAT is easier to get through
         return next((each for each in (NatKind.CONE, NatKind.SYMMETRIC) if each in kinds), NatKind.UNKNOWN)
 
     def _votes_on_the_kind(self, v6: bool) -> dict[str, Endpoint]:
-        """What has forgotten our ports is of the same kind as before, until we know better."""
+        """The votes that decide; a NAT that has restarted is taken for one of the same kind as before."""
         votes = self._observations.votes(v6, dialled_only=True)
         return votes if len(votes) >= ENOUGH_NETWORKS else self._observations.doubtful(v6, dialled_only=True)
 
 
 class AddressesOfCrust:
     """
-    What of it L{ICrust<routing_crust.crust.interfaces.ICrust>} offers: the base of whatever implements that.
+    The part of L{ICrust<routing_crust.crust.interfaces.ICrust>} that L{ExternalAddresses} provides; a base
+    class of its implementations.
     """
 
     _outside: ExternalAddresses

@@ -1,5 +1,5 @@
 """
-The host: which addresses its interfaces have, and where others can dial us because of it.
+The host: the addresses of its interfaces, and the endpoints at which others can dial us there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def dialable_endpoints(
     listening: Iterable[Endpoint], addresses: Sequence[HostAddress], most: int
 ) -> tuple[Endpoint, ...]:
     """
-    Where others can dial us.
+    The endpoints at which others can dial us.
 
     @param listening: where we listen, with the real ports. A wildcard stands for all addresses of its
         family but the link-local ones, which mean nothing on another host.

@@ -1,9 +1,9 @@
 """
-What the Linux kernel tells of changes of the network, over rtnetlink (RFC 3549; C{rtnetlink(7)}).
+The Linux kernel's notifications of changes of the network, over rtnetlink (RFC 3549; C{rtnetlink(7)}).
 
-Of the many things that it tells, few mean that other hosts may be reached in another way than before:
-interfaces that begin or cease to work, addresses, and routes that are not merely those to our own addresses.
-One small class without I/O finds out.
+Few of the many notifications mean that the paths to other hosts have changed: interfaces that start or stop
+working, addresses, and routes other than those to our own addresses. One small class without I/O tells them
+apart.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _CLONED: Final = 0x200
 
 
 class NetworkNews:
-    """Reads what comes; remembers which interfaces work."""
+    """Reads notifications; remembers which interfaces work."""
 
     def __init__(self) -> None:
         self._working: BoundedDict[int, int] = BoundedDict(MAX_INTERFACES)
 
     def matters(self, data: bytes) -> bool:
         """
-        Whether something that the kernel tells may make a difference to us.
+        Whether a notification may change our paths to other hosts.
 
-        @param data: one datagram. What cannot be read does not matter; messages after it are lost.
+        @param data: one datagram. An unreadable message does not matter; messages after it are lost.
         """
         matters = False
         while len(data) >= _HEADER.size:
@@ -49,6 +49,7 @@ class NetworkNews:
             if length < _HEADER.size or length > len(data):
                 break
             matters = self._message_matters(kind, data[_HEADER.size : length]) or matters
+            # messages are aligned to 4 bytes (NLMSG_ALIGN)
             data = data[length + 3 & ~3 :]
         return matters
 
@@ -59,6 +60,7 @@ class NetworkNews:
             return len(body) >= _ADDRESS.size
         if kind in _ROUTES and len(body) >= _ROUTE.size:
             fields = _ROUTE.unpack_from(body)
+            # routes to our own addresses come with these; cloned ones are the kernel's cache
             return fields[4] != _LOCAL_TABLE and not fields[8] & _CLONED
         return kind == _OVERRUN
 
@@ -68,6 +70,7 @@ class NetworkNews:
             return False
         if kind == _DEL_LINK:
             return bool(self._working.pop(index, _WORKING))
+        # the kernel also reports counters and neighbours of bridges: only the state itself matters
         works = flags & _WORKING
         before = self._working.get(index)
         self._working.put(index, works)

@@ -1,11 +1,11 @@
 """
-The watch over the network and the host: it tells when addresses, routes or interfaces have changed, and when
-the host has slept.
+The watch over the network and the host: it reports when addresses, routes or interfaces have changed, and
+when the host has slept.
 
-The changes come from the kernel (L{routing_crust.crust.netstate.netlink}), many at a time: so they are told a
-moment after the first. Where the system has no such news, or does not let us have them, nothing is told of
-changes, and links are lost when their peers fall silent. That the host has slept is seen by a timer that
-comes late.
+The kernel's notifications (L{routing_crust.crust.netstate.netlink}) come many at a time, so a change is
+reported a moment after the first of them. Where the system has none, or does not let us have them, changes
+are not reported, and links are lost when their peers fall silent. A timer that fires late shows that the host
+has slept.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ...timing.timers import cancel
 from .netlink import GROUPS, NetworkNews
 
 SETTLE_SECONDS: Final = 0.3
-"""Seconds from the first news to the telling: what belongs together comes within this."""
+"""Seconds from the first notification to the report: those of one change come within this."""
 PAUSE_SECONDS: Final = 2.0
-"""Seconds between two tellings, at least."""
+"""Seconds between two reports, at least."""
 PERIOD_SECONDS: Final = 10.0
-"""Seconds between two looks at whether the host has slept."""
+"""Seconds between two checks whether the host has slept."""
 LATE_SECONDS: Final = 10.0
 """A check that comes this late means that the host, or the process, stood still."""
 SLEPT_SECONDS: Final = 2.0
@@ -40,9 +40,9 @@ _DATAGRAM_BYTES: Final = 65536
 
 def open_route_socket() -> socket.socket:
     """
-    A socket on which the kernel tells of changes.
+    A socket that receives the kernel's notifications.
 
-    @raise OSError: it does not, or it may not.
+    @raise OSError: there are none, or they are not permitted.
     """
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
@@ -57,9 +57,10 @@ def open_route_socket() -> socket.socket:
 
 
 def seconds_slept() -> float:
-    """For how long this host has slept since it was started, in seconds; always 0.0 if nobody can tell."""
+    """For how long this host has slept since it was started, in seconds; always 0.0 if that is unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0.0
+    # of these two clocks only the first goes on during a sleep
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
@@ -82,7 +83,8 @@ class NetWatch:
     ) -> None:
         """
         @param reactor: provides C{IReactorTime}, and C{IReactorFDSet} if it can.
-        @param changed: called with what has happened, in words. Not called from within a call to this object.
+        @param changed: called with a text that says what has happened. Not called from within a call to this
+            object.
         @param open_socket: opens the socket, or raises C{OSError}.
         @param slept: for how long the host has slept so far, in seconds.
         """
@@ -149,6 +151,7 @@ class NetWatch:
         return "NetWatch"
 
     def doRead(self) -> None:
+        # bounded, so that a flood of notifications leaves the reactor time for its other descriptors
         for _ in range(_MAX_DATAGRAMS_READ):
             if self._socket is None:
                 return
@@ -160,7 +163,7 @@ class NetWatch:
                 if error.errno != errno.ENOBUFS:
                     self.connectionLost(Failure(error))
                     return
-                self._tell_soon()  # there was more news than the socket could hold
+                self._tell_soon()  # the socket's buffer has overflowed, so some were lost
                 continue
             # other processes may send here as well: their numbers are not 0
             if sender[0] == 0 and self._news.matters(data):

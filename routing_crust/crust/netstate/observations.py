@@ -1,24 +1,24 @@
 """
-Observations: at which endpoint our peers have seen us, and what follows from that.
+Observations: the endpoints at which our peers have seen us, and what follows from them.
 
-Behind a NAT nobody knows the external endpoint of his listening port, but each peer that he has dialled from
-that port has seen it, and says so in its Hello. One peer may lie, and many peers may be one liar. So what
-counts is networks (/24 or /48): each has one vote, which is the last word that came from it, and an endpoint
-is believed when two of them agree and no other has twice as many votes. However many peers in one network
-lie, they can neither have an endpoint believed nor, against two others, keep one from it.
+A node behind a NAT does not know the external endpoint of its listening port, but each peer that it has
+dialled from that port has seen it, and says so in its Hello. One peer may lie, and many peers may be one
+liar. So networks count (/24 or /48): each has one vote, its latest observation, and an endpoint is believed
+when two networks agree and no other has twice as many votes. However many peers in one network lie, they can
+neither make us believe an endpoint nor, against two other networks, keep us from believing one.
 
-When links break or fall silent, the NAT may have restarted, or have another address by now. What was seen on
-links that are gone is then I{in doubt}, unless links to enough networks are alive: it has no vote any more,
-and others are asked again.
+When links break or fall silent, the NAT may have restarted, or have another address. Observations on links
+that are gone are then I{in doubt}, unless links to enough networks are alive: they have no vote any more, and
+new ones are wanted.
 
-What only one network has seen, or each has seen differently, or is in doubt, is I{tentative}: it is worth a
-try when a link is made, but it is not told to anybody as a fact.
+An endpoint that only one network has seen, or that each has seen differently, or that is in doubt, is
+I{tentative}: it is worth a try when a link is made, but it is not announced as a fact.
 
 From the endpoints follows the kind of the NAT (RFC 4787, section 4.1; RFC 5780, section 4.3): the same one
 for all destinations is endpoint-independent mapping, a different port for each is the opposite.
 
 L{believed_in}, L{tentative_in} and L{kind_of_nat} are plain functions of votes; L{Observations} keeps
-what the votes come from. No timers: what has expired is left out when somebody asks.
+the observations behind the votes. No timers: expired ones are left out of each result.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class _Key:
     """
     Who has seen us.
 
-    @ivar dialled: whether we had dialled the observer. If it has dialled us, it tells where it did, which
-        says nothing about how our NAT maps what we dial.
+    @ivar dialled: whether we had dialled the observer. One that has dialled us reports the endpoint that it
+        dialled, which says nothing about how our NAT maps what we dial.
     """
 
     observer: Name
@@ -87,7 +87,7 @@ class Observations:
         self, observer: Name, at: Endpoint, seen: Endpoint, dialled: bool, link: Hashable, local: str
     ) -> None:
         """
-        Somebody has seen us.
+        Note that a peer has seen us.
 
         @param at: where the observer is.
         @param seen: where it says that we are; of the same family.
@@ -144,9 +144,8 @@ class Observations:
 
     def votes(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
         """
-        The last word of each network, the one that has not changed its mind for longest first. While links
-        to enough networks are alive, these alone count: a NAT may have another address by now than when the
-        others went.
+        The vote of each network, the one that has been the same for longest first. While links to enough
+        networks are alive, these alone count: the NAT may have another address than when the others ended.
 
         @param v6: of which family.
         """
@@ -162,7 +161,7 @@ class Observations:
 
     def doubtful(self, v6: bool, dialled_only: bool = False) -> dict[str, Endpoint]:
         """
-        The last word of each network, also if it is in doubt.
+        The latest observation of each network, also if it is in doubt.
 
         @param v6: of which family.
         """
@@ -215,9 +214,9 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
     """
     What the votes of networks that we have dialled say of the NAT.
 
-    A majority that has seen one endpoint makes it C{CONE}; one endpoint of ours, seen by anyone when nobody
-    says otherwise, does so too, for then there is no translation. If a majority has seen one address but not
-    one port, it is C{SYMMETRIC}. Never C{OPEN}: that takes more than to be seen.
+    It is C{CONE} if a majority has seen one endpoint, or if all have seen one of our own, for then there is
+    no translation. It is C{SYMMETRIC} if a majority has seen one address but not one port. It is never
+    C{OPEN}: that takes a connection that was let in.
 
     @param votes: of one family.
     @param own: where we listen.
@@ -235,7 +234,7 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
 
 
 def _put(votes: dict[str, Endpoint], network: str, seen: Endpoint) -> None:
-    """The last word counts; a network that says what it has said keeps its place."""
+    """Replace a network's vote; one that has not changed keeps its place."""
     if votes.get(network) != seen:
         votes.pop(network, None)
         votes[network] = seen

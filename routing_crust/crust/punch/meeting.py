@@ -27,7 +27,7 @@ from ..link.preface import Preface
 from ..link.tls import LinkTls
 
 MAX_CONNECTIONS: Final = 16
-"""Of one meeting at once; both ends dial at most 8 addresses."""
+"""Upper bound of connections of one meeting at once; both ends dial at most 8 addresses."""
 STALL_SECONDS: Final = 1.0
 """How long a nominated connection is waited for before the next has its turn."""
 
@@ -35,9 +35,9 @@ STALL_SECONDS: Final = 1.0
 class Meeting:
     """
     Made when a peer is expected or dialled for a rendezvous; fed with connections whose prefaces match;
-    discarded when nobody wants it any more.
+    discarded when the rendezvous is neither expected nor dialled for any more.
 
-    @ivar peer: who must be there.
+    @ivar peer: the expected peer.
     @ivar token: the rendezvous token, which becomes that of the link.
     @ivar requester: whether we are the requester, and so the TLS client.
     @ivar link: the first link that came up.
@@ -73,14 +73,14 @@ class Meeting:
         self._hosts[host] = None
 
     def preface_for(self, host: str) -> Preface:
-        """What we show to whom is at this address."""
+        """The preface that we show to the host at this address."""
         return Preface.of(self.token, self.requester, host in self._hosts)
 
     def came(self, negotiation: Negotiation, first: bytes) -> None:
         """
-        The peer has shown its preface on a connection, and we have shown ours, or do now.
+        Take a connection on which the peer has shown its preface; we have shown ours, or do so now.
 
-        @param first: what came after it.
+        @param first: the bytes that came after the preface.
         """
         if self.link is not None:
             negotiation.abort(CloseReason.SUPERSEDED)
@@ -93,7 +93,7 @@ class Meeting:
         mine = self.preface_for(negotiation.connection.peer.host)
         if negotiation.direction is Direction.ACCEPTED:
             negotiation.show(mine)
-        # where only one of the two has dialled, there was no hole: the other can be dialled by anyone
+        # where only one end has dialled, no hole was needed: the other end can be dialled by anyone
         path_kind = PathKind.PUNCHED if mine.dialled and negotiation.preface.dialled else PathKind.DIRECT
         if not self.requester:
             self._begin(negotiation, path_kind, first)
@@ -136,7 +136,7 @@ class Meeting:
         negotiation.begin_tls(self._tls.wrap(plan, self._owner), first)
 
     def _settled(self, outcome: object, negotiation: Negotiation) -> None:
-        """TLS is done on a connection and the owner has been told, or the connection is lost."""
+        """TLS is done on a connection and the owner has heard of its link, or the connection is lost."""
         self._waiting.pop(negotiation, None)
         had_begun = self._trying.pop(negotiation, self) is None
         if not isinstance(outcome, Link):  # an errback before us may have dealt with the failure

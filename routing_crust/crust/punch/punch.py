@@ -7,9 +7,9 @@ and each dial is one long attempt: a socket that is closed too early leaves the 
 whose answer our own NAT then takes for invalid. Only what fails early is tried again, after a random wait,
 so that the two ends do not stay out of step.
 
-What an early failure means: refused, the peer was not ready or its router rejects, so again; an address that
-cannot be assigned (C{EADDRNOTAVAIL}), the peer's SYN owns these two ends already, so we wait for the accept
-and see again later; an address in use (C{EADDRINUSE}), we cannot dial from our listening port.
+What an early failure means: C{ECONNREFUSED}, the peer was not ready or its router rejects, so we try again;
+C{EADDRNOTAVAIL}, the peer's SYN owns this pair of endpoints already, so we wait for the accept and try again
+later; C{EADDRINUSE}, we cannot dial from our listening port.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def wait_before(attempt: int, took: float, random: Random) -> float:
 
 
 class Dials(Protocol):
-    """How one connection is begun, for a L{HolePunch}."""
+    """Begins the dials of a L{HolePunch}."""
 
     def begin(self, punch: HolePunch, endpoint: Endpoint, again: bool) -> Callable[[], None]:
         """
         Dial from the listening port. L{HolePunch.failed} follows, unless the prefaces are exchanged or the
         dial is called off.
 
-        @param again: whether no packet has been sent for this dial, which was counted already.
+        @param again: whether this repeats a dial that was counted already and for which no packet was sent.
         @return: calls it off.
         @raise DialFailed: it may not be dialled, or we listen nowhere from where it could be.
         @raise LimitReached: a limit forbids it.
@@ -94,7 +94,7 @@ class _Target:
 
 class HolePunch:
     """
-    One rendezvous as far as we dial. Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>}, over when
+    The dials of one rendezvous. Made by L{Puncher<routing_crust.crust.punch.puncher.Puncher>}, over when
     L{link} has fired.
 
     @ivar link: fires with what L{won} is given; fails with L{ConnectFailed} when every endpoint has failed
@@ -145,16 +145,18 @@ class HolePunch:
         took = max(0.0, self._clock.seconds() - target.began)
         target.outcome = in_words(problem)
         if isinstance(problem, LinkClosed) and problem.reason in _FINAL_REASONS:
-            pass  # it would come to the same end again
+            pass  # another dial would end in the same way
         elif number == errno.EADDRNOTAVAIL:
             target.outcome = OWNED
+            # no packet was sent, so this counts neither as a try nor against the limit on SYNs
             self._again(endpoint, OWNED_WAIT_SECONDS, counted=False)
+        # an ICMP error comes without its number (osError is None), and is tried again like a refusal
         elif target.tries < MAX_TRIES and number not in _FINAL_ERRORS:
             self._again(endpoint, wait_before(target.tries, took, self._random), counted=True)
         self._look()
 
     def refused(self, endpoint: Endpoint, reason: LinkClosed) -> None:
-        """A connection has come to nothing after the prefaces, so it would again."""
+        """A connection failed after the prefaces, so another would fail in the same way."""
         self._targets[endpoint].call_off = None
         self._targets[endpoint].outcome = in_words(reason)
         self._look()

@@ -42,7 +42,7 @@ class PunchDial(ClientFactory):
         ended: Callable[[PunchDial, bool], None],
     ) -> None:
         """
-        @param meeting_for: which rendezvous a proof is of, if it is expected.
+        @param meeting_for: finds the rendezvous that a proof belongs to, if it is expected.
         @param ended: called once with C{False} when the dial has an outcome, and once with C{True} when
             nothing is left of the connection.
         """
@@ -96,7 +96,7 @@ class PunchDial(ClientFactory):
             self._has_met = True
             self.meeting.came(negotiation, first)
         elif self._meeting_for(proof) is not None:
-            # both have asked each other, and both requests were dialled for on the same ports at once
+            # the two ends have requested each other, and dialled for both requests between the same ports
             negotiation.abort(CloseReason.NOT_WANTED, "the peer has dialled it for another request")
         else:
             negotiation.abort(CloseReason.PROTOCOL_ERROR, "the peer does not know the rendezvous")

@@ -1,7 +1,7 @@
 """
-The puncher: every rendezvous of one node, from both sides of it: what it expects, and what it dials.
+The puncher: every rendezvous of one node, those that it expects and those that it dials for.
 
-A rendezvous exists as long as somebody expects it or dials for it. Connections for it come from our own
+A rendezvous exists as long as it is expected or dialled for. Connections for it come from our own
 dials and from the listening ports, whose
 L{LinkAcceptFactory<routing_crust.crust.link.factories.LinkAcceptFactory>} hands them over here.
 """
@@ -36,9 +36,9 @@ from .punch_dial import PunchDial
 
 class _ExpectedRendezvous:
     """
-    One rendezvous, and who wants it.
+    One rendezvous, and the callers that want it.
 
-    @ivar holders: how many expect it.
+    @ivar holders: how many callers expect it.
     @ivar strange: the endpoints that count against C{stranger_dials}.
     """
 
@@ -64,7 +64,7 @@ class Puncher:
         self, environment: DialEnvironment, random: Random, own: Callable[[], Sequence[Endpoint]]
     ) -> None:
         """
-        @param own: under which endpoints others dial us, which are never dialled.
+        @param own: the endpoints at which others dial us; they are never dialled.
         """
         self._environment = environment
         self._owner = environment.owner
@@ -80,7 +80,7 @@ class Puncher:
         return not self._open
 
     def take(self, negotiation: Negotiation, first: bytes) -> None:
-        """A connection was accepted whose peer has shown a preface: it is taken if that is expected."""
+        """Take an accepted connection whose peer has shown a preface, if its rendezvous is expected."""
         assert negotiation.preface is not None
         meeting = self.meeting_for(negotiation.preface.proof)
         if meeting is None:
@@ -89,7 +89,7 @@ class Puncher:
             meeting.came(negotiation, first)
 
     def meeting_for(self, proof: bytes) -> Meeting | None:
-        """Which rendezvous a proof is of, if we know it."""
+        """The rendezvous that a proof belongs to, if we know it."""
         entry = self._entries.get(proof)
         return None if entry is None else entry.meeting
 
@@ -151,6 +151,7 @@ class Puncher:
         origin = origin_for(self._environment.listening(), endpoint)
         if origin is None:
             raise DialFailed("not dialled: there is no listening port to dial it from")
+        # where two LANs have the same addresses, a peer's candidate can be an address of ours
         if endpoint in self._own():
             raise DialFailed("not dialled: it is our own address")
         # a repeated dial whose packet never left was counted already
@@ -209,10 +210,10 @@ class Puncher:
         return Failure(ConnectFailed(((str(link.connection.peer), in_words(refusal)),)))
 
     def _look(self, entry: _ExpectedRendezvous) -> None:
-        """End what nobody waits for any more."""
+        """End a hole punch without waiters, and a rendezvous that no caller wants any more."""
         if entry.punch is not None and not entry.waiters:
             punch, entry.punch = entry.punch, None
-            # nobody is left to hear of the cancellation
+            # all waiters are gone, so the failure by the cancellation is of no interest
             punch.link.addErrback(lambda _: None)
             punch.link.cancel()
         if not entry.holders and entry.punch is None and not entry.waiters:
