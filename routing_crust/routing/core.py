@@ -20,6 +20,7 @@ from ..names import Name
 from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import EnvelopeKind
+from .application_link import ApplicationLink, FrameHandler
 from .connecting.attempts import Attempts
 from .connecting.candidates import CandidateExchange
 from .connecting.connect_request_validator import ConnectRequestValidator
@@ -30,7 +31,7 @@ from .connecting.relay_choice import RelayChoice
 from .connecting.responder import ConnectResponder
 from .connecting.tunnel_manager import TunnelManager
 from .connecting.tunnel_opener import TunnelOpener
-from .events import EndpointsChanged, FrameHandler, GroupConnectedChanged, Observers, ReachabilityChanged
+from .events import EndpointsChanged, GroupConnectedChanged, Observers, ReachabilityChanged
 from .explain import Explanation, explain
 from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
@@ -294,7 +295,7 @@ class RoutingCore:
             )
             return
         with self.log.failuresHandled("the frame handler raised"):
-            self.frame_handler(link, kind, payload)
+            self.frame_handler(ApplicationLink(link), kind, payload)
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""

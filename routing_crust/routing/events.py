@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
-from ..crust.interfaces import ILink
 from ..crust.reachability import Reachability
 from ..endpoints import Connection, Direction, Endpoint, PathKind
 from ..errors import CloseReason
@@ -19,8 +18,6 @@ from ..wire.messages import LinkUse
 from .state import State
 
 _Event = TypeVar("_Event")
-FrameHandler: TypeAlias = Callable[[ILink, int, bytes], object]
-"""What is called with a link, a kind and a payload for each frame of an application's own kinds."""
 
 
 @dataclass(frozen=True, slots=True)

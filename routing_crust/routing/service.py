@@ -25,8 +25,9 @@ from ..timing.steadyclock import steady
 from ..timing.stoppable_clock import StoppableClock
 from ..timing.waiters import Waiters
 from ..wire.messages import NatKind
+from .application_link import ApplicationLink, FrameHandler
 from .core import RoutingCore
-from .events import FrameHandler, GroupConnectedChanged, Observers, StateChanged
+from .events import GroupConnectedChanged, Observers, StateChanged
 from .explain import Explanation
 from .incarnation import next_incarnation
 from .links.stream_layer import StreamLayer
@@ -237,7 +238,7 @@ class RoutingService(Service):
         """
         return self._running(lambda core: core.lookup.close_group(name))
 
-    def connect(self, name: Name) -> Deferred[ILink]:
+    def connect(self, name: Name) -> Deferred[ApplicationLink]:
         """
         Have a link of our own to a node: the one that there is, or a new one.
 
@@ -248,12 +249,12 @@ class RoutingService(Service):
             L{ExpectedConnectionExpired} when none could be made within C{EXPECTED_TIMEOUT_SECONDS}, with
             L{NotConnected} or L{ServiceStopped}.
         """
-        return self._running(lambda core: core.direct_links.connect(name))
+        return self._running(lambda core: core.direct_links.connect(name).addCallback(ApplicationLink))
 
     def borrow(self, name: Name) -> Deferred[ILink]:
         """
-        As L{connect}, for something that ends: then L{give_back} is to be called. Other users of
-        a link to the peer share it.
+        As L{connect}, for a layer above such as that of streams, which gives the link back with
+        L{give_back}. Other users of a link to the peer share it.
         """
         return self._running(lambda core: core.direct_links.borrow(name))
 
@@ -298,9 +299,8 @@ class RoutingService(Service):
 
     def set_frame_handler(self, handler: FrameHandler | None) -> None:
         """
-        Call C{handler} with the link, the kind and the payload of each frame of an application's own kinds,
-        128 to 255, that a peer sends with L{ILink.send}: unacknowledged, in order, as fast as the link goes.
-        Without a handler they are dropped.
+        Call C{handler} with the link, the kind and the payload of each frame that a peer sends with
+        L{ApplicationLink.send}. Without a handler they are dropped.
         """
         self._frame_handler = handler
         if self._core is not None:
@@ -308,7 +308,7 @@ class RoutingService(Service):
 
     def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
         """
-        Hear of events: the types are in L{routing_crust.routing.events}.
+        Hear of events: see L{routing_crust} for their types.
 
         @return: a function that ends it.
         """

@@ -196,8 +196,8 @@ class TalkingTests(NetworkCase):
         client = self.net.node(role=Role.CLIENT, listen=())
         self.net.result(client.when_connected())
         link = self.net.result(client.connect(nodes[2].node_name))
-        self.assertEqual(link.peer, nodes[2].node_name)
-        self.assertIs(self.net.result(client.connect(nodes[2].node_name)), link)
+        self.assertEqual(link.name, nodes[2].node_name)
+        self.assertEqual(self.net.result(client.connect(nodes[2].node_name)), link)
 
     def test_application_frames_go_to_the_frame_handler(self) -> None:
         """An application's own frames go to the other end's handler, and nowhere without one."""
@@ -206,7 +206,7 @@ class TalkingTests(NetworkCase):
         link.send(200, b"nobody hears this")
         self.net.settle(1)
         heard: list[tuple[Name, int, bytes]] = []
-        nodes[0].set_frame_handler(lambda link, kind, payload: heard.append((link.peer, kind, payload)))
+        nodes[0].set_frame_handler(lambda link, kind, payload: heard.append((link.name, kind, payload)))
         link.send(200, b"one")
         link.send(255, b"two")
         self.net.settle(1)

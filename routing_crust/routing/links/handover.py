@@ -20,9 +20,9 @@ only when the peer has sent the ANEW of the same view. If the newest link is los
 Each link of the line has two states, one of what the peer sends on it and one of what we send: see the tables
 in C{handover_states}. The handover as a whole is in one of three (L{Step}):
 
-    IN_STEP: the peer is in our view; a reset leads to OUT_OF_STEP
-    OUT_OF_STEP: what comes is void; an ANEW of our view or a later one leads to IN_STEP
-    OVER: only one link is left, or the newest was lost; nothing is delivered any more
+  - IN_STEP: the peer is in our view; a reset leads to OUT_OF_STEP
+  - OUT_OF_STEP: what comes is void; an ANEW of our view or a later one leads to IN_STEP
+  - OVER: only one link is left, or the newest was lost; nothing is delivered any more
 """
 
 from __future__ import annotations

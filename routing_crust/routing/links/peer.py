@@ -4,8 +4,9 @@ Peers, as the other parts see them, and what the registry of links asks and tell
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
@@ -13,6 +14,9 @@ from ...errors import CloseReason, LinkClosed
 from ...names import Name
 from ...wire.messages import LinkUse
 from .handshake import PeerFacts
+
+LinkFrameHandler: TypeAlias = Callable[[ILink, int, bytes], object]
+"""Called with a peer's current link, a kind and a payload for each frame of the kinds that it handles."""
 
 
 @dataclass(frozen=True, slots=True)

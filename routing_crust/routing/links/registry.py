@@ -21,12 +21,11 @@ from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
-from ..events import FrameHandler
 from ..nat_pairs import both_ways
 from ..node import Node
 from .consolidation import CandidateLink, Consolidation
 from .handshake import PeerFacts, check_hello, make_hello
-from .peer import Accept, LinkPolicy, Peer, PeerListener, Refuse
+from .peer import Accept, LinkFrameHandler, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
 
 
@@ -50,7 +49,7 @@ class LinkRegistry:
         self._policy: LinkPolicy
         self._listeners: tuple[PeerListener, ...] = ()
         self._established_listeners: tuple[PeerListener, ...] = ()
-        self._frame_handlers: dict[int, FrameHandler] = {}
+        self._frame_handlers: dict[int, LinkFrameHandler] = {}
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
         self._peer_links: dict[Name, PeerLinks] = {}
@@ -72,7 +71,7 @@ class LinkRegistry:
             each for each in listeners if type(each).peer_established is not PeerListener.peer_established
         )
 
-    def handle_frames(self, kinds: Iterable[int], handler: FrameHandler) -> None:
+    def handle_frames(self, kinds: Iterable[int], handler: LinkFrameHandler) -> None:
         """
         Have frames of these kinds handled when they have come on a confirmed link and it is their turn.
 

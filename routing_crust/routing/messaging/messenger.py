@@ -23,8 +23,7 @@ from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
-from ..events import FrameHandler
-from ..links.peer import Peer, PeerListener
+from ..links.peer import LinkFrameHandler, Peer, PeerListener
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
 from .acknowledger import Acknowledger
@@ -84,7 +83,7 @@ class Messenger(PeerListener):
         self._stopped = False
         self.send = self._outbox.send
         self.request = self._outbox.request
-        self.frame_handlers: dict[int, FrameHandler] = {
+        self.frame_handlers: dict[int, LinkFrameHandler] = {
             FrameKind.MESSAGE: self._message_frame,
             FrameKind.ACK: self._ack_frame,
             FrameKind.ENVELOPE: self._forwarder.frame_received,

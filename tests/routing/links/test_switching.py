@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust import Message, Role, RoutingService
+from routing_crust import ApplicationLink, LinkChanged, LinkGained, LinkLost, Message, Role, RoutingService
 from routing_crust.crust.link.link import Link
 from routing_crust.errors import CloseReason
-from routing_crust.routing.events import LinkChanged, LinkGained, LinkLost
 from routing_crust.routing.links import handover
 from routing_crust.streams import StreamLinkLost, streams_of
 from routing_crust.testing.memory.transport import end_of
@@ -50,7 +49,7 @@ class SwitchingCase(SynchronousTestCase):
         self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
     def frame(self, service: RoutingService, link: Any, payload: bytes) -> None:
-        self.assertIs(link, self.link(service))
+        self.assertEqual(link, ApplicationLink(self.link(service)))
         self.heard[service].append(int(payload))
 
     def other(self, service: RoutingService) -> RoutingService:
