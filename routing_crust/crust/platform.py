@@ -1,8 +1,8 @@
 """
 The platform: everything that crust takes from the machine that it runs on.
 
-This is the seam at which a simulation takes the machine's place. It lies at the connection: a platform gives
-a reactor that listens and connects TCP, and the TLS that links run over. All above it is the same code in
+This is the seam at which a simulation takes the machine's place. It lies at the connection: a platform
+listens and connects by TCP, and gives the clock and the TLS of the links. All above it is the same code in
 production and in a simulation: accepting, dialling, limits, contacts, bootstrap, hole punching, tunnels and
 the links themselves. TLS is on the platform's side because its handshakes and its memory are too dear for a
 thousand nodes in one process.
@@ -15,7 +15,8 @@ from random import Random
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.tcp import makeBinding
 
 from ..config import Settings
 from ..endpoints import Contact, Endpoint
@@ -76,10 +77,10 @@ class Platform(Protocol):
     """
     The machine under one L{CrustService<routing_crust.crust.service.CrustService>}.
 
-    @ivar reactor: provides C{IReactorTime} and C{connectTCP} of C{IReactorTCP}. Its time never goes back.
+    @ivar clock: its clock, whose time never goes back.
     """
 
-    reactor: Any
+    clock: IReactorTime
 
     def tls(self, identity: Identity) -> LinkTls:
         """What secures the connections of this node."""
@@ -89,6 +90,16 @@ class Platform(Protocol):
         Listen.
 
         @raise CannotListen: one of them cannot be listened on; nothing is open.
+        """
+
+    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
+        """
+        Begin one TCP connection, without a time limit.
+
+        @param factory: a C{ClientFactory}.
+        @param origin: the local address and port, one that we listen on; C{None} leaves both to the system.
+        @return: the connector. If C{origin} is to blame for its failure, C{is_local} of
+            L{routing_crust.crust.dial.local_port} is true of the error.
         """
 
     def addresses(self) -> Sequence[HostAddress]:
@@ -135,7 +146,8 @@ class SystemPlatform:
         @param port_mapper: makes what asks routers to map our ports.
         @param net_watch: makes what tells of changes of the network.
         """
-        self.reactor: Any = steady(reactor)  # for everything, the ports' and the mapper's timers too
+        self._reactor: Any = steady(reactor)  # for everything, the ports' and the mapper's timers too
+        self.clock: IReactorTime = self._reactor
         self.addresses = host_addresses
         self._beacon_port = beacon_port
         self._port_mapper = port_mapper
@@ -145,22 +157,43 @@ class SystemPlatform:
         return LinkTls(identity)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
-        return open_ports(self.reactor, factory, endpoints)
+        return open_ports(self._reactor, factory, endpoints)
+
+    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
+        return connect_tcp(self._reactor, remote, factory, origin)
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         """In the folder that C{state_dir} names."""
-        return ContactBook(settings.state_dir, MAX_SAVED_CONTACTS, own, self.reactor)
+        return ContactBook(settings.state_dir, MAX_SAVED_CONTACTS, own, self._reactor)
 
     def beacon(
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
     ) -> Beacon:
         """Multicast, on each interface."""
-        return LanBeacon(identity, network, self.reactor, random, found, self._beacon_port)
+        return LanBeacon(identity, network, self._reactor, random, found, self._beacon_port)
 
     def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
         """NAT-PMP, then UPnP."""
-        return self._port_mapper(settings, self.reactor, random, mapped=mapped, unmapped=unmapped)
+        return self._port_mapper(settings, self._reactor, random, mapped=mapped, unmapped=unmapped)
 
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """The kernel's news by netlink, where there is that."""
-        return self._net_watch(self.reactor, changed)
+        return self._net_watch(self._reactor, changed)
+
+
+def connect_tcp(
+    reactor: Any, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None
+) -> IConnector:
+    """
+    Connect by a reactor, as L{Platform.connect} describes.
+
+    @param reactor: provides C{IReactorTCP}.
+    """
+    bind = None
+    if origin is not None:
+        host = "" if origin.address.is_unspecified and not origin.is_v6 else origin.host
+        bind = makeBinding(host, origin.port, reuseAddress=True, reusePort=True)
+    connector: IConnector = reactor.connectTCP(
+        remote.host, remote.port, factory, timeout=None, bindAddress=bind
+    )
+    return connector

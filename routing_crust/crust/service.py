@@ -63,8 +63,7 @@ class CrustService(AddressesOfCrust):
         random = random or SystemRandom()
         self.settings = settings
         self._platform = platform
-        reactor = platform.reactor
-        self.clock: IReactorTime = reactor
+        self.clock: IReactorTime = platform.clock
         self._outside = ExternalAddresses(
             settings,
             self.clock.seconds,
@@ -86,7 +85,7 @@ class CrustService(AddressesOfCrust):
         dialling = DialEnvironment(
             self,
             self._tls,
-            reactor,
+            platform.connect,
             limits,
             self._refused.get,
             self._see_whether_stopped,

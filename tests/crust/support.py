@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -24,6 +25,7 @@ from routing_crust.crust.link.factories import LinkAcceptFactory, link_of
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory
+from routing_crust.crust.platform import connect_tcp
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import LinkClosed
 from routing_crust.history import History
@@ -189,7 +191,8 @@ def dial_environment(
 ) -> DialEnvironment:
     """What all dials of a test have in common; every link is kept."""
     history = History(owner.clock.seconds) if history is None else history
-    return DialEnvironment(owner, owner.tls, reactor, limits, lambda link: None, gone, listening, history)
+    connect = partial(connect_tcp, reactor)
+    return DialEnvironment(owner, owner.tls, connect, limits, lambda link: None, gone, listening, history)
 
 
 def rsa_key() -> rsa.RSAPrivateKey:

@@ -23,7 +23,7 @@ from ..link.factories import LinkConnectFactory
 from ..link.link import Link
 from ..link.plan import LinkPlan
 from .environment import DialEnvironment
-from .local_port import dial_from, is_local
+from .local_port import is_local
 from .race import DialFailed
 
 
@@ -67,7 +67,7 @@ class OneDial(LinkConnectFactory):
         timeout = DIAL_TIMEOUT_SECONDS
         self._timer = self.owner.clock.callLater(timeout, self._too_late, timeout)
         # No timeout of the reactor's: ours lasts until the end of the TLS handshake.
-        self._begin = partial(dial_from, self._environment.reactor, self.endpoint, self.over_tls())
+        self._begin = partial(self._environment.connect, self.endpoint, self.over_tls())
         self._connector = self._begin(self._origin)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:

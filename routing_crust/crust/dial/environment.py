@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from twisted.internet.interfaces import IConnector, IProtocolFactory
 
 from ...endpoints import Endpoint
 from ...errors import LinkClosed
@@ -24,7 +25,7 @@ class DialEnvironment:
 
     @ivar owner: owns the links.
     @ivar tls: what secures them.
-    @ivar reactor: provides C{IReactorTCP}; time comes from the owner's clock.
+    @ivar connect: begins a TCP connection; see C{Platform.connect}.
     @ivar limits: whom, how many at once, and how often for a stranger's sake.
     @ivar refusal_of: why the owner has not kept a link that came up; C{None} if it has.
     @ivar gone: called each time a connection that we dialled is completely gone.
@@ -35,7 +36,7 @@ class DialEnvironment:
 
     owner: LinkOwner
     tls: LinkTls
-    reactor: Any
+    connect: Callable[[Endpoint, IProtocolFactory, Endpoint | None], IConnector]
     limits: DialLimits
     refusal_of: Callable[[ILink], LinkClosed | None]
     gone: Callable[[], None]

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet import error
-from twisted.internet.interfaces import IConnector, IProtocolFactory
-from twisted.internet.tcp import makeBinding
 
 from ...endpoints import Endpoint
 
@@ -35,26 +33,6 @@ def origin_for(listening: Iterable[Endpoint], remote: Endpoint) -> Endpoint | No
         if each.is_v6 == remote.is_v6 and not stays_here:
             return each
     return None
-
-
-def dial_from(
-    reactor: Any, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None
-) -> IConnector:
-    """
-    Begin one TCP connection, without a time limit.
-
-    @param reactor: provides C{IReactorTCP}.
-    @param origin: the local address and port, one that we listen on; C{None} leaves both to the system.
-    @return: the connector. If it fails with an error of which L{is_local} is true, C{origin} is to blame.
-    """
-    bind = None
-    if origin is not None:
-        host = "" if origin.address.is_unspecified and not origin.is_v6 else origin.host
-        bind = makeBinding(host, origin.port, reuseAddress=True, reusePort=True)
-    connector: IConnector = reactor.connectTCP(
-        remote.host, remote.port, factory, timeout=None, bindAddress=bind
-    )
-    return connector
 
 
 def is_local(problem: BaseException | None) -> bool:

@@ -22,7 +22,7 @@ from ...names import Name
 from ...timing.waiters import Waiters
 from ..dial.dial import in_words
 from ..dial.environment import DialEnvironment
-from ..dial.local_port import dial_from, origin_for
+from ..dial.local_port import origin_for
 from ..dial.race import DialFailed
 from ..dial.ranking import rank
 from ..interfaces import ILink, Rendezvous
@@ -161,7 +161,7 @@ class Puncher:
         dial = PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_for, self._ended)
         self._open[dial] = None
         self._limits.began(peer, endpoint)
-        dial.connector = dial_from(self._environment.reactor, endpoint, dial, origin)
+        dial.connector = self._environment.connect(endpoint, dial, origin)
         return dial.call_off
 
     def _ended(self, dial: PunchDial, completely: bool) -> None:

@@ -85,7 +85,7 @@ class Exchange(Protocol):
 @implementer(IConnector)
 class MemoryConnector:
     """
-    One connection that is being made, and then its owner: what C{connectTCP} returns.
+    One connection that is being made, and then its owner: the connector of one dial.
 
     @ivar host: who dials.
     @ivar local: from where.

@@ -11,11 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from random import Random
-from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReactorTime
 from zope.interface import implementer
 
 from ...config import Settings
@@ -36,7 +35,7 @@ from .transport import MemoryTransport, address_of
 
 class MemoryMachine:
     """
-    One machine, and its own reactor. L{Platform<routing_crust.crust.platform.Platform>} says what it offers.
+    One machine: L{Platform<routing_crust.crust.platform.Platform>} says what it offers.
 
     @ivar host: the IP address that its connections come from.
     @ivar listening: where it listens, if it is asked to listen anywhere.
@@ -60,31 +59,12 @@ class MemoryMachine:
         self.clock = clock
         self.host = listening[0].host
         self.listening = tuple(listening)
-        self.reactor = self
-        self.seconds = clock.seconds
-        self.callLater: Callable[..., IDelayedCall] = clock.callLater
         self._link_network = link_network
         self._saved = tuple(saved)
         network.add(self)
 
     def __repr__(self) -> str:
         return f"<MemoryMachine {self.host}>"
-
-    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        return self.clock.getDelayedCalls()
-
-    def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float | None = None, bindAddress: Any = None
-    ) -> MemoryConnector:
-        if bindAddress is None:
-            local = self.network.new_port(self.host)
-        else:
-            local = Endpoint(bindAddress._address or self.host, bindAddress._port)
-        connector = MemoryConnector(self.network, self, local, Endpoint(host, port), factory)
-        connector.connect()
-        return connector
-
-    # What Platform offers.
 
     def tls(self, identity: Identity) -> SimulatedTls:
         return SimulatedTls(identity, self.network.random)
@@ -96,6 +76,12 @@ class MemoryMachine:
             if self.network.listener(endpoint) is not None:
                 raise CannotListen(f"{endpoint} is taken: stop what listens there, or choose another port")
         return tuple(MemoryPort(self, endpoint, factory) for endpoint in wanted)
+
+    def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
+        local = self.network.new_port(self.host) if origin is None else origin
+        connector = MemoryConnector(self.network, self, local, remote, factory)
+        connector.connect()
+        return connector
 
     def addresses(self) -> Sequence[HostAddress]:
         hosts = dict.fromkeys(each.host for each in self.listening)
@@ -119,7 +105,7 @@ class MemoryMachine:
 
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """Nothing tells of changes, but a host that has slept finds out."""
-        return NetWatch(self, changed, open_socket=_no_socket, slept=lambda: 0.0)
+        return NetWatch(self.clock, changed, open_socket=_no_socket, slept=lambda: 0.0)
 
 
 @implementer(IListeningPort)
