@@ -1,9 +1,9 @@
 """
 Acknowledging: how the acknowledgement of a message gets back to its sender.
 
-Over the sender's own link if there is one; else in envelopes. Those set out by the link that the message came
-by, since that way is known to be good. One that has to be sent again, because the first may have been lost,
-sets out by that link or by one of the entries of the table that are nearest to the sender, at random.
+It goes over the sender's own link if we have one, otherwise in envelopes. The first of them leaves by the
+link that the message came by, since that way is known to work. A repetition leaves by that link or by one of
+the table's entries nearest to the sender, at random, since the way of the first may have failed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ACK: Final = int(FrameKind.ACK)
 OVERHEAD: Final = 512
 """Bytes that an acknowledgement counts for while it waits for its link, besides its body."""
 WAYS_AGAIN: Final = 3
-"""From so many first hops one is chosen for an acknowledgement that is sent again."""
+"""First hops from which one is chosen for an acknowledgement that is sent again."""
 
 
 class Acknowledger:
@@ -72,6 +72,7 @@ class Acknowledger:
         if link is None:
             self._acknowledge_self(self._own, AckPart(id, 0, 1, status, body))
             return None
+        # the common case, a bare message over a free link, is done without a transmission
         if not body and sender.proxy is None and self._queues.is_free(link):
             link.send(_ACK, encode(AckPart(id, 0, 1, status, b"")))
             return None
@@ -100,8 +101,9 @@ class Acknowledger:
 
     def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
         hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"", WAYS_AGAIN)
+        # a link that was lost or replaced must not be sent on, though the sender still holds it
         back = sender.link
-        if back is not None and self._links.link_to(back.peer) is back:  # else that link is gone
+        if back is not None and self._links.link_to(back.peer) is back:
             hops = [back, *(hop for hop in hops if hop is not back)]
         if again and hops:
             return self._random.choice(hops[:WAYS_AGAIN]), proxy

@@ -1,5 +1,5 @@
 """
-Duplicates: what has been seen already, for a while.
+The duplicate filter: remembers for a while which keys were seen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MAX_REMEMBERED_IDS: Final = 100_000
 
 class DuplicateFilter:
     """
-    Remembers keys for a fixed time, and at most so many of them: when there are too many, the oldest is
-    forgotten. It has no timer; what is too old goes when the filter is next used.
+    Remembers keys for a fixed time, up to a fixed number: beyond it the oldest is forgotten. It has no timer;
+    keys that are too old are dropped when the filter is next used.
 
-    Made by whatever handles messages that may come more than once, and discarded with it.
+    Made by each part that handles messages that may come more than once, and discarded with it.
     """
 
     def __init__(self, clock: IReactorTime, memory: float, most: int) -> None:
@@ -41,12 +41,13 @@ class DuplicateFilter:
 
     def seen(self, key: Hashable) -> bool:
         """
-        Note a key. Being seen again does not make it remembered longer.
+        Note a key. A repetition does not prolong its time.
 
         @return: whether it was seen before.
         """
         keys, order = self._keys, self._order
         now = self._clock.seconds()
+        # this runs for each envelope, so the call is spared while nothing is too old
         if order and order[0][0] <= now:
             self._forget_old(now)
         if key in keys:
@@ -58,7 +59,7 @@ class DuplicateFilter:
         return False
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether a key was seen, without a note that it was seen again."""
+        """Whether a key was seen. Notes nothing."""
         self._forget_old(self._clock.seconds())
         return key in self._keys
 

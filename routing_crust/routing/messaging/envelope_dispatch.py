@@ -1,8 +1,8 @@
 """
 Envelopes for this node: the signature is checked, then each goes to the part that takes its kind.
 
-The parts fill in the table of kinds themselves. What cannot be read is dropped: the relay that passed it on
-is not to blame for it.
+The parts fill in the table of kinds themselves. An envelope that cannot be read is dropped without closing
+the link: the relay that passed it on does not read it, and is not to blame.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class EnvelopeDispatch(PeerListener):
         @param link: the link that it came by, whose peer's C{CONTROL_MESSAGES_PER_SECOND} it counts against.
         """
         try:
-            # without a signature it goes on only if its body proves itself, or if it is a hint
+            # an unsigned envelope passes only if its body proves itself, or if it is a hint
             if envelope.signature:
                 proven = holds(envelope, self._network, self._identity)
             else:
@@ -73,7 +73,7 @@ class EnvelopeDispatch(PeerListener):
             self._dropped(source, error)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
-        """Its rate is counted no longer."""
+        """Forget the rate of this peer."""
         self._rates.forget(peer.name)
 
     def _handle(self, envelope: Envelope, source: Name, link: ILink | None) -> None:

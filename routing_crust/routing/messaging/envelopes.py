@@ -2,7 +2,7 @@
 Envelopes: how they are signed, and how a signature is checked at the destination.
 
 The signature (Ed25519, RFC 8032) covers the network, the destination, the kind, C{nearest} and the body;
-what relays change (hops, proxies) and what only they need (the id) is outside of it. Relays check nothing.
+it leaves out what relays change (hops, proxies) and what only they need (the id). Relays check nothing.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Sealer:
 
         @param signed: false where the body proves itself.
         """
+        # a signature is costly, and where the body proves itself it would prove nothing new
         signature = b""
         if signed:
             fields = _signed_fields(kind, destination.raw, nearest, body)

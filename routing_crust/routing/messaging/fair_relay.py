@@ -1,5 +1,5 @@
 """
-Relaying for others, in fair shares.
+The fair relay: passes on the traffic of others in fair shares.
 
 What a node passes on for others may take C{relay_rate} bytes a second. While there is less to pass on it goes
 through at once. When there is more it waits, for each peer that it came from in a queue of its own, and the
@@ -58,8 +58,8 @@ class FairRelay(Generic[_Item]):
 
     def __init__(self, clock: IReactorTime, settings: Settings, transmit: Callable[[_Item], object]) -> None:
         """
-        @param transmit: called with each item when its turn has come, at once or later. Whether there
-            still is a link to take it is for this function to see. Must not raise.
+        @param transmit: called with each item when its turn has come, at once or later. It checks itself
+            whether the link still exists. Must not raise.
         """
         rate = settings.relay_rate
         self._clock = clock
@@ -89,6 +89,7 @@ class FairRelay(Generic[_Item]):
         """
         if self._stopped:
             return False
+        # An item may cost more than the tokens left: the debt delays the next ones, and no item is too large.
         if not self._flows and self._bucket.tokens > 0:
             self._bucket.spend(size)
             self._transmit(item)
@@ -131,6 +132,7 @@ class FairRelay(Generic[_Item]):
         return there
 
     def _serve(self) -> None:
+        # if an item raises, those behind it are still served on the next call
         try:
             while self._turns and self._bucket.tokens > 0:
                 flow = self._turns[0]
@@ -154,6 +156,7 @@ class FairRelay(Generic[_Item]):
             self._let_go(flow, size)
             if not flow.items:
                 self._turns.popleft()
+            # last, since it may stop this relay
             self._transmit(item)
             if self._stopped:
                 return

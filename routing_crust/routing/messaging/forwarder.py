@@ -3,14 +3,13 @@ Forwarding: where an envelope goes next.
 
 Routing is greedy (Maymounkov and Mazieres, "Kademlia", 2002, by the XOR distance): each node passes an
 envelope to the destination if it has a link to it, else to the entry of its table that is nearest to it and
-nearer than itself. A destination that is in no table is reached through the node that speaks for it: the
-envelope says which that is, or a node near the destination knows it from the client's record.
+nearer than itself. A destination that is in no table is reached through its proxy: the envelope names the
+proxy, or a node near the destination knows it from the client's record.
 
 Where no node is nearer, an answer goes back the way that the question came (C{return_paths}).
 
-An envelope comes to an end: distances only fall, hops are counted, and one that comes round again is dropped.
-Where there is no way on, the sender of a message, or of a request for a connection, is told so by a hint, on
-the way that it came.
+No envelope travels for ever: distances only fall, hops are counted, and an envelope that comes round again is
+dropped. Where no way leads on, a hint goes back to the sender of a message or of a request for a connection.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ class _Here(Enum):
 HERE: Final = _Here.HERE
 """The envelope is for this node."""
 Step: TypeAlias = tuple[ILink, bytes] | Literal[_Here.HERE] | None
-"""A link, with the destination's proxy from there on; or L{HERE}; or C{None} if there is no way on."""
+"""A link, with the destination's proxy from there on; or L{HERE}; or C{None} if no way leads on."""
 
 
 class Forwarder:
     """
-    Takes every envelope that comes, and knows the first hops of our own.
+    Takes every envelope that comes, and knows the first hops for our own envelopes.
 
     Made by the messenger, fed with the frames that hold envelopes, discarded after L{stop}.
     """
@@ -108,8 +107,8 @@ class Forwarder:
             if len(proxy) not in (0, NAME_BYTES):
                 raise WireError("the proxy of an envelope is not a name")
         source = Name.of_key(envelope.key)
-        # The node that speaks for the destination may be found on the way: then it may pass here once more,
-        # and even at its sender.
+        # The destination's proxy may be found on the way. Then the envelope may pass a node a second time,
+        # even its sender, so the proxy is part of the key.
         if source == self._own and not envelope.destination_proxy:
             return
         if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):
@@ -127,8 +126,8 @@ class Forwarder:
 
     def next_step(self, envelope: Envelope, source: Name, came_by: ILink) -> Step:
         """
-        Decide where an envelope goes from here. Not back to its sender, nor to where it came from, unless
-        it is only here that the node that speaks for the destination becomes known.
+        Decide where an envelope goes from here. It does not go back to its sender or to where it came from,
+        unless the destination's proxy becomes known only here.
         """
         destination = Name(envelope.destination)
         if envelope.nearest:
@@ -153,7 +152,7 @@ class Forwarder:
         return None if link is None or link is came_by else (link, envelope.destination_proxy)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """Another link has taken the place of one."""
+        """A new link has replaced the old one."""
         self._paths.link_changed(old, new)
 
     def link_lost(self, link: ILink) -> None:
@@ -164,12 +163,13 @@ class Forwarder:
         self, destination: Name, proxy: bytes = b"", most: int | None = None
     ) -> tuple[list[ILink], bytes]:
         """
-        The links by which an envelope of our own may set out, best first, without the one to its very
-        destination; and the destination's proxy, if it is known.
+        The first hops for an envelope of ours, best first, without the link to the destination itself; and
+        the destination's proxy, if it is known.
 
-        @param proxy: the node that speaks for the destination, where the caller knows it.
-        @param most: about how many the caller has a use for; C{None} is one for each attempt to send.
+        @param proxy: the destination's proxy, where the caller knows it.
+        @param most: about how many first hops the caller can use; C{None} is one for each attempt to send.
         """
+        # a client has no table, and a joining node hardly any: the proxy routes better
         if self._neighbourhood.proxy is not None:
             link = self._links.link_to(self._neighbourhood.proxy)
             if link is not None:
@@ -197,7 +197,7 @@ class Forwarder:
             left out instead.
         """
         if target == self._own:
-            return None  # the destination was attached to us, and is not any more
+            return None  # the destination was attached to us, and has left
         step = self._by(target, came_by, proxy)
         for each in exclude:
             if step is None:
@@ -206,6 +206,7 @@ class Forwarder:
         return step
 
     def _pass_on(self, envelope: Envelope, came_by: ILink, link: ILink, proxy: bytes) -> None:
+        # clamped, since the sender chose the number
         hops = min(envelope.hops_left, self._max_hops)
         if hops == 0:
             return
@@ -213,7 +214,7 @@ class Forwarder:
         self._relay.relay(came_by.peer, len(payload), (link, payload))
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
-        """Tell the sender that there is no way on from here, if it is of a kind that is sent again then."""
+        """Tell the sender that no way leads on from here, if it sends envelopes of this kind again."""
         if envelope.kind not in _SENT_AGAIN or not self._hints.take():
             return
         hint = self._sealer.seal(
@@ -230,8 +231,8 @@ class Forwarder:
 
 def _transmit(item: tuple[ILink, bytes]) -> None:
     """
-    Send what is relayed. A link whose queue is full takes no more of it: it is for the sender to try again,
-    and no peer can make us fill a queue until the link is cut.
+    Send what is relayed. A link whose queue is full takes no more of it: the sender tries again, and no peer
+    can make us fill a queue until the link is cut.
     """
     link, payload = item
     if link.writable:

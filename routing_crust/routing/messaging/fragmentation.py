@@ -1,8 +1,8 @@
 """
 Fragmentation: messages larger than a frame are split into parts, and put together where they arrive.
 
-All parts of a message have one size, and only the last may be smaller. So a part that breaks this
-rule is noticed at once, and no peer can make us keep count of a great many tiny parts.
+All parts of a message have one size, and only the last may be smaller. So a part that breaks this rule is
+refused at once, and no peer can make us count a great many tiny parts.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class Reassembler:
         """
         Take a part. One that was there already, or that cannot be one, changes nothing.
 
-        @return: the whole body, if this part made it complete; all that is known of the message besides
-            (its flavour, group or status) is the same in each of its parts.
+        @return: the whole body, if this part made it complete. The flavour, group or status of the message is
+            the same in each of its parts.
         """
         key = (source, type(part), part.id)
         partial = self._partials.get(key)
@@ -145,6 +145,7 @@ class Reassembler:
                 return False
         if size and last > size:
             return False
+        # the least size of the whole message: one that must come out too large is refused at its first part
         least = (partial.parts - 1) * max(size, LEAST_PART, last) + max(last, 1)
         return least <= self._max_message
 

@@ -59,6 +59,7 @@ class Inbox:
             raise WireError("the group of a message does not fit its flavour")
         if part.part >= part.parts:
             raise WireError("a message has a part that is not one of its parts")
+        # most messages are one part, and need no place in the reassembler
         if part.parts == 1 and len(part.body) <= self._max_message:
             self._complete(sender, part, part.body)
             return
@@ -85,6 +86,7 @@ class Inbox:
         answering = self.answering
         if answering.knows(key):
             answering.repeated(key, sender, id)
+        # before the id is noted: a request without room must not count as seen when it is sent again
         elif not answering.has_room(sender.name):
             self._quiet.info(
                 "too many requests",

@@ -55,7 +55,7 @@ class Messenger(PeerListener):
         self, node: Node, links: LinkLookup, neighbourhood: Neighbourhood, dispatch: EnvelopeDispatch
     ) -> None:
         """
-        @param dispatch: takes the envelopes that are for us; it is told which kinds the messenger takes.
+        @param dispatch: takes the envelopes for us; the messenger registers its kinds with it.
         """
         settings = node.settings
         self._links = links
@@ -153,10 +153,9 @@ class Messenger(PeerListener):
         """
         Send a control message, once. It is signed, unless its body proves itself.
 
-        What is for ourselves, or for the node nearest to a name while there is no other node, comes back on
-        the next turn.
-
-        See L{SendControl<routing_crust.routing.control.SendControl>} for the arguments.
+        A message for ourselves comes back on the next turn, and so does one for the node nearest to a name
+        while we know no other node. The arguments are those of
+        L{SendControl<routing_crust.routing.control.SendControl>}.
         """
         if self._stopped:
             return None
@@ -190,17 +189,17 @@ class Messenger(PeerListener):
         return envelope.id
 
     def link_replaced(self, before: Peer, peer: Peer) -> None:
-        """What is under way moves to the new link. What the old one has got still arrives."""
+        """Move what is under way to the new link. What the old one has taken still arrives."""
         self._queues.link_changed(before.link, peer.link)
         self._forwarder.link_changed(before.link, peer.link)
         self._outbox.link_changed(before.link, peer.link)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """Messages that found no way may find one now."""
+        """Try messages again that found no way before."""
         self._outbox.link_added()
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
-        """What was sent to the peer so far is sent again."""
+        """Send again what is unacknowledged by this peer."""
         self._outbox.peer_reset(peer.name)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:

@@ -36,7 +36,7 @@ from .transmission import TransmissionQueues
 _MESSAGE: Final = int(FrameKind.MESSAGE)
 SOONEST_RETRY: Final = 0.1
 LATEST_RETRY: Final = 0.5
-"""Between these, in seconds, is the wait before another attempt after a hint."""
+"""Bounds, in seconds, of the random wait before another attempt after a hint."""
 
 
 class Outbox:
@@ -62,7 +62,7 @@ class Outbox:
         self._own = node.name
         self._clock = node.clock
         self._random = node.random
-        # above all ids of earlier starts, so that no peer takes a new message for an old one
+        # above all ids of earlier starts, so that no peer mistakes a new message for an old one
         self._last_id = node.incarnation << 20
         self._forwarder = forwarder
         self._sealer = sealer
@@ -87,7 +87,7 @@ class Outbox:
         return len(self._waiting)
 
     def room_for(self, messages: int, body: bytes) -> Exception | None:
-        """Why so many messages with this body cannot be sent now; C{None} if they can."""
+        """Why this number of messages with this body cannot be sent now; C{None} if they can."""
         if self._stopped:
             return ServiceStopped("the service has been stopped")
         if len(body) > self._max_message:
@@ -193,17 +193,18 @@ class Outbox:
     def link_lost(self, link: ILink) -> None:
         """A link is gone: what it carried is sent again at once."""
         for message in [each for each in self._waiting.values() if each.link is link]:
+            # giving up one message may cancel another
             if message.id in self._waiting:
                 self._attempt(message)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """Another link has taken the place of one; what the old one carried is on its way all the same."""
+        """A new link has replaced the old one. What the old one carried still arrives."""
         for message in self._waiting.values():
             if message.link is old:
                 message.link = new
 
     def peer_reset(self, peer: Name) -> None:
-        """What went to a peer so far, over whichever link, may be lost: it is sent again at once."""
+        """Messages to this peer may be lost, over any of its links: send them again at once."""
         for message in list(self._waiting.values()):
             if message.link is None or message.link.peer != peer:
                 continue
@@ -212,7 +213,7 @@ class Outbox:
                 self._attempt(message)
 
     def link_added(self) -> None:
-        """There is a new link: messages that found no way go out on the next turn, when it can be used."""
+        """A new link is up: messages that found no way go out on the next turn, when it can be used."""
         if not self._stopped and any(map(self._is_stranded, self._waiting.values())):
             self._call_soon()
 
@@ -235,7 +236,7 @@ class Outbox:
             message.transmission = self._queues.send_bare(link, _MESSAGE, message.parts(self._part_size))
 
     def _send_wrapped(self, message: OutgoingMessage) -> bool:
-        """Send a message in envelopes. Returns whether there is a first hop."""
+        """Send a message in envelopes. Returns whether a first hop exists."""
         hops, proxy = self._forwarder.first_hops(message.destination)
         direct = self._links.link_to(message.destination)
         if direct is not None:
@@ -244,6 +245,7 @@ class Outbox:
         if link is None:
             if not hops:
                 return False
+            # all were tried: take turns, since what was lost on one may pass the next time
             link = hops[message.attempts % len(hops)]
         if link is direct:
             self._send_bare(message, link)
@@ -270,7 +272,7 @@ class Outbox:
     def _timed_out(self, message: OutgoingMessage) -> None:
         under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
         if under_way and message.attempts < self._max_attempts:
-            # sending it once more would only make it slower
+            # a repetition would only add to what the link has to carry already
             message.heard = False
             message.attempts += 1
             self._deadlines.add(message)
@@ -278,7 +280,7 @@ class Outbox:
             self._attempt(message)
 
     def _attempt(self, message: OutgoingMessage) -> None:
-        """Try again, by another route if there is one."""
+        """Try again, by another route if one exists."""
         self._end_attempt(message)
         if message.attempts >= self._max_attempts:
             self._give_up(message)

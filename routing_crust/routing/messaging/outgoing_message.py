@@ -1,5 +1,5 @@
 """
-One message of ours on its way: what was tried, what is under way, and who waits for it.
+An outgoing message: the routes that were tried, the attempt under way, and the Deferred that waits.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class OutgoingMessage:
         )
 
     def end_attempt(self) -> None:
-        """Whatever was under way for this message is over."""
+        """End the attempt that is under way."""
         if self.transmission is not None:
             self.transmission.abandon()
             self.transmission = None

@@ -1,5 +1,5 @@
 """
-Answering: requests of others, from their arrival to the acknowledgement that holds the answer.
+Request handling: requests of others, from their arrival to the acknowledgement that holds the answer.
 
 A request is handled once at the most. While its handler runs, repetitions of the request are ignored; when
 it is done, the answer is kept for a while, within C{MAX_ANSWER_BYTES}, and sent again for each repetition.
@@ -39,11 +39,11 @@ OVERHEAD: Final = 256
 
 class Sender(NamedTuple):
     """
-    Who a message came from, and how to get back to them.
+    The sender of a message, and the way back to it.
 
     @ivar link: the link that it came by; C{None} if it is from ourselves.
-    @ivar proxy: the node that speaks for the sender; empty if there is none, and C{None} for a message that
-        came bare, over the sender's own link.
+    @ivar proxy: the sender's proxy; empty if it has none, and C{None} for a message that came bare, over the
+        sender's own link.
     """
 
     name: Name
@@ -117,7 +117,7 @@ class Answering:
         self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
         try:
             result = self.handler(message)
-        except Exception:  # whatever it is: the link and the other requests have nothing to do with it
+        except Exception:  # an error of the application must not affect the link or other requests
             self._failed(Failure(), key)
             return
         if isinstance(result, Deferred):
@@ -134,13 +134,13 @@ class Answering:
             return
         answer = self._kept.get(key)
         if answer is None:
-            # It may not be handled twice, and its answer is forgotten.
+            # it may not be handled twice, and its answer is forgotten
             self._acknowledge(sender, id, AckStatus.REFUSED, again=True)
         elif answer.transmission is None or not answer.transmission.waiting:
             answer.transmission = self._acknowledge(sender, id, answer.status, answer.body, again=True)
 
     def stop(self) -> None:
-        """Answer nothing more; handlers that still run may end as they like."""
+        """Answer nothing more; the results of handlers that still run are ignored."""
         self._stopped = True
         self._running.clear()
         self._running_of.clear()
@@ -163,7 +163,7 @@ class Answering:
         self._done(key, result)
 
     def _failed(self, failure: Failure, key: Key) -> None:
-        if not failure.check(RequestRefused):  # that is a handler's way to say no
+        if not failure.check(RequestRefused):  # the handler refused on purpose
             self.log.failure("the request handler failed", failure)
         self._done(key, None)
 

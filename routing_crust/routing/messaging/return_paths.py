@@ -1,9 +1,9 @@
 """
-Return paths: where the envelopes of a sender came from.
+Return paths: the links by which the envelopes of a sender came.
 
-Greedy routing finds the way to a node that is in the tables of its neighbours. One that is still joining is
-in few of them, so the answer to what it sent may find no way on where the question had one. Then it goes
-back the way that the question came, from relay to relay.
+Greedy routing finds the way to a node that is in the tables of its neighbours. A joining node is in few of
+them, so greedy routing may not find the way back to it. Then an answer goes back the way that the question
+came, from relay to relay.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class ReturnPaths:
     """
     The links by which envelopes have come, by their senders; only the latest ones.
 
-    Made by the forwarder, told of each envelope that it passes on, discarded with it. What a sender claims
-    to be is not proven here, but all that a false claim can do is to lead astray what had no way at all.
+    Made by the forwarder, told of each envelope that it passes on, discarded with it. The senders are not
+    verified here: a false one can only misdirect envelopes that had no other way.
     """
 
     def __init__(self, links: LinkLookup) -> None:
@@ -46,7 +46,7 @@ class ReturnPaths:
         return link
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """Another link has taken the place of one."""
+        """A new link has replaced the old one."""
         for source, link in self._links.items():
             if link is old:
                 self._links[source] = new

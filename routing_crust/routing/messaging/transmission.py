@@ -2,8 +2,8 @@
 Transmissions: our own message parts and acknowledgements on their way into a link, no faster than the link
 takes them.
 
-To a peer with a link they go bare over that link, which is authenticated. To anybody else each part goes in
-a signed envelope of its own.
+To a peer with a link they go bare over that link, which is authenticated. To any other node each part goes in
+a signed envelope.
 
 A single frame goes straight in while the link is writable. What does not fit waits its turn in one queue
 for each link, and is made (and signed, if need be) only when its turn comes.
@@ -46,7 +46,7 @@ class Transmission:
         self.waiting = True
 
     def abandon(self) -> None:
-        """Whatever has not gone out yet never will."""
+        """Drop the frames that have not gone out yet."""
         self._frames = iter(())
         self.waiting = False
 
@@ -95,7 +95,7 @@ class TransmissionQueues:
 
     @property
     def source_proxy(self) -> bytes:
-        """What our envelopes say about who speaks for us; empty if no node does."""
+        """Our proxy, as our envelopes name it; empty if we have none."""
         proxy = self._neighbourhood.proxy
         return b"" if proxy is None else proxy.raw
 
@@ -122,7 +122,7 @@ class TransmissionQueues:
         Send encoded parts in envelopes, after what waits already.
 
         @param link: the first hop.
-        @param proxy: the node that speaks for the destination; may be empty.
+        @param proxy: the destination's proxy; may be empty.
         @param trace: the id of the first part's envelope.
         @param size: as in L{send_bare}.
         """
@@ -150,14 +150,14 @@ class TransmissionQueues:
         return transmission
 
     def link_changed(self, old: ILink, new: ILink) -> None:
-        """Another link has taken the place of one: what waits for the old one goes over that."""
+        """A new link has replaced the old one: move to it what waits for the old one."""
         queue = self._queues.pop(old, None)
         if queue is not None:
             self._queues[new] = queue
             self._wait(new)
 
     def link_lost(self, link: ILink) -> None:
-        """The link is gone, and what waited for it with it."""
+        """A link is gone: drop what waits for it."""
         queue = self._queues.pop(link, None)
         if queue is not None:
             for each in queue.transmissions:
