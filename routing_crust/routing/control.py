@@ -1,5 +1,5 @@
 """
-How the parts of a node send control messages, and take those that come for it.
+Control messages: how the parts of a node send them, and handle those that arrive.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class SendControl(Protocol):
         nearest: bool = False,
     ) -> int | None:
         """
-        @param proxy: the node that speaks for the destination, if it is known.
-        @param via: the link to send by, whose peer then speaks for us; C{None} leaves it to the table.
-        @param attempt: so many of the best first hops are passed over, as long as there are others.
-        @param nearest: whether it goes to the node nearest to C{destination}. We ourselves are not asked as
-            long as there is anybody else.
-        @return: the id of the envelope; C{None} if there was no first hop.
+        @param proxy: the destination's proxy, if it is known.
+        @param via: the link to send by, whose peer is named as our proxy; C{None} leaves it to the table.
+        @param attempt: how many of the best first hops to pass over, while others remain.
+        @param nearest: whether it goes to the node nearest to C{destination}, other than ourselves unless we
+            know no other node.
+        @return: the id of the envelope; C{None} without a first hop.
         """

@@ -146,26 +146,27 @@ class RoutingCore:
         self.links.attach(
             policy,
             (
-                # The table is right before anybody routes by it. A peer for which it has no room is lost in
-                # here, and the rest does not hear that it was established.
+                # The table changes before any part routes by it. A peer for which it has no room is dropped
+                # here, and the listeners below do not hear that it was established.
                 TableUpkeep(self.table, self.links, self.joiner, self.observers),
-                # What was under way by a peer that is lost goes another way at once: by the table.
+                # What was under way by a lost peer goes another way at once, by the table.
                 self.lookup,
                 self.messenger,
                 self.tunnels,
                 self.dispatch,
                 self.reachability,
-                # A layer of streams may give links back when it hears of a loss: those of the lost peer are
-                # forgotten before. It knows a new link before those hear of it who have waited for one, in
-                # the connector, and open streams over it.
+                # The stream layer may give links back when it hears of a loss, so the idle links forget the
+                # lost peer before. It knows a new link before the connector fires those who waited for one,
+                # and who may open streams over it.
                 self.idle,
                 self.stream_layer,
                 self.connector,
-                # Applications hear of a link when all of the node can use it, and of its loss when nothing
-                # does any more.
+                # Applications hear of a link when every part can use it, and of its loss when no part uses
+                # it any more.
                 LinkReports(self.observers),
                 self.contacts,
-                # May end the state that all others are in, or close the link that they have just heard of.
+                # Last: it may end the state that all others are in, or close the link that they have just
+                # heard of.
                 self.attachment,
             ),
         )
@@ -202,7 +203,7 @@ class RoutingCore:
         if not self.is_client:
             self.lifecycle.on_entering(State.CONNECTED, self.prober.start, self.reachability.start)
         self.lifecycle.on_entering(State.DISCONNECTED, self.prober.stop, self.reachability.rest)
-        # The layers above go first, while what they were promised can still fail in order; the links last.
+        # The layers above stop first, while what they were promised can still fail in order; the links last.
         self.lifecycle.on_entering(
             State.TERMINATED,
             self.joiner.rest,
@@ -227,12 +228,12 @@ class RoutingCore:
 
     @property
     def bootstrapped(self) -> bool:
-        """Whether anybody speaks for us, or is in our table."""
+        """Whether we have a proxy, or an entry in the table."""
         return self.neighbourhood.bootstrapped
 
     @property
     def proxy(self) -> Name | None:
-        """The node that speaks for us, while we are a client or in no routing table yet."""
+        """Our proxy, while we are a client or in no routing table yet."""
         return self.neighbourhood.proxy
 
     @property
@@ -284,6 +285,7 @@ class RoutingCore:
             self.links.close(link, error.reason, str(error))
 
     def _frame_for_the_messenger(self, link: ILink, kind: int, payload: bytes) -> None:
+        # this runs for each message, and mostly no link is borrowed
         if self.idle.borrowed:
             self.idle.used(link.peer)
         self.messenger.frame_handlers[kind](link, kind, payload)
@@ -305,6 +307,7 @@ class RoutingCore:
 
     def bootstrap_finished(self, links: int, problem: str) -> None:
         """An attempt to bootstrap is over."""
+        # a link of this attempt, or of an earlier one, may have been confirmed meanwhile
         if not self.bootstrapped:
             self.lifecycle.bootstrap_finished(problem)
 
@@ -341,7 +344,7 @@ class RoutingCore:
         self.direct_links.drop_idle(name)
 
     def set_stream_layer(self, layer: StreamLayer) -> None:
-        """Have this layer take the frames of streams, and tell it of the peers that there are."""
+        """Give this layer the frames of streams, and tell it of the present peers."""
         self.stream_layer.attach(layer, self.links.peers)
 
     def status(self) -> dict[str, object]:
@@ -349,5 +352,5 @@ class RoutingCore:
         return node_status(self.node, self.links, self.neighbourhood, len(self.attempts.expected))
 
     def explain(self, name: Name) -> Explanation:
-        """Why there is a link with a peer, or none."""
+        """Explain why a peer has a link with us, or has none."""
         return explain(self.node, self.links, self.neighbourhood, self.connector, name)

@@ -1,5 +1,5 @@
 """
-What a C{RoutingService} tells its observers, as plain values.
+The events that a C{RoutingService} reports to its observers, as plain values.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LinkFacts:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The state is another."""
+    """The state has changed."""
 
     old: State
     new: State
@@ -95,7 +95,7 @@ class LinkGained:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """Another link to a peer has taken the place of the one before. Nothing is lost or reordered by that."""
+    """A new link to a peer has replaced the old one, without loss or reordering."""
 
     old: LinkFacts
     new: LinkFacts
@@ -125,7 +125,7 @@ class ReachabilityChanged:
 
 
 class Observers:
-    """Who wants to hear of which events. An observer that raises is logged, and the others still hear."""
+    """The observers by type of event. One that raises is logged, and the others are still called."""
 
     log = Logger()
 
@@ -148,7 +148,8 @@ class Observers:
         return remove
 
     def tell(self, event: object) -> None:
-        """Tell everyone who wants to hear of this."""
+        """Call every observer of this type of event."""
+        # a copy, since an observer may add or remove others
         for callback in list(self._callbacks.get(type(event), ())):
             with self.log.failuresHandled("an observer of {event} raised", event=type(event).__name__):
                 callback(event)

@@ -1,8 +1,8 @@
 """
-Why there is a link with a peer, or none, in words that an operator understands.
+Why a peer has a link with us, or has none, in words that an operator understands.
 
-What was tried stands in crust's L{History<routing_crust.history.History>}; what will be, follows from the
-state of the node. Both come together here, for one peer, on request.
+Crust's L{History<routing_crust.history.History>} records what was tried; the state of the node decides what
+will be. This module puts both together for one peer, on request.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class CandidateExplained:
     An endpoint of the peer.
 
     @ivar endpoint: as text.
-    @ivar sources: who has told us, in words.
-    @ivar outcome: what came of the last dial; empty if there was none within the last hour.
-    @ivar obstacle: what is in the way of dialling it; empty if nothing is.
+    @ivar sources: where we have it from, in words.
+    @ivar outcome: the result of the last dial; empty without one within the last hour.
+    @ivar obstacle: what prevents a dial now; empty if nothing does.
     @ivar next_seconds: in how many seconds it may be dialled; C{None} if it may not be at all.
     """
 
@@ -49,9 +49,9 @@ class AttemptExplained:
 
     @ivar seconds_ago: when, the last time.
     @ivar way: a L{Way}, as text.
-    @ivar where: an endpoint, or a node in between; empty if there is nothing to say.
+    @ivar where: an endpoint, or a relay; may be empty.
     @ivar outcome: in words.
-    @ivar good: whether that is what was hoped for.
+    @ivar good: whether it was a success.
     @ivar times: how often.
     """
 

@@ -1,5 +1,5 @@
 """
-Incarnations: the number that grows with each start of a node, so that peers know a restart from a replay.
+Incarnations: the number that grows with each start of a node, so that peers can tell a restart from a replay.
 
 It is the time in milliseconds, or one more than the last one where the clock has gone back; the last one is
 kept in the state directory.
@@ -43,10 +43,12 @@ def _read(path: Path | None) -> int:
     if path is None:
         return 0
     try:
+        # bounded, since a damaged file may be of any size
         number = int(path.read_bytes()[:32])
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
         log.warn("cannot read {path}: {problem}; going by the clock alone", path=str(path), problem=error)
         return 0
+    # epochs shift it by 16 bits and must stay below the largest number of the wire
     return number if 0 <= number < LARGEST_NUMBER // 2**17 else 0

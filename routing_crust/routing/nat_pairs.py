@@ -1,8 +1,8 @@
 """
-What two nodes' NATs let them do with each other.
+NAT pairs: which connections the NATs of two nodes allow.
 
 With endpoint-independent mapping (CONE) a peer knows from what others have seen where our SYN will come
-from; with a mapping of its own for each destination (SYMMETRIC) nobody can know. Two such NATs therefore
+from; with another mapping for each destination (SYMMETRIC) no peer can know. Two such NATs therefore
 cannot be punched (Ford, Srisuresh and Kegel, 2005, section 5.1). With one it depends on what the other NAT
 lets in, which only a try tells.
 

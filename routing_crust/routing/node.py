@@ -1,5 +1,5 @@
 """
-What every part of a running node is given, beside the collaborators that it uses.
+The value that every part of a running node gets, beside its collaborators.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Node:
     """
     Made with each start of the service, shared by all parts, discarded with them.
 
-    @ivar clock: that of all parts, which the service stops last: none has a timer after that.
+    @ivar clock: the clock of all parts. The service stops it last, so that no timer outlives it.
     @ivar incarnation: grows with each start; peers tell a restart by it.
     @ivar network_now: the network's time, in seconds since the epoch.
     """

@@ -1,8 +1,8 @@
 """
 The service that applications use: a node of the network as an ordinary Twisted C{Service}.
 
-L{RoutingService} is what lasts: settings, identity, handlers, observers and those who wait. What exists
-from one start to the next stop is a C{RoutingCore}.
+L{RoutingService} holds what outlives a stop: settings, identity, handlers, observers and waiting Deferreds. A
+C{RoutingCore} holds what exists from one start to the next stop.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RoutingService(Service):
     @ivar identity: the key and the name that follows from it.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
-    @ivar stream_layer: see L{set_stream_layer}.
+    @ivar stream_layer: the layer of byte streams; C{None} before L{set_stream_layer}.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class RoutingService(Service):
         @param identity: C{None} makes a new one, which is lost with the process.
         @param crust: what makes links; C{None} is L{CrustService<routing_crust.crust.service.CrustService>}.
         @param random: the source of all randomness; C{None} is the operating system's.
-        @param last_incarnation: that of the last start of this node, for who keeps it elsewhere than in
-            C{state_dir}; see L{incarnation}.
+        @param last_incarnation: the L{incarnation} of the last start of this node, for callers that keep it
+            elsewhere than in C{state_dir}.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -104,17 +104,17 @@ class RoutingService(Service):
 
     @property
     def incarnation(self) -> int:
-        """The number of this start, which grows with each, so that peers know a restart."""
+        """The number of this start. It grows with each, so that peers notice a restart."""
         return self._incarnation
 
     @property
     def bootstrapped(self) -> bool:
-        """Whether there is a confirmed link to the proxy, or to nodes in the routing table."""
+        """Whether this node has a confirmed link to its proxy, or to nodes in its routing table."""
         return self._core is not None and self._core.bootstrapped
 
     @property
     def group_connected(self) -> bool:
-        """Whether everyone in the close group of our name who could be reached is in the routing table."""
+        """Whether every reachable member of the close group of our name is in the routing table."""
         return self._core is not None and self._core.group_connected
 
     @property
@@ -157,6 +157,7 @@ class RoutingService(Service):
         self._core.frame_handler = self._frame_handler
         if self.stream_layer is not None:
             self._core.set_stream_layer(self.stream_layer)
+        # may raise CannotListen: only a service that listens counts as running
         self._core.start()
         Service.startService(self)
         if self not in _running:
@@ -173,7 +174,7 @@ class RoutingService(Service):
         if self._core is None:
             return succeed(None)
         stopped = self._core.stop()
-        # an application may stop us in the middle of something that starts a timer
+        # an application may stop us from a callback whose caller starts a timer afterwards
         self._timers.stop()
         return stopped
 
@@ -240,7 +241,7 @@ class RoutingService(Service):
 
     def connect(self, name: Name) -> Deferred[ApplicationLink]:
         """
-        Have a link of our own to a node: the one that there is, or a new one.
+        Get a link to a node: the existing one, or a new one.
 
         Frames of kinds 128 to 255 that are sent over it go to the other end's frame handler (see
         L{set_frame_handler}).

@@ -41,7 +41,7 @@ class StateOutputs(Protocol):
     """
 
     def state_changed(self, old: State, new: State) -> None:
-        """The state is another; called before any other output, and only if the two differ."""
+        """The state has changed. Called before any other output, and only if the two differ."""
 
     def begin_bootstrap(self) -> None:
         """Start an attempt to bootstrap. Its end without a link is the input C{bootstrap_failed}."""
@@ -77,7 +77,7 @@ class Machine(Protocol):
         """For nodes: a node has come into the routing table. Means nothing to a client."""
 
     def bootstrap_failed(self) -> None:
-        """Crust has finished an attempt to bootstrap, and no link has come of it."""
+        """Crust has finished an attempt to bootstrap without a link."""
 
     def last_link_lost(self) -> None:
         """
@@ -96,8 +96,8 @@ class StateCore:
     it at the next start.
 
     @ivar role: which of the machines this is for.
-    @ivar outputs: who does what the machine decides.
-    @ivar incarnation: grows with each start; the peers are told it.
+    @ivar outputs: carries out what the machine decides.
+    @ivar incarnation: grows with each start; the Hello carries it.
     @ivar state: the current state; to be read only.
     """
 
@@ -190,6 +190,7 @@ _INPUTS: tuple[_Input, ...] = (
 
 def _output(new: State, effect: _Effect | None) -> Callable[[Machine, StateCore], None]:
     def output(machine: Machine, core: StateCore) -> None:
+        # set first: an observer that is told of the change may ask for the state
         old, core.state = core.state, new
         if old is not new:
             core.outputs.state_changed(old, new)

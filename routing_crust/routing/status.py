@@ -1,5 +1,5 @@
 """
-Reports: what observers and the status page are told of links, and of the node as a whole.
+Reports on links and on the node as a whole, for observers and the status page.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LinkReports(PeerListener):
             self._observers.tell(LinkGained(link_facts(peer)))
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:
-        """For an observer that is as if the link had been lost and made again at once."""
+        """Report a loss and a gain: to an observer a reset is a link that was lost and made again at once."""
         self._observers.tell(LinkLost(link_facts(peer), reason.reason, reason.detail))
         self._observers.tell(LinkGained(link_facts(peer)))
 

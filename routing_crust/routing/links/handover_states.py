@@ -89,7 +89,7 @@ class ReceivingAction(Enum):
     CLEAR = "clear"
     """Forget the frames that are held back, and read the link on."""
     RESET = "reset"
-    """Enter another view: frames are missing, and nobody knows which."""
+    """Enter another view: an unknown set of frames is missing."""
     REFUSE = "refuse"
     """The peer broke the protocol."""
 

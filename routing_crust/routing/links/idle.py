@@ -1,5 +1,5 @@
 """
-Direct links that are not needed any more are closed when they have been idle.
+Idle links: closes direct links that are not needed any more when they have been idle.
 
 A link that an application asked for is kept until it is lost. A link that was borrowed, by a stream or a
 tunnel for example, is watched once it is given back.

@@ -100,9 +100,8 @@ class LinkRegistry:
 
     def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
         """
-        Whether a tunnel to this node would be of no use. That is so if there is a verified link for this use
-        or a greater one, confirmed or not; and if there is one that was dialled plainly, whatever it is for,
-        since that can be done again.
+        Whether a tunnel to this node would be useless: a verified link serves this use or a greater one,
+        confirmed or not; or a link for any use was dialled plainly, which can be repeated.
         """
         links = self._peer_links.get(name)
         return links is not None and links.consolidation.needs_no_tunnel(use)

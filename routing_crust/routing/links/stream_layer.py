@@ -2,7 +2,7 @@
 The layer of byte streams, as routing sees it: an interface, and the part that tells it of peers.
 
 Streams belong to peers, not to links. When a peer's link is replaced without loss, the layer goes on with the
-new one; otherwise it hears that the link is lost and that there is another.
+new one; otherwise it hears of a loss and of a new link.
 """
 
 from __future__ import annotations
