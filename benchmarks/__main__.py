@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=_positive, metavar="N", help="how many samples of each side (7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all samples")
     parser.add_argument(
-        "--pin", action="store_true", help="give each process a core of its own, if nobody else needs it"
+        "--pin", action="store_true", help="give each process a core of its own, if these are idle"
     )
     parser.add_argument(
         "--profile", metavar="PREFIX", help="write a profile of each process; distorts the figures"

@@ -17,7 +17,7 @@ class Result:
 
     @ivar ours: the samples of this library, in the order in which they were taken.
     @ivar reference: those of the reference; the n-th was taken right after our n-th.
-    @ivar counts: how many of whatever is measured made one sample, of ours and of the reference.
+    @ivar counts: how many operations made one sample, of ours and of the reference.
     """
 
     figure: Figure

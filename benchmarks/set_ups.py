@@ -77,7 +77,7 @@ class LinkHandler(PeerListener):
         return self
 
     async def disconnect(self) -> None:
-        """Have none any more."""
+        """Close the link, and wait until it is lost."""
         assert self._link is not None
         lost: Deferred[None] = Deferred()
         self._lost = lost
@@ -85,17 +85,14 @@ class LinkHandler(PeerListener):
         await lost
 
     def on_connect(self, link: ILink) -> None:
-        """See L{ICrustEvents}."""
         self._links.new_link(link)
 
     on_accept = on_connect
 
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
-        """See L{ICrustEvents}."""
         self._links.frame_received(link, kind, payload)
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
-        """See L{ICrustEvents}."""
         self._links.link_lost(link, reason.reason, reason.detail)
         if self._confirmed is not None:
             self._confirmed.errback(reason)
@@ -103,22 +100,21 @@ class LinkHandler(PeerListener):
             self._lost.callback(None)
 
     def bootstrap_finished(self, links: int, problem: str) -> None:
-        """See L{ICrustEvents}. We never bootstrap."""
+        """Not called: we never bootstrap."""
 
     def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
-        """See L{ICrustEvents}."""
+        """Not needed here."""
 
     def reachability_changed(self, reachability: Reachability) -> None:
-        """See L{ICrustEvents}."""
+        """Not needed here."""
 
     def network_changed(self) -> None:
-        """See L{ICrustEvents}."""
+        """Not needed here."""
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
+        """Not needed here."""
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept:
-        """See L{routing_crust.routing.links.peer.LinkPolicy}."""
         return Accept(LinkUse.ATTACHED)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:

@@ -54,7 +54,7 @@ class SimulationActor:
         return count / (perf_counter() - start)
 
     def do_events(self, count: int) -> float:
-        """Let so many things happen, whatever they are. Returns how many did in a second."""
+        """Make single steps of the network. Returns how many were made in a second."""
         start = perf_counter()
         for _ in range(count):
             self._network.step()
@@ -102,11 +102,9 @@ class Simulation(Subject):
         self._what = what
 
     def start(self) -> None:
-        """See L{Subject}."""
         self._worker(self._actor, "network", 0).call("join", nodes=NODES)
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self._workers[0].call(self._what, count=self.count)
         return rate
 
@@ -120,10 +118,8 @@ class Calls(Subject):
         self._pending = pending
 
     def start(self) -> None:
-        """See L{Subject}."""
         self._worker(self._actor, "clock", 0)
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self._workers[0].call("calls", ours=self._ours, pending=self._pending, count=self.count)
         return rate

@@ -1,5 +1,5 @@
 """
-Subjects that are streams of bytes: see L{benchmarks.streaming}.
+Subjects that are streams of bytes, made by the actors of L{benchmarks.streaming}.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ class Bulk(Pair):
         self._streams = streams
 
     def start(self) -> None:
-        """See L{Subject}."""
         super().start()
         self.client.call("open_streams", mode=self.mode, count=self._streams)
 
     def calibrate(self, seconds: float) -> None:
-        """See L{Subject}; the count follows from the rate of all streams."""
+        """One sample; the count follows from the rate of all streams."""
         wanted, self.rate = self.rate, 0
         super().calibrate(seconds)
         self.rate = wanted
 
     def sample(self) -> float:
-        """See L{Subject}."""
         results: list[float] = self.client.call("send", blocks=self.count)
         return results[self.rate]
 
@@ -59,7 +57,6 @@ class Even(Pair):
         """Nothing is counted."""
 
     def sample(self) -> float:
-        """See L{Subject}."""
         return 1.0
 
 
@@ -69,7 +66,6 @@ class Opens(Pair):
     mode = "echo"
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self.client.call("open", count=self.count, slots=OPENED_AT_ONCE)
         return rate
 
@@ -92,6 +88,5 @@ class Latency(Pair):
         self.count = max(50, min(1000, round(seconds * 1e6 / self.sample() / 2)))
 
     def sample(self) -> float:
-        """See L{Subject}."""
         microseconds: float = self.client.call("echo", count=self.count, beside=self._beside)
         return microseconds

@@ -255,7 +255,6 @@ class OurStreams(StreamingActor):
         await self._start(CLIENT, Role.CLIENT, port).when_connected()
 
     async def connection(self, mode: str) -> Asking:
-        """See L{StreamingActor}."""
         made = await self.streams.open(identity(SERVER).name, mode, Factory.forProtocol(Asking))
         assert isinstance(made, Asking)
         return made
@@ -292,7 +291,6 @@ class BareStreams(StreamingActor):
         self._endpoint = wrapClientTLS(client_options(), tcp)
 
     async def connection(self, mode: str) -> Asking:
-        """See L{StreamingActor}."""
         made: Any = await self._endpoint.connect(Factory.forProtocol(Asking))
         assert isinstance(made, Asking)
         return made

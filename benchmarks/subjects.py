@@ -27,7 +27,7 @@ class Subject(ABC):
     """
     Something whose speed is measured.
 
-    @ivar count: how many of whatever it does make one sample.
+    @ivar count: how many operations make one sample.
     """
 
     first_guess = 64
@@ -73,7 +73,6 @@ class Pair(Subject):
     mode = "sink"
 
     def start(self) -> None:
-        """See L{Subject}."""
         self.server = self._worker(self._actor, "server", 1)
         self.client = self._worker(self._actor, "client", 0)
         self.port = self.server.call("listen", mode=self.mode)
@@ -92,7 +91,6 @@ class OneWay(Pair):
         self.first_guess = 8 if size > 1 << 16 else 64
 
     def sample(self) -> float:
-        """See L{Subject}."""
         self.server.call("expect", count=self.count)
         measured = self.server.begin("measured")
         self.client.call("flood", size=self._size, count=self.count)
@@ -111,13 +109,12 @@ class RoundTrips(Pair):
         self._window = window
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self.client.call("ask", size=self._size, count=self.count, window=self._window)
         return rate
 
 
 class Relayed(Subject):
-    """Messages from one client to another by way of a node on a third core, acknowledged, per second."""
+    """Messages from one client to another through a node on a third core, acknowledged, per second."""
 
     def __init__(self, spawn: Spawn, size: int, window: int) -> None:
         super().__init__(spawn, "service")
@@ -125,7 +122,6 @@ class Relayed(Subject):
         self._window = window
 
     def start(self) -> None:
-        """See L{Subject}."""
         relay = self._worker(self._actor, "relay", 2)
         port = relay.call("listen", mode="relay")
         receiver = self._worker(self._actor, "receiver", 1)
@@ -134,7 +130,6 @@ class Relayed(Subject):
         self._sender.call("connect", port=port, mode="relay", number=SENDER, client=True)
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self._sender.call(
             "ask", size=self._size, count=self.count, window=self._window, number=RECEIVER
         )
@@ -145,7 +140,6 @@ class SetUps(Pair):
     """Links that are made, per second; to close them takes no time that counts."""
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self.client.call("set_up", port=self.port, count=self.count, batch=SET_UP_BATCH)
         return rate
 
@@ -172,7 +166,6 @@ class IdleMemory(Subject):
         """The count is fixed."""
 
     def sample(self) -> float:
-        """See L{Subject}."""
         server = self._worker(self._actor, "server", 1)
         client = self._worker(self._actor, "client", 0)
         measured = server if self._side == "server" else client
@@ -195,10 +188,8 @@ class Signatures(Subject):
         self._size = size
 
     def start(self) -> None:
-        """See L{Subject}."""
         self._signer = self._worker(self._actor, "signer", 0)
 
     def sample(self) -> float:
-        """See L{Subject}."""
         rate: float = self._signer.call("ask", size=self._size, count=self.count, window=1)
         return rate

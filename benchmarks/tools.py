@@ -26,8 +26,8 @@ class Meter:
     """
     Times what arrives, from the first to the last.
 
-    It is told of these two alone: whoever counts has C{left} as an attribute, takes one off for each
-    arrival, and calls L{mark} when there is none left.
+    It hears of these two alone: the counter has an attribute C{left}, subtracts one for each arrival, and
+    calls L{mark} at zero.
 
     @ivar done: fires with how many came in a second.
     """

@@ -16,7 +16,7 @@ from routing_crust.testing import (
 
 
 class BehindNatsTests(SynchronousTestCase):
-    """Three nodes that anybody can dial, and two that nobody can."""
+    """Three nodes that can be dialled from anywhere, and two that cannot."""
 
     def setUp(self) -> None:
         self.network = SimulatedNetwork(seed=1, internet=True)

@@ -9,7 +9,7 @@ from routing_crust.testing import SimulatedNetwork
 
 
 class Greeter:
-    """The application: it greets whoever asks, and counts them."""
+    """The application: it greets each peer that asks, and counts them."""
 
     def __init__(self, node: RoutingService) -> None:
         self.node = node
@@ -43,7 +43,7 @@ class SimulatedTests(SynchronousTestCase):
         self.assertEqual(self.greeters[other.name].greeted, 1)
 
     def test_after_a_crash(self) -> None:
-        """Its process is killed and starts again, which nobody has to be told."""
+        """A client that is killed and starts again is greeted without further ado."""
         one, other = self.nodes[1], self.nodes[6]
         other.crash()
         self.network.run_for(30)

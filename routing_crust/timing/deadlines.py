@@ -22,9 +22,9 @@ class Deadlines(Generic[_Key]):
     """
     Calls back for each key that was added and not cancelled in time. Each input takes constant time.
 
-    Made by whatever waits, discarded by it after L{stop}. The delayed call is set when there is something to
-    wait for, and not moved when that is cancelled, since the next one will need it; so after the last
-    cancellation one may still be pending, for no longer than one wait.
+    Made by the object that waits, discarded by it after L{stop}. The delayed call is set when there is
+    something to wait for, and not moved when that is cancelled, since the next one will need it; so after the
+    last cancellation one may still be pending, for no longer than one wait.
     """
 
     def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[_Key], object]) -> None:
@@ -47,9 +47,10 @@ class Deadlines(Generic[_Key]):
         return key in self._ends
 
     def add(self, key: _Key) -> None:
-        """Begin to wait; a wait for the same key begins anew. After L{stop}, does nothing."""
+        """Begin a wait; one for the same key starts over. After L{stop}, does nothing."""
         if self._stopped:
             return
+        # a key that is added again goes to the end: the first must always be the next to expire
         self._ends.pop(key, None)
         self._ends[key] = self._clock.seconds() + self._seconds
         if self._timer is None:

@@ -4,7 +4,7 @@ Rate limits: how often something may happen, on average and at once.
 A L{TokenBucket} (Turner, "New directions in communications", 1986) fills at a steady rate up to its burst;
 what happens takes tokens out, and when there are too few it may not happen. A L{SlidingWindow} knows when the
 last few things happened. L{KeyedLimits} has one of either for each peer or prefix. There are no timers: each
-is brought up to date when it is asked.
+is brought up to date when it is used.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TokenBucket:
 
     @property
     def unused(self) -> bool:
-        """Whether the bucket is full again, so that a new one can take its place."""
+        """Whether the bucket is full again, so that a new one can replace it."""
         return self.tokens >= self.burst
 
     def take(self, amount: float = 1.0) -> bool:
@@ -87,6 +87,7 @@ class TokenBucket:
     def _update(self) -> None:
         now = self._seconds()
         if now != self._updated:
+            # a clock that was set back fills nothing, and filling goes on from its new time
             if now > self._updated:
                 self._tokens = min(self.burst, self._tokens + (now - self._updated) * self.rate)
             self._updated = now
@@ -118,7 +119,7 @@ class SlidingWindow:
 
     @property
     def unused(self) -> bool:
-        """Whether nothing lies within the span, so that a new window can take this one's place."""
+        """Whether nothing lies within the span, so that a new window can replace it."""
         self._forget()
         return not self._times
 
@@ -151,7 +152,7 @@ class Limit(Protocol):
 
     @property
     def unused(self) -> bool:
-        """Whether a new limit could take its place."""
+        """Whether a new limit could replace it."""
 
     def take(self) -> bool:
         """Count one if that is within the limit, and return whether it is."""
@@ -201,4 +202,5 @@ class KeyedLimits(Generic[_Key]):
     def _sweep(self) -> None:
         if len(self._limits) >= self._sweep_at:
             self._limits = {key: limit for key, limit in self._limits.items() if not limit.unused}
+            # twice what is left, so that a sweep costs constant time for each key on average
             self._sweep_at = max(SWEEP_AT_KEYS, 2 * len(self._limits))

@@ -2,12 +2,12 @@
 A clock that does not go back, over a reactor's, which does.
 
 Twisted's reactors go by the wall clock. When that is set back by an hour, every call that is pending is made
-an hour late: no timeout, no heartbeat; and whatever remembers when something was, or until when it holds,
-remembers a time that is an hour away again. Nothing tells a process of such a step, but whoever looks at the
-clock often enough can see it. So what a L{SteadyClock} is asked to call later it remembers, and when it finds
-that the clock was set back, it brings each of these calls forward by as much; and its own time goes on.
+an hour late: no timeout, no heartbeat; and every stored time or expiry is an hour in the future again. A
+process is not notified of such a step, but it can see it by reading the clock often enough. So a
+L{SteadyClock} keeps track of its delayed calls, and when it finds that the clock was set back, it brings each
+of them forward by as much; its own time goes on.
 
-A step forward needs nothing: what was pending is then called too early, which every timer must bear anyway.
+A step forward needs nothing: pending calls are then made too early, which every timer must bear anyway.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FEW: Final = 64
 @implementer(IReactorTime)
 class SteadyClock:
     """
-    An C{IReactorTime} over another one. Whatever else the reactor can do is to be had here as well, so it can
-    stand for the reactor. It shows the reactor's time, and what that has been set back since it was made.
+    An C{IReactorTime} over another one. It has all other methods of the reactor too, so it can be used in its
+    place. Its time is the reactor's plus all that the reactor's was set back since this was made.
 
-    It looks at the time whenever it is asked for it or has to call somebody later. Where neither happens for
-    long, call L{seconds} for what it does: calls are late by as long as nobody has looked.
+    It reads the clock in L{seconds} and L{callLater}. Where neither is called for long, call L{seconds} for
+    its side effect: calls are late by the time since the last reading.
 
     @ivar behind: how many seconds the reactor's time is behind this one.
     """
@@ -53,7 +53,7 @@ class SteadyClock:
         self.behind = 0.0
 
     def seconds(self) -> float:
-        """See Twisted's interface."""
+        """The time, which never goes back by more than L{STEP}."""
         now = self._now()
         if now < self._latest - STEP:
             self._set_back(now)
@@ -64,9 +64,9 @@ class SteadyClock:
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """
-        See Twisted's interface.
+        Schedule a call.
 
-        @return: the reactor's own call, whose C{getTime} is in the reactor's time: see L{time_left}.
+        @return: the reactor's own call, whose C{getTime} is in the reactor's time; L{time_left} converts it.
         """
         now = self._now()
         if now < self._latest - STEP:
@@ -74,13 +74,14 @@ class SteadyClock:
         self._latest = now
         call = self._call_later(delay, callable, *args, **kw)
         calls = self._calls
+        # weak references: a strong one would keep each finished call alive until the next clean-up
         calls.append(ref(call))
         if len(calls) > self._most:
             self._sweep()
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        """See Twisted's interface: those that were made here, in the order in which they were asked for."""
+        """The pending calls that were scheduled here, in the order in which they were scheduled."""
         self._sweep()
         return [call for each in self._calls if (call := each()) is not None]
 
@@ -110,6 +111,6 @@ def steady(reactor: Any) -> SteadyClock:
 
 
 def time_left(call: IDelayedCall, clock: IReactorTime) -> float:
-    """In how many seconds a call will be made that this clock was asked for; negative if it is overdue."""
+    """Seconds until a call of this clock is made; negative if it is overdue."""
     now = clock.seconds()
     return call.getTime() - (now - getattr(clock, "behind", 0.0))

@@ -1,5 +1,5 @@
 """
-A clock that can be stopped: then nothing that was asked of it is called any more.
+A clock that can be stopped: then none of its delayed calls is made any more.
 
 A node is stopped from the inside as well: by an application that hears of an event, in the middle of what the
 node was doing. The code that goes on after that call may still start a timer. With one clock for all parts
@@ -44,9 +44,9 @@ class StoppableClock:
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """
-        Ask for a call.
+        Schedule a call.
 
-        @return: the call; one that is cancelled already once the clock is stopped.
+        @return: the call; after L{stop} it is cancelled already.
         """
         call = self._clock.callLater(delay, callable, *args, **kw)
         if self._stopped:
@@ -59,11 +59,11 @@ class StoppableClock:
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
-        """The calls of this clock that are still to come, in the order in which they were asked for."""
+        """The pending calls of this clock, in the order in which they were scheduled."""
         return [each for each in self._calls if each.active()]
 
     def stop(self) -> None:
-        """Cancel every call, and each that is asked for from now on. Idempotent."""
+        """Cancel every call, and each that is scheduled from now on. Idempotent."""
         self._stopped = True
         calls, self._calls = self._calls, []
         for each in calls:

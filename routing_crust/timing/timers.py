@@ -1,5 +1,5 @@
 """
-Timers: what everything that holds a delayed call does with it in the end.
+Timers: the one thing that every holder of a delayed call needs.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ class Waiters(Generic[_Result]):
     Deferreds that wait for one event. Each can be cancelled by its caller, which changes nothing for the
     others. After the event the same object serves for the next one.
 
-    False while nobody waits.
+    False while there are no waiters.
     """
 
     __slots__ = ("_left", "_waiting")
 
     def __init__(self, left: Callable[[], object] | None = None) -> None:
         """
-        @param left: called after each caller that gives up, so that an effort for nobody can be ended.
+        @param left: called after each caller that cancels, so that work without waiters can be ended.
         """
         self._left = left
         self._waiting: dict[Deferred[_Result], None] = {}
@@ -44,7 +44,8 @@ class Waiters(Generic[_Result]):
     def fire(self, result: _Result | Failure) -> None:
         """The event is here, or has failed: tell all that wait now."""
         for waiter in self.take():
-            if not waiter.called:  # else one that was told before it has cancelled it
+            # the callback of an earlier one may have cancelled it
+            if not waiter.called:
                 waiter.callback(result)
 
     def fail(self, problem: Exception) -> None:
@@ -55,6 +56,7 @@ class Waiters(Generic[_Result]):
 
     def take(self) -> tuple[Deferred[_Result], ...]:
         """Hand over the Deferreds that wait now; it is up to the caller to fire them."""
+        # replaced first: a callback may wait for the next event, which must not fire it now
         waiting, self._waiting = self._waiting, {}
         return tuple(waiting)
 

@@ -1,7 +1,7 @@
 """
 Encoding and decoding, as one table: for each message, its decoder and the most bytes it may have.
 
-Every decoding error is a L{WireError}; nothing else is raised, whatever the bytes are.
+Every decoding error is a L{WireError}; no bytes raise anything else.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT
         raise WireError(f"a {kind.__name__} of {len(data)} bytes is over the limit of {control_limit}")
     try:
         message: _Message = _DECODERS[kind](data)
+    # msgspec raises RecursionError on deeply nested maps
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"not a {kind.__name__}: {error}") from None
     return message
@@ -60,7 +61,7 @@ def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT
 
 @lru_cache(maxsize=4096)
 def to_wire(endpoint: Endpoint) -> m.WireEndpoint:
-    """An endpoint as it goes over the wire. A zone, as in C{fe80::1%eth0}, stays at home."""
+    """An endpoint as it goes over the wire, without a zone (C{fe80::1%eth0}), which is local to a host."""
     return m.WireEndpoint(ip_address(endpoint.host.partition("%")[0]).packed, endpoint.port)
 
 

@@ -84,7 +84,7 @@ class FrameDecoder(Generic[_Subject]):
     ) -> None:
         """
         @param deliver: called with C{subject}, the kind and the payload of each frame, in order, from
-            within L{feed}. It is not asked to find its subject itself because every call counts here.
+            within L{feed}. The subject is an argument, and not bound, because every call counts here.
         @param control: called instead, without the subject, for kinds up to L{FrameKind.GOODBYE}.
         """
         self.limit = limit
@@ -138,6 +138,7 @@ class FrameDecoder(Generic[_Subject]):
             kind, high, low = unpack(data, at)
             start = at + HEADER_BYTES
             at = start + (high << 16 | low)
+            # checked before the payload has come, so that no more than the limit is ever gathered
             if at - start > self.limit:
                 if self.limit < 0:
                     return

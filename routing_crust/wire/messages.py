@@ -2,9 +2,9 @@
 The messages, as typed structs. On the wire each is a MessagePack array of its fields in order.
 
 Between two ends of a link, in this order: L{Hello} from the end that is the TLS client, L{Hello} from the
-other once the first is verified, L{Confirmation} and L{ConfirmationAck} for each change of what the link
-is for, L{Contacts} to who has become attached, then whatever the two have to say, and L{Goodbye} before
-the link is closed on purpose.
+other once the first is verified, L{Confirmation} and L{ConfirmationAck} for each change of what the link is
+for, L{Contacts} to a peer that has become attached, then frames of any kind, and L{Goodbye} before the link
+is closed on purpose.
 
 Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
 L{ConnectRequest}, L{ConnectResponse} and L{ConnectGo}; L{ClientRecord}; and parts of application messages
@@ -63,7 +63,7 @@ class NatKind(IntEnum):
     """How a node's address translation maps what it dials (RFC 4787, section 4.1), as far as it knows."""
 
     UNKNOWN = 0
-    """Nobody has told it yet."""
+    """No peer has told it yet."""
     OPEN = 1
     """Others have dialled it."""
     CONE = 2
@@ -154,8 +154,8 @@ Relays = Annotated[tuple[WireContact, ...], Meta(max_length=4)]
 
 class Contacts(Struct, array_like=True, frozen=True):
     """
-    Other nodes that the receiver may bootstrap from later. A node sends them to whoever has become attached
-    to it, who knows nobody else yet.
+    Other nodes that the receiver may bootstrap from later. A node sends them to each peer that has become
+    attached to it, which may know no other node yet.
     """
 
     contacts: Annotated[tuple[WireContact, ...], Meta(max_length=16)]
@@ -166,7 +166,7 @@ DialEndpoints = Annotated[tuple[WireEndpoint, ...], Meta(min_length=1, max_lengt
 
 class DialBack(Struct, array_like=True, frozen=True):
     """
-    "Have somebody whom I do not know dial me", to learn whether it can be done.
+    "Have a node that I do not know dial me": a test whether the sender can be dialled from outside.
 
     @ivar id: the sender's number for it.
     @ivar endpoints: of the sender, at the address that the receiver sees it at.
@@ -190,7 +190,7 @@ class DialFor(Struct, array_like=True, frozen=True):
 
 
 class DialOutcome(IntEnum):
-    """What came of a dial for somebody else."""
+    """The outcome of a dial for another node."""
 
     REACHED = 0
     NOT_REACHED = 1
@@ -201,7 +201,7 @@ class Dialled(Struct, array_like=True, frozen=True, gc=False):
     """
     The answer to a L{DialFor}, or to a L{DialBack}.
 
-    @ivar id: the number that the question had.
+    @ivar id: that of the message that it answers.
     """
 
     id: Count
@@ -214,15 +214,15 @@ Credit = Annotated[int, Meta(ge=1, le=LARGEST_CREDIT)]
 
 class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):
     """
-    To the node in the middle: "take me to this peer". From it: "this peer wants to be taken to you". Sent
-    again for a tunnel that is open, it asks to have it for longer.
+    To the relay: "open a tunnel to this peer". From the relay: "this peer wants a tunnel to you". Sent again
+    for a tunnel that is open, it renews the tunnel.
 
     @ivar number: the sender's number for the tunnel; odd from the end of the link that is the TLS client,
         even from the other.
-    @ivar offered: whether it comes from the node in the middle.
+    @ivar offered: whether it comes from the relay.
     @ivar peer: the other end of the tunnel.
-    @ivar proof: 32 bytes that only who knows the request's nonce can know.
-    @ivar credit: so many bytes the receiver may send before it gets more.
+    @ivar proof: 32 bytes that can only be computed from the request's nonce.
+    @ivar credit: how many bytes the receiver may send before it gets more.
     """
 
     number: TunnelNumber
@@ -234,7 +234,7 @@ class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):
 
 class TunnelOpened(Struct, array_like=True, frozen=True, gc=False):
     """
-    The tunnel is there, or stays.
+    The tunnel is open, or renewed.
 
     @ivar credit: as in L{TunnelOpen}; means nothing when the tunnel was there before.
     @ivar lifetime: for how long, from now on, in seconds.
@@ -246,7 +246,7 @@ class TunnelOpened(Struct, array_like=True, frozen=True, gc=False):
 
 
 class TunnelCredit(Struct, array_like=True, frozen=True, gc=False):
-    """The receiver may send so many bytes more."""
+    """The receiver may send C{amount} bytes more."""
 
     number: TunnelNumber
     amount: Credit
@@ -275,9 +275,9 @@ class TunnelClosed(Struct, array_like=True, frozen=True, gc=False):
 
 class Switched(Struct, array_like=True, frozen=True, gc=False):
     """
-    On a link whose place another takes: nothing but handshakes follows it here.
+    On a link that another replaces: only frames of the handshake follow it here.
 
-    @ivar all_came: whether the peer's first one has come, and so all that the peer has sent here.
+    @ivar all_came: whether the peer's first C{Switched} has come, and so all frames that the peer sent here.
     """
 
     all_came: bool
@@ -285,7 +285,7 @@ class Switched(Struct, array_like=True, frozen=True, gc=False):
 
 class View(Struct, array_like=True, frozen=True, gc=False):
     """
-    How often two peers had to begin anew because something may have been lost between two links.
+    How often two peers had to start over because a frame may have been lost between two links.
 
     @ivar number: 0 when the first of the links was made.
     """
@@ -295,9 +295,9 @@ class View(Struct, array_like=True, frozen=True, gc=False):
 
 class Continued(Struct, array_like=True, frozen=True, gc=False):
     """
-    The frames of this link come after those of another, which the sender has left for this one.
+    The frames of this link come after those of another link, which the sender has replaced by this one.
 
-    @ivar after: the first half of that one's exporter value, by which both ends know it.
+    @ivar after: the first half of the other link's exporter value, which identifies it at both ends.
     @ivar view: the sender's.
     """
 
@@ -330,11 +330,11 @@ class Envelope(Struct, array_like=True, frozen=True, gc=False):
     What relays read and pass on. The signature covers destination, kind, C{nearest} and body.
 
     @ivar id: unique for its sender; lets relays recognise an envelope that comes round again.
-    @ivar hops_left: how many more hops it may take.
+    @ivar hops_left: the number of hops that it may still take.
     @ivar destination: a node's name, or the name whose nearest node is meant.
     @ivar nearest: whether the node nearest to C{destination} is meant rather than that very name.
     @ivar destination_proxy: the node that speaks for the destination, if it is in no table.
-    @ivar source_proxy: the node that speaks for the sender, likewise.
+    @ivar source_proxy: the node that speaks for the sender, if it is in no table.
     @ivar key: the sender's public key.
     @ivar body: by C{kind}: a bare message; for requests, responses and client records a L{Signed}.
     @ivar signature: empty where the body proves itself.
@@ -358,7 +358,7 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
 
     @ivar use: what the link is wanted for.
     @ivar issued: when it was made, in seconds since the epoch on the requester's clock.
-    @ivar expiry: when it stops being valid, likewise.
+    @ivar expiry: when it stops being valid, on the same clock.
     @ivar nat: what the requester knows of the NAT in front of it.
     @ivar relays: nodes with a link to the requester that may carry a tunnel.
     """
@@ -459,7 +459,7 @@ class MessagePart(Struct, array_like=True, frozen=True, gc=False):
 
 
 class AckStatus(IntEnum):
-    """What became of a message."""
+    """The outcome of a message."""
 
     DELIVERED = 0
     ANSWERED = 1

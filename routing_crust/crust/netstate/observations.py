@@ -134,7 +134,7 @@ class Observations:
         return bool(keys)
 
     def keep_only(self, local: Collection[str]) -> None:
-        """We have these addresses now: forget what was seen of others."""
+        """Forget what was seen of addresses other than these, which are our current ones."""
         self._kept = {key: kept for key, kept in self._kept.items() if kept.local in local}
 
     def networks(self) -> frozenset[str]:

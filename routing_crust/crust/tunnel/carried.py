@@ -1,5 +1,5 @@
 """
-One tunnel that this node carries: its two halves, its credit, and when its time is over.
+One tunnel that this node carries: its two halves, its credit and its lifetime.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ TUNNEL_BYTES_PER_SECOND: Final = 256 * 1024
 """What is carried through each tunnel for others."""
 
 BURST_SECONDS: Final = 0.25
-"""How much of a tunnel's rate may go through at once after a quiet time."""
+"""Seconds of a tunnel's rate that may go through at once after a quiet time."""
 
 
 class Carrier(Protocol):
-    """What carries all tunnels: see L{TunnelRelay<routing_crust.crust.tunnel.relay.TunnelRelay>}."""
+    """Carries all tunnels; in production a L{TunnelRelay<routing_crust.crust.tunnel.relay.TunnelRelay>}."""
 
     @property
     def clock(self) -> IReactorTime:
@@ -40,10 +40,10 @@ class Carrier(Protocol):
 
     @property
     def numbers(self) -> TunnelNumbers:
-        """What is behind which number."""
+        """The tunnels behind the numbers of each link."""
 
     def may_carry(self, near: ILink, far: ILink) -> bool:
-        """Whether the peer of one link may still be taken to that of the other."""
+        """Whether the peers of these two links may still have a tunnel."""
 
     def has_work(self, half: TunnelHalf) -> None:
         """Something waits in one half of a tunnel, or more of it may go on."""
@@ -54,7 +54,7 @@ class Carrier(Protocol):
 
 class TunnelHalf:
     """
-    Half of a tunnel: what comes from one of the two links and goes to the other. A
+    Half of a tunnel: the bytes that come from one of the two links and go to the other. A
     L{Leg<routing_crust.crust.tunnel.transport.Leg>}.
 
     @ivar link: where it comes from.
@@ -63,7 +63,8 @@ class TunnelHalf:
     @ivar other: the other half, by whose link it goes on.
     @ivar can_send: credit: how many bytes more may go to this link.
     @ivar allowance: how many bytes more may come from this link.
-    @ivar ending: why the other link is to be told that it is over, once all that waits has gone there.
+    @ivar ending: the reason of the TUNNEL_CLOSED that the other link gets after all that waits; C{None} while
+        the tunnel lasts.
     """
 
     __slots__ = (
@@ -88,7 +89,7 @@ class TunnelHalf:
         self.tunnel.opened(self, message)
 
     def again(self, message: TunnelOpen) -> None:
-        """The peer that has asked for the tunnel wants it for longer."""
+        """The peer that requested the tunnel renews it."""
         self.tunnel.again(self, message)
 
     def data(self, chunk: bytes) -> None:
@@ -117,7 +118,7 @@ class TunnelHalf:
 
 class CarriedTunnel:
     """
-    One tunnel. Made when somebody asks for it, discarded when no link has a number for it any more.
+    One tunnel. Made when a peer requests it, discarded when no link has a number for it any more.
 
     @ivar bucket: what may go through it, both ways together.
     """
@@ -139,7 +140,7 @@ class CarriedTunnel:
     @property
     def _idle_limit(self) -> float:
         settings = self.carrier.settings
-        # an unanswered or closing tunnel holds a place that others want
+        # an unanswered or closing tunnel counts against the limits, so it gets less time
         lively = self.is_open and not self._closing
         return 2 * settings.inactivity_timeout if lively else settings.hello_timeout
 
@@ -151,7 +152,7 @@ class CarriedTunnel:
         """
         The far peer accepts.
 
-        @raise WireError: it was not asked, or had accepted before.
+        @raise WireError: the tunnel was not offered to it, or it had accepted before.
         """
         if side is not self.far or self.is_open:
             raise WireError("a tunnel was opened that was not offered, or twice")
@@ -164,9 +165,9 @@ class CarriedTunnel:
 
     def again(self, side: TunnelHalf, message: TunnelOpen) -> None:
         """
-        More time is wanted.
+        Renew the tunnel.
 
-        @raise WireError: by somebody to whom the tunnel was offered, or who has not got it yet.
+        @raise WireError: the peer is the one to which the tunnel was offered, or the tunnel is not open yet.
         """
         if side is not self.near or not self.is_open or message.offered:
             raise WireError("a tunnel was asked for under the number of another")
@@ -181,7 +182,7 @@ class CarriedTunnel:
         self._watch()
 
     def _watch(self) -> None:
-        """Close it if it is idle or its time is over; else look again when that may be."""
+        """Close the tunnel if it is idle or its time is over; else check again when it could be."""
         self.stop()
         now = self.carrier.clock.seconds()
         idle_at = self._used + self._idle_limit
@@ -210,7 +211,7 @@ class CarriedTunnel:
             self._check_over()
             return
         side.ending = reason
-        self._closing = True  # and so it has not much time left
+        self._closing = True  # which shortens its idle limit
         self._used = self.carrier.clock.seconds()
         self._watch()
         self.carrier.has_work(side)

@@ -1,5 +1,5 @@
 """
-TunnelDispatch: where the frames of tunnels come in, whether this node is at their end or in their middle.
+The dispatch of tunnel frames, for the tunnels that end at this node and for those that it carries.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TunnelDispatch:
         gone: Callable[[], None],
     ) -> None:
         """
-        @param meeting_of: which rendezvous a proof is of, if it is expected.
+        @param meeting_of: finds the rendezvous that a proof belongs to, if it is expected.
         @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
         @param gone: called each time a tunnel that ends here is completely gone.
         """
@@ -84,13 +84,13 @@ class TunnelDispatch:
             if len(payload) < NUMBER_BYTES:
                 raise WireError("a frame of a tunnel is too short")
             leg = self._numbers.leg(link, number_of(payload))
-            if leg is not None:  # else it has crossed with the news that the tunnel is closed
+            if leg is not None:  # else it has crossed with our TUNNEL_CLOSED
                 leg.data(payload[NUMBER_BYTES:])
         elif kind == FrameKind.TUNNEL_OPEN:
-            self._asked(link, decode(TunnelOpen, payload, self._max_control))
+            self._open_received(link, decode(TunnelOpen, payload, self._max_control))
         elif kind == FrameKind.TUNNEL_OPENED:
             opened = decode(TunnelOpened, payload, self._max_control)
-            # a number without a leg crossed with the news of its end: no error, here and below
+            # a number without a leg crossed with our TUNNEL_CLOSED: no error, here and below
             leg = self._numbers.leg(link, opened.number)
             if leg is not None:
                 leg.opened(opened)
@@ -115,7 +115,7 @@ class TunnelDispatch:
         self._relay.stop()
         self._ends.stop()
 
-    def _asked(self, link: ILink, message: TunnelOpen) -> None:
+    def _open_received(self, link: ILink, message: TunnelOpen) -> None:
         self._numbers.check(link, message.number)
         leg = self._numbers.leg(link, message.number)
         if leg is not None:

@@ -2,9 +2,9 @@
 The ends of tunnels: links of this node that go through another one.
 
 The opener of a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. The peer
-answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know of, which comes back
-to the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its
-life are over, the opener asks for more by another TUNNEL_OPEN.
+answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know, which comes back to
+the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its
+lifetime are over, the opener renews the tunnel with another TUNNEL_OPEN.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
 from .transport import REASON_TEXTS, TunnelTransport
 
 MAX_UNFINISHED_TUNNELS: Final = 4
-"""Tunnels of one rendezvous that have no link yet."""
+"""Upper bound of tunnels of one rendezvous that have no link yet."""
 RENEWAL_SHARE: Final = 0.75
 """Share of a tunnel's lifetime after which more is requested."""
 MIN_RENEWAL_SECONDS: Final = 10.0
-"""Between two renewals, whatever lifetime the node in the middle grants."""
+"""Seconds between two renewals, at least, even if the relay grants a shorter lifetime."""
 
 
 class TunnelEnd:
@@ -85,7 +85,7 @@ class TunnelEnd:
         self._open: TunnelOpen | None = None
         self._is_cancelled = False
 
-    # What the two ways of coming into being have to do.
+    # Beginning: requested by us, or offered to us.
 
     def request(self, message: TunnelOpen) -> None:
         """Request it from the node in the middle."""
@@ -94,7 +94,7 @@ class TunnelEnd:
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(message))
 
     def begin(self, credit: int) -> None:
-        """It is there: do TLS in it."""
+        """The tunnel is open: begin TLS in it."""
         made = link_of(self._owner)
         made.addCallbacks(self._link_up, self._link_failed)
         self._link = Link(self._owner, self.plan, made)
@@ -116,10 +116,10 @@ class TunnelEnd:
         else:
             self._refused(LinkClosed(reason), tell=True)
 
-    # What comes: see L{routing_crust.crust.tunnel.transport.Leg}.
+    # Frames that come: the methods of Leg.
 
     def opened(self, message: TunnelOpened) -> None:
-        """The tunnel is there, or for longer."""
+        """The tunnel is open, or renewed."""
         if self._open is None:
             raise WireError("a tunnel that was offered to us was said to be open")
         self._stop_waiting()
@@ -159,7 +159,7 @@ class TunnelEnd:
             return
         self._transport.lost(Failure(cleanly or ConnectionLost(problem)))
         if cleanly is None:
-            # TLS would keep the reason to itself
+            # TLS would report a lost connection without this reason
             self._link.abort(CloseReason.TUNNEL_ENDED, problem)
 
     # The rest.
@@ -192,7 +192,7 @@ class TunnelEnd:
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(self._open))
 
     def _no_answer(self) -> None:
-        """A tunnel that is there stays as long as it is let."""
+        """A request was not answered in time; a tunnel that is open stays until the relay closes it."""
         self._timer = None
         if self._link is None:
             reason = LinkClosed(CloseReason.CONNECTION_LOST, "the node in the middle did not answer")
@@ -225,7 +225,7 @@ class TunnelEnd:
 
 @dataclass(frozen=True, slots=True)
 class _OwnRendezvous:
-    """What the end that opens a tunnel has to know of the rendezvous."""
+    """The rendezvous of a tunnel, at the end that opens it."""
 
     peer: Name
     token: bytes
@@ -249,7 +249,7 @@ class TunnelEnds:
         gone: Callable[[], None],
     ) -> None:
         """
-        @param meeting_of: which rendezvous a proof is of, if it is expected.
+        @param meeting_of: finds the rendezvous that a proof belongs to, if it is expected.
         @param refusal_of: why the owner has not kept a link that came up; C{None} if it has.
         @param gone: called each time a tunnel is completely gone.
         """
@@ -274,7 +274,7 @@ class TunnelEnds:
         return end.up
 
     def offered(self, relay: ILink, message: TunnelOpen) -> None:
-        """A node wants to be in the middle of a tunnel that ends here."""
+        """Accept a tunnel that a relay offers, if its rendezvous is expected."""
         meeting = self._meeting_of(message.proof)
         if meeting is None or meeting.peer.raw != message.peer or relay.path_kind is PathKind.TUNNEL:
             self._refuse(relay, message, TunnelReason.NOT_EXPECTED)

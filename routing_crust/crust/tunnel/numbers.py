@@ -1,5 +1,5 @@
 """
-The numbers of tunnels: on each link, what is behind which number.
+The numbers of tunnels: on each link, the tunnel behind each number.
 
 The end of a link that is the TLS client numbers the tunnels that it opens, or hands on, with odd numbers, the
 other with even ones, each one after another, so that the two never choose the same.
@@ -39,14 +39,14 @@ class TunnelNumbers:
         return len(self._links)
 
     def new(self, link: ILink) -> int:
-        """A number that we have not used on this link. There are two thousand million."""
+        """A number that we have not used on this link. There are 2**31 of them."""
         numbers = self._links.setdefault(link, _LinkNumbers(link))
         numbers.last += 2
         return numbers.last
 
     def check(self, link: ILink, number: int) -> None:
         """
-        Make sure that a number is the peer's to choose.
+        Check that a number is one of those that the peer chooses.
 
         @raise WireError: it is one of ours.
         """
@@ -72,5 +72,6 @@ class TunnelNumbers:
         """The link is gone: so is all that was behind its numbers."""
         numbers = self._links.pop(link, None)
         if numbers is not None:
+            # a copy: the legs remove their numbers from within this call
             for leg in list(numbers.legs.values()):
                 leg.link_lost()

@@ -1,12 +1,12 @@
 """
-The middle of tunnels: what this node carries between two of its peers.
+The relay of tunnels: it carries tunnels between its peers.
 
-It sees the names of the two, and how much goes from one to the other; what that is, TLS hides from it. A peer
-asks with a TUNNEL_OPEN to be taken to another one; that is offered on, and the other's answer goes back. From
-then on bytes are handed on as they come, within limits: so many tunnels in all and for each peer, none to or
-from a peer that is itself reached through a tunnel, so many bytes a second through each. Each end gets credit
-for no more than C{TUNNEL_WINDOW_BYTES}, so no more than that waits here for each direction. The directions
-take turns, and a link is only ever given a little, so that whatever else goes over it need not wait for long.
+It sees the names of the two ends and the number of bytes between them; TLS hides the rest. A peer requests a
+tunnel with a TUNNEL_OPEN; the relay offers it to the other end, and returns the answer. From then on it
+forwards bytes as they come, within limits: on the tunnels in all and of each peer, and on the bytes a second
+through each; and none to or from a peer that is itself reached through a tunnel. Each end gets credit for no
+more than C{TUNNEL_WINDOW_BYTES}, so no more than that waits here for each direction. The directions take
+turns, and a link's queue is kept short, so that the other frames on it need not wait for long.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .transport import CHUNK_BYTES, REASON_TEXTS, data_frame
 MAX_QUEUED_BYTES: Final = 32 * 1024
 """A link whose queue holds this much gets nothing of a tunnel, so that other traffic waits for no more."""
 RECHECK_SECONDS: Final = 0.01
-"""Until rates and queues are checked for room again."""
+"""Seconds until rates and queues are checked for room again."""
 MAX_OPENS_AT_ONCE: Final = 16
 OPENS_PER_SECOND: Final = 1.0
 """Bounds on how often a peer may request tunnels."""
@@ -45,8 +45,8 @@ class TunnelRelay:
     """
     All tunnels that this node carries. Made by L{routing_crust.crust.tunnel.dispatch.TunnelDispatch}.
 
-    @ivar way: for a link and a name, the link by which somebody who asks over the first may be taken to the
-        second; C{None} if that is not wanted.
+    @ivar way: for the link of a requesting peer and the name of the far end, the link to that end; C{None} if
+        there is none or no tunnel is wanted.
     """
 
     def __init__(self, owner: LinkOwner, numbers: TunnelNumbers, quiet: QuietLog) -> None:
@@ -69,7 +69,7 @@ class TunnelRelay:
         return len(self._tunnels)
 
     def asked(self, link: ILink, message: TunnelOpen) -> None:
-        """A peer wants to be taken to another."""
+        """A peer requests a tunnel to another."""
         name = Name(message.peer)
         far = self.way(link, name)
         refusal = self._refusal(link, far)
@@ -95,11 +95,11 @@ class TunnelRelay:
         far.send(FrameKind.TUNNEL_OPEN, encode(offer))
 
     def _refusal(self, link: ILink, far: ILink | None) -> TunnelReason | None:
-        """Why a peer is not taken there, cheapest first; C{None} if there is no reason."""
+        """Why a peer gets no tunnel, the cheapest checks first; C{None} if it gets one."""
         settings = self.settings
         if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
-        # counted before the far link is judged, so that requests in vain count as well
+        # counted before the far link is judged, so that requests for missing links count as well
         if not self._opens.take(link):
             return TunnelReason.TOO_MANY
         if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
@@ -110,7 +110,7 @@ class TunnelRelay:
         return TunnelReason.TOO_MANY if busiest >= settings.max_tunnels_per_peer else None
 
     def link_lost(self, link: ILink) -> None:
-        """A link is gone; what was carried over it hears of it by its numbers."""
+        """A link is gone; its tunnels are closed by L{TunnelNumbers.link_lost}."""
         self._opens.forget(link)
 
     def stop(self) -> None:
@@ -134,7 +134,7 @@ class TunnelRelay:
     def may_carry(self, near: ILink, far: ILink) -> bool:
         return self.way(near, far.peer) is far
 
-    # Handing on: each half of a tunnel in its turn, a chunk at a time.
+    # Forwarding: each half of a tunnel in its turn, a chunk at a time.
 
     def has_work(self, side: TunnelHalf) -> None:
         """Something waits in one half of a tunnel, or more of it may go on."""

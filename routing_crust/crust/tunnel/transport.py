@@ -1,10 +1,10 @@
 """
-The transport of a tunnel: what a TLS connection runs over that goes through a node in the middle.
+The transport of a tunnel: the TLS connection of a tunnelled link runs over it.
 
 To the protocol above it is a connection like any other. Below it are frames on the link to the node in the
 middle: a TUNNEL_OPEN and the TUNNEL_OPENED that answers it, then TUNNEL_DATA each way, as much as there is
-credit for, and a TUNNEL_CREDIT for what the protocol has taken; at last a TUNNEL_CLOSED. Nothing here knows
-who is at the other end: that is for TLS to prove.
+credit for, and a TUNNEL_CREDIT for what the protocol has taken; at last a TUNNEL_CLOSED. The transport does
+not know who is at the other end: TLS proves that.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def number_of(payload: bytes) -> int:
 
 
 class Leg(Protocol):
-    """What is behind the number of a tunnel on one link: one end of the tunnel, or half of its middle."""
+    """The object behind a tunnel's number on one link: an end of the tunnel, or half of it in the relay."""
 
     def opened(self, message: TunnelOpened) -> None:
         """
@@ -105,7 +105,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         @param link: to the node in the middle.
         @param window: how many bytes the other side may send before it gets more credit.
         @param ended: called when the protocol has ended it, and the other side was told.
-        @param finished: called once, when the protocol has been told that it is lost.
+        @param finished: called once, after C{connectionLost} of the protocol.
         """
         # as addresses, those of the link to the node in the middle
         super().__init__(_address(link.connection.local), _address(link.connection.peer))
@@ -158,13 +158,14 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         return True
 
     def lost(self, reason: Failure = connectionDone) -> None:
-        """The tunnel is gone: the protocol is told, in a later turn."""
+        """The tunnel is gone: call C{connectionLost} of the protocol."""
         if self._dead:
             return
         self._dead = True
         self._out.clear()
         self._out_bytes = 0
         self._in.clear()
+        # in a later turn, since the protocol may be the caller
         self._clock.callLater(0, self._tell_lost, reason)
 
     def _tell_lost(self, reason: Failure) -> None:
@@ -176,6 +177,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
 
     def _deliver(self, chunk: bytes) -> None:
         self._taken += len(chunk)
+        # credit in quarters of the window: each grant is a frame, and later ones would stall the sender
         if self._taken >= self._window // 4:
             amount, self._taken = self._taken, 0
             self._allowance += amount
@@ -183,7 +185,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         if self._protocol is not None and not self._dead:
             self._protocol.dataReceived(chunk)
 
-    # What the protocol calls: see Twisted's ITransport and IConsumer.
+    # The methods of Twisted's ITransport and IConsumer, called by the protocol.
 
     def write(self, data: bytes) -> None:
         if self._dead or self.disconnecting or not data:
@@ -210,7 +212,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
             self._end(Failure(ConnectionAborted()))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        # TLS sees to both
+        # TLS, the only user, registers one streaming producer at a time
         assert streaming
         assert self.producer is None
         if self._dead:
