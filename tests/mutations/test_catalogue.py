@@ -16,8 +16,8 @@ HERE = Path(routing_crust.__file__).parent
 
 
 class CatalogueTests(SynchronousTestCase):
-    def test_each_bug_can_be_planted(self) -> None:
-        """What a mutant replaces is there once, and what comes of it is Python."""
+    def test_every_bug_can_be_planted(self) -> None:
+        """The text that it replaces is there once, and the result is valid Python."""
         for mutant in MUTANTS:
             text = (HERE / mutant.module).read_text(encoding="utf-8")
             compile(mutant.planted(text), mutant.module, "exec")
@@ -30,8 +30,7 @@ class CatalogueTests(SynchronousTestCase):
             for test in mutant.tests:
                 self.assertIsNotNone(find_spec(test), test)
 
-    def test_bug_whose_text_is_missing_or_twice_there_says_so(self) -> None:
-        """A mutant whose text is not there, or twice, says so."""
+    def test_bug_whose_text_is_missing_or_doubled_is_refused(self) -> None:
         mutant = Mutant("nothing", "names.py", "x", "y", ())
         with self.assertRaisesRegex(StaleMutant, r"names\.py 0 times"):
             mutant.planted("abc")

@@ -53,8 +53,8 @@ class RouterTests(PeersTestCase):
         near.sendto(b"there", outside)
         self.assertEqual(host.recv(99), b"there")
 
-    def test_cone_that_forgets_lets_nobody_in_until_the_host_dials_out(self) -> None:
-        """Also what a cone has learnt: nobody gets in until the host has dialled out again."""
+    def test_cone_that_forgets_lets_no_host_in_until_a_dial_out(self) -> None:
+        """A cone forgets its mappings too."""
         home = Router(Nat.FULL_CONE, stray=Stray.REJECT)
         peers = self.build({"host": home})
         listener = peers.listener("host")
@@ -126,7 +126,6 @@ class HostTests(PeersTestCase):
         self.assertEqual(near.recv(99), b"meanwhile")
 
     def test_host_with_two_addresses_is_dialled_at_both(self) -> None:
-        """Both can be dialled."""
         peers = self.build({"open": None})
         peers.listener("open")
         added = peers.lab.add_address("open")
@@ -156,8 +155,8 @@ class HostTests(PeersTestCase):
         own.sendto(b"yes", near.getsockname())
         self.assertEqual(near.recv(99), b"yes")
 
-    def test_cut_loses_everything_and_tells_nobody(self) -> None:
-        """Nothing comes through, and no error says so; also where there is delay."""
+    def test_cut_loses_everything_without_an_error(self) -> None:
+        """This holds with delay too."""
         for delay in (0.0, 0.001):
             home = Router(Nat.PORT_RESTRICTED)
             peers = self.build({"host": home, "walled": Router(Nat.FIREWALL), "open": None}, delay=delay)

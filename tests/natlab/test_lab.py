@@ -40,7 +40,7 @@ class MappingTests(PeersTestCase):
             self.assertEqual(self.seen_udp(peers, host), [own, own])
             self.assertEqual(peers.lab.public(host), own[0])
 
-    def test_cone_keeps_one_port_for_everybody(self) -> None:
+    def test_cone_keeps_one_port_for_all_hosts(self) -> None:
         """One port inside is one port outside, and here the same."""
         for nat in CONES:
             peers = self.build({"host": Router(nat)})
@@ -149,8 +149,8 @@ class FilteringTests(PeersTestCase):
                 else:
                     self.refused(peers, RENDEZVOUS, outside, address=address, port=port)
 
-    def test_nobody_gets_in_before_the_host_has_sent_anything(self) -> None:
-        """Before it has sent anything, nobody gets in anywhere but to a public host."""
+    def test_no_host_gets_in_before_the_inner_one_has_sent(self) -> None:
+        """Only a public host can be reached before it has sent anything."""
         for nat in Nat:
             peers = self.build({"host": Router(nat, stray=Stray.REJECT), "open": None})
             peers.listener("host")

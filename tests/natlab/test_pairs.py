@@ -100,6 +100,6 @@ class TableTests(SynchronousTestCase):
         self.assertIn("   * - public - symmetric\n", text)
         self.assertIn("     - Routers that answer", text)
 
-    def test_shares_count_all_tries(self) -> None:
+    def test_shares_are_counted_over_all_tries(self) -> None:
         tries = [[Try(PathKind.PUNCHED, 0.1, 0.2)] * 3, [Try()]]
         self.assertEqual(shares(tries), "4 tries: punched 75%, nothing 25%")

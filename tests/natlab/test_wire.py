@@ -69,8 +69,8 @@ class CarryTests(SynchronousTestCase):
         self.assertEqual([right.recv(99), right.recv(99)], [b"to the right", b"and more"])
         self.assertEqual(left.recv(99), b"to the left")
 
-    def test_frame_that_nobody_takes_is_lost(self) -> None:
-        """Nothing comes where nothing is, and a frame that nobody takes is lost."""
+    def test_frame_that_is_not_taken_is_lost(self) -> None:
+        """A read finds nothing where nothing was sent."""
         one, other = self.pair()
         self.assertEqual(take(one.fileno()), [])
         other.close()

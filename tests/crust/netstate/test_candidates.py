@@ -67,16 +67,16 @@ class RankTests(SynchronousTestCase):
         self.assertEqual(ranked(4).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN))
         self.assertEqual(ranked(2).endpoints, (CONFIGURED, MAPPED))
 
-    def test_the_only_address_stays(self) -> None:
-        """A tentative one does not drive out the last private one."""
+    def test_last_private_candidate_is_kept(self) -> None:
+        """A tentative one does not displace it."""
         nothing = {"configured": (), "mapped": (), "believed": ()}
         found = ranked(1, **nothing, listening=(PRIVATE,))
         self.assertEqual(found.asked, (PRIVATE,))
         found = ranked(1, **nothing, listening=())
         self.assertEqual((found.endpoints, found.asked), ((), (MAYBE,)))
 
-    def test_seen_at_an_address_of_ours(self) -> None:
-        """A peer in our own network has seen us at a private address: that is named once."""
+    def test_observed_address_of_ours_is_named_once(self) -> None:
+        """A peer in our own network has seen us at a private address."""
         self.assertEqual(ranked(9, tentative=(PRIVATE,)).asked, (CONFIGURED, MAPPED, GLOBAL, SEEN, PRIVATE))
 
     @given(some, some, some, some, some, st.integers(1, 6))

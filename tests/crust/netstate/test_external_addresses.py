@@ -78,8 +78,8 @@ class OutsideTests(SynchronousTestCase):
 
     # Candidates.
 
-    def test_at_first_we_know_our_own_addresses(self) -> None:
-        """At first we know our own addresses; what has not changed is not told again."""
+    def test_own_addresses_are_known_from_the_start(self) -> None:
+        """What has not changed is not reported again."""
         here = self.outside()
         here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
         expected = (at("8.8.8.8:1"), at("[2606:4700::5]:1"), at("192.168.1.5:1"))
@@ -90,8 +90,8 @@ class OutsideTests(SynchronousTestCase):
         here.host([at("0.0.0.0:1"), at("[::]:1")], HOST)
         self.assertEqual(self.told, [expected])
 
-    def test_what_one_network_sees_goes_into_requests(self) -> None:
-        """What one network sees goes into requests; what two do is told to everybody."""
+    def test_endpoint_seen_by_one_network_goes_into_requests(self) -> None:
+        """One seen by two networks is named to everybody."""
         self.seen(ONE)
         self.assertEqual(self.told, [])
         self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN))
@@ -100,7 +100,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.told[0], (SEEN, PRIVATE))
         self.assertEqual(self.here.candidates.known[0], OwnEndpoint(SEEN, Source.OBSERVED))
 
-    def test_who_is_not_asked(self) -> None:
+    def test_observations_that_do_not_count(self) -> None:
         """
         Peers in our own networks cannot tell, nor do links from another port or through others; and
         addresses that mean nothing outside are no answer.
@@ -134,8 +134,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (at("5.0.0.1:1024"), PRIVATE))
         self.assertEqual(len(self.told), 3)
 
-    def test_observation_that_has_expired_is_noticed_with_the_next_that_happens(self) -> None:
-        """An observation that has expired is noticed with the next that happens."""
+    def test_expired_observation_is_noticed_with_the_next_event(self) -> None:
         links = self.seen(ONE, TWO)
         self.here.link_lost(links[0])
         self.clock.advance(OBSERVATION_LIFETIME_SECONDS)
@@ -184,7 +183,6 @@ class OutsideTests(SynchronousTestCase):
         self.assertIs(self.here.reachability.nat, NatKind.UNKNOWN)
 
     def test_client_that_listens_nowhere_is_not_observed(self) -> None:
-        """Who listens nowhere is not seen."""
         self.here = self.outside()
         self.here.host((), BEHIND)
         self.seen(ONE, TWO)
@@ -192,8 +190,8 @@ class OutsideTests(SynchronousTestCase):
         self.assertFalse(self.here.may_observe(ONE))
         self.assertEqual(self.told, [])
 
-    def test_another_opinion_is_wanted_until_two_networks_have_given_theirs(self) -> None:
-        """Another opinion is wanted until two networks have given theirs, and only from outside."""
+    def test_observations_are_wanted_until_two_networks_have_one(self) -> None:
+        """They are wanted only from outside."""
         self.assertTrue(self.here.may_observe(ONE))
         self.assertFalse(self.here.may_observe(at("192.168.1.9:1")))
         self.assertFalse(self.here.may_observe(at("127.0.0.1:1")))
@@ -218,8 +216,7 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN, at("5.5.5.5:40000")))
         self.assertEqual(self.here.candidates.endpoints, (PRIVATE,))
 
-    def test_who_has_dialled_us_does_not_tell(self) -> None:
-        """They see us where they have dialled us."""
+    def test_peers_that_dialled_us_do_not_tell_the_kind_of_nat(self) -> None:
         for each in (ONE, TWO):
             self.here.dialled(each)
             self.here.observed(self.accept(each), SEEN)
@@ -241,7 +238,7 @@ class OutsideTests(SynchronousTestCase):
     # Whether we are dialable.
 
     def test_unprompted_connection_proves_that_we_are_dialable(self) -> None:
-        """A connection that nobody has made way for proves it, and makes us open."""
+        """No filter was opened for it, so the NAT counts as open."""
         self.clock.advance(5)
         self.accept(ONE)
         self.assertEqual(self.told, [Reachability(NatKind.OPEN, Dialable.YES, 1005)])
@@ -275,8 +272,7 @@ class OutsideTests(SynchronousTestCase):
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.YES)
 
-    def test_oldest_dials_are_forgotten(self) -> None:
-        """The oldest, when there are too many."""
+    def test_oldest_dials_beyond_the_bound_are_forgotten(self) -> None:
         self.here.dialled(ONE)
         for number in range(MAX_DIALLED_HOSTS):
             self.here.dialled(Endpoint(f"10.{number >> 8}.{number & 255}.1", 1))
@@ -315,8 +311,8 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (at("6.6.6.6:5483"), PRIVATE))
         self.assertEqual(self.state(), (NatKind.CONE, Dialable.UNKNOWN))
 
-    def test_after_a_stop_nothing_is_known(self) -> None:
-        """After a stop nothing is known, and nothing is told when the last links go."""
+    def test_reset_forgets_everything(self) -> None:
+        """The loss of the last links is then not reported."""
         links = self.seen(ONE, TWO)
         self.accept(THREE)
         self.here.reset()
@@ -327,7 +323,6 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.told, [])
 
     def test_crust_offers_what_is_known(self) -> None:
-        """What crust offers of it."""
         view = AddressesOfCrust()
         view._outside = self.here
         link = self.seen(ONE)[0]

@@ -11,7 +11,7 @@ from ..addresses import HOST, at
 
 class HostTests(SynchronousTestCase):
     def test_networks_of_our_interfaces_are_on_link(self) -> None:
-        """The networks of our interfaces, each once, without loopback and link-local."""
+        """Each is there once; loopback and link-local ones are not."""
         self.assertEqual(on_link_networks([*HOST, *HOST]), ("192.168.1.0/24", "2606:4700::/64", "8.8.8.8/29"))
 
     def test_wildcard_stands_for_the_addresses_of_its_family(self) -> None:
@@ -26,22 +26,20 @@ class HostTests(SynchronousTestCase):
         """There are no more than asked for, and the best are kept."""
         self.assertEqual(dialable_endpoints([at("0.0.0.0:1")], HOST, 1), (at("8.8.8.8:1"),))
 
-    def test_loopback_only_if_there_is_nothing_else(self) -> None:
-        """Loopback is told when it is all that there is."""
+    def test_loopback_is_offered_only_if_there_is_nothing_else(self) -> None:
         self.assertEqual(dialable_endpoints([at("0.0.0.0:1")], HOST[:2], 8), (at("127.0.0.1:1"),))
         self.assertEqual(
             dialable_endpoints([at("127.0.0.1:1"), at("192.168.1.5:1")], HOST, 8), (at("192.168.1.5:1"),)
         )
         self.assertEqual(dialable_endpoints([at("127.0.0.1:1")], HOST, 8), (at("127.0.0.1:1"),))
 
-    def test_what_was_asked_for_by_address_is_told_as_it_is(self) -> None:
-        """What was asked for by address is told as it is; link-local addresses last."""
+    def test_configured_address_is_offered_as_it_is(self) -> None:
+        """Link-local addresses come last."""
         listening = [at("[fe80::5]:9"), at("192.168.1.5:9")]
         self.assertEqual(dialable_endpoints(listening, HOST, 8), tuple(reversed(listening)))
         self.assertEqual(dialable_endpoints([], HOST, 8), ())
 
     def test_every_host_has_a_loopback_address(self) -> None:
-        """Every host has a loopback address."""
         addresses = read_host_addresses()
         loopback = next(each for each in addresses if str(each.address) == "127.0.0.1")
         self.assertEqual(loopback.network, "127.0.0.0/8")

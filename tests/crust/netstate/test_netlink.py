@@ -43,7 +43,7 @@ class NewsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.news = NetworkNews()
 
-    def test_address_messages_are_news(self) -> None:
+    def test_messages_about_addresses_are_news(self) -> None:
         self.assertTrue(self.news.matters(address(20)))
         self.assertTrue(self.news.matters(address(21)))
 
@@ -65,20 +65,18 @@ class NewsTests(SynchronousTestCase):
         self.assertTrue(self.news.matters(link(3, WORKING, kind=17)))
 
     def test_unknown_interface_is_judged_by_its_change(self) -> None:
-        """One from before our time is judged by what has changed; one that is down is not missed."""
+        """The removal of one that is down is no news."""
         self.assertFalse(self.news.matters(link(4, WORKING, 0)))
         self.assertTrue(self.news.matters(link(5, 0, UP)))
         self.assertFalse(self.news.matters(link(5, 0, kind=17)))
         self.assertTrue(self.news.matters(link(6, 0, kind=17)))
 
     def test_datagram_may_hold_several_messages(self) -> None:
-        """A datagram may hold many."""
         self.assertTrue(self.news.matters(route(table=255) + address() + link(1, WORKING, 0)))
         self.assertTrue(self.news.matters(link(8, WORKING, more=b"abc") + address()))
         self.assertFalse(self.news.matters(route(table=255) * 3))
 
-    def test_kernel_says_that_some_were_lost(self) -> None:
-        """The kernel says that some were lost."""
+    def test_overrun_of_the_socket_is_news(self) -> None:
         self.assertTrue(self.news.matters(message(4, b"")))
 
     def test_other_messages_are_no_news(self) -> None:
@@ -105,8 +103,7 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual(len(self.news._working), MAX_INTERFACES)
 
     @given(st.binary(max_size=300))
-    def test_arbitrary_bytes_never_raise(self, data: bytes) -> None:
-        """Anything is answered with yes or no."""
+    def test_reading_arbitrary_bytes_never_raises(self, data: bytes) -> None:
         self.assertIsInstance(self.news.matters(data), bool)
 
     @given(
@@ -119,7 +116,9 @@ class NewsTests(SynchronousTestCase):
             max_size=8,
         )
     )
-    def test_arbitrary_messages_never_raise(self, messages: list[tuple[int, bytes, int | None]]) -> None:
+    def test_reading_arbitrary_messages_never_raises(
+        self, messages: list[tuple[int, bytes, int | None]]
+    ) -> None:
         """Messages of all kinds, with any contents and lengths."""
         data = b"".join(message(*each) for each in messages)
         self.assertIsInstance(self.news.matters(data), bool)

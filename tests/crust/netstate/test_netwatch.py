@@ -102,8 +102,8 @@ class NetWatchTests(SynchronousTestCase):
         self.assertEqual((self.reactor.readers, self.watch.fileno()), ([self.watch], 9))
         self.assertEqual(self.watch.logPrefix(), "NetWatch")
 
-    def test_much_news_at_a_time_is_told_once(self) -> None:
-        """Much news at a time is told once, shortly after the first."""
+    def test_notifications_that_come_together_give_one_report(self) -> None:
+        """It comes shortly after the first."""
         self.news(NEWS, NEWS)
         self.reactor.advance(SETTLE_SECONDS / 2)
         self.news(NEWS)
@@ -111,8 +111,7 @@ class NetWatchTests(SynchronousTestCase):
         self.assertEqual(self.times, [SETTLE_SECONDS])
         self.assertIn("addresses", self.told[0][1])
 
-    def test_restless_network_is_told_every_two_seconds(self) -> None:
-        """A network that does not come to rest is told of every two seconds."""
+    def test_network_that_keeps_changing_is_reported_every_two_seconds(self) -> None:
         while self.reactor.seconds() < 9.95:
             self.news(NEWS)
             self.reactor.advance(0.1)
@@ -120,34 +119,30 @@ class NetWatchTests(SynchronousTestCase):
         gaps = [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
         self.assertGreaterEqual(min(gaps), PAUSE_SECONDS)
 
-    def test_later_change_is_told_promptly(self) -> None:
-        """After a while, the next change is told as promptly as the first."""
+    def test_later_change_is_reported_promptly(self) -> None:
         self.news(NEWS)
         self.reactor.pump([SETTLE_SECONDS, 5])
         self.news(NEWS)
         self.reactor.advance(SETTLE_SECONDS)
         self.assertEqual(len(self.told), 2)
 
-    def test_what_does_not_matter(self) -> None:
+    def test_notifications_that_do_not_matter_give_no_report(self) -> None:
         self.news(NONE, b"garbage")
         self.reactor.advance(PERIOD_SECONDS - 1)
         self.assertEqual(self.told, [])
 
-    def test_what_another_process_sends_to_our_socket_is_not_the_kernels_news(self) -> None:
-        """What another process sends to our socket is not the kernel's news."""
+    def test_message_of_another_process_is_ignored(self) -> None:
         self.socket.sender = 4711
         self.news(NEWS)
         self.reactor.advance(1)
         self.assertEqual(self.told, [])
 
-    def test_when_the_socket_could_not_hold_all(self) -> None:
-        """When the socket could not hold all, something has changed for sure."""
+    def test_overflow_of_the_socket_counts_as_a_change(self) -> None:
         self.news(OSError(errno.ENOBUFS, "no buffer space"))
         self.reactor.advance(1)
         self.assertEqual(len(self.told), 1)
 
-    def test_flood_of_news_leaves_the_reactor_time_for_others(self) -> None:
-        """A flood of news leaves the reactor time for others."""
+    def test_flood_of_notifications_leaves_the_reactor_time(self) -> None:
         self.news(*[NEWS] * 1000)
         self.assertGreater(len(self.socket.waiting), 900)
 
@@ -161,8 +156,8 @@ class NetWatchTests(SynchronousTestCase):
         self.watch.doRead()
         self.watch.connectionLost(Failure(OSError("again")))
 
-    def test_nothing_is_told_once_it_was_stopped(self) -> None:
-        """Nothing is told once it was stopped; it can be started again."""
+    def test_stopped_watch_reports_nothing(self) -> None:
+        """It can be started again."""
         self.news(NEWS)
         self.watch.stop()
         self.assertTrue(self.socket.closed)
@@ -175,8 +170,7 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.assertEqual(len(self.told), 1)
 
-    def test_stopped_by_who_is_told(self) -> None:
-        """Whoever is told may stop it."""
+    def test_report_may_stop_the_watch(self) -> None:
         self.watch._changed = lambda what: self.watch.stop()
         self.news(NEWS)
         self.reactor.advance(1)
@@ -185,8 +179,8 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_punctual_checks_tell_nothing(self) -> None:
-        """Looks that come in time, or a little late, tell of nothing."""
+    def test_check_that_is_punctual_reports_nothing(self) -> None:
+        """A little late counts as punctual."""
         for late in (0.0, 1.0, LATE_SECONDS - 0.1, 0.0):
             self.slept += SLEPT_SECONDS / 2
             self.reactor.advance(PERIOD_SECONDS + late)
@@ -200,8 +194,8 @@ class NetWatchTests(SynchronousTestCase):
         self.reactor.advance(PERIOD_SECONDS)
         self.assertEqual(len(self.told), 1)
 
-    def test_stopped_process_is_noticed(self) -> None:
-        """The process was stopped, or its machine: the look comes late."""
+    def test_process_that_stood_still_is_reported(self) -> None:
+        """The process was stopped, or its machine: the check comes late."""
         self.reactor.advance(PERIOD_SECONDS + 60)
         self.assertEqual(
             self.told, [(PERIOD_SECONDS + 60, "this host, or this process, stood still for 60 s")]
@@ -238,7 +232,6 @@ class RefusedTests(SynchronousTestCase):
             open_route_socket()
 
     def test_socket_that_cannot_be_bound_is_closed(self) -> None:
-        """A socket that cannot be bound is closed."""
 
         class Forbidden(Socket):
             def bind(self, address: object) -> None:

@@ -47,16 +47,15 @@ class BeliefTests(SynchronousTestCase):
         self.assertEqual(believed_in(votes(TRUTH, LIE)), ())
         self.assertEqual(believed_in(votes(TRUTH, LIE, TRUTH)), (TRUTH,))
 
-    def test_more_than_one_way_out(self) -> None:
-        """A host may have several, but not one that has far fewer votes than another."""
+    def test_two_endpoints_can_be_believed_at_once(self) -> None:
+        """A host may have more than one way out; one with far fewer votes is not believed."""
         self.assertEqual(believed_in(votes(TRUTH, LIE, TRUTH, LIE)), (TRUTH, LIE))
         self.assertEqual(believed_in(votes(*[TRUTH] * 4, LIE, LIE)), (TRUTH, LIE))
         self.assertEqual(believed_in(votes(*[TRUTH] * 5, LIE, LIE)), (TRUTH,))
         many = votes(TRUTH, TRUTH, LIE, LIE, OTHER_PORT, OTHER_PORT)
         self.assertEqual(believed_in(many), (TRUTH, LIE))
 
-    def test_what_nobody_else_has_seen_is_tried(self) -> None:
-        """What nobody else has seen is tried, the first first; but not if something is believed."""
+    def test_endpoint_seen_by_one_network_is_tentative(self) -> None:
         self.assertEqual(tentative_in(votes()), ())
         self.assertEqual(tentative_in(votes(TRUTH)), (TRUTH,))
         self.assertEqual(tentative_in(votes(TRUTH, LIE, OTHER_PORT)), (TRUTH, LIE))
@@ -73,18 +72,18 @@ class KindTests(SynchronousTestCase):
         self.assertIs(self.kind(), NatKind.UNKNOWN)
         self.assertIs(self.kind(TRUTH), NatKind.UNKNOWN)
 
-    def test_one_port_for_all(self) -> None:
+    def test_one_port_for_all_networks_is_a_cone(self) -> None:
         self.assertIs(self.kind(TRUTH, TRUTH), NatKind.CONE)
         self.assertIs(self.kind(TRUTH, OTHER_PORT, TRUTH), NatKind.CONE)
 
-    def test_a_port_for_each(self) -> None:
+    def test_different_port_for_each_network_is_symmetric(self) -> None:
         self.assertIs(self.kind(TRUTH, OTHER_PORT), NatKind.SYMMETRIC)
         self.assertIs(self.kind(TRUTH, LIE, OTHER_PORT), NatKind.SYMMETRIC)
         ports = [Endpoint("5.5.5.5", port) for port in range(1, 7)]
         # two may be the same by chance
         self.assertIs(self.kind(TRUTH, TRUTH, *ports), NatKind.SYMMETRIC)
 
-    def test_no_address_in_common(self) -> None:
+    def test_networks_without_a_common_address_tell_nothing(self) -> None:
         self.assertIs(self.kind(TRUTH, LIE), NatKind.UNKNOWN)
         self.assertIs(self.kind(TRUTH, TRUTH, LIE, LIE), NatKind.UNKNOWN)
 
@@ -114,8 +113,7 @@ class ObservationsTests(SynchronousTestCase):
         who = name(observer) if isinstance(observer, int) else observer
         self.kept.add(who, Endpoint(where, 5483), seen, dialled, link, local)
 
-    def test_a_network_has_one_vote(self) -> None:
-        """The last word that came from it counts."""
+    def test_network_has_one_vote_which_is_its_latest(self) -> None:
         self.add(1, "9.0.0.1")
         self.add(2, "9.0.0.2", LIE)
         self.add(3, "9.0.1.1")
@@ -131,8 +129,7 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(self.kept.votes(True), {"2001:db8:1::/48": at("[2001:db8:7::8]:5483")})
         self.assertEqual(self.kept.votes(False), {"9.0.0.0/24": TRUTH})
 
-    def test_who_has_dialled_us(self) -> None:
-        """What they have dialled says nothing of how we are mapped, but where we are."""
+    def test_peers_that_dialled_us_tell_where_but_not_how_we_are_mapped(self) -> None:
         self.add(1, "9.0.0.1", dialled=False)
         self.add(1, "9.0.0.1", OTHER_PORT)
         self.add(2, "9.0.1.1", dialled=False)
@@ -141,7 +138,6 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(len(self.kept), 3)
 
     def test_nothing_expires_while_its_link_is_up(self) -> None:
-        """Nothing expires while its link is up."""
         self.add(1, "9.0.0.1", link="one")
         self.add(2, "9.0.1.1", link="two")
         self.clock.advance(10 * OBSERVATION_LIFETIME_SECONDS)
@@ -153,8 +149,8 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(self.kept.votes(False), {"9.0.1.0/24": TRUTH})
         self.assertEqual(len(self.kept), 1)
 
-    def test_live_ones_count_first(self) -> None:
-        """When the router has another address, those who see it need not outvote who saw the old one."""
+    def test_votes_of_live_links_count_first(self) -> None:
+        """When the router has another address, peers that see it need not outvote the others."""
         for number in range(5):
             self.add(number, f"9.0.{number}.1", link="old")
         self.kept.ended("old")
@@ -179,7 +175,6 @@ class ObservationsTests(SynchronousTestCase):
         self.assertEqual(self.kept.votes(False), {"9.1.0.0/24": TRUTH, "9.0.0.0/24": LIE})
 
     def test_ended_observations_make_room_first(self) -> None:
-        """What is gone makes room before what is there."""
         for number in range(MAX_OBSERVATIONS):
             self.add(1, f"9.{number}.0.1", link=number)
         self.kept.ended(7)
@@ -192,7 +187,7 @@ class ObservationsTests(SynchronousTestCase):
         self.assertNotIn("9.0.0.0/24", self.kept.votes(False))
 
     @given(lies, st.integers(2, 5), st.data())
-    def test_one_network_never_wins(
+    def test_one_network_never_outvotes_two_others(
         self, lies: list[tuple[int, Endpoint]], honest: int, data: object
     ) -> None:
         """

@@ -231,8 +231,8 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED,) * 2)
         self.assertIs(link.path_kind, PathKind.PUNCHED)
 
-    def test_requester_is_the_tls_client_whoever_dialled(self) -> None:
-        """Whoever dialled, the requester is the TLS client, and the link is direct."""
+    def test_requester_is_the_tls_client_on_any_connection(self) -> None:
+        """Where only one end has dialled, the link is direct."""
         for by in (REQUESTER, RESPONDER):
             world = World()
             world.connect(by)
@@ -242,16 +242,16 @@ class MeetingTests(SynchronousTestCase):
             self.assertEqual([link.direction, other.direction][1 - by], Direction.ACCEPTED)
             self.assertIs(link.path_kind, PathKind.DIRECT)
 
-    def test_accepted_through_our_own_hole(self) -> None:
-        """If the end that accepted had dialled that address, too, the link is punched."""
+    def test_connection_accepted_through_our_own_hole_is_punched(self) -> None:
+        """The end that accepted had dialled the same address."""
         self.world.meetings[RESPONDER].dialling("192.0.2.1")
         self.world.connect(REQUESTER)
         self.world.deliver_all()
         link, _ = self.one_link(self.world)
         self.assertIs(link.path_kind, PathKind.PUNCHED)
 
-    def test_the_first_is_nominated(self) -> None:
-        """Of several the first whose prefaces are exchanged; the others are cut at both ends."""
+    def test_first_connection_is_nominated_and_the_others_are_cut(self) -> None:
+        """The first is the one whose prefaces are exchanged first."""
         for by in (REQUESTER, None, RESPONDER):
             self.world.connect(by)
         self.world.deliver_all()
@@ -260,8 +260,7 @@ class MeetingTests(SynchronousTestCase):
         for host in self.world.hosts:
             self.assertEqual(len(host.gone), 2)
 
-    def test_late_ones_are_not_wanted(self) -> None:
-        """What comes when there is a link is cut."""
+    def test_connection_after_the_link_is_up_is_cut(self) -> None:
         self.world.connect(None)
         self.world.deliver_all()
         self.world.connect(REQUESTER)
@@ -297,8 +296,7 @@ class MeetingTests(SynchronousTestCase):
         link, _ = self.one_link(self.world)
         self.assertEqual(link.connection.local.port, 5001)
 
-    def test_no_more_than_so_many(self) -> None:
-        """A peer that opens connections without end gets no further."""
+    def test_number_of_connections_is_bounded(self) -> None:
         for _ in range(MAX_CONNECTIONS + 3):
             end = self.world.wires[self.world.connect(RESPONDER)][REQUESTER]
             end.deliver()
@@ -326,8 +324,8 @@ class MeetingTests(SynchronousTestCase):
             [CloseReason.PROTOCOL_ERROR] * 2,
         )
 
-    def test_anything_but_a_preface(self) -> None:
-        """What is neither TLS nor a preface, or TLS where it may not be, is cut."""
+    def test_connection_without_a_preface_is_cut(self) -> None:
+        """So is one that begins TLS where a preface is due."""
         echo = Preface.of(TOKEN, True, True).octets
         for direction, data in (
             (Direction.ACCEPTED, b"GET / HTTP/1.1\r\n"),
@@ -357,8 +355,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertEqual(len(gone), 3)
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def test_connection_with_itself_is_cut(self) -> None:
-        """A connection whose two ends are one."""
+    def test_connection_to_itself_is_cut(self) -> None:
         here = IPv4Address("TCP", "192.0.2.1", 5000)
         _, transport = self.bare(REQUESTER, Direction.CONNECTED, here, here)
         self.assertTrue(transport.gone)
@@ -367,7 +364,6 @@ class MeetingTests(SynchronousTestCase):
         self.assertIs(reason.reason, CloseReason.SELF)
 
     def test_closing_the_meeting_cuts_what_is_no_link(self) -> None:
-        """What is not a link when the meeting is closed is cut."""
         for _ in range(2):
             self.world.connect(None)
         for end in (REQUESTER, RESPONDER):
@@ -449,8 +445,8 @@ class EveryOrderTests(SynchronousTestCase):
 
     @settings(deadline=None, derandomize=True, max_examples=250)
     @given(st.lists(step, max_size=70))
-    def test_with_breaks_and_stalls(self, steps: list[tuple[int, int]]) -> None:
-        """Whatever breaks and stalls: no end is left with a connection that the other does not have."""
+    def test_no_end_keeps_a_connection_that_the_other_lost(self, steps: list[tuple[int, int]]) -> None:
+        """This holds for any order of breaks and stalls."""
         world = World()
         self.play(world, steps, cuts=True)
         world.deliver_all()

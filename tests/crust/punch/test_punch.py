@@ -81,7 +81,6 @@ class PunchTests(SynchronousTestCase):
         self.assertEqual((self.dials.running, self.clock.getDelayedCalls()), ([], []))
 
     def test_every_endpoint_is_dialled_at_the_same_moment(self) -> None:
-        """Every endpoint is dialled at the same moment, not one after the other."""
         punch = self.punch(A, B, C)
         self.assertEqual([each[:2] for each in self.dials.begun], [(0, A), (0, B), (0, C)])
         punch.won(LINK)
@@ -89,7 +88,6 @@ class PunchTests(SynchronousTestCase):
         self.over()
 
     def test_dials_begin_after_the_given_wait(self) -> None:
-        """It begins when it is told to."""
         punch = self.punch(A, after=0.5)
         self.clock.advance(0.4)
         self.assertEqual(self.dials.begun, [])
@@ -99,14 +97,14 @@ class PunchTests(SynchronousTestCase):
         self.failureResultOf(punch.link, CancelledError)
         self.over()
 
-    def test_cancelled_before_it_began(self) -> None:
+    def test_punch_cancelled_before_it_began_dials_nothing(self) -> None:
         punch = self.punch(A, after=0.5)
         punch.link.cancel()
         self.failureResultOf(punch.link, CancelledError)
         self.over()
 
-    def test_what_is_not_answered_is_not_dialled_again(self) -> None:
-        """What is not answered is not dialled again, and ends with punch_timeout."""
+    def test_unanswered_dial_is_not_repeated(self) -> None:
+        """It ends after C{punch_timeout}."""
         punch = self.punch(A)
         self.clock.pump([0.1] * 59)
         self.assertEqual(len(self.dials.begun), 1)
@@ -127,7 +125,6 @@ class PunchTests(SynchronousTestCase):
         self.over()
 
     def test_refused_endpoint_gets_twelve_tries(self) -> None:
-        """There is an end to it: 12 tries."""
         punch = self.punch(A)
         for _ in range(MAX_TRIES):
             while not self.dials.running:
@@ -136,8 +133,8 @@ class PunchTests(SynchronousTestCase):
         self.assertEqual(self.attempts(punch), ["connection refused"])
         self.assertEqual(len(self.dials.begun), MAX_TRIES)
 
-    def test_error_whose_number_the_system_has_lost_is_like_a_refusal(self) -> None:
-        """An error whose number the system has lost is like a refusal."""
+    def test_error_without_a_number_is_tried_again(self) -> None:
+        """Twisted loses the number of an ICMP error."""
         punch = self.punch(A)
         self.fail_dial(punch, A, error.ConnectError())
         self.clock.advance(QUICK_WAIT_SECONDS)
@@ -145,8 +142,8 @@ class PunchTests(SynchronousTestCase):
         self.clock.advance(TIMEOUT)
         self.attempts(punch)
 
-    def test_owned_by_the_peers_syn(self) -> None:
-        """Then its connection is waited for, and looked again later; no try is counted for it."""
+    def test_endpoint_owned_by_the_peers_syn_is_tried_later(self) -> None:
+        """No try is counted for it."""
         punch = self.punch(A)
         for _ in range(MAX_TRIES + 5):
             self.fail_dial(punch, A, OWNED_ERROR)
@@ -159,8 +156,7 @@ class PunchTests(SynchronousTestCase):
         self.clock.advance(OWNED_WAIT_SECONDS)
         self.assertEqual(self.attempts(punch), [OWNED])
 
-    def test_hopeless_error_is_not_tried_again(self) -> None:
-        """What cannot become better is not tried again."""
+    def test_permanent_error_is_not_tried_again(self) -> None:
         for problem, words in (
             (error.ConnectBindError(errno.EADDRINUSE, "in use"), "address already in use"),
             (error.NoRouteError(errno.ENETUNREACH, "unreachable"), "no route to this address"),
@@ -171,8 +167,8 @@ class PunchTests(SynchronousTestCase):
             self.fail_dial(punch, A, problem)
             self.assertEqual(self.attempts(punch), [words])
 
-    def test_lost_before_the_prefaces(self) -> None:
-        """A connection that is cut before the prefaces is tried again; after them it is not."""
+    def test_connection_lost_before_the_prefaces_is_tried_again(self) -> None:
+        """One lost after them is not."""
         punch = self.punch(A)
         self.fail_dial(punch, A, LinkClosed(CloseReason.CONNECTION_LOST))
         self.clock.advance(QUICK_WAIT_SECONDS)
@@ -201,8 +197,8 @@ class PunchTests(SynchronousTestCase):
     def test_no_endpoints_fail_at_once(self) -> None:
         self.assertEqual(self.attempts(self.punch()), [])
 
-    def test_events_after_the_end(self) -> None:
-        """What was called off tells of its end, which changes nothing."""
+    def test_failures_after_the_end_change_nothing(self) -> None:
+        """A dial that was called off still reports its end."""
         punch = self.punch(A, B)
         punch.won(LINK)
         punch.failed(A, error.UserError())
@@ -228,7 +224,7 @@ class PunchTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(steps)
     def test_every_order_of_failures_ends_once(self, steps: list[tuple[str, int]]) -> None:
-        """Whatever fails in whatever order: it ends, once, in time, and nothing is left."""
+        """The punch ends in time, and leaves no timer and no dial."""
         self.setUp()
         punch = self.punch(A, B, C)
         outcomes: list[object] = []

@@ -66,7 +66,7 @@ class PuncherTests(SynchronousTestCase):
             self.reactor.advance(0.01)
         return done
 
-    def test_from_the_listening_port(self) -> None:
+    def test_dial_comes_from_the_listening_port(self) -> None:
         dial = self.connect(VICTIM)
         host, port, _, _, binding = self.reactor.tcpClients[0]
         self.assertEqual((host, port), (VICTIM.host, VICTIM.port))
@@ -75,8 +75,8 @@ class PuncherTests(SynchronousTestCase):
         self.failureResultOf(dial, ServiceStopped)
         self.assertTrue(self.reactor.connectors[0]._disconnected)
 
-    def test_a_stranger_that_refuses(self) -> None:
-        """An address that a stranger gave gets three SYNs a minute, plain and punched together."""
+    def test_strangers_address_gets_three_dials_a_minute(self) -> None:
+        """Plain and punched dials count together."""
         dialler = Dialler(
             dial_environment(self.owner, self.reactor, self.limits, self.went, history=self.history)
         )
@@ -103,8 +103,7 @@ class PuncherTests(SynchronousTestCase):
         self.assertTrue(self.puncher.idle)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_whom_we_have_asked(self) -> None:
-        """Whoever answered our own request is tried as often as it takes."""
+    def test_answer_to_our_own_request_is_dialled_without_that_limit(self) -> None:
         dial = self.connect(VICTIM, stranger=False)
         self.assertEqual(self.fail_all(REFUSED), 12)
         self.failureResultOf(dial, ConnectFailed)
@@ -119,8 +118,7 @@ class PuncherTests(SynchronousTestCase):
         with self.assertRaises(LimitReached):
             self.limits.spend(VICTIM)
 
-    def test_each_dial_is_counted_while_it_lasts(self) -> None:
-        """Each dial is counted while it lasts, and not after it."""
+    def test_dial_is_counted_only_while_it_lasts(self) -> None:
         settings = self.owner.settings
         dials = [self.connect(at(f"1.1.{n}.1:5483"), stranger=False) for n in range(1)]
         dials += [self.connect(*(at(f"1.1.{n}.1:5483") for n in range(20)), token=b"u", stranger=False)]
@@ -138,8 +136,7 @@ class PuncherTests(SynchronousTestCase):
         with self.assertRaises(LimitReached):
             self.limits.check(VICTIM, name(2))
 
-    def test_called_off_in_the_last_moment(self) -> None:
-        """A connection that is made while the dial is called off is not taken."""
+    def test_connection_of_a_dial_called_off_is_not_taken(self) -> None:
         dial = self.connect(VICTIM)
         factory = self.reactor.tcpClients[0][2]
         dial.addErrback(lambda _: None)
@@ -159,7 +156,7 @@ class PuncherTests(SynchronousTestCase):
             door.connectionLost(Failure(error.ConnectionAborted()))
         return transport
 
-    def test_crossed_requests_try_again(self) -> None:
+    def test_crossed_requests_are_both_tried_again(self) -> None:
         """On a connection that the peer has dialled for another request of the two, both try again."""
         dial = self.connect(VICTIM, stranger=False)
         self.puncher.expect(name(2), b"other", False)
@@ -171,8 +168,7 @@ class PuncherTests(SynchronousTestCase):
         error = self.failureResultOf(dial, ConnectFailed).value
         self.assertIn("the peer does not know the rendezvous", str(error))
 
-    def test_lost_after_the_prefaces(self) -> None:
-        """What breaks once the prefaces are exchanged is not tried again."""
+    def test_connection_lost_after_the_prefaces_is_not_tried_again(self) -> None:
         dial = self.connect(VICTIM, stranger=False)
         transport = self.answered(0, Preface.of(b"t", True, True).octets)
         self.assertFalse(transport.aborted)

@@ -101,8 +101,8 @@ class RendezvousTests(ServiceTests):
         # the accept may come before the requester dials: then it gets what there is
         self.assertIs(await self.meet(True), link)
 
-    async def test_neither_listener_hears_anything(self) -> None:
-        """Neither listener hears anything, as behind two NATs: the two SYNs meet, and both have dialled."""
+    async def test_two_syns_that_meet_give_one_link(self) -> None:
+        """Neither listener gets a connection, as behind two NATs."""
         self.two()
         self.expect()
         deafen(self.one)
@@ -135,7 +135,7 @@ class RendezvousTests(ServiceTests):
         return [what for _, what in error.attempts]
 
     async def test_unexpected_peer_is_cut_until_it_is_expected(self) -> None:
-        """Whom the other does not expect is cut, and tried again until it is expected."""
+        """Its dial is tried again until then."""
         self.two()
         self.one.expect(name(2), TOKEN, True)
         refused: Deferred[Any] = Deferred()
@@ -158,8 +158,8 @@ class RendezvousTests(ServiceTests):
         (other,) = await self.others.next("accept")
         await self.check(link, other)
 
-    async def test_after_it_is_undone_nobody_is_let_in(self) -> None:
-        """After it is undone nobody is let in, and undoing it twice does nothing; another one is its own."""
+    async def test_undone_expectation_lets_no_peer_in(self) -> None:
+        """Undoing it twice does nothing, and another expectation stays."""
         self.two()
         undo = self.two_.expect(name(1), TOKEN, False)
         self.two_.expect(name(1), TOKEN, False)()
@@ -171,7 +171,7 @@ class RendezvousTests(ServiceTests):
         self.assertEqual(len(self.two_._puncher._entries), 1)
 
     async def test_right_token_with_the_wrong_name_is_refused(self) -> None:
-        """Somebody with the right token and the wrong name, as a relay may be, is not the peer."""
+        """A relay knows the token, and is not the peer."""
         self.two()
         self.one.expect(name(3), TOKEN, True)
         self.two_.expect(name(1), TOKEN, False)
@@ -179,8 +179,8 @@ class RendezvousTests(ServiceTests):
         self.assertEqual(problem, f"{name(2)} answered instead of {name(3)}")
         self.assertEqual((self.events.of("connect"), self.others.of("accept")), ([], []))
 
-    async def test_what_is_not_a_node(self) -> None:
-        """Something else answers: an echo, or a server of another kind."""
+    async def test_server_of_another_kind_is_refused(self) -> None:
+        """So is an echo."""
         self.two()
 
         class Echo(Protocol):
@@ -205,8 +205,8 @@ class RendezvousTests(ServiceTests):
         self.two()
         self.assertEqual(await self.fails(*self.one.endpoints), ["not dialled: it is our own address"])
 
-    async def test_own_address_that_we_did_not_know_of(self) -> None:
-        """An own address that we did not know of: the two ends of the connection are one."""
+    async def test_unknown_own_address_is_found_to_be_ourselves(self) -> None:
+        """The two ends of the connection are one."""
         one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
         here = Endpoint("127.0.0.9", one._listening[0].port)
         (problem,) = await self.fails(here, crust=one)
@@ -226,8 +226,8 @@ class RendezvousTests(ServiceTests):
         (problem,) = await self.fails(*self.two_.endpoints)
         self.assertIn("the address is on the deny list", problem)
 
-    async def test_own_port_that_is_not_shared_cannot_be_dialled_from(self) -> None:
-        """An own port that is not shared cannot be dialled from: that is said, and nothing else tried."""
+    async def test_port_that_is_not_shared_cannot_be_dialled_from(self) -> None:
+        """The error says so, and nothing else is tried."""
         self.two()
         self.patch(self.one, "_listening", (self.silent_port(),))
         self.assertEqual(await self.fails(*self.two_.endpoints), ["address already in use"])
@@ -243,7 +243,7 @@ class RendezvousTests(ServiceTests):
         self.assertEqual([what for _, what in error.attempts], [OWNED])
 
     async def test_last_caller_that_cancels_ends_the_punch(self) -> None:
-        """Whoever cancels leaves; the last one ends it."""
+        """The others go on waiting until then."""
         self.two()
         deafen(self.two_)
         first, second = self.meet(True), self.meet(True)
@@ -255,7 +255,6 @@ class RendezvousTests(ServiceTests):
         self.assertEqual(self.one._puncher._entries, {})
 
     async def test_stop_fails_all_waiting_callers(self) -> None:
-        """Stopping fails who waits, and leaves nothing."""
         self.two()
         self.expect()
         deafen(self.two_)
@@ -268,15 +267,14 @@ class RendezvousTests(ServiceTests):
         self.assertEqual(self.one._puncher._entries, {})
         self.one.expect(name(2), TOKEN, True)()
 
-    async def test_what_nobody_answers_ends_after_punch_timeout(self) -> None:
-        """What nobody answers ends after punch_timeout."""
+    async def test_unanswered_punch_ends_after_punch_timeout(self) -> None:
         self.patch(puncher, "PUNCH_TIMEOUT_SECONDS", 1.0)
         self.two()
         deafen(self.two_)
         self.assertEqual(await self.fails(*self.two_.endpoints), ["no answer within 1 s"])
 
-    async def test_links_that_are_not_kept(self) -> None:
-        """A link that a rule forbids, once the name is known, is not handed out."""
+    async def test_link_that_a_rule_forbids_is_not_returned(self) -> None:
+        """The rule applies once the name is known."""
         self.two()
         self.expect()
         self.one._gate.rules = Rules((), (str(name(2)),))
@@ -325,7 +323,6 @@ class HostileTests(ServiceTests):
         return await over
 
     async def test_peer_without_the_token_learns_nothing(self) -> None:
-        """Who does not know a token learns nothing; nothing is left of it."""
         one, events = self.start(1)
         one.expect(name(2), TOKEN, True)
         wrong_role = Preface.of(TOKEN, True, True)
@@ -340,8 +337,8 @@ class HostileTests(ServiceTests):
         self.assertEqual(one._acceptor.pending, {})
         self.assertEqual(events.of("accept"), [])
 
-    async def test_who_knows_the_token_only(self) -> None:
-        """Who has overheard a token gets a preface and a ClientHello; silence after that is timed."""
+    async def test_silent_peer_with_the_token_is_cut_in_time(self) -> None:
+        """It gets a preface and a ClientHello; then C{hello_timeout} runs."""
         one, events = self.start(1, hello_timeout=0.5)
         one.expect(name(2), TOKEN, True)
         heard = await self.say(one, Preface.of(TOKEN, False, True).octets)
@@ -351,7 +348,6 @@ class HostileTests(ServiceTests):
         self.assertEqual(one._gate.unverified.total(), 0)
 
     async def test_rendezvous_counts_as_unverified_connection(self) -> None:
-        """They count as any other connection at the door."""
         one, _ = self.start(1, max_unverified_per_prefix=2, hello_timeout=0.5)
         over = [self.say(one, b"rcp") for _ in range(3)]
         waiting = [Deferred.fromCoroutine(each) for each in over]

@@ -105,7 +105,6 @@ class TransportTests(SynchronousTestCase):
         self.transport.start(self.above, WINDOW)
 
     def test_addresses_are_those_of_the_link_below(self) -> None:
-        """They are those of the link below, of either family."""
         peer, host = self.transport.getPeer(), self.transport.getHost()
         self.assertEqual((type(peer).__name__, peer.host, peer.port), ("IPv4Address", "192.0.2.1", 5483))
         self.assertEqual((type(host).__name__, host.host), ("IPv6Address", "2001:db8::1"))
@@ -137,7 +136,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.link.frames, [])
 
     def test_producer_is_paused_while_much_waits(self) -> None:
-        """It is paused while much waits, and resumed when all is gone."""
+        """It is resumed when nothing waits any more."""
         producer = Producer()
         self.transport.registerProducer(producer, True)
         self.transport.write(bytes(WINDOW + PRODUCER_PAUSE_BYTES))
@@ -263,7 +262,6 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(self.gone, 1)
 
     def test_tunnel_without_tls_is_given_up(self) -> None:
-        """A tunnel in which nobody speaks TLS is given up."""
         opening = self.opening()
         self.opened()
         self.clock.advance(self.settings.hello_timeout)
@@ -275,8 +273,8 @@ class EndTests(SynchronousTestCase):
         self.tunnels.link_lost(self.link)
         self.failureResultOf(opening, ConnectFailed)
 
-    def test_more_time_is_requested_before_the_end(self) -> None:
-        """More time is asked for before it is over, with the same words, and not too often."""
+    def test_tunnel_is_renewed_before_its_end(self) -> None:
+        """The renewal is the same message, and is not sent too often."""
         opening = self.opening()
         self.opened(lifetime=20)
         self.clock.advance(20 * RENEWAL_SHARE)
@@ -288,8 +286,8 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(len(self.link.take(FrameKind.TUNNEL_OPEN)), 1)
         self.failureResultOf(self.close(opening), ConnectFailed)
 
-    def test_renewal_without_an_answer(self) -> None:
-        """A tunnel that is there is left to whoever carries it."""
+    def test_unanswered_renewal_leaves_the_tunnel(self) -> None:
+        """The relay decides how long an open tunnel lasts."""
         opening = self.opening()
         self.clock.advance(55)
         self.opened(lifetime=1)
@@ -301,7 +299,7 @@ class EndTests(SynchronousTestCase):
         self.failureResultOf(self.close(opening), ConnectFailed)
 
     def test_data_before_opening_ends_the_tunnel(self) -> None:
-        """What comes before the tunnel is open, or without credit, ends it."""
+        """So does data without credit."""
         opening = self.opening()
         self.tunnels.frame_received(self.link, FrameKind.TUNNEL_DATA, data_frame(1, b"1"))
         self.failureResultOf(opening, ConnectFailed)
@@ -314,7 +312,7 @@ class EndTests(SynchronousTestCase):
         self.failureResultOf(opening, ConnectFailed)
 
     def test_expected_offers_are_accepted_within_bounds(self) -> None:
-        """What is expected is accepted, so often; nothing else is."""
+        """Offers that are not expected are refused."""
         for number in range(2, 2 * MAX_UNFINISHED_TUNNELS + 2, 2):
             self.offer(number)
         self.assertEqual(len(self.link.take(FrameKind.TUNNEL_OPENED)), MAX_UNFINISHED_TUNNELS)
@@ -333,7 +331,6 @@ class EndTests(SynchronousTestCase):
             self.offer(3)
 
     def test_link_that_the_owner_refuses_fails_the_tunnel(self) -> None:
-        """A link that the owner does not keep is none that was opened."""
         opening = self.opening()
         (end,) = self.tunnels._ends._ends
         self.tunnels._ends.owner.link_up = lambda link: None  # type: ignore[method-assign]

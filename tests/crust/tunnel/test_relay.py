@@ -124,8 +124,7 @@ class RelayTests(SynchronousTestCase):
 
     # What goes through.
 
-    def test_each_end_is_told_what_it_must_know(self) -> None:
-        """What each of the two is told."""
+    def test_offer_and_answer_reach_the_two_ends(self) -> None:
         self.ask(self.a, self.b, 7)
         (offer,) = self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
         self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW))
@@ -145,8 +144,8 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.a), [TunnelReason.CLOSED])
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_no_more_waits_than_there_was_credit_for(self) -> None:
-        """No more waits here than there was credit for; whoever sends more loses the tunnel."""
+    def test_tunnel_that_exceeds_its_credit_is_closed(self) -> None:
+        """So no more waits in the relay than there was credit for."""
         number = self.open(self.a, self.b)
         self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1))
         self.data(self.a, 1, WINDOW)
@@ -163,8 +162,8 @@ class RelayTests(SynchronousTestCase):
         self.data(self.a, 1, 1)
         self.assertEqual(self.b.received(), 0)
 
-    def test_before_it_is_open(self) -> None:
-        """Nothing may be sent by the end that has asked."""
+    def test_data_before_the_tunnel_is_open_closes_it(self) -> None:
+        """The end that requested it may not send yet."""
         self.ask(self.a, self.b)
         self.data(self.a, 1, 1)
         self.assertEqual(self.closed(self.a), [TunnelReason.PROTOCOL_ERROR])
@@ -185,8 +184,8 @@ class RelayTests(SynchronousTestCase):
             self.clock.advance(0.01)
         return through
 
-    def test_each_tunnel_has_its_own_rate(self) -> None:
-        """Each tunnel has its rate, and a burst, whatever the others do."""
+    def test_every_tunnel_has_its_own_rate(self) -> None:
+        """It also has a burst of its own."""
         number = self.open(self.a, self.b)
         self.data(self.a, 1, WINDOW)
         through = self.carry_on(4, [(self.a, self.b, number)], [number])[number]
@@ -220,7 +219,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(sorted(numbers), sorted(number for _, _, number in ends))
 
     def test_busy_link_gets_nothing_of_a_tunnel(self) -> None:
-        """A link with something in its queue gets nothing, and is looked at again."""
+        """Its queue is checked again later."""
         self.open(self.a, self.b)
         self.b.queued = MAX_QUEUED_BYTES
         self.data(self.a, 1, 100)
@@ -233,7 +232,7 @@ class RelayTests(SynchronousTestCase):
     # How it ends.
 
     def test_data_before_a_close_is_still_delivered(self) -> None:
-        """What was sent before a tunnel was closed, or its link lost, still comes, before the news."""
+        """The same holds if the link is lost; the TUNNEL_CLOSED comes last."""
         for lose in (False, True):
             self.open(self.a, self.b)
             self.b.queued = MAX_QUEUED_BYTES
@@ -251,8 +250,7 @@ class RelayTests(SynchronousTestCase):
             self.b.frames.clear()
             self.assertEqual(self.tunnels.carried, 0)
 
-    def test_the_rest_never_comes(self) -> None:
-        """An end that takes nothing is not waited for."""
+    def test_end_that_takes_nothing_is_not_waited_for(self) -> None:
         self.open(self.a, self.b)
         self.b.queued = MAX_QUEUED_BYTES
         self.data(self.a, 1, 100)
@@ -267,7 +265,7 @@ class RelayTests(SynchronousTestCase):
         self.tunnels.link_lost(self.b)
         self.assertEqual(self.tunnels.carried, 0)
 
-    def test_unanswered_offer_times_out(self) -> None:
+    def test_unanswered_offer_of_a_tunnel_times_out(self) -> None:
         self.ask(self.a, self.b)
         self.clock.advance(self.settings.hello_timeout)
         self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
@@ -291,7 +289,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.a), [TunnelReason.TIMED_OUT])
 
     def test_tunnel_ends_after_its_time_unless_renewed(self) -> None:
-        """It ends after its time, unless who has asked for it asks again, and both links are still there."""
+        """A renewal needs both links."""
         number = self.open(self.a, self.b)
         self.keep_alive(TUNNEL_LIFETIME_SECONDS - 60, number)
         self.ask(self.a, self.b)
@@ -313,7 +311,7 @@ class RelayTests(SynchronousTestCase):
     # Who misbehaves.
 
     def test_peer_that_requests_too_often_is_refused(self) -> None:
-        """A peer that asks and asks is refused without anybody else being bothered."""
+        """The far end gets no offer then."""
         for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
             self.ask(self.a, self.b, number)
             self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
@@ -326,7 +324,6 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(len(self.b.take(FrameKind.TUNNEL_OPEN)), 1)
 
     def test_tunnel_counts_for_both_of_its_ends(self) -> None:
-        """A tunnel counts for both of its ends."""
         self.make(max_tunnels_per_peer=1)
         c = self.link(3)
         self.open(self.a, self.b)
@@ -335,7 +332,7 @@ class RelayTests(SynchronousTestCase):
         self.ask(c, self.a)
         self.assertEqual(self.closed(c), [TunnelReason.TOO_MANY])
 
-    def test_none_of_a_peer(self) -> None:
+    def test_max_tunnels_per_peer_zero_carries_none(self) -> None:
         self.make(max_tunnels_per_peer=0)
         self.ask(self.a, self.b)
         self.assertEqual(self.closed(self.a), [TunnelReason.NOT_ALLOWED])
@@ -345,7 +342,6 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.a), [TunnelReason.NO_LINK])
 
     def test_frame_out_of_place_is_a_protocol_error(self) -> None:
-        """Frames that break the protocol are told as such."""
         number = self.open(self.a, self.b)
         opened = FrameKind.TUNNEL_OPENED
         for link, kind, payload in (
@@ -363,16 +359,14 @@ class RelayTests(SynchronousTestCase):
             # ours, at the far end
             self.frame(self.b, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, self.a.peer.raw, PROOF, 1))
 
-    def test_what_has_crossed_with_the_end_of_a_tunnel_means_nothing(self) -> None:
-        """What has crossed with the end of a tunnel means nothing."""
+    def test_frame_that_crosses_with_the_close_is_ignored(self) -> None:
         self.data(self.a, 5, 1)
         self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(5, 1))
         self.frame(self.a, FrameKind.TUNNEL_OPENED, TunnelOpened(5, 1, 0))
         self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(5, TunnelReason.CLOSED))
         self.assertEqual((self.a.frames, self.b.frames), ([], []))
 
-    def test_late_answer_changes_nothing(self) -> None:
-        """While what is left goes on, neither end can make it live longer."""
+    def test_late_answer_does_not_prolong_a_closing_tunnel(self) -> None:
         number = self.open(self.a, self.b)
         self.a.queued = MAX_QUEUED_BYTES
         self.data(self.b, number, 10)

@@ -93,7 +93,6 @@ class TunnelTests(ServiceTests):
                 self.assertEqual(await receiver.next("message"), (end, KIND, payload))
 
     async def test_requester_is_the_tls_client_when_the_responder_opens(self) -> None:
-        """Whoever opens it, the requester is the TLS client."""
         await self.three()
         self.expect()
         self.a.expect(name(2), TOKEN, True)
@@ -123,7 +122,6 @@ class TunnelTests(ServiceTests):
         self.assertIs(reason.reason, CloseReason.CONNECTION_LOST)
 
     async def test_both_ends_hear_that_the_middle_is_gone(self) -> None:
-        """Both ends hear of it at once."""
         await self.three()
         link, accepted = await self.tunnel()
         self.ma.abort(CloseReason.STOPPING)
@@ -140,7 +138,6 @@ class TunnelTests(ServiceTests):
         self.assertIn("between the node in the middle and the peer", str(reason))
 
     async def test_stopping_any_node_leaves_nothing(self) -> None:
-        """Whoever stops, nothing is left."""
         for who in "abm":
             await self.three()
             await self.tunnel()
@@ -156,7 +153,7 @@ class TunnelTests(ServiceTests):
         self.assertIn("stopping", await self.refused(opening))
         await stopped
 
-    async def test_cancelled_tunnel_leaves_nothing(self) -> None:
+    async def test_cancelled_tunnel_leaves_nothing_at_any_node(self) -> None:
         await self.three()
         self.expect()
         opening = self.open()
@@ -179,8 +176,8 @@ class TunnelTests(ServiceTests):
         self.m.carry_tunnels(lambda link, peer: None)
         self.assertIn("no direct link", await self.refused(self.open()))
 
-    async def test_tunnel_carries_no_tunnel(self) -> None:
-        """A tunnel carries no tunnel, from whatever end."""
+    async def test_tunnel_through_a_tunnel_is_refused(self) -> None:
+        """This holds at either end."""
         await self.three()
         link, accepted = await self.tunnel()
         self.assertIn("is a tunnel", await self.refused(self.a.tunnel(link, name(3), TOKEN, True)))
@@ -196,7 +193,7 @@ class TunnelTests(ServiceTests):
         await self.tunnel()
         self.assertIn("as many tunnels", await self.refused(self.open()))
 
-    async def test_too_many_in_all(self) -> None:
+    async def test_tunnel_beyond_max_tunnels_in_all_is_refused(self) -> None:
         await self.three({"max_tunnels": 1})
         await self.tunnel()
         self.assertIn("as many tunnels", await self.refused(self.open()))
@@ -226,7 +223,7 @@ class TunnelTests(ServiceTests):
         self.assertIn("allow", await self.refused(self.open()))
 
     async def test_wrong_peer_in_the_tunnel_is_refused(self) -> None:
-        """Whoever answers in the tunnel has to be the peer that was wanted."""
+        """TLS in the tunnel verifies the name of the peer."""
         await self.three()
         c, on_c = self.start(4)
         _, mc = await self.join(c, on_c, self.m, self.on_m)
