@@ -85,7 +85,7 @@ class FutureTests(LoopCase):
             self.assertTrue(future.cancelled())
         self.assertEqual(len(cancelled), 3)
 
-    def test_cancelled_in_the_same_turn(self) -> None:
+    def test_future_cancelled_as_the_deferred_fires_stays_cancelled(self) -> None:
         """The future is cancelled, and the Deferred fires before it hears of that."""
         for fire in (lambda each: each.callback(1), lambda each: each.errback(KeyError())):
             deferred: Deferred[int] = Deferred()
@@ -290,7 +290,7 @@ class ConnectionTests(StreamCase):
         self.assertEqual(len(self.result(reader.read())), 4 * MIB)
         writer.close()
 
-    def test_closed_while_it_waits(self) -> None:
+    def test_writer_that_closes_while_it_waits_for_room_is_released(self) -> None:
         """Who waits for room, and closes meanwhile, does not wait for ever."""
         _, writer, theirs = self.open_to(Noting)
         theirs.transport.pauseProducing()
@@ -305,7 +305,7 @@ class ConnectionTests(StreamCase):
         self.run_both(lambda: theirs.reason)
         self.assertEqual(len(theirs.received), 4 * MIB)
 
-    def test_reset_by_the_peer(self) -> None:
+    def test_reset_by_the_peer_raises_in_the_reader(self) -> None:
         """The reader raises, as with sockets, and the error names the cause."""
         reader, writer, theirs = self.open_to(Noting)
         theirs.transport.abortConnection()
@@ -368,7 +368,7 @@ class ConnectionTests(StreamCase):
         self.cancelled(0)
         self.cancelled(1)
 
-    def test_cancelled_when_it_is_open(self) -> None:
+    def test_open_cancelled_after_it_succeeded_closes_the_connection(self) -> None:
         """The connection is up but not yet reported: nothing stays open."""
         for cancel_first in (False, True):
             served = Keeping()

@@ -58,8 +58,7 @@ class FigureTests(SynchronousTestCase):
         )
         return measure(changed, Plan(repeats=len(ours), seconds=1.0), Worker)
 
-    def test_samples_alternate(self) -> None:
-        """Ours and the reference's samples are taken in turn, and both are stopped."""
+    def test_samples_of_both_sides_are_taken_in_turn_and_both_are_stopped(self) -> None:
         log: list[str] = []
         self.measure([1.0, 2.0], [3.0, 4.0], log)
         samples = ["sample ours", "sample reference"] * 2
@@ -79,7 +78,7 @@ class FigureTests(SynchronousTestCase):
         self.assertEqual(result.spread, (2.0, 900.0 / 11))
         self.assertIs(result.as_json()["reached"], True)
 
-    def test_goals(self) -> None:
+    def test_rates_must_reach_a_goal_and_memory_must_stay_below_it(self) -> None:
         """Rates should be high and memory low; without a goal there is no verdict."""
         figures = {each.name: each for each in FIGURES}
         self.assertIs(figures["frames-64"].reached(1.69), False)
@@ -88,7 +87,7 @@ class FigureTests(SynchronousTestCase):
         self.assertIs(figures["memory-client"].reached(0.5), True)
         self.assertIsNone(figures["set-ups-crust"].reached(0.1))
 
-    def test_what_is_not_installed(self) -> None:
+    def test_figure_whose_reference_is_not_installed_is_left_out(self) -> None:
         """A figure whose reference is another package is left out where that is missing."""
         figure = FIGURES[0]
         self.assertTrue(figure.can_be_measured)
@@ -104,15 +103,14 @@ class WorkerTests(SynchronousTestCase):
         self.addCleanup(worker.stop)
         return worker
 
-    def test_errors_come_back(self) -> None:
+    def test_error_in_the_worker_is_raised_here_and_the_worker_goes_on(self) -> None:
         """An error in the worker is raised here, with its traceback, and the worker goes on."""
         worker = self.worker("ed25519")
         error = self.assertRaises(WorkerFailed, worker.call, "dance")
         self.assertIn("do_dance", str(error))
         self.assertGreater(worker.call("ask", size=64, count=2, window=1), 0)
 
-    def test_silence_ends(self) -> None:
-        """An answer that does not come is an error after a while."""
+    def test_answer_that_does_not_come_is_an_error_after_a_while(self) -> None:
         worker = self.worker("ed25519")
         answered = worker.begin("ask", size=64, count=1, window=1)
         worker.result(answered)
@@ -122,7 +120,7 @@ class WorkerTests(SynchronousTestCase):
 class StreamTests(SynchronousTestCase):
     """Streams of ours and bare connections do the same, at sizes that say nothing of their speed."""
 
-    def test_both(self) -> None:
+    def test_streams_and_bare_connections_run_every_measurement(self) -> None:
         for actor in ("streams", "bare-streams"):
             for make in (
                 lambda actor=actor: Bulk(Worker, actor, 3),
@@ -148,7 +146,7 @@ class StreamTests(SynchronousTestCase):
 class SimulationTests(SynchronousTestCase):
     """The simulated network's subjects do what they say, at sizes that say nothing of their speed."""
 
-    def test_all(self) -> None:
+    def test_every_measurement_of_the_simulation_runs(self) -> None:
         network = Simulation(Worker, "messages")
         for subject in (Calls(Worker, True, 10), Calls(Worker, False, 10), network):
             self.addCleanup(subject.stop)
@@ -161,8 +159,7 @@ class SimulationTests(SynchronousTestCase):
 class CommandTests(SynchronousTestCase):
     """The command itself, in a process of its own."""
 
-    def test_quick_run(self) -> None:
-        """One figure is measured on both sides, with the samples of both in the file."""
+    def test_one_figure_is_measured_on_both_sides_and_its_samples_are_saved(self) -> None:
         path = Path(self.mktemp())
         command = [sys.executable, "-m", "benchmarks", "--quick", "--repeats", "2", "--only", "frames-64"]
         done = subprocess.run(
@@ -189,8 +186,7 @@ class CommandTests(SynchronousTestCase):
             self.assertGreater(figure["per_sample"][side], 0)
         self.assertGreater(figure["ratio"], 0)
 
-    def test_wrong_options(self) -> None:
-        """A figure that there is not, or no samples, ends with what would be right."""
+    def test_unknown_figure_or_no_samples_ends_with_the_valid_choices(self) -> None:
         for wrong in (["--only", "speed"], ["--repeats", "0"]):
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks", *wrong],

@@ -65,8 +65,7 @@ class SettingsTests(SynchronousTestCase):
         settings = Settings()
         self.assertEqual((settings.role, settings.network, settings.group_size), (Role.NODE, "default", 8))
 
-    def test_is_a_value(self) -> None:
-        """Settings do not change; a changed copy is checked again."""
+    def test_settings_do_not_change_and_a_changed_copy_is_checked(self) -> None:
         settings = Settings()
         with self.assertRaises(FrozenInstanceError):
             settings.max_links = 3  # type: ignore[misc]
@@ -74,7 +73,7 @@ class SettingsTests(SynchronousTestCase):
         with self.assertRaises(ConfigurationError):
             replace(settings, max_links=0)
 
-    def test_each_has_help_and_a_range(self) -> None:
+    def test_each_setting_has_help_and_a_range(self) -> None:
         """Options and documentation are made from this."""
         for each in setting_fields():
             self.assertTrue(each.metadata["help"], each.name)
@@ -84,16 +83,14 @@ class SettingsTests(SynchronousTestCase):
             self.assertNotIn("e+", valid_range(each))
             self.assertEqual(type(each.default) is float, type(each.default) is not int, each.name)
 
-    def test_valid_range(self) -> None:
-        """The range in words, with the unit."""
+    def test_valid_range_is_shown_in_words_with_its_unit(self) -> None:
         by_name = {each.name: valid_range(each) for each in setting_fields()}
         self.assertEqual(by_name["hello_timeout"], "0.5 to 120 s")
         self.assertEqual(by_name["stream_window"], "16384 to 67108864 B")
         self.assertEqual(by_name["group_size"], "1 to 64")
         self.assertEqual(by_name["network"], "")
 
-    def test_bounds(self) -> None:
-        """Each number takes its bounds, and nothing beyond them."""
+    def test_number_takes_its_bounds_and_nothing_beyond_them(self) -> None:
         for each in NUMBERS:
             low, high = each.metadata["low"], each.metadata["high"]
             step = 1 if each.type == "int" else 0.001
@@ -103,8 +100,7 @@ class SettingsTests(SynchronousTestCase):
                 for value in (low, high):
                     self.assertEqual(getattr(Settings(**{each.name: value}), each.name), value)
 
-    def test_not_numbers(self) -> None:
-        """A truth value is no number, a fraction is no whole one, and no text is either."""
+    def test_number_refuses_truth_values_text_and_fractions_of_whole_numbers(self) -> None:
         for each in NUMBERS:
             for value in (True, "5", None, b"5", (5,)):
                 self.refused(each.name, value, "is not a", "number", valid_range(each))
@@ -114,8 +110,9 @@ class SettingsTests(SynchronousTestCase):
         self.refused("max_links", 5.0, "is not a whole number")
 
     @given(st.sampled_from([each.name for each in setting_fields()]), anything)
-    def test_anything(self, setting: str, value: object) -> None:
-        """Whatever a setting is given, it is taken, or refused by an error that names a setting."""
+    def test_any_value_is_taken_or_refused_with_the_name_of_the_setting(
+        self, setting: str, value: object
+    ) -> None:
         try:
             settings = Settings(**{setting: value})  # type: ignore[arg-type]
         except ConfigurationError as error:
@@ -123,8 +120,7 @@ class SettingsTests(SynchronousTestCase):
         else:
             self.assertEqual(getattr(settings, setting), value)
 
-    def test_types(self) -> None:
-        """Each of the others takes its own type alone."""
+    def test_setting_takes_only_its_own_type(self) -> None:
         for setting, value, complaint in (
             ("role", "node", "is not a Role"),
             ("role", TwoWay.OFF, "is not a Role"),
@@ -150,23 +146,20 @@ class SettingsTests(SynchronousTestCase):
             private_dialling=PrivateDialling.NEVER,
         )
 
-    def test_network(self) -> None:
-        """The network's id is short and can be read."""
+    def test_network_id_is_short_and_printable(self) -> None:
         for network in ("x", "x" * 64, "réseau", "a b"):
             self.assertEqual(Settings(network=network).network, network)
         for network in ("", "x" * 65, "é" * 33, "a\nb", "\x00", "\udcff", "\u202e"):
             self.refused("network", network, "printable")
 
-    def test_first_node(self) -> None:
-        """The first node dials nobody."""
+    def test_first_node_has_no_contacts(self) -> None:
         Settings(role=Role.FIRST)
         error = self.assertRaises(
             ConfigurationError, Settings, role=Role.FIRST, contacts=(Contact(Endpoint("192.0.2.1", 1)),)
         )
         self.assertIn("dials nobody", str(error))
 
-    def test_external(self) -> None:
-        """What nobody can dial is no external endpoint, and a client has none."""
+    def test_external_endpoint_must_be_dialable_and_is_refused_for_a_client(self) -> None:
         Settings(external=(Endpoint("192.0.2.1", 5483), Endpoint("2001:db8::1", 1)))
         for host, port in (("192.0.2.1", 0), ("0.0.0.0", 5483), ("::", 5483), ("224.0.0.1", 5483)):
             error = self.assertRaises(ConfigurationError, Settings, external=(Endpoint(host, port),))
@@ -176,14 +169,13 @@ class SettingsTests(SynchronousTestCase):
         error = self.assertRaises(ConfigurationError, Settings, role=Role.CLIENT, external=own)
         self.assertIn("a client is not dialled", str(error))
 
-    def test_listen(self) -> None:
-        """Every node listens somewhere; a client need not."""
+    def test_every_node_listens_somewhere_and_a_client_need_not(self) -> None:
         for role in (Role.NODE, Role.FIRST):
             error = self.assertRaises(ConfigurationError, Settings, role=role, listen=())
             self.assertIn("a node must listen somewhere", str(error))
         Settings(role=Role.CLIENT, listen=())
 
-    def test_pairs(self) -> None:
+    def test_contradicting_settings_are_refused_with_both_numbers(self) -> None:
         """Settings that make no sense together are refused, with both numbers; equal ones are not."""
         for smaller, larger, value in (("max_requests_per_peer", "max_requests", 2000),):
             Settings(**{smaller: value, larger: value})
@@ -208,7 +200,7 @@ class SettingsTests(SynchronousTestCase):
             )  # fmt: skip
             self.assertLessEqual(len(encode(envelope)), MAX_FRAME_BYTES)
 
-    def test_memory_for_every_stream(self) -> None:
+    def test_stream_memory_must_suffice_for_every_stream(self) -> None:
         """However many streams there are, each may have something waiting."""
         self.assertEqual(Settings(max_streams=2048).max_streams, 2048)
         error = self.assertRaises(ConfigurationError, Settings, max_streams=2049)
@@ -235,8 +227,7 @@ class SettingsTests(SynchronousTestCase):
 class RuleTests(SynchronousTestCase):
     """Entries of the allow and deny lists."""
 
-    def test_good(self) -> None:
-        """Names, addresses and networks."""
+    def test_names_addresses_and_networks_are_accepted(self) -> None:
         rules = (
             str(NAME),
             str(NAME).upper(),
@@ -249,8 +240,7 @@ class RuleTests(SynchronousTestCase):
         settings = Settings(allow=rules, deny=rules)
         self.assertEqual((settings.allow, settings.deny), (rules, rules))
 
-    def test_bad(self) -> None:
-        """What could never match is refused, and the text of the entry is in the error."""
+    def test_rule_that_could_never_match_is_refused_with_its_text(self) -> None:
         for entry in (
             "",
             "*",
@@ -267,7 +257,7 @@ class RuleTests(SynchronousTestCase):
                 self.assertIn(repr(entry), str(error))
                 self.assertRaises(ConfigurationError, lambda: Settings(**{setting: (entry,)}))  # noqa: B023
 
-    def test_mapped(self) -> None:
+    def test_rule_with_an_ipv4_mapped_address_is_refused(self) -> None:
         """IPv4 in IPv6 would never match, since no endpoint is written so; an error is safer than silence."""
         for entry in ("::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "::ffff:0:0/96"):
             error = self.assertRaises(ConfigurationError, check_rule, "deny", entry)
@@ -277,8 +267,7 @@ class RuleTests(SynchronousTestCase):
 class ErrorTests(SynchronousTestCase):
     """The errors' texts, which are for operators."""
 
-    def test_number_text(self) -> None:
-        """Numbers are shown as they are written."""
+    def test_numbers_are_shown_as_they_are_written(self) -> None:
         for value, text in (
             (0, "0"), (1048576, "1048576"), (10_000_000, "10000000"), (1048576.0, "1048576"), (0.25, "0.25"),
             (0.1 + 0.2, "0.3"), (2**62 + 1, str(2**62 + 1)), (-5, "-5"), (10**400, "a huge number"),
@@ -286,8 +275,7 @@ class ErrorTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(number_text(value), text)
 
-    def test_limit(self) -> None:
-        """A limit's error names the limit and the setting that moves it."""
+    def test_error_of_a_limit_names_the_limit_and_its_setting(self) -> None:
         error = errors.LimitReached("the message is too large", "max_message", 1048576)
         self.assertEqual(error.setting, "max_message")
         self.assertEqual(
@@ -295,36 +283,32 @@ class ErrorTests(SynchronousTestCase):
             "the message is too large (the limit is 1048576; the setting max_message moves it)",
         )
 
-    def test_close_reasons(self) -> None:
+    def test_each_close_reason_has_its_own_words_and_a_fixed_number(self) -> None:
         """Each reason has words of its own, and a number that fits the wire; numbers are never reused."""
         texts = [reason.text for reason in errors.CloseReason]
         self.assertEqual(len(set(texts)), len(texts))
         self.assertTrue(all(0 <= reason <= 65535 for reason in errors.CloseReason))
         self.assertEqual((errors.CloseReason.UNKNOWN, errors.CloseReason.SELF), (0, 19))
 
-    def test_link_closed(self) -> None:
-        """The reason in words, and the detail if there is one."""
+    def test_closed_link_shows_the_reason_and_any_detail(self) -> None:
         plain = errors.LinkClosed(errors.CloseReason.STOPPING)
         self.assertEqual((str(plain), plain.by_peer), ("the service is stopping", False))
         detailed = errors.LinkClosed(errors.CloseReason.TLS_REFUSED, "wrong name", by_peer=True)
         self.assertEqual(str(detailed), "the TLS handshake failed: wrong name")
         self.assertTrue(detailed.by_peer)
 
-    def test_wire_error(self) -> None:
-        """What a peer does wrong is an error of the protocol unless it is something special."""
+    def test_wire_error_is_a_protocol_error_unless_it_has_a_reason_of_its_own(self) -> None:
         self.assertIs(errors.WireError("x").reason, errors.CloseReason.PROTOCOL_ERROR)
         self.assertIs(
             errors.WireError("x", errors.CloseReason.NOT_WANTED).reason, errors.CloseReason.NOT_WANTED
         )
 
-    def test_connect_failed(self) -> None:
-        """Every attempt is in the text; none at all is said as well."""
+    def test_failed_connect_shows_every_attempt_or_that_there_was_none(self) -> None:
         error = errors.ConnectFailed((("192.0.2.1:5", "refused"), ("192.0.2.2:5", "timed out")))
         self.assertEqual(str(error), "no link could be made (192.0.2.1:5: refused; 192.0.2.2:5: timed out)")
         self.assertIn("there was no endpoint to dial", str(errors.ConnectFailed(())))
 
-    def test_one_base(self) -> None:
-        """All errors can be caught as one."""
+    def test_all_errors_share_one_base_class(self) -> None:
         kinds = [
             each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
         ]

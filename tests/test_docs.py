@@ -82,8 +82,7 @@ def section(text: str, title: str) -> str:
 class CodeTests(TestCase):
     timeout = 60
 
-    async def test_embedding(self) -> None:
-        """The Python of the page is one program, which runs and stops what it has started."""
+    async def test_python_of_the_embedding_page_runs_and_stops_what_it_starts(self) -> None:
         blocks = [content for language, content in directives(page("embedding"), "code-block")]
         self.assertGreater(len(blocks), 5)
         printed: list[tuple[object, ...]] = []
@@ -103,8 +102,7 @@ class CodeTests(TestCase):
             if isinstance(each, RoutingService) and each.running:
                 await each.stopService()
 
-    def test_nowhere_else(self) -> None:
-        """No other page has Python of its own, which nobody would run."""
+    def test_no_other_page_holds_python_that_nothing_runs(self) -> None:
         found = [
             name
             for name, text in pages()
@@ -115,8 +113,7 @@ class CodeTests(TestCase):
 
 
 class FileTests(SynchronousTestCase):
-    def test_settings_file(self) -> None:
-        """The TOML file of the page can be used as it stands."""
+    def test_settings_file_of_the_page_can_be_used_as_it_stands(self) -> None:
         ((_, content),) = (each for each in directives(page("daemon"), "code-block") if each[0] == "toml")
         path = Path(self.mktemp())
         path.write_text(content, encoding="utf-8")
@@ -125,8 +122,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(len(settings.contacts), 2)
         self.assertEqual(settings.relay_rate, 4 * 1024 * 1024)
 
-    def test_unit(self) -> None:
-        """The unit file starts what there is, with options that there are, and fits the settings file."""
+    def test_unit_file_has_a_valid_command_and_fits_the_settings_file(self) -> None:
         ((_, content),) = (each for each in directives(page("daemon"), "code-block") if each[0] == "ini")
         unit = configparser.RawConfigParser(strict=True)
         unit.optionxform = str  # type: ignore[assignment, method-assign]
@@ -144,8 +140,8 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(service["WorkingDirectory"], folder)
         self.assertIn(f'state_dir = "{folder}"', page("daemon"))
 
-    def test_no_local_paths(self) -> None:
-        """No page names a folder of whoever wrote it."""
+    def test_pages_name_no_local_paths(self) -> None:
+        """A folder of the author means nothing to a reader."""
         for name, text in pages():
             self.assertNotRegex(text, r"/(work|tmp/v|root|home/\w+)/", name)
 
@@ -169,8 +165,7 @@ class TableTests(SynchronousTestCase):
         }
         return str(makers[name]())
 
-    def test_all_tables(self) -> None:
-        """Each table can be made: nothing is left unexplained, and nothing is explained that is not there."""
+    def test_every_table_can_be_made_without_a_missing_or_unknown_entry(self) -> None:
         made = [
             self.make(name, argument, content)
             for _, text in pages()
@@ -181,32 +176,28 @@ class TableTests(SynchronousTestCase):
         for each in made:
             self.assertTrue(each.startswith(".. list-table::"))
 
-    def test_settings(self) -> None:
-        """The page has every setting, once."""
+    def test_page_of_settings_lists_each_setting_once(self) -> None:
         groups = [argument for argument, _ in directives(page("settings"), "settings")]
         text = "".join(self.tables.settings_table(each) for each in groups)
         found = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
         self.assertEqual(sorted(found), sorted(Settings.__dataclass_fields__))
 
-    def test_settings_in_words(self) -> None:
+    def test_settings_are_shown_in_words(self) -> None:
         """Defaults and ranges are readable."""
         text = self.tables.settings_table("sizes")
         self.assertIn("``stream_window``\n     - 256 KiB\n     - 16384 to 67108864 B\n", text)
         self.assertIn("- 8 MiB/s", text)
 
-    def test_messages(self) -> None:
-        """The page on the wire has every message, once."""
+    def test_page_of_the_wire_lists_each_message_once(self) -> None:
         found = [argument for argument, _ in directives(page("wire"), "message")]
         self.assertEqual(sorted(found), sorted(self.tables.message_names()))
 
-    def test_field_types(self) -> None:
-        """Types and bounds in words."""
+    def test_types_and_bounds_of_fields_are_shown_in_words(self) -> None:
         text = self.make("message", "GroupAnswer", "nonce: a\ntarget: b\nmembers: c")
         self.assertIn("``nonce``\n     - 16 bytes\n     - a\n", text)
         self.assertIn("up to 64 of (32 bytes)", text)
 
-    def test_incomplete(self) -> None:
-        """A field without a meaning, and a meaning without a field, stop the build."""
+    def test_field_or_meaning_without_the_other_stops_the_build(self) -> None:
         self.assertRaises(ValueError, self.make, "message", "GroupQuery", "")
         self.assertRaises(ValueError, self.make, "message", "GroupQuery", "nonce: a\nother: b")
         self.assertRaises(ValueError, self.make, "message", "ConfirmationAck", "epoch: a\nepoch2: b")
@@ -215,8 +206,7 @@ class TableTests(SynchronousTestCase):
         )
         self.assertRaises(KeyError, self.make, "limits", "limit", "something: no_such_setting")
 
-    def test_states(self) -> None:
-        """The machines are asked, and answer as they do."""
+    def test_table_of_states_agrees_with_the_state_machines(self) -> None:
         ask = self.tables.answer
         self.assertEqual(
             ask(Role.NODE, State.DISCONNECTED, "start"), (State.BOOTSTRAPPING, ("begin to bootstrap",))
@@ -239,8 +229,7 @@ class WordTests(SynchronousTestCase):
         paths += sorted((ROOT / "tests").glob("memory*.py"))
         return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
-    def test_names(self) -> None:
-        """Every name in the text that looks like one of the code's is one."""
+    def test_every_code_name_in_the_text_exists(self) -> None:
         known = {*re.findall(r"\w+", self.source()), *SYSTEM}
         for name in QUOTING:
             whole = page(name)
@@ -264,7 +253,7 @@ class WordTests(SynchronousTestCase):
         there = {f"{each.parent.relative_to(package)}/" for each in package.rglob("__init__.py")} - {"./"}
         self.assertEqual(there - folders, set())
 
-    def test_refusals_and_log_lines(self) -> None:
+    def test_quoted_refusals_and_log_lines_are_in_the_code(self) -> None:
         """What the page says that the daemon says, it says: ... stands for what differs."""
         joined = re.sub(r'"\s*\n\s*f?"', "", self.source())
         said = re.sub(r"\{[^{}]*\}", "…", joined)
@@ -279,8 +268,7 @@ class WordTests(SynchronousTestCase):
         missing = [piece for piece in pieces if piece not in said and "(was" not in piece]
         self.assertEqual(missing, [])
 
-    def test_status(self) -> None:
-        """The page explains every field of the status."""
+    def test_page_explains_every_field_of_the_status(self) -> None:
         explained = set(re.findall(r"``(\w+)``", section(page("daemon"), "Status")))
         net = Net()
         net.grow(2)

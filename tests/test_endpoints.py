@@ -74,14 +74,14 @@ def refusal(
 
 class EndpointTests(SynchronousTestCase):
     @given(endpoints)
-    def test_text_round_trip(self, endpoint: Endpoint) -> None:
+    def test_endpoint_reads_back_from_its_text(self, endpoint: Endpoint) -> None:
         """The text form of an endpoint means that endpoint again."""
         self.assertEqual(Endpoint.from_text(str(endpoint)), endpoint)
         self.assertEqual(Endpoint.of(endpoint.host, endpoint.port), endpoint)
         self.assertEqual(endpoint.is_v6, endpoint.address.version == 6)
 
     @given(addresses, ports)
-    def test_one_spelling(self, address: object, port: int) -> None:
+    def test_every_spelling_of_an_address_gives_the_same_endpoint(self, address: object, port: int) -> None:
         """However an address is written, the endpoint is the same; IPv4 is never wrapped in IPv6."""
         plain = Endpoint.of(str(address), port)
         self.assertEqual(Endpoint.of(str(address).upper(), port), plain)
@@ -89,12 +89,11 @@ class EndpointTests(SynchronousTestCase):
         self.assertFalse(plain.host.startswith("::ffff:") and "." in plain.host)
 
     @given(v4_addresses, ports)
-    def test_mapped(self, address: object, port: int) -> None:
-        """An IPv4-mapped IPv6 address is the IPv4 address."""
+    def test_ipv4_mapped_ipv6_address_becomes_the_ipv4_address(self, address: object, port: int) -> None:
         self.assertEqual(Endpoint.of(f"::ffff:{address}", port), Endpoint(str(address), port))
 
     @given(st.text(max_size=30) | st.text("0123456789abf:.[]%@x ", max_size=30))
-    def test_any_text(self, text: str) -> None:
+    def test_any_text_is_an_endpoint_that_reads_back_or_is_refused(self, text: str) -> None:
         """A text is an endpoint whose own text is read back, or InvalidEndpoint; nothing else."""
         self.read_or_refused(Endpoint.from_text, text)
         self.read_or_refused(Contact.from_text, text)
@@ -107,8 +106,7 @@ class EndpointTests(SynchronousTestCase):
         else:
             self.assertEqual(read(str(value)), value)
 
-    def test_known_texts(self) -> None:
-        """The forms that the documentation shows, and blanks around them."""
+    def test_documented_forms_are_read_with_blanks_around_them(self) -> None:
         for text, host, port in (
             ("192.0.2.1:5483", "192.0.2.1", 5483),
             (" 192.0.2.1:5483\n", "192.0.2.1", 5483),
@@ -120,8 +118,7 @@ class EndpointTests(SynchronousTestCase):
         ):
             self.assertEqual(Endpoint.from_text(text), Endpoint(host, port))
 
-    def test_bad_texts(self) -> None:
-        """Each is refused, and the error says why."""
+    def test_bad_text_is_refused_with_the_reason(self) -> None:
         for text, complaint in (
             ("", "write address:port"),
             ("192.0.2.1", "write address:port"),
@@ -145,12 +142,11 @@ class EndpointTests(SynchronousTestCase):
             error = self.assertRaises(InvalidEndpoint, Endpoint.from_text, text)
             self.assertIn(complaint, str(error))
 
-    def test_port_range(self) -> None:
-        """Ports that do not exist are refused."""
+    def test_port_out_of_range_is_refused(self) -> None:
         for port in (-1, 65536, 2**40):
             self.assertRaises(InvalidEndpoint, Endpoint.of, "192.0.2.1", port)
 
-    def test_prefix(self) -> None:
+    def test_prefix_is_a_24_for_ipv4_and_a_48_for_ipv6_without_a_zone(self) -> None:
         """What per-prefix limits count by: a /24 or a /48, without a zone."""
         for host, prefix in (
             ("192.0.2.77", "192.0.2.0/24"),
@@ -160,26 +156,24 @@ class EndpointTests(SynchronousTestCase):
         ):
             self.assertEqual(Endpoint.of(host, 1).prefix, prefix)
 
-    def test_connection_text(self) -> None:
-        """A connection shows its transport and both ends."""
+    def test_connection_shows_its_transport_and_both_ends(self) -> None:
         here, there = Endpoint("192.0.2.1", 1), Endpoint("2001:db8::1", 2)
         self.assertEqual(str(Connection(Protocol.TCP, there, here)), "tcp 192.0.2.1:1 - [2001:db8::1]:2")
 
 
 class ContactTests(SynchronousTestCase):
     @given(contacts.filter(lambda each: each.endpoint.port > 0))
-    def test_text_round_trip(self, contact: Contact) -> None:
+    def test_contact_reads_back_from_its_text(self, contact: Contact) -> None:
         """The text form of a contact means that contact again."""
         self.assertEqual(Contact.from_text(str(contact)), contact)
 
-    def test_with_and_without_name(self) -> None:
+    def test_contact_may_lack_a_name(self) -> None:
         """The name is before the @, if it is known."""
         endpoint = Endpoint("192.0.2.1", 5483)
         self.assertEqual(Contact.from_text("192.0.2.1:5483"), Contact(endpoint))
         self.assertEqual(Contact.from_text(f"{NAME}@192.0.2.1:5483"), Contact(endpoint, NAME))
 
-    def test_bad_texts(self) -> None:
-        """What cannot be dialled is no contact, and the error shows the whole text and the reason."""
+    def test_contact_that_cannot_be_dialled_is_refused_with_text_and_reason(self) -> None:
         for text, complaint in (
             ("@192.0.2.1:5483", "52 characters"),
             ("bob@192.0.2.1:5483", "52 characters"),
@@ -204,19 +198,18 @@ class RefusalTests(SynchronousTestCase):
         self.assertGreater(len(set(NEVER)), 60)
         self.assertEqual(len(set(NEVER)), len(NEVER))
 
-    def test_never(self) -> None:
+    def test_unsafe_address_is_refused_under_every_setting(self) -> None:
         """These are refused with a reason under every setting, even on a network that claims to be theirs."""
         for host in NEVER:
             for private in PrivateDialling:
                 for on_link in (ON_LINK, ("0.0.0.0/0", "::/0"), ()):
                     self.assertIsNotNone(refusal(host, private, on_link=on_link), host)
 
-    def test_not_addresses(self) -> None:
-        """Octal, hexadecimal, short and other forms never become an endpoint at all."""
+    def test_octal_hexadecimal_and_short_forms_never_become_an_endpoint(self) -> None:
         for text in NOT_ADDRESSES:
             self.assertRaises(InvalidEndpoint, Endpoint.of, text, 5483)
 
-    def test_wrapped_by_hand(self) -> None:
+    def test_endpoint_that_wraps_ipv4_by_hand_is_refused(self) -> None:
         """An endpoint that somebody made without reading the text is judged the same."""
         for host in ("::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1"):
             wrapped = Endpoint(host, 5483)
@@ -225,7 +218,7 @@ class RefusalTests(SynchronousTestCase):
             )
 
     @given(v4_addresses)
-    def test_hidden_v4(self, address: object) -> None:
+    def test_no_ipv4_address_is_dialled_through_a_translator_or_tunnel(self, address: object) -> None:
         """No IPv4 address is reached through a translator or tunnel that a stranger chose."""
         packed = getattr(address, "packed").hex()  # noqa: B009
         high, low = packed[:4], packed[4:]
@@ -240,20 +233,19 @@ class RefusalTests(SynchronousTestCase):
             self.assertIsNotNone(refusal(host), host)
         self.assertEqual(refusal(f"::ffff:{address}"), refusal(str(address)))
 
-    def test_global(self) -> None:
+    def test_global_addresses_next_to_refused_ranges_are_dialled(self) -> None:
         """Addresses on the internet, and the neighbours of every refused range, are dialled."""
         for host in GLOBAL:
             self.assertIsNone(refusal(host, PrivateDialling.NEVER), host)
             self.assertFalse(is_local_only(Endpoint.of(host, 1)), host)
 
-    def test_private(self) -> None:
-        """Private ones go by the setting."""
+    def test_private_addresses_follow_the_setting(self) -> None:
         for host in PRIVATE:
             self.assertIsNone(refusal(host, PrivateDialling.ALWAYS), host)
             self.assertIn("never", refusal(host, PrivateDialling.NEVER) or "", host)
             self.assertTrue(is_local_only(Endpoint.of(host, 1)), host)
 
-    def test_on_link(self) -> None:
+    def test_private_addresses_are_dialled_by_default_only_on_our_own_networks(self) -> None:
         """By default only those in a network that an own interface is in; the same rule for both versions."""
         private = PrivateDialling.ON_LINK
         self.assertIsNone(refusal("192.168.1.77", private))
@@ -267,7 +259,7 @@ class RefusalTests(SynchronousTestCase):
         """Being on a global network says nothing about other global addresses."""
         self.assertIsNone(refusal("8.8.8.8", PrivateDialling.ON_LINK, on_link=("1.1.1.0/24",)))
 
-    def test_loopback(self) -> None:
+    def test_loopback_is_dialled_only_by_a_node_that_listens_on_nothing_else(self) -> None:
         """Only a node that listens on nothing but loopback dials loopback: a test network on one machine."""
         here = (Endpoint("127.0.0.1", 4000), Endpoint("::1", 4000))
         for host in ("127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"):
@@ -277,15 +269,14 @@ class RefusalTests(SynchronousTestCase):
                 self.assertIsNotNone(refusal(host, private, (*here, OWN[0])))
                 self.assertIsNotNone(refusal(host, private, (Endpoint("0.0.0.0", 4000),)))
 
-    def test_own(self) -> None:
-        """Our own listening address is never dialled, in whatever spelling."""
+    def test_own_listening_address_is_never_dialled_in_any_spelling(self) -> None:
         self.assertEqual(refusal("192.168.1.5"), "it is our own address")
         self.assertEqual(refusal("::ffff:192.168.1.5"), "it is our own address")
         self.assertIsNone(refusal("192.168.1.5", port=5484))
         here = (Endpoint("127.0.0.1", 5483),)
         self.assertEqual(refusal("127.0.0.1", own=here), "it is our own address")
 
-    def test_ports(self) -> None:
+    def test_low_ports_from_strangers_are_refused(self) -> None:
         """No stranger makes us knock at mail servers and the like."""
         for port in (1, 22, 25, 80, 443, 1023):
             self.assertIn("1024", refusal("8.8.8.8", port=port) or "")

@@ -101,7 +101,7 @@ class ExampleTests(TestCase):
         self.assertEqual((await child.ended, child.output.count("Traceback")), (0, 0), child.output)
         return child.output.splitlines()
 
-    async def test_greeter(self) -> None:
+    async def test_greeter_finds_the_first_node_by_name_and_is_answered(self) -> None:
         """The second node finds the first, asks it by name, and gets its answer."""
         self.assertEqual(await self.run_to_end(example("greeter.py")), ["hello world"])
 
@@ -113,21 +113,21 @@ class ExampleTests(TestCase):
         lines = await self.run_to_end(*checker, example("greeter.py"), MYPYPATH=str(ROOT))
         self.assertEqual(lines, ["Success: no issues found in 1 source file"])
 
-    async def test_group(self) -> None:
+    async def test_group_members_receive_and_acknowledge_a_message(self) -> None:
         """Observers hear of every node; each member of the group gets the message, and acknowledges it."""
         self.assertEqual(
             await self.run_to_end(example("group.py")),
             ["5 nodes have acknowledged", "5 handlers were called", "nearest first: True"],
         )
 
-    async def test_shouting(self) -> None:
+    async def test_shouting_serves_asyncio_clients_on_the_asyncio_reactor(self) -> None:
         """On the asyncio reactor, which the program installs itself; a server and a client of asyncio."""
         self.assertEqual(
             await self.run_to_end(example("shouting.py")),
             ["here is asyncio", "HELLO BY NAME"],
         )
 
-    async def test_node(self) -> None:
+    async def test_node_runs_under_twistd_and_is_found_by_its_contact(self) -> None:
         """twistd runs the application; others find it by its contact; it stops in good order."""
         run = "from twisted.scripts.twistd import run; run()"
         child = self.start("-c", run, "--pidfile=", "-ny", example("node.tac"))
@@ -147,12 +147,11 @@ class ExampleTests(TestCase):
         self.assertIn("Server Shut Down.", child.output)
         self.assertNotIn("Traceback", child.output)
 
-    async def test_tests(self) -> None:
-        """The tests that the page on testing shows pass."""
+    async def test_tests_shown_on_the_testing_page_pass(self) -> None:
         lines = await self.run_to_end("-m", "twisted.trial", example("test_greeting.py"))
         self.assertEqual(lines[-1], "PASSED (successes=4)")
 
-    async def test_tests_behind_nats(self) -> None:
-        """So do those with NATs."""
+    async def test_tests_shown_for_nodes_behind_nats_pass(self) -> None:
+        """The page shows them as well."""
         lines = await self.run_to_end("-m", "twisted.trial", example("test_behind_nats.py"))
         self.assertEqual(lines[-1], "PASSED (successes=4)")

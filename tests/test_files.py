@@ -83,14 +83,13 @@ class WriteTests(SynchronousTestCase):
         return self.path.read_bytes()
 
     @given(st.binary(max_size=200), st.binary(max_size=200))
-    def test_new_and_replaced(self, first: bytes, second: bytes) -> None:
+    def test_file_is_created_and_replaced(self, first: bytes, second: bytes) -> None:
         """The file holds what was written last."""
         for data in (first, second):
             write_atomically(self.path, data)
             self.assertEqual(self.only_file(), data)
 
-    def test_mode(self) -> None:
-        """The mode is the one that was asked for, whatever the old file's or the umask was."""
+    def test_mode_is_the_requested_one_whatever_the_old_file_or_umask_was(self) -> None:
         self.path.write_bytes(OLD)
         self.path.chmod(0o666)
         write_atomically(self.path, NEW)
@@ -98,14 +97,12 @@ class WriteTests(SynchronousTestCase):
         write_atomically(self.path, NEW, 0o644)
         self.assertEqual(self.path.stat().st_mode & 0o7777, 0o644)
 
-    def test_not_replaced(self) -> None:
-        """Where an old file may not be replaced it stays, and nothing else is left."""
+    def test_file_that_may_not_be_replaced_stays_and_no_other_is_left(self) -> None:
         write_atomically(self.path, OLD, replace=False)
         self.assertRaises(FileExistsError, write_atomically, self.path, NEW, replace=False)
         self.assertEqual(self.only_file(), OLD)
 
-    def test_relative_path(self) -> None:
-        """A bare file name means the current folder."""
+    def test_bare_file_name_means_the_current_folder(self) -> None:
         before = os.getcwd()
         os.chdir(self.folder)
         try:
@@ -114,7 +111,7 @@ class WriteTests(SynchronousTestCase):
             os.chdir(before)
         self.assertEqual(self.only_file(), NEW)
 
-    def test_a_folder_is_in_the_way(self) -> None:
+    def test_folder_in_the_place_of_the_file_is_an_error(self) -> None:
         """A folder of that name is not replaced, and no temporary file is left."""
         self.path.mkdir()
         for replace in (True, False):
@@ -122,12 +119,11 @@ class WriteTests(SynchronousTestCase):
             self.assertEqual(os.listdir(self.folder), ["file"])
             self.assertTrue(self.path.is_dir())
 
-    def test_no_folder(self) -> None:
-        """Without the folder nothing is made."""
+    def test_nothing_is_written_without_the_folder(self) -> None:
         self.assertRaises(FileNotFoundError, write_atomically, self.folder / "none" / "file", NEW)
         self.assertEqual(os.listdir(self.folder), [])
 
-    def test_file_too_large(self) -> None:
+    def test_file_above_the_size_limit_leaves_the_old_one(self) -> None:
         """A write that fails half way leaves the old file, and no temporary one."""
         write_atomically(self.path, OLD)
         old = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -147,8 +143,7 @@ class WriteTests(SynchronousTestCase):
         self.assertRaises(FileNotFoundError, write_atomically, self.folder / "none" / "file", NEW)
         self.assertEqual(sorted(os.listdir("/proc/self/fd")), before)
 
-    def test_full_disk(self) -> None:
-        """On a disk that is really full the old file stays as it was, and no room is lost."""
+    def test_full_disk_leaves_the_old_file_and_takes_no_room(self) -> None:
         mount = self.folder / "disk"
         mount.mkdir()
         mounted = subprocess.run(
@@ -194,15 +189,13 @@ class KillTests(SynchronousTestCase):
         self.assertGreater(new, 2)
         self.assertGreater(temporary, 5)
 
-    def test_replacing(self) -> None:
-        """The file is always the old one or the new one, whole."""
+    def test_killed_replacement_leaves_the_old_or_the_new_file_whole(self) -> None:
         self.kill_everywhere(True)
 
-    def test_creating(self) -> None:
-        """The file is not there, or is the new one, whole."""
+    def test_killed_creation_leaves_no_file_or_the_new_one_whole(self) -> None:
         self.kill_everywhere(False)
 
-    def test_killed_between_writes(self) -> None:
+    def test_kill_between_writes_leaves_a_whole_file(self) -> None:
         """A process that writes all the time and is killed at any moment leaves a whole file."""
         folder = Path(self.mktemp())
         folder.mkdir()

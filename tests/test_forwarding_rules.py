@@ -19,7 +19,7 @@ FIELDS = {each.name: each for each in fields(Settings)}
 
 
 class PairingTests(SynchronousTestCase):
-    def test_there_and_back(self) -> None:
+    def test_rule_reads_back_from_its_text(self) -> None:
         """Each is read from a text, and written as the text that gives it again."""
         self.assertEqual(Nickname.from_text(f" bob = {BOB} "), Nickname("bob", BOB))
         self.assertEqual(Exposure.from_text("ssh=tcp:port=22:host=h"), Exposure("ssh", "tcp:port=22:host=h"))
@@ -35,7 +35,7 @@ class PairingTests(SynchronousTestCase):
         text = f"{listen}={BOB}/ssh"
         self.assertEqual(str(Forward.from_text(text, {})), text)
 
-    def test_what_is_none(self) -> None:
+    def test_text_that_is_no_rule_is_refused(self) -> None:
         """What is not of the form is refused with the form."""
         for kind, texts in (
             (Nickname, ("bob", f"={BOB}", "bob=", f"b/b={BOB}", f"{'b' * 33}={BOB}")),
@@ -48,7 +48,7 @@ class PairingTests(SynchronousTestCase):
         for text in ("tcp:1", "tcp:1=bob", "=bob/ssh", "tcp:1=/ssh", "tcp:1=bob/", "tcp:1=bob/s h", "bob/s"):
             self.assertRaises(InvalidPairing, Forward.from_text, text, KNOWN)
 
-    def test_resolve(self) -> None:
+    def test_nickname_or_name_resolves_and_the_error_speaks_of_both(self) -> None:
         """A nickname or a name; an error that speaks of both, if it could have been one."""
         self.assertEqual(resolve("bob", KNOWN), BOB)
         self.assertEqual(resolve(str(ALICE), KNOWN), ALICE)
@@ -57,7 +57,7 @@ class PairingTests(SynchronousTestCase):
         error = self.assertRaises(InvalidName, resolve, str(ALICE)[:-1], KNOWN)
         self.assertNotIn("nickname", str(error))
 
-    def test_protocols(self) -> None:
+    def test_protocol_has_at_most_64_letters_digits_and_inner_marks(self) -> None:
         self.assertTrue(is_protocol("a" * 64))
         self.assertFalse(is_protocol("a" * 65))
         self.assertFalse(is_protocol("-a"))
@@ -68,7 +68,7 @@ class SettingTests(SynchronousTestCase):
     def parse(self, setting: str, raw: object) -> Any:
         return parse_setting(FIELDS[setting], raw, KNOWN)
 
-    def test_lists_and_tables(self) -> None:
+    def test_rules_may_be_a_list_or_a_table(self) -> None:
         """What has an equals sign can be a table in the file."""
         ssh, web = Exposure("ssh", "tcp:h:22"), Exposure("web", "tcp:h:80")
         self.assertEqual(self.parse("expose", ["ssh=tcp:h:22", "web=tcp:h:80"]), (ssh, web))
@@ -92,15 +92,14 @@ class SettingTests(SynchronousTestCase):
             error = self.assertRaises(ConfigurationError, self.parse, setting, raw)
             self.assertEqual(error.setting, setting)
 
-    def test_nicknames_elsewhere(self) -> None:
-        """They stand for names in contacts, allow and deny too."""
+    def test_nicknames_stand_for_names_in_contacts_allow_and_deny(self) -> None:
         (contact,) = self.parse("contacts", ["bob@127.0.0.1:5483"])
         self.assertEqual(contact.name, BOB)
         self.assertEqual(self.parse("allow", ["bob", "192.0.2.0/24"]), (str(BOB), "192.0.2.0/24"))
         self.assertEqual(self.parse("deny", ["bob"]), (str(BOB),))
         self.assertRaises(ConfigurationError, self.parse, "contacts", ["bob"])
 
-    def test_what_belongs_together(self) -> None:
+    def test_rule_given_twice_or_without_its_exposure_is_refused(self) -> None:
         """Nothing twice, and nobody is allowed what is not there."""
         ssh, web = Exposure("ssh", "tcp:h:22"), Permission("web", BOB)
         for setting, values in (

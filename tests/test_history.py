@@ -32,7 +32,7 @@ class HistoryTests(SynchronousTestCase):
         """What came of each try, and how often."""
         return [(each.text, each.times) for each in self.history.of(peer).outcomes]
 
-    def test_in_order(self) -> None:
+    def test_outcomes_are_in_order_and_peers_are_kept_apart(self) -> None:
         """The latest last, each with its time; peers are kept apart."""
         self.history.tried(A, Way.DIAL, at(1), "refused")
         self.clock.advance(5)
@@ -43,8 +43,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual((second.at, second.way, second.good), (5, Way.PUNCH, True))
         self.assertEqual(self.history.of(B).outcomes[0].where, str(A))
 
-    def test_again(self) -> None:
-        """What happens again is kept once, as the latest."""
+    def test_repeated_outcome_is_kept_once_as_the_latest(self) -> None:
         for _ in range(100):
             self.clock.advance(1)
             self.history.tried(A, Way.DIAL, at(1), "refused")
@@ -53,24 +52,21 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(self.texts(A), [("no answer", 100), ("refused", 101)])
         self.assertEqual(self.history.of(A).outcomes[1].at, 100)
 
-    def test_told(self) -> None:
-        """Who has told us of which endpoint, the latest last."""
+    def test_source_of_each_endpoint_is_kept_with_the_latest_last(self) -> None:
         self.history.told(A, [at(1), at(2)], "its request")
         self.history.told(A, [at(1)], "told by B")
         self.history.told(A, [at(1)], "its request")
         told = [(each.endpoint, each.source) for each in self.history.of(A).told]
         self.assertEqual(told, [(at(2), "its request"), (at(1), "told by B"), (at(1), "its request")])
 
-    def test_nobody(self) -> None:
-        """Of those without a name, and of those never heard of, nothing is known."""
+    def test_peer_without_a_name_or_unheard_of_has_no_history(self) -> None:
         self.history.tried(None, Way.BOOTSTRAP, at(1), "refused")
         self.history.told(None, [at(1)], "a contact")
         self.assertEqual(len(self.history), 0)
         self.assertEqual(self.history.of(A), PeerHistory())
         self.assertEqual(len(self.history), 0)
 
-    def test_life(self) -> None:
-        """Nothing is older than an hour, and peers of whom nothing is left are forgotten."""
+    def test_outcomes_older_than_an_hour_and_empty_peers_are_forgotten(self) -> None:
         self.history.tried(A, Way.DIAL, at(1), "refused")
         self.history.told(A, [at(1)], "its request")
         self.history.tried(B, Way.DIAL, at(1), "refused")
@@ -81,8 +77,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(self.history.of(A).told, ())
         self.assertEqual(len(self.history), 1)
 
-    def test_bounds(self) -> None:
-        """The oldest peers, outcomes and endpoints make room; long texts are cut."""
+    def test_oldest_peers_outcomes_and_endpoints_make_room_and_texts_are_cut(self) -> None:
         for number in range(3 * MOST_EACH):
             self.history.tried(A, Way.DIAL, at(number), "x" * 1000)
             self.history.told(A, [at(number)], "its request")
@@ -97,7 +92,7 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(len(self.history), MOST_PEERS)
         self.assertEqual(self.texts(A), [])
 
-    def test_minor(self) -> None:
+    def test_minor_outcome_displaces_no_peer(self) -> None:
         """What anybody can bring about displaces nobody."""
         self.history.tried(A, Way.REQUEST, "", "ignored", minor=True)
         for number in range(MOST_PEERS - 1):
@@ -112,8 +107,7 @@ class HistoryTests(SynchronousTestCase):
             max_size=200,
         )
     )
-    def test_always_bounded(self, steps: list[tuple[int, int, Way, float]]) -> None:
-        """Whatever happens."""
+    def test_history_stays_bounded_whatever_happens(self, steps: list[tuple[int, int, Way, float]]) -> None:
         clock = Clock()
         history = History(clock.seconds)
         for peer, endpoint, way, seconds in steps:

@@ -30,14 +30,13 @@ words = st.text(max_size=6)
 
 
 class IdentityTests(SynchronousTestCase):
-    def test_rfc_8032(self) -> None:
+    def test_key_from_a_seed_agrees_with_rfc_8032(self) -> None:
         """The first test vector of RFC 8032, section 7.1."""
         seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
         public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
         self.assertEqual(Identity.from_seed(seed).public_key.hex(), public)
 
-    def test_generate(self) -> None:
-        """Each is another; a seed gives the same one always."""
+    def test_generated_keys_differ_and_a_seed_always_gives_the_same_key(self) -> None:
         self.assertNotEqual(Identity.generate().name, Identity.generate().name)
         self.assertEqual(Identity.from_seed(SEED).name, Identity.from_seed(SEED).name)
 
@@ -54,14 +53,15 @@ class SignatureTests(SynchronousTestCase):
         return signature_holds(self.identity.public_key, signature, label, network, *parts)
 
     @given(words, words, fields)
-    def test_holds(self, label: str, network: str, parts: tuple[bytes, ...]) -> None:
-        """A signature is 64 bytes and holds for what was signed."""
+    def test_signature_has_64_bytes_and_holds_for_what_was_signed(
+        self, label: str, network: str, parts: tuple[bytes, ...]
+    ) -> None:
         signature = self.identity.sign(label, network, *parts)
         self.assertEqual(len(signature), 64)
         self.assertTrue(self.holds(signature, label, network, *parts))
 
     @given(words, words, fields, words, words, fields)
-    def test_covers_everything_unambiguously(
+    def test_signature_covers_every_field_unambiguously(
         self,
         label: str,
         network: str,
@@ -76,8 +76,8 @@ class SignatureTests(SynchronousTestCase):
             signed_bytes(label, network, *parts) == signed_bytes(label2, network2, *parts2), same
         )
 
-    def test_means_nothing_elsewhere(self) -> None:
-        """Under another label, in another network, cut another way or by another key it does not hold."""
+    def test_signature_means_nothing_under_another_label_or_network(self) -> None:
+        """Nor does it hold for fields cut another way or for another key."""
         signature = self.identity.sign("hello", "net", b"ab", b"c")
         self.assertTrue(self.holds(signature, "hello", "net", b"ab", b"c"))
         self.assertFalse(self.holds(signature, "goodbye", "net", b"ab", b"c"))
@@ -89,14 +89,13 @@ class SignatureTests(SynchronousTestCase):
         self.assertFalse(signature_holds(other, signature, "hello", "net", b"ab", b"c"))
 
     @given(st.binary(max_size=80), st.binary(max_size=80))
-    def test_never_raises(self, key: bytes, signature: bytes) -> None:
+    def test_any_key_and_signature_are_refused_without_raising(self, key: bytes, signature: bytes) -> None:
         """Keys and signatures come from strangers; whatever they are, the answer is no."""
         self.assertFalse(signature_holds(key, signature, "hello", "net"))
         self.assertFalse(self.holds(signature, "hello", "net"))
 
     @given(st.integers(0, 511))
-    def test_one_bit(self, bit: int) -> None:
-        """One flipped bit anywhere in the signature spoils it."""
+    def test_one_flipped_bit_spoils_the_signature(self, bit: int) -> None:
         signature = bytearray(self.identity.sign("hello", "net", b"x"))
         signature[bit // 8] ^= 1 << bit % 8
         self.assertFalse(self.holds(bytes(signature), "hello", "net", b"x"))
@@ -147,24 +146,22 @@ class KeyFileTests(SynchronousTestCase):
                 os.umask(old)
             self.assertEqual(path.stat().st_mode & 0o7777, 0o600)
 
-    def test_never_replaced(self) -> None:
+    def test_existing_key_file_is_never_replaced(self) -> None:
         """Neither a good file nor anything else in its place is overwritten."""
         name = create_identity(self.path).name
         error = self.assertRaises(KeyFileError, create_identity, self.path)
         self.assertIn("is there already", str(error))
         self.assertEqual(load_identity(self.path).name, name)
 
-    def test_no_file(self) -> None:
-        """Reading what is not there says so."""
+    def test_reading_a_missing_key_file_says_so(self) -> None:
         self.refused("cannot be read: No such file")
 
-    def test_no_folder(self) -> None:
-        """A key cannot be made in a folder that is not there."""
+    def test_key_file_in_a_missing_folder_cannot_be_created(self) -> None:
         self.path = self.folder / "missing" / "node.key"
         error = self.assertRaises(KeyFileError, load_or_create_identity, self.path)
         self.assertIn("cannot be written: No such file", str(error))
 
-    def test_too_open(self) -> None:
+    def test_key_file_that_others_may_read_is_refused_with_the_remedy(self) -> None:
         """Any permission for group or others is refused, with the command that mends it."""
         create_identity(self.path)
         for mode in (0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o666, 0o777):
@@ -175,7 +172,7 @@ class KeyFileTests(SynchronousTestCase):
             self.path.chmod(mode)
             load_identity(self.path)
 
-    def test_damaged(self) -> None:
+    def test_file_without_a_key_is_damaged_and_not_taken_for_missing(self) -> None:
         """A file that holds no key stops the start; it is not taken for a missing one."""
         create_identity(self.path)
         pem = self.path.read_bytes()
@@ -190,7 +187,7 @@ class KeyFileTests(SynchronousTestCase):
             self.write(data)
             self.refused("is damaged")
 
-    def test_another_kind_of_key(self) -> None:
+    def test_key_that_is_not_ed25519_or_has_a_password_is_refused(self) -> None:
         """An EC key is not silently taken, nor is a key with a password."""
         key = ec.generate_private_key(ec.SECP256R1())
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -202,7 +199,7 @@ class KeyFileTests(SynchronousTestCase):
         self.write(locked)
         self.refused("is damaged")
 
-    def test_unknown_kind_of_key(self) -> None:
+    def test_well_formed_key_of_an_unknown_kind_is_damaged(self) -> None:
         """A well-formed key of a kind that nobody knows is refused like any other damage."""
         oid = b"\x06\x03\x2b\x65\x01"  # 1.3.101.1
         body = b"\x02\x01\x00" + b"\x30\x05" + oid + b"\x04\x22\x04\x20" + bytes(32)
@@ -211,8 +208,7 @@ class KeyFileTests(SynchronousTestCase):
         self.write(b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n")
         self.refused("is damaged")
 
-    def test_unknown_curve(self) -> None:
-        """So is one on a curve that the library does not support."""
+    def test_key_on_an_unsupported_curve_is_refused(self) -> None:
         # id-ecPublicKey with the curve 1.3.132.0.1 (sect163k1)
         algorithm = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x7f"
         inner = b"\x30\x19\x02\x01\x01\x04\x14" + b"\x01" * 20
@@ -223,24 +219,22 @@ class KeyFileTests(SynchronousTestCase):
         self.write(b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n")
         self.refused("is damaged")
 
-    def test_dangling_link(self) -> None:
-        """A link that leads nowhere is a damaged file, not a missing one."""
+    def test_dangling_link_is_a_damaged_file_and_not_a_missing_one(self) -> None:
         self.path.symlink_to(self.folder / "gone")
         self.refused("cannot be read")
         self.assertFalse((self.folder / "gone").exists())
 
-    def test_folder_in_its_place(self) -> None:
+    def test_folder_in_place_of_the_key_file_is_refused(self) -> None:
         """A folder is no key file."""
         self.path.mkdir()
         self.refused("cannot be read: Is a directory")
 
-    def test_pipe_in_its_place(self) -> None:
+    def test_pipe_in_place_of_the_key_file_is_refused_without_waiting(self) -> None:
         """A named pipe is refused at once; opening it must not wait for a writer."""
         os.mkfifo(self.path, 0o600)
         self.refused("is not a regular file")
 
-    def test_of_openssl(self) -> None:
-        """A key that the openssl command made is read."""
+    def test_key_made_by_openssl_is_read(self) -> None:
         try:
             pem = subprocess.run(
                 ["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True
@@ -250,7 +244,7 @@ class KeyFileTests(SynchronousTestCase):
         self.write(pem)
         self.assertEqual(len(load_identity(self.path).public_key), 32)
 
-    def test_race(self) -> None:
+    def test_processes_that_start_at_once_without_a_key_agree_on_one(self) -> None:
         """Of many processes that start at once with no key, one makes it, and nobody gets another key."""
         script = (
             "import sys\nfrom pathlib import Path\nfrom routing_crust.errors import KeyFileError\n"

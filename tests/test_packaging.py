@@ -50,8 +50,7 @@ class TreeTests(SynchronousTestCase):
 
 
 class InstalledTests(SynchronousTestCase):
-    def test_version(self) -> None:
-        """The version is where programs look for it, and is the installed one."""
+    def test_package_shows_the_installed_version(self) -> None:
         self.assertRegex(routing_crust.__version__, r"^\d+\.\d+\.\d+$")
         try:
             installed = version("routing-crust")
@@ -59,20 +58,17 @@ class InstalledTests(SynchronousTestCase):
             raise SkipTest("the package is not installed") from None
         self.assertEqual(routing_crust.__version__, installed)
 
-    def test_typed(self) -> None:
-        """Type checkers are told that there are types."""
+    def test_package_is_marked_as_typed(self) -> None:
         self.assertTrue((Path(routing_crust.__file__).parent / "py.typed").is_file())
 
-    def test_plugin(self) -> None:
-        """Twisted finds the plugin, and what it promises is there."""
+    def test_twisted_finds_the_plugin_and_what_it_promises(self) -> None:
         (maker,) = [each for each in getPlugins(IServiceMaker) if each.tapname == "routing-node"]
         self.assertEqual(maker.name, "Routing node")
         module = import_module(maker.module)
         self.assertIs(maker.options, module.Options)
         self.assertEqual(maker.makeService, module.makeService)
 
-    def test_twistd(self) -> None:
-        """twistd shows the plugin and its options, from any folder."""
+    def test_twistd_shows_the_plugin_and_its_options_from_any_folder(self) -> None:
         listing = self.twistd("--help")
         self.assertIn("routing-node", listing)
         self.assertIn("--listen", self.twistd("routing-node", "--help"))

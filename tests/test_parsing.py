@@ -36,22 +36,22 @@ class ParseTests(SynchronousTestCase):
         self.assertIn(complaint, str(error))
 
     @given(st.sampled_from(sorted(FIELDS)), toml)
-    def test_anything(self, setting: str, raw: Any) -> None:
-        """Whatever a TOML file holds makes settings, or an error that names the setting."""
+    def test_any_value_of_a_file_makes_settings_or_an_error_that_names_the_setting(
+        self, setting: str, raw: Any
+    ) -> None:
         try:
             Settings(**{setting: parsed(setting, raw)})
         except ConfigurationError as error:
             self.assertIn(error.setting, FIELDS)
 
-    def test_defaults_as_text(self) -> None:
+    def test_default_reads_back_from_its_text(self) -> None:
         """The default of every number, written as text, gives the default again."""
         for name, each in FIELDS.items():
             if "low" in each.metadata:
                 self.assertEqual(parsed(name, str(each.default)), each.default)
                 self.assertEqual(parsed(name, each.default), each.default)
 
-    def test_numbers(self) -> None:
-        """Whole ones where they must be whole; the error says what is valid."""
+    def test_numbers_are_whole_where_they_must_be_and_the_error_shows_the_range(self) -> None:
         self.assertEqual(parsed("max_links", "12"), 12)
         self.assertEqual(parsed("hello_timeout", "2.5"), 2.5)
         self.assertEqual(parsed("hello_timeout", "2"), 2.0)
@@ -60,8 +60,7 @@ class ParseTests(SynchronousTestCase):
         self.refused("max_links", "9" * 5000, "is not a whole number")
         self.refused("hello_timeout", "ten", "'ten' is not a number; valid is 0.5 to 120 s")
 
-    def test_truth(self) -> None:
-        """The usual words, in any case; and TOML's own."""
+    def test_usual_words_for_true_and_false_are_read_in_any_case(self) -> None:
         for raw in ("yes", "true", "on", "True", "YES", True):
             self.assertIs(parsed("lan_discovery", raw), True)
         for raw in ("no", "false", "off", "False", "OFF", False):
@@ -69,22 +68,19 @@ class ParseTests(SynchronousTestCase):
         for raw in ("", "1", "maybe", 1, 0, None, ["yes"]):
             self.refused("lan_discovery", raw, "is neither true nor false")
 
-    def test_choices(self) -> None:
-        """One of the words; the error lists them."""
+    def test_choice_is_one_of_the_words_and_the_error_lists_them(self) -> None:
         self.assertIs(parsed("role", "client"), Role.CLIENT)
         self.assertIs(parsed("two_way", "required"), TwoWay.REQUIRED)
         self.assertIs(parsed("private_dialling", "on-link"), PrivateDialling.ON_LINK)
         for raw in ("", "Node", "server", 1, True, ["node"], {}):
             self.refused("role", raw, "is not one of node, client, first")
 
-    def test_text(self) -> None:
-        """A text is taken as it is; nothing else is one."""
+    def test_text_is_taken_as_it_is_and_nothing_else_is_text(self) -> None:
         self.assertEqual(parsed("network", "prod"), "prod")
         for raw in (5, True, ["prod"], None):
             self.refused("network", raw, "is not a text")
 
-    def test_paths(self) -> None:
-        """A path may begin at a home; what cannot be one is said at once and not when it is used."""
+    def test_path_may_begin_at_a_home_and_a_bad_one_is_refused_at_once(self) -> None:
         self.assertEqual(parsed("state_dir", "/var/lib/node"), Path("/var/lib/node"))
         self.assertEqual(parsed("state_dir", "~/node"), Path.home() / "node")
         for raw in ("", " ", "a\0b"):
@@ -92,8 +88,7 @@ class ParseTests(SynchronousTestCase):
         self.refused("state_dir", "~no-such-user/x", "no such user")
         self.refused("state_dir", 5, "is not a text")
 
-    def test_lists(self) -> None:
-        """One text, or a list of them."""
+    def test_list_may_be_a_single_text(self) -> None:
         two = (Endpoint("192.0.2.1", 1), Endpoint("::1", 2))
         self.assertEqual(parsed("listen", ["192.0.2.1:1", "[::1]:2"]), two)
         self.assertEqual(parsed("listen", ("192.0.2.1:1", "[::1]:2")), two)
@@ -109,7 +104,7 @@ class ParseTests(SynchronousTestCase):
             for raw in (5, True, None, [5], ["192.0.2.1:1", None], {"a": "b"}):
                 self.refused(setting, raw, "is not a list of texts")
 
-    def test_errors_inside_lists(self) -> None:
+    def test_error_inside_a_list_names_the_setting(self) -> None:
         """A bad entry is an error of the setting, with the entry in it."""
         self.refused("listen", ["192.0.2.1:1", "x"], "'x' is not an endpoint")
         self.refused("external", "5483", "'5483' is not an endpoint")
@@ -119,21 +114,19 @@ class ParseTests(SynchronousTestCase):
 
 class ListenTests(SynchronousTestCase):
     @given(endpoints)
-    def test_endpoints(self, endpoint: Endpoint) -> None:
-        """Any endpoint can be written as itself, and in Twisted's way."""
+    def test_any_endpoint_is_read_as_itself_and_in_the_form_of_twisted(self, endpoint: Endpoint) -> None:
         self.assertEqual(parse_listen(str(endpoint)), endpoint)
         quoted = endpoint.host.replace(":", "\\:")
         self.assertEqual(parse_listen(f"tcp:{endpoint.port}:interface={quoted}"), endpoint)
 
     @given(st.text(max_size=20) | st.text("tcp46:=interfac\\.0", max_size=30))
-    def test_any_text(self, text: str) -> None:
-        """An endpoint or InvalidEndpoint; nothing else."""
+    def test_any_text_is_an_endpoint_or_is_refused(self, text: str) -> None:
         try:
             self.assertIsInstance(parse_listen(text), Endpoint)
         except InvalidEndpoint as error:
             self.assertTrue(str(error))
 
-    def test_known_texts(self) -> None:
+    def test_port_alone_means_every_ipv4_address(self) -> None:
         """A port alone means every IPv4 address."""
         for text, host, port in (
             ("5483", "0.0.0.0", 5483),
@@ -149,8 +142,7 @@ class ListenTests(SynchronousTestCase):
         ):
             self.assertEqual(parse_listen(text), Endpoint(host, port))
 
-    def test_bad_texts(self) -> None:
-        """Each is refused, and the error says why."""
+    def test_bad_text_is_refused_with_the_reason(self) -> None:
         for text, complaint in (
             ("", "write address:port"),
             ("65536", "65536 is not a port"),

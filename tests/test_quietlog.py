@@ -20,7 +20,7 @@ class QuietLogTests(SynchronousTestCase):
     def lines(self) -> list[str]:
         return [formatEvent(each) for each in self.events]
 
-    def test_one_line_a_second(self) -> None:
+    def test_each_cause_gets_one_line_a_second(self) -> None:
         """What is left out is counted by the next line of the same cause."""
         for number in range(5):
             self.quiet.info("knocks", "knock {number}", number=number)
@@ -31,21 +31,20 @@ class QuietLogTests(SynchronousTestCase):
         self.assertEqual(self.lines, ["knock 0", "knock 5 (4 more like this were left out)", "knock 6"])
         self.assertEqual(self.events[1]["log_level"], LogLevel.warn)
 
-    def test_causes_are_apart(self) -> None:
+    def test_causes_are_limited_separately(self) -> None:
         """One cause does not silence another."""
         self.quiet.info("a", "first")
         self.quiet.info("b", "second")
         self.assertEqual(self.lines, ["first", "second"])
 
-    def test_flush(self) -> None:
-        """What was left out at the end is told once."""
+    def test_flush_tells_once_what_was_left_out(self) -> None:
         for _ in range(3):
             self.quiet.info("a", "first")
         self.quiet.flush()
         self.quiet.flush()
         self.assertEqual(self.lines, ["first", "2 more lines like the last about a"])
 
-    def test_a_clock_set_back(self) -> None:
+    def test_clock_set_back_silences_no_cause(self) -> None:
         """Setting the clock back silences nothing."""
         self.quiet.info("a", "first")
         self.clock.rightNow -= 500
