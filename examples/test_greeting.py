@@ -42,8 +42,8 @@ class SimulatedTests(SynchronousTestCase):
         self.assertEqual(self.network.result_of(answer), b"hello world")
         self.assertEqual(self.greeters[other.name].greeted, 1)
 
-    def test_after_a_crash(self) -> None:
-        """A client that is killed and starts again is greeted without further ado."""
+    def test_restarted_peer_is_greeted(self) -> None:
+        """Its process was killed: no other node has to be told of the restart."""
         one, other = self.nodes[1], self.nodes[6]
         other.crash()
         self.network.run_for(30)
@@ -52,7 +52,7 @@ class SimulatedTests(SynchronousTestCase):
         answer = self.greeters[one.name].greet(other.name)
         self.assertEqual(self.network.result_of(answer), b"hello world")
 
-    def test_nobody_there(self) -> None:
+    def test_missing_peer_is_unreachable(self) -> None:
         """Some three minutes of waiting, and none of them is spent."""
         answer = self.greeters[self.nodes[1].name].greet(Name(bytes(32)))
         with self.assertRaises(PeerUnreachable):

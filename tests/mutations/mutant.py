@@ -1,5 +1,5 @@
 """
-A mutant, and what comes of running tests against it.
+A mutant, and the outcome of tests that are run against it.
 
 The tests run in a process of their own, in a folder that holds the tests and a copy of the package with the
 bug in it.
@@ -39,7 +39,7 @@ class Mutant:
     @ivar name: what is wrong, in a few words.
     @ivar module: the file, from the package's folder on.
     @ivar before: the text that is replaced; it must be there exactly once.
-    @ivar after: what takes its place.
+    @ivar after: the replacement.
     @ivar tests: the modules of tests that are run against it.
     """
 
@@ -66,7 +66,7 @@ class Mutant:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What became of a run.
+    The outcome of a run of tests.
 
     @ivar passed: whether all tests passed, so that the bug was not noticed.
     @ivar caught_by: the first test that failed, or why the run ended otherwise.
@@ -85,7 +85,7 @@ def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None, seconds: flo
     Run tests until the first failure.
 
     @param mutant: the bug to plant; C{None} plants none.
-    @param seconds: after so many they hang.
+    @param seconds: after this time they count as hanging.
     @raise StaleMutant: as L{Mutant.planted} does.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:

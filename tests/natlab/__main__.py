@@ -1,5 +1,5 @@
 """
-C{python -m tests.natlab}: which kind of path two nodes get, whatever stands between them, as a table for the
+C{python -m tests.natlab}: the path kind that two nodes get in each pair of places, as a table for the
 documentation.
 
 The exit status is 0 only if every try ended as it must.
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.natlab",
-        description="Let two nodes find each other, whatever stands between them: which path do they get?",
+        description="Let two nodes behind each kind of router find each other: which path do they get?",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

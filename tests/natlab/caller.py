@@ -29,11 +29,11 @@ from routing_crust.routing.events import LinkChanged, LinkFacts, LinkGained, Lin
 
 reactor: Any = _reactor
 AGAIN = 0.5
-"""Seconds after which it asks again when nothing came of it."""
+"""Seconds after which it repeats a request that failed."""
 
 
 class Caller:
-    """A service that tells what becomes of it, and of one link if it is to make one."""
+    """A service that reports its events, and those of one link if it is to make one."""
 
     def __init__(self, listen: Endpoint, contacts: Sequence[Contact], callee: Name | None) -> None:
         self._callee = callee

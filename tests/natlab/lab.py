@@ -42,7 +42,7 @@ _SETTINGS: Final = {
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/icmp_ratelimit": "0",
-    # what is said on a LAN is none of its router's business, whatever this machine is set to
+    # with br_netfilter on this machine, routers would filter the frames within their LANs
     "bridge/bridge-nf-call-iptables": "0",
     # IPv4 only: nodes must not get around a NAT, nor wait for addresses to settle
     "ipv6/conf/all/disable_ipv6": "1",
@@ -123,7 +123,7 @@ class Lab:
             raise
 
     def stop(self) -> None:
-        """Kill what runs in it, and remove it. All of it, whatever has happened before."""
+        """Kill what runs in it, and remove all of it, also after a failed start."""
         spaces = [each for each in self._spaces.values() if each.path.exists()]
         try:
             kill_all_in(spaces)
@@ -133,7 +133,7 @@ class Lab:
             self._ending.close()
             batch((f"netns del {each.name}" for each in spaces), "-force")
 
-    # ---- What is where.
+    # ---- Addresses.
 
     def namespace(self, place: str | Router) -> Namespace:
         """The namespace of a place."""
@@ -147,7 +147,7 @@ class Lab:
         """The address by which the internet knows it."""
         return self._layout.public(self._name(place))
 
-    # ---- What is done there.
+    # ---- Programs and sockets.
 
     def popen(self, place: str | Router, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
         """Start a program at a place, with the options of L{subprocess.Popen}. The laboratory ends it."""
@@ -165,20 +165,20 @@ class Lab:
         return self.namespace(place).command(*arguments)
 
     def socket(self, place: str | Router, kind: int = socket.SOCK_STREAM) -> socket.socket:
-        """A socket at a place, for use here; whoever asks for it closes it."""
+        """A socket at a place, for use in this process; the caller closes it."""
         return self.namespace(place).inside(lambda: socket.socket(socket.AF_INET, kind))
 
-    # ---- What happens to it.
+    # ---- Changes.
 
     def forget_connections(self, place: str | Router) -> None:
-        """A router loses all that it knows of connections, as when it is started again."""
+        """Clear a router's table of connections, as a restart does."""
         if isinstance(place, Router):
             self._set_rules(place)
         self.namespace(place).forget_connections()
 
     def change_nat(self, router: Router, nat: Nat) -> None:
         """
-        A router becomes one of another kind, and forgets its connections.
+        Change the kind of a router, which then forgets its connections.
 
         @raise ValueError: the one translates and the other does not, so that all addresses would change.
         """
@@ -189,14 +189,14 @@ class Lab:
 
     def change_address(self, place: str | Router) -> str:
         """
-        A host or a router gets another address in place of its own, and a router forgets its connections.
+        Change the address of a host or a router; a router then forgets its connections.
 
         @return: the new one.
         @raise ValueError: a firewall's hosts have addresses of their own.
         """
         node = self._node(place)
         if node.router is not None and not node.router.nat.translates:
-            raise ValueError("nobody sees the address of a firewall")
+            raise ValueError("the address of a firewall appears in no connection")
         old, new = node.address, self._layout.another_address(node.name)
         own, device = self.namespace(place), node.outwards
         # in this order: with the first address of a network, the kernel removes the others of it
@@ -219,7 +219,7 @@ class Lab:
         return new
 
     def link(self, place: str | Router, *, up: bool) -> None:
-        """Switch the device towards the internet on or off, which programs there are told by the kernel."""
+        """Switch the device towards the internet on or off; the kernel notifies programs there."""
         node = self._node(place)
         self.namespace(place).batch([f"link set {node.outwards} {'up' if up else 'down'}"])
         if up:
@@ -227,7 +227,7 @@ class Lab:
 
     def cut(self, place: str | Router) -> None:
         """
-        Lose all that comes from a place or goes to it, beyond its own device, and tell nobody.
+        Silently drop all packets from and to a place, beyond its own device.
         """
         self._at_far_end(place, cut_ruleset)
 

@@ -1,7 +1,7 @@
 """
-Which addresses, wires and routes a laboratory has. Plain values: nothing is built here.
+The addresses, wires and routes of a laboratory. Plain values: nothing is built here.
 
-The internet is one router with a network of its own for everybody who is attached to it::
+The internet is one router with a network of its own for each host and router that is attached to it::
 
     rendezvous  5.4.1.2 and 5.4.2.2      5.4.N.1 internet 5.5.N.1      5.5.N.2  a public host
                                                                         5.5.N.2  a router, its LAN 192.168.N
@@ -57,7 +57,7 @@ class Wire:
     From a node's device towards the internet to a port of another node.
 
     @ivar in_lan: whether the port is one of the LAN's; there is a bridge.
-    @ivar access: whether it is somebody's access to the internet, which has delay and loss.
+    @ivar access: whether it is an access to the internet, which has delay and loss.
     """
 
     node: str

@@ -1,9 +1,9 @@
 """
-What becomes of two nodes, whatever stands between them: each pair of places, with each kind of router.
+The path kind that two nodes get: each pair of places, with each kind of router.
 
-Two nodes on the internet are there before: through these the two find each other, and with these as
-witnesses they learn what their NATs do. The one that is measured starts last and asks for a link at once;
-what is measured holds all that a newcomer has to do.
+Two nodes on the internet run before: through these the two find each other, and these observe what their NATs
+do. The node that is measured starts last and requests a link at once, so the time includes all that a
+newcomer has to do.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def all_pairs() -> Iterator[Pair]:
 @dataclass(frozen=True, slots=True)
 class Try:
     """
-    What has become of it once.
+    The result of one try.
 
     @ivar path_kind: the best that was reached; C{None} if there was no link.
     @ivar linked: seconds from the start of the second node, which knows only contacts, until that path kind.
@@ -102,7 +102,7 @@ class Try:
     problem: str = ""
 
     def is_good(self, expected: frozenset[PathKind]) -> bool:
-        """Whether it is what must come of it."""
+        """Whether the result is one that is expected, in time."""
         in_time = self.linked <= TUNNEL_WITHIN or expected is not ONLY_A_TUNNEL
         return self.path_kind in expected and in_time and not self.problem
 
@@ -139,7 +139,7 @@ class Meeting:
         self._known[1].wait("link")
 
     def once(self) -> Try:
-        """Let the two start, and look what comes of it."""
+        """Start the two nodes, and wait for their link."""
         for router in self._routers:
             self.lab.forget_connections(router)
         contacts = [each.contact for each in self._known]

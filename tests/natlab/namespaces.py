@@ -67,7 +67,7 @@ def batch(lines: Iterable[str], *options: str) -> None:
 
 
 class Namespace:
-    """One that is there, by its name."""
+    """An existing namespace, by its name."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -54,7 +54,7 @@ class Peers(ExitStack):
     def dialling(
         self, place: str | Router, to: Address, address: str = "", port: int = PORT
     ) -> socket.socket:
-        """The same, whose end is not waited for."""
+        """The same, without waiting for the end."""
         made = self._made(place, socket.SOCK_STREAM, address, port)
         made.setblocking(False)
         problem = made.connect_ex(to)
@@ -63,7 +63,7 @@ class Peers(ExitStack):
         return made
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, Address]:
-        """The next connection, and whom it is from."""
+        """The next connection, and the address that it comes from."""
         made, address = listener.accept()
         self.enter_context(made)
         made.settimeout(PATIENCE)

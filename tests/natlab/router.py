@@ -1,5 +1,5 @@
 """
-What stands between a host and the internet, as a value: which kind of NAT, and what it answers.
+A router between a host and the internet, as a value: its kind of NAT, and its answers to stray packets.
 
 The kinds are named as in RFC 3489, since that is what people call them; RFC 4787 would say which mapping and
 which filtering each has.
@@ -17,7 +17,7 @@ class Nat(Enum):
     FIREWALL = "firewall"
     """No translation: hosts have public addresses; in comes only what belongs to something that went out."""
     FULL_CONE = "full cone"
-    """A port inside has one port outside, whoever it talks to, and anybody may come in by it."""
+    """A port inside has one port outside for all remote ends, and any host may come in by it."""
     RESTRICTED = "restricted"
     """The same, but in come only addresses that this port has sent something to."""
     PORT_RESTRICTED = "port-restricted"
@@ -54,7 +54,7 @@ class Stray(Enum):
     """A filter answers: a TCP reset, or that the port is unreachable."""
     ANSWER = "answer"
     """
-    The router's own stack answers, on which nobody listens, and its table of connections remembers that.
+    The router's own stack answers, which has no listener, and its table of connections remembers that.
     But what is for a host behind a L{Nat.FIREWALL} is not for the router's own stack: that is dropped.
     """
 

@@ -33,7 +33,7 @@ table inet filter {
 
 def ruleset(router: Router, outside: str) -> str:
     """
-    What C{nft -f} is given, in one transaction: it takes the place of what was there, maps included.
+    The input of C{nft -f}, in one transaction: it replaces the rules that were there, maps included.
 
     @param outside: the router's own address on the side of the internet.
     """
@@ -86,7 +86,7 @@ def _memory() -> Iterator[str]:
         yield f"{out} ct direction original update @{protocol}_outside_of {{ {inside} : {outside} }}"
         yield f"{out} ct direction original update @{protocol}_inside_of {{ {protocol} sport : {inside} }}"
         yield f"{out} ct direction original update @{protocol}_taken {{ {protocol} sport }}"
-        # the router's own answers to strangers are none of the host's
+        # only packets of hosts count as sent, not the router's own answers to strangers
         yield f'iifname "lan0" {out} update @{protocol}_met {{ ip daddr . {protocol} sport }}'
     yield "}"
 
@@ -103,7 +103,7 @@ def _arriving(router: Router, outside: str) -> Iterator[str]:
 
 def _leaving(router: Router, outside: str) -> Iterator[str]:
     if router.nat.one_port:
-        # also what turns round: its source is the same as for everybody else
+        # hairpinned packets too: their source is the same as for hosts outside
         devices = '{ "wan0", "lan0" }' if router.hairpin else '"wan0"'
         for protocol in PROTOCOLS:
             same = f"snat ip to ip saddr . {protocol} sport map @{protocol}_outside_of"
@@ -126,7 +126,7 @@ def _through(router: Router) -> Iterator[str]:
 
 
 def _own(router: Router, outside: str) -> Iterator[str]:
-    # its address inside is for those who have their ports mapped
+    # hosts that have their ports mapped use its address inside
     yield f'iifname "lan0" ip daddr != {outside} accept'
     yield "ct state established,related accept"
     if router.stray is Stray.REJECT:

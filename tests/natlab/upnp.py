@@ -1,6 +1,6 @@
 """
-Debian's miniupnpd on a router: it maps ports for whoever asks, over UPnP IGD and NAT-PMP. It does so only if
-the router's own address is a public one.
+Debian's miniupnpd on a router: it maps ports for each host that asks, over UPnP IGD and NAT-PMP. It does so
+only if the router's own address is a public one.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from random import Random
 
 _FRAME = 65536
 _AT_ONCE = 64
-"""So many frames are taken from one end before the next end has its turn."""
+"""Upper bound of frames taken from one end before the next end has its turn."""
 _MOST = 10_000
-"""Frames on their way; more are lost, as on any wire that is too slow for what is sent."""
+"""Upper bound of frames on their way; more are lost, as on any wire that is too slow."""
 
 
 class Frames:
@@ -63,7 +63,7 @@ def take(end: int) -> list[bytes]:
 
 
 def give(end: int, frame: bytes) -> None:
-    """Let a frame out at an end. It is lost if nobody can take it there."""
+    """Write a frame at an end. It is lost if that end cannot take it."""
     with suppress(OSError):
         os.write(end, frame)
 

@@ -101,6 +101,7 @@ class Meeting:
             negotiation.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
         else:
             self._waiting[negotiation] = path_kind
+            # one at a time: two TLS handshakes at once could give two links
             if not self._trying:
                 self._nominate()
 
