@@ -185,6 +185,7 @@ class Consolidation:
         if candidate.plain:
             self._we_reached |= candidate.we_dialled
             self._they_reached |= not candidate.we_dialled
+        # a peer that opens another link may have lost the agreed one: have that one acknowledged again
         self._doubted = self._arbiter and self.current is not None
         actions.extend(self._decide(now))
         if self._doubted and self._pending is not None and self._pending[0] == self.current:
@@ -211,6 +212,7 @@ class Consolidation:
             return [self._close(link, CloseReason.PROTOCOL_ERROR)]
         if message.epoch <= self._epoch:
             return []
+        # the arbiter decides which link lives, but cannot give it a greater use than was agreed to
         if message.use > candidate.use or self._one_way_refused(message.use, message.two_way):
             return [self._close(link, CloseReason.NOT_WANTED)]
         self._epoch = message.epoch
@@ -225,6 +227,7 @@ class Consolidation:
         _, _, use, two_way = self._pending
         self._pending = None
         self._doubted = False
+        # only now are the other links closed: the peer is known to use this one
         return [*self._settle(link, use, two_way, now), *self._decide(now)]
 
     def tick(self, now: float) -> list[Action]:

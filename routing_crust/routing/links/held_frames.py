@@ -34,6 +34,7 @@ class HeldFrames:
 
     def pop(self) -> tuple[int, bytes]:
         """Take the oldest frame out, for its turn has come."""
+        # the bytes are not given back one by one: the link is read on when all its frames are out
         return self._frames.popleft()
 
     def limit(self, size: int) -> None:

@@ -162,9 +162,11 @@ class PeerLinks:
         self._records.pop(link, None)
         if self.peer is not None and self.peer.link is link:
             self.peer = None
+            # both ends count the next link as the first one
             self._view = 0
         handover = self._handover
         if handover is not None:
+            # forgotten before the call, which closes the other links and so leads here again
             if self.peer is None:
                 self._handover = None
             handover.lost(link)

@@ -247,6 +247,7 @@ class LinkRegistry:
             raise WireError("the Hello is for another purpose than ours")
         verdict = self._policy.judge(link, facts)
         links = self._peer_links.get(link.peer)
+        # refused here, since our own Hello, sent below, would say that we accept
         if isinstance(verdict, Accept) and links and facts.incarnation < links.consolidation.incarnation:
             verdict = Refuse(CloseReason.STALE)
         if isinstance(verdict, Refuse):

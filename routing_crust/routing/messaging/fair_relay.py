@@ -65,6 +65,7 @@ class FairRelay(Generic[_Item]):
         self._clock = clock
         self._transmit = transmit
         self._most = MAX_WAITING_BYTES
+        # at least the largest item, so that each turn passes one on
         self._quantum = MAX_FRAME_BYTES
         self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
         self._slice = rate * SLICE
@@ -90,6 +91,7 @@ class FairRelay(Generic[_Item]):
         if self._stopped:
             return False
         # An item may cost more than the tokens left: the debt delays the next ones, and no item is too large.
+        # nothing may overtake what waits
         if not self._flows and self._bucket.tokens > 0:
             self._bucket.spend(size)
             self._transmit(item)
@@ -122,6 +124,7 @@ class FairRelay(Generic[_Item]):
         """
         there = True
         while self.held > self._most:
+            # the peer that floods us pays, and its older items keep their turns
             longest = max(self._flows.values(), key=lambda flow: flow.held)
             size, _ = longest.items.pop()
             self._let_go(longest, size)
@@ -168,4 +171,5 @@ class FairRelay(Generic[_Item]):
         flow.held -= size + OVERHEAD
         self.held -= size + OVERHEAD
         if not flow.items:
+            # the deficit goes too: a peer must not save up turns while it sends nothing
             del self._flows[flow.ingress]

@@ -215,6 +215,7 @@ class Forwarder:
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
         """Tell the sender that no way leads on from here, if it sends envelopes of this kind again."""
+        # limited, since the source is not verified here: a flood of hints could be aimed at another node
         if envelope.kind not in _SENT_AGAIN or not self._hints.take():
             return
         hint = self._sealer.seal(

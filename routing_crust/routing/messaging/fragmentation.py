@@ -75,12 +75,14 @@ class Reassembler:
     """
 
     def __init__(self, clock: IReactorTime, settings: Settings) -> None:
+        # the largest message must fit, however large the setting makes it
         self._most = max(MAX_REASSEMBLY_BYTES, settings.max_message + OVERHEAD)
         self._share = min(max(self._most // SHARES, 2 * (settings.max_message + OVERHEAD)), self._most)
         self._max_message = settings.max_message
         self._partials: dict[_Key, _Partial] = {}
         self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
         self._held_by: dict[Name, int] = {}
+        # by then the sender has given the message up
         self._deadlines: Deadlines[_Key] = Deadlines(
             clock, settings.ack_timeout * MAX_ATTEMPTS, self._give_up
         )

@@ -178,6 +178,7 @@ class Messenger(PeerListener):
             body,
             nearest=nearest,
             destination_proxy=b"" if nearest else proxy_raw,
+            # the answer comes back by the link that the caller chose, whether its peer is our proxy or not
             source_proxy=self._queues.source_proxy if via is None else via.peer.raw,
             signed=kind not in SELF_PROVING,
         )
@@ -246,6 +247,7 @@ class Messenger(PeerListener):
         self._inbox.received(Sender(self._own, None, None), part)
 
     def _group_done(self, results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> tuple[Name, ...]:
+        # a stop or a cancellation is no failure of the members, and must not look like one
         for success, result in results:
             if not success and result.check(ServiceStopped, CancelledError):
                 result.raiseException()

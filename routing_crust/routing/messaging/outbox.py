@@ -163,6 +163,7 @@ class Outbox:
             return
         if not message.allows(ack):
             raise WireError("an acknowledgement does not fit the message")
+        # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
         if (ack.parts > 1 or len(ack.body) > self._max_message) and source != self._own:
             body = self._reassembler.add(source, ack)
@@ -181,6 +182,7 @@ class Outbox:
 
         @return: whether it is one of a message.
         """
+        # the envelopes of one attempt differ in the lowest bits only, and one hint ends the attempt
         message = self._traces.pop(envelope_id >> PARTS_BITS << PARTS_BITS, None)
         if message is None:
             return False
@@ -322,6 +324,7 @@ class Outbox:
     def _next_turn(self) -> None:
         here, self._here = self._here, []
         for message in here:
+            # it may have been cancelled since it was sent
             if message.id in self._waiting:
                 flavour, group, body = message.flavour, message.group, message.body
                 self._deliver_here(MessagePart(message.id, 0, 1, flavour, group, body))

@@ -40,6 +40,7 @@ class ReturnPaths:
     def back_to(self, source: Name) -> ILink | None:
         """The link by which the latest envelope of C{source} came, if it is still up."""
         link = self._links.get(source)
+        # a link that was replaced and does not count any more leads nowhere
         if link is not None and self._known.link_to(link.peer) is not link:
             del self._links[source]
             return None

@@ -139,6 +139,7 @@ class TransmissionQueues:
             yield _ENVELOPE, encode(envelope)
 
     def _start(self, link: ILink, frames: Frames, size: int) -> Transmission:
+        # a transmission may go straight in only if no other waits, so that the order is kept
         transmission = Transmission(frames, size)
         queue = self._queues.get(link)
         if queue is not None:
@@ -180,6 +181,7 @@ class TransmissionQueues:
             return
         waiting = queue.transmissions
         while waiting:
+            # an abandoned transmission keeps its place in the queue, but sends nothing
             if waiting[0].waiting and not waiting[0].feed(link):
                 self._wait(link)
                 return
