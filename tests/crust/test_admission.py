@@ -25,20 +25,17 @@ class RulesTests(SynchronousTestCase):
         after = rules.refusal_of_peer(name(seed), endpoint)
         return before and before.setting, after and after.setting
 
-    def test_no_rules(self) -> None:
-        """Without rules everyone may come."""
+    def test_everyone_is_admitted_without_rules(self) -> None:
         self.assertEqual(self.outcome(Rules((), ()), HERE), (None, None))
 
-    def test_denied_network(self) -> None:
-        """A denied network is refused by address, whatever the allow list says."""
+    def test_denied_network_is_refused_whatever_the_allow_list_says(self) -> None:
         rules = Rules([str(name(1)), "192.0.2.0/24"], ["192.0.2.0/28", "2001:db8::/32"])
         self.assertEqual(self.outcome(rules, HERE), ("deny", "deny"))
         self.assertEqual(self.outcome(rules, SIX), ("deny", "deny"))
         refusal = rules.refusal_of_address(HERE)
         self.assertEqual(str(refusal), "the address is on the deny list (limit 192.0.2.0/28, setting deny)")
 
-    def test_denied_name(self) -> None:
-        """A denied name is refused once it is known."""
+    def test_denied_name_is_refused_once_it_is_known(self) -> None:
         rules = Rules([], [str(name(1))])
         self.assertEqual(self.outcome(rules, HERE, 1), (None, "deny"))
         self.assertEqual(self.outcome(rules, HERE, 2), (None, None))
@@ -50,8 +47,8 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(self.outcome(rules, THERE), ("allow", "allow"))
         self.assertEqual(self.outcome(rules, SIX), ("allow", "allow"))
 
-    def test_allowed_names(self) -> None:
-        """If names are allowed, whoever it is has to be asked; a network that is allowed too suffices."""
+    def test_allowed_name_or_network_suffices_for_admission(self) -> None:
+        """A list with names decides only once the name is known, except for an allowed network."""
         rules = Rules([str(name(1)), "192.0.2.0/24"], [])
         self.assertEqual(self.outcome(rules, THERE, 1), (None, None))
         self.assertEqual(self.outcome(rules, THERE, 2), (None, "allow"))
@@ -67,7 +64,7 @@ class UnverifiedCountTests(SynchronousTestCase):
         refusal = self.count.refusal(endpoint)
         return refusal and refusal.setting
 
-    def test_per_address(self) -> None:
+    def test_one_ipv4_address_has_its_own_share_whatever_its_ports(self) -> None:
         """One IPv4 address may have so many, whatever its ports; its neighbour has its own share."""
         self.count.add(at("192.0.2.1:1"))
         self.assertIsNone(self.refusal(HERE))
@@ -84,15 +81,13 @@ class UnverifiedCountTests(SynchronousTestCase):
         self.assertEqual(self.refusal(SIX), "max_unverified_per_prefix")
         self.assertIsNone(self.refusal(at("[2001:db8:0:100::1]:1")))
 
-    def test_in_all(self) -> None:
-        """There is a limit for all together."""
+    def test_unverified_links_are_limited_in_all(self) -> None:
         for number in range(4):
             self.count.add(at(f"192.0.2.{number}:1"))
         self.assertEqual(self.refusal(THERE), "max_unverified_links")
 
     @given(st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "fe80::1%eth0"])))
-    def test_empty_again(self, hosts: list[str]) -> None:
-        """When all are gone nothing is left, in any order."""
+    def test_count_is_empty_when_all_are_gone_in_any_order(self, hosts: list[str]) -> None:
         count = UnverifiedCount(Settings())
         for host in hosts:
             count.add(Endpoint(host, 1))
@@ -115,8 +110,8 @@ class StrangerBudgetTests(SynchronousTestCase):
             return limit.setting
         return None
 
-    def test_per_prefix(self) -> None:
-        """A /24 may be dialled so often in any minute, however they are spread."""
+    def test_prefix_is_dialled_only_so_often_in_any_minute(self) -> None:
+        """The budget holds for any minute, however the dials to a /24 are spread."""
         outcomes = [self.spend(f"8.8.8.{number}:5483") for number in range(3)]
         self.assertEqual(outcomes, [None, None, "stranger_dials_per_prefix"])
         self.clock.advance(59)
@@ -125,7 +120,7 @@ class StrangerBudgetTests(SynchronousTestCase):
         outcomes = [self.spend("8.8.8.8:5483") for _ in range(3)]
         self.assertEqual(outcomes, [None, None, "stranger_dials_per_prefix"])
 
-    def test_in_all(self) -> None:
+    def test_all_addresses_of_strangers_share_one_budget(self) -> None:
         """All strangers' addresses share one budget; a refusal costs nothing."""
         outcomes = [self.spend(f"8.8.{number}.8:5483") for number in range(6)]
         self.assertEqual(outcomes, [None] * 4 + ["stranger_dials"] * 2)

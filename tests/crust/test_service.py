@@ -45,8 +45,7 @@ class LinkTests(ServiceTests):
         accepted.send(KIND, b"answer")
         self.assertEqual(await self.events.next("message"), (link, KIND, b"answer"))
 
-    async def test_closing(self) -> None:
-        """Each end hears once that the link is gone, and why."""
+    async def test_each_end_hears_once_that_the_link_is_gone_and_why(self) -> None:
         link, _ = await self.pair()
         link.close(CloseReason.NOT_WANTED)
         for events, by_peer in ((self.events, False), (self.others, True)):
@@ -78,12 +77,11 @@ class LinkTests(ServiceTests):
         await events.next("accept")
         self.assertEqual(link.peer, name(1))
 
-    async def test_started_twice(self) -> None:
-        """Starting a crust that runs is a mistake of the caller's."""
+    async def test_running_crust_cannot_be_started_again(self) -> None:
         one, events = self.start(1)
         self.assertRaises(RuntimeError, one.start, events)
 
-    async def test_after_stop(self) -> None:
+    async def test_dials_fail_after_a_stop(self) -> None:
         """Afterwards every dial fails with ServiceStopped; so does one that was going on."""
         self.patch(dial_module, "DIAL_TIMEOUT_SECONDS", 30.0)
         one, events = self.start(1)
@@ -97,8 +95,7 @@ class LinkTests(ServiceTests):
         one.remember(contact("192.0.2.1:5483", 5))
         self.assertEqual((one.saved_contacts(), events.of("finished")), ((), []))
 
-    def test_a_link_that_comes_too_late(self) -> None:
-        """A link that comes up when we have stopped is closed, and not reported."""
+    def test_link_that_comes_up_after_the_stop_is_closed_unreported(self) -> None:
         one, events = self.crust(1)
         link = mock.Mock(spec=Link)
         one.link_up(link)
@@ -127,7 +124,7 @@ class LinkTests(ServiceTests):
 
 
 class StartTests(ServiceTests):
-    async def test_endpoints(self) -> None:
+    async def test_endpoints_are_reported_in_a_later_turn(self) -> None:
         """Where we can be dialled is reported once it is known, in a later turn."""
         one, events = self.start(1, listen=(at("0.0.0.0:0"), at("127.0.0.1:0")))
         self.assertEqual(events.events, [])
@@ -176,7 +173,7 @@ class StartTests(ServiceTests):
         one, _ = self.crust(1)
         self.successResultOf(one.stop())
 
-    async def test_saved_contacts(self) -> None:
+    async def test_saved_contacts_outlive_the_service(self) -> None:
         """What was remembered is there after a stop and a start, in another object too."""
         folder = Path(self.mktemp())
         folder.mkdir()

@@ -62,8 +62,7 @@ class AdmissionTests(ServiceTests):
             accepted.verified()
         self.assertEqual(len(others.of("accept")), 3)
 
-    async def test_denied_networks(self) -> None:
-        """A denied address is refused before TLS, and a denied address is not dialled."""
+    async def test_denied_address_is_refused_before_tls_and_not_dialled(self) -> None:
         two, others = self.start(2, deny=("127.0.0.0/8",))
         one, _ = self.start(1)
         for crust, peer in ((one, two), (two, one)):
@@ -71,8 +70,8 @@ class AdmissionTests(ServiceTests):
         self.assertIn("the address is on the deny list", str(error))
         self.assertEqual(others.events[1:], [])
 
-    async def test_denied_names(self) -> None:
-        """A denied name is refused as soon as it is known, whoever has dialled; no link is reported."""
+    async def test_denied_name_is_refused_once_known_and_no_link_is_reported(self) -> None:
+        """The end that dialled makes no difference."""
         two, others = self.start(2, deny=(str(name(1)),))
         one, events = self.start(1)
         link = await one.connect(two.endpoints, name(2), b"", False)
@@ -84,7 +83,7 @@ class AdmissionTests(ServiceTests):
         self.assertEqual(link.peer, name(2))
         self.assertEqual((others.of("connect"), others.of("accept")), ([], []))
 
-    async def test_max_links(self) -> None:
+    async def test_nothing_is_dialled_or_accepted_beyond_max_links(self) -> None:
         """No more links than max_links: further ones are neither dialled nor accepted."""
         two, others = self.start(2, max_links=1)
         one, _ = self.start(1)

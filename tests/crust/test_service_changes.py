@@ -53,8 +53,7 @@ class ChangeTests(ServiceTests):
         """The network of the first node changes."""
         self.watches[0].tell("something has changed")
 
-    async def test_started_and_stopped(self) -> None:
-        """The watch runs as long as crust does."""
+    async def test_network_is_watched_as_long_as_crust_runs(self) -> None:
         crust, events = self.crust(1)
         (watch,) = self.watches
         self.assertFalse(watch.running)
@@ -63,7 +62,7 @@ class ChangeTests(ServiceTests):
         await crust.stop()
         self.assertFalse(watch.running)
 
-    async def test_told(self) -> None:
+    async def test_change_is_reported_from_its_own_turn_and_to_the_mapper(self) -> None:
         """Whoever is above hears of it, from a turn of its own; the mapper looks after its mappings."""
         crust, events = self.start(1)
         before = crust._mapper.changes  # type: ignore[attr-defined]
@@ -72,7 +71,7 @@ class ChangeTests(ServiceTests):
         await events.next("changed")
         self.assertEqual(crust._mapper.changes, before + 1)  # type: ignore[attr-defined]
 
-    async def test_new_addresses(self) -> None:
+    async def test_new_addresses_are_read_and_reported(self) -> None:
         """The addresses are read again, and others are told of new ones."""
         crust, events = self.start(1, listen=(at("0.0.0.0:0"),))
         await events.next("endpoints")
@@ -82,7 +81,7 @@ class ChangeTests(ServiceTests):
         self.assertIn("9.9.9.9", [each.host for each in endpoints])
         self.assertEqual(crust.endpoints, endpoints)
 
-    async def test_lost_address(self) -> None:
+    async def test_link_from_a_lost_address_is_cut_and_the_others_stay(self) -> None:
         """A link from an address that the host has lost is gone at once; the others stay."""
         self.host = (LAN, GONE)
         one, events = self.start(1)
@@ -102,8 +101,7 @@ class ChangeTests(ServiceTests):
         await events.next("changed")
         self.assertIn(kept, one._links)
 
-    async def test_unreadable(self) -> None:
-        """If the addresses cannot be read, no link is cut for it."""
+    async def test_no_link_is_cut_when_addresses_cannot_be_read(self) -> None:
         link, _ = await self.pair()
         self.one._host_addresses = self.unreadable
         self.change()
@@ -127,7 +125,7 @@ class ChangeTests(ServiceTests):
         self.change()
         self.assertEqual(probed, [link])
 
-    async def test_back_off(self) -> None:
+    async def test_failed_address_may_be_dialled_at_once_after_a_change(self) -> None:
         """What failed before may be dialled again at once."""
         one, _ = self.start(1)
         target = self.closed_port()

@@ -34,13 +34,13 @@ class DialTests(ServiceTests):
         error = await self.assertFailure(crust.connect(endpoints, **options), ConnectFailed)
         return self.attempts(error)
 
-    async def test_nobody_there(self) -> None:
+    async def test_closed_port_fails_the_dial(self) -> None:
         """A port where nobody listens."""
         one, events = self.start(1)
         self.assertEqual(await self.fails(one, self.closed_port()), ["connection refused"])
         self.assertEqual(events.of("connect"), [])
 
-    async def test_ourselves(self) -> None:
+    async def test_dial_that_reaches_ourselves_fails(self) -> None:
         """A dial that ends at ourselves: at our own port, from that very one or from another."""
         one, events = self.start(1)
         self.assertEqual(await self.fails(one, *one.endpoints), ["the connection's two ends are one"])
@@ -56,7 +56,7 @@ class DialTests(ServiceTests):
         self.assertEqual(problem, f"{name(2)} answered instead of {name(3)}")
         self.assertEqual((events.of("connect"), others.of("accept")), ([], []))
 
-    async def test_race(self) -> None:
+    async def test_one_answering_endpoint_of_several_gives_one_link(self) -> None:
         """Of several endpoints the one that answers is taken; one link comes of it, on both sides."""
         self.patch(dialler, "DIAL_STAGGER_SECONDS", 0.01)
         one, events = self.start(1)
@@ -80,7 +80,7 @@ class DialTests(ServiceTests):
         self.assertIs(links[0], links[1])
         self.assertEqual(events.of("connect"), [(links[0],)])
 
-    async def test_cancelling(self) -> None:
+    async def test_dial_without_callers_ends_without_a_link(self) -> None:
         """A dial that everybody has left ends, and nothing comes of it."""
         one, events = self.start(1)
         two, _ = self.start(2)
@@ -142,7 +142,7 @@ class BootstrapTests(ServiceTests):
             self.assertEqual(links, 0)
             self.assertIn("connection refused", problem)
 
-    async def test_no_contacts(self) -> None:
+    async def test_attempt_without_contacts_ends_in_a_later_turn(self) -> None:
         """The end of an attempt that has nothing to dial comes in a later turn too."""
         one, events = self.start(1)
         one.bootstrap()
@@ -166,8 +166,7 @@ class BootstrapTests(ServiceTests):
         await one.stop()
         self.assertEqual(len(events.of("finished")), 1)
 
-    async def test_local_network(self) -> None:
-        """Without any contact a node finds another by the beacon."""
+    async def test_node_without_contacts_finds_another_by_the_beacon(self) -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -20,7 +20,7 @@ class HistoryTests(ServiceTests):
         (outcome,) = self.one.history.of(name(seed)).outcomes
         return outcome
 
-    async def test_refused(self) -> None:
+    async def test_failed_dial_is_kept_with_the_wait_that_follows(self) -> None:
         """A dial that failed, and for how long there will be no other on our own account."""
         self.one, _ = self.start(1)
         target = self.closed_port()
@@ -36,23 +36,22 @@ class HistoryTests(ServiceTests):
         self.assertEqual(obstacle, "it failed lately")
         self.assertTrue(0 < seconds <= FIRST_WAIT_SECONDS)
 
-    async def test_answered(self) -> None:
-        """A dial that was answered; whoever is there is noted even if no name was known."""
+    async def test_answered_dial_is_kept_under_the_name_that_answered(self) -> None:
+        """The name is kept even if the dial did not ask for one."""
         self.one, _ = self.start(1)
         two, _ = self.start(2)
         await self.one.connect(two.endpoints, None, b"", False)
         outcome = self.only(2)
         self.assertEqual((outcome.way, outcome.text, outcome.good), (Way.DIAL, "it answered", True))
 
-    async def test_called_off(self) -> None:
-        """A dial that nobody waits for any more."""
+    async def test_dial_that_nobody_waits_for_is_kept_as_called_off(self) -> None:
         self.one, _ = self.start(1)
         dial = self.one.connect((self.silent_port(),), name(2), b"", False)
         dial.addErrback(lambda _: None)
         dial.cancel()
         self.assertEqual(self.only(2).text, "called off")
 
-    async def test_forbidden(self) -> None:
+    async def test_rule_that_forbids_a_dial_is_named(self) -> None:
         """A rule forbids it: which one, and that it is no question of time."""
         self.one, _ = self.start(1, deny=("127.0.0.0/8",))
         target = self.closed_port()
@@ -63,7 +62,7 @@ class HistoryTests(ServiceTests):
         self.assertIn("limit 127.0.0.0/8, setting deny", obstacle)
         self.assertEqual(seconds, inf)
 
-    async def test_bootstrap(self) -> None:
+    async def test_dialled_contact_is_kept_as_bootstrap(self) -> None:
         """A contact, dialled for the sake of getting in."""
         target = self.closed_port()
         self.one, events = self.start(1, contacts=(Contact(target, name(2)),))
@@ -71,7 +70,7 @@ class HistoryTests(ServiceTests):
         await events.next("finished")
         self.assertIs(self.only(2).way, Way.BOOTSTRAP)
 
-    async def test_beacon(self) -> None:
+    async def test_answer_on_the_local_network_is_kept(self) -> None:
         """Whoever answers on the local network is found there."""
         self.one, _ = self.start(1, contacts=(Contact(self.silent_port()),))
         self.one.bootstrap()
@@ -81,7 +80,7 @@ class HistoryTests(ServiceTests):
         (told,) = self.one.history.of(name(2)).told
         self.assertEqual((told.endpoint, told.source), (found.endpoint, "its beacon on the local network"))
 
-    async def test_tunnels(self) -> None:
+    async def test_tunnels_are_kept_with_their_relay_and_outcome(self) -> None:
         """Through whom, and what came of it: one that was opened, one that was called off, one to nobody."""
         self.one, _ = self.start(1)
         middle, met = self.start(2)
@@ -104,7 +103,7 @@ class HistoryTests(ServiceTests):
         self.assertEqual([each.good for each in tried], [True, False, False])
         self.assertEqual((tried[0].text, tried[2].text), ("it was opened", "called off"))
 
-    async def test_refused_peer(self) -> None:
+    async def test_peer_that_dials_us_and_is_refused_is_kept(self) -> None:
         """A peer that dials us and may not have a link."""
         self.one, _ = self.start(1, deny=(str(name(2)),))
         two, others = self.start(2)
@@ -114,7 +113,7 @@ class HistoryTests(ServiceTests):
         self.assertIs(outcome.way, Way.LINK)
         self.assertIn("it dialled us: the name is on the deny list", outcome.text)
 
-    async def test_punching(self) -> None:
+    async def test_each_punched_endpoint_is_kept_with_its_outcome(self) -> None:
         """Each endpoint with what came of it; a limit; and a way that was opened."""
         self.one, _ = self.start(1)
         two, _ = self.start(2)

@@ -48,8 +48,7 @@ class MappingTests(ServiceTests):
         self.routers[-1].answer.callback(None)
         await stopped
 
-    async def test_a_candidate(self) -> None:
-        """It is named first, for as long as it is mapped."""
+    async def test_mapped_endpoint_is_the_first_candidate_while_it_lasts(self) -> None:
         self.patch(portmapper, "MAPPING_LIFETIME_SECONDS", 300)
         one, events = self.start_mapped()
         port = self.listening.port
@@ -68,7 +67,7 @@ class MappingTests(ServiceTests):
         self.assertEqual(endpoints, (inner,))
         await self.stop(one)
 
-    async def test_the_end(self) -> None:
+    async def test_stop_waits_for_the_router_and_maps_nothing_more(self) -> None:
         """The router is waited for, and nothing is mapped afterwards."""
         one, _ = self.start_mapped()
         stopped = one.stop()
@@ -78,7 +77,7 @@ class MappingTests(ServiceTests):
         self.assertEqual((one.mapped_ports, one.endpoints), ((), ()))
 
     async def test_link_over_a_mapped_port_says_so(self) -> None:
-        """Who comes from outside to a mapped port has come by way of the router."""
+        """A peer that reaches a mapped port from outside has come through the router."""
         one, events = self.start_mapped(1)
         here = at(f"127.0.0.1:{self.listening.port}")
         two, _ = self.start(2)
@@ -93,8 +92,7 @@ class MappingTests(ServiceTests):
         self.assertIs(theirs.path_kind, PathKind.DIRECT)  # nothing shows it there
         await self.stop(one)
 
-    async def test_another_port(self) -> None:
-        """A port that nobody maps is not mapped."""
+    async def test_link_over_an_unmapped_port_is_direct(self) -> None:
         one, events = self.start(1)
         self.patch(one._outside, "is_outside", lambda endpoint: True)
         two, _ = self.start(2)

@@ -19,7 +19,7 @@ class DeadlinesTests(SynchronousTestCase):
     def note(self, key: str) -> None:
         self.over.append((key, self.clock.seconds()))
 
-    def test_each_in_its_time(self) -> None:
+    def test_each_key_is_called_in_its_time(self) -> None:
         """Each wait ends after just its time, and one delayed call serves them all."""
         for key in "abc":
             self.deadlines.add(key)
@@ -29,7 +29,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.over, [("a", 10.0), ("b", 12.0), ("c", 14.0)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_cancelled(self) -> None:
+    def test_cancelled_key_is_not_called_and_the_others_are_in_time(self) -> None:
         """What was cancelled is not called for; the others are, in their time."""
         for key in "abc":
             self.deadlines.add(key)
@@ -41,7 +41,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.pump([0.5] * 40)
         self.assertEqual(self.over, [("b", 11.0), ("c", 12.0)])
 
-    def test_all_cancelled(self) -> None:
+    def test_cancelling_all_keys_leaves_no_delayed_call(self) -> None:
         """With nothing to wait for, the delayed call is not set again; what comes later has its full time."""
         self.deadlines.add("a")
         self.deadlines.cancel("a")
@@ -55,8 +55,8 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.over, [("c", 20.0)])
 
-    def test_added_again(self) -> None:
-        """The wait for a key begins anew."""
+    def test_key_added_again_waits_its_full_time(self) -> None:
+        """The wait for a key starts over."""
         self.deadlines.add("a")
         self.clock.advance(6)
         self.deadlines.add("a")
@@ -64,7 +64,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.pump([1] * 20)
         self.assertEqual(self.over, [("a", 16.0)])
 
-    def test_stop(self) -> None:
+    def test_no_call_comes_after_a_stop_whatever_is_added(self) -> None:
         """No call comes after, and no delayed call is left, whatever is added."""
         self.deadlines.add("a")
         self.deadlines.stop()
@@ -74,7 +74,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(100)
         self.assertEqual(self.over, [])
 
-    def test_stopped_from_within(self) -> None:
+    def test_stop_within_a_call_drops_the_rest(self) -> None:
         """What is called may stop everything."""
         deadlines: Deadlines[str] = Deadlines(self.clock, 1.0, lambda key: (self.note(key), deadlines.stop()))
         deadlines.add("a")
@@ -83,7 +83,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.over, [("a", 1.0)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_changed_from_within(self) -> None:
+    def test_call_may_add_and_cancel_keys(self) -> None:
         """What is called may add and cancel."""
 
         def again(key: str) -> None:
@@ -100,7 +100,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.over, [("a", 1.0), ("c", 1.0), ("d", 2.0)])
 
-    def test_one_that_raises(self) -> None:
+    def test_call_that_raises_does_not_stop_the_others(self) -> None:
         """It is a mistake, but the other waits still end."""
 
         def fail(key: str) -> None:
@@ -116,8 +116,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual([key for key, _ in self.over], ["a", "b"])
 
-    def test_rounding(self) -> None:
-        """A delayed call that comes a rounding error early counts as in time."""
+    def test_delayed_call_early_by_a_rounding_error_is_in_time(self) -> None:
         self.clock.advance(1.7e9 + 0.1)
         deadlines: Deadlines[int] = Deadlines(self.clock, 0.3, lambda key: self.note(str(key)))
         for key in range(50):
@@ -129,7 +128,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abcd"), st.booleans()), max_size=60))
-    def test_as_a_model(self, steps: list[tuple[int, str, bool]]) -> None:
+    def test_deadlines_agree_with_a_model(self, steps: list[tuple[int, str, bool]]) -> None:
         """It does what one delayed call for each wait would do."""
         clock = Clock()
         over: list[tuple[str, float]] = []

@@ -17,12 +17,12 @@ class TokenBucketTests(SynchronousTestCase):
         self.clock = Clock()
         self.bucket = TokenBucket(2.0, 5, self.clock.seconds)
 
-    def test_full_at_first(self) -> None:
+    def test_bucket_is_full_at_first(self) -> None:
         """A burst goes through at once, and not one more."""
         self.assertEqual([self.bucket.take() for _ in range(6)], [True] * 5 + [False])
         self.assertFalse(self.bucket.unused)
 
-    def test_fills_at_its_rate_up_to_the_burst(self) -> None:
+    def test_bucket_fills_at_its_rate_up_to_the_burst(self) -> None:
         """Tokens flow in with time and never exceed the burst."""
         self.assertTrue(self.bucket.take(5))
         self.clock.advance(1.5)
@@ -31,27 +31,25 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(self.bucket.tokens, 5.0)
         self.assertTrue(self.bucket.unused)
 
-    def test_a_refusal_takes_nothing(self) -> None:
+    def test_refusal_takes_no_tokens(self) -> None:
         """Asking for too much leaves the bucket as it was."""
         self.assertFalse(self.bucket.take(5.5))
         self.assertTrue(self.bucket.take(5))
 
-    def test_wait(self) -> None:
-        """The wait is exact; what can never be had is waited for without end."""
+    def test_wait_is_exact_and_endless_for_what_can_never_be_had(self) -> None:
         self.assertEqual(self.bucket.wait(5), 0.0)
         self.bucket.take(5)
         self.assertAlmostEqual(self.bucket.wait(3), 1.5)
         self.assertEqual(self.bucket.wait(6), float("inf"))
 
-    def test_spending_more_than_there_is(self) -> None:
-        """A debt has to flow in before anything else goes through."""
+    def test_debt_is_paid_before_anything_else_passes(self) -> None:
         self.bucket.spend(9)
         self.assertAlmostEqual(self.bucket.tokens, -4.0)
         self.assertAlmostEqual(self.bucket.wait(), 2.5)
         self.clock.advance(2.5)
         self.assertTrue(self.bucket.take())
 
-    def test_a_clock_that_is_set_back(self) -> None:
+    def test_clock_set_back_gives_and_takes_no_tokens(self) -> None:
         """It gives nothing and takes nothing, and the flow goes on from there."""
         self.bucket.take(5)
         self.clock.rightNow -= 86400
@@ -59,14 +57,13 @@ class TokenBucketTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertAlmostEqual(self.bucket.tokens, 2.0)
 
-    def test_of_nothing(self) -> None:
-        """A bucket that could let nothing through is a mistake."""
+    def test_bucket_that_lets_nothing_through_is_refused(self) -> None:
         for rate, burst in ((0, 1), (1, 0), (-1, 1), (float("nan"), 1)):
             with self.assertRaises(ValueError):
                 TokenBucket(rate, burst, self.clock.seconds)
 
     @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 20)), max_size=40))
-    def test_never_more_than_the_rate(self, steps: list[tuple[float, float]]) -> None:
+    def test_bucket_never_lets_through_more_than_its_rate(self, steps: list[tuple[float, float]]) -> None:
         """However it is asked, no more goes through than the burst and what has flowed in."""
         clock = Clock()
         bucket = TokenBucket(3.0, 7, clock.seconds)
@@ -88,7 +85,7 @@ class SlidingWindowTests(SynchronousTestCase):
     def window(self, most: float = 3, span: float = 60.0) -> SlidingWindow:
         return SlidingWindow(most, span, self.clock.seconds)
 
-    def test_no_more_in_any_span(self) -> None:
+    def test_no_span_holds_more_than_the_limit(self) -> None:
         """Three at once, and then none until the first is a whole span ago."""
         window = self.window()
         self.assertEqual([window.take() for _ in range(4)], [True, True, True, False])
@@ -100,7 +97,7 @@ class SlidingWindowTests(SynchronousTestCase):
         self.assertEqual(window.wait(), 0.0)
         self.assertEqual([window.take() for _ in range(4)], [True, True, True, False])
 
-    def test_empty(self) -> None:
+    def test_window_is_unused_again_once_its_span_has_passed(self) -> None:
         window = self.window()
         self.assertTrue(window.unused)
         window.take()
@@ -108,20 +105,20 @@ class SlidingWindowTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertTrue(window.unused)
 
-    def test_fractions(self) -> None:
+    def test_fractions_are_left_out_but_one_always_passes(self) -> None:
         """They are left out, but one is always let through."""
         window = self.window(0.5)
         self.assertEqual([window.take(), window.take()], [True, False])
         window = self.window(2.9)
         self.assertEqual([window.take() for _ in range(3)], [True, True, False])
 
-    def test_of_nothing(self) -> None:
+    def test_window_that_lets_nothing_through_is_refused(self) -> None:
         for most, span in ((0, 60), (3, 0), (-1, 60)):
             with self.assertRaises(ValueError):
                 self.window(most, span)
 
     @given(st.lists(st.floats(0, 30), max_size=60))
-    def test_any_steps(self, steps: list[float]) -> None:
+    def test_no_span_holds_more_than_the_limit_in_any_order(self, steps: list[float]) -> None:
         """Whatever the order, no span of time has more than that."""
         clock, times = Clock(), []
         window = SlidingWindow(3, 60.0, clock.seconds)

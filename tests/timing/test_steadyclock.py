@@ -33,12 +33,10 @@ class SteadyClockTests(SynchronousTestCase):
         """Called by a timer."""
         self.calls.append((what, self.simulation.now - 1000.0))
 
-    def test_interface(self) -> None:
-        """It is what callers expect."""
+    def test_clock_provides_the_interface_of_a_reactor_clock(self) -> None:
         self.assertTrue(verifyObject(IReactorTime, self.clock))
 
-    def test_passes_on(self) -> None:
-        """As long as nothing happens it does what the reactor does."""
+    def test_undisturbed_clock_does_what_the_reactor_does(self) -> None:
         self.clock.callLater(2, self.note, what="b")
         self.clock.callLater(1, self.note, "a")
         self.assertEqual(self.clock.seconds(), 1000.0)
@@ -46,7 +44,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.calls, [("a", 1.0), ("b", 2.0)])
         self.assertEqual(self.clock.seconds(), 1003.0)
 
-    def test_without_it(self) -> None:
+    def test_reactor_alone_is_an_hour_late_after_a_step_back(self) -> None:
         """What it is for: the reactor alone is an hour late."""
         self.host.callLater(1, self.note, "late")
         self.host.jump(-HOUR)
@@ -55,7 +53,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.simulation.advance(HOUR)
         self.assertEqual(self.calls, [("late", HOUR + 1)])
 
-    def test_set_back(self) -> None:
+    def test_step_back_is_noticed_by_a_look_at_the_clock(self) -> None:
         """A look at the clock is enough, and its own time goes on."""
         self.clock.callLater(10, self.note, "a")
         self.simulation.advance(1)
@@ -67,7 +65,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.calls, [("a", 10.0)])
         self.assertEqual(self.clock.seconds(), 1010.0)
 
-    def test_a_new_call(self) -> None:
+    def test_new_call_notices_a_step_back_and_is_not_brought_forward(self) -> None:
         """To ask for another call is a look, too; the new call is not brought forward."""
         self.clock.callLater(10, self.note, "a")
         self.host.jump(-HOUR)
@@ -75,7 +73,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.simulation.advance(30)
         self.assertEqual(self.calls, [("a", 10.0), ("b", 20.0)])
 
-    def test_late_look(self) -> None:
+    def test_calls_are_late_by_as_long_as_nobody_looked_at_the_clock(self) -> None:
         """Calls are late by as long as nobody has looked, since how long that was cannot be known."""
         self.clock.callLater(10, self.note, "a")
         self.host.jump(-HOUR)
@@ -85,7 +83,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.simulation.advance(10)
         self.assertEqual(self.calls, [("a", 40.0)])
 
-    def test_again_and_again(self) -> None:
+    def test_steps_back_add_up(self) -> None:
         """Steps add up; what was slept through or set forward is not a step back."""
         self.clock.callLater(100, self.note, "a")
         for _ in range(3):
@@ -98,7 +96,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.simulation.advance(1)
         self.assertEqual(self.calls, [("a", 100.0)])
 
-    def test_set_forward(self) -> None:
+    def test_step_forward_only_makes_timers_fire_early(self) -> None:
         """Timers fire early, all of them, and nothing else happens."""
         self.clock.callLater(10, self.note, "a")
         self.clock.callLater(5, self.note, "b")
@@ -108,14 +106,13 @@ class SteadyClockTests(SynchronousTestCase):
         self.assertEqual(self.calls, [("b", 0.0), ("a", 0.0)])
         self.assertEqual(self.clock.behind, 0.0)
 
-    def test_slewed(self) -> None:
-        """A clock that is put right little by little is not one that was set."""
+    def test_slewed_clock_does_not_count_as_set(self) -> None:
         for _ in range(5):
             self.host.jump(-STEP / 2)
             self.clock.seconds()
         self.assertEqual(self.clock.behind, 0.0)
 
-    def test_only_ours(self) -> None:
+    def test_step_moves_only_the_calls_of_its_own_clock(self) -> None:
         """Somebody else's calls on the same reactor are left alone, and another clock moves its own once."""
         other = SteadyClock(self.host)
         self.host.callLater(10, self.note, "else")
@@ -128,7 +125,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.simulation.advance(10)
         self.assertEqual([what for what, _ in self.calls], ["ours", "other"])
 
-    def test_forgets(self) -> None:
+    def test_finished_and_cancelled_calls_are_forgotten(self) -> None:
         """Neither calls that were made nor those that were cancelled are remembered, or kept alive."""
         kept = self.clock.callLater(1e6, self.note, "kept")
         for _ in range(20 * FEW):
@@ -142,7 +139,7 @@ class SteadyClockTests(SynchronousTestCase):
         gc.collect()
         self.assertIsNone(weak())
 
-    def test_left(self) -> None:
+    def test_time_left_is_right_before_and_after_a_step(self) -> None:
         """How long it is to a call, before and after a step, whether noticed or not."""
         call = self.clock.callLater(10, self.note, "a")
         self.assertEqual(time_left(call, self.clock), 10.0)
@@ -153,13 +150,12 @@ class SteadyClockTests(SynchronousTestCase):
         plain = Clock()
         self.assertEqual(time_left(plain.callLater(3, int), plain), 3)
 
-    def test_wrapped_once(self) -> None:
-        """To wrap one twice would move every call twice."""
+    def test_clock_is_never_wrapped_twice(self) -> None:
+        """A clock wrapped twice would move every call twice."""
         self.assertIs(steady(self.clock), self.clock)
         self.assertIsInstance(steady(self.host), SteadyClock)
 
-    def test_stands_for_the_reactor(self) -> None:
-        """What else a reactor has is passed on."""
+    def test_other_attributes_are_those_of_the_reactor(self) -> None:
         self.assertEqual(self.clock.offset, 0.0)
         with self.assertRaises(AttributeError):
             self.clock.listenTCP  # noqa: B018
@@ -173,7 +169,7 @@ class SteadyClockTests(SynchronousTestCase):
             max_size=30,
         )
     )
-    def test_never_late(self, steps: list[tuple[str, float]]) -> None:
+    def test_no_call_is_late_if_every_step_back_is_looked_at(self, steps: list[tuple[str, float]]) -> None:
         """Whatever happens, if every step back is looked at, no call is late and the time never goes back."""
         simulation = SimulatedClock(1e6)
         host = simulation.host_clock()
@@ -210,7 +206,7 @@ class SteadyClockTests(SynchronousTestCase):
 class RealReactorTests(SynchronousTestCase):
     """The calls of Twisted's own reactors."""
 
-    def test_a_real_reactor(self) -> None:
+    def test_calls_of_a_real_reactor_are_moved(self) -> None:
         """Brought forward by a step, in whatever order, they are in time."""
 
         class Reactor(base.ReactorBase):

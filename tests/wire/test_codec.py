@@ -27,7 +27,7 @@ class CodecTests(SynchronousTestCase):
 
     @properties
     @given(any_message)
-    def test_there_and_back(self, message: Any) -> None:
+    def test_message_reads_back_from_its_bytes(self, message: Any) -> None:
         """A message survives, and its bytes are the only ones that mean it to us."""
         data = encode(message)
         self.assertEqual(decode(type(message), data, len(data)), message)
@@ -35,14 +35,15 @@ class CodecTests(SynchronousTestCase):
 
     @properties
     @given(st.sampled_from(MESSAGES), st.binary(max_size=500))
-    def test_any_bytes(self, kind: type[Any], data: bytes) -> None:
-        """Bytes are a message of the type, or a WireError."""
+    def test_any_bytes_are_a_message_of_the_type_or_a_wire_error(self, kind: type[Any], data: bytes) -> None:
         self.decodes_or_refuses(kind, data)
 
     @properties
     @given(any_message, st.integers(0, 1 << 16), st.integers(0, 255), st.integers(0, 40))
-    def test_damaged(self, message: Any, place: int, byte: int, cut: int) -> None:
-        """So are those of a message with a wrong byte, without its end, or with something behind it."""
+    def test_damaged_message_is_a_message_or_a_wire_error(
+        self, message: Any, place: int, byte: int, cut: int
+    ) -> None:
+        """With a wrong byte, without its end, or with bytes behind it."""
         data = bytearray(encode(message))
         data[place % len(data)] = byte
         self.decodes_or_refuses(type(message), bytes(data))
@@ -51,8 +52,9 @@ class CodecTests(SynchronousTestCase):
 
     @properties
     @given(any_message, st.sampled_from(MESSAGES))
-    def test_mistaken(self, message: Any, kind: type[Any]) -> None:
-        """So are those of another message."""
+    def test_message_read_as_another_type_is_a_message_or_a_wire_error(
+        self, message: Any, kind: type[Any]
+    ) -> None:
         self.decodes_or_refuses(kind, encode(message))
 
     def decodes_or_refuses(self, kind: type[Any], data: bytes) -> None:
@@ -63,28 +65,26 @@ class CodecTests(SynchronousTestCase):
         else:
             self.assertIsInstance(message, kind)
 
-    def test_nests(self) -> None:
-        """A deep nest is refused, not recursed into."""
+    def test_deep_nest_is_refused_without_recursion(self) -> None:
         for nest in (b"\x91" * 150_000, b"\x81\x01" * 75_000):
             self.assertRaises(WireError, decode, m.Envelope, nest)
             self.assertRaises(WireError, decode, m.Hello, nest, len(nest))
 
-    def test_promises_of_length(self) -> None:
+    def test_announced_length_beyond_the_bytes_is_refused(self) -> None:
         """Bytes that announce more than they bring cost nothing."""
         for start in (b"\xdd\xff\xff\xff\xff", b"\x9a\xc6\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff"):
             self.assertRaises(WireError, decode, m.Envelope, start)
 
-    def test_cut_short(self) -> None:
-        """No beginning of a message is a message."""
+    def test_no_beginning_of_a_message_is_a_message(self) -> None:
         data = encode(m.Signed(KEY, b"body", SIGNATURE))
         for length in range(len(data)):
             self.assertRaises(WireError, decode, m.Signed, data[:length])
 
-    def test_something_behind(self) -> None:
+    def test_bytes_behind_a_message_are_refused(self) -> None:
         data = encode(m.Goodbye(1))
         self.assertRaises(WireError, decode, m.Goodbye, data + b"\0")
 
-    def test_control_limit(self) -> None:
+    def test_oversized_control_message_is_refused_before_it_is_read(self) -> None:
         """Control messages are refused by their size before they are read; the others have their frame."""
         for kind in MESSAGES:
             error = self.assertRaises(WireError, decode, kind, b"\xc1" * (CONTROL_LIMIT + 1))
@@ -98,7 +98,7 @@ class CodecTests(SynchronousTestCase):
         self.assertEqual(len(encode(message)), CONTROL_LIMIT)
         self.assertEqual(decode(m.Sealed, encode(message)), message)
 
-    def test_constraints(self) -> None:
+    def test_lengths_and_numbers_are_held_to_their_ranges(self) -> None:
         """Lengths and numbers that a peer may choose are held to their ranges when decoded."""
         endpoint = m.WireEndpoint(b"\x7f\0\0\1", 5483)
         wrong: tuple[Any, ...] = (
@@ -126,8 +126,7 @@ class CodecTests(SynchronousTestCase):
         for message in wrong:
             self.assertRaises(WireError, decode, type(message), encode(message))
 
-    def test_unknown_enumerators(self) -> None:
-        """A number that is none of an enumeration's is refused."""
+    def test_unknown_number_of_an_enumeration_is_refused(self) -> None:
         self.assertRaises(WireError, decode, m.Confirmation, msgspec.msgpack.encode([1, 77, True]))
 
     def test_errors_name_the_message(self) -> None:
@@ -140,23 +139,21 @@ class EndpointTests(SynchronousTestCase):
 
     @properties
     @given(endpoints)
-    def test_there_and_back(self, endpoint: Endpoint) -> None:
+    def test_endpoint_reads_back_from_its_bytes(self, endpoint: Endpoint) -> None:
         self.assertEqual(from_wire(to_wire(endpoint)), endpoint)
 
     @properties
     @given(st.binary(max_size=40), st.integers(-5, 70_000))
-    def test_any_host(self, host: bytes, port: int) -> None:
-        """4 bytes and 16 are addresses; all else is a WireError."""
+    def test_host_of_4_or_16_bytes_is_an_address_and_others_are_refused(self, host: bytes, port: int) -> None:
         wire = m.WireEndpoint(host, port)
         if len(host) in (4, 16) and 0 <= port <= 65535:
             self.assertEqual(from_wire(wire).port, port)
         else:
             self.assertRaises(WireError, from_wire, wire)
 
-    def test_zone_stays_at_home(self) -> None:
+    def test_zone_is_not_sent(self) -> None:
         self.assertEqual(from_wire(to_wire(Endpoint.of("fe80::1%eth0", 5))), Endpoint("fe80::1", 5))
 
-    def test_wrapped_address(self) -> None:
-        """An IPv4 address that comes wrapped in IPv6 is unwrapped."""
+    def test_ipv4_address_wrapped_in_ipv6_is_unwrapped(self) -> None:
         wrapped = m.WireEndpoint(bytes(10) + b"\xff\xff\xc0\0\2\1", 9)
         self.assertEqual(from_wire(wrapped), Endpoint("192.0.2.1", 9))

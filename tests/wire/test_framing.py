@@ -59,7 +59,7 @@ class FrameDecoderTests(SynchronousTestCase):
 
     @properties
     @given(frames, st.lists(st.integers(0, 1 << 16), max_size=40))
-    def test_splits(self, sent: list[Frame], cuts: list[int]) -> None:
+    def test_same_frames_come_out_however_the_stream_is_cut(self, sent: list[Frame], cuts: list[int]) -> None:
         """The same frames come out however the stream is cut, and nothing is left over."""
         receiver = Receiver()
         for piece in pieces(stream(sent), cuts):
@@ -68,7 +68,7 @@ class FrameDecoderTests(SynchronousTestCase):
         self.assertEqual(receiver.got, sent)
         self.assertEqual(receiver.held, 0)
 
-    def test_byte_by_byte(self) -> None:
+    def test_frames_are_decoded_byte_by_byte(self) -> None:
         sent = [(1, b""), (200, b"abc"), (5, b"x" * 20), (6, b""), (255, b"y" * LIMIT)]
         receiver = Receiver()
         for byte in stream(sent):
@@ -77,7 +77,9 @@ class FrameDecoderTests(SynchronousTestCase):
 
     @properties
     @given(frames, st.lists(st.integers(0, 1 << 16), max_size=10))
-    def test_who_gets_them(self, sent: list[Frame], cuts: list[int]) -> None:
+    def test_frames_of_the_link_and_of_users_go_separate_ways(
+        self, sent: list[Frame], cuts: list[int]
+    ) -> None:
         """The link's own kinds go one way, all others the other."""
         receiver = Receiver()
         for piece in pieces(stream(sent), cuts):
@@ -88,7 +90,9 @@ class FrameDecoderTests(SynchronousTestCase):
 
     @properties
     @given(st.binary(max_size=2000), st.lists(st.integers(0, 1 << 16), max_size=10))
-    def test_any_bytes(self, data: bytes, cuts: list[int]) -> None:
+    def test_any_bytes_give_frames_within_the_limit_or_a_wire_error(
+        self, data: bytes, cuts: list[int]
+    ) -> None:
         """Any bytes give frames within the limit, or a WireError; never more than a frame is kept."""
         receiver = Receiver()
         try:
@@ -117,7 +121,7 @@ class FrameDecoderTests(SynchronousTestCase):
         receiver.decoder.feed(header[:3])
         self.assertRaises(WireError, receiver.decoder.feed, header[3:])
 
-    def test_limit_moves(self) -> None:
+    def test_limit_changed_during_a_delivery_holds_from_the_next_frame(self) -> None:
         """The limit may be changed while a frame is delivered, and holds from the next one."""
         receiver = Receiver(4)
 
@@ -132,7 +136,9 @@ class FrameDecoderTests(SynchronousTestCase):
 
     @properties
     @given(frames.filter(bool), st.lists(st.integers(0, 1 << 16), max_size=10), st.integers(0, 11))
-    def test_stop(self, sent: list[Frame], cuts: list[int], last: int) -> None:
+    def test_nothing_is_delivered_or_kept_after_a_stop(
+        self, sent: list[Frame], cuts: list[int], last: int
+    ) -> None:
         """After a stop nothing is delivered, not even the rest of the chunk, and nothing is kept."""
         receiver = Receiver()
         last %= len(sent)
@@ -149,7 +155,7 @@ class FrameDecoderTests(SynchronousTestCase):
         self.assertEqual(receiver.got, sent[: last + 1])
         self.assertEqual(receiver.held, 0)
 
-    def test_stopped_takes_anything(self) -> None:
+    def test_stopped_decoder_ignores_any_bytes(self) -> None:
         """What comes after a stop is not even looked at."""
         receiver = Receiver()
         receiver.decoder.feed(frame_header(6, 10) + b"half")
@@ -162,11 +168,11 @@ class FrameDecoderTests(SynchronousTestCase):
 class HeaderTests(SynchronousTestCase):
     """Headers as they are documented."""
 
-    def test_bytes(self) -> None:
+    def test_header_is_the_kind_and_a_24_bit_length(self) -> None:
         self.assertEqual(frame_header(0x86, 0x012345), b"\x86\x01\x23\x45")
         self.assertEqual(frame_header(255, LARGEST_FRAME), b"\xff" * HEADER_BYTES)
 
-    def test_numbers(self) -> None:
+    def test_frame_kinds_keep_their_numbers(self) -> None:
         """These numbers are on the wire and must never change."""
         self.assertEqual(
             {each.name: int(each) for each in FrameKind if each <= 8},

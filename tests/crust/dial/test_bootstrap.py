@@ -45,11 +45,10 @@ class OrderTests(SynchronousTestCase):
         again = Contact(A.endpoint)
         self.assertEqual(self.order((B, A), (again, C)), (B, A, C))
 
-    def test_never_ourselves(self) -> None:
-        """Neither our name nor our endpoints."""
+    def test_own_name_and_endpoints_are_never_dialled(self) -> None:
         self.assertEqual(self.order((contact("192.0.2.8:1", 9), contact("192.0.2.9:5483")), (A,)), (A,))
 
-    def test_many_saved(self) -> None:
+    def test_configured_contacts_come_before_the_oldest_saved_ones(self) -> None:
         """The configured ones get their turn before the oldest saved ones."""
         self.assertEqual(self.order((A, B, C), (D,), first=2), (A, B, D, C))
 
@@ -93,21 +92,21 @@ class AttemptTests(SynchronousTestCase):
     def dialled(self) -> list[Endpoint]:
         return list(self.dials)
 
-    def test_in_parallel(self) -> None:
+    def test_contacts_are_dialled_without_waiting_for_answers(self) -> None:
         """Contacts are dialled one after the other, without waiting for answers."""
         self.attempt(A, B)
         self.assertEqual(self.dialled(), [A.endpoint])
         self.clock.advance(STAGGER)
         self.assertEqual(self.dialled(), [A.endpoint, B.endpoint])
 
-    def test_a_failure_brings_the_next(self) -> None:
+    def test_failed_dial_starts_the_next_at_once(self) -> None:
         """After a failure the next is dialled at once, in a turn of its own."""
         self.attempt(A, B)
         self.dials[A.endpoint].errback(DialFailed("connection refused"))
         self.clock.advance(0)
         self.assertEqual(self.dialled(), [A.endpoint, B.endpoint])
 
-    def test_all_fail(self) -> None:
+    def test_attempt_ends_with_the_reasons_when_every_contact_has_failed(self) -> None:
         """When every contact has failed the attempt is over, and says why; a few are told of."""
         self.attempt(*(contact(f"192.0.2.{number}:5483") for number in range(1, 6)))
         for number in range(1, 6):
@@ -126,12 +125,11 @@ class AttemptTests(SynchronousTestCase):
         self.attempt(A, B)
         self.over(0, "on the deny list")
 
-    def test_no_contacts(self) -> None:
-        """Without contacts it says which setting names some."""
+    def test_attempt_without_contacts_names_the_setting(self) -> None:
         self.attempt()
         self.over(0, "the setting contacts")
 
-    def test_winner(self) -> None:
+    def test_winner_stays_and_other_links_and_dials_are_ended(self) -> None:
         """The winner stays; other links are closed, other dials cancelled."""
         attempt = self.attempt(A, B, C)
         self.clock.advance(STAGGER)
@@ -154,7 +152,7 @@ class AttemptTests(SynchronousTestCase):
         attempt.end(link)
         self.over(1)
 
-    def test_nobody_wins(self) -> None:
+    def test_all_links_are_closed_without_a_winner(self) -> None:
         """Without a winner all links are closed."""
         attempt = self.attempt(A)
         link = self.up(attempt, A)
@@ -174,7 +172,7 @@ class AttemptTests(SynchronousTestCase):
         attempt.link_lost(cast(ILink, links[1]), LinkClosed(CloseReason.WRONG_NETWORK, by_peer=True))
         self.over(0, "the peer is not in the network yet", "the peer is of another network")
 
-    def test_timeout(self) -> None:
+    def test_attempt_ends_after_the_timeout_and_counts_live_links(self) -> None:
         """After bootstrap_timeout it is over, whatever goes on; links that live are counted."""
         attempt = self.attempt(A, B)
         self.clock.advance(STAGGER)
@@ -232,7 +230,7 @@ class AttemptTests(SynchronousTestCase):
         self.over(0, "nobody answered on the local network")
 
     def test_flood_of_answers(self) -> None:
-        """No more contacts are kept than a few, whoever invents them."""
+        """An attacker can invent any number of contacts; only a few are kept."""
         attempt = self.attempt(lan=True)
         for port in range(1, 1000):
             attempt.found(Contact(Endpoint("192.0.2.1", port)))

@@ -52,8 +52,8 @@ class DialBackTests(ServiceTests):
     def told(self, what: object) -> None:
         """Nobody wants to know."""
 
-    async def test_reached(self) -> None:
-        """The peer sees a connection come and go; whoever dials has no link."""
+    async def test_peer_sees_a_connection_come_and_go_without_a_link(self) -> None:
+        """The dialling end reports the endpoint and keeps no link."""
         backs = self.backs()
         there, events = self.start(1)
         (endpoint,) = there.endpoints
@@ -66,7 +66,7 @@ class DialBackTests(ServiceTests):
         await self.closed
         self.assertTrue(backs.idle)
 
-    async def test_the_second(self) -> None:
+    async def test_next_endpoint_is_dialled_when_one_fails(self) -> None:
         """The endpoints are dialled one after the other; what has failed is told."""
         backs = self.backs()
         there, _ = self.start(1)
@@ -78,14 +78,14 @@ class DialBackTests(ServiceTests):
         self.assertEqual(await dial, endpoint)
         await self.closed
 
-    async def test_not_reached(self) -> None:
+    async def test_refused_dial_is_reported_with_its_reason(self) -> None:
         backs = self.backs()
         error = await self.assertFailure(backs.dial([self.closed_port()], name(1)), ConnectFailed)
         self.assertIn("connection refused", str(error))
         await self.closed
         self.assertTrue(backs.idle)
 
-    async def test_somebody_else(self) -> None:
+    async def test_answer_under_another_name_counts_as_a_failure(self) -> None:
         """Who has another name is not whom it was asked for."""
         backs = self.backs()
         there, _ = self.start(1)
@@ -105,7 +105,7 @@ class DialBackTests(ServiceTests):
         self.assertTrue(backs.idle)
         self.assertFalse(self.closed.called)
 
-    async def test_own_network(self) -> None:
+    async def test_nothing_in_our_own_network_is_dialled_for_others(self) -> None:
         """Not even where private addresses may be dialled: nobody learns from us what is there."""
         backs = self.backs(private_dialling=PrivateDialling.ON_LINK)
         self.outside.host([at("0.0.0.0:1024")], HOST)
@@ -113,7 +113,7 @@ class DialBackTests(ServiceTests):
         self.assertIn("it is in a network of ours", str(error))
         self.assertTrue(backs.idle)
 
-    async def test_budget(self) -> None:
+    async def test_dials_count_against_the_budget_of_strangers(self) -> None:
         """The dials count against what strangers may have us dial."""
         backs = self.backs(stranger_dials=1)
         self.limits.spend(at("9.9.9.9:5483"))
@@ -121,14 +121,14 @@ class DialBackTests(ServiceTests):
         self.assertEqual(error.setting, "stranger_dials")
         self.assertTrue(backs.idle)
 
-    async def test_cancelled(self) -> None:
+    async def test_cancelled_dial_closes_its_connection(self) -> None:
         backs = self.backs()
         dial = backs.dial([self.silent_port()], name(1))
         dial.cancel()
         await self.assertFailure(dial, CancelledError)
         await self.closed
 
-    async def test_stopped(self) -> None:
+    async def test_stop_fails_the_dials_under_way(self) -> None:
         """What is under way fails, and nothing is left of it."""
         backs = self.backs()
         dial = backs.dial([self.silent_port()], name(1))
@@ -141,7 +141,7 @@ class DialBackTests(ServiceTests):
 class ServiceOutsideTests(ServiceTests):
     """The whole, as far as one host shows it."""
 
-    async def test_loopback(self) -> None:
+    async def test_dials_on_one_host_prove_no_reachability(self) -> None:
         """Nothing that happens on one host says anything about the outside."""
         mine, theirs = await self.pair()
         self.one.observed(mine, at("5.5.5.5:5483"))
@@ -152,8 +152,7 @@ class ServiceOutsideTests(ServiceTests):
             self.assertIs(each.reachability.dialable, Dialable.UNKNOWN)
             self.assertEqual(each.candidates, each.endpoints)
 
-    async def test_told(self) -> None:
-        """What is told comes in a later turn, to whoever receives the events."""
+    async def test_changed_reachability_is_reported_in_a_later_turn(self) -> None:
         _, theirs = await self.pair(external=(at("5.5.5.5:5483"),))
         self.assertEqual(self.one.endpoints[0], at("5.5.5.5:5483"))
         self.assertEqual(self.one.outside, (at("5.5.5.5:5483"),))
@@ -162,7 +161,7 @@ class ServiceOutsideTests(ServiceTests):
         (told,) = await self.events.next("reachability")
         self.assertIs(told.dialable, Dialable.NO)
 
-    async def test_dial_back(self) -> None:
+    async def test_loopback_is_never_dialled_back_for_others(self) -> None:
         """It is a limit that forbids to dial loopback for others."""
         await self.pair()
         await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2)), LimitReached)

@@ -85,7 +85,7 @@ class DiallerTests(SynchronousTestCase):
         self.assertEqual((self.gone, self.dialler.idle), (2, True))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_dial_timeout(self) -> None:
+    def test_unanswered_dial_ends_after_the_timeout(self) -> None:
         """A dial that nobody answers ends after dial_timeout, and is disconnected."""
         dial = self.connect(A)
         self.reactor.advance(9.9)
@@ -121,7 +121,7 @@ class DiallerTests(SynchronousTestCase):
         protocol.connectionLost(Failure(error.ConnectionLost()))
         self.assertEqual(self.attempts(dial), ["the connection was lost before the TLS handshake was done"])
 
-    def test_shared(self) -> None:
+    def test_calls_for_the_same_peer_and_token_share_one_dial(self) -> None:
         """Calls for the same peer and token share one dial; each gets the outcome."""
         first, second = self.connect(A), self.connect(A)
         self.assertEqual(self.dialled(), [A])
@@ -129,7 +129,7 @@ class DiallerTests(SynchronousTestCase):
         self.failureResultOf(first, ConnectFailed)
         self.failureResultOf(second, ConnectFailed)
 
-    def test_not_shared(self) -> None:
+    def test_another_token_or_endpoint_of_an_unknown_peer_is_another_dial(self) -> None:
         """Another token is another dial; so is another endpoint when the peer is not known."""
         dials = [self.connect(A, token=b"1"), self.connect(A, token=b"2")]
         dials += [self.connect(A, peer=None), self.connect(B, peer=None), self.connect(B, peer=None)]
@@ -171,7 +171,7 @@ class DiallerTests(SynchronousTestCase):
         self.successResultOf(first)
         self.failureResultOf(second, CancelledError)
 
-    def test_backoff(self) -> None:
+    def test_failed_address_is_left_alone_for_a_while_for_this_peer(self) -> None:
         """An address that failed is left alone for a while, for this peer."""
         dial = self.connect(A)
         self.refuse(0)
@@ -200,7 +200,7 @@ class DiallerTests(SynchronousTestCase):
         again.cancel()
         self.failureResultOf(again, CancelledError)
 
-    def test_max_dials(self) -> None:
+    def test_dials_stop_at_max_dials_with_an_error_that_names_it(self) -> None:
         """No more dials than max_dials, and the error names the setting."""
         self.make(max_dials=2)
         dials = [self.connect(A, peer=name(3)), self.connect(A, peer=name(4))]
@@ -225,7 +225,7 @@ class DiallerTests(SynchronousTestCase):
         self.failureResultOf(dial, ConnectFailed)
         self.limits.check(A, PEER)
 
-    def test_strangers(self) -> None:
+    def test_only_addresses_of_strangers_are_counted(self) -> None:
         """Strangers' addresses are counted, those of others are not."""
         self.make(stranger_dials=1, stranger_dials_per_prefix=1)
         dials = [self.connect(A, peer=name(3), from_stranger=True), self.connect(B)]
@@ -235,7 +235,7 @@ class DiallerTests(SynchronousTestCase):
         for dial in dials:
             self.failureResultOf(dial, ServiceStopped)
 
-    def test_deny_list(self) -> None:
+    def test_denied_address_or_known_name_is_not_dialled(self) -> None:
         """Whom the lists forbid is not dialled: by address, or by name where it is known."""
         self.make(deny=(str(PEER), "8.8.8.0/24"))
         (by_name,) = self.attempts(self.connect(at("1.1.1.1:5483")))
@@ -254,7 +254,7 @@ class DiallerTests(SynchronousTestCase):
             self.failureResultOf(dial, DialFailed)
         self.assertEqual(self.dialled(), [A, A])
 
-    def test_stop(self) -> None:
+    def test_stop_fails_the_callers_and_disconnects(self) -> None:
         """Stopping fails who waits, and disconnects."""
         dial, contact = self.connect(A), self.dialler.dial_contact(Contact(B))
         self.dialler.stop()
@@ -265,8 +265,7 @@ class DiallerTests(SynchronousTestCase):
 
 
 class WordsTests(SynchronousTestCase):
-    def test_in_words(self) -> None:
-        """Everything that ends a dial has plain words."""
+    def test_every_end_of_a_dial_has_plain_words(self) -> None:
         for problem, words in (
             (error.TCPTimedOutError(110, "timed out"), "no answer"),
             (error.ConnectError(101), "network is unreachable"),

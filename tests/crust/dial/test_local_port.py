@@ -26,14 +26,13 @@ FAR = at("8.8.8.8:5483")
 
 
 class OriginTests(SynchronousTestCase):
-    def test_family(self) -> None:
-        """An IPv6 endpoint is not dialled from an IPv4 port."""
+    def test_ipv6_endpoint_is_not_dialled_from_an_ipv4_port(self) -> None:
         both = (at("0.0.0.0:5483"), at("[::]:5484"))
         self.assertEqual(origin_for(both, FAR), both[0])
         self.assertEqual(origin_for(both, at("[2606:4700::1]:1024")), both[1])
         self.assertIsNone(origin_for(both[1:], FAR))
 
-    def test_loopback(self) -> None:
+    def test_loopback_port_is_no_origin_for_dials_off_the_host(self) -> None:
         """Nothing leaves the host from a loopback address."""
         here = at("127.0.0.1:5483")
         self.assertIsNone(origin_for((here,), FAR))
@@ -96,7 +95,7 @@ class FallBackTests(SynchronousTestCase):
         self.failureResultOf(self.outcome)
         self.assertEqual(self.origins(), [None])
 
-    def test_port_taken(self) -> None:
+    def test_taken_port_falls_back_to_any_and_reports_the_last_error(self) -> None:
         """If the port is taken, any other is; what is said in the end is what the far end said."""
         self.dial()
         self.reactor.tcpClients[0][2].doStart()  # as the second dial does, before the first is over

@@ -39,8 +39,7 @@ class RaceTests(SynchronousTestCase):
         race.start()
         return race
 
-    def test_staggered(self) -> None:
-        """One after the other is dialled, while nobody has answered."""
+    def test_dials_start_one_after_the_other_while_nobody_answers(self) -> None:
         race = self.race(A, B, C)
         self.assertEqual(list(self.dials), [A])
         self.clock.advance(STAGGER - 0.01)
@@ -54,7 +53,7 @@ class RaceTests(SynchronousTestCase):
         self.dials[A].callback(LINK)
         self.successResultOf(race.link)
 
-    def test_a_failure_brings_the_next(self) -> None:
+    def test_failed_dial_starts_the_next_at_once(self) -> None:
         """After a failure the next is dialled at once, and the stagger starts again."""
         race = self.race(A, B, C)
         self.clock.advance(0.1)
@@ -77,7 +76,7 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(list(self.dials), [A, B])
 
-    def test_all_fail(self) -> None:
+    def test_error_tells_what_happened_at_each_endpoint_in_order(self) -> None:
         """The error tells what happened at each endpoint, in the order of the dials."""
         race = self.race(A, B)
         self.clock.advance(STAGGER)
@@ -99,7 +98,7 @@ class RaceTests(SynchronousTestCase):
         error = self.failureResultOf(self.race().link, ConnectFailed).value
         self.assertIn("there was no endpoint to dial", str(error))
 
-    def test_limits_alone(self) -> None:
+    def test_error_is_the_first_limit_if_limits_prevented_every_dial(self) -> None:
         """If limits kept everything from being dialled, the error is the first limit."""
         self.refusals = {A: LimitReached("a", "max_dials", 1), B: LimitReached("b", "stranger_dials", 2)}
         error = cast(LimitReached, self.failureResultOf(self.race(A, B).link, LimitReached).value)
@@ -120,8 +119,7 @@ class RaceTests(SynchronousTestCase):
         self.dials[C].callback(LINK)
         self.successResultOf(race.link)
 
-    def test_cancelled(self) -> None:
-        """Cancelling calls everything off."""
+    def test_cancelling_the_race_cancels_every_dial(self) -> None:
         race = self.race(A, B, C)
         self.clock.advance(STAGGER)
         race.link.cancel()
@@ -129,7 +127,7 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual(self.cancelled, [A, B])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_added_later(self) -> None:
+    def test_added_endpoints_are_dialled_in_turn_and_known_ones_once(self) -> None:
         """Endpoints that are added are dialled in their turn; known ones are not dialled again."""
         race = self.race(A)
         self.clock.advance(10)

@@ -18,7 +18,7 @@ ANY = st.sampled_from(
 
 
 class RankTests(SynchronousTestCase):
-    def test_nearest_first(self) -> None:
+    def test_endpoints_are_ranked_nearest_first(self) -> None:
         """This machine, our network, the internet, and private networks that we are not in."""
         order = [at(f"{host}:5483") for host in ("127.0.0.1", "10.0.0.7", "1.1.1.1", "192.168.9.9")]
         self.assertEqual(rank(reversed(order), ("10.0.0.0/24", "fd00::/64")), tuple(order))

@@ -132,7 +132,7 @@ class VictimTests(SynchronousTestCase):
         outcome.addErrback(lambda failure: failure.trap(ConnectFailed, LimitReached, ServiceStopped) and None)
         self.waiting.append(outcome)
 
-    def test_a_thousand_requests(self) -> None:
+    def test_thousand_requests_cannot_exceed_the_budget_for_one_victim(self) -> None:
         """By a hundred names, for many ports and in all spellings: three dials in any minute, of any kind."""
         peers = [name(each) for each in range(10, 110)]
         for number in range(1000):
@@ -148,7 +148,7 @@ class VictimTests(SynchronousTestCase):
             self.assertLessEqual(len(within), A_MINUTE, times)
         self.stop()
 
-    def test_denied(self) -> None:
+    def test_forbidden_addresses_are_never_dialled_but_those_on_our_network_are(self) -> None:
         """What nobody may have us dial is not dialled in any way; what is in our own network is."""
         denied = sorted({*NEVER, *PRIVATE})
         self.assertGreater(len(denied), 60)
