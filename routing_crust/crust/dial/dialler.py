@@ -148,7 +148,7 @@ class Dialler:
         try:
             self._limits.check(endpoint, peer)
             if from_stranger:
-                self._limits.spend(endpoint)
+                self._limits.spend(endpoint, peer)
         except (DialFailed, LimitReached) as problem:
             self._history.tried(peer, way, endpoint, str(problem))
             raise
@@ -167,9 +167,11 @@ class Dialler:
         self._limits.ended(dial.peer)
         if not isinstance(outcome, Failure):
             self._backoff.succeeded(dial.endpoint, dial.peer)
+            self._limits.answered(dial.endpoint, outcome.peer)
             self._history.tried(outcome.peer, way, dial.endpoint, "it answered", good=True)
         elif outcome.check(DialFailed):
             self._backoff.failed(dial.endpoint, dial.peer)
+            self._limits.failed(dial.endpoint, dial.peer)
             self._history.tried(dial.peer, way, dial.endpoint, outcome.getErrorMessage())
         else:
             self._history.tried(dial.peer, way, dial.endpoint, "called off")

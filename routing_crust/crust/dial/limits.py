@@ -6,13 +6,18 @@ for all dials of a node, plain and punching.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+from ...bounded_dict import BoundedDict
 from ...config import Settings
 from ...endpoints import Endpoint
 from ...errors import LimitReached
 from ...names import Name
 from ..admission import Rules, StrangerBudget
 from .race import DialFailed
+
+MAX_PROVEN: Final = 4096
+"""Addresses at which a peer has answered that are remembered."""
 
 
 class DialLimits:
@@ -35,6 +40,7 @@ class DialLimits:
         self._budget = StrangerBudget(settings, seconds)
         self._dials = 0
         self._per_peer: dict[Name, int] = {}
+        self._proven: BoundedDict[tuple[Endpoint, Name], None] = BoundedDict(MAX_PROVEN)
 
     def check(self, endpoint: Endpoint, peer: Name | None) -> None:
         """
@@ -57,13 +63,24 @@ class DialLimits:
                 f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
             )
 
-    def spend(self, endpoint: Endpoint) -> None:
+    def spend(self, endpoint: Endpoint, peer: Name | None = None) -> None:
         """
         Count a dial to an address that a stranger gave.
 
+        @param peer: who was asked for; an address at which this very peer answered last is not counted.
         @raise LimitReached: it may not be; nothing was counted.
         """
-        self._budget.spend(endpoint)
+        if peer is None or (endpoint, peer) not in self._proven:
+            self._budget.spend(endpoint)
+
+    def answered(self, endpoint: Endpoint, peer: Name) -> None:
+        """A dial has found this peer there, as its certificate proves."""
+        self._proven.put((endpoint, peer), None)
+
+    def failed(self, endpoint: Endpoint, peer: Name | None) -> None:
+        """A dial has not found this peer there: the address counts again, since it may be another's now."""
+        if peer is not None:
+            self._proven.pop((endpoint, peer), None)
 
     def began(self, peer: Name | None, endpoint: Endpoint) -> None:
         """A dial has begun."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Role
 from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
 from routing_crust.endpoints import Direction, Endpoint
-from routing_crust.errors import CannotListen, ConnectFailed, LimitReached
+from routing_crust.errors import CannotListen, CloseReason, ConnectFailed, LimitReached
 from routing_crust.limits import DIAL_STAGGER_SECONDS, DIAL_TIMEOUT_SECONDS
 from routing_crust.testing.memory.crust import MemoryCrust
 
@@ -153,6 +153,32 @@ class DialTests(MemoryTestCase):
         self.assertEqual(self.failureResultOf(second, LimitReached).value.setting, "stranger_dials")
         self.network.settle(1)
         self.failureResultOf(first, ConnectFailed)
+
+    def test_address_that_has_proven_itself_is_no_strangers(self) -> None:
+        """Where a peer has answered, it is dialled without counting, until a dial does not find it there."""
+        one = self.crust(stranger_dials=1, stranger_dials_per_prefix=1)
+        there = (Endpoint("9.9.9.9", 5483),)
+        other = self.crust(endpoints=there)
+
+        def dial() -> Deferred[ILink]:
+            return one.connect(there, other.identity.name, b"token", True)
+
+        for _ in range(3):
+            link = self.network_result(dial())
+            link.close(CloseReason.NO_LONGER_NEEDED)
+            self.network.settle(1)
+        self.network.crash(other)
+        self.network.settle(61)
+        for _ in range(2):  # the proof covers the first, the budget of a minute the second
+            failed = dial()
+            self.network.settle(1)
+            self.failureResultOf(failed, ConnectFailed)
+        limit = self.failureResultOf(dial(), LimitReached).value
+        self.assertEqual(limit.setting, "stranger_dials_per_prefix")
+
+    def network_result(self, dialled: Deferred[ILink]) -> ILink:
+        self.network.run_until(lambda: dialled.called)
+        return self.successResultOf(dialled)
 
     def test_unverified_limits(self) -> None:
         """A crust with too many unverified links, in all or from one address, takes no more."""
