@@ -99,7 +99,7 @@ class OperatorLog:
             "link {direction} {kind} {peer} at {address} for {use}{path_kind}{one_way}",
             direction=_direction(link),
             kind="client" if link.is_client else "node",
-            peer=link.peer,
+            peer=link.name,
             address=link.connection.peer,
             use=link.use.name.lower(),
             path_kind=""
@@ -116,7 +116,7 @@ class OperatorLog:
         self.log.info(
             "lost the link {direction} {peer} at {address}: {reason}{detail}",
             direction=_direction(link),
-            peer=link.peer,
+            peer=link.name,
             address=link.connection.peer,
             reason=event.reason.text,
             detail=f" ({event.detail})" if event.detail else "",

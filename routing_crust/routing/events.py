@@ -39,6 +39,7 @@ class LinkFacts:
     """
     A confirmed link, as observers and the status page see it.
 
+    @ivar name: the peer's, proven by its certificate.
     @ivar direction: who made the connection.
     @ivar use: what the link is for.
     @ivar two_way: whether each end was able to dial the other.
@@ -47,7 +48,7 @@ class LinkFacts:
     @ivar via: for a tunnel, the node in the middle; C{connection} has its address then.
     """
 
-    peer: Name
+    name: Name
     connection: Connection
     direction: Direction
     use: LinkUse

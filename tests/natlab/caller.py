@@ -77,17 +77,17 @@ class Caller:
         say("connected", nat=self.service.status()["nat"])
 
     def _linked(self, link: LinkFacts) -> None:
-        if self._callee in (None, link.peer):
+        if self._callee in (None, link.name):
             say(
                 "link",
-                peer=str(link.peer),
+                peer=str(link.name),
                 path_kind=link.path_kind.value,
                 seconds=reactor.seconds() - self._began,
             )
 
     def _lost(self, link: LinkFacts, reason: str) -> None:
-        if self._callee in (None, link.peer):
-            say("lost", peer=str(link.peer), path_kind=link.path_kind.value, reason=reason)
+        if self._callee in (None, link.name):
+            say("lost", peer=str(link.name), path_kind=link.path_kind.value, reason=reason)
 
 
 class _Orders(Protocol):

@@ -88,7 +88,7 @@ class Invariants:
 
         def lost(event: LinkLost) -> None:
             if event.reason is CloseReason.SUPERSEDED and service.state is not State.TERMINATED:
-                here, there = service.node_name.short, event.link.peer.short
+                here, there = service.node_name.short, event.link.name.short
                 self._hear("never_without_a_link", f"{here} lost its link to {there} for a better one")
 
         def received(message: Message) -> bytes:

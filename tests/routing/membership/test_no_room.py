@@ -54,7 +54,7 @@ class NoRoomTests(SynchronousTestCase):
         self.net.result_of(one.service.connect(other.name))
         self.net.run_for(600)
         self.assertIsNotNone(core_of(one).links.link_to(other.name))
-        self.assertEqual([each for each in lost if each.link.peer == other.name], [])
+        self.assertEqual([each for each in lost if each.link.name == other.name], [])
         self.assertTrue(self.net.joined())
 
     def test_place_that_becomes_free_goes_to_another(self) -> None:

@@ -159,7 +159,7 @@ class ApplicationTests(NetworkCase):
         self.net.result(client.when_connected())
         self.net.settle(1)
         self.assertEqual(
-            [(each.link.peer, each.link.use) for each in gained], [(client.node_name, LinkUse.ATTACHED)]
+            [(each.link.name, each.link.use) for each in gained], [(client.node_name, LinkUse.ATTACHED)]
         )
         self.assertTrue(gained[0].link.is_client)
         stop()
