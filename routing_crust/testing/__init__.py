@@ -2,7 +2,8 @@
 A simulated network, for tests of applications and of this library: real nodes in one process, on a clock
 that the test moves.
 
-It replaces crust, the clock, the random source and the disk, and nothing else.
+It replaces the machine under each node, and nothing above: TCP connections, the clock, the random source, the
+disk, and the ciphers of TLS.
 """
 
 from .host import SimulatedNode

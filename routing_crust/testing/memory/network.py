@@ -1,5 +1,5 @@
 """
-A network in memory, for tests of what is above it: no sockets, no TLS, and time that a test moves.
+A network in memory, for tests of what is above it: no sockets, no ciphers, and time that a test moves.
 
 A L{MemoryNetwork} joins any number of hosts. Everything happens on one fake clock and draws on
 one source of randomness, so the same seed gives the same run. Faults are made by its methods. Usage::
