@@ -21,7 +21,7 @@ class Taker(Referenceable):  # type: ignore[misc]
     """Takes what it is given, and says how much it was."""
 
     def remote_take(self, body: bytes) -> int:
-        """See Foolscap: what is called from the other side."""
+        """Foolscap calls this for the remote end."""
         return len(body)
 
 

@@ -44,7 +44,6 @@ class Sink(Protocol):
     _head = b""
 
     def dataReceived(self, data: bytes) -> None:
-        """See Twisted's interface."""
         if not self._left:
             data = self._head + data
             if len(data) < _LENGTH.size:
@@ -68,7 +67,6 @@ class Echo(Protocol):
         self.transport.setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
-        """See Twisted's interface."""
         self.transport.write(data)
 
 
@@ -91,14 +89,12 @@ class Asking(Protocol):
         self.transport.setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
-        """See Twisted's interface."""
         self._left -= len(data)
         if not self._left and self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             waiting.callback(perf_counter() - self._began)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See Twisted's interface."""
         self.lost.callback(None)
         if self._waiting is not None:
             self._waiting.errback(reason)
@@ -137,7 +133,6 @@ class Blocks:
         self.resumeProducing()
 
     def resumeProducing(self) -> None:
-        """See Twisted's interface."""
         self._paused = False
         while not self._paused and self._left:
             self._left -= 1
@@ -147,11 +142,9 @@ class Blocks:
             transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        """See Twisted's interface."""
         self._paused = True
 
     def stopProducing(self) -> None:
-        """See Twisted's interface."""
         self._paused = True
         self._left = 0
 

@@ -48,11 +48,13 @@ class StoppableClock:
 
         @return: the call; after L{stop} it is cancelled already.
         """
+        # a stopped clock still returns a call, since callers keep it to cancel it
         call = self._clock.callLater(delay, callable, *args, **kw)
         if self._stopped:
             call.cancel()
             return call
         self._calls.append(call)
+        # finished calls are swept when the list has doubled: constant time for each call on average
         if len(self._calls) >= self._sweep_at:
             self._calls = self.getDelayedCalls()
             self._sweep_at = max(MIN_SWEEP_CALLS, 2 * len(self._calls))

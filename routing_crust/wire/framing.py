@@ -1,5 +1,5 @@
 """
-Frames: how messages are told apart on a link's byte stream.
+Frames: the units into which a link's byte stream is cut.
 
 A frame is a 32-bit word in network byte order, the frame's kind in its upper 8 bits and the length of
 the payload in its lower 24, followed by the payload.

@@ -26,6 +26,7 @@ MOST_TUNNELS: Final = (1 << 32) - 1
 """Numbers of tunnels; none is used twice on a link."""
 LARGEST_CREDIT: Final = 1 << 24
 
+# Every field has a bound that the decoder checks: these bytes come from peers that are not trusted.
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 MaybeName = Annotated[bytes, Meta(max_length=32)]
 """A name, or nothing."""

@@ -105,7 +105,7 @@ class RouterTests(PeersTestCase):
                 self.assertEqual(near.recvfrom(99)[1][0], lab.public(name))
 
     def test_router_maps_a_port_when_asked_over_nat_pmp(self) -> None:
-        """A router that is asked over NAT-PMP (RFC 6886) maps a port, whatever kind it is."""
+        """Routers of every kind map a port by NAT-PMP (RFC 6886)."""
         home = Router(Nat.SYMMETRIC, upnp=True)
         peers = self.build({"host": home})
         listener = peers.listener("host")

@@ -160,10 +160,10 @@ class FilteringTests(PeersTestCase):
 
 
 class StrayTests(PeersTestCase):
-    """What somebody hears who is not let in."""
+    """The answer to a host that is not let in."""
 
     def test_stranger_refused_once_is_refused_again(self) -> None:
-        """A router that has refused somebody by itself has not let the host meet him: he is refused again."""
+        """A refusal by the router itself does not count as traffic of the host behind it."""
         for stray in (Stray.REJECT, Stray.ANSWER):
             peers = self.build({"host": Router(Nat.RESTRICTED, stray=stray), "stranger": None})
             near, _ = peers.rendezvous()

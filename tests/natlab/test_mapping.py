@@ -38,7 +38,7 @@ class MappingTestCase(HomeTestCase):
         self.assertEqual(await node.ended, 0, node.out)
 
     async def dialled(self, node: Child, seed: int, endpoint: str, dialler: int = 9) -> None:
-        """Somebody outside dials the node, whose link is with that node."""
+        """A node outside dials this one, and gets the link."""
         caller = self.start("outside", dialler, f"5.5.5.1:{dialler + 7000}")
         self.tell(caller, "connect", seed, endpoint)
         await caller.wait_for(rf"^connected direct {endpoint}$")
@@ -93,7 +93,7 @@ class NatPmpTests(MappingTestCase):
         await self.stopped(node)
 
     async def test_new_address_of_the_router_is_told_to_others(self) -> None:
-        """The provider has given the router another one: others are told."""
+        """The provider gives the router another address."""
         router = await self.start_router()
         node, _ = await self.mapped()
         await self.restart_router(router, public="5.5.5.12")
