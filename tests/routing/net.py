@@ -162,7 +162,7 @@ class Net:
         return crust
 
     def grow(self, count: int, **options: Any) -> list[RoutingService]:
-        """A network of so many nodes, all in each other's neighbourhood."""
+        """A network of this number of nodes, all in each other's neighbourhood."""
         for _ in range(count):
             self.node(**options)
             self.until_joined()

@@ -95,7 +95,7 @@ class MembershipPolicy:
         if attached >= self._node.settings.max_clients:
             return Refuse(
                 CloseReason.TOO_MANY_LINKS,
-                f"we speak for {attached} already, and the setting max_clients allows no more",
+                f"we are the proxy of {attached} already, and the setting max_clients allows no more",
             )
         return Accept(LinkUse.ATTACHED)
 

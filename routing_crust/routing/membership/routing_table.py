@@ -6,10 +6,10 @@ Entries are in buckets by how many leading bits their name shares with ours (May
 p bits with us, the nodes in bucket p are nearer than all others, and nearer than we are; those in
 deeper buckets and we ourselves come next, then the shallower buckets in falling order.
 
-A bucket is filled up to C{bucket_size}: only so many are asked for. Twice that many are let in, so that a
-node that comes later finds room with nodes whose buckets are full. The nodes nearest to us, C{group_size}
-of them, are always let in; if their bucket is over its limit then, its farthest node outside that group is
-dropped.
+A bucket is filled up to C{bucket_size}: beyond that we ask no node for a link. Twice that many are let in, so
+that a node that comes later finds room with nodes whose buckets are full. The nodes nearest to us,
+C{group_size} of them, are always let in; if their bucket is over its limit then, its farthest node outside
+that group is dropped.
 
 An address prefix may not have more than its share, near us or not: names are cheap, addresses are not.
 """
@@ -249,7 +249,7 @@ class RoutingTable:
         return [number for bucket in self._buckets[shared + 1 : self._depth] for number in bucket]
 
     def _rings(self, shared: int) -> Iterator[list[int]]:
-        """All numbers, in groups: each is nearer than the next to any target that shares so many bits."""
+        """All numbers, in groups: each is nearer than the next to any target that shares this many bits."""
         if shared < self._depth:
             yield self._buckets[shared]
             yield self._deeper(shared)

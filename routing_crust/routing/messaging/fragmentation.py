@@ -71,7 +71,7 @@ class Reassembler:
 
     @ivar held: how many bytes it holds.
     @ivar refused: how many parts were refused because they do not fit the others, or no message at all.
-    @ivar dropped: how many messages were given up, because of their age or for want of memory.
+    @ivar dropped: how many messages were given up, because of their age or because memory was short.
     """
 
     def __init__(self, clock: IReactorTime, settings: Settings) -> None:

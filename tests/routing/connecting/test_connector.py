@@ -71,7 +71,7 @@ class WayTests(SynchronousTestCase):
         self.assertEqual(self.net.result(asked).peer, client.node_name)
 
     def test_undeliverable_request_takes_other_ways(self) -> None:
-        """Each time another first hop, and so many times at most."""
+        """Each attempt takes another first hop, and their number is limited."""
         core = self.nodes[0]._core
         assert core is not None
         connector, nobody = core.connector, self.net.identity().name

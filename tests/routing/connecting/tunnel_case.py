@@ -36,7 +36,7 @@ class TunnelCase(SynchronousTestCase):
         self.net.network.unblock(there, here)
 
     def make(self, relays: int = 1, **options: Any) -> list[RoutingService]:
-        """Make so many nodes that anyone can dial, and two that cannot dial each other, last."""
+        """Make this number of nodes that others can dial, and then two that cannot dial each other."""
         self.net.grow(relays)
         for each in self.net.nodes:
             self.net.crust(each).nat = NatKind.OPEN

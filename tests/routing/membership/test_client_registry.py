@@ -29,7 +29,7 @@ class ClientRegistryTests(SynchronousTestCase):
         self.registry = ClientRegistry(self.clock, Settings())
 
     def publish(self, client: int = 1, proxy: Name = PROXY, issued: float = 0.0, life: float = 90.0) -> bool:
-        """Publish a record that was issued so many seconds from now."""
+        """Publish a record that was issued this number of seconds from now."""
         issued += self.clock.seconds()
         return self.registry.publish(name_of(client), ClientRecord(proxy.raw, issued, issued + life))
 

@@ -95,7 +95,7 @@ class FakeLink:
         return waiter
 
     def stall(self, room: int = 0) -> None:
-        """Take so many frames more, and none after them."""
+        """Take this number of frames, and none after them."""
         self.room = room
         self.writable = room > 0
 

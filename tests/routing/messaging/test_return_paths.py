@@ -56,7 +56,7 @@ class ReturnPathTests(SynchronousTestCase):
 
 class JoiningTests(SynchronousTestCase):
     def test_answers_reach_nodes_that_are_joining(self) -> None:
-        """While many nodes join at once, no request has to be repeated for want of a way back."""
+        """While many nodes join at once, no request is repeated because an answer found no way back."""
         for seed in (26, 27):
             waits = self.ask_while_joining(Net(seed))
             self.assertGreater(len(waits), 900)
