@@ -40,7 +40,7 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(self.outcome(rules, HERE, 1), (None, "deny"))
         self.assertEqual(self.outcome(rules, HERE, 2), (None, None))
 
-    def test_allowed_networks_only(self) -> None:
+    def test_allowed_networks_refuse_all_other_addresses(self) -> None:
         """If only networks are allowed, others are refused by address."""
         rules = Rules(["192.0.2.0/24"], [])
         self.assertEqual(self.outcome(rules, HERE), (None, None))
@@ -74,7 +74,7 @@ class UnverifiedCountTests(SynchronousTestCase):
         self.count.remove(at("192.0.2.1:1"))
         self.assertIsNone(self.refusal(HERE))
 
-    def test_per_v6_prefix(self) -> None:
+    def test_ipv6_prefix_of_56_bits_counts_as_one(self) -> None:
         """An IPv6 /56 counts as one."""
         self.count.add(at("[2001:db8:0:1::1]:1"))
         self.count.add(at("[2001:db8:0:ff::1]:1"))
@@ -127,7 +127,7 @@ class StrangerBudgetTests(SynchronousTestCase):
         self.clock.advance(16)
         self.assertIsNone(self.spend("8.8.5.8:5483"))
 
-    def test_local_addresses_cost_nothing(self) -> None:
+    def test_local_addresses_are_not_counted(self) -> None:
         """Loopback and private addresses are not counted."""
         for text in ("127.0.0.1:5483", "192.168.1.1:5483", "[fd00::1]:5483"):
             self.assertEqual([self.spend(text) for _ in range(20)], [None] * 20)

@@ -29,7 +29,7 @@ from .services import KIND, Receiver, ServiceTests, reactor, silent_factory, tur
 
 
 class LinkTests(ServiceTests):
-    async def test_frames_both_ways(self) -> None:
+    async def test_two_crusts_exchange_frames_both_ways(self) -> None:
         """Two crusts link up and exchange frames; each end knows who the other is."""
         link, accepted = await self.pair()
         self.assertTrue(verifyObject(ICrust, self.one))
@@ -53,7 +53,7 @@ class LinkTests(ServiceTests):
             self.assertEqual((reason.reason, reason.by_peer), (CloseReason.NOT_WANTED, by_peer))
         self.assertEqual(len(self.events.of("lost")), 1)
 
-    async def test_stop_closes_links(self) -> None:
+    async def test_stop_says_goodbye_and_leaves_nothing_behind(self) -> None:
         """Stopping says Goodbye, and leaves no reader, writer or delayed call behind."""
         await self.pair()
         before = reactor.getReaders()
@@ -66,7 +66,7 @@ class LinkTests(ServiceTests):
         self.assertEqual((mine, reactor.getWriters()), ([], []))
         self.assertEqual(self.one.endpoints, ())
 
-    async def test_stop_and_start_again(self) -> None:
+    async def test_stopped_crust_can_be_started_again(self) -> None:
         """After a stop the same object can be started again."""
         await self.pair()
         await self.one.stop()
@@ -133,7 +133,7 @@ class StartTests(ServiceTests):
         self.assertEqual([each.host for each in endpoints], ["8.8.8.8", "192.168.1.5"])
         self.assertEqual(one.on_link_networks[0], "192.168.1.0/24")
 
-    async def test_port_in_use(self) -> None:
+    async def test_crust_whose_port_is_in_use_can_try_again(self) -> None:
         """The error says what to do; a crust that could not start can try again."""
         one, _ = self.start(1)
         two, events = self.crust(2, listen=(at("127.0.0.1:0"), *one._listening))
@@ -145,14 +145,14 @@ class StartTests(ServiceTests):
         two.start(events)
         self.assertEqual(len(two.endpoints), 2)
 
-    async def test_clients_listen_nowhere(self) -> None:
+    async def test_client_without_a_port_can_dial(self) -> None:
         """A client has no port, and dials all the same."""
         client, events = self.start(1, role=Role.CLIENT)
         node, _ = self.start(2)
         link = await client.connect(node.endpoints, name(2), b"", False)
         self.assertEqual((client.endpoints, events.of("endpoints"), link.peer), ((), [], name(2)))
 
-    async def test_host_without_addresses(self) -> None:
+    async def test_unreadable_host_addresses_do_not_prevent_listening(self) -> None:
         """If the host's addresses cannot be read, what was asked for is still listened on."""
 
         def unreadable() -> tuple[()]:
@@ -168,8 +168,7 @@ class StartTests(ServiceTests):
         self.assertEqual(len(crust.endpoints), 1)
         self.assertEqual(crust.on_link_networks, ())
 
-    async def test_stop_before_start(self) -> None:
-        """There is nothing to stop."""
+    async def test_stop_before_start_does_nothing(self) -> None:
         one, _ = self.crust(1)
         self.successResultOf(one.stop())
 

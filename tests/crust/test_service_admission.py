@@ -106,7 +106,7 @@ class AdmissionTests(ServiceTests):
         self.assertIn("max_links", str(failed))
         self.assertEqual(len(events.of("connect")), 1)
 
-    async def test_refusals_are_logged(self) -> None:
+    async def test_many_refusals_cost_one_log_line(self) -> None:
         """Each refusal names reason, peer, limit and setting; many cost one line."""
         lines: list[Any] = []
         globalLogPublisher.addObserver(lines.append)

@@ -48,7 +48,7 @@ class DialTests(ServiceTests):
         self.assertEqual(there, ["the link leads back to this node"])
         self.assertEqual((events.of("connect"), events.of("accept")), ([], []))
 
-    async def test_another_than_wanted(self) -> None:
+    async def test_dial_answered_by_another_node_fails(self) -> None:
         """Somebody else answers: both names are told, and neither side has a link."""
         one, events = self.start(1)
         two, others = self.start(2)
@@ -69,7 +69,7 @@ class DialTests(ServiceTests):
         await others.next("lost")
         self.assertEqual((len(events.of("lost")), len(others.of("accept"))), (1, 1))
 
-    async def test_callers_share_a_dial(self) -> None:
+    async def test_two_callers_share_one_dial(self) -> None:
         """Two callers get the same link; who cancels does not take it from the other."""
         one, events = self.start(1)
         two, _ = self.start(2)
@@ -115,7 +115,7 @@ class DialTests(ServiceTests):
 
 
 class BootstrapTests(ServiceTests):
-    async def test_finds_a_configured_contact(self) -> None:
+    async def test_bootstrap_finds_a_configured_contact(self) -> None:
         """Links of a bootstrap are marked; the winner stays and the others are closed."""
         nodes = [self.start(seed) for seed in (2, 3)]
         contacts = [Contact(self.closed_port()), *(Contact(each.endpoints[0]) for each, _ in nodes)]
@@ -133,7 +133,7 @@ class BootstrapTests(ServiceTests):
         one.end_bootstrap(None)
         self.assertEqual(len(events.of("finished")), 1)
 
-    async def test_nobody_is_there(self) -> None:
+    async def test_bootstrap_without_an_answer_says_what_went_wrong(self) -> None:
         """When every contact has failed the attempt says what went wrong; another may begin."""
         one, events = self.start(1, contacts=(Contact(self.closed_port()),))
         for _ in range(2):
@@ -149,7 +149,7 @@ class BootstrapTests(ServiceTests):
         self.assertEqual(events.of("finished"), [])
         self.assertEqual((await events.next("finished"))[0], 0)
 
-    async def test_the_contact_closes(self) -> None:
+    async def test_contact_that_closes_its_link_is_no_way_in(self) -> None:
         """A contact that closes the link again is not the way in, and its reason is told."""
         two, others = self.start(2)
         others.handlers["accept"] = lambda link: link.close(CloseReason.BOOTSTRAPPING)
@@ -159,7 +159,7 @@ class BootstrapTests(ServiceTests):
         self.assertEqual(links, 0)
         self.assertIn("the peer is not in the network yet", problem)
 
-    async def test_stop_ends_it(self) -> None:
+    async def test_stop_ends_a_running_bootstrap(self) -> None:
         """A stop ends the attempt, and the end is told before the stop is over."""
         one, events = self.start(1, contacts=(Contact(self.silent_port()),))
         one.bootstrap()

@@ -100,7 +100,7 @@ class MappingTests(ServiceTests):
         (link,) = await events.next("accept")
         self.assertIs(link.path_kind, PathKind.DIRECT)
 
-    async def test_the_host_changes(self) -> None:
+    async def test_change_of_the_host_has_the_router_asked(self) -> None:
         """Only then is the router asked out of turn."""
         changes: list[object] = []
         one, _ = self.start_mapped()
@@ -113,7 +113,7 @@ class MappingTests(ServiceTests):
         self.assertEqual(len(changes), 1)
         await self.stop(one)
 
-    async def test_nothing_is_asked(self) -> None:
+    async def test_client_or_loopback_asks_no_router(self) -> None:
         """For a client, on loopback only, and when it is turned off."""
         for seed, settings in enumerate(
             (
