@@ -1,8 +1,8 @@
 """
-What kind of IP address an address is, by the IANA special-purpose address registries (RFC 6890).
+Kinds of IP addresses, by the IANA special-purpose address registries (RFC 6890).
 
-The standard library knows this too, but its answers differ from one Python to the next, and for some
-addresses that a stranger may name they are too kind. So this is a table of our own.
+The standard library classifies addresses too, but its answers differ between Python versions, and it calls
+some addresses global that must not be dialled for a stranger. Hence this table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class Kind(Enum):
     """A kind of address. The value is the reason not to dial one for a stranger."""
 
     GLOBAL = "it is a global address"
-    """A host on the internet can have it."""
+    """An address of a host on the internet."""
     PRIVATE = "it is a private address"
-    """It means something inside one network, or in a laboratory (documentation, benchmarking)."""
+    """An address for use inside one network, or for documentation and benchmarks."""
     LOOPBACK = "it is a loopback address"
     METADATA = "it is a link-local or metadata address"
-    """Where cloud machines hand out their secrets: mostly link-local addresses."""
+    """Addresses, mostly link-local, at which cloud providers serve credentials to their machines."""
     NOBODY = "it is an unspecified, multicast or link-local address"
     HIDES_V4 = "an IPv4 address is hidden in it"
-    """A router on the way may send it on to whatever IPv4 address it holds."""
+    """A translator or tunnel on the way may forward to the IPv4 address inside."""
     RESERVED = "it is a reserved address"
 
 
-# The first that matches counts.
+# The first match counts, so exceptions stand above the ranges that contain them.
 _KINDS: Final = (
     (
         Kind.METADATA,
@@ -59,5 +59,5 @@ _NETWORKS: Final[tuple[tuple[IPv4Network | IPv6Network, Kind], ...]] = tuple(
 
 @lru_cache(maxsize=4096)
 def kind_of(address: IPv4Address | IPv6Address) -> Kind:
-    """What kind of address this is. A zone, as in C{fe80::1%eth0}, makes no difference."""
+    """The kind of an address. A zone, as in C{fe80::1%eth0}, makes no difference."""
     return next(kind for network, kind in _NETWORKS if address in network)

@@ -1,5 +1,5 @@
 """
-A dictionary that cannot grow without end: what peers make us remember has to be bounded.
+A dictionary of bounded size, for entries that peers cause.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class BoundedDict(dict[_Key, _Value], Generic[_Key, _Value]):
     def __setitem__(self, key: _Key, value: _Value) -> None:
         """Set an entry without making it newer."""
         super().__setitem__(key, value)
+        # dict keeps the order of insertion, so the first key is the oldest.
         if len(self) > self.max_entries:
             del self[next(iter(self))]
 

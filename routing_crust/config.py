@@ -29,7 +29,7 @@ class Role(str, Enum):
     """What a process is in its network."""
 
     NODE = "node"
-    """It is in routing tables and routes for others."""
+    """It is in routing tables and relays for others."""
     CLIENT = "client"
     """It has one link, to a node that speaks for it, and accepts none."""
     FIRST = "first"
@@ -166,7 +166,7 @@ class Settings:
         return number_text(getattr(self, setting))
 
     def _check_network(self) -> None:
-        # in this order: what cannot be encoded is not printable either
+        # In this order: text that cannot be encoded is not printable either.
         if not self.network.isprintable() or not (1 <= len(self.network.encode()) <= 64):
             raise ConfigurationError("network", "write 1 to 64 printable characters")
 
@@ -229,17 +229,17 @@ def check_rule(setting: str, entry: str) -> None:
             ) from None
     else:
         if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-            # endpoints hold no such addresses, so the rule would never match
+            # Endpoints hold no such addresses, so the rule would never match.
             raise ConfigurationError(setting, f"{entry!r} is IPv4 in IPv6: write the IPv4 network")
 
 
 def setting_fields() -> tuple[Field[Any], ...]:
-    """The fields of L{Settings}, for whoever makes options or documentation from them."""
+    """The fields of L{Settings}, from which options and documentation are made."""
     return fields(Settings)
 
 
 def valid_range(each: Field[Any]) -> str:
-    """What values a field takes, in words: C{0.5 to 120 s}; empty if it is no number."""
+    """The valid range of a field, in words: C{0.5 to 120 s}; empty if it is no number."""
     meta = each.metadata
     if "low" not in meta:
         return ""

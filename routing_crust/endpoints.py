@@ -1,9 +1,9 @@
 """
-Endpoints, contacts and connections: where a node is, as plain values.
+Endpoints, contacts and connections, as plain values.
 
-An L{Endpoint} is an IP address and a TCP port. A L{Contact} is where to find a node, with its name when
-that is known. A L{Connection} is what crust's events speak of. What may be dialled at all when a
-stranger gives an address is decided here too, by L{refusal_to_dial}.
+An L{Endpoint} is an IP address and a TCP port. A L{Contact} is an endpoint of a node, with the node's name
+if it is known. A L{Connection} identifies a connection in crust's events. L{refusal_to_dial} decides whether
+an endpoint that a stranger gave may be dialled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 LOWEST_PORT_FROM_STRANGERS: Final = 1024
 
-# What an interface may be called, after the % of a link-local address.
+# The name of an interface, after the % of a link-local address; Linux allows 15 characters.
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 
@@ -44,7 +44,7 @@ class Protocol(str, Enum):
 
 
 class Direction(Enum):
-    """Who made a connection."""
+    """Which end opened a connection."""
 
     CONNECTED = "connected"
     """We dialled the peer."""
@@ -53,16 +53,16 @@ class Direction(Enum):
 
 
 class PathKind(str, Enum):
-    """How a link came about, the best kind first."""
+    """The connection type of a link, the best first."""
 
     MAPPED = "mapped"
-    """Over a port that a router has mapped for one of the two."""
+    """Over a port that a router mapped for one of the two nodes."""
     DIRECT = "direct"
     """One end dialled the other's address."""
     PUNCHED = "punched"
-    """Both dialled each other at once."""
+    """Both ends dialled each other at the same time."""
     TUNNEL = "tunnel"
-    """Through a third node, end to end encrypted."""
+    """Through a third node, encrypted end to end."""
 
     @property
     def preference(self) -> int:
@@ -75,7 +75,7 @@ _PATH_KINDS: Final = tuple(PathKind)
 
 @lru_cache(maxsize=1024)
 def _parsed(host: str) -> IPv4Address | IPv6Address:
-    """The few addresses that a node has to do with at a time are not read again for each question."""
+    # Rules and limits look at the same few addresses over and over.
     return ip_address(host)
 
 
@@ -84,7 +84,7 @@ def _canonical(host: str) -> str:
     """
     An address in its canonical text form.
 
-    @raise InvalidEndpoint: it is none.
+    @raise InvalidEndpoint: C{host} is not an IP address.
     """
     try:
         address = _parsed(host)
@@ -143,7 +143,7 @@ class Endpoint:
 
     @property
     def address(self) -> IPv4Address | IPv6Address:
-        """The address as a value of the standard library's."""
+        """The address, as a value of the standard library."""
         return _parsed(self.host)
 
     @property
@@ -153,7 +153,7 @@ class Endpoint:
 
     @property
     def prefix(self) -> str:
-        """The /24 or /48 that the address is in, as text: what per-prefix limits count by."""
+        """The /24 or /48 of the address, as text: the key of limits per prefix."""
         bits = 48 if self.is_v6 else 24
         return str(_network(f"{self.host.partition('%')[0]}/{bits}"))
 
@@ -164,10 +164,10 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class Contact:
     """
-    Where a node can be found.
+    An endpoint at which to find a node.
 
-    @ivar endpoint: where to dial.
-    @ivar name: who must answer; C{None} accepts whoever does.
+    @ivar endpoint: the endpoint to dial.
+    @ivar name: the name that must answer; C{None} accepts any.
     """
 
     endpoint: Endpoint
@@ -203,7 +203,7 @@ class Connection:
     @ivar protocol: the transport protocol.
     @ivar peer: the other end's address; of a tunnel, the address of the node in the middle.
     @ivar local: this end's address.
-    @ivar tunnel: which tunnel over the link between the two it is; 0 if it is none.
+    @ivar tunnel: the number of the tunnel on the link to the node in the middle; 0 if it is no tunnel.
     """
 
     protocol: Protocol
@@ -217,16 +217,16 @@ class Connection:
 
 
 class PrivateDialling(str, Enum):
-    """Which private addresses may be dialled because a stranger gave them."""
+    """Which private addresses may be dialled when a stranger gave them."""
 
     ON_LINK = "on-link"
-    """Those in a network that one of our own interfaces is in."""
+    """Those in a network of one of our own interfaces."""
     ALWAYS = "always"
     NEVER = "never"
 
 
 def is_local_only(endpoint: Endpoint) -> bool:
-    """Whether an address means nothing to the internet at large: loopback, private, link-local."""
+    """Whether an address cannot be reached from the internet: loopback, private, link-local."""
     return kind_of(endpoint.address) is not Kind.GLOBAL
 
 
@@ -245,11 +245,13 @@ def refusal_to_dial(
     @return: C{None} if it may be dialled, else the reason in a few words.
     """
     address = endpoint.address
+    # Well-known ports speak protocols (SMTP, DNS) in which even our first bytes could do harm.
     if endpoint.port < LOWEST_PORT_FROM_STRANGERS:
         return f"ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
     if endpoint in own:
         return "it is our own address"
     kind = kind_of(address)
+    # A network of nodes on one machine works; any other node must not probe the services of its own host.
     if kind is Kind.LOOPBACK:
         here = bool(own) and all(kind_of(each.address) is Kind.LOOPBACK for each in own)
         return None if here else kind.value
@@ -277,5 +279,5 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 @lru_cache(maxsize=1024)
 def _network(text: str) -> IPv4Network | IPv6Network:
-    """The network that this is an address and a prefix length of: the same are looked at again and again."""
+    """The network of an address with a prefix length."""
     return ip_network(text, strict=False)

@@ -1,5 +1,5 @@
 """
-Every error that this package raises on purpose, and the reasons that a link may be closed for.
+Every error that this package raises on purpose, and the reasons for closing a link.
 
 All of them derive from L{RoutingCrustError}. Those that an operator can cause carry a text that says
 what to do; those that a limit causes name the limit and the setting that moves it.
@@ -63,18 +63,18 @@ class InvalidEndpoint(RoutingCrustError, ValueError):
 
 
 class InvalidPairing(RoutingCrustError, ValueError):
-    """A text that should say what belongs to what, such as C{ssh=tcp:localhost:22}, does not."""
+    """A text is not a pair of the required form, such as C{ssh=tcp:localhost:22}."""
 
 
 class KeyFileError(RoutingCrustError):
-    """The key file cannot be used: its mode is too open, or what it holds is not a key."""
+    """The key file cannot be used: its mode is too open, or it does not hold a key."""
 
 
 class WireError(RoutingCrustError):
     """
-    The peer sent what the protocol does not allow; the link is closed for it.
+    The peer violated the protocol, and the link is closed.
 
-    @ivar reason: what the peer is told in its Goodbye.
+    @ivar reason: the reason that the Goodbye gives the peer.
     """
 
     def __init__(self, problem: str, reason: CloseReason | None = None) -> None:
@@ -84,7 +84,7 @@ class WireError(RoutingCrustError):
 
 class LimitReached(RoutingCrustError):
     """
-    A limit stands in the way.
+    A limit prevents the operation.
 
     @ivar setting: the name of the setting that moves the limit.
     """
@@ -98,7 +98,7 @@ class ConnectFailed(RoutingCrustError):
     """
     No link could be made to any of the endpoints.
 
-    @ivar attempts: each endpoint that was tried, as text, with what happened there.
+    @ivar attempts: each endpoint that was tried, as text, with the outcome.
     """
 
     def __init__(self, attempts: tuple[tuple[str, str], ...]) -> None:
@@ -108,15 +108,16 @@ class ConnectFailed(RoutingCrustError):
 
 
 class CannotListen(RoutingCrustError):
-    """A port is taken, or may not be used; the text names it and says what to do."""
+    """A port is taken or not permitted; the text names it and says what to do."""
 
 
 class LinkClosed(RoutingCrustError):
     """
     A link is gone.
 
-    @ivar reason: why, in one of the words both ends know.
-    @ivar by_peer: whether it was the peer who closed it.
+    @ivar reason: the reason, as the wire has it.
+    @ivar detail: more about it, for logs; empty if there is no more.
+    @ivar by_peer: whether the peer closed it.
     """
 
     def __init__(self, reason: CloseReason, detail: str = "", by_peer: bool = False) -> None:
@@ -127,19 +128,19 @@ class LinkClosed(RoutingCrustError):
 
 
 class ExpectedConnectionExpired(RoutingCrustError):
-    """The connection that was expected did not come in time."""
+    """The expected connection did not come in time."""
 
 
 class ExpectedConnectionReplaced(RoutingCrustError):
-    """A newer request for the same peer took the place of this one."""
+    """A newer request for the same peer replaced this one."""
 
 
 class NotConnected(RoutingCrustError):
-    """The service has no link over which this could be done."""
+    """The service has no link to use."""
 
 
 class PeerUnreachable(RoutingCrustError):
-    """No acknowledgement came, by any route that was tried."""
+    """No acknowledgement came by any route."""
 
 
 class RequestRefused(RoutingCrustError):
@@ -147,7 +148,7 @@ class RequestRefused(RoutingCrustError):
 
 
 class ServiceStopped(RoutingCrustError):
-    """The service has been stopped, so this will not happen any more."""
+    """The service was stopped before the operation was complete."""
 
 
 class CloseReason(IntEnum):

@@ -1,5 +1,5 @@
 """
-Files that survive: after a crash, a kill or a full disk, a file is either the old one or the new one.
+Atomic writes: after a crash, a kill or a full disk, a file holds either the old content or the new.
 
 The new content goes to a temporary file in the same folder, is flushed to the disk, and only then takes
 the name; the folder is flushed last, so that the new name survives a power cut as well.
@@ -15,16 +15,16 @@ from pathlib import Path
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600, *, replace: bool = True) -> None:
     """
-    Write C{data} to C{path} so that nobody ever sees half of it.
+    Write C{data} to C{path} so that no reader ever sees a part of it.
 
     @param mode: the permission bits of the new file.
     @param replace: whether an existing file may be replaced.
     @raise FileExistsError: the file exists and C{replace} is false.
     @raise OSError: the disk is full, or the folder cannot be written; the old file is untouched and no
-        temporary file is left. Only if it is the very last step that fails, the flush of the folder, is the
-        new file there already, and a power cut may bring the old one back.
+        temporary file is left. Only if the last step fails, the flush of the folder, is the new file already
+        in place, and a power cut may restore the old one.
     """
-    # first of all: a folder that cannot be opened must be found out before the file is replaced
+    # Open the folder first: if that fails, it must fail before the file is replaced.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _write(path, data, mode, replace)
@@ -44,6 +44,7 @@ def _write(path: Path, data: bytes, mode: int, replace: bool) -> None:
         if replace:
             os.replace(temporary, path)
         else:
+            # os.replace would overwrite a file that appeared meanwhile; os.link fails.
             os.link(temporary, path)
             os.unlink(temporary)
     except BaseException:

@@ -1,8 +1,8 @@
 """
-Settings that say what belongs to what: nicknames to names, protocols to local programs, peers to the
-protocols that they may have, and local ports to the protocols of peers.
+Settings that are pairs: nicknames of names, exposed protocols with their local programs, permissions of
+peers, and local ports that are forwarded to the protocols of peers.
 
-Each is one text with an equals sign in it, on the command line and in a file.
+Each is one text with an equals sign, on the command line and in a file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 from .errors import InvalidName, InvalidPairing
 from .names import Name
 
-MOST_PROTOCOL: Final = 64
-"""The most characters in the name of a protocol."""
+MAX_PROTOCOL_CHARACTERS: Final = 64
+"""In the name of a protocol; it bounds the frame that opens a stream."""
 EVERYONE: Final = "*"
 """Stands for every node of the network."""
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -28,7 +28,7 @@ Nicknames = Mapping[str, Name]
 @dataclass(frozen=True, slots=True)
 class Nickname:
     """
-    What an operator calls a node.
+    An operator's own name for a node.
 
     @ivar nickname: up to 32 letters, digits and C{. _ -}, so that it cannot be mistaken for a name.
     @ivar name: the node's name.
@@ -39,7 +39,7 @@ class Nickname:
 
     def __post_init__(self) -> None:
         """
-        @raise InvalidPairing: this cannot be a nickname.
+        @raise InvalidPairing: the text cannot be a nickname.
         """
         if not is_nickname(self.nickname):
             raise InvalidPairing(
@@ -65,10 +65,10 @@ class Nickname:
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """
-    A protocol that peers may be allowed to have, and the local program that speaks it.
+    A protocol that peers may use, and the local program that speaks it.
 
     @ivar protocol: what peers call it.
-    @ivar target: where the program is, as the text of a Twisted client endpoint.
+    @ivar target: the program's address, as a Twisted client endpoint string.
     """
 
     protocol: str
@@ -91,7 +91,7 @@ class Exposure:
 @dataclass(frozen=True, slots=True)
 class Permission:
     """
-    Who may have a protocol.
+    A peer's permission to use a protocol.
 
     @ivar protocol: what peers call it.
     @ivar name: the one peer, or C{None} for every node of the network.
@@ -118,9 +118,9 @@ class Permission:
 @dataclass(frozen=True, slots=True)
 class Forward:
     """
-    Where to listen, and which peer's protocol those who connect there get.
+    A local listener, and the protocol of a peer that its connections are forwarded to.
 
-    @ivar listen: where, as the text of a Twisted server endpoint.
+    @ivar listen: where to listen, as a Twisted server endpoint string.
     @ivar name: the peer.
     @ivar protocol: what the peer calls it.
     """
@@ -145,7 +145,7 @@ class Forward:
 
 
 def known(nicknames: Iterable[Nickname]) -> Nicknames:
-    """The names by their nicknames."""
+    """Map nicknames to names."""
     return {each.nickname: each.name for each in nicknames}
 
 
@@ -155,7 +155,7 @@ def split_forward(text: str) -> tuple[str, str, str]:
 
     @raise InvalidPairing: it is not that. The endpoint and the name are not looked at.
     """
-    # the last: an endpoint may hold some itself, and what follows cannot
+    # Split at the last equals sign: an endpoint may hold some itself, a name and a protocol cannot.
     listen, equals, rest = text.rpartition("=")
     who, slash, protocol = rest.partition("/")
     if not (listen.strip() and equals and slash and who.strip()):
@@ -164,13 +164,13 @@ def split_forward(text: str) -> tuple[str, str, str]:
 
 
 def is_nickname(text: str) -> bool:
-    """Whether this could be a nickname."""
+    """Whether the text has the form of a nickname."""
     return _NICKNAME.fullmatch(text) is not None
 
 
 def is_protocol(text: str) -> bool:
-    """Whether this could be the name of a protocol."""
-    return len(text) <= MOST_PROTOCOL and _PROTOCOL.fullmatch(text) is not None
+    """Whether the text has the form of a protocol's name."""
+    return len(text) <= MAX_PROTOCOL_CHARACTERS and _PROTOCOL.fullmatch(text) is not None
 
 
 def resolve(text: str, nicknames: Nicknames) -> Name:
@@ -200,7 +200,7 @@ def _split(text: str, form: str) -> tuple[str, str]:
 def _protocol(text: str) -> str:
     if not is_protocol(text):
         raise InvalidPairing(
-            f"{text!r} cannot be the name of a protocol: write up to {MOST_PROTOCOL} letters, digits and "
-            ". _ + - and begin with a letter or digit"
+            f"{text!r} cannot be the name of a protocol: write up to {MAX_PROTOCOL_CHARACTERS} letters, "
+            "digits and . _ + - and begin with a letter or digit"
         )
     return text

@@ -1,8 +1,8 @@
 """
-What was tried lately to get a link with each peer, and what came of it: for people who ask why there is none.
+Recent attempts to link with each peer and their outcomes, to show an operator why there is no link.
 
-It is for their eyes alone; nothing is decided by it. It is bounded: so many peers, of each so many endpoints
-and outcomes, none of them older than an hour. What happens again and again is kept once, with a count.
+Nothing is decided by the history. It is bounded in peers, in endpoints and outcomes of each peer, and to one
+hour. An outcome that repeats is kept once, with a count.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ from .bounded_dict import BoundedDict
 from .endpoints import Endpoint
 from .names import Name
 
-MOST_PEERS: Final = 256
-MOST_EACH: Final = 16
-"""So many outcomes, and so many endpoints, of one peer."""
-LIFE: Final = 3600.0
-"""In seconds."""
-MOST_TEXT: Final = 300
-"""In characters."""
+MAX_PEERS: Final = 256
+MAX_PER_PEER: Final = 16
+"""Outcomes of one peer, and endpoints of one peer."""
+OUTCOME_LIFETIME_SECONDS: Final = 3600.0
+MAX_TEXT_CHARACTERS: Final = 300
+"""Characters of an outcome's text, which may quote what a peer sent."""
 
 
 class Way(str, Enum):
-    """By what a link was tried to be made, or what else happened."""
+    """How a link was attempted, or which other event is recorded."""
 
     REQUEST = "request"
     """One of the two asked the other for a connection, by name."""
     BOOTSTRAP = "bootstrap"
-    """It was dialled as a contact, to get into the network."""
+    """A contact was dialled, to join the network."""
     DIAL = "dial"
     """An endpoint was dialled."""
     PUNCH = "punch"
-    """Both dialled each other at once, through what is between."""
+    """Both dialled each other at the same time, through their NATs."""
     TUNNEL = "tunnel"
-    """A peer that both have a link with was asked to pass it on."""
+    """A peer that both have a link with was asked for a tunnel."""
     LINK = "link"
     """A link came up that the peer had made, or a link was lost."""
 
@@ -45,13 +44,13 @@ class Way(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    Something was tried, or happened.
+    The outcome of an attempt, or another event.
 
-    @ivar at: when, the last time, in seconds.
-    @ivar where: an endpoint, or a peer in between, as text; empty if it was in no particular place.
-    @ivar text: what came of it, in words.
-    @ivar good: whether that is what was hoped for.
-    @ivar times: how often in a row.
+    @ivar at: the time of the latest occurrence, in seconds.
+    @ivar where: an endpoint, or a peer in between, as text; may be empty.
+    @ivar text: the outcome, in words.
+    @ivar good: whether the attempt succeeded.
+    @ivar times: the number of occurrences in a row.
     """
 
     at: float
@@ -65,10 +64,10 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Told:
     """
-    Somebody gave us an endpoint.
+    An endpoint of a peer, with its source.
 
-    @ivar source: who, in words.
-    @ivar at: when, the last time, in seconds.
+    @ivar source: who gave it to us, in words.
+    @ivar at: the time of the latest occurrence, in seconds.
     """
 
     endpoint: Endpoint
@@ -79,9 +78,9 @@ class Told:
 @dataclass(frozen=True, slots=True)
 class PeerHistory:
     """
-    What is known of one peer.
+    The history of one peer.
 
-    @ivar told: its endpoints, as somebody gave them to us, the oldest first.
+    @ivar told: its endpoints with their sources, the oldest first.
     @ivar outcomes: the oldest first.
     """
 
@@ -91,14 +90,14 @@ class PeerHistory:
 
 @dataclass(slots=True)
 class _Peer:
-    told: BoundedDict[tuple[Endpoint, str], float] = field(default_factory=lambda: BoundedDict(MOST_EACH))
+    told: BoundedDict[tuple[Endpoint, str], float] = field(default_factory=lambda: BoundedDict(MAX_PER_PEER))
     outcomes: list[Outcome] = field(default_factory=list)
     at: float = 0.0
 
 
 class History:
     """
-    Made by whoever makes links, written to by all who try.
+    The histories of all peers. Crust makes it; every part that attempts links writes to it.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -106,7 +105,7 @@ class History:
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._seconds = seconds
-        self._peers: BoundedDict[Name, _Peer] = BoundedDict(MOST_PEERS)
+        self._peers: BoundedDict[Name, _Peer] = BoundedDict(MAX_PEERS)
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -115,28 +114,29 @@ class History:
         self, peer: Name | None, way: Way, where: object, text: str, good: bool = False, minor: bool = False
     ) -> None:
         """
-        Something has come of a try, or has happened.
+        Record the outcome of an attempt, or another event.
 
-        @param peer: C{None} if nobody knows who it would have been; that is not kept.
-        @param where: an endpoint, or whatever has a text.
-        @param text: what came of it, in plain words.
-        @param minor: whether no other peer is to be forgotten for it.
+        @param peer: C{None} if the peer is not known; then nothing is kept.
+        @param where: an endpoint, or any object with a text.
+        @param text: the outcome, in plain words.
+        @param minor: whether to drop the record rather than forget another peer for it.
         """
-        if peer is None or (minor and peer not in self._peers and len(self._peers) >= MOST_PEERS):
+        # Strangers can cause minor events under any number of names, and must not push out real peers.
+        if peer is None or (minor and peer not in self._peers and len(self._peers) >= MAX_PEERS):
             return
         now = self._seconds()
         outcomes = self._peer(peer, now).outcomes
-        new = Outcome(now, way, str(where), text[:MOST_TEXT], good)
+        new = Outcome(now, way, str(where), text[:MAX_TEXT_CHARACTERS], good)
         for number, each in enumerate(outcomes):
             if (each.way, each.where, each.text) == (new.way, new.where, new.text):
                 new = replace(new, times=each.times + 1)
                 del outcomes[number]
                 break
         outcomes.append(new)
-        del outcomes[:-MOST_EACH]
+        del outcomes[:-MAX_PER_PEER]
 
     def told(self, peer: Name | None, endpoints: Iterable[Endpoint], source: str) -> None:
-        """Somebody says where this peer can be dialled."""
+        """Record endpoints at which the peer can be dialled, according to C{source}."""
         if peer is None:
             return
         now = self._seconds()
@@ -145,15 +145,15 @@ class History:
             told.put((endpoint, source), now)
 
     def of(self, peer: Name) -> PeerHistory:
-        """What is known of this peer; nothing, if nothing was tried."""
+        """The history of a peer; empty if there is none."""
         self._forget_old()
         found = self._peers.get(peer, _Peer())
-        oldest = self._seconds() - LIFE
+        oldest = self._seconds() - OUTCOME_LIFETIME_SECONDS
         told = (Told(*key, at) for key, at in found.told.items() if at >= oldest)
         return PeerHistory(tuple(told), tuple(each for each in found.outcomes if each.at >= oldest))
 
     def _peer(self, name: Name, now: float) -> _Peer:
-        """A peer's, which is then the one of which we heard last."""
+        """The record of a peer, made the newest."""
         peer = self._peers.get(name)
         if peer is None:
             self._forget_old()
@@ -163,7 +163,8 @@ class History:
         return peer
 
     def _forget_old(self) -> None:
-        oldest = self._seconds() - LIFE
+        # Peers are in the order of their latest record, so the first that is recent ends the search.
+        oldest = self._seconds() - OUTCOME_LIFETIME_SECONDS
         while self._peers:
             first = next(iter(self._peers))
             if self._peers[first].at >= oldest:

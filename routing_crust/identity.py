@@ -1,5 +1,5 @@
 """
-Identity: a node's Ed25519 key (RFC 8032), the file it lives in, and what is signed with it.
+Identity: a node's Ed25519 key (RFC 8032), its key file, and its signatures.
 
 Every signature covers a label (C{routing-crust/<type>/1}), the network's id and the fields of the
 message, each preceded by its length, so that nothing signed for one purpose or network means
@@ -25,12 +25,12 @@ from .names import Name
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 KEY_FILE_MODE: Final = 0o600
-LARGEST_KEY_FILE: Final = 64 * 1024
+MAX_KEY_FILE_BYTES: Final = 64 * 1024
 
 
 class Identity:
     """
-    A private key with all that follows from it.
+    A private key, with its public key and its name.
 
     @ivar private_key: the Ed25519 key itself.
     @ivar public_key: the raw public key, 32 bytes.
@@ -60,10 +60,9 @@ class Identity:
 
     def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
         """
-        Whether a signature is somebody's over the label, the network and the fields, by the scheme that we
-        sign with too. Never raises.
+        Whether a signature is valid for the label, the network and the fields. Never raises.
 
-        @param public_key: that of who is said to have signed.
+        @param public_key: the key of the supposed signer.
         """
         return signature_holds(public_key, signature, label, network, *fields)
 
@@ -72,7 +71,8 @@ class Identity:
 
 
 def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
-    """What a signature covers: the label, the network's id and the fields, each after its 32-bit length."""
+    """The signed bytes: the label, the network's id and the fields, each after its 32-bit length."""
+    # The length before each field keeps ("ab", "c") and ("a", "bc") apart.
     parts = [_signed_prefix(label, network)]
     for field in fields:
         parts += (len(field).to_bytes(4, "big"), field)
@@ -81,13 +81,13 @@ def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _signed_prefix(label: str, network: str) -> bytes:
-    """The part of what is signed that is the same again and again."""
+    # The label and the network recur in every signature of a kind, so their encoding is kept.
     parts = (f"routing-crust/{label}/1".encode(), network.encode())
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def signature_holds(public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
-    """Whether C{signature} is this key's over the label, the network and the fields. Never raises."""
+    """Whether C{signature} is valid for the key, the label, the network and the fields. Never raises."""
     try:
         _public_key(public_key).verify(signature, signed_bytes(label, network, *fields))
     except (InvalidSignature, ValueError):
@@ -96,13 +96,13 @@ def signature_holds(public_key: bytes, signature: bytes, label: str, network: st
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    # a named pipe would hold the start up for ever
+    # Opening a named pipe would block the start for ever.
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 @lru_cache(maxsize=1024)
 def _public_key(raw: bytes) -> Ed25519PublicKey:
-    """The key of these bytes: those who sign once mostly sign again."""
+    # Most signers sign again, and their keys need not be parsed each time.
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
@@ -116,11 +116,12 @@ def load_identity(path: Path) -> Identity:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
-            data = file.read(LARGEST_KEY_FILE) if stat.S_ISREG(status.st_mode) else None
+            data = file.read(MAX_KEY_FILE_BYTES) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
         raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from error
     if data is None:
         raise KeyFileError(f"the key file {path} is not a regular file: use another path")
+    # As OpenSSH does: a key that others can read is not used until its owner has looked at it.
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise KeyFileError(
@@ -164,5 +165,5 @@ def load_or_create_identity(path: Path) -> Identity:
 
     @raise KeyFileError: as L{load_identity} and L{create_identity} do.
     """
-    # lexists: a dangling link is a damaged file, not a missing one
+    # lexists, not exists: a dangling link is a damaged file, and a new key would be a new name.
     return load_identity(path) if os.path.lexists(path) else create_identity(path)

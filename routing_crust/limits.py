@@ -1,5 +1,5 @@
 """
-Limits and waits that several parts agree on. They are no settings: no operator has a reason to change them.
+Limits and timeouts that several parts share. They are constants, because no operator needs to change them.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ DIAL_TIMEOUT_SECONDS: Final = 10.0
 DIAL_STAGGER_SECONDS: Final = 0.25
 """Between the starts of dials that race (RFC 8305)."""
 PUNCH_TIMEOUT_SECONDS: Final = 6.0
-"""How long both ends try at once to get through their NATs."""
+"""How long both ends dial each other at the same time to open their NATs."""
 BOOTSTRAP_TIMEOUT_SECONDS: Final = 60.0
-"""For one attempt to bootstrap."""
+"""For one bootstrap attempt."""
 EXPECTED_TIMEOUT_SECONDS: Final = 90.0
-"""How long an expected connection is waited for."""
+"""How long to wait for an expected connection."""
 TWO_WAY_WAIT_SECONDS: Final = 1.0
-"""How long the second direction of a link is waited for."""
+"""How long to wait for the second direction of a link."""
 REQUEST_INTERVAL_SECONDS: Final = 20.0
-"""The same peer is not asked again for a connection within this time."""
+"""The least time between two requests for a connection to the same peer."""
 REFRESH_INTERVAL_SECONDS: Final = 30.0
-"""How often a node looks whether its close group is still right."""
+"""Between two checks of the close group."""
 MAX_ATTEMPTS: Final = 8
-"""How often a message is sent before it is given up."""
+"""Transmissions of a message before it fails."""
 MAX_CANDIDATES: Final = 8
-"""Addresses in a request for a connection."""
+"""Endpoints in a request for a connection."""
 CONTROL_MESSAGES_PER_SECOND: Final = 100.0
 """Control messages from one peer, on average."""
 MAX_CONTROL_BURST: Final = 200

@@ -1,5 +1,5 @@
 """
-Names: what nodes are called, and how far apart two of them are.
+Names of nodes, and the XOR distance between them.
 
 A name is the SHA-256 of a node's raw Ed25519 public key, so it proves itself. Its text form is
 base32 (RFC 4648, section 6), lower case and without padding: 52 characters. The distance of two names
@@ -37,13 +37,14 @@ class Name:
 
     def __init__(self, raw: bytes) -> None:
         """
-        @raise InvalidName: these are not 32 bytes.
+        @raise InvalidName: C{raw} does not have 32 bytes.
         """
         if len(raw) != NAME_BYTES:
             raise InvalidName(f"a name has {NAME_BYTES} bytes, and these are {len(raw)}")
         self.raw = raw
         self.number = int.from_bytes(raw, "big")
-        # of the number: the same in every process, so that sets of names have one order everywhere
+        # Hash the number, not the bytes: bytes hash differently in every process, and sets of names
+        # must have one order everywhere for simulations to repeat.
         self._hash = hash(self.number)
 
     @classmethod
@@ -75,7 +76,7 @@ class Name:
         return self.number ^ other.number
 
     def common_prefix(self, other: Name) -> int:
-        """How many leading bits are the same: 0 to 256."""
+        """The number of leading bits that are the same: 0 to 256."""
         return NAME_BITS - (self.number ^ other.number).bit_length()
 
     @property
@@ -101,5 +102,5 @@ class Name:
 
 @lru_cache(maxsize=4096)
 def _of_key(public_key: bytes) -> Name:
-    """The name of this key: who is heard of once mostly is again."""
+    # A node hears from the same peers over and over; hashing their keys each time would be wasted.
     return Name(hashlib.sha256(public_key).digest())

@@ -1,6 +1,5 @@
 """
-Settings from text: what a command line or a TOML file holds, turned into values of
-L{routing_crust.config.Settings}.
+Parse the settings of a command line or a TOML file into values of L{routing_crust.config.Settings}.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from .names import Name
 
 def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None) -> Any:
     """
-    Turn what a command line or a TOML file holds into the value of a setting.
+    Parse the value of one setting.
 
-    @param raw: text, number, truth value, list or table.
-    @param nicknames: what may stand for names.
+    @param raw: text, number, boolean, list or table.
+    @param nicknames: the nicknames that may stand for names.
     @raise ConfigurationError: it cannot be read; the error names the setting and what is valid.
     """
     default = each.default
@@ -67,7 +66,7 @@ def parse_listen(text: str) -> Endpoint:
 
 
 def _is_port(text: str) -> bool:
-    # the length too: int() refuses thousands of digits with another error
+    # The length as well: int() refuses thousands of digits with an error of its own.
     return text.isascii() and text.isdigit() and len(text) <= 5
 
 
@@ -139,6 +138,7 @@ def _rows(setting: str, table: Mapping[str, Any]) -> list[str]:
 def _texts(setting: str, raw: Any) -> list[str]:
     if setting in _TABLES and isinstance(raw, Mapping):
         return _rows(setting, raw)
+    # One text is a list of one: a command line cannot tell them apart.
     values = [raw] if isinstance(raw, str) else raw
     if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
         raise ConfigurationError(setting, f"{raw!r} is not a list of texts")

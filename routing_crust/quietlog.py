@@ -1,7 +1,7 @@
 """
 A log that a peer cannot flood: at most one line a second for each cause.
 
-What is left out is counted, and the next line of the same cause says how many there were.
+Suppressed lines are counted, and the next line of the same cause gives their number.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ INTERVAL: Final = 1.0
 
 class QuietLog:
     """
-    Wraps a logger. A cause is a fixed word of the program's, never anything that a peer chooses, so the
-    number of causes is bounded. There is no timer: what is counted is told by the next line, or by
-    L{flush}.
+    Wraps a logger. A cause is a fixed word of the program, never one that a peer chooses, so the number of
+    causes is bounded. There is no timer: the next line reports the count, or L{flush} does.
     """
 
     def __init__(self, log: Logger, seconds: Callable[[], float]) -> None:
@@ -37,22 +36,22 @@ class QuietLog:
         self._emit(LogLevel.info, cause, format, fields)
 
     def debug(self, cause: str, format: str, **fields: object) -> None:
-        """As L{info}, for those who look closely."""
+        """As L{info}, at level debug."""
         self._emit(LogLevel.debug, cause, format, fields)
 
     def warn(self, cause: str, format: str, **fields: object) -> None:
-        """As L{info}, as a warning."""
+        """As L{info}, at level warn."""
         self._emit(LogLevel.warn, cause, format, fields)
 
     def flush(self) -> None:
-        """Tell what has been left out and not been told yet."""
+        """Report the suppressed lines that no later line has reported."""
         left_out, self._left_out = self._left_out, {}
         for cause, count in left_out.items():
             self._log.info("{count} more lines like the last about {cause}", count=count, cause=cause)
 
     def _emit(self, level: LogLevel, cause: str, format: str, fields: dict[str, object]) -> None:
         now = self._seconds()
-        # a clock that was set back must not silence a cause
+        # The lower bound: a clock that was set back must not silence a cause.
         if 0 <= now - self._last.get(cause, now - INTERVAL) < INTERVAL:
             self._left_out[cause] = self._left_out.get(cause, 0) + 1
             return

@@ -1,6 +1,6 @@
 """
 Transports without a socket of their own: their bytes travel in frames of a link, or in chunks of another
-connection. To a protocol they are what Twisted's TCP transport is.
+connection. To a protocol they look like Twisted's TCP transport.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ log = Logger()
 
 class FrameTransport(ABC, Generic[_Address]):
     """
-    What is the same in all of them.
+    The part that all such transports share.
 
     @ivar connected: whether C{connectionLost} is still to come.
     @ivar disconnecting: whether C{loseConnection} was called.
-    @ivar producer: what is registered with C{registerProducer}.
+    @ivar producer: the registered producer, or C{None}.
     """
 
     def __init__(self, host: _Address, peer: _Address) -> None:
@@ -61,27 +61,27 @@ class FrameTransport(ABC, Generic[_Address]):
         return self._peer
 
     def getTcpNoDelay(self) -> bool:
-        """What was set; nothing is ever delayed here."""
+        """The value that was set; it has no effect."""
         return self._no_delay
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing is ever delayed here."""
+        """Keep the value, without effect: no data is delayed here."""
         self._no_delay = bool(enabled)
 
     def getTcpKeepAlive(self) -> bool:
-        """What was set; links have heartbeats anyway."""
+        """The value that was set; it has no effect."""
         return self._keep_alive
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Links have heartbeats anyway."""
+        """Keep the value, without effect: links have heartbeats."""
         self._keep_alive = bool(enabled)
 
 
 class ProtocolTransport(FrameTransport[_Address]):
     """
-    A transport under any protocol of an application: it half-closes, and it survives what a protocol raises.
+    A transport for protocols of applications: it half-closes, and it survives errors that a protocol raises.
 
-    @ivar protocol: what speaks here.
+    @ivar protocol: the protocol on top.
     @ivar gone: called after C{connectionLost}.
     """
 
@@ -109,21 +109,21 @@ class ProtocolTransport(FrameTransport[_Address]):
 
     @abstractmethod
     def _discard_unread(self) -> None:
-        """Throw away what has come and was not delivered."""
+        """Discard received data that was not delivered."""
 
     @abstractmethod
     def _end_when_written(self) -> None:
-        """Tell the peer of the end that was asked for, unless something is still to be written."""
+        """Send the requested end to the peer, unless data still waits to be written."""
 
     @abstractmethod
     def _give_up(self) -> None:
-        """The protocol has raised: end the connection, as the reactor does with its own."""
+        """End the connection after the protocol raised, as the reactor does with its own."""
 
     def _tell(self, call: Callable[..., object], *arguments: object) -> None:
         """Call the protocol, or its producer."""
         try:
             call(*arguments)
-        except Exception:  # whatever a protocol may raise
+        except Exception:  # an application's protocol may raise anything
             self._protocol_raised()
 
     def _protocol_raised(self) -> None:
@@ -135,6 +135,7 @@ class ProtocolTransport(FrameTransport[_Address]):
     def _lost(self, reason: Exception | Failure) -> None:
         if not self.connected:
             return
+        # First, so that a producer or protocol that closes from within finds nothing left to close.
         self.connected = False
         self._discard_unread()
         producer, self.producer = self.producer, None

@@ -8,7 +8,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Endpoint
-from routing_crust.history import LIFE, MOST_EACH, MOST_PEERS, MOST_TEXT, History, PeerHistory, Way
+from routing_crust.history import (
+    MAX_PEERS,
+    MAX_PER_PEER,
+    MAX_TEXT_CHARACTERS,
+    OUTCOME_LIFETIME_SECONDS,
+    History,
+    PeerHistory,
+    Way,
+)
 from routing_crust.names import Name
 
 
@@ -70,32 +78,32 @@ class HistoryTests(SynchronousTestCase):
         self.history.tried(A, Way.DIAL, at(1), "refused")
         self.history.told(A, [at(1)], "its request")
         self.history.tried(B, Way.DIAL, at(1), "refused")
-        self.clock.advance(LIFE / 2)
+        self.clock.advance(OUTCOME_LIFETIME_SECONDS / 2)
         self.history.tried(A, Way.DIAL, at(1), "no answer")
-        self.clock.advance(LIFE / 2 + 1)
+        self.clock.advance(OUTCOME_LIFETIME_SECONDS / 2 + 1)
         self.assertEqual(self.texts(A), [("no answer", 1)])
         self.assertEqual(self.history.of(A).told, ())
         self.assertEqual(len(self.history), 1)
 
     def test_oldest_peers_outcomes_and_endpoints_make_room_and_texts_are_cut(self) -> None:
-        for number in range(3 * MOST_EACH):
+        for number in range(3 * MAX_PER_PEER):
             self.history.tried(A, Way.DIAL, at(number), "x" * 1000)
             self.history.told(A, [at(number)], "its request")
         found = self.history.of(A)
         self.assertEqual(
-            [each.endpoint for each in found.told], [at(MOST_EACH * 2 + n) for n in range(MOST_EACH)]
+            [each.endpoint for each in found.told], [at(MAX_PER_PEER * 2 + n) for n in range(MAX_PER_PEER)]
         )
         self.assertEqual([each.where for each in found.outcomes], [str(each.endpoint) for each in found.told])
-        self.assertEqual(len(found.outcomes[0].text), MOST_TEXT)
-        for number in range(MOST_PEERS):
+        self.assertEqual(len(found.outcomes[0].text), MAX_TEXT_CHARACTERS)
+        for number in range(MAX_PEERS):
             self.history.tried(name(1000 + number), Way.DIAL, at(1), "refused")
-        self.assertEqual(len(self.history), MOST_PEERS)
+        self.assertEqual(len(self.history), MAX_PEERS)
         self.assertEqual(self.texts(A), [])
 
     def test_minor_outcome_displaces_no_peer(self) -> None:
         """What anybody can bring about displaces nobody."""
         self.history.tried(A, Way.REQUEST, "", "ignored", minor=True)
-        for number in range(MOST_PEERS - 1):
+        for number in range(MAX_PEERS - 1):
             self.history.tried(name(1000 + number), Way.DIAL, at(1), "refused")
         self.history.tried(B, Way.REQUEST, "", "ignored", minor=True)
         self.history.tried(A, Way.REQUEST, "", "ignored", minor=True)
@@ -115,6 +123,8 @@ class HistoryTests(SynchronousTestCase):
             history.tried(name(peer), way, at(endpoint), "text")
             history.told(name(peer), [at(endpoint + each) for each in range(endpoint)], "somebody")
             found = history.of(name(peer))
-            self.assertLessEqual(len(history), MOST_PEERS)
-            self.assertLessEqual(max(len(found.told), len(found.outcomes)), MOST_EACH)
-            self.assertTrue(all(each.at >= clock.seconds() - LIFE for each in found.outcomes))
+            self.assertLessEqual(len(history), MAX_PEERS)
+            self.assertLessEqual(max(len(found.told), len(found.outcomes)), MAX_PER_PEER)
+            self.assertTrue(
+                all(each.at >= clock.seconds() - OUTCOME_LIFETIME_SECONDS for each in found.outcomes)
+            )

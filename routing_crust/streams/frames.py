@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..errors import WireError
-from ..forwarding_rules import MOST_PROTOCOL, is_protocol
+from ..forwarding_rules import MAX_PROTOCOL_CHARACTERS, is_protocol
 
 MAX_WINDOW_BYTES: Final = (1 << 31) - 1
 """The largest window: the most bytes that a stream may have on its way."""
@@ -78,8 +78,8 @@ def check_protocol(protocol: str) -> str:
     """
     if not is_protocol(protocol):
         raise ValueError(
-            f"{protocol!r} cannot be the name of a protocol: write up to {MOST_PROTOCOL} letters, digits "
-            "and . _ + - and begin with a letter or digit"
+            f"{protocol!r} cannot be the name of a protocol: write up to {MAX_PROTOCOL_CHARACTERS} letters, "
+            "digits and . _ + - and begin with a letter or digit"
         )
     return protocol
 
@@ -118,7 +118,7 @@ def read_open(payload: bytes) -> tuple[int, str]:
 
     @raise WireError: it is none.
     """
-    if not _TWO.size < len(payload) <= _TWO.size + MOST_PROTOCOL:
+    if not _TWO.size < len(payload) <= _TWO.size + MAX_PROTOCOL_CHARACTERS:
         raise WireError("an OPEN is too short or too long")
     window = _window(_TWO.unpack_from(payload)[1])
     try:
