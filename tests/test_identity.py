@@ -127,7 +127,7 @@ class KeyFileTests(SynchronousTestCase):
         self.path.write_bytes(data)
         self.path.chmod(mode)
 
-    def test_created_and_read_again(self) -> None:
+    def test_created_key_file_reads_back_as_the_same_identity(self) -> None:
         """The first start makes the key, every later one reads it."""
         made = load_or_create_identity(self.path)
         self.assertEqual(load_or_create_identity(self.path).public_key, made.public_key)

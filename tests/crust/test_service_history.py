@@ -81,7 +81,7 @@ class HistoryTests(ServiceTests):
         self.assertEqual((told.endpoint, told.source), (found.endpoint, "its beacon on the local network"))
 
     async def test_tunnels_are_kept_with_their_relay_and_outcome(self) -> None:
-        """Through whom, and what came of it: one that was opened, one that was called off, one to nobody."""
+        """One that was opened, one that was called off, and one to a peer that is not there."""
         self.one, _ = self.start(1)
         middle, met = self.start(2)
         far, _ = self.start(3)
@@ -114,7 +114,7 @@ class HistoryTests(ServiceTests):
         self.assertIn("it dialled us: the name is on the deny list", outcome.text)
 
     async def test_each_punched_endpoint_is_kept_with_its_outcome(self) -> None:
-        """Each endpoint with what came of it; a limit; and a way that was opened."""
+        """Likewise a limit, and a path that was opened."""
         self.one, _ = self.start(1)
         two, _ = self.start(2)
         with self.assertRaises(ConnectFailed):

@@ -92,7 +92,7 @@ class CodecTests(SynchronousTestCase):
             error = self.assertRaises(WireError, decode, kind, b"\xc1" * 11, 10)
             self.assertEqual("over the limit of 10" in str(error), kind not in UNLIMITED)
 
-    def test_largest_control_message(self) -> None:
+    def test_largest_control_message_fits_the_limit(self) -> None:
         """Exactly the limit is allowed."""
         message = m.Sealed(bytes(CONTROL_LIMIT - 70), SIGNATURE)
         self.assertEqual(len(encode(message)), CONTROL_LIMIT)

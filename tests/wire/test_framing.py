@@ -104,7 +104,7 @@ class FrameDecoderTests(SynchronousTestCase):
         self.assertTrue(all(len(payload) <= LIMIT for _, payload in receiver.got))
         self.assertTrue(data.startswith(stream(receiver.got)))
 
-    def test_limit_before_buffering(self) -> None:
+    def test_oversized_frame_is_refused_before_it_is_buffered(self) -> None:
         """A frame that is too large is refused at its header, with nothing of it kept."""
         for first in (b"", stream([(6, b"fine")])):
             receiver = Receiver()

@@ -40,8 +40,7 @@ class OrderTests(SynchronousTestCase):
     def order(self, saved: tuple[Contact, ...], configured: tuple[Contact, ...], first: int = 9) -> Any:
         return order_contacts(saved, configured, name(9), (at("192.0.2.9:5483"),), first)
 
-    def test_saved_before_configured(self) -> None:
-        """Saved ones first; each endpoint once."""
+    def test_saved_contacts_come_before_configured_ones_and_each_endpoint_once(self) -> None:
         again = Contact(A.endpoint)
         self.assertEqual(self.order((B, A), (again, C)), (B, A, C))
 
@@ -115,8 +114,8 @@ class AttemptTests(SynchronousTestCase):
             self.clock.advance(0)
         self.over(0, "no contact let us in", "192.0.2.1:5483: connection refused", "and 2 more")
 
-    def test_all_fail_at_once(self) -> None:
-        """Dials that are over as soon as they are begun, or are not begun."""
+    def test_dials_that_fail_at_once_end_the_attempt(self) -> None:
+        """Whether they end as soon as they start, or do not start."""
         self.attempt(A, B, dial=lambda _: fail(DialFailed("no")))
         self.clock.pump([0, 0])
         self.over(0, "no")
@@ -144,8 +143,8 @@ class AttemptTests(SynchronousTestCase):
         attempt.link_lost(cast(ILink, second), LinkClosed(CloseReason.UNKNOWN))
         self.over(1)
 
-    def test_ended_while_a_link_comes_up(self) -> None:
-        """It may be ended by who hears of a link, before the dial's own Deferred has fired."""
+    def test_attempt_may_be_ended_by_the_link_before_its_dial_has_fired(self) -> None:
+        """The receiver of the link may end it, before the Deferred of the dial has fired."""
         attempt = self.attempt(A)
         link = cast(ILink, FakeLink(A.endpoint))
         attempt.link_up(link)
@@ -160,7 +159,7 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(link.closed, CloseReason.NO_LONGER_NEEDED)
         self.over(0)
 
-    def test_links_that_are_lost(self) -> None:
+    def test_attempt_ends_when_the_last_link_is_lost_and_none_is_left_to_dial(self) -> None:
         """When the last link is lost and nothing is left to dial, it is over and tells the reason."""
         attempt = self.attempt(A, B)
         self.clock.advance(STAGGER)
@@ -183,8 +182,7 @@ class AttemptTests(SynchronousTestCase):
         self.over(1, "within 60 s")
         self.assertEqual(self.cancelled, [B.endpoint])
 
-    def test_too_many_dials(self) -> None:
-        """If a limit forbids a dial, the contact waits for its turn."""
+    def test_contact_waits_for_its_turn_when_a_limit_forbids_the_dial(self) -> None:
         self.refuse = LimitReached("too many", "max_dials", 1)
         self.attempt(A)
         self.clock.pump([STAGGER] * 4)
@@ -193,8 +191,7 @@ class AttemptTests(SynchronousTestCase):
         self.clock.advance(STAGGER)
         self.assertEqual(self.dialled(), [A.endpoint])
 
-    def test_local_network_first(self) -> None:
-        """Who answers on the local network is dialled before all others."""
+    def test_contact_of_the_local_network_is_dialled_first(self) -> None:
         attempt = self.attempt(A, B, lan=True)
         self.assertEqual(self.dialled(), [])
         attempt.found(C)
@@ -211,8 +208,7 @@ class AttemptTests(SynchronousTestCase):
         self.clock.advance(STAGGER)
         self.assertEqual(self.dialled()[3:], [D.endpoint])
 
-    def test_local_network_alone(self) -> None:
-        """With nothing else, answers are hoped for, for a while."""
+    def test_attempt_without_contacts_waits_a_while_for_the_local_network(self) -> None:
         attempt = self.attempt(lan=True)
         self.clock.advance(LAN_WAIT / 2)
         attempt.found(C)
@@ -229,7 +225,7 @@ class AttemptTests(SynchronousTestCase):
         self.clock.advance(LAN_WAIT)
         self.over(0, "nobody answered on the local network")
 
-    def test_flood_of_answers(self) -> None:
+    def test_few_contacts_of_a_flood_of_answers_are_kept(self) -> None:
         """An attacker can invent any number of contacts; only a few are kept."""
         attempt = self.attempt(lan=True)
         for port in range(1, 1000):
@@ -237,7 +233,7 @@ class AttemptTests(SynchronousTestCase):
         self.assertLess(len(attempt._found), 100)
 
     @given(st.lists(st.tuples(st.sampled_from(["fail", "refuse", "up", "lost", "silent"]), st.floats(0, 90))))
-    def test_finished_exactly_once(self, script: list[tuple[str, float]]) -> None:
+    def test_attempt_is_finished_exactly_once(self, script: list[tuple[str, float]]) -> None:
         """Whatever the contacts do, the attempt is over once, in time, and leaves nothing."""
         self.setUp()
         clock = self.clock

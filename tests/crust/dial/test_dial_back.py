@@ -93,7 +93,7 @@ class DialBackTests(ServiceTests):
         self.assertIn("answered instead of", str(error))
         await self.closed
 
-    async def test_what_is_not_dialled(self) -> None:
+    async def test_inside_own_denied_and_low_port_endpoints_are_not_dialled_back(self) -> None:
         """Nothing but what is outside, with a port that strangers may name; not us, not who is denied."""
         backs = self.backs(deny=("127.0.0.1",))
         never = "10.0.0.1:5483 192.168.1.7:5483 169.254.169.254:5483 [::1]:5483 [fd00:ec2::254]:5483 \

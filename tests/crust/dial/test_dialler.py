@@ -76,7 +76,7 @@ class DiallerTests(SynchronousTestCase):
         failed = cast(ConnectFailed, self.failureResultOf(dial, ConnectFailed).value)
         return [what for _, what in failed.attempts]
 
-    def test_what_went_wrong(self) -> None:
+    def test_error_tells_the_failure_of_each_endpoint_in_plain_words(self) -> None:
         """Each endpoint's failure is told in plain words, and nothing is left."""
         dial = self.connect(A, B)
         self.refuse(0)
@@ -97,7 +97,7 @@ class DiallerTests(SynchronousTestCase):
         self.fail_dial(0, error.UserError())
         self.assertTrue(self.dialler.idle)
 
-    def test_timeout_of_the_handshake(self) -> None:
+    def test_peer_silent_after_tcp_is_cut_by_the_dial_timeout(self) -> None:
         """The time limit includes TLS: one that stays silent after TCP is cut."""
         self.make(hello_timeout=60)
         dial = self.connect(A)
@@ -111,8 +111,7 @@ class DiallerTests(SynchronousTestCase):
         protocol.connectionLost(Failure(error.ConnectionAborted()))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_lost_during_the_handshake(self) -> None:
-        """A connection that is lost during the handshake says so."""
+    def test_connection_lost_during_the_handshake_says_so(self) -> None:
         dial = self.connect(A)
         protocol = self.reactor.tcpClients[0][2].buildProtocol(IPv4Address("TCP", A.host, A.port))
         protocol.makeConnection(
@@ -139,8 +138,7 @@ class DiallerTests(SynchronousTestCase):
         for dial in dials:
             self.failureResultOf(dial, ConnectFailed)
 
-    def test_shared_with_more_endpoints(self) -> None:
-        """Who joins a dial with endpoints of its own has these dialled too."""
+    def test_caller_that_joins_a_dial_adds_its_endpoints(self) -> None:
         dials = [self.connect(A), self.connect(B)]
         self.refuse(0)
         self.assertEqual(self.dialled(), [A, B])
@@ -163,8 +161,7 @@ class DiallerTests(SynchronousTestCase):
         third.cancel()
         self.failureResultOf(third, CancelledError)
 
-    def test_cancelled_by_another_callers_callback(self) -> None:
-        """The outcome of one may cancel the other."""
+    def test_callback_of_one_caller_may_cancel_another(self) -> None:
         first, second = self.connect(A), self.connect(A)
         first.addErrback(lambda _: second.cancel())
         self.refuse(0)
@@ -190,8 +187,7 @@ class DiallerTests(SynchronousTestCase):
         again.cancel()
         self.failureResultOf(again, CancelledError)
 
-    def test_calling_off_is_no_failure(self) -> None:
-        """A dial that was called off does not make us leave the address alone."""
+    def test_cancelled_dial_does_not_back_the_address_off(self) -> None:
         dial = self.connect(A)
         dial.cancel()
         self.failureResultOf(dial, CancelledError)
@@ -215,7 +211,7 @@ class DiallerTests(SynchronousTestCase):
         for dial, kind in zip(dials, (ConnectFailed, ServiceStopped, ServiceStopped), strict=True):
             self.failureResultOf(dial, kind)
 
-    def test_max_dials_per_peer(self) -> None:
+    def test_dials_to_one_peer_stop_at_max_dials_per_peer(self) -> None:
         """No more dials to one peer than max_dials_per_peer, over all tokens."""
         self.make(max_dials_per_peer=1)
         dial = self.connect(A, token=b"1")
@@ -246,7 +242,7 @@ class DiallerTests(SynchronousTestCase):
             self.dialler.dial_contact(Contact(A))
         self.assertEqual(self.dialled(), [])
 
-    def test_contacts_know_no_backoff(self) -> None:
+    def test_contacts_are_dialled_without_backoff(self) -> None:
         """A bootstrap has its own back-off, for whole attempts."""
         for number in range(2):
             dial = self.dialler.dial_contact(Contact(A, PEER))

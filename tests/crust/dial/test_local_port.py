@@ -38,8 +38,7 @@ class OriginTests(SynchronousTestCase):
         self.assertIsNone(origin_for((here,), FAR))
         self.assertEqual(origin_for((here,), at("127.0.0.2:5483")), here)
 
-    def test_errors_of_this_end(self) -> None:
-        """What is the origin's fault is told from what the far end says."""
+    def test_errors_of_the_origin_are_told_from_those_of_the_far_end(self) -> None:
         for mine in (
             error.ConnectBindError(errno.EADDRINUSE, "in use"),
             error.ConnectError(errno.EADDRNOTAVAIL, "taken"),
@@ -81,15 +80,14 @@ class FallBackTests(SynchronousTestCase):
     def dial(self, endpoint: Endpoint = FAR, token: bytes = b"") -> None:
         self.outcome = self.dialler.connect([endpoint], name(2), token, False)
 
-    def test_from_the_listening_port(self) -> None:
+    def test_dial_without_a_token_leaves_from_the_listening_port(self) -> None:
         """Without a token, and from any address where we listen on all."""
         self.dial()
         self.dialler.stop()
         self.failureResultOf(self.outcome)
         self.assertEqual(self.origins(), [makeBinding("", 5483, reuseAddress=True, reusePort=True)])
 
-    def test_for_a_request(self) -> None:
-        """What is dialled for a request has a port of its own."""
+    def test_dial_for_a_request_has_a_port_of_its_own(self) -> None:
         self.dial(token=b"nonce")
         self.dialler.stop()
         self.failureResultOf(self.outcome)
@@ -113,7 +111,7 @@ class FallBackTests(SynchronousTestCase):
 
 
 class SocketTests(ServiceTests):
-    async def test_what_the_peer_sees(self) -> None:
+    async def test_peer_sees_our_listening_port_only_on_the_first_link(self) -> None:
         """The peer of a link without a token sees our listening port; the next link has another."""
         one, _ = self.start(1)
         two, others = self.start(2, listen=(at("127.0.0.2:0"),))

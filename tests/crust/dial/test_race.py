@@ -66,7 +66,7 @@ class RaceTests(SynchronousTestCase):
         self.dials[C].callback(LINK)
         self.successResultOf(race.link)
 
-    def test_the_first_wins(self) -> None:
+    def test_first_link_wins_and_other_dials_are_cancelled(self) -> None:
         """The first link is the result; other dials are cancelled, and no more are begun."""
         race = self.race(A, B, C)
         self.clock.advance(STAGGER)
@@ -86,15 +86,14 @@ class RaceTests(SynchronousTestCase):
         error = cast(ConnectFailed, self.failureResultOf(race.link, ConnectFailed).value)
         self.assertEqual(error.attempts, ((str(A), "connection refused"), (str(B), "no answer within 10 s")))
 
-    def test_all_fail_at_once(self) -> None:
-        """Dials that are over as soon as they are begun."""
+    def test_dials_that_fail_at_once_end_the_race(self) -> None:
+        """A dial may fire before the call that starts it returns."""
         race = self.race(A, B, C, dial=lambda _: fail(DialFailed("no")))
         error = cast(ConnectFailed, self.failureResultOf(race.link, ConnectFailed).value)
         self.assertEqual(len(error.attempts), 3)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_nothing_to_dial(self) -> None:
-        """No endpoint at all."""
+    def test_race_without_endpoints_fails(self) -> None:
         error = self.failureResultOf(self.race().link, ConnectFailed).value
         self.assertIn("there was no endpoint to dial", str(error))
 
@@ -104,14 +103,13 @@ class RaceTests(SynchronousTestCase):
         error = cast(LimitReached, self.failureResultOf(self.race(A, B).link, LimitReached).value)
         self.assertEqual(error.setting, "max_dials")
 
-    def test_limits_and_other_reasons(self) -> None:
-        """If anything else went wrong too, every endpoint is told of."""
+    def test_error_lists_every_endpoint_if_not_only_limits_prevented_dials(self) -> None:
         self.refusals = {A: LimitReached("a", "max_dials", 1), B: DialFailed("left alone")}
         error = cast(ConnectFailed, self.failureResultOf(self.race(A, B).link, ConnectFailed).value)
         self.assertIn("max_dials", error.attempts[0][1])
         self.assertEqual(error.attempts[1][1], "left alone")
 
-    def test_what_is_not_dialled_takes_no_time(self) -> None:
+    def test_endpoint_that_is_not_dialled_takes_no_time(self) -> None:
         """The next one is dialled in its place."""
         self.refusals = {A: LimitReached("a", "max_dials", 1), B: DialFailed("left alone")}
         race = self.race(A, B, C)
@@ -142,7 +140,7 @@ class RaceTests(SynchronousTestCase):
         )
 
     @given(st.lists(st.tuples(st.sampled_from(["refuse", "limit", "fail", "late", "win"]), st.floats(0, 2))))
-    def test_fires_once_and_leaves_nothing(self, script: list[tuple[str, float]]) -> None:
+    def test_race_fires_once_and_leaves_no_call_or_dial(self, script: list[tuple[str, float]]) -> None:
         """Whatever the dials do, the race is over once, and leaves no delayed call and no dial."""
         clock = Clock()
         results: list[object] = []

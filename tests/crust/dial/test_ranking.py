@@ -23,7 +23,7 @@ class RankTests(SynchronousTestCase):
         order = [at(f"{host}:5483") for host in ("127.0.0.1", "10.0.0.7", "1.1.1.1", "192.168.9.9")]
         self.assertEqual(rank(reversed(order), ("10.0.0.0/24", "fd00::/64")), tuple(order))
 
-    def test_families_take_turns(self) -> None:
+    def test_address_families_take_turns(self) -> None:
         """IPv6 and IPv4 alternate, IPv6 first, each in the peer's order."""
         v4 = [at("8.8.8.8:5483"), at("1.1.1.1:5483"), at("9.9.9.9:5483")]
         v6 = [at("[2a00:1450::1]:5483"), at("[2606:4700::1]:5483")]
