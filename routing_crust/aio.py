@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
+from typing import Protocol as Structure
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -90,8 +91,20 @@ def _translated(failure: Failure) -> Failure:
     return Failure(CancelledError()) if failure.check(asyncio.CancelledError) else failure
 
 
+class _Connects(Structure):
+    """A client endpoint, to type checkers that do not know zope's interfaces."""
+
+    def connect(self, protocolFactory: Any, /) -> Deferred[Any]: ...
+
+
+class _Listens(Structure):
+    """A server endpoint, to type checkers that do not know zope's interfaces."""
+
+    def listen(self, protocolFactory: Any, /) -> Deferred[Any]: ...
+
+
 async def open_connection(
-    endpoint: IStreamClientEndpoint, *, loop: asyncio.AbstractEventLoop, limit: int = LIMIT
+    endpoint: IStreamClientEndpoint | _Connects, *, loop: asyncio.AbstractEventLoop, limit: int = LIMIT
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """
     Connect, as C{asyncio.open_connection} does; to be awaited in a task of the loop.
@@ -117,7 +130,7 @@ async def open_connection(
 
 
 async def start_server(
-    endpoint: IStreamServerEndpoint,
+    endpoint: IStreamServerEndpoint | _Listens,
     connected: Connected,
     *,
     loop: asyncio.AbstractEventLoop,

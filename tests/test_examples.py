@@ -27,6 +27,39 @@ EXAMPLES = ROOT / "examples"
 reactor = cast(IReactorProcess, _reactor)
 
 
+WITH_STREAMS = """
+import asyncio
+
+from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString
+from twisted.internet.protocol import Factory, Protocol
+
+from routing_crust import ApplicationLink, LinkLost, RoutingService
+from routing_crust.aio import open_connection, start_server
+from routing_crust.streams import RoutingClientEndpoint, RoutingServerEndpoint, streams_of
+
+
+def answer(link: ApplicationLink, kind: int, payload: bytes) -> None:
+    link.send(kind, payload)
+
+
+async def main(node: RoutingService, reactor: object, loop: asyncio.AbstractEventLoop) -> None:
+    node.observe(LinkLost, lambda event: print(event.link.name, event.reason))
+    node.set_frame_handler(answer)
+    link = await node.connect(node.node_name)
+    await link.when_writable()
+    streams_of(node).listen("x", Factory.forProtocol(Protocol))
+    await streams_of(node).open(link.name, "x", Factory.forProtocol(Protocol))
+    client, server = RoutingClientEndpoint(node, link.name, "x"), RoutingServerEndpoint(node, "x")
+    await client.connect(Factory.forProtocol(Protocol))
+    await server.listen(Factory.forProtocol(Protocol))
+    for each in (client, TCP4ClientEndpoint(reactor, "192.0.2.1", 80)):
+        await open_connection(each, loop=loop)
+    await open_connection(clientFromString(reactor, "tcp:192.0.2.1:80"), loop=loop)
+    await start_server(server, lambda reader, writer: None, loop=loop)
+"""
+"""A program that hands over, and is handed, things whose types are interfaces of zope."""
+
+
 def example(name: str) -> str:
     if not EXAMPLES.is_dir():
         raise SkipTest("the examples are not here: they are not installed")
@@ -109,9 +142,11 @@ class ExampleTests(TestCase):
         """A program that uses this package needs neither our plugin nor our settings to be checked."""
         if find_spec("mypy") is None:
             raise SkipTest("mypy is not installed")
+        program = Path(self.mktemp()).with_suffix(".py").resolve()
+        program.write_text(WITH_STREAMS)
         checker = ("-m", "mypy", "--config-file=", "--cache-dir=cache", "--no-color-output")
-        lines = await self.run_to_end(*checker, example("greeter.py"), MYPYPATH=str(ROOT))
-        self.assertEqual(lines, ["Success: no issues found in 1 source file"])
+        lines = await self.run_to_end(*checker, example("greeter.py"), str(program), MYPYPATH=str(ROOT))
+        self.assertEqual(lines, ["Success: no issues found in 2 source files"])
 
     async def test_group_members_receive_and_acknowledge_a_message(self) -> None:
         """Observers hear of every node; each member of the group gets the message, and acknowledges it."""

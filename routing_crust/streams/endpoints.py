@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
-    IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
@@ -21,6 +20,7 @@ from ..forwarding_rules import Nicknames, known, resolve
 from ..names import Name
 from ..routing.service import RoutingService
 from .frames import check_protocol
+from .listening import ProtocolFactory
 from .service import streams_of
 
 Allowed = Callable[[Name], bool] | Iterable[Name | str]
@@ -43,7 +43,7 @@ class RoutingClientEndpoint:
         self._name = name_of(name, known(service.settings.nicknames))
         self._protocol = check_protocol(protocol)
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[IProtocol]:
         """
         Open a stream, as L{Streams.open<routing_crust.streams.service.Streams.open>} does.
 
@@ -69,7 +69,7 @@ class RoutingServerEndpoint:
         self._protocol = check_protocol(protocol)
         self._allow = allowance(allow, known(service.settings.nicknames))
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, protocolFactory: ProtocolFactory) -> Deferred[IListeningPort]:
         """
         Offer the protocol.
 

@@ -5,14 +5,18 @@ An offered protocol: its name, the peers that may have it, and the factory that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory
 from zope.interface import Interface, implementer
 
 from ..names import Name
 from .address import NodeAddress
+
+ProtocolFactory: TypeAlias = "IProtocolFactory | Factory[Any]"
+"""A factory; type checkers that do not know zope's interfaces know C{Factory} only."""
 
 
 class IStreamAcceptor(Interface):

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, NoProtocol
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,7 +25,7 @@ from ..timing.eventual import EventualQueue
 from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
-from .listening import StreamPort
+from .listening import ProtocolFactory, StreamPort
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
 from .stream import Stream
@@ -74,7 +74,7 @@ class Streams:
     # For applications.
 
     def listen(
-        self, protocol: str, factory: IProtocolFactory, allow: Callable[[Name], bool] | None = None
+        self, protocol: str, factory: ProtocolFactory, allow: Callable[[Name], bool] | None = None
     ) -> StreamPort:
         """
         Offer a protocol to peers.
@@ -92,7 +92,7 @@ class Streams:
         port.startListening()
         return port
 
-    def open(self, name: Name, protocol: str, factory: IProtocolFactory) -> Deferred[IProtocol]:
+    def open(self, name: Name, protocol: str, factory: ProtocolFactory) -> Deferred[IProtocol]:
         """
         Open a stream to a peer, over the link that exists or a new one.
 
