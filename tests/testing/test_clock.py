@@ -18,12 +18,12 @@ class ClockTests(SynchronousTestCase):
         self.clock = SimulatedClock(100.0)
         self.made: list[object] = []
 
-    def test_interfaces(self) -> None:
+    def test_clocks_provide_reactor_time(self) -> None:
         verifyObject(IReactorTime, self.clock)
         verifyObject(IReactorTime, self.clock.host_clock())
         verifyObject(IDelayedCall, self.clock.callLater(1, int))
 
-    def test_in_order(self) -> None:
+    def test_calls_run_in_the_order_of_their_times(self) -> None:
         """Calls are made when they are due; those of one moment in the order in which they were asked for."""
         for delay, what in ((2, "c"), (1, "a"), (2, "d"), (1, "b"), (0, "now")):
             self.clock.callLater(delay, self.made.append, what)
@@ -40,13 +40,13 @@ class ClockTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertEqual(self.made, [102.0])
 
-    def test_arguments(self) -> None:
+    def test_call_gets_its_arguments(self) -> None:
         self.clock.callLater(0, lambda *args, **kw: self.made.append((args, kw)), 1, 2, three=3)
         self.assertTrue(self.clock.step())
         self.assertEqual(self.made, [((1, 2), {"three": 3})])
         self.assertFalse(self.clock.step())
 
-    def test_cancel(self) -> None:
+    def test_cancelled_call_does_not_run(self) -> None:
         call = self.clock.callLater(1, self.made.append, 1)
         self.assertTrue(call.active())
         call.cancel()
@@ -56,7 +56,7 @@ class ClockTests(SynchronousTestCase):
         self.clock.advance(2)
         self.assertEqual((self.made, self.clock.getDelayedCalls()), ([], []))
 
-    def test_called(self) -> None:
+    def test_call_that_ran_is_no_longer_active(self) -> None:
         call = self.clock.callLater(1, int)
         self.clock.advance(1)
         self.assertFalse(call.active())
@@ -78,7 +78,7 @@ class ClockTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.made, [2, 1])
 
-    def test_negative(self) -> None:
+    def test_negative_delay_is_refused(self) -> None:
         self.assertRaises(ValueError, self.clock.callLater, -1, int)
 
     def test_cancelled_calls_do_not_pile_up(self) -> None:
@@ -92,7 +92,7 @@ class ClockTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=200)
     @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(0, 9)), max_size=60))
-    def test_as_twisteds(self, steps: list[tuple[int, int, int]]) -> None:
+    def test_clock_runs_calls_as_twisteds_clock_does(self, steps: list[tuple[int, int, int]]) -> None:
         """The same calls at the same times as C{task.Clock}, whatever is asked of both."""
         ours, theirs = SimulatedClock(), Clock()
         seen: tuple[list[tuple[float, int]], list[tuple[float, int]]] = ([], [])
@@ -133,7 +133,7 @@ class HostClockTests(SynchronousTestCase):
     def later(self, delay: float, what: str) -> SimulatedCall:
         return self.host.callLater(delay, lambda: self.made.append((what, self.clock.now)))
 
-    def test_offset(self) -> None:
+    def test_host_clock_shows_its_own_time(self) -> None:
         """It shows its own time; what is asked of it is its own, and no other's."""
         call = self.later(1, "a")
         self.assertEqual((self.host.seconds(), call.getTime()), (150.0, 151.0))
@@ -141,7 +141,7 @@ class HostClockTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.made, [("a", 101.0)])
 
-    def test_forward(self) -> None:
+    def test_clock_set_forward_runs_overdue_calls_at_once(self) -> None:
         """What is overdue is called at once, in order; the rest so much earlier."""
         for delay in (3, 1, 2, 3700):
             self.later(delay, str(delay))
@@ -151,7 +151,7 @@ class HostClockTests(SynchronousTestCase):
         self.clock.advance(100)
         self.assertEqual(self.made[-1], ("3700", 200.0))
 
-    def test_back(self) -> None:
+    def test_clock_set_back_delays_pending_calls(self) -> None:
         """What was pending waits so much longer; what is asked for from then on does not."""
         self.later(1, "old")
         self.host.jump(-3600)
@@ -162,7 +162,7 @@ class HostClockTests(SynchronousTestCase):
         self.assertEqual(self.made[-1], ("old", 3701.0))
         self.assertEqual(self.host.seconds(), self.clock.now + 50 - 3600)
 
-    def test_sleep(self) -> None:
+    def test_sleeping_host_runs_overdue_calls_on_waking(self) -> None:
         """A host that sleeps does nothing, and everything that is overdue when it wakes."""
         for delay in (2, 1, 30):
             self.later(delay, str(delay))
@@ -172,7 +172,7 @@ class HostClockTests(SynchronousTestCase):
         self.clock.advance(30)
         self.assertEqual(self.made, [("1", 120.0), ("2", 120.0), ("30", 130.0)])
 
-    def test_power_lost(self) -> None:
+    def test_host_without_power_runs_no_call(self) -> None:
         self.later(1, "a")
         self.host.cancel_all()
         self.clock.advance(9)

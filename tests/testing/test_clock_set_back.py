@@ -25,7 +25,7 @@ class SetBackTests(SynchronousTestCase):
     def tearDown(self) -> None:
         self.net.stop()
 
-    def test_links(self) -> None:
+    def test_silent_peer_is_noticed_in_time(self) -> None:
         """Silent peers are noticed in time."""
         self.net.run_for(10)
         self.node.jump_clock(-HOUR)
@@ -35,7 +35,7 @@ class SetBackTests(SynchronousTestCase):
         assert core is not None
         self.assertEqual([each.name for each in core.links.peers], [self.other.name])
 
-    def test_messages(self) -> None:
+    def test_message_without_ack_is_given_up_in_time(self) -> None:
         """So is a message that does not arrive."""
         settings = self.node.settings
         sent = self.node.service.send(self.gone, b"hello?")

@@ -14,7 +14,7 @@ from routing_crust.testing.simulation import SHOWN, SimulatedNetwork, Simulation
 
 
 class NetworkTests(SynchronousTestCase):
-    def test_eight_nodes(self) -> None:
+    def test_eight_nodes_join_talk_and_stop(self) -> None:
         """They join, talk, and stop; nothing is left."""
         net = SimulatedNetwork(7)
         nodes = net.nodes(8)
@@ -57,7 +57,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertEqual(net.result_of(other.stop()), None)
         net.stop()
 
-    def test_stuck(self) -> None:
+    def test_wait_that_fails_names_the_nodes_and_the_seed(self) -> None:
         """What does not come about says how everybody is, and which seed it was."""
         net = SimulatedNetwork(5)
         net.nodes(SHOWN + 3)
@@ -70,7 +70,7 @@ class NetworkTests(SynchronousTestCase):
         with self.assertRaisesRegex(SimulationStuck, r"(?s)nothing more will happen.*: down"):
             net.run_until(lambda: False, 3)
 
-    def test_failure(self) -> None:
+    def test_failure_of_a_deferred_is_raised(self) -> None:
         """What a Deferred fails with is raised."""
         net = SimulatedNetwork(2, ack_timeout=1)
         one, other = net.nodes(2)
@@ -80,7 +80,7 @@ class NetworkTests(SynchronousTestCase):
             net.result_of(one.service.send(other.name, b"are you there?"))
         net.stop()
 
-    def test_partition(self) -> None:
+    def test_partition_separates_groups_until_healed(self) -> None:
         net = SimulatedNetwork(3)
         nodes = net.nodes(6)
         net.run_until(net.joined)
@@ -91,7 +91,7 @@ class NetworkTests(SynchronousTestCase):
         net.run_until(lambda: {len(node.crust.links) for node in nodes} == {5}, 120)
         net.stop()
 
-    def test_checks(self) -> None:
+    def test_checks_run_after_each_event(self) -> None:
         """What is in C{after_each} is called after each event."""
         net = SimulatedNetwork(3)
         count: list[float] = []
@@ -114,11 +114,11 @@ class SameTests(SynchronousTestCase):
         net.stop()
         return net.trace.lines
 
-    def test_same(self) -> None:
+    def test_same_seed_gives_the_same_trace(self) -> None:
         self.assertEqual(self.trace(1), self.trace(1))
         self.assertNotEqual(self.trace(1), self.trace(2))
 
-    def test_real_keys(self) -> None:
+    def test_same_seed_gives_the_same_trace_with_real_keys(self) -> None:
         """With real keys too; the names are others then."""
         lines = self.trace(1, real_keys=True)
         self.assertEqual(lines, self.trace(1, real_keys=True))
@@ -144,14 +144,14 @@ class IdentityTests(SynchronousTestCase):
             SimulatedIdentity(KeyRing(), b"3" * 32).holds(one.public_key, signature, "hello", "net")
         )
 
-    def test_same_seed(self) -> None:
+    def test_identity_follows_from_its_seed(self) -> None:
         one, other = SimulatedIdentity(KeyRing(), b"1" * 32), SimulatedIdentity(KeyRing(), b"1" * 32)
         self.assertEqual((one.name, len(one.public_key)), (other.name, 32))
         self.assertEqual(one.sign("a", "b"), other.sign("a", "b"))
 
 
 class LatencyTests(SynchronousTestCase):
-    def test_bounds(self) -> None:
+    def test_drawn_latencies_keep_their_bounds(self) -> None:
         """Nothing is drawn that is negative or too long."""
         random = Random(1)
         for latency in (Uniform(0.1, 0.2), LongTailed(0.05), LongTailed(1.9, 3.0)):

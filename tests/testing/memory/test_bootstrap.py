@@ -32,7 +32,7 @@ class BootstrapTests(MemoryTestCase):
     def finished(self, crust: MemoryCrust) -> list[tuple[int, str]]:
         return [(links, problem) for links, problem in self.recorders[crust].of("finished")]
 
-    def test_several(self) -> None:
+    def test_saved_contacts_are_dialled_before_configured_ones(self) -> None:
         """Saved contacts come first, then configured ones, dial_stagger apart; each link is reported."""
         others = [self.crust() for _ in range(3)]
         one = self.crust(contacts=tuple(contact(each) for each in others))
@@ -49,7 +49,7 @@ class BootstrapTests(MemoryTestCase):
             self.assertApproximates(time, 0.25 * at + 0.04, 0.001)
         self.assertEqual(self.finished(one), [])
 
-    def test_winner(self) -> None:
+    def test_winner_stays_and_other_links_are_closed(self) -> None:
         """The winner stays, the others are closed, nothing more is dialled; the attempt is over once."""
         others = [self.crust() for _ in range(3)]
         one = self.joiner(*(contact(each) for each in others))
@@ -77,7 +77,7 @@ class BootstrapTests(MemoryTestCase):
         self.assertEqual(self.finished(one), [(0, "")])
         self.assertEqual(self.recorders[one].of("connect"), [])
 
-    def test_no_contact(self) -> None:
+    def test_attempt_without_an_answering_contact_has_a_problem(self) -> None:
         """Without a contact, or with none that answers, it is over with a problem."""
         nobody = self.joiner()
         self.network.settle(0)
@@ -91,7 +91,7 @@ class BootstrapTests(MemoryTestCase):
         self.assertEqual(links, 0)
         self.assertIn("answered instead of", problem)
 
-    def test_again(self) -> None:
+    def test_second_attempt_may_follow(self) -> None:
         """After an attempt there can be another one."""
         one = self.joiner(Contact(ANYWHERE[0]))
         self.network.settle(1)
@@ -99,7 +99,7 @@ class BootstrapTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(len(self.finished(one)), 2)
 
-    def test_links_lost(self) -> None:
+    def test_attempt_ends_when_its_last_link_is_lost(self) -> None:
         """When all contacts were tried and the last link is gone, it is over, after that was reported."""
         other = self.crust()
         one = self.joiner(contact(other))
@@ -112,7 +112,7 @@ class BootstrapTests(MemoryTestCase):
         problem = f"no contact let us in ({contact(other).endpoint}: {CloseReason.BOOTSTRAPPING.text})"
         self.assertEqual(self.finished(one), [(0, problem)])
 
-    def test_timeout(self) -> None:
+    def test_attempt_ends_after_bootstrap_timeout(self) -> None:
         """An attempt is over after bootstrap_timeout, with the links that it has by then."""
         other = self.crust()
         self.patch(bootstrap, "BOOTSTRAP_TIMEOUT_SECONDS", 30.0)
@@ -124,7 +124,7 @@ class BootstrapTests(MemoryTestCase):
         self.assertEqual((links, len(one.links)), (1, 1))
         self.assertEqual(problem, "nobody let us in within 30 s")
 
-    def test_other_links(self) -> None:
+    def test_links_of_others_do_not_count_for_the_attempt(self) -> None:
         """Links that were not made by the attempt do not count, neither as alive nor as lost."""
         other, another = self.crust(), self.crust()
         one = self.joiner(contact(other))
@@ -148,7 +148,7 @@ class BootstrapTests(MemoryTestCase):
         self.successResultOf(stopping)
         self.assertEqual(self.finished(one), [(0, "")])
 
-    def test_contacts(self) -> None:
+    def test_saved_contacts_are_bounded(self) -> None:
         """Saved contacts are bounded, and the most recently proven comes first."""
         self.patch(machine, "MAX_SAVED_CONTACTS", 2)
         one = self.crust()
@@ -163,7 +163,7 @@ class BootstrapTests(MemoryTestCase):
 class StopTests(MemoryTestCase):
     """L{ICrust.stop} leaves nothing behind."""
 
-    def test_stop(self) -> None:
+    def test_stop_closes_links_and_fails_dials(self) -> None:
         """Links are closed, dials fail, the attempt to bootstrap ends; then the Deferred fires."""
         here, there = self.pair(contacts=(Contact(ANYWHERE[0]),))
         crust = self.crust_of(here)
@@ -195,7 +195,7 @@ class StopTests(MemoryTestCase):
         self.successResultOf(stopping)
         self.assertEqual(len(self.recorders[crust].of("finished")), 1)
 
-    def test_stopped(self) -> None:
+    def test_stopped_crust_refuses_dials_and_can_start_again(self) -> None:
         """A crust that was stopped, or never started, does nothing and refuses dials; it can start again."""
         crust, other = self.crust(start=False), self.crust()
         self.failureResultOf(self.dial(crust, other), ServiceStopped)

@@ -21,7 +21,7 @@ class FaultTests(MemoryTestCase):
     def losses(self, *ends: Link) -> list[list[tuple[CloseReason, bool]]]:
         return [self.recorder(end).losses for end in ends]
 
-    def test_cut(self) -> None:
+    def test_both_ends_hear_of_a_cut(self) -> None:
         """Both ends hear that the connection was lost, and what was on its way is."""
         here, there = self.pair()
         here.send(KIND, b"lost")
@@ -38,7 +38,7 @@ class FaultTests(MemoryTestCase):
         self.network.settle(3600)
         self.assertEqual(self.losses(here, there), [[], []])
 
-    def test_asked(self) -> None:
+    def test_probed_link_survives_an_answer_in_time(self) -> None:
         """A link whose other end is asked goes on if that can answer within the time, one way and back."""
         here, there = self.pair()
         one, other = self.crust_of(here), self.crust_of(there)
@@ -101,7 +101,7 @@ class FaultTests(MemoryTestCase):
             self.network.settle(2)
             self.assertEqual((len(one.links), len(other.links)), (1, 1))
 
-    def test_tunnel_cancelled(self) -> None:
+    def test_cancelled_tunnel_leaves_no_waiter(self) -> None:
         """Nobody waits on for an answer that is not wanted any more."""
         one, middle = self.crust(), self.crust()
         self.dial(one, middle)
@@ -113,7 +113,7 @@ class FaultTests(MemoryTestCase):
         self.failureResultOf(opened, CancelledError)
         self.assertTrue(one._tunnels.idle)
 
-    def test_half_open(self) -> None:
+    def test_half_open_link_ends_by_inactivity_at_each_end(self) -> None:
         """Nothing passes, and each end finds out after its own inactivity_timeout."""
         one, other = self.crust(inactivity_timeout=30), self.crust()
         self.dial(one, other)
@@ -131,7 +131,7 @@ class FaultTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).payloads, [])
         self.assertEqual((self.network.links, self.left()), ([], []))
 
-    def test_partition(self) -> None:
+    def test_nothing_passes_between_groups_of_a_partition(self) -> None:
         """Between groups nothing passes, and dials time out; within one, and in the rest, all is well."""
         here, there = self.pair()
         rest, more = self.crust(), self.crust()
@@ -147,7 +147,7 @@ class FaultTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).payloads, [b"late"])
         self.assertEqual(self.losses(here, there), [[], []])
 
-    def test_long_partition(self) -> None:
+    def test_long_partition_costs_the_links_across_it(self) -> None:
         """A partition longer than inactivity_timeout costs the links across it, at both ends."""
         here, there = self.pair()
         self.network.partition([[self.crust_of(here)]])
@@ -211,7 +211,7 @@ class FaultTests(MemoryTestCase):
         self.assertRaises(ValueError, self.network.release, here, 1)
         self.assertEqual(self.recorder(there).payloads, [b"second", b"on its way", b"first"])
 
-    def test_crash(self) -> None:
+    def test_peers_hear_of_a_crash_and_dials_are_refused(self) -> None:
         """Peers of a crashed crust hear that the connection was lost, and dials to it are refused."""
         here, there = self.pair()
         crust, other = self.crust_of(here), self.crust_of(there)
@@ -227,7 +227,7 @@ class FaultTests(MemoryTestCase):
         self.successResultOf(stopping)
         self.assertEqual((self.network.links, self.left()), ([], []))
 
-    def test_silent_crash(self) -> None:
+    def test_peers_notice_a_silent_crash_by_silence(self) -> None:
         """After a silent crash peers find out by the silence, and dials time out, until it is back."""
         here, there = self.pair()
         crust, other = self.crust_of(here), self.crust_of(there)
@@ -250,7 +250,7 @@ class FaultTests(MemoryTestCase):
 class TimeTests(MemoryTestCase):
     """C{run_until} and C{settle}."""
 
-    def test_run_until(self) -> None:
+    def test_run_until_goes_no_further_than_it_must(self) -> None:
         """It goes no further than it must."""
         seen: list[int] = []
         for seconds in (3, 1, 2):
@@ -266,7 +266,7 @@ class TimeTests(MemoryTestCase):
         error = self.assertRaises(AssertionError, self.network.run_until, lambda: False)
         self.assertEqual(str(error), "it does not hold at 5 s, and nothing more will happen")
 
-    def test_settle(self) -> None:
+    def test_settle_runs_each_call_at_its_time(self) -> None:
         """Each call runs at its own time, those that calls make as well, and all the time passes."""
         seen: list[float] = []
 

@@ -29,7 +29,7 @@ class InternetTests(SynchronousTestCase):
         assert back is not None
         self.assertEqual((back.source, back.endpoint), (self.server, host))
 
-    def test_public(self) -> None:
+    def test_public_hosts_reach_each_other(self) -> None:
         """Public hosts reach each other, each in a network of its own; nobody is where nobody is."""
         arrival = self.internet.send(self.server, self.other)
         assert arrival is not None
@@ -37,20 +37,20 @@ class InternetTests(SynchronousTestCase):
         self.assertNotEqual(self.server.prefix, self.other.prefix)
         self.assertIsNone(self.internet.send(self.server, self.server.of("9.9.9.9", 1)))
 
-    def test_behind(self) -> None:
+    def test_host_behind_nats_reaches_the_internet_and_is_answered(self) -> None:
         """A host behind a box reaches the internet, and is answered; behind two as well."""
         outer = self.internet.router(PORT_RESTRICTED)
         self.behind(outer)
         self.behind(self.internet.router(SYMMETRIC, outer))
 
-    def test_filtered(self) -> None:
+    def test_unknown_sender_is_not_let_in(self) -> None:
         """Who was not spoken to is not let in."""
         host = self.internet.new_host(self.internet.router(PORT_RESTRICTED))
         there = self.internet.send(host, self.server)
         assert there is not None
         self.assertIsNone(self.internet.send(self.other, there.source))
 
-    def test_firewall(self) -> None:
+    def test_firewalled_host_keeps_its_public_address(self) -> None:
         """Behind a firewall a host has its public address, and is reached only by whom it has spoken to."""
         host = self.internet.new_host(self.internet.router(FIREWALL))
         self.assertIs(kind_of(host.address), Kind.GLOBAL)
@@ -61,7 +61,7 @@ class InternetTests(SynchronousTestCase):
         self.assertIsNotNone(self.internet.send(self.server, host))
         self.assertIsNone(self.internet.send(self.other, host))
 
-    def test_same_network(self) -> None:
+    def test_hosts_behind_one_nat_reach_each_other_inside(self) -> None:
         """Two hosts behind a box reach each other inside; by their external endpoints with hairpin only."""
         for kind, works in ((FULL_CONE, False), (HAIRPIN, True)):
             router = self.internet.router(kind)
@@ -78,7 +78,7 @@ class InternetTests(SynchronousTestCase):
             if turned is not None:
                 self.assertEqual((turned.source, turned.endpoint), (seen[0].source, two))
 
-    def test_connections(self) -> None:
+    def test_connection_ends_when_a_nat_on_its_way_is_flushed(self) -> None:
         """A connection goes through until a box on its way, whichever, is flushed or gets another address."""
         outer = self.internet.router(FULL_CONE)
         host = self.internet.new_host(self.internet.router(SYMMETRIC, outer))
@@ -93,7 +93,7 @@ class InternetTests(SynchronousTestCase):
             self.assertIsNone(self.internet.send(self.server, there.source))
             way.end()
 
-    def test_another_address(self) -> None:
+    def test_old_external_address_is_gone_after_a_change(self) -> None:
         """After a change of address nobody has the old one, and hosts are seen at the new one."""
         router = self.internet.router(FULL_CONE)
         host = self.internet.new_host(router)

@@ -60,7 +60,7 @@ class FrameTests(MemoryTestCase):
             [event[0] for event in self.recorders[other].events], ["external", "accept", "message"]
         )
 
-    def test_send_limits(self) -> None:
+    def test_frame_that_is_too_large_or_of_no_kind_is_refused(self) -> None:
         """A frame that is too large, or of no kind, is the caller's mistake; the largest goes through."""
         self.patch(sending, "MAX_FRAME_BYTES", 32 * 1024)
         here, there = self.pair()
@@ -71,7 +71,7 @@ class FrameTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(self.recorder(there).of("message"), [(0, bytes(32 * 1024))])
 
-    def test_own_kinds(self) -> None:
+    def test_heartbeats_and_goodbyes_are_not_reported(self) -> None:
         """Heartbeats and Goodbyes are crust's own and not reported."""
         here, there = self.pair()
         here.send(FrameKind.HEARTBEAT, b"")
@@ -91,7 +91,7 @@ class FrameTests(MemoryTestCase):
         self.assertEqual(self.recorders[other].losses, [(CloseReason.PROTOCOL_ERROR, False)])
         self.assertEqual(self.recorders[one].losses, [(CloseReason.PROTOCOL_ERROR, True)])
 
-    def test_unverified(self) -> None:
+    def test_unverified_link_takes_small_frames_only(self) -> None:
         """Until verified, frames have control size and max_unverified bounds their sum."""
         for sizes, delivered in (([4096 - HEADER_BYTES] * 5, 5), ([4097], 0)):
             one, other = self.crust(), self.crust()
@@ -104,7 +104,7 @@ class FrameTests(MemoryTestCase):
             self.assertEqual(len(self.recorders[other].payloads), delivered)
             self.assertEqual(self.recorders[other].losses, [(CloseReason.PROTOCOL_ERROR, False)])
 
-    def test_hello_timeout(self) -> None:
+    def test_unverified_link_is_closed_after_hello_timeout(self) -> None:
         """A link that is not verified is closed hello_timeout after the connection; verified lifts it."""
         for verified, losses in ((False, [(CloseReason.HELLO_TIMEOUT, False)]), (True, [])):
             one, other = self.crust(), self.crust()
@@ -158,7 +158,7 @@ class BackPressureTests(MemoryTestCase):
         self.assertEqual(len(self.recorder(there).payloads), 18)
         self.assertTrue(self.crust_of(here).links)
 
-    def test_feeder(self) -> None:
+    def test_feeder_is_asked_while_little_is_on_its_way(self) -> None:
         """Who feeds a link is asked for more as long as little is on its way, and never once it is closed."""
         here, there = self.pair()
         left = [FRAME] * 10
@@ -196,7 +196,7 @@ class BackPressureTests(MemoryTestCase):
         here.add_producer(late)
         self.assertEqual((producer.told, late.told), (["pause", "stop"], ["stop"]))
 
-    def test_full(self) -> None:
+    def test_link_with_a_full_queue_is_cut(self) -> None:
         """A link whose queue reaches queue_most is cut."""
         self.patch(sending, "MAX_QUEUE_BYTES", 1024**2)
         self.patch(sendqueue, "MAX_QUEUE_BYTES", 1024**2)
@@ -212,7 +212,7 @@ class BackPressureTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).losses, [(CloseReason.CONNECTION_LOST, False)])
         self.assertEqual(self.recorder(there).payloads, [])
 
-    def test_stalled(self) -> None:
+    def test_link_with_a_stalled_queue_is_cut(self) -> None:
         """A full queue that does not move for stall_timeout costs the link; each delivery is a move."""
         here, _ = self.pair()
         self.network.hold(here)
@@ -229,7 +229,7 @@ class BackPressureTests(MemoryTestCase):
 class EndTests(MemoryTestCase):
     """lost_connection comes once at each end, later than the call that causes it."""
 
-    def test_close(self) -> None:
+    def test_close_sends_the_queue_and_then_the_reason(self) -> None:
         """What is queued goes out, then the reason; the closing end gets no frame any more."""
         here, there = self.pair()
         here.send(KIND, b"last words")
@@ -254,7 +254,7 @@ class EndTests(MemoryTestCase):
         self.assertEqual(self.recorder(there).losses, [(CloseReason.NOT_WANTED, False)])
         self.assertEqual(self.network.links, [])
 
-    def test_close_timeout(self) -> None:
+    def test_close_that_does_not_get_through_ends_in_a_cut(self) -> None:
         """A link whose Goodbye does not get through is cut after close_timeout."""
         here, there = self.pair()
         self.network.hold(here)
@@ -267,7 +267,7 @@ class EndTests(MemoryTestCase):
         self.network.settle(1)
         self.assertEqual(self.recorder(there).losses, [(CloseReason.CONNECTION_LOST, False)])
 
-    def test_abort(self) -> None:
+    def test_abort_loses_the_queue(self) -> None:
         """The aborting end has its reason, the other hears CONNECTION_LOST; what is queued is lost."""
         here, there = self.pair()
         here.send(KIND, b"lost")

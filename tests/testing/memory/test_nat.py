@@ -39,14 +39,14 @@ class NatCase(SynchronousTestCase):
 
 
 class MappingTests(NatCase):
-    def test_no_dependence(self) -> None:
+    def test_cones_map_a_port_to_one_external_port(self) -> None:
         """The three cones map a port to the same external one, for whatever destination, and keep it."""
         for kind in (FULL_CONE, RESTRICTED, PORT_RESTRICTED):
             box = self.box(kind)
             seen = [box.outward(HOST, each) for each in (PEER, SAME_HOST, STRANGER)]
             self.assertEqual(seen, [Endpoint("1.0.9.1", 5483)] * 3, kind)
 
-    def test_symmetric(self) -> None:
+    def test_symmetric_nat_maps_each_destination_to_its_own_port(self) -> None:
         """A symmetric one has another port for each destination, and the same one for the same."""
         box = self.box(SYMMETRIC)
         seen = [box.outward(HOST, each) for each in (PEER, SAME_HOST, STRANGER, PEER)]
@@ -54,11 +54,11 @@ class MappingTests(NatCase):
         self.assertEqual(seen[0], seen[3])
         self.assertNotIn(HOST.port, [each.port for each in seen])
 
-    def test_firewall(self) -> None:
+    def test_firewall_translates_nothing(self) -> None:
         """A firewall translates nothing."""
         self.assertEqual(self.box(FIREWALL).outward(PEER, STRANGER), PEER)
 
-    def test_two_hosts(self) -> None:
+    def test_second_host_with_the_same_port_gets_another(self) -> None:
         """The second host with the same port gets another external one."""
         box = self.box(FULL_CONE)
         first = box.outward(HOST, PEER)
@@ -69,7 +69,7 @@ class MappingTests(NatCase):
 
 
 class FilteringTests(NatCase):
-    def test_each_kind(self) -> None:
+    def test_each_kind_filters_as_documented(self) -> None:
         self.assertEqual(self.lets_in(FULL_CONE), (True, True, True))
         self.assertEqual(self.lets_in(RESTRICTED), (True, True, False))
         for kind in (PORT_RESTRICTED, SYMMETRIC, FIREWALL):
@@ -82,7 +82,7 @@ class FilteringTests(NatCase):
 
 
 class LifetimeTests(NatCase):
-    def test_expires(self) -> None:
+    def test_unused_mapping_expires_and_use_renews_it(self) -> None:
         """What is not used for the lifetime is forgotten, and use in either direction renews it."""
         for kind in KINDS:
             box = self.box(kind)
@@ -105,7 +105,7 @@ class LifetimeTests(NatCase):
         self.assertIsNone(box.inward(PEER, seen))
         self.assertEqual(box.inward(STRANGER, seen), HOST)
 
-    def test_connection(self) -> None:
+    def test_mapping_of_a_connection_lives_as_long_as_it(self) -> None:
         """What a connection needs is kept as long as it lives, and for a lifetime more."""
         box = self.box(SYMMETRIC)
         seen = box.outward(HOST, PEER)
@@ -126,7 +126,7 @@ class LifetimeTests(NatCase):
         self.assertEqual(box.outward(Endpoint("10.0.1.3", 5483), PEER), seen)
         self.assertEqual(box.inward(STRANGER, seen), Endpoint("10.0.1.3", 5483))
 
-    def test_flush(self) -> None:
+    def test_flush_forgets_connections_too(self) -> None:
         """A flush forgets connections too; releasing what was held does no harm."""
         box = self.box(FULL_CONE)
         seen = box.outward(HOST, PEER)

@@ -20,7 +20,7 @@ NOBODY = (Endpoint("198.18.99.99", 5483),)
 class DialTests(MemoryTestCase):
     """L{ICrust.connect} and what it makes."""
 
-    def test_interfaces(self) -> None:
+    def test_crusts_and_links_provide_the_interfaces(self) -> None:
         """Crusts and links offer what the interfaces ask."""
         here, there = self.pair()
         verifyObject(ICrust, self.crust_of(here))
@@ -29,7 +29,7 @@ class DialTests(MemoryTestCase):
         verifyObject(ICrustEvents, self.recorder(here))
         self.assertIn(self.crust_of(here).host, repr(self.crust_of(here)))
 
-    def test_facts(self) -> None:
+    def test_both_ends_know_each_other_and_share_a_binding(self) -> None:
         """Both ends know each other and share a binding; token and flag are the dialling end's."""
         one, other = self.crust(), self.crust()
         first, second = self.dial(one, other, b"token"), self.dial(one, other, b"another")
@@ -61,7 +61,7 @@ class DialTests(MemoryTestCase):
         self.network.run_until(lambda: dialled.called, 100)
         return str(self.failureResultOf(dialled, ConnectFailed).value)
 
-    def test_failures(self) -> None:
+    def test_each_failed_dial_says_why(self) -> None:
         """Nobody at an address, nobody listening, another peer, ourselves, and no address at all."""
         one, other, third = self.crust(), self.crust(), self.crust(start=False)
         self.assertIn("no route", self.failure(one, *ANYWHERE))
@@ -75,7 +75,7 @@ class DialTests(MemoryTestCase):
         self.assertIn("no answer", several)
         self.assertEqual(self.recorders[other].of("accept"), [])
 
-    def test_block(self) -> None:
+    def test_blocked_dial_times_out_in_one_direction(self) -> None:
         """A blocked dial times out; the other direction works, and this one again after unblock."""
         one, other = self.crust(), self.crust()
         self.network.block(one, other)
@@ -87,7 +87,7 @@ class DialTests(MemoryTestCase):
         self.dial(one, other)
         self.network.run_until(lambda: len(one.links) == 2)
 
-    def test_race(self) -> None:
+    def test_endpoints_are_raced(self) -> None:
         """Endpoints are raced; a failed one starts the next at once, a silent one after dial_stagger."""
         one, other, silent = self.crust(), self.crust(), self.crust()
         self.network.block(one, silent)
@@ -100,7 +100,7 @@ class DialTests(MemoryTestCase):
         self.network.settle(20)
         self.assertEqual((len(one.links), self.network.dials), (2, 4))
 
-    def test_shared(self) -> None:
+    def test_callers_with_the_same_token_share_a_dial(self) -> None:
         """Calls for a peer with the same token share a dial; cancelling one leaves it to the other."""
         one, other = self.crust(), self.crust()
         first, second, third = (self.dial(one, other, token) for token in (b"a", b"a", b"b"))
@@ -111,7 +111,7 @@ class DialTests(MemoryTestCase):
         self.assertEqual(self.successResultOf(third).token, b"b")
         self.assertEqual((self.network.dials, len(other.links)), (2, 2))
 
-    def test_cancel(self) -> None:
+    def test_dial_that_nobody_awaits_leaves_no_link(self) -> None:
         """When nobody waits any more, the dial stops, and neither end has a link."""
         one, other = self.crust(), self.crust()
         self.network.hold((other, one))
@@ -136,7 +136,7 @@ class DialTests(MemoryTestCase):
         self.assertIn("handshake", str(self.failureResultOf(dialled, ConnectFailed).value))
         self.assertEqual([event[0] for event in self.recorders[one].events], ["external"])
 
-    def test_dial_limits(self) -> None:
+    def test_each_limit_on_dials_names_its_setting(self) -> None:
         """Each limit on dials names its setting."""
         one = self.crust(max_dials=2, max_dials_per_peer=1, stranger_dials=1)
         others = [self.crust() for _ in range(3)]
@@ -180,7 +180,7 @@ class DialTests(MemoryTestCase):
         self.network.run_until(lambda: dialled.called)
         return self.successResultOf(dialled)
 
-    def test_unverified_limits(self) -> None:
+    def test_unverified_links_are_limited(self) -> None:
         """A crust with too many unverified links, in all or from one address, takes no more."""
         for setting, dialled_by in (("max_unverified_links", 2), ("max_unverified_per_prefix", 1)):
             other = self.crust(**{setting: 1})
@@ -196,7 +196,7 @@ class DialTests(MemoryTestCase):
             self.network.settle(1)
             self.successResultOf(allowed)
 
-    def test_listening(self) -> None:
+    def test_taken_port_is_an_error_and_a_client_does_not_listen(self) -> None:
         """A taken port is an error, a client listens nowhere, and addresses can be given."""
         given = (Endpoint("192.0.2.1", 7000),)
         one = self.crust(endpoints=given)

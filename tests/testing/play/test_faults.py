@@ -38,13 +38,13 @@ from routing_crust.testing.simulation import SimulatedNetwork
 class TextTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(st.integers(0, 10**6), st.integers(1, 40))
-    def test_read_again(self, seed: int, hosts: int) -> None:
+    def test_text_of_a_schedule_reads_back_as_the_schedule(self, seed: int, hosts: int) -> None:
         """The text of a schedule is the schedule."""
         schedule = random_schedule(Random(seed), hosts, 300.0, 30)
         self.assertEqual(Schedule.from_text(str(schedule)), schedule)
         self.assertEqual(schedule, random_schedule(Random(seed), hosts, 300.0, 30))
 
-    def test_words(self) -> None:
+    def test_schedule_is_sorted_and_each_fault_has_its_word(self) -> None:
         text = "3 crash host=1 silently=yes\n1.5 partition group=0,2\n"
         schedule = Schedule.from_text("# two of them\n" + text + "\n")
         self.assertEqual(schedule.faults, (Partition(1.5, (0, 2)), Crash(3.0, 1, True)))
@@ -105,7 +105,7 @@ class HappenTests(SynchronousTestCase):
         self.net.run_until(self.net.joined)
         self.assertGreater(self.nodes[2].service.incarnation, service.incarnation)
 
-    def test_silent_crash(self) -> None:
+    def test_silent_crash_is_noticed_by_silence(self) -> None:
         self.play(Crash(0.0, 2, True), seconds=50)
         self.assertIn(self.nodes[2].name, [link.peer for link in self.nodes[0].crust.links])
         self.net.run_for(20)
@@ -119,7 +119,7 @@ class HappenTests(SynchronousTestCase):
         self.net.run_until(self.net.joined, 120)
         self.net.run_until(lambda: len(self.nodes[3].crust.links) == 3, 120)
 
-    def test_one_way(self) -> None:
+    def test_one_way_partition_ends_the_link_at_both_ends(self) -> None:
         """Who hears nothing gives the link up, and the other hears of that; a tunnel may take its place."""
         self.play(OneWay(0.0, 0, 1), seconds=70)
         for one, other in ((0, 1), (1, 0)):
@@ -127,25 +127,25 @@ class HappenTests(SynchronousTestCase):
             self.assertEqual([link for link in links if link.path_kind is not PathKind.TUNNEL], [])
         self.net.heal()
 
-    def test_sleep(self) -> None:
+    def test_sleep_beyond_the_inactivity_timeout_costs_the_links(self) -> None:
         self.play(Sleep(0.0, 1, 100.0), seconds=90)
         self.assertNotIn(self.nodes[1].name, [link.peer for link in self.nodes[0].crust.links])
         self.assertIs(self.nodes[1].service.state, State.CONNECTED)  # for all that it knows
         self.net.run_until(lambda: len(self.nodes[0].crust.links) == 3, 120)
 
-    def test_short_sleep(self) -> None:
+    def test_short_sleep_costs_no_link(self) -> None:
         """A link outlives a sleep that is shorter than the silence that it stands."""
         links = self.nodes[1].crust.links
         self.play(Sleep(0.0, 1, 30.0), seconds=40)
         self.assertEqual(self.nodes[1].crust.links, links)
 
-    def test_jump_clock(self) -> None:
+    def test_jump_sets_the_clock_of_one_host(self) -> None:
         before = self.nodes[1].clock.seconds()
         self.play(JumpClock(0.0, 1, 3600.0), seconds=10)
         self.assertEqual(self.nodes[1].clock.seconds(), before + 3610)
         self.assertIsNone(self.net.result_of(self.nodes[1].service.send(self.nodes[0].name, b"still here")))
 
-    def test_links(self) -> None:
+    def test_faults_of_links_strike_the_chosen_link(self) -> None:
         links = self.net.network.links
         self.play(Reset(0.0, 0), seconds=0)
         self.net.run_for(0.1)
@@ -156,7 +156,7 @@ class HappenTests(SynchronousTestCase):
         self.assertIn(links[3], self.net.network.links)
         self.assertNotIn(links[2], self.net.network.links)
 
-    def test_conditions(self) -> None:
+    def test_latency_and_dial_loss_change_for_the_network(self) -> None:
         self.play(ChangeLatency(0.0, 0.2, 0.25), LoseDials(0.0, 0.5))
         self.assertEqual(self.net.network.latency, LongTailed(0.2, 0.25))
         self.assertEqual(self.net.network.dial_loss, 0.5)

@@ -69,7 +69,7 @@ class GroupTests(SynchronousTestCase):
         self.assertGreater(self.lacking(self.network_of(5)), 0)
         self.assertEqual(self.lacking(self.network_of(5, max_same_prefix_in_bucket=8)), 0)
 
-    def test_somebody_lacks(self) -> None:
+    def test_node_missing_from_a_table_is_noticed(self) -> None:
         """Who is missing for no such reason is noticed, on the internet and in a local network."""
         local = SimulatedNetwork(seed=3)
         self.addCleanup(local.stop)
@@ -112,7 +112,7 @@ class DayTests(SynchronousTestCase):
         result = play(Plan(1, nodes=8, minutes=60, schedule=schedule, streams=0.2))
         self.assertEqual(result.problem, "")
 
-    def test_a_crowd(self) -> None:
+    def test_crowd_of_thirty_sends_few_frames_and_heals(self) -> None:
         figures = Crowd(30, 1).run(200)
         self.assertLess(figures["frames for each of 200 messages"], 10)
         self.assertIn("healed after losing a tenth, s", figures)
@@ -121,7 +121,7 @@ class DayTests(SynchronousTestCase):
         figures = Crowd(30, 1, restart=True).run(0)
         self.assertGreater(figures["joined again after, s"], 1)
 
-    def test_hops(self) -> None:
+    def test_hops_grow_with_the_logarithm_of_the_nodes(self) -> None:
         """A message takes no more hops than the logarithm of the number of nodes says."""
         for nodes in (10, 30):
             _, hops, most, *_ = measure(nodes, 1)
@@ -130,7 +130,7 @@ class DayTests(SynchronousTestCase):
 
 
 class NearestTests(SynchronousTestCase):
-    def test_as_defined(self) -> None:
+    def test_nearest_numbers_are_those_of_a_full_search(self) -> None:
         """Those that are looked for near a number are those that a look at all of them finds."""
         random = Random(1)
         for count in (1, 2, 8, 9, 10, 50, 300):
@@ -147,7 +147,7 @@ class CommandTests(SynchronousTestCase):
             code = main(arguments)
         return code, out.getvalue()
 
-    def test_one_seed(self) -> None:
+    def test_single_seed_prints_its_faults_and_keeps_its_trace(self) -> None:
         """Its faults can be printed, read again and played, and all that happens be kept."""
         small = ("--seed", "1", "--nodes", "5", "--minutes", "0.5")
         code, schedule = self.run_main(*small, "--print-schedule")
@@ -160,7 +160,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(hashed, self.run_main(*small, "--hash", "--trace", str(folder / "trace"))[1])
         self.assertIn(" fault ", (folder / "trace").read_text())
 
-    def test_wrong_numbers(self) -> None:
+    def test_wrong_number_is_refused_with_advice(self) -> None:
         """The message says what to write."""
         for option, text, what in (
             ("--seeds", "0", "1 or more"),
@@ -206,7 +206,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(code, 1)
         self.assertIn("line 1 is no fault", out)
 
-    def test_large_ones(self) -> None:
+    def test_command_plays_a_crowd_and_growth(self) -> None:
         code, out = self.run_main("--crowd", "12", "--messages", "20")
         self.assertEqual(code, 0)
         self.assertIn("healed after losing a tenth", out)
@@ -257,7 +257,7 @@ class NoticedTests(SynchronousTestCase):
         self.net.run_for(35)
         self.checks.look()
 
-    def test_fired_twice(self) -> None:
+    def test_deferred_that_fires_twice_breaks_an_invariant(self) -> None:
         self.checks.expect(self.nodes[0], Deferred(), "something", 10).fired = 2
         self.assert_broken("every_wait_ends")
 
@@ -274,7 +274,7 @@ class NoticedTests(SynchronousTestCase):
         with self.assertRaisesRegex(InvariantBroken, "^the_table_has_live_links: .* own table"):
             self.checks.look()
 
-    def test_two_links(self) -> None:
+    def test_ends_that_hold_different_links_break_an_invariant(self) -> None:
         """Ends that hold different links to be theirs for longer than a dead one goes unnoticed."""
         core, other = self.core(), self.core(1)
         there = other.links._peer_links[core.identity.name]
@@ -283,7 +283,7 @@ class NoticedTests(SynchronousTestCase):
         other.table.remove(core.identity.name)
         self.assert_broken("both_ends_agree", DISAGREEMENT + 5)
 
-    def test_many_links(self) -> None:
+    def test_too_many_links_of_a_pair_break_an_invariant(self) -> None:
         class AnotherLink:
             peer = self.nodes[1].name
 

@@ -52,7 +52,7 @@ class DayTests(SynchronousTestCase):
         self.assertGreater(scenario.figures["bytes over streams"], 1_000_000)
         self.assertLess(scenario.figures["new streams done after"], 10)
 
-    def test_what_happens(self) -> None:
+    def test_streams_end_in_every_way_on_a_bad_day(self) -> None:
         """On a bad day streams end in every way that there is."""
         scenario = Scenario(Plan(4, nodes=10, minutes=3))
         scenario.run()
@@ -61,7 +61,7 @@ class DayTests(SynchronousTestCase):
         self.assertLessEqual({ConnectionDone, ConnectionAborted, StreamReset, StreamLinkLost}, reasons)
         self.assertEqual({each.protocol for each in transfers}, {ECHO, COUNT, SIMPLE})
 
-    def test_without(self) -> None:
+    def test_plan_without_streams_opens_none(self) -> None:
         """A plan without streams opens none, and its day is one without streams."""
         without = play(Plan(3, nodes=4, minutes=0.5, streams=0))
         self.assertEqual(without.problem, "")
@@ -70,20 +70,20 @@ class DayTests(SynchronousTestCase):
 
 
 class TransferTests(SynchronousTestCase):
-    def test_flow(self) -> None:
+    def test_flow_counts_what_arrives_in_order(self) -> None:
         flow = Flow(b"abcdef")
         self.assertEqual((flow.take(4), flow.written), (b"abcd", 4))
         self.assertTrue(flow.arrive(b"ab"))
         self.assertTrue(flow.arrive(b"cd"))
         self.assertFalse(flow.arrive(b"ef"))  # that was not written yet
 
-    def test_other_bytes(self) -> None:
+    def test_flow_refuses_other_bytes(self) -> None:
         for wrong in (b"b", b"aa", b"abd"):
             flow = Flow(b"abc")
             flow.take(3)
             self.assertFalse(flow.arrive(wrong), wrong)
 
-    def test_drawn(self) -> None:
+    def test_every_manner_is_drawn(self) -> None:
         """All manners come about; a plain transfer has none."""
         random = Random(1)
         drawn = [Transfer(number, random) for number in range(300)]
@@ -137,11 +137,11 @@ class NoticedTests(SynchronousTestCase):
         for service in services:
             self.streaming.nothing_is_left(service)
 
-    def test_other_bytes(self) -> None:
+    def test_bytes_that_nobody_sent_are_noticed(self) -> None:
         self.transfer().acceptor.dataReceived(b"what nobody has sent")
         self.assert_broken("what_arrives_was_sent")
 
-    def test_nobodys_stream(self) -> None:
+    def test_stream_of_no_transfer_is_noticed(self) -> None:
         factory = Factory.forProtocol(Protocol)
         opened = streams_of(self.nodes[0].service).open(self.nodes[1].name, ECHO, factory)
         stranger: Any = self.net.result_of(opened)
@@ -191,7 +191,7 @@ class NoticedTests(SynchronousTestCase):
             self.net.run_for(1)
             self.streaming.look()
 
-    def test_half_dead(self) -> None:
+    def test_end_that_stays_alone_is_noticed(self) -> None:
         """An end that is alone, and is never told."""
         transfer = self.transfer()
         self.streaming.look()
