@@ -153,7 +153,7 @@ def type_text(of: inspect.Type) -> str:
         return _length("characters", of.min_length, of.max_length)
     if isinstance(of, inspect.IntType):
         most = of.le if of.lt is None else of.lt - 1
-        return f"{of.ge} to {'2^63 - 1' if most == messages.LARGEST_NUMBER else most}"
+        return f"{of.ge} to {'2^63 - 1' if most == messages.MAX_WIRE_NUMBER else most}"
     if isinstance(of, inspect.VarTupleType):
         item = type_text(of.item_type)
         return _length(f"of {item if item[0] == '`' else f'({item})'}", of.min_length, of.max_length)

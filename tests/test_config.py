@@ -28,8 +28,8 @@ from routing_crust.routing.messaging.fragmentation import LEAST_PART, PART_BYTES
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import MAX_FRAME_BYTES
 from routing_crust.wire.messages import (
-    LARGEST_NUMBER,
-    MOST_PARTS,
+    MAX_MESSAGE_PARTS,
+    MAX_WIRE_NUMBER,
     AckPart,
     AckStatus,
     Envelope,
@@ -190,12 +190,14 @@ class SettingsTests(SynchronousTestCase):
         """A part of the largest size, with all that is put around it, is still a frame that is accepted."""
         body = bytes(PART_BYTES)
         parts = (
-            MessagePart(LARGEST_NUMBER, MOST_PARTS - 1, MOST_PARTS, Flavour.GROUP, bytes(32), body),
-            AckPart(LARGEST_NUMBER, MOST_PARTS - 1, MOST_PARTS, AckStatus.REFUSED, body),
+            MessagePart(
+                MAX_WIRE_NUMBER, MAX_MESSAGE_PARTS - 1, MAX_MESSAGE_PARTS, Flavour.GROUP, bytes(32), body
+            ),
+            AckPart(MAX_WIRE_NUMBER, MAX_MESSAGE_PARTS - 1, MAX_MESSAGE_PARTS, AckStatus.REFUSED, body),
         )
         for part in parts:
             envelope = Envelope(
-                LARGEST_NUMBER, 255, bytes(32), True, bytes(32), bytes(32), EnvelopeKind.MESSAGE, bytes(32),
+                MAX_WIRE_NUMBER, 255, bytes(32), True, bytes(32), bytes(32), EnvelopeKind.MESSAGE, bytes(32),
                 encode(part), bytes(64),
             )  # fmt: skip
             self.assertLessEqual(len(encode(envelope)), MAX_FRAME_BYTES)
@@ -210,7 +212,7 @@ class SettingsTests(SynchronousTestCase):
     def test_the_largest_message_fits_into_parts(self) -> None:
         """However the two are set, a message never needs more parts than the wire can count."""
         by_name = {each.name: each.metadata for each in NUMBERS}
-        self.assertLessEqual(by_name["max_message"]["high"] / LEAST_PART, MOST_PARTS)
+        self.assertLessEqual(by_name["max_message"]["high"] / LEAST_PART, MAX_MESSAGE_PARTS)
         self.assertLessEqual(LEAST_PART, PART_BYTES)
 
     def test_each_setting_is_named_by_another_test(self) -> None:

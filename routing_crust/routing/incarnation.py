@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from ..files import write_atomically
-from ..wire.messages import LARGEST_NUMBER
+from ..wire.messages import MAX_WIRE_NUMBER
 
 log = Logger()
 
@@ -51,4 +51,4 @@ def _read(path: Path | None) -> int:
         log.warn("cannot read {path}: {problem}; going by the clock alone", path=str(path), problem=error)
         return 0
     # epochs shift it by 16 bits and must stay below the largest number of the wire
-    return number if 0 <= number < LARGEST_NUMBER // 2**17 else 0
+    return number if 0 <= number < MAX_WIRE_NUMBER // 2**17 else 0

@@ -17,7 +17,7 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-FEW: Final = 64
+MIN_SWEEP_ENTRIES: Final = 64
 """So many entries that mean nothing any more are never worth a clean-up."""
 
 
@@ -251,7 +251,7 @@ class SimulatedClock(HostClock):
 
     def clean_up(self) -> None:
         """Forget what means nothing any more, if that is most of it."""
-        if self.stale > FEW and self.stale > len(self._heap) // 2:
+        if self.stale > MIN_SWEEP_ENTRIES and self.stale > len(self._heap) // 2:
             self._heap = [each for each in self._heap if each[1] == each[2].order and not each[2].cancelled]
             heapify(self._heap)
             self.stale = 0

@@ -37,7 +37,7 @@ from .trace import Trace
 
 START: Final = 1_750_000_000.0
 """When it begins, in seconds since the epoch."""
-MOST_CONTACTS: Final = 3
+MAX_CONTACTS_OF_A_NEW_NODE: Final = 3
 """So many of the nodes that are there already are the contacts of a new one."""
 SHOWN: Final = 20
 """Nodes that an error tells of."""
@@ -173,7 +173,11 @@ class SimulatedNetwork:
 
     def _contacts(self) -> tuple[Contact, ...]:
         known = [each.contact for each in self._nodes if each.contact is not None]
-        return tuple(known if len(known) <= MOST_CONTACTS else self.random.sample(known, MOST_CONTACTS))
+        return tuple(
+            known
+            if len(known) <= MAX_CONTACTS_OF_A_NEW_NODE
+            else self.random.sample(known, MAX_CONTACTS_OF_A_NEW_NODE)
+        )
 
     # Faults.
 

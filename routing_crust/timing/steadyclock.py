@@ -20,9 +20,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-STEP: Final = 1.0
+MIN_STEP_SECONDS: Final = 1.0
 """Seconds by which a clock must have gone back at once to be taken as set; less is a clock that is slewed."""
-FEW: Final = 64
+MIN_SWEEP_CALLS: Final = 64
 """So many calls that mean nothing any more are never worth a clean-up."""
 
 
@@ -48,14 +48,14 @@ class SteadyClock:
         self._now: Callable[[], float] = reactor.seconds
         self._call_later: Callable[..., IDelayedCall] = reactor.callLater
         self._calls: list[ref[IDelayedCall]] = []
-        self._most = FEW
+        self._most = MIN_SWEEP_CALLS
         self._latest: float = reactor.seconds()
         self.behind = 0.0
 
     def seconds(self) -> float:
-        """The time, which never goes back by more than L{STEP}."""
+        """The time, which never goes back by more than L{MIN_STEP_SECONDS}."""
         now = self._now()
-        if now < self._latest - STEP:
+        if now < self._latest - MIN_STEP_SECONDS:
             self._set_back(now)
         self._latest = now
         return now + self.behind
@@ -69,7 +69,7 @@ class SteadyClock:
         @return: the reactor's own call, whose C{getTime} is in the reactor's time; L{time_left} converts it.
         """
         now = self._now()
-        if now < self._latest - STEP:
+        if now < self._latest - MIN_STEP_SECONDS:
             self._set_back(now)
         self._latest = now
         call = self._call_later(delay, callable, *args, **kw)
@@ -87,7 +87,7 @@ class SteadyClock:
 
     def _sweep(self) -> None:
         self._calls = [each for each in self._calls if (call := each()) is not None and call.active()]
-        self._most = max(FEW, 2 * len(self._calls))
+        self._most = max(MIN_SWEEP_CALLS, 2 * len(self._calls))
 
     def _set_back(self, now: float) -> None:
         step, self._latest = self._latest - now, now

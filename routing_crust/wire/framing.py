@@ -22,7 +22,7 @@ _Subject = TypeVar("_Subject")
 FIRST_APPLICATION_KIND: Final = 128
 """Kinds from here on are the application's."""
 HEADER_BYTES: Final = 4
-LARGEST_FRAME: Final = (1 << 24) - 1
+MAX_FRAME_PAYLOAD_BYTES: Final = (1 << 24) - 1
 _WORD = struct.Struct(">I")
 # The same four bytes as kind and the two halves of the length: numbers that Python need not allocate.
 _FIELDS = struct.Struct(">BBH")

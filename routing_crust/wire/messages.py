@@ -20,11 +20,11 @@ from msgspec import Meta, Struct
 
 PROTOCOL_VERSION: Final = 1
 NONCE_BYTES: Final = 16
-LARGEST_NUMBER: Final = (1 << 63) - 1
-MOST_PARTS: Final = 1 << 16
-MOST_TUNNELS: Final = (1 << 32) - 1
+MAX_WIRE_NUMBER: Final = (1 << 63) - 1
+MAX_MESSAGE_PARTS: Final = 1 << 16
+MAX_TUNNEL_NUMBER: Final = (1 << 32) - 1
 """Numbers of tunnels; none is used twice on a link."""
-LARGEST_CREDIT: Final = 1 << 24
+MAX_CREDIT_BYTES: Final = 1 << 24
 
 # Every field has a bound that the decoder checks: these bytes come from peers that are not trusted.
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -35,12 +35,12 @@ Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 MaybeSignature = Annotated[bytes, Meta(max_length=64)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 MaybeNonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
-Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+Count = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=1e11)]
 NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
-Part = Annotated[int, Meta(ge=0, lt=MOST_PARTS)]
-Parts = Annotated[int, Meta(ge=1, le=MOST_PARTS)]
+Part = Annotated[int, Meta(ge=0, lt=MAX_MESSAGE_PARTS)]
+Parts = Annotated[int, Meta(ge=1, le=MAX_MESSAGE_PARTS)]
 
 
 class WireEndpoint(Struct, array_like=True, frozen=True, gc=False):
@@ -209,8 +209,8 @@ class Dialled(Struct, array_like=True, frozen=True, gc=False):
     outcome: DialOutcome
 
 
-TunnelNumber = Annotated[int, Meta(ge=1, le=MOST_TUNNELS)]
-Credit = Annotated[int, Meta(ge=1, le=LARGEST_CREDIT)]
+TunnelNumber = Annotated[int, Meta(ge=1, le=MAX_TUNNEL_NUMBER)]
+Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT_BYTES)]
 
 
 class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):

@@ -504,8 +504,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a clock that is set back holds up timers",
         "timing/steadyclock.py",
-        "STEP: Final = 1.0",
-        "STEP = 1e12",
+        "MIN_STEP_SECONDS: Final = 1.0",
+        "MIN_STEP_SECONDS = 1e12",
         ("tests.timing.test_steadyclock",),
     ),
     Mutant(

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from routing_crust.testing.clock import FEW, SimulatedCall, SimulatedClock
+from routing_crust.testing.clock import MIN_SWEEP_ENTRIES, SimulatedCall, SimulatedClock
 
 
 class ClockTests(SynchronousTestCase):
@@ -84,9 +84,9 @@ class ClockTests(SynchronousTestCase):
     def test_cancelled_calls_do_not_pile_up(self) -> None:
         """A timer that is always set anew costs no memory."""
         self.clock.callLater(1000, int)
-        for _ in range(10 * FEW):
+        for _ in range(10 * MIN_SWEEP_ENTRIES):
             self.clock.callLater(1000, int).cancel()
-        self.assertLess(len(self.clock._heap), 3 * FEW)
+        self.assertLess(len(self.clock._heap), 3 * MIN_SWEEP_ENTRIES)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.assertEqual(self.clock.next_time(), 1100.0)
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from routing_crust.testing.clock import SimulatedClock
-from routing_crust.timing.steadyclock import FEW, STEP, SteadyClock, steady, time_left
+from routing_crust.timing.steadyclock import MIN_STEP_SECONDS, MIN_SWEEP_CALLS, SteadyClock, steady, time_left
 
 HOUR = 3600.0
 
@@ -108,7 +108,7 @@ class SteadyClockTests(SynchronousTestCase):
 
     def test_slewed_clock_does_not_count_as_set(self) -> None:
         for _ in range(5):
-            self.host.jump(-STEP / 2)
+            self.host.jump(-MIN_STEP_SECONDS / 2)
             self.clock.seconds()
         self.assertEqual(self.clock.behind, 0.0)
 
@@ -128,11 +128,11 @@ class SteadyClockTests(SynchronousTestCase):
     def test_finished_and_cancelled_calls_are_forgotten(self) -> None:
         """Neither calls that were made nor those that were cancelled are remembered, or kept alive."""
         kept = self.clock.callLater(1e6, self.note, "kept")
-        for _ in range(20 * FEW):
+        for _ in range(20 * MIN_SWEEP_CALLS):
             self.clock.callLater(1, self.note, "made")
             self.clock.callLater(1, self.note, "cancelled").cancel()
             self.simulation.advance(2)
-        self.assertLessEqual(len(self.clock._calls), FEW + 1)
+        self.assertLessEqual(len(self.clock._calls), MIN_SWEEP_CALLS + 1)
         self.assertEqual(self.clock.getDelayedCalls(), [kept])
         weak = ref(self.clock.callLater(1, self.note, "made"))
         self.simulation.advance(2)
@@ -187,7 +187,7 @@ class SteadyClockTests(SynchronousTestCase):
                 pending.append((number, clock.callLater(amount, called, number)))
             elif what == "jump":
                 host.jump(-amount)
-                if amount <= STEP:
+                if amount <= MIN_STEP_SECONDS:
                     host.jump(amount)
             elif what == "advance":
                 simulation.advance(amount)

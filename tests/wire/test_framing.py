@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import CloseReason, WireError
-from routing_crust.wire.framing import HEADER_BYTES, LARGEST_FRAME, FrameDecoder, FrameKind, frame_header
+from routing_crust.wire.framing import (
+    HEADER_BYTES,
+    MAX_FRAME_PAYLOAD_BYTES,
+    FrameDecoder,
+    FrameKind,
+    frame_header,
+)
 
 LIMIT = 300
 SUBJECT = object()
@@ -117,7 +123,7 @@ class FrameDecoderTests(SynchronousTestCase):
 
     def test_limit_after_a_split_header(self) -> None:
         receiver = Receiver()
-        header = frame_header(6, LARGEST_FRAME)
+        header = frame_header(6, MAX_FRAME_PAYLOAD_BYTES)
         receiver.decoder.feed(header[:3])
         self.assertRaises(WireError, receiver.decoder.feed, header[3:])
 
@@ -126,7 +132,7 @@ class FrameDecoderTests(SynchronousTestCase):
         receiver = Receiver(4)
 
         def widen(subject: object, kind: int, payload: bytes) -> None:
-            receiver.decoder.limit = LARGEST_FRAME
+            receiver.decoder.limit = MAX_FRAME_PAYLOAD_BYTES
             receiver.got.append((kind, payload))
 
         receiver.decoder._deliver = widen
@@ -160,7 +166,7 @@ class FrameDecoderTests(SynchronousTestCase):
         receiver = Receiver()
         receiver.decoder.feed(frame_header(6, 10) + b"half")
         receiver.decoder.stop()
-        receiver.decoder.feed(frame_header(6, LARGEST_FRAME))
+        receiver.decoder.feed(frame_header(6, MAX_FRAME_PAYLOAD_BYTES))
         receiver.decoder.feed(b"x")
         self.assertEqual((receiver.got, receiver.held), ([], 0))
 
@@ -170,7 +176,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_header_is_the_kind_and_a_24_bit_length(self) -> None:
         self.assertEqual(frame_header(0x86, 0x012345), b"\x86\x01\x23\x45")
-        self.assertEqual(frame_header(255, LARGEST_FRAME), b"\xff" * HEADER_BYTES)
+        self.assertEqual(frame_header(255, MAX_FRAME_PAYLOAD_BYTES), b"\xff" * HEADER_BYTES)
 
     def test_frame_kinds_keep_their_numbers(self) -> None:
         """These numbers are on the wire and must never change."""

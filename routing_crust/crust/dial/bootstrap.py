@@ -29,8 +29,8 @@ LAN_HEAD_START: Final = 0.05
 LAN_WAIT: Final = 1.0
 """Seconds from the start during which an answer from the local network is hoped for."""
 
-_MOST_TOLD: Final = 3
-_MOST_FOUND: Final = 32
+_MAX_TOLD: Final = 3
+_MAX_FOUND: Final = 32
 
 
 def order_contacts(
@@ -99,7 +99,7 @@ class BootstrapAttempt:
 
     def found(self, contact: Contact) -> None:
         """A node answered on the local network: dial it next."""
-        if self._over or contact.endpoint in self._tried or len(self._found) >= _MOST_FOUND:
+        if self._over or contact.endpoint in self._tried or len(self._found) >= _MAX_FOUND:
             return
         if all(contact.endpoint != each.endpoint for each in self._found):
             self._found.append(contact)
@@ -189,8 +189,8 @@ class BootstrapAttempt:
         if not self._tried:
             where = "nobody answered on the local network and " if self._lan else ""
             return f"{where}there is no contact to dial (the setting contacts names some)"
-        told = "; ".join(self._problems[:_MOST_TOLD])
-        more = len(self._problems) - _MOST_TOLD
+        told = "; ".join(self._problems[:_MAX_TOLD])
+        more = len(self._problems) - _MAX_TOLD
         return f"no contact let us in ({told}{f'; and {more} more' if more > 0 else ''})"
 
     def _finish(self, problem: str) -> None:

@@ -15,7 +15,7 @@ from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
-from ..messaging.outbox import LATEST_RETRY, SOONEST_RETRY
+from ..messaging.outbox import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..node import Node
 
 
@@ -78,7 +78,7 @@ class OutgoingRequest:
         if self.answered or self._retry is not None:
             return
         if len(self._envelopes) < MAX_ATTEMPTS:
-            wait = self._node.random.uniform(SOONEST_RETRY, LATEST_RETRY)
+            wait = self._node.random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
             self._retry = self._node.clock.callLater(wait, self._send_again)
 
     def _send_again(self) -> None:

@@ -25,7 +25,7 @@ from ..node import Node
 from .client_registry import RECORD_LABEL
 from .close_group_lookup import CloseGroupLookup
 
-LIFETIME: Final = 4
+RECORD_REFRESH_INTERVALS: Final = 4
 """A record lives for this many refresh intervals."""
 
 
@@ -73,7 +73,7 @@ class Publisher:
         if self._proxy is None:
             return
         now = self._network_now()
-        expiry = now + LIFETIME * REFRESH_INTERVAL_SECONDS
+        expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
         record = encode(Signed(self._identity.public_key, body, signature))

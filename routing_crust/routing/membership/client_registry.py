@@ -24,7 +24,7 @@ MAX_CLIENT_RECORDS: Final = 10_000
 
 RECORD_LABEL: Final = "client-record"
 """What the signature of a record is for."""
-LONGEST_LIFE: Final = 3600.0
+MAX_RECORD_SECONDS: Final = 3600.0
 """Seconds that a record is kept, whatever its expiry says."""
 SWEEP_INTERVAL: Final = 30.0
 """Seconds between two sweeps for records that have expired."""
@@ -93,7 +93,7 @@ class ClientRegistry:
             return record.issued == kept.issued and proxy == kept.proxy
         if kept is None and len(self._records) >= self._most:
             return False
-        self._records[client] = _Kept(proxy, record.issued, now + min(life, LONGEST_LIFE))
+        self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS))
         return True
 
     def proxy_of(self, client: Name) -> Name | None:

@@ -27,7 +27,7 @@ from ..node import Node
 from .neighbourhood import Neighbourhood
 from .network_time import NetworkTime
 
-ATTEMPTS: Final = 3
+MAX_LOOKUP_ATTEMPTS: Final = 3
 """How often a query is sent, each time by another first hop if there is one."""
 
 
@@ -156,7 +156,7 @@ class CloseGroupLookup(PeerListener):
                 query.result.errback(PeerUnreachable(f"the link to {peer.name.short} was lost"))
             elif query.via is not None and query.via.peer == peer.name:
                 query.via = None
-                if query.attempts < ATTEMPTS:
+                if query.attempts < MAX_LOOKUP_ATTEMPTS:
                     cancel(query.timer)
                     self._attempt(query)
 
@@ -169,10 +169,12 @@ class CloseGroupLookup(PeerListener):
             query.result.errback(ServiceStopped("the service has been stopped"))
 
     def _attempt(self, query: _Query) -> None:
-        if query.attempts == ATTEMPTS:
+        if query.attempts == MAX_LOOKUP_ATTEMPTS:
             self._forget(query.nonce)
             query.result.errback(
-                PeerUnreachable(f"{ATTEMPTS} lookups of the group of {query.target.short} got no answer")
+                PeerUnreachable(
+                    f"{MAX_LOOKUP_ATTEMPTS} lookups of the group of {query.target.short} got no answer"
+                )
             )
             return
         # the timer is set first: an answer may come from within the call

@@ -33,11 +33,11 @@ from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
 from .routing_table import RoutingTable
 
-SOON: Final = 0.5
+NEXT_ROUND_SECONDS: Final = 0.5
 """Seconds to the next round when there is something to do; jittered from half to one and a half of it."""
-SETTLING: Final = 3.0
+SETTLING_SECONDS: Final = 3.0
 """Seconds to the next round when a neighbour has come, with the same jitter: neighbours come in groups."""
-PACE: Final = 1.5
+ROUND_WAIT_FACTOR: Final = 1.5
 """How much longer the wait becomes with each round that found no new node."""
 ASKED_A_ROUND: Final = 2
 """
@@ -49,7 +49,7 @@ ASKED_BY_A_NEWCOMER: Final = 4
 BUCKETS_A_ROUND: Final = 3
 ROUNDS_WITHOUT_LOOKING: Final = 4
 """Rounds in a row that may use what an earlier one has found, without a lookup."""
-MOST_FOUND: Final = 64
+MAX_FOUND_NODES: Final = 64
 """Nodes that are kept for later rounds."""
 ASKED_AT_RANDOM: Final = 2
 """Nodes of the table that are queried in a round for the close group as they know it."""
@@ -112,7 +112,7 @@ class Joiner:
         self._again = False
         self._awake = False
         self._missed: frozenset[Name] = frozenset()
-        self._wait = SOON
+        self._wait = NEXT_ROUND_SECONDS
         self._may_ask = 0
         self._found: dict[Name, Name] = {}
         self._without_looking = 0
@@ -126,12 +126,12 @@ class Joiner:
         """Begin a round soon, and have it look up our close group."""
         self._awake = True
         self._without_looking = ROUNDS_WITHOUT_LOOKING
-        self._wait = SOON
+        self._wait = NEXT_ROUND_SECONDS
         self._judge()
         if self._round is not None:
             self._again = True
         else:
-            self._schedule_by(SOON)
+            self._schedule_by(NEXT_ROUND_SECONDS)
 
     def entered(self, name: Name) -> None:
         """A node has come into the table."""
@@ -142,7 +142,7 @@ class Joiner:
         if name in self._table.close_group():
             self._without_looking = ROUNDS_WITHOUT_LOOKING
             if self._round is None:
-                self._schedule_by(SETTLING)
+                self._schedule_by(SETTLING_SECONDS)
 
     def left(self, was_near: bool) -> None:
         """
@@ -165,7 +165,7 @@ class Joiner:
                 # what a probe finds is reached through its link alone, which does not last for a later round
                 if self._may_ask > 0:
                     self._ask(name, found.informant, via)
-                elif via is None and len(self._found) < MOST_FOUND:
+                elif via is None and len(self._found) < MAX_FOUND_NODES:
                     self._found.setdefault(name, found.informant)
             elif via is None and self._is_to_be_asked_later(name):
                 self._found.setdefault(name, found.informant)
@@ -246,15 +246,15 @@ class Joiner:
         if isinstance(result, Failure):
             self.log.failure("a round of joining failed", result)
         if self._again:
-            self._wait = SOON * 2
+            self._wait = NEXT_ROUND_SECONDS * 2
         elif self._missed or not self.group_connected:
-            self._wait = min(PACE * self._wait, REFRESH_INTERVAL_SECONDS)
+            self._wait = min(ROUND_WAIT_FACTOR * self._wait, REFRESH_INTERVAL_SECONDS)
         else:
             self._wait = REFRESH_INTERVAL_SECONDS
         later = (each for each in self._found if self._is_to_be_asked_later(each))
         soonest = min(map(self._asking.cooldown_left, later), default=self._wait)
         # twice as long, since the wait may be drawn to be half of it
-        self._schedule(min(self._wait, 2 * soonest + SOON))
+        self._schedule(min(self._wait, 2 * soonest + NEXT_ROUND_SECONDS))
 
     async def _do_round(self) -> None:
         if self.group_connected and self._without_looking < ROUNDS_WITHOUT_LOOKING:

@@ -21,7 +21,7 @@ SLIP: Final = 5.0
 Seconds by which the network may differ from our clock before we follow it. Below that we report our own
 clock: if all nodes followed each other, all would fall behind by the time that messages take.
 """
-MOST_PEERS: Final = 5
+MAX_VOTING_PEERS: Final = 5
 """Peers whose times count: those that reported last."""
 
 
@@ -35,7 +35,7 @@ class NetworkTime:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._ahead: BoundedDict[Name, float] = BoundedDict(MOST_PEERS)
+        self._ahead: BoundedDict[Name, float] = BoundedDict(MAX_VOTING_PEERS)
         self._offset = 0.0
         self._last = clock.seconds()
 

@@ -25,7 +25,7 @@ from .request_handling import MAX_ANSWER_BYTES, Sender
 from .transmission import Transmission, TransmissionQueues
 
 _ACK: Final = int(FrameKind.ACK)
-OVERHEAD: Final = 512
+ACK_OVERHEAD_BYTES: Final = 512
 """Bytes that an acknowledgement counts for while it waits for its link, besides its body."""
 WAYS_AGAIN: Final = 3
 """First hops from which one is chosen for an acknowledgement that is sent again."""
@@ -86,7 +86,7 @@ class Acknowledger:
         self, sender: Sender, id: int, status: AckStatus, body: bytes, again: bool
     ) -> Transmission | None:
         parts = _parts(id, status, body, self._part_size)
-        size = len(body) + OVERHEAD
+        size = len(body) + ACK_OVERHEAD_BYTES
         direct = self._links.link_to(sender.name)
         if direct is not None:
             if self._is_full(direct):

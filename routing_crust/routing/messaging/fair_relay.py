@@ -28,7 +28,7 @@ BURST: Final = 0.25
 """Seconds' worth of the rate that may go through at once after a quiet time."""
 SLICE: Final = 0.01
 """Seconds' worth of the rate that are waited for before the queues are served again."""
-OVERHEAD: Final = 256
+ITEM_OVERHEAD_BYTES: Final = 256
 """Bytes that an item costs while it waits, besides its own."""
 
 _Item = TypeVar("_Item")
@@ -101,8 +101,8 @@ class FairRelay(Generic[_Item]):
             flow = self._flows[ingress] = _Flow(ingress)
             self._turns.append(flow)
         flow.items.append((size, item))
-        flow.held += size + OVERHEAD
-        self.held += size + OVERHEAD
+        flow.held += size + ITEM_OVERHEAD_BYTES
+        self.held += size + ITEM_OVERHEAD_BYTES
         taken = self._drop_excess(flow)
         if self._timer is None and self._flows:
             self._timer = self._clock.callLater(self._bucket.wait(self._slice), self._serve)
@@ -168,8 +168,8 @@ class FairRelay(Generic[_Item]):
             self._turns.rotate(-1)
 
     def _let_go(self, flow: _Flow[_Item], size: int) -> None:
-        flow.held -= size + OVERHEAD
-        self.held -= size + OVERHEAD
+        flow.held -= size + ITEM_OVERHEAD_BYTES
+        self.held -= size + ITEM_OVERHEAD_BYTES
         if not flow.items:
             # the deficit goes too: a peer must not save up turns while it sends nothing
             del self._flows[flow.ingress]

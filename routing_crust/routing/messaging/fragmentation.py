@@ -28,9 +28,9 @@ MAX_REASSEMBLY_BYTES: Final = 32 * 1024 * 1024
 
 LEAST_PART: Final = KIB
 """Bytes; all parts but the last are at least of this size. The setting C{PART_BYTES} cannot be less."""
-OVERHEAD: Final = 1 * KIB
+MESSAGE_OVERHEAD_BYTES: Final = 1 * KIB
 """Bytes that a message costs besides its parts, roughly, for the limits."""
-SHARES: Final = 8
+MAX_SHARE_DIVISOR: Final = 8
 """One source may hold this fraction of C{MAX_REASSEMBLY_BYTES}, or two of the largest messages."""
 
 AnyPart: TypeAlias = MessagePart | AckPart
@@ -54,7 +54,7 @@ class _Partial:
     parts: int
     size: int = 0  # of all parts but the last; 0 is not known yet
     last: int = 0  # of the last part; 0 is not known yet
-    held: int = OVERHEAD
+    held: int = MESSAGE_OVERHEAD_BYTES
     bodies: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -76,8 +76,11 @@ class Reassembler:
 
     def __init__(self, clock: IReactorTime, settings: Settings) -> None:
         # the largest message must fit, however large the setting makes it
-        self._most = max(MAX_REASSEMBLY_BYTES, settings.max_message + OVERHEAD)
-        self._share = min(max(self._most // SHARES, 2 * (settings.max_message + OVERHEAD)), self._most)
+        self._most = max(MAX_REASSEMBLY_BYTES, settings.max_message + MESSAGE_OVERHEAD_BYTES)
+        self._share = min(
+            max(self._most // MAX_SHARE_DIVISOR, 2 * (settings.max_message + MESSAGE_OVERHEAD_BYTES)),
+            self._most,
+        )
         self._max_message = settings.max_message
         self._partials: dict[_Key, _Partial] = {}
         self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
@@ -157,7 +160,7 @@ class Reassembler:
             self._partials[key] = partial
             self._of_source.setdefault(source, OrderedDict())[key] = None
             self._deadlines.add(key)
-            self._count(source, OVERHEAD)
+            self._count(source, MESSAGE_OVERHEAD_BYTES)
         partial.bodies[part.part] = part.body
         if part.part == part.parts - 1:
             partial.last = len(part.body)

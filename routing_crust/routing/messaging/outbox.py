@@ -34,8 +34,8 @@ from .outgoing_message import OutgoingMessage
 from .transmission import TransmissionQueues
 
 _MESSAGE: Final = int(FrameKind.MESSAGE)
-SOONEST_RETRY: Final = 0.1
-LATEST_RETRY: Final = 0.5
+MIN_HINT_RETRY_SECONDS: Final = 0.1
+MAX_HINT_RETRY_SECONDS: Final = 0.5
 """Bounds, in seconds, of the random wait before another attempt after a hint."""
 
 
@@ -188,7 +188,7 @@ class Outbox:
             return False
         if message.retry is None:
             self._deadlines.cancel(message)
-            wait = self._random.uniform(SOONEST_RETRY, LATEST_RETRY)
+            wait = self._random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
             message.retry = self._clock.callLater(wait, self._attempt, message)
         return True
 

@@ -33,7 +33,7 @@ RequestHandler: TypeAlias = Callable[[Message], bytes | Deferred[bytes] | Corout
 Key: TypeAlias = tuple[bytes, int]
 """A message, by its sender's name and its id."""
 
-OVERHEAD: Final = 256
+ANSWER_OVERHEAD_BYTES: Final = 256
 """Bytes that an answer costs while it is kept, besides its own."""
 
 
@@ -185,7 +185,7 @@ class Answering:
         answer = _Answer(status, body)
         answer.transmission = self._acknowledge(sender, key[1], status, body)
         self._kept[key] = answer
-        self._held += len(body) + OVERHEAD
+        self._held += len(body) + ANSWER_OVERHEAD_BYTES
         while self._held > self._memory:
             _, oldest = self._kept.popitem(last=False)
-            self._held -= len(oldest.body) + OVERHEAD
+            self._held -= len(oldest.body) + ANSWER_OVERHEAD_BYTES

@@ -15,7 +15,7 @@ from ...crust.interfaces import ILink
 from ...names import Name
 from ..membership.neighbourhood import LinkLookup
 
-MOST_PATHS: Final = 4096
+MAX_RETURN_PATHS: Final = 4096
 
 
 class ReturnPaths:
@@ -28,7 +28,7 @@ class ReturnPaths:
 
     def __init__(self, links: LinkLookup) -> None:
         self._known = links
-        self._links: BoundedDict[Name, ILink] = BoundedDict(MOST_PATHS)
+        self._links: BoundedDict[Name, ILink] = BoundedDict(MAX_RETURN_PATHS)
 
     def __len__(self) -> int:
         return len(self._links)

@@ -17,7 +17,7 @@ from ...config import DEFAULT_PORT
 from ...endpoints import Endpoint
 from .nat import Nat, NatBox
 
-MOST_HOPS: Final = 16
+MAX_BOXES_ON_PATH: Final = 16
 """Boxes that a packet goes through before it is dropped."""
 
 Step = tuple[NatBox, Endpoint, Endpoint]
@@ -185,7 +185,7 @@ class Internet:
         steps: list[Step] = []
         while remote.host not in realm.members:
             router = realm.router
-            if router is None or len(steps) > MOST_HOPS:
+            if router is None or len(steps) > MAX_BOXES_ON_PATH:
                 return None
             seen = router.box.outward(seen, remote)
             steps.append((router.box, remote, seen))

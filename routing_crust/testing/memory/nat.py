@@ -22,7 +22,7 @@ from ...endpoints import Endpoint
 FIRST_PORT: Final = 20_000
 """The first port that is given out where that of the host cannot be kept."""
 PORTS: Final = 40_000
-LIFETIME: Final = 240.0
+IDLE_MAPPING_SECONDS: Final = 240.0
 """Seconds: what RFC 5382 (requirement 5) grants to connections that are not, or no longer, established."""
 
 
@@ -59,7 +59,7 @@ class Nat:
     filtering: Depends = Depends.ADDRESS_AND_PORT
     translates: bool = True
     hairpin: bool = False
-    lifetime: float = LIFETIME
+    lifetime: float = IDLE_MAPPING_SECONDS
 
 
 FULL_CONE: Final = Nat("full cone", filtering=Depends.NOTHING)

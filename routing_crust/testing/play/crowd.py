@@ -20,7 +20,7 @@ AT_ONCE: Final = 200
 """Messages that are on their way at a time."""
 HEAL_WITHIN: Final = 180.0
 """Seconds in which the close groups are right again after a tenth has died silently; 60 pass unnoticed."""
-LARGEST_SECOND: Final = 0.1
+MAX_DIAL_SHARE_OF_A_SECOND: Final = 0.1
 """No second may have a larger share of the dials when all start again, if there are C{MANY} nodes or more."""
 MANY: Final = 300
 
@@ -135,7 +135,7 @@ class Crowd:
         self.figures["joined again after, s"] = network.clock.now - began
         self.figures["dials for each node to join again"] = dials / self._nodes
         share = self.figures["largest share of the dials in a second"] = max(seconds) / dials
-        if self._nodes >= MANY and share > LARGEST_SECOND:
+        if self._nodes >= MANY and share > MAX_DIAL_SHARE_OF_A_SECOND:
             raise InvariantBroken(f"no_storm: a second has {share:.0%} of all dials")
 
     def _note(self, what: str) -> None:

@@ -31,7 +31,7 @@ EVERY: Final = 1.0
 """Seconds between two looks."""
 DISAGREEMENT: Final = 200.0
 """Seconds for which two ends may hold different links to be theirs: a dead link is noticed after 60."""
-MOST_LINKS_OF_A_PAIR: Final = 8
+MAX_LINKS_OF_A_PAIR: Final = 8
 """Two requests that cross make four links; a bootstrap and a restart a few more, for a moment."""
 
 
@@ -192,7 +192,7 @@ class Invariants:
             for link in node.crust.links:
                 count[link.peer] = count.get(link.peer, 0) + 1
             for peer, links in count.items():
-                if links > MOST_LINKS_OF_A_PAIR:
+                if links > MAX_LINKS_OF_A_PAIR:
                     self._break("few_links_of_a_pair", f"{node} has {links} links to {peer.short}")
 
     def bounds_are_kept(self) -> None:

@@ -26,11 +26,11 @@ COUNT: Final = "count"
 SIMPLE: Final = "simple"
 NUMBER_BYTES: Final = 8
 """What a node sends begins with the number of its transfer."""
-LARGEST_PIECE: Final = 40_000
+MAX_PIECE_BYTES: Final = 40_000
 SIZES: Final = (0, 50, 3000, 3000, 60_000, 60_000, 400_000)
-MOST_LINGERING: Final = 16 * 1024
+MAX_LINGERING_BYTES: Final = 16 * 1024
 """Bytes that go out in any case, even after their protocol is over: no more than the smallest window."""
-LONGEST_PAUSE: Final = 10.0
+MAX_PAUSE_SECONDS: Final = 10.0
 """Seconds for which an end may read nothing."""
 
 _Answer = TypeVar("_Answer")
@@ -64,7 +64,7 @@ class Manner:
     @classmethod
     def drawn(cls, random: Random, size: int, aborts: bool) -> Manner:
         """Any of them, for a transfer of this size."""
-        pause = random.random() * LONGEST_PAUSE if random.random() < 0.2 else 0.0
+        pause = random.random() * MAX_PAUSE_SECONDS if random.random() < 0.2 else 0.0
         return cls(random.randint(0, size), pause, random.randint(0, size) if aborts else None)
 
 
@@ -141,7 +141,7 @@ class Transfer:
         self.protocol = random.choice((ECHO, COUNT, SIMPLE))
         size = NUMBER_BYTES + random.choice(SIZES)
         if plain and self.protocol == SIMPLE:
-            size = min(size, MOST_LINGERING)
+            size = min(size, MAX_LINGERING_BYTES)
         self.there = Flow(number.to_bytes(NUMBER_BYTES, "big") + random.randbytes(size - NUMBER_BYTES))
         self.back = Flow()
         self.ending = Ending.HALF if plain else random.choices(tuple(Ending), (6, 2, 1))[0]
@@ -150,7 +150,7 @@ class Transfer:
         if plain:
             self.opener_manner = self.acceptor_manner = PLAIN
         self.streaming = random.random() < 0.5
-        self.piece = random.randint(1000, LARGEST_PIECE)
+        self.piece = random.randint(1000, MAX_PIECE_BYTES)
         self._size = size
         self.opener: TransferEnd | None = None
         self.acceptor: TransferEnd | None = None

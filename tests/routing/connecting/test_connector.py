@@ -8,7 +8,7 @@ from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
-from routing_crust.routing.messaging.outbox import LATEST_RETRY
+from routing_crust.routing.messaging.outbox import MAX_HINT_RETRY_SECONDS
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
 from tests.routing.net import Net
 
@@ -90,7 +90,7 @@ class WayTests(SynchronousTestCase):
         for number in range(1, 20):
             connector.undeliverable(number)
             connector.undeliverable(number)  # it is to be sent again already
-            self.net.settle(LATEST_RETRY)
+            self.net.settle(MAX_HINT_RETRY_SECONDS)
         most = MAX_ATTEMPTS
         self.assertEqual(sent, [(informant, 0), *((None, attempt) for attempt in range(most - 1))])
         with self.assertRaises(ExpectedConnectionExpired):

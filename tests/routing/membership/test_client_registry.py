@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.names import Name
 from routing_crust.routing.membership import client_registry
-from routing_crust.routing.membership.client_registry import LONGEST_LIFE, ClientRegistry
+from routing_crust.routing.membership.client_registry import MAX_RECORD_SECONDS, ClientRegistry
 from routing_crust.wire.messages import ClientRecord
 
 SKEW = 600.0
@@ -86,7 +86,7 @@ class ClientRegistryTests(SynchronousTestCase):
     def test_record_lives_for_an_hour_at_most(self) -> None:
         """A client that wants to be found for longer publishes again."""
         self.assertTrue(self.publish(life=1e9))
-        self.clock.advance(LONGEST_LIFE - 1)
+        self.clock.advance(MAX_RECORD_SECONDS - 1)
         self.assertEqual(self.registry.proxy_of(name_of(1)), PROXY)
         self.clock.advance(1)
         self.assertIsNone(self.registry.proxy_of(name_of(1)))

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
-from routing_crust.routing.membership.close_group_lookup import ATTEMPTS, CloseGroupLookup, Group
+from routing_crust.routing.membership.close_group_lookup import MAX_LOOKUP_ATTEMPTS, CloseGroupLookup, Group
 from routing_crust.routing.membership.network_time import NetworkTime
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.messages import EnvelopeKind, GroupAnswer, GroupQuery
@@ -92,12 +92,12 @@ class QueryTests(SynchronousTestCase):
 
     def test_each_attempt_takes_another_first_hop(self) -> None:
         result = self.queries.look_up(TARGET)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_LOOKUP_ATTEMPTS):
             self.assertEqual(self.sent[-1], (TARGET, self.sent[0][1], attempt))
             self.assertNoResult(result)
             self.clock.advance(5)
         self.failureResultOf(result, PeerUnreachable)
-        self.assertEqual(len(self.sent), ATTEMPTS)
+        self.assertEqual(len(self.sent), MAX_LOOKUP_ATTEMPTS)
 
     def test_answer_may_come_from_within_the_call(self) -> None:
         """A node that is its own nearest answers at once."""
@@ -140,7 +140,7 @@ class QueryTests(SynchronousTestCase):
         self.successResultOf(result)
         self.assertNoResult(other)
         last = self.queries.look_up(TARGET, via=FirstHop(ONE))
-        self.clock.pump([5] * (ATTEMPTS - 1))
+        self.clock.pump([5] * (MAX_LOOKUP_ATTEMPTS - 1))
         self.queries.peer_lost(peer(ONE), CloseReason.CONNECTION_LOST, "")
         self.assertNoResult(last)
         self.clock.advance(5)

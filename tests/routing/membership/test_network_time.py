@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
 from routing_crust.names import NAME_BYTES, Name
-from routing_crust.routing.membership.network_time import MOST_PEERS, NetworkTime
+from routing_crust.routing.membership.network_time import MAX_VOTING_PEERS, NetworkTime
 from routing_crust.testing.simulation import SimulatedNetwork
 
 
@@ -53,10 +53,10 @@ class NetworkTimeTests(SynchronousTestCase):
         self.assertEqual(self.time.now(), 11_000)
 
     def test_only_the_peers_heard_last_count(self) -> None:
-        for number in range(MOST_PEERS):
+        for number in range(MAX_VOTING_PEERS):
             self.time.heard(name(number), 10_000.0)
         self.clock.advance(3600)  # it was set forward, in no time
-        for number in range(100, 100 + MOST_PEERS // 2 + 1):
+        for number in range(100, 100 + MAX_VOTING_PEERS // 2 + 1):
             self.time.heard(name(number), 10_000.0)
         self.assertEqual(self.time.now(), 10_000)
 
@@ -65,7 +65,7 @@ class NetworkTimeTests(SynchronousTestCase):
         self.time.forget()
         self.assertEqual(self.time.now(), 10_000)
 
-    @given(st.lists(st.floats(0.5, 1e10), max_size=MOST_PEERS // 2))
+    @given(st.lists(st.floats(0.5, 1e10), max_size=MAX_VOTING_PEERS // 2))
     def test_fewer_than_half_the_peers_cannot_shift_the_time(self, lies: list[float]) -> None:
         time = NetworkTime(self.clock)
         for number in range(4):

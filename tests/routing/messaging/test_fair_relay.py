@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, Settings
 from routing_crust.routing.messaging import fair_relay
-from routing_crust.routing.messaging.fair_relay import BURST, OVERHEAD, FairRelay
+from routing_crust.routing.messaging.fair_relay import BURST, ITEM_OVERHEAD_BYTES, FairRelay
 
 RATE = 1024 * KIB
 SIZE = 16 * KIB
@@ -121,7 +121,7 @@ class FairRelayTests(SynchronousTestCase):
             self.relay.relay("a", SIZE, ("a", 0))
         for number in range(1000):
             self.relay.relay("b", 0, ("b", number))
-        self.assertLessEqual(len(self.relay), 64 * KIB // OVERHEAD)
+        self.assertLessEqual(len(self.relay), 64 * KIB // ITEM_OVERHEAD_BYTES)
 
     def test_item_larger_than_the_memory_is_dropped(self) -> None:
         """What is larger than all that may wait is dropped, and nothing is left of it."""

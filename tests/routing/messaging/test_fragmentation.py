@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fragmentation
-from routing_crust.routing.messaging.fragmentation import OVERHEAD, Reassembler, split
+from routing_crust.routing.messaging.fragmentation import MESSAGE_OVERHEAD_BYTES, Reassembler, split
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
 
@@ -158,7 +158,7 @@ class ReassemblerTests(SynchronousTestCase):
     def test_incomplete_message_is_given_up_in_time(self) -> None:
         self.reassembler.add(A, part(0, 2, bytes(KIB)))
         self.clock.advance(20 * 8 - 1)
-        self.assertEqual((len(self.reassembler), self.reassembler.held), (1, OVERHEAD + KIB))
+        self.assertEqual((len(self.reassembler), self.reassembler.held), (1, MESSAGE_OVERHEAD_BYTES + KIB))
         self.clock.advance(1)
         self.assert_empty()
         self.assertEqual((self.reassembler.dropped, self.clock.getDelayedCalls()), (1, []))
@@ -238,7 +238,7 @@ class AnythingTests(SynchronousTestCase):
             if body is not None:
                 self.assertLessEqual(len(body), MIB)
             held = sum(
-                OVERHEAD + sum(map(len, partial.bodies.values()))
+                MESSAGE_OVERHEAD_BYTES + sum(map(len, partial.bodies.values()))
                 for partial in reassembler._partials.values()
             )
             self.assertEqual(reassembler.held, held)

@@ -43,7 +43,7 @@ class ReturnPathTests(SynchronousTestCase):
         self.assertEqual(len(self.paths), 0)
 
     def test_too_many_paths_forget_the_oldest(self) -> None:
-        self.patch(return_paths, "MOST_PATHS", 2)
+        self.patch(return_paths, "MAX_RETURN_PATHS", 2)
         assert self.core is not None
         paths = ReturnPaths(self.core.links)
         link = self.links[0]
