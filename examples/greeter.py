@@ -1,4 +1,4 @@
-"""Two nodes in one process: the second finds the first and asks it something, by name."""
+"""Two nodes in one process: the second joins the first and sends it a request by name."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
