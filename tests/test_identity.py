@@ -77,7 +77,7 @@ class SignatureTests(SynchronousTestCase):
         )
 
     def test_signature_means_nothing_under_another_label_or_network(self) -> None:
-        """Nor does it hold for fields cut another way or for another key."""
+        """Fields cut another way, or another key, spoil it as well."""
         signature = self.identity.sign("hello", "net", b"ab", b"c")
         self.assertTrue(self.holds(signature, "hello", "net", b"ab", b"c"))
         self.assertFalse(self.holds(signature, "goodbye", "net", b"ab", b"c"))

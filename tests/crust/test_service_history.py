@@ -114,7 +114,7 @@ class HistoryTests(ServiceTests):
         self.assertIn("it dialled us: the name is on the deny list", outcome.text)
 
     async def test_each_punched_endpoint_is_kept_with_its_outcome(self) -> None:
-        """Likewise a limit, and a path that was opened."""
+        """A limit and an opened path are kept as well."""
         self.one, _ = self.start(1)
         two, _ = self.start(2)
         with self.assertRaises(ConnectFailed):
