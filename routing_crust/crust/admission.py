@@ -1,6 +1,6 @@
 """
-Admission: whom we link with, how many strangers may be at the door, and how often strangers' addresses
-are dialled.
+Admission: which peers we link with, how many unverified connections there may be, and how often the
+addresses that strangers gave are dialled.
 
 Nothing here does I/O or logs: a L{Refusal} says why, and which setting would change it.
 """
@@ -46,7 +46,7 @@ class Rules:
     def __init__(self, allow: Iterable[str], deny: Iterable[str]) -> None:
         """
         @param allow: names and networks, as in the setting C{allow}.
-        @param deny: likewise.
+        @param deny: names and networks, as in the setting C{deny}.
         """
         self._allowed_names, self._allowed_networks = _split(allow)
         self._denied_names, self._denied_networks = _split(deny)
@@ -120,7 +120,7 @@ class UnverifiedCount:
 
 class StrangerBudget:
     """
-    How often addresses are dialled that only strangers vouch for, so that nobody can turn nodes against a
+    How often addresses are dialled that only strangers vouch for, so that nodes cannot be turned against a
     third party. Loopback and private addresses cost nothing: whether they are dialled at all is for
     L{refusal_to_dial<routing_crust.endpoints.refusal_to_dial>}.
     """
@@ -131,7 +131,7 @@ class StrangerBudget:
         """
         self._settings = settings
         self._all = TokenBucket(settings.stranger_dials / 60, max(1.0, settings.stranger_dials), seconds)
-        # no burst on top of the rate: somebody who never asked for it may be at the other end
+        # no burst on top of the rate: the host at the other end may never have asked for it
         self._prefixes: KeyedLimits[str] = KeyedLimits(
             lambda: SlidingWindow(settings.stranger_dials_per_prefix, 60.0, seconds)
         )

@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to play").add_mutually_exclusive_group()
     add = what.add_argument
-    add("--seeds", type=_count, default=20, metavar="N", help="so many seeds (default: 20)")
+    add("--seeds", type=_count, default=20, metavar="N", help="number of seeds (default: 20)")
     add("--seed", type=int, metavar="S", help="this seed alone")
     add("--crowd", type=_count, metavar="N", help="N nodes, of which a tenth is lost; they must heal")
     add("--restart", type=_count, metavar="N", help="N nodes that all start again in one moment")

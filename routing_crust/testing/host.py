@@ -29,10 +29,10 @@ class SimulatedNode:
     Made by L{SimulatedNetwork.node<routing_crust.testing.simulation.SimulatedNetwork.node>}.
 
     @ivar identity: its key, which is on its disk.
-    @ivar settings: its settings, likewise.
+    @ivar settings: its settings, which are on its disk too.
     @ivar clock: its clock, which may be wrong.
     @ivar service: the service; another one after each crash.
-    @ivar crust: what makes its links, likewise.
+    @ivar crust: what makes its links; another one after each crash.
     @ivar running: whether its process is there.
     @ivar nat: what it stands behind, if anything.
     """
@@ -133,7 +133,7 @@ class SimulatedNode:
     def crash(self, silently: bool = False) -> None:
         """
         Kill the process. What it has on its disk stays. Deferreds that its service has given out never fire,
-        as nobody is there any more whom they could tell.
+        as their application is gone too.
 
         @param silently: whether the host goes down as well, so that peers hear nothing.
         """
@@ -165,7 +165,7 @@ class SimulatedNode:
         self._network.clock.callLater(seconds, self._network.wake, crust)
 
     def flush_nat(self) -> None:
-        """Have its NAT, the outermost if there are two, forget everything: links by way of it fall silent."""
+        """Have its NAT, the outermost if there are two, forget everything: links through it fall silent."""
         if self.nat is not None:
             self._network.trace.note("flush", self.host)
             self._network.flush_nat(self.nat)

@@ -1,7 +1,7 @@
 """
 Identities that cost little: in a simulation of a thousand nodes Ed25519 would take most of the time.
 
-They are as hard to forge, for whoever is in the simulation: what signs is a secret that a L{KeyRing} keeps,
+They are as hard to forge inside the simulation: what signs is a secret that a L{KeyRing} keeps,
 and only the ring can check it. So a simulation may use them with hostile nodes too; nothing else may.
 """
 

@@ -2,7 +2,7 @@
 Bootstrap: one attempt to find a way into the network.
 
 The contacts, in this order: those found on the local network while the attempt runs, the saved ones, the
-configured ones. They are dialled C{DIAL_STAGGER_SECONDS} apart, several at once, until somebody above is
+configured ones. They are dialled C{DIAL_STAGGER_SECONDS} apart, several at once, until the layer above is
 content with a link and ends the attempt; or until nothing is left to try, or C{BOOTSTRAP_TIMEOUT_SECONDS}
 has passed.
 """
@@ -45,7 +45,7 @@ def order_contacts(
 
     @param saved: most recently proven first.
     @param first_saved: how many of the saved ones go before the configured ones; the others come last, so
-        that old ones which nobody answers at cannot keep the configured ones out of the attempt.
+        that old ones that do not answer cannot keep the configured ones out of the attempt.
     """
     ordered = (*saved[:first_saved], *configured, *saved[first_saved:])
     chosen: dict[Endpoint, Contact] = {}

@@ -48,7 +48,7 @@ class BootstrapOwner(Protocol):
         """Under which endpoints others dial us, which are never dialled."""
 
     def bootstrap_ended(self, links: int, problem: str) -> None:
-        """An attempt is over, with so many links; C{problem} says what went wrong, if anything did."""
+        """An attempt is over; C{problem} says what went wrong, if anything did."""
 
 
 class Bootstrapper:

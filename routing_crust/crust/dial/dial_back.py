@@ -1,10 +1,10 @@
 """
-Dialling back: finding out for somebody whether an endpoint of his can be dialled.
+Dialling back: finding out for a peer whether one of its endpoints can be dialled.
 
 The dial is one like any other, up to the end of TLS, which proves who answers; then it is closed. It goes out
-from a port of the system's choice, and no link comes of it, so the layers above never hear of it. The
+from a port of the system's choice, and yields no link, so the layers above never hear of it. The
 endpoints are a stranger's, so they are bounded like all of these, and only addresses outside our own networks
-are dialled: nobody learns from us what there is inside.
+are dialled: no peer learns from us what there is inside.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The dialler: all dials of one node, with what limits them.
 
-Callers that ask for the same peer with the same token share one race. Whoever cancels leaves it; when the
-last one has, it is called off.
+Callers that ask for the same peer with the same token share one race. A caller that cancels leaves it; when
+the last one has, the race is cancelled.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Dialler:
         return self._dial(contact.endpoint, contact.name, b"", bootstrap=True)
 
     def wait(self, endpoint: Endpoint, peer: Name) -> float:
-        """For how many more seconds this endpoint is left alone, if nobody tells us to dial it."""
+        """Seconds for which this endpoint is left alone, unless a peer tells us to dial it."""
         return self._backoff.wait(endpoint, peer)
 
     def network_changed(self) -> None:

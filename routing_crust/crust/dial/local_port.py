@@ -4,7 +4,7 @@ Origins: which local address and port a connection is dialled from.
 Mostly the system chooses a port. Where others are to learn how a NAT maps our listening port, or are to get
 in through the hole that our own dial makes in it, we dial from that port. It can be taken: by another
 connection between the same two ends, or by the peer's own dial, which has come before ours. These errors
-are told from those of the far end here, so that whoever dials can do without the port.
+are told from those of the far end here, so that the caller can dial again from any port.
 """
 
 from __future__ import annotations

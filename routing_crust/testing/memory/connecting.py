@@ -3,7 +3,7 @@ Connecting in memory: what a TCP connection goes through until it is there.
 
 A SYN takes one latency, as the answer does. What gets no answer is sent again after 1 s, 3 s and so on, which
 keeps the way through the dialler's own NAT open. If both ends dial each other from the ports that the other
-dials, one connection comes of it, which both have made (a simultaneous open; RFC 9293, section 3.5).
+dials, they get one connection, which both have made (a simultaneous open; RFC 9293, section 3.5).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Exchange(Protocol):
         """How long something takes from one end to the other, this time."""
 
     def begins(self, connector: MemoryConnector) -> bool:
-        """Somebody dials. Returns whether anything will ever come back."""
+        """A dial begins. Returns whether anything will ever come back."""
 
     def open_way(self, source: Endpoint, remote: Endpoint) -> None:
         """A packet leaves a host, and opens the way for answers through its own NATs."""
@@ -76,7 +76,7 @@ class Exchange(Protocol):
         """Make both ends of a connection. Returns the end of the one who has dialled."""
 
     def given_up(self, connector: MemoryConnector) -> None:
-        """Somebody dials no more, or has a connection now."""
+        """A dial has ended, with a connection or without."""
 
     def is_taken(self, local: Endpoint, remote: Endpoint) -> bool:
         """Whether there is a connection between these two ends, or one is being made."""
@@ -136,7 +136,7 @@ class MemoryConnector:
         self._connecting = False
         self._stop()
 
-    # What comes of it.
+    # The outcome.
 
     def joined(self, end: MemoryTransport) -> None:
         """The peer has taken it, which is known here when its answer comes."""

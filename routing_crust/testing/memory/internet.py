@@ -1,7 +1,7 @@
 """
 The internet in small: hosts with addresses of their own, and boxes that hosts stand behind.
 
-It says what becomes of a packet: which source its receiver sees, who that is, or that nobody is reached.
+It follows a packet: which source its receiver sees, which host that is, or that no host is reached.
 Boxes may stand behind boxes. Public addresses are each in a /24 of their own, so that limits by network see
 as many of these as there are boxes and public hosts; private ones differ from one network to the next, so
 that none leads to a host of another by mistake.
@@ -57,7 +57,7 @@ class Realm:
         self._given = 0
 
     def new_address(self) -> str:
-        """A private address that nobody has had."""
+        """A private address that no host has had."""
         self._given += 1
         return f"{self.prefix}.{self._given + 1}"
 
@@ -179,7 +179,7 @@ class Internet:
         A packet goes out, and opens the way for answers.
 
         @param source: the host's own address and port.
-        @return: who gets it; C{None} if nobody does.
+        @return: where it arrives; C{None} if it is dropped.
         """
         realm, seen = self._homes[source.host], source
         steps: list[Step] = []
@@ -225,7 +225,7 @@ class Internet:
         return f"{1 + (self._public >> 16)}.{self._public >> 8 & 255}.{self._public & 255}.1"
 
     def _announce(self, address: str, behind: Router | None, member: Router | None) -> None:
-        """Somebody has an address, which firewalls make known outside as well."""
+        """Give an address to a member; firewalls make it known outside as well."""
         self._realm(behind).members[address] = member
         if behind is not None and not behind.box.kind.translates:
             self._announce(address, behind.outer, behind)

@@ -136,7 +136,7 @@ class MemoryPort:
 
 
 class NoBeacon:
-    """The beacon of a network without multicast: it finds nobody."""
+    """The beacon of a network without multicast: it finds no node."""
 
     active = False
 
@@ -144,10 +144,10 @@ class NoBeacon:
         """There is nothing to listen to."""
 
     def seek(self) -> None:
-        """Nobody is found."""
+        """There is nothing to ask."""
 
     def stop_seeking(self) -> None:
-        """Nobody is looked for."""
+        """It never seeks."""
 
     def stop(self) -> Deferred[None]:
         """Nothing is open."""
@@ -164,7 +164,7 @@ class NoMapper:
         return False
 
     def start(self, listening: Sequence[Endpoint]) -> None:
-        """Nobody is asked."""
+        """There is no router to ask."""
 
     def network_changed(self) -> None:
         """It makes no difference."""

@@ -100,7 +100,7 @@ class Mapping:
 
 class NatBox:
     """
-    One box, with its table. What has expired is forgotten when somebody asks.
+    One box, with its table. Expired entries are dropped when the table is read.
 
     @ivar kind: how it behaves.
     @ivar address: its external address. A firewall has none of its own.

@@ -45,7 +45,7 @@ AnyClock = Clock | SimulatedClock
 
 class MemoryNetwork(Obstacles):
     """
-    The network: who is where, what can reach what, and what is on its way.
+    The network: its hosts, the connections between them, and what is on its way.
 
     @ivar clock: the clock of everything in it.
     @ivar random: where everything in it draws from.
@@ -93,7 +93,7 @@ class MemoryNetwork(Obstacles):
     # Faults, beside those of Obstacles.
 
     def flush_nat(self, router: Router) -> None:
-        """Have the outermost NAT before some hosts forget everything: links by way of it fall silent."""
+        """Have the outermost NAT before some hosts forget everything: links through it fall silent."""
         assert self.internet is not None
         self.internet.flush(router)
         self._silence_what_is_shut()
@@ -165,7 +165,7 @@ class MemoryNetwork(Obstacles):
 
     def new_endpoint(self, behind: Router | None = None) -> Endpoint:
         """
-        An address that nobody has.
+        An unused address.
 
         @param behind: the NAT that its host stands behind.
         """
@@ -189,7 +189,7 @@ class MemoryNetwork(Obstacles):
         return self._listeners.get(endpoint)
 
     def listen(self, endpoint: Endpoint, listener: Listener) -> None:
-        """Have somebody accept what is dialled there."""
+        """Let C{listener} accept what is dialled there."""
         self._listeners[endpoint] = listener
 
     def listen_no_more(self, endpoints: Iterable[Endpoint]) -> None:

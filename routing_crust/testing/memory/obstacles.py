@@ -20,7 +20,7 @@ class Obstacles:
     The connections of a network, and what stands in their way. Obstacles between hosts outlast the processes
     there.
 
-    @ivar disturbed: whether anything stands in the way anywhere; where nothing does, nobody looks closer.
+    @ivar disturbed: whether there is any obstacle at all; without one no connection is looked at.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Obstacles:
 
         @param count: how many things to deliver, each before this returns, oldest first; the rest is
             still held. C{None} ends the holding.
-        @raise ValueError: this way is not held, or not so many things are.
+        @raise ValueError: this way is not held, or fewer things are.
         """
         if count is None:
             self._held.remove(way)

@@ -66,7 +66,7 @@ class Carrier(Protocol):
         """One end is gone."""
 
     def note_frame(self, end: MemoryTransport, kind: int, size: int) -> None:
-        """A frame of so many bytes is sent."""
+        """A frame of C{size} bytes is sent."""
 
 
 @implementer(ITransport)
@@ -83,7 +83,7 @@ class MemoryTransport:
     @ivar reading: whether its protocol takes what comes.
     @ivar in_flight: bytes that are on their way to the other end, or that it does not read.
     @ivar gone: whether it is over, and nothing comes any more.
-    @ivar dead: whether its process is gone, so that nobody is told.
+    @ivar dead: whether its process is gone, so that no protocol is told.
     @ivar disconnecting: whether this end has been closed.
     """
 

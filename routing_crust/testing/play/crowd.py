@@ -106,7 +106,7 @@ class Crowd:
         self.figures["healed after losing a tenth, s"] = network.clock.now - began
 
     def _is_healed(self) -> bool:
-        """Whether every table holds its group, and nobody who is dead."""
+        """Whether every table holds its group and no dead node."""
         alive = {node.name for node in self.network.alive}
         cores = [node.core for node in self.network.alive]
         dead = any(

@@ -65,7 +65,7 @@ class _OfHost(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Crash(_OfHost):
-    """A process is killed; C{silently}: its host goes down, and nobody is told."""
+    """A process is killed; C{silently}: its host goes down, and its peers are not told."""
 
     word: ClassVar[str] = "crash"
     silently: bool = False
@@ -86,7 +86,7 @@ class Restart(_OfHost):
 
 @dataclass(frozen=True, slots=True)
 class Sleep(_OfHost):
-    """A host sleeps for so many seconds."""
+    """A host sleeps for C{seconds}."""
 
     word: ClassVar[str] = "sleep"
     seconds: float = 60.0
@@ -108,7 +108,7 @@ class JumpClock(_OfHost):
 
 @dataclass(frozen=True, slots=True)
 class FlushNat(_OfHost):
-    """The NAT before a host forgets everything; links by way of it fall silent."""
+    """The NAT before a host forgets everything; links through it fall silent."""
 
     word: ClassVar[str] = "flush-nat"
 
@@ -194,7 +194,7 @@ class Reset(_OfLink):
 
 @dataclass(frozen=True, slots=True)
 class HalfOpen(_OfLink):
-    """Nothing passes on a link any more, and nobody is told."""
+    """Nothing passes on a link any more, and neither end is told."""
 
     word: ClassVar[str] = "half-open"
 
@@ -204,7 +204,7 @@ class HalfOpen(_OfLink):
 
 @dataclass(frozen=True, slots=True)
 class Stall(_OfLink):
-    """Nothing passes on a link for so many seconds; then it goes on."""
+    """Nothing passes on a link for C{seconds}; then it goes on."""
 
     word: ClassVar[str] = "stall"
     seconds: float = 10.0

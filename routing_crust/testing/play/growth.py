@@ -16,7 +16,7 @@ from ..simulation import SimulatedNetwork
 from .crowd import ARRIVALS
 
 NEWCOMERS: Final = 10
-"""So many more join one after the other, and the average is taken."""
+"""Further nodes that join one after the other; their costs are averaged."""
 WATCHED: Final = 30.0
 """For how many seconds each is watched."""
 SETTLED: Final = 180.0

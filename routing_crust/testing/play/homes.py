@@ -13,7 +13,7 @@ from ..memory.nat import FIREWALL, FULL_CONE, HAIRPIN, PORT_RESTRICTED, RESTRICT
 from ..simulation import SimulatedNetwork
 
 PUBLIC: Final = 3
-"""So many nodes come first that anybody can dial: without any, nobody could join."""
+"""The first nodes are public: without a node that can be dialled no other could join."""
 KINDS: Final = (FULL_CONE, RESTRICTED, PORT_RESTRICTED, HAIRPIN, SYMMETRIC, FIREWALL)
 WEIGHTS: Final = (3, 3, 6, 2, 4, 3)
 SHARED: Final = 0.2

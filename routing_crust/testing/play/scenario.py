@@ -33,7 +33,7 @@ CONNECTED_WITHIN: Final = 120.0
 GROUPS_WITHIN: Final = 60.0
 """Seconds after that in which every close group must be right."""
 DIALS_A_SECOND: Final = 2.0
-"""So many dials a second and node while healing, on average over all nodes and L{DIALS_OVER} seconds."""
+"""Most dials a second and node while healing, on average over all nodes and L{DIALS_OVER} seconds."""
 DIALS_OVER: Final = 10.0
 TALK_EVERY: Final = 0.5
 STREAMS_A_SECOND: Final = 2.0
@@ -67,7 +67,7 @@ class Plan:
 @dataclass(slots=True)
 class Result:
     """
-    What came of it.
+    The outcome of a L{Plan}.
 
     @ivar problem: what did not hold; empty if all did.
     @ivar trace: the hash of all that happened.
@@ -273,8 +273,8 @@ def play(plan: Plan) -> Result:
 def prepare_process() -> None:
     """
     For a process that does nothing but play. Objects are many and live long: to look through them for garbage
-    would take a fifth of the time. And Twisted would keep what is logged, with all that it is about, until
-    somebody wants it.
+    would take a fifth of the time. And Twisted would keep what is logged, with every object in it, until
+    an observer comes.
     """
     gc.set_threshold(100_000, 50, 50)
     globalLogBeginner.beginLoggingTo((), redirectStandardIO=False)

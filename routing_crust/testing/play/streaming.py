@@ -6,7 +6,7 @@ The checks are those of L{Streaming}'s methods, and these that ends make themsel
 
   - C{what_arrives_was_sent}: what comes out at one end is what the other has written next: nothing is lost on
     the way, comes twice, or comes earlier than what was written before it.
-  - C{a_clean_end_carries_all}: whoever hears that all has come has got all.
+  - C{a_clean_end_carries_all}: an end that is told of a clean end has received everything.
   - C{one_end}: nothing comes after the end, and the end comes once.
   - C{ends_have_a_reason}: none ends for a reason that has not come about.
 """
@@ -93,7 +93,7 @@ class Streaming:
         """
         From now on nodes open streams, and all is looked at.
 
-        @param rate: so many streams a second.
+        @param rate: streams a second.
         """
         self._opening = True
         self._rate = rate
@@ -246,7 +246,7 @@ class Streaming:
         ]
 
     def _carried(self, new: dict[_Pair, Transfer]) -> bool:
-        """Whether each of these has done all; one that failed for want of a link is made anew."""
+        """Whether each of these has done all; one that failed for want of a link is opened again."""
         for pair, transfer in new.items():
             if _lacked_a_link(transfer.problem):
                 new[pair] = self.open(*pair, plain=True)

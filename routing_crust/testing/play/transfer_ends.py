@@ -302,7 +302,7 @@ class SimpleAcceptor(Acceptor):
     """
 
     def connectionMade(self) -> None:
-        """Nobody says when to write."""
+        """Register no producer: it writes at once whatever it reads."""
         End.connectionMade(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

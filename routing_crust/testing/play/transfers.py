@@ -1,5 +1,5 @@
 """
-Transfers over streams of a simulated network: what one end sends, and what has come of it at the other.
+Transfers over streams of a simulated network: what one end sends, and how much the other has received.
 
 The node that opens a stream sends bytes of which both ends know, in this process, what they must be. The
 other one sends them back (C{echo}; C{simple} is one that knows nothing of half-closed connections), or says
@@ -52,9 +52,9 @@ class Manner:
     """
     How an end behaves.
 
-    @ivar pause_at: it reads nothing for a while after so many bytes.
-    @ivar pause: for so many seconds; 0 is not at all.
-    @ivar abort_at: after having read or written so many bytes it gives up; C{None} is never.
+    @ivar pause_at: bytes after which it stops reading for a while.
+    @ivar pause: for how many seconds; 0 is not at all.
+    @ivar abort_at: bytes read or written after which it gives up; C{None} is never.
     """
 
     pause_at: int
@@ -89,7 +89,7 @@ class Flow:
         self.complete = False
 
     def take(self, size: int) -> bytes:
-        """The next bytes to write, up to so many."""
+        """The next bytes to write, up to C{size}."""
         piece = bytes(self.source[self.written : self.written + size])
         self.written += len(piece)
         return piece
@@ -130,7 +130,7 @@ class Transfer:
     @ivar back: what the other one does.
     @ivar opener: the end of the node that opens it; C{None} as long as the stream is not open.
     @ivar acceptor: the other one; C{None} as long as nothing has come there.
-    @ivar answer: what whoever asked for the stream has heard; C{None} as long as that is nothing.
+    @ivar answer: the stream's opening or the failure of it, as its node heard; C{None} before that.
     """
 
     def __init__(self, number: int, random: Random, plain: bool = False) -> None:
