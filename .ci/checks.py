@@ -145,7 +145,9 @@ class Checks:
         program = python.with_name("coverage") if coverage else python
         words = ("run", *trial) if coverage else trial
         env = {**self.measured, **(env or {})}
-        output = job.run(program, *words, f"-j{self.cores}", *tests, cwd=cwd, may_fail=True, env=env)
+        # trial's workers die on the asyncio reactor as soon as a test waits for it
+        parallel = () if "--reactor=asyncio" in options else (f"-j{self.cores}",)
+        output = job.run(program, *words, *parallel, *tests, cwd=cwd, may_fail=True, env=env)
         job.counts = read_counts(output)
         problem = job.counts.problem(there) or (f"exit status {job.status}" if job.status else "")
         if problem:

@@ -444,7 +444,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/core.py",
         "                self.lookup,\n                self.messenger,\n",
         "                self.messenger,\n",
-        ("tests.routing.test_network",),
+        ("tests.routing.links.test_peer_listeners",),
     ),
     Mutant(
         "a link that was decided on is given up",

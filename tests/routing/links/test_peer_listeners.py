@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.routing.links.peer import Peer, PeerListener
+from routing_crust.testing import SimulatedNetwork
 
 from .test_handover import GREAT, World
 
@@ -81,3 +82,15 @@ class PeerListenerTests(SynchronousTestCase):
         self.dial(PathKind.TUNNEL)
         self.assertEqual(self.heard, ["first closes", "first lost", "second lost"])
         self.assertEqual(self.end.links.peers, ())
+
+
+class CoreTests(SynchronousTestCase):
+    def test_each_part_of_a_node_that_follows_peers_hears_of_them(self) -> None:
+        """A part that is left out keeps what it has of a lost peer: a lookup would wait for its answer."""
+        network = SimulatedNetwork(seed=1)
+        core = network.node().core
+        assert core is not None
+        follow = {each for each in vars(core).values() if isinstance(each, PeerListener)}
+        self.assertIn(core.lookup, follow)
+        self.assertEqual(follow - set(core.links._listeners), set())
+        network.stop()
