@@ -132,7 +132,7 @@ def message_names() -> tuple[str, ...]:
     return tuple(
         each.__name__
         for each in found
-        if isinstance(each, type) and issubclass(each, msgspec.Struct) and each is not msgspec.Struct
+        if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__struct_fields__
     )
 
 

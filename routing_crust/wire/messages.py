@@ -43,7 +43,14 @@ Part = Annotated[int, Meta(ge=0, lt=MAX_MESSAGE_PARTS)]
 Parts = Annotated[int, Meta(ge=1, le=MAX_MESSAGE_PARTS)]
 
 
-class WireEndpoint(Struct, array_like=True, frozen=True, gc=False):
+class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """
+    A message, or a part of one. One with more fields than there are is refused: what a decoder passes over,
+    others may sign, hash or count.
+    """
+
+
+class WireEndpoint(WireMessage, frozen=True, gc=False):
     """An IP address (4 or 16 bytes) and a port."""
 
     host: Annotated[bytes, Meta(min_length=4, max_length=16)]
@@ -73,14 +80,14 @@ class NatKind(IntEnum):
     """Its port looks different to each: address and port-dependent mapping."""
 
 
-class Sealed(Struct, array_like=True, frozen=True, gc=False):
+class Sealed(WireMessage, frozen=True, gc=False):
     """A body with the signature of a peer whose key is known already."""
 
     body: bytes
     signature: Signature
 
 
-class Signed(Struct, array_like=True, frozen=True, gc=False):
+class Signed(WireMessage, frozen=True, gc=False):
     """A body with its signer's key: it proves itself wherever it is passed on."""
 
     key: KeyBytes
@@ -88,7 +95,7 @@ class Signed(Struct, array_like=True, frozen=True, gc=False):
     signature: Signature
 
 
-class Hello(Struct, array_like=True, frozen=True):
+class Hello(WireMessage, frozen=True):
     """
     The first frame each way, in a L{Sealed}; the signature covers the TLS session's exporter value too.
 
@@ -123,7 +130,7 @@ class LinkUse(IntEnum):
     """They are in each other's routing table."""
 
 
-class Confirmation(Struct, array_like=True, frozen=True, gc=False):
+class Confirmation(WireMessage, frozen=True, gc=False):
     """
     The deciding end says that this link is the one that is kept.
 
@@ -137,13 +144,13 @@ class Confirmation(Struct, array_like=True, frozen=True, gc=False):
     two_way: bool
 
 
-class ConfirmationAck(Struct, array_like=True, frozen=True, gc=False):
+class ConfirmationAck(WireMessage, frozen=True, gc=False):
     """The other end has taken notice of the decision with this number."""
 
     epoch: Count
 
 
-class WireContact(Struct, array_like=True, frozen=True, gc=False):
+class WireContact(WireMessage, frozen=True, gc=False):
     """A node and where it can be dialled."""
 
     name: NameBytes
@@ -153,7 +160,7 @@ class WireContact(Struct, array_like=True, frozen=True, gc=False):
 Relays = Annotated[tuple[WireContact, ...], Meta(max_length=4)]
 
 
-class Contacts(Struct, array_like=True, frozen=True):
+class Contacts(WireMessage, frozen=True):
     """
     Other nodes that the receiver may bootstrap from later. A node sends them to each peer that has become
     attached to it, which may know no other node yet.
@@ -165,7 +172,7 @@ class Contacts(Struct, array_like=True, frozen=True):
 DialEndpoints = Annotated[tuple[WireEndpoint, ...], Meta(min_length=1, max_length=2)]
 
 
-class DialBack(Struct, array_like=True, frozen=True):
+class DialBack(WireMessage, frozen=True):
     """
     "Have a node that I do not know dial me": a test whether the sender can be dialled from outside.
 
@@ -177,7 +184,7 @@ class DialBack(Struct, array_like=True, frozen=True):
     endpoints: DialEndpoints
 
 
-class DialFor(Struct, array_like=True, frozen=True):
+class DialFor(WireMessage, frozen=True):
     """
     "Dial this node for me, if you do not know it."
 
@@ -198,7 +205,7 @@ class DialOutcome(IntEnum):
     NOT_TRIED = 2
 
 
-class Dialled(Struct, array_like=True, frozen=True, gc=False):
+class Dialled(WireMessage, frozen=True, gc=False):
     """
     The answer to a L{DialFor}, or to a L{DialBack}.
 
@@ -213,7 +220,7 @@ TunnelNumber = Annotated[int, Meta(ge=1, le=MAX_TUNNEL_NUMBER)]
 Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT_BYTES)]
 
 
-class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):
+class TunnelOpen(WireMessage, frozen=True, gc=False):
     """
     To the relay: "open a tunnel to this peer". From the relay: "this peer wants a tunnel to you". Sent again
     for a tunnel that is open, it renews the tunnel.
@@ -233,7 +240,7 @@ class TunnelOpen(Struct, array_like=True, frozen=True, gc=False):
     credit: Credit
 
 
-class TunnelOpened(Struct, array_like=True, frozen=True, gc=False):
+class TunnelOpened(WireMessage, frozen=True, gc=False):
     """
     The tunnel is open, or renewed.
 
@@ -246,7 +253,7 @@ class TunnelOpened(Struct, array_like=True, frozen=True, gc=False):
     lifetime: Seconds
 
 
-class TunnelCredit(Struct, array_like=True, frozen=True, gc=False):
+class TunnelCredit(WireMessage, frozen=True, gc=False):
     """The receiver may send C{amount} bytes more."""
 
     number: TunnelNumber
@@ -267,14 +274,14 @@ class TunnelReason(IntEnum):
     PROTOCOL_ERROR = 8
 
 
-class TunnelClosed(Struct, array_like=True, frozen=True, gc=False):
+class TunnelClosed(WireMessage, frozen=True, gc=False):
     """There is no tunnel with this number, or not any more. All that was sent before it has been sent."""
 
     number: TunnelNumber
     reason: TunnelReason
 
 
-class Switched(Struct, array_like=True, frozen=True, gc=False):
+class Switched(WireMessage, frozen=True, gc=False):
     """
     On a link that another replaces: only frames of the handshake follow it here.
 
@@ -284,7 +291,7 @@ class Switched(Struct, array_like=True, frozen=True, gc=False):
     all_came: bool
 
 
-class View(Struct, array_like=True, frozen=True, gc=False):
+class View(WireMessage, frozen=True, gc=False):
     """
     How often two peers had to start over because a frame may have been lost between two links.
 
@@ -294,7 +301,7 @@ class View(Struct, array_like=True, frozen=True, gc=False):
     number: Count
 
 
-class Continued(Struct, array_like=True, frozen=True, gc=False):
+class Continued(WireMessage, frozen=True, gc=False):
     """
     The frames of this link come after those of another link, which the sender has replaced by this one.
 
@@ -306,7 +313,7 @@ class Continued(Struct, array_like=True, frozen=True, gc=False):
     view: Count
 
 
-class Goodbye(Struct, array_like=True, frozen=True, gc=False):
+class Goodbye(WireMessage, frozen=True, gc=False):
     """Why the sender closes the link: a number of L{routing_crust.errors.CloseReason}."""
 
     reason: Annotated[int, Meta(ge=0, le=65535)]
@@ -326,7 +333,7 @@ class EnvelopeKind(IntEnum):
     CONNECT_GO = 9
 
 
-class Envelope(Struct, array_like=True, frozen=True, gc=False):
+class Envelope(WireMessage, frozen=True, gc=False):
     """
     What relays read and pass on. The signature covers destination, kind, C{nearest} and body.
 
@@ -353,7 +360,7 @@ class Envelope(Struct, array_like=True, frozen=True, gc=False):
     signature: MaybeSignature
 
 
-class ConnectRequest(Struct, array_like=True, frozen=True):
+class ConnectRequest(WireMessage, frozen=True):
     """
     "Dial me, and let me dial you." Travels as a L{Signed}, which is also the token of the response.
 
@@ -375,7 +382,7 @@ class ConnectRequest(Struct, array_like=True, frozen=True):
     relays: Relays = ()
 
 
-class ConnectResponse(Struct, array_like=True, frozen=True):
+class ConnectResponse(WireMessage, frozen=True):
     """
     "I am dialling you." Travels as a L{Signed}.
 
@@ -391,7 +398,7 @@ class ConnectResponse(Struct, array_like=True, frozen=True):
     relays: Relays = ()
 
 
-class ConnectGo(Struct, array_like=True, frozen=True, gc=False):
+class ConnectGo(WireMessage, frozen=True, gc=False):
     """
     "Begin now, I begin when you get this." From the requester, once plain dials have not done.
 
@@ -401,7 +408,7 @@ class ConnectGo(Struct, array_like=True, frozen=True, gc=False):
     nonce: Nonce
 
 
-class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
+class GroupQuery(WireMessage, frozen=True, gc=False):
     """
     Who is the close group of a name, as far as you know?
 
@@ -412,7 +419,7 @@ class GroupQuery(Struct, array_like=True, frozen=True, gc=False):
     target: NameBytes
 
 
-class GroupAnswer(Struct, array_like=True, frozen=True):
+class GroupAnswer(WireMessage, frozen=True):
     """
     The nodes that the answering node knows nearest to C{target}: itself included, the one that asks left out.
 
@@ -425,7 +432,7 @@ class GroupAnswer(Struct, array_like=True, frozen=True):
     time: Seconds = 0.0
 
 
-class ClientRecord(Struct, array_like=True, frozen=True, gc=False):
+class ClientRecord(WireMessage, frozen=True, gc=False):
     """A client can be reached through this proxy, until the expiry. Travels as a L{Signed}."""
 
     proxy: NameBytes
@@ -441,7 +448,7 @@ class Flavour(IntEnum):
     GROUP = 2
 
 
-class MessagePart(Struct, array_like=True, frozen=True, gc=False):
+class MessagePart(WireMessage, frozen=True, gc=False):
     """
     One part of an application message.
 
@@ -467,7 +474,7 @@ class AckStatus(IntEnum):
     REFUSED = 2
 
 
-class AckPart(Struct, array_like=True, frozen=True, gc=False):
+class AckPart(WireMessage, frozen=True, gc=False):
     """
     One part of the acknowledgement of a message, which for requests carries the answer.
 
@@ -481,7 +488,7 @@ class AckPart(Struct, array_like=True, frozen=True, gc=False):
     body: bytes
 
 
-class Undeliverable(Struct, array_like=True, frozen=True, gc=False):
+class Undeliverable(WireMessage, frozen=True, gc=False):
     """A hint, not signed: the envelope with this id found no way on."""
 
     id: Count

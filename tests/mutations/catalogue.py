@@ -10,6 +10,13 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a message with fields that there are not is read",
+        "wire/messages.py",
+        "frozen=True, forbid_unknown_fields=True):",
+        "frozen=True):",
+        ("tests.wire.test_codec",),
+    ),
+    Mutant(
         "timers that are started in the middle of a stop are kept",
         "routing/service.py",
         "        self._timers.stop()\n",

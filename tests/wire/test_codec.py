@@ -34,6 +34,12 @@ class CodecTests(SynchronousTestCase):
         self.assertEqual(encode(decode(type(message), data, len(data))), data)
 
     @properties
+    @given(any_message, st.none() | st.integers() | st.binary(max_size=40))
+    def test_message_with_a_field_more_is_refused(self, message: Any, extra: object) -> None:
+        data = msgspec.msgpack.encode([*msgspec.to_builtins(message, builtin_types=(bytes,)), extra])
+        self.assertRaises(WireError, decode, type(message), data, len(data))
+
+    @properties
     @given(st.sampled_from(MESSAGES), st.binary(max_size=500))
     def test_any_bytes_are_a_message_of_the_type_or_a_wire_error(self, kind: type[Any], data: bytes) -> None:
         self.decodes_or_refuses(kind, data)

@@ -11,12 +11,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final
 
-from msgspec import Meta, MsgspecError, Struct
+from msgspec import Meta, MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
 from ...identity import Identity, signature_holds
 from ...names import Name
-from ...wire.messages import KeyBytes, NetworkId, Nonce, Signature
+from ...wire.messages import KeyBytes, NetworkId, Nonce, Signature, WireMessage
 
 MAX_DATAGRAM_BYTES: Final = 512
 """A datagram may not be larger."""
@@ -32,7 +32,7 @@ class BeaconKind(IntEnum):
     ANSWER = 1
 
 
-class BeaconPacket(Struct, array_like=True, frozen=True, gc=False):
+class BeaconPacket(WireMessage, frozen=True, gc=False):
     """
     One datagram.
 
