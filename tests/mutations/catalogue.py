@@ -485,6 +485,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_network_time",),
     ),
     Mutant(
+        "one key that answers many times silences a beacon",
+        "crust/discovery/beacon.py",
+        "return min(len(self.keys), len(self.hosts))",
+        "return max(len(self.keys), len(self.hosts))",
+        ("tests.crust.discovery.test_beacon",),
+    ),
+    Mutant(
+        "answers of the local network keep other contacts out",
+        "crust/dial/bootstrap.py",
+        "if not self._found or (self._waiting and self._found_last):",
+        "if not self._found:",
+        ("tests.crust.dial.test_bootstrap",),
+    ),
+    Mutant(
+        "an answer is taken from a node that was not asked",
+        "routing/membership/close_group_lookup.py",
+        " or query.of not in (None, source):",
+        ":",
+        ("tests.routing.membership.test_close_group_lookup",),
+    ),
+    Mutant(
         "an address that is not the asker's is dialled back",
         "routing/connecting/dial_back_helper.py",
         "if any(from_wire(each).host != at.host for each in message.endpoints):",

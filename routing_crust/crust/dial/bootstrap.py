@@ -1,15 +1,15 @@
 """
 Bootstrap: one attempt to find a way into the network.
 
-The contacts, in this order: those found on the local network while the attempt runs, the saved ones, the
-configured ones. They are dialled C{DIAL_STAGGER_SECONDS} apart, several at once, until the layer above is
-content with a link and ends the attempt; or until nothing is left to try, or C{BOOTSTRAP_TIMEOUT_SECONDS}
-has passed.
+The contacts: those found on the local network while the attempt runs, in turn with the saved and configured
+ones, so that no host that answers without end keeps the others out. They are dialled
+C{DIAL_STAGGER_SECONDS} apart, several at once, until the layer above is content with a link and ends the
+attempt; or until nothing is left to try, or C{BOOTSTRAP_TIMEOUT_SECONDS} has passed.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
@@ -81,6 +81,8 @@ class BootstrapAttempt:
         self._waiting = deque(contacts)
         self._tried: set[Endpoint] = set()
         self._found: deque[Contact] = deque()
+        self._hosts_found: Counter[str] = Counter()
+        self._found_last = False
         self._dials: dict[Endpoint, Deferred[ILink]] = {}
         self._links: dict[ILink, None] = {}
         self._problems: list[str] = []
@@ -99,12 +101,23 @@ class BootstrapAttempt:
 
     def found(self, contact: Contact) -> None:
         """A node answered on the local network: dial it next."""
-        if self._over or contact.endpoint in self._tried or len(self._found) >= _MAX_FOUND:
+        if self._over or contact.endpoint in self._tried:
             return
         if all(contact.endpoint != each.endpoint for each in self._found):
-            self._found.append(contact)
+            self._keep(contact)
         if "next" not in self._timers:
             self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
+
+    def _keep(self, contact: Contact) -> None:
+        """Keep a contact that was found; when there is no room, the host with most contacts makes some."""
+        hosts = Counter(each.endpoint.host for each in self._found)
+        if len(self._found) >= _MAX_FOUND:
+            crowded, most = hosts.most_common(1)[0]
+            if hosts[contact.endpoint.host] >= most - 1:
+                return
+            theirs = [each for each in self._found if each.endpoint.host == crowded]
+            self._found.remove(theirs[-1])
+        self._found.append(contact)
 
     def link_up(self, link: ILink) -> None:
         """One of the attempt's links is up."""
@@ -136,12 +149,8 @@ class BootstrapAttempt:
         self._timers[which] = self._clock.callLater(delay, run)
 
     def _next(self) -> None:
-        while (queue := self._found or self._waiting) and not self._over:
-            contact = queue[0]
+        while not self._over and (contact := self._choose()) is not None:
             endpoint = contact.endpoint
-            if endpoint in self._tried:
-                queue.popleft()
-                continue
             try:
                 dial = self._dial(contact)
             except LimitReached:
@@ -153,12 +162,23 @@ class BootstrapAttempt:
                 self._problems.append(f"{endpoint}: {problem}")
                 continue
             self._tried.add(endpoint)
+            self._found_last = contact in self._found
+            self._hosts_found[endpoint.host] += self._found_last
             self._dials[endpoint] = dial
             # Before the callbacks: a dial that fails at once brings it forward.
             self._set_timer("next", DIAL_STAGGER_SECONDS, self._next)
             dial.addCallbacks(self._dialled, self._failed, callbackArgs=(endpoint,), errbackArgs=(endpoint,))
             return
         self._see_whether_over()
+
+    def _choose(self) -> Contact | None:
+        """The contact to be dialled next; it stays in its queue until it has been tried."""
+        self._found = deque(each for each in self._found if each.endpoint not in self._tried)
+        while self._waiting and self._waiting[0].endpoint in self._tried:
+            self._waiting.popleft()
+        if not self._found or (self._waiting and self._found_last):
+            return self._waiting[0] if self._waiting else None
+        return min(self._found, key=lambda each: self._hosts_found[each.endpoint.host])
 
     def _dialled(self, link: ILink, endpoint: Endpoint) -> None:
         self._dials.pop(endpoint, None)

@@ -3,8 +3,10 @@ The beacon: finds nodes on the local network, and lets them find us, by multicas
 
 A node that looks for others sends a SEEK, less and less often, until it is in the network; the others send an
 ANSWER after a short random wait, so that they do not answer all at once, and none when enough others have
-answered already. L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no
-beacon.
+answered already. A SEEK that is repeated shows that those answers did not help: who kept silent answers it.
+L{routing_crust.crust.discovery.packet} has the format. A host without multicast has no beacon.
+
+Keys are free, so everything here is limited by the address that a datagram came from.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from ...bounded_dict import BoundedDict
 from ...endpoints import Contact
 from ...identity import Identity
 from ...quietlog import QuietLog
-from ...timing.ratelimit import TokenBucket
+from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
@@ -33,20 +36,33 @@ MAX_SEEK_WAIT_SECONDS: Final = 30.0
 MAX_ANSWER_WAIT_SECONDS: Final = 0.05
 """Seconds: the longest random wait before an ANSWER."""
 ENOUGH_ANSWERS: Final = 8
-"""Answers of others to one SEEK after which a node sends none."""
+"""Answers to one SEEK, by as many keys at as many addresses, after which a node sends none."""
 
-_ANSWERS_PER_SECOND: Final = 2.0
-_ANSWERS_AT_ONCE: Final = 10
-_CHECKS_PER_SECOND: Final = 100.0
+_ANSWERS_PER_SECOND: Final = 10.0
+_ANSWERS_AT_ONCE: Final = 20
+_ANSWERS_PER_HOST_AND_SECOND: Final = 2.0
+_ANSWERS_PER_HOST_AT_ONCE: Final = 10
+_CHECKS_PER_SECOND: Final = 200.0
+_CHECKS_PER_HOST_AND_SECOND: Final = 50.0
 _MAX_PENDING: Final = 32
+_MAX_PENDING_PER_HOST: Final = 16
+_MAX_UNANSWERED: Final = 64
+"""SEEKs that we have left to others, of which a repetition is recognised."""
 
 
 class _PendingAnswer:
     """An answer that waits for its moment."""
 
-    def __init__(self, call: IDelayedCall) -> None:
+    def __init__(self, host: str, call: IDelayedCall) -> None:
+        self.host = host
         self.call = call
-        self.heard = 0
+        self.keys: set[bytes] = set()
+        self.hosts: set[str] = set()
+
+    @property
+    def others(self) -> int:
+        """How many others have answered: one key at many addresses is one, and so are many at one address."""
+        return min(len(self.keys), len(self.hosts))
 
 
 class LanBeacon:
@@ -83,10 +99,17 @@ class LanBeacon:
         self._nonce: bytes | None = None
         self._seek_call: IDelayedCall | None = None
         self._pending: dict[bytes, _PendingAnswer] = {}
+        self._unanswered: BoundedDict[bytes, None] = BoundedDict(_MAX_UNANSWERED)
         seconds = self._clock.seconds
         self._quiet = QuietLog(self.log, seconds)
         self._answers = TokenBucket(_ANSWERS_PER_SECOND, _ANSWERS_AT_ONCE, seconds)
+        self._answers_to: KeyedLimits[str] = KeyedLimits(
+            lambda: TokenBucket(_ANSWERS_PER_HOST_AND_SECOND, _ANSWERS_PER_HOST_AT_ONCE, seconds)
+        )
         self._checks = TokenBucket(_CHECKS_PER_SECOND, _CHECKS_PER_SECOND, seconds)
+        self._checks_of: KeyedLimits[str] = KeyedLimits(
+            lambda: TokenBucket(_CHECKS_PER_HOST_AND_SECOND, _CHECKS_PER_HOST_AND_SECOND, seconds)
+        )
 
     @property
     def active(self) -> bool:
@@ -142,38 +165,43 @@ class LanBeacon:
         if beacon is None or beacon.network != self._network or beacon.key == self._identity.public_key:
             return
         if beacon.kind is BeaconKind.SEEK:
-            self._heard_seek(beacon, place)
+            self._heard_seek(beacon, host, place)
         else:
             self._heard_answer(beacon, host, place)
 
-    def _heard_seek(self, beacon: BeaconPacket, place: Place) -> None:
+    def _heard_seek(self, beacon: BeaconPacket, host: str, place: Place) -> None:
         # the pending answers are bounded, since anybody on the network can send any number of SEEKs
-        busy = self._nonce is not None or beacon.nonce in self._pending or len(self._pending) >= _MAX_PENDING
-        if busy or not place.port or not self._is_signed(beacon):
+        of_host = sum(each.host == host for each in self._pending.values())
+        full = len(self._pending) >= _MAX_PENDING or of_host >= _MAX_PENDING_PER_HOST
+        busy = self._nonce is not None or beacon.nonce in self._pending or full
+        if busy or not place.port or not self._is_signed(beacon, host):
             return
         # so that the nodes of a network do not all answer at once
         wait = self._random.uniform(0, MAX_ANSWER_WAIT_SECONDS)
         call = self._clock.callLater(wait, self._answer, beacon.nonce, place)
-        self._pending[beacon.nonce] = _PendingAnswer(call)
+        self._pending[beacon.nonce] = _PendingAnswer(host, call)
 
     def _heard_answer(self, beacon: BeaconPacket, host: str, place: Place) -> None:
         pending = self._pending.get(beacon.nonce)
         # only signed answers count, else anybody could silence us
-        if pending is not None and self._is_signed(beacon):
-            pending.heard += 1
+        if pending is not None and self._is_signed(beacon, host):
+            pending.keys.add(beacon.key)
+            pending.hosts.add(host)
         if beacon.nonce != self._nonce:
             return
         endpoint = place.endpoint_of(host, beacon.port)
-        if endpoint is not None and self._is_signed(beacon):
+        if endpoint is not None and self._is_signed(beacon, host):
             self._found(Contact(endpoint, beacon.name))
 
-    def _is_signed(self, beacon: BeaconPacket) -> bool:
+    def _is_signed(self, beacon: BeaconPacket, host: str) -> bool:
         # a flood of datagrams must not keep the reactor busy with signatures
-        return self._checks.take() and beacon.signature_holds()
+        return self._checks_of.take(host) and self._checks.take() and beacon.signature_holds()
 
     def _answer(self, nonce: bytes, place: Place) -> None:
         pending = self._pending.pop(nonce)
-        if pending.heard < ENOUGH_ANSWERS and self._answers.take():
+        if pending.others >= ENOUGH_ANSWERS and nonce not in self._unanswered:
+            self._unanswered.put(nonce, None)
+        elif self._answers_to.take(pending.host) and self._answers.take():
             self._send(BeaconKind.ANSWER, nonce, place)
 
     def _seek(self, wait: float) -> None:

@@ -117,13 +117,13 @@ class CloseGroupLookup(PeerListener):
 
     def answer_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
-        An answer came. One that fits no pending query is ignored.
+        An answer came. It is ignored if it fits no pending query, or comes from a node that was not asked.
 
         @raise WireError: it is none.
         """
         answer = decode(GroupAnswer, envelope.body, MAX_CONTROL_BYTES)
         query = self._queries.get(answer.nonce)
-        if query is None or query.target.raw != answer.target:
+        if query is None or query.target.raw != answer.target or query.of not in (None, source):
             return
         # forgotten first: the callback may look up again, within max_outstanding
         self._forget(answer.nonce)

@@ -201,12 +201,25 @@ class AttemptTests(SynchronousTestCase):
         attempt.found(B)
         self.clock.advance(STAGGER)
         self.clock.advance(STAGGER)
-        self.assertEqual(self.dialled(), [C.endpoint, B.endpoint, A.endpoint])
+        self.assertEqual(self.dialled(), [C.endpoint, A.endpoint, B.endpoint])
         self.clock.advance(STAGGER)
         attempt.found(B)
         attempt.found(D)
         self.clock.advance(STAGGER)
         self.assertEqual(self.dialled()[3:], [D.endpoint])
+
+    def test_answers_without_end_keep_no_other_contact_out(self) -> None:
+        """Hosts of the local network take turns, among themselves and with the contacts that we knew."""
+        attempt = self.attempt(A, B, lan=True)
+        for port in range(1, 1000):
+            attempt.found(Contact(Endpoint("192.168.1.66", port)))
+        attempt.found(contact("192.168.1.9:5483", 9))
+        self.clock.advance(LAN_HEAD_START)
+        self.clock.pump([STAGGER] * 3)
+        self.assertEqual(
+            self.dialled(), [at("192.168.1.66:1"), A.endpoint, at("192.168.1.9:5483"), B.endpoint]
+        )
+        attempt.end(None)
 
     def test_attempt_without_contacts_waits_a_while_for_the_local_network(self) -> None:
         attempt = self.attempt(lan=True)

@@ -172,27 +172,62 @@ class LogicTests(SynchronousTestCase):
                 self.hear(2, BeaconKind.SEEK, bytes([round_, number]) * 8)
             total += self.answers()
         self.assertLessEqual(total, 12)
-        for number in range(200):
-            self.hear(2, BeaconKind.SEEK, bytes([99, number]) * 8)
-        self.assertLess(len(self.reactor.getDelayedCalls()), 50)
         self.reactor.advance(60)
+        for number in range(200):
+            self.hear(2, BeaconKind.SEEK, bytes([99, number]) * 8, host=f"192.168.1.{number}")
+        self.assertLess(len(self.reactor.getDelayedCalls()), 50)
+        self.reactor.advance(1)
         self.answers()
+        self.reactor.advance(1)
         self.hear(2, BeaconKind.SEEK)
         self.assertEqual(self.answers(), 1)
 
-    def test_node_that_heard_many_answers_sends_none(self) -> None:
+    def test_seeks_of_one_host_leave_answers_to_others(self) -> None:
+        """A host that asks without end takes neither the answers nor the checks that others need."""
+        for round_ in range(20):
+            for number in range(200):
+                self.hear(3, BeaconKind.SEEK, bytes([round_, number]) * 8, host="192.168.1.66")
+            nonce = bytes([200 + round_]) * 16
+            self.hear(2, BeaconKind.SEEK, nonce)
+            self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
+            self.assertIn(nonce, [each.nonce for _, each in self.reactor.sent])
+            self.reactor.advance(1)
+
+    def test_node_that_heard_many_others_answer_sends_none(self) -> None:
         """Forged answers do not count."""
         self.hear(2, BeaconKind.SEEK)
-        for _ in range(ENOUGH_ANSWERS):
-            self.hear(3, BeaconKind.ANSWER)
+        for number in range(ENOUGH_ANSWERS):
+            self.hear(10 + number, BeaconKind.ANSWER, host=f"192.168.1.{number}")
         self.assertEqual(self.answers(), 0)
         self.hear(2, BeaconKind.SEEK, b"m" * 16)
-        forged = read_beacon(make_beacon(identity(3), "home", BeaconKind.ANSWER, 5483, b"m" * 16))
-        assert forged is not None
-        forged = msgspec.structs.replace(forged, port=5484)
-        for _ in range(ENOUGH_ANSWERS):
-            self.hear(3, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
+        for number in range(ENOUGH_ANSWERS):
+            forged = read_beacon(
+                make_beacon(identity(10 + number), "home", BeaconKind.ANSWER, 5483, b"m" * 16)
+            )
+            assert forged is not None
+            datagram = msgspec.msgpack.encode(msgspec.structs.replace(forged, port=5484))
+            self.hear(3, BeaconKind.ANSWER, datagram=datagram, host=f"192.168.1.{number}")
         self.assertEqual(self.answers(), 1)
+
+    def test_one_key_and_one_host_count_once_as_answers(self) -> None:
+        """Keys are free, and one sender can repeat itself: neither silences the others."""
+        self.hear(2, BeaconKind.SEEK)
+        for number in range(ENOUGH_ANSWERS):
+            self.hear(3, BeaconKind.ANSWER, host=f"192.168.1.{number}")
+        self.assertEqual(self.answers(), 1)
+        self.hear(2, BeaconKind.SEEK, b"m" * 16)
+        for number in range(ENOUGH_ANSWERS):
+            self.hear(10 + number, BeaconKind.ANSWER, b"m" * 16)
+        self.assertEqual(self.answers(), 1)
+
+    def test_repeated_seek_is_answered_however_many_others_answer(self) -> None:
+        """The seeker has had their answers and still seeks."""
+        for expected in (0, 1, 1):
+            self.hear(2, BeaconKind.SEEK)
+            for number in range(ENOUGH_ANSWERS):
+                self.hear(10 + number, BeaconKind.ANSWER, host=f"192.168.1.{number}")
+            self.assertEqual(self.answers(), expected)
+            self.reactor.advance(2)
 
     def test_checks_of_signatures_are_limited(self) -> None:
         with mock.patch.object(BeaconPacket, "signature_holds", return_value=False) as check:

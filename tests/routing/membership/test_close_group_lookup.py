@@ -66,10 +66,12 @@ class QueryTests(SynchronousTestCase):
         self.by.append(None if via is None else via.peer)
         self.sent.append((Name(query.target), query.nonce, attempt))
 
-    def answer(self, target: Name = TARGET, *members: Name, nonce: bytes | None = None) -> None:
+    def answer(
+        self, target: Name = TARGET, *members: Name, nonce: bytes | None = None, source: Name = TWO
+    ) -> None:
         nonce = self.sent[-1][1] if nonce is None else nonce
         answer = GroupAnswer(nonce, target.raw, tuple(name.raw for name in members))
-        self.queries.answer_received(envelope(answer), TWO, None)
+        self.queries.answer_received(envelope(answer), source, None)
 
     def test_answer_is_sorted_and_leaves_no_timer(self) -> None:
         """The names come sorted by their distance, each once, and no timer is left."""
@@ -115,7 +117,9 @@ class QueryTests(SynchronousTestCase):
         self.queries.look_up(TARGET)
         result = self.queries.look_up(TARGET, of=ONE)
         self.assertEqual(self.asked, [None, ONE])
-        self.answer(TARGET, TWO)
+        self.answer(TARGET, TWO, source=TWO)
+        self.assertNoResult(result)
+        self.answer(TARGET, TWO, source=ONE)
         self.assertEqual(self.successResultOf(result).members, (TWO,))
 
     def test_query_to_a_lost_node_fails_at_once(self) -> None:
