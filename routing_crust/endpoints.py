@@ -167,11 +167,21 @@ class Contact:
     An endpoint at which to find a node.
 
     @ivar endpoint: the endpoint to dial.
-    @ivar name: the name that must answer; C{None} accepts any.
+    @ivar name: the name that must answer; C{None} accepts any. The constructor takes the text of one too.
+    @raise InvalidName: from the constructor, for a text that is not a name; a C{ValueError}.
     """
 
     endpoint: Endpoint
     name: Name | None = None
+
+    def __post_init__(self) -> None:
+        name: object = self.name
+        if isinstance(name, str):
+            object.__setattr__(self, "name", Name.from_text(name))
+        elif not isinstance(name, Name | None):
+            raise TypeError(
+                f"the name of a contact is a Name, or its text, and this is {type(name).__name__}"
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Contact:

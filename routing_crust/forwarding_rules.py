@@ -190,6 +190,20 @@ def resolve(text: str, nicknames: Nicknames) -> Name:
         raise InvalidName(f"{error}; nor is it a nickname that the setting nicknames gives") from None
 
 
+def name_of(name: Name | str, nicknames: Nicknames) -> Name:
+    """
+    The name that an application means: a name as it is, its text, or a nickname.
+
+    @raise InvalidName: there is no such name and no such nickname.
+    @raise TypeError: it is neither a name nor text.
+    """
+    if isinstance(name, Name):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"a name is a Name, or its text, and this is {type(name).__name__}")
+    return resolve(name.strip(), nicknames)
+
+
 def _split(text: str, form: str) -> tuple[str, str]:
     left, equals, right = (each.strip() for each in text.partition("="))
     if not (left and equals and right):

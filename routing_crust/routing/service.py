@@ -19,6 +19,7 @@ from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Contact, Endpoint
 from ..errors import ServiceStopped
+from ..forwarding_rules import known
 from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
@@ -32,7 +33,7 @@ from .explain import Explanation
 from .incarnation import next_incarnation
 from .links.stream_layer import StreamLayer
 from .membership.network_time import NetworkTime
-from .messaging.messenger import MessageHandler, RequestHandler
+from .messages_by_name import MessagesByName
 from .node import Node
 from .state import State
 
@@ -40,12 +41,14 @@ _Event = TypeVar("_Event")
 _running: list[RoutingService] = []
 
 
-class RoutingService(Service):
+class RoutingService(MessagesByName, Service):
     """
     A node, or a client, of a network. Several may live in one process.
 
     The constructor does no I/O: listening and bootstrapping begin in L{startService}. A service that was
     stopped can be started again.
+
+    Wherever a method takes a name, its text will do, and so will a nickname of the settings: see L{name_of}.
 
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
@@ -82,12 +85,9 @@ class RoutingService(Service):
         self._random = random or SystemRandom()
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
-        self._core: RoutingCore | None = None
+        MessagesByName.__init__(self, known(settings.nicknames))
         self._timers = StoppableClock(self.clock)
-        self._started = False  # and not terminated
         self._observers = Observers()
-        self._message_handler: MessageHandler | None = None
-        self._request_handler: RequestHandler | None = None
         self._frame_handler: FrameHandler | None = None
         self.stream_layer: StreamLayer | None = None
         self._waiting_for_state: Waiters[None] = Waiters()
@@ -191,55 +191,7 @@ class RoutingService(Service):
         """
         return self._when(self.group_connected, self._waiting_for_group)
 
-    def send(self, name: Name, body: bytes) -> Deferred[None]:
-        """
-        Send a message to a node or client by name.
-
-        @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
-            when no acknowledgement came by any route, at the latest after C{ack_timeout} times
-            C{MAX_ATTEMPTS} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
-            many messages are waiting; with L{NotConnected} when there is no link at all; and with
-            L{ServiceStopped}.
-        @raise TypeError: the body is not bytes.
-        """
-        return self._running(lambda core: core.messenger.send(name, body))
-
-    def request(self, name: Name, body: bytes) -> Deferred[bytes]:
-        """
-        Send a request. The other end's handler runs at most once for it.
-
-        @return: fires with the answer. Fails as L{send} does, and with L{RequestRefused} when the other
-            end has no handler or its handler failed.
-        @raise TypeError: the body is not bytes.
-        """
-        return self._running(lambda core: core.messenger.request(name, body))
-
-    def send_to_group(self, name: Name, body: bytes) -> Deferred[tuple[Name, ...]]:
-        """
-        Send a message to every member of the close group of a name, which need not be a node's.
-
-        @return: fires with the names of those who have acknowledged, nearest first, when each member has
-            or is given up. Fails with L{PeerUnreachable} when none has, and as L{send} does.
-        @raise TypeError: the body is not bytes.
-        """
-        if not isinstance(body, bytes):
-            raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
-        return self._running(
-            lambda core: core.lookup.close_group(name).addCallback(
-                lambda members: core.messenger.send_to_group(name, members, body)
-            )
-        )
-
-    def close_group(self, name: Name) -> Deferred[tuple[Name, ...]]:
-        """
-        Find the nodes nearest to a name.
-
-        @return: fires with at most C{group_size} names, nearest first, ourselves among them if we are one
-            of them. Fails with L{PeerUnreachable}, L{NotConnected} or L{ServiceStopped}.
-        """
-        return self._running(lambda core: core.lookup.close_group(name))
-
-    def connect(self, name: Name) -> Deferred[ApplicationLink]:
+    def connect(self, name: Name | str) -> Deferred[ApplicationLink]:
         """
         Get a link to a node: the existing one, or a new one.
 
@@ -249,8 +201,10 @@ class RoutingService(Service):
         @return: fires with the link when both ends have confirmed it. Fails with
             L{ExpectedConnectionExpired} when none could be made within C{EXPECTED_TIMEOUT_SECONDS}, with
             L{NotConnected} or L{ServiceStopped}.
+        @raise InvalidName: as L{name_of} does.
         """
-        return self._running(lambda core: core.direct_links.connect(name).addCallback(ApplicationLink))
+        to = self.name_of(name)
+        return self._running(lambda core: core.direct_links.connect(to).addCallback(ApplicationLink))
 
     def borrow(self, name: Name) -> Deferred[ILink]:
         """
@@ -280,23 +234,6 @@ class RoutingService(Service):
         self.stream_layer = layer
         if self._core is not None and self._started:
             self._core.set_stream_layer(layer)
-
-    def set_message_handler(self, handler: MessageHandler | None) -> None:
-        """Call C{handler} with each L{Message} that comes. What it returns is ignored; C{None} ends it."""
-        self._message_handler = handler
-        if self._core is not None:
-            self._core.messenger.set_message_handler(handler)
-
-    def set_request_handler(self, handler: RequestHandler | None) -> None:
-        """
-        Call C{handler} with each L{Message} that is a request. It returns the answer, as bytes, as a
-        Deferred or as a coroutine; anything else, or a failure, is told to the other end as a refusal. With
-        L{RequestRefused<routing_crust.errors.RequestRefused>} a handler refuses on purpose, and nothing is
-        logged.
-        """
-        self._request_handler = handler
-        if self._core is not None:
-            self._core.messenger.set_request_handler(handler)
 
     def set_frame_handler(self, handler: FrameHandler | None) -> None:
         """
@@ -328,25 +265,23 @@ class RoutingService(Service):
         }
         return here if self._core is None else here | self._core.status()
 
-    def explain(self, name: Name) -> Explanation:
+    def explain(self, name: Name | str) -> Explanation:
         """
         Why there is a link with a node or client, or none: its endpoints that we know, and who has told us;
         what was tried within the last hour, with the outcomes; and what will be tried next.
+
+        @raise InvalidName: as L{name_of} does.
         """
+        peer = self.name_of(name)
         if self._core is None or not self._started:
-            return Explanation(str(name), False, "this node is not running")
-        return self._core.explain(name)
+            return Explanation(str(peer), False, "this node is not running")
+        return self._core.explain(peer)
 
     def _default_crust(self, reactor: Any) -> ICrust:
         from ..crust.platform import SystemPlatform
         from ..crust.service import CrustService
 
         return CrustService(self.settings, self.identity, SystemPlatform(reactor), self._random)
-
-    def _running(self, what: Callable[[RoutingCore], Deferred[Any]]) -> Deferred[Any]:
-        if self._core is None or not self._started:
-            return fail(ServiceStopped("the service is not running"))
-        return what(self._core)
 
     def _when(self, now: bool, waiting: Waiters[None]) -> Deferred[None]:
         if now:

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from ..forwarding_rules import Nicknames, known, resolve
+from ..forwarding_rules import Nicknames, known, name_of
 from ..names import Name
 from ..routing.service import RoutingService
 from .frames import check_protocol
@@ -36,11 +36,11 @@ class RoutingClientEndpoint:
         @param service: whose links are used; it need not run before L{connect}.
         @param name: the peer: its name, the text of that, or a nickname of the service's settings.
         @param protocol: what the peer calls it.
-        @raise InvalidName: there is no such name and no such nickname.
+        @raise InvalidName: there is no such name and no such nickname; a C{ValueError}.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._service = service
-        self._name = name_of(name, known(service.settings.nicknames))
+        self._name = service.name_of(name)
         self._protocol = check_protocol(protocol)
 
     def connect(self, protocolFactory: ProtocolFactory) -> Deferred[IProtocol]:
@@ -77,13 +77,6 @@ class RoutingServerEndpoint:
             L{CannotListen<routing_crust.errors.CannotListen>} when it is offered already.
         """
         return execute(streams_of(self._service).listen, self._protocol, protocolFactory, self._allow)
-
-
-def name_of(name: Name | str, nicknames: Nicknames) -> Name:
-    """
-    @raise InvalidName: there is no such name and no such nickname.
-    """
-    return name if isinstance(name, Name) else resolve(name, nicknames)
 
 
 def allowance(allow: Allowed | None, nicknames: Nicknames) -> Callable[[Name], bool] | None:

@@ -92,10 +92,11 @@ class Streams:
         port.startListening()
         return port
 
-    def open(self, name: Name, protocol: str, factory: ProtocolFactory) -> Deferred[IProtocol]:
+    def open(self, name: Name | str, protocol: str, factory: ProtocolFactory) -> Deferred[IProtocol]:
         """
         Open a stream to a peer, over the link that exists or a new one.
 
+        @param name: the peer: its name, the text of that, or a nickname of the settings.
         @param factory: makes the protocol when the peer has accepted.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
             does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds; with
@@ -103,10 +104,10 @@ class Streams:
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
             and none can be made. Cancelling it gives up.
-        @raise ValueError: this cannot be the name of a protocol.
+        @raise ValueError: this cannot be the name of a protocol, or there is no such name.
         """
         check_protocol(protocol)
-        return Deferred.fromCoroutine(self._open(name, protocol, factory))
+        return Deferred.fromCoroutine(self._open(self._service.name_of(name), protocol, factory))
 
     async def _open(self, name: Name, protocol: str, factory: Any) -> IProtocol:
         factory.doStart()

@@ -678,4 +678,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "                self._protocol_raised()\n",
         ("tests.testing.play.test_streaming",),
     ),
+    Mutant(
+        "a text is taken for a name as it is",
+        "routing/messages_by_name.py",
+        "lambda core: core.messenger.send(to, body)",
+        "lambda core: core.messenger.send(name, body)",
+        ("tests.routing.test_names_as_text",),
+    ),
 )
