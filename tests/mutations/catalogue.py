@@ -38,6 +38,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
+        "the link of the proxy is closed when the second direction comes up",
+        "routing/membership/attachment.py",
+        "elif peer.use is LinkUse.ATTACHED and peer.name != self._neighbourhood.proxy:",
+        "elif peer.use is LinkUse.ATTACHED:",
+        ("tests.routing.membership.test_cold_start",),
+    ),
+    Mutant(
         "both ends decide which link lives",
         "routing/links/registry.py",
         "arbiter=self._identity.name < name,",

@@ -72,7 +72,8 @@ class Attachment(PeerListener):
             self._lifecycle.machine.table_entry_added()
             self._node.crust.end_bootstrap(None if proxy is None else self._links.link_to(proxy))
             self._joiner.entered(peer.name)
-        elif peer.use is LinkUse.ATTACHED:
+        # the proxy is established again when its second direction comes up: that link is not a spare one
+        elif peer.use is LinkUse.ATTACHED and peer.name != self._neighbourhood.proxy:
             self._attached(peer)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
