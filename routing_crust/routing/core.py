@@ -149,6 +149,8 @@ class RoutingCore:
                 # The table changes before any part routes by it. A peer for which it has no room is dropped
                 # here, and the listeners below do not hear that it was established.
                 TableUpkeep(self.table, self.links, self.joiner, self.observers),
+                # Only members vote on the time, so the table has decided who is one.
+                self.time,
                 # What was under way by a lost peer goes another way at once, by the table.
                 self.lookup,
                 self.messenger,
@@ -175,6 +177,7 @@ class RoutingCore:
             lambda connected: self.observers.tell(GroupConnectedChanged(connected)),
             self.attachment.group_changed,
         )
+        self.neighbourhood.watch_proxy(self.time.proxy_changed)
         if self.is_client:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)
 

@@ -487,8 +487,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "one liar sets the network's time",
         "routing/membership/network_time.py",
-        "self._offset = median_low(self._ahead.values())",
-        "self._offset = max(self._ahead.values())",
+        "voices = sorted([own, *",
+        "voices = sorted([*",
+        ("tests.routing.membership.test_network_time",),
+    ),
+    Mutant(
+        "each name has a voice about the network's time",
+        "routing/membership/network_time.py",
+        "prefix_of(*counted_by(peer.link)) or str(peer.name)",
+        "str(peer.name)",
+        ("tests.routing.membership.test_network_time",),
+    ),
+    Mutant(
+        "strangers vote on the network's time",
+        "routing/membership/network_time.py",
+        "if peer.use is not LinkUse.MEMBER:",
+        "if False:",
         ("tests.routing.membership.test_network_time",),
     ),
     Mutant(

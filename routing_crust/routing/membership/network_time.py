@@ -1,9 +1,13 @@
 """
-The network's time: our clock, put right by those of our peers.
+The network's time: our clock, put right by those of the members of our table.
 
 Requests carry the time at which they were made, so that none can be replayed later. If every node trusted its
 own clock, a node whose clock is an hour off could never get a link. So each Hello, and each answer to a group
-query, carries the sender's time, and a node uses the median of what the last few peers have reported.
+query, carries the sender's time.
+
+Names are free, so only members vote, and those of one address prefix have one voice together. Our own belief
+is a voice as well: the time moves when more than half of the voices say so. A node without members, which has
+just started or is a client, believes its proxy, on which it depends in any case.
 """
 
 from __future__ import annotations
@@ -14,28 +18,36 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ...bounded_dict import BoundedDict
+from ...errors import CloseReason
 from ...names import Name
+from ...wire.messages import LinkUse
+from ..links.peer import Peer, PeerListener
+from .routing_table import counted_by, prefix_of
 
 SLIP: Final = 5.0
 """
 Seconds by which the network may differ from our clock before we follow it. Below that we report our own
 clock: if all nodes followed each other, all would fall behind by the time that messages take.
 """
-MAX_VOTING_PEERS: Final = 5
-"""Peers whose times count: those that reported last."""
+MAX_VOICES: Final = 6
+"""Address prefixes whose voices count beside our own: those whose members reported last."""
+MAX_GREETINGS: Final = 256
+"""Peers whose time is kept from their Hello until it turns out what they are for us."""
 
 
-class NetworkTime:
+class NetworkTime(PeerListener):
     """
-    Made with each start of the service, fed with the time in each verified Hello and each answer.
-
-    Each peer has one vote. Peers that hold most of the last votes could shift our time, but such peers have
-    simpler means to keep us out of the network.
+    Made with each start of the service, fed with the time in each verified Hello and each answer, told of
+    peers and of the proxy.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._ahead: BoundedDict[Name, float] = BoundedDict(MAX_VOTING_PEERS)
+        self._greetings: BoundedDict[Name, float] = BoundedDict(MAX_GREETINGS)
+        self._voices: dict[Name, str] = {}
+        # in the order of their last reports
+        self._reports: dict[Name, float] = {}
+        self._proxy: Name | None = None
         self._offset = 0.0
         self._last = clock.seconds()
 
@@ -48,25 +60,74 @@ class NetworkTime:
         """The network's time, in seconds since the epoch."""
         return self._look() + self.offset
 
+    def greeted(self, peer: Name, time: float) -> None:
+        """A peer's Hello has just reported its time, which counts if it becomes a member, or our proxy."""
+        if time:
+            self._greetings.put(peer, time - self._look())
+
     def heard(self, peer: Name, time: float) -> None:
-        """A peer has just reported its time; 0 means that it has none to report."""
+        """An answer has just reported a node's time; 0 means that it has none to report."""
         if not time:
             return
-        self._ahead.put(peer, time - self._look())
-        self._offset = median_low(self._ahead.values())
+        ahead = time - self._look()
+        if peer in self._voices:
+            self._report(peer, ahead)
+        elif peer == self._proxy and not self._voices:
+            self._offset = ahead
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """A member gets a voice; a peer that is none any more loses it."""
+        if peer.use is not LinkUse.MEMBER:
+            self._silence(peer.name)
+            return
+        # on a local network, where addresses tell nothing apart, each name has its own
+        self._voices[peer.name] = prefix_of(*counted_by(peer.link)) or str(peer.name)
+        ahead = self._greetings.pop(peer.name, None)
+        if ahead is not None:
+            self._report(peer.name, ahead)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        """A node without a link has no voice."""
+        self._silence(peer.name)
+
+    def proxy_changed(self, proxy: Name | None) -> None:
+        """Believe our new proxy, unless there are members to ask."""
+        self._look()
+        self._proxy = proxy
+        ahead = None if proxy is None else self._greetings.get(proxy)
+        if ahead is not None and not self._voices:
+            self._offset = ahead
+
+    def forget(self) -> None:
+        """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
+        self._voices.clear()
+        self._reports.clear()
+        self._offset = 0.0
+
+    def _report(self, member: Name, ahead: float) -> None:
+        self._reports.pop(member, None)
+        self._reports[member] = ahead
+        spoken: dict[str, list[float]] = {}
+        for name, said in reversed(self._reports.items()):
+            spoken.setdefault(self._voices[name], []).append(said)
+        own = self.offset
+        voices = sorted([own, *(median_low(said) for said in list(spoken.values())[:MAX_VOICES])])
+        middle = len(voices) // 2
+        # of an even number the two in the middle are candidates, and we stay with the nearer one
+        self._offset = min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - own))
+
+    def _silence(self, name: Name) -> None:
+        self._voices.pop(name, None)
+        self._reports.pop(name, None)
 
     def _look(self) -> float:
         """Our clock's time. If the clock was set back since the last reading, correct the offsets."""
         now = self._clock.seconds()
         if now < self._last:
             back = self._last - now
-            for peer, ahead in self._ahead.items():
-                self._ahead[peer] = ahead + back
-            self._offset += back if self._ahead else 0.0
+            for reports in (self._greetings, self._reports):
+                for peer, ahead in reports.items():
+                    reports[peer] = ahead + back
+            self._offset += back if self._reports or self._proxy is not None else 0.0
         self._last = now
         return now
-
-    def forget(self) -> None:
-        """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
-        self._ahead.clear()
-        self._offset = 0.0

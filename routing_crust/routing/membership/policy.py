@@ -106,6 +106,6 @@ class MembershipPolicy:
 
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """A peer's Hello was verified: pass on the time and our external address that it reports."""
-        self._time.heard(link.peer, facts.time)
+        self._time.greeted(link.peer, facts.time)
         if facts.observed is not None:
             self._node.crust.observed(link, facts.observed)

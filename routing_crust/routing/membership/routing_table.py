@@ -103,7 +103,7 @@ class RoutingTable:
         if name == self.own:
             return "it is this node itself"
         bucket = self.own.common_prefix(name)
-        problem = self._prefix_problem(name, bucket, _prefix(endpoint, via))
+        problem = self._prefix_problem(name, bucket, prefix_of(endpoint, via))
         if problem or name in self._entries:
             return problem
         if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(name.number):
@@ -141,7 +141,7 @@ class RoutingTable:
         self._buckets[index].append(entry.name.number)
         self._depth = max(self._depth, index + 1)
         self._group = None
-        prefix = _prefix(entry.endpoint, entry.via)
+        prefix = prefix_of(entry.endpoint, entry.via)
         if prefix:
             self._prefixes[entry.name] = prefix
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
@@ -301,7 +301,7 @@ class RoutingTable:
         return Name(number.to_bytes(NAME_BYTES, "big"))
 
 
-def _prefix(endpoint: Endpoint | None, via: Endpoint | None) -> str:
+def prefix_of(endpoint: Endpoint | None, via: Endpoint | None) -> str:
     """What the limits count a node by; empty if they do not count it."""
     at = endpoint or via
     if at is None or is_local_only(at):
