@@ -6,7 +6,7 @@ Make L{Settings}, give them to a L{RoutingService}, start it, and send. What mos
   - the node: L{RoutingService}, L{Settings}, L{Role}, L{TwoWay}, L{State};
   - its key and name: L{Identity}, L{Name}, L{create_identity}, L{load_identity}, L{load_or_create_identity};
   - where a node is: L{Endpoint}, L{Contact};
-  - what arrives: L{Message}, and frames on an L{ApplicationLink};
+  - what arrives: L{Message}, L{Request}, and frames on an L{ApplicationLink};
   - events, for L{RoutingService.observe}: L{StateChanged}, L{GroupConnectedChanged}, L{PeerJoined},
     L{PeerLeft}, L{LinkGained}, L{LinkChanged}, L{LinkLost}, L{EndpointsChanged}, L{ReachabilityChanged};
   - what events and properties are made of: L{LinkFacts}, L{LinkUse}, L{Reachability}, L{NatKind};
@@ -36,6 +36,7 @@ from .routing.events import (
     PeerJoined,
     PeerLeft,
     ReachabilityChanged,
+    Request,
     StateChanged,
 )
 from .routing.service import RoutingService
@@ -61,6 +62,7 @@ __all__ = [
     "PeerLeft",
     "Reachability",
     "ReachabilityChanged",
+    "Request",
     "Role",
     "RoutingCrustError",
     "RoutingService",

@@ -21,6 +21,8 @@ from .names import Name
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 DEFAULT_PORT: Final = 5483
+OUTBOX_OVERHEAD_BYTES: Final = 4 * KIB
+"""What a message that waits counts for in C{outbox_memory} besides its body."""
 LEAST_STREAM_MEMORY: Final = 16 * KIB
 """The least C{stream_memory} for each of C{max_streams}, in bytes."""
 
@@ -117,6 +119,7 @@ class Settings:
 
     # Sizes, in bytes.
     max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
+    outbox_memory: int = _number(64 * MIB, 16 * KIB, 16384 * MIB, "B", "what own messages that wait for an acknowledgement may take, each with 4 KiB besides its body")
     relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, shared fairly among them")
     stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
@@ -135,7 +138,6 @@ class Settings:
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
-    max_outstanding: int = _number(10_000, 1, 1_000_000, "", "own messages that wait for an acknowledgement")
     max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
     max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
     max_tunnels: int = _number(40, 0, 65536, "", "tunnels that this node carries for others; 0 carries none")

@@ -24,7 +24,9 @@ __all__ = [
     "LinkClosed",
     "NotConnected",
     "PeerUnreachable",
+    "RefusalReason",
     "RequestRefused",
+    "RequestTimedOut",
     "RoutingCrustError",
     "ServiceStopped",
     "WireError",
@@ -86,11 +88,12 @@ class LimitReached(RoutingCrustError):
     """
     A limit prevents the operation.
 
-    @ivar setting: the name of the setting that moves the limit.
+    @ivar setting: the name of the setting that moves the limit; empty if none does.
     """
 
     def __init__(self, what: str, setting: str, value: float) -> None:
-        super().__init__(f"{what} (the limit is {number_text(value)}; the setting {setting} moves it)")
+        moved = f"; the setting {setting} moves it" if setting else ""
+        super().__init__(f"{what} (the limit is {number_text(value)}{moved})")
         self.setting = setting
 
 
@@ -143,8 +146,57 @@ class PeerUnreachable(RoutingCrustError):
     """No acknowledgement came by any route."""
 
 
+class RefusalReason(IntEnum):
+    """Why a request was refused. The number goes to the requester, so numbers are never reused."""
+
+    UNKNOWN = 0
+    NO_HANDLER = 1
+    BY_HANDLER = 2
+    HANDLER_FAILED = 3
+    BAD_ANSWER = 4
+    FORGOTTEN = 5
+    HANDLER_TIMED_OUT = 6
+
+    @property
+    def text(self) -> str:
+        """The reason in words, for logs and errors."""
+        return _REFUSAL_TEXTS[self]
+
+
+_REFUSAL_TEXTS = {
+    RefusalReason.UNKNOWN: "for a reason that this version does not know",
+    RefusalReason.NO_HANDLER: "it has no request handler",
+    RefusalReason.BY_HANDLER: "its handler refused the request",
+    RefusalReason.HANDLER_FAILED: "its handler failed",
+    RefusalReason.BAD_ANSWER: "what its handler returned is no answer, or larger than its max_message",
+    RefusalReason.FORGOTTEN: "it has handled the request, and has forgotten the answer",
+    RefusalReason.HANDLER_TIMED_OUT: "its handler took too long",
+}
+
+
 class RequestRefused(RoutingCrustError):
-    """The peer got the request and answered that it cannot handle it."""
+    """
+    The peer got the request and answered that it cannot handle it. A request handler raises it to refuse on
+    purpose, with what the requester may know.
+
+    @ivar reason: which of the reasons it was.
+    @ivar detail: what the handler gave as the reason; empty if it gave none, and for all other reasons.
+    """
+
+    def __init__(
+        self, detail: str = "", reason: RefusalReason = RefusalReason.BY_HANDLER, who: str = "the peer"
+    ) -> None:
+        """
+        @param detail: for the requester, up to C{MAX_DETAIL_CHARACTERS}; the rest is cut off.
+        @param who: who refused, for the text of the error.
+        """
+        super().__init__(f"{who} refused the request: {reason.text}" + (f": {detail}" if detail else ""))
+        self.reason = reason
+        self.detail = detail
+
+
+class RequestTimedOut(RoutingCrustError, TimeoutError):
+    """No answer came within the time that the requester gave."""
 
 
 class ServiceStopped(RoutingCrustError):

@@ -24,6 +24,8 @@ REFRESH_INTERVAL_SECONDS: Final = 30.0
 """Between two checks of the close group."""
 MAX_ATTEMPTS: Final = 8
 """Transmissions of a message before it fails."""
+MAX_EXTENDED_WAIT_SECONDS: Final = 3600.0
+"""How long a request waits for its answer at most, where the handler asks for more time."""
 MAX_CANDIDATES: Final = 8
 """Endpoints in a request for a connection."""
 CONTROL_MESSAGES_PER_SECOND: Final = 100.0

@@ -5,7 +5,7 @@ The events that a C{RoutingService} reports to its observers, as plain values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twisted.logger import Logger
@@ -32,6 +32,24 @@ class Message:
     source: Name
     body: bytes
     group: Name | None = None
+
+
+def _extend_nothing(seconds: float) -> None:
+    """The C{extend} of a request that did not come over a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Message):
+    """
+    A message that waits for an answer.
+
+    @ivar extend: tells the requester, whose wait would end otherwise, that the answer takes longer: called
+        with the seconds from now that it should wait at least. May be called again, also before they are
+        over, and does nothing once the request is answered. A requester waits for
+        C{MAX_EXTENDED_WAIT_SECONDS} in all, and never beyond its own timeout.
+    """
+
+    extend: Callable[[float], None] = field(default=_extend_nothing, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
-from ..errors import ServiceStopped
+from ..errors import RequestTimedOut, ServiceStopped
 from ..forwarding_rules import Nicknames, name_of
 from ..names import Name
 from .core import RoutingCore
@@ -55,17 +56,22 @@ class MessagesByName:
         to = self.name_of(name)
         return self._running(lambda core: core.messenger.send(to, body))
 
-    def request(self, name: Name | str, body: bytes) -> Deferred[bytes]:
+    def request(self, name: Name | str, body: bytes, *, timeout: float | None = None) -> Deferred[bytes]:
         """
         Send a request. The other end's handler runs at most once for it.
 
-        @return: fires with the answer. Fails as L{send} does, and with L{RequestRefused} when the other
-            end has no handler or its handler failed.
+        @param timeout: how many seconds to wait for the answer at most; C{None} waits as L{send} does, and
+            for as long as the handler asks for with L{Request.extend}, C{MAX_EXTENDED_WAIT_SECONDS} at most.
+        @return: fires with the answer. Fails as L{send} does, and with
+            L{RequestRefused<routing_crust.errors.RequestRefused>}, whose C{reason} says why, when the other
+            end has no handler or its handler failed or refused; and with
+            L{RequestTimedOut<routing_crust.errors.RequestTimedOut>}.
         @raise TypeError: the body is not bytes.
-        @raise InvalidName: as L{name_of} does.
+        @raise ValueError: the timeout is not more than 0, or there is no such name (L{name_of}).
         """
         to = self.name_of(name)
-        return self._running(lambda core: core.messenger.request(to, body))
+        _check_timeout(timeout)
+        return self._running(lambda core: core.messenger.request(to, body, timeout))
 
     def send_to_group(self, name: Name | str, body: bytes) -> Deferred[tuple[Name, ...]]:
         """
@@ -77,13 +83,32 @@ class MessagesByName:
         @raise InvalidName: as L{name_of} does.
         """
         group = self.name_of(name)
-        if not isinstance(body, bytes):
-            raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
+        _check_body(body)
         return self._running(
             lambda core: core.lookup.close_group(group).addCallback(
                 lambda members: core.messenger.send_to_group(group, members, body)
             )
         )
+
+    def request_group(
+        self, name: Name | str, body: bytes, *, timeout: float | None = None
+    ) -> Deferred[dict[Name, bytes]]:
+        """
+        Send a request to every member of the close group of a name, and collect the answers.
+
+        @param timeout: how many seconds to wait at most, the lookup of the group included. Answers that have
+            come by then count.
+        @return: fires with the answers by the names of those who gave them, nearest first, when each member
+            has answered or is given up. Fails if there is no answer: with the first of the refusals, else
+            with L{RequestTimedOut<routing_crust.errors.RequestTimedOut>} or L{PeerUnreachable}; and as
+            L{send} does.
+        @raise TypeError: the body is not bytes.
+        @raise ValueError: the timeout is not more than 0, or there is no such name (L{name_of}).
+        """
+        group = self.name_of(name)
+        _check_timeout(timeout)
+        _check_body(body)
+        return self._running(lambda core: Deferred.fromCoroutine(_request_group(core, group, body, timeout)))
 
     def close_group(self, name: Name | str) -> Deferred[tuple[Name, ...]]:
         """
@@ -104,10 +129,11 @@ class MessagesByName:
 
     def set_request_handler(self, handler: RequestHandler | None) -> None:
         """
-        Call C{handler} with each L{Message} that is a request. It returns the answer, as bytes, as a
-        Deferred or as a coroutine; anything else, or a failure, is told to the other end as a refusal. With
-        L{RequestRefused<routing_crust.errors.RequestRefused>} a handler refuses on purpose, and nothing is
-        logged.
+        Call C{handler} with each L{Request}. It returns the answer, as bytes, as a Deferred or as a
+        coroutine; anything else, or a failure, is told to the other end as a refusal. With
+        L{RequestRefused<routing_crust.errors.RequestRefused>} a handler refuses on purpose: its C{detail}
+        goes to the requester, and nothing is logged. One that takes longer than C{ack_timeout} calls
+        C{extend} of the request.
         """
         self._request_handler = handler
         if self._core is not None:
@@ -117,3 +143,29 @@ class MessagesByName:
         if self._core is None or not self._started:
             return fail(ServiceStopped("the service is not running"))
         return what(self._core)
+
+
+async def _request_group(
+    core: RoutingCore, group: Name, body: bytes, timeout: float | None
+) -> dict[Name, bytes]:
+    lookup = core.lookup.close_group(group)
+    if timeout is None:
+        return await core.messenger.request_group(group, await lookup, body, None)
+    end = core.clock.seconds() + timeout
+    late = RequestTimedOut(f"the group of {group.short} was not found within {timeout:g} s")
+    members = await lookup.addTimeout(timeout, core.clock, lambda _, seconds: Failure(late))
+    left = end - core.clock.seconds()
+    if left <= 0:
+        raise late
+    return await core.messenger.request_group(group, members, body, left)
+
+
+def _check_body(body: bytes) -> None:
+    if not isinstance(body, bytes):
+        raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
+
+
+def _check_timeout(timeout: float | None) -> None:
+    # NaN, too, is not greater than 0
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"{timeout} is no time to wait: give a number of seconds above 0, or None")

@@ -34,7 +34,7 @@ _CONTROL = (
     m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.ConnectGo, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
     m.DialBack, m.DialFor, m.Dialled, m.TunnelOpen, m.TunnelOpened, m.TunnelCredit, m.TunnelClosed,
-    m.Switched, m.View, m.Continued,
+    m.Switched, m.View, m.Continued, m.Refusal, m.Working,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
     each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)

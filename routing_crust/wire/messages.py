@@ -25,6 +25,8 @@ MAX_MESSAGE_PARTS: Final = 1 << 16
 MAX_TUNNEL_NUMBER: Final = (1 << 32) - 1
 """Numbers of tunnels; none is used twice on a link."""
 MAX_CREDIT_BYTES: Final = 1 << 24
+MAX_DETAIL_CHARACTERS: Final = 200
+"""Of the reason that a handler gives for a refusal."""
 
 # Every field has a bound that the decoder checks: these bytes come from peers that are not trusted.
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -455,7 +457,7 @@ class MessagePart(WireMessage, frozen=True, gc=False):
     @ivar id: unique for its sender.
     @ivar part: which part this is, from 0.
     @ivar parts: how many there are.
-    @ivar group: the name to whose close group the message goes; empty for other flavours.
+    @ivar group: the name to whose close group the message or the request goes; empty if it goes to a node.
     """
 
     id: Count
@@ -472,6 +474,24 @@ class AckStatus(IntEnum):
     DELIVERED = 0
     ANSWERED = 1
     REFUSED = 2
+    WORKING = 3
+
+
+class Refusal(WireMessage, frozen=True, gc=False):
+    """
+    Why a request is refused: the body of an acknowledgement that says so.
+
+    @ivar reason: which of the reasons it was; they are below.
+    """
+
+    reason: Annotated[int, Meta(ge=0, le=65535)]
+    detail: Annotated[str, Meta(max_length=MAX_DETAIL_CHARACTERS)] = ""
+
+
+class Working(WireMessage, frozen=True, gc=False):
+    """A request is being handled and takes longer: the body of an acknowledgement that says so."""
+
+    seconds: Seconds
 
 
 class AckPart(WireMessage, frozen=True, gc=False):

@@ -27,6 +27,8 @@ from ..node import Node
 from .neighbourhood import Neighbourhood
 from .network_time import NetworkTime
 
+MAX_LOOKUPS: Final = 10_000
+"""Queries that wait for an answer."""
 MAX_LOOKUP_ATTEMPTS: Final = 3
 """How often a query is sent, each time by another first hop if there is one."""
 
@@ -105,9 +107,8 @@ class CloseGroupLookup(PeerListener):
         """
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
-        if len(self._queries) >= self._settings.max_outstanding:
-            limit = self._settings.max_outstanding
-            return fail(LimitReached("too many queries wait for an answer", "max_outstanding", limit))
+        if len(self._queries) >= MAX_LOOKUPS:
+            return fail(LimitReached("too many queries wait for an answer", "", MAX_LOOKUPS))
         nonce = self._random.randbytes(NONCE_BYTES)
         query = _Query(target, of, via, nonce)
         query.result = Deferred(lambda _: self._forget(nonce))
@@ -125,7 +126,7 @@ class CloseGroupLookup(PeerListener):
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target or query.of not in (None, source):
             return
-        # forgotten first: the callback may look up again, within max_outstanding
+        # forgotten first: the callback may look up again, within MAX_LOOKUPS
         self._forget(answer.nonce)
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
         query.result.callback(Group(tuple(members), source))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -29,6 +29,14 @@ MessageHandler: TypeAlias = Callable[[Message], object]
 """Takes a message. A coroutine that it returns is run; any other result is ignored."""
 
 
+_GROUP_BYTES: Final = {
+    Flavour.SEND: (0,),
+    Flavour.REQUEST: (0, NAME_BYTES),
+    Flavour.GROUP: (NAME_BYTES,),
+}
+"""How long the name of the group may be."""
+
+
 class Inbox:
     """Made by the messenger, fed with message parts, discarded after L{stop}."""
 
@@ -42,7 +50,7 @@ class Inbox:
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._seen = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._guard = self.log.failureHandler("the message handler raised")
-        self.answering = Answering(settings, acknowledge)
+        self.answering = Answering(node, acknowledge)
         self.message_handler: MessageHandler | None = None
 
     def set_request_handler(self, handler: RequestHandler | None) -> None:
@@ -55,7 +63,7 @@ class Inbox:
 
         @raise WireError: it cannot be part of a message.
         """
-        if len(part.group) != (NAME_BYTES if part.flavour is Flavour.GROUP else 0):
+        if len(part.group) not in _GROUP_BYTES[part.flavour]:
             raise WireError("the group of a message does not fit its flavour")
         if part.part >= part.parts:
             raise WireError("a message has a part that is not one of its parts")
@@ -75,17 +83,17 @@ class Inbox:
     def _complete(self, sender: Sender, part: MessagePart, body: bytes) -> None:
         key = (sender.name.raw, part.id)
         if part.flavour is Flavour.REQUEST:
-            self._request(key, sender, part.id, body)
+            self._request(key, sender, part, body)
             return
         again = self._seen.seen(key)
         if not again:
             self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
         self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
 
-    def _request(self, key: tuple[bytes, int], sender: Sender, id: int, body: bytes) -> None:
+    def _request(self, key: tuple[bytes, int], sender: Sender, part: MessagePart, body: bytes) -> None:
         answering = self.answering
         if answering.knows(key):
-            answering.repeated(key, sender, id)
+            answering.repeated(key, sender, part.id)
         # before the id is noted: a request without room must not count as seen when it is sent again
         elif not answering.has_room(sender.name):
             self._quiet.info(
@@ -95,9 +103,9 @@ class Inbox:
                 peer=sender.name,
             )
         elif self._seen.seen(key):
-            answering.repeated(key, sender, id)
+            answering.repeated(key, sender, part.id)
         else:
-            answering.new(key, sender, Message(sender.name, body))
+            answering.new(key, sender, body, Name(part.group) if part.group else None)
 
     def _deliver(self, message: Message) -> None:
         handler = self.message_handler

@@ -17,7 +17,15 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, LinkClosed, PeerUnreachable, ServiceStopped, WireError
+from ...errors import (
+    CloseReason,
+    LinkClosed,
+    PeerUnreachable,
+    RequestRefused,
+    RequestTimedOut,
+    ServiceStopped,
+    WireError,
+)
 from ...names import Name
 from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
@@ -129,15 +137,34 @@ class Messenger(PeerListener):
             L{LimitReached} before anything is sent, and with L{ServiceStopped}.
         @raise TypeError: the body is not bytes.
         """
+        outcomes = self._to_each(group, members, body, Flavour.GROUP, None)
+        return outcomes.addCallback(tuple)
+
+    def request_group(
+        self, group: Name, members: Sequence[Name], body: bytes, timeout: float | None
+    ) -> Deferred[dict[Name, bytes]]:
+        """
+        Send a request to each member of a group that was looked up.
+
+        @return: fires with the answers, in the order of C{members}, when each member has answered or is given
+            up. Fails as that of L{send_to_group}; if there are no answers but refusals, with the first of
+            them, and with L{RequestTimedOut} if the time of all others was over.
+        @raise TypeError: the body is not bytes.
+        """
+        return self._to_each(group, members, body, Flavour.REQUEST, timeout)
+
+    def _to_each(
+        self, group: Name, members: Sequence[Name], body: bytes, flavour: Flavour, timeout: float | None
+    ) -> Deferred[dict[Name, Any]]:
         if not isinstance(body, bytes):
             raise TypeError(f"the body of a message is bytes, not {type(body).__name__}")
         problem = self._outbox.room_for(len(members), body)
         if problem is not None:
             return fail(problem)
         if not members:
-            return succeed(())
-        sent = [self._outbox.submit(name, body, Flavour.GROUP, group.raw) for name in members]
-        return DeferredList(sent, consumeErrors=True).addCallback(self._group_done, tuple(members))
+            return succeed({})
+        sent = [self._outbox.submit(name, body, flavour, group.raw, timeout) for name in members]
+        return DeferredList(sent, consumeErrors=True).addCallback(_successes, tuple(members))
 
     def send_control(
         self,
@@ -246,15 +273,22 @@ class Messenger(PeerListener):
     def _message_to_self(self, part: MessagePart) -> None:
         self._inbox.received(Sender(self._own, None, None), part)
 
-    def _group_done(self, results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> tuple[Name, ...]:
-        # a stop or a cancellation is no failure of the members, and must not look like one
-        for success, result in results:
-            if not success and result.check(ServiceStopped, CancelledError):
-                result.raiseException()
-        acknowledged = tuple(name for name, (success, _) in zip(members, results, strict=True) if success)
-        if not acknowledged:
-            raise PeerUnreachable(f"none of {len(members)} members of the group has acknowledged")
-        return acknowledged
+
+def _successes(results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> dict[Name, Any]:
+    """What the members of a group have answered or acknowledged."""
+    good = {name: result for name, (success, result) in zip(members, results, strict=True) if success}
+    failures = [result for success, result in results if not success]
+    # a stop or a cancellation is no failure of the members, and must not look like one
+    for failure in failures:
+        if failure.check(ServiceStopped, CancelledError):
+            failure.raiseException()
+    if not good:
+        for kind in (RequestRefused, RequestTimedOut):
+            for failure in failures:
+                if failure.check(kind):
+                    failure.raiseException()
+        raise PeerUnreachable(f"none of {len(members)} members of the group has acknowledged")
+    return good
 
 
 def _refuse_nearest(envelope: Envelope) -> None:

@@ -15,13 +15,15 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from ...config import OUTBOX_OVERHEAD_BYTES
 from ...crust.interfaces import ILink
-from ...errors import LimitReached, NotConnected, RequestRefused, ServiceStopped, WireError
+from ...errors import LimitReached, NotConnected, ServiceStopped, WireError
 from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.deadlines import Deadlines
 from ...timing.eventual import EventualQueue
+from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
@@ -72,7 +74,8 @@ class Outbox:
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._part_size = PART_BYTES
         self._max_message = settings.max_message
-        self._max_outstanding = settings.max_outstanding
+        self._memory = settings.outbox_memory
+        self._held = 0
         self._max_attempts = MAX_ATTEMPTS
         self._waiting: dict[int, OutgoingMessage] = {}
         self._traces: dict[int, OutgoingMessage] = {}
@@ -93,9 +96,11 @@ class Outbox:
         if len(body) > self._max_message:
             what = f"a body of {len(body)} bytes is too large"
             return LimitReached(what, "max_message", self._max_message)
-        if len(self._waiting) + messages > self._max_outstanding:
-            what = "too many messages wait for their acknowledgement"
-            return LimitReached(what, "max_outstanding", self._max_outstanding)
+        more = messages * (len(body) + OUTBOX_OVERHEAD_BYTES)
+        # one message always has room, so that the largest can be sent whatever the settings
+        if self._held + more > self._memory and (self._waiting or messages > 1):
+            what = f"{len(self)} messages of {self._held} bytes in all wait for their acknowledgement"
+            return LimitReached(what, "outbox_memory", self._memory)
         return None
 
     def send(self, name: Name, body: bytes) -> Deferred[None]:
@@ -109,16 +114,25 @@ class Outbox:
         """
         return self.submit(name, body, Flavour.SEND)
 
-    def request(self, name: Name, body: bytes) -> Deferred[bytes]:
+    def request(self, name: Name, body: bytes, timeout: float | None = None) -> Deferred[bytes]:
         """
         Send a request.
 
-        @return: fires with the answer; fails as that of L{send}, and with L{RequestRefused}.
+        @param timeout: how many seconds to wait for the answer at most.
+        @return: fires with the answer; fails as that of L{send}, with L{RequestRefused}, and with
+            L{RequestTimedOut}.
         @raise TypeError: the body is not bytes.
         """
-        return self.submit(name, body, Flavour.REQUEST)
+        return self.submit(name, body, Flavour.REQUEST, timeout=timeout)
 
-    def submit(self, destination: Name, body: bytes, flavour: Flavour, group: bytes = b"") -> Deferred[Any]:
+    def submit(
+        self,
+        destination: Name,
+        body: bytes,
+        flavour: Flavour,
+        group: bytes = b"",
+        timeout: float | None = None,
+    ) -> Deferred[Any]:
         """
         Send a message.
 
@@ -135,9 +149,12 @@ class Outbox:
         link = self._links.link_to(destination)
         self._last_id = id = self._last_id + 1
         deferred: Deferred[Any] = Deferred(self._cancelled)
-        message = OutgoingMessage(id, destination, body, flavour, group, deferred)
+        message = OutgoingMessage(id, destination, body, flavour, group, deferred, self._clock.seconds())
         self._waiting[id] = message
+        self._held += message.cost
         self._deadlines.add(message)
+        if timeout is not None:
+            message.timeout = self._clock.callLater(timeout, self._out_of_time, message, timeout)
         if link is not None:
             self._send_bare(message, link)
         elif destination == self._own:
@@ -163,6 +180,15 @@ class Outbox:
             return
         if not message.allows(ack):
             raise WireError("an acknowledgement does not fit the message")
+        if ack.status is AckStatus.WORKING:
+            message.works_on(ack.body, self._clock.seconds())
+            self._deadlines.add(message)
+            return
+        if ack.status is AckStatus.REFUSED:
+            refusal = message.refused(ack.body)
+            self._forget(message)
+            message.deferred.errback(refusal)
+            return
         # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
         if (ack.parts > 1 or len(ack.body) > self._max_message) and source != self._own:
@@ -171,10 +197,7 @@ class Outbox:
             message.heard = True
             return
         self._forget(message)
-        if ack.status is AckStatus.REFUSED:
-            message.deferred.errback(RequestRefused(f"{source.short} cannot handle the request"))
-        else:
-            message.deferred.callback(body if ack.status is AckStatus.ANSWERED else None)
+        message.deferred.callback(body if ack.status is AckStatus.ANSWERED else None)
 
     def undeliverable(self, envelope_id: int) -> bool:
         """
@@ -271,7 +294,15 @@ class Outbox:
         whole = MessagePart(message.id, 0, 1, message.flavour, message.group, message.body)
         return iter((encode(whole),))  # as most are
 
+    def _out_of_time(self, message: OutgoingMessage, seconds: float) -> None:
+        """The caller does not want to wait any longer."""
+        self._forget(message)
+        message.deferred.errback(message.too_late(seconds, self._clock.seconds()))
+
     def _timed_out(self, message: OutgoingMessage) -> None:
+        if message.working_until > self._clock.seconds():
+            self._deadlines.add(message)
+            return
         under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
         if under_way and message.attempts < self._max_attempts:
             # a repetition would only add to what the link has to carry already
@@ -307,7 +338,9 @@ class Outbox:
 
     def _forget(self, message: OutgoingMessage) -> None:
         del self._waiting[message.id]
+        self._held -= message.cost
         self._deadlines.cancel(message)
+        cancel(message.timeout)
         if message.trace or message.transmission is not None or message.retry is not None:
             self._end_attempt(message)
 

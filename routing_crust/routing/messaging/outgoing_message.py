@@ -11,12 +11,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from ...config import OUTBOX_OVERHEAD_BYTES
 from ...crust.interfaces import ILink
-from ...errors import PeerUnreachable
+from ...errors import PeerUnreachable, RefusalReason, RequestRefused, RequestTimedOut
+from ...limits import MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
-from ...wire.codec import encode
-from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from ...wire.codec import decode, encode
+from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart, Refusal, Working
 from .fragmentation import split
 from .transmission import Transmission
 
@@ -32,6 +34,9 @@ class OutgoingMessage:
     @ivar tried: the links that all attempts but the last set out by.
     @ivar heard: whether a part of the answer has come since the last deadline.
     @ivar retry: the delayed call for the next attempt, after a hint.
+    @ivar began: when it was sent first, in seconds.
+    @ivar working_until: until when the peer's handler works on it, as it said.
+    @ivar timeout: the delayed call that ends the wait, if the caller has set it a time.
     """
 
     id: int
@@ -40,6 +45,7 @@ class OutgoingMessage:
     flavour: Flavour
     group: bytes
     deferred: Deferred[Any]
+    began: float = 0.0
     attempts: int = 1
     tried: tuple[ILink, ...] = ()
     link: ILink | None = None
@@ -47,6 +53,13 @@ class OutgoingMessage:
     trace: int = 0
     heard: bool = False
     retry: IDelayedCall | None = None
+    working_until: float = 0.0
+    timeout: IDelayedCall | None = None
+
+    @property
+    def cost(self) -> int:
+        """What it counts for in the outbox, in bytes."""
+        return len(self.body) + OUTBOX_OVERHEAD_BYTES
 
     def parts(self, size: int) -> Iterator[bytes]:
         """The message in encoded parts of C{size} bytes of its body."""
@@ -55,12 +68,41 @@ class OutgoingMessage:
             yield encode(MessagePart(self.id, number, len(bodies), self.flavour, self.group, body))
 
     def allows(self, ack: AckPart) -> bool:
-        """Whether this message can be acknowledged like this: only an answer has a body, and parts."""
-        request = self.flavour is Flavour.REQUEST
-        if request and ack.status is AckStatus.ANSWERED:
+        """Whether this message can be acknowledged like this: only an answer has parts."""
+        if self.flavour is Flavour.REQUEST and ack.status is AckStatus.ANSWERED:
             return ack.part < ack.parts
-        expected = AckStatus.REFUSED if request else AckStatus.DELIVERED
-        return ack.status is expected and ack.parts == 1 and ack.part == 0 and not ack.body
+        if ack.parts != 1 or ack.part != 0:
+            return False
+        if self.flavour is Flavour.REQUEST:
+            return ack.status in (AckStatus.REFUSED, AckStatus.WORKING)
+        return ack.status is AckStatus.DELIVERED and not ack.body
+
+    def refused(self, body: bytes) -> RequestRefused:
+        """
+        The error that a refusal means.
+
+        @raise WireError: this is no refusal.
+        """
+        refusal = decode(Refusal, body)
+        try:
+            reason = RefusalReason(refusal.reason)
+        except ValueError:  # of a later version
+            reason = RefusalReason.UNKNOWN
+        # the text is the peer's own, and may be shown in a terminal or a log
+        detail = "".join(each if each.isprintable() else "?" for each in refusal.detail)
+        return RequestRefused(detail, reason, self.destination.short)
+
+    def works_on(self, body: bytes, now: float) -> None:
+        """
+        The peer's handler takes longer: wait for it, and count the attempts anew when its time is over.
+
+        @raise WireError: this is no such acknowledgement.
+        """
+        most = self.began + MAX_EXTENDED_WAIT_SECONDS
+        until = min(now + decode(Working, body).seconds, most)
+        if until > self.working_until:
+            self.working_until = until
+            self.attempts = 1
 
     def unreachable(self) -> PeerUnreachable:
         """Why it was given up."""
@@ -68,6 +110,11 @@ class OutgoingMessage:
             f"{self.destination.short} has not acknowledged the message: "
             f"attempts: {self.attempts}, routes tried: {len(self.tried)}"
         )
+
+    def too_late(self, seconds: float, now: float) -> RequestTimedOut:
+        """Why its caller has no answer after so many seconds."""
+        working = "and works on it" if self.working_until > now else f"after {self.attempts} attempts"
+        return RequestTimedOut(f"{self.destination.short} has not answered within {seconds:g} s, {working}")
 
     def end_attempt(self) -> None:
         """End the attempt that is under way."""

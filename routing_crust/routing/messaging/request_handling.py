@@ -1,8 +1,9 @@
 """
 Request handling: requests of others, from their arrival to the acknowledgement that holds the answer.
 
-A request is handled once at the most. While its handler runs, repetitions of the request are ignored; when
-it is done, the answer is kept for a while, within C{MAX_ANSWER_BYTES}, and sent again for each repetition.
+A request is handled once at the most. While its handler runs, repetitions of the request are ignored, unless
+the handler has asked for more time: then the requester is told again how long to wait. When the handler is
+done, the answer is kept for a while, within C{MAX_ANSWER_BYTES}, and sent again for each repetition.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...config import Settings
 from ...crust.interfaces import ILink
-from ...errors import RequestRefused
+from ...errors import RefusalReason, RequestRefused
+from ...limits import MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
-from ...wire.messages import AckStatus
-from ..events import Message
+from ...wire.codec import encode
+from ...wire.messages import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
+from ..events import Request
+from ..node import Node
 from .transmission import Transmission
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """For answers that are kept in case they are asked for again, and for those that wait for a link."""
 
-RequestHandler: TypeAlias = Callable[[Message], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]
+RequestHandler: TypeAlias = Callable[[Request], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]
 """Takes a request and returns its answer, at once or later."""
 Key: TypeAlias = tuple[bytes, int]
 """A message, by its sender's name and its id."""
@@ -64,6 +68,18 @@ class Acknowledge(Protocol):
 
 
 @dataclass(slots=True)
+class _Running:
+    """
+    A request that is being handled.
+
+    @ivar until: when the time ends that its handler has asked for.
+    """
+
+    sender: Sender
+    until: float = 0.0
+
+
+@dataclass(slots=True)
 class _Answer:
     """An answer that is kept."""
 
@@ -77,13 +93,15 @@ class Answering:
 
     log = Logger()
 
-    def __init__(self, settings: Settings, acknowledge: Acknowledge) -> None:
+    def __init__(self, node: Node, acknowledge: Acknowledge) -> None:
+        settings = node.settings
         self._acknowledge = acknowledge
+        self._seconds = node.clock.seconds
         self._max_message = settings.max_message
         self._memory = MAX_ANSWER_BYTES
         self._most = settings.max_requests
         self._most_per_peer = settings.max_requests_per_peer
-        self._running: dict[Key, Sender] = {}
+        self._running: dict[Key, _Running] = {}
         self._running_of: dict[Name, int] = {}
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._held = 0
@@ -108,15 +126,15 @@ class Answering:
         """Whether one more request from this node may be handled now."""
         return len(self._running) < self._most and self._running_of.get(name, 0) < self._most_per_peer
 
-    def new(self, key: Key, sender: Sender, message: Message) -> None:
+    def new(self, key: Key, sender: Sender, body: bytes, group: Name | None) -> None:
         """Handle a request that was not seen before."""
         if self.handler is None:
-            self._finish(key, sender, AckStatus.REFUSED, b"")
+            self._finish(key, sender, AckStatus.REFUSED, _refusal(RefusalReason.NO_HANDLER))
             return
-        self._running[key] = sender
+        self._running[key] = _Running(sender)
         self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
         try:
-            result = self.handler(message)
+            result = self.handler(Request(sender.name, body, group, partial(self._extend, key)))
         except Exception:  # an error of the application must not affect the link or other requests
             self._failed(Failure(), key)
             return
@@ -130,12 +148,17 @@ class Answering:
 
     def repeated(self, key: Key, sender: Sender, id: int) -> None:
         """A request came that was seen before."""
-        if key in self._running:
+        running = self._running.get(key)
+        if running is not None:
+            left = running.until - self._seconds()
+            if left > 0:
+                self._acknowledge(sender, id, AckStatus.WORKING, encode(Working(left)), again=True)
             return
         answer = self._kept.get(key)
         if answer is None:
             # it may not be handled twice, and its answer is forgotten
-            self._acknowledge(sender, id, AckStatus.REFUSED, again=True)
+            refusal = _refusal(RefusalReason.FORGOTTEN)
+            self._acknowledge(sender, id, AckStatus.REFUSED, refusal, again=True)
         elif answer.transmission is None or not answer.transmission.waiting:
             answer.transmission = self._acknowledge(sender, id, answer.status, answer.body, again=True)
 
@@ -147,39 +170,54 @@ class Answering:
         self._kept.clear()
         self._held = 0
 
+    def _extend(self, key: Key, seconds: float) -> None:
+        """The handler of a request asks for more time."""
+        # NaN, too, is not greater than 0
+        if not seconds > 0:
+            raise ValueError(f"an answer cannot take {seconds} s longer: give a number above 0")
+        running = self._running.get(key)
+        if running is not None:
+            seconds = min(seconds, MAX_EXTENDED_WAIT_SECONDS)
+            running.until = self._seconds() + seconds
+            self._acknowledge(running.sender, key[1], AckStatus.WORKING, encode(Working(seconds)))
+
     def _returned(self, result: object, key: Key) -> None:
+        if isinstance(result, bytes) and len(result) <= self._max_message:
+            self._done(key, AckStatus.ANSWERED, result)
+            return
         if not isinstance(result, bytes):
             self.log.error(
                 "the request handler returned {type}, and an answer is bytes", type=type(result).__name__
             )
-            result = None
-        elif len(result) > self._max_message:
+        else:
             self.log.error(
                 "the request handler returned {size} bytes, and the setting max_message allows {limit}",
                 size=len(result),
                 limit=self._max_message,
             )
-            result = None
-        self._done(key, result)
+        self._done(key, AckStatus.REFUSED, _refusal(RefusalReason.BAD_ANSWER))
 
     def _failed(self, failure: Failure, key: Key) -> None:
-        if not failure.check(RequestRefused):  # the handler refused on purpose
+        problem = failure.value
+        if isinstance(problem, RequestRefused):
+            # on purpose; its reason may be that of another node, which the handler has asked
+            refusal = _refusal(RefusalReason.BY_HANDLER, problem.detail)
+        else:
+            # what went wrong here is none of the requester's business
             self.log.failure("the request handler failed", failure)
-        self._done(key, None)
+            refusal = _refusal(RefusalReason.HANDLER_FAILED)
+        self._done(key, AckStatus.REFUSED, refusal)
 
-    def _done(self, key: Key, answer: bytes | None) -> None:
+    def _done(self, key: Key, status: AckStatus, body: bytes) -> None:
         if self._stopped:
             return
-        sender = self._running.pop(key)
+        sender = self._running.pop(key).sender
         left = self._running_of[sender.name] - 1
         if left:
             self._running_of[sender.name] = left
         else:
             del self._running_of[sender.name]
-        if answer is None:
-            self._finish(key, sender, AckStatus.REFUSED, b"")
-        else:
-            self._finish(key, sender, AckStatus.ANSWERED, answer)
+        self._finish(key, sender, status, body)
 
     def _finish(self, key: Key, sender: Sender, status: AckStatus, body: bytes) -> None:
         answer = _Answer(status, body)
@@ -189,3 +227,9 @@ class Answering:
         while self._held > self._memory:
             _, oldest = self._kept.popitem(last=False)
             self._held -= len(oldest.body) + ANSWER_OVERHEAD_BYTES
+
+
+def _refusal(reason: RefusalReason, detail: str = "") -> bytes:
+    # a lone surrogate, which a detail may hold, cannot be encoded
+    text = detail[:MAX_DETAIL_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return encode(Refusal(reason, text))

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
+from routing_crust.routing.membership import close_group_lookup
 from routing_crust.routing.membership.close_group_lookup import MAX_LOOKUP_ATTEMPTS, CloseGroupLookup, Group
 from routing_crust.routing.membership.network_time import NetworkTime
 from routing_crust.wire.codec import decode, encode
@@ -152,7 +153,8 @@ class QueryTests(SynchronousTestCase):
             self.failureResultOf(each, PeerUnreachable)
 
     def test_query_over_the_limit_fails_at_once(self) -> None:
-        queries = self.make(Settings(max_outstanding=1))
+        self.patch(close_group_lookup, "MAX_LOOKUPS", 1)
+        queries = self.make(Settings())
         first = queries.look_up(TARGET)
         self.failureResultOf(queries.look_up(ONE), LimitReached)
         queries.stop()

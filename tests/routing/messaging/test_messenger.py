@@ -18,7 +18,7 @@ from routing_crust.errors import (
     RequestRefused,
     ServiceStopped,
 )
-from routing_crust.routing.events import Message
+from routing_crust.routing.events import Message, Request
 from routing_crust.routing.messaging import (
     acknowledger,
     forwarder,
@@ -128,18 +128,34 @@ class SendTests(Pair):
         self.net.run()
         self.successResultOf(sent)
 
-    def test_message_over_max_outstanding_is_refused(self) -> None:
-        self.start(max_outstanding=2)
-        sent = [self.one.messenger.send(self.two.name, b"x") for _ in range(2)]
+    def test_message_over_outbox_memory_is_refused(self) -> None:
+        self.start(max_message=8 * 1024, outbox_memory=16 * 1024)
+        sent = [self.one.messenger.send(self.two.name, b"x") for _ in range(3)]
         refused = self.one.messenger.send(self.two.name, b"y")
-        self.assertEqual(self.failureResultOf(refused, LimitReached).value.setting, "max_outstanding")
+        self.assertEqual(self.failureResultOf(refused, LimitReached).value.setting, "outbox_memory")
         self.net.run()
         for each in sent:
             self.successResultOf(each)
         again = self.one.messenger.send(self.two.name, b"z")
         self.net.run()
         self.successResultOf(again)
-        self.assertEqual(self.two.bodies, [b"x", b"x", b"z"])
+        self.assertEqual(self.two.bodies, [b"x", b"x", b"x", b"z"])
+
+    def test_bodies_count_for_outbox_memory(self) -> None:
+        """Some 405 MiB could wait when only the number of messages was bounded."""
+        self.start(max_message=1024 * 1024, outbox_memory=3 * 1024 * 1024)
+        self.net.fate = lambda link, kind, payload: []
+        sent = [self.one.messenger.send(self.two.name, bytes(1024 * 1024)) for _ in range(2)]
+        refused = self.one.messenger.send(self.two.name, bytes(1024 * 1024))
+        error = self.failureResultOf(refused, LimitReached).value
+        self.assertRegex(str(error), r"2 messages of \d+ bytes .*limit is 3145728; the setting outbox_memory")
+        sent[0].cancel()
+        self.failureResultOf(sent[0], CancelledError)
+        sent.append(self.one.messenger.send(self.two.name, bytes(1024 * 1024)))
+        self.net.run(200)
+        for each in sent[1:]:
+            self.failureResultOf(each, PeerUnreachable)
+        self.assertEqual(self.one.messenger._outbox._held, 0)
 
     def test_send_without_any_link_fails_at_once(self) -> None:
         lonely = self.net.node("01")
@@ -415,7 +431,7 @@ class RequestTests(Pair):
         sent = self.one.messenger.request(self.two.name, b"?")
         self.net.run()
         self.assertEqual(self.successResultOf(sent), b"yes")
-        self.assertEqual(self.calls, [Message(self.one.name, b"?")])
+        self.assertEqual(self.calls, [Request(self.one.name, b"?")])
         self.assertEqual(self.two.got, [])
 
     def test_handler_may_answer_with_a_deferred(self) -> None:
@@ -661,10 +677,10 @@ class GroupTests(Pair):
         self.assertEqual(self.successResultOf(self.one.messenger.send_to_group(self.two.name, [], b"")), ())
 
     def test_group_message_to_too_many_members_is_refused(self) -> None:
-        self.start(max_outstanding=1)
+        self.start(max_message=8 * 1024, outbox_memory=16 * 1024)
         members = [self.two.name, self.one.name]
-        sent = self.one.messenger.send_to_group(self.two.name, members, b"x")
-        self.assertEqual(self.failureResultOf(sent, LimitReached).value.setting, "max_outstanding")
+        sent = self.one.messenger.send_to_group(self.two.name, members, bytes(5000))
+        self.assertEqual(self.failureResultOf(sent, LimitReached).value.setting, "outbox_memory")
         self.assertEqual(self.link.sent, [])
 
     def test_stop_fails_a_group_message_under_way(self) -> None:
