@@ -51,15 +51,19 @@ def _try_all(chosen: list[Mutant], jobs: int, verbose: bool) -> int:
         print(f"without a bug {healthy.caught_by} fails already, so nothing can be said")
         return 1
     print(f"without a bug all tests of {len(tests)} modules pass, in {healthy.seconds:.0f} s")
-    caught = 0
+    survivors: list[str] = []
     most = max(TIMEOUT, 2 * healthy.seconds)  # a busy machine makes no bug
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, outcome in zip(
             chosen, pool.map(lambda each: run_tests(each.tests, each, most), chosen), strict=True
         ):
-            caught += _report(mutant, outcome, verbose)
-    print(f"{caught} of {len(chosen)} bugs were caught")
-    return 0 if caught == len(chosen) else 1
+            if not _report(mutant, outcome, verbose):
+                survivors.append(mutant.name)
+    # at the end, where they are seen in a long log
+    for each in survivors:
+        print(f"not caught: {each}")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} bugs were caught")
+    return 1 if survivors else 0
 
 
 def _report(mutant: Mutant, outcome: Outcome, verbose: bool) -> bool:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = Path(routing_crust.__file__).parent  # beside the tests in a tree, elsewhere where it is installed
 BESIDE = ("tests", "benchmarks", "examples", "docs", "README.rst", "twisted")
 """What the tests may look for besides the package."""
-TIMEOUT = 900.0
+TIMEOUT = 600.0
 """Seconds after which a run counts as hanging."""
 _FAILED_TEST = re.compile(r"^(tests\.[.\w]+\.[A-Z]\w+\.test_\w+)$", re.MULTILINE)
 
