@@ -117,6 +117,14 @@ class LinkHandler(PeerListener):
     def judge(self, link: ILink, facts: PeerFacts) -> Accept:
         return Accept(LinkUse.ATTACHED)
 
+    def has_room(self, link: ILink, use: LinkUse) -> bool:
+        """Not asked: nobody asks for more than to be attached."""
+        return False
+
+    def permitted_use(self, link: ILink) -> LinkUse:
+        """Nobody asks for more."""
+        return LinkUse.ATTACHED
+
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """The link that was waited for is confirmed."""
         if self._confirmed is not None:

@@ -468,6 +468,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
+        "a link is raised to a use that another one serves",
+        "routing/links/consolidation.py",
+        "        if any(each.use >= use for each in self._candidates.values()):",
+        "        if False:",
+        ("tests.routing.links.test_consolidation",),
+    ),
+    Mutant(
+        "a link is raised that both ends are leaving",
+        "routing/links/consolidation.py",
+        "decided_on = self.current if self._pending is None else self._pending[0]",
+        "decided_on = self.current",
+        ("tests.routing.links.test_consolidation",),
+    ),
+    Mutant(
+        "the arbiter raises a link to a use that nobody asked for",
+        "routing/links/consolidation.py",
+        "        if (raised and message.use > permitted()) or self",
+        "        if self",
+        ("tests.routing.links.test_consolidation",),
+    ),
+    Mutant(
         "who asks for its group is told of itself",
         "routing/membership/close_group_lookup.py",
         "self._neighbourhood.close_group(target, (source,))",

@@ -75,7 +75,13 @@ class Attempts:
                 return self.expect(entry)  # one attempt less is in the way each time
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
+        self._links.agree(entry.peer, self._purpose(entry).use)
         return True
+
+    def agreed_use(self, peer: Name) -> LinkUse:
+        """The greatest use for which a link with this peer is expected; ATTACHED if none is."""
+        uses = [self._purpose(each).use for each in self.expected.of_peer(peer)]
+        return max(uses, default=LinkUse.ATTACHED)
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """

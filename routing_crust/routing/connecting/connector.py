@@ -155,6 +155,11 @@ class Connector(PeerListener):
         request = self._request_with(link.peer, nonce)
         return None if request is None else Accept(request.use, we_asked=True)
 
+    def permitted_use(self, peer: Name) -> LinkUse:
+        """The greatest use of our requests to this peer and of those of its that we have accepted."""
+        asked = (each.use for each in self._requests_to(peer))
+        return max(self._attempts.agreed_use(peer), *asked, LinkUse.ATTACHED)
+
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """The table has no room for this peer, as the link of its request has shown: end the request."""
         self._attempts.withdraw(peer, nonce)
@@ -179,6 +184,7 @@ class Connector(PeerListener):
                 self._attempts.request_settled(name, request.nonce, link)
         if link.path_kind is not PathKind.TUNNEL:
             self._attempts.linked(name, peer.use, link)
+        self._links.agree(name, self._attempts.agreed_use(name))
 
     def response_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """

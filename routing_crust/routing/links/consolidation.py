@@ -12,6 +12,11 @@ The best link is the one with the greatest use; of these the one of the best pat
 direct before punched before a tunnel); of these the primary, the one that the responder of the request
 dialled; when both asked at once, the request of the greater name counts.
 
+Two that have agreed on a request for a greater use than their link has need no other link, if that one was
+punched, is a tunnel, or was dialled where the other end cannot dial: the arbiter confirms it again for the
+greater use. It may hold the only two ports between which the NATs let anything pass. Any other link is not
+raised: a second one shows whether the other end can dial, too.
+
 A peer that opens another link may have lost the agreed one without our noticing. So the arbiter confirms the
 agreed one again, and keeps the new one until the acknowledgement has come.
 
@@ -21,7 +26,7 @@ L{Consolidation} does no I/O: each input returns what is to be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ...config import Settings, TwoWay
@@ -203,8 +208,32 @@ class Consolidation:
             self._doubted = False
         return self._decide(now)
 
-    def confirmation(self, link: Hashable, message: Confirmation, now: float) -> list[Action]:
-        """The arbiter has decided. A decision that is older than the last one is ignored."""
+    def agree(self, use: LinkUse, now: float) -> list[Action]:
+        """Both ends have agreed on a request for this use, and a link that they have may do for it."""
+        if self._one_way_refused(use, self.two_way):
+            return []  # to raise the link would only lose it
+        if any(each.use >= use for each in self._candidates.values()):
+            return []  # to raise another one could lead back to a link that both ends have left
+        decided_on = self.current if self._pending is None else self._pending[0]
+        candidate = self._candidates.get(decided_on)
+        if candidate is None or (candidate.plain and candidate.both_ways):
+            return []
+        self._candidates[decided_on] = replace(candidate, use=use)
+        return self._decide(now)
+
+    def confirmation(
+        self,
+        link: Hashable,
+        message: Confirmation,
+        now: float,
+        permitted: Callable[[], LinkUse] = lambda: LinkUse.ATTACHED,
+    ) -> list[Action]:
+        """
+        The arbiter has decided. A decision that is older than the last one is ignored.
+
+        @param permitted: gives the greatest use for which we ask the peer or that we have granted it. The
+            arbiter may raise a link to that, and its Confirmation may overtake the response that says so.
+        """
         candidate = self._candidates.get(link)
         if candidate is None:
             return []
@@ -213,8 +242,11 @@ class Consolidation:
         if message.epoch <= self._epoch:
             return []
         # the arbiter decides which link lives, but cannot give it a greater use than was agreed to
-        if message.use > candidate.use or self._one_way_refused(message.use, message.two_way):
+        raised = message.use > candidate.use
+        if (raised and message.use > permitted()) or self._one_way_refused(message.use, message.two_way):
             return [self._close(link, CloseReason.NOT_WANTED)]
+        if raised:
+            self._candidates[link] = replace(candidate, use=message.use)
         self._epoch = message.epoch
         return [SendAck(link, message.epoch), *self._settle(link, message.use, message.two_way, now)]
 

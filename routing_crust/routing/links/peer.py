@@ -71,6 +71,12 @@ class LinkPolicy(Protocol):
     def greeted(self, link: ILink, facts: PeerFacts) -> None:
         """A peer's Hello was verified, and it may have what it wants."""
 
+    def has_room(self, link: ILink, use: LinkUse) -> bool:
+        """Whether the peer of this link may have it for this use as far as our table is concerned."""
+
+    def permitted_use(self, link: ILink) -> LinkUse:
+        """The greatest use for which we ask the peer of this link or that we have granted it."""
+
 
 class PeerListener:
     """

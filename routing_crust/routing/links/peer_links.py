@@ -6,6 +6,7 @@ without loss (C{handover}).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall
@@ -17,7 +18,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import Confirmation, ConfirmationAck, Continued, Switched, View
+from ...wire.messages import Confirmation, ConfirmationAck, Continued, LinkUse, Switched, View
 from ..node import Node
 from .consolidation import (
     Action,
@@ -81,6 +82,9 @@ class PeerLinksOwner(Protocol):
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A link was confirmed; C{before} is the peer as it was until now, if it had a link."""
 
+    def permitted_use(self, link: ILink) -> LinkUse:
+        """The greatest use for which we ask the peer of this link or that we have granted it."""
+
     def peer_reset(self, peer: Peer) -> None:
         """Frames to or from this peer may be lost."""
 
@@ -130,11 +134,16 @@ class PeerLinks:
 
     def confirmation(self, link: ILink, message: Confirmation) -> None:
         """The peer, which is the arbiter, has decided for this link."""
-        self._change(lambda each, now: each.confirmation(link, message, now))
+        permitted = partial(self._owner.permitted_use, link)
+        self._change(lambda each, now: each.confirmation(link, message, now, permitted))
 
     def acknowledged(self, link: ILink, message: ConfirmationAck) -> None:
         """The peer follows our decision for this link."""
         self._change(lambda each, now: each.ack(link, message.epoch, now))
+
+    def agree(self, use: LinkUse) -> None:
+        """Both ends have agreed on a request for this use."""
+        self._change(lambda each, now: each.agree(use, now))
 
     def received(self, record: LinkRecord, kind: int, payload: bytes) -> None:
         """

@@ -169,6 +169,17 @@ class LinkRegistry:
         link.close(reason, detail)
         self.link_lost(link, reason, detail)
 
+    def agree(self, name: Name, use: LinkUse) -> None:
+        """
+        Both ends have agreed on a request for this use. If no second link between them is to be had, the one
+        that there is serves it.
+        """
+        links = self._peer_links.get(name)
+        if links is None or links.peer is None or links.peer.use >= use:
+            return
+        if self._policy.has_room(links.peer.link, use):
+            links.agree(use)
+
     def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
         """Close every link to this peer."""
         current = self.link_to(name)
@@ -209,6 +220,10 @@ class LinkRegistry:
             if self.peer(peer.name) is not peer:
                 return
             listener.peer_established(peer, before)
+
+    def permitted_use(self, link: ILink) -> LinkUse:
+        """The greatest use for which we ask the peer of this link or that we have granted it."""
+        return self._policy.permitted_use(link)
 
     def peer_reset(self, peer: Peer) -> None:
         """Frames to or from this peer may be lost: tell the listeners."""

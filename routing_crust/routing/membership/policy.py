@@ -31,6 +31,9 @@ class ExpectedPurposes(Protocol):
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """What a link whose Hello names this request is for; C{None} if no request is open."""
 
+    def permitted_use(self, peer: Name) -> LinkUse:
+        """The greatest use of all requests between us and this peer; ATTACHED if there is none."""
+
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """The table has no room for this peer at the address of its link: end the request."""
 
@@ -65,6 +68,15 @@ class MembershipPolicy:
                 return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot speak for others")
             return Accept(LinkUse.ATTACHED)
         return self._judge_newcomer(link, facts)
+
+    def has_room(self, link: ILink, use: LinkUse) -> bool:
+        """Whether the table has room for the peer of this link, if it is to be a member."""
+        return use is not LinkUse.MEMBER or self._table.refusal(link.peer, *counted_by(link)) is None
+
+    def permitted_use(self, link: ILink) -> LinkUse:
+        """The greatest use for which we ask the peer of this link or that we have granted it."""
+        use = self._expected.permitted_use(link.peer)
+        return use if self.has_room(link, use) else LinkUse.DIRECT
 
     def _judge_expected(self, link: ILink, nonce: bytes) -> Accept | Refuse:
         verdict = self._expected.purpose(link, nonce)

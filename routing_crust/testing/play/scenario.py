@@ -32,10 +32,6 @@ CONNECTED_WITHIN: Final = 120.0
 """Seconds after the last fault in which everybody must be connected again."""
 GROUPS_WITHIN: Final = 60.0
 """Seconds after that in which every close group must be right."""
-# Two nodes that an application has linked by a punched connection have no second pair of ports for a member's
-# link: they become neighbours only when that one has gone idle, or a request is repeated.
-GROUPS_WITHIN_BEHIND_NATS: Final = 180.0
-"""The same, if some nodes are behind NATs."""
 DIALS_A_SECOND: Final = 2.0
 """Most dials a second and node while healing, on average over all nodes and L{DIALS_OVER} seconds."""
 DIALS_OVER: Final = 10.0
@@ -149,7 +145,7 @@ class Scenario:
         network.after_each.append(dials.look)
         network.run_until(network.connected, CONNECTED_WITHIN, every=0.25)
         self.figures["connected after"] = network.clock.now - began
-        within = GROUPS_WITHIN_BEHIND_NATS if self.plan.nats else GROUPS_WITHIN
+        within = GROUPS_WITHIN
         network.run_until(lambda: groups_are_right(network), within, every=0.5)
         self.figures["groups right after"] = network.clock.now - began
         network.run_for(max(0.0, began + DIALS_OVER + 1 - network.clock.now))

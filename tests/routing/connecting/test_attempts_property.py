@@ -73,6 +73,9 @@ class FakeLinks:
     def needs_no_tunnel(self, name: Name, use: LinkUse) -> bool:
         return name in self.all
 
+    def agree(self, name: Name, use: LinkUse) -> None:
+        """These links have the greatest use already."""
+
 
 class Answering:
     """The attempts of a node that accepts every request, with what they have crust do."""

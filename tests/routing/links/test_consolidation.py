@@ -69,6 +69,8 @@ class World:
         self.closed: list[tuple[int, Wire, CloseReason]] = []
         self.established: list[tuple[int, Wire, LinkUse, bool]] = []
         self.doubted: list[tuple[int, Wire]] = []
+        self.permitted = LinkUse.ATTACHED
+        self.responses: deque[tuple[int, LinkUse]] = deque()
 
     def end(self, which: int) -> Consolidation:
         return Consolidation(self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch)
@@ -90,6 +92,17 @@ class World:
         self.wires.append(wire)
         return wire
 
+    def ask(self, asker: int, use: LinkUse) -> None:
+        """One end asks, and the other accepts at once; its response is on its way."""
+        self.permitted = max(self.permitted, use)
+        self.responses.append((asker, use))
+        self.do(1 - asker, self.ends[1 - asker].agree(use, self.now))
+
+    def respond(self) -> None:
+        """The oldest response arrives."""
+        asker, use = self.responses.popleft()
+        self.do(asker, self.ends[asker].agree(use, self.now))
+
     def deliver(self, wire: Wire, end: int) -> None:
         frame = wire.to[end].popleft()
         if wire.gone[end] or wire.mute:
@@ -108,7 +121,7 @@ class World:
             wire.gone[end] = True
             self.do(end, self.ends[end].link_lost(wire, self.now))
         elif isinstance(frame, Confirmation):
-            self.do(end, self.ends[end].confirmation(wire, frame, self.now))
+            self.do(end, self.ends[end].confirmation(wire, frame, self.now, lambda: self.permitted))
         else:
             assert isinstance(frame, int)
             self.do(end, self.ends[end].ack(wire, frame, self.now))
@@ -173,6 +186,8 @@ class World:
     def settle(self) -> None:
         """All frames arrive, each within a quarter of a second, and every wait ends."""
         for _ in range(100):
+            while self.responses:
+                self.respond()
             self.deliver_all()
             self.pass_time(0.25)
 
@@ -199,6 +214,10 @@ def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
             world.cut(world.wires[which % len(world.wires)])
         elif what == 2:
             world.pass_time((which % 16) / 100)
+        elif what == 3:
+            world.ask(which & 1, list(LinkUse)[1 + (which >> 1 & 1)])
+        elif what == 4 and world.responses:
+            world.respond()
         else:
             ready = [(wire, end) for wire in world.wires for end in (0, 1) if wire.to[end]]
             if ready:
@@ -271,6 +290,79 @@ class RendezvousTests(SynchronousTestCase):
                 world.settle()
                 self.assertIs(world.ends[SMALL].current, wires[1 - asker])
                 self.assertEqual({two_way for *_, two_way in world.established}, {True})
+
+    def test_link_that_cannot_be_made_twice_is_raised_to_the_use_that_both_agreed_on(self) -> None:
+        """Either end asks for a member's link where an application has a punched one."""
+        for path_kind, both_ways in (
+            (PathKind.PUNCHED, True),
+            (PathKind.TUNNEL, True),
+            (PathKind.DIRECT, False),
+        ):
+            for asker in (SMALL, GREAT):
+                world = World()
+                wire = world.dial(SMALL, LinkUse.DIRECT, SMALL, path_kind, both_ways)
+                world.settle()
+                world.ask(asker, LinkUse.MEMBER)
+                world.settle()
+                raised = [(end, use) for end, each, use, _ in world.established if each is wire]
+                self.assertEqual(sorted(raised), [(end, use) for end in (SMALL, GREAT) for use in (1, 2)])
+                self.assertEqual(world.closed, [])
+
+    def test_link_that_can_be_made_twice_is_not_raised(self) -> None:
+        """The second one shows whether the other end can dial, too."""
+        world = World()
+        world.dial(SMALL, LinkUse.DIRECT, SMALL)
+        world.settle()
+        world.ask(GREAT, LinkUse.MEMBER)
+        world.settle()
+        self.assertEqual({use for _, _, use, _ in world.established}, {LinkUse.DIRECT})
+
+    def test_link_is_not_raised_while_another_serves_the_use(self) -> None:
+        """The other one may turn out to be two-way."""
+        world = World()
+        first = world.dial(SMALL, LinkUse.ATTACHED, GREAT, PathKind.DIRECT, both_ways=False)
+        world.settle()
+        second = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.deliver(second, GREAT)
+        world.deliver(second, SMALL)
+        world.ask(GREAT, LinkUse.MEMBER)
+        world.settle()
+        self.assertEqual([wire for end, wire, _, _ in world.established if end == SMALL], [first, second])
+
+    def test_link_that_is_decided_on_is_raised_rather_than_the_one_in_use(self) -> None:
+        """Both ends would go back to a link that they have left."""
+        world = World()
+        first = world.dial(SMALL, LinkUse.ATTACHED, GREAT, PathKind.PUNCHED)
+        world.settle()
+        second = world.dial(SMALL, LinkUse.DIRECT, SMALL, PathKind.PUNCHED)
+        world.deliver(second, GREAT)
+        world.deliver(second, SMALL)
+        world.ask(SMALL, LinkUse.MEMBER)
+        world.respond()
+        world.settle()
+        here = [(wire, use) for end, wire, use, _ in world.established if end == SMALL]
+        self.assertEqual(
+            here, [(first, LinkUse.ATTACHED), (second, LinkUse.DIRECT), (second, LinkUse.MEMBER)]
+        )
+
+    def test_arbiter_cannot_raise_a_link_that_the_other_end_has_not_asked_for(self) -> None:
+        world = World()
+        wire = world.dial(SMALL, LinkUse.DIRECT, SMALL, PathKind.PUNCHED)
+        world.settle()
+        self.assertEqual(
+            world.ends[GREAT].confirmation(
+                wire, Confirmation(world.next_epoch(), LinkUse.MEMBER, False), 0.0
+            ),
+            [Close(wire, CloseReason.NOT_WANTED)],
+        )
+
+    def test_one_way_link_is_not_raised_where_both_ways_are_required(self) -> None:
+        world = World(TwoWay.REQUIRED)
+        world.dial(SMALL, LinkUse.DIRECT, SMALL, PathKind.PUNCHED)
+        world.settle()
+        world.ask(GREAT, LinkUse.MEMBER)
+        world.settle()
+        self.assertEqual(world.closed, [])
 
     def test_the_link_of_the_best_path_kind_is_kept(self) -> None:
         """Mapped before direct before punched before a tunnel, in either order and whichever end asked."""
