@@ -11,25 +11,30 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import RoutingCrustError
 from .play.crowd import Crowd
 from .play.faults import Schedule
 from .play.growth import growth_table
 from .play.scenario import STREAMS_A_SECOND, Plan, Result, Scenario, play, prepare_process
+from .play.siege import RAIDS, SiegePlan, SiegeResult, play_siege
 
 NATS: Final = 0.0
+_Plan = TypeVar("_Plan")
+_Result = TypeVar("_Result")
 _EPILOG: Final = """\
 examples:
   python -m routing_crust.testing --seeds 300 --nodes 20 --minutes 3
   python -m routing_crust.testing --seed 17 --nodes 20 --minutes 3 --trace trace.txt
   python -m routing_crust.testing --crowd 1000
   python -m routing_crust.testing --growth 10,30,100,300
+  python -m routing_crust.testing --siege --seeds 200
+  python -m routing_crust.testing --siege --seed 17 --raid "deaf proxy"
 """
 
 
@@ -48,10 +53,16 @@ def make_parser() -> argparse.ArgumentParser:
     add("--crowd", type=_count, metavar="N", help="N nodes, of which a tenth is lost; they must heal")
     add("--restart", type=_count, metavar="N", help="N nodes that all start again in one moment")
     add("--growth", type=_sizes, metavar="N,N,...", help="what joining and looking up cost, as a table")
+    siege = parser.add_argument_group("a siege").add_argument
+    siege("--siege", action="store_true", help="hostile hosts instead of faults: 20 %% of the nodes")
+    titles = [each.title() for each in RAIDS]
+    siege("--raid", action="append", choices=titles, metavar="NAME", help=f"only this: {', '.join(titles)}")
     add = parser.add_argument_group("how").add_argument
     add("--first", type=int, default=0, metavar="S", help="the first of the seeds (default: 0)")
-    add("--nodes", type=_count, default=20, metavar="N", help="nodes in each network (default: 20)")
-    add("--minutes", type=float, default=3.0, metavar="M", help="for how long things go wrong (default: 3)")
+    nodes = "nodes in each network (default: 20, in a siege 40)"
+    minutes = "for how long things go wrong (default: 3, in a siege 1)"
+    add("--nodes", type=_count, metavar="N", help=nodes)
+    add("--minutes", type=float, metavar="M", help=minutes)
     add("--faults", type=_count, metavar="N", help="how many do (default: half of nodes x minutes)")
     add("--schedule", type=Path, metavar="FILE", help="play the faults that are in this file")
     rate = "streams opened in a second; 0 is none (default: %(default)g)"
@@ -71,7 +82,13 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play. Returns the exit status: 0 if everything held."""
     options = make_parser().parse_args(arguments)
+    if options.nodes is None:
+        options.nodes = 40 if options.siege else 20
+    if options.minutes is None:
+        options.minutes = 1.0 if options.siege else 3.0
     try:
+        if options.siege:
+            return _besiege(options)
         if options.crowd is not None:
             return _crowd(Crowd(options.crowd, options.first), options)
         if options.restart is not None:
@@ -98,7 +115,7 @@ def _many(options: argparse.Namespace) -> int:
     began = time.monotonic()
     plans = [_plan(options, seed) for seed in range(options.first, options.first + options.seeds)]
     failed = 0
-    for result in _results(plans, options.jobs):
+    for result in _results(play, plans, options.jobs):
         if options.hash:
             print(f"seed {result.plan.seed}: {result.trace}")
         if result.problem:
@@ -111,13 +128,45 @@ def _many(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _results(plans: list[Plan], jobs: int) -> Iterator[Result]:
-    if jobs == 1:
-        yield from map(play, plans)
+def _besiege(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    seeds = range(options.first, options.first + options.seeds) if options.seed is None else (options.seed,)
+    raids = None if options.raid is None else tuple(options.raid)
+    plans = [SiegePlan(seed, options.nodes, options.minutes, raids) for seed in seeds]
+    failed = 0
+    slowest: dict[str, float] = {}
+    for result in _results(play_siege, plans, options.jobs):
+        if options.hash:
+            print(f"seed {result.plan.seed}: {result.trace}")
+        if result.problem:
+            failed += 1
+            print(f"seed {result.plan.seed}: {result.problem}")
+            print(f"again: {_replay_siege(result)}", flush=True)
+        for name, value in result.figures.items():
+            slowest[name] = max(value, slowest.get(name, 0.0))
+    for name, value in slowest.items():
+        print(f"{name:32} {value:.1f}")
+    seconds = time.monotonic() - began
+    what = f"{len(plans)} sieges of {options.nodes} nodes and {options.minutes:g} minutes"
+    print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+def _replay_siege(result: SiegeResult) -> str:
+    plan = result.plan
+    parts = ["python -m routing_crust.testing --siege", f"--seed {plan.seed}", f"--nodes {plan.nodes}"]
+    parts.append(f"--minutes {plan.minutes:g}")
+    parts += [f'--raid "{each}"' for each in plan.raids or ()]
+    return " ".join(parts)
+
+
+def _results(player: Callable[[_Plan], _Result], plans: list[_Plan], jobs: int) -> Iterator[_Result]:
+    if jobs == 1 or len(plans) == 1:
+        yield from map(player, plans)
         return
     # not forked: nothing of this process is wanted there
     with ProcessPoolExecutor(jobs, get_context("spawn"), prepare_process) as pool:
-        yield from pool.map(play, plans)
+        yield from pool.map(player, plans)
 
 
 def _replay(options: argparse.Namespace, result: Result) -> str:

@@ -140,13 +140,11 @@ class SimulatedNetwork:
             chosen["contacts"] = self._contacts()
         if role is Role.CLIENT:
             chosen["listen"] = ()
-        seed = self.random.randbytes(32)
-        identity = Identity.from_seed(seed) if self._ring is None else SimulatedIdentity(self._ring, seed)
         node = SimulatedNode(
             self.network,
             self.clock.host_clock(),
             Settings(**{**chosen, **settings}),
-            identity,
+            self.new_identity(),
             self.random.random(),
             setup,
             self.nat(nat) if isinstance(nat, Nat) else nat,
@@ -155,6 +153,11 @@ class SimulatedNetwork:
         if start:
             node.start()
         return node
+
+    def new_identity(self) -> Identity:
+        """Make an identity: a key that no node of this network has."""
+        seed = self.random.randbytes(32)
+        return Identity.from_seed(seed) if self._ring is None else SimulatedIdentity(self._ring, seed)
 
     def nat(self, kind: Nat, behind: Router | None = None) -> Router:
         """
