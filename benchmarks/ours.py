@@ -73,9 +73,20 @@ class Owner:
         if link in self.ready:
             self.ready.pop(link).errback(reason)
 
-    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+    @property
+    def hello_timeout(self) -> float:
+        """The setting."""
+        return self.settings.hello_timeout
+
+    def accepting(
+        self, peer: Endpoint, link: Deferred[ILink], abort: Callable[[CloseReason, str], None]
+    ) -> None:
         """Not all links come up; the client hears of it."""
         link.addErrback(lambda failure: None)
+
+    def handshake_due(self, peer: Endpoint, begin: Callable[[], bool]) -> None:
+        """It is everyone's turn."""
+        begin()
 
 
 class SinkOwner(Owner):

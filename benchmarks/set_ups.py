@@ -43,7 +43,7 @@ def settings(role: Role) -> Settings:
         max_links=PLENTY,
         max_clients=PLENTY,
         max_unverified_links=PLENTY,
-        max_unverified_per_prefix=PLENTY,
+        max_handshakes_per_prefix=PLENTY,
     )
 
 

@@ -157,6 +157,11 @@ class Endpoint:
         bits = 48 if self.is_v6 else 24
         return str(_network(f"{self.host.partition('%')[0]}/{bits}"))
 
+    @property
+    def origin(self) -> str:
+        """The IPv4 address, or the IPv6 /56: what one party is likely to have all of."""
+        return str(_network(f"{self.host.partition('%')[0]}/56")) if self.is_v6 else self.host
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
 

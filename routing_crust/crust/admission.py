@@ -1,6 +1,5 @@
 """
-Admission: which peers we link with, how many unverified connections there may be, and how often the
-addresses that strangers gave are dialled.
+Admission: which peers we link with, and how often the addresses that strangers gave are dialled.
 
 Nothing here does I/O or logs: a L{Refusal} says why, and which setting would change it.
 """
@@ -80,44 +79,6 @@ class Rules:
         return Refusal("the name is not on the allow list, nor is its address known", "allow", "none fits")
 
 
-class UnverifiedCount:
-    """How many accepted connections there are without a verified Hello, in all and by prefix."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._by_prefix: dict[str, int] = {}
-        self.total = 0
-
-    def refusal(self, peer: Endpoint) -> Refusal | None:
-        """Whether one more from there would be too many."""
-        settings = self._settings
-        if self.total >= settings.max_unverified_links:
-            return Refusal(
-                "too many accepted links wait for a Hello",
-                "max_unverified_links",
-                settings.max_unverified_links,
-            )
-        if self._by_prefix.get(_origin(peer), 0) >= settings.max_unverified_per_prefix:
-            return Refusal(
-                f"too many accepted links from {_origin(peer)} wait for a Hello",
-                "max_unverified_per_prefix",
-                settings.max_unverified_per_prefix,
-            )
-        return None
-
-    def add(self, peer: Endpoint) -> None:
-        """One was accepted."""
-        self.total += 1
-        self._by_prefix[_origin(peer)] = self._by_prefix.get(_origin(peer), 0) + 1
-
-    def remove(self, peer: Endpoint) -> None:
-        """One that was added is verified, or gone."""
-        self.total -= 1
-        left = self._by_prefix.pop(_origin(peer)) - 1
-        if left:
-            self._by_prefix[_origin(peer)] = left
-
-
 class StrangerBudget:
     """
     How often addresses are dialled that only strangers vouch for, so that nodes cannot be turned against a
@@ -181,8 +142,3 @@ def _first(networks: tuple[IPv4Network | IPv6Network, ...], endpoint: Endpoint) 
         if network.version == address.version and address in network:
             return str(network)
     return None
-
-
-def _origin(peer: Endpoint) -> str:
-    """The IPv4 address, or the IPv6 /56: what one party is likely to have all of."""
-    return str(ip_network(f"{peer.host.partition('%')[0]}/56", strict=False)) if peer.is_v6 else peer.host

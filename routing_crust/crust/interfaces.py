@@ -63,6 +63,8 @@ class ILink(Interface):
     )
     queued: int = Attribute("How many bytes wait in the send queue.")
     is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
+    is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
+    is_open: bool = Attribute("Whether neither end has closed it.")
 
     def send(kind: int, payload: bytes) -> None:
         """
@@ -74,6 +76,9 @@ class ILink(Interface):
 
     def verified() -> None:
         """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
+
+    def confirmed() -> None:
+        """Both ends have agreed on this link: it does not count as unverified any more. Idempotent."""
 
     def probe() -> None:
         """

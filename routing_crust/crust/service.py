@@ -80,7 +80,7 @@ class CrustService(AddressesOfCrust):
         self._links: dict[ILink, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
-        self._gate = Gate(settings, self.history, self._quiet, self._links)
+        self._gate = Gate(settings, self.clock, self.history, self._quiet, self._links)
         limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
         dialling = DialEnvironment(
             self,
@@ -148,6 +148,7 @@ class CrustService(AddressesOfCrust):
             self._outside.reset()
             self._wait_for(self._bootstrapper.stop())
             self._wait_for(self._mapper.stop())
+            self._gate.handshakes.stop()
             self._acceptor.abort()
             for link in list(self._links):
                 link.close(CloseReason.STOPPING)
@@ -174,7 +175,7 @@ class CrustService(AddressesOfCrust):
     ) -> Deferred[ILink]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
-        if len(self._links) >= self.settings.max_links:
+        if self._gate.full is not None:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if rendezvous is None or peer is None:
             return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
@@ -186,7 +187,7 @@ class CrustService(AddressesOfCrust):
     def tunnel(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
-        if len(self._links) >= self.settings.max_links:
+        if self._gate.full is not None:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if relay not in self._links:
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", "there is no such link"),)))
@@ -237,10 +238,21 @@ class CrustService(AddressesOfCrust):
         """Whether a connection from there may be accepted."""
         return self._running and self._gate.may_accept(peer)
 
-    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+    @property
+    def hello_timeout(self) -> float:
+        """Seconds that a connection that comes now has until its Hello is verified."""
+        return self._gate.unverified.hello_timeout
+
+    def accepting(
+        self, peer: Endpoint, link: Deferred[ILink], abort: Callable[[CloseReason, str], None]
+    ) -> None:
         """A connection was accepted, of which a link may come."""
-        self._gate.accepting(peer, link)
+        self._gate.accepting(peer, link, abort)
         link.addBoth(self._accepted)
+
+    def handshake_due(self, peer: Endpoint, begin: Callable[[], bool]) -> None:
+        """A peer has begun TLS, and waits for its turn."""
+        self._gate.handshakes.take(peer, begin)
 
     def _accepted(self, outcome: ILink | None) -> ILink | None:
         self._see_whether_stopped()

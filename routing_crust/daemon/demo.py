@@ -87,7 +87,7 @@ def make_nodes(count: int, make: Callable[[Settings], RoutingService]) -> Iterat
                 contacts=contacts,
                 lan_discovery=False,
                 ack_timeout=2,  # what has not arrived by then, in one process, never will
-                max_unverified_per_prefix=128,  # all of them come from one address
+                max_handshakes_per_prefix=1000,  # all of them come from one address
             )
         )
         node.startService()

@@ -27,7 +27,7 @@ from routing_crust.crust.link.plan import LinkPlan
 from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory
 from routing_crust.crust.platform import connect_tcp
 from routing_crust.endpoints import Direction, Endpoint
-from routing_crust.errors import LinkClosed
+from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.history import History
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -59,7 +59,16 @@ class Owner:
     def link_lost(self, link: Link, reason: LinkClosed) -> None:
         self._heard("lost", link, reason)
 
-    def accepting(self, peer: Endpoint, link: Deferred[Any]) -> None:
+    @property
+    def hello_timeout(self) -> float:
+        return self.settings.hello_timeout
+
+    def handshake_due(self, peer: Endpoint, begin: Callable[[], bool]) -> None:
+        begin()
+
+    def accepting(
+        self, peer: Endpoint, link: Deferred[Any], abort: Callable[[CloseReason, str], None] | None = None
+    ) -> None:
         link.addErrback(lambda failure: self._heard("refused", peer, failure.value))
 
     def _heard(self, what: str, *arguments: Any) -> None:

@@ -1,14 +1,12 @@
-"""Who may come in, how many may wait, and how often strangers' addresses are dialled."""
+"""Who may come in, and how often strangers' addresses are dialled."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
-from routing_crust.crust.admission import Rules, StrangerBudget, UnverifiedCount
+from routing_crust.crust.admission import Rules, StrangerBudget
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LimitReached
 
@@ -53,47 +51,6 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(self.outcome(rules, THERE, 1), (None, None))
         self.assertEqual(self.outcome(rules, THERE, 2), (None, "allow"))
         self.assertEqual(self.outcome(rules, HERE, 2), (None, None))
-
-
-class UnverifiedCountTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        settings = Settings(max_unverified_links=4, max_unverified_per_prefix=2)
-        self.count = UnverifiedCount(settings)
-
-    def refusal(self, endpoint: Endpoint) -> str | None:
-        refusal = self.count.refusal(endpoint)
-        return refusal and refusal.setting
-
-    def test_one_ipv4_address_has_its_own_share_whatever_its_ports(self) -> None:
-        """One IPv4 address may have so many, whatever its ports; its neighbour has its own share."""
-        self.count.add(at("192.0.2.1:1"))
-        self.assertIsNone(self.refusal(HERE))
-        self.count.add(at("192.0.2.1:2"))
-        self.assertEqual(self.refusal(HERE), "max_unverified_per_prefix")
-        self.assertIsNone(self.refusal(at("192.0.2.2:1")))
-        self.count.remove(at("192.0.2.1:1"))
-        self.assertIsNone(self.refusal(HERE))
-
-    def test_ipv6_prefix_of_56_bits_counts_as_one(self) -> None:
-        """An IPv6 /56 counts as one."""
-        self.count.add(at("[2001:db8:0:1::1]:1"))
-        self.count.add(at("[2001:db8:0:ff::1]:1"))
-        self.assertEqual(self.refusal(SIX), "max_unverified_per_prefix")
-        self.assertIsNone(self.refusal(at("[2001:db8:0:100::1]:1")))
-
-    def test_unverified_links_are_limited_in_all(self) -> None:
-        for number in range(4):
-            self.count.add(at(f"192.0.2.{number}:1"))
-        self.assertEqual(self.refusal(THERE), "max_unverified_links")
-
-    @given(st.lists(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "fe80::1%eth0"])))
-    def test_count_is_empty_when_all_are_gone_in_any_order(self, hosts: list[str]) -> None:
-        count = UnverifiedCount(Settings())
-        for host in hosts:
-            count.add(Endpoint(host, 1))
-        for host in sorted(hosts):
-            count.remove(Endpoint(host, 1))
-        self.assertEqual((count.total, count._by_prefix), (0, {}))
 
 
 class StrangerBudgetTests(SynchronousTestCase):

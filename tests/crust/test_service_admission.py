@@ -21,13 +21,14 @@ from .services import KIND, ServiceTests, reactor, silent_factory
 
 class AdmissionTests(ServiceTests):
     async def test_too_many_strangers_from_one_address(self) -> None:
-        """The ninth unverified link of an address is refused; a peer from elsewhere notices nothing."""
-        two, others = self.start(2, listen=(at("0.0.0.0:0"),), lan_discovery=False)
+        """They crowd out each other; a peer from elsewhere notices nothing."""
+        two, others = self.start(2, listen=(at("0.0.0.0:0"),), max_unverified_links=8)
         port = two._listening[0].port
         honest, events = self.start(1)
         link = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"", False)
         (accepted,) = await others.next("accept")
         accepted.verified()
+        accepted.confirmed()
         made: list[Deferred[None]] = [Deferred() for _ in range(9)]
         gone: Deferred[None] = Deferred()
 
@@ -52,15 +53,36 @@ class AdmissionTests(ServiceTests):
         await two.stop()
         self.assertEqual(two._gate.unverified.total(), 0)
 
-    async def test_verified_links_do_not_count(self) -> None:
-        """A link whose Hello is verified makes room for the next."""
-        two, others = self.start(2, max_unverified_per_prefix=1)
-        one, _ = self.start(1)
-        for token in (b"1", b"2", b"3"):
+    async def test_confirmed_links_do_not_count(self) -> None:
+        """One that is verified only makes room for the next."""
+        two, others = self.start(2, max_unverified_links=1)
+        one, events = self.start(1)
+        for token in (b"1", b"2", b"3", b"4"):
             await one.connect(two.endpoints, name(2), token, False)
             (accepted,) = await others.next("accept")
             accepted.verified()
-        self.assertEqual(len(others.of("accept")), 3)
+            if token != b"3":
+                accepted.confirmed()
+        link, reason = await others.next("lost")
+        self.assertIs(link, others.of("accept")[2][0])
+        self.assertIs(reason.reason, CloseReason.TOO_MANY_LINKS)
+        await events.next("lost")
+        self.assertEqual((len(others.of("accept")), len(others.of("lost"))), (4, 1))
+
+    async def test_unconfirmed_links_do_not_keep_us_from_dialling(self) -> None:
+        """Nor does one that the peer does not close."""
+        two, others = self.start(2, max_links=1)
+        one, _ = self.start(1)
+        three, _ = self.start(3)
+        await one.connect(two.endpoints, name(2), b"", False)
+        (accepted,) = await others.next("accept")
+        accepted.verified()
+        link = await two.connect(three.endpoints, name(3), b"", False)
+        lost, reason = await others.next("lost")
+        self.assertEqual((lost, reason.reason), (accepted, CloseReason.TOO_MANY_LINKS))
+        link.close(CloseReason.NO_LONGER_NEEDED)
+        again = await two.connect(three.endpoints, name(3), b"2", False)
+        self.assertTrue(again.is_open)
 
     async def test_denied_address_is_refused_before_tls_and_not_dialled(self) -> None:
         two, others = self.start(2, deny=("127.0.0.0/8",))
@@ -89,7 +111,8 @@ class AdmissionTests(ServiceTests):
         one, _ = self.start(1)
         three, _ = self.start(3)
         await one.connect(two.endpoints, name(2), b"", False)
-        await others.next("accept")
+        (accepted,) = await others.next("accept")
+        accepted.confirmed()
         limit = await self.assertFailure(two.connect(three.endpoints, name(3), b"", False), LimitReached)
         self.assertEqual(limit.setting, "max_links")
         await self.assertFailure(three.connect(two.endpoints, name(2), b"", False), ConnectFailed)

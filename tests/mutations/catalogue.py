@@ -10,6 +10,34 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a full door cuts the oldest, whoever is crowded",
+        "crust/accept/unverified.py",
+        "crowd = _of_the_most([*entries, *coming], lambda each: each.prefix)",
+        "crowd = [*entries, *coming]",
+        ("tests.crust.accept.test_unverified",),
+    ),
+    Mutant(
+        "a verified link that is not confirmed leaves the door's count",
+        "crust/accept/unverified.py",
+        "for link in [each for each in self._by_link if each.is_confirmed]:",
+        "for link in [each for each in self._by_link if each.is_verified]:",
+        ("tests.crust.test_service_admission",),
+    ),
+    Mutant(
+        "unconfirmed links keep us from dialling",
+        "crust/accept/gate.py",
+        "if sum(each.is_open and _is_settled(each) for each in self._links) < self._max_links:",
+        "if sum(each.is_open for each in self._links) < self._max_links:",
+        ("tests.crust.test_service_admission",),
+    ),
+    Mutant(
+        "neighbours of a flood of handshakes wait for all of it",
+        "crust/accept/handshakes.py",
+        "        if queue:\n            origins[origin] = queue\n",
+        "        if queue:\n            origins = {origin: queue, **origins}\n",
+        ("tests.crust.accept.test_handshakes",),
+    ),
+    Mutant(
         "a message with fields that there are not is read",
         "wire/messages.py",
         "frozen=True, forbid_unknown_fields=True):",

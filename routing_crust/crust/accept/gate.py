@@ -1,17 +1,20 @@
 """
-The gate: which connections and links are let in, and what is written down about those that are not.
+The gate: which connections and links are let in, and what is logged about those that are not.
 
 An accepted connection is judged three times: by its address before anything is spent on it (and, if it is for
 a rendezvous, by whether that is expected), by the peer's name once TLS has proven it, and then it has
-C{hello_timeout} seconds to verify its Hello. A link that we dialled is judged by the peer's name alone: its
-address was judged before the dial.
+C{hello_timeout} seconds to verify its Hello. Until its link is confirmed it may have to make room for
+another (L{routing_crust.crust.accept.unverified}). A link that we dialled is judged by the peer's name alone:
+its address was judged before the dial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ...config import Settings
@@ -21,7 +24,11 @@ from ...history import History, Way
 from ...quietlog import QuietLog
 from ..admission import Refusal, Rules
 from ..interfaces import ILink
+from .handshakes import HandshakeTurns
 from .unverified import UnverifiedConnections
+
+MAX_CLOSING_LINKS: Final = 64
+"""Links that wait for the peer to close, too; of more the oldest are cut."""
 
 
 class Gate:
@@ -29,17 +36,24 @@ class Gate:
     Judges the connections and links of one L{CrustService<routing_crust.crust.service.CrustService>}.
 
     @ivar rules: the allow and deny lists.
-    @ivar unverified: the accepted connections whose peer has not said Hello.
+    @ivar unverified: the accepted connections whose link is not confirmed.
+    @ivar handshakes: when those may begin TLS.
     """
 
     def __init__(
-        self, settings: Settings, history: History, quiet: QuietLog, links: Collection[ILink]
+        self,
+        settings: Settings,
+        clock: IReactorTime,
+        history: History,
+        quiet: QuietLog,
+        links: Collection[ILink],
     ) -> None:
         """
         @param links: the links that are up, kept by their owner.
         """
         self.rules = Rules(settings.allow, settings.deny)
         self.unverified = UnverifiedConnections(settings)
+        self.handshakes = HandshakeTurns(settings.max_handshakes_per_prefix, clock)
         self._max_links = settings.max_links
         self._history = history
         self._quiet = quiet
@@ -47,21 +61,30 @@ class Gate:
 
     @property
     def full(self) -> Refusal | None:
-        """The refusal of any further link, if there are as many as the settings allow."""
+        """
+        The refusal of any further link, if there are as many as the settings allow. Those that are not
+        confirmed, or being closed, make room.
+        """
         if len(self._links) < self._max_links:
+            return None
+        if sum(each.is_open and _is_settled(each) for each in self._links) < self._max_links:
             return None
         return Refusal("there are too many links", "max_links", self._max_links)
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
-        refusal = self.rules.refusal_of_address(peer) or self.full or self.unverified.refusal(peer)
+        refusal = self.rules.refusal_of_address(peer) or self.full
         if refusal is not None:
             self._log(str(peer), refusal)
-        return refusal is None
+            return False
+        self.unverified.make_room(peer)
+        return True
 
-    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
-        """A connection was accepted, and counts as unverified until its peer says Hello or it ends."""
-        self.unverified.add(peer, link)
+    def accepting(
+        self, peer: Endpoint, link: Deferred[ILink], abort: Callable[[CloseReason, str], None]
+    ) -> None:
+        """A connection was accepted, and counts as unverified until its link is confirmed or it ends."""
+        self.unverified.add(peer, link, abort)
         link.addErrback(self._came_to_nothing, peer)
 
     def refusal_of(self, link: ILink) -> LinkClosed | None:
@@ -75,12 +98,23 @@ class Gate:
             refusal = self.full
             reason = CloseReason.TOO_MANY_LINKS
         if refusal is None:
+            self._make_room(link)
             return None
         self._log(f"{link.peer} at {link.connection.peer}", refusal)
         # What we dialled ourselves is written down by who dialled it.
         if link.direction is Direction.ACCEPTED:
             self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
+
+    def _make_room(self, link: ILink) -> None:
+        """One more link is up: keep to the limits, at the expense of those that nobody answers for."""
+        if len(self._links) < min(self._max_links, MAX_CLOSING_LINKS):
+            return
+        if sum(each.is_open for each in self._links) >= self._max_links:
+            self.unverified.cut_one(link.connection.peer, link=True)
+        closing = [each for each in self._links if not each.is_open]
+        for each in closing[:-MAX_CLOSING_LINKS]:
+            each.abort(CloseReason.TOO_MANY_LINKS)
 
     def _came_to_nothing(self, failure: Failure, peer: Endpoint) -> None:
         reason = failure.value
@@ -101,3 +135,8 @@ class Gate:
             limit=refusal.limit,
             setting=refusal.setting,
         )
+
+
+def _is_settled(link: ILink) -> bool:
+    """Whether somebody answers for a link: it is confirmed, was dialled by us, or comes over another link."""
+    return link.is_confirmed or link.direction is Direction.CONNECTED or link.path_kind is PathKind.TUNNEL

@@ -6,6 +6,7 @@ a Deferred with it, whose first callback is C{link_up} of the link's owner.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -113,12 +114,12 @@ class LinkAcceptFactory(Factory):
         if not self._owner.may_accept(peer):
             return None
         link = link_of(self._owner)
-        negotiation = Negotiation(self._owner, link, self._first_bytes)
+        negotiation = Negotiation(self._owner, link, self._first_bytes, patience=self._owner.hello_timeout)
         self.pending[negotiation] = None
         # before the owner, which may ask in its callback whether any is pending
         link.addBoth(self._settled, negotiation)
         # a Deferred is invariant, even for those who only wait for it
-        self._owner.accepting(peer, cast("Deferred[ILink]", link))
+        self._owner.accepting(peer, cast("Deferred[ILink]", link), negotiation.abort)
         return negotiation
 
     def abort(self) -> None:
@@ -128,7 +129,8 @@ class LinkAcceptFactory(Factory):
 
     def _first_bytes(self, negotiation: Negotiation, data: bytes) -> None:
         if negotiation.preface is None:
-            negotiation.begin_tls(self._plain, data)
+            peer = negotiation.connection.peer
+            self._owner.handshake_due(peer, partial(negotiation.begin_waiting_tls, self._plain))
         else:
             self._take_rendezvous(negotiation, data)
 

@@ -73,6 +73,7 @@ class Link(FrameSender):
         "direction",
         "hello_timeout",
         "initiator",
+        "is_confirmed",
         "path_kind",
         "peer",
         "public_key",
@@ -108,6 +109,7 @@ class Link(FrameSender):
         self._decoder = FrameDecoder(MAX_CONTROL_BYTES, owner.link_frame, self, self._control_received)
         self._allowance = MAX_UNVERIFIED_BYTES
         self._up = self._verified = False
+        self.is_confirmed = False
         self._timer: IDelayedCall | None = None
         self._reading = True
 
@@ -163,6 +165,14 @@ class Link(FrameSender):
     def is_verified(self) -> bool:
         """Whether L{verified} was called while the link was open."""
         return self._verified
+
+    def confirmed(self) -> None:
+        self.is_confirmed = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither end has closed the link."""
+        return self._reason is None
 
     # Receiving.
 

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Connection, Direction
 from ...errors import CloseReason, LinkClosed
+from ...limits import MAX_UNVERIFIED_BYTES
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from .link import Link, tcp_connection
@@ -49,6 +50,7 @@ class Negotiation(Protocol):
         link: Deferred[Link],
         decide: Callable[[Negotiation, bytes], None],
         mine: Preface | None = None,
+        patience: float | None = None,
     ) -> None:
         """
         @param link: becomes C{link}.
@@ -56,10 +58,13 @@ class Negotiation(Protocol):
             what has come that is not the preface: to begin TLS, now or later, or to abort.
         @param mine: the preface to show first, on a connection that we have dialled; C{None} waits for what
             the peer says.
+        @param patience: seconds until the Hello must be verified; C{None} is C{hello_timeout}.
         """
         self._owner = owner
         self._decide = decide
         self._mine = mine
+        self._patience = owner.settings.hello_timeout if patience is None else patience
+        self._decided = False
         self._data = b""
         self._timer: IDelayedCall | None = None
         self._reason: LinkClosed | None = None
@@ -75,7 +80,7 @@ class Negotiation(Protocol):
 
     def connectionMade(self) -> None:
         self.connection = tcp_connection(self.transport)
-        self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._overdue)
+        self._timer = self._owner.clock.callLater(self._patience, self._overdue)
         # Linux can connect a TCP socket to itself, when both ends have the same port
         if self.connection.peer == self.connection.local:
             self.abort(CloseReason.SELF, "the connection's two ends are one")
@@ -95,16 +100,32 @@ class Negotiation(Protocol):
             # a requester that begins TLS finds us out of the way; so this is a responder
             self.abort(CloseReason.PROTOCOL_ERROR, "it went on before it was its turn")
             return
-        # at most a preface and one read: more is TLS, or is refused
+        # at most a preface and one read, or what TLS takes before it is its turn
         self._data = data = self._data + data
         if self._mine is None and data.startswith(TLS_HANDSHAKE):
-            self._decide(self, data)
+            if not self._decided:
+                self._decided = True
+                self._decide(self, data)
+            elif len(data) > MAX_UNVERIFIED_BYTES:
+                self.abort(CloseReason.PROTOCOL_ERROR, f"more than {MAX_UNVERIFIED_BYTES} bytes came first")
         elif not may_become_preface(data):
             self.abort(CloseReason.PROTOCOL_ERROR, "what came first is neither TLS nor a preface")
         elif len(data) >= PREFACE_BYTES:
             self._data = b""
             self.preface = Preface.read(data)
             self._decide(self, data[PREFACE_BYTES:])
+
+    def begin_waiting_tls(self, tls: LinkTlsFactory) -> bool:
+        """
+        Begin TLS with all that has come while it was waiting for its turn.
+
+        @return: whether the connection is still there.
+        """
+        if self._reason is not None or self._timer is None:
+            return False
+        data, self._data = self._data, b""
+        self.begin_tls(tls, data)
+        return True
 
     def begin_tls(self, tls: LinkTlsFactory, first: bytes) -> None:
         """

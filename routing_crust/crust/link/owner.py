@@ -4,6 +4,7 @@ The owners of links: what a link needs from the object that owns it, and what it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -11,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
 from ...endpoints import Endpoint
-from ...errors import LinkClosed
+from ...errors import CloseReason, LinkClosed
 from ..interfaces import ILink
 
 
@@ -45,13 +46,27 @@ class LinkOwner(Protocol):
 class AcceptOwner(LinkOwner, Protocol):
     """Owns links that others dial, too."""
 
+    @property
+    def hello_timeout(self) -> float:
+        """Seconds that a connection that comes now has until its Hello is verified."""
+
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
 
-    def accepting(self, peer: Endpoint, link: Deferred[ILink]) -> None:
+    def accepting(
+        self, peer: Endpoint, link: Deferred[ILink], abort: Callable[[CloseReason, str], None]
+    ) -> None:
         """
         A connection was accepted.
 
         @param link: fires with the link, after L{link_up}; fails with L{LinkClosed} once the connection is
             gone without having become one.
+        @param abort: cuts the connection, or the link that it has become.
+        """
+
+    def handshake_due(self, peer: Endpoint, begin: Callable[[], bool]) -> None:
+        """
+        A peer has begun TLS.
+
+        @param begin: to be called when it is its turn, now or later; says whether it was still wanted.
         """

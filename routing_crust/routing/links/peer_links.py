@@ -227,6 +227,7 @@ class PeerLinks:
             return
         before = self.peer
         self._owner.confirmed.add(link)
+        link.confirmed()
         since = self._clock.seconds() if before is None or before.link is not link else before.since
         self.peer = Peer(self._name, link, action.use, action.two_way, record.facts, since)
         if before is None:

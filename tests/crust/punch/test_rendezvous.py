@@ -146,8 +146,8 @@ class RendezvousTests(ServiceTests):
                 refused.callback(failure.value)
             return failure
 
-        def listen(peer: Endpoint, link: Deferred[Any]) -> None:
-            heard(peer, link.addErrback(note))
+        def listen(peer: Endpoint, link: Deferred[Any], abort: Any) -> None:
+            heard(peer, link.addErrback(note), abort)
 
         self.patch(self.two_, "accepting", listen)
         dial = self.meet(True)
@@ -348,7 +348,7 @@ class HostileTests(ServiceTests):
         self.assertEqual(one._gate.unverified.total(), 0)
 
     async def test_rendezvous_counts_as_unverified_connection(self) -> None:
-        one, _ = self.start(1, max_unverified_per_prefix=2, hello_timeout=0.5)
+        one, _ = self.start(1, max_unverified_links=2, hello_timeout=0.5)
         over = [self.say(one, b"rcp") for _ in range(3)]
         waiting = [Deferred.fromCoroutine(each) for each in over]
         await gatherResults(waiting)

@@ -90,6 +90,9 @@ class WireEnd:
     def verified(self) -> None:
         pass
 
+    def confirmed(self) -> None:
+        pass
+
     def probe(self) -> None:
         """Losses are noticed when the steps say so."""
 

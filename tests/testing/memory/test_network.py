@@ -181,20 +181,26 @@ class DialTests(MemoryTestCase):
         return self.successResultOf(dialled)
 
     def test_unverified_links_are_limited(self) -> None:
-        """A crust with too many unverified links, in all or from one address, takes no more."""
-        for setting, dialled_by in (("max_unverified_links", 2), ("max_unverified_per_prefix", 1)):
-            other = self.crust(**{setting: 1})
-            self.recorders[other].verify = False
-            one, another = self.crust(), self.crust()
-            self.dial(one, other)
-            self.network.settle(1)
-            refused = self.dial(another if dialled_by == 2 else one, other, b"again")
-            self.network.settle(1)
-            self.failureResultOf(refused, ConnectFailed)
-            other.links[0].verified()
-            allowed = self.dial(another, other, b"once more")
-            self.network.settle(1)
-            self.successResultOf(allowed)
+        """Of too many the oldest goes, whoever it is from."""
+        other = self.crust(max_unverified_links=1)
+        self.recorders[other].verify = False
+        one, another = self.crust(), self.crust()
+        self.dial(one, other)
+        self.network.settle(1)
+        later = self.dial(another, other, b"again")
+        self.network.settle(1)
+        self.successResultOf(later)
+        self.assertEqual(self.recorders[other].losses, [(CloseReason.TOO_MANY_LINKS, False)])
+        self.assertEqual(len(other.links), 1)
+
+    def test_handshakes_of_a_prefix_wait_for_their_turn(self) -> None:
+        other = self.crust(max_handshakes_per_prefix=0.5)
+        one = self.crust()
+        dials = [self.dial(one, other, bytes([number])) for number in range(3)]
+        self.network.settle(1)
+        self.assertEqual([each.called for each in dials], [True, False, False])
+        self.network.settle(4)
+        self.assertEqual([each.called for each in dials], [True, True, True])
 
     def test_taken_port_is_an_error_and_a_client_does_not_listen(self) -> None:
         """A taken port is an error, a client listens nowhere, and addresses can be given."""
