@@ -25,6 +25,7 @@ UPNP = [
     "miniupnpc>=2.3.3",
 ]
 TEST = [
+    *UPNP,  # where people run the tests, so that none of UPnP's is skipped
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
 ]

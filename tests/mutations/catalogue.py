@@ -496,6 +496,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.links.test_consolidation",),
     ),
     Mutant(
+        "a port that a router gave to another host is kept",
+        "crust/mapping/natpmprouter.py",
+        "return bool(reply.lifetime) and reply.external_port == lease.external.port",
+        "return bool(reply.lifetime)",
+        ("tests.crust.mapping.test_natpmprouter",),
+    ),
+    Mutant(
         "a link is raised to a use that another one serves",
         "routing/links/consolidation.py",
         "        if any(each.use >= use for each in self._candidates.values()):",

@@ -92,6 +92,17 @@ class NatPmpTests(MappingTestCase):
         await self.dialled(node, 1, external)
         await self.stopped(node)
 
+    async def test_mapping_that_a_router_lost_without_a_restart_is_made_again(self) -> None:
+        """Its daemon has restarted, and its uptime went on."""
+        router = await self.start_router()
+        node, external = await self.mapped()
+        router = await self.restart_router(router)
+        self.assertEqual(self.mappings(), [])
+        self.tell(node, "advance", LOOK)
+        await router.wait_for("port mapping request")
+        await self.dialled(node, 1, external)
+        await self.stopped(node)
+
     async def test_new_address_of_the_router_is_told_to_others(self) -> None:
         """The provider gives the router another address."""
         router = await self.start_router()

@@ -126,12 +126,13 @@ class NatPmpRouter:
         self._epoch: tuple[int, float] | None = None  # what the router told last, and when
         self._forgotten = False
         self._asked_for: int | None = None
+        self._lifetime = 0  # what was asked for last, in seconds
 
     async def map(self, local_port: int, external_port: int, lifetime: int) -> Lease:
         # asked first: a router without a public address would map a port of no use
         address = await self._external_address()
         # noted before the request, which may take effect although it is cancelled
-        self._asked_for = local_port
+        self._asked_for, self._lifetime = local_port, lifetime
         reply = await self._ask(mapping_request(local_port, external_port, lifetime))
         assert isinstance(reply, MappingReply)
         if not reply.external_port or not reply.lifetime:
@@ -142,7 +143,13 @@ class NatPmpRouter:
 
     async def holds(self, lease: Lease) -> bool:
         address = await self._external_address()
-        return address == lease.external.host and not self._forgotten
+        if address != lease.external.host or self._forgotten:
+            return False
+        # The protocol has no question for this. A renewal is answered with another port if ours has gone to
+        # another host, and brings back a mapping that the router has lost although its epoch went on.
+        reply = await self._ask(mapping_request(lease.local_port, lease.external.port, self._lifetime))
+        assert isinstance(reply, MappingReply)
+        return bool(reply.lifetime) and reply.external_port == lease.external.port
 
     async def remove(self) -> None:
         if self._asked_for is not None:

@@ -184,27 +184,41 @@ class AskingTests(QuietTests):
         self.assertEqual(len(self.clock.sent), sent)
         self.assertNothingLeft()
 
-    def holds(self, reply: bytes, mapped: Lease) -> bool:
+    def holds(self, mapped: Lease, *replies: bytes) -> bool:
         asked = Deferred.fromCoroutine(self.router.holds(mapped))
-        self.clock.answer(reply)
+        for reply in replies:
+            self.clock.answer(reply)
         return self.successResultOf(asked)
 
     def test_check_tells_whether_the_mapping_is_there(self) -> None:
         mapped = self.mapped(epoch=1000)
         self.clock.advance(60)
-        self.assertTrue(self.holds(address_reply(epoch=1055), mapped))
-        self.assertFalse(self.holds(address_reply("5.5.5.12", 1056), mapped))
-        self.assertTrue(self.holds(address_reply(epoch=1057), mapped))
+        self.assertTrue(self.holds(mapped, address_reply(epoch=1055), mapping_reply(epoch=1055)))
+        self.assertFalse(self.holds(mapped, address_reply("5.5.5.12", 1056)))
+        self.assertTrue(self.holds(mapped, address_reply(epoch=1057), mapping_reply(epoch=1057)))
+
+    def test_check_asks_for_the_same_port_and_lifetime_again(self) -> None:
+        """It brings the mapping back where a router has lost it and says nothing of a restart."""
+        mapped = self.mapped(epoch=1000)
+        self.clock.advance(60)
+        self.assertTrue(self.holds(mapped, address_reply(epoch=1060), mapping_reply(epoch=1060)))
+        self.assertEqual(self.clock.sent[-1][1], mapping_request(5483, 5483, 7200))
+        self.assertNothingLeft()
+
+    def test_port_that_has_gone_to_another_host_is_not_held(self) -> None:
+        mapped = self.mapped(epoch=1000)
+        self.clock.advance(60)
+        self.assertFalse(self.holds(mapped, address_reply(epoch=1060), mapping_reply(5484, epoch=1060)))
 
     def test_restarted_router_is_believed_to_have_lost_the_mapping(self) -> None:
         mapped = self.mapped(epoch=1000)
         self.clock.advance(60)
-        self.assertFalse(self.holds(address_reply(epoch=5), mapped))
+        self.assertFalse(self.holds(mapped, address_reply(epoch=5)))
         self.clock.advance(60)
-        self.assertFalse(self.holds(address_reply(epoch=65), mapped))
+        self.assertFalse(self.holds(mapped, address_reply(epoch=65)))
         mapped = self.mapped(epoch=66)
         self.clock.advance(60)
-        self.assertTrue(self.holds(address_reply(epoch=126), mapped))
+        self.assertTrue(self.holds(mapped, address_reply(epoch=126), mapping_reply(epoch=126)))
 
 
 class FakeGateway(DatagramProtocol):
@@ -248,6 +262,7 @@ class SocketTests(TestCase):
                 address_request(),
                 mapping_request(5483, 6000, 600),
                 address_request(),
+                mapping_request(5483, 6000, 600),
                 mapping_request(5483, 0, 0),
             ],
         )
