@@ -270,7 +270,7 @@ def deep_nest(target: Target) -> None:
     _after_attaching(target, ENVELOPE, b"\x91" * 3000)
 
 
-@behaviour("sends an envelope with a field too many", tolerated=True)
+@behaviour("sends an envelope with a field too many")
 def longer_envelope(target: Target) -> None:
     key = Key()
     peer = target.attached(key)

@@ -4,6 +4,7 @@ Floods: what one host without standing does at a rate, while honest peers are me
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ from contextlib import suppress
 from .behaviour import Target, behaviour
 from .envelopes import client_record, connect_request, group_query, message, message_part
 from .keys import Key
+from .keyupdates import key_updates
 from .peer import ENVELOPE, HELLO, MESSAGE, TUNNEL_DATA, TUNNEL_OPEN, Closed, Peer
 
 
@@ -113,6 +115,23 @@ def slow_hello(target: Target) -> None:
         for peer in peers:
             with suppress(Closed):
                 peer.send_bytes(struct.pack("!I", HELLO << 24 | 4000)[:1])
+
+
+def _key_updates(target: Target, peer: Peer) -> None:
+    """Change the keys until the daemon has had enough."""
+    peer.socket.setblocking(True)
+    peer.socket.settimeout(5.0)
+    records = key_updates(peer.secrets["CLIENT_TRAFFIC_SECRET_0"])
+    while target.left > 0:
+        peer.socket.sendall(b"".join(itertools.islice(records, 100)))
+
+
+@behaviour("KeyUpdates of TLS instead of a Hello, as fast as they go", flood=True)
+def key_updates_before_the_hello(target: Target) -> None:
+    key = Key()
+    while target.left > 0:
+        with suppress(Closed, OSError):
+            _key_updates(target, target.peer(key).handshake())
 
 
 @behaviour("signed lookups, as fast as they go", flood=True)

@@ -45,6 +45,7 @@ class Peer:
 
     @ivar key: who we say we are.
     @ivar reason: the number of the daemon's Goodbye, once it has come.
+    @ivar secrets: those of the TLS session, by their names in a key log.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class Peer:
         if certificate:
             context.use_certificate(key.certificate(names))
             context.use_privatekey(key.private)
+        self.secrets: dict[str, bytes] = {}
+        context.set_keylog_callback(self._note_secret)
         self.tls = SSL.Connection(context, self.socket)
         self.tls.set_connect_state()
 
@@ -208,6 +211,10 @@ class Peer:
     def close(self) -> None:
         """Close the socket, without a word."""
         self.socket.close()
+
+    def _note_secret(self, _: SSL.Connection, line: bytes) -> None:
+        label, _, secret = line.decode().split()
+        self.secrets[label] = bytes.fromhex(secret)
 
     def _peer_name(self) -> bytes:
         certificate = self.tls.get_peer_certificate(as_cryptography=True)

@@ -10,6 +10,20 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "what TLS sends of its own does not count before the Hello",
+        "crust/link/tls.py",
+        "if self._allowance < 0 and not self._verified:",
+        "if self._allowance < 0 and not self._handshakeDone:",
+        ("tests.crust.link.test_strangers",),
+    ),
+    Mutant(
+        "what TLS sends of its own does not count after the Hello",
+        "crust/link/tls.py",
+        "if self._allowance < 0 and self._verified:",
+        "if False:",
+        ("tests.crust.link.test_strangers",),
+    ),
+    Mutant(
         "a full door cuts the oldest, whoever is crowded",
         "crust/accept/unverified.py",
         "crowd = _of_the_most([*entries, *coming], lambda each: each.prefix)",

@@ -37,7 +37,7 @@ class PeerRefused(SSL.Error):
     The peer is not the node that it must be. It is an C{SSL.Error}, since any other type raised in OpenSSL's
     callback leaves a traceback in the log and sends the peer no alert.
 
-    @ivar reason: L{CloseReason.TLS_REFUSED}, or L{CloseReason.SELF}.
+    @ivar reason: L{CloseReason.TLS_REFUSED}, L{CloseReason.SELF}, or C{PROTOCOL_ERROR} after the handshake.
     @ivar detail: what is wrong, in words.
     """
 

@@ -157,6 +157,7 @@ class Link(FrameSender):
         if self._verified or self._reason is not None:
             return
         self._verified = True
+        self.transport.peer_verified()
         self._decoder.limit = MAX_FRAME_BYTES
         self._queue.wrote = True
         self._arm(self._liveness.tick_length, self._tick)
@@ -178,6 +179,7 @@ class Link(FrameSender):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes that TLS has decrypted."""
+        self.transport.frames_came(len(data))
         if self._reason is not None:
             return
         self._liveness.heard = True

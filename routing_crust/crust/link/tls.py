@@ -53,6 +53,10 @@ MAX_KNOWN_CERTIFICATES: Final = 256
 """Certificates that have passed and are remembered, of at most a kilobyte each."""
 READ_BYTES: Final = 128 * 1024
 """What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
+MAX_EMPTY_BYTES: Final = 64 * 1024
+"""Ciphertext in which no frames come, once the peer is verified. The largest record has 16 KiB."""
+EMPTY_BYTES_PER_BYTE: Final = 8
+"""A byte of frames makes up for so many of ciphertext: the smallest frame has 4, its record 26."""
 
 # The first is the one that every implementation of TLS 1.3 has, and the fastest where AES is in hardware.
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
@@ -225,17 +229,21 @@ class _SessionCreator:
 
 class LinkTlsProtocol(TLSMemoryBIOProtocol):
     """
-    Twisted's TLS transport, with a limit on the bytes before the end of the handshake, with larger reads, and
-    with immediate writes of what a read has caused.
+    Twisted's TLS transport, with limits on the ciphertext, with larger reads, and with immediate writes of
+    what a read has caused.
+
+    What comes before the peer is verified is limited in all, also after the handshake: messages of TLS
+    itself, such as KeyUpdates, cost us more than they cost the peer. After that they must come with frames.
     """
 
     factory: LinkTlsFactory
 
     def makeConnection(self, transport: Any) -> None:
-        self._allowance = self.factory.max_handshake
+        self._allowance = self.factory.max_unverified
+        self._verified = False
         self._look_at_the_clock = self.factory.look_at_the_clock
         # an attribute of Twisted's socket transports; others may ignore it
-        transport.bufferSize = READ_BYTES
+        transport.bufferSize = self.factory.max_unverified
         # Twisted's own method declares each of the transport's interfaces before it declares them all, and
         # each such declaration is a new object with an order of resolution to be found out.
         self._tlsConnection = self.factory._creatorCallable(self)
@@ -247,14 +255,32 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
 
     def dataReceived(self, bytes: bytes) -> None:
         self._look_at_the_clock()
-        if not self._handshakeDone:
-            self._allowance -= len(bytes)
-            if self._allowance < 0:
-                problem = f"the peer sent more than {self.factory.max_handshake} bytes before it was verified"
-                self.failVerification(Failure(PeerRefused(problem)))  # type: ignore[no-untyped-call]
-                return
+        self._allowance -= len(bytes)
+        if self._allowance < 0 and not self._verified:
+            self._refuse(
+                f"the peer sent more than {self.factory.max_unverified} bytes before it was verified"
+            )
+            return
         TLSMemoryBIOProtocol.dataReceived(self, bytes)
+        # only now: what has come may have been a large read of frames
+        if self._allowance < 0 and self._verified:
+            self._refuse(f"more than {MAX_EMPTY_BYTES} bytes came without a frame in them")
         self._write_now()
+
+    def frames_came(self, size: int) -> None:
+        """So many bytes of frames have been decrypted."""
+        if self._verified:
+            self._allowance = min(MAX_EMPTY_BYTES, self._allowance + EMPTY_BYTES_PER_BYTE * size)
+
+    def peer_verified(self) -> None:
+        """The layer above knows the peer: it may send as much as it likes, if there are frames in it."""
+        self._verified = True
+        self._allowance = MAX_EMPTY_BYTES
+        self.transport.bufferSize = READ_BYTES  # type: ignore[union-attr]
+
+    def _refuse(self, problem: str) -> None:
+        reason = CloseReason.PROTOCOL_ERROR if self._handshakeDone else CloseReason.TLS_REFUSED
+        self.failVerification(Failure(PeerRefused(problem, reason)))  # type: ignore[no-untyped-call]
 
     def verified_peer(self) -> VerifiedPeer:
         """
@@ -288,7 +314,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
 
     @ivar tls: makes the sessions.
     @ivar plan: what is settled about the links: the TLS roles and the expected peer.
-    @ivar max_handshake: how many bytes may come in before a handshake is done.
+    @ivar max_unverified: how many bytes may come in before the peer is verified.
     @ivar look_at_the_clock: called with each read, so that it is noticed when the clock is set back, even
         where nothing but input happens (L{routing_crust.timing.steadyclock}).
     """
@@ -306,7 +332,7 @@ class LinkTlsFactory(TLSMemoryBIOFactory):
         super().__init__(creator, plan.initiator, factory or Factory(), owner.clock)
         self.tls = tls
         self.plan = plan
-        self.max_handshake = MAX_UNVERIFIED_BYTES
+        self.max_unverified = MAX_UNVERIFIED_BYTES
         self.look_at_the_clock = owner.clock.seconds
 
     def buildProtocol(self, addr: object) -> LinkTlsProtocol | None:  # type: ignore[override]

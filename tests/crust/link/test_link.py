@@ -55,6 +55,12 @@ class Transport(StringTransport):
 
     refusal: PeerRefused | None = None
 
+    def frames_came(self, size: int) -> None:
+        pass
+
+    def peer_verified(self) -> None:
+        pass
+
     def verified_peer(self) -> VerifiedPeer:
         if self.refusal is not None:
             raise self.refusal

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 
 from routing_crust.config import Settings
 from routing_crust.crust.link import tls as link_tls
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 
+from ...hostile.keyupdates import key_updates
 from ..sockets import SocketTests, reactor
 from ..support import Owner, Stranger, StrangerTls, certificate, node_name, rsa_key
 
@@ -137,6 +139,41 @@ class StrangerTests(SocketTests):
         self.patch(link_tls, "MAX_UNVERIFIED_BYTES", 4096)
         detail, _ = await self.refused(None, half)
         self.assertIn("more than 4096 bytes before", detail)
+
+    async def test_key_updates_without_frames_are_cut_at_the_limit(self) -> None:
+        """Before the Hello as any bytes; after it, more than a record may take."""
+        for verified, size, expected in (
+            (False, 17, "before it was verified"),
+            (True, 65, "without a frame"),
+        ):
+            ours = Owner(reactor)
+            tls, secrets = StrangerTls([GOOD], KEY), []
+            tls.context.set_keylog_callback(lambda _, line, secrets=secrets: secrets.append(line.split()))
+            stranger = self.dial_as_stranger(self.listen(ours), tls)
+            (link,) = await ours.next("up")
+            if verified:
+                link.verified()
+            (secret,) = [each[2] for each in secrets if each[0] == b"CLIENT_TRAFFIC_SECRET_0"]
+            records = key_updates(bytes.fromhex(secret.decode()))
+            stranger.transport.transport.write(b"".join(islice(records, size * 1024 // 27)))
+            _, reason = await ours.next("lost")
+            self.assertIs(reason.reason, CloseReason.PROTOCOL_ERROR)
+            self.assertIn(expected, reason.detail)
+            await stranger.lost
+
+    async def test_frames_make_up_for_the_bytes_around_them(self) -> None:
+        """Thousands of the smallest frames, each in a record of its own, are no breach."""
+        stranger = self.dial_as_stranger(self.listen(self.ours), StrangerTls([GOOD], KEY))
+        (link,) = await self.ours.next("up")
+        link.verified()
+        for _ in range(4000):
+            stranger.transport.write(b"\xc8\0\0\0")
+        stranger.transport.write(b"\xc9\0\0\0")
+        while [each[1] for each in self.ours.of("frame")][-1:] != [0xC9]:
+            await deferLater(reactor, 0)
+        link.abort(CloseReason.STOPPING)
+        await self.ours.next("lost")
+        await stranger.lost
 
     async def hang_up(self, sends: bytes) -> LinkClosed:
         """Have a stranger say this and hang up. Returns what is reported."""
