@@ -7,6 +7,7 @@ documentation and the errors are all made from this one table. A L{Settings} tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from ipaddress import IPv6Network, ip_network
@@ -16,7 +17,7 @@ from typing import Any, Final
 from .endpoints import Contact, Endpoint, PrivateDialling
 from .errors import ConfigurationError, InvalidName, number_text
 from .forwarding_rules import Exposure, Forward, Nickname, Permission
-from .names import Name
+from .names import NAME_CHARACTERS, Name
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -233,6 +234,12 @@ def check_rule(setting: str, entry: str) -> None:
         if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
             # Endpoints hold no such addresses, so the rule would never match.
             raise ConfigurationError(setting, f"{entry!r} is IPv4 in IPv6: write the IPv4 network")
+
+
+def names_in(rules: Iterable[str]) -> frozenset[Name]:
+    """The names among the entries of an allow or deny list."""
+    # a network, as text, is never as long as a name
+    return frozenset(Name.from_text(each) for each in rules if len(each) == NAME_CHARACTERS)
 
 
 def setting_fields() -> tuple[Field[Any], ...]:

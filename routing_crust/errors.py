@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "AlreadyRunning",
     "CannotListen",
     "CloseReason",
     "ConfigurationError",
@@ -108,6 +109,12 @@ class ConnectFailed(RoutingCrustError):
         tried = "; ".join(f"{where}: {what}" for where, what in attempts)
         super().__init__(f"no link could be made ({tried or 'there was no endpoint to dial'})")
         self.attempts = attempts
+
+
+class AlreadyRunning(RoutingCrustError):
+    """
+    A service is started that runs, or that has not stopped yet: wait for the Deferred of C{stopService}.
+    """
 
 
 class CannotListen(RoutingCrustError):

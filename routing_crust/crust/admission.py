@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from ..config import Settings
+from ..config import Settings, names_in
 from ..endpoints import Endpoint, is_local_only
 from ..errors import LimitReached
 from ..names import NAME_CHARACTERS, Name
@@ -125,13 +125,9 @@ class StrangerBudget:
 
 
 def _split(entries: Iterable[str]) -> tuple[frozenset[Name], tuple[IPv4Network | IPv6Network, ...]]:
-    names, networks = [], []
-    for entry in entries:
-        if len(entry) == NAME_CHARACTERS:  # longer than any network
-            names.append(Name.from_text(entry))
-        else:
-            networks.append(ip_network(entry))
-    return frozenset(names), tuple(networks)
+    entries = tuple(entries)
+    networks = (ip_network(each) for each in entries if len(each) != NAME_CHARACTERS)
+    return names_in(entries), tuple(networks)
 
 
 def _first(networks: tuple[IPv4Network | IPv6Network, ...], endpoint: Endpoint) -> str | None:

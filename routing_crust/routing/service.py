@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..config import Settings
 from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Contact, Endpoint
-from ..errors import ServiceStopped
+from ..errors import AlreadyRunning, ServiceStopped
 from ..forwarding_rules import known
 from ..identity import Identity
 from ..names import Name
@@ -87,6 +87,7 @@ class RoutingService(MessagesByName, Service):
         self._incarnation = last_incarnation
         MessagesByName.__init__(self, known(settings.nicknames))
         self._timers = StoppableClock(self.clock)
+        self._stopping = False
         self._observers = Observers()
         self._frame_handler: FrameHandler | None = None
         self.stream_layer: StreamLayer | None = None
@@ -137,7 +138,12 @@ class RoutingService(MessagesByName, Service):
         Listen, and begin to bootstrap.
 
         @raise CannotListen: a port is taken or may not be used; the service is not running then.
+        @raise AlreadyRunning: it runs, or the Deferred of L{stopService} has not fired yet; nothing changes.
         """
+        if self._started:
+            raise AlreadyRunning("the service runs already")
+        if self._stopping:
+            raise AlreadyRunning("the service is still stopping: wait for the Deferred of stopService()")
         self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
         clock = self._timers = StoppableClock(self.clock)
         network_time = NetworkTime(clock)
@@ -157,8 +163,12 @@ class RoutingService(MessagesByName, Service):
         self._core.frame_handler = self._frame_handler
         if self.stream_layer is not None:
             self._core.set_stream_layer(self.stream_layer)
-        # may raise CannotListen: only a service that listens counts as running
-        self._core.start()
+        try:
+            self._core.start()
+        except BaseException:
+            # only a service that listens counts as running
+            self._started = False
+            raise
         Service.startService(self)
         if self not in _running:
             _running.append(self)
@@ -173,7 +183,8 @@ class RoutingService(MessagesByName, Service):
         forget_running(self)
         if self._core is None:
             return succeed(None)
-        stopped = self._core.stop()
+        self._stopping = True
+        stopped = self._core.stop().addCallback(self._has_stopped)
         # an application may stop us from a callback whose caller starts a timer afterwards
         self._timers.stop()
         return stopped
@@ -282,6 +293,9 @@ class RoutingService(MessagesByName, Service):
         from ..crust.service import CrustService
 
         return CrustService(self.settings, self.identity, SystemPlatform(reactor), self._random)
+
+    def _has_stopped(self, _: None) -> None:
+        self._stopping = False
 
     def _when(self, now: bool, waiting: Waiters[None]) -> Deferred[None]:
         if now:

@@ -811,4 +811,32 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if False:\n",
         ("tests.routing.messaging.test_requests",),
     ),
+    Mutant(
+        "a denied name may send by way of others",
+        "routing/messaging/envelope_dispatch.py",
+        "        if source in self._denied:\n",
+        "        if False:\n",
+        ("tests.routing.test_network",),
+    ),
+    Mutant(
+        "a client is let into the table",
+        "routing/membership/policy.py",
+        "            if facts.is_client:\n                self._expected.turn_away",
+        "            if False:\n                self._expected.turn_away",
+        ("tests.routing.test_intruder",),
+    ),
+    Mutant(
+        "a request goes on when nobody waits for it",
+        "routing/connecting/connector.py",
+        "            self._abandon(request.name, request.use)\n",
+        "            pass\n",
+        ("tests.routing.connecting.test_connector",),
+    ),
+    Mutant(
+        "a service may be started while it stops",
+        "routing/service.py",
+        "        if self._stopping:\n",
+        "        if False:\n",
+        ("tests.routing.test_network",),
+    ),
 )

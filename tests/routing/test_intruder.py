@@ -361,6 +361,38 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials + 1)
         self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
 
+    def test_attached_client_that_asks_to_be_a_member_gets_no_answer(self) -> None:
+        client = Intruder(self.net)
+        link = client.dial(self.node)
+        link.send(FrameKind.HELLO, client.hello(link, role=WireRole.CLIENT))
+        self.net.settle(0.1)
+        link.send(FrameKind.CONFIRMATION, encode(Confirmation(1, LinkUse.ATTACHED, False)))
+        for kind, payload in client.frames:
+            if kind == FrameKind.CONFIRMATION:
+                epoch = _decode(Confirmation, payload).epoch
+                link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(epoch)))
+        self.net.settle(0.1)
+        body = client.signed(REQUEST_LABEL, client.request(self.node))
+        link.send(FrameKind.ENVELOPE, client.envelope(self.node, EnvelopeKind.CONNECT_REQUEST, body))
+        self.net.settle(1)
+        self.assertEqual(client.lost, [])
+        self.assertNotIn(FrameKind.ENVELOPE, client.kinds())
+        self.assertEqual(self.net.network.dials, self.dials + 1)  # its own
+        self.net.result(client.crust.stop())
+
+    def test_client_that_asks_to_be_a_member_is_refused(self) -> None:
+        """It would have a place in the table, and could not route."""
+        nonce = b"n" * 16
+        self.ask(nonce=nonce)
+        accepted = self.intruder.accepted[-1]
+        hello = self.intruder.hello(accepted, purpose=nonce, role=WireRole.CLIENT)
+        accepted.send(FrameKind.HELLO, hello)
+        self.net.settle(1)
+        self.assertEqual([each.reason for each in self.intruder.lost], [CloseReason.NOT_WANTED])
+        core = self.node._core
+        assert core is not None
+        self.assertNotIn(self.intruder.identity.name, core.table)
+
     def test_replayed_request_is_refused(self) -> None:
         body = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
         self.send(EnvelopeKind.CONNECT_REQUEST, body)

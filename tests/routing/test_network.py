@@ -8,7 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, Name, Role, RoutingService, State
 from routing_crust.crust.interfaces import ANSWER_WITHIN
-from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, ServiceStopped
+from routing_crust.errors import (
+    AlreadyRunning,
+    CannotListen,
+    NotConnected,
+    PeerUnreachable,
+    RequestRefused,
+    ServiceStopped,
+)
 from routing_crust.routing.events import GroupConnectedChanged, LinkLost, PeerJoined, PeerLeft, StateChanged
 from routing_crust.testing.memory.transport import end_of
 from tests.routing.net import Net
@@ -107,6 +114,64 @@ class JoiningTests(NetworkCase):
         self.assertIn(node.state, (State.DISCONNECTED, State.BOOTSTRAPPING))
         first.startService()
         self.net.run(lambda: node.state is State.CONNECTED, timeout=70)
+
+    def test_start_in_the_middle_of_a_run_or_of_a_stop_is_refused(self) -> None:
+        first = self.net.node()
+        other = self.net.node()
+        self.net.until_joined()
+        incarnation, core = other.incarnation, other._core
+        self.assertRaises(AlreadyRunning, other.startService)
+        stopped = other.stopService()
+        error = self.assertRaises(AlreadyRunning, other.startService)
+        self.assertIn("wait for the Deferred of stopService()", str(error))
+        self.assertIs(other._core, core)
+        self.assertEqual((other.state, other.incarnation), (State.TERMINATED, incarnation))
+        self.assertFalse(other.running)
+        # the Deferred of the stop is the moment from which it may be started again
+        stopped.addCallback(lambda _: other.startService())
+        self.net.result(stopped)
+        self.net.until_joined()
+        self.assertEqual(self.net.result(first.send(other.node_name, b"x")), None)
+
+    def test_start_that_failed_may_be_tried_again(self) -> None:
+        self.net.node()
+        other = self.net.node()
+        self.net.until_joined()
+        self.net.result(other.stopService())
+        crust = self.net.crust(other)
+
+        def start(events: object) -> None:
+            raise CannotListen("the port is taken")
+
+        self.patch(crust, "start", start)
+        self.assertRaises(CannotListen, other.startService)
+        self.failureResultOf(other.send(other.node_name, b"x"), ServiceStopped)
+        del crust.__dict__["start"]
+        other.startService()
+        self.net.until_joined()
+
+    def test_messages_of_a_denied_name_are_dropped(self) -> None:
+        """By way of others, too: a link is not the only way to a node."""
+        first = self.net.node()
+        outsider = self.net.node()
+        self.net.until_joined()
+        node = self.net.node(deny=(str(outsider.node_name),))
+        self.net.settle(60)
+        self.assertEqual(node.state, State.CONNECTED)
+        got: list[Message] = []
+        node.set_message_handler(got.append)
+        node.set_request_handler(lambda request: b"an answer")
+        first.set_message_handler(got.append)
+        for sent in (
+            outsider.send(node.node_name, b"x"),
+            outsider.request(node.node_name, b"x"),
+        ):
+            with self.assertRaises(PeerUnreachable):
+                self.net.result(sent)
+        self.assertEqual(got, [])
+        self.net.result(first.send(node.node_name, b"of somebody else"))
+        self.net.result(outsider.send(first.node_name, b"to somebody else"))
+        self.assertEqual([each.body for each in got], [b"of somebody else", b"to somebody else"])
 
     def test_observers_hear_of_states_group_and_table(self) -> None:
         first = self.net.node()

@@ -85,6 +85,9 @@ class ConnectRequestValidator:
         newer = 0 if before is None else request.incarnation - before.facts.incarnation
         if newer < 0:
             return "it is of an earlier incarnation"
+        # one that has no link with us says in its Hello what it is, and is judged then
+        if request.use is LinkUse.MEMBER and before is not None and newer == 0 and before.facts.is_client:
+            return "it is a client, which cannot route for others"
         held = before if before is not None and newer == 0 and before.use >= request.use else None
         improves = held is not None and held.link.path_kind is PathKind.TUNNEL
         if held is not None and not improves:

@@ -10,6 +10,8 @@ is in L{routing_crust.routing.connecting.responder}.
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -92,7 +94,7 @@ class Connector(PeerListener):
         request = self._requests.get((name, use))
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
-        waiter: Deferred[ILink] = Deferred(request.waiting.remove)
+        waiter: Deferred[ILink] = Deferred(partial(self._cancelled, request))
         request.waiting.append(waiter)
         return waiter
 
@@ -297,12 +299,18 @@ class Connector(PeerListener):
         self._settle(request, Failure(problem))
 
     def _abandon(self, name: Name, use: LinkUse) -> None:
-        """End a request that L{improve} has made, and its attempt."""
+        """End a request for which nobody waits, and its attempt."""
         request = self._requests.get((name, use))
         if request is not None and not request.waiting:
             self._attempts.withdraw(name, request.nonce)
             del self._requests[name, use]
             request.stop()
+
+    def _cancelled(self, request: OutgoingRequest, waiter: Deferred[ILink]) -> None:
+        """A caller does not want the link any more; without another one, nothing more is sent or dialled."""
+        request.waiting.remove(waiter)
+        if self._requests.get((request.name, request.use)) is request:
+            self._abandon(request.name, request.use)
 
     def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
         del self._requests[request.name, request.use]

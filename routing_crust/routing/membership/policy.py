@@ -62,7 +62,7 @@ class MembershipPolicy:
         if self._state() is State.TERMINATED:
             return Refuse(CloseReason.STOPPING)
         if facts.purpose:
-            return self._judge_expected(link, facts.purpose)
+            return self._judge_expected(link, facts)
         if link.direction is Direction.CONNECTED:
             if facts.is_client:
                 return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot speak for others")
@@ -78,12 +78,16 @@ class MembershipPolicy:
         use = self._expected.permitted_use(link.peer)
         return use if self.has_room(link, use) else LinkUse.DIRECT
 
-    def _judge_expected(self, link: ILink, nonce: bytes) -> Accept | Refuse:
+    def _judge_expected(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
+        nonce = facts.purpose
         verdict = self._expected.purpose(link, nonce)
         if verdict is None and self._links.peer(link.peer) is not None:
             # the second of two links: the first has settled their request
             return Refuse(CloseReason.SUPERSEDED)
         if verdict is not None and verdict.use is LinkUse.MEMBER:
+            if facts.is_client:
+                self._expected.turn_away(link.peer, nonce)
+                return Refuse(CloseReason.NOT_WANTED, "it is a client, which cannot route for others")
             # The link shows the peer's true address. A link accepted without room would make the peer believe
             # that it is a member.
             problem = self._table.refusal(link.peer, *counted_by(link))

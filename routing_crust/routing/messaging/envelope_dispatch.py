@@ -11,6 +11,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from ...config import names_in
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
@@ -36,6 +37,7 @@ class EnvelopeDispatch(PeerListener):
         settings, seconds = node.settings, node.clock.seconds
         self._network = settings.network
         self._identity = node.identity
+        self._denied = names_in(settings.deny)
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
         self._rates: KeyedLimits[Name] = KeyedLimits(
@@ -52,6 +54,14 @@ class EnvelopeDispatch(PeerListener):
 
         @param link: the link that it came by, whose peer's C{CONTROL_MESSAGES_PER_SECOND} it counts against.
         """
+        # before the signature: there is nothing to gain by claiming a denied name
+        if source in self._denied:
+            self._quiet.info(
+                "denied names",
+                "dropped an envelope of {source}: the setting deny names it",
+                source=source,
+            )
+            return
         try:
             # an unsigned envelope passes only if its body proves itself, or if it is a hint
             if envelope.signature:

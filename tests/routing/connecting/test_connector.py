@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.interfaces import Rendezvous
@@ -95,6 +96,27 @@ class WayTests(SynchronousTestCase):
         self.assertEqual(sent, [(informant, 0), *((None, attempt) for attempt in range(most - 1))])
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(asked)
+
+    def test_cancelled_connect_asks_no_more(self) -> None:
+        """Neither the request nor what it has set up outlives the last of its callers."""
+        core = self.nodes[0]._core
+        assert core is not None
+        connector = core.connector
+        sent: list[object] = []
+        connector._send = lambda *way: sent.append(way) or 7
+        nobody = self.net.identity().name
+        callers = [self.nodes[0].connect(nobody) for _ in range(2)]
+        self.net.settle(1)
+        callers[0].cancel()
+        self.failureResultOf(callers[0], CancelledError)
+        self.assertTrue(connector.is_requesting(nobody, LinkUse.DIRECT))
+        connector.undeliverable(7)
+        callers[1].cancel()
+        self.failureResultOf(callers[1], CancelledError)
+        self.assertFalse(connector.is_requesting(nobody, LinkUse.DIRECT))
+        self.net.settle(100)
+        self.assertEqual(len(sent), 1)
+        self.assertEqual(self.net.crust(self.nodes[0]).expected, [])
 
     def test_settled_request_sends_nothing_more(self) -> None:
         """Even if it was to be sent again."""
