@@ -19,6 +19,8 @@ NAME_BYTES: Final = 32
 NAME_BITS: Final = 8 * NAME_BYTES
 NAME_CHARACTERS: Final = 52
 _ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+_SPARE_BITS: Final = 5 * NAME_CHARACTERS - NAME_BITS
+_DIGITS: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
 
 
 @total_ordering
@@ -65,11 +67,12 @@ class Name:
             )
         if not _ALPHABET.issuperset(text):
             raise InvalidName(f"{text!r} is not a name: it may hold only a to z and 2 to 7")
-        name = cls(base64.b32decode(text.upper() + "===="))
-        if str(name) != text.lower():
+        # the digits of base32 are those of a number of base 32, written with other letters
+        number, spare = divmod(int(text.lower().translate(_DIGITS), 32), 1 << _SPARE_BITS)
+        if spare:
             # base32 has four spare bits at the end: two texts must not mean one name.
             raise InvalidName(f"{text!r} is not a name: its last character is damaged")
-        return name
+        return cls(number.to_bytes(NAME_BYTES, "big"))
 
     def distance(self, other: Name) -> int:
         """The XOR distance to C{other}: 0 for the same name, below 2 ** 256."""

@@ -219,8 +219,8 @@ class ICrust(Interface):
 
     def bootstrap() -> None:
         """
-        Dial contacts, several at once. Each link is reported as it comes up, with
-        L{ILink.bootstrap} set; L{ICrustEvents.bootstrap_finished} ends the attempt when
+        Dial contacts, several at once, but none that we have a link with. Each link is reported as it comes
+        up, with L{ILink.bootstrap} set; L{ICrustEvents.bootstrap_finished} ends the attempt when
         L{end_bootstrap} is called, when every contact has been tried and no such link is left, or after
         C{BOOTSTRAP_TIMEOUT_SECONDS}. While an attempt runs, another call does nothing.
         """
@@ -321,8 +321,14 @@ class ICrust(Interface):
         """
         Save a contact for the next start.
 
-        @param proven: whether we have been linked with it; an unproven one comes after the proven
-            ones, and replaces none.
+        @param proven: whether it has led us into the network, or was a member of our table: a link alone
+            proves nothing. An unproven one comes after the proven ones, and replaces none of them.
+        """
+
+    def demote(contact: Contact) -> None:
+        """
+        A contact has led nowhere: whether it is saved, configured or found on the local network, it is tried
+        after all others, until it is remembered as proven.
         """
 
     def saved_contacts() -> tuple[Contact, ...]:

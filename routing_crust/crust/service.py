@@ -160,7 +160,7 @@ class CrustService(AddressesOfCrust):
     def bootstrap(self) -> None:
         if self._running and not self._bootstrapper.active:
             self._host.look(self._listening)
-            self._bootstrapper.begin()
+            self._bootstrapper.begin([each.peer for each in self._links])
 
     def end_bootstrap(self, winner: ILink | None) -> None:
         self._bootstrapper.end(winner)
@@ -227,7 +227,11 @@ class CrustService(AddressesOfCrust):
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         if self._running:
-            self._bootstrapper.contacts.remember(contact, proven)
+            self._bootstrapper.remember(contact, proven)
+
+    def demote(self, contact: Contact) -> None:
+        if self._running:
+            self._bootstrapper.demote(contact)
 
     def saved_contacts(self) -> tuple[Contact, ...]:
         return self._bootstrapper.contacts.contacts()

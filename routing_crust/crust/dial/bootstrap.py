@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 from ...endpoints import Contact, Endpoint
 from ...errors import CloseReason, LimitReached, LinkClosed
 from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
-from ...names import Name
 from ..interfaces import ILink
 from .race import DialFailed
 
@@ -36,23 +35,25 @@ _MAX_FOUND: Final = 32
 def order_contacts(
     saved: Sequence[Contact],
     configured: Sequence[Contact],
-    own_name: Name,
-    own_endpoints: Collection[Endpoint],
     first_saved: int,
+    tried: Collection[Endpoint],
+    is_last: Callable[[Contact], bool],
 ) -> tuple[Contact, ...]:
     """
-    In which order contacts are dialled: saved, then configured, each endpoint once, never ourselves.
+    In which order contacts are dialled: saved, then configured, each endpoint once.
 
-    @param saved: most recently proven first.
+    @param saved: the best first.
     @param first_saved: how many of the saved ones go before the configured ones; the others come last, so
         that old ones that do not answer cannot keep the configured ones out of the attempt.
+    @param tried: where attempts that found no way in have dialled: other saved contacts go first.
+    @param is_last: whether a contact has led nowhere, so that it comes after all others.
     """
-    ordered = (*saved[:first_saved], *configured, *saved[first_saved:])
+    first = [each for each in saved[:first_saved] if each.endpoint not in tried]
+    rest = sorted(saved, key=lambda each: each.endpoint in tried)
     chosen: dict[Endpoint, Contact] = {}
-    for each in ordered:
-        if each.name != own_name and each.endpoint not in own_endpoints:
-            chosen.setdefault(each.endpoint, each)
-    return tuple(chosen.values())
+    for each in (*first, *configured, *rest):
+        chosen.setdefault(each.endpoint, each)
+    return tuple(sorted(chosen.values(), key=is_last))
 
 
 class BootstrapAttempt:
@@ -83,6 +84,7 @@ class BootstrapAttempt:
         self._found: deque[Contact] = deque()
         self._hosts_found: Counter[str] = Counter()
         self._found_last = False
+        self._added_last = 0
         self._dials: dict[Endpoint, Deferred[ILink]] = {}
         self._links: dict[ILink, None] = {}
         self._problems: list[str] = []
@@ -99,12 +101,21 @@ class BootstrapAttempt:
         else:
             self._next()
 
-    def found(self, contact: Contact) -> None:
-        """A node answered on the local network: dial it next."""
+    def found(self, contact: Contact, last: bool = False) -> None:
+        """
+        A node answered on the local network: dial it next.
+
+        @param last: whether its host has led nowhere before, so that all others have their turn first.
+        """
+        queue = self._waiting if last else self._found
         if self._over or contact.endpoint in self._tried:
             return
-        if all(contact.endpoint != each.endpoint for each in self._found):
-            self._keep(contact)
+        if all(contact.endpoint != each.endpoint for each in queue):
+            if not last:
+                self._keep(contact)
+            elif self._added_last < _MAX_FOUND:
+                self._added_last += 1
+                self._waiting.append(contact)
         if "next" not in self._timers:
             self._set_timer("next", DIAL_STAGGER_SECONDS if self._dials else 0, self._next)
 

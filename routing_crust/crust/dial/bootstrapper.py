@@ -6,28 +6,34 @@ It keeps the saved contacts and the beacon from start to stop, and at most one L
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
+from ...bounded_dict import BoundedDict
 from ...config import Settings
 from ...endpoints import Contact, Endpoint
 from ...errors import LinkClosed
 from ...history import History
 from ...identity import Identity
 from ...limits import BOOTSTRAP_TIMEOUT_SECONDS, DIAL_STAGGER_SECONDS
+from ...names import Name
 from ..discovery.contacts import ContactBook
 from ..discovery.multicast import Place
 from ..interfaces import ILink
 from ..platform import Platform
 from .bootstrap import BootstrapAttempt, order_contacts
 from .dialler import Dialler
+from .race import DialFailed
 
-_FIRST_SAVED: Final = int(BOOTSTRAP_TIMEOUT_SECONDS / 2 / DIAL_STAGGER_SECONDS)
+FIRST_SAVED_CONTACTS: Final = int(BOOTSTRAP_TIMEOUT_SECONDS / 2 / DIAL_STAGGER_SECONDS)
 """Saved contacts that go before the configured ones: half of an attempt's time."""
+MAX_LED_NOWHERE: Final = 512
+"""Names, endpoints and hosts of contacts that are remembered as having led nowhere."""
 
 
 class BootstrapOwner(Protocol):
@@ -67,6 +73,10 @@ class Bootstrapper:
         self._dialler = dialler
         self._beacon = platform.beacon(identity, owner.settings.network, random, self._found)
         self._attempt: BootstrapAttempt | None = None
+        self._tried: set[Endpoint] = set()
+        self._failed: list[Contact] = []
+        self._let_in = False
+        self._led_nowhere: BoundedDict[Endpoint | Name | str, None] = BoundedDict(MAX_LED_NOWHERE)
 
     @property
     def active(self) -> bool:
@@ -77,17 +87,70 @@ class Bootstrapper:
         """Answer nodes of the local network at these places from now on, and look for them there."""
         self._beacon.listen(places)
 
-    def begin(self) -> None:
-        """Begin an attempt, if there is none."""
+    def begin(self, without: Collection[Name]) -> None:
+        """
+        Begin an attempt, if there is none.
+
+        @param without: nodes that are not to be dialled.
+        """
         owner = self._owner
-        contacts = order_contacts(
-            self.contacts.contacts(), owner.settings.contacts, self._own_name, owner.endpoints, _FIRST_SAVED
+        saved = self.contacts.contacts()
+        if all(each.endpoint in self._tried for each in saved):
+            self._tried.clear()
+        ordered = order_contacts(
+            saved,
+            owner.settings.contacts,
+            min(FIRST_SAVED_CONTACTS, len(self.contacts.proven)),
+            self._tried,
+            self._is_last,
         )
+        contacts = [
+            each
+            for each in ordered
+            if each.name not in {self._own_name, *without} and each.endpoint not in owner.endpoints
+        ]
+        self._failed.clear()
+        self._let_in = False
         self._attempt = BootstrapAttempt(
-            owner.clock, contacts, self._beacon.active, self._dialler.dial_contact, self._finished
+            owner.clock, contacts, self._beacon.active, self._dial, self._finished
         )
         self._beacon.seek()
         self._attempt.start()
+
+    def remember(self, contact: Contact, proven: bool) -> None:
+        """As L{ICrust.remember<routing_crust.crust.interfaces.ICrust.remember>}."""
+        self.contacts.remember(contact, proven)
+        if proven:
+            self._led_nowhere.pop(contact.endpoint, None)
+            self._led_nowhere.pop(contact.endpoint.host, None)
+            if contact.name is not None:
+                self._led_nowhere.pop(contact.name, None)
+
+    def demote(self, contact: Contact) -> None:
+        """As L{ICrust.demote<routing_crust.crust.interfaces.ICrust.demote>}."""
+        self.contacts.demote(contact)
+        self._led_nowhere.put(contact.endpoint, None)
+        self._led_nowhere.put(contact.endpoint.host, None)
+        if contact.name is not None:
+            self._led_nowhere.put(contact.name, None)
+
+    def _is_last(self, contact: Contact) -> bool:
+        return contact.endpoint in self._led_nowhere or contact.name in self._led_nowhere
+
+    def _dial(self, contact: Contact) -> Deferred[ILink]:
+        dial = self._dialler.dial_contact(contact)
+        self._tried.add(contact.endpoint)
+        return dial.addCallbacks(self._dialled, self._not_dialled, errbackArgs=(contact,))
+
+    def _dialled(self, link: ILink) -> ILink:
+        self._let_in = True
+        return link
+
+    def _not_dialled(self, failure: Failure, contact: Contact) -> Failure:
+        # a dial that is called off says nothing of its contact
+        if failure.check(DialFailed):
+            self._failed.append(contact)
+        return failure
 
     def end(self, winner: ILink | None) -> None:
         """End the attempt, if there is one, and close its links but the winner."""
@@ -113,9 +176,17 @@ class Bootstrapper:
     def _found(self, contact: Contact) -> None:
         if self._attempt is not None and contact.endpoint not in self._owner.endpoints:
             self._owner.history.told(contact.name, (contact.endpoint,), "its beacon on the local network")
-            self._attempt.found(contact)
+            # new keys and ports cost a host nothing
+            last = contact.endpoint.host in self._led_nowhere or self._is_last(contact)
+            self._attempt.found(contact, last)
 
     def _finished(self, links: int, problem: str) -> None:
         self._attempt = None
+        if links:
+            self._tried.clear()
+        # while nothing at all can be reached, a failure says nothing of its contact
+        if self._let_in:
+            for each in self._failed:
+                self.contacts.demote(each)
         self._beacon.stop_seeking()
         self._owner.bootstrap_ended(links, problem)

@@ -1,22 +1,28 @@
 """
-Saved contacts: peers that have proven themselves, kept in a file for the next start.
+Saved contacts: where the next start finds the network again, kept in a file.
 
-The file is JSON, C{{"version": 1, "contacts": ["name@address:port", ...]}}, most recently proven first.
-It is written a while after a change, so that many changes cost one write, and when crust stops. A damaged
-file never keeps a node from starting: it is renamed, and the log says so.
+There are three kinds. Proven ones have had us as a member, or have brought us to members; others have been
+told to us, or have only let us in; demoted ones were tried in vain. The file is JSON, C{{"version": 1,
+"contacts": [...], "unproven": [...]}}, with C{"name@address:port"} in both lists: the proven ones, most
+recently proven first, then all others in the order of their turns. It is written a while after a change, so
+that many changes cost one write, and when crust stops. A damaged file never keeps a node from starting: it is
+renamed, and the log says so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+from errno import EINVAL
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from ...endpoints import Contact
+from ...endpoints import Contact, Endpoint
 from ...errors import InvalidEndpoint
 from ...files import write_atomically
 from ...names import Name
@@ -51,7 +57,11 @@ class ContactBook:
         self._most = most
         self._own = own
         self._clock = clock
-        self._contacts: list[Contact] = []
+        # each from the first to make room to the last
+        self._proven: dict[Endpoint, Contact] = {}
+        self._unproven: dict[Endpoint, Contact] = {}
+        self._demoted: dict[Endpoint, Contact] = {}
+        self._at: dict[Name, Endpoint] = {}
         self._write_call: IDelayedCall | None = None
         self._failing = False
 
@@ -60,12 +70,10 @@ class ContactBook:
         Read the file, if there is one. Unusable entries are logged; nothing is raised. Contacts in memory are
         newer than the file and stay.
         """
-        if self._path is None or self._contacts:
+        if self._path is None or len(self):
             return
         try:
-            # a bounded read: a file that has grown huge must not fill the memory
-            with self._path.open("rb") as file:
-                data = file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
+            data = self._read(self._path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -76,32 +84,61 @@ class ContactBook:
             )
             return
         try:
-            self._contacts = self._parse(data)[: self._most]
+            proven, unproven = self._parse(data)
         except (ValueError, RecursionError) as error:
             self._put_aside(str(error))
+            return
+        for contact in proven:
+            if len(self) < self._most and not self._is_known(contact):
+                self._keep(self._proven, contact)
+        # the file has the most recent first
+        self._proven = dict(reversed(self._proven.items()))
+        for contact in unproven:
+            if len(self) < self._most and not self._is_known(contact):
+                self._keep(self._unproven, contact)
+
+    def __len__(self) -> int:
+        return len(self._proven) + len(self._unproven) + len(self._demoted)
+
+    @property
+    def proven(self) -> tuple[Contact, ...]:
+        """Those that have proven themselves, most recently proven first."""
+        return tuple(reversed(self._proven.values()))
 
     def contacts(self) -> tuple[Contact, ...]:
-        """All of them, most recently proven first."""
-        return tuple(self._contacts)
+        """All of them: the proven ones, most recently proven first, then the others in turn."""
+        return (*self.proven, *self._unproven.values(), *self._demoted.values())
 
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """
-        Keep a contact. It replaces an older one of the same name or at the same endpoint; when there are too
-        many, the one that was proven longest ago is dropped.
+        Keep a contact. A proven one replaces others of the same name or at the same endpoint. When there are
+        too many, one that was demoted is dropped, else an unproven one, else the one that was proven longest
+        ago.
 
-        @param proven: an unproven contact comes last, and replaces nothing.
+        @param proven: an unproven contact comes after the proven ones, and replaces only a demoted one.
         """
-        if contact.name == self._own or not self._most or self._contacts[:1] == [contact]:
+        if contact.name == self._own or not self._most:
             return
-        others = self._without(contact)
         if proven:
-            self._contacts = [contact, *others][: self._most]
-        elif len(others) < len(self._contacts) or len(others) == self._most:
+            if next(reversed(self._proven.values()), None) == contact:
+                return
+            self._drop(contact)
+            self._keep(self._proven, contact)
+        elif self._is_known(contact) or (len(self) >= self._most and not self._demoted):
             return
         else:
-            self._contacts.append(contact)
-        if self._path is not None and self._write_call is None:
-            self._write_call = self._clock.callLater(WRITE_DELAY_SECONDS, self._write)
+            self._keep(self._unproven, contact)
+        if len(self) > self._most:
+            kind = self._demoted or self._unproven or self._proven
+            self._drop(next(iter(kind.values())))
+        self._changed()
+
+    def demote(self, contact: Contact) -> None:
+        """A contact was tried in vain, or has led nowhere: it comes last from now on, until it is proven."""
+        if self._is_known(contact):
+            self._drop(contact)
+            self._keep(self._demoted, contact)
+            self._changed()
 
     def flush(self) -> None:
         """Write what has not been written yet, now."""
@@ -109,35 +146,69 @@ class ContactBook:
             self._write_call.cancel()
             self._write()
 
-    def _without(self, contact: Contact) -> list[Contact]:
-        return [
-            each
-            for each in self._contacts
-            if each.endpoint != contact.endpoint and not _same_name(each, contact)
-        ]
+    def _changed(self) -> None:
+        if self._path is not None and self._write_call is None:
+            self._write_call = self._clock.callLater(WRITE_DELAY_SECONDS, self._write)
 
-    def _parse(self, data: bytes) -> list[Contact]:
+    def _is_known(self, contact: Contact) -> bool:
+        """Whether there is one of this name, or at this endpoint."""
+        kinds = (self._proven, self._unproven, self._demoted)
+        return any(contact.endpoint in each for each in kinds) or contact.name in self._at
+
+    def _keep(self, kind: dict[Endpoint, Contact], contact: Contact) -> None:
+        kind[contact.endpoint] = contact
+        if contact.name is not None:
+            self._at[contact.name] = contact.endpoint
+
+    def _drop(self, contact: Contact) -> None:
+        """Forget those of this name, and at this endpoint."""
+        elsewhere = () if contact.name is None else (self._at.get(contact.name),)
+        for endpoint in (contact.endpoint, *elsewhere):
+            for kind in (self._proven, self._unproven, self._demoted):
+                dropped = kind.pop(endpoint, None) if endpoint is not None else None
+                if dropped is not None and dropped.name is not None:
+                    del self._at[dropped.name]
+
+    def _read(self, path: Path) -> bytes:
         """
-        @raise ValueError: it is no list of contacts. A single bad entry is left out instead.
+        Read the file, as far as it can be one of ours: one that has grown huge must not fill the memory.
+
+        @raise OSError: it cannot be read.
+        """
+        # a pipe without a writer would block the start for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(EINVAL, "it is no plain file")
+            return file.read(_MAX_BYTES_PER_CONTACT * (self._most + 16) + 1)
+
+    def _parse(self, data: bytes) -> tuple[list[Contact], list[Contact]]:
+        """
+        @raise ValueError: these are no lists of contacts. A single bad entry is left out instead.
         """
         if len(data) > _MAX_BYTES_PER_CONTACT * (self._most + 16):
             raise ValueError("it is too long")
         content = json.loads(data)
         texts = content.get("contacts") if isinstance(content, dict) else None
-        if not isinstance(texts, list) or content.get("version") != _VERSION:
+        others = content.get("unproven", []) if isinstance(content, dict) else None
+        if not (isinstance(texts, list) and isinstance(others, list)) or content.get("version") != _VERSION:
             raise ValueError("it is not a list of contacts")
-        found: list[Contact] = []
-        for contact in filter(None, map(self._parse_one, texts)):
-            # the list is most recent first, so an earlier entry goes before a later one
-            if all(each.endpoint != contact.endpoint and not _same_name(each, contact) for each in found):
-                found.append(contact)
-        return found
+        problems: list[str] = []
+        proven = [self._parse_one(each, problems) for each in texts]
+        unproven = [self._parse_one(each, problems) for each in others]
+        if problems:
+            self.log.warn(
+                "{number} of the saved contacts are left out; the first: {problem}",
+                number=len(problems),
+                problem=problems[0],
+            )
+        return [each for each in proven if each], [each for each in unproven if each]
 
-    def _parse_one(self, text: object) -> Contact | None:
+    def _parse_one(self, text: object, problems: list[str]) -> Contact | None:
         try:
             contact = Contact.from_text(text if isinstance(text, str) else repr(text))
         except InvalidEndpoint as error:
-            self.log.warn("a saved contact is left out: {problem}", problem=str(error))
+            problems.append(str(error))
             return None
         return None if contact.name == self._own else contact
 
@@ -166,8 +237,10 @@ class ContactBook:
     def _write(self) -> None:
         assert self._path is not None
         self._write_call = None
-        texts = [str(each) for each in self._contacts]
-        data = json.dumps({"version": _VERSION, "contacts": texts}, indent=1).encode()
+        proven = [str(each) for each in self.proven]
+        others = [str(each) for each in chain(self._unproven.values(), self._demoted.values())]
+        content = {"version": _VERSION, "contacts": proven, "unproven": others}
+        data = json.dumps(content, indent=1).encode()
         try:
             write_atomically(self._path, data)
         except OSError as error:
@@ -184,7 +257,3 @@ class ContactBook:
         if self._failing:
             self.log.info("the contacts are saved again in {path}", path=str(self._path))
         self._failing = False
-
-
-def _same_name(one: Contact, other: Contact) -> bool:
-    return one.name is not None and one.name == other.name

@@ -28,6 +28,7 @@ class ContactExchange(PeerListener):
     def __init__(self, node: Node, links: LinkRegistry) -> None:
         self._node = node
         self._links = links
+        self._told_by: ILink | None = None
 
     def dialable_at(self, peer: Peer) -> Endpoint | None:
         """
@@ -48,7 +49,8 @@ class ContactExchange(PeerListener):
         """Save the contact of a peer that can be dialled; send a newcomer some contacts."""
         endpoint = self.dialable_at(peer)
         if endpoint is not None:
-            self._node.crust.remember(Contact(endpoint, peer.name))
+            # a link alone proves nothing: anybody can let us in, and then lead nowhere
+            self._node.crust.remember(Contact(endpoint, peer.name), proven=peer.use is LinkUse.MEMBER)
         if peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED:
             self._tell(peer)
 
@@ -60,10 +62,11 @@ class ContactExchange(PeerListener):
         """
         message = decode(Contacts, payload, MAX_CONTROL_BYTES)
         peer = self._links.peer(link.peer)
-        if peer is None or peer.link is not link:
+        if peer is None or peer.link is not link or link is self._told_by:
             return
-        # only from our proxy: any other peer could fill the saved contacts with addresses of its choice
+        # once, from our proxy: any other peer could fill the saved contacts with addresses of its choice
         if peer.use is LinkUse.ATTACHED and link.direction is Direction.CONNECTED:
+            self._told_by = link
             for each in message.contacts:
                 self._heard(peer, Contact(from_wire(each.endpoint), Name(each.name)))
 

@@ -18,7 +18,7 @@ from routing_crust.endpoints import Connection, Contact, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LimitReached, LinkClosed
 from routing_crust.limits import DIAL_STAGGER_SECONDS
 
-from ..addresses import at, contact, name
+from ..addresses import at, contact
 
 A, B, C, D = (contact(f"192.0.2.{number}:5483", number) for number in (1, 2, 3, 4))
 SETTINGS = Settings()
@@ -37,19 +37,29 @@ class FakeLink:
 
 
 class OrderTests(SynchronousTestCase):
-    def order(self, saved: tuple[Contact, ...], configured: tuple[Contact, ...], first: int = 9) -> Any:
-        return order_contacts(saved, configured, name(9), (at("192.0.2.9:5483"),), first)
+    def order(
+        self, saved: tuple[Contact, ...], configured: tuple[Contact, ...], first: int = 9, **how: Any
+    ) -> Any:
+        return order_contacts(
+            saved, configured, first, how.get("tried", ()), how.get("is_last", lambda _: False)
+        )
 
     def test_saved_contacts_come_before_configured_ones_and_each_endpoint_once(self) -> None:
         again = Contact(A.endpoint)
         self.assertEqual(self.order((B, A), (again, C)), (B, A, C))
 
-    def test_own_name_and_endpoints_are_never_dialled(self) -> None:
-        self.assertEqual(self.order((contact("192.0.2.8:1", 9), contact("192.0.2.9:5483")), (A,)), (A,))
-
     def test_configured_contacts_come_before_the_oldest_saved_ones(self) -> None:
         """The configured ones get their turn before the oldest saved ones."""
         self.assertEqual(self.order((A, B, C), (D,), first=2), (A, B, D, C))
+
+    def test_saved_contacts_that_were_tried_come_after_those_that_were_not(self) -> None:
+        """The configured ones keep their place."""
+        tried = {A.endpoint, B.endpoint, D.endpoint}
+        self.assertEqual(self.order((A, B, C), (D,), first=2, tried=tried), (D, C, A, B))
+
+    def test_contacts_that_led_nowhere_come_last(self) -> None:
+        """Saved or configured."""
+        self.assertEqual(self.order((A, B), (C, D), is_last=lambda each: each in (A, C)), (B, D, A, C))
 
 
 class AttemptTests(SynchronousTestCase):
@@ -219,6 +229,18 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(
             self.dialled(), [at("192.168.1.66:1"), A.endpoint, at("192.168.1.9:5483"), B.endpoint]
         )
+        attempt.end(None)
+
+    def test_host_that_led_nowhere_is_dialled_after_all_others(self) -> None:
+        attempt = self.attempt(A, B, lan=True)
+        attempt.found(C, last=True)
+        attempt.found(C, last=True)
+        self.clock.advance(LAN_HEAD_START)
+        self.clock.pump([STAGGER] * 2)
+        self.assertEqual(self.dialled(), [A.endpoint, B.endpoint, C.endpoint])
+        for port in range(1, 1000):
+            attempt.found(Contact(Endpoint("192.0.2.1", port)), last=True)
+        self.assertLess(len(attempt._waiting), 100)
         attempt.end(None)
 
     def test_attempt_without_contacts_waits_a_while_for_the_local_network(self) -> None:

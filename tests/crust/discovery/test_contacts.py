@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.crust.discovery import contacts as module
 from routing_crust.crust.discovery.contacts import DAMAGED_SUFFIX, FILE_NAME, WRITE_DELAY_SECONDS, ContactBook
 from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.names import Name
 
 from ..addresses import contact, name
 
@@ -82,6 +83,46 @@ class ContactBookTests(SynchronousTestCase):
         self.assertEqual(book.contacts(), (proven, hearsay, contact("192.0.2.4:1", 4)))
         book.flush()
 
+    def test_demoted_contact_comes_last_and_makes_room_first(self) -> None:
+        """It stays there across a restart, until it proves itself again."""
+        book = self.book(most=3)
+        one, two, hearsay = contact("192.0.2.1:1", 1), contact("192.0.2.2:1", 2), contact("192.0.2.3:1", 3)
+        book.remember(one)
+        book.remember(two)
+        book.remember(hearsay, proven=False)
+        book.demote(two)
+        book.demote(contact("192.0.2.9:1", 8))
+        self.assertEqual((book.contacts(), book.proven), ((one, hearsay, two), (one,)))
+        book.flush()
+        again = self.book(most=3)
+        self.assertEqual((again.contacts(), again.proven), ((one, hearsay, two), (one,)))
+        again.remember(two)
+        self.assertEqual(again.contacts(), (two, one, hearsay))
+        again.demote(one)
+        newcomer = contact("192.0.2.4:1", 4)
+        again.remember(newcomer, proven=False)
+        self.assertEqual(again.contacts(), (two, hearsay, newcomer))
+        again.flush()
+
+    def test_proven_contact_pushes_out_unproven_ones_first(self) -> None:
+        book = self.book(most=2)
+        one, two, three = (contact(f"192.0.2.{number}:1", number) for number in (1, 2, 3))
+        book.remember(one)
+        book.remember(two, proven=False)
+        book.remember(three)
+        self.assertEqual(book.contacts(), (three, one))
+        book.flush()
+
+    def test_contact_at_the_endpoint_of_one_and_of_the_name_of_another_replaces_both(self) -> None:
+        book = self.book()
+        book.remember(contact("192.0.2.1:1", 1))
+        book.remember(contact("192.0.2.2:1", 2), proven=False)
+        book.remember(contact("192.0.2.1:1", 2))
+        self.assertEqual(book.contacts(), (contact("192.0.2.1:1", 2),))
+        book.remember(contact("192.0.2.3:1", 1), proven=False)
+        self.assertEqual(len(book.contacts()), 2)
+        book.flush()
+
     def test_first_contact_is_not_written_again(self) -> None:
         book = self.book()
         book.remember(contact("192.0.2.1:1", 1))
@@ -141,6 +182,23 @@ class ContactBookTests(SynchronousTestCase):
         self.assertIn("cannot be read", self.warnings()[0])
         self.assertTrue(self.path.is_dir())
 
+    def test_pipe_in_the_place_of_the_file_blocks_no_start(self) -> None:
+        os.mkfifo(self.path)
+        self.assertEqual(self.book().contacts(), ())
+        self.assertIn("it is no plain file", self.warnings()[0])
+
+    def test_full_file_is_loaded_with_few_comparisons(self) -> None:
+        """The names and endpoints are looked up, not compared with each other."""
+        texts = [
+            str(Contact(Endpoint(f"192.0.{n % 250}.1", 1024 + n), Name(n.to_bytes(32, "big"))))
+            for n in range(1, 1001)
+        ]
+        self.path.write_text(json.dumps({"version": 1, "contacts": texts}))
+        with mock.patch.object(Name, "__eq__", autospec=True, side_effect=Name.__eq__) as compared:
+            book = self.book(most=1000)
+        self.assertEqual([str(each) for each in book.contacts()], texts)
+        self.assertLess(compared.call_count, 10_000)
+
     def test_bad_entries_of_the_file_are_left_out(self) -> None:
         """So are repetitions and our own name."""
         texts = [
@@ -149,7 +207,8 @@ class ContactBookTests(SynchronousTestCase):
         ]  # fmt: skip
         self.path.write_text(json.dumps({"version": 1, "contacts": texts}))
         self.assertEqual(self.book().contacts(), (contact("192.0.2.1:1"), contact("192.0.2.4:1", 1)))
-        self.assertEqual(len(self.warnings()), 4)
+        (warning,) = self.warnings()
+        self.assertIn("4 of the saved contacts are left out; the first: 'nonsense' is not", warning)
 
     def test_full_disk_keeps_the_old_file(self) -> None:
         """The log has one line, and the next change is written again."""

@@ -159,6 +159,60 @@ class BootstrapTests(MemoryTestCase):
         again = MemoryCrust(self.network, one.settings, one.identity, saved=one.saved_contacts())
         self.assertEqual(again.saved_contacts(), one.saved_contacts())
 
+    def test_every_saved_contact_has_its_turn(self) -> None:
+        """An attempt has time for 240: the next begins with those that were not tried."""
+        other, silent, one = (self.crust() for _ in range(3))
+        self.network.crash(silent, silently=True)
+        one.remember(contact(other))
+        for number in range(500):
+            one.remember(Contact(Endpoint(silent.endpoints[0].host, 1024 + number)))
+        one.bootstrap()
+        self.network.settle(61)
+        self.assertEqual(one.links, ())
+        for _ in range(2):
+            one.bootstrap()
+            self.network.settle(61)
+        self.assertEqual([link.peer for link in one.links], [other.identity.name])
+
+    def test_contact_that_led_nowhere_is_dialled_last(self) -> None:
+        """Whether it is saved or configured, and until it proves itself."""
+        others = [self.crust() for _ in range(3)]
+        one = self.crust(contacts=(contact(others[0]), contact(others[1])))
+        one.remember(contact(others[2]))
+
+        def order() -> list[int]:
+            before = len(self.recorders[one].of("connect"))
+            one.bootstrap()
+            self.network.settle(1)
+            links = [link for (link,) in self.recorders[one].of("connect")[before:]]
+            one.end_bootstrap(None)
+            self.network.settle(1)
+            return [[each.identity.name for each in others].index(link.peer) for link in links]
+
+        self.assertEqual(order(), [2, 0, 1])
+        one.demote(contact(others[2]))
+        one.demote(contact(others[0]))
+        self.assertEqual(order(), [1, 0, 2])
+        self.assertEqual(one.saved_contacts(), (contact(others[2]),))
+        one.remember(contact(others[0]))
+        self.assertEqual(order(), [0, 1, 2])
+
+    def test_saved_contact_that_fails_while_others_answer_is_demoted(self) -> None:
+        """While nothing can be reached, a failure says nothing of the contact."""
+        other = self.crust()
+        dead = Contact(ANYWHERE[0])
+        one = self.crust()
+        one.remember(dead)
+        one.bootstrap()
+        self.network.settle(61)
+        self.assertEqual(one._bootstrapper.contacts.proven, (dead,))
+        one.remember(contact(other))
+        one.remember(dead)
+        one.bootstrap()
+        self.network.settle(61)
+        self.assertEqual(one._bootstrapper.contacts.proven, (contact(other),))
+        self.assertEqual(one.saved_contacts(), (contact(other), dead))
+
 
 class StopTests(MemoryTestCase):
     """L{ICrust.stop} leaves nothing behind."""
