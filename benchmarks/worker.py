@@ -36,6 +36,8 @@ ACTORS: Final = {
     "simulation": "benchmarks.simulated:SimulationActor",
     "clock": "benchmarks.simulated:ClockActor",
     "ed25519": "benchmarks.signatures:SignatureActor",
+    "soak-node": "benchmarks.soak.actors:SoakNode",
+    "soak-crowd": "benchmarks.soak.actors:SoakCrowd",
 }
 
 

@@ -8,49 +8,63 @@ every honest newcomer got in within five seconds.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from . import breaches, floods  # noqa: F401  they add their behaviours to the table
-from .behaviour import BEHAVIOURS
+from .behaviour import BEHAVIOURS, Behaviour
 from .measure import Outcome, Stage
 
 MAX_JOIN_SECONDS: Final = 5.0
-HEAD: Final = ("behaviour", "reaction", "memory", "core", "ping", "newcomers", "slowest", "log lines")
+HEAD: Final = (
+    "behaviour", "reaction", "memory", "core", "descriptors", "ping", "newcomers", "slowest", "log",
+)  # fmt: skip
 
 
-def row(name: str, outcome: Outcome) -> tuple[str, ...]:
+def row(behaviour: Behaviour, outcome: Outcome) -> tuple[str, ...]:
     """A line of the table."""
     tried = len(outcome.joins) + len(outcome.waiting)
     return (
-        name,
+        f"{behaviour.name}: {behaviour.what}",
         outcome.reactions[0][:48],
         f"{outcome.memory / 2**20:+.1f} MiB",
         f"{100 * outcome.processor:.0f} %",
+        f"{outcome.descriptors:+d}",
         f"{1000 * outcome.ping:.1f} ms" + (f", {outcome.failed_pings} lost" if outcome.failed_pings else ""),
         f"{len(outcome.joins)} of {tried}" if tried else "-",
         f"{max(*outcome.joins, *outcome.waiting, 0.0, 0.0):.1f} s" if tried else "-",
-        str(len(outcome.log)),
+        f"yes, {outcome.explanations}" if outcome.explanations else "no",
     )
 
 
 def as_text(rows: Sequence[tuple[str, ...]]) -> str:
     """The table for a terminal."""
-    widths = [max(len(each[column]) for each in (HEAD, *rows)) for column in range(len(HEAD))]
-    return "\n".join("  ".join(map(str.ljust, each, widths)).rstrip() for each in (HEAD, *rows))
+    short = [HEAD, *((each[0].partition(":")[0], *each[1:]) for each in rows)]
+    widths = [max(len(each[column]) for each in short) for column in range(len(HEAD))]
+    return "\n".join("  ".join(map(str.ljust, each, widths)).rstrip() for each in short)
 
 
-def as_rst(rows: Sequence[tuple[str, ...]]) -> str:
-    """The table for the documentation."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for each in (HEAD, *rows):
-        for number, cell in enumerate(each):
-            lines.append(f"   {'  -' if number else '* -'} {cell}")
-    return "\n".join(lines)
+def update_table(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    """
+    Write the table of the documentation. What it has of behaviours that were not played stays, if there still
+    are such behaviours.
+    """
+    kept: dict[str, tuple[str, ...]] = {}
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            _, *old = csv.reader(file)
+        kept = {each[0].partition(":")[0]: tuple(each) for each in old}
+    kept |= {each[0].partition(":")[0]: each for each in rows}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEAD)
+        writer.writerows(kept[name] for name in BEHAVIOURS if name in kept)
 
 
 async def play(options: argparse.Namespace) -> int:
@@ -61,16 +75,19 @@ async def play(options: argparse.Namespace) -> int:
         stage = Stage()
         try:
             await stage.begin()
+            await stage.settle()
             outcome = await stage.play([behaviour], options.seconds, newcomers=behaviour.flood)
         finally:
             await stage.end()
-        rows.append(row(name, outcome))
+        rows.append(row(behaviour, outcome))
         if max((*outcome.joins, *outcome.waiting), default=0.0) > MAX_JOIN_SECONDS:
             bad.append(name)
-        print(as_text(rows[-1:]).split("\n")[1], file=sys.stderr)
+        print(as_text(rows[-1:]).split("\n")[1], file=sys.stderr, flush=True)
         if options.log:
             print("\n".join(outcome.log), file=sys.stderr)
-    print(as_rst(rows) if options.rst else as_text(rows))
+    if options.table:
+        update_table(options.table, rows)
+    print(as_text(rows))
     if bad:
         print(f"honest newcomers were kept out by: {', '.join(bad)}")
     return 1 if bad else 0
@@ -83,7 +100,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--only", action="append", choices=BEHAVIOURS, metavar="NAME", help="only this one; may be repeated"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="how long a flood lasts (default 10)")
-    parser.add_argument("--rst", action="store_true", help="print the table for the documentation")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="write the table of the documentation, docs/behaviours.csv"
+    )
     parser.add_argument("--log", action="store_true", help="print what the daemon logged")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     options = parser.parse_args(arguments)

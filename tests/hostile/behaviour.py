@@ -13,6 +13,10 @@ from typing import Any, Final
 from .keys import Key
 from .peer import Closed, Peer
 
+CLOSED_WITHIN_SECONDS: Final = 15.0
+"""What is to be closed is closed by then: the longest wait of the daemon is that for a Hello."""
+KEPT_AFTER_SECONDS: Final = 3.0
+"""What is still open by then is taken to be tolerated, of what is documented to be."""
 KEPT: Final = "kept"
 """The reaction to a breach that the daemon ignores."""
 SOURCES: Final = "127.66"
@@ -32,6 +36,7 @@ class Target:
     @ivar source: the address that hostile connections come from, unless a behaviour uses several.
     @ivar open: the connections that were made; closed when the behaviour is over.
     @ivar reaction: what the daemon did, in words.
+    @ivar patience: how long to wait for the daemon to close a connection, in seconds.
     """
 
     address: tuple[str, int]
@@ -42,6 +47,7 @@ class Target:
     source: str = f"{SOURCES}.6.6"
     open: list[Peer] = field(default_factory=list)
     reaction: str = ""
+    patience: float = CLOSED_WITHIN_SECONDS
 
     def peer(self, key: Key | None = None, **how: Any) -> Peer:
         """A TCP connection. See L{Peer}."""
@@ -69,9 +75,9 @@ class Target:
             if ahead > 0:
                 time.sleep(min(ahead, max(0.0, self.left)))
 
-    def expect_close(self, peer: Peer, seconds: float = 15.0) -> None:
+    def expect_close(self, peer: Peer, seconds: float | None = None) -> None:
         """Note whether the daemon closes this connection."""
-        closed = peer.closed_within(seconds)
+        closed = peer.closed_within(self.patience if seconds is None else seconds)
         said = "" if peer.reason is None else f", goodbye {peer.reason}"
         self.reaction = f"closed{said}" if closed else KEPT
 
@@ -121,6 +127,8 @@ class Behaviour:
 
     def play(self, target: Target) -> str:
         """Do it. Returns what the daemon did."""
+        if self.tolerated:
+            target.patience = KEPT_AFTER_SECONDS
         try:
             self.act(target)
         except Closed as problem:

@@ -357,7 +357,7 @@ def long_request(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     peer.say(ENVELOPE, connect_request(key, target.network, target.name, lifetime=3e10))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("names loopback, metadata and multicast addresses in a request", tolerated=True)
@@ -368,7 +368,7 @@ def forbidden_candidates(target: Target) -> None:
         (bytes(each), 5483) for each in ((169, 254, 169, 254), (224, 0, 0, 1), (0, 0, 0, 0), (255,) * 4)
     ]
     peer.say(ENVELOPE, connect_request(key, target.network, target.name, candidates=wanted))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("gives the daemon's own addresses in a request, on other ports", tolerated=True)
@@ -377,7 +377,7 @@ def own_address(target: Target) -> None:
     peer = target.attached(key)
     wanted = [(b"\x7f\0\0\1", port) for port in (22, 80, 6379, 11211, 3306, 8080, 9000, 9200)]
     peer.say(ENVELOPE, connect_request(key, target.network, target.name, candidates=wanted))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("sends the same envelope 100 times", tolerated=True)
@@ -387,14 +387,14 @@ def repeated_envelope(target: Target) -> None:
     same = message(key, target.network, target.name)
     for _ in range(100):
         peer.say(ENVELOPE, same)
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("sends the first of 65,536 parts, and no other", tolerated=True)
 def endless_message(target: Target) -> None:
     peer = target.attached()
     peer.say(MESSAGE, message_part(b"x" * 1024, part=0, parts=65536))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("publishes itself as the client of a proxy that it has no link with", tolerated=True)
@@ -402,7 +402,7 @@ def invented_proxy(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     peer.say(ENVELOPE, client_record(key, target.network, target.name, os.urandom(32)))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("looks up a close group in an unsigned envelope", tolerated=True)
@@ -412,7 +412,7 @@ def unsigned_query(target: Target) -> None:
     query = group_query(key, target.network, target.name)
     query[9] = b""
     peer.say(ENVELOPE, query)
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("sends an envelope with no hops left, to nobody", tolerated=True)
@@ -420,7 +420,7 @@ def no_hops_left(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     peer.say(ENVELOPE, envelope(key, target.network, os.urandom(32), 1, b"x", hops=0))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("asks to be dialled at an address that is not its own")
@@ -433,7 +433,7 @@ def tunnel_to_itself(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     peer.say(TUNNEL_OPEN, (1, False, key.name, os.urandom(32), 65536))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)
 
 
 @behaviour("attaches and does not read any more, while the daemon has to answer", tolerated=True)
@@ -442,4 +442,4 @@ def unread_answers(target: Target) -> None:
     peer = target.attached(key)
     for _ in range(150):
         peer.say(ENVELOPE, group_query(key, target.network, target.name))
-    target.expect_close(peer, 3.0)
+    target.expect_close(peer)

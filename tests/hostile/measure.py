@@ -35,6 +35,9 @@ reactor: Any = _reactor
 NETWORK: Final = "hostile"
 PING_SECONDS: Final = 0.1
 NEWCOMER_SECONDS: Final = 1.0
+SETTLING_SECONDS: Final = 1.5
+"""So long after it is linked an honest node still makes lines in the log."""
+_ABOUT_HOSTILE: Final = re.compile(r"127\.(?!0\.0\.)\d+\.|\blimit |\bdropped |\btoo many ")
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -69,6 +72,11 @@ class Outcome:
     joins: list[float] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+
+    @property
+    def explanations(self) -> int:
+        """How many lines of the log are about hostile connections, or about a limit."""
+        return len([line for line in self.log if _ABOUT_HOSTILE.search(line)])
 
     @property
     def ping(self) -> float:
@@ -162,6 +170,10 @@ class Stage:
         self.contact = await self.daemon.started
         self.peer = self._node()
         await self.peer.when_group_connected()
+
+    async def settle(self) -> None:
+        """Wait until the log tells no more of the honest peer."""
+        await deferLater(reactor, SETTLING_SECONDS)
 
     async def end(self) -> None:
         """Stop both."""
