@@ -352,6 +352,16 @@ def relayed_source(target: Target) -> None:
     target.expect_close(peer)
 
 
+@behaviour("sends what another key has signed, in an envelope of its own", tolerated=True)
+def borrowed_body(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    borrowed = client_record(Key(), target.network, target.name, key.name)
+    borrowed[7] = key.public
+    peer.say(ENVELOPE, borrowed)
+    target.expect_close(peer, 3.0)
+
+
 @behaviour("sends a request for a connection with an expiry in 1,000 years", tolerated=True)
 def long_request(target: Target) -> None:
     key = Key()

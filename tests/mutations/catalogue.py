@@ -280,6 +280,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "who is merely attached may send in any name",
+        "routing/messaging/forwarder.py",
+        "if source != link.peer and not self._neighbourhood.may_pass_on(link):",
+        "if not source:",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
+        "an envelope may hold what another key has signed",
+        "routing/messaging/envelope_dispatch.py",
+        "if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:",
+        "if not envelope.key:",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
+        "a joining node passes envelopes of others to its proxy",
+        "routing/membership/neighbourhood.py",
+        "return peer is not None and peer.use is LinkUse.ATTACHED and not self._attached_to(link)",
+        "return peer is not None",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
         "envelope: signature unchecked",
         "routing/messaging/envelopes.py",
         "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",

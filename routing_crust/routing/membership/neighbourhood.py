@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ...crust.interfaces import ILink
+from ...endpoints import Direction
 from ...names import Name
-from ...wire.messages import Envelope
+from ...wire.messages import Envelope, LinkUse
+from ..links.peer import Peer
 from ..node import Node
 from .client_registry import ClientRegistry, open_record
 from .routing_table import RoutingTable
@@ -23,6 +25,9 @@ class LinkLookup(Protocol):
         The confirmed link to this very node, whatever it is for: a member of the table, our proxy, a client
         or joining node that is attached to us, or one that an application asked for.
         """
+
+    def peer(self, name: Name) -> Peer | None:
+        """The peer with this name, if there is a confirmed link to it."""
 
 
 class Neighbourhood:
@@ -53,6 +58,27 @@ class Neighbourhood:
     def watch_proxy(self, watcher: Callable[[Name | None], object]) -> None:
         """Call this with each new L{proxy}."""
         self._proxy_watchers.append(watcher)
+
+    def may_pass_on(self, link: ILink) -> bool:
+        """
+        Whether the peer of a link may send us envelopes of others: a member of the table, or a node that we
+        have attached ourselves to. Whoever has attached itself to us speaks for itself alone.
+        """
+        return link.peer in self.table or self._attached_to(link)
+
+    def takes_from_us(self, link: ILink) -> bool:
+        """
+        Whether the peer of a link takes envelopes of others from us, by the same rule: a member does, and who
+        has attached itself to us.
+        """
+        if link.peer in self.table:
+            return True
+        peer = self._links.peer(link.peer)
+        return peer is not None and peer.use is LinkUse.ATTACHED and not self._attached_to(link)
+
+    def _attached_to(self, link: ILink) -> bool:
+        # a link without a token was dialled for no request: by the bootstrap, or by a probe
+        return link.peer == self.proxy or (link.direction is Direction.CONNECTED and not link.token)
 
     @property
     def bootstrapped(self) -> bool:

@@ -18,7 +18,8 @@ from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
-from ...wire.messages import Envelope, EnvelopeKind
+from ...wire.codec import MAX_CONTROL_BYTES, decode
+from ...wire.messages import Envelope, EnvelopeKind, Signed
 from ..control import EnvelopeHandler
 from ..links.peer import Peer, PeerListener
 from ..node import Node
@@ -70,6 +71,9 @@ class EnvelopeDispatch(PeerListener):
                 proven = envelope.kind in SELF_PROVING
             if not proven and envelope.kind is not EnvelopeKind.UNDELIVERABLE:
                 raise WireError("its signature does not hold")
+            # whoever may send in its own name alone must not put another's body inside
+            if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:
+                raise WireError("its body is signed by another key")
             if envelope.kind in _NO_CONTROL or self._rates.take(link.peer):
                 self._handle(envelope, source, link)
         except WireError as error:
@@ -98,3 +102,7 @@ class EnvelopeDispatch(PeerListener):
             source=source,
             problem=str(error),
         )
+
+
+def _signer(envelope: Envelope) -> bytes:
+    return decode(Signed, envelope.body, MAX_CONTROL_BYTES).key

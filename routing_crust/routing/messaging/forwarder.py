@@ -8,6 +8,9 @@ proxy, or a node near the destination knows it from the client's record.
 
 Where no node is nearer, an answer goes back the way that the question came (C{return_paths}).
 
+A peer that is merely attached to us speaks for itself alone: an envelope of another name that comes over its
+link is dropped, and none is passed on to a node that we are attached to ourselves.
+
 No envelope travels for ever: distances only fall, hops are counted, and an envelope that comes round again is
 dropped. Where no way leads on, a hint goes back to the sender of a message or of a request for a connection.
 """
@@ -19,11 +22,13 @@ from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 from msgspec.structs import replace
+from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
 from ...names import NAME_BYTES, Name
+from ...quietlog import QuietLog
 from ...timing.ratelimit import TokenBucket
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
@@ -56,6 +61,8 @@ class Forwarder:
     Made by the messenger, fed with the frames that hold envelopes, discarded after L{stop}.
     """
 
+    log = Logger()
+
     def __init__(
         self,
         node: Node,
@@ -77,6 +84,7 @@ class Forwarder:
         self._sealer = sealer
         self._deliver = deliver
         self._stopped = False
+        self._quiet = QuietLog(self.log, node.clock.seconds)
         self._max_hops = MAX_HOPS
         self._max_attempts = MAX_ATTEMPTS
         self._passed = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
@@ -107,6 +115,10 @@ class Forwarder:
             if len(proxy) not in (0, NAME_BYTES):
                 raise WireError("the proxy of an envelope is not a name")
         source = Name.of_key(envelope.key)
+        # before the memory of duplicates: names are free, and each would take a place there
+        if source != link.peer and not self._neighbourhood.may_pass_on(link):
+            self._drop_foreign(source, link)
+            return
         # The destination's proxy may be found on the way. Then the envelope may pass a node a second time,
         # even its sender, so the proxy is part of the key.
         if source == self._own and not envelope.destination_proxy:
@@ -139,9 +151,13 @@ class Forwarder:
         direct = self._by(destination, came_by, proxy)
         if direct is not None:
             return direct
+        speaker = Name(proxy) if proxy else self._clients.proxy_of(destination)
+        if speaker == self._own:
+            # it has chosen us as its proxy, whatever else the link is for
+            link = self._links.link_to(destination)
+            return None if link is None or link is came_by else (link, proxy)
         if proxy:
             return self._towards(Name(proxy), proxy, came_by, (source, came_by.peer), (came_by.peer,))
-        speaker = self._clients.proxy_of(destination)
         if speaker is not None:
             return self._towards(speaker, speaker.raw, None, (source,), ())
         return self._towards(destination, b"", came_by, (source, came_by.peer))
@@ -187,7 +203,9 @@ class Forwarder:
 
     def _by(self, name: Name, came_by: ILink | None, proxy: bytes) -> Step:
         link = self._links.link_to(name)
-        return None if link is None or link is came_by else (link, proxy)
+        if link is None or link is came_by or not self._neighbourhood.takes_from_us(link):
+            return None
+        return link, proxy
 
     def _towards(self, target: Name, proxy: bytes, came_by: ILink | None, *exclude: Collection[Name]) -> Step:
         """
@@ -196,14 +214,21 @@ class Forwarder:
         @param exclude: nodes that are not to be the next hop; where no other is left, the next of these is
             left out instead.
         """
-        if target == self._own:
-            return None  # the destination was attached to us, and has left
         step = self._by(target, came_by, proxy)
         for each in exclude:
             if step is None:
                 entry = self._table.next_hop(target, each)
                 step = None if entry is None else self._by(entry.name, came_by, proxy)
         return step
+
+    def _drop_foreign(self, source: Name, link: ILink) -> None:
+        self._quiet.info(
+            "foreign envelopes",
+            "dropped an envelope of {source}: {peer}, which sent it, is attached to us and may not pass on "
+            "envelopes of others",
+            source=source,
+            peer=link.peer,
+        )
 
     def _pass_on(self, envelope: Envelope, came_by: ILink, link: ILink, proxy: bytes) -> None:
         # clamped, since the sender chose the number

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
+from routing_crust.endpoints import Direction
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -26,7 +27,7 @@ from routing_crust.routing.messaging.messenger import Messenger
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import decode
 from routing_crust.wire.framing import MAX_FRAME_BYTES
-from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, MessagePart
+from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, LinkUse, MessagePart
 
 Fate = Callable[["FakeLink", int, bytes], list[float]]
 """After how many seconds each copy of a frame arrives; an empty list loses it."""
@@ -63,6 +64,9 @@ class FakeLink:
         self.room: int | None = None
         self.open = True
         self.sent: list[tuple[int, bytes]] = []
+        self.direction = Direction.ACCEPTED
+        self.token = b""
+        self.use = LinkUse.MEMBER
 
     def send(self, kind: int, payload: bytes) -> None:
         if not self.open:
@@ -120,7 +124,7 @@ class FakeLink:
 
 def peer_of(link: FakeLink) -> Any:
     """As much of a peer as a messenger looks at."""
-    return SimpleNamespace(name=link.peer, link=link)
+    return SimpleNamespace(name=link.peer, link=link, use=link.use)
 
 
 class FakeNode:
@@ -159,6 +163,10 @@ class FakeNode:
     def link_to(self, name: Name) -> ILink | None:
         return cast("ILink | None", self.links.get(name))
 
+    def peer(self, name: Name) -> Any:
+        link = self.links.get(name)
+        return None if link is None else peer_of(link)
+
     def _handle(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         self.handle_control(envelope, source, link)  # which tests replace
 
@@ -192,13 +200,16 @@ class FakeNet:
         self.nodes.append(node)
         return node
 
-    def link(self, one: FakeNode, other: FakeNode, member: bool = True) -> FakeLink:
-        """Link two nodes, in place of any link that they have. Returns the end of the first."""
+    def link(self, one: FakeNode, other: FakeNode, use: LinkUse = LinkUse.MEMBER) -> FakeLink:
+        """Link two nodes, in place of any other link. Returns the end of the first, which dials."""
         ends = FakeLink(self, one, other.name), FakeLink(self, other, one.name)
         ends[0].other, ends[1].other = ends[1], ends[0]
+        ends[0].direction = Direction.CONNECTED
+        ends[0].token = b"" if use is LinkUse.ATTACHED else b"a request"
         for end in ends:
+            end.use = use
             end.node.links[end.peer] = end
-            if member:
+            if use is LinkUse.MEMBER:
                 end.node.table.add(PeerEntry(end.peer))
         for end in ends:
             end.node.messenger.peer_established(peer_of(end), None)
@@ -207,7 +218,7 @@ class FakeNet:
     def attach(self, client: FakeNode, proxy: FakeNode) -> FakeLink:
         """Have a node speak for a client, or for one that is joining."""
         client.proxy = proxy.name
-        return self.link(client, proxy, member=False)
+        return self.link(client, proxy, LinkUse.ATTACHED)
 
     def line(self) -> tuple[FakeNode, FakeNode, FakeNode, FakeNode]:
         """Four nodes of which each is linked to the next; greedy routing works both ways."""

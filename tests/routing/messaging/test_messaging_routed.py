@@ -25,7 +25,9 @@ from routing_crust.wire.messages import (
     Envelope,
     EnvelopeKind,
     Flavour,
+    LinkUse,
     MessagePart,
+    Signed,
     Undeliverable,
 )
 
@@ -336,7 +338,7 @@ class RouteTests(Routed):
         for link in list(self.one.links.values()):
             link.cut()
         self.net.run(3)
-        self.net.link(self.one, self.net.node("0000"), member=False)  # of no use
+        self.net.link(self.one, self.net.node("0000"), LinkUse.DIRECT)  # of no use
         self.net.run(3)
         self.net.link(self.one, self.two)
         self.net.run()
@@ -570,10 +572,83 @@ class ProxyTests(Routed):
         self.attachment.cut()
         self.client.proxy = None
         self.net.run(1)
-        self.net.link(self.client, self.three, member=False)
+        self.net.link(self.client, self.three, LinkUse.ATTACHED)
         self.client.proxy = self.three.name
         self.net.run()
         self.successResultOf(sent)
+
+
+class StandingTests(Routed):
+    """Who is merely attached speaks for itself alone, and nobody honest is cut off by that."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.newcomer = self.net.node("1100")
+        self.attachment = self.net.attach(self.newcomer, self.one)
+
+    def test_envelopes_of_made_up_keys_over_an_attached_link_are_dropped(self) -> None:
+        for number in range(40):
+            stranger = Identity.from_seed(bytes([number]) * 32)
+            for target in (self.one, self.four):
+                self.arrive(self.attachment, self.sealed(stranger, target.name, PART, id=number << 20))
+        self.assertEqual(self.one.got + self.four.got, [])
+        self.assertEqual(envelopes(self.between(self.one, self.two)), [])
+
+    def test_direct_link_gives_no_standing(self) -> None:
+        link = self.net.link(self.newcomer, self.one, LinkUse.DIRECT)
+        self.arrive(link, self.sealed(self.four, self.one.name, PART))
+        self.assertEqual(self.one.got, [])
+        self.arrive(link, self.sealed(self.newcomer, self.one.name, PART))
+        self.assertEqual(self.one.bodies, [b"x"])
+
+    def test_body_of_another_signer_is_not_handled(self) -> None:
+        foreign = Signed(self.four.identity.public_key, b"x", bytes(64))
+        for kind in (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CLIENT_RECORD):
+            for number, signed in enumerate((True, False)):
+                sealed = self.sealed(
+                    self.newcomer, self.one.name, foreign, kind, signed=signed, id=kind * 8 + number << 16
+                )
+                self.arrive(self.attachment, sealed)
+        self.assertEqual(self.one.controls, [])
+
+    def test_member_passes_on_what_others_send(self) -> None:
+        self.arrive(self.between(self.two, self.one), self.sealed(self.four, self.one.name, PART))
+        self.assertEqual(self.one.bodies, [b"x"])
+
+    def test_joining_node_does_not_burden_its_proxy_with_envelopes_of_others(self) -> None:
+        """It has members of its own already, and one of them sends to the proxy by way of it."""
+        self.net.link(self.newcomer, self.three)
+        self.net.link(self.newcomer, self.four)
+        through = self.sealed(self.four, self.one.name, PART)
+        self.arrive(self.between(self.four, self.newcomer), through)
+        self.assertEqual(envelopes(self.attachment), [])
+        self.assertEqual(len(envelopes(self.between(self.newcomer, self.three))), 1)
+        self.assertEqual(self.one.bodies, [b"x"])
+
+    def test_answers_come_by_a_proxy_that_is_only_probed(self) -> None:
+        """A node with a proxy dials another contact without becoming its client, and asks through it."""
+        probe = self.net.link(self.newcomer, self.four, LinkUse.ATTACHED)
+        self.newcomer.messenger.send_control(
+            EnvelopeKind.GROUP_QUERY, self.three.name, b"x", via=self.newcomer.link_to(self.four.name)
+        )
+        self.net.run()
+        self.assertEqual(len(envelopes(probe)), 1)
+        query = self.three.controls[0][3]
+        self.three.messenger.send_control(
+            EnvelopeKind.GROUP_ANSWER, self.newcomer.name, b"y", proxy=Name(query.source_proxy)
+        )
+        self.net.run()
+        self.assertEqual([control[1] for control in self.newcomer.controls], [self.three.name])
+
+    def test_client_is_reached_by_its_proxy_though_an_application_uses_their_link_too(self) -> None:
+        self.net.link(self.newcomer, self.one, LinkUse.DIRECT)
+        now = self.net.clock.seconds()
+        for node in (self.one, self.four):
+            node.clients.publish(self.newcomer.name, ClientRecord(self.one.name.raw, now, now + 100))
+        sent = self.two.messenger.send(self.newcomer.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        self.assertEqual(self.newcomer.bodies, [b"x"])
 
 
 class ControlTests(Routed):
@@ -595,8 +670,9 @@ class ControlTests(Routed):
 
     def test_envelope_whose_body_proves_itself_is_not_signed(self) -> None:
         kinds = (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
+        body = encode(Signed(self.one.identity.public_key, b"x", bytes(64)))
         for kind in kinds:
-            self.one.messenger.send_control(kind, self.four.name, b"x")
+            self.one.messenger.send_control(kind, self.four.name, body)
         self.net.run()
         self.assertEqual([control[0] for control in self.four.controls], list(kinds))
         self.assertEqual({control[3].signature for control in self.four.controls}, {b""})
