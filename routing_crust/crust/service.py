@@ -306,6 +306,8 @@ class CrustService(AddressesOfCrust):
         self._dialler.network_changed()
         self._mapper.network_changed()
         for link in list(self._links):
+            # TCP reports a lost address only after half a minute or more; the other links may have survived,
+            # so they are probed
             local = link.connection.local.host
             if local in gone and link.path_kind is not PathKind.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")

@@ -38,7 +38,7 @@ FAILURE_PAUSE_SECONDS: Final = 0.1
 GRACE_SECONDS: Final = 5.0
 """When the time is over, messages under way may still arrive for so long."""
 MAX_LATENCIES: Final = 100_000
-"""So many latencies are kept, the latest."""
+"""Latencies that are kept, the latest."""
 
 
 @dataclass(slots=True)

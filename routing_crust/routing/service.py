@@ -77,6 +77,7 @@ class RoutingService(MessagesByName, Service):
             elsewhere than in C{state_dir}.
         """
         if reactor is None:
+            # not at the top: the import installs the default reactor
             from twisted.internet import reactor
         self.settings = settings
         self.identity = identity or Identity.generate()

@@ -93,7 +93,7 @@ class StreamMachine:
         self.sent = self.received = Side.ENDED
 
     def data_received(self, size: int) -> None:
-        """DATA: so many bytes have come."""
+        """DATA: this number of bytes has come."""
         if self.phase is not _OPEN or self.received is not _SENDING:
             raise self._misplaced("DATA")
         # an empty DATA would cost us work and the peer no credit
@@ -107,7 +107,7 @@ class StreamMachine:
         self.unread += size
 
     def credit_received(self, amount: int) -> None:
-        """CREDIT: the peer lets us send so many bytes more."""
+        """CREDIT: the peer lets us send this number of bytes more."""
         if self.phase is not Phase.OPEN or self.received is Side.ENDED:
             raise self._misplaced("CREDIT")
         if not amount or self.send_window + amount > MAX_WINDOW_BYTES:

@@ -61,7 +61,7 @@ class MuxOwner(Protocol):
         """A stream is over."""
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call this once, in so many seconds. It takes the place of a call that is still to come."""
+        """Call this once, after C{seconds}. It takes the place of a call that is still to come."""
 
     def soon(self, call: Callable[[], None]) -> None:
         """Call this in the next turn of the reactor."""

@@ -91,6 +91,6 @@ class PeerStreams:
             self._owner.idle(self.name)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call this once, in so many seconds, in place of a call that is still to come."""
+        """Call this once, after C{seconds}, in place of a call that is still to come."""
         cancel(self._timer)
         self._timer = self._owner.clock.callLater(seconds, call)

@@ -14,7 +14,7 @@ from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 
 BUFFER_HIGH_BYTES: Final = 128 * 1024
-"""With so many bytes waiting to be sent, a writer is paused."""
+"""Bytes waiting to be sent at which a writer is paused."""
 BUFFER_LOW_BYTES: Final = 32 * 1024
 """With so few, it is resumed."""
 
@@ -97,7 +97,7 @@ class StreamOwner(Protocol):
         """The stream has something to send: give it its turns."""
 
     def send_credit(self, stream: Stream, amount: int) -> None:
-        """Let the peer send so many bytes more, now."""
+        """Let the peer send this number of bytes more, now."""
 
     def owe_credit(self, stream: Stream) -> None:
         """Let the peer send as many more as are due, once nothing more has come for a turn."""

@@ -95,7 +95,7 @@ class CreditSender:
         self._send = send
 
     def send(self, stream: Stream, amount: int) -> None:
-        """Let the peer send so many bytes more, and a larger window if there is memory for one by now."""
+        """Let the peer send C{amount} bytes more, and a larger window if there is memory for one by now."""
         fast = False
         stream.lately += amount
         # judged once in a window: only a stream whose reader takes all of it at once gains from a larger one

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 MIN_SWEEP_ENTRIES: Final = 64
-"""So many entries that mean nothing any more are never worth a clean-up."""
+"""Stale entries up to which a clean-up is never worth its cost."""
 
 
 @implementer(IDelayedCall)
@@ -140,6 +140,7 @@ class HostClock:
         self._move_all(lambda time: max(time, wakes))
 
     def _move_all(self, new_time: Callable[[float], float]) -> None:
+        # moving gives each a new number, and calls of the same moment are made by that: keep their order
         for call in sorted(self._pending, key=lambda each: (each.time, each.order)):
             self.moved(call, max(self.now, new_time(call.time)))
 
@@ -191,7 +192,7 @@ class SimulatedClock(HostClock):
         super().__init__(self)
 
     def host_clock(self, offset: float = 0.0) -> HostClock:
-        """A clock for a host, so many seconds ahead."""
+        """A clock for a host, C{offset} seconds ahead."""
         return HostClock(self, offset)
 
     def next_time(self) -> float | None:
@@ -239,19 +240,23 @@ class SimulatedClock(HostClock):
         self.now = max(self.now, time)
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Let C{seconds} pass."""
         self.run_to(self.now + seconds)
 
     # What the clocks tell.
 
     def push(self, call: SimulatedCall) -> None:
         """A call is to be made at its C{time}; an earlier entry of it means nothing any more."""
+        # an old entry stays in the heap, where finding it would cost a look at every one; its number no
+        # longer fits the call, so it is skipped when it comes up
         self._order = call.order = self._order + 1
         heappush(self._heap, (call.time, call.order, call))
 
     def clean_up(self) -> None:
         """Forget what means nothing any more, if that is most of it."""
+        # a sweep looks at every entry, so it has to free half of them to be worth its cost
         if self.stale > MIN_SWEEP_ENTRIES and self.stale > len(self._heap) // 2:
+            # calls that were made have left the heap already
             self._heap = [each for each in self._heap if each[1] == each[2].order and not each[2].cancelled]
             heapify(self._heap)
             self.stale = 0

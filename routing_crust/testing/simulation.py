@@ -38,7 +38,7 @@ from .trace import Trace
 START: Final = 1_750_000_000.0
 """When it begins, in seconds since the epoch."""
 MAX_CONTACTS_OF_A_NEW_NODE: Final = 3
-"""So many of the nodes that are there already are the contacts of a new one."""
+"""Existing nodes that a new one has as its contacts."""
 SHOWN: Final = 20
 """Nodes that an error tells of."""
 
@@ -171,7 +171,7 @@ class SimulatedNetwork:
         return self.network.internet.router(kind, behind)
 
     def nodes(self, count: int, **options: Any) -> list[SimulatedNode]:
-        """Make so many nodes, each as L{node} does, all at once."""
+        """Make C{count} nodes, each as L{node} does, all at once."""
         return [self.node(**options) for _ in range(count)]
 
     def _contacts(self) -> tuple[Contact, ...]:
@@ -213,7 +213,7 @@ class SimulatedNetwork:
         return START
 
     def run_for(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Let C{seconds} pass."""
         end = self.clock.now + seconds
         while self._step_before(end):
             continue

@@ -95,7 +95,7 @@ class TokenBucket:
 
 class SlidingWindow:
     """
-    At most so many within any span of so many seconds, for limits that must hold exactly: a L{TokenBucket}
+    At most C{most} within any C{span} of seconds, for limits that must hold exactly: a L{TokenBucket}
     lets through a burst on top of its rate, up to twice as much.
 
     A clock that is set back lets nothing through early.

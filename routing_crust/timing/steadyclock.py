@@ -23,7 +23,7 @@ from zope.interface import implementer
 MIN_STEP_SECONDS: Final = 1.0
 """Seconds by which a clock must have gone back at once to be taken as set; less is a clock that is slewed."""
 MIN_SWEEP_CALLS: Final = 64
-"""So many calls that mean nothing any more are never worth a clean-up."""
+"""Stale calls up to which a clean-up is never worth its cost."""
 
 
 @implementer(IReactorTime)

@@ -29,6 +29,7 @@ LAN_WAIT: Final = 1.0
 """Seconds from the start during which an answer from the local network is hoped for."""
 
 _MAX_TOLD: Final = 3
+# any host of the local network can answer, as often as it likes
 _MAX_FOUND: Final = 32
 
 
@@ -225,6 +226,7 @@ class BootstrapAttempt:
         return f"no contact let us in ({told}{f'; and {more} more' if more > 0 else ''})"
 
     def _finish(self, problem: str) -> None:
+        # first, since dials that are cancelled fail at once and must find the attempt over
         self._over = True
         timers, self._timers = self._timers, {}
         for timer in timers.values():

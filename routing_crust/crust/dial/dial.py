@@ -98,6 +98,7 @@ class OneDial(LinkConnectFactory):
         if problem is not None:
             self._tell(problem)
         self.link.cancel()
+        # cancelling ends a link that was built; a connection that is still being made has none
         if self._built is None and self._connector is not None:
             self._connector.disconnect()
 

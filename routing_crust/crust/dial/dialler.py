@@ -91,6 +91,7 @@ class Dialler:
             shared.race = self._race(shared, peer, token)
         waiter = shared.waiters.wait()
         for endpoint in ranked:
+            # one caller that knows the endpoint from elsewhere is enough to take it off the strangers' budget
             shared.strange[endpoint] = shared.strange.get(endpoint, True) and from_stranger
         shared.race.add(ranked)
         if not joined:

@@ -104,6 +104,7 @@ class PortKeeper:
     async def _stop(self) -> None:
         running, self._running = self._running, None
         if running is not None:
+            # a router is asked one thing at a time, so that must be over before the removal
             running.cancel()
             await running
         router, self._router = self._router, None

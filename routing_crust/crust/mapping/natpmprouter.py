@@ -153,6 +153,7 @@ class NatPmpRouter:
 
     async def remove(self) -> None:
         if self._asked_for is not None:
+            # to end a mapping both the external port and the lifetime must be 0 (RFC 6886, 3.4)
             await self._ask(mapping_request(self._asked_for, 0, 0))
             self._asked_for = None
 

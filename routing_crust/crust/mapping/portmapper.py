@@ -56,6 +56,7 @@ class PortMapper:
         self._random = random or SystemRandom()
         self._mapped = mapped
         self._unmapped = unmapped
+        # NAT-PMP first: it takes milliseconds, UPnP a second, and several where no router answers
         ways = (
             partial(NatPmpRouter, reactor),
             partial(UpnpRouter, random=self._random, in_thread=partial(in_daemon_thread, reactor)),

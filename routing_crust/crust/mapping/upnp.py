@@ -84,6 +84,7 @@ class Igd:
         self._igd: Any = None
         self._external_port: int | None = None  # what is mapped, or will be in a moment
         self._given_up = False
+        # two locks: a job holds the first for seconds, and give_up must not block the reactor's thread on it
         self._job = Lock()
         self._state = Lock()
 

@@ -122,7 +122,7 @@ class HolePunch:
         """
         Begin.
 
-        @param after: in so many seconds.
+        @param after: the wait, in seconds.
         """
         if after > 0:
             self._timer = self._clock.callLater(after, self._begin)

@@ -2,7 +2,8 @@
 How a stream is written on a connection of the control socket: in chunks, so that the end of a stream can be
 told from the loss of it.
 
-A chunk has a byte for its L{ChunkKind}, the length of what follows in 32 bits, big-endian, and so many bytes.
+A chunk has a byte for its L{ChunkKind}, the length of what follows in 32 bits, big-endian,
+and that number of bytes.
 The order: any number of C{DATA}; C{END}, once; C{CLOSE} or C{RESET} at any time, after which the connection
 is closed. A connection that ends without them is a stream that is lost.
 """

@@ -198,7 +198,7 @@ class ReceivedReply(_Object, frozen=True, tag="received"):
 
 
 class DroppedReply(_Object, frozen=True, tag="dropped"):
-    """So many messages were left out here, because the listener read too slowly."""
+    """The number of messages that were left out here, because the listener read too slowly."""
 
     count: int
 

@@ -232,6 +232,7 @@ class Messenger(PeerListener):
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """What the link carried goes another way; the table must know of the loss already."""
+        # the outbox comes last: it sends again at once, and must find nothing of the lost link in use
         self._queues.link_lost(peer.link)
         self._forwarder.link_lost(peer.link)
         self._outbox.link_lost(peer.link)
@@ -241,6 +242,7 @@ class Messenger(PeerListener):
         if self._stopped:
             return
         self._stopped = True
+        # the outbox comes last: its failures call the application, which must find everything stopped
         self._eventually.cancel()
         self._acknowledger.stop()
         self._queues.stop()

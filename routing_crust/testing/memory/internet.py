@@ -90,6 +90,8 @@ class PacketPath:
     """What a connection goes through. Made by L{Internet}, over with L{end}."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
+        # the count of flushes, since a box that was flushed may learn the same mapping again, and that
+        # revives no connection
         self._passages = [
             _Passage(box, box.flushed, box.hold(remote, outside)) for box, remote, outside in steps
         ]
@@ -201,6 +203,7 @@ class Internet:
         inside = router.box.inward(seen, remote) if router.box.kind.hairpin else None
         if inside is None:
             return None
+        # the external source, as RFC 4787 (section 6) has it: else the answer would go past the box
         return self._down(router.inner, seen, inside, [*steps, (router.box, seen, remote)])
 
     def _down(self, realm: Realm, seen: Endpoint, remote: Endpoint, steps: list[Step]) -> Arrival | None:
@@ -217,6 +220,7 @@ class Internet:
 
     def _new_address(self, behind: Router | None) -> str:
         """What a new member of the network behind this router is called."""
+        # a firewall translates nothing: hosts behind it have addresses of the network outside
         while behind is not None and not behind.box.kind.translates:
             behind = behind.outer
         if behind is not None:

@@ -62,6 +62,7 @@ class Nat:
     lifetime: float = IDLE_MAPPING_SECONDS
 
 
+# the names are those of RFC 3489 (section 5), which RFC 4787 replaces by the two kinds of dependence
 FULL_CONE: Final = Nat("full cone", filtering=Depends.NOTHING)
 RESTRICTED: Final = Nat("restricted", filtering=Depends.ADDRESS)
 PORT_RESTRICTED: Final = Nat("port-restricted")
@@ -135,6 +136,7 @@ class NatBox:
         @return: the source that it has from here on.
         """
         mapping = self._mapping(inside, remote)
+        # what goes out must keep a mapping alive (RFC 4787, REQ-6)
         entry = mapping.open.setdefault(self.kind.filtering.of(remote), _Entry(self._seconds()))
         entry.used = self._seconds()
         return mapping.outside
@@ -151,6 +153,7 @@ class NatBox:
         entry = mapping.open.get(self.kind.filtering.of(remote))
         if entry is None:
             return None
+        # what comes in may keep a mapping alive, too (RFC 4787, REQ-6)
         entry.used = self._seconds()
         return mapping.inside
 
@@ -165,6 +168,7 @@ class NatBox:
         entry.held += 1
 
         def release() -> None:
+            # only from its end on does a connection count as idle (RFC 5382, REQ-5)
             entry.held -= 1
             entry.used = self._seconds()
 
@@ -189,6 +193,7 @@ class NatBox:
             return inside
         # a symmetric one that kept the port for the first destination would be none for that one
         kept = Endpoint(self.address, inside.port)
+        # port preservation (RFC 4787, section 4.2.1), but never one port for two hosts (REQ-3)
         if self.kind.mapping is Depends.NOTHING and self._is_free(kept):
             return kept
         while True:

@@ -37,6 +37,7 @@ from .internet import Arrival, Internet, PacketPath, Router
 from .obstacles import Obstacles
 from .transport import Host, MemoryTransport
 
+# the dynamic ports (RFC 6335, section 6)
 _FIRST_EPHEMERAL: Final = 49152
 _EPHEMERAL_PORTS: Final = 65536 - _FIRST_EPHEMERAL
 
@@ -105,6 +106,7 @@ class MemoryNetwork(Obstacles):
         self._silence_what_is_shut()
 
     def _silence_what_is_shut(self) -> None:
+        # a NAT drops what it no longer knows, and tells neither end
         for link, passage in self._passages.items():
             if not passage.is_open:
                 self._half_open.update((link, link.other))
@@ -212,6 +214,7 @@ class MemoryNetwork(Obstacles):
 
     def given_up(self, connector: MemoryConnector) -> None:
         ends = connector.local, connector.remote
+        # a dial that found these two ends taken was never entered: the entry is another's
         if self._connectors.get(ends) is connector:
             del self._connectors[ends]
 
@@ -234,6 +237,7 @@ class MemoryNetwork(Obstacles):
         here = connector.host.host
         if not self._hosts[endpoint.host] or (here, endpoint.host) in self._blocked:
             return None
+        # both ways: the dialler learns nothing unless the answer gets back
         if not (self._passes(here, endpoint.host) and self._passes(endpoint.host, here)):
             return None
         ends = endpoint, arrival.source
@@ -270,8 +274,10 @@ class MemoryNetwork(Obstacles):
         self.trace.note("frame", end.host.host, end.other.host.host, kind, size)
 
     def ended(self, end: MemoryTransport) -> None:
+        # a later connection may have the same two ends by now
         if self._open.get((end.local, end.peer)) is end:
             del self._open[end.local, end.peer]
+        # with one end alive it still counts as a connection, to which faults may happen
         if not end.other.gone:
             return
         for each in (end, end.other):

@@ -140,6 +140,7 @@ class _Session:
         self._buffer += data
         if self._problem is not None:
             return
+        # the record types are the real ones, since crust tells TLS from a preface by them
         if self._buffer.startswith(ALERT[:1]):
             self._give_up(SSL.Error([("SSL routines", "", "tlsv1 alert unknown ca")]))
         elif self._initiator:
@@ -186,6 +187,7 @@ class _Session:
             self.transport.write(ALERT)
             self._give_up(refused)
             return
+        # the client's random bytes come first at both ends, so that both get the same binding
         binding = blake2b(randoms, digest_size=BINDING_BYTES).digest()
         self._verified = VerifiedPeer(public_key, name, binding)
         self._done = True

@@ -277,12 +277,14 @@ class MemoryTransport:
     def _tell_soon(self, reason: Exception) -> None:
         if not self._told:
             self._told = True
+            # Twisted never reports a loss from within the call that causes it
             self.host.clock.callLater(0, self._tell, reason, True)
 
     def _tell(self, reason: Exception, promised: bool = False) -> None:
         if self._told and not promised:
             return
         self._told = True
+        # the producer before the protocol, as in Twisted's own transports
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()

@@ -32,6 +32,7 @@ SILENCE: Final = 60.0
 """Seconds after which a half-open link is noticed."""
 QUIET_AGAIN: Final = 0.03
 """The median latency after a schedule, in seconds."""
+# a schedule is drawn before there are links: the number is taken modulo their count when the fault happens
 _SOME_LINK: Final = 1000
 
 _Draw = Callable[[Random, float, int, float], Sequence[Fault]]

@@ -310,6 +310,7 @@ def _read(words: list[str]) -> Fault:
     if word not in _BY_WORD:
         raise ValueError(f"the faults are {', '.join(_BY_WORD)}")
     of = _BY_WORD[word]
+    # texts, since annotations are postponed
     types = {each.name: each.type for each in dataclasses.fields(of)}
     given = dict(each.split("=", 1) for each in rest)
     return of(float(at), **{name: _value(str(types[name]), text) for name, text in given.items()})

@@ -41,6 +41,7 @@ def measure(nodes: int, seed: int = 0) -> tuple[float, ...]:
         network.run_for(1 / ARRIVALS)
         network.node()
     network.run_until(network.joined, 300, every=1.0)
+    # frames of a network that still settles would be counted as the newcomers'
     network.run_for(SETTLED)
     frames, dials = network.network.frames, network.network.dials
     network.run_for(WATCHED)

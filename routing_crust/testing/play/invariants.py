@@ -102,7 +102,7 @@ class Invariants:
 
     def expect(self, node: SimulatedNode, deferred: Deferred[Any], what: str, seconds: float) -> Pending:
         """
-        A node has given out a Deferred: it must fire, once, within so many seconds, not counting those in
+        A node has given out a Deferred: it must fire, once, within C{seconds}, not counting those in
         which its host sleeps.
 
         @return: what keeps count of it; it is not looked at any more once the node's process has ended.
@@ -113,6 +113,7 @@ class Invariants:
         def fired(result: object) -> None:
             pending.fired += 1
             if isinstance(result, Failure):
+                # any other error is left unhandled: it is logged as critical, and nothing_raises hears it
                 result.trap(RoutingCrustError)
 
         deferred.addBoth(fired)
@@ -146,10 +147,12 @@ class Invariants:
         for each in self._pending:
             if each.fired > 1:
                 self._break("every_wait_ends", f"{each.what} of {each.node} has fired {each.fired} times")
+            # a restart makes another service, and what the killed process promised is void
             gone = each.node.service is not each.service or not each.node.running
             if each.fired or gone:
                 continue
             if each.node.asleep:
+                # a host that sleeps makes no calls: its deadlines move on with each look
                 each.deadline += EVERY + 0.001
             elif self._network.clock.now > each.deadline:
                 self._break("every_wait_ends", f"{each.what} of {each.node} has not fired in time")
@@ -178,6 +181,7 @@ class Invariants:
         apart: dict[tuple[Name, Name], float] = {}
         for (here, there), link in current.items():
             theirs = current.get((there, here))
+            # each end has an object of its own; the binding of the TLS session is what they share
             if theirs is None or theirs.binding != link.binding:
                 since = apart[here, there] = self._apart_since.get((here, there), now)
                 if now - since > DISAGREEMENT:
@@ -254,6 +258,7 @@ class Invariants:
             self._hear("nothing_raises", text)
 
     def _hear(self, check: str, what: str) -> None:
+        # raised at the next look: the logger swallows what its observers raise
         self._broken.append(f"{check}: {what}")
 
     def _raise_what_was_heard(self) -> None:

@@ -93,6 +93,7 @@ class Scenario:
         self._talking = True
         self.figures: dict[str, float] = {}
         faults = round(plan.nodes * plan.minutes / 2) if plan.faults is None else plan.faults
+        # drawn in any case, so that a given schedule leaves all later draws as they were
         drawn = random_schedule(self._random, plan.nodes, plan.minutes * 60, faults, plan.nats > 0)
         self.schedule = drawn if plan.schedule is None else plan.schedule
 
@@ -133,6 +134,7 @@ class Scenario:
         self.network.clock.callLater(TALK_EVERY, self._talk)
         if self.plan.streams:
             self.streaming.begin(self.plan.streams)
+        # a moment more, since the schedule puts things right at its very end
         self.network.run_for(self.plan.minutes * 60 + 0.001)
         self._talking = False
         self.streaming.end()
@@ -148,6 +150,7 @@ class Scenario:
         within = GROUPS_WITHIN
         network.run_until(lambda: groups_are_right(network), within, every=0.5)
         self.figures["groups right after"] = network.clock.now - began
+        # a network that is right at once is still watched for one whole span of dials
         network.run_for(max(0.0, began + DIALS_OVER + 1 - network.clock.now))
         self.figures["most dials a second and node"] = dials.most
         network.after_each.remove(dials.look)
@@ -178,6 +181,7 @@ class Scenario:
             self._send(one, other)
 
     def _send(self, one: SimulatedNode, other: SimulatedNode) -> Pending:
+        # empty, small, of one frame, and larger than PART_BYTES, so that it is split
         body = self._random.randbytes(self._random.choice((0, 30, 3000, 30_000)))
         send = one.service.send if self._random.random() < 0.7 else one.service.request
         return self.invariants.expect(one, send(other.name, body), "a message", SEND_DEADLINE)
@@ -236,6 +240,7 @@ def _is_kept_out(internet: Internet | None, one: SimulatedNode, other: Simulated
     here, there = internet.seen_at(one.host), internet.seen_at(other.host)
     if here == there:
         return False  # they see their private addresses, which are not counted
+    # a link needs a place in both tables
     return _refuses(one, other.name, there) or _refuses(other, one.name, here)
 
 

@@ -140,6 +140,7 @@ class Transfer:
         self.number = number
         self.protocol = random.choice((ECHO, COUNT, SIMPLE))
         size = NUMBER_BYTES + random.choice(SIZES)
+        # a simple end is over once it has read all: only so much of its echo is sure to go out after that
         if plain and self.protocol == SIMPLE:
             size = min(size, MAX_LINGERING_BYTES)
         self.there = Flow(number.to_bytes(NUMBER_BYTES, "big") + random.randbytes(size - NUMBER_BYTES))
