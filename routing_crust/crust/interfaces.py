@@ -289,6 +289,9 @@ class ICrust(Interface):
             that end; C{None} if there is none. Must not raise. Before this is called nothing is carried.
         """
 
+    def carries_for(peer: Name) -> bool:
+        """Whether a tunnel with this peer at an end goes through us."""
+
     def observed(link: ILink, endpoint: Endpoint) -> None:
         """The peer of a link, whose Hello is verified, says that it sees us at this endpoint."""
 

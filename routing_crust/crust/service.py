@@ -209,6 +209,9 @@ class CrustService(AddressesOfCrust):
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
         self._tunnels.carry(way)
 
+    def carries_for(self, peer: Name) -> bool:
+        return self._tunnels.carries_for(peer)
+
     def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))

@@ -46,6 +46,7 @@ from .membership.neighbourhood import Neighbourhood
 from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
 from .membership.policy import MembershipPolicy
+from .membership.proxied import ProxiedPeers
 from .membership.table_upkeep import TableUpkeep
 from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
@@ -76,6 +77,7 @@ class RoutingCore:
         self.time = network_time
         self.lifecycle = Lifecycle(node, observers)
         self.links = LinkRegistry(node)
+        self.proxied = ProxiedPeers(node, self.links)
         self.neighbourhood = Neighbourhood(node, self.links)
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients
@@ -141,7 +143,13 @@ class RoutingCore:
 
     def _follow_peers(self) -> None:
         policy = MembershipPolicy(
-            self.node, lambda: self.state, self.table, self.links, self.connector, self.time
+            self.node,
+            lambda: self.state,
+            self.table,
+            self.links,
+            self.connector,
+            self.time,
+            self.proxied,
         )
         self.links.attach(
             policy,
@@ -167,6 +175,8 @@ class RoutingCore:
                 # it any more.
                 LinkReports(self.observers),
                 self.contacts,
+                # It only waits; who is let go later is lost for all of them then.
+                self.proxied,
                 # Last: it may end the state that all others are in, or close the link that they have just
                 # heard of.
                 self.attachment,
@@ -212,6 +222,7 @@ class RoutingCore:
             self.joiner.rest,
             self.stream_layer.stop,
             self.idle.stop,
+            self.proxied.stop,
             self.attachment.stop,
             self.prober.stop,
             self.reachability.stop,

@@ -10,6 +10,27 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "places at a proxy are taken by whoever came first",
+        "routing/membership/proxied.py",
+        "if max(counts.values(), default=0) < counts[key(newcomer)] + MIN_LEAD:",
+        "if True:",
+        ("tests.routing.membership.test_proxied",),
+    ),
+    Mutant(
+        "a node that never joins keeps its place at the proxy",
+        "routing/membership/proxied.py",
+        "            self._joining.add(peer.name)\n",
+        "            pass\n",
+        ("tests.routing.membership.test_proxied",),
+    ),
+    Mutant(
+        "clients take the places of joining nodes",
+        "routing/membership/proxied.py",
+        "client_places = most - most // PLACES_PER_JOINING_PLACE",
+        "client_places = most",
+        ("tests.routing.membership.test_proxied",),
+    ),
+    Mutant(
         "what TLS sends of its own does not count before the Hello",
         "crust/link/tls.py",
         "if self._allowance < 0 and not self._verified:",

@@ -90,6 +90,15 @@ class Intruder:
     def dial(self, node: RoutingService, token: bytes = b"") -> ILink:
         return self.net.result(self.crust.connect(node.endpoints, node.node_name, token, False))
 
+    def confirm(self, link: ILink) -> None:
+        """Confirm the link, whichever end decides."""
+        for kind, payload in self.frames:
+            if kind == FrameKind.CONFIRMATION:
+                epoch = _decode(Confirmation, payload).epoch
+                link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(epoch)))
+        if FrameKind.CONFIRMATION not in self.kinds():
+            link.send(FrameKind.CONFIRMATION, encode(Confirmation(1, LinkUse.ATTACHED, False)))
+
     def hello(self, link: ILink, **changes: Any) -> bytes:
         fields: dict[str, Any] = {
             "versions": (1,),
@@ -169,12 +178,7 @@ class IntruderCase(SynchronousTestCase):
         link = self.intruder.dial(self.node)
         link.send(FrameKind.HELLO, self.intruder.hello(link, **changes))
         self.net.settle(0.1)
-        for kind, payload in self.intruder.frames:
-            if kind == FrameKind.CONFIRMATION:
-                epoch = _decode(Confirmation, payload).epoch
-                link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(epoch)))
-        if FrameKind.CONFIRMATION not in self.intruder.kinds():
-            link.send(FrameKind.CONFIRMATION, encode(Confirmation(1, LinkUse.ATTACHED, False)))
+        self.intruder.confirm(link)
         self.net.settle(0.1)
         return link
 

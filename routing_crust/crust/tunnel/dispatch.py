@@ -67,6 +67,10 @@ class TunnelDispatch:
         """Carry tunnels of others from now on."""
         self._relay.way = way
 
+    def carries_for(self, peer: Name) -> bool:
+        """Whether a tunnel with this peer at an end goes through us."""
+        return self._relay.carries_for(peer)
+
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
         """Open a tunnel that ends here."""
         if relay.path_kind is PathKind.TUNNEL or relay.peer == peer:

@@ -109,6 +109,10 @@ class TunnelRelay:
         busiest = max(self._of_peer.get(link.peer, 0), self._of_peer.get(far.peer, 0))
         return TunnelReason.TOO_MANY if busiest >= settings.max_tunnels_per_peer else None
 
+    def carries_for(self, peer: Name) -> bool:
+        """Whether a tunnel with this peer at an end is carried."""
+        return peer in self._of_peer
+
     def link_lost(self, link: ILink) -> None:
         """A link is gone; its tunnels are closed by L{TunnelNumbers.link_lost}."""
         self._opens.forget(link)

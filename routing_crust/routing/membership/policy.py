@@ -22,6 +22,7 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 from ..state import State
 from .network_time import NetworkTime
+from .proxied import ProxiedPeers
 from .routing_table import RoutingTable, counted_by
 
 
@@ -49,6 +50,7 @@ class MembershipPolicy:
         links: LinkRegistry,
         expected: ExpectedPurposes,
         time: NetworkTime,
+        proxied: ProxiedPeers,
     ) -> None:
         self._node = node
         self._state = state
@@ -56,6 +58,7 @@ class MembershipPolicy:
         self._links = links
         self._expected = expected
         self._time = time
+        self._proxied = proxied
 
     def judge(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         """Whether a peer whose Hello holds may have what it wants."""
@@ -104,16 +107,8 @@ class MembershipPolicy:
         may_accept = self._state() is State.CONNECTED or self._node.settings.role is Role.FIRST
         if not may_accept and (facts.is_client or not self._is_known(link.peer)):
             return Refuse(CloseReason.BOOTSTRAPPING, "we are not in the network yet ourselves")
-        attached = sum(
-            peer.use is LinkUse.ATTACHED and peer.link.direction is Direction.ACCEPTED
-            for peer in self._links.peers
-        )
-        if attached >= self._node.settings.max_clients:
-            return Refuse(
-                CloseReason.TOO_MANY_LINKS,
-                f"we are the proxy of {attached} already, and the setting max_clients allows no more",
-            )
-        return Accept(LinkUse.ATTACHED)
+        problem = self._proxied.make_room(link, facts.is_client)
+        return Refuse(CloseReason.TOO_MANY_LINKS, problem) if problem else Accept(LinkUse.ATTACHED)
 
     def _is_known(self, name: Name) -> bool:
         """Whether this node is one of our contacts, which we are trying to reach ourselves."""
