@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -22,6 +23,15 @@ from .clock import HostClock
 from .memory.crust import MemoryCrust
 from .memory.internet import Router
 from .memory.network import MemoryNetwork
+
+
+class Home(NamedTuple):
+    """
+    Where a node is: its address, and what it stands behind.
+    """
+
+    endpoint: Endpoint
+    nat: Router | None = None
 
 
 class SimulatedNode:
@@ -48,9 +58,9 @@ class SimulatedNode:
         identity: Identity,
         seed: float,
         setup: Callable[[RoutingService], object] | None,
-        nat: Router | None = None,
+        home: Home,
     ) -> None:
-        self.nat = nat
+        self.nat = home.nat
         self.identity = identity
         self.settings = settings
         self.clock = clock
@@ -58,7 +68,7 @@ class SimulatedNode:
         self._network = network
         self._random = Random(seed)
         self._setup = setup
-        self._endpoint = network.new_endpoint(nat)
+        self._endpoint = home.endpoint
         self._incarnation = 0
         self._wakes = 0.0
         self._saved: tuple[Contact, ...] = ()

@@ -27,7 +27,7 @@ from ..errors import RoutingCrustError
 from ..identity import Identity
 from ..routing.service import RoutingService
 from .clock import SimulatedClock
-from .host import SimulatedNode
+from .host import Home, SimulatedNode
 from .identity import KeyRing, SimulatedIdentity
 from .latency import Latency, Uniform
 from .memory.internet import Internet, Router
@@ -120,6 +120,8 @@ class SimulatedNetwork:
         start: bool = True,
         setup: Callable[[RoutingService], object] | None = None,
         nat: Nat | Router | None = None,
+        beside: SimulatedNode | None = None,
+        identity: Identity | None = None,
         **settings: Any,
     ) -> SimulatedNode:
         """
@@ -130,6 +132,8 @@ class SimulatedNetwork:
         @param setup: called with the service before each start, a restart after a crash too: the place to
             set its handlers.
         @param nat: what it stands behind: a kind of NAT, for one of its own, or what L{nat} has made.
+        @param beside: a public node, in whose /24 it stands; with C{internet=True}.
+        @param identity: its key, one that L{new_identity} has made; by default another one.
         @param settings: fields of L{Settings}, for this node; by default its contacts are up to three of
             the nodes that are there.
         """
@@ -144,15 +148,23 @@ class SimulatedNetwork:
             self.network,
             self.clock.host_clock(),
             Settings(**{**chosen, **settings}),
-            self.new_identity(),
+            identity or self.new_identity(),
             self.random.random(),
             setup,
-            self.nat(nat) if isinstance(nat, Nat) else nat,
+            self._home(self.nat(nat) if isinstance(nat, Nat) else nat, beside),
         )
         self._nodes.append(node)
         if start:
             node.start()
         return node
+
+    def _home(self, nat: Router | None, beside: SimulatedNode | None) -> Home:
+        internet = self.network.internet
+        if beside is None:
+            return Home(self.network.new_endpoint(nat), nat)
+        if internet is None:
+            raise ValueError("a local network is one network: make a SimulatedNetwork(internet=True)")
+        return Home(internet.new_neighbour(beside.host))
 
     def new_identity(self) -> Identity:
         """Make an identity: a key that no node of this network has."""

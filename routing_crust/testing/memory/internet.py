@@ -147,6 +147,19 @@ class Internet:
         self._announce(host, behind, None)
         return Endpoint(host, DEFAULT_PORT)
 
+    def new_neighbour(self, of: str) -> Endpoint:
+        """
+        Where a new host listens that is in the same /24 as a public one.
+
+        @param of: the address of that one.
+        """
+        prefix = of.rpartition(".")[0]
+        number = sum(each.startswith(f"{prefix}.") for each in self._outside.members) + 1
+        host = f"{prefix}.{number}"
+        self._homes[host] = self._outside
+        self._announce(host, None, None)
+        return Endpoint(host, DEFAULT_PORT)
+
     def network_of(self, host: str) -> str:
         """The network that the interface of a host is in, as a text."""
         return f"{host.rpartition('.')[0]}.0/24"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from random import Random
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -30,8 +30,6 @@ from ...wire.messages import (
 )
 from ..host import SimulatedNode
 from .raider import Raider, RaiderLink
-
-A_DAY: Final = 86_400.0
 
 
 class Raid(ABC):

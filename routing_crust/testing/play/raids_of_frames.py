@@ -21,8 +21,6 @@ from ...wire.messages import (
 from .raid import Raid
 from .raider import RaiderLink
 
-A_DAY: Final = 86_400.0
-
 
 class InventedRequests(Raid):
     """ConnectRequests of made-up keys, over one link."""

@@ -1,12 +1,15 @@
 """
-Raids that consist of links: too many, unfinished ones, and links of proxies that do not do what proxies do.
+Raids that consist of links: too many, unfinished ones, links of proxies that do not do what proxies do, and
+of members that lie or crowd.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+from ...crust.interfaces import ILink
 from ...endpoints import Contact
+from ...identity import Identity
 from ...names import Name
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
@@ -17,9 +20,12 @@ from ...wire.messages import (
     GroupQuery,
     WireRole,
 )
+from ..host import SimulatedNode
 from .raid import Raid
 from .raider import RaiderLink
 
+KEYS_TRIED: Final = 64
+"""Of so many keys an insider takes the one that is nearest to its target."""
 A_DAY: Final = 86_400.0
 
 
@@ -129,6 +135,75 @@ class LyingProxy(DeafProxy):
         link.send(FrameKind.ENVELOPE, self.sealed(self._key, EnvelopeKind.GROUP_ANSWER, to, body))
 
 
+class Insiders(Raid):
+    """
+    Nodes that join as honest ones do, so that they are in routing tables.
+
+    @cvar most: how many.
+    @cvar together: whether they are all in one /24.
+    """
+
+    each = 5.0
+    most: ClassVar[int] = 4
+    together: ClassVar[bool] = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.nodes: list[SimulatedNode] = []
+
+    def act(self, number: int) -> None:
+        if len(self.nodes) < self.most:
+            network = self.raider.network
+            contacts = [each.contact for each in self.targets if each.contact is not None]
+            beside = self.nodes[0] if self.nodes and self.together else None
+            key = self._key_near(self.target(number))
+            node = network.node(identity=key, beside=beside, contacts=tuple(contacts))
+            self.nodes.append(node)
+            self.joined(node)
+
+    def joined(self, node: SimulatedNode) -> None:
+        """One more has been started."""
+
+    def _key_near(self, target: SimulatedNode) -> Identity:
+        """Of many keys the one that is nearest to a node's name."""
+        keys = [self.raider.new_key() for _ in range(KEYS_TRIED)]
+        return min(keys, key=lambda each: target.name.distance(each.name))
+
+    def end(self) -> None:
+        super().end()
+        for each in self.nodes:
+            each.stop()
+
+
+class LyingMembers(Insiders):
+    """Members near the targets that answer lookups with names that nobody has."""
+
+    def joined(self, node: SimulatedNode) -> None:
+        core = node.core
+        assert core is not None
+
+        def lie(envelope: Envelope, source: Name, link: ILink | None) -> None:
+            query = decode(GroupQuery, envelope.body)
+            near = query.target[:4]
+            members = tuple(near + self.random.randbytes(28) for _ in range(8))
+            body = encode(GroupAnswer(query.nonce, query.target, members, self.raider.clock.seconds()))
+            proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
+            core.messenger.send_control(EnvelopeKind.GROUP_ANSWER, source, body, proxy, link)
+
+        core.dispatch.handle(EnvelopeKind.GROUP_QUERY, lie)
+
+
+class CrowdedPrefix(Insiders):
+    """Members near one target, all in one /24."""
+
+    each = 1.0
+    most = 12
+    together = True
+
+    def target(self, number: int) -> SimulatedNode:
+        return self.targets[0]
+
+
 def _say_hello(link: RaiderLink, kind: int, payload: bytes) -> None:
     link.hello()
 
@@ -146,4 +221,6 @@ LINK_RAIDS: Final[tuple[type[Raid], ...]] = (
     SilentSessions,
     DeafProxy,
     LyingProxy,
+    LyingMembers,
+    CrowdedPrefix,
 )

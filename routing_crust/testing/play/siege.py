@@ -1,6 +1,7 @@
 """
 A siege: hostile hosts flood a network from a seed, each with a mix of behaviours, while honest nodes join,
-dial and talk. None of the hostile ones has standing, so nobody honest may be kept waiting.
+dial and talk. But for members that lie or crowd, none of the hostile ones has standing, so nobody honest may
+be kept waiting.
 
 The checks, beside those of L{Invariants}:
 
@@ -8,12 +9,15 @@ The checks, beside those of L{Invariants}:
     after L{WITHIN} seconds.
   - C{dials_succeed}: two honest nodes without a link have one L{WITHIN} seconds after one of them has asked.
   - C{messages_arrive}: what honest nodes send each other is acknowledged.
+  - C{answers_are_true}: a lookup of a close group is answered, and with no name that nobody has.
+  - C{groups_are_mixed}: no close group has more than a quarter from one /24.
   - C{nothing_is_left}: when the hostile ones are gone, no node holds anything of theirs.
 """
 
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -22,6 +26,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ...names import Name
 from ..host import SimulatedNode
 from ..simulation import SimulatedNetwork
 from .invariants import InvariantBroken, Invariants
@@ -35,6 +40,7 @@ RAIDS: Final = (*LINK_RAIDS, *FRAME_RAIDS)
 WITHIN: Final = 5.0
 """Seconds that no host without standing may keep an honest node from joining, dialling or being dialled."""
 HOSTILE_SHARE: Final = 0.2
+QUARTER: Final = 4
 UNDER_ATTACK: Final = 4
 """Nodes that the hostile ones aim at."""
 RAIDS_OF_EACH: Final = 3
@@ -45,6 +51,7 @@ NEWCOMER_EVERY: Final = 4.0
 NEWCOMER_STAYS: Final = 12.0
 DIAL_EVERY: Final = 1.0
 TALK_EVERY: Final = 0.5
+ASK_EVERY: Final = 2.0
 CALM_AFTER: Final = 100.0
 """Seconds after the last hostile act in which all that it has left behind is gone."""
 
@@ -111,6 +118,7 @@ class Siege:
         self._first: list[SimulatedNode] = []
         self._targets: list[SimulatedNode] = []
         self._leaving: set[SimulatedNode] = set()
+        self._honest: list[SimulatedNode] = []
 
     @property
     def mix(self) -> str:
@@ -136,6 +144,7 @@ class Siege:
         for _ in range(self.plan.nodes - hostile):
             self._first.append(network.node(setup=self.invariants.watch))
             network.run_for(self._random.random() * 0.3)
+        self._honest += self._first
         network.run_until(network.joined, JOIN_WITHIN, every=0.5)
         targets = self._random.sample(self._first, min(UNDER_ATTACK, len(self._first) // 2))
         self._targets = targets
@@ -168,7 +177,9 @@ class Siege:
         self._newcomer()
         self._dial()
         self._talk()
+        self._ask()
         network.run_for(self.plan.minutes * 60)
+        self._look_at_groups()
         self._going_on = False
         network.run_for(WITHIN + 0.001)
         self._judge()
@@ -188,6 +199,7 @@ class Siege:
         contacts += self._random.sample(traps, min(1, len(traps)))
         self._random.shuffle(contacts)
         node = self.network.node(setup=self.invariants.watch, contacts=tuple(contacts))
+        self._honest.append(node)
         self._wait("newcomers_join", f"{node} with {len(contacts)} contacts", node.service.when_connected())
         self._wait("newcomers_settle", f"{node}", node.service.when_group_connected())
         self.network.clock.callLater(NEWCOMER_STAYS - WITHIN - 1, self._leaving.add, node)
@@ -199,8 +211,8 @@ class Siege:
             return
         pairs = [
             pair
-            for node in self.network.alive
-            if node.core is not None and node.joined and node not in self._leaving
+            for node in self._honest
+            if node.running and node.core is not None and node.joined and node not in self._leaving
             for other in self._targets + self._first
             if other is not node and node.core.links.link_to(other.name) is None
             for pair in ((node, other), (other, node))
@@ -217,6 +229,34 @@ class Siege:
         sent = one.service.send(other.name, body)
         self._wait("messages_arrive", f"{one} to {other}", sent)
 
+    def _ask(self) -> None:
+        """An honest node looks up the close group of a name."""
+        if not self._again(ASK_EVERY, self._ask):
+            return
+        one, name = self._random.choice(self._first), Name(self._random.randbytes(32))
+        answered = one.service.close_group(name)
+        answered.addCallback(self._heard_of, one)
+        self._wait("answers_are_true", f"{one}", answered)
+
+    def _heard_of(self, names: tuple[Name, ...], by: SimulatedNode) -> None:
+        known = {node.name for node in self.network}
+        invented = [each for each in names if each not in known]
+        if invented or not names:
+            what = f"{len(invented)} of {len(names)} names that {by} was told are invented"
+            raise InvariantBroken(what)
+
+    def _look_at_groups(self) -> None:
+        networks = {node.name: node.endpoint.prefix for node in self.network}
+        for node in self._first:
+            if node.core is None:
+                continue
+            group = node.core.neighbourhood.close_group(node.name)
+            counts = Counter(networks.get(each, "nowhere") for each in group)
+            where, most = counts.most_common(1)[0]
+            if most > max(1, node.settings.group_size // QUARTER):
+                what = f"{most} of {len(group)} of the close group of {node} are in {where}"
+                raise InvariantBroken(f"groups_are_mixed: {what}; against {self.mix}")
+
     def _wait(self, check: str, what: str, deferred: Deferred[Any]) -> None:
         wait = _Waiting(what, self.network.clock.now, check)
         self._waits.append(wait)
@@ -231,7 +271,12 @@ class Siege:
     def _judge(self) -> None:
         """Was anybody kept waiting?"""
         now = self.network.clock.now
-        bounds = {"newcomers_join": WITHIN, "dials_succeed": WITHIN, "messages_arrive": SEND_DEADLINE}
+        bounds = {
+            "newcomers_join": WITHIN,
+            "dials_succeed": WITHIN,
+            "messages_arrive": SEND_DEADLINE,
+            "answers_are_true": SEND_DEADLINE,
+        }
         for check in (*bounds, "newcomers_settle"):
             waits = [(each.over or now) - each.since for each in self._waits if each.check == check]
             self.figures[f"{check.replace('_', ' ')}: number"] = float(len(waits))

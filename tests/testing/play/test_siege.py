@@ -11,7 +11,7 @@ from routing_crust.testing.__main__ import main
 from routing_crust.testing.play.invariants import InvariantBroken
 from routing_crust.testing.play.raid import Raid
 from routing_crust.testing.play.raider import Raider, RaiderLink
-from routing_crust.testing.play.raids_of_links import LINK_RAIDS
+from routing_crust.testing.play.raids_of_links import LINK_RAIDS, CrowdedPrefix, Insiders, LyingMembers
 from routing_crust.testing.play.siege import RAIDS, Siege, SiegePlan, play_siege
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.framing import FrameKind
@@ -106,11 +106,45 @@ class RaidTests(SynchronousTestCase):
                 siege.network.run_for(3)
                 self.assertFalse(newcomer.joined, kind.title())
                 self.assertGreater(sent[FrameKind.HELLO], 0, kind.title())
+            elif issubclass(kind, Insiders):
+                self.assertTrue(raid.nodes[0].joined, kind.title())
             elif kind in LINK_RAIDS:
                 self.assertGreater(raid.raider.dials, 10, kind.title())
             else:
                 shown = sent[FrameKind.ENVELOPE] + sent[FrameKind.MESSAGE] + sent[FrameKind.TUNNEL_OPEN]
                 self.assertGreater(shown, 10, kind.title())
+
+    def test_insiders_are_near_their_target_and_some_are_in_one_prefix(self) -> None:
+        siege = Siege(SiegePlan(4, nodes=6, raids=(CrowdedPrefix.title(),)))
+        self.addCleanup(siege.invariants.abandon)
+        siege.grow()
+        raid = siege.raids[0]
+        assert isinstance(raid, CrowdedPrefix)
+        raid.begin()
+        siege.network.run_for(5.5)
+        self.assertEqual(len(raid.nodes), 6)
+        self.assertEqual(len({each.endpoint.prefix for each in raid.nodes}), 1)
+        self.assertEqual(len({each.endpoint for each in raid.nodes}), 6)
+        target = raid.targets[0].name
+        others = [target.distance(each.name) for each in siege.network if each not in raid.nodes]
+        nearest = sorted(each for each in others if each)[1]
+        self.assertTrue(all(target.distance(each.name) < nearest for each in raid.nodes))
+        raid.end()
+
+    def test_lying_member_tells_names_that_nobody_has(self) -> None:
+        siege = Siege(SiegePlan(4, nodes=4, raids=(LyingMembers.title(),)))
+        self.addCleanup(siege.invariants.abandon)
+        siege.grow()
+        raid = siege.raids[0]
+        assert isinstance(raid, LyingMembers)
+        raid.begin()
+        siege.network.run_for(4)
+        liar, asking = raid.nodes[0], raid.targets[0].core
+        assert asking is not None
+        known = {each.name for each in siege.network}
+        told = siege.network.result_of(asking.lookup.look_up(liar.name, of=liar.name))
+        self.assertEqual(set(told.members) & known, set())
+        raid.end()
 
 
 class SiegeTests(SynchronousTestCase):
