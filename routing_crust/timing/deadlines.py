@@ -64,6 +64,12 @@ class Deadlines(Generic[_Key]):
         """
         return self._ends.pop(key, None) is not None
 
+    def rest(self) -> None:
+        """Cancel the delayed call if nothing waits: the next one is not expected soon."""
+        if not self._ends:
+            cancel(self._timer)
+            self._timer = None
+
     def stop(self) -> None:
         """End all waits without a call, for good. Idempotent."""
         self._stopped = True

@@ -18,6 +18,7 @@ from ...identity import Identity
 from ...names import Name
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ClientRecord, Signed
+from ..shares import OURSELVES, Holder, Shares
 
 MAX_CLIENT_RECORDS: Final = 10_000
 """Clients near this node's name whose node it remembers."""
@@ -37,11 +38,13 @@ class _Kept:
     proxy: Name
     issued: float
     end: float
+    holder: Holder
 
 
 class ClientRegistry:
     """
-    The records that clients have published, bounded by C{MAX_CLIENT_RECORDS}.
+    The records that clients have published, bounded by C{MAX_CLIENT_RECORDS}. When there are so many, the
+    link by which most of them came loses its oldest for each that comes.
 
     Made with each start, fed with records whose signature holds and whose client is near enough
     to us, discarded with the run. It has no timer: what has expired is never given out, and goes when the
@@ -59,6 +62,8 @@ class ClientRegistry:
         self._most = MAX_CLIENT_RECORDS
         self._skew = settings.clock_skew
         self._records: dict[Name, _Kept] = {}
+        self._of_holder: dict[Holder, dict[Name, None]] = {}
+        self._shares = Shares()
         self._sweep_at = clock.seconds() + SWEEP_INTERVAL
 
     def __len__(self) -> int:
@@ -66,7 +71,7 @@ class ClientRegistry:
         self._sweep(self._clock.seconds())
         return len(self._records)
 
-    def publish(self, client: Name, record: ClientRecord) -> bool:
+    def publish(self, client: Name, record: ClientRecord, holder: Holder = OURSELVES) -> bool:
         """
         Take a record. Of two by the same client the one that was issued later counts.
 
@@ -74,8 +79,9 @@ class ClientRegistry:
         for as long as it was made for, by our clock, and for an hour at the most.
 
         @param client: who signed it.
-        @return: whether this is what is known of the client now. It is not if there is a later one, if it
-            has expired or comes from the future, or if there are too many.
+        @param holder: who answers for the place that it takes.
+        @return: whether this is what is known of the client now. It is not if there is a later one, or if it
+            has expired or comes from the future.
         """
         now = self._clock.seconds()
         there = self._network_now()
@@ -91,9 +97,13 @@ class ClientRegistry:
         # newest must not prolong its life
         if kept is not None and kept.end > now and record.issued <= kept.issued:
             return record.issued == kept.issued and proxy == kept.proxy
-        if kept is None and len(self._records) >= self._most:
-            return False
-        self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS))
+        if kept is not None:
+            self._forget(client)
+        elif len(self._records) >= self._most:
+            self._forget(next(iter(self._of_holder[self._shares.fullest()])))
+        self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS), holder)
+        self._of_holder.setdefault(holder, {})[client] = None
+        self._shares.add(holder, 1)
         return True
 
     def proxy_of(self, client: Name) -> Name | None:
@@ -102,16 +112,27 @@ class ClientRegistry:
         if kept is None:
             return None
         if kept.end <= self._clock.seconds():
-            del self._records[client]
+            self._forget(client)
             return None
         return kept.proxy
 
     def clear(self) -> None:
         """Forget everything."""
         self._records.clear()
+        self._of_holder.clear()
+        self._shares.clear()
+
+    def _forget(self, client: Name) -> None:
+        holder = self._records.pop(client).holder
+        clients = self._of_holder[holder]
+        del clients[client]
+        if not clients:
+            del self._of_holder[holder]
+        self._shares.add(holder, -1)
 
     def _sweep(self, now: float) -> None:
-        self._records = {client: kept for client, kept in self._records.items() if kept.end > now}
+        for client in [client for client, kept in self._records.items() if kept.end <= now]:
+            self._forget(client)
         self._sweep_at = now + SWEEP_INTERVAL
 
 

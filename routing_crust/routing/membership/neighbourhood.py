@@ -13,6 +13,7 @@ from ...names import Name
 from ...wire.messages import Envelope, LinkUse
 from ..links.peer import Peer
 from ..node import Node
+from ..shares import holder_of
 from .client_registry import ClientRegistry, open_record
 from .routing_table import RoutingTable
 
@@ -117,4 +118,4 @@ class Neighbourhood:
         opened = open_record(self._node.settings, self._node.identity, envelope.body)
         # lookups for the client end at the nodes nearest to its name: elsewhere a record only takes memory
         if opened is not None and self.table.is_close_to(opened[0]):
-            self.clients.publish(*opened)
+            self.clients.publish(*opened, holder_of(link))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
 from typing import Final, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +19,7 @@ from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from ...wire.messages import AckPart, MessagePart
+from ..shares import OURSELVES, Holder, Shares
 
 PART_BYTES: Final = 20 * 1024
 """Messages are split into parts of this size."""
@@ -48,10 +48,15 @@ def split(body: bytes, size: int) -> list[bytes]:
 
 @dataclass(slots=True)
 class _Partial:
-    """A message of which parts are missing. Made with the first part that comes, gone with the last."""
+    """
+    A message of which parts are missing. Made with the first part that comes, gone with the last.
+
+    @ivar holder: the link that its first part came by.
+    """
 
     kind: Hashable
     parts: int
+    holder: Holder
     size: int = 0  # of all parts but the last; 0 is not known yet
     last: int = 0  # of the last part; 0 is not known yet
     held: int = MESSAGE_OVERHEAD_BYTES
@@ -67,9 +72,10 @@ class Reassembler:
 
     What it holds is bounded by C{MAX_REASSEMBLY_BYTES}, and for each source by a share of that. Where a
     source is over its share, its youngest message yields, so that the older ones can be completed. When all
-    memory is taken, whichever source holds most yields its youngest, until an eighth of the memory is free.
+    memory is taken, whichever link holds most yields the message that has waited longest for its next part,
+    until an eighth of the memory is free: sources are free, and a message that comes in at a good pace is
+    hardly ever the one.
 
-    @ivar held: how many bytes it holds.
     @ivar refused: how many parts were refused because they do not fit the others, or no message at all.
     @ivar dropped: how many messages were given up, because of their age or because memory was short.
     """
@@ -85,11 +91,12 @@ class Reassembler:
         self._partials: dict[_Key, _Partial] = {}
         self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
         self._held_by: dict[Name, int] = {}
+        self._of_holder: dict[Holder, OrderedDict[_Key, None]] = {}
+        self._shares = Shares()
         # by then the sender has given the message up
         self._deadlines: Deadlines[_Key] = Deadlines(
             clock, settings.ack_timeout * MAX_ATTEMPTS, self._give_up
         )
-        self.held = 0
         self.refused = 0
         self.dropped = 0
 
@@ -97,10 +104,16 @@ class Reassembler:
         """How many messages are incomplete."""
         return len(self._partials)
 
-    def add(self, source: Name, part: AnyPart) -> bytes | None:
+    @property
+    def held(self) -> int:
+        """How many bytes it holds."""
+        return self._shares.total
+
+    def add(self, source: Name, part: AnyPart, holder: Holder = OURSELVES) -> bytes | None:
         """
         Take a part. One that was there already, or that cannot be one, changes nothing.
 
+        @param holder: who answers for the memory that it takes.
         @return: the whole body, if this part made it complete. The flavour, group or status of the message is
             the same in each of its parts.
         """
@@ -109,7 +122,7 @@ class Reassembler:
         if partial is None:
             if part.parts == 1 and part.part == 0 and len(part.body) <= self._max_message:
                 return part.body
-            partial = _Partial(_kind(part), part.parts)
+            partial = _Partial(_kind(part), part.parts, holder)
         if not self._fits(partial, part):
             self.refused += 1
             return None
@@ -133,7 +146,8 @@ class Reassembler:
         self._partials.clear()
         self._of_source.clear()
         self._held_by.clear()
-        self.held = 0
+        self._of_holder.clear()
+        self._shares.clear()
 
     def _fits(self, partial: _Partial, part: AnyPart) -> bool:
         """Whether a part can be one of this message."""
@@ -159,15 +173,17 @@ class Reassembler:
         if not partial.bodies:
             self._partials[key] = partial
             self._of_source.setdefault(source, OrderedDict())[key] = None
+            self._of_holder.setdefault(partial.holder, OrderedDict())[key] = None
             self._deadlines.add(key)
-            self._count(source, MESSAGE_OVERHEAD_BYTES)
+            self._count(source, partial.holder, MESSAGE_OVERHEAD_BYTES)
+        self._of_holder[partial.holder].move_to_end(key)
         partial.bodies[part.part] = part.body
         if part.part == part.parts - 1:
             partial.last = len(part.body)
         else:
             partial.size = len(part.body)
         partial.held += len(part.body)
-        self._count(source, len(part.body))
+        self._count(source, partial.holder, len(part.body))
         while self._held_by.get(source, 0) > self._share:
             self._give_up_youngest(source)
         if self.held > self._most:
@@ -175,12 +191,8 @@ class Reassembler:
 
     def _make_room(self) -> None:
         """Free an eighth of the memory, so that this need not be done again soon."""
-        holders = [(-held, source) for source, held in self._held_by.items()]
-        heapify(holders)
         while self.held > self._most - self._most // 8:
-            source = holders[0][1]
-            self._give_up_youngest(source)
-            heapreplace(holders, (-self._held_by.get(source, 0), source))
+            self._give_up(next(iter(self._of_holder[self._shares.fullest()])))
 
     def _give_up_youngest(self, source: Name) -> None:
         self._give_up(next(reversed(self._of_source[source])))
@@ -196,10 +208,14 @@ class Reassembler:
         del keys[key]
         if not keys:
             del self._of_source[key[0]]
-        self._count(key[0], -partial.held)
+        at_the_link = self._of_holder[partial.holder]
+        del at_the_link[key]
+        if not at_the_link:
+            del self._of_holder[partial.holder]
+        self._count(key[0], partial.holder, -partial.held)
 
-    def _count(self, source: Name, change: int) -> None:
-        self.held += change
+    def _count(self, source: Name, holder: Holder, change: int) -> None:
+        self._shares.add(holder, change)
         held = self._held_by.get(source, 0) + change
         if held:
             self._held_by[source] = held

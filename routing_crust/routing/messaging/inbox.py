@@ -21,6 +21,7 @@ from ...quietlog import QuietLog
 from ...wire.messages import AckStatus, Flavour, MessagePart
 from ..events import Message
 from ..node import Node
+from ..shares import holder_of
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
 from .fragmentation import Reassembler
 from .request_handling import Acknowledge, Answering, RequestHandler, Sender
@@ -71,7 +72,7 @@ class Inbox:
         if part.parts == 1 and len(part.body) <= self._max_message:
             self._complete(sender, part, part.body)
             return
-        body = self._reassembler.add(sender.name, part)
+        body = self._reassembler.add(sender.name, part, holder_of(sender.link))
         if body is not None:
             self._complete(sender, part, body)
 
@@ -95,7 +96,7 @@ class Inbox:
         if answering.knows(key):
             answering.repeated(key, sender, part.id)
         # before the id is noted: a request without room must not count as seen when it is sent again
-        elif not answering.has_room(sender.name):
+        elif not answering.has_room(sender, len(body)):
             self._quiet.info(
                 "too many requests",
                 "ignored a request of {peer}: too many are being handled (the settings max_requests and "

@@ -257,7 +257,7 @@ class Messenger(PeerListener):
 
     def _ack_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         if not self._stopped:
-            self._outbox.acknowledged(link.peer, decode(AckPart, payload))
+            self._outbox.acknowledged(link.peer, decode(AckPart, payload), link)
 
     def _message_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         _refuse_nearest(envelope)
@@ -265,7 +265,7 @@ class Messenger(PeerListener):
 
     def _ack_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         _refuse_nearest(envelope)
-        self._outbox.acknowledged(source, decode(AckPart, envelope.body))
+        self._outbox.acknowledged(source, decode(AckPart, envelope.body), link)
 
     def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         hint = decode(Undeliverable, envelope.body)

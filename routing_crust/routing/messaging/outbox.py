@@ -29,6 +29,7 @@ from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
+from ..shares import holder_of
 from .envelopes import PARTS_BITS, Sealer
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, Reassembler
@@ -165,11 +166,12 @@ class Outbox:
             return fail(NotConnected("there is no link over which a message could be sent"))
         return deferred
 
-    def acknowledged(self, source: Name, ack: AckPart) -> None:
+    def acknowledged(self, source: Name, ack: AckPart, link: ILink | None = None) -> None:
         """
         An acknowledgement came, or a part of one.
 
         @param source: who it is from; proven.
+        @param link: the link that it came by; C{None} if it is from ourselves.
         @raise WireError: it acknowledges a message in a way that this message does not allow.
         """
         message = self._waiting.get(ack.id)
@@ -192,7 +194,7 @@ class Outbox:
         # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
         if (ack.parts > 1 or len(ack.body) > self._max_message) and source != self._own:
-            body = self._reassembler.add(source, ack)
+            body = self._reassembler.add(source, ack, holder_of(link))
         if body is None:
             message.heard = True
             return

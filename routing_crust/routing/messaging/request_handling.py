@@ -4,6 +4,9 @@ Request handling: requests of others, from their arrival to the acknowledgement 
 A request is handled once at the most. While its handler runs, repetitions of the request are ignored, unless
 the handler has asked for more time: then the requester is told again how long to wait. When the handler is
 done, the answer is kept for a while, within C{MAX_ANSWER_BYTES}, and sent again for each repetition.
+
+A handler that takes too long without asking for more time is cancelled, and the request is refused. So is the
+oldest request of the link that holds most, when requests of others need its place.
 """
 
 from __future__ import annotations
@@ -15,22 +18,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...errors import RefusalReason, RequestRefused
-from ...limits import MAX_EXTENDED_WAIT_SECONDS
+from ...limits import MAX_ATTEMPTS, MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
+from ...timing.deadlines import Deadlines
 from ...wire.codec import encode
 from ...wire.messages import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
 from ..events import Request
 from ..node import Node
+from ..shares import Holder, Shares, holder_of
 from .transmission import Transmission
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """For answers that are kept in case they are asked for again, and for those that wait for a link."""
+
+MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
+"""For requests that are being handled, with L{REQUEST_OVERHEAD_BYTES} for each."""
+REQUEST_OVERHEAD_BYTES: Final = 4 * 1024
+"""Bytes that a request costs while it is handled, besides its own."""
 
 RequestHandler: TypeAlias = Callable[[Request], bytes | Deferred[bytes] | Coroutine[Any, Any, bytes]]
 """Takes a request and returns its answer, at once or later."""
@@ -72,11 +82,16 @@ class _Running:
     """
     A request that is being handled.
 
+    @ivar size: the bytes that it is counted for.
     @ivar until: when the time ends that its handler has asked for.
+    @ivar result: what its handler has returned, if that comes later.
     """
 
     sender: Sender
+    holder: Holder
+    size: int
     until: float = 0.0
+    result: Deferred[bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -103,9 +118,13 @@ class Answering:
         self._most_per_peer = settings.max_requests_per_peer
         self._running: dict[Key, _Running] = {}
         self._running_of: dict[Name, int] = {}
+        self._of_holder: dict[Holder, dict[Key, None]] = {}
+        self._shares = Shares()
+        # by then the requester has given it up, unless it was told that the handler needs more time
+        self._patience = settings.ack_timeout * (MAX_ATTEMPTS + 1)
+        self._deadlines: Deadlines[Key] = Deadlines(node.clock, self._patience, self._overdue)
         self._kept: OrderedDict[Key, _Answer] = OrderedDict()
         self._held = 0
-        self._stopped = False
         self.handler: RequestHandler | None = None
 
     @property
@@ -122,27 +141,38 @@ class Answering:
         """Whether this request is being handled, or its answer is kept."""
         return key in self._running or key in self._kept
 
-    def has_room(self, name: Name) -> bool:
-        """Whether one more request from this node may be handled now."""
-        return len(self._running) < self._most and self._running_of.get(name, 0) < self._most_per_peer
+    def has_room(self, sender: Sender, size: int) -> bool:
+        """
+        Whether one more request may be handled now. When all places or all memory is taken, a link that holds
+        more than the sender's makes room: its oldest request is refused.
+        """
+        if self._running_of.get(sender.name, 0) >= self._most_per_peer:
+            return False
+        size += REQUEST_OVERHEAD_BYTES
+        while len(self._running) >= self._most or self._shares.total + size > MAX_REQUEST_BYTES:
+            fullest = self._shares.room_for(holder_of(sender.link), size) if self._running else None
+            if fullest is None:
+                return False
+            self._end_early(next(iter(self._of_holder[fullest])))
+        return True
 
     def new(self, key: Key, sender: Sender, body: bytes, group: Name | None) -> None:
         """Handle a request that was not seen before."""
         if self.handler is None:
             self._finish(key, sender, AckStatus.REFUSED, _refusal(RefusalReason.NO_HANDLER))
             return
-        self._running[key] = _Running(sender)
-        self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
+        running = self._begin(key, sender, len(body) + REQUEST_OVERHEAD_BYTES)
         try:
             result = self.handler(Request(sender.name, body, group, partial(self._extend, key)))
         except Exception:  # an error of the application must not affect the link or other requests
             self._failed(Failure(), key)
             return
+        if inspect.iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
         if isinstance(result, Deferred):
+            running.result = result
+            self._deadlines.add(key)
             result.addCallbacks(self._returned, self._failed, callbackArgs=(key,), errbackArgs=(key,))
-        elif inspect.iscoroutine(result):
-            later = Deferred.fromCoroutine(result)
-            later.addCallbacks(self._returned, self._failed, callbackArgs=(key,), errbackArgs=(key,))
         else:
             self._returned(result, key)
 
@@ -164,9 +194,11 @@ class Answering:
 
     def stop(self) -> None:
         """Answer nothing more; the results of handlers that still run are ignored."""
-        self._stopped = True
+        self._deadlines.stop()
         self._running.clear()
         self._running_of.clear()
+        self._of_holder.clear()
+        self._shares.clear()
         self._kept.clear()
         self._held = 0
 
@@ -181,7 +213,30 @@ class Answering:
             running.until = self._seconds() + seconds
             self._acknowledge(running.sender, key[1], AckStatus.WORKING, encode(Working(seconds)))
 
+    def _begin(self, key: Key, sender: Sender, size: int) -> _Running:
+        holder = holder_of(sender.link)
+        self._running[key] = running = _Running(sender, holder, size)
+        self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
+        self._of_holder.setdefault(holder, {})[key] = None
+        self._shares.add(holder, size)
+        return running
+
+    def _overdue(self, key: Key) -> None:
+        if self._running[key].until + self._patience > self._seconds():
+            self._deadlines.add(key)  # after the time that it has asked for, a requester waits as before
+        else:
+            self._end_early(key)
+
+    def _end_early(self, key: Key) -> None:
+        """Refuse a request that is being handled, and cancel its handler."""
+        result = self._running[key].result
+        self._done(key, AckStatus.REFUSED, _refusal(RefusalReason.HANDLER_TIMED_OUT))
+        if result is not None:
+            result.cancel()
+
     def _returned(self, result: object, key: Key) -> None:
+        if key not in self._running:
+            return  # it has ended early, or everything has
         if isinstance(result, bytes) and len(result) <= self._max_message:
             self._done(key, AckStatus.ANSWERED, result)
             return
@@ -198,6 +253,8 @@ class Answering:
         self._done(key, AckStatus.REFUSED, _refusal(RefusalReason.BAD_ANSWER))
 
     def _failed(self, failure: Failure, key: Key) -> None:
+        if key not in self._running and failure.check(CancelledError):
+            return
         problem = failure.value
         if isinstance(problem, RequestRefused):
             # on purpose; its reason may be that of another node, which the handler has asked
@@ -209,9 +266,18 @@ class Answering:
         self._done(key, AckStatus.REFUSED, refusal)
 
     def _done(self, key: Key, status: AckStatus, body: bytes) -> None:
-        if self._stopped:
+        running = self._running.pop(key, None)
+        if running is None:
             return
-        sender = self._running.pop(key).sender
+        sender = running.sender
+        self._deadlines.cancel(key)
+        self._shares.add(running.holder, -running.size)
+        keys = self._of_holder[running.holder]
+        del keys[key]
+        if not keys:
+            del self._of_holder[running.holder]
+        if not self._running:
+            self._deadlines.rest()
         left = self._running_of[sender.name] - 1
         if left:
             self._running_of[sender.name] = left

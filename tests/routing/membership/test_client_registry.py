@@ -9,6 +9,7 @@ from routing_crust.config import Settings
 from routing_crust.names import Name
 from routing_crust.routing.membership import client_registry
 from routing_crust.routing.membership.client_registry import MAX_RECORD_SECONDS, ClientRegistry
+from routing_crust.routing.shares import OURSELVES, Holder
 from routing_crust.wire.messages import ClientRecord
 
 SKEW = 600.0
@@ -28,10 +29,18 @@ class ClientRegistryTests(SynchronousTestCase):
         self.patch(client_registry, "MAX_CLIENT_RECORDS", 3)
         self.registry = ClientRegistry(self.clock, Settings())
 
-    def publish(self, client: int = 1, proxy: Name = PROXY, issued: float = 0.0, life: float = 90.0) -> bool:
+    def publish(
+        self,
+        client: int = 1,
+        proxy: Name = PROXY,
+        issued: float = 0.0,
+        life: float = 90.0,
+        holder: Holder = OURSELVES,
+    ) -> bool:
         """Publish a record that was issued this number of seconds from now."""
         issued += self.clock.seconds()
-        return self.registry.publish(name_of(client), ClientRecord(proxy.raw, issued, issued + life))
+        record = ClientRecord(proxy.raw, issued, issued + life)
+        return self.registry.publish(name_of(client), record, holder)
 
     def test_client_is_found_until_its_record_expires(self) -> None:
         self.assertTrue(self.publish())
@@ -91,18 +100,31 @@ class ClientRegistryTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertIsNone(self.registry.proxy_of(name_of(1)))
 
-    def test_full_registry_takes_only_news_of_known_clients(self) -> None:
-        """A full registry takes no newcomers, but news of those it knows; what expires makes room."""
+    def test_full_registry_loses_the_oldest_of_the_link_with_most(self) -> None:
+        """Clients that are made up over one link push out each other, and no client of another link."""
+        honest, flood = Holder("a", PROXY), Holder("b", OTHER)
+        self.assertTrue(self.publish(0, holder=honest))
+        for client in range(1, 30):
+            self.assertTrue(self.publish(client, holder=flood))
+        self.assertEqual(len(self.registry), 3)
+        known = [client for client in range(30) if self.registry.proxy_of(name_of(client))]
+        self.assertEqual(known, [0, 28, 29])
+        self.assertTrue(self.publish(40, holder=honest))
+        self.assertEqual(self.registry.proxy_of(name_of(0)), PROXY)
+
+    def test_news_of_a_known_client_push_nobody_out(self) -> None:
         for client in range(3):
-            self.assertTrue(self.publish(client, life=40 if client == 1 else 300))
-        self.assertFalse(self.publish(3))
+            self.assertTrue(self.publish(client))
         self.assertTrue(self.publish(2, proxy=OTHER, issued=1))
-        self.clock.advance(31)
-        self.assertFalse(self.publish(3))
+        self.assertEqual([self.registry.proxy_of(name_of(each)) for each in range(3)], [PROXY, PROXY, OTHER])
+
+    def test_expired_records_make_room_first(self) -> None:
+        for client in range(3):
+            self.assertTrue(self.publish(client, life=20 if client == 1 else 300))
         self.clock.advance(31)
         self.assertTrue(self.publish(3))
-        self.assertIsNone(self.registry.proxy_of(name_of(1)))
-        self.assertEqual(len(self.registry), 3)
+        known = [client for client in range(4) if self.registry.proxy_of(name_of(client))]
+        self.assertEqual(known, [0, 2, 3])
 
     def test_earlier_record_is_accepted_after_a_later_one_expired(self) -> None:
         """An earlier record is taken once the later one is over."""

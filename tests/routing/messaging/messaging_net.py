@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
-from routing_crust.endpoints import Direction
+from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -65,6 +65,7 @@ class FakeLink:
         self.open = True
         self.sent: list[tuple[int, bytes]] = []
         self.direction = Direction.ACCEPTED
+        self.connection = Connection(Protocol.TCP, Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 1))
         self.token = b""
         self.use = LinkUse.MEMBER
 

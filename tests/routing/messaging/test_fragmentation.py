@@ -11,6 +11,7 @@ from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fragmentation
 from routing_crust.routing.messaging.fragmentation import MESSAGE_OVERHEAD_BYTES, Reassembler, split
+from routing_crust.routing.shares import Holder
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
 
@@ -184,19 +185,34 @@ class ReassemblerTests(SynchronousTestCase):
             self.reassembler.add(A, part(0, 2, bytes(512 * KIB), number))
         self.assertEqual(self.reassembler.add(B, part(1, 2, b"!")), bytes(512 * KIB) + b"!")
 
-    def test_largest_holders_yield_when_all_memory_is_taken(self) -> None:
-        """Those who hold most yield, and those who hold little are spared."""
+    def test_link_with_most_yields_when_all_memory_is_taken(self) -> None:
+        """Parts of free keys that come by one link starve no message that comes by another."""
         self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
         self.make(max_message=MIB)
-        small = [name_of(1000 + each) for each in range(20)]
-        for each in small:
-            self.reassembler.add(each, part(0, 2, bytes(KIB)))
-        for number in range(40):
-            self.reassembler.add(name_of(number), part(0, 2, bytes(500 * KIB)))
+        honest, flood = Holder("a", A), Holder("b", B)
+        body = bytes(1000 * KIB)
+        parts = parts_of(body, 20 * KIB)
+        for number, each in enumerate(parts[:-1]):
+            self.assertIsNone(self.reassembler.add(A, each, honest))
+            for free in range(3):
+                self.reassembler.add(name_of(1000 + 3 * number + free), part(0, 2, bytes(40 * KIB)), flood)
             self.assertLessEqual(self.reassembler.held, 4 * MIB)
-        self.assertGreater(self.reassembler.dropped, 30)
-        for each in small:
-            self.assertEqual(self.reassembler.add(each, part(1, 2, b"!")), bytes(KIB) + b"!")
+        self.assertGreater(self.reassembler.dropped, 10)
+        self.assertEqual(self.reassembler.add(A, parts[-1], honest), body)
+
+    def test_message_that_goes_on_is_spared_among_those_of_one_link(self) -> None:
+        """Behind a relay, an honest sender shares its link with free keys whose messages never go on."""
+        self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
+        self.make(max_message=MIB)
+        relay = Holder("a", B)
+        body = bytes(1000 * KIB)
+        parts = parts_of(body, 20 * KIB)
+        for number, each in enumerate(parts[:-1]):
+            self.assertIsNone(self.reassembler.add(A, each, relay))
+            for free in range(5):
+                self.reassembler.add(name_of(1000 + 5 * number + free), part(0, 2, bytes(40 * KIB)), relay)
+        self.assertGreater(self.reassembler.dropped, 10)
+        self.assertEqual(self.reassembler.add(A, parts[-1], relay), body)
 
     def test_forget_gives_up_what_one_source_began(self) -> None:
         for source in (A, B):

@@ -4,6 +4,7 @@ Requests: what a requester hears of a refusal, how long it waits, and what a gro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Message, Name, Request
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
     PeerUnreachable,
     RefusalReason,
@@ -25,7 +27,7 @@ from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import AckPart, AckStatus, MessagePart, Refusal, Working
 
-from .messaging_net import acks, at_once, message_parts
+from .messaging_net import FakeNode, acks, at_once, message_parts
 from .test_messenger import Pair
 
 
@@ -168,7 +170,7 @@ class TimeoutTests(Requests):
         sent = self.ask(5.0)
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
-        self.net.run(30)
+        self.net.run(200)  # by then its handler has been cancelled, too
         self.assertEqual(self.net.timers, [])
 
 
@@ -356,3 +358,65 @@ class PublicTests(SynchronousTestCase):
     def test_a_body_of_a_group_is_bytes(self) -> None:
         wrong: Any = "text"
         self.assertRaises(TypeError, self.service.request_group, self.nodes[2].name, wrong)
+
+
+class RoomTests(Requests):
+    """Handlers that never answer take no places for ever, and none from requests of other links."""
+
+    def start(self, **settings: object) -> None:
+        super().start(max_requests=6, max_requests_per_peer=6, **settings)
+        self.results: list[Deferred[bytes]] = []
+
+    def never(self, request: Request) -> Deferred[bytes]:
+        self.results.append(Deferred())
+        return self.results[-1]
+
+    def from_prefix(self, number: int, address: str) -> FakeNode:
+        """A node whose link comes from this address."""
+        node = self.net.node(f"10{number:b}")
+        link = self.net.link(node, self.two)
+        link.other.connection = replace(link.other.connection, peer=Endpoint(address, 1))
+        return node
+
+    def test_a_handler_that_takes_too_long_is_cancelled_and_its_request_refused(self) -> None:
+        self.handle(self.never)
+        sent = self.ask(10_000.0)
+        self.handled[0].extend(50)
+        self.net.run(229)
+        self.assertEqual(self.two.messenger.requests_running, 1)
+        self.net.run(200)
+        self.assertEqual(self.two.messenger.requests_running, 0)
+        self.assertTrue(self.results[0].called)
+        self.failureResultOf(sent)
+
+    def test_a_result_that_comes_after_the_time_changes_nothing(self) -> None:
+        later: Deferred[bytes] = Deferred(lambda deferred: None)
+        self.handle(later)
+        self.ask(10_000.0).addErrback(lambda failure: None)
+        self.net.run(400)
+        self.assertTrue(later.called)
+        self.assertEqual(self.two.messenger.requests_running, 0)
+
+    def test_links_of_one_prefix_make_room_for_another(self) -> None:
+        self.handle(self.never)
+        flood = [self.from_prefix(number, f"192.0.2.{number}") for number in range(1, 5)]
+        for each in flood:
+            for _ in range(3):
+                each.messenger.request(self.two.name, b"!").addErrback(lambda failure: None)
+        self.net.run()
+        self.assertEqual(self.two.messenger.requests_running, 6)
+        handled = len(self.handled)
+        honest = self.ask()
+        self.assertEqual(len(self.handled), handled + 1)
+        self.assertEqual(self.two.messenger.requests_running, 6)
+        self.results[-1].callback(b"yes")
+        self.net.run()
+        self.assertEqual(self.successResultOf(honest), b"yes")
+
+    def test_requests_that_are_handled_are_bounded_by_their_bytes(self) -> None:
+        self.patch(request_handling, "MAX_REQUEST_BYTES", 64 * 1024)
+        self.handle(self.never)
+        for _ in range(5):
+            self.one.messenger.request(self.two.name, bytes(19_000)).addErrback(lambda failure: None)
+        self.net.run()
+        self.assertEqual(self.two.messenger.requests_running, 2)
