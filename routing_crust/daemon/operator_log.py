@@ -5,11 +5,13 @@ The operator's log: the name of the node, its contacts, and what changes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.logger import Logger
 
 from ..crust.reachability import Dialable
 from ..endpoints import Contact, Direction, Endpoint, PathKind
+from ..quietlog import QuietLog
 from ..routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
@@ -25,15 +27,22 @@ from ..routing.events import (
 from ..routing.service import RoutingService
 from .text import connection_type
 
+LINES_AT_ONCE: Final = 32
+"""Lines of one kind and prefix: those of a start, say, with all its links."""
+
 
 class OperatorLog:
-    """Made by the daemon for one L{RoutingService}, whose events it logs until L{stop}."""
+    """
+    Made by the daemon for one L{RoutingService}, whose events it logs until L{stop}. Peers cause most of
+    them, so there are limits on their lines.
+    """
 
     log = Logger()
 
     def __init__(self, service: RoutingService) -> None:
         self._service = service
         self._said: tuple[Endpoint, ...] = ()
+        self._quiet = QuietLog(self.log, service.clock.seconds, LINES_AT_ONCE)
         # each call of observe() returns the function that ends it
         self._stops: list[Callable[[], None]] = [
             service.observe(StateChanged, self._state_changed),
@@ -62,41 +71,47 @@ class OperatorLog:
         """Log nothing more."""
         for stop in self._stops:
             stop()
+        self._quiet.flush()
 
     def _state_changed(self, event: StateChanged) -> None:
-        self.log.info("{new} (was {old})", new=event.new.value, old=event.old.value)
+        self._quiet.info("changes of state", "{new} (was {old})", new=event.new.value, old=event.old.value)
 
     def _group_changed(self, event: GroupConnectedChanged) -> None:
         if event.connected:
-            self.log.info("linked with all neighbours")
+            self._quiet.info("neighbours", "linked with all neighbours")
         # while the node stops, its links go one by one: that is no news
         elif self._service.running:
-            self.log.info("links with some neighbours are missing")
+            self._quiet.info("neighbours", "links with some neighbours are missing")
 
     def _endpoints_changed(self, event: EndpointsChanged) -> None:
         self._say_contacts(event.endpoints)
 
     def _reachability_changed(self, event: ReachabilityChanged) -> None:
         say = _in_words(event.reachability.dialable)
-        self.log.info("{say} (NAT: {nat})", say=say, nat=event.reachability.nat.name.lower())
+        self._quiet.info(
+            "reachability", "{say} (NAT: {nat})", say=say, nat=event.reachability.nat.name.lower()
+        )
 
     def _say_contacts(self, endpoints: tuple[Endpoint, ...]) -> None:
         # once each: the list comes whole whenever any of it changes
         for endpoint in endpoints:
             if endpoint not in self._said:
-                self.log.info("contact: {contact}", contact=Contact(endpoint, self._service.node_name))
+                contact = Contact(endpoint, self._service.node_name)
+                self._quiet.info("contacts", "contact: {contact}", contact=contact)
         self._said = endpoints
 
     def _peer_joined(self, event: PeerJoined) -> None:
-        self.log.info("{peer} is in the routing table", peer=event.name)
+        self._quiet.info("members gained", "{peer} is in the routing table", peer=event.name)
 
     def _peer_left(self, event: PeerLeft) -> None:
-        self.log.info("{peer} has left the routing table", peer=event.name)
+        self._quiet.info("members lost", "{peer} has left the routing table", peer=event.name)
 
     def _link_gained(self, event: LinkGained) -> None:
         link = event.link
-        self.log.info(
+        self._quiet.info(
+            "links gained",
             "link {direction} {kind} {peer} at {address} for {use}{path_kind}{one_way}",
+            by=link.connection.peer.prefix,
             direction=_direction(link),
             kind="client" if link.is_client else "node",
             peer=link.name,
@@ -113,8 +128,10 @@ class OperatorLog:
 
     def _link_lost(self, event: LinkLost) -> None:
         link = event.link
-        self.log.info(
+        self._quiet.info(
+            "links lost",
             "lost the link {direction} {peer} at {address}: {reason}{detail}",
+            by=link.connection.peer.prefix,
             direction=_direction(link),
             peer=link.name,
             address=link.connection.peer,

@@ -292,11 +292,12 @@ class RoutingCore:
             self._quiet.info(
                 "broken protocol",
                 "closing the link to {peer} at {endpoint}: {problem}",
+                by=link.connection.peer.prefix,
                 peer=link.peer,
                 endpoint=link.connection.peer,
                 problem=error,
             )
-            self.links.close(link, error.reason, str(error))
+            self.links.close(link, error.reason, str(error), logged=True)
 
     def _frame_for_the_messenger(self, link: ILink, kind: int, payload: bytes) -> None:
         # this runs for each message, and mostly no link is borrowed
@@ -307,7 +308,10 @@ class RoutingCore:
     def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
         if self.frame_handler is None:
             self._quiet.info(
-                "no frame handler", "dropped a frame of {peer}: there is no handler", peer=link.peer
+                "no frame handler",
+                "dropped a frame of {peer}: there is no handler",
+                by=link.connection.peer.prefix,
+                peer=link.peer,
             )
             return
         with self.log.failuresHandled("the frame handler raised"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial import unittest
 
 from routing_crust.config import Settings
@@ -39,6 +40,7 @@ class FakeService:
     def __init__(self, settings: Settings | None = None, identity: Identity = IDENTITIES[0]) -> None:
         self.settings = settings or Settings()
         self.node_name = identity.name
+        self.clock = Clock()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.state = State.DISCONNECTED
         self.running = False

@@ -10,6 +10,27 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "lines of one prefix have no limit",
+        "quietlog.py",
+        "lines = self._lines.get((cause, by))",
+        "lines = self._lines.get((cause, ''))",
+        ("tests.test_quietlog",),
+    ),
+    Mutant(
+        "lines of many prefixes have no limit together",
+        "quietlog.py",
+        "if 0 <= since < lines.wait or not self._cause_may(cause):",
+        "if 0 <= since < lines.wait:",
+        ("tests.test_quietlog",),
+    ),
+    Mutant(
+        "a link that ends unconfirmed leaves no line",
+        "routing/links/registry.py",
+        "if link not in self.confirmed and not logged:",
+        "if False:",
+        ("tests.routing.test_intruder",),
+    ),
+    Mutant(
         "places at a proxy are taken by whoever came first",
         "routing/membership/proxied.py",
         "if max(counts.values(), default=0) < counts[key(newcomer)] + MIN_LEAD:",

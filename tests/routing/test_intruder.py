@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -238,6 +239,30 @@ class HelloTests(IntruderCase):
         self.assertEqual(self.intruder.lost, [])
         self.net.settle(2)
         self.assertEqual([each.reason for each in self.intruder.lost], [CloseReason.HELLO_TIMEOUT])
+
+    def test_log_says_why_a_link_came_to_nothing(self) -> None:
+        """Links that are in order are not mentioned, nor is anything said twice."""
+        lines: list[Any] = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        self.intruder.dial(self.node)  # no Hello
+        self.intruder.dial(self.node).send(200, bytes(5000))  # too large for one that is not verified
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link, network="other"))
+        link = self.intruder.dial(self.node)
+        link.send(FrameKind.HELLO, self.intruder.hello(link))  # no Confirmation
+        self.intruder.dial(self.node).close(CloseReason.NO_LONGER_NEEDED)
+        self.net.settle(20)
+        texts = [formatEvent(each) for each in lines if each["log_level"] is not LogLevel.debug]
+        said = [each for each in texts if str(self.intruder.identity.name) in each and "link" in each]
+        self.assertEqual(len(said), 4)
+        for part in (
+            "ended before its Hello, unconfirmed: no verified Hello came in time",
+            "ended after its Hello, unconfirmed: ",
+            "over the limit of 4096",
+            "the peer is of network 'other'",
+        ):
+            self.assertEqual(len([each for each in said if part in each]), 1, part)
 
     def test_frame_before_the_hello_closes_the_link(self) -> None:
         link = self.intruder.dial(self.node)

@@ -75,7 +75,7 @@ class Gate:
         """Whether a connection from there may be accepted."""
         refusal = self.rules.refusal_of_address(peer) or self.full
         if refusal is not None:
-            self._log(str(peer), refusal)
+            self._log(str(peer), refusal, peer.prefix)
             return False
         self.unverified.make_room(peer)
         return True
@@ -100,7 +100,7 @@ class Gate:
         if refusal is None:
             self._make_room(link)
             return None
-        self._log(f"{link.peer} at {link.connection.peer}", refusal)
+        self._log(f"{link.peer} at {link.connection.peer}", refusal, link.connection.peer.prefix)
         # What we dialled ourselves is written down by who dialled it.
         if link.direction is Direction.ACCEPTED:
             self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
@@ -122,14 +122,16 @@ class Gate:
         self._quiet.info(
             f"accepted connections: {reason.reason.text}",
             "the connection from {peer} came to nothing: {reason}",
+            by=peer.prefix,
             peer=str(peer),
             reason=str(reason),
         )
 
-    def _log(self, peer: str, refusal: Refusal) -> None:
+    def _log(self, peer: str, refusal: Refusal, prefix: str) -> None:
         self._quiet.info(
             f"refusals by the setting {refusal.setting}",
             "refused {peer}: {why} (limit {limit}, setting {setting})",
+            by=prefix,
             peer=peer,
             why=refusal.why,
             limit=refusal.limit,

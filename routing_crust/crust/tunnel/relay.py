@@ -78,6 +78,7 @@ class TunnelRelay:
             self._quiet.info(
                 f"tunnels: {reason.name}",
                 "carried no tunnel from {peer} to {other}: {reason}",
+                by=link.connection.peer.prefix,
                 peer=link.peer,
                 other=name,
                 reason=REASON_TEXTS[reason],

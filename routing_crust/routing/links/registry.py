@@ -10,6 +10,7 @@ follow the peers are L{PeerListener}s, and parts that take frames stand in a tab
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -27,6 +28,17 @@ from .consolidation import CandidateLink, Consolidation
 from .handshake import PeerFacts, check_hello, make_hello
 from .peer import Accept, LinkFrameHandler, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
+
+_IN_ORDER: Final = frozenset(
+    (
+        CloseReason.STOPPING,
+        CloseReason.SUPERSEDED,
+        CloseReason.RESTARTED,
+        CloseReason.STALE,
+        CloseReason.NO_LONGER_NEEDED,
+    )
+)
+"""Reasons for which links of honest peers end before they are confirmed."""
 
 
 class LinkRegistry:
@@ -148,10 +160,17 @@ class LinkRegistry:
             if links is not None:  # else the link is being closed
                 self._verified_frame(links, record, kind, payload)
 
-    def link_lost(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
-        """A link is gone. Without effect for a link that is not known any more."""
-        if self._records.pop(link, None) is None:
+    def link_lost(self, link: ILink, reason: CloseReason, detail: str = "", *, logged: bool = False) -> None:
+        """
+        A link is gone. Without effect for a link that is not known any more.
+
+        @param logged: whether the log has the reason.
+        """
+        record = self._records.pop(link, None)
+        if record is None:
             return
+        if link not in self.confirmed and not logged:
+            self._came_to_nothing(record, reason, detail)
         self.confirmed.discard(link)
         self.passing.discard(link)
         links = self._peer_links.get(link.peer)
@@ -164,10 +183,10 @@ class LinkRegistry:
             for listener in self._listeners:
                 listener.peer_lost(peer, reason, detail)
 
-    def close(self, link: ILink, reason: CloseReason, detail: str = "") -> None:
-        """Close one link; from now on it does not count."""
+    def close(self, link: ILink, reason: CloseReason, detail: str = "", *, logged: bool = False) -> None:
+        """Close one link; from now on it does not count. See L{link_lost} for the arguments."""
         link.close(reason, detail)
-        self.link_lost(link, reason, detail)
+        self.link_lost(link, reason, detail, logged=logged)
 
     def agree(self, name: Name, use: LinkUse) -> None:
         """
@@ -293,12 +312,28 @@ class LinkRegistry:
         say(
             verdict.reason.name,
             "refused {peer} at {endpoint} ({direction}): {reason}",
+            by=link.connection.peer.prefix,
             peer=link.peer,
             endpoint=link.connection.peer,
             direction=link.direction.value,
             reason=f"{verdict.reason.text}; {verdict.detail}" if verdict.detail else verdict.reason.text,
         )
-        self.close(link, verdict.reason, verdict.detail)
+        self.close(link, verdict.reason, verdict.detail, logged=True)
+
+    def _came_to_nothing(self, record: LinkRecord, reason: CloseReason, detail: str) -> None:
+        """Log the end of a link that was never confirmed, unless that is all in order."""
+        link = record.link
+        when = "before" if record.facts is None else "after"
+        if link.direction is Direction.ACCEPTED and reason not in _IN_ORDER:
+            self._quiet.info(
+                f"links that ended {when} their Hello: {reason.name}",
+                "the link from {peer} at {endpoint} ended {when} its Hello, unconfirmed: {reason}",
+                by=link.connection.peer.prefix,
+                peer=link.peer,
+                endpoint=link.connection.peer,
+                when=when,
+                reason=f"{reason.text} ({detail})" if detail else reason.text,
+            )
 
     def _new_peer_links(self, name: Name, facts: PeerFacts) -> PeerLinks:
         consolidation = Consolidation(
