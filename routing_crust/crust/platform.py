@@ -23,6 +23,7 @@ from ..endpoints import Contact, Endpoint
 from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
+from .accept.descriptors import descriptors_left
 from .accept.ports import open_ports
 from .discovery.beacon import LanBeacon
 from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
@@ -123,6 +124,9 @@ class Platform(Protocol):
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """What tells of changes of the network."""
 
+    def descriptors_left(self) -> int:
+        """How many more connections the system lets us have, at least."""
+
 
 class SystemPlatform:
     """
@@ -179,6 +183,9 @@ class SystemPlatform:
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """The kernel's news by netlink, where there is that."""
         return self._net_watch(self._reactor, changed)
+
+    def descriptors_left(self) -> int:
+        return descriptors_left()
 
 
 def connect_tcp(

@@ -80,7 +80,9 @@ class CrustService(AddressesOfCrust):
         self._links: dict[ILink, None] = {}
         self._refused: dict[ILink, LinkClosed] = {}
         self._events: ICrustEvents
-        self._gate = Gate(settings, self.clock, self.history, self._quiet, self._links)
+        self._gate = Gate(
+            settings, self.clock, self.history, self._quiet, self._links, platform.descriptors_left
+        )
         limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
         dialling = DialEnvironment(
             self,

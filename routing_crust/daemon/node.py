@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from .._version import __version__
 from ..config import Settings
+from ..crust.accept.descriptors import raise_descriptor_limit
 from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
@@ -95,6 +96,7 @@ class NodeService(Service):
     def _start(self) -> None:
         # The lock comes before everything in the folder. The control socket comes last, so that no program
         # talks to a node that is not there.
+        raise_descriptor_limit()
         prepare_state_dir(self._state_dir)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)

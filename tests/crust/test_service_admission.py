@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.logger import formatEvent, globalLogPublisher
 
+from routing_crust.crust.accept.descriptors import MIN_DESCRIPTORS, RESERVED_DESCRIPTORS
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
     CloseReason,
@@ -83,6 +84,27 @@ class AdmissionTests(ServiceTests):
         link.close(CloseReason.NO_LONGER_NEEDED)
         again = await two.connect(three.endpoints, name(3), b"2", False)
         self.assertTrue(again.is_open)
+
+    async def test_few_descriptors_are_left_to_the_rest(self) -> None:
+        """Unconfirmed connections make room while there is a little; then nobody is let in."""
+        two, others = self.start(2)
+        one, _ = self.start(1)
+        left = 1000
+        self.patch(two._gate, "_descriptors_left", lambda: left)
+        await one.connect(two.endpoints, name(2), b"1", False)
+        await others.next("accept")
+        left = MIN_DESCRIPTORS
+        await one.connect(two.endpoints, name(2), b"2", False)
+        _, reason = await others.next("lost")
+        self.assertIs(reason.reason, CloseReason.TOO_MANY_LINKS)
+        left = MIN_DESCRIPTORS - 1
+        error = await self.assertFailure(one.connect(two.endpoints, name(2), b"3", False), ConnectFailed)
+        self.assertIn("127.0.0.1", str(error))
+        (accepted,) = others.of("accept")[-1]
+        accepted.confirmed()
+        left = RESERVED_DESCRIPTORS - 1
+        await self.assertFailure(one.connect(two.endpoints, name(2), b"4", False), ConnectFailed)
+        self.assertEqual(len(others.of("accept")), 2)
 
     async def test_denied_address_is_refused_before_tls_and_not_dialled(self) -> None:
         two, others = self.start(2, deny=("127.0.0.0/8",))

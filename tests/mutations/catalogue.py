@@ -10,6 +10,20 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "accepted connections take the last descriptors",
+        "crust/accept/gate.py",
+        "if left >= RESERVED_DESCRIPTORS:",
+        "if True:",
+        ("tests.crust.test_service_admission",),
+    ),
+    Mutant(
+        "the limit on descriptors is not raised",
+        "crust/accept/descriptors.py",
+        "if soft == hard:",
+        "if True:",
+        ("tests.crust.accept.test_descriptors",),
+    ),
+    Mutant(
         "lines of one prefix have no limit",
         "quietlog.py",
         "lines = self._lines.get((cause, by))",

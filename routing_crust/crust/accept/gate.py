@@ -24,6 +24,7 @@ from ...history import History, Way
 from ...quietlog import QuietLog
 from ..admission import Refusal, Rules
 from ..interfaces import ILink
+from .descriptors import MIN_DESCRIPTORS, RESERVED_DESCRIPTORS
 from .handshakes import HandshakeTurns
 from .unverified import UnverifiedConnections
 
@@ -47,9 +48,11 @@ class Gate:
         history: History,
         quiet: QuietLog,
         links: Collection[ILink],
+        descriptors_left: Callable[[], int],
     ) -> None:
         """
         @param links: the links that are up, kept by their owner.
+        @param descriptors_left: how many more connections the system lets us have.
         """
         self.rules = Rules(settings.allow, settings.deny)
         self.unverified = UnverifiedConnections(settings)
@@ -58,6 +61,7 @@ class Gate:
         self._history = history
         self._quiet = quiet
         self._links = links
+        self._descriptors_left = descriptors_left
 
     @property
     def full(self) -> Refusal | None:
@@ -73,7 +77,7 @@ class Gate:
 
     def may_accept(self, peer: Endpoint) -> bool:
         """Whether a connection from there may be accepted."""
-        refusal = self.rules.refusal_of_address(peer) or self.full
+        refusal = self.rules.refusal_of_address(peer) or self.full or self._keep_reserve(peer)
         if refusal is not None:
             self._log(str(peer), refusal, peer.prefix)
             return False
@@ -105,6 +109,15 @@ class Gate:
         if link.direction is Direction.ACCEPTED:
             self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
+
+    def _keep_reserve(self, peer: Endpoint) -> Refusal | None:
+        """Leave descriptors to what is not a peer's connection: let another make room, or refuse this one."""
+        left = self._descriptors_left()
+        if left >= RESERVED_DESCRIPTORS:
+            return None
+        if self.unverified.cut_one(peer) and left >= MIN_DESCRIPTORS:
+            return None
+        return Refusal("there are hardly any descriptors left", "the system's RLIMIT_NOFILE", left)
 
     def _make_room(self, link: ILink) -> None:
         """One more link is up: keep to the limits, at the expense of those that nobody answers for."""

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFac
 from zope.interface import implementer
 
 from ...config import Settings
+from ...crust.accept.descriptors import PLENTY
 from ...crust.discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from ...crust.discovery.multicast import Place
 from ...crust.mapping.portmapper import Told
@@ -106,6 +107,10 @@ class MemoryMachine:
     def net_watch(self, changed: Callable[[str], object]) -> NetWatch:
         """Nothing tells of changes, but a host that has slept finds out."""
         return NetWatch(self.clock, changed, open_socket=_no_socket, slept=lambda: 0.0)
+
+    def descriptors_left(self) -> int:
+        """Connections in memory take none."""
+        return PLENTY
 
 
 @implementer(IListeningPort)
