@@ -47,6 +47,7 @@ from .membership.network_time import NetworkTime
 from .membership.partition_probe import Prober
 from .membership.policy import MembershipPolicy
 from .membership.proxied import ProxiedPeers
+from .membership.proxy_trial import ProxyTrial
 from .membership.table_upkeep import TableUpkeep
 from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
@@ -125,6 +126,7 @@ class RoutingCore:
             self.joiner.probed,
             self.links.close,
         )
+        self.trial = ProxyTrial(node, self.neighbourhood, self.links, self.lookup)
         self.publisher = Publisher(node, self.lookup, send)
         self.attachment = Attachment(
             node,
@@ -133,8 +135,9 @@ class RoutingCore:
             self.links,
             self.joiner,
             self.prober,
-            self.tunnels.uses,
+            self.trial,
         )
+        self.attachment.keep_relays(self.tunnels.uses)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
         self._follow_peers()
         self._take_frames()
@@ -187,7 +190,9 @@ class RoutingCore:
             lambda connected: self.observers.tell(GroupConnectedChanged(connected)),
             self.attachment.group_changed,
         )
-        self.neighbourhood.watch_proxy(self.time.proxy_changed)
+        # the time first: what is asked by a new proxy is asked with its time
+        for each in (self.time, self.connector, self.lookup, self.trial):
+            self.neighbourhood.watch_proxy(each.proxy_changed)
         if self.is_client:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)
 

@@ -138,8 +138,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the link of the proxy is closed when the second direction comes up",
         "routing/membership/attachment.py",
-        "elif peer.use is LinkUse.ATTACHED and peer.name != self._neighbourhood.proxy:",
-        "elif peer.use is LinkUse.ATTACHED:",
+        "peer.use is LinkUse.ATTACHED and peer.name not in (self._neighbourhood.proxy, *self._former):",
+        "peer.use is LinkUse.ATTACHED:",
         ("tests.routing.membership.test_cold_start",),
     ),
     Mutant(
@@ -665,6 +665,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "voices = sorted([own, *",
         "voices = sorted([*",
         ("tests.routing.membership.test_network_time",),
+    ),
+    Mutant(
+        "no other proxy is looked for beside one that leads nowhere",
+        "routing/membership/proxy_trial.py",
+        "        self._node.crust.bootstrap()\n",
+        "",
+        ("tests.routing.membership.test_proxy_trial",),
+    ),
+    Mutant(
+        "a proxy that led nowhere is dialled first again",
+        "routing/membership/proxy_trial.py",
+        "self._tell_crust(proxy, self._node.crust.demote)",
+        "self._tell_crust(proxy, self._node.crust.remember)",
+        ("tests.routing.membership.test_proxy_trial",),
+    ),
+    Mutant(
+        "a saved contact that fails when it is checked keeps its place",
+        "routing/membership/partition_probe.py",
+        "if failure.check(ConnectFailed):",
+        "if False:",
+        ("tests.routing.membership.test_contact_exchange",),
     ),
     Mutant(
         "a link proves a contact",

@@ -11,6 +11,7 @@ is in L{routing_crust.routing.connecting.responder}.
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -41,6 +42,9 @@ from .outgoing_request import OutgoingRequest
 from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
+
+MAX_TIME_SHIFT_SECONDS: Final = 5.0
+"""How far the network's time may move until a request is not sent again with the old one."""
 
 
 class Connector(PeerListener):
@@ -144,6 +148,25 @@ class Connector(PeerListener):
     def network_changed(self) -> None:
         """Nodes that did not answer may answer now."""
         self._cooldown.clear()
+
+    def proxy_changed(self, proxy: Name | None) -> None:
+        """
+        Requests without an answer go by the new proxy as well, and nodes that were silent may answer by it. A
+        request that was made by another time than that of the new proxy is given up.
+        """
+        if proxy is None:
+            return
+        self._cooldown.clear()
+        for request in list(self._requests.values()):
+            if request.answered:
+                continue
+            age = self._node.network_now() - request.issued
+            if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
+                problem = ExpectedConnectionExpired(f"{request.name.short} was asked with a wrong time")
+                self._attempts.punches.give_up(request.name, request.nonce)
+                self._settle(request, Failure(problem))
+            else:
+                request.send(None, None)
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """

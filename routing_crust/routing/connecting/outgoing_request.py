@@ -29,6 +29,7 @@ class OutgoingRequest:
     @ivar nonce: the nonce of the request.
     @ivar token: the signed request.
     @ivar sent: when the request was made, in seconds.
+    @ivar issued: the same, by the network's time, as the request says.
     @ivar timer: the delayed call that gives the request up.
     @ivar answered: whether a response has come.
     @ivar waiting: the Deferreds of the callers that wait for the link.
@@ -36,7 +37,7 @@ class OutgoingRequest:
 
     __slots__ = (
         "_envelopes", "_node", "_retry", "_send", "_way",
-        "answered", "name", "nonce", "sent", "timer", "token", "use", "waiting",
+        "answered", "issued", "name", "nonce", "sent", "timer", "token", "use", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class OutgoingRequest:
         self.token = token
         self.timer = timer
         self.sent = node.clock.seconds()
+        self.issued = node.network_now()
         self.answered = False
         self.waiting: list[Deferred[ILink]] = []
         self._node = node

@@ -2,7 +2,8 @@
 Attachment: what makes this node part of the network, its proxy or the members of its table.
 
 While we are joining, and all the time if we are a client, one peer is our proxy. A node lets it go when its
-close group is reached.
+close group is reached. A proxy that leads nowhere is replaced; a node keeps its link to the former one as
+well until then, since what was asked by it may still be answered.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .joining import Joiner
 from .lifecycle import Lifecycle
 from .neighbourhood import Neighbourhood
 from .partition_probe import Prober
+from .proxy_trial import ProxyTrial
 
 
 class Attachment(PeerListener):
@@ -42,28 +44,36 @@ class Attachment(PeerListener):
         links: LinkRegistry,
         joiner: Joiner,
         prober: Prober,
-        is_relay: Callable[[Name], bool],
+        trial: ProxyTrial,
     ) -> None:
-        """
-        @param is_relay: whether a tunnel of ours goes through this node.
-        """
         self._node = node
         self._lifecycle = lifecycle
         self._neighbourhood = neighbourhood
         self._links = links
         self._joiner = joiner
         self._prober = prober
-        self._is_relay = is_relay
+        self._trial = trial
+        self._former: list[Name] = []
+        self._is_relay: Callable[[Name], bool] = lambda _: False
         self._join_deadline: IDelayedCall | None = None
         self._when_cut_off: tuple[Callable[[], object], ...] = ()
+
+    def keep_relays(self, is_relay: Callable[[Name], bool]) -> None:
+        """
+        Let no proxy go that is needed as a relay.
+
+        @param is_relay: whether a tunnel of ours goes through this node.
+        """
+        self._is_relay = is_relay
 
     def when_cut_off(self, *actions: Callable[[], object]) -> None:
         """Call these when the last link that made us part of the network is lost."""
         self._when_cut_off += actions
 
     def stop(self) -> None:
-        """Cancel the timer."""
+        """Cancel the timers."""
         cancel(self._join_deadline)
+        self._trial.stop()
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         """A new member or proxy makes us part of the network."""
@@ -71,17 +81,20 @@ class Attachment(PeerListener):
             proxy = self._neighbourhood.proxy
             self._lifecycle.machine.table_entry_added()
             self._node.crust.end_bootstrap(None if proxy is None else self._links.link_to(proxy))
+            self._trial.passed()
             self._joiner.entered(peer.name)
         # the proxy is established again when its second direction comes up: that link is not a spare one
-        elif peer.use is LinkUse.ATTACHED and peer.name != self._neighbourhood.proxy:
+        elif peer.use is LinkUse.ATTACHED and peer.name not in (self._neighbourhood.proxy, *self._former):
             self._attached(peer)
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """If this was the last way into the network, the machine leaves C{CONNECTED}."""
         # before the proxy is forgotten: a direct link is a way in only while its peer is the proxy
         was_a_way_in = self._is_a_way_in(peer)
+        if peer.name in self._former:
+            self._former.remove(peer.name)
         if peer.name == self._neighbourhood.proxy:
-            self._neighbourhood.set_proxy(None)
+            self._neighbourhood.set_proxy(self._former.pop() if self._former else None)
         if was_a_way_in and not any(self._is_a_way_in(each) for each in self._links.peers):
             for action in self._when_cut_off:
                 action()
@@ -95,9 +108,11 @@ class Attachment(PeerListener):
         proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
         if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
             neighbourhood.set_proxy(None)
-            # a proxy that is a member as well keeps its link, and so does the relay of a tunnel of ours
-            if proxy.use is LinkUse.ATTACHED and not self._is_relay(proxy.name):
-                self._let_go(proxy)
+            former, self._former = self._former, []
+            for each in (proxy, *(self._links.peer(name) for name in former)):
+                # a proxy that is a member as well keeps its link, and so does the relay of a tunnel of ours
+                if each is not None and each.use is LinkUse.ATTACHED and not self._is_relay(each.name):
+                    self._let_go(each)
 
     def relay_not_needed(self, name: Name) -> None:
         """The last tunnel through this node has ended. A former proxy was kept for that only: drop it."""
@@ -128,23 +143,38 @@ class Attachment(PeerListener):
             self._lifecycle.machine.first_link_accepted()
         if peer.facts.is_client or self._prober.established(peer.link):
             return
-        if self._lifecycle.state is State.CONNECTED or self._neighbourhood.proxy is not None:
-            # several contacts are dialled at once, and one proxy is enough
+        former = self._neighbourhood.proxy
+        # several contacts are dialled at once, and one proxy that leads somewhere is enough
+        if not (self._trial.seeking or (former is None and self._lifecycle.state is not State.CONNECTED)):
             if peer.link.bootstrap:
                 self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
             return
+        if not peer.link.bootstrap and former is not None:
+            return
         self._neighbourhood.set_proxy(peer.name)
         self._node.crust.end_bootstrap(peer.link)
+        if former is not None:
+            self._replaced(former)
         if self._node.is_client:
             self._lifecycle.machine.proxy_confirmed()
-        else:
-            self._joiner.wake()
-            cancel(self._join_deadline)
+            return
+        self._joiner.wake()
+        if self._join_deadline is None or not self._join_deadline.active():
             # if every node refuses us, this proxy leads nowhere: bootstrap again
             self._join_deadline = self._node.clock.callLater(BOOTSTRAP_TIMEOUT_SECONDS, self._not_joined)
+
+    def _replaced(self, former: Name) -> None:
+        self.log.info("{proxy} let us in and led nowhere: using another proxy", proxy=former)
+        self._trial.failed(former)
+        if self._node.is_client:
+            self._links.drop(former, CloseReason.NO_LONGER_NEEDED, "it led nowhere")
+        else:
+            self._former.append(former)
 
     def _not_joined(self) -> None:
         proxy = self._neighbourhood.proxy
         if proxy is not None:
             self.log.info("{proxy} let us in, but no node accepted a link with us", proxy=proxy)
-            self._links.drop(proxy, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")
+            self._trial.failed(proxy)
+            for name in (*self._former, proxy):
+                self._links.drop(name, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")

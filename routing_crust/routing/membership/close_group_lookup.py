@@ -161,6 +161,15 @@ class CloseGroupLookup(PeerListener):
                     cancel(query.timer)
                     self._attempt(query)
 
+    def proxy_changed(self, proxy: Name | None) -> None:
+        """What the former proxy was to pass on is sent again by the new one, at once."""
+        if proxy is not None:
+            for query in list(self._queries.values()):
+                query.via = None
+                query.attempts = 0
+                cancel(query.timer)
+                self._attempt(query)
+
     def stop(self) -> None:
         """Fail every pending query, and accept no more."""
         self._stopped = True

@@ -3,7 +3,8 @@ Probing: how the parts of a network find each other again.
 
 After a long partition each part is a healthy network, and nothing inside it shows that another exists. So a
 connected node now and then dials a saved contact that it has no link with, looks up its own name there, and
-asks the nodes that it finds for connections, through that link. It closes the link a little later.
+asks the nodes that it finds for connections, through that link. It closes the link a little later. So saved
+contacts are checked as well: one that answers has proven itself, and one that fails comes last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...endpoints import Contact
-from ...errors import CloseReason, RoutingCrustError
+from ...errors import CloseReason, ConnectFailed, RoutingCrustError
 from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
@@ -88,7 +89,7 @@ class Prober:
         self._dialled = None
         # the requests that go through this link are given up after about the same time
         self._leases[link] = self._clock.callLater(REQUEST_INTERVAL_SECONDS, self._let_go, link)
-        self._lookup.look_up(self._own, link).addCallbacks(self._found, self._not_answered, (link,))
+        self._lookup.look_up(self._own, link).addCallbacks(self._answered, self._not_answered, (link,))
         return True
 
     def _schedule(self) -> None:
@@ -102,7 +103,7 @@ class Prober:
             return
         self._dialled = contact.name
         self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", False)
-        self._dial.addErrback(self._not_answered)
+        self._dial.addErrback(self._not_dialled, contact)
         self._dial.addBoth(self._dial_done)
 
     def _choose(self) -> Contact | None:
@@ -117,6 +118,15 @@ class Prober:
     def _let_go(self, link: ILink) -> None:
         cancel(self._leases.pop(link))
         self._close(link, CloseReason.NO_LONGER_NEEDED)
+
+    def _answered(self, group: Group, link: ILink) -> None:
+        self._crust.remember(Contact(link.connection.peer, link.peer))
+        self._found(group, link)
+
+    def _not_dialled(self, failure: Failure, contact: Contact) -> None:
+        if failure.check(ConnectFailed):
+            self._crust.demote(contact)
+        self._not_answered(failure)
 
     def _dial_done(self, _: object) -> None:
         self._dial = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
-from routing_crust.endpoints import Endpoint
+from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.names import Name
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind
@@ -32,14 +32,30 @@ class ProvenTests(SynchronousTestCase):
             self.assertEqual(self.proven(node), others)
 
     def test_link_alone_proves_no_contact(self) -> None:
-        """A proxy that has let a client in is saved, after those that have proven themselves."""
+        """A proxy that lets a client in is saved, but proven only when it leads to others."""
         nodes = self.net.grow(3)
+        assert nodes[0]._core is not None
+        handlers = nodes[0]._core.messenger.frame_handlers
+        nodes[0]._core.links.handle_frames((FrameKind.ENVELOPE,), lambda *_: None)
         client = self.net.make_client()
         self.net.run(lambda: client.bootstrapped)
         self.net.settle(1)
         self.assertEqual(self.proven(client), set())
         self.assertIn(nodes[0].node_name, self.saved(client))
+        nodes[0]._core.links.handle_frames(handlers, handlers[FrameKind.ENVELOPE])
+        self.net.run(lambda: nodes[0].node_name in self.proven(client), 60)
+        self.assertIn(nodes[0].node_name, self.saved(client))
         self.net.result(client.stopService())
+
+    def test_saved_contact_that_cannot_be_reached_any_more_is_demoted(self) -> None:
+        """Saved contacts are checked while the node runs, one at a time."""
+        nodes = self.net.grow(3)
+        gone = self.net.identity().name
+        crust = self.net.crust(nodes[0])
+        crust.remember(Contact(Endpoint("198.51.100.7", 5483), gone))
+        self.assertIn(gone, self.proven(nodes[0]))
+        self.net.run(lambda: gone not in self.proven(nodes[0]), 200)
+        self.assertEqual(crust.saved_contacts()[-1].name, gone)
 
     def test_proxy_names_contacts_once(self) -> None:
         """It could go on for ever, and fill the saved contacts."""

@@ -1,0 +1,139 @@
+"""
+The trial of our proxy: whether it leads anywhere, and what is done if it does not.
+
+Anybody can let us in and forward nothing. So a proxy is believed for what comes of it: for a node a member of
+its table, for a client an answer that the proxy cannot have made itself, by a contact whose name we know.
+Until then other contacts are tried as well, beside it and less and less often; the first that lets us in is
+the next proxy, and the former one is tried last from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...endpoints import Contact
+from ...errors import RoutingCrustError
+from ...limits import REFRESH_INTERVAL_SECONDS
+from ...names import Name
+from ...timing.backoff import Backoff
+from ...timing.timers import cancel
+from ..links.registry import LinkRegistry
+from ..node import Node
+from .close_group_lookup import CloseGroupLookup, Group
+from .neighbourhood import Neighbourhood
+
+FIRST_PATIENCE_SECONDS: Final = 2.5
+"""How long a proxy has, from its confirmation, until others are tried beside it."""
+MAX_PATIENCE_SECONDS: Final = 60.0
+WITNESSES: Final = 3
+"""Contacts that a client asks through its proxy at a time."""
+
+
+class ProxyTrial:
+    """
+    Made with each start of the service, told of each proxy and of what has come of it, discarded after
+    L{stop}.
+
+    @ivar seeking: whether another proxy is welcome.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, node: Node, neighbourhood: Neighbourhood, links: LinkRegistry, lookup: CloseGroupLookup
+    ) -> None:
+        self._node = node
+        self._neighbourhood = neighbourhood
+        self._links = links
+        self._lookup = lookup
+        self._backoff = Backoff(FIRST_PATIENCE_SECONDS, 2.0, MAX_PATIENCE_SECONDS)
+        self._timer: IDelayedCall | None = None
+        self._queries: list[Deferred[None]] = []
+        self._tried: set[Name] = set()
+        self.seeking = False
+
+    def proxy_changed(self, proxy: Name | None) -> None:
+        """Try this proxy from now on; with C{None} there is none to try."""
+        self._end_round()
+        self.seeking = False
+        if proxy is None:
+            self._tried.clear()
+        # one that has had its time already shall not be changed for another too soon
+        if proxy not in self._tried:
+            self._backoff.reset()
+        if proxy is not None:
+            self._tried.add(proxy)
+            self._begin_round()
+
+    def passed(self) -> None:
+        """Our proxy has led us somewhere: no other one is needed for now."""
+        proxy = self._neighbourhood.proxy
+        self._end_round()
+        self._tried.clear()
+        self._backoff.reset()
+        self.seeking = False
+        if proxy is None:
+            return
+        self._tried.add(proxy)
+        self._tell_crust(proxy, self._node.crust.remember)
+        if self._node.is_client:
+            wait = REFRESH_INTERVAL_SECONDS * self._node.random.uniform(0.75, 1.25)
+            self._timer = self._node.clock.callLater(wait, self._begin_round)
+
+    def failed(self, proxy: Name) -> None:
+        """This proxy has led nowhere, and another one has taken its place, or it is given up."""
+        self._tell_crust(proxy, self._node.crust.demote)
+
+    def stop(self) -> None:
+        """Try nothing more."""
+        self.seeking = False
+        self._end_round()
+
+    def _tell_crust(self, proxy: Name, what: Callable[[Contact], None]) -> None:
+        endpoint = self._links.dialled_at(proxy)
+        if endpoint is not None:
+            what(Contact(endpoint, proxy))
+
+    def _begin_round(self) -> None:
+        self._timer = self._node.clock.callLater(self._backoff.next_wait(), self._lost_patience)
+        if self._node.is_client:
+            self._ask_witnesses()
+
+    def _end_round(self) -> None:
+        cancel(self._timer)
+        queries, self._queries = self._queries, []
+        for each in queries:
+            each.cancel()
+
+    def _ask_witnesses(self) -> None:
+        """A client has no members: it asks nodes of which it knows the names for anything at all."""
+        own = self._node.name
+        known = (*self._node.settings.contacts, *self._node.crust.saved_contacts())
+        names = {each.name for each in known if each.name not in (None, own, self._neighbourhood.proxy)}
+        witnesses = sorted(each for each in names if each is not None)
+        if witnesses:
+            chosen = self._node.random.sample(witnesses, min(WITNESSES, len(witnesses)))
+            asked = [self._lookup.look_up(own, of=name) for name in chosen]
+        else:
+            asked = [self._lookup.look_up(own)]
+        self._queries = [each.addCallbacks(self._answered, self._not_answered) for each in asked]
+
+    def _answered(self, _: Group) -> None:
+        self.passed()
+
+    def _not_answered(self, failure: Failure) -> None:
+        failure.trap(RoutingCrustError, CancelledError)
+
+    def _lost_patience(self) -> None:
+        if not self.seeking:
+            self.log.debug("{proxy} has led nowhere yet: trying others", proxy=self._neighbourhood.proxy)
+        self.seeking = True
+        self._end_round()
+        self._node.crust.bootstrap()
+        self._begin_round()

@@ -1,0 +1,98 @@
+"""Proxies that let others in and lead nowhere."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import Contact, Role, RoutingService, Settings, State
+from routing_crust.names import Name
+from routing_crust.wire.framing import FrameKind
+
+from ..net import Net
+
+
+class ProxyTrialTests(SynchronousTestCase):
+    """A network of four, and a node outside it that lets everybody in and forwards nothing."""
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.net.stop)
+        self.honest = self.net.grow(4)
+        self.dead_end = self.net.node(Role.FIRST)
+        assert self.dead_end._core is not None
+        self.dead_end._core.links.handle_frames((FrameKind.ENVELOPE,), lambda *_: None)
+        self.contacts = (self.net.contact(self.dead_end), self.net.contact(self.honest[0]))
+
+    def client(self, contacts: tuple[Contact, ...]) -> RoutingService:
+        settings = Settings(lan_discovery=False, role=Role.CLIENT, listen=(), contacts=contacts)
+        client = self.net.make(self.net.identity(), settings)
+        client.startService()
+        return client
+
+    def saved(self, node: RoutingService) -> list[Name | None]:
+        return [each.name for each in self.net.crust(node).saved_contacts()]
+
+    def proxy(self, node: RoutingService) -> Name | None:
+        return None if node._core is None else node._core.proxy
+
+    def test_node_joins_through_another_contact_within_5_seconds(self) -> None:
+        """The proxy that led nowhere is saved behind all others, and its link is closed."""
+        late = self.net.node(contacts=self.contacts)
+        self.net.run(lambda: self.proxy(late) == self.dead_end.node_name, 1)
+        self.net.run(lambda: late.group_connected, 5)
+        self.assertIs(late.state, State.CONNECTED)
+        self.net.settle(1)
+        self.assertEqual(self.saved(late)[-1], self.dead_end.node_name)
+        self.assertEqual(len(self.net.crust(late)._bootstrapper.contacts.proven), 4)
+        self.assertNotIn(self.dead_end.node_name, [each.peer for each in self.net.crust(late).links])
+
+    def test_each_dead_end_costs_a_few_seconds(self) -> None:
+        contacts = [self.contacts[0]]
+        for _ in range(2):
+            node = self.net.node(Role.FIRST)
+            assert node._core is not None
+            node._core.links.handle_frames((FrameKind.ENVELOPE,), lambda *_: None)
+            contacts.append(self.net.contact(node))
+        late = self.net.node(contacts=(*contacts, self.contacts[1]))
+        self.net.run(lambda: late.group_connected, 10)
+        self.net.settle(1)
+        self.assertEqual(len(self.net.crust(late).links), 4)
+
+    def test_dead_end_is_tried_last_from_then_on(self) -> None:
+        late = self.net.node(contacts=self.contacts)
+        self.net.run(lambda: late.group_connected, 5)
+        for link in self.net.crust(late).links:
+            self.net.network.cut(link)
+        self.net.run(lambda: late.state is not State.CONNECTED, 5)
+        self.net.run(lambda: late.state is State.CONNECTED, 5)
+        self.assertNotIn(self.dead_end.node_name, [each.peer for each in self.net.crust(late).links])
+
+    def test_client_leaves_a_dead_end(self) -> None:
+        client = self.client(self.contacts)
+        self.net.run(lambda: self.proxy(client) == self.dead_end.node_name, 1)
+        self.net.run(lambda: self.proxy(client) == self.honest[0].node_name, 5)
+        self.assertIs(client.state, State.CONNECTED)
+        self.net.settle(1)
+        self.assertEqual([each.peer for each in self.net.crust(client).links], [self.honest[0].node_name])
+        self.net.result(client.send(self.honest[2].node_name, b"hello"))
+        self.net.result(client.stopService())
+
+    def test_client_leaves_a_proxy_that_stops_forwarding(self) -> None:
+        proxy = self.honest[1]
+        client = self.client((self.net.contact(proxy), self.net.contact(self.honest[0])))
+        self.net.run(lambda: self.proxy(client) == proxy.node_name, 1)
+        self.net.settle(5)
+        self.assertEqual(self.proxy(client), proxy.node_name)
+        assert proxy._core is not None
+        proxy._core.links.handle_frames((FrameKind.ENVELOPE,), lambda *_: None)
+        self.net.run(lambda: self.proxy(client) not in (None, proxy.node_name), 60)
+        self.net.result(client.stopService())
+
+    def test_only_contact_is_kept_for_a_minute(self) -> None:
+        """Whatever it leads to: there is no other."""
+        lonely = self.net.node(contacts=self.contacts[:1])
+        self.net.run(lambda: self.proxy(lonely) == self.dead_end.node_name, 1)
+        self.net.settle(50)
+        self.assertEqual(self.proxy(lonely), self.dead_end.node_name)
+        self.net.run(lambda: self.proxy(lonely) is None, 20)
+        self.net.result(lonely.stopService())
