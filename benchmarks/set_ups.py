@@ -25,6 +25,7 @@ from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Accept, Peer, PeerListener
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.messages import NONCE_BYTES, LinkUse
 
 from .credentials import SERVER, identity
@@ -72,7 +73,7 @@ class LinkHandler(PeerListener):
         """Have a confirmed link."""
         confirmed: Deferred[ILink] = Deferred()
         self._confirmed = confirmed
-        await self.crust.connect((server,), identity(SERVER).name, token, False)
+        await self.crust.connect((server,), identity(SERVER).name, token, OURSELVES)
         self._link = await confirmed
         return self
 

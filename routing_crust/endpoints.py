@@ -9,6 +9,7 @@ an endpoint that a stranger gave may be dialled.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -255,6 +256,7 @@ def refusal_to_dial(
     private: PrivateDialling,
     own: tuple[Endpoint, ...],
     on_link: tuple[str, ...] = (),
+    own_hosts: Collection[str] = (),
 ) -> str | None:
     """
     Decide whether an endpoint that a stranger gave us may be dialled.
@@ -262,6 +264,8 @@ def refusal_to_dial(
     @param own: our own listening endpoints. One of them is never dialled; and only a node that
         listens on nothing but loopback addresses dials loopback addresses.
     @param on_link: the networks of our own interfaces, as C{192.168.1.0/24}.
+    @param own_hosts: the addresses of our own interfaces. They are not dialled on any port, unless private
+        addresses always may be: other nodes on a machine with a network are rare, other services are not.
     @return: C{None} if it may be dialled, else the reason in a few words.
     """
     address = endpoint.address
@@ -275,6 +279,8 @@ def refusal_to_dial(
     if kind is Kind.LOOPBACK:
         here = bool(own) and all(kind_of(each.address) is Kind.LOOPBACK for each in own)
         return None if here else kind.value
+    if endpoint.host in own_hosts and private is not PrivateDialling.ALWAYS:
+        return "it is another port of our own address"
     if kind is Kind.PRIVATE:
         return _refusal_of_private(address, private, on_link)
     return None if kind is Kind.GLOBAL else kind.value

@@ -276,6 +276,16 @@ class RefusalTests(SynchronousTestCase):
         here = (Endpoint("127.0.0.1", 5483),)
         self.assertEqual(refusal("127.0.0.1", own=here), "it is our own address")
 
+    def test_own_host_is_dialled_on_no_port(self) -> None:
+        """Otherwise a stranger could have us probe our own services; a private network may allow it."""
+        hosts = ("192.168.1.5", "8.8.8.8", "fd00::5")
+        for host in hosts:
+            endpoint = Endpoint.of(host, 5484)
+            for private in (PrivateDialling.ON_LINK, PrivateDialling.NEVER):
+                problem = refusal_to_dial(endpoint, private, OWN, ON_LINK, hosts)
+                self.assertEqual(problem, "it is another port of our own address")
+            self.assertIsNone(refusal_to_dial(endpoint, PrivateDialling.ALWAYS, OWN, ON_LINK, hosts))
+
     def test_low_ports_from_strangers_are_refused(self) -> None:
         """No stranger makes us knock at mail servers and the like."""
         for port in (1, 22, 25, 80, 443, 1023):

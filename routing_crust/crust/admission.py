@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 
 from ..config import Settings, names_in
 from ..endpoints import Endpoint, is_local_only
 from ..errors import LimitReached
 from ..names import NAME_CHARACTERS, Name
-from ..timing.ratelimit import KeyedLimits, SlidingWindow, TokenBucket
+from ..timing.ratelimit import SWEEP_AT_KEYS
+from ..timing.shares import Account, SharedWindow
+
+MAX_LOCAL_DIALS_PER_ENDPOINT: Final = 12
+"""Dials a minute to one address and port of a local network that strangers gave."""
+MAX_LOCAL_DIALS_PER_HOST: Final = 60
+"""Such dials a minute to one host, which may run many nodes."""
+MAX_LOCAL_DIALS: Final = 240
+"""Such dials a minute in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +88,28 @@ class Rules:
         return Refusal("the name is not on the allow list, nor is its address known", "allow", "none fits")
 
 
+@dataclass(frozen=True, slots=True)
+class _DialLimit:
+    """
+    How many dials of strangers there may be in a minute.
+
+    @ivar target: what is counted together.
+    @ivar setting: which moves the limit; empty if none does.
+    """
+
+    target: str
+    limit: float
+    setting: str = ""
+
+
 class StrangerBudget:
     """
     How often addresses are dialled that only strangers vouch for, so that nodes cannot be turned against a
-    third party. Loopback and private addresses cost nothing: whether they are dialled at all is for
-    L{refusal_to_dial<routing_crust.endpoints.refusal_to_dial>}.
+    third party. No party may take more of it than is left for the others.
+
+    Whether a local address is dialled at all is for
+    L{refusal_to_dial<routing_crust.endpoints.refusal_to_dial>}. They have a budget of their own, which is
+    larger, since all nodes of one machine or one network may use it, and counts hosts instead of prefixes.
     """
 
     def __init__(self, settings: Settings, seconds: Callable[[], float]) -> None:
@@ -91,37 +117,57 @@ class StrangerBudget:
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
         self._settings = settings
-        self._all = TokenBucket(settings.stranger_dials / 60, max(1.0, settings.stranger_dials), seconds)
-        # no burst on top of the rate: the host at the other end may never have asked for it
-        self._prefixes: KeyedLimits[str] = KeyedLimits(
-            lambda: SlidingWindow(settings.stranger_dials_per_prefix, 60.0, seconds)
-        )
+        self._seconds = seconds
+        self._windows: dict[str, SharedWindow] = {}
+        self._sweep_at = SWEEP_AT_KEYS
 
-    def spend(self, endpoint: Endpoint) -> None:
+    def spend(self, endpoint: Endpoint, asked_by: Account) -> None:
         """
         Count one dial.
 
+        @param asked_by: on whose account.
         @raise LimitReached: it may not be; nothing was counted.
         """
-        if is_local_only(endpoint):
-            return
-        settings = self._settings
-        if self._prefixes.wait(endpoint.prefix) > 0:
-            raise LimitReached(
-                f"too many strangers' addresses in {endpoint.prefix} were dialled within a minute",
-                "stranger_dials_per_prefix",
-                settings.stranger_dials_per_prefix,
-            )
-        if not self._all.take():
-            raise LimitReached(
-                "too many strangers' addresses were dialled within a minute",
-                "stranger_dials",
-                settings.stranger_dials,
-            )
-        self._prefixes.take(endpoint.prefix)
+        limits = self._limits_for(endpoint)
+        for each in limits:
+            window = self._windows.get(each.target)
+            if window is not None and not window.may_take(asked_by):
+                raise LimitReached(
+                    f"too many strangers' addresses in {each.target} were dialled within a minute",
+                    each.setting,
+                    each.limit,
+                )
+        for each in limits:
+            self._window(each).take(asked_by)
 
     def __len__(self) -> int:
-        return len(self._prefixes)
+        return len(self._windows)
+
+    def _limits_for(self, endpoint: Endpoint) -> tuple[_DialLimit, ...]:
+        settings = self._settings
+        if is_local_only(endpoint):
+            return (
+                _DialLimit(str(endpoint), MAX_LOCAL_DIALS_PER_ENDPOINT),
+                _DialLimit(endpoint.host, MAX_LOCAL_DIALS_PER_HOST),
+                _DialLimit("all local networks", MAX_LOCAL_DIALS),
+            )
+        by_prefix = settings.stranger_dials_per_prefix
+        return (
+            _DialLimit(endpoint.prefix, by_prefix, "stranger_dials_per_prefix"),
+            _DialLimit("all of the internet", settings.stranger_dials, "stranger_dials"),
+        )
+
+    def _window(self, limit: _DialLimit) -> SharedWindow:
+        window = self._windows.get(limit.target)
+        if window is None:
+            self._sweep()
+            window = self._windows[limit.target] = SharedWindow(limit.limit, 60.0, self._seconds)
+        return window
+
+    def _sweep(self) -> None:
+        if len(self._windows) >= self._sweep_at:
+            self._windows = {key: each for key, each in self._windows.items() if not each.unused}
+            self._sweep_at = max(SWEEP_AT_KEYS, 2 * len(self._windows))
 
 
 def _split(entries: Iterable[str]) -> tuple[frozenset[Name], tuple[IPv4Network | IPv6Network, ...]]:

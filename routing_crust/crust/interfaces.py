@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface
 
-from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind
+from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind, is_local_only
 from ..errors import CloseReason, LinkClosed
 from ..history import History
 from ..names import Name
+from ..timing.shares import OURSELVES, Account
 from ..wire.messages import NatKind
 from .reachability import OwnEndpoint, Reachability
 
@@ -201,6 +202,7 @@ class ICrust(Interface):
         "In words, for each port that a router was asked to map: what it has promised, or why it has not."
     )
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
+    own_hosts: frozenset[str] = Attribute("The addresses of our own interfaces, as texts.")
     history: History = Attribute("What was tried lately to get links: for people, written by all.")
 
     def start(events: ICrustEvents) -> None:
@@ -235,7 +237,7 @@ class ICrust(Interface):
         endpoints: Sequence[Endpoint],
         peer: Name | None,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         """
@@ -249,7 +251,8 @@ class ICrust(Interface):
 
         @param peer: who must answer; C{None} accepts anyone.
         @param token: handed back as L{ILink.token}.
-        @param from_stranger: whether the endpoints count against C{stranger_dials}.
+        @param asked_by: on whose account the endpoints are dialled, as L{account_of} has it; for all but
+            L{OURSELVES} they count against C{stranger_dials} and the like.
         @return: fires with the link once its TLS handshake is done; cancelling it stops the dial.
             Fails with L{ConnectFailed} when no endpoint answers as it should, with
             L{LimitReached} when a limit forbids the dial, with L{ServiceStopped} after L{stop}.
@@ -298,13 +301,14 @@ class ICrust(Interface):
     def may_observe(endpoint: Endpoint) -> bool:
         """Whether a peer that we dial there, with an empty token, would tell us something new of our NAT."""
 
-    def dial_back(endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+    def dial_back(endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
         """
         Find out for a peer whether it can be dialled, from a port that we have never dialled from, up to the
         end of the TLS handshake. It gives no link. Addresses that are not global are left out, and the others
         count against C{stranger_dials}.
 
         @param peer: who must answer.
+        @param asked_by: as in L{connect}.
         @return: fires with the first endpoint that answers. Fails with L{ConnectFailed},
             L{LimitReached} or L{ServiceStopped}; it can be cancelled.
         """
@@ -336,3 +340,21 @@ class ICrust(Interface):
 
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""
+
+
+def account_of(link: ILink | None) -> Account:
+    """
+    Who is held to account for what came by this link.
+
+    Addresses of one prefix are one party on the internet only. Hosts of a local network are parties of their
+    own, and so are the nodes of one machine.
+
+    @param link: C{None} if it came from ourselves.
+    """
+    if link is None:
+        return OURSELVES
+    at = link.connection.peer
+    if not is_local_only(at):
+        return at.prefix, at.origin, str(link.peer)
+    first = str(link.peer) if at.address.is_loopback else at.origin
+    return first, first, str(link.peer)

@@ -27,6 +27,7 @@ from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
 from ..timing.eventual import EventualQueue
+from ..timing.shares import Account
 from ..timing.waiters import Waiters
 from .accept.gate import Gate
 from .accept.ports import real_endpoint
@@ -172,7 +173,7 @@ class CrustService(AddressesOfCrust):
         endpoints: Sequence[Endpoint],
         peer: Name | None,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         if not self._running:
@@ -180,8 +181,8 @@ class CrustService(AddressesOfCrust):
         if self._gate.full is not None:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if rendezvous is None or peer is None:
-            return self._dialler.connect(endpoints, peer, token, from_stranger, self.on_link_networks)
-        return self._puncher.connect(endpoints, peer, token, from_stranger, rendezvous, self.on_link_networks)
+            return self._dialler.connect(endpoints, peer, token, asked_by, self.on_link_networks)
+        return self._puncher.connect(endpoints, peer, token, asked_by, rendezvous, self.on_link_networks)
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         return self._puncher.expect(peer, token, requester) if self._running else lambda: None
@@ -214,10 +215,10 @@ class CrustService(AddressesOfCrust):
     def carries_for(self, peer: Name) -> bool:
         return self._tunnels.carries_for(peer)
 
-    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
-        return self._dial_backs.dial(endpoints, peer)
+        return self._dial_backs.dial(endpoints, peer, asked_by)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         refusal = self._gate.rules.refusal_of_peer(peer, endpoint)

@@ -8,6 +8,7 @@ from routing_crust.crust.netstate.host import HostAddress
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.identity import Identity
 from routing_crust.names import Name
+from routing_crust.timing.shares import Account
 
 at = Endpoint.from_text
 
@@ -41,3 +42,6 @@ HOST = (
     host_address("eth0", 2, "fe80::5/64"),
     host_address("eth1", 3, "8.8.8.8/29"),
 )
+
+STRANGER: Account = ("8.8.4.0/24", "8.8.4.4", "a stranger")
+"""Who asks us to dial, if it is not ourselves."""

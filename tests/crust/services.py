@@ -24,6 +24,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.errors import (
     LinkClosed,
 )
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import HOST, at, identity, name
 
@@ -158,6 +159,6 @@ class ServiceTests(TestCase):
         """Two crusts with a link; its two ends."""
         self.one, self.events = self.start(1, **settings)
         self.two, self.others = self.start(2)
-        link = await self.one.connect(self.two.endpoints, name(2), b"token", False)
+        link = await self.one.connect(self.two.endpoints, name(2), b"token", OURSELVES)
         (accepted,) = await self.others.next("accept")
         return link, accepted

@@ -23,6 +23,7 @@ from routing_crust.errors import (
     LinkClosed,
     ServiceStopped,
 )
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import at, contact, identity, name
 from .services import KIND, Receiver, ServiceTests, reactor, silent_factory, turn
@@ -73,7 +74,7 @@ class LinkTests(ServiceTests):
         await self.one.stop()
         events = Receiver()
         self.one.start(events)
-        link = await self.two.connect(self.one.endpoints, name(1), b"", False)
+        link = await self.two.connect(self.one.endpoints, name(1), b"", OURSELVES)
         await events.next("accept")
         self.assertEqual(link.peer, name(1))
 
@@ -86,11 +87,11 @@ class LinkTests(ServiceTests):
         self.patch(dial_module, "DIAL_TIMEOUT_SECONDS", 30.0)
         one, events = self.start(1)
         silent = self.silent_port()
-        dial = one.connect((silent,), None, b"", False)
+        dial = one.connect((silent,), None, b"", OURSELVES)
         stopped = one.stop()
         await self.assertFailure(dial, ServiceStopped)
         await stopped
-        await self.assertFailure(one.connect((silent,), None, b"", False), ServiceStopped)
+        await self.assertFailure(one.connect((silent,), None, b"", OURSELVES), ServiceStopped)
         one.bootstrap()
         one.remember(contact("192.0.2.1:5483", 5))
         self.assertEqual((one.saved_contacts(), events.of("finished")), ((), []))
@@ -149,7 +150,7 @@ class StartTests(ServiceTests):
         """A client has no port, and dials all the same."""
         client, events = self.start(1, role=Role.CLIENT)
         node, _ = self.start(2)
-        link = await client.connect(node.endpoints, name(2), b"", False)
+        link = await client.connect(node.endpoints, name(2), b"", OURSELVES)
         self.assertEqual((client.endpoints, events.of("endpoints"), link.peer), ((), [], name(2)))
 
     async def test_unreadable_host_addresses_do_not_prevent_listening(self) -> None:

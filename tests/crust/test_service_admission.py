@@ -15,6 +15,7 @@ from routing_crust.errors import (
     ConnectFailed,
     LimitReached,
 )
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import at, name
 from .services import KIND, ServiceTests, reactor, silent_factory
@@ -26,7 +27,7 @@ class AdmissionTests(ServiceTests):
         two, others = self.start(2, listen=(at("0.0.0.0:0"),), max_unverified_links=8)
         port = two._listening[0].port
         honest, events = self.start(1)
-        link = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"", False)
+        link = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"", OURSELVES)
         (accepted,) = await others.next("accept")
         accepted.verified()
         accepted.confirmed()
@@ -49,7 +50,7 @@ class AdmissionTests(ServiceTests):
         link.send(KIND, b"still here")
         self.assertEqual(await others.next("message"), (accepted, KIND, b"still here"))
         self.assertEqual((events.of("lost"), others.of("lost")), ([], []))
-        another = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"2", False)
+        another = await honest.connect([Endpoint("127.0.0.2", port)], name(2), b"2", OURSELVES)
         self.assertEqual(another.peer, name(2))
         await two.stop()
         self.assertEqual(two._gate.unverified.total(), 0)
@@ -59,7 +60,7 @@ class AdmissionTests(ServiceTests):
         two, others = self.start(2, max_unverified_links=1)
         one, events = self.start(1)
         for token in (b"1", b"2", b"3", b"4"):
-            await one.connect(two.endpoints, name(2), token, False)
+            await one.connect(two.endpoints, name(2), token, OURSELVES)
             (accepted,) = await others.next("accept")
             accepted.verified()
             if token != b"3":
@@ -75,14 +76,14 @@ class AdmissionTests(ServiceTests):
         two, others = self.start(2, max_links=1)
         one, _ = self.start(1)
         three, _ = self.start(3)
-        await one.connect(two.endpoints, name(2), b"", False)
+        await one.connect(two.endpoints, name(2), b"", OURSELVES)
         (accepted,) = await others.next("accept")
         accepted.verified()
-        link = await two.connect(three.endpoints, name(3), b"", False)
+        link = await two.connect(three.endpoints, name(3), b"", OURSELVES)
         lost, reason = await others.next("lost")
         self.assertEqual((lost, reason.reason), (accepted, CloseReason.TOO_MANY_LINKS))
         link.close(CloseReason.NO_LONGER_NEEDED)
-        again = await two.connect(three.endpoints, name(3), b"2", False)
+        again = await two.connect(three.endpoints, name(3), b"2", OURSELVES)
         self.assertTrue(again.is_open)
 
     async def test_few_descriptors_are_left_to_the_rest(self) -> None:
@@ -110,7 +111,9 @@ class AdmissionTests(ServiceTests):
         two, others = self.start(2, deny=("127.0.0.0/8",))
         one, _ = self.start(1)
         for crust, peer in ((one, two), (two, one)):
-            error = await self.assertFailure(crust.connect(peer.endpoints, None, b"", False), ConnectFailed)
+            error = await self.assertFailure(
+                crust.connect(peer.endpoints, None, b"", OURSELVES), ConnectFailed
+            )
         self.assertIn("the address is on the deny list", str(error))
         self.assertEqual(others.events[1:], [])
 
@@ -118,11 +121,13 @@ class AdmissionTests(ServiceTests):
         """The end that dialled makes no difference."""
         two, others = self.start(2, deny=(str(name(1)),))
         one, events = self.start(1)
-        link = await one.connect(two.endpoints, name(2), b"", False)
+        link = await one.connect(two.endpoints, name(2), b"", OURSELVES)
         _, reason = await events.next("lost")
         self.assertEqual((reason.reason, reason.by_peer), (CloseReason.NOT_ALLOWED, True))
         for wanted in (name(1), None):
-            error = await self.assertFailure(two.connect(one.endpoints, wanted, b"", False), ConnectFailed)
+            error = await self.assertFailure(
+                two.connect(one.endpoints, wanted, b"", OURSELVES), ConnectFailed
+            )
             self.assertIn("the name is on the deny list", str(error))
         self.assertEqual(link.peer, name(2))
         self.assertEqual((others.of("connect"), others.of("accept")), ([], []))
@@ -132,20 +137,20 @@ class AdmissionTests(ServiceTests):
         two, others = self.start(2, max_links=1)
         one, _ = self.start(1)
         three, _ = self.start(3)
-        await one.connect(two.endpoints, name(2), b"", False)
+        await one.connect(two.endpoints, name(2), b"", OURSELVES)
         (accepted,) = await others.next("accept")
         accepted.confirmed()
-        limit = await self.assertFailure(two.connect(three.endpoints, name(3), b"", False), LimitReached)
+        limit = await self.assertFailure(two.connect(three.endpoints, name(3), b"", OURSELVES), LimitReached)
         self.assertEqual(limit.setting, "max_links")
-        await self.assertFailure(three.connect(two.endpoints, name(2), b"", False), ConnectFailed)
+        await self.assertFailure(three.connect(two.endpoints, name(2), b"", OURSELVES), ConnectFailed)
         self.assertEqual(len(others.of("accept")), 1)
 
     async def test_max_links_while_dials_go_on(self) -> None:
         """Of two dials that were begun in time only one gets the last place."""
         one, events = self.start(1, max_links=1)
         two, three = self.start(2)[0], self.start(3)[0]
-        dials = [one.connect(two.endpoints, name(2), b"", False)]
-        dials.append(one.connect(three.endpoints, name(3), b"", False))
+        dials = [one.connect(two.endpoints, name(2), b"", OURSELVES)]
+        dials.append(one.connect(three.endpoints, name(3), b"", OURSELVES))
         outcomes = [await each.addErrback(lambda failure: failure.value) for each in dials]
         (failed,) = [each for each in outcomes if isinstance(each, ConnectFailed)]
         self.assertIn("max_links", str(failed))

@@ -7,6 +7,7 @@ from typing import Any
 
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.errors import CloseReason, ConnectFailed
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import HOST, at, host_address, name
 from .services import ServiceTests
@@ -87,9 +88,9 @@ class ChangeTests(ServiceTests):
         one, events = self.start(1)
         two, _ = self.start(2)
         two_more, more = self.start(3, listen=(at("127.0.0.2:0"),))
-        await two.connect(one.endpoints, name(1), b"", False)
+        await two.connect(one.endpoints, name(1), b"", OURSELVES)
         (kept,) = await events.next("accept")
-        await one.connect(two_more._listening, name(3), b"", False)
+        await one.connect(two_more._listening, name(3), b"", OURSELVES)
         (lost,) = await more.next("accept")
         self.host = (LAN,)
         self.watches[2].tell("an address is gone")
@@ -131,7 +132,7 @@ class ChangeTests(ServiceTests):
         target = self.closed_port()
         for expected in ("connection refused", "left alone", "left alone"):
             with self.assertRaisesRegex(ConnectFailed, expected):
-                await one.connect((target,), name(2), b"", False)
+                await one.connect((target,), name(2), b"", OURSELVES)
         self.change()
         with self.assertRaisesRegex(ConnectFailed, "connection refused"):
-            await one.connect((target,), name(2), b"", False)
+            await one.connect((target,), name(2), b"", OURSELVES)

@@ -19,6 +19,7 @@ from routing_crust.errors import (
     ConnectFailed,
     ServiceStopped,
 )
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import at, contact, identity, name
 from .services import Receiver, ServiceTests, reactor, turn
@@ -30,7 +31,7 @@ class DialTests(ServiceTests):
 
     async def fails(self, crust: CrustService, *endpoints: Endpoint, **options: Any) -> list[str]:
         """What went wrong at each endpoint."""
-        options = {"peer": None, "token": b"", "from_stranger": False} | options
+        options = {"peer": None, "token": b"", "asked_by": OURSELVES} | options
         error = await self.assertFailure(crust.connect(endpoints, **options), ConnectFailed)
         return self.attempts(error)
 
@@ -62,7 +63,7 @@ class DialTests(ServiceTests):
         one, events = self.start(1)
         two, others = self.start(2, listen=(at("127.0.0.1:0"), at("127.0.0.2:0")))
         endpoints = (self.silent_port(), self.closed_port(), *two.endpoints)
-        link = await one.connect(endpoints, name(2), b"", False)
+        link = await one.connect(endpoints, name(2), b"", OURSELVES)
         self.assertIn(link.connection.peer, two.endpoints)
         self.assertEqual(events.of("connect"), [(link,)])
         await one.stop()
@@ -73,7 +74,7 @@ class DialTests(ServiceTests):
         """Two callers get the same link; who cancels does not take it from the other."""
         one, events = self.start(1)
         two, _ = self.start(2)
-        dials = [one.connect(two.endpoints, name(2), b"t", False) for _ in range(3)]
+        dials = [one.connect(two.endpoints, name(2), b"t", OURSELVES) for _ in range(3)]
         dials[0].cancel()
         await self.assertFailure(dials[0], CancelledError)
         links = [await dials[1], await dials[2]]
@@ -84,7 +85,7 @@ class DialTests(ServiceTests):
         """A dial that everybody has left ends, and nothing comes of it."""
         one, events = self.start(1)
         two, _ = self.start(2)
-        dial = one.connect(two.endpoints, name(2), b"", False)
+        dial = one.connect(two.endpoints, name(2), b"", OURSELVES)
         dial.cancel()
         await self.assertFailure(dial, CancelledError)
         await one.stop()
@@ -94,7 +95,7 @@ class DialTests(ServiceTests):
         """Who cancels when it hears of the link keeps the link: it has been reported."""
         one, events = self.start(1)
         two, _ = self.start(2)
-        dial = one.connect(two.endpoints, name(2), b"", False)
+        dial = one.connect(two.endpoints, name(2), b"", OURSELVES)
         events.handlers["connect"] = lambda _: dial.cancel()
         await self.assertFailure(dial, CancelledError)
         ((link,),) = events.of("connect")
@@ -107,7 +108,7 @@ class DialTests(ServiceTests):
         two, _ = self.start(2)
         stopped: list[Deferred[None]] = []
         events.handlers["connect"] = lambda _: stopped.append(one.stop())
-        dial = one.connect(two.endpoints, name(2), b"", False)
+        dial = one.connect(two.endpoints, name(2), b"", OURSELVES)
         await self.assertFailure(dial, ServiceStopped)
         await turn()
         await stopped[0]

@@ -9,6 +9,7 @@ from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.endpoints import Contact
 from routing_crust.errors import ConnectFailed
 from routing_crust.history import Outcome, Way
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import name
 from .services import ServiceTests
@@ -26,7 +27,7 @@ class HistoryTests(ServiceTests):
         target = self.closed_port()
         self.assertEqual(self.one.obstacle(target, name(2)), ("", 0.0))
         with self.assertRaises(ConnectFailed):
-            await self.one.connect((target,), name(2), b"", False)
+            await self.one.connect((target,), name(2), b"", OURSELVES)
         outcome = self.only(2)
         self.assertEqual(
             (outcome.way, outcome.where, outcome.text), (Way.DIAL, str(target), "connection refused")
@@ -40,13 +41,13 @@ class HistoryTests(ServiceTests):
         """The name is kept even if the dial did not ask for one."""
         self.one, _ = self.start(1)
         two, _ = self.start(2)
-        await self.one.connect(two.endpoints, None, b"", False)
+        await self.one.connect(two.endpoints, None, b"", OURSELVES)
         outcome = self.only(2)
         self.assertEqual((outcome.way, outcome.text, outcome.good), (Way.DIAL, "it answered", True))
 
     async def test_dial_that_nobody_waits_for_is_kept_as_called_off(self) -> None:
         self.one, _ = self.start(1)
-        dial = self.one.connect((self.silent_port(),), name(2), b"", False)
+        dial = self.one.connect((self.silent_port(),), name(2), b"", OURSELVES)
         dial.addErrback(lambda _: None)
         dial.cancel()
         self.assertEqual(self.only(2).text, "called off")
@@ -56,7 +57,7 @@ class HistoryTests(ServiceTests):
         self.one, _ = self.start(1, deny=("127.0.0.0/8",))
         target = self.closed_port()
         with self.assertRaises(ConnectFailed):
-            await self.one.connect((target,), name(2), b"", False)
+            await self.one.connect((target,), name(2), b"", OURSELVES)
         self.assertIn("setting deny", self.only(2).text)
         obstacle, seconds = self.one.obstacle(target, name(2))
         self.assertIn("limit 127.0.0.0/8, setting deny", obstacle)
@@ -87,7 +88,7 @@ class HistoryTests(ServiceTests):
         far, _ = self.start(3)
         middle.carry_tunnels(lambda by, to: next((e[0] for e in met.of("accept") if e[0].peer == to), None))
         for crust in (self.one, far):
-            (await crust.connect(middle.endpoints, name(2), b"", False)).verified()
+            (await crust.connect(middle.endpoints, name(2), b"", OURSELVES)).verified()
             (link,) = await met.next("accept")
             link.verified()
         relay = next(each for each in self.one._links if each.peer == name(2))
@@ -107,7 +108,7 @@ class HistoryTests(ServiceTests):
         """A peer that dials us and may not have a link."""
         self.one, _ = self.start(1, deny=(str(name(2)),))
         two, others = self.start(2)
-        await two.connect(self.one.endpoints, name(1), b"", False)
+        await two.connect(self.one.endpoints, name(1), b"", OURSELVES)
         await others.next("lost")
         outcome = self.only(2)
         self.assertIs(outcome.way, Way.LINK)
@@ -118,12 +119,12 @@ class HistoryTests(ServiceTests):
         self.one, _ = self.start(1)
         two, _ = self.start(2)
         with self.assertRaises(ConnectFailed):
-            await self.one.connect(self.one.endpoints, name(3), b"t" * 16, False, Rendezvous(True))
+            await self.one.connect(self.one.endpoints, name(3), b"t" * 16, OURSELVES, Rendezvous(True))
         (outcome,) = self.one.history.of(name(3)).outcomes
         self.assertEqual((outcome.way, outcome.where), (Way.PUNCH, str(self.one.endpoints[0])))
         self.assertEqual(outcome.text, "not dialled: it is our own address")
-        other = two.connect(self.one.endpoints, name(1), b"u" * 16, False, Rendezvous(False))
-        await self.one.connect(two.endpoints, name(2), b"u" * 16, False, Rendezvous(True))
+        other = two.connect(self.one.endpoints, name(1), b"u" * 16, OURSELVES, Rendezvous(False))
+        await self.one.connect(two.endpoints, name(2), b"u" * 16, OURSELVES, Rendezvous(True))
         await other
         outcome = next(each for each in self.one.history.of(name(2)).outcomes if each.way is Way.PUNCH)
         self.assertEqual((outcome.text, outcome.good), ("a way was opened", True))

@@ -12,6 +12,7 @@ from routing_crust.crust.mapping.lease import Gateway, Lease, RouterAccess
 from routing_crust.crust.mapping.portmapper import PortMapper
 from routing_crust.crust.reachability import OwnEndpoint, Source
 from routing_crust.endpoints import PathKind
+from routing_crust.timing.shares import OURSELVES
 
 from .addresses import HOST, at, host_address, name
 from .mapping.support import GATEWAY, FakeRouter
@@ -81,12 +82,12 @@ class MappingTests(ServiceTests):
         one, events = self.start_mapped(1)
         here = at(f"127.0.0.1:{self.listening.port}")
         two, _ = self.start(2)
-        await two.connect((here,), name(1), b"", False)
+        await two.connect((here,), name(1), b"", OURSELVES)
         (link,) = await events.next("accept")
         self.assertIs(link.path_kind, PathKind.DIRECT)
         self.patch(one._outside, "is_outside", lambda endpoint: True)
         three, _ = self.start(3)
-        theirs = await three.connect((here,), name(1), b"", False)
+        theirs = await three.connect((here,), name(1), b"", OURSELVES)
         (link,) = await events.next("accept")
         self.assertIs(link.path_kind, PathKind.MAPPED)
         self.assertIs(theirs.path_kind, PathKind.DIRECT)  # nothing shows it there
@@ -96,7 +97,7 @@ class MappingTests(ServiceTests):
         one, events = self.start(1)
         self.patch(one._outside, "is_outside", lambda endpoint: True)
         two, _ = self.start(2)
-        await two.connect(one.endpoints, name(1), b"", False)
+        await two.connect(one.endpoints, name(1), b"", OURSELVES)
         (link,) = await events.next("accept")
         self.assertIs(link.path_kind, PathKind.DIRECT)
 

@@ -143,6 +143,34 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_cold_start",),
     ),
     Mutant(
+        "one party may spend the whole budget of dials",
+        "timing/shares.py",
+        "return left > 0 and (account == OURSELVES or self.most(account) < left)",
+        "return left > 0",
+        ("tests.timing.test_shares", "tests.crust.test_admission", "tests.crust.dial.test_dialler"),
+    ),
+    Mutant(
+        "dials to local addresses cost nothing",
+        "crust/admission.py",
+        "                _DialLimit(endpoint.host, MAX_LOCAL_DIALS_PER_HOST),\n",
+        "",
+        ("tests.crust.test_admission",),
+    ),
+    Mutant(
+        "our own host is dialled on other ports",
+        "endpoints.py",
+        "if endpoint.host in own_hosts and private is not PrivateDialling.ALWAYS:",
+        "if False:",
+        ("tests.test_endpoints",),
+    ),
+    Mutant(
+        "whoever holds least makes room",
+        "timing/shares.py",
+        "part = max(children, key=self._held.of)",
+        "part = min(children, key=self._held.of)",
+        ("tests.timing.test_shares",),
+    ),
+    Mutant(
         "both ends decide which link lives",
         "routing/links/registry.py",
         "arbiter=self._identity.name < name,",
@@ -554,9 +582,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "strangers' addresses are dialled without a limit",
         "crust/admission.py",
-        "if self._prefixes.wait(endpoint.prefix) > 0:",
-        "if False:",
-        ("tests.crust.test_admission",),
+        "            self._window(each).take(asked_by)\n",
+        "            self._window(each)\n",
+        ("tests.crust.dial.test_victim",),
     ),
     Mutant(
         "the deny list is not looked at",

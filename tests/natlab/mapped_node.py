@@ -33,6 +33,7 @@ from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
+from routing_crust.timing.shares import OURSELVES
 
 from ..crust.addresses import identity, name
 
@@ -71,7 +72,7 @@ class Node(LineReceiver):
         self.mapper.network_changed()
 
     def do_connect(self, seed: str, endpoint: str) -> None:
-        made = self.crust.connect((Endpoint.from_text(endpoint),), name(int(seed)), b"", False)
+        made = self.crust.connect((Endpoint.from_text(endpoint),), name(int(seed)), b"", OURSELVES)
         made.addErrback(lambda failure: self.say("no link", failure.value))
 
     def do_stop(self) -> Deferred[None]:

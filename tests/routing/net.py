@@ -17,6 +17,7 @@ from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.network import MemoryNetwork
+from routing_crust.timing.shares import Account
 from routing_crust.wire.messages import NatKind
 
 START = 1_700_000_000.0
@@ -82,12 +83,12 @@ class RecordingCrust(MemoryCrust):
         endpoints: Sequence[Endpoint],
         peer: Name | None,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         if rendezvous is not None:
             self.rendezvous.append((token, rendezvous))
-        return super().connect(endpoints, peer, token, from_stranger, rendezvous)
+        return super().connect(endpoints, peer, token, asked_by, rendezvous)
 
     def observed(self, link: ILink, endpoint: Endpoint) -> None:
         self.seen[link.peer] = endpoint

@@ -26,6 +26,7 @@ from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_registry import RECORD_LABEL
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.testing.memory.crust import MemoryCrust
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (
@@ -89,7 +90,7 @@ class Intruder:
         return [kind for kind, _ in self.frames]
 
     def dial(self, node: RoutingService, token: bytes = b"") -> ILink:
-        return self.net.result(self.crust.connect(node.endpoints, node.node_name, token, False))
+        return self.net.result(self.crust.connect(node.endpoints, node.node_name, token, OURSELVES))
 
     def confirm(self, link: ILink) -> None:
         """Confirm the link, whichever end decides."""

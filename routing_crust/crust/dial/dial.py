@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
 from ...limits import DIAL_TIMEOUT_SECONDS
+from ...timing.shares import OURSELVES, Account
 from ...timing.timers import cancel
 from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
@@ -34,6 +35,7 @@ class OneDial(LinkConnectFactory):
 
     @ivar endpoint: what is dialled.
     @ivar peer: who must answer; C{None} accepts anyone.
+    @ivar asked_by: on whose account it is made.
     @ivar outcome: fires with the link once it is up and reported; fails with L{DialFailed}, within
         C{DIAL_TIMEOUT_SECONDS}. Cancelling it ends the dial, unless the link is up already.
     """
@@ -53,6 +55,7 @@ class OneDial(LinkConnectFactory):
         super().__init__(environment.owner, environment.tls, plan)
         self.endpoint = endpoint
         self.peer = plan.expected
+        self.asked_by: Account = OURSELVES
         self.outcome: Deferred[ILink] = Deferred(lambda _: self._call_off())
         self._environment = environment
         self._gone = gone

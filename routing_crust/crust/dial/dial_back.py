@@ -20,6 +20,7 @@ from ...config import Settings
 from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...names import Name
+from ...timing.shares import Account
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
 from ..netstate.external_addresses import ExternalAddresses
@@ -49,8 +50,8 @@ class DialBacks:
         """Whether nothing is left of all connections that were dialled."""
         return not self._open
 
-    def dial(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
-        return Deferred.fromCoroutine(self._dial(endpoints, peer))
+    def dial(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
+        return Deferred.fromCoroutine(self._dial(endpoints, peer, asked_by))
 
     def stop(self) -> None:
         """Call off all dials."""
@@ -59,18 +60,18 @@ class DialBacks:
             dial.outcome.cancel()
         self._stopping = False
 
-    async def _dial(self, endpoints: Sequence[Endpoint], peer: Name) -> Endpoint:
+    async def _dial(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Endpoint:
         problems: list[tuple[str, str]] = []
         for endpoint in endpoints:
-            problem = await self._problem_with(endpoint, peer)
+            problem = await self._problem_with(endpoint, peer, asked_by)
             if problem is None:
                 return endpoint
             problems.append((str(endpoint), problem))
         raise ConnectFailed(tuple(problems))
 
-    async def _problem_with(self, endpoint: Endpoint, peer: Name) -> str | None:
+    async def _problem_with(self, endpoint: Endpoint, peer: Name, asked_by: Account) -> str | None:
         try:
-            await self._one(endpoint, peer)
+            await self._one(endpoint, peer, asked_by)
         except DialFailed as problem:
             return str(problem)
         except CancelledError:
@@ -79,30 +80,31 @@ class DialBacks:
             raise
         return None
 
-    def _one(self, endpoint: Endpoint, peer: Name) -> Deferred[ILink]:
+    def _one(self, endpoint: Endpoint, peer: Name, asked_by: Account) -> Deferred[ILink]:
         own, private = self._outside.candidates.endpoints, self.settings.private_dialling
-        refusal = refusal_to_dial(endpoint, private, own, self._outside.on_link)
+        refusal = refusal_to_dial(endpoint, private, own, self._outside.on_link, self._outside.own_hosts)
         if refusal is None and not self._outside.is_outside(endpoint):
             refusal = "it is in a network of ours"
         if refusal is not None:
             # a limit, not a failure: it says nothing about whether the endpoint can be dialled
             raise LimitReached(f"{endpoint} is not dialled: {refusal}", "private_dialling", 0)
         try:
-            self._limits.check(endpoint, peer)
+            self._limits.check(endpoint, peer, asked_by)
         except DialFailed as problem:
             raise LimitReached(str(problem), "deny", 0) from None
-        self._limits.spend(endpoint)
+        self._limits.spend(endpoint, asked_by)
         plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer)
         dial = OneDial(self._environment, plan, endpoint, self._ended)
         self._dials[dial] = self._open[dial] = None
-        self._limits.began(peer, endpoint)
+        dial.asked_by = asked_by
+        self._limits.began(peer, endpoint, asked_by)
         dial.outcome.addBoth(self._dialled, dial)
         dial.dial()
         return dial.outcome
 
     def _dialled(self, outcome: Any, dial: OneDial) -> Any:
         del self._dials[dial]
-        self._limits.ended(dial.peer)
+        self._limits.ended(dial.peer, dial.asked_by)
         return outcome
 
     def _ended(self, dial: OneDial) -> None:

@@ -20,6 +20,7 @@ from ...errors import LimitReached, ServiceStopped
 from ...history import Way
 from ...limits import DIAL_STAGGER_SECONDS
 from ...names import Name
+from ...timing.shares import OURSELVES, Account
 from ...timing.waiters import Waiters
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
@@ -32,14 +33,18 @@ from .ranking import rank
 
 
 class _SharedRace:
-    """A race with those who wait for it, and which of its endpoints came from a stranger."""
+    """
+    A race with those who wait for it.
+
+    @ivar asked_by: on whose account each endpoint is dialled.
+    """
 
     def __init__(self, left: Callable[[_SharedRace], object]) -> None:
         """
         @param left: called with this whenever a waiter gives up.
         """
         self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
-        self.strange: dict[Endpoint, bool] = {}
+        self.asked_by: dict[Endpoint, Account] = {}
         self.race: Race
 
 
@@ -73,7 +78,7 @@ class Dialler:
         endpoints: Sequence[Endpoint],
         peer: Name | None,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         on_link: Sequence[str] = (),
     ) -> Deferred[ILink]:
         """
@@ -92,7 +97,7 @@ class Dialler:
         waiter = shared.waiters.wait()
         for endpoint in ranked:
             # one caller that knows the endpoint from elsewhere is enough to take it off the strangers' budget
-            shared.strange[endpoint] = shared.strange.get(endpoint, True) and from_stranger
+            shared.asked_by[endpoint] = asked_by and shared.asked_by.get(endpoint, asked_by)
         shared.race.add(ranked)
         if not joined:
             shared.race.link.addBoth(self._raced, key, shared)
@@ -132,7 +137,7 @@ class Dialler:
             wait = 0.0 if token else self._backoff.wait(endpoint, peer)
             if wait > 0:
                 raise DialFailed(f"it failed lately and is left alone for {wait:.1f} s more")
-            return self._dial(endpoint, peer, token, from_stranger=shared.strange[endpoint])
+            return self._dial(endpoint, peer, token, asked_by=shared.asked_by[endpoint])
 
         return Race(self._clock, DIAL_STAGGER_SECONDS, dial)
 
@@ -143,13 +148,13 @@ class Dialler:
         token: bytes,
         *,
         bootstrap: bool = False,
-        from_stranger: bool = False,
+        asked_by: Account = OURSELVES,
     ) -> Deferred[ILink]:
         way = Way.BOOTSTRAP if bootstrap else Way.DIAL
         try:
-            self._limits.check(endpoint, peer)
-            if from_stranger:
-                self._limits.spend(endpoint, peer)
+            self._limits.check(endpoint, peer, asked_by)
+            if asked_by:
+                self._limits.spend(endpoint, asked_by, peer)
         except (DialFailed, LimitReached) as problem:
             self._history.tried(peer, way, endpoint, str(problem))
             raise
@@ -157,15 +162,16 @@ class Dialler:
         plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer, bootstrap=bootstrap, token=token)
         origin = None if token else origin_for(environment.listening(), endpoint)
         dial = OneDial(environment, plan, endpoint, self._closed, origin)
+        dial.asked_by = asked_by
         self._dials[dial] = self._open[dial] = None
-        self._limits.began(peer, endpoint)
+        self._limits.began(peer, endpoint, asked_by)
         dial.outcome.addBoth(self._dialled, dial, way)
         dial.dial()
         return dial.outcome
 
     def _dialled(self, outcome: ILink | Failure, dial: OneDial, way: Way) -> ILink | Failure:
         del self._dials[dial]
-        self._limits.ended(dial.peer)
+        self._limits.ended(dial.peer, dial.asked_by)
         if not isinstance(outcome, Failure):
             self._backoff.succeeded(dial.endpoint, dial.peer)
             self._limits.answered(dial.endpoint, outcome.peer)

@@ -13,6 +13,7 @@ from ...config import Settings
 from ...endpoints import Endpoint
 from ...errors import LimitReached
 from ...names import Name
+from ...timing.shares import OURSELVES, Account, Held
 from ..admission import Rules, StrangerBudget
 from .race import DialFailed
 
@@ -39,13 +40,15 @@ class DialLimits:
         self._rules = rules
         self._budget = StrangerBudget(settings, seconds)
         self._dials = 0
+        self._asked = Held()
         self._per_peer: dict[Name, int] = {}
         self._proven: BoundedDict[tuple[Endpoint, Name], None] = BoundedDict(MAX_PROVEN)
 
-    def check(self, endpoint: Endpoint, peer: Name | None) -> None:
+    def check(self, endpoint: Endpoint, peer: Name | None, asked_by: Account = OURSELVES) -> None:
         """
         See whether one more dial may be.
 
+        @param asked_by: on whose account.
         @raise DialFailed: the allow and deny lists forbid the dial.
         @raise LimitReached: too many dials are going on.
         """
@@ -58,20 +61,25 @@ class DialLimits:
         settings = self._settings
         if self._dials >= settings.max_dials:
             raise LimitReached("too many dials are going on", "max_dials", settings.max_dials)
+        # the other half is reserved for dials of our own
+        limit = max(1, settings.max_dials // 2)
+        if asked_by and not self._asked.may_take(asked_by, limit):
+            raise LimitReached("too many dials that others ask for are going on", "max_dials", limit)
         if peer is not None and self._per_peer.get(peer, 0) >= settings.max_dials_per_peer:
             raise LimitReached(
                 f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
             )
 
-    def spend(self, endpoint: Endpoint, peer: Name | None = None) -> None:
+    def spend(self, endpoint: Endpoint, asked_by: Account, peer: Name | None = None) -> None:
         """
         Count a dial to an address that a stranger gave.
 
+        @param asked_by: on whose account.
         @param peer: who was asked for; an address at which this very peer answered last is not counted.
         @raise LimitReached: it may not be; nothing was counted.
         """
         if peer is None or (endpoint, peer) not in self._proven:
-            self._budget.spend(endpoint)
+            self._budget.spend(endpoint, asked_by)
 
     def answered(self, endpoint: Endpoint, peer: Name) -> None:
         """A dial has found this peer there, as its certificate proves."""
@@ -82,15 +90,19 @@ class DialLimits:
         if peer is not None:
             self._proven.pop((endpoint, peer), None)
 
-    def began(self, peer: Name | None, endpoint: Endpoint) -> None:
+    def began(self, peer: Name | None, endpoint: Endpoint, asked_by: Account = OURSELVES) -> None:
         """A dial has begun."""
         self._dialled(endpoint)
+        if asked_by:
+            self._asked.add(asked_by)
         self._dials += 1
         if peer is not None:
             self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
 
-    def ended(self, peer: Name | None) -> None:
+    def ended(self, peer: Name | None, asked_by: Account = OURSELVES) -> None:
         """It has an outcome."""
+        if asked_by:
+            self._asked.remove(asked_by)
         self._dials -= 1
         if peer is not None:
             left = self._per_peer.pop(peer) - 1

@@ -53,6 +53,7 @@ class ExternalAddresses:
     @ivar candidates: the endpoints that we name to others.
     @ivar reachability: how others can reach us, as far as we know.
     @ivar on_link: the networks of our own interfaces, as texts.
+    @ivar own_hosts: the addresses of our own interfaces, as texts.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class ExternalAddresses:
         self.candidates = Candidates()
         self.reachability = Reachability(NatKind.UNKNOWN, Dialable.UNKNOWN, self._seconds())
         self.on_link: tuple[str, ...] = ()
+        self.own_hosts: frozenset[str] = frozenset()
         self._ports: frozenset[int] = frozenset()
         self._own: tuple[Endpoint, ...] = ()
         self._mapped: dict[Endpoint, int] = {}
@@ -119,6 +121,7 @@ class ExternalAddresses:
         @param listening: where we listen, with the real ports.
         """
         self.on_link = on_link_networks(addresses)
+        self.own_hosts = frozenset(str(each.address) for each in addresses)
         self._ports = frozenset(each.port for each in listening)
         self._own = dialable_endpoints(listening, addresses, len(listening) * (len(addresses) + 1))
         self._observations.keep_only([str(each.address) for each in addresses])
@@ -278,6 +281,10 @@ class AddressesOfCrust:
     @property
     def on_link_networks(self) -> tuple[str, ...]:
         return self._outside.on_link
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        return self._outside.own_hosts
 
     @property
     def nat(self) -> NatKind:

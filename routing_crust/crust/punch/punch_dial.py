@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
+from ...timing.shares import OURSELVES, Account
 from ..link.factories import link_of
 from ..link.link import Link
 from ..link.negotiation import Negotiation
@@ -27,6 +28,7 @@ class PunchDial(ClientFactory):
 
     @ivar connector: the reactor's.
     @ivar meeting: which rendezvous it is for.
+    @ivar asked_by: on whose account it is made.
     """
 
     noisy = False
@@ -54,6 +56,7 @@ class PunchDial(ClientFactory):
         self._negotiation: Negotiation | None = None
         self._called_off = self._has_outcome = self._has_met = False
         self.meeting = meeting
+        self.asked_by: Account = OURSELVES
 
     def call_off(self) -> None:
         """Dial no more. What has begun TLS is left to the meeting."""

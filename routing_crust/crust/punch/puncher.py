@@ -19,6 +19,7 @@ from ...errors import ConnectFailed, LimitReached, ServiceStopped
 from ...history import Way
 from ...limits import PUNCH_TIMEOUT_SECONDS
 from ...names import Name
+from ...timing.shares import OURSELVES, Account
 from ...timing.waiters import Waiters
 from ..dial.dial import in_words
 from ..dial.environment import DialEnvironment
@@ -39,10 +40,10 @@ class _ExpectedRendezvous:
     One rendezvous, and the callers that want it.
 
     @ivar holders: how many callers expect it.
-    @ivar strange: the endpoints that count against C{stranger_dials}.
+    @ivar asked_by: on whose account the endpoints are dialled.
     """
 
-    __slots__ = ("holders", "meeting", "punch", "strange", "waiters")
+    __slots__ = ("asked_by", "holders", "meeting", "punch", "waiters")
 
     def __init__(self, meeting: Meeting, left: Callable[[_ExpectedRendezvous], object]) -> None:
         """
@@ -52,7 +53,7 @@ class _ExpectedRendezvous:
         self.holders = 0
         self.punch: HolePunch | None = None
         self.waiters: Waiters[ILink] = Waiters(lambda: left(self))
-        self.strange: dict[Endpoint, None] = {}
+        self.asked_by: Account = OURSELVES
 
 
 class Puncher:
@@ -111,7 +112,7 @@ class Puncher:
         endpoints: Iterable[Endpoint],
         peer: Name,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous,
         on_link: Sequence[str] = (),
     ) -> Deferred[ILink]:
@@ -126,7 +127,7 @@ class Puncher:
             self._settle(entry, entry.meeting.link)
         elif entry.punch is None:
             ranked = rank(endpoints, on_link)
-            entry.strange = dict.fromkeys(ranked if from_stranger else ())
+            entry.asked_by = asked_by
             owner = self._owner
             entry.punch = HolePunch(
                 owner.clock, self._random, PUNCH_TIMEOUT_SECONDS, _Dials(self, entry), ranked
@@ -147,7 +148,8 @@ class Puncher:
     ) -> Callable[[], None]:
         """Begin one dial of a hole punch, within all limits; it returns what calls it off."""
         peer = entry.meeting.peer
-        self._limits.check(endpoint, peer)
+        asked_by = entry.asked_by
+        self._limits.check(endpoint, peer, asked_by)
         origin = origin_for(self._environment.listening(), endpoint)
         if origin is None:
             raise DialFailed("not dialled: there is no listening port to dial it from")
@@ -155,12 +157,13 @@ class Puncher:
         if endpoint in self._own():
             raise DialFailed("not dialled: it is our own address")
         # a repeated dial whose packet never left was counted already
-        if endpoint in entry.strange and not again:
-            self._limits.spend(endpoint)
+        if asked_by and not again:
+            self._limits.spend(endpoint, asked_by)
         entry.meeting.dialling(endpoint.host)
         dial = PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_for, self._ended)
         self._open[dial] = None
-        self._limits.began(peer, endpoint)
+        dial.asked_by = asked_by
+        self._limits.began(peer, endpoint, asked_by)
         dial.connector = self._environment.connect(endpoint, dial, origin)
         return dial.call_off
 
@@ -169,7 +172,7 @@ class Puncher:
             del self._open[dial]
             self._environment.gone()
         else:
-            self._limits.ended(dial.meeting.peer)
+            self._limits.ended(dial.meeting.peer, dial.asked_by)
 
     def _entry(self, peer: Name, token: bytes, requester: bool) -> _ExpectedRendezvous:
         def won(link: Link) -> None:

@@ -20,7 +20,9 @@ from ...wire.messages import WireEndpoint
 from ..node import Node
 
 MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
-"""Addresses in one /24 or /48 that may be dialled because answers named them; private ones do not count."""
+"""Addresses in one /24 or /48 that may be dialled because answers named them."""
+MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE: Final = 8
+"""Dials of one local address and port because answers named it."""
 
 
 class CandidateExchange:
@@ -32,8 +34,12 @@ class CandidateExchange:
         self._settings = node.settings
         self._crust = node.crust
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._answered = KeyedLimits[str](
-            lambda: SlidingWindow(MAX_ANSWERED_PER_PREFIX_PER_MINUTE, 60.0, node.clock.seconds)
+        seconds = node.clock.seconds
+        self._answered: KeyedLimits[str] = KeyedLimits(
+            lambda: SlidingWindow(MAX_ANSWERED_PER_PREFIX_PER_MINUTE, 60.0, seconds)
+        )
+        self._answered_locally: KeyedLimits[Endpoint] = KeyedLimits(
+            lambda: SlidingWindow(MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE, 60.0, seconds)
         )
 
     def ours(self) -> tuple[WireEndpoint, ...]:
@@ -57,6 +63,7 @@ class CandidateExchange:
                 self._settings.private_dialling,
                 self._crust.endpoints,
                 self._crust.on_link_networks,
+                self._crust.own_hosts,
             )
             if problem is None:
                 found.append(endpoint)
@@ -74,14 +81,16 @@ class CandidateExchange:
     def affordable(self, peer: Name, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """
         The addresses of a response that may be dialled now: at most C{MAX_ANSWERED_PER_PREFIX_PER_MINUTE} a
-        minute.
+        minute, and of local ones, of which a whole network may stand on one machine, each at most
+        C{MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE} times.
 
         A request counts against C{stranger_dials}. A response does not, since we asked for it. But
         its sender is often a node that we know by name only, and may name a third party's address as well.
         """
         found = []
         for each in endpoints:
-            if is_local_only(each) or self._answered.take(each.prefix):
+            local = is_local_only(each)
+            if self._answered_locally.take(each) if local else self._answered.take(each.prefix):
                 found.append(each)
             else:
                 problem = "too many answers named addresses near it within a minute"

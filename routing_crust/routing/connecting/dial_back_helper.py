@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_of
 from ...endpoints import Endpoint, PathKind, PrivateDialling, is_local_only
 from ...errors import ConnectFailed, RoutingCrustError, WireError
 from ...limits import DIAL_TIMEOUT_SECONDS
@@ -145,7 +145,7 @@ class DialBackHelper:
         if self._knows(name, endpoints) or len(self._dials) >= MAX_DIALS or not self._ordered.take(link.peer):
             link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
             return
-        dial = self._node.crust.dial_back(endpoints, name)
+        dial = self._node.crust.dial_back(endpoints, name, account_of(link))
         self._dials[dial] = None
         dial.addBoth(self._dialled, dial, link, message.id)
 

@@ -26,6 +26,7 @@ from ...crust.reachability import Dialable
 from ...endpoints import Contact, Endpoint, PathKind
 from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
+from ...timing.shares import OURSELVES
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, to_wire
@@ -164,7 +165,7 @@ class ReachabilityChecks(PeerListener):
             contact = self._observers.pop()
             # asked again here, since the last observer may have told enough
             if self._node.crust.may_observe(contact.endpoint):
-                self._dial = self._node.crust.connect((contact.endpoint,), contact.name, b"", False)
+                self._dial = self._node.crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
                 self._dial.addBoth(self._dialled)
                 return
 

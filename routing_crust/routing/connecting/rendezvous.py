@@ -29,6 +29,7 @@ from ...endpoints import Endpoint
 from ...errors import RoutingCrustError
 from ...limits import DIAL_STAGGER_SECONDS, PUNCH_TIMEOUT_SECONDS
 from ...names import Name
+from ...timing.shares import OURSELVES, Account
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
 from ..nat_pairs import can_punch, plain_may_do
@@ -51,6 +52,7 @@ class PlannedPunch:
     What is dialled for one request.
 
     @ivar requester: whether the request is ours.
+    @ivar asked_by: on whose account we dial; ourselves if the request is ours.
     @ivar rank: decides which of two crossed requests is preferred; the same at both ends.
     @ivar undo: ends crust's expectation.
     @ivar begun: when we began to dial, in seconds.
@@ -59,6 +61,7 @@ class PlannedPunch:
     """
 
     requester: bool
+    asked_by: Account
     rank: tuple[LinkUse, Name]
     undo: Callable[[], None]
     punch: Callable[[], None] | None = None
@@ -101,15 +104,18 @@ class PunchSchedule:
     def __len__(self) -> int:
         return len(self._all)
 
-    def expect(self, peer: Name, nonce: bytes, use: LinkUse, requester: bool) -> None:
+    def expect(
+        self, peer: Name, nonce: bytes, use: LinkUse, requester: bool, asked_by: Account = OURSELVES
+    ) -> None:
         """
         From now on connections may arrive for this request.
 
         @param requester: whether the request is ours.
+        @param asked_by: on whose account we dial.
         """
         rank = (use, self._own if requester else peer)
         undo = self._crust.expect(peer, nonce, requester)
-        self._all[peer, nonce] = PlannedPunch(requester, rank, undo)
+        self._all[peer, nonce] = PlannedPunch(requester, asked_by, rank, undo)
 
     def begin(
         self,
@@ -138,8 +144,8 @@ class PunchSchedule:
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
         # the addresses in a request are a stranger's; those in a response come from a node that we asked
-        strange = not hole_punch.requester
-        self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange))
+        asked_by = hole_punch.asked_by
+        self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, asked_by))
         # two symmetric NATs show each other ports that neither can predict: go to the tunnel at once
         if not can_punch(self._crust.nat, nat):
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
@@ -151,7 +157,7 @@ class PunchSchedule:
             if go is not None:
                 go()
             rendezvous = Rendezvous(hole_punch.requester, half)
-            self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, strange, rendezvous))
+            self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, asked_by, rendezvous))
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
             )

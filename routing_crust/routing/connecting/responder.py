@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from ...crust.interfaces import ILink
+from ...crust.interfaces import ILink, account_of
 from ...history import Way
 from ...names import Name
 from ...quietlog import QuietLog
@@ -78,7 +78,9 @@ class ConnectResponder:
         self._attempts.make_room(peer)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
             # crust must know the request before the response can bring a connection for it
-            self._attempts.punches.expect(peer, request.nonce, request.use, requester=False)
+            self._attempts.punches.expect(
+                peer, request.nonce, request.use, requester=False, asked_by=account_of(link)
+            )
             self._respond(peer, request, envelope, link)
             self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat)
 

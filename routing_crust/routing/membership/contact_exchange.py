@@ -73,7 +73,9 @@ class ContactExchange(PeerListener):
     def _heard(self, peer: Peer, contact: Contact) -> None:
         crust = self._node.crust
         private = self._node.settings.private_dialling
-        problem = refusal_to_dial(contact.endpoint, private, crust.endpoints, crust.on_link_networks)
+        problem = refusal_to_dial(
+            contact.endpoint, private, crust.endpoints, crust.on_link_networks, crust.own_hosts
+        )
         # we dial that host already, so refusing another node there would protect nothing
         if problem is None or (peer.endpoint and contact.endpoint.host == peer.endpoint.host):
             crust.remember(contact, proven=False)

@@ -22,6 +22,7 @@ from ...endpoints import Contact
 from ...errors import CloseReason, ConnectFailed, RoutingCrustError
 from ...limits import REQUEST_INTERVAL_SECONDS
 from ...names import Name
+from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
@@ -102,7 +103,7 @@ class Prober:
         if contact is None or self._dial is not None:
             return
         self._dialled = contact.name
-        self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", False)
+        self._dial = self._crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
         self._dial.addErrback(self._not_dialled, contact)
         self._dial.addBoth(self._dial_done)
 

@@ -10,7 +10,7 @@ one source of randomness, so the same seed gives the same run. Faults are made b
     there = MemoryCrust(network, Settings(), Identity.from_seed(bytes(31) + b"1"))
     here.start(events_here)
     there.start(events_there)
-    dialled = here.connect(there.endpoints, there.identity.name, b"token", False)
+    dialled = here.connect(there.endpoints, there.identity.name, b"token", OURSELVES)
     network.run_until(lambda: dialled.called)
 
 What takes how long: a connection is there after two latencies, the link at the end that dialled after two

@@ -17,6 +17,7 @@ from routing_crust.crust.reachability import Dialable
 from routing_crust.endpoints import Endpoint, PrivateDialling
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.wire.messages import NatKind
+from tests.crust.addresses import STRANGER
 
 from ..addresses import HOST, at, identity, name
 from ..services import ServiceTests, reactor
@@ -57,7 +58,7 @@ class DialBackTests(ServiceTests):
         backs = self.backs()
         there, events = self.start(1)
         (endpoint,) = there.endpoints
-        self.assertEqual(await backs.dial([endpoint], name(1)), endpoint)
+        self.assertEqual(await backs.dial([endpoint], name(1), STRANGER), endpoint)
         (link,) = await events.next("accept")
         self.assertEqual(link.peer, name(3))
         self.assertNotIn(link.connection.peer.port, (1024, endpoint.port))
@@ -72,7 +73,7 @@ class DialBackTests(ServiceTests):
         there, _ = self.start(1)
         shut = self.closed_port()
         (endpoint,) = there.endpoints
-        dial = backs.dial([shut, endpoint], name(1))
+        dial = backs.dial([shut, endpoint], name(1), STRANGER)
         await self.closed
         self.closed = Deferred()
         self.assertEqual(await dial, endpoint)
@@ -80,7 +81,7 @@ class DialBackTests(ServiceTests):
 
     async def test_refused_dial_is_reported_with_its_reason(self) -> None:
         backs = self.backs()
-        error = await self.assertFailure(backs.dial([self.closed_port()], name(1)), ConnectFailed)
+        error = await self.assertFailure(backs.dial([self.closed_port()], name(1), STRANGER), ConnectFailed)
         self.assertIn("connection refused", str(error))
         await self.closed
         self.assertTrue(backs.idle)
@@ -89,7 +90,7 @@ class DialBackTests(ServiceTests):
         """Who has another name is not whom it was asked for."""
         backs = self.backs()
         there, _ = self.start(1)
-        error = await self.assertFailure(backs.dial(there.endpoints, name(2)), ConnectFailed)
+        error = await self.assertFailure(backs.dial(there.endpoints, name(2), STRANGER), ConnectFailed)
         self.assertIn("answered instead of", str(error))
         await self.closed
 
@@ -100,7 +101,7 @@ class DialBackTests(ServiceTests):
             224.0.0.1:5483 0.0.0.0:5483 255.255.255.255:5483 100.100.100.200:5483 [64:ff9b::7f00:1]:5483 \
             127.0.0.1:80 127.0.0.1:1024 127.0.0.1:5483"
         for text in never.split():
-            error = await self.assertFailure(backs.dial([at(text)], name(1)), LimitReached)
+            error = await self.assertFailure(backs.dial([at(text)], name(1), STRANGER), LimitReached)
             self.assertIn("not dialled", str(error))
         self.assertTrue(backs.idle)
         self.assertFalse(self.closed.called)
@@ -109,21 +110,23 @@ class DialBackTests(ServiceTests):
         """Not even where private addresses may be dialled: nobody learns from us what is there."""
         backs = self.backs(private_dialling=PrivateDialling.ON_LINK)
         self.outside.host([at("0.0.0.0:1024")], HOST)
-        error = await self.assertFailure(backs.dial([at("192.168.1.7:5483")], name(1)), LimitReached)
+        error = await self.assertFailure(
+            backs.dial([at("192.168.1.7:5483")], name(1), STRANGER), LimitReached
+        )
         self.assertIn("it is in a network of ours", str(error))
         self.assertTrue(backs.idle)
 
     async def test_dials_count_against_the_budget_of_strangers(self) -> None:
         """The dials count against what strangers may have us dial."""
         backs = self.backs(stranger_dials=1)
-        self.limits.spend(at("9.9.9.9:5483"))
-        error = await self.assertFailure(backs.dial([at("9.9.8.8:5483")], name(2)), LimitReached)
+        self.limits.spend(at("9.9.9.9:5483"), STRANGER)
+        error = await self.assertFailure(backs.dial([at("9.9.8.8:5483")], name(2), STRANGER), LimitReached)
         self.assertEqual(error.setting, "stranger_dials")
         self.assertTrue(backs.idle)
 
     async def test_cancelled_dial_closes_its_connection(self) -> None:
         backs = self.backs()
-        dial = backs.dial([self.silent_port()], name(1))
+        dial = backs.dial([self.silent_port()], name(1), STRANGER)
         dial.cancel()
         await self.assertFailure(dial, CancelledError)
         await self.closed
@@ -131,7 +134,7 @@ class DialBackTests(ServiceTests):
     async def test_stop_fails_the_dials_under_way(self) -> None:
         """What is under way fails, and nothing is left of it."""
         backs = self.backs()
-        dial = backs.dial([self.silent_port()], name(1))
+        dial = backs.dial([self.silent_port()], name(1), STRANGER)
         backs.stop()
         await self.assertFailure(dial, ServiceStopped)
         await self.closed
@@ -164,8 +167,8 @@ class ServiceOutsideTests(ServiceTests):
     async def test_loopback_is_never_dialled_back_for_others(self) -> None:
         """It is a limit that forbids to dial loopback for others."""
         await self.pair()
-        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2)), LimitReached)
+        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2), STRANGER), LimitReached)
         await self.one.stop()
-        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2)), ServiceStopped)
+        await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2), STRANGER), ServiceStopped)
         self.one.not_reached(name(2))
         self.assertEqual(self.events.of("reachability"), [])

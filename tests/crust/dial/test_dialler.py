@@ -20,6 +20,8 @@ from routing_crust.crust.dial.race import DialFailed
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
+from routing_crust.timing.shares import OURSELVES, Account
+from tests.crust.addresses import STRANGER
 
 from ..addresses import at, name
 from ..support import Owner, dial_environment
@@ -57,7 +59,7 @@ class DiallerTests(SynchronousTestCase):
         self.dialler = Dialler(dial_environment(self.owner, self.reactor, limits, gone))
 
     def connect(self, *endpoints: Endpoint, token: bytes = b"", **options: Any) -> Deferred[ILink]:
-        options = {"peer": PEER, "from_stranger": False} | options
+        options = {"peer": PEER, "asked_by": OURSELVES} | options
         return self.dialler.connect(endpoints, token=token, **options)
 
     def fail_dial(self, number: int, problem: BaseException) -> None:
@@ -221,11 +223,33 @@ class DiallerTests(SynchronousTestCase):
         self.failureResultOf(dial, ConnectFailed)
         self.limits.check(A, PEER)
 
+    def test_dials_that_one_party_asks_for_leave_room_for_others_and_for_ours(self) -> None:
+        """Half of all dials is for our own, and of the other half one party takes no more than is left."""
+        self.make(max_dials=16)
+        peers = [name(number) for number in range(10, 60)]
+
+        def dials(asked_by: Account, host: int) -> int:
+            """How many of fifty requests, each by another name, are dialled."""
+            before = len(self.dialled())
+            for number, peer in enumerate(peers):
+                endpoint = Endpoint(f"192.168.{host}.{number + 1}", 5483)
+                waiting.append(self.connect(endpoint, peer=peer, token=bytes([host]), asked_by=asked_by))
+            return len(self.dialled()) - before
+
+        waiting: list[Deferred[ILink]] = []
+        self.assertEqual(dials(STRANGER, 1), 4)
+        self.assertEqual(dials(("another", "another", "another"), 2), 2)
+        self.assertEqual(dials(OURSELVES, 3), 10)
+        self.dialler.stop()
+        for each in waiting:
+            self.failureResultOf(each, ServiceStopped, LimitReached)
+        self.assertEqual(len(self.limits._asked), 0)
+
     def test_only_addresses_of_strangers_are_counted(self) -> None:
         """Strangers' addresses are counted, those of others are not."""
         self.make(stranger_dials=1, stranger_dials_per_prefix=1)
-        dials = [self.connect(A, peer=name(3), from_stranger=True), self.connect(B)]
-        limit = self.failureResultOf(self.connect(C, peer=name(4), from_stranger=True), LimitReached).value
+        dials = [self.connect(A, peer=name(3), asked_by=STRANGER), self.connect(B)]
+        limit = self.failureResultOf(self.connect(C, peer=name(4), asked_by=STRANGER), LimitReached).value
         self.assertEqual(cast(LimitReached, limit).setting, "stranger_dials_per_prefix")
         self.dialler.stop()
         for dial in dials:

@@ -17,6 +17,7 @@ from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.dial.local_port import is_local, origin_for
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
+from routing_crust.timing.shares import OURSELVES
 
 from ..addresses import at, name
 from ..services import ServiceTests
@@ -78,7 +79,7 @@ class FallBackTests(SynchronousTestCase):
         return [each[4] for each in self.reactor.tcpClients]
 
     def dial(self, endpoint: Endpoint = FAR, token: bytes = b"") -> None:
-        self.outcome = self.dialler.connect([endpoint], name(2), token, False)
+        self.outcome = self.dialler.connect([endpoint], name(2), token, OURSELVES)
 
     def test_dial_without_a_token_leaves_from_the_listening_port(self) -> None:
         """Without a token, and from any address where we listen on all."""
@@ -115,11 +116,11 @@ class SocketTests(ServiceTests):
         """The peer of a link without a token sees our listening port; the next link has another."""
         one, _ = self.start(1)
         two, others = self.start(2, listen=(at("127.0.0.2:0"),))
-        await one.connect(two.endpoints, name(2), b"", False)
+        await one.connect(two.endpoints, name(2), b"", OURSELVES)
         (link,) = await others.next("accept")
         self.assertEqual(link.connection.peer, one.endpoints[0])
         # between these two ends there is a connection now, so the port is taken for another
-        await one.connect(two.endpoints, None, b"", False)
+        await one.connect(two.endpoints, None, b"", OURSELVES)
         (again,) = await others.next("accept")
         self.assertEqual(again.connection.peer.host, "127.0.0.1")
         self.assertNotEqual(again.connection.peer, one.endpoints[0])

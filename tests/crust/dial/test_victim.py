@@ -33,6 +33,7 @@ from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire
 from routing_crust.wire.messages import WireEndpoint
+from tests.crust.addresses import STRANGER
 
 from ...test_endpoints import NEVER, PRIVATE
 from ..addresses import HOST, at, identity, name
@@ -65,6 +66,7 @@ class _Crust:
         self.history = history
         self.endpoints = (OURS,)
         self.on_link_networks = on_link
+        self.own_hosts = frozenset((OURS.host,))
 
 
 class VictimTests(SynchronousTestCase):
@@ -101,10 +103,10 @@ class VictimTests(SynchronousTestCase):
         wire = tuple(WireEndpoint(ip_address(each.partition("%")[0]).packed, port) for each in hosts)
         given = self.candidates.dialable(peer, wire, "its request")
         # a node that is asked for these judges them itself
-        back = self.backs.dial([from_wire(each) for each in wire], peer)
+        back = self.backs.dial([from_wire(each) for each in wire], peer, STRANGER)
         self._wait(back)
-        self._wait(self.dialler.connect(given, peer, token, True))
-        self._wait(self.puncher.connect(given, peer, token, True, Rendezvous(False)))
+        self._wait(self.dialler.connect(given, peer, token, STRANGER))
+        self._wait(self.puncher.connect(given, peer, token, STRANGER, Rendezvous(False)))
 
     def refuse(self, seconds: float) -> None:
         """Whatever is dialled meanwhile is refused, so that it is tried again if it may be."""

@@ -24,6 +24,7 @@ from routing_crust.crust.reachability import Reachability
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import LinkClosed
+from routing_crust.timing.shares import OURSELVES
 
 from ..addresses import at, identity, name
 
@@ -53,7 +54,7 @@ class Node(LineReceiver):
         getattr(self, f"do_{command}")(*words)
 
     def do_connect(self, seed: str, endpoint: str) -> None:
-        made = self.crust.connect((Endpoint.from_text(endpoint),), name(int(seed)), b"", False)
+        made = self.crust.connect((Endpoint.from_text(endpoint),), name(int(seed)), b"", OURSELVES)
         made.addErrback(lambda failure: self.say("no link", failure.value))
 
     def do_send(self) -> None:

@@ -24,6 +24,8 @@ from routing_crust.crust.punch.puncher import Puncher
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History, Way
+from routing_crust.timing.shares import OURSELVES
+from tests.crust.addresses import STRANGER
 
 from ..addresses import at, name
 from ..dial.test_dialler import Aborted
@@ -51,7 +53,8 @@ class PuncherTests(SynchronousTestCase):
         self.gone += 1
 
     def connect(self, *endpoints: Endpoint, token: bytes = b"t", stranger: bool = True) -> Deferred[ILink]:
-        return self.puncher.connect(endpoints, name(2), token, stranger, Rendezvous(False))
+        asked_by = STRANGER if stranger else OURSELVES
+        return self.puncher.connect(endpoints, name(2), token, asked_by, Rendezvous(False))
 
     def fail_all(self, problem: error.ConnectError, seconds: float = 6.1) -> int:
         """Fail each dial as soon as it is made, for so long. Returns how many there were."""
@@ -75,21 +78,20 @@ class PuncherTests(SynchronousTestCase):
         self.failureResultOf(dial, ServiceStopped)
         self.assertTrue(self.reactor.connectors[0]._disconnected)
 
-    def test_strangers_address_gets_three_dials_a_minute(self) -> None:
-        """Plain and punched dials count together."""
+    def test_address_of_one_stranger_gets_two_dials_a_minute(self) -> None:
+        """Plain and punched dials count together, and the third one is left for others."""
         dialler = Dialler(
             dial_environment(self.owner, self.reactor, self.limits, self.went, history=self.history)
         )
-        plain = dialler.connect([VICTIM], name(2), b"t", True)
+        plain = dialler.connect([VICTIM], name(2), b"t", STRANGER)
         dials: list[Deferred[Any]] = [self.connect(VICTIM, token=token) for token in (b"t", b"u", b"v", b"w")]
-        self.assertEqual(self.fail_all(REFUSED), 3)
+        self.assertEqual(self.fail_all(REFUSED), 2)
         self.failureResultOf(plain, ConnectFailed)
-        for dial in dials[:2]:
-            error = self.failureResultOf(dial, ConnectFailed).value
-            self.assertIn("connection refused; then too many strangers' addresses in 8.8.8.0/24", str(error))
-        for dial in dials[2:]:
+        error = self.failureResultOf(dials[0], ConnectFailed).value
+        self.assertIn("connection refused; then too many strangers' addresses in 8.8.8.0/24", str(error))
+        for dial in dials[1:]:
             self.failureResultOf(dial, LimitReached)
-        limited = dialler.connect([VICTIM], name(2), b"x", True)
+        limited = dialler.connect([VICTIM], name(2), b"x", STRANGER)
         self.failureResultOf(limited, LimitReached)
         noted = [
             (each.way, each.where) for each in self.history.of(name(2)).outcomes if "setting" in each.text
@@ -99,7 +101,7 @@ class PuncherTests(SynchronousTestCase):
             [(Way.PUNCH, ""), (Way.PUNCH, str(VICTIM)), (Way.DIAL, str(VICTIM))],
             self.history.of(name(2)),
         )
-        self.assertEqual(self.gone, 3)
+        self.assertEqual(self.gone, 2)
         self.assertTrue(self.puncher.idle)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
@@ -113,10 +115,9 @@ class PuncherTests(SynchronousTestCase):
         dial = self.connect(VICTIM)
         self.assertGreater(self.fail_all(TAKEN), 20)
         self.failureResultOf(dial, ConnectFailed)
-        for _ in range(2):
-            self.limits.spend(VICTIM)
+        self.limits.spend(VICTIM, STRANGER)
         with self.assertRaises(LimitReached):
-            self.limits.spend(VICTIM)
+            self.limits.spend(VICTIM, STRANGER)
 
     def test_dial_is_counted_only_while_it_lasts(self) -> None:
         settings = self.owner.settings

@@ -22,6 +22,8 @@ from routing_crust.crust.punch.punch import OWNED
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Direction, Endpoint, PathKind
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
+from routing_crust.timing.shares import OURSELVES
+from tests.crust.addresses import STRANGER
 
 from ..addresses import at, name
 from ..services import KIND, ServiceTests, reactor, silent_factory, turn
@@ -52,7 +54,7 @@ class RendezvousTests(ServiceTests):
 
     def meet(self, requester: bool, after: float = 0) -> Deferred[Any]:
         here, there, peer = (self.one, self.two_, 2) if requester else (self.two_, self.one, 1)
-        return here.connect(there.endpoints, name(peer), TOKEN, False, Rendezvous(requester, after))
+        return here.connect(there.endpoints, name(peer), TOKEN, OURSELVES, Rendezvous(requester, after))
 
     async def check(self, link: Any, other: Any) -> None:
         """The two ends of one link, with all that is said of it."""
@@ -130,7 +132,7 @@ class RendezvousTests(ServiceTests):
         self, *endpoints: Endpoint, crust: CrustService | None = None, peer: int = 2
     ) -> list[str]:
         """What went wrong at each endpoint."""
-        dial = (crust or self.one).connect(endpoints, name(peer), TOKEN, False, Rendezvous(True))
+        dial = (crust or self.one).connect(endpoints, name(peer), TOKEN, OURSELVES, Rendezvous(True))
         error = await self.assertFailure(dial, ConnectFailed)
         return [what for _, what in error.attempts]
 
@@ -238,7 +240,7 @@ class RendezvousTests(ServiceTests):
         self.two()
         self.expect()
         await self.meet(True)
-        dial = self.one.connect(self.two_.endpoints, name(2), b"another", False, Rendezvous(True))
+        dial = self.one.connect(self.two_.endpoints, name(2), b"another", OURSELVES, Rendezvous(True))
         error = await self.assertFailure(dial, ConnectFailed)
         self.assertEqual([what for _, what in error.attempts], [OWNED])
 
@@ -290,12 +292,12 @@ class RendezvousTests(ServiceTests):
         one, _ = self.start(1, listen=(at("0.0.0.0:0"),))
         limits = one._puncher._limits
         victim = at("8.8.8.8:5483")
-        for _ in range(3):
-            limits.spend(victim)
-        dial = one.connect([victim], name(2), TOKEN, True, Rendezvous(True))
+        for _ in range(2):
+            limits.spend(victim, STRANGER)
+        dial = one.connect([victim], name(2), TOKEN, STRANGER, Rendezvous(True))
         error = await self.assertFailure(dial, LimitReached)
         self.assertEqual(error.setting, "stranger_dials_per_prefix")
-        plain = one.connect([victim], name(2), TOKEN, True)
+        plain = one.connect([victim], name(2), TOKEN, STRANGER)
         self.assertEqual((await self.assertFailure(plain, LimitReached)).setting, error.setting)
 
 

@@ -13,6 +13,7 @@ from routing_crust.crust.tunnel import relay as tunnel_relay
 from routing_crust.endpoints import PathKind, Protocol
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.names import Name
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
 
 from ..addresses import name
@@ -39,7 +40,7 @@ class TunnelTests(ServiceTests):
     async def join(
         self, one: CrustService, on_one: Receiver, two: CrustService, on_two: Receiver
     ) -> tuple[ILink, ILink]:
-        link = await one.connect(two.endpoints, None, b"", False)
+        link = await one.connect(two.endpoints, None, b"", OURSELVES)
         await on_one.next("connect")
         (accepted,) = await on_two.next("accept")
         link.verified()
@@ -252,7 +253,7 @@ class TunnelTests(ServiceTests):
         """A link whose Hello is not verified has no tunnels: its frames are for the layer above to judge."""
         await self.three()
         c, _ = self.start(4)
-        link = await c.connect(self.m.endpoints, None, b"", False)
+        link = await c.connect(self.m.endpoints, None, b"", OURSELVES)
         (accepted,) = await self.on_m.next("accept")
         link.send(FrameKind.TUNNEL_OPEN, b"")
         self.assertEqual(await self.on_m.next("message"), (accepted, FrameKind.TUNNEL_OPEN, b""))

@@ -15,6 +15,7 @@ from routing_crust.routing.links.peer import Peer
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.testing.play.scenario import groups_are_right
 from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse
 from tests.routing.net import Net
@@ -63,7 +64,7 @@ class AttemptTests(SynchronousTestCase):
         """
         nonce = self.accept_request()
         link = self.net.result(
-            self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, False)
+            self.peer.crust.connect(self.node.endpoints, self.node.node_name, nonce, OURSELVES)
         )
         link.send(FrameKind.HELLO, self.peer.hello(link, purpose=nonce))
         self.net.settle(0.05)

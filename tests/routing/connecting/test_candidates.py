@@ -34,6 +34,7 @@ class FakeCrust:
         self.endpoints = (HERE,)
         self.candidates: tuple[Endpoint, ...] = (HERE,)
         self.on_link_networks = ()
+        self.own_hosts = frozenset[str]()
 
 
 class CandidatesTests(SynchronousTestCase):

@@ -36,6 +36,7 @@ from routing_crust.routing.connecting.reachability_checks import (
     SOON_SECONDS,
 )
 from routing_crust.routing.events import ReachabilityChanged
+from routing_crust.timing.shares import Account
 from routing_crust.wire.codec import decode, encode, to_wire
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import DialBack, DialFor, Dialled, DialOutcome, NatKind
@@ -82,14 +83,14 @@ class InternetCrust(RecordingCrust):
         endpoints: Sequence[Endpoint],
         peer: Name | None,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         if not token:
             self.dialled += endpoints
-        return super().connect(endpoints, peer, token, from_stranger, rendezvous)
+        return super().connect(endpoints, peer, token, asked_by, rendezvous)
 
-    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name) -> Deferred[Endpoint]:
+    def dial_back(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
         self.dialled_for.append((peer, tuple(endpoints)))
         if self.dial_back_gives is None:
             self.waiting.append(Deferred())

@@ -24,7 +24,9 @@ from routing_crust.routing.connecting.rendezvous import (
     PunchSchedule,
 )
 from routing_crust.routing.node import Node
+from routing_crust.timing.shares import OURSELVES, Account
 from routing_crust.wire.messages import LinkUse, NatKind
+from tests.crust.addresses import STRANGER
 
 IDENTITIES = {each.name: each for each in (Identity.from_seed(bytes([seed]) * 32) for seed in (1, 2))}
 SMALL, GREAT = sorted(IDENTITIES)
@@ -51,10 +53,10 @@ class FakeCrust:
         endpoints: Sequence[Endpoint],
         peer: Name,
         token: bytes,
-        from_stranger: bool,
+        asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
-        self.dials.append((token, from_stranger, rendezvous))
+        self.dials.append((token, asked_by, rendezvous))
         dial: Deferred[ILink] = Deferred(self.running.remove)
         self.running.append(dial)
         return dial
@@ -101,7 +103,8 @@ class HolePunchTests(SynchronousTestCase):
         use: LinkUse = LinkUse.MEMBER,
         round_trip: float = 0.1,
     ) -> None:
-        self.punches.expect(self.peer, nonce, use, requester)
+        asked_by = OURSELVES if requester else STRANGER
+        self.punches.expect(self.peer, nonce, use, requester, asked_by)
         go = self.go if requester else None
         self.punches.begin(self.peer, nonce, ENDPOINTS, nat, RELAYS, go, round_trip if requester else 0.0)
 
@@ -116,7 +119,9 @@ class HolePunchTests(SynchronousTestCase):
         """A plain dial is unlikely to succeed. Punching begins half a round trip after the ConnectGo."""
         self.begin(True)
         self.assertEqual(self.gone, 1)
-        self.assertEqual(self.crust.dials, [(NONCE, False, None), (NONCE, False, Rendezvous(True, 0.05))])
+        self.assertEqual(
+            self.crust.dials, [(NONCE, OURSELVES, None), (NONCE, OURSELVES, Rendezvous(True, 0.05))]
+        )
         self.end()
 
     def test_plain_dial_that_may_succeed_has_a_head_start(self) -> None:
@@ -141,7 +146,7 @@ class HolePunchTests(SynchronousTestCase):
     def test_responder_punches_once_when_the_go_comes(self) -> None:
         """Until then it dials plainly, and counts the dial as one for a stranger."""
         self.begin(False)
-        self.assertEqual(self.crust.dials, [(NONCE, True, None)])
+        self.assertEqual(self.crust.dials, [(NONCE, STRANGER, None)])
         self.punches.go(self.peer, NONCE)
         self.punches.go(self.peer, NONCE)
         self.assertEqual(self.crust.punched(), [Rendezvous(False)])

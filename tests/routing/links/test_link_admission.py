@@ -9,6 +9,7 @@ from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import CloseReason
 from routing_crust.routing.events import Message
 from routing_crust.routing.state import State
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import Flavour, MessagePart
@@ -76,7 +77,7 @@ class StateTests(SynchronousTestCase):
         assert core is not None
         there = self.intruder.crust
         link = self.net.result(
-            self.net.crust(node).connect(there.endpoints, there.identity.name, bytes(16), False)
+            self.net.crust(node).connect(there.endpoints, there.identity.name, bytes(16), OURSELVES)
         )
         self.net.settle(0.1)
         self.assertEqual(self.intruder.kinds(), [FrameKind.HELLO])

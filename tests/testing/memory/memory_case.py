@@ -21,6 +21,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.network import MemoryNetwork
+from routing_crust.timing.shares import OURSELVES
 
 KIND = 128
 ANYWHERE = (Endpoint("198.51.100.7", 5483),)
@@ -149,7 +150,7 @@ class MemoryTestCase(SynchronousTestCase):
         return crust
 
     def dial(self, one: MemoryCrust, other: MemoryCrust, token: bytes = b"") -> Deferred[ILink]:
-        return one.connect(other.listening, other.identity.name, token, False)
+        return one.connect(other.listening, other.identity.name, token, OURSELVES)
 
     def pair(self, **settings: Any) -> tuple[Link, Link]:
         """Both ends of a new link between two new crusts, the dialling one first."""

@@ -11,6 +11,8 @@ from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CannotListen, CloseReason, ConnectFailed, LimitReached
 from routing_crust.limits import DIAL_STAGGER_SECONDS, DIAL_TIMEOUT_SECONDS
 from routing_crust.testing.memory.crust import MemoryCrust
+from routing_crust.timing.shares import OURSELVES
+from tests.crust.addresses import STRANGER
 
 from .memory_case import ANYWHERE, MemoryTestCase
 
@@ -57,7 +59,7 @@ class DialTests(MemoryTestCase):
         self.assertEqual(seen, [(one.links[0],)])
 
     def failure(self, one: MemoryCrust, *endpoints: Endpoint, peer: MemoryCrust | None = None) -> str:
-        dialled = one.connect(endpoints, peer and peer.identity.name, b"", False)
+        dialled = one.connect(endpoints, peer and peer.identity.name, b"", OURSELVES)
         self.network.run_until(lambda: dialled.called, 100)
         return str(self.failureResultOf(dialled, ConnectFailed).value)
 
@@ -93,7 +95,7 @@ class DialTests(MemoryTestCase):
         self.network.block(one, silent)
         for first, seconds in ((NOBODY, 0.02), (silent.endpoints, DIAL_STAGGER_SECONDS)):
             start = self.clock.seconds()
-            dialled = one.connect((*first, *other.endpoints), other.identity.name, b"", False)
+            dialled = one.connect((*first, *other.endpoints), other.identity.name, b"", OURSELVES)
             self.network.run_until(lambda dialled=dialled: dialled.called)
             self.assertIs(self.successResultOf(dialled), one.links[-1])
             self.assertApproximates(self.clock.seconds() - start, seconds + 0.04, 0.001)
@@ -138,9 +140,10 @@ class DialTests(MemoryTestCase):
 
     def test_each_limit_on_dials_names_its_setting(self) -> None:
         """Each limit on dials names its setting."""
-        one = self.crust(max_dials=2, max_dials_per_peer=1, stranger_dials=1)
-        others = [self.crust() for _ in range(3)]
+        one = self.crust(max_dials=3, max_dials_per_peer=1, stranger_dials=1)
+        others = [self.crust() for _ in range(4)]
         self.dial(one, others[0])
+        self.dial(one, others[3])
         again = self.failureResultOf(self.dial(one, others[0], b"other"), LimitReached)
         self.assertEqual(again.value.setting, "max_dials_per_peer")
         self.dial(one, others[1])
@@ -148,11 +151,13 @@ class DialTests(MemoryTestCase):
             self.failureResultOf(self.dial(one, others[2]), LimitReached).value.setting, "max_dials"
         )
         self.network.settle(1)
-        first = one.connect((Endpoint("9.9.9.9", 5483),), None, b"", True)
-        second = one.connect((Endpoint("8.8.8.8", 5483),), None, b"", True)
-        self.assertEqual(self.failureResultOf(second, LimitReached).value.setting, "stranger_dials")
+        first = one.connect((Endpoint("9.9.9.9", 5483),), None, b"", STRANGER)
+        second = one.connect((Endpoint("8.8.8.8", 5483),), None, b"", STRANGER)
+        self.assertEqual(self.failureResultOf(second, LimitReached).value.setting, "max_dials")
         self.network.settle(1)
         self.failureResultOf(first, ConnectFailed)
+        third = one.connect((Endpoint("8.8.8.8", 5483),), None, b"", STRANGER)
+        self.assertEqual(self.failureResultOf(third, LimitReached).value.setting, "stranger_dials")
 
     def test_address_that_has_proven_itself_is_no_strangers(self) -> None:
         """Where a peer has answered, it is dialled without counting, until a dial does not find it there."""
@@ -161,7 +166,7 @@ class DialTests(MemoryTestCase):
         other = self.crust(endpoints=there)
 
         def dial() -> Deferred[ILink]:
-            return one.connect(there, other.identity.name, b"token", True)
+            return one.connect(there, other.identity.name, b"token", STRANGER)
 
         for _ in range(3):
             link = self.network_result(dial())

@@ -29,6 +29,7 @@ from routing_crust.testing.play.growth import measure
 from routing_crust.testing.play.invariants import DISAGREEMENT, InvariantBroken, Invariants
 from routing_crust.testing.play.scenario import Plan, Scenario, groups_are_right, nearest_of, play
 from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.timing.shares import OURSELVES
 
 SMALL = ["--seeds", "2", "--nodes", "8", "--minutes", "1", "--jobs", "1", "--hash"]
 
@@ -323,7 +324,7 @@ class NoticedTests(SynchronousTestCase):
 
         def dial() -> None:
             for number in range(6):
-                made = one.crust.connect(other.crust.endpoints, None, bytes([number]) * 16, False)
+                made = one.crust.connect(other.crust.endpoints, None, bytes([number]) * 16, OURSELVES)
                 made.addErrback(lambda failure: None)
             scenario.network.clock.callLater(0.2, dial)
 

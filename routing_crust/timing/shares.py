@@ -1,0 +1,168 @@
+"""
+Shares: how something limited is divided among those who can be held to account.
+
+An L{Account} names who that is for a thing that came by a link, from the widest to the narrowest: the /24 or
+/48 of the link's address, the IPv4 address or /56, and the name of the link's peer. Names alone are free, and
+so are the addresses that a message gives, so neither counts.
+
+There are no fixed shares, since a network of many nodes on one machine, or behind one NAT, is as good as any
+other. What matters is who makes room when there is none: whoever holds most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeAlias, TypeVar
+
+Account: TypeAlias = tuple[str, ...]
+"""Who is held to account, widest first; empty for ourselves."""
+
+OURSELVES: Final[Account] = ()
+
+_Item = TypeVar("_Item", bound=Hashable)
+
+
+def _parts(account: Account) -> list[Account]:
+    return [account[: level + 1] for level in range(len(account))]
+
+
+class Held:
+    """How much each account holds, and each account that it is part of."""
+
+    __slots__ = ("_counts", "total")
+
+    def __init__(self) -> None:
+        self._counts: dict[Account, int] = {}
+        self.total = 0
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def most(self, account: Account) -> int:
+        """What the widest part of this account holds, which is never less than its narrower parts do."""
+        return self._counts.get(account[:1], 0)
+
+    def of(self, part: Account) -> int:
+        """What this account, or part of one, holds."""
+        return self._counts.get(part, 0)
+
+    def add(self, account: Account) -> None:
+        """It holds one more."""
+        self.total += 1
+        for part in _parts(account):
+            self._counts[part] = self._counts.get(part, 0) + 1
+
+    def remove(self, account: Account) -> None:
+        """It holds one less."""
+        self.total -= 1
+        for part in _parts(account):
+            left = self._counts.pop(part) - 1
+            # zeros go, since a map that keeps them would grow with every stranger
+            if left:
+                self._counts[part] = left
+
+    def may_take(self, account: Account, limit: int) -> bool:
+        """
+        Whether an account may take one more of C{limit}: while it holds less than is left for all others. So
+        one alone gets at most half, and there is always some for those who hold nothing (as in the dynamic
+        thresholds of Choudhury and Hahne, 1998). Ourselves may take all.
+        """
+        left = limit - self.total
+        return left > 0 and (account == OURSELVES or self.most(account) < left)
+
+
+class SharedWindow:
+    """At most so many within any span of so many seconds, of which no account may take more than is left."""
+
+    __slots__ = ("_held", "_limit", "_seconds", "_span", "_taken")
+
+    def __init__(self, limit: float, span: float, seconds: Callable[[], float]) -> None:
+        """
+        @param limit: how many; a fraction is left out, but one is always let through.
+        @param span: in seconds.
+        @param seconds: the clock: C{IReactorTime.seconds}.
+        """
+        self._limit = max(1, int(limit))
+        self._span = span
+        self._seconds = seconds
+        self._held = Held()
+        self._taken: deque[tuple[float, Account]] = deque()
+
+    @property
+    def unused(self) -> bool:
+        """Whether nothing lies within the span, so that a new window can replace it."""
+        self._forget()
+        return not self._taken
+
+    def may_take(self, account: Account) -> bool:
+        """Whether one more is within the limit and within the account's share."""
+        self._forget()
+        return self._held.may_take(account, self._limit)
+
+    def take(self, account: Account) -> None:
+        """Count one."""
+        self._taken.append((self._seconds(), account))
+        self._held.add(account)
+
+    def _forget(self) -> None:
+        long_ago = self._seconds() - self._span
+        while self._taken and self._taken[0][0] <= long_ago:
+            self._held.remove(self._taken.popleft()[1])
+
+
+class Holdings(Generic[_Item]):
+    """The items of a full table, and who has to make room for one more."""
+
+    __slots__ = ("_accounts", "_held")
+
+    def __init__(self) -> None:
+        self._accounts: dict[_Item, Account] = {}
+        self._held = Held()
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def add(self, item: _Item, account: Account) -> None:
+        """An account holds this item now."""
+        self._accounts[item] = account
+        self._held.add(account)
+
+    def remove(self, item: _Item) -> None:
+        """Nobody holds it any more. Without effect for an unknown item."""
+        account = self._accounts.pop(item, None)
+        if account is not None:
+            self._held.remove(account)
+
+    def of_largest(self, newcomer: Account) -> tuple[_Item, ...]:
+        """
+        The items of whoever holds most, oldest first: one of them makes room for an item of C{newcomer}. If
+        the newcomer would hold as many with one more, these are its own.
+        """
+        part: Account = ()
+        items = list(self._accounts.items())
+        for level in range(len(newcomer)):
+            mine = newcomer[: level + 1]
+            children = dict.fromkeys(account[: level + 1] for _, account in items)
+            if not children:
+                break
+            # the first of equals holds the oldest item
+            part = max(children, key=self._held.of)
+            if mine in children and self._held.of(mine) + 1 >= self._held.of(part):
+                part = mine
+            items = [(item, account) for item, account in items if account[: level + 1] == part]
+        return tuple(item for item, _ in items)
+
+    def would_even_out(self, newcomer: Account) -> bool:
+        """
+        Whether somebody holds so much more than C{newcomer} that both are nearer to each other when one item
+        changes hands. Where items are in use, none is taken away for less.
+        """
+        largest = self.of_largest(newcomer)
+        if not largest:
+            return False
+        theirs = self._accounts[largest[0]]
+        for mine, other in zip(_parts(newcomer), _parts(theirs), strict=True):
+            if mine != other:
+                return self._held.of(other) > self._held.of(mine) + 1
+        return False
