@@ -372,7 +372,9 @@ class RoutingCore:
 
     def status(self) -> dict[str, object]:
         """A snapshot of the node; every value can be written as JSON."""
-        return node_status(self.node, self.links, self.neighbourhood, len(self.attempts.expected))
+        expected = len(self.attempts.expected)
+        relay = self.messenger.relay_status
+        return node_status(self.node, self.links, self.neighbourhood, expected, relay)
 
     def explain(self, name: Name) -> Explanation:
         """Explain why a peer has a link with us, or has none."""

@@ -50,12 +50,17 @@ class LinkReports(PeerListener):
 
 
 def node_status(
-    node: Node, links: LinkRegistry, neighbourhood: Neighbourhood, expected: int
+    node: Node,
+    links: LinkRegistry,
+    neighbourhood: Neighbourhood,
+    expected: int,
+    relay: dict[str, object],
 ) -> dict[str, object]:
     """
     What a running node can say of itself; every value can be written as JSON.
 
     @param expected: how many connections are expected.
+    @param relay: what is being relayed for others.
     """
     now = node.clock.seconds()
     table, proxy = neighbourhood.table, neighbourhood.proxy
@@ -73,6 +78,7 @@ def node_status(
         "links": [_link_status(peer, now) for peer in links.peers],
         "unconfirmed_links": len(links) - len(links.peers),
         "expected_connections": expected,
+        "relay": relay,
     }
 
 

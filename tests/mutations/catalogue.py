@@ -413,6 +413,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.messaging.test_requests",),
     ),
     Mutant(
+        "who floods a slow peer through us gets all of its link",
+        "routing/messaging/fair_relay.py",
+        "self._turns.extendleft(reversed(self._blocked.pop(egress)))",
+        "self._turns.extendleft(sorted(self._blocked.pop(egress), key=lambda each: each.held))",
+        ("tests.routing.messaging.test_fair_relay",),
+    ),
+    Mutant(
+        "who sends to many peers gets a larger share of the relay",
+        "routing/messaging/fair_relay.py",
+        "max(self._quantum // queues, MIN_QUANTUM_BYTES)",
+        "self._quantum",
+        ("tests.routing.messaging.test_fair_relay",),
+    ),
+    Mutant(
+        "relayed traffic fills the send queue of its link",
+        "routing/messaging/forwarder.py",
+        "return link is None or (link.writable and link.queued < MAX_RELAYED_QUEUE_BYTES)",
+        "return True",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
         "envelope: signature unchecked",
         "routing/messaging/envelopes.py",
         "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",

@@ -2,24 +2,29 @@
 The fair relay: passes on the traffic of others in fair shares.
 
 What a node passes on for others may take C{relay_rate} bytes a second. While there is less to pass on it goes
-through at once. When there is more it waits, for each peer that it came from in a queue of its own, and the
-queues are served by deficit round robin (Shreedhar and Varghese, "Efficient fair queuing using deficit round
-robin", 1995): each in its turn, the same number of bytes. So one peer that floods us delays itself alone.
+through at once. When there is more, or when the link that it leaves by is slow, it waits in a queue for each
+pair of the link that it came by and the peer that it goes to. The queues are served by deficit round robin
+(Shreedhar and Varghese, "Efficient fair queuing using deficit round robin", 1995), with the shares of one
+link divided among its queues. So a peer that floods us, or another peer through us, delays itself alone.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from ...config import Settings
+from ...names import Name
+from ...quietlog import QuietLog
 from ...timing.ratelimit import TokenBucket
 from ...timing.timers import cancel
 from ...wire.framing import MAX_FRAME_BYTES
+from ..shares import Holder, Shares
 
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 """What may wait to be relayed; more is dropped."""
@@ -30,15 +35,20 @@ SLICE: Final = 0.01
 """Seconds' worth of the rate that are waited for before the queues are served again."""
 ITEM_OVERHEAD_BYTES: Final = 256
 """Bytes that an item costs while it waits, besides its own."""
+MIN_QUANTUM_BYTES: Final = 4 * 1024
+"""What a queue may send in its turn at least, into however many queues its link divides its share."""
+BLOCKED_POLL_SECONDS: Final = 0.005
+"""How often links without room are looked at again while nothing else waits."""
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
 class _Flow(Generic[_Item]):
-    """What waits from one peer. Made with the first item that has to wait, gone with the last."""
+    """What waits from one link to one peer. Made with the first item that has to wait, gone with the last."""
 
-    ingress: Hashable
+    holder: Holder
+    egress: Name
     items: deque[tuple[int, _Item]] = field(default_factory=deque)
     held: int = 0
     deficit: int = 0
@@ -52,60 +62,73 @@ class FairRelay(Generic[_Item]):
     Made by the forwarder, fed with all that is not for this node, discarded after L{stop}. There
     is one delayed call while something waits, and none else.
 
-    @ivar held: how many bytes wait, with what the waiting itself costs.
     @ivar dropped: how many items were dropped because too much waited.
     """
 
-    def __init__(self, clock: IReactorTime, settings: Settings, transmit: Callable[[_Item], object]) -> None:
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: Settings,
+        transmit: Callable[[Name, _Item], object],
+        has_room: Callable[[Name], bool],
+    ) -> None:
         """
-        @param transmit: called with each item when its turn has come, at once or later. It checks itself
-            whether the link still exists. Must not raise.
+        @param transmit: called with the peer and each item when its turn has come, at once or later. It
+            checks itself whether the link still exists. Must not raise.
+        @param has_room: whether the link to this peer takes more now.
         """
         rate = settings.relay_rate
         self._clock = clock
         self._transmit = transmit
+        self._has_room = has_room
+        self._quiet = QuietLog(self.log, clock.seconds)
         self._most = MAX_WAITING_BYTES
-        # at least the largest item, so that each turn passes one on
+        # at least the largest item, so that a link with one queue passes one on in each turn
         self._quantum = MAX_FRAME_BYTES
         self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
         self._slice = rate * SLICE
-        self._flows: dict[Hashable, _Flow[_Item]] = {}
+        self._flows: dict[Holder, dict[Name, _Flow[_Item]]] = {}
+        self._shares = Shares()
         self._turns: deque[_Flow[_Item]] = deque()
+        self._blocked: dict[Name, deque[_Flow[_Item]]] = {}
         self._timer: IDelayedCall | None = None
         self._stopped = False
-        self.held = 0
         self.dropped = 0
 
     def __len__(self) -> int:
         """How many items wait."""
-        return sum(len(flow.items) for flow in self._flows.values())
+        return sum(len(flow.items) for flows in self._flows.values() for flow in flows.values())
 
-    def relay(self, ingress: Hashable, size: int, item: _Item) -> bool:
+    @property
+    def held(self) -> int:
+        """How many bytes wait, with what the waiting itself costs."""
+        return self._shares.total
+
+    def relay(self, holder: Holder, egress: Name, size: int, item: _Item) -> bool:
         """
-        Pass on an item: at once if nothing waits and the rate allows it, else when its turn comes.
+        Pass on an item: at once if nothing waits and rate and link allow it, else when its turn comes.
 
-        @param ingress: the peer that it came from.
+        @param holder: the link that it came by.
+        @param egress: the peer that it goes to.
         @param size: its bytes.
         @return: whether it was taken; what was taken may still be dropped if too much has to wait.
         """
         if self._stopped:
             return False
         # An item may cost more than the tokens left: the debt delays the next ones, and no item is too large.
-        # nothing may overtake what waits
-        if not self._flows and self._bucket.tokens > 0:
+        # nothing may overtake what waits for the same peer
+        free = not self._turns and egress not in self._blocked
+        if free and self._bucket.tokens > 0 and self._has_room(egress):
             self._bucket.spend(size)
-            self._transmit(item)
+            self._transmit(egress, item)
             return True
-        flow = self._flows.get(ingress)
-        if flow is None:
-            flow = self._flows[ingress] = _Flow(ingress)
-            self._turns.append(flow)
+        flow = self._flow(holder, egress)
         flow.items.append((size, item))
-        flow.held += size + ITEM_OVERHEAD_BYTES
-        self.held += size + ITEM_OVERHEAD_BYTES
+        self._hold(flow, size + ITEM_OVERHEAD_BYTES)
         taken = self._drop_excess(flow)
-        if self._timer is None and self._flows:
-            self._timer = self._clock.callLater(self._bucket.wait(self._slice), self._serve)
+        self._set_timer()
         return taken
 
     def stop(self) -> None:
@@ -113,63 +136,111 @@ class FairRelay(Generic[_Item]):
         self._stopped = True
         self._flows.clear()
         self._turns.clear()
-        self.held = 0
+        self._blocked.clear()
+        self._shares.clear()
         cancel(self._timer)
+
+    def _flow(self, holder: Holder, egress: Name) -> _Flow[_Item]:
+        flows = self._flows.setdefault(holder, {})
+        flow = flows.get(egress)
+        if flow is None:
+            flow = flows[egress] = _Flow(holder, egress)
+            self._blocked.get(egress, self._turns).append(flow)
+        return flow
 
     def _drop_excess(self, newest: _Flow[_Item]) -> bool:
         """
-        Drop the latest of the longest queue until what waits is within bounds.
+        Drop the latest of the longest queue of the link that holds most until what waits is within bounds.
 
         @return: whether the item that C{newest} has just got is still there.
         """
         there = True
         while self.held > self._most:
             # the peer that floods us pays, and its older items keep their turns
-            longest = max(self._flows.values(), key=lambda flow: flow.held)
+            longest = max(self._flows[self._shares.fullest()].values(), key=lambda flow: flow.held)
             size, _ = longest.items.pop()
-            self._let_go(longest, size)
-            self.dropped += 1
             if not longest.items:
-                self._turns.remove(longest)
+                self._leave_queue(longest)
+            self._let_go(longest, size)
+            self._count_drop(longest)
             there = there and longest is not newest
         return there
+
+    def _count_drop(self, flow: _Flow[_Item]) -> None:
+        self.dropped += 1
+        self._quiet.info(
+            "dropped relayed traffic",
+            "dropped what {peer} sends to {egress} through us: too much waits to be relayed, and no other "
+            "link has as much waiting ({dropped} dropped so far)",
+            peer=flow.holder.peer,
+            egress=flow.egress,
+            dropped=self.dropped,
+        )
+
+    def _leave_queue(self, flow: _Flow[_Item]) -> None:
+        blocked = self._blocked.get(flow.egress)
+        if blocked is None:
+            self._turns.remove(flow)
+            return
+        blocked.remove(flow)
+        if not blocked:
+            del self._blocked[flow.egress]
 
     def _serve(self) -> None:
         # if an item raises, those behind it are still served on the next call
         try:
+            for egress in [each for each in self._blocked if self._has_room(each)]:
+                # in front, and in the order in which they were stopped, so that no turn is lost
+                self._turns.extendleft(reversed(self._blocked.pop(egress)))
             while self._turns and self._bucket.tokens > 0:
                 flow = self._turns[0]
+                if not self._has_room(flow.egress):
+                    self._blocked.setdefault(flow.egress, deque()).append(self._turns.popleft())
+                    continue
                 if not flow.in_turn:
                     flow.in_turn = True
-                    flow.deficit += self._quantum
+                    queues = len(self._flows[flow.holder])
+                    flow.deficit += max(self._quantum // queues, MIN_QUANTUM_BYTES)
                 self._serve_turn(flow)
         finally:
             self._timer = None
-            if self._turns:
-                self._timer = self._clock.callLater(self._bucket.wait(self._slice), self._serve)
+            self._set_timer()
 
     def _serve_turn(self, flow: _Flow[_Item]) -> None:
-        """Pass on what one flow may send in its turn, as far as the rate allows it."""
+        """Pass on what one flow may send in its turn, as far as the rate and its link allow it."""
         while flow.items and flow.items[0][0] <= flow.deficit:
-            if self._bucket.tokens <= 0:
-                return  # the turn goes on when there is budget again
+            if self._bucket.tokens <= 0 or not self._has_room(flow.egress):
+                return  # the turn goes on when there is room again
             size, item = flow.items.popleft()
             flow.deficit -= size
             self._bucket.spend(size)
-            self._let_go(flow, size)
             if not flow.items:
                 self._turns.popleft()
+            self._let_go(flow, size)
             # last, since it may stop this relay
-            self._transmit(item)
+            self._transmit(flow.egress, item)
             if self._stopped:
                 return
         if flow.items:
             flow.in_turn = False
             self._turns.rotate(-1)
 
+    def _set_timer(self) -> None:
+        if self._timer is None and not self._stopped and self._flows:
+            wait = self._bucket.wait(self._slice)
+            if not self._turns:
+                wait = max(wait, BLOCKED_POLL_SECONDS)
+            self._timer = self._clock.callLater(wait, self._serve)
+
+    def _hold(self, flow: _Flow[_Item], change: int) -> None:
+        flow.held += change
+        self._shares.add(flow.holder, change)
+
     def _let_go(self, flow: _Flow[_Item], size: int) -> None:
-        flow.held -= size + ITEM_OVERHEAD_BYTES
-        self.held -= size + ITEM_OVERHEAD_BYTES
+        self._hold(flow, -size - ITEM_OVERHEAD_BYTES)
         if not flow.items:
             # the deficit goes too: a peer must not save up turns while it sends nothing
-            del self._flows[flow.ingress]
+            flows = self._flows[flow.holder]
+            del flows[flow.egress]
+            if not flows:
+                del self._flows[flow.holder]

@@ -35,12 +35,15 @@ from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
+from ..shares import holder_of
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
 from .envelopes import MAX_HOPS, Sealer
 from .fair_relay import FairRelay
 from .return_paths import ReturnPaths
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
+MAX_RELAYED_QUEUE_BYTES: Final = 128 * 1024
+"""Relayed envelopes wait their turn elsewhere while so much is in the send queue of their link."""
 _SENT_AGAIN: Final = (EnvelopeKind.MESSAGE, EnvelopeKind.CONNECT_REQUEST)
 
 
@@ -90,10 +93,10 @@ class Forwarder:
         self._passed = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._paths = ReturnPaths(links)
         self._hints = TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, node.clock.seconds)
-        self._relay: FairRelay[tuple[ILink, bytes]] = FairRelay(node.clock, settings, _transmit)
+        self._relay: FairRelay[bytes] = FairRelay(node.clock, settings, self._transmit, self._has_room)
 
     @property
-    def relay(self) -> FairRelay[tuple[ILink, bytes]]:
+    def relay(self) -> FairRelay[bytes]:
         """What is being relayed for others."""
         return self._relay
 
@@ -236,7 +239,7 @@ class Forwarder:
         if hops == 0:
             return
         payload = encode(replace(envelope, hops_left=hops - 1, destination_proxy=proxy))
-        self._relay.relay(came_by.peer, len(payload), (link, payload))
+        self._relay.relay(holder_of(came_by), link.peer, len(payload), payload)
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
         """Tell the sender that no way leads on from here, if it sends envelopes of this kind again."""
@@ -252,14 +255,19 @@ class Forwarder:
             signed=False,
         )
         link = self._links.link_to(source) or came_by
-        _transmit((link, encode(hint)))
+        if link.writable:
+            link.send(_ENVELOPE, encode(hint))
 
+    def _has_room(self, peer: Name) -> bool:
+        """
+        Whether relayed traffic may go into the link to this peer: only while little waits there, so that
+        none of it waits in front of our own, nor in front of another sender's.
+        """
+        link = self._links.link_to(peer)
+        return link is None or (link.writable and link.queued < MAX_RELAYED_QUEUE_BYTES)
 
-def _transmit(item: tuple[ILink, bytes]) -> None:
-    """
-    Send what is relayed. A link whose queue is full takes no more of it: the sender tries again, and no peer
-    can make us fill a queue until the link is cut.
-    """
-    link, payload = item
-    if link.writable:
-        link.send(_ENVELOPE, payload)
+    def _transmit(self, peer: Name, payload: bytes) -> None:
+        # by name, since the link may have been replaced while the envelope waited; if it is lost, so is this
+        link = self._links.link_to(peer)
+        if link is not None:
+            link.send(_ENVELOPE, payload)

@@ -119,6 +119,12 @@ class Messenger(PeerListener):
         """How many bytes wait to be relayed for others."""
         return self._forwarder.relay.held
 
+    @property
+    def relay_status(self) -> dict[str, object]:
+        """What waits to be relayed for others, and how much was dropped, ready to be written as JSON."""
+        relay = self._forwarder.relay
+        return {"waiting": len(relay), "waiting_bytes": relay.held, "dropped": relay.dropped}
+
     def set_message_handler(self, handler: MessageHandler | None) -> None:
         """Call this with each message; with C{None} they are acknowledged and dropped."""
         self._inbox.message_handler = handler

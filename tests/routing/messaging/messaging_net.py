@@ -61,6 +61,7 @@ class FakeLink:
         self.peer = peer
         self.other: FakeLink
         self.writable = True
+        self.queued = 0
         self.room: int | None = None
         self.open = True
         self.sent: list[tuple[int, bytes]] = []
