@@ -24,6 +24,7 @@ from .control.inbox import DaemonInbox
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
 from .operator_log import OperatorLog
+from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 
 
@@ -65,6 +66,7 @@ class NodeService(Service):
         self._registry: ForwardRegistry | None = None
         self._control: ControlServer | None = None
         self._operator_log: OperatorLog | None = None
+        self._signals: StopOnSignals | None = None
         self._started_at = 0.0
 
     def startService(self) -> None:
@@ -98,6 +100,7 @@ class NodeService(Service):
         # talks to a node that is not there.
         raise_descriptor_limit()
         prepare_state_dir(self._state_dir)
+        self._signals = StopOnSignals(self._reactor)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
@@ -141,7 +144,11 @@ class NodeService(Service):
             self._operator_log.stop()
         if self._lock is not None:
             self._lock.release()
-        self.routing = self._control = self._operator_log = self._lock = self._registry = None
+        if self._signals is not None:
+            # after the lock: from here on there is nothing that a sudden end could leave behind
+            self._signals.restore()
+        self.routing = self._control = self._operator_log = None
+        self._lock = self._registry = self._signals = None
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact

@@ -15,6 +15,7 @@ from ..errors import ConfigurationError
 from .demo import DemoService
 from .node import NodeService
 from .options import Options
+from .twistd_files import problem_with_files
 
 __all__ = ["Options", "makeService"]
 
@@ -23,10 +24,14 @@ def makeService(options: Options) -> IService:
     """
     Make the service for a command line. The only I/O is to read the configuration file.
 
-    @raise SystemExit: a setting cannot be used; the interpreter prints the reason and exits with 1.
+    @raise SystemExit: a setting, or a file of C{twistd}'s own, cannot be used; the interpreter prints the
+        reason and exits with 1.
     """
     from twisted.internet import reactor
 
+    problem = problem_with_files(options.parent or {})
+    if problem:
+        sys.exit(f"routing-node: {problem}")
     if options.demo:
         return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
     try:

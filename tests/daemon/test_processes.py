@@ -86,6 +86,17 @@ class NetworkTests(DaemonTestCase):
             self.assertEqual(left & {"lock", "control.sock"}, set())
             self.assertIn("key.pem", left)
 
+    async def test_a_closed_terminal_ends_a_daemon_in_good_order(self) -> None:
+        one, two, _, second = await self.network()
+        for _ in range(2):
+            two.transport.signalProcess("HUP")
+        self.assertEqual(await two.ended, -signal.SIGHUP)
+        self.assertRegex(two.out, r"received SIGHUP\n(.*\n)*.* stopping\n(.*\n)*.* stopped\n")
+        self.assertNotIn(TRACEBACK, two.out + two.err)
+        self.assertEqual(set(os.listdir(self.folder / "two")) & {"lock", "control.sock"}, set())
+        # the peer has heard a Goodbye
+        await one.wait_for(rf"lost .*{second}.*: the service is stopping")
+
     async def until_listening(self, name: str) -> None:
         while True:
             _, out, _ = await self.script(name, "status", "--json")
@@ -123,6 +134,18 @@ class RefusalTests(DaemonTestCase):
             await self.cannot_start(self.daemon("one", "--first")),
             f"state_dir: the folder {path} has mode 0755, so others may look into it: run 'chmod 700 {path}'",
         )
+
+    async def test_a_pid_file_that_cannot_be_written_is_one_line(self) -> None:
+        child = self.spawn(
+            TWISTD, "-n", "--pidfile=/no/such/folder/node.pid", "routing-node", "--first", folder=self.folder
+        )
+        self.assertEqual(await child.ended, 1)
+        self.assertEqual(
+            child.err,
+            "routing-node: the pid file /no/such/folder/node.pid cannot be written: there is no folder "
+            "/no/such/folder. Write 'twistd --pidfile= ...' for none, or 'twistd --pidfile=PATH ...'\n",
+        )
+        self.assertEqual(child.out, "")
 
     async def test_key_open_to_others_is_refused(self) -> None:
         self.assertEqual((await self.script("one", "keygen"))[0], 0)

@@ -1042,4 +1042,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if False:\n",
         ("tests.routing.test_network",),
     ),
+    Mutant(
+        "a closed terminal kills the daemon",
+        "daemon/signals.py",
+        "ENDING: Final = (signal.SIGHUP, signal.SIGTERM)",
+        "ENDING: Final = (signal.SIGTERM,)",
+        ("tests.daemon.test_signals", "tests.daemon.test_processes"),
+    ),
 )
