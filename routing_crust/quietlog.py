@@ -23,6 +23,8 @@ MAX_INTERVAL: Final = 60.0
 """Seconds between two lines while more and more are left out. After twice as long all is as at first."""
 MAX_PREFIXES: Final = 1024
 """Causes and prefixes that are remembered; of more the oldest are forgotten."""
+TRACEBACKS_AT_ONCE: Final = 16
+"""For a log of what an application's own code raises: a programmer wants to see the first ones."""
 PREFIXES_AT_ONCE: Final = 8
 """A cause may have so many prefixes' lines at once; in the long run it has one a second."""
 
@@ -74,6 +76,11 @@ class QuietLog:
         """As L{info}, at level warn."""
         if self._may(cause, by, fields):
             self._log.emit(LogLevel.warn, _with_count(format, fields), **fields)
+
+    def error(self, cause: str, format: str, *, by: str = "", **fields: object) -> None:
+        """As L{info}, at level error."""
+        if self._may(cause, by, fields):
+            self._log.emit(LogLevel.error, _with_count(format, fields), **fields)
 
     def failure(
         self, cause: str, format: str, failure: Failure | None = None, *, by: str = "", **fields: object

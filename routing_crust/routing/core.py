@@ -17,7 +17,7 @@ from ..endpoints import Endpoint
 from ..errors import CloseReason, LinkClosed, WireError
 from ..history import Way
 from ..names import Name
-from ..quietlog import QuietLog
+from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import EnvelopeKind
 from .application_link import ApplicationLink, FrameHandler
@@ -73,6 +73,7 @@ class RoutingCore:
         self.crust = node.crust
         self.is_client = node.is_client
         self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
         self.frame_handler: FrameHandler | None = None
         self.observers = observers
         self.time = network_time
@@ -319,8 +320,11 @@ class RoutingCore:
                 peer=link.peer,
             )
             return
-        with self.log.failuresHandled("the frame handler raised"):
+        try:
             self.frame_handler(ApplicationLink(link), kind, payload)
+        except Exception:  # whatever an application may raise, as often as a peer sends
+            prefix = link.connection.peer.prefix
+            self._failures.failure("frame handlers", "the frame handler raised", by=prefix)
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""

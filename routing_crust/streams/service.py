@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from ..crust.interfaces import ILink
 from ..errors import CannotListen, LinkClosed, NotConnected, RoutingCrustError, ServiceStopped
 from ..names import Name
-from ..quietlog import QuietLog
+from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..routing.service import RoutingService
 from ..timing.eventual import EventualQueue
 from .address import NodeAddress
@@ -68,6 +68,7 @@ class Streams:
         self._service = service
         self.eventually = EventualQueue(service.clock)
         self._quiet = QuietLog(self.log, service.clock.seconds)
+        self._failures = QuietLog(self.log, service.clock.seconds, TRACEBACKS_AT_ONCE)
         self._ports: dict[str, StreamPort] = {}
         self._peers: dict[Name, PeerStreams] = {}
 
@@ -215,8 +216,11 @@ class Streams:
         try:
             allowed = port.allows(name)
         except Exception:  # whatever an application may raise
-            self.log.failure(
-                "cannot decide whether {peer} may have {protocol}", peer=name, protocol=port.protocol
+            self._failures.failure(
+                "permissions",
+                "cannot decide whether {peer} may have {protocol}",
+                peer=name,
+                protocol=port.protocol,
             )
             allowed = False
         if not allowed:
@@ -249,8 +253,11 @@ class Streams:
         # an expected error says something to the peer; a bug's text might say too much
         expected = isinstance(problem, _NO_CONNECTION)
         if not expected:
-            self.log.failure(
-                "the factory that offers {protocol} failed", failure=failure, protocol=stream.protocol
+            self._failures.failure(
+                "factories",
+                "the factory that offers {protocol} failed",
+                failure,
+                protocol=stream.protocol,
             )
         self._refuse(name, stream, StreamReason.FAILED, failure.getErrorMessage() if expected else "")
 

@@ -10,6 +10,13 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "each message to a handler that raises leaves a traceback",
+        "quietlog.py",
+        "if lines.said >= self._burst:",
+        "if False:",
+        ("tests.routing.messaging.test_messenger", "tests.test_quietlog"),
+    ),
+    Mutant(
         "accepted connections take the last descriptors",
         "crust/accept/gate.py",
         "if left >= RESERVED_DESCRIPTORS:",

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ...errors import WireError
 from ...names import NAME_BYTES, Name
-from ...quietlog import QuietLog
+from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...wire.messages import AckStatus, Flavour, MessagePart
 from ..events import Message
 from ..node import Node
@@ -50,7 +50,7 @@ class Inbox:
         self._max_message = settings.max_message
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._seen = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
-        self._guard = self.log.failureHandler("the message handler raised")
+        self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
         self.answering = Answering(node, acknowledge)
         self.message_handler: MessageHandler | None = None
 
@@ -115,7 +115,7 @@ class Inbox:
                 "no handler", "dropped a message of {peer}: there is no handler", peer=message.source
             )
             return
-        with self._guard:
+        try:
             result = handler(message)
             if result is None:
                 return
@@ -123,6 +123,8 @@ class Inbox:
                 result = Deferred.fromCoroutine(result)
             if isinstance(result, Deferred):
                 result.addErrback(self._handler_failed)
+        except Exception:  # whatever an application may raise, as often as a peer sends
+            self._failures.failure("message handlers", "the message handler raised")
 
     def _handler_failed(self, failure: Failure) -> None:
-        self.log.failure("the message handler failed", failure)
+        self._failures.failure("message handlers", "the message handler failed", failure)

@@ -26,6 +26,7 @@ from ...crust.interfaces import ILink
 from ...errors import RefusalReason, RequestRefused
 from ...limits import MAX_ATTEMPTS, MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
+from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...timing.deadlines import Deadlines
 from ...wire.codec import encode
 from ...wire.messages import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
@@ -112,6 +113,7 @@ class Answering:
         settings = node.settings
         self._acknowledge = acknowledge
         self._seconds = node.clock.seconds
+        self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
         self._max_message = settings.max_message
         self._memory = MAX_ANSWER_BYTES
         self._most = settings.max_requests
@@ -241,11 +243,14 @@ class Answering:
             self._done(key, AckStatus.ANSWERED, result)
             return
         if not isinstance(result, bytes):
-            self.log.error(
-                "the request handler returned {type}, and an answer is bytes", type=type(result).__name__
+            self._failures.error(
+                "types of answers",
+                "the request handler returned {type}, and an answer is bytes",
+                type=type(result).__name__,
             )
         else:
-            self.log.error(
+            self._failures.error(
+                "sizes of answers",
                 "the request handler returned {size} bytes, and the setting max_message allows {limit}",
                 size=len(result),
                 limit=self._max_message,
@@ -261,7 +266,7 @@ class Answering:
             refusal = _refusal(RefusalReason.BY_HANDLER, problem.detail)
         else:
             # what went wrong here is none of the requester's business
-            self.log.failure("the request handler failed", failure)
+            self._failures.failure("request handlers", "the request handler failed", failure)
             refusal = _refusal(RefusalReason.HANDLER_FAILED)
         self._done(key, AckStatus.REFUSED, refusal)
 

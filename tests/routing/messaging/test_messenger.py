@@ -18,6 +18,7 @@ from routing_crust.errors import (
     RequestRefused,
     ServiceStopped,
 )
+from routing_crust.quietlog import TRACEBACKS_AT_ONCE
 from routing_crust.routing.events import Message, Request
 from routing_crust.routing.messaging import (
     acknowledger,
@@ -179,6 +180,18 @@ class SendTests(Pair):
         self.successResultOf(sent)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(self.link.open)
+
+    def test_handler_that_always_raises_does_not_fill_the_log(self) -> None:
+        """A peer may send as often as it likes; the first tracebacks are enough."""
+
+        def handler(message: Message) -> None:
+            raise ZeroDivisionError("on purpose")
+
+        self.two.messenger.set_message_handler(handler)
+        for _ in range(100):
+            self.one.messenger.send(self.two.name, b"x")
+        self.net.run()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), TRACEBACKS_AT_ONCE)
 
     def test_handler_may_be_a_coroutine(self) -> None:
         gate: Deferred[None] = Deferred()
