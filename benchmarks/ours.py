@@ -19,6 +19,7 @@ from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link import sending
 from routing_crust.crust.link.factories import LinkAcceptFactory, LinkConnectFactory
 from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.reading import ReadingTurns
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
@@ -43,6 +44,7 @@ class Owner:
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.settings = SETTINGS
+        self.reading = ReadingTurns(clock)
         self.ready: dict[ILink, Deferred[ILink]] = {}
         self.lost: dict[ILink, Deferred[None]] = {}
         self.answered: Callable[[], object] | None = None

@@ -39,6 +39,7 @@ from .dial.limits import DialLimits
 from .host_network import HostNetwork
 from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
+from .link.reading import ReadingTurns
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
 from .platform import Platform
 from .punch.puncher import Puncher
@@ -75,6 +76,7 @@ class CrustService(AddressesOfCrust):
         self._tls = platform.tls(identity)
         self._quiet = QuietLog(self.log, self.clock.seconds)
         self._eventually = EventualQueue(self.clock)
+        self.reading = ReadingTurns(self.clock)
         self._closing = 0
         self._running = False
         self._stopped: Waiters[None] = Waiters()
@@ -360,4 +362,5 @@ class CrustService(AddressesOfCrust):
 
     def _see_whether_stopped(self) -> None:
         if self._stopped and not self._running and self._is_idle():
+            self.reading.stop()
             self._stopped.fire(None)

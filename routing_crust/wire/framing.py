@@ -56,6 +56,33 @@ class FrameKind(IntEnum):
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)
 
+STREAM_FRAME_CHARGE: Final = 15
+OTHER_FRAME_CHARGE: Final = 20
+APPLICATION_FRAME_CHARGE: Final = 2
+_CHARGES: Final = {
+    FrameKind.HEARTBEAT: 3,
+    FrameKind.ENVELOPE: 150,
+    FrameKind.MESSAGE: 40,
+    FrameKind.ACK: 10,
+    FrameKind.CONTACTS: 200,
+    FrameKind.TUNNEL_OPEN: 100,
+    FrameKind.DIAL_BACK: 100,
+    FrameKind.DIAL_FOR: 100,
+}
+FRAME_CHARGES: Final = tuple(
+    _CHARGES[FrameKind(kind)]
+    if kind in _CHARGES
+    else APPLICATION_FRAME_CHARGE
+    if kind >= FIRST_APPLICATION_KIND
+    else STREAM_FRAME_CHARGE
+    if 32 <= kind < 64
+    else OTHER_FRAME_CHARGE
+    for kind in range(256)
+)
+"""What a frame of each kind costs the node that takes it, whatever its size: about the microseconds of work."""
+UNLIMITED_CHARGE: Final = 1 << 60
+"""An allowance that nothing uses up."""
+
 
 def frame_header(kind: int, length: int) -> bytes:
     """The four bytes that precede a payload of this kind and length."""
@@ -64,16 +91,23 @@ def frame_header(kind: int, length: int) -> bytes:
 
 class FrameDecoder(Generic[_Subject]):
     """
-    Cuts a byte stream into frames, however the stream was split. Holds no more than one frame.
+    Cuts a byte stream into frames, however the stream was split. Holds no more than one frame, and what came
+    after its allowance was used up: the caller has to stop reading, and calls L{go_on} when there is more.
 
     Small frames are cut out of the chunk they came in with one pass and no joining; a frame that spans
     chunks is gathered in a list and joined once.
 
     @ivar limit: the largest payload that is accepted, in bytes; may be changed between frames, also from
         within C{deliver}. It is -1 once the decoder was stopped.
+    @ivar allowance: the charge of the frames that may still be delivered; may be changed between calls. The
+        last of them may exceed it.
+    @ivar waiting: the bytes that came after the allowance was used up.
     """
 
-    __slots__ = ("_control", "_deliver", "_gathered", "_head", "_kind", "_missing", "_subject", "limit")
+    __slots__ = (
+        "_control", "_deliver", "_gathered", "_head", "_kind", "_missing", "_subject", "allowance", "limit",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -88,6 +122,8 @@ class FrameDecoder(Generic[_Subject]):
         @param control: called instead, without the subject, for kinds up to L{FrameKind.GOODBYE}.
         """
         self.limit = limit
+        self.allowance = UNLIMITED_CHARGE
+        self.waiting: list[bytes] = []
         self._deliver = deliver
         self._subject = subject
         self._control = control
@@ -102,6 +138,17 @@ class FrameDecoder(Generic[_Subject]):
         self._head = b""
         self._gathered = []
         self._missing = 0
+        self.waiting = []
+
+    def go_on(self) -> None:
+        """
+        Cut what waits, as far as the allowance goes now.
+
+        @raise WireError: as L{feed}.
+        """
+        waiting, self.waiting = self.waiting, []
+        if waiting:
+            self.feed(b"".join(waiting))
 
     def feed(self, data: bytes) -> None:
         """
@@ -110,6 +157,9 @@ class FrameDecoder(Generic[_Subject]):
         @raise WireError: a frame is larger than L{limit}. It is raised before any of it is kept.
         """
         at = 0
+        if self.allowance <= 0 or self.waiting:
+            self.waiting.append(data)
+            return
         if self._missing:
             if len(data) < self._missing:
                 self._gathered.append(data)
@@ -120,6 +170,7 @@ class FrameDecoder(Generic[_Subject]):
             payload = b"".join(self._gathered)
             self._gathered = []
             self._missing = 0
+            self.allowance -= FRAME_CHARGES[self._kind]
             if self._kind > _LAST_CONTROL:
                 self._deliver(self._subject, self._kind, payload)
             else:
@@ -134,7 +185,13 @@ class FrameDecoder(Generic[_Subject]):
         last = end - HEADER_BYTES
         deliver, subject = self._deliver, self._subject
         unpack = _FIELDS.unpack_from
+        charges, allowance = FRAME_CHARGES, self.allowance
         while at <= last:
+            if allowance <= 0:
+                self.allowance = allowance
+                if self.limit >= 0:
+                    self.waiting.append(data[at:])
+                return
             kind, high, low = unpack(data, at)
             start = at + HEADER_BYTES
             at = start + (high << 16 | low)
@@ -144,13 +201,16 @@ class FrameDecoder(Generic[_Subject]):
                     return
                 raise WireError(f"a frame of {at - start} bytes is over the limit of {self.limit}")
             if at > end:
+                self.allowance = allowance
                 self._kind = kind
                 self._gathered = [data[start:]]
                 self._missing = at - end
                 return
+            allowance -= charges[kind]
             if kind > _LAST_CONTROL:
                 deliver(subject, kind, data[start:at])
             else:
                 self._control(kind, data[start:at])
+        self.allowance = allowance
         if self.limit >= 0:
             self._head = data[at:]

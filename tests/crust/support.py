@@ -24,6 +24,7 @@ from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.link.factories import LinkAcceptFactory, link_of
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.plan import LinkPlan
+from routing_crust.crust.link.reading import ReadingTurns
 from routing_crust.crust.link.tls import ALPN, LinkTls, LinkTlsFactory
 from routing_crust.crust.platform import connect_tcp
 from routing_crust.endpoints import Direction, Endpoint
@@ -39,6 +40,7 @@ class Owner:
     def __init__(self, clock: Any, settings: Settings | None = None, seed: int = 1) -> None:
         self.clock = clock
         self.settings = settings or Settings()
+        self.reading = ReadingTurns(clock)
         self.identity = Identity.from_seed(bytes([seed]) * 32)
         self.tls = LinkTls(self.identity)
         self.lets_in = True

@@ -23,6 +23,7 @@ from ...names import Name
 from ...timing.shares import Account
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
+from ..link.reading import ReadingTurns
 from ..netstate.external_addresses import ExternalAddresses
 from .dial import OneDial
 from .environment import DialEnvironment
@@ -38,6 +39,7 @@ class DialBacks:
     def __init__(self, environment: DialEnvironment, outside: ExternalAddresses) -> None:
         self.clock: IReactorTime = environment.owner.clock
         self.settings: Settings = environment.owner.settings
+        self.reading: ReadingTurns = environment.owner.reading
         self._environment = replace(environment, owner=self, refusal_of=lambda link: None)
         self._limits = environment.limits
         self._outside = outside

@@ -29,7 +29,7 @@ from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
-from ...wire.framing import MAX_FRAME_BYTES, FrameDecoder, FrameKind
+from ...wire.framing import MAX_FRAME_BYTES, UNLIMITED_CHARGE, FrameDecoder, FrameKind
 from ...wire.messages import Goodbye
 from ..interfaces import ILink
 from .certificates import PeerRefused
@@ -37,6 +37,7 @@ from .liveness import Liveness
 from .losses import reason_of_loss
 from .owner import LinkOwner
 from .plan import LinkPlan
+from .reading import READ_CHARGE
 from .sending import FrameSender
 from .sendqueue import SendQueue
 
@@ -64,9 +65,11 @@ class Link(FrameSender):
         "_made",
         "_plan",
         "_reading",
+        "_share",
         "_timer",
         "_up",
         "_verified",
+        "_waits",
         "binding",
         "bootstrap",
         "connection",
@@ -112,6 +115,7 @@ class Link(FrameSender):
         self.is_confirmed = False
         self._timer: IDelayedCall | None = None
         self._reading = True
+        self._waits = False
 
     # Coming up.
 
@@ -121,6 +125,7 @@ class Link(FrameSender):
         self._queue = SendQueue(self.transport, self._owner.clock)
         self._liveness = Liveness(settings, self._queue)
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
+        self._share = self._owner.reading.share(self.connection.peer.prefix)
         # Twisted sets no limit to the time that a TLS handshake takes
         self._arm(self.hello_timeout, self._hello_overdue)
         # Linux can connect a TCP socket to itself, when both ends have the same port
@@ -184,7 +189,13 @@ class Link(FrameSender):
             return
         self._liveness.heard = True
         self._queue.hold()  # what is sent meanwhile goes out together, below
-        self.guarded(self._decoder.feed, data)
+        share, decoder = self._share, self._decoder
+        # a read costs something, too, even if it completes no frame
+        decoder.allowance = left = share.left - READ_CHARGE
+        self.guarded(decoder.feed, data)
+        share.left -= left - decoder.allowance + READ_CHARGE
+        if share.left < share.refill_below:
+            share.used(self, bool(decoder.waiting))
         if not self._verified:
             self._allowance -= len(data)
             if self._allowance < 0:
@@ -192,15 +203,44 @@ class Link(FrameSender):
                 self.close(CloseReason.PROTOCOL_ERROR, f"more than {limit} bytes before a verified Hello")
         self._queue.flush()
 
+    def wait_to_read(self) -> None:
+        """Read no more: L{go_on} will be called."""
+        self._waits = True
+        if self._reading and self._reason is None:
+            self.transport.pauseProducing()
+
+    def go_on(self, allowance: int) -> int:
+        """
+        Deliver what waits.
+
+        @param allowance: the charge of the frames that may be delivered.
+        @return: what is left of it; not above 0 if more waits.
+        """
+        decoder = self._decoder
+        decoder.allowance = allowance
+        if self._reason is None:
+            self._queue.hold()
+            self.guarded(FrameDecoder.go_on, decoder)
+            self._queue.flush()
+        if decoder.waiting:
+            return min(0, decoder.allowance)
+        if self._waits:
+            self._waits = False
+            if self._reading:
+                self.transport.resumeProducing()
+        return max(1, decoder.allowance)
+
     def pause_reading(self) -> None:
         if self._reading and self._reason is None:
             self._reading = False
-            self.transport.pauseProducing()
+            if not self._waits:
+                self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         if not self._reading:
             self._reading = True
-            self.transport.resumeProducing()
+            if not self._waits:
+                self.transport.resumeProducing()
 
     def _control_received(self, kind: int, payload: bytes) -> None:
         if kind == _GOODBYE:
@@ -273,7 +313,9 @@ class Link(FrameSender):
         self._small = 0
         self._queue.feeder = None
         self._decoder.stop()
-        self.resume_reading()  # else the end of the connection would go unnoticed
+        if self._waits or not self._reading:
+            self._waits, self._reading = False, True
+            self.transport.resumeProducing()  # else the end of the connection would go unnoticed
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         if self._reason is not None:
@@ -308,6 +350,11 @@ class Link(FrameSender):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: tell the owner, or fail the Deferred, once."""
+        if self._reason is None and self._decoder.waiting:
+            # it came before the end, and there will be no turn for it
+            self._queue.hold()
+            self._decoder.allowance = UNLIMITED_CHARGE
+            self.guarded(FrameDecoder.go_on, self._decoder)
         # In TLS 1.3 a client is done before its server has judged it; the first byte proves that it has.
         judged = self._verified or self._liveness.heard
         why = self._reason or reason_of_loss(reason, self._up, judged)

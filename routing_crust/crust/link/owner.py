@@ -14,6 +14,7 @@ from ...config import Settings
 from ...endpoints import Endpoint
 from ...errors import CloseReason, LinkClosed
 from ..interfaces import ILink
+from .reading import ReadingTurns
 
 
 class LinkOwner(Protocol):
@@ -29,6 +30,10 @@ class LinkOwner(Protocol):
     @property
     def settings(self) -> Settings:
         """The settings that links keep to."""
+
+    @property
+    def reading(self) -> ReadingTurns:
+        """What shares out the reactor's turns among links that cause much work."""
 
     def link_up(self, link: ILink) -> None:
         """A link of either direction is up: its TLS handshake is done and its peer's name proven."""
