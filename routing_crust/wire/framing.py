@@ -79,7 +79,7 @@ FRAME_CHARGES: Final = tuple(
     else OTHER_FRAME_CHARGE
     for kind in range(256)
 )
-"""What a frame of each kind costs the node that takes it, whatever its size: about the microseconds of work."""
+"""What taking a frame of each kind costs a node: about the microseconds of work, whatever its size."""
 UNLIMITED_CHARGE: Final = 1 << 60
 """An allowance that nothing uses up."""
 

@@ -605,6 +605,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_reading",),
     ),
     Mutant(
+        "control messages have no rate",
+        "routing/messaging/envelope_dispatch.py",
+        "if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):",
+        "if False:",
+        ("tests.routing.test_intruder",),
+    ),
+    Mutant(
         "no heartbeat is sent",
         "crust/link/link.py",
         "and self._liveness.idle:",

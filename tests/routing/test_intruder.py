@@ -24,6 +24,7 @@ from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LAB
 from routing_crust.routing.events import LinkLost
 from routing_crust.routing.links.handshake import LABEL
 from routing_crust.routing.membership.client_registry import RECORD_LABEL
+from routing_crust.routing.messaging import envelope_dispatch
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.timing.shares import OURSELVES
@@ -521,7 +522,10 @@ class RequestTests(IntruderCase):
         self.assertEqual(clients.proxy_of(self.intruder.identity.name), self.node.node_name)
 
     def test_control_messages_over_the_rate_go_unanswered(self) -> None:
-        """More than the limit allows goes unanswered; what comes later is answered again."""
+        """
+        More than the limit allows goes unanswered, without a check of its signature; what comes later is
+        answered again.
+        """
         sealer = Sealer(self.intruder.identity, "default", 20, self.net.random)
 
         def query() -> None:
@@ -535,10 +539,13 @@ class RequestTests(IntruderCase):
             )
             self.link.send(FrameKind.ENVELOPE, encode(envelope))
 
+        checked: list[Envelope] = []
+        self.patch(envelope_dispatch, "holds", lambda envelope, *_: checked.append(envelope) is None)
         for _ in range(300):
             query()
         self.net.settle(0.1)
         self.assertEqual(len(self.intruder.frames), MAX_CONTROL_BURST)
+        self.assertEqual(len(checked), MAX_CONTROL_BURST)
         self.net.settle(1)
         query()
         self.net.settle(0.1)

@@ -1,12 +1,12 @@
 """
 Turns at reading: links that cause much work wait for each other, and hold up nobody else.
 
-One read of a connection may hold thousands of small frames, and the reactor serves nothing else until they are
-handled. So the links whose peers' addresses share a prefix have a share of each turn of the reactor, counted
-in the charges of frames (C{routing_crust.wire.framing}). When it is used up, what was read waits in the links'
-decoders, and those links are not read. In the next turns the prefixes take their turns, and the links within
-each. Prefixes are what is counted, since a host has as many names as it likes. Nothing is refused: a peer
-that sends more than is handled has to wait, as with a slow reader.
+One read of a connection may hold thousands of small frames, and the reactor serves nothing else until they
+are handled. So the links whose peers' addresses share a prefix have a share of each turn of the reactor,
+counted in the charges of frames (C{routing_crust.wire.framing}). When it is used up, what was read waits in
+the links' decoders, and those links are not read. In the next turns the prefixes take their turns, and the
+links within each. Prefixes are what is counted, since a host has as many names as it likes. Nothing is
+refused: a peer that sends more than is handled has to wait, as with a slow reader.
 """
 
 from __future__ import annotations

@@ -63,6 +63,9 @@ class EnvelopeDispatch(PeerListener):
                 source=source,
             )
             return
+        # before the signature, too: checking one takes longer than answering most control messages
+        if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):
+            return
         try:
             # an unsigned envelope passes only if its body proves itself, or if it is a hint
             if envelope.signature:
@@ -74,8 +77,7 @@ class EnvelopeDispatch(PeerListener):
             # whoever may send in its own name alone must not put another's body inside
             if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:
                 raise WireError("its body is signed by another key")
-            if envelope.kind in _NO_CONTROL or self._rates.take(link.peer):
-                self._handle(envelope, source, link)
+            self._handle(envelope, source, link)
         except WireError as error:
             self._dropped(source, error)
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...crust.link.plan import LinkPlan
+from ...crust.link.reading import ReadingTurns
 from ...endpoints import Direction, Endpoint
 from ...errors import LinkClosed, WireError
 from ...identity import Identity
@@ -40,6 +41,7 @@ class _Owner:
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.settings = Settings()
+        self.reading = ReadingTurns(clock)
 
     def link_up(self, link: object) -> None:
         """The link itself is told."""
