@@ -577,6 +577,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.wire.test_framing",),
     ),
     Mutant(
+        "handshakes wait for a time that is now",
+        "crust/accept/handshakes.py",
+        "callLater(max(wait, MIN_WAIT_SECONDS), self._serve)",
+        "callLater(wait, self._serve)",
+        ("tests.crust.accept.test_handshakes",),
+    ),
+    Mutant(
         "frames have no charge",
         "wire/framing.py",
         "            allowance -= charges[kind]\n",

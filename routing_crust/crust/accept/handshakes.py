@@ -23,6 +23,8 @@ BURST_SECONDS: Final = 3.0
 PREFIXES_AT_ONCE: Final = 5
 """For so many prefixes at their full rate there is time in all."""
 
+MIN_WAIT_SECONDS: Final = 0.001
+
 
 class HandshakeTurns:
     """
@@ -83,7 +85,8 @@ class HandshakeTurns:
         self._timer = None
         if self._waiting:
             wait = max(self._all.wait(), min(map(self._each.wait, self._waiting)))
-            self._timer = self._clock.callLater(wait, self._serve)
+            # a wait too small for the clock's next number would never be over
+            self._timer = self._clock.callLater(max(wait, MIN_WAIT_SECONDS), self._serve)
 
     def _next_of(self, prefix: str) -> Callable[[], bool]:
         """The next one of a prefix, which then is the last to have another turn."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.crust.accept.handshakes import HandshakeTurns
+from routing_crust.crust.accept.handshakes import MIN_WAIT_SECONDS, HandshakeTurns
 
 from ..addresses import at
 
@@ -38,6 +38,19 @@ class HandshakeTurnsTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(len(self.take()), 2)
         self.assertEqual((len(self.turns), self.clock.getDelayedCalls()), (0, []))
+
+    def test_next_turn_is_never_at_the_time_that_it_is(self) -> None:
+        """At large times, small waits are lost in the rounding, and the turns would never end."""
+        turns = HandshakeTurns(3, self.clock)
+        self.clock.rightNow = 1.7e9 + 1 / 3
+        for _ in range(60):
+            turns.take(at("192.0.2.1:1"), lambda: True)
+        while turns:
+            (call,) = self.clock.getDelayedCalls()
+            self.assertGreaterEqual(call.getTime() - self.clock.seconds(), MIN_WAIT_SECONDS / 2)
+            # as early as a clock may be
+            self.clock.rightNow = call.getTime() - 3e-7
+            turns._serve()
 
     def test_other_prefixes_do_not_wait_for_a_full_one(self) -> None:
         self.come(*["192.0.2.1"] * 50)
