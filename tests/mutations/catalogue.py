@@ -720,6 +720,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.mapping.test_natpmprouter",),
     ),
     Mutant(
+        "a wrong time that was believed has a voice for ever",
+        "routing/membership/network_time.py",
+        "voices = sorted([0.0, *(",
+        "voices = sorted([self.offset, *(",
+        ("tests.routing.membership.test_network_time",),
+    ),
+    Mutant(
         "a link is raised to a use that another one serves",
         "routing/links/consolidation.py",
         "        if any(each.use >= use for each in self._candidates.values()):",
@@ -760,7 +767,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "one liar sets the network's time",
         "routing/membership/network_time.py",
-        "voices = sorted([own, *",
+        "voices = sorted([0.0, *",
         "voices = sorted([*",
         ("tests.routing.membership.test_network_time",),
     ),

@@ -5,9 +5,10 @@ Requests carry the time at which they were made, so that none can be replayed la
 own clock, a node whose clock is an hour off could never get a link. So each Hello, and each answer to a group
 query, carries the sender's time.
 
-Names are free, so only members vote, and those of one address prefix have one voice together. Our own belief
+Names are free, so only members vote, and those of one address prefix have one voice together. Our own clock
 is a voice as well: the time moves when more than half of the voices say so. A node without members, which has
-just started or is a client, believes its proxy, on which it depends in any case.
+just started or is a client, believes its proxy, on which it depends in any case. If the proxy was wrong, our
+clock and the first member are enough to put that right.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ class NetworkTime(PeerListener):
         spoken: dict[str, list[float]] = {}
         for name, said in reversed(self._reports.items()):
             spoken.setdefault(self._voices[name], []).append(said)
-        own = self.offset
-        voices = sorted([own, *(median_low(said) for said in list(spoken.values())[:MAX_VOICES])])
+        voices = sorted([0.0, *(median_low(said) for said in list(spoken.values())[:MAX_VOICES])])
         middle = len(voices) // 2
         # of an even number the two in the middle are candidates, and we stay with the nearer one
-        self._offset = min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - own))
+        before = self.offset
+        self._offset = min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - before))
 
     def _silence(self, name: Name) -> None:
         self._voices.pop(name, None)

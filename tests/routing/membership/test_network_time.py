@@ -128,10 +128,19 @@ class NetworkTimeTests(SynchronousTestCase):
         self.time.heard(name(2), 5.0)
         self.time.heard(name(1), 96_500.0)
         self.assertEqual(self.time.now(), 96_500)
-        self.member(3, 10_000.0)
-        self.assertEqual(self.time.now(), 96_500)
+        self.member(3, 96_600.0)
+        self.assertEqual(self.time.now(), 96_600)
         self.member(4, 10_000.0)
         self.time.heard(name(1), 96_500.0)
+        self.assertEqual(self.time.now(), 10_000)
+
+    def test_wrong_proxy_is_put_right_by_our_clock_and_the_first_member(self) -> None:
+        """Else a node with a wrong time would get no second member, since its requests are refused."""
+        self.time.greeted(name(1), 13_600.0)
+        self.time.proxy_changed(name(1))
+        self.member(3, 10_001.0)
+        self.time.proxy_changed(None)
+        self.time.heard(name(3), 10_001.0)
         self.assertEqual(self.time.now(), 10_000)
 
     def test_forget_returns_to_our_clock(self) -> None:
