@@ -178,6 +178,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.timing.test_shares",),
     ),
     Mutant(
+        "requests of others may take the places of our own",
+        "routing/connecting/expected.py",
+        "unreserved = limit - limit // RESERVED_SHARE",
+        "unreserved = limit",
+        ("tests.routing.connecting.test_expected",),
+    ),
+    Mutant(
+        "a full table of expected connections refuses the newest",
+        "routing/connecting/expected.py",
+        "        held = self._of_others.of_largest(asked_by)\n",
+        "        held: tuple[_Key, ...] = ()\n",
+        ("tests.routing.connecting.test_expected", "tests.routing.connecting.test_flood"),
+    ),
+    Mutant(
         "both ends decide which link lives",
         "routing/links/registry.py",
         "arbiter=self._identity.name < name,",
@@ -229,8 +243,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "expectations: one too many",
         "routing/connecting/expected.py",
-        "if held >= limit:",
-        "if held > limit:",
+        "if len(self._of_peer.get(peer, ())) >= limit:",
+        "if len(self._of_peer.get(peer, ())) > limit:",
         ("tests.routing.connecting.test_expected",),
     ),
     Mutant(

@@ -3,8 +3,7 @@ Attempts: for each connection request in progress, the link that we expect and t
 The two end together.
 
 Few can be in progress at a time (C{max_expected} and the like), so an attempt ends as soon as it is useless:
-when its link is there, when its time is over, when its peer has given it up, or when it would only replace a
-tunnel and another attempt needs the place.
+when its link is there, when its time is over, when its peer has given it up, or when it has to make room.
 """
 
 from __future__ import annotations
@@ -71,8 +70,6 @@ class Attempts:
         try:
             self.expected.expect(entry).addErrback(self._unfulfilled, entry.peer)
         except LimitReached as error:
-            if error.setting == "max_expected_per_prefix" and self._give_way(entry):
-                return self.expect(entry)  # one attempt less is in the way each time
             self._quiet.info(error.setting, "no link with {peer}: {reason}", peer=entry.peer, reason=error)
             return False
         self._links.agree(entry.peer, self._purpose(entry).use)
@@ -166,24 +163,6 @@ class Attempts:
             return Accept(entry.request.use, we_asked=False)
         token = decode(Signed, entry.token, MAX_CONTROL_BYTES)
         return Accept(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
-
-    def _give_way(self, entry: ExpectedConnection) -> bool:
-        """
-        An attempt that would only replace a tunnel must not keep out a peer without a link: end the oldest
-        such attempt whose peer is behind the same address.
-
-        @return: whether there was one.
-        """
-        if self._links.peer(entry.peer) is not None:
-            return False
-        for each in self.expected.beside(entry):
-            peer = self._links.peer(each.peer)
-            if peer is None or peer.link.path_kind is not PathKind.TUNNEL:
-                continue
-            if peer.use >= self._purpose(each).use:
-                self.withdraw(each.peer, each.nonce)
-                return True
-        return False
 
     def _open_tunnel(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
         return self._opener(peer, nonce, theirs)

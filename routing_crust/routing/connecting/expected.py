@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from expiringdict import ExpiringDict
 from twisted.internet.defer import Deferred, fail
@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...config import Settings
 from ...crust.interfaces import ILink
-from ...endpoints import Connection, Endpoint, is_local_only
+from ...endpoints import Connection, Endpoint
 from ...errors import (
     ExpectedConnectionExpired,
     ExpectedConnectionReplaced,
@@ -32,6 +32,7 @@ from ...errors import (
 )
 from ...limits import EXPECTED_TIMEOUT_SECONDS, REQUEST_INTERVAL_SECONDS
 from ...names import Name
+from ...timing.shares import OURSELVES, Account, Holdings
 from ...timing.timers import cancel
 from ...wire.messages import ConnectRequest, ConnectResponse
 
@@ -45,12 +46,14 @@ class ExpectedRequest:
     @ivar nonce: the nonce of its request.
     @ivar endpoints: the addresses at which we dial the peer.
     @ivar request: the request.
+    @ivar asked_by: who is held to account for it: never the name that it claims, which is free.
     """
 
     peer: Name
     nonce: bytes
     endpoints: tuple[Endpoint, ...]
     request: ConnectRequest
+    asked_by: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ ExpectedConnection: TypeAlias = ExpectedRequest | ExpectedResponse
 
 _Key: TypeAlias = tuple[Name, bytes]
 
+RESERVED_SHARE: Final = 4
+"""One in so many places is for our own requests only, and one for those of others."""
+
 
 @dataclass(slots=True)
 class _Expectation:
@@ -87,7 +93,6 @@ class _Expectation:
     """
 
     expected: ExpectedConnection
-    prefixes: tuple[str, ...]
     since: float
     arrival: Deferred[ILink]
     timer: IDelayedCall
@@ -101,8 +106,13 @@ class ExpectedConnections:
     I am made at each start, fed by what handles requests and responses (L{expect}) and by what handles links
     (L{match}, L{arrived}, L{lost}, L{fulfil}), and discarded after L{stop}.
 
-    My entries are in an C{ExpiringDict}. A full one would evict its oldest entry silently, so a full table
-    refuses instead. The delayed call of each entry is the authority on its time. The age that the dictionary
+    Requests of others and our own have a quarter of the places each that the others cannot take. When there
+    is no place for a request of another node, or for one of our own while the others hold more than their
+    quarter, whoever of the others holds most makes room: by the link that the requests came by, and by the
+    prefix of its address (L{routing_crust.timing.shares}).
+
+    My entries are in an C{ExpiringDict}. A full one would evict its oldest entry silently, so it never gets
+    full. The delayed call of each entry is the authority on its time. The age that the dictionary
     itself allows, twice as long, is a second bound, for an entry whose delayed call was lost. It goes by the
     wall clock, which may jump, so what is too old for the dictionary ends only if our clock agrees.
     """
@@ -125,7 +135,7 @@ class ExpectedConnections:
         )
         # The dictionary hides entries that are too old. This map still finds them, so that each can be ended.
         self._of_peer: dict[Name, dict[bytes, _Expectation]] = {}
-        self._of_prefix: dict[str, int] = {}
+        self._of_others: Holdings[_Key] = Holdings()
         self._of_connection: dict[Connection, _Key] = {}
         self._stopped = False
 
@@ -140,25 +150,33 @@ class ExpectedConnections:
             L{ExpectedConnectionExpired} after C{EXPECTED_TIMEOUT_SECONDS}, with
             L{ExpectedConnectionReplaced} when a newer expectation takes its place, and with
             L{ServiceStopped}.
-        @raise LimitReached: too many connections are expected in all, from the peer, or in one of the
-            prefixes of its endpoints. Nothing has changed then.
+            Fails with L{LimitReached} when it has to make room.
+        @raise LimitReached: too many connections are expected from the peer, or on our own account. Nothing
+            has changed then.
         """
         if self._stopped:
             return fail(ServiceStopped("the service has stopped and expects no connection"))
         self._end_overdue()
         key = (expected.peer, expected.nonce)
-        prefixes = _prefixes(expected)
-        self._check_limits(expected.peer, prefixes, self._get(*key))
+        asked_by = expected.asked_by if isinstance(expected, ExpectedRequest) else OURSELVES
+        makes_room = None
+        if self._get(*key) is None:
+            self._check_peer(expected.peer)
+            makes_room = self._room_for(asked_by)
         # removed before it is set again: otherwise it would keep its old place in the dictionary
         replaced = self._remove(*key)
         arrival: Deferred[ILink] = Deferred(lambda _: self._cancelled(key))
         timer = self._clock.callLater(EXPECTED_TIMEOUT_SECONDS, self._expire, *key)
-        entry = _Expectation(expected, prefixes, self._clock.seconds(), arrival, timer)
+        entry = _Expectation(expected, self._clock.seconds(), arrival, timer)
         self._entries[key] = entry
         self._of_peer.setdefault(expected.peer, {})[expected.nonce] = entry
-        for prefix in prefixes:
-            self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
-        # last, since its errback may call back into a table that must be whole again
+        if asked_by != OURSELVES:
+            self._of_others.add(key, asked_by)
+        # last, since errbacks may call back into a table that must be whole again
+        if makes_room is not None:
+            self._on_expired(makes_room.expected)
+            what = "a newer request took its place, since too many connections are expected"
+            _fail(makes_room, LimitReached(what, "max_expected", self._settings.max_expected))
         if replaced is not None:
             _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
@@ -186,17 +204,6 @@ class ExpectedConnections:
     def of_peer(self, peer: Name) -> tuple[ExpectedConnection, ...]:
         """All expectations of this peer, oldest first."""
         return tuple(each.expected for each in self._of_peer.get(peer, {}).values())
-
-    def beside(self, expected: ExpectedConnection) -> tuple[ExpectedConnection, ...]:
-        """The expectations of other peers with an endpoint in a prefix of this one's, oldest first."""
-        prefixes = _prefixes(expected)
-        return tuple(
-            each.expected
-            for each in (self._get(*key) for key in self._entries)
-            if each is not None
-            and each.expected.peer != expected.peer
-            and not set(prefixes).isdisjoint(each.prefixes)
-        )
 
     def arrived(self, peer: Name, nonce: bytes, connection: Connection) -> ExpectedConnection | None:
         """
@@ -260,15 +267,31 @@ class ExpectedConnections:
     def _get(self, peer: Name, nonce: bytes) -> _Expectation | None:
         return self._of_peer.get(peer, {}).get(nonce)
 
-    def _check_limits(self, peer: Name, prefixes: tuple[str, ...], replaced: _Expectation | None) -> None:
-        settings = self._settings
-        if replaced is None:
-            _check("in all", len(self._entries), "max_expected", settings.max_expected)
-            held = len(self._of_peer.get(peer, ()))
-            _check(f"of {peer.short}", held, "max_expected_per_peer", settings.max_expected_per_peer)
-        for prefix in prefixes:
-            held = self._of_prefix.get(prefix, 0) - (replaced is not None and prefix in replaced.prefixes)
-            _check(f"with {prefix}", held, "max_expected_per_prefix", settings.max_expected_per_prefix)
+    def _check_peer(self, peer: Name) -> None:
+        limit = self._settings.max_expected_per_peer
+        if len(self._of_peer.get(peer, ())) >= limit:
+            what = f"too many connections of {peer.short} are expected"
+            raise LimitReached(what, "max_expected_per_peer", limit)
+
+    def _room_for(self, asked_by: Account) -> _Expectation | None:
+        """
+        See that there is a place for one more.
+
+        @return: the expectation that was removed for it, if one had to be; its Deferred is still to fail.
+        """
+        limit = self._settings.max_expected
+        unreserved = limit - limit // RESERVED_SHARE
+        others = len(self._of_others)
+        if asked_by == OURSELVES and len(self._entries) - others >= unreserved:
+            raise LimitReached("too many connections of our own are expected", "max_expected", limit)
+        if len(self._entries) < limit and (asked_by == OURSELVES or others < unreserved):
+            return None
+        held = self._of_others.of_largest(asked_by)
+        if not held:
+            raise LimitReached("too many connections are expected", "max_expected", limit)
+        # where a link has arrived already, both ends are at work on it
+        silent = (key for key in held if not self._of_peer[key[0]][key[1]].connections)
+        return self._remove(*next(silent, held[0]))
 
     def _remove(self, peer: Name, nonce: bytes) -> _Expectation | None:
         entries = self._of_peer.get(peer, {})
@@ -278,11 +301,7 @@ class ExpectedConnections:
         if not entries:
             del self._of_peer[peer]
         self._entries.pop((peer, nonce))
-        # counts of zero go, since a map that keeps them would grow with every stranger
-        for prefix in entry.prefixes:
-            self._of_prefix[prefix] -= 1
-            if not self._of_prefix[prefix]:
-                del self._of_prefix[prefix]
+        self._of_others.remove((peer, nonce))
         for connection in entry.connections:
             del self._of_connection[connection]
         cancel(entry.timer)
@@ -320,15 +339,6 @@ class ExpectedConnections:
                 self._expire(*key)
 
 
-def _prefixes(expected: ExpectedConnection) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each.prefix for each in expected.endpoints if not is_local_only(each)))
-
-
 def _fail(entry: _Expectation, problem: RoutingCrustError) -> None:
     if not entry.arrival.called:  # the holder may have cancelled it just now
         entry.arrival.errback(problem)
-
-
-def _check(which: str, held: int, setting: str, limit: int) -> None:
-    if held >= limit:
-        raise LimitReached(f"too many connections {which} are expected", setting, limit)

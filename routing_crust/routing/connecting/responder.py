@@ -76,10 +76,11 @@ class ConnectResponder:
         # in this order: what the peer has given up goes before the limits are looked at
         self._attempts.withdraw_earlier(peer, request)
         self._attempts.make_room(peer)
-        if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request)):
+        asked_by = account_of(link)
+        if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
             # crust must know the request before the response can bring a connection for it
             self._attempts.punches.expect(
-                peer, request.nonce, request.use, requester=False, asked_by=account_of(link)
+                peer, request.nonce, request.use, requester=False, asked_by=asked_by
             )
             self._respond(peer, request, envelope, link)
             self._attempts.punches.begin(peer, request.nonce, endpoints, request.nat)

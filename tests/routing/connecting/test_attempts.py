@@ -12,9 +12,6 @@ from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.signing import REQUEST_LABEL
 from routing_crust.routing.links.peer import Peer
-from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
-from routing_crust.testing.play.scenario import groups_are_right
-from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, LinkUse
@@ -122,24 +119,3 @@ class AttemptTests(SynchronousTestCase):
         crust = self.net.crust(self.node)
         self.net.settle(EXPECTED_TIMEOUT_SECONDS + 1)
         self.assertEqual(crust.expected, [])
-
-
-class PrefixTests(SynchronousTestCase):
-    """Nodes behind one NAT, and a node that they reach by tunnels only."""
-
-    def test_attempts_to_replace_tunnels_leave_room_for_unlinked_nodes(self) -> None:
-        """They leave room in a prefix to a node without a link."""
-        network = SimulatedNetwork(
-            seed=2, internet=True, max_same_prefix_in_bucket=8, max_expected_per_prefix=2
-        )
-        self.addCleanup(network.stop)
-        network.nodes(3)
-        router = network.nat(PORT_RESTRICTED)
-        inside = [network.node(nat=router) for _ in range(4)]
-        network.run_until(lambda: groups_are_right(network), 100)
-        node = network.node(nat=SYMMETRIC)
-        core = node.core
-        assert core is not None
-        network.run_until(lambda: all(each.name in core.table for each in inside), 60)
-        links = [core.links.link_to(each.name) for each in inside]
-        self.assertEqual({each.path_kind for each in links if each is not None}, {PathKind.TUNNEL})

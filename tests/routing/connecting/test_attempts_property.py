@@ -26,13 +26,14 @@ from routing_crust.routing.connecting.expected import ExpectedRequest
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
 from routing_crust.wire.messages import ConnectRequest, LinkUse, NatKind
+from tests.crust.addresses import STRANGER
 
 from .test_expected import ForgetfulClock, connection, name_of, nonce_of
 from .test_rendezvous import FakeCrust
 
 OWN = Identity.from_seed(bytes([1]) * 32)
 SAME_PREFIX = Endpoint("8.8.8.8", 5483)
-LIMITS = Settings(max_expected=6, max_expected_per_peer=2, max_expected_per_prefix=3)
+LIMITS = Settings(max_expected=6, max_expected_per_peer=2)
 
 Step = tuple[str, int, bool]
 STEPS = st.tuples(
@@ -103,7 +104,7 @@ class Answering:
         attempts.withdraw_earlier(peer, request)
         attempts.make_room(peer)
         self.clock.forgetful = timer_lost
-        accepted = attempts.expect(ExpectedRequest(peer, nonce, endpoints, request))
+        accepted = attempts.expect(ExpectedRequest(peer, nonce, endpoints, request, STRANGER))
         self.clock.forgetful = False
         if accepted:
             attempts.punches.expect(peer, nonce, LinkUse.MEMBER, requester=False)

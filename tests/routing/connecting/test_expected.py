@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,9 +34,14 @@ from routing_crust.routing.connecting.expected import (
     ExpectedRequest,
     ExpectedResponse,
 )
+from routing_crust.timing.shares import Account
 from routing_crust.wire.messages import ConnectRequest, ConnectResponse, LinkUse
+from tests.crust.addresses import STRANGER
 
 PUBLIC = Endpoint("8.8.8.8", 5483)
+ONE: Account = ("8.8.8.0/24", "8.8.8.8", "one")
+ANOTHER: Account = ("9.9.9.0/24", "9.9.9.9", "another")
+MANY: Account = ("7.7.7.0/24", "7.7.7.7", "a flood")
 
 
 def name_of(number: int) -> Name:
@@ -48,7 +54,18 @@ def nonce_of(number: int) -> bytes:
 
 def request(peer: int = 1, nonce: int = 1, *endpoints: Endpoint) -> ExpectedRequest:
     message = ConnectRequest(bytes(32), nonce_of(nonce), 0.0, 90.0, 1, LinkUse.MEMBER, ())
-    return ExpectedRequest(name_of(peer), nonce_of(nonce), endpoints, message)
+    return ExpectedRequest(name_of(peer), nonce_of(nonce), endpoints, message, STRANGER)
+
+
+def request_by(asked_by: Account, peer: int, nonce: int = 1) -> ExpectedRequest:
+    """A request that this party is held to account for."""
+    return replace(request(peer, nonce), asked_by=asked_by)
+
+
+def response(peer: int) -> ExpectedResponse:
+    """An answer to a request of our own."""
+    message = ConnectResponse(bytes(32), b"token", ())
+    return ExpectedResponse(name_of(peer), nonce_of(1), (), message, b"token")
 
 
 def connection(port: int) -> Connection:
@@ -72,8 +89,9 @@ class ExpectedTests(SynchronousTestCase):
         """No entry is left, and no count or delayed call either."""
         self.assertEqual(len(self.table), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        leftovers = (self.table._of_peer, self.table._of_prefix, self.table._of_connection)
-        self.assertEqual(leftovers, ({}, {}, {}))
+        leftovers = (self.table._of_peer, self.table._of_connection)
+        self.assertEqual(leftovers, ({}, {}))
+        self.assertEqual(len(self.table._of_others), 0)
 
     def test_deferred_fires_with_the_link_that_was_agreed_on(self) -> None:
         """Nothing is left afterwards, and a second link has nothing to fulfil."""
@@ -89,8 +107,7 @@ class ExpectedTests(SynchronousTestCase):
 
     def test_response_is_expected_like_a_request(self) -> None:
         """The requester's expectation has the same key and the same end as the responder's."""
-        response = ConnectResponse(bytes(32), b"token", ())
-        entry = ExpectedResponse(name_of(1), nonce_of(1), (), response, b"token")
+        entry = response(1)
         arrival = self.table.expect(entry)
         self.assertIs(self.table.match(name_of(1), nonce_of(1)), entry)
         self.table.fulfil(name_of(1), nonce_of(1), LINK)
@@ -194,22 +211,51 @@ class ExpectedTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
         self.assert_empty()
 
-    def test_full_table_refuses_and_evicts_nothing(self) -> None:
-        """The refusal names the setting, and a cancelled expectation gives its place back."""
-        self.make(max_expected=3)
-        arrivals = [self.table.expect(request(peer)) for peer in range(3)]
-        error = self.assertRaises(LimitReached, self.table.expect, request(3))
+    def test_whoever_holds_most_of_a_full_table_makes_room(self) -> None:
+        """By link and prefix, not by the names that are claimed; of these the oldest without a link."""
+        self.make(max_expected=8)
+        one = self.table.expect(request_by(ONE, 0))
+        flood = [self.table.expect(request_by(MANY, peer)) for peer in range(1, 6)]
+        self.table.arrived(name_of(1), nonce_of(1), connection(1))
+        another = self.table.expect(request_by(ANOTHER, 6))
+        error = self.failureResultOf(flood[1], LimitReached).value
         self.assertEqual(error.setting, "max_expected")
-        for each in arrivals:
+        self.assertEqual([each.peer for each in self.expired], [name_of(2)])
+        for each in (one, another, flood[0], *flood[2:]):
             self.assertNoResult(each)
-        self.assertEqual(len(self.table), 3)
-        arrivals[1].cancel()
-        self.failureResultOf(arrivals[1], CancelledError)
-        self.assertNoResult(self.table.expect(request(3)))
+        self.assertEqual(len(self.table), 6)
+
+    def test_flood_of_one_party_ends_its_own_expectations_only(self) -> None:
+        """However many names it makes up: others keep their places, and their requests find some."""
+        self.make(max_expected=8)
+        kept = [self.table.expect(request_by(ONE, 1)), self.table.expect(response(2))]
+        for peer in range(3, 300):
+            self.table.expect(request_by(MANY, peer)).addErrback(lambda failure: failure.trap(LimitReached))
+        self.assertEqual(len(self.table), 7)
+        kept += [self.table.expect(request_by(ANOTHER, 300)), self.table.expect(response(301))]
+        for each in kept:
+            self.assertNoResult(each)
+
+    def test_our_own_requests_have_places_that_others_cannot_take(self) -> None:
+        """When others hold more than is theirs, they make room for ours; the last quarter stays theirs."""
+        self.make(max_expected=8)
+        others = [self.table.expect(request_by(MANY, peer)) for peer in range(6)]
+        ours = [self.table.expect(response(10 + number)) for number in range(6)]
+        for each in (*others[4:], *ours):
+            self.assertNoResult(each)
+        for each in others[:4]:
+            self.failureResultOf(each, LimitReached)
+        error = self.assertRaises(LimitReached, self.table.expect, response(20))
+        self.assertEqual(error.setting, "max_expected")
+        self.assertEqual(len(self.table), 8)
+        self.table.stop()
+        for each in (*others[4:], *ours):
+            self.failureResultOf(each, ServiceStopped)
+        self.assert_empty()
 
     def test_replacement_is_accepted_by_a_full_table(self) -> None:
         """It takes no more room, and it is the youngest from then on."""
-        self.make(max_expected=2, max_expected_per_peer=1, max_expected_per_prefix=2)
+        self.make(max_expected=2, max_expected_per_peer=1)
         old = self.table.expect(request(1, 1, PUBLIC))
         self.table.expect(request(2, 1, PUBLIC))
         self.assertNoResult(self.table.expect(request(1, 1, PUBLIC)))
@@ -223,26 +269,6 @@ class ExpectedTests(SynchronousTestCase):
         error = self.assertRaises(LimitReached, self.table.expect, request(1, 2))
         self.assertEqual(error.setting, "max_expected_per_peer")
         self.assertNoResult(self.table.expect(request(2, 2)))
-
-    def test_peers_of_one_prefix_cannot_fill_the_table(self) -> None:
-        """Two endpoints of one peer in a prefix count once, and a fulfilled expectation no longer."""
-        twice = (Endpoint("8.8.8.1", 2000), Endpoint("8.8.8.2", 2000))
-        arrivals = [self.table.expect(request(peer, 1, *twice)) for peer in range(8)]
-        other = Endpoint("9.9.9.9", 2000)
-        error = self.assertRaises(LimitReached, self.table.expect, request(8, 1, other, PUBLIC))
-        self.assertEqual(error.setting, "max_expected_per_prefix")
-        self.assertIn("8.8.8.0/24", str(error))
-        self.assertNoResult(self.table.expect(request(8, 1, other)))
-        self.table.fulfil(name_of(0), nonce_of(1), LINK)
-        self.assertNoResult(self.table.expect(request(9, 1, PUBLIC)))
-        self.successResultOf(arrivals[0])
-
-    def test_local_addresses_do_not_count_towards_a_prefix(self) -> None:
-        """Loopback and private addresses have no limit by prefix."""
-        local = (Endpoint("127.0.0.1", 2000), Endpoint("192.168.1.2", 2000), Endpoint("fd00::1", 2000))
-        for peer in range(20):
-            self.table.expect(request(peer, 1, *local))
-        self.assertEqual(len(self.table), 20)
 
     def test_expectation_is_found_by_the_connection_that_arrived(self) -> None:
         """A C{Connection} is found until its link is lost or the expectation ends."""
@@ -332,13 +358,14 @@ class LostTimerTests(SynchronousTestCase):
         lost()
         self.table.stop()
         self.assertEqual((len(self.results), len(self.expired), len(self.table)), (1, 1, 0))
-        self.assertEqual((self.table._of_peer, self.table._of_prefix), ({}, {}))
+        self.assertEqual((self.table._of_peer, len(self.table._of_others)), ({}, 0))
 
     def test_place_is_free_again_after_twice_the_time(self) -> None:
         """Until then it is still taken: nothing but the delayed call decides on time."""
         self.clock.advance(179)
-        self.table.expect(request(2)).addErrback(lambda _: None)
-        self.assertRaises(LimitReached, self.table.expect, request(3))
+        second = self.table.expect(response(2))
+        second.addErrback(lambda _: None)
+        self.assertIsNotNone(self.table.match(self.entry.peer, self.entry.nonce))
         self.assertEqual(self.results, [])
         self.clock.advance(1)
         third = self.table.expect(request(3))
@@ -413,7 +440,7 @@ class Holders:
         self.clock = ForgetfulClock()
         self.wall_clock_error = 0.0
         self.expired: list[ExpectedConnection] = []
-        limits = Settings(max_expected=6, max_expected_per_peer=2, max_expected_per_prefix=3)
+        limits = Settings(max_expected=6, max_expected_per_peer=2)
         self.table = ExpectedConnections(self.clock, limits, self.expired.append)
         self.waiters: list[Waiter] = []
         self.latest: dict[tuple[int, int], Deferred[ILink]] = {}
@@ -483,7 +510,7 @@ class ExactlyOnceTests(SynchronousTestCase):
             self.assertIsNone(table.arrived(name_of(9), nonce_of(9), connection(99)))
         self.assertEqual(len(table), 0)
         self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertEqual((table._of_peer, table._of_prefix, table._of_connection), ({}, {}, {}))
+        self.assertEqual((table._of_peer, table._of_connection, len(table._of_others)), ({}, {}, 0))
         ends: list[object] = []
         for waiter in holders.waiters:
             (result,) = waiter.results
