@@ -92,19 +92,19 @@ class AdmissionTests(ServiceTests):
         one, _ = self.start(1)
         left = 1000
         self.patch(two._gate, "_descriptors_left", lambda: left)
-        await one.connect(two.endpoints, name(2), b"1", False)
+        await one.connect(two.endpoints, name(2), b"1", OURSELVES)
         await others.next("accept")
         left = MIN_DESCRIPTORS
-        await one.connect(two.endpoints, name(2), b"2", False)
+        await one.connect(two.endpoints, name(2), b"2", OURSELVES)
         _, reason = await others.next("lost")
         self.assertIs(reason.reason, CloseReason.TOO_MANY_LINKS)
         left = MIN_DESCRIPTORS - 1
-        error = await self.assertFailure(one.connect(two.endpoints, name(2), b"3", False), ConnectFailed)
+        error = await self.assertFailure(one.connect(two.endpoints, name(2), b"3", OURSELVES), ConnectFailed)
         self.assertIn("127.0.0.1", str(error))
         (accepted,) = others.of("accept")[-1]
         accepted.confirmed()
         left = RESERVED_DESCRIPTORS - 1
-        await self.assertFailure(one.connect(two.endpoints, name(2), b"4", False), ConnectFailed)
+        await self.assertFailure(one.connect(two.endpoints, name(2), b"4", OURSELVES), ConnectFailed)
         self.assertEqual(len(others.of("accept")), 2)
 
     async def test_denied_address_is_refused_before_tls_and_not_dialled(self) -> None:
