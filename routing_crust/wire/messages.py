@@ -337,7 +337,7 @@ class EnvelopeKind(IntEnum):
 
 class Envelope(WireMessage, frozen=True, gc=False):
     """
-    What relays read and pass on. The signature covers destination, kind, C{nearest} and body.
+    What relays read and pass on. The signature covers all but C{hops_left} and C{destination_proxy}.
 
     @ivar id: unique for its sender; lets relays recognise an envelope that comes round again.
     @ivar hops_left: the number of hops that it may still take.

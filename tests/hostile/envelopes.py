@@ -36,9 +36,11 @@ def envelope(
     signed: bool = True,
 ) -> list[Any]:
     """The fields of an envelope, signed unless its body proves itself."""
-    signature = key.sign("envelope", network, destination, bytes([kind, nearest]), body) if signed else b""
+    number = next(_ids) if number is None else number
+    fields = (number.to_bytes(8, "big"), destination, source_proxy, bytes([kind, nearest]), body)
+    signature = key.sign("envelope", network, *fields) if signed else b""
     return [
-        next(_ids) if number is None else number,
+        number,
         hops, destination, nearest, destination_proxy, source_proxy, kind, key.public, body, signature,
     ]  # fmt: skip
 

@@ -455,6 +455,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.messaging.test_messaging_routed",),
     ),
     Mutant(
+        "an envelope's id and its sender's proxy are not signed",
+        "routing/messaging/envelopes.py",
+        'return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body',
+        "return destination, bytes((kind, nearest)), body",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
+        "what is forgotten of a sender may come again",
+        "routing/messaging/duplicates.py",
+        "            window.floor = max(window.floor, *oldest)\n",
+        "",
+        ("tests.routing.messaging.test_duplicates",),
+    ),
+    Mutant(
         "envelope: signature unchecked",
         "routing/messaging/envelopes.py",
         "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",

@@ -1,19 +1,26 @@
 """
-The duplicate filter: remembers for a while which keys were seen.
+Duplicates: what remembers for a while which keys, or which messages of each sender, were seen.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice, takewhile
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+
+from ..shares import Holder, Shares
 
 MESSAGE_ID_LIFETIME_SECONDS: Final = 1200.0
 """How long the id of a message is remembered."""
 MAX_REMEMBERED_IDS: Final = 100_000
 """Ids of messages that are remembered."""
+WINDOW_COST_IDS: Final = 4
+"""Ids that a sender counts for, besides its own."""
 
 
 class DuplicateFilter:
@@ -72,3 +79,117 @@ class DuplicateFilter:
         order = self._order
         while order and order[0][0] <= now:
             self._keys.remove(order.popleft()[1])
+
+
+class Freshness(Enum):
+    """What is known of a message."""
+
+    NEW = "it has not come before"
+    SEEN = "it came before"
+    TOO_OLD = "it is older than what is remembered of its sender"
+
+
+@dataclass(slots=True)
+class _Window:
+    """
+    What is remembered of one sender.
+
+    @ivar floor: ids up to this one are too old, but for those in C{ids}.
+    @ivar ids: when each is forgotten, oldest first.
+    """
+
+    holder: Holder
+    floor: int = -1
+    ids: dict[int, float] = field(default_factory=dict)
+
+
+class SenderWindows:
+    """
+    Remembers for each sender the ids of its messages, which grow: what is forgotten of a sender stays too
+    old, so that nobody can have a message delivered again by making us forget its id.
+
+    Made by the inbox, discarded with it. All windows together are bounded. When there is too much, the link
+    that holds most makes room: its largest sender loses its oldest ids, if that one has half of what came by
+    the link; else those of its senders go that have said nothing for the longest time. There is no timer.
+    """
+
+    def __init__(self, clock: IReactorTime, memory: float, most: int) -> None:
+        """
+        @param memory: for how many seconds an id is remembered.
+        @param most: how many ids are remembered, with C{WINDOW_COST_IDS} for each sender.
+        """
+        self._clock = clock
+        self._memory = memory
+        self._most = most
+        self._windows: dict[bytes, _Window] = {}
+        self._of_holder: dict[Holder, OrderedDict[bytes, None]] = {}
+        self._shares = Shares()
+
+    def __len__(self) -> int:
+        """How much is remembered, in ids."""
+        return self._shares.total
+
+    def note(self, sender: bytes, id: int, holder: Holder) -> Freshness:
+        """
+        Note a message.
+
+        @param holder: who answers for the memory, if the sender is new.
+        @return: what was known of it before.
+        """
+        now = self._clock.seconds()
+        window = self._windows.get(sender)
+        if window is None:
+            window = self._windows[sender] = _Window(holder)
+            self._of_holder.setdefault(holder, OrderedDict())[sender] = None
+            self._shares.add(holder, WINDOW_COST_IDS)
+        else:
+            self._of_holder[window.holder].move_to_end(sender)
+            self._forget(window, sum(1 for _ in _expired(window, now)))
+        if id in window.ids:
+            return Freshness.SEEN
+        if id <= window.floor:
+            return Freshness.TOO_OLD
+        window.ids[id] = now + self._memory
+        self._shares.add(window.holder, 1)
+        if self._shares.total > self._most:
+            self._make_room()
+        return Freshness.NEW
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._windows.clear()
+        self._of_holder.clear()
+        self._shares.clear()
+
+    def _forget(self, window: _Window, count: int) -> None:
+        """Forget the oldest ids of a sender."""
+        if count:
+            oldest = list(islice(window.ids, count))
+            for id in oldest:
+                del window.ids[id]
+            window.floor = max(window.floor, *oldest)
+            self._shares.add(window.holder, -count)
+
+    def _make_room(self) -> None:
+        """Free a sixteenth, so that this need not be done again soon."""
+        while self._shares.total > self._most - self._most // 16:
+            holder = self._shares.fullest()
+            senders = self._of_holder[holder]
+            largest = max((self._windows[each] for each in senders), key=lambda each: len(each.ids))
+            if 2 * len(largest.ids) >= self._shares[holder]:
+                self._forget(largest, (len(largest.ids) + 1) // 2)
+            else:
+                for sender in list(islice(senders, len(senders) // 16 + 1)):
+                    self._drop(sender)
+
+    def _drop(self, sender: bytes) -> None:
+        window = self._windows.pop(sender)
+        self._shares.add(window.holder, -WINDOW_COST_IDS - len(window.ids))
+        senders = self._of_holder[window.holder]
+        del senders[sender]
+        if not senders:
+            del self._of_holder[window.holder]
+
+
+def _expired(window: _Window, now: float) -> Iterator[int]:
+    return takewhile(lambda id: window.ids[id] <= now, window.ids)

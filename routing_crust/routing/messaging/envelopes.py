@@ -1,8 +1,9 @@
 """
 Envelopes: how they are signed, and how a signature is checked at the destination.
 
-The signature (Ed25519, RFC 8032) covers the network, the destination, the kind, C{nearest} and the body;
-it leaves out what relays change (hops, proxies) and what only they need (the id). Relays check nothing.
+The signature (Ed25519, RFC 8032) covers the network, the id, the destination, the sender's proxy, the kind,
+C{nearest} and the body; it leaves out what relays change: hops and the destination's proxy. Relays check no
+signature.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Sealer:
         # a signature is costly, and where the body proves itself it would prove nothing new
         signature = b""
         if signed:
-            fields = _signed_fields(kind, destination.raw, nearest, body)
+            fields = _signed_fields(id, kind, destination.raw, source_proxy, nearest, body)
             signature = self._identity.sign(LABEL, self._network, *fields)
         return Envelope(
             id,
@@ -88,9 +89,18 @@ def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
     """
     if not envelope.signature:
         return envelope.kind in SELF_PROVING
-    fields = _signed_fields(envelope.kind, envelope.destination, envelope.nearest, envelope.body)
+    fields = _signed_fields(
+        envelope.id,
+        envelope.kind,
+        envelope.destination,
+        envelope.source_proxy,
+        envelope.nearest,
+        envelope.body,
+    )
     return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)
 
 
-def _signed_fields(kind: EnvelopeKind, destination: bytes, nearest: bool, body: bytes) -> tuple[bytes, ...]:
-    return destination, bytes((kind, nearest)), body
+def _signed_fields(
+    id: int, kind: EnvelopeKind, destination: bytes, source_proxy: bytes, nearest: bool, body: bytes
+) -> tuple[bytes, ...]:
+    return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body

@@ -2,7 +2,8 @@
 The inbox: messages of others, from their first part to the handler and the acknowledgement.
 
 A message is delivered once at the most: its sender's name and its id are remembered for
-C{MESSAGE_ID_LIFETIME_SECONDS} seconds, and a repetition is acknowledged again but not delivered again.
+C{MESSAGE_ID_LIFETIME_SECONDS} seconds, and a repetition is acknowledged again but not delivered again. An id
+that is below what is remembered of its sender is too old, and the message is ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ...wire.messages import AckStatus, Flavour, MessagePart
 from ..events import Message
 from ..node import Node
 from ..shares import holder_of
-from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
+from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, Freshness, SenderWindows
 from .fragmentation import Reassembler
 from .request_handling import Acknowledge, Answering, RequestHandler, Sender
 
@@ -49,7 +50,7 @@ class Inbox:
         self._reassembler = reassembler
         self._max_message = settings.max_message
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._seen = DuplicateFilter(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
+        self._windows = SenderWindows(node.clock, MESSAGE_ID_LIFETIME_SECONDS, MAX_REMEMBERED_IDS)
         self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
         self.answering = Answering(node, acknowledge)
         self.message_handler: MessageHandler | None = None
@@ -79,14 +80,17 @@ class Inbox:
     def stop(self) -> None:
         """Deliver nothing more."""
         self.answering.stop()
-        self._seen.clear()
+        self._windows.clear()
 
     def _complete(self, sender: Sender, part: MessagePart, body: bytes) -> None:
         key = (sender.name.raw, part.id)
         if part.flavour is Flavour.REQUEST:
             self._request(key, sender, part, body)
             return
-        again = self._seen.seen(key)
+        known = self._note(sender, part)
+        if known is Freshness.TOO_OLD:
+            return
+        again = known is Freshness.SEEN
         if not again:
             self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
         self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
@@ -103,10 +107,23 @@ class Inbox:
                 "max_requests_per_peer)",
                 peer=sender.name,
             )
-        elif self._seen.seen(key):
-            answering.repeated(key, sender, part.id)
         else:
-            answering.new(key, sender, body, Name(part.group) if part.group else None)
+            known = self._note(sender, part)
+            if known is Freshness.SEEN:
+                answering.repeated(key, sender, part.id)
+            elif known is Freshness.NEW:
+                answering.new(key, sender, body, Name(part.group) if part.group else None)
+
+    def _note(self, sender: Sender, part: MessagePart) -> Freshness:
+        """Note a message. Neither delivered nor acknowledged is one of which it is not known if it came."""
+        known = self._windows.note(sender.name.raw, part.id, holder_of(sender.link))
+        if known is Freshness.TOO_OLD:
+            self._quiet.info(
+                "old messages",
+                "ignored a message of {peer}: it is older than what is remembered of this sender",
+                peer=sender.name,
+            )
+        return known
 
     def _deliver(self, message: Message) -> None:
         handler = self.message_handler

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.routing.messaging.duplicates import DuplicateFilter
+from routing_crust.names import Name
+from routing_crust.routing.messaging.duplicates import (
+    WINDOW_COST_IDS,
+    DuplicateFilter,
+    Freshness,
+    SenderWindows,
+)
+from routing_crust.routing.shares import Holder
 
 
 class DuplicateFilterTests(SynchronousTestCase):
@@ -68,3 +75,56 @@ class DuplicateFilterTests(SynchronousTestCase):
             if not known:
                 noted.append((clock.seconds(), key))
             self.assertLessEqual(len(seen), 4)
+
+
+NEW, SEEN, TOO_OLD = Freshness
+HONEST, FLOOD = (Holder(text, Name(text.encode() * 32)) for text in "hf")
+
+
+class SenderWindowsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.windows = SenderWindows(self.clock, 20.0, 160)
+
+    def note(self, sender: str, id: int, holder: Holder = HONEST) -> Freshness:
+        return self.windows.note(sender.encode(), id, holder)
+
+    def test_ids_of_a_sender_may_come_in_any_order(self) -> None:
+        self.assertEqual([self.note("a", id) for id in (5, 2, 9, 2, 5, 1)], [NEW, NEW, NEW, SEEN, SEEN, NEW])
+        self.assertEqual(self.note("b", 5), NEW)
+
+    def test_what_is_forgotten_with_time_is_too_old(self) -> None:
+        self.note("a", 5)
+        self.clock.advance(15)
+        self.note("a", 7)
+        self.clock.advance(5)
+        self.assertEqual([self.note("a", id) for id in (5, 4, 7, 6)], [TOO_OLD, TOO_OLD, SEEN, NEW])
+
+    def test_flood_of_own_ids_flushes_no_id_of_another_sender(self) -> None:
+        """A sender that floods forgets its own oldest ids, which stay too old."""
+        self.note("honest", 1)
+        for id in range(2000):
+            self.assertEqual(self.note("flood", id, FLOOD), NEW)
+            self.assertLessEqual(len(self.windows), 160)
+        self.assertEqual(self.note("honest", 1), SEEN)
+        self.assertEqual(self.note("flood", 5, FLOOD), TOO_OLD)
+        self.assertEqual(self.note("flood", 1999, FLOOD), SEEN)
+
+    def test_flood_of_free_keys_by_one_link_flushes_no_sender_of_another(self) -> None:
+        self.note("honest", 1)
+        for number in range(500):
+            self.note(f"key {number}", 1, FLOOD)
+            self.assertLessEqual(len(self.windows), 160)
+        self.assertEqual(self.note("honest", 1), SEEN)
+
+    def test_sender_that_goes_on_is_kept_among_free_keys_of_its_own_link(self) -> None:
+        for number in range(500):
+            self.assertEqual(self.note("honest", number // 10, FLOOD), SEEN if number % 10 else NEW)
+            self.note(f"key {number}", 1, FLOOD)
+
+    def test_clear_forgets_every_sender(self) -> None:
+        self.note("a", 1)
+        self.assertEqual(len(self.windows), 1 + WINDOW_COST_IDS)
+        self.windows.clear()
+        self.assertEqual(len(self.windows), 0)
+        self.assertEqual(self.note("a", 1), NEW)

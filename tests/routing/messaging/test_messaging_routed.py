@@ -15,7 +15,7 @@ from routing_crust.errors import NotConnected, PeerUnreachable, RequestRefused, 
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.events import Message
-from routing_crust.routing.messaging import forwarder, messenger
+from routing_crust.routing.messaging import forwarder, inbox, messenger
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.messages import (
@@ -379,6 +379,25 @@ class SecurityTests(Routed):
     def test_envelope_with_another_destination_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.three.name, PART), destination=self.four.name.raw))
 
+    def test_envelope_with_another_id_is_dropped(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), id=77))
+
+    def test_envelope_with_another_proxy_of_its_sender_is_dropped(self) -> None:
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), source_proxy=self.two.name.raw))
+
+    def test_flood_of_own_ids_does_not_have_a_captured_message_delivered_again(self) -> None:
+        self.patch(inbox, "MAX_REMEMBERED_IDS", 64)
+        self.patch(forwarder, "MAX_REMEMBERED_IDS", 64)
+        self.start()
+        last = self.between(self.three, self.four)
+        captured = self.sealed(self.one, self.four.name, PART)
+        self.arrive(last, captured)
+        for number in range(200):
+            junk = replace(PART, id=number)
+            self.arrive(last, self.sealed(self.two, self.four.name, junk, id=(number + 9) << 16))
+        self.arrive(last, captured)
+        self.assertEqual([each.source for each in self.four.got].count(self.one.name), 1)
+
     def test_envelope_of_another_network_is_dropped(self) -> None:
         self.dropped(self.sealed(self.one, self.four.name, PART, network="other"))
 
@@ -418,9 +437,8 @@ class SecurityTests(Routed):
             self.assertFalse(link.open)
 
     def test_replayed_message_is_delivered_once(self) -> None:
-        envelope = self.sealed(self.one, self.four.name, PART)
-        for number in range(5):  # the id is not signed, so it does not protect
-            self.arrive(self.last, replace(envelope, id=number))
+        for number in range(5):
+            self.arrive(self.last, self.sealed(self.one, self.four.name, PART, id=number))
         self.assertEqual(self.four.bodies, [b"x"])
         self.assertEqual(len(envelopes(self.between(self.four, self.three))), 5)
 
