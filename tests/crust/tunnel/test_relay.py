@@ -18,7 +18,7 @@ from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
 from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
-from routing_crust.endpoints import PathKind
+from routing_crust.endpoints import Connection, PathKind, Protocol
 from routing_crust.errors import WireError
 from routing_crust.names import Name
 from routing_crust.quietlog import QuietLog
@@ -32,7 +32,7 @@ from routing_crust.wire.messages import (
     TunnelReason,
 )
 
-from ..addresses import identity, name
+from ..addresses import at, identity, name
 
 WINDOW = 64 * 1024
 PROOF = bytes(32)
@@ -44,6 +44,7 @@ class FakeLink:
     writable = True
     queued = 0
     path_kind = PathKind.DIRECT
+    connection = Connection(Protocol.TCP, at("192.0.2.1:1"), at("198.51.100.1:1"))
 
     def __init__(self, seed: int, initiator: bool = False) -> None:
         self.peer = name(seed)
