@@ -39,6 +39,7 @@ from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer
 from .membership.attachment import Attachment
 from .membership.client_publisher import Publisher
 from .membership.close_group_lookup import CloseGroupLookup
+from .membership.close_group_search import CloseGroupSearch
 from .membership.contact_exchange import ContactExchange
 from .membership.joining import Joiner
 from .membership.lifecycle import Lifecycle
@@ -94,6 +95,7 @@ class RoutingCore:
             self.crust.carry_tunnels(relays.way)
         send = self.messenger.send_control
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
+        self.search = CloseGroupSearch(node, self.neighbourhood, self.links, self.lookup)
         self.attempts = Attempts(node, self.links)
         candidates = CandidateExchange(node)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)

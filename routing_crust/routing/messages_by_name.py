@@ -85,7 +85,7 @@ class MessagesByName:
         group = self.name_of(name)
         _check_body(body)
         return self._running(
-            lambda core: core.lookup.close_group(group).addCallback(
+            lambda core: core.search.close_group(group).addCallback(
                 lambda members: core.messenger.send_to_group(group, members, body)
             )
         )
@@ -119,7 +119,7 @@ class MessagesByName:
         @raise InvalidName: as L{name_of} does.
         """
         group = self.name_of(name)
-        return self._running(lambda core: core.lookup.close_group(group))
+        return self._running(lambda core: core.search.close_group(group))
 
     def set_message_handler(self, handler: MessageHandler | None) -> None:
         """Call C{handler} with each L{Message} that comes. What it returns is ignored; C{None} ends it."""
@@ -148,7 +148,7 @@ class MessagesByName:
 async def _request_group(
     core: RoutingCore, group: Name, body: bytes, timeout: float | None
 ) -> dict[Name, bytes]:
-    lookup = core.lookup.close_group(group)
+    lookup = core.search.close_group(group)
     if timeout is None:
         return await core.messenger.request_group(group, await lookup, body, None)
     end = core.clock.seconds() + timeout

@@ -800,6 +800,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_network_time",),
     ),
     Mutant(
+        "names count that have not proven themselves",
+        "routing/membership/close_group_search.py",
+        "return self._neighbourhood.with_ourselves(target, proven)",
+        "return self._neighbourhood.with_ourselves(target, named)",
+        ("tests.routing.membership.test_close_group_search",),
+    ),
+    Mutant(
+        "a search waits for each answer to the end",
+        "routing/membership/close_group_search.py",
+        "        if groups or enough:\n            for each in waiting:",
+        "        if False:\n            for each in waiting:",
+        ("tests.routing.membership.test_close_group_search",),
+    ),
+    Mutant(
         "no other proxy is looked for beside one that leads nowhere",
         "routing/membership/proxy_trial.py",
         "        self._node.crust.bootstrap()\n",

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, LimitReached, NotConnected, PeerUnreachable, ServiceStopped
+from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
@@ -77,23 +77,6 @@ class CloseGroupLookup(PeerListener):
 
     def __len__(self) -> int:
         return len(self._queries)
-
-    def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
-        """
-        Find the nodes nearest to a name, ourselves among them if we are one of them.
-
-        @return: fires with at most C{group_size} names, nearest first; fails as that of L{look_up}, and with
-            L{NotConnected}.
-        """
-        neighbourhood = self._neighbourhood
-        if not neighbourhood.bootstrapped:
-            return fail(NotConnected("there is no link to the network; wait for when_connected()"))
-        if not self._node.is_client and neighbourhood.table.next_hop(target) is None:
-            return succeed(neighbourhood.close_group(target))
-        # the node that answers leaves us out, since we have asked
-        return self.look_up(target).addCallback(
-            lambda group: neighbourhood.with_ourselves(target, group.members)
-        )
 
     def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
         """

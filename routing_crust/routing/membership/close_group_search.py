@@ -1,0 +1,119 @@
+"""
+Close group search: the nodes nearest to a name, by what several nodes say and as far as it has proven true.
+
+One answer may be false, or never come. So the nodes of our table that are nearest to the name are asked both
+for what they know and to pass the query on, each another way; what they say is merged with our own table.
+A name counts when it has proven itself: there is a link with it, or it has answered, by its signature. Those
+that are named and nearer than what is proven are asked themselves, which may name others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+
+from ...errors import NotConnected, PeerUnreachable, ServiceStopped
+from ...names import Name
+from ...timing.timers import cancel
+from ..node import Node
+from .close_group_lookup import CloseGroupLookup, Group
+from .neighbourhood import LinkLookup, Neighbourhood
+
+WAYS: Final = 3
+"""Nodes of the table that are asked at first."""
+ROUNDS: Final = 4
+"""How often nodes are asked that others have named."""
+ASKED_MORE: Final = 4
+"""Nodes beyond a full group that are asked in a round."""
+ROUND_SECONDS: Final = 1.5
+"""How long a round waits for answers when one has come or some nodes are proven."""
+
+
+class CloseGroupSearch:
+    """Made with each start of the service, discarded with the run: what it waits for, the lookup ends."""
+
+    def __init__(
+        self, node: Node, neighbourhood: Neighbourhood, links: LinkLookup, lookup: CloseGroupLookup
+    ) -> None:
+        self._node = node
+        self._neighbourhood = neighbourhood
+        self._links = links
+        self._lookup = lookup
+
+    def close_group(self, target: Name) -> Deferred[tuple[Name, ...]]:
+        """
+        Find the nodes nearest to a name, ourselves among them if we are one of them.
+
+        @return: fires with at most C{group_size} names, nearest first; fails with L{PeerUnreachable} when no
+            answer came, with L{NotConnected}, and as
+            that of C{CloseGroupLookup.look_up}.
+        """
+        neighbourhood = self._neighbourhood
+        if not neighbourhood.bootstrapped:
+            return fail(NotConnected("there is no link to the network; wait for when_connected()"))
+        if not self._node.is_client and neighbourhood.table.next_hop(target) is None:
+            return succeed(neighbourhood.close_group(target))
+        return Deferred.fromCoroutine(self._search(target))
+
+    async def _search(self, target: Name) -> tuple[Name, ...]:
+        size = self._node.settings.group_size
+        own = self._node.name
+        proven = {entry.name for entry in self._neighbourhood.table.nearest(target, size)}
+        named: set[Name] = set(proven)
+        asked: set[Name] = {own}
+        groups = await self._answers(self._first_queries(target), bool(proven))
+        for _ in range(ROUNDS):
+            proven |= {group.informant for group in groups} - {own}
+            named |= proven.union(*(group.members for group in groups))
+            candidates = sorted(named, key=target.distance)
+            nearest = [name for name in candidates if name in proven or name not in asked]
+            doubtful = [name for name in nearest[: size + ASKED_MORE] if name not in proven]
+            if not any(name in doubtful for name in nearest[:size]):
+                break
+            asked.update(doubtful)
+            groups = await self._answers(
+                [self._lookup.look_up(target, of=name) for name in doubtful], bool(proven)
+            )
+        proven |= {group.informant for group in groups} - {own}
+        return self._neighbourhood.with_ourselves(target, proven)
+
+    def _first_queries(self, target: Name) -> list[Deferred[Group]]:
+        if self._neighbourhood.proxy is not None or self._node.is_client:
+            return [self._lookup.look_up(target)]
+        names = [entry.name for entry in self._neighbourhood.table.nearest(target, WAYS)]
+        ways = [link for link in map(self._links.link_to, names) if link is not None]
+        queries = [self._lookup.look_up(target, via=link) for link in ways]
+        return queries + [self._lookup.look_up(target, of=name) for name in names]
+
+    async def _answers(self, queries: Iterable[Deferred[Group]], enough: bool) -> list[Group]:
+        """
+        Wait for answers, not for long if there is something to go by without them.
+
+        @param enough: whether there is.
+        @raise PeerUnreachable: no answer came, and there is nothing to go by.
+        """
+        waiting = list(queries)
+        groups: list[Group] = []
+        patience = self._node.clock.callLater(ROUND_SECONDS, self._call_off, waiting, groups, enough)
+        kept = [each.addCallback(_kept, groups) for each in waiting]
+        results: list[tuple[bool, Any]] = await DeferredList(kept, consumeErrors=True)
+        cancel(patience)
+        problems = [what.value for good, what in results if not good]
+        if not groups and not enough:
+            raise problems[0] if problems else PeerUnreachable("nobody was there to be asked")
+        for problem in problems:
+            if isinstance(problem, ServiceStopped):
+                raise problem
+        return groups
+
+    def _call_off(self, waiting: list[Deferred[Group]], groups: list[Group], enough: bool) -> None:
+        if groups or enough:
+            for each in waiting:
+                each.cancel()
+
+
+def _kept(group: Group, groups: list[Group]) -> Group:
+    groups.append(group)
+    return group
