@@ -72,13 +72,14 @@ class Mux:
     Made for a peer with a link, given its frames, discarded after L{end}. It is the owner of its streams.
 
     @ivar streams: the streams that are not over, by number.
+    @ivar held: how many of them the peer has opened and neither end has given up.
     @ivar feeding: sends their data.
     @ivar sink: where frames go now.
     """
 
     __slots__ = (
         "_counts", "_credit_sender", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers",
-        "_resets", "_resets_due", "_settings", "_windows", "feeding", "sink", "streams",
+        "_resets", "_resets_due", "_settings", "_windows", "feeding", "held", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +111,7 @@ class Mux:
             StreamFrame.RESET: self._reset,
         }
         self.streams: dict[int, Stream] = {}
+        self.held = 0
         self.sink = sink
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
         self._credit_sender = CreditSender(self._windows, seconds, self._send, owner.soon)
@@ -297,11 +299,25 @@ class Mux:
             most = MAX_STREAM_RESETS
             raise WireError(f"more than {most} resets in {RESET_SECONDS:g} s")
 
+    def make_room(self, detail: str) -> None:
+        """End the latest stream that the peer has opened: it is the one that takes more than its share."""
+        for stream in reversed(self.streams.values()):
+            if stream.number % 2 != self._mine and not stream.given_up and stream.sent is not Side.ENDED:
+                handler = stream.handler
+                if stream.phase is Phase.REQUESTED:
+                    handler.reset(StreamReason.TOO_MANY, detail)
+                    self.refuse(stream, StreamReason.TOO_MANY, detail)
+                else:
+                    self.reset(stream, StreamReason.TOO_MANY, detail)
+                    handler.reset(StreamReason.TOO_MANY, detail)
+                return
+
     # Keeping count.
 
     def _add(self, stream: Stream) -> None:
         self.streams[stream.number] = stream
         self._counts[stream.number % 2] += 1
+        self.held += stream.number % 2 != self._mine
 
     def _forget_if_over(self, stream: Stream) -> None:
         if stream.over:
@@ -309,6 +325,7 @@ class Mux:
 
     def _forget(self, stream: Stream) -> None:
         del self.streams[stream.number]
+        self._let_go(stream)
         self._counts[stream.number % 2] -= 1
         self._resets_due.pop(stream, None)
         self._credit_sender.forget(stream)
@@ -317,7 +334,11 @@ class Mux:
             self._windows.give_back(stream.window)
         self._owner.stream_over(stream)
 
+    def _let_go(self, stream: Stream) -> None:
+        self.held -= stream.number % 2 != self._mine and not stream.given_up
+
     def _give_up(self, stream: Stream) -> None:
+        self._let_go(stream)
         stream.given_up = True
         stream.futile = True
         stream.ending = None

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..config import Settings
 from ..crust.interfaces import ILink
+from ..endpoints import is_local_only
 from ..names import Name
 from ..timing.eventual import EventualQueue
 from ..timing.timers import cancel
@@ -57,6 +58,12 @@ class PeerStreams:
         odd = owner.name < link.peer
         self.mux = Mux(owner.settings, owner.clock.seconds, odd, link, self)
         link.set_feeder(self.mux.feeding.feed)
+
+    @property
+    def prefix(self) -> str:
+        """What the streams of several peers are counted by; on this machine and its networks, the name."""
+        at = self.link.connection.peer
+        return str(self.name) if is_local_only(at) else at.prefix
 
     def link_changed(self, link: ILink) -> None:
         """Send frames over this link from now on."""

@@ -28,11 +28,14 @@ from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
+from .sharing import MAX_STREAMS_OF_PEERS, who_makes_room
 from .stream import Stream
 from .transport import StreamTransport
 
 _NO_CONNECTION = (RoutingCrustError, ConnectError, ConnectionClosed, NoProtocol, CancelledError, OSError)
 """Errors that an acceptor is expected to fail with. Any other is a bug there, which peers are not told of."""
+
+_ALL_TAKEN = f"all peers together may have {MAX_STREAMS_OF_PEERS} here, and others have fewer"
 
 
 def streams_of(service: RoutingService) -> Streams:
@@ -226,6 +229,9 @@ class Streams:
         if not allowed:
             self._refuse(name, stream, StreamReason.NOT_ALLOWED, "")
             return
+        if not self._has_room(name):
+            self._refuse(name, stream, StreamReason.TOO_MANY, _ALL_TAKEN)
+            return
         address = NodeAddress(name, stream.protocol)
 
         def accept(protocol: IProtocol | None) -> None:
@@ -244,6 +250,23 @@ class Streams:
             accept,
             lambda failure: self._failed(name, stream, failure),
         )
+
+    def _has_room(self, name: Name) -> bool:
+        """Whether there is room for the stream that this peer has just opened; another may make it."""
+        held = {each: peer.mux.held for each, peer in self._peers.items() if peer.mux.held}
+        if sum(held.values()) <= MAX_STREAMS_OF_PEERS:
+            return True
+        who = who_makes_room(held, {each: self._peers[each].prefix for each in held}, name)
+        if who is None:
+            return False
+        self._quiet.info(
+            "room was made",
+            "ended the latest stream of {peer}, which has most: peers have {most} here",
+            peer=who,
+            most=MAX_STREAMS_OF_PEERS,
+        )
+        self._peers[who].mux.make_room(_ALL_TAKEN)
+        return True
 
     def _failed(self, name: Name, stream: Stream, failure: Failure) -> None:
         problem = failure.value

@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ...crust.accept.descriptors import RESERVED_DESCRIPTORS, descriptors_left
 from ...errors import RoutingCrustError
 from ...forwarding_rules import EVERYONE, Exposure
 from ...names import Name
@@ -89,6 +90,10 @@ class Exposer(Factory):
         return Deferred.fromCoroutine(self._accept(address))
 
     async def _accept(self, address: NodeAddress) -> IProtocol:
+        # each connection takes one, and the control socket and the node's own files need some as well
+        if descriptors_left() < RESERVED_DESCRIPTORS:
+            problem = f"the node there keeps its last {RESERVED_DESCRIPTORS} descriptors, by RLIMIT_NOFILE"
+            raise StreamRefused(StreamReason.TOO_MANY, problem)
         # counted before it is connected, so that stop() reaches it
         splice = self.connections.new(address.name, address.protocol)
         try:

@@ -16,6 +16,7 @@ from zope.interface import directlyProvides
 
 from routing_crust import Name, RoutingService
 from routing_crust.config import MIB, Settings
+from routing_crust.crust.accept.descriptors import RESERVED_DESCRIPTORS
 from routing_crust.daemon.forward import exposer as exposing
 from routing_crust.daemon.forward import forwarder as forwarding
 from routing_crust.daemon.forward import registry as carrying
@@ -247,6 +248,17 @@ class RefusalTests(CarryingCase):
         )
         self.assertIn("it failed: the program there cannot be reached", said[1])
         self.assertNotIn("localhost", said[1])
+
+    def test_last_descriptors_are_not_for_exposed_programs(self) -> None:
+        """The peer is told of the limit, and the program is not connected to."""
+        self.both()
+        self.patch(exposing, "descriptors_left", lambda: RESERVED_DESCRIPTORS - 1)
+        near = self.port.connect()
+        self.net.run(lambda: near.over)
+        self.assertEqual(self.program.wires, [])
+        self.assertIn("keeps its last 64 descriptors, by RLIMIT_NOFILE", self.lines[-1])
+        self.patch(exposing, "descriptors_left", lambda: RESERVED_DESCRIPTORS)
+        self.open()
 
     def test_program_hangs_up_at_once(self) -> None:
         """A connection that is gone before the peer is told of it is a refusal too."""
