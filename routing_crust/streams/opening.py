@@ -29,10 +29,12 @@ class OutgoingOpen(IgnoringHandler):
 
     @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
         not in time, and with L{StreamLinkLost}. Cancelling it gives the stream up.
+    @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
     def __init__(self) -> None:
         self.answer: Deferred[None] = Deferred(self._cancelled)
+        self.ended: Exception | None = None
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
 
@@ -89,7 +91,11 @@ class OutgoingOpen(IgnoringHandler):
 
     def _fail(self, problem: Exception) -> None:
         cancel(self._timer)
-        self.answer.errback(problem)
+        # what makes the protocol may stop the service
+        if self.answer.called:
+            self.ended = problem
+        else:
+            self.answer.errback(problem)
 
 
 class IncomingOpen(IgnoringHandler):

@@ -145,15 +145,17 @@ class Streams:
                 reason=refused,
             )
             raise
-        return self._connected(stream, name, factory)
+        return self._connected(stream, name, factory, opening)
 
-    def _connected(self, stream: Stream, name: Name, factory: Any) -> IProtocol:
+    def _connected(self, stream: Stream, name: Name, factory: Any, opening: OutgoingOpen) -> IProtocol:
         address = NodeAddress(name, stream.protocol)
         try:
             made: IProtocol | None = factory.buildProtocol(address)
         except Exception:  # whatever a factory may raise
             stream.reset(StreamReason.FAILED)
             raise
+        if opening.ended is not None:
+            raise opening.ended
         if made is None:
             stream.reset(StreamReason.CANCELLED)
             raise NoProtocol
@@ -226,6 +228,9 @@ class Streams:
                 protocol=port.protocol,
             )
             allowed = False
+        # what decides, here and below, may stop the service
+        if stream.given_up:
+            return
         if not allowed:
             self._refuse(name, stream, StreamReason.NOT_ALLOWED, "")
             return
@@ -233,6 +238,11 @@ class Streams:
             self._refuse(name, stream, StreamReason.TOO_MANY, _ALL_TAKEN)
             return
         address = NodeAddress(name, stream.protocol)
+        decision = port.accept(address)
+        if stream.given_up:
+            decision.addErrback(lambda _: None)
+            decision.cancel()
+            return
 
         def accept(protocol: IProtocol | None) -> None:
             if protocol is None:
@@ -246,7 +256,7 @@ class Streams:
             stream,
             self.clock,
             STREAM_OPEN_TIMEOUT_SECONDS,
-            port.accept(address),
+            decision,
             accept,
             lambda failure: self._failed(name, stream, failure),
         )

@@ -1175,4 +1175,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "ENDING: Final = (signal.SIGTERM,)",
         ("tests.daemon.test_signals", "tests.daemon.test_processes"),
     ),
+    Mutant(
+        "a stop while a protocol is made fails half way",
+        "streams/opening.py",
+        "        if self.answer.called:\n",
+        "        if False:\n",
+        ("tests.routing.test_stopping",),
+    ),
+    Mutant(
+        "a stop while a stream is accepted leaves its timer",
+        "streams/service.py",
+        "        if stream.given_up:\n            decision.addErrback",
+        "        if False:\n            decision.addErrback",
+        ("tests.routing.test_stopping",),
+    ),
 )
