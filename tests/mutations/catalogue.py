@@ -455,6 +455,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.messaging.test_messaging_routed",),
     ),
     Mutant(
+        "a flood to nobody uses up the hints of all",
+        "routing/messaging/forwarder.py",
+        "not self._hints.take(came_by.peer):",
+        "not self._hints.take(self._own):",
+        ("tests.routing.messaging.test_messaging_routed",),
+    ),
+    Mutant(
         "an envelope's id and its sender's proxy are not signed",
         "routing/messaging/envelopes.py",
         'return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body',

@@ -698,6 +698,23 @@ class CrowdedLinkTests(Routed):
         self.successResultOf(sent)
 
 
+class NobodyTests(Routed):
+    """Envelopes to names that nobody has."""
+
+    def test_flood_to_nobody_keeps_no_hint_from_other_senders(self) -> None:
+        hostile = self.net.node("1100")
+        attachment = self.net.attach(hostile, self.four)
+        nobody = identity("1101").name
+        for number in range(300):
+            attachment.send(6, encode(self.sealed(hostile, nobody, PART, id=number << 16)))
+        self.net.run()
+        hints = [each for each in envelopes(attachment.other) if each.kind is EnvelopeKind.UNDELIVERABLE]
+        self.assertEqual(len(hints), 200)
+        request = self.one.messenger.send_control(EnvelopeKind.CONNECT_REQUEST, nobody, b"x")
+        self.net.run()
+        self.assertEqual(self.one.hints, [request])
+
+
 class ControlTests(Routed):
     """Control messages."""
 
