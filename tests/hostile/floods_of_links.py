@@ -1,0 +1,85 @@
+"""
+Floods of links and of what goes with them: attached keys that leave, tunnels, contacts, dials back, and
+frames that never end.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+
+from .behaviour import Target, behaviour
+from .keys import Key
+from .peer import ACK, CONTACTS, DIAL_BACK, HEARTBEAT, MESSAGE, TUNNEL_CREDIT, TUNNEL_OPEN, Closed, Peer, pack
+
+
+@behaviour("attaches and leaves, a new key each time, as fast as it goes", flood=True)
+def attach_and_leave(target: Target) -> None:
+    for _ in target.paced(100):
+        with suppress(Closed, OSError):
+            peer = Peer(target.address, Key(), source=target.source)
+            try:
+                peer.attach(target.network)
+            finally:
+                peer.close()
+
+
+@behaviour("tunnels to an honest node, of 20 keys that each have a link", flood=True)
+def tunnels_of_many_keys(target: Target) -> None:
+    peers: list[Peer] = []
+    for number in target.paced(40):
+        with suppress(Closed, OSError):
+            if len(peers) < 20:
+                peers.append(target.attached())
+            peer = peers[number % len(peers)]
+            opening = (2 * number + 1, False, target.other, os.urandom(32), 65536)
+            peer.say(TUNNEL_OPEN, opening)
+
+
+@behaviour("credit for tunnels that there are not, as fast as it goes", flood=True)
+def tunnel_credit(target: Target) -> None:
+    peer = target.attached()
+    grant = pack([7, 65536])
+    for _ in target.paced(20_000):
+        peer.send(TUNNEL_CREDIT, grant)
+
+
+@behaviour("contacts again and again, each of a node that there is not", flood=True)
+def endless_contacts(target: Target) -> None:
+    peer = target.attached()
+    for number in target.paced(500):
+        places = [(bytes([198, 51, number % 250, n + 1]), 5483) for n in range(16)]
+        peer.say(CONTACTS, ([[os.urandom(32), place] for place in places],))
+
+
+@behaviour("asks to be dialled back, as fast as it goes", flood=True)
+def endless_dials_back(target: Target) -> None:
+    peer = target.attached()
+    host, _ = peer.socket.getsockname()
+    for number in target.paced(2000):
+        peer.say(DIAL_BACK, (number, [[bytes(map(int, host.split("."))), 5483]]))
+
+
+@behaviour("acknowledges messages that were not sent, as fast as it goes", flood=True)
+def endless_acks(target: Target) -> None:
+    peer = target.attached()
+    for number in target.paced(20_000):
+        peer.say(ACK, (number, 0, 1, 0, b""))
+
+
+@behaviour("heartbeats one byte at a time", flood=True)
+def slow_heartbeats(target: Target) -> None:
+    peer = target.attached()
+    frame = struct.pack("!I", HEARTBEAT << 24)
+    for number in target.paced(5000):
+        peer.send_bytes(frame[number % 4 : number % 4 + 1])
+
+
+@behaviour("50 links, each with 60 KB of a frame that does not end", flood=True)
+def half_frames(target: Target) -> None:
+    for number in target.paced(20):
+        if number < 50:
+            with suppress(Closed, OSError):
+                peer = target.attached(source=f"127.{120 + number}.1.1")
+                peer.send_bytes(struct.pack("!I", MESSAGE << 24 | 65_000) + bytes(60_000))
