@@ -884,6 +884,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.testing.memory.test_bootstrap",),
     ),
     Mutant(
+        "a siege does not notice who is kept waiting",
+        "testing/play/siege.py",
+        "            if took > bounds[each.check]:\n",
+        "            if False:\n",
+        ("tests.testing.play.test_siege",),
+    ),
+    Mutant(
+        "a siege does not notice what hostile hosts leave behind",
+        "testing/play/siege.py",
+        "            if kept:\n",
+        "            if False:\n",
+        ("tests.testing.play.test_siege",),
+    ),
+    Mutant(
+        "a raider acknowledges links that it is to leave unconfirmed",
+        "testing/play/raider.py",
+        "        elif kind == FrameKind.CONFIRMATION and self.confirms:\n",
+        "        elif kind == FrameKind.CONFIRMATION:\n",
+        ("tests.testing.play.test_raider",),
+    ),
+    Mutant(
         "a contact that led nowhere keeps its place",
         "crust/dial/bootstrapper.py",
         "return contact.endpoint in self._led_nowhere or contact.name in self._led_nowhere",
