@@ -176,7 +176,9 @@ class Insiders(Raid):
 
 
 class LyingMembers(Insiders):
-    """Members near the targets that answer lookups with names that nobody has."""
+    """A member near a target that answers lookups with names that nobody has."""
+
+    most = 1
 
     def joined(self, node: SimulatedNode) -> None:
         core = node.core
