@@ -33,13 +33,36 @@ import asyncio
 from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString
 from twisted.internet.protocol import Factory, Protocol
 
-from routing_crust import ApplicationLink, LinkLost, RoutingService
+from routing_crust import ApplicationLink, LinkLost, Message, Name, Request, RoutingService
 from routing_crust.aio import open_connection, start_server
+from routing_crust.errors import RefusalReason, RequestRefused
 from routing_crust.streams import RoutingClientEndpoint, RoutingServerEndpoint, streams_of
 
 
 def answer(link: ApplicationLink, kind: int, payload: bytes) -> None:
     link.send(kind, payload)
+
+
+async def handle(request: Request) -> bytes:
+    if request.group is None:
+        raise RequestRefused("groups only")
+    request.extend(60.0)
+    return request.body
+
+
+def handle_any(message: Message) -> bytes:
+    return message.body
+
+
+async def ask(node: RoutingService) -> dict[Name, bytes]:
+    node.set_request_handler(handle)
+    node.set_request_handler(handle_any)
+    try:
+        await node.request(str(node.node_name), b"x", timeout=5)
+    except RequestRefused as refused:
+        reason: RefusalReason = refused.reason
+        print(reason.text, refused.detail)
+    return await node.request_group(node.node_name, b"x")
 
 
 async def main(node: RoutingService, reactor: object, loop: asyncio.AbstractEventLoop) -> None:

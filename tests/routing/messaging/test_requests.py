@@ -342,12 +342,22 @@ class PublicTests(SynchronousTestCase):
         self.assertEqual(answers, {each: b"X" + each.raw for each in group})
 
     def test_the_timeout_of_a_group_includes_its_lookup(self) -> None:
+        core = self.nodes[1].core
+        assert core is not None
+        self.patch(core.search, "close_group", lambda name: Deferred())
+        asked = self.service.request_group(self.nodes[3].name, b"x", timeout=2.0)
+        before = self.network.clock.seconds()
+        self.assertRaises(RequestTimedOut, self.network.result_of, asked)
+        self.assertAlmostEqual(self.network.clock.seconds() - before, 2.0, delta=0.2)
+
+    def test_members_that_are_gone_take_no_longer_than_the_timeout(self) -> None:
         for node in self.nodes:
             if node is not self.nodes[1]:
                 node.crash(silently=True)
         asked = self.service.request_group(self.nodes[3].name, b"x", timeout=2.0)
         before = self.network.clock.seconds()
-        self.assertRaises(RequestTimedOut, self.network.result_of, asked)
+        answers = self.network.result_of(asked)
+        self.assertEqual(set(answers), {self.nodes[1].name})
         self.assertAlmostEqual(self.network.clock.seconds() - before, 2.0, delta=0.2)
 
     def test_a_time_that_is_none_is_refused_at_once(self) -> None:
