@@ -147,9 +147,14 @@ class Confirmation(WireMessage, frozen=True, gc=False):
 
 
 class ConfirmationAck(WireMessage, frozen=True, gc=False):
-    """The other end has taken notice of the decision with this number."""
+    """
+    The other end has taken notice of the decision with this number.
+
+    @ivar declined: the link stays for the use that it has, since the sender has no room for a greater one.
+    """
 
     epoch: Count
+    declined: bool = False
 
 
 class WireContact(WireMessage, frozen=True, gc=False):

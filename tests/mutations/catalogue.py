@@ -790,6 +790,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_network_time",),
     ),
     Mutant(
+        "a link is raised although its prefix is full in the table",
+        "routing/connecting/connect_request_validator.py",
+        " and self._links.has_room(name, use)",
+        "",
+        ("tests.routing.connecting.test_connect_request_validator",),
+    ),
+    Mutant(
         "a link is raised to a use that another one serves",
         "routing/links/consolidation.py",
         "        if any(each.use >= use for each in self._candidates.values()):",

@@ -115,6 +115,9 @@ class ConnectRequestValidator:
 
     def _wants(self, name: Name, use: LinkUse, endpoint: Endpoint | None) -> bool:
         if use is LinkUse.MEMBER:
-            return not self._is_client and self._table.wants(name, endpoint)
+            # its candidates may say nothing of the prefix that a link with it counts for
+            return (
+                not self._is_client and self._table.wants(name, endpoint) and self._links.has_room(name, use)
+            )
         # the other half is reserved for links that we ask for ourselves
         return len(self._links) < self._node.settings.max_links // 2

@@ -94,6 +94,10 @@ class Connector(PeerListener):
             return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
+        if not self._links.has_room(name, use):
+            # no better than silence: to ask again at once would find no room either
+            self._cooldown.note(name)
+            return fail(ExpectedConnectionExpired(f"the routing table has no room for {name.short}"))
         # requests for two uses are not shared: the one for more may be refused where the other is not
         request = self._requests.get((name, use))
         if request is None:

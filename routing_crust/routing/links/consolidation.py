@@ -13,9 +13,9 @@ direct before punched before a tunnel); of these the primary, the one that the r
 dialled; when both asked at once, the request of the greater name counts.
 
 Two that have agreed on a request for a greater use than their link has need no other link, if that one was
-punched, is a tunnel, or was dialled where the other end cannot dial: the arbiter confirms it again for the
-greater use. It may hold the only two ports between which the NATs let anything pass. Any other link is not
-raised: a second one shows whether the other end can dial, too.
+punched, or was dialled where the other end cannot dial: the arbiter confirms it again for the greater use. It
+may hold the only two ports between which the NATs let anything pass. Any other link is not raised: a second
+one shows whether the other end can dial, too.
 
 A peer that opens another link may have lost the agreed one without our noticing. So the arbiter confirms the
 agreed one again, and keeps the new one until the acknowledgement has come.
@@ -79,10 +79,15 @@ class SendConfirmation:
 
 @dataclass(frozen=True, slots=True)
 class SendAck:
-    """Acknowledge the decision with this epoch on the link."""
+    """
+    Acknowledge the decision with this epoch on the link.
+
+    @ivar declined: the link is not used for more than before.
+    """
 
     link: Hashable
     epoch: int
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +215,15 @@ class Consolidation:
 
     def agree(self, use: LinkUse, now: float) -> list[Action]:
         """Both ends have agreed on a request for this use, and a link that they have may do for it."""
-        if self._one_way_refused(use, self.two_way):
-            return []  # to raise the link would only lose it
+        if not self._arbiter or self._one_way_refused(use, self.two_way):
+            return []  # the other end is asked when the Confirmation comes
         if any(each.use >= use for each in self._candidates.values()):
             return []  # to raise another one could lead back to a link that both ends have left
         decided_on = self.current if self._pending is None else self._pending[0]
         candidate = self._candidates.get(decided_on)
-        if candidate is None or (candidate.plain and candidate.both_ways):
+        if candidate is None or candidate.path_kind is PathKind.TUNNEL:
+            return []
+        if candidate.plain and candidate.both_ways:
             return []
         self._candidates[decided_on] = replace(candidate, use=use)
         return self._decide(now)
@@ -244,14 +251,22 @@ class Consolidation:
         # the arbiter decides which link lives, but cannot give it a greater use than was agreed to
         raised = message.use > candidate.use
         if (raised and message.use > permitted()) or self._one_way_refused(message.use, message.two_way):
+            if raised and link == self.current:
+                # our table may have filled up since we agreed, and the link serves what it was made for
+                self._epoch = message.epoch
+                return [SendAck(link, message.epoch, declined=True)]
             return [self._close(link, CloseReason.NOT_WANTED)]
         if raised:
             self._candidates[link] = replace(candidate, use=message.use)
         self._epoch = message.epoch
         return [SendAck(link, message.epoch), *self._settle(link, message.use, message.two_way, now)]
 
-    def ack(self, link: Hashable, epoch: int, now: float) -> list[Action]:
-        """The other end follows our decision: now the other links can go."""
+    def ack(self, link: Hashable, epoch: int, now: float, declined: bool = False) -> list[Action]:
+        """
+        The other end follows our decision: now the other links can go.
+
+        @param declined: it does not follow us in giving the link a greater use.
+        """
         if not self._arbiter and link in self._candidates:
             return [self._close(link, CloseReason.PROTOCOL_ERROR)]
         if self._pending is None or self._pending[:2] != (link, epoch):
@@ -259,6 +274,12 @@ class Consolidation:
         _, _, use, two_way = self._pending
         self._pending = None
         self._doubted = False
+        if declined:
+            if link != self.current or self._agreed is None:
+                return [self._close(link, CloseReason.PROTOCOL_ERROR), *self._decide(now)]
+            use, two_way = self._agreed
+            self._candidates[link] = replace(self._candidates[link], use=use)
+            return self._decide(now)
         # only now are the other links closed: the peer is known to use this one
         return [*self._settle(link, use, two_way, now), *self._decide(now)]
 

@@ -139,7 +139,7 @@ class PeerLinks:
 
     def acknowledged(self, link: ILink, message: ConfirmationAck) -> None:
         """The peer follows our decision for this link."""
-        self._change(lambda each, now: each.ack(link, message.epoch, now))
+        self._change(lambda each, now: each.ack(link, message.epoch, now, message.declined))
 
     def agree(self, use: LinkUse) -> None:
         """Both ends have agreed on a request for this use."""
@@ -213,7 +213,7 @@ class PeerLinks:
         if isinstance(action, SendConfirmation):
             link.send(FrameKind.CONFIRMATION, encode(action.confirmation))
         elif isinstance(action, SendAck):
-            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch)))
+            link.send(FrameKind.CONFIRMATION_ACK, encode(ConfirmationAck(action.epoch, action.declined)))
         elif isinstance(action, Established):
             self._established(link, action)
         elif isinstance(action, Doubt):

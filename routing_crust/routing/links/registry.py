@@ -196,8 +196,14 @@ class LinkRegistry:
         links = self._peer_links.get(name)
         if links is None or links.peer is None or links.peer.use >= use:
             return
-        if self._policy.has_room(links.peer.link, use):
+        # a tunnel can be made twice, and counts for its relay's prefix, which may be full where ours is not
+        if links.peer.link.path_kind is not PathKind.TUNNEL and self.has_room(name, use):
             links.agree(use)
+
+    def has_room(self, name: Name, use: LinkUse) -> bool:
+        """Whether the link with this node, if there is one and it is no tunnel, may be used for this, too."""
+        link = self.link_to(name)
+        return link is None or link.path_kind is PathKind.TUNNEL or self._policy.has_room(link, use)
 
     def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
         """Close every link to this peer."""

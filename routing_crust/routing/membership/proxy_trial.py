@@ -116,7 +116,8 @@ class ProxyTrial:
         own = self._node.name
         known = (*self._node.settings.contacts, *self._node.crust.saved_contacts())
         names = {each.name for each in known if each.name not in (None, own, self._neighbourhood.proxy)}
-        witnesses = sorted(each for each in names if each is not None)
+        # over a link of our own an answer says nothing of the proxy, and the question keeps the link in use
+        witnesses = sorted(each for each in names if each is not None and self._links.link_to(each) is None)
         if witnesses:
             chosen = self._node.random.sample(witnesses, min(WITNESSES, len(witnesses)))
             asked = [self._lookup.look_up(own, of=name) for name in chosen]

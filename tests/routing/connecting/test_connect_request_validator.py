@@ -50,12 +50,17 @@ class FakeLinks:
     @ivar known: the peer, if there is a link with it.
     @ivar dropped: the reasons for which its links were closed.
     @ivar count: how many links there are in all.
+    @ivar room: whether that link may be used for more.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.room = True
         self.known: Peer | None = None
         self.dropped: list[CloseReason] = []
+
+    def has_room(self, name: Name, use: LinkUse) -> bool:
+        return self.room
 
     def __len__(self) -> int:
         return self.count
@@ -209,6 +214,12 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         for _ in range(2):
             self.receive(encode(self.signed(request)))
         self.assertEqual(self.verdicts.all, [(THEIRS.name, "the link is not wanted")])
+
+    def test_link_that_has_no_room_in_the_table_is_not_raised(self) -> None:
+        """Its prefix may be full where the prefixes of the request's candidates are not."""
+        self.links.room = False
+        self.assertEqual(self.problem(self.request()), "the link is not wanted")
+        self.assertEqual(self.problem(self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)), "")
 
     def test_client_accepts_no_member_link(self) -> None:
         """It has no routing table; a direct link is another matter."""

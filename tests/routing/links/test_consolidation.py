@@ -70,6 +70,7 @@ class World:
         self.established: list[tuple[int, Wire, LinkUse, bool]] = []
         self.doubted: list[tuple[int, Wire]] = []
         self.permitted = LinkUse.ATTACHED
+        self.room = True
         self.responses: deque[tuple[int, LinkUse]] = deque()
 
     def end(self, which: int) -> Consolidation:
@@ -98,6 +99,9 @@ class World:
         self.responses.append((asker, use))
         self.do(1 - asker, self.ends[1 - asker].agree(use, self.now))
 
+    def permitted_use(self) -> LinkUse:
+        return self.permitted if self.room else LinkUse.DIRECT
+
     def respond(self) -> None:
         """The oldest response arrives."""
         asker, use = self.responses.popleft()
@@ -121,10 +125,10 @@ class World:
             wire.gone[end] = True
             self.do(end, self.ends[end].link_lost(wire, self.now))
         elif isinstance(frame, Confirmation):
-            self.do(end, self.ends[end].confirmation(wire, frame, self.now, lambda: self.permitted))
+            self.do(end, self.ends[end].confirmation(wire, frame, self.now, self.permitted_use))
         else:
-            assert isinstance(frame, int)
-            self.do(end, self.ends[end].ack(wire, frame, self.now))
+            assert isinstance(frame, SendAck)
+            self.do(end, self.ends[end].ack(wire, frame.epoch, self.now, frame.declined))
 
     def do(self, end: int, actions: list[Action]) -> None:
         for action in actions:
@@ -133,7 +137,7 @@ class World:
             if isinstance(action, SendConfirmation):
                 wire.to[1 - end].append(action.confirmation)
             elif isinstance(action, SendAck):
-                wire.to[1 - end].append(action.epoch)
+                wire.to[1 - end].append(action)
             elif isinstance(action, Close):
                 self.closed.append((end, wire, action.reason))
                 wire.gone[end] = True
@@ -216,6 +220,7 @@ def play(world: World, steps: list[tuple[int, int]], *, cuts: bool) -> None:
             world.pass_time((which % 16) / 100)
         elif what == 3:
             world.ask(which & 1, list(LinkUse)[1 + (which >> 1 & 1)])
+            world.room = which >> 2 & 3 != 0
         elif what == 4 and world.responses:
             world.respond()
         else:
@@ -295,7 +300,6 @@ class RendezvousTests(SynchronousTestCase):
         """Either end asks for a member's link where an application has a punched one."""
         for path_kind, both_ways in (
             (PathKind.PUNCHED, True),
-            (PathKind.TUNNEL, True),
             (PathKind.DIRECT, False),
         ):
             for asker in (SMALL, GREAT):
@@ -309,13 +313,14 @@ class RendezvousTests(SynchronousTestCase):
                 self.assertEqual(world.closed, [])
 
     def test_link_that_can_be_made_twice_is_not_raised(self) -> None:
-        """The second one shows whether the other end can dial, too."""
-        world = World()
-        world.dial(SMALL, LinkUse.DIRECT, SMALL)
-        world.settle()
-        world.ask(GREAT, LinkUse.MEMBER)
-        world.settle()
-        self.assertEqual({use for _, _, use, _ in world.established}, {LinkUse.DIRECT})
+        """The second one shows whether the other end can dial, too; a second tunnel is always to be had."""
+        for path_kind in (PathKind.DIRECT, PathKind.TUNNEL):
+            world = World()
+            world.dial(SMALL, LinkUse.DIRECT, SMALL, path_kind)
+            world.settle()
+            world.ask(GREAT, LinkUse.MEMBER)
+            world.settle()
+            self.assertEqual({use for _, _, use, _ in world.established}, {LinkUse.DIRECT})
 
     def test_link_is_not_raised_while_another_serves_the_use(self) -> None:
         """The other one may turn out to be two-way."""
@@ -349,12 +354,34 @@ class RendezvousTests(SynchronousTestCase):
         world = World()
         wire = world.dial(SMALL, LinkUse.DIRECT, SMALL, PathKind.PUNCHED)
         world.settle()
+        epoch = world.next_epoch()
         self.assertEqual(
-            world.ends[GREAT].confirmation(
-                wire, Confirmation(world.next_epoch(), LinkUse.MEMBER, False), 0.0
-            ),
-            [Close(wire, CloseReason.NOT_WANTED)],
+            world.ends[GREAT].confirmation(wire, Confirmation(epoch, LinkUse.MEMBER, False), 0.0),
+            [SendAck(wire, epoch, declined=True)],
         )
+
+    def test_link_outlives_a_use_that_is_declined(self) -> None:
+        """The table of the end that does not decide has filled up since both agreed."""
+        for asker in (SMALL, GREAT):
+            world = World()
+            wire = world.dial(SMALL, LinkUse.DIRECT, SMALL, PathKind.PUNCHED)
+            world.settle()
+            world.room = False
+            world.ask(asker, LinkUse.MEMBER)
+            world.settle()
+            self.assertEqual({use for _, _, use, _ in world.established}, {LinkUse.DIRECT})
+            self.assertEqual(world.closed, [])
+            for end in world.ends:
+                self.assertIs(end.current, wire)
+                self.assertIsNone(end.wake_at)
+
+    def test_first_decision_cannot_be_declined(self) -> None:
+        world = World()
+        wire = world.dial(SMALL, LinkUse.ATTACHED, SMALL)
+        world.deliver(wire, GREAT)
+        world.deliver(wire, SMALL)
+        closed = world.ends[SMALL].ack(wire, world.epoch, 0.0, declined=True)
+        self.assertEqual(closed, [Close(wire, CloseReason.PROTOCOL_ERROR)])
 
     def test_one_way_link_is_not_raised_where_both_ways_are_required(self) -> None:
         world = World(TwoWay.REQUIRED)
