@@ -89,6 +89,7 @@ class RaidTests(SynchronousTestCase):
         for kind in RAIDS:
             siege = Siege(SiegePlan(4, nodes=5, raids=(kind.title(),)))
             self.addCleanup(siege.invariants.abandon)
+            self.addCleanup(siege.network.stop)
             siege.grow()
             raid = siege.raids[0]
             raid.begin()
@@ -110,6 +111,7 @@ class RaidTests(SynchronousTestCase):
     def test_insiders_are_near_their_target_and_some_are_in_one_prefix(self) -> None:
         siege = Siege(SiegePlan(4, nodes=6, raids=(CrowdedPrefix.title(),)))
         self.addCleanup(siege.invariants.abandon)
+        self.addCleanup(siege.network.stop)
         siege.grow()
         raid = siege.raids[0]
         assert isinstance(raid, CrowdedPrefix)
@@ -127,6 +129,7 @@ class RaidTests(SynchronousTestCase):
     def test_lying_member_tells_names_that_nobody_has(self) -> None:
         siege = Siege(SiegePlan(4, nodes=4, raids=(LyingMembers.title(),)))
         self.addCleanup(siege.invariants.abandon)
+        self.addCleanup(siege.network.stop)
         siege.grow()
         raid = siege.raids[0]
         assert isinstance(raid, LyingMembers)

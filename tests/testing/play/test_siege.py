@@ -44,6 +44,7 @@ class SiegeTests(SynchronousTestCase):
         """A siege whose targets have lost their power is lost."""
         siege = Siege(SiegePlan(1, nodes=8, minutes=0.2, raids=()))
         self.addCleanup(siege.invariants.abandon)
+        self.addCleanup(siege.network.stop)
         siege.grow()
         for node in siege.network.alive:
             node.sleep(60)
@@ -54,6 +55,7 @@ class SiegeTests(SynchronousTestCase):
     def test_links_of_hostile_hosts_that_stay_are_noticed(self) -> None:
         siege = Siege(SiegePlan(1, nodes=8, minutes=0.1, raids=("idle keys",)))
         self.addCleanup(siege.invariants.abandon)
+        self.addCleanup(siege.network.stop)
         siege.grow()
         siege.besiege()
         for each in siege.raids:
