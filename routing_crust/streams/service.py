@@ -8,7 +8,7 @@ with the links that carry them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, NoProtocol
@@ -22,19 +22,24 @@ from ..names import Name
 from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..routing.service import RoutingService
 from ..timing.eventual import EventualQueue
+from ..timing.shares import who_makes_room
 from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
 from .peer import PeerStreams
-from .sharing import MAX_STREAMS_OF_PEERS, who_makes_room
 from .stream import Stream
 from .transport import StreamTransport
 
 _NO_CONNECTION = (RoutingCrustError, ConnectError, ConnectionClosed, NoProtocol, CancelledError, OSError)
 """Errors that an acceptor is expected to fail with. Any other is a bug there, which peers are not told of."""
 
+MAX_STREAMS_OF_PEERS: Final = 1024
+"""
+Streams that all peers together may have opened here: each may hold a window and a buffer of memory, and a
+descriptor for the program that a daemon exposes by it.
+"""
 _ALL_TAKEN = f"all peers together may have {MAX_STREAMS_OF_PEERS} here, and others have fewer"
 
 

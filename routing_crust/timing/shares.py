@@ -12,7 +12,7 @@ other. What matters is who makes room when there is none: whoever holds most.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final, Generic, TypeAlias, TypeVar
 
 Account: TypeAlias = tuple[str, ...]
@@ -166,3 +166,27 @@ class Holdings(Generic[_Item]):
             if mine != other:
                 return self._held.of(other) > self._held.of(mine) + 1
         return False
+
+
+def who_makes_room(held: Mapping[_Item, int], prefixes: Mapping[_Item, str], asking: _Item) -> _Item | None:
+    """
+    Decide which peer has to give up one of what it holds for a new one.
+
+    @param held: how many each peer holds, the new one among them.
+    @param prefixes: the prefix of each peer's address.
+    @param asking: the peer that takes the new one.
+    @return: the peer that holds most in the prefix that holds most; C{None} if none holds more than C{asking}
+        does.
+    """
+    sums: dict[str, int] = {}
+    for name, count in held.items():
+        sums[prefixes[name]] = sums.get(prefixes[name], 0) + count
+    own = prefixes[asking]
+    fullest = max(sums, key=lambda prefix: (sums[prefix], prefix == own))
+    # one more would only be passed to and fro between two that hold as many
+    if fullest != own and sums[fullest] <= sums[own]:
+        return None
+    largest = max((name for name in held if prefixes[name] == fullest), key=lambda name: held[name])
+    if fullest == own and held[largest] <= held[asking]:
+        return None
+    return largest

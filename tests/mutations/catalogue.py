@@ -634,7 +634,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "names of one prefix share no streams",
-        "streams/sharing.py",
+        "timing/shares.py",
         "sums.get(prefixes[name], 0) + count",
         "count",
         ("tests.streams.test_sharing",),

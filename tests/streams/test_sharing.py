@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.names import Name
 from routing_crust.streams import StreamReason, StreamRefused, StreamReset, streams_of
 from routing_crust.streams import service as service_module
-from routing_crust.streams.sharing import who_makes_room
+from routing_crust.timing.shares import who_makes_room
 
 from .protocols import Keeping
 from .test_service import Hesitant, StreamsCase
