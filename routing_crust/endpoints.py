@@ -42,7 +42,7 @@ class Protocol(str, Enum):
 
     TCP = "tcp"
     TUNNEL = "tunnel"
-    """TLS in the frames of a link to a node in the middle, whose address then stands for the peer's."""
+    """TLS in the frames of a link to a relay, whose address then stands for the peer's."""
 
 
 class Direction(Enum):
@@ -222,9 +222,9 @@ class Connection:
     A connection, as crust's events name it.
 
     @ivar protocol: the transport protocol.
-    @ivar peer: the other end's address; of a tunnel, the address of the node in the middle.
+    @ivar peer: the other end's address; of a tunnel, the address of the relay.
     @ivar local: this end's address.
-    @ivar tunnel: the number of the tunnel on the link to the node in the middle; 0 if it is no tunnel.
+    @ivar tunnel: the number of the tunnel on the link to the relay; 0 if it is no tunnel.
     """
 
     protocol: Protocol

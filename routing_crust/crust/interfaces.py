@@ -57,7 +57,7 @@ class ILink(Interface):
     )
     initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
     path_kind: PathKind = Attribute("How the link came about.")
-    via: Name | None = Attribute("For a tunnel, the L{Name} of the node in the middle; else C{None}.")
+    via: Name | None = Attribute("For a tunnel, the L{Name} of the relay; else C{None}.")
     writable: bool = Attribute(
         "Whether the send queue has room: no longer once it has reached C{QUEUE_PAUSE_BYTES}, and again once "
         "it has fallen to C{QUEUE_RESUME_BYTES}."
@@ -273,10 +273,10 @@ class ICrust(Interface):
         Make a link to a peer that goes through another one, with which both have a direct link. The peer has
         to expect this rendezvous (L{expect}); either of the two may open the tunnel.
 
-        The link's C{path_kind} is C{TUNNEL}, its C{via} is the node in the middle, and its C{connection} has
+        The link's C{path_kind} is C{TUNNEL}, its C{via} is the relay, and its C{connection} has
         the addresses of the link to that one. When that link is lost, so is this one.
 
-        @param relay: the link to the node in the middle, whose Hello is verified.
+        @param relay: the link to the relay, whose Hello is verified.
         @param token: becomes L{ILink.token}.
         @param requester: whether we requested the rendezvous, as in L{Rendezvous}.
         @return: fires with the link once its TLS handshake is done; cancelling it ends the attempt. Fails
@@ -286,7 +286,7 @@ class ICrust(Interface):
 
     def carry_tunnels(way: Callable[[ILink, Name], ILink | None]) -> None:
         """
-        Be the node in the middle of others' tunnels, within C{max_tunnels} and the other limits.
+        Be the relay of others' tunnels, within C{max_tunnels} and the other limits.
 
         @param way: for the link of a peer that requests a tunnel and the name of its far end, the link to
             that end; C{None} if there is none. Must not raise. Before this is called nothing is carried.

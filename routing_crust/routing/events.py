@@ -63,7 +63,7 @@ class LinkFacts:
     @ivar two_way: whether each end was able to dial the other.
     @ivar is_client: whether the peer is a client.
     @ivar path_kind: how the link came about.
-    @ivar via: for a tunnel, the node in the middle; C{connection} has its address then.
+    @ivar via: for a tunnel, the relay; C{connection} has its address then.
     """
 
     name: Name

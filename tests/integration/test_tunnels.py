@@ -161,7 +161,7 @@ class ServiceTests(TestCase):
         return done
 
     async def test_stopped_relay_is_replaced(self) -> None:
-        """When the node in the middle stops, the tunnel goes through another one."""
+        """When the relay stops, the tunnel goes through another one."""
         await self.three(2)
         link = await self.gained(self.a, self.b, PathKind.TUNNEL)
         await self.gained(self.b, self.a, PathKind.TUNNEL)

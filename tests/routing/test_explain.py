@@ -48,7 +48,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertTrue(found.attempts)
 
     def test_tunnel_is_explained_by_the_node_in_its_middle(self) -> None:
-        """Its address is that of the node in the middle, and it says so."""
+        """Its address is that of the relay, and it says so."""
         core = self.one.core
         assert core is not None
         peer = core.links.peer(self.two.name)

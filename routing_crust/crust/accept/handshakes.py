@@ -19,9 +19,9 @@ from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 
 BURST_SECONDS: Final = 3.0
-"""A prefix may use the handshakes of so many seconds at once: the nodes of an office start together."""
+"""Seconds whose handshakes a prefix may use at once: the nodes of an office start together."""
 PREFIXES_AT_ONCE: Final = 5
-"""For so many prefixes at their full rate there is time in all."""
+"""Prefixes for which there is time in all, each at its full rate."""
 
 MIN_WAIT_SECONDS: Final = 0.001
 

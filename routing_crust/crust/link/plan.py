@@ -23,7 +23,7 @@ class LinkPlan:
     @ivar token: becomes C{token} of the link.
     @ivar path_kind: becomes C{path_kind} of the link.
     @ivar tunnel: of a tunnel, its L{Connection}; C{None} reads the addresses from the TCP transport.
-    @ivar via: of a tunnel, the node in the middle.
+    @ivar via: of a tunnel, the relay.
     """
 
     direction: Direction

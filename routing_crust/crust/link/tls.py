@@ -56,7 +56,7 @@ READ_BYTES: Final = 128 * 1024
 MAX_EMPTY_BYTES: Final = 64 * 1024
 """Ciphertext in which no frames come, once the peer is verified. The largest record has 16 KiB."""
 EMPTY_BYTES_PER_BYTE: Final = 8
-"""A byte of frames makes up for so many of ciphertext: the smallest frame has 4, its record 26."""
+"""Bytes of ciphertext that a byte of frames makes up for: the smallest frame has 4, its record 26."""
 
 # The first is the one that every implementation of TLS 1.3 has, and the fastest where AES is in hardware.
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"

@@ -74,7 +74,7 @@ class TunnelDispatch:
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
         """Open a tunnel that ends here."""
         if relay.path_kind is PathKind.TUNNEL or relay.peer == peer:
-            what = "the link to the node in the middle is a tunnel, or leads to the peer itself"
+            what = "the link to the relay is a tunnel, or leads to the peer itself"
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", what),)))
         return self._ends.open(relay, peer, token, requester)
 
@@ -124,7 +124,7 @@ class TunnelDispatch:
         leg = self._numbers.leg(link, message.number)
         if leg is not None:
             leg.again(message)
-        # the node in the middle offers; without that flag the peer wants us to be in the middle
+        # the relay offers; without that flag the peer wants us to be in the middle
         elif message.offered:
             self._ends.offered(link, message)
         else:

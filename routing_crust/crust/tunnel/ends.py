@@ -1,7 +1,7 @@
 """
 The ends of tunnels: links of this node that go through another one.
 
-The opener of a tunnel sends a TUNNEL_OPEN to the node in the middle, which sends one on to the peer. The peer
+The opener of a tunnel sends a TUNNEL_OPEN to the relay, which sends one on to the peer. The peer
 answers with a TUNNEL_OPENED if it expects the rendezvous that the opener proves to know, which comes back to
 the opener; then both do TLS, the requester of the rendezvous as its client. When three quarters of its
 lifetime are over, the opener renews the tunnel with another TUNNEL_OPEN.
@@ -88,7 +88,7 @@ class TunnelEnd:
     # Beginning: requested by us, or offered to us.
 
     def request(self, message: TunnelOpen) -> None:
-        """Request it from the node in the middle."""
+        """Request it from the relay."""
         self._open = message
         self._timer = self._owner.clock.callLater(self._owner.settings.hello_timeout, self._no_answer)
         self._relay.send(FrameKind.TUNNEL_OPEN, encode(message))
@@ -123,7 +123,7 @@ class TunnelEnd:
         if self._open is None:
             raise WireError("a tunnel that was offered to us was said to be open")
         self._stop_waiting()
-        # the node in the middle chooses the lifetime: a tiny one must not make us flood it
+        # the relay chooses the lifetime: a tiny one must not make us flood it
         wait = max(MIN_RENEWAL_SECONDS, message.lifetime * RENEWAL_SHARE)
         self._timer = self._owner.clock.callLater(wait, self._renew)
         if self._link is None:
@@ -149,9 +149,9 @@ class TunnelEnd:
         self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, REASON_TEXTS[reason])
 
     def link_lost(self) -> None:
-        """The link to the node in the middle is gone."""
+        """The link to the relay is gone."""
         self._forget()
-        self._lost(None, "the link to the node in the middle was lost")
+        self._lost(None, "the link to the relay was lost")
 
     def _lost(self, cleanly: ConnectionDone | None, problem: str) -> None:
         if self._transport is None or self._link is None:
@@ -195,7 +195,7 @@ class TunnelEnd:
         """A request was not answered in time; a tunnel that is open stays until the relay closes it."""
         self._timer = None
         if self._link is None:
-            reason = LinkClosed(CloseReason.CONNECTION_LOST, "the node in the middle did not answer")
+            reason = LinkClosed(CloseReason.CONNECTION_LOST, "the relay did not answer")
             self._refused(reason, tell=True)
 
     def _refused(self, reason: LinkClosed, tell: bool) -> None:
@@ -265,7 +265,7 @@ class TunnelEnds:
         return len(self._ends)
 
     def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
-        """Request a tunnel from the node in the middle."""
+        """Request a tunnel from the relay."""
         number = self.numbers.new(relay)
         end = TunnelEnd(self, relay, number, Direction.CONNECTED, _OwnRendezvous(peer, token, requester))
         self._add(relay, number, end)

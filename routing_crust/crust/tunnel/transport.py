@@ -38,12 +38,12 @@ NUMBER_BYTES: Final = _NUMBER.size
 REASON_TEXTS: Final = {
     TunnelReason.CLOSED: "the peer has closed the tunnel",
     TunnelReason.NOT_EXPECTED: "the peer does not expect a tunnel",
-    TunnelReason.NO_LINK: "the node in the middle has no direct link to the peer",
-    TunnelReason.TOO_MANY: "the node in the middle, or the peer, has as many tunnels as it wants",
-    TunnelReason.NOT_ALLOWED: "the node in the middle does not carry tunnels for us",
+    TunnelReason.NO_LINK: "the relay has no direct link to the peer",
+    TunnelReason.TOO_MANY: "the relay, or the peer, has as many tunnels as it wants",
+    TunnelReason.NOT_ALLOWED: "the relay does not carry tunnels for us",
     TunnelReason.TIMED_OUT: "the tunnel was not answered, or was idle for too long",
     TunnelReason.EXPIRED: "the tunnel's time is over",
-    TunnelReason.LINK_LOST: "the link between the node in the middle and the peer is lost",
+    TunnelReason.LINK_LOST: "the link between the relay and the peer is lost",
     TunnelReason.PROTOCOL_ERROR: "more was sent through the tunnel than there was credit for",
 }
 
@@ -102,12 +102,12 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         finished: Callable[[], None],
     ) -> None:
         """
-        @param link: to the node in the middle.
+        @param link: to the relay.
         @param window: how many bytes the other side may send before it gets more credit.
         @param ended: called when the protocol has ended it, and the other side was told.
         @param finished: called once, after C{connectionLost} of the protocol.
         """
-        # as addresses, those of the link to the node in the middle
+        # as addresses, those of the link to the relay
         super().__init__(_address(link.connection.local), _address(link.connection.peer))
         self._clock = clock
         self._link = link

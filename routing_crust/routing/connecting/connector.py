@@ -319,7 +319,7 @@ class Connector(PeerListener):
         request = self._requests[name, use]
         if self._linked(name, use) is None:
             self._cooldown.note(name)
-        said = "answered, but no link came of it" if request.answered else "did not answer"
+        said = "answered, but no link was made" if request.answered else "did not answer"
         self._node.history.tried(name, Way.REQUEST, "", f"we asked it, and it {said}")
         problem = ExpectedConnectionExpired(f"{name.short} was asked for a connection and {said}")
         self._attempts.punches.give_up(name, request.nonce)

@@ -31,7 +31,7 @@ DISTRUST_SECONDS: Final = 60.0
 DISTRUST_AT: Final = 3
 """The weight of faults at which a relay is distrusted: that of one broken tunnel."""
 MAX_DISTRUSTED: Final = 1024
-"""Pairs of a peer and a node in the middle whose faults are remembered."""
+"""Pairs of a peer and a relay whose faults are remembered."""
 
 FAULT_WEIGHTS: Final = {
     CloseReason.TUNNEL_ENDED: 1,
@@ -68,7 +68,7 @@ class RelayChoice:
     def way(self, link: ILink, name: Name) -> ILink | None:
         """
         The link by which we carry a tunnel of this link's peer on to C{name}; C{None} if we do not. We are
-        the node in the middle then, and carry tunnels between direct links only.
+        the relay then, and carry tunnels between direct links only.
         """
         peer = self._links.peer(name)
         if peer is None or link not in self._links.confirmed or peer.link.path_kind is PathKind.TUNNEL:

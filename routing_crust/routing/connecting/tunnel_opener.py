@@ -78,7 +78,7 @@ class TunnelOpener:
             return str(error)
 
     def _link_to(self, name: Name) -> Deferred[ILink]:
-        """A direct link to the node in the middle."""
+        """A direct link to the relay."""
         peer = self._links.peer(name)
         if peer is None:
             return self._borrow(name)

@@ -63,7 +63,7 @@ def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
         role=WireRole.CLIENT if node.is_client else WireRole.NODE,
         incarnation=node.incarnation,
         purpose=purpose,
-        # behind a tunnel we see the node in the middle, which would mislead the peer about its own address
+        # behind a tunnel we see the relay, which would mislead the peer about its own address
         observed=None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer),
         listening=tuple(to_wire(each) for each in crust.endpoints[:MAX_CANDIDATES]),
         nat=crust.nat,

@@ -40,7 +40,7 @@ class PeerEntry:
     A node in the table.
 
     @ivar endpoint: its address, for the limits by prefix; C{None} is not counted.
-    @ivar via: if a tunnel leads to it, the address of the node in the middle. Those with the same one are
+    @ivar via: if a tunnel leads to it, the address of the relay. Those with the same one are
         counted together.
     @ivar link: what its owner keeps with it; nothing is done with it here.
     """
@@ -97,7 +97,7 @@ class RoutingTable:
         Decide whether a node may come in. One that is in already may come in again.
 
         @param endpoint: its address, if that is known.
-        @param via: if a tunnel leads to it, the address of the node in the middle.
+        @param via: if a tunnel leads to it, the address of the relay.
         @return: C{None} if it may, else the reason in a few words.
         """
         if name == self.own:
@@ -311,6 +311,6 @@ def prefix_of(endpoint: Endpoint | None, via: Endpoint | None) -> str:
 
 
 def counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:
-    """The address that the table's limits count a peer by: its own, or that of the node in the middle."""
+    """The address that the table's limits count a peer by: its own, or that of the relay."""
     at = link.connection.peer
     return (None, at) if link.path_kind is PathKind.TUNNEL else (at, None)

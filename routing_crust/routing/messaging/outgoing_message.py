@@ -112,7 +112,7 @@ class OutgoingMessage:
         )
 
     def too_late(self, seconds: float, now: float) -> RequestTimedOut:
-        """Why its caller has no answer after so many seconds."""
+        """Why its caller has no answer after C{seconds}."""
         working = "and works on it" if self.working_until > now else f"after {self.attempts} attempts"
         return RequestTimedOut(f"{self.destination.short} has not answered within {seconds:g} s, {working}")
 

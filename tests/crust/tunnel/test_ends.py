@@ -1,4 +1,4 @@
-"""The ends of tunnels on a fake clock: their transport, and what the node in the middle may do to them."""
+"""The ends of tunnels on a fake clock: their transport, and what the relay may do to them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CONNECTION = Connection(TransportProtocol.TCP, Endpoint("192.0.2.1", 5483), Endp
 
 
 class Link(FakeLink):
-    """To the node in the middle; its queue may be full."""
+    """To the relay; its queue may be full."""
 
     connection = CONNECTION
 
@@ -120,7 +120,7 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual(self.link.received(), 1)
 
     def test_nothing_is_sent_while_the_link_below_is_full(self) -> None:
-        """While the link to the node in the middle is full nothing is sent on it."""
+        """While the link to the relay is full nothing is sent on it."""
         self.link.writable = False
         self.transport.write(b"12")
         self.transport.write(b"34")
@@ -196,7 +196,7 @@ class TransportTests(SynchronousTestCase):
 
 
 class EndTests(SynchronousTestCase):
-    """What the node in the middle may do; the TLS in it is with nobody."""
+    """What the relay may do; the TLS in it is with nobody."""
 
     def setUp(self) -> None:
         self.clock = Clock()

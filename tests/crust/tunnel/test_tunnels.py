@@ -24,7 +24,7 @@ TOKEN = b"token of sixteen"
 
 
 class TunnelTests(ServiceTests):
-    """A is 1, the node in the middle is 3, B is 2."""
+    """A is 1, the relay is 3, B is 2."""
 
     async def three(self, middle: dict[str, Any] | None = None, **settings: Any) -> None:
         self.a, self.on_a = self.start(1, **settings)
@@ -136,7 +136,7 @@ class TunnelTests(ServiceTests):
         self.bm.abort(CloseReason.STOPPING)
         lost, reason = await self.on_a.next("lost")
         self.assertIs(lost, link)
-        self.assertIn("between the node in the middle and the peer", str(reason))
+        self.assertIn("between the relay and the peer", str(reason))
 
     async def test_stopping_any_node_leaves_nothing(self) -> None:
         for who in "abm":
@@ -233,7 +233,7 @@ class TunnelTests(ServiceTests):
         self.assertIn("instead of", await self.refused(self.open()))
 
     async def test_node_in_the_middle_that_alters_bytes_ends_the_tunnel(self) -> None:
-        """A node in the middle that alters bytes ends the tunnel, and nothing else."""
+        """A relay that alters bytes ends the tunnel, and nothing else."""
         await self.three()
         link, accepted = await self.tunnel()
         intact = tunnel_relay.data_frame

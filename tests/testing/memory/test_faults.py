@@ -68,7 +68,7 @@ class FaultTests(MemoryTestCase):
         self.assertEqual(self.losses(here), [INACTIVE])
 
     def test_tunnel_to_the_dead(self) -> None:
-        """As long as the node in the middle does not know that the peer is down, a tunnel there fails."""
+        """As long as the relay does not know that the peer is down, a tunnel there fails."""
         one, middle, other = (self.crust() for _ in range(3))
         self.dial(one, middle)
         self.dial(middle, other)
