@@ -57,8 +57,9 @@ class KindsTests(LabTestCase):
             else:
                 await stranger.wait_for(r"no contact let us in .*: connection refused\)")
             status = await node.status()
-            nat, dialable = ("open", "yes") if place in OPEN else (mapping, "unknown")
-            self.assertEqual((status["nat"], status["dialable"]), (nat, dialable), place)
+            self.assertEqual(status["nat"], "open" if place in OPEN else mapping, place)
+            # if one witness is asked before the other has a link with the node, that one's dial tells it "no"
+            self.assertIn(status["dialable"], ("yes",) if place in OPEN else ("unknown", "no"), place)
             # the next one has none but the witnesses
             await stranger.stop()
             await node.stop()
