@@ -783,6 +783,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.mapping.test_natpmprouter",),
     ),
     Mutant(
+        "contacts that we dialled have no voice on the time",
+        "routing/membership/network_time.py",
+        "            if peer.use is not LinkUse.ATTACHED or peer.link.direction",
+        "            if True or peer.link.direction",
+        ("tests.routing.membership.test_network_time",),
+    ),
+    Mutant(
         "a wrong time that was believed has a voice for ever",
         "routing/membership/network_time.py",
         "voices = sorted([0.0, *(",
@@ -935,8 +942,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "strangers vote on the network's time",
         "routing/membership/network_time.py",
-        "if peer.use is not LinkUse.MEMBER:",
-        "if False:",
+        "            if peer.use is not LinkUse.ATTACHED or peer.link.direction is not Direction.CONNECTED:",
+        "            if False:",
         ("tests.routing.membership.test_network_time",),
     ),
     Mutant(

@@ -5,10 +5,12 @@ Requests carry the time at which they were made, so that none can be replayed la
 own clock, a node whose clock is an hour off could never get a link. So each Hello, and each answer to a group
 query, carries the sender's time.
 
-Names are free, so only members vote, and those of one address prefix have one voice together. Our own clock
-is a voice as well: the time moves when more than half of the voices say so. A node without members, which has
-just started or is a client, believes its proxy, on which it depends in any case. If the proxy was wrong, our
-clock and the first member are enough to put that right.
+Names are free, so only members vote, and contacts that we have dialled ourselves, while they have a link.
+Those of one address prefix have one voice together. Our own clock is a voice as well: the time moves when
+more than half of the voices say so. A node without members, which has just started or is a client, believes
+its proxy, on which it depends in any case. If the proxy was wrong, our clock and the first member are enough
+to put that right. Two nodes that know only each other, one with a wrong clock, learn it from the contacts
+that they probe: without those neither would get another member.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ...bounded_dict import BoundedDict
+from ...endpoints import Direction
 from ...errors import CloseReason
 from ...names import Name
 from ...wire.messages import LinkUse
@@ -46,6 +49,7 @@ class NetworkTime(PeerListener):
         self._clock = clock
         self._greetings: BoundedDict[Name, float] = BoundedDict(MAX_GREETINGS)
         self._voices: dict[Name, str] = {}
+        self._members: set[Name] = set()
         # in the order of their last reports
         self._reports: dict[Name, float] = {}
         self._proxy: Name | None = None
@@ -71,19 +75,25 @@ class NetworkTime(PeerListener):
         if not time:
             return
         ahead = time - self._look()
+        if peer == self._proxy and not self._members:
+            self._offset = ahead
         if peer in self._voices:
             self._report(peer, ahead)
-        elif peer == self._proxy and not self._voices:
-            self._offset = ahead
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
-        """A member gets a voice; a peer that is none any more loses it."""
-        if peer.use is not LinkUse.MEMBER:
-            self._silence(peer.name)
-            return
+        """A member gets a voice, and a contact that we dialled; a peer that is neither any more loses it."""
+        is_member = peer.use is LinkUse.MEMBER
+        if not is_member:
+            self._members.discard(peer.name)
+            if peer.use is not LinkUse.ATTACHED or peer.link.direction is not Direction.CONNECTED:
+                self._silence(peer.name)
+                return
+        else:
+            self._members.add(peer.name)
         # on a local network, where addresses tell nothing apart, each name has its own
         self._voices[peer.name] = prefix_of(*counted_by(peer.link)) or str(peer.name)
-        ahead = self._greetings.pop(peer.name, None)
+        # that of a proxy is asked for again in a moment
+        ahead = (self._greetings.pop if is_member else self._greetings.get)(peer.name, None)
         if ahead is not None:
             self._report(peer.name, ahead)
 
@@ -96,18 +106,21 @@ class NetworkTime(PeerListener):
         self._look()
         self._proxy = proxy
         ahead = None if proxy is None else self._greetings.get(proxy)
-        if ahead is not None and not self._voices:
+        if ahead is not None and not self._members:
             self._offset = ahead
 
     def forget(self) -> None:
         """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
         self._voices.clear()
+        self._members.clear()
         self._reports.clear()
         self._offset = 0.0
 
     def _report(self, member: Name, ahead: float) -> None:
         self._reports.pop(member, None)
         self._reports[member] = ahead
+        if not self._members:
+            return  # the proxy is believed
         spoken: dict[str, list[float]] = {}
         for name, said in reversed(self._reports.items()):
             spoken.setdefault(self._voices[name], []).append(said)
@@ -119,6 +132,7 @@ class NetworkTime(PeerListener):
 
     def _silence(self, name: Name) -> None:
         self._voices.pop(name, None)
+        self._members.discard(name)
         self._reports.pop(name, None)
 
     def _look(self) -> float:

@@ -68,7 +68,7 @@ class ReadingTests(SynchronousTestCase):
 
     def test_every_frame_is_delivered_once_and_in_order(self) -> None:
         link = self.link()
-        sent = [(OPEN, number.to_bytes(4)) for number in range(5000)]
+        sent = [(OPEN, number.to_bytes(4, "big")) for number in range(5000)]
         data = b"".join(frame(*each) for each in sent)
         for at in range(0, len(data), 1009):  # the transport may go on to deliver what it had
             link.dataReceived(data[at : at + 1009])

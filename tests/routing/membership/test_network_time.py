@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
-from routing_crust.endpoints import Endpoint, PathKind
+from routing_crust.endpoints import Direction, Endpoint, PathKind
 from routing_crust.errors import CloseReason
 from routing_crust.names import NAME_BYTES, Name
 from routing_crust.routing.membership.network_time import MAX_VOICES, NetworkTime
@@ -23,10 +23,17 @@ def name(number: int) -> Name:
     return Name(number.to_bytes(NAME_BYTES, "big"))
 
 
-def peer(number: int, host: str = "", use: LinkUse = LinkUse.MEMBER) -> Any:
+def peer(
+    number: int,
+    host: str = "",
+    use: LinkUse = LinkUse.MEMBER,
+    direction: Direction = Direction.ACCEPTED,
+) -> Any:
     """As much of a peer as the time looks at, in a /24 of its own unless a host is given."""
     at = Endpoint.of(host or f"93.184.{number}.1", 5483)
-    link = SimpleNamespace(connection=SimpleNamespace(peer=at), path_kind=PathKind.DIRECT)
+    link = SimpleNamespace(
+        connection=SimpleNamespace(peer=at), path_kind=PathKind.DIRECT, direction=direction
+    )
     return SimpleNamespace(name=name(number), link=link, use=use)
 
 
@@ -141,6 +148,19 @@ class NetworkTimeTests(SynchronousTestCase):
         self.member(3, 10_001.0)
         self.time.proxy_changed(None)
         self.time.heard(name(3), 10_001.0)
+        self.assertEqual(self.time.now(), 10_000)
+
+    def test_pair_that_is_alone_with_a_wrong_time_learns_it_from_the_contacts_that_it_dials(self) -> None:
+        """Each is the other's only member, and no other node would accept their requests."""
+        self.time.greeted(name(1), 13_600.0)
+        self.time.proxy_changed(name(1))
+        self.member(1, 13_600.0)
+        self.time.proxy_changed(None)
+        self.assertEqual(self.time.now(), 13_600)
+        self.time.greeted(name(2), 10_000.0)
+        self.time.peer_established(peer(2, use=LinkUse.ATTACHED), None)
+        self.assertEqual(self.time.now(), 13_600)
+        self.time.peer_established(peer(2, use=LinkUse.ATTACHED, direction=Direction.CONNECTED), None)
         self.assertEqual(self.time.now(), 10_000)
 
     def test_forget_returns_to_our_clock(self) -> None:

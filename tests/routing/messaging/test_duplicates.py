@@ -30,6 +30,13 @@ class DuplicateFilterTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertFalse(self.filter.seen("a"))
 
+    def test_key_is_remembered_up_to_its_last_moment(self) -> None:
+        self.filter.seen("a")
+        self.clock.advance(19.5)
+        self.assertIn("a", self.filter)
+        self.assertEqual(len(self.filter), 1)
+        self.assertTrue(self.filter.seen("a"))
+
     def test_asking_for_a_key_does_not_note_it(self) -> None:
         """To ask notes nothing, and what is forgotten is not known."""
         self.assertNotIn("a", self.filter)
