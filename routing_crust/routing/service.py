@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random, SystemRandom
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -38,7 +39,8 @@ from .node import Node
 from .state import State
 
 _Event = TypeVar("_Event")
-_running: list[RoutingService] = []
+# weak: a simulated network that is given up without a stop must not live as long as the process
+_running: WeakKeyDictionary[RoutingService, None] = WeakKeyDictionary()
 
 
 class RoutingService(MessagesByName, Service):
@@ -171,8 +173,7 @@ class RoutingService(MessagesByName, Service):
             self._started = False
             raise
         Service.startService(self)
-        if self not in _running:
-            _running.append(self)
+        _running[self] = None
 
     def stopService(self) -> Deferred[None]:
         """
@@ -328,5 +329,4 @@ def running_services() -> tuple[RoutingService, ...]:
 
 def forget_running(service: RoutingService) -> None:
     """A service does not run any more, or its process is gone; one that is not known is no error."""
-    if service in _running:
-        _running.remove(service)
+    _running.pop(service, None)

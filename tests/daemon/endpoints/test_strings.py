@@ -4,6 +4,7 @@ The strings of endpoints: read by Twisted, refused with what to write, and led t
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from routing_crust.daemon.forward.local_endpoints import on_loopback
 from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.errors import CannotListen, ConfigurationError, InvalidName, NotConnected
 from routing_crust.forwarding_rules import Nickname
-from routing_crust.routing import service
 from routing_crust.routing.service import forget_running, running_services
 from routing_crust.streams import (
     NodeAddress,
@@ -113,8 +113,8 @@ class InProcessTests(SynchronousTestCase):
     """Nodes of this process, in the network in memory."""
 
     def setUp(self) -> None:
-        # a test before this one in the same process may have left a node running in a network that is gone
-        self.patch(service, "_running", [])
+        gc.collect()  # a test before this one may have given up a network without a stop
+        self.assertEqual(running_services(), ())
         self.net = Net()
         self.one, self.two = self.net.grow(2)
         self.reactor = MemoryReactorClock()
