@@ -7,9 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.testing.play.raid import Raid
 from routing_crust.testing.play.raider import Raider, RaiderLink
 from routing_crust.testing.play.raids_of_links import LINK_RAIDS, CrowdedPrefix, Insiders, LyingMembers
-from routing_crust.testing.play.siege import RAIDS, Siege, SiegePlan
+from routing_crust.testing.play.siege import RAIDS, SiegePlan
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.framing import FrameKind
+
+from .siege_case import SiegeTestCase
 
 
 class RaiderTests(SynchronousTestCase):
@@ -78,7 +80,7 @@ class RaiderTests(SynchronousTestCase):
         self.assertEqual(len({host.rpartition(".")[0] for host in hosts}), 2)
 
 
-class RaidTests(SynchronousTestCase):
+class RaidTests(SiegeTestCase):
     def test_every_raid_has_a_name_of_its_own_and_says_what_it_does(self) -> None:
         titles = [each.title() for each in RAIDS]
         self.assertEqual(len(set(titles)), len(titles))
@@ -87,10 +89,7 @@ class RaidTests(SynchronousTestCase):
     def test_every_raid_reaches_its_targets(self) -> None:
         """A behaviour that does nothing would be withstood by any node."""
         for kind in RAIDS:
-            siege = Siege(SiegePlan(4, nodes=5, raids=(kind.title(),)))
-            self.addCleanup(siege.invariants.abandon)
-            self.addCleanup(siege.network.stop)
-            siege.grow()
+            siege = self.grown_siege(SiegePlan(4, nodes=5, raids=(kind.title(),)))
             raid = siege.raids[0]
             raid.begin()
             siege.network.run_for(4)
@@ -109,10 +108,7 @@ class RaidTests(SynchronousTestCase):
                 self.assertGreater(shown, 10, kind.title())
 
     def test_insiders_are_near_their_target_and_some_are_in_one_prefix(self) -> None:
-        siege = Siege(SiegePlan(4, nodes=6, raids=(CrowdedPrefix.title(),)))
-        self.addCleanup(siege.invariants.abandon)
-        self.addCleanup(siege.network.stop)
-        siege.grow()
+        siege = self.grown_siege(SiegePlan(4, nodes=6, raids=(CrowdedPrefix.title(),)))
         raid = siege.raids[0]
         assert isinstance(raid, CrowdedPrefix)
         raid.begin()
@@ -127,10 +123,7 @@ class RaidTests(SynchronousTestCase):
         raid.end()
 
     def test_lying_member_tells_names_that_nobody_has(self) -> None:
-        siege = Siege(SiegePlan(4, nodes=4, raids=(LyingMembers.title(),)))
-        self.addCleanup(siege.invariants.abandon)
-        self.addCleanup(siege.network.stop)
-        siege.grow()
+        siege = self.grown_siege(SiegePlan(4, nodes=4, raids=(LyingMembers.title(),)))
         raid = siege.raids[0]
         assert isinstance(raid, LyingMembers)
         raid.begin()

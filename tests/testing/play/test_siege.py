@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import redirect_stdout
 from io import StringIO
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from routing_crust.testing.__main__ import main
 from routing_crust.testing.play.invariants import InvariantBroken
-from routing_crust.testing.play.siege import Siege, SiegePlan, play_siege
+from routing_crust.testing.play.siege import SiegePlan, play_siege
+
+from .siege_case import SiegeTestCase
 
 HELD: tuple[str, ...] = (
     "silent sessions",
@@ -22,7 +22,7 @@ HELD: tuple[str, ...] = (
 """Behaviours that a small network withstands."""
 
 
-class SiegeTests(SynchronousTestCase):
+class SiegeTests(SiegeTestCase):
     def test_network_without_hostile_hosts_keeps_nobody_waiting(self) -> None:
         result = play_siege(SiegePlan(1, nodes=12, minutes=0.3, raids=()))
         self.assertEqual(result.problem, "")
@@ -42,10 +42,7 @@ class SiegeTests(SynchronousTestCase):
 
     def test_honest_node_that_is_kept_waiting_is_noticed(self) -> None:
         """A siege whose targets have lost their power is lost."""
-        siege = Siege(SiegePlan(1, nodes=8, minutes=0.2, raids=()))
-        self.addCleanup(siege.invariants.abandon)
-        self.addCleanup(siege.network.stop)
-        siege.grow()
+        siege = self.grown_siege(SiegePlan(1, nodes=8, minutes=0.2, raids=()))
         for node in siege.network.alive:
             node.sleep(60)
         error = self.assertRaises(InvariantBroken, siege.besiege)
@@ -53,10 +50,7 @@ class SiegeTests(SynchronousTestCase):
         self.assertRegex(str(error), r"bootstrapping, not joined.*: took 12\.0 s")
 
     def test_links_of_hostile_hosts_that_stay_are_noticed(self) -> None:
-        siege = Siege(SiegePlan(1, nodes=8, minutes=0.1, raids=("idle keys",)))
-        self.addCleanup(siege.invariants.abandon)
-        self.addCleanup(siege.network.stop)
-        siege.grow()
+        siege = self.grown_siege(SiegePlan(1, nodes=8, minutes=0.1, raids=("idle keys",)))
         siege.besiege()
         for each in siege.raids:
             each.end()
