@@ -116,12 +116,7 @@ def _many(options: argparse.Namespace) -> int:
     plans = [_plan(options, seed) for seed in range(options.first, options.first + options.seeds)]
     failed = 0
     for result in _results(play, plans, options.jobs):
-        if options.hash:
-            print(f"seed {result.plan.seed}: {result.trace}")
-        if result.problem:
-            failed += 1
-            print(f"seed {result.plan.seed}: {result.problem}")
-            print(f"again: {_replay(options, result)}", flush=True)
+        failed += _tell(options, result, _replay(options, result))
     seconds = time.monotonic() - began
     what = f"{len(plans)} seeds of {options.nodes} nodes and {options.minutes:g} minutes"
     print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
@@ -136,12 +131,7 @@ def _besiege(options: argparse.Namespace) -> int:
     failed = 0
     slowest: dict[str, float] = {}
     for result in _results(play_siege, plans, options.jobs):
-        if options.hash:
-            print(f"seed {result.plan.seed}: {result.trace}")
-        if result.problem:
-            failed += 1
-            print(f"seed {result.plan.seed}: {result.problem}")
-            print(f"again: {_replay_siege(result)}", flush=True)
+        failed += _tell(options, result, _replay_siege(result))
         for name, value in result.figures.items():
             slowest[name] = max(value, slowest.get(name, 0.0))
     for name, value in slowest.items():
@@ -150,6 +140,16 @@ def _besiege(options: argparse.Namespace) -> int:
     what = f"{len(plans)} sieges of {options.nodes} nodes and {options.minutes:g} minutes"
     print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
     return 1 if failed else 0
+
+
+def _tell(options: argparse.Namespace, result: Result | SiegeResult, again: str) -> bool:
+    """Print what has come of one seed. Returns whether it failed."""
+    if options.hash:
+        print(f"seed {result.plan.seed}: {result.trace}")
+    if result.problem:
+        print(f"seed {result.plan.seed}: {result.problem}")
+        print(f"again: {again}", flush=True)
+    return bool(result.problem)
 
 
 def _replay_siege(result: SiegeResult) -> str:

@@ -147,8 +147,7 @@ class Scenario:
         network.after_each.append(dials.look)
         network.run_until(network.connected, CONNECTED_WITHIN, every=0.25)
         self.figures["connected after"] = network.clock.now - began
-        within = GROUPS_WITHIN
-        network.run_until(lambda: groups_are_right(network), within, every=0.5)
+        network.run_until(lambda: groups_are_right(network), GROUPS_WITHIN, every=0.5)
         self.figures["groups right after"] = network.clock.now - began
         # a network that is right at once is still watched for one whole span of dials
         network.run_for(max(0.0, began + DIALS_OVER + 1 - network.clock.now))
