@@ -26,7 +26,7 @@ MAX_PREFIXES: Final = 1024
 TRACEBACKS_AT_ONCE: Final = 16
 """For a log of what an application's own code raises: a programmer wants to see the first ones."""
 PREFIXES_AT_ONCE: Final = 8
-"""A cause may have so many prefixes' lines at once; in the long run it has one a second."""
+"""Prefixes whose lines a cause may have at once; in the long run it has one line a second."""
 
 
 class _Lines:

@@ -33,7 +33,7 @@ class QuietLogTests(SynchronousTestCase):
         self.assertEqual(self.events[1]["log_level"], LogLevel.warn)
 
     def knock(self, by: str = "", times: int = 1) -> int:
-        """How many lines come of so many knocks."""
+        """How many lines these knocks lead to."""
         before = len(self.events)
         for _ in range(times):
             self.quiet.info("knocks", "knock", by=by)

@@ -25,7 +25,7 @@ class SoakNode:
         self._received = 0
 
     async def do_listen(self, links: int) -> str:
-        """Start it, with room for so many links. Returns its contact."""
+        """Start it, with room for C{links} links. Returns its contact."""
         # the first port makes Twisted hold one descriptor in reserve, for as long as the process lives
         first = RoutingService(
             Settings(role=Role.FIRST, listen=(LOOPBACK,), lan_discovery=False), reactor=self._reactor
@@ -80,7 +80,7 @@ class SoakCrowd:
         self._reactor = reactor
 
     async def do_gather(self, contact: str, peers: int) -> None:
-        """Link so many clients with the node."""
+        """Link this number of clients with the node."""
         node = Contact.from_text(contact)
         assert node.name is not None
         settings = Settings(role=Role.CLIENT, listen=(), contacts=(node,), lan_discovery=False)

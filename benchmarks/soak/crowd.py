@@ -24,7 +24,7 @@ TICK_SECONDS: Final = 0.02
 STARTS_PER_SECOND: Final = 25.0
 """How many peers are started in a second, until all are there."""
 MAX_UNANSWERED_SECONDS: Final = 2.0
-"""No more messages are sent while those of so many seconds wait for their acknowledgement."""
+"""Seconds of messages that may wait for their acknowledgement; no more are sent until then."""
 BODY: Final = bytes(100)
 
 

@@ -3,7 +3,7 @@ Shares: who holds how much of something that is bounded, by who can be held to a
 
 A holder is the link that a thing came by, with the prefix of that link's address: names in what comes over it
 are free, links and addresses are not. When all is taken, the prefix that holds most makes room, and of its
-links the one that holds most. So many links of one prefix take no more from others than one link does, and
+links the one that holds most. Many links of one prefix take no more from others than one link does, and
 neighbours of a flooding host lose nothing before it does.
 """
 

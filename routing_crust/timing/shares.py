@@ -6,7 +6,7 @@ An L{Account} names who that is for a thing that came by a link, from the widest
 so are the addresses that a message gives, so neither counts.
 
 There are no fixed shares, since a network of many nodes on one machine, or behind one NAT, is as good as any
-other. What matters is who makes room when there is none: whoever holds most.
+other. What matters is who makes room when there is none: the one that holds most.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Held:
 
 
 class SharedWindow:
-    """At most so many within any span of so many seconds, of which no account may take more than is left."""
+    """A limit within any span of time, of which no account may take more than is left."""
 
     __slots__ = ("_held", "_limit", "_seconds", "_span", "_taken")
 
@@ -136,8 +136,8 @@ class Holdings(Generic[_Item]):
 
     def of_largest(self, newcomer: Account) -> tuple[_Item, ...]:
         """
-        The items of whoever holds most, oldest first: one of them makes room for an item of C{newcomer}. If
-        the newcomer would hold as many with one more, these are its own.
+        The items of the account that holds most, oldest first: one of them makes room for an item of
+        C{newcomer}. If the newcomer would hold as many with one more, these are its own.
         """
         part: Account = ()
         items = list(self._accounts.items())

@@ -1,4 +1,4 @@
-"""All peers together have a bound on their streams; whoever holds most makes room."""
+"""All peers together have a bound on their streams; the one that holds most makes room."""
 
 from __future__ import annotations
 

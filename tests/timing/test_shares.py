@@ -71,7 +71,7 @@ class HoldingsTests(SynchronousTestCase):
             holdings.add(number, account)
         return holdings
 
-    def test_whoever_holds_most_makes_room(self) -> None:
+    def test_account_that_holds_most_makes_room(self) -> None:
         """Of the largest network the largest host, and of that the largest link; its oldest item first."""
         holdings = self.holdings(
             party("M"), party("N", "2"), party("N", "1", "a"), party("N", "1", "b"), party("N", "1", "b")

@@ -1,7 +1,7 @@
 """
 Descriptors: how many the process may still open, and the reserve that accepted connections leave to the rest.
 
-Whoever connects takes a descriptor, so peers could take all, and the control socket, our own dials and every
+Each connection takes a descriptor, so peers could take all, and the control socket, our own dials and every
 file would go without. The system gives each new descriptor the lowest number that is free: so the number of
 the next one says how many are left, at least.
 """

@@ -1,5 +1,5 @@
 """
-Turns for TLS handshakes: those of accepted connections cost us a signature and more, whoever asks.
+Turns for TLS handshakes: those of accepted connections cost us a signature and more, no matter who asks.
 
 Each /24 or /48 has C{max_handshakes_per_prefix} a second, and all together have L{PREFIXES_AT_ONCE} times as
 many. Others wait until it is their turn, for as long as their Hello has time. The prefixes take turns, and

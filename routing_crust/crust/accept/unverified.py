@@ -2,9 +2,9 @@
 Accepted connections that nobody answers for yet: their Hello is not verified, or their link not confirmed.
 
 There may be C{max_unverified_links} of them. When one more comes, the oldest of the most crowded prefix makes
-room: so whoever opens many crowds out his own, and a newcomer from elsewhere is let in whatever the others
-do. Both the /24 or /48 and, within it, the address or /56 are looked at. A connection counts as new again
-when its TLS handshake is done, since it has cost its peer something.
+room: so a host that opens many crowds out its own, and a newcomer from elsewhere is let in no matter what the
+others do. Both the /24 or /48 and, within it, the address or /56 are looked at. A connection counts as new
+again when its TLS handshake is done, since it has cost its peer something.
 """
 
 from __future__ import annotations

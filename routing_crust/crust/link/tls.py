@@ -268,7 +268,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         self._write_now()
 
     def frames_came(self, size: int) -> None:
-        """So many bytes of frames have been decrypted."""
+        """This number of bytes of frames has been decrypted."""
         if self._verified:
             self._allowance = min(MAX_EMPTY_BYTES, self._allowance + EMPTY_BYTES_PER_BYTE * size)
 

@@ -81,7 +81,7 @@ ExpectedConnection: TypeAlias = ExpectedRequest | ExpectedResponse
 _Key: TypeAlias = tuple[Name, bytes]
 
 RESERVED_SHARE: Final = 4
-"""One in so many places is for our own requests only, and one for those of others."""
+"""Parts of the table, of which one is for our own requests only, and one for those of others."""
 
 
 @dataclass(slots=True)
@@ -108,8 +108,8 @@ class ExpectedConnections:
 
     Requests of others and our own have a quarter of the places each that the others cannot take. When there
     is no place for a request of another node, or for one of our own while the others hold more than their
-    quarter, whoever of the others holds most makes room: by the link that the requests came by, and by the
-    prefix of its address (L{routing_crust.timing.shares}).
+    quarter, the one of the others that holds most makes room: by the link that the requests came by, and by
+    the prefix of its address (L{routing_crust.timing.shares}).
 
     My entries are in an C{ExpiringDict}. A full one would evict its oldest entry silently, so it never gets
     full. The delayed call of each entry is the authority on its time. The age that the dictionary

@@ -63,7 +63,7 @@ class Neighbourhood:
     def may_pass_on(self, link: ILink) -> bool:
         """
         Whether the peer of a link may send us envelopes of others: a member of the table, or a node that we
-        have attached ourselves to. Whoever has attached itself to us speaks for itself alone.
+        have attached ourselves to. A peer that has attached itself to us speaks for itself alone.
         """
         return link.peer in self.table or self._attached_to(link)
 

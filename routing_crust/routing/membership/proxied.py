@@ -26,11 +26,11 @@ from ..links.registry import LinkRegistry
 from ..node import Node
 
 PLACES_PER_JOINING_PLACE: Final = 4
-"""One of so many places is kept for joining nodes."""
+"""Parts of all places, of which one is kept for joining nodes."""
 JOINING_SECONDS: Final = 10.0
 """A node that has had a place for so long may have to make room: joining takes a few seconds."""
 MIN_LEAD: Final = 2
-"""By so many places a prefix must be ahead of the newcomer's to lose one."""
+"""Places by which a prefix must be ahead of the newcomer's to lose one."""
 
 
 class ProxiedPeers(PeerListener):

@@ -74,7 +74,7 @@ class EnvelopeDispatch(PeerListener):
                 proven = envelope.kind in SELF_PROVING
             if not proven and envelope.kind is not EnvelopeKind.UNDELIVERABLE:
                 raise WireError("its signature does not hold")
-            # whoever may send in its own name alone must not put another's body inside
+            # a peer that may send in its own name alone must not put another's body inside
             if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:
                 raise WireError("its body is signed by another key")
             self._handle(envelope, source, link)

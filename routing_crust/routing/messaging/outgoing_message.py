@@ -94,7 +94,7 @@ class OutgoingMessage:
 
     def works_on(self, body: bytes, now: float) -> None:
         """
-        The peer's handler takes longer: wait for it, and count the attempts anew when its time is over.
+        The peer's handler takes longer: wait for it, and count the attempts from 0 when its time is over.
 
         @raise WireError: this is no such acknowledgement.
         """

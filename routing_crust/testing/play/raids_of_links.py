@@ -25,7 +25,7 @@ from .raid import Raid
 from .raider import RaiderLink
 
 KEYS_TRIED: Final = 64
-"""Of so many keys an insider takes the one that is nearest to its target."""
+"""Keys of which an insider takes the one that is nearest to its target."""
 A_DAY: Final = 86_400.0
 
 

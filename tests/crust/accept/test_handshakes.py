@@ -1,4 +1,4 @@
-"""When TLS handshakes begin: so many a second for each prefix, the others in turn."""
+"""When TLS handshakes begin: a number a second for each prefix, the others in turn."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class ExpectedTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
         self.assert_empty()
 
-    def test_whoever_holds_most_of_a_full_table_makes_room(self) -> None:
+    def test_account_that_holds_most_of_a_full_table_makes_room(self) -> None:
         """By link and prefix, not by the names that are claimed; of these the oldest without a link."""
         self.make(max_expected=8)
         one = self.table.expect(request_by(ONE, 0))

@@ -26,7 +26,7 @@ class FloodTests(SynchronousTestCase):
         _, self.victim, self.through = self.net.grow(3)
 
     def flood(self) -> None:
-        """Ask the victim for connections in the names of all keys, by way of another node."""
+        """Ask the victim for connections in the names of all keys, through another node."""
         core = self.core(self.victim)
         link = core.links.link_to(self.through.node_name)
         for number in range(KEYS):

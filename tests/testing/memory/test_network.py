@@ -186,7 +186,7 @@ class DialTests(MemoryTestCase):
         return self.successResultOf(dialled)
 
     def test_unverified_links_are_limited(self) -> None:
-        """Of too many the oldest goes, whoever it is from."""
+        """Of too many the oldest goes, no matter whose it is."""
         other = self.crust(max_unverified_links=1)
         self.recorders[other].verify = False
         one, another = self.crust(), self.crust()
