@@ -15,6 +15,8 @@ _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \(.*\))?$", re.MULTILINE)
 _RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 _NOT_RUN = re.compile(r"^\[(?:SKIPPED|TODO)\]\n(.*)$", re.MULTILINE)
 _FIRST_PROBLEM = re.compile(r"^={70,}$", re.MULTILINE)
+_FAILED_TEST = re.compile(r"^tests\.[.\w]+\.[A-Z]\w*\.test_\w+$", re.MULTILINE)
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Counts:
     @ivar passed: how many of them passed.
     @ivar failed: how many failed, or passed unexpectedly, or are errors.
     @ivar not_run: each reason for which tests were skipped, and how many.
+    @ivar blamed: the names of the tests that failed, as far as trial has printed them.
     """
 
     summary: str
@@ -34,6 +37,7 @@ class Counts:
     passed: int
     failed: int
     not_run: tuple[tuple[str, int], ...]
+    blamed: tuple[str, ...] = ()
 
     def problem(self, expected: int) -> str:
         """
@@ -44,7 +48,8 @@ class Counts:
         if not self.summary:
             return "trial gave no summary"
         if self.failed:
-            return f"{self.failed} tests failed"
+            names = [*self.blamed[:_MOST_NAMED], *["..."] * (len(self.blamed) > _MOST_NAMED)]
+            return f"{self.failed} tests failed" + (f": {', '.join(names)}" if names else "")
         if not self.passed:
             return "no test passed"
         if self.ran < expected:
@@ -63,6 +68,7 @@ def read_counts(output: str) -> Counts:
         passed=_number("successes", summary),
         failed=sum(_number(each, summary) for each in bad),
         not_run=tuple(sorted(Counter(_NOT_RUN.findall(output)).items())),
+        blamed=_blamed(output),
     )
 
 
@@ -78,6 +84,12 @@ def what_went_wrong(output: str, most: int = 120) -> str:
     if first is not None:
         return "\n".join(output[first.start() :].splitlines()[:most])
     return "\n".join(output.splitlines()[-most // 2 :])
+
+
+def _blamed(output: str) -> tuple[str, ...]:
+    first = _FIRST_PROBLEM.search(output)
+    # trial names those that were skipped in the same way, before the failures
+    return tuple(dict.fromkeys(_FAILED_TEST.findall(output[first.start() :] if first else "")))
 
 
 def _number(key: str, summary: str) -> int:

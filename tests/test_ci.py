@@ -61,6 +61,17 @@ class CountingTests(CiTestCase):
         self.assertEqual((counts.passed, counts.failed), (3, 6))
         self.assertEqual(counts.problem(9), "6 tests failed")
 
+    def test_failed_tests_are_named_but_not_skipped_ones(self) -> None:
+        names = [f"tests.natlab.test_pairs.PairTests.test_{each}" for each in "abcdefg"]
+        skipped = "[SKIPPED]\nthis takes root\n\ntests.natlab.test_kinds.KindTests.test_kind\n"
+        listed = "".join(f"{'=' * 79}\n[FAIL]\nwhy\n\n{each}\n" for each in names)
+        for many, text in ((1, names[0]), (7, ", ".join([*names[:5], "..."]))):
+            head = listed if many == 7 else listed[: listed.index(names[0]) + len(names[0]) + 1]
+            counts = self.counts.read_counts(
+                f"{skipped}{head}Ran 9 tests in 1.0s\n\nFAILED (failures={many})\n"
+            )
+            self.assertEqual(counts.problem(9), f"{many} tests failed: {text}")
+
     def test_unexpected_success_fails_a_run_that_trial_calls_passed(self) -> None:
         text = "Ran 2 tests in 1.0s\n\nPASSED (unexpectedSuccesses=1, successes=1)\n"
         self.assertEqual(self.counts.read_counts(text).problem(2), "1 tests failed")
@@ -84,6 +95,25 @@ class CountingTests(CiTestCase):
         lines = ["a test ... [FAIL]", "=" * 79, "[FAIL]", "why"]
         self.assertEqual(self.counts.what_went_wrong("\n".join(lines)), "\n".join(lines[1:]))
         self.assertEqual(self.counts.what_went_wrong("1\n2\n3\n4", most=4), "3\n4")
+
+
+class PlantedBugTests(CiTestCase):
+    def problem(self, output: str, status: int) -> str:
+        """What the step of the planted bugs says when its command has printed this."""
+        checks = self.checks.Checks(Path("work"), everything=False)
+        job = self.runner.Job(self.step("planted bugs", checks.planted_bugs), Path("log"), {}, status=status)
+        self.patch(self.runner.Job, "run", lambda *_, **__: output)
+        job.work()
+        problem: str = job.problem
+        return problem
+
+    def test_bugs_that_were_not_caught_are_named_at_the_end(self) -> None:
+        output = "a bug   NOT CAUGHT\nanother   tests.test_x\nnot caught: a bug\n1 of 2 bugs were caught\n"
+        self.assertEqual(self.problem(output, 1), "not caught: a bug")
+
+    def test_command_that_fails_otherwise_is_a_failure(self) -> None:
+        self.assertEqual(self.problem("Killed", -9), "exit status -9")
+        self.assertEqual(self.problem("2 of 2 bugs were caught", 0), "")
 
 
 class OrderTests(CiTestCase):
@@ -234,6 +264,15 @@ class TableTests(CiTestCase):
             self.assertIsNotNone(find_spec(each), each)
             self.assertFalse(any(other.startswith(f"{each}.") for other in chosen), each)
         self.assertEqual(len(set(chosen)), len(chosen))
+
+    def test_asyncio_gets_all_tests_but_those_of_the_laboratory(self) -> None:
+        here = CI.parent / "tests"
+        chosen = self.checks.without_laboratory(here)
+        there = {path.relative_to(here).parts[0].removesuffix(".py") for path in here.rglob("test_*.py")}
+        self.assertLessEqual({f"tests.{each}" for each in there - {"natlab"}}, set(chosen))
+        self.assertNotIn("tests.natlab", chosen)
+        for each in chosen:
+            self.assertIsNotNone(find_spec(each), each)
 
     def test_launcher_starts_the_checks(self) -> None:
         done = subprocess.run(["bash", CI / "run", "--list"], capture_output=True, text=True, check=True)

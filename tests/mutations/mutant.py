@@ -40,7 +40,7 @@ class Mutant:
     @ivar module: the file, from the package's folder on.
     @ivar before: the text that is replaced; it must be there exactly once.
     @ivar after: the replacement.
-    @ivar tests: the modules of tests that are run against it.
+    @ivar tests: the tests that are run against it, or their classes or modules.
     """
 
     name: str
