@@ -204,6 +204,7 @@ class Consolidation:
 
     def link_lost(self, link: Hashable, now: float) -> list[Action]:
         """A link is gone, or we close it for another reason."""
+        # a link that we close was taken out with the decision, and its loss is reported here as well
         self._candidates.pop(link, None)
         if self._pending is not None and self._pending[0] == link:
             self._pending = None
@@ -246,6 +247,7 @@ class Consolidation:
             return []
         if self._arbiter:
             return [self._close(link, CloseReason.PROTOCOL_ERROR)]
+        # Confirmations on two links may overtake each other: the later decision counts
         if message.epoch <= self._epoch:
             return []
         # the arbiter decides which link lives, but cannot give it a greater use than was agreed to
@@ -309,6 +311,7 @@ class Consolidation:
             self._agreed = None
         before, self._agreed = self._agreed, (use, two_way)
         self.current = link
+        # a link in doubt is agreed on again as it was, which is no news to the parts above
         return [] if before == self._agreed else [Established(link, use, two_way)]
 
     def _is_spare(self, candidate: CandidateLink) -> bool:
@@ -331,6 +334,7 @@ class Consolidation:
         return Close(link, reason)
 
     def _forget(self, incarnation: int) -> None:
+        # the last epoch stays: the arbiter's epochs grow across its restarts, too
         self._candidates.clear()
         self._pending = None
         self._agreed = None
@@ -343,6 +347,7 @@ class Consolidation:
         def rank(each: CandidateLink) -> tuple[int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
             spare = each.link != self.current
+            # of equals the present link, since each change costs a handover
             return (-each.use, -each.path_kind.preference, each.we_asked, not each.primary, spare, each.since)
 
         return min(self._candidates.values(), key=rank, default=None)
@@ -354,6 +359,7 @@ class Consolidation:
             return None
         if best.link == self.current or not self._worth_waiting(best):
             return None
+        # from the first of them on, else each further link would put the decision off
         asked_for = [each.since for each in self._candidates.values() if each.use is not LinkUse.ATTACHED]
         return min(asked_for) + TWO_WAY_WAIT_SECONDS
 
@@ -364,6 +370,7 @@ class Consolidation:
 
     def _decide(self, now: float) -> list[Action]:
         actions: list[Action] = []
+        # one decision at a time: until the answer comes, either link may be the one that the peer uses
         while self._arbiter and self._pending is None:
             best = self._best()
             if best is None:

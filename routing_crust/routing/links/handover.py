@@ -158,6 +158,7 @@ class LinkHandover:
         Both ends have agreed on a link that we have left before. The links after it are lost, whether we
         know it or not, and frames with them.
         """
+        # taken out of the line before they are closed, else lost() would count each as one more loss
         later = list(self._line.values())[self.links.index(link) + 1 :]
         self._send_input(self._line[link], SendingInput.RETURN)
         self._current = link
@@ -182,6 +183,7 @@ class LinkHandover:
         if self._receive_input(one, taken) is ReceivingAction.HOLD:
             one.held.add(kind, payload)
             self._go_on()
+            # after the delivery: only what is still held back takes memory
             one.held.limit(MAX_HELD_BYTES)
 
     def switched(self, link: ILink, message: Switched) -> None:
@@ -267,6 +269,7 @@ class LinkHandover:
         if action is ReceivingAction.CLEAR:
             one.held.clear()
         elif action is ReceivingAction.RESET:
+            # above the peer's view, too: it would pass over our ANEW as an old one otherwise
             self._reset(max(view, self.view) + 1)
         return action
 
@@ -301,6 +304,7 @@ class LinkHandover:
 
     def _enter(self, view: int) -> None:
         self.view = view
+        # the ANEW first: what the layers send from within reset() must come after it, to count
         self._current.send(FrameKind.ANEW, encode(View(view)))
         self._owner.reset()
 

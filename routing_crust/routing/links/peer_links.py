@@ -197,6 +197,7 @@ class PeerLinks:
             self._do(action)
         cancel(self._timer)
         self._timer = None
+        # an action may have closed the last link, which leads back here, or have had us stopped
         if self._discarded:
             return
         if not self.consolidation.links and self.peer is None:
@@ -241,6 +242,7 @@ class PeerLinks:
     def _close_for(self, link: ILink, reason: CloseReason) -> None:
         """Close a link that does not count any more, or leave it to the handover if frames may still come."""
         if reason is CloseReason.RESTARTED:
+            # what the peer's last run has sent must not be delivered as if its successor had sent it
             for each in self._break_off():
                 self._owner.close(each, reason)
         if reason is not CloseReason.SUPERSEDED or not self._is_awaited(link):
@@ -299,6 +301,7 @@ class PeerLinks:
 
     def _handover_from(self, current: ILink) -> LinkHandover:
         if self._handover is None:
+            # from now on its frames may have to wait for those of another link
             self._owner.passing.discard(current)
             self._handover = LinkHandover(self._clock, current, self._view, self)
         return self._handover

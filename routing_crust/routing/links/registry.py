@@ -176,6 +176,7 @@ class LinkRegistry:
         links = self._peer_links.get(link.peer)
         if links is None:
             return
+        # looked at before the call, which takes it away or puts another link in its place
         peer = links.peer
         links.link_lost(link)
         # another link may have been confirmed at once: then the peer was never lost
@@ -283,6 +284,7 @@ class LinkRegistry:
         if record.facts is not None:
             raise WireError("a second Hello came")
         facts = check_hello(self._settings, self._identity, link, payload)
+        # the answer repeats our purpose, so that both ends count the link for the same request
         if link.initiator and facts.purpose != link.token:
             raise WireError("the Hello is for another purpose than ours")
         verdict = self._policy.judge(link, facts)
@@ -301,6 +303,7 @@ class LinkRegistry:
             links = self._peer_links[link.peer] = self._new_peer_links(link.peer, facts)
         if link.direction is Direction.CONNECTED and link.path_kind in (PathKind.MAPPED, PathKind.DIRECT):
             links.dialled = link.connection.peer
+        # before the link can be confirmed: whether the peer has a voice on the time is decided then
         self._policy.greeted(link, facts)
         candidate = CandidateLink(
             link,
