@@ -167,6 +167,7 @@ class SenderWindows:
             oldest = list(islice(window.ids, count))
             for id in oldest:
                 del window.ids[id]
+            # ids may come out of order, so the first that came need not be the smallest
             window.floor = max(window.floor, *oldest)
             self._shares.add(window.holder, -count)
 

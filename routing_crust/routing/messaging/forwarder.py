@@ -258,6 +258,7 @@ class Forwarder:
             signed=False,
         )
         link = self._links.link_to(source) or came_by
+        # a hint may be dropped: it only spares the sender the wait for its deadline
         if link.writable:
             link.send(_ENVELOPE, encode(hint))
 

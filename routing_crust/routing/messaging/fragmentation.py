@@ -156,6 +156,7 @@ class Reassembler:
         size, last = partial.size, partial.last
         if part.part == part.parts - 1:
             last = len(part.body)
+            # split() makes no empty last part
             if not last or (partial.last and last != partial.last):
                 return False
         else:
@@ -174,6 +175,7 @@ class Reassembler:
             self._partials[key] = partial
             self._of_source.setdefault(source, OrderedDict())[key] = None
             self._of_holder.setdefault(partial.holder, OrderedDict())[key] = None
+            # once, not with each part: who sends parts slowly must not hold the memory for longer
             self._deadlines.add(key)
             self._count(source, partial.holder, MESSAGE_OVERHEAD_BYTES)
         self._of_holder[partial.holder].move_to_end(key)

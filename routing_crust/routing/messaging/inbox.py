@@ -92,6 +92,7 @@ class Inbox:
             return
         again = known is Freshness.SEEN
         if not again:
+            # before it is acknowledged: a process that dies in the handler gets the message again
             self._deliver(Message(sender.name, body, Name(part.group) if part.group else None))
         self._acknowledge(sender, part.id, AckStatus.DELIVERED, again=again)
 

@@ -177,6 +177,7 @@ class Outbox:
         message = self._waiting.get(ack.id)
         if message is None:
             return  # it came before, or too late
+        # ids are counted up, so a peer that got one message can guess those of others
         if message.destination != source:
             self._quiet.info("foreign acks", "{peer} acknowledged a message that was not for it", peer=source)
             return
@@ -213,6 +214,7 @@ class Outbox:
             return False
         if message.retry is None:
             self._deadlines.cancel(message)
+            # a table that lacked a way may soon have one; at random, since one loss brings hints to many
             wait = self._random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
             message.retry = self._clock.callLater(wait, self._attempt, message)
         return True
@@ -235,6 +237,7 @@ class Outbox:
         for message in list(self._waiting.values()):
             if message.link is None or message.link.peer != peer:
                 continue
+            # so that the attempt does not note it as tried: the peer still has this link
             message.link = None
             if message.id in self._waiting:
                 self._attempt(message)

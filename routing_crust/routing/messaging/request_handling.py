@@ -163,6 +163,7 @@ class Answering:
         if self.handler is None:
             self._finish(key, sender, AckStatus.REFUSED, _refusal(RefusalReason.NO_HANDLER))
             return
+        # before the call: the handler may ask for more time from within
         running = self._begin(key, sender, len(body) + REQUEST_OVERHEAD_BYTES)
         try:
             result = self.handler(Request(sender.name, body, group, partial(self._extend, key)))
@@ -232,6 +233,7 @@ class Answering:
     def _end_early(self, key: Key) -> None:
         """Refuse a request that is being handled, and cancel its handler."""
         result = self._running[key].result
+        # first: the Deferred that is cancelled fails at once, and its reason would go out instead
         self._done(key, AckStatus.REFUSED, _refusal(RefusalReason.HANDLER_TIMED_OUT))
         if result is not None:
             result.cancel()
