@@ -164,6 +164,7 @@ class Connector(PeerListener):
         for request in list(self._requests.values()):
             if request.answered:
                 continue
+            # if our time has jumped meanwhile, the request bears the old one, and would be refused
             age = self._node.network_now() - request.issued
             if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
                 problem = ExpectedConnectionExpired(f"{request.name.short} was asked with a wrong time")
@@ -317,6 +318,7 @@ class Connector(PeerListener):
     def _give_up(self, name: Name, use: LinkUse) -> None:
         """A request got no answer, or its answer led to no link."""
         request = self._requests[name, use]
+        # with a link that came about in another way, the node is not silent
         if self._linked(name, use) is None:
             self._cooldown.note(name)
         said = "answered, but no link was made" if request.answered else "did not answer"
@@ -340,6 +342,7 @@ class Connector(PeerListener):
             self._abandon(request.name, request.use)
 
     def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
+        # first, since a callback may request the same link again
         del self._requests[request.name, request.use]
         request.settle(result)
 

@@ -57,6 +57,7 @@ class Publisher:
 
     def stop(self) -> None:
         """Publish nothing more until the proxy changes."""
+        # first: the round that is cancelled below would set the timer again
         self._proxy = None
         cancel(self._timer)
         self._timer = None

@@ -149,6 +149,7 @@ class CloseGroupLookup(PeerListener):
         if proxy is not None:
             for query in list(self._queries.values()):
                 query.via = None
+                # the attempts so far went by a proxy that may have led nowhere
                 query.attempts = 0
                 cancel(query.timer)
                 self._attempt(query)
@@ -170,7 +171,8 @@ class CloseGroupLookup(PeerListener):
                 )
             )
             return
-        # the timer is set first: an answer may come from within the call
+        # The timer is set first: an answer may come from within the call. It is a quarter of ack_timeout, so
+        # that all attempts are over before a message's first deadline.
         query.timer = self._clock.callLater(self._settings.ack_timeout / 4, self._attempt, query)
         query.attempts += 1
         self._send(

@@ -53,6 +53,7 @@ class CloseGroupSearch:
         neighbourhood = self._neighbourhood
         if not neighbourhood.bootstrapped:
             return fail(NotConnected("there is no link to the network; wait for when_connected()"))
+        # no node is nearer that we know of: a query would come straight back to us
         if not self._node.is_client and neighbourhood.table.next_hop(target) is None:
             return succeed(neighbourhood.close_group(target))
         return Deferred.fromCoroutine(self._search(target))
@@ -81,6 +82,7 @@ class CloseGroupSearch:
 
     def _first_queries(self, target: Name) -> list[Deferred[Group]]:
         if self._neighbourhood.proxy is not None or self._node.is_client:
+            # all that we send goes by the proxy, so further queries would take no other way
             return [self._lookup.look_up(target)]
         names = [entry.name for entry in self._neighbourhood.table.nearest(target, WAYS)]
         ways = [link for link in map(self._links.link_to, names) if link is not None]

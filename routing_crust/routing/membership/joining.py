@@ -262,6 +262,7 @@ class Joiner:
             if self._ask_who_was_found():
                 return
         self._without_looking = 0
+        # what earlier rounds have left over is older than the answers that come now
         self._found.clear()
         groups = await self._look_up(self._own, self._first_hops(), self._some_members())
         members = {name for group in groups for name in group.members if name != self._own}

@@ -124,6 +124,7 @@ class NetworkTime(PeerListener):
         spoken: dict[str, list[float]] = {}
         for name, said in reversed(self._reports.items()):
             spoken.setdefault(self._voices[name], []).append(said)
+        # the lower median is what one of them has said: a mean of two would be nobody's time
         voices = sorted([0.0, *(median_low(said) for said in list(spoken.values())[:MAX_VOICES])])
         middle = len(voices) // 2
         # of an even number the two in the middle are candidates, and we stay with the nearer one

@@ -133,6 +133,7 @@ class RoutingTable:
             # it may have been in the table with another address: its old entry must not outlive the refusal
             self.remove(entry.name)
             return [entry]
+        # taken before the change, to tell which node falls out of it
         group = self.close_group()
         self.remove(entry.name)
         index = self.own.common_prefix(entry.name)
