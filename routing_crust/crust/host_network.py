@@ -52,6 +52,7 @@ class HostNetwork:
         """
         before = self._addresses
         now = self._read()
+        # even if they are as before: after a stop what was known of the host is forgotten
         self._outside.host(listening, now)
         if now != before:
             self._addresses = now

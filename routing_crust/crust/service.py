@@ -124,6 +124,7 @@ class CrustService(AddressesOfCrust):
         if self._running or not self._is_idle():
             raise RuntimeError("crust is running already, or still stopping")
         wanted = () if self.settings.role is Role.CLIENT else self.settings.listen
+        # first, since it may fail: then nothing else has begun
         self._ports = self._platform.listen(self._acceptor, wanted)
         self._listening = tuple(map(real_endpoint, self._ports))
         self._events = events
@@ -274,6 +275,7 @@ class CrustService(AddressesOfCrust):
         """A link of either direction is up."""
         refusal = self._gate.refusal_of(link) if self._running else LinkClosed(CloseReason.STOPPING)
         if refusal is not None:
+            # kept until it is gone: its dialler asks for the reason, and routing never hears of the link
             self._refused[link] = refusal
             link.close(refusal.reason, refusal.detail)
             return
@@ -289,6 +291,7 @@ class CrustService(AddressesOfCrust):
 
     def link_frame(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came."""
+        # before the Hello, tunnel frames go to routing like all others, which refuses what comes too early
         if FIRST_KIND <= kind <= LAST_KIND and link.is_verified:
             self._tunnels.frame_received(link, kind, payload)
         else:

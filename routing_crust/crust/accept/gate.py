@@ -71,6 +71,7 @@ class Gate:
         """
         if len(self._links) < self._max_links:
             return None
+        # a peer that never confirms its link, or closes it slowly, must not keep others out
         if sum(each.is_open and _is_settled(each) for each in self._links) < self._max_links:
             return None
         return Refusal("there are too many links", "max_links", self._max_links)

@@ -79,6 +79,7 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
         found = socket.getaddrinfo(endpoint.host, endpoint.port, family, socket.SOCK_STREAM, 0, flags)
         listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
         listener.setblocking(False)
+        # connections of the last run in TIME_WAIT would keep a restarted node from its port for a minute
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if endpoint.is_v6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -95,6 +95,7 @@ class Bootstrapper:
         """
         owner = self._owner
         saved = self.contacts.contacts()
+        # each has had its turn since the last way in: begin again with the best
         if all(each.endpoint in self._tried for each in saved):
             self._tried.clear()
         ordered = order_contacts(

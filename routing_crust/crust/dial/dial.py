@@ -76,6 +76,7 @@ class OneDial(LinkConnectFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if self.link.called:
             return
+        # that the peer sees our listening port is welcome, but a link is worth more
         if self._origin is not None and is_local(reason.value):
             self._origin = None
             self._connector = self._begin(None)

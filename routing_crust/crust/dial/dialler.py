@@ -160,6 +160,7 @@ class Dialler:
             raise
         environment = self._environment
         plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer, bootstrap=bootstrap, token=token)
+        # a requested peer may have to be punched later, between the same two ports, which must be free then
         origin = None if token else origin_for(environment.listening(), endpoint)
         dial = OneDial(environment, plan, endpoint, self._closed, origin)
         dial.asked_by = asked_by

@@ -95,6 +95,7 @@ class Race:
 
     def _won(self, link: ILink, endpoint: Endpoint) -> None:
         del self._running[endpoint]
+        # the others are called off before a callback can ask for another race
         self._end()
         if not self.link.called:
             self.link.callback(link)

@@ -173,6 +173,7 @@ class LanBeacon:
         # the pending answers are bounded, since anybody on the network can send any number of SEEKs
         of_host = sum(each.host == host for each in self._pending.values())
         full = len(self._pending) >= _MAX_PENDING or of_host >= _MAX_PENDING_PER_HOST
+        # a node that seeks is not in the network itself, and would lead others nowhere
         busy = self._nonce is not None or beacon.nonce in self._pending or full
         if busy or not place.port or not self._is_signed(beacon, host):
             return

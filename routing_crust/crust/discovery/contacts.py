@@ -128,6 +128,7 @@ class ContactBook:
             return
         else:
             self._keep(self._unproven, contact)
+        # never the one that has just come: it is last of its kind, and the kinds before it go first
         if len(self) > self._most:
             kind = self._demoted or self._unproven or self._proven
             self._drop(next(iter(kind.values())))

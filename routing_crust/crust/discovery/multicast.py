@@ -109,6 +109,7 @@ def open_socket(place: Place, port: int) -> socket.socket:
     try:
         here.setblocking(False)
         here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # other nodes of this host have the same port; each gets a copy of every multicast datagram
         here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         (_set_up_v6 if is_v6 else _set_up_v4)(here, place, port)
     except BaseException:
@@ -118,6 +119,7 @@ def open_socket(place: Place, port: int) -> socket.socket:
 
 
 def _set_up_v4(here: socket.socket, place: Place, port: int) -> None:
+    # to the group, not to a wildcard: on Linux that keeps unicast datagrams to this port out
     here.bind((GROUP_V4, port))
     interface = place.address.packed + struct.pack("@i", place.index)
     here.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)

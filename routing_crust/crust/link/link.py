@@ -164,6 +164,7 @@ class Link(FrameSender):
         self._verified = True
         self.transport.peer_verified()
         self._decoder.limit = MAX_FRAME_BYTES
+        # our Hello was a sign of life: the first tick need not add a Heartbeat
         self._queue.wrote = True
         self._arm(self._liveness.tick_length, self._tick)
 
@@ -255,6 +256,7 @@ class Link(FrameSender):
             self._end(LinkClosed(CloseReason(number), by_peer=True))
         except ValueError:
             self._end(LinkClosed(CloseReason.UNKNOWN, f"reason {number}", by_peer=True))
+        # the peer delivers nothing that comes after its Goodbye
         self._queue.clear()
         self._queue.drained = self._hang_up
         self._arm(CLOSE_TIMEOUT_SECONDS, self._cut)
@@ -341,6 +343,7 @@ class Link(FrameSender):
     def _hang_up(self) -> None:
         """Everything is written: close TLS, which closes the connection once the peer answers."""
         self._queue.drained = None
+        # first: Twisted's TLS does not shut down while a producer is registered
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 

@@ -103,6 +103,7 @@ class ReadingTurns:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        # weak: the links keep their share, and it goes with the last of them
         self._shares: WeakValueDictionary[str, ReadingShare] = WeakValueDictionary()
         self._due: deque[ReadingShare] = deque()
         self._timer: IDelayedCall | None = None

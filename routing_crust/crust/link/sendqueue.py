@@ -202,6 +202,7 @@ class SendQueue:
         producers, self._producers = self._producers, []
         for producer in producers:
             link.add_producer(producer)
+            # this queue had paused it, of which the other knows nothing: it would never resume it
             if self.full and link.writable:
                 _tell(producer.resumeProducing)
 

@@ -97,6 +97,7 @@ class LinkTls:
     def __init__(self, identity: Identity) -> None:
         self._own = identity.name
         self._known: BoundedDict[bytes, PeerCertificate] = BoundedDict(MAX_KNOWN_CERTIFICATES)
+        # weak: most handshakes that fail never come to verified_peer, which would take the entry out
         self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
         certificate = make_certificate(identity)
         self._client = self._context(identity, certificate)
@@ -112,6 +113,7 @@ class LinkTls:
         # OpenSSL does not call the verify callback for a resumed session, so sessions are never resumed
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        # an idle session gives its buffers back, some 34 KB each: a node may have a thousand of them
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.use_certificate(certificate)
         context.use_privatekey(identity.private_key)
@@ -183,6 +185,7 @@ class LinkTls:
             raise PeerRefused("the link leads back to this node", CloseReason.SELF)
         verify_name(shown, session.expected)
         if known is None:
+            # only now: what is remembered has passed every check
             self._known[der] = shown
         session.checked = (der, shown)
         return shown

@@ -143,6 +143,7 @@ class PortKeeper:
             gateway = self._access.find_gateway()
             problem = "this host has no gateway"
             if gateway is not None:
+                # asked each time: a laptop may have come home, or have another address from the router
                 problem = self._objection(gateway) or await self._map_anyhow(gateway)
             if not problem:
                 await self._keep(gateway)

@@ -74,6 +74,7 @@ class Question(DatagramProtocol):
         if addr[:2] == self._router and not self.answered.called:
             reply = read_reply(datagram)
             if reply is not None and answers(reply, self._request):
+                # no more repetitions, whatever the callback does with the reply
                 self._end()
                 self.answered.callback(reply)
 

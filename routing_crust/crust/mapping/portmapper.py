@@ -133,6 +133,7 @@ def ports_to_map(settings: Settings, listening: Sequence[Endpoint]) -> tuple[End
         return ()
     wanted: dict[int, Endpoint] = {}
     for each in listening:
+        # NAT-PMP and the IGD's port mappings know IPv4 only, where addresses are translated
         if not each.is_v6 and not each.address.is_loopback:
             # a router maps to a host and a port, so that two listening addresses need one mapping
             wanted.setdefault(each.port, each)

@@ -156,6 +156,7 @@ class ExternalAddresses:
         """A link that was up is gone."""
         host = self._connected.pop(link, None)
         if host is not None:
+            # the filter that we had opened stays open for a while after the connection
             self._dialled.put(host, self._seconds())
         told = self._observations.ended(link)
         doubted = reason in _AS_BY_A_NAT and self._is_translated and self._observations.doubt()

@@ -131,6 +131,7 @@ class NetWatch:
     # Sleep.
 
     def _next_look(self) -> None:
+        # two looks: a sleep of the host shows in the first, a process that was stopped in the second
         self._slept_before = self._slept()
         self._due = self._clock.seconds() + PERIOD_SECONDS
         self._looks = self._clock.callLater(PERIOD_SECONDS, self._look)

@@ -135,6 +135,7 @@ class Observations:
 
     def keep_only(self, local: Collection[str]) -> None:
         """Forget what was seen of addresses other than these, which are our current ones."""
+        # another address of ours may be behind another NAT, or behind none
         self._kept = {key: kept for key, kept in self._kept.items() if kept.local in local}
 
     def networks(self) -> frozenset[str]:

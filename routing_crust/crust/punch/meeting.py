@@ -118,6 +118,7 @@ class Meeting:
         if self._waiting and self.link is None:
             negotiation = next(iter(self._waiting))
             path_kind = self._waiting.pop(negotiation)
+            # the connection may lead through a hole that has closed: then nothing comes, not even an error
             self._timer = self._owner.clock.callLater(STALL_SECONDS, self._stalled)
             self._begin(negotiation, path_kind, b"")
 

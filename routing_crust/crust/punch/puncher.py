@@ -98,6 +98,7 @@ class Puncher:
         """Take connections for this rendezvous until the returned function is called."""
         entry = self._entry(peer, token, requester)
         entry.holders += 1
+        # emptied by the first call, so that a second one takes no other caller's hold away
         held = [entry]
 
         def undo() -> None:

@@ -146,6 +146,7 @@ class CarriedTunnel:
 
     def active(self) -> None:
         """Something goes through."""
+        # the timer is not moved for each chunk: when it fires, it looks at this
         self._used = self.carrier.clock.seconds()
 
     def opened(self, side: TunnelHalf, message: TunnelOpened) -> None:

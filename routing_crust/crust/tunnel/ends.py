@@ -285,8 +285,10 @@ class TunnelEnds:
             self._refuse(relay, message, TunnelReason.TOO_MANY)
             return
         end = TunnelEnd(self, relay, message.number, Direction.ACCEPTED, meeting)
+        # no caller waits for an offered tunnel: the owner hears of its link by link_up
         end.up.addErrback(lambda _: None)
         self._add(relay, message.number, end)
+        # the answer goes first: the opener takes data that comes before it for a breach
         opened = TunnelOpened(message.number, TUNNEL_WINDOW_BYTES, TUNNEL_LIFETIME_SECONDS)
         relay.send(FrameKind.TUNNEL_OPENED, encode(opened))
         end.begin(message.credit)

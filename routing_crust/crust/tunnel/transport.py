@@ -239,6 +239,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         while self._out and self._credit > 0 and not self._waits and not self._dead:
             if not self._link.writable:
                 self._waits = True
+                # a failure means that the link is lost, which ends the tunnel by L{lost}
                 self._link.when_writable().addCallbacks(self._writable, lambda _: None)
                 return
             room = min(self._credit, CHUNK_BYTES)
