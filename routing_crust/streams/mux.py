@@ -150,6 +150,7 @@ class Mux:
         self.sink.send(StreamFrame.OPENED, pack_two(stream.number, stream.window))
 
     def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
+        # the peer may have given the stream up while it waited for the decision
         if stream.sent is Side.SENDING and self.streams.get(stream.number) is stream:
             stream.sent = stream.received = Side.ENDED
             self.sink.send(StreamFrame.REFUSED, reason_frame(stream.number, reason, detail))
@@ -201,6 +202,7 @@ class Mux:
             # first, and without a table: nearly every frame is one of these
             size = len(payload) - NUMBER_BYTES
             stream.data_received(size)
+            # it crossed our last frame: it uses up credit like any other, and is dropped
             if stream.given_up or stream.sent is _ENDED:
                 stream.unread -= size
             else:
@@ -252,6 +254,7 @@ class Mux:
     def _credit(self, stream: Stream, payload: bytes) -> None:
         amount = read_amount(payload)
         stream.credit_received(amount)
+        # a CREDIT that enlarges the window answers nothing that is on its way
         stream.in_flight = max(0, stream.in_flight - amount)
         if stream.ready and stream.sent is Side.SENDING:
             self.feeding.ready(stream)
@@ -338,6 +341,7 @@ class Mux:
         self.held -= stream.number % 2 != self._mine and not stream.given_up
 
     def _give_up(self, stream: Stream) -> None:
+        # before the mark is set, by which it knows whether the stream still counts
         self._let_go(stream)
         stream.given_up = True
         stream.futile = True

@@ -72,6 +72,7 @@ class Scheduler(Generic[_Turned]):
             stream = self._regular.popleft()
             self._renew(stream)
         else:
+            # an empty line ends the round, so that whatever comes next is fresh
             self._round += 1
             self._left = 0
             return None

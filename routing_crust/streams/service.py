@@ -126,6 +126,7 @@ class Streams:
             factory.doStop()
             raise
         finally:
+            # an open that has failed borrowed the link as well, and no stream will give it back
             if not self.in_use(name):
                 self._service.give_back(name)
 
@@ -159,6 +160,7 @@ class Streams:
         except Exception:  # whatever a factory may raise
             stream.reset(StreamReason.FAILED)
             raise
+        # buildProtocol may have stopped the service, or ended the link
         if opening.ended is not None:
             raise opening.ended
         if made is None:
@@ -254,6 +256,7 @@ class Streams:
                 self._refuse(name, stream, StreamReason.FAILED, "")
                 return
             transport = self._transport(stream, protocol, address, lambda: None)
+            # OPENED goes first: the protocol may write as soon as it is connected
             stream.accepted_by(transport)
             transport.start()
 
@@ -343,4 +346,5 @@ class Streams:
         peers, self._peers = self._peers, {}
         for peer in peers.values():
             peer.link_lost(ServiceStopped("the service has been stopped"))
+        # now and not in a later turn, so that the stop leaves no delayed call behind
         self.eventually.run()

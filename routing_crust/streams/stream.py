@@ -156,6 +156,7 @@ class Stream(StreamMachine):
         """Queue bytes to be sent in turn. Not to be called after L{finish} or L{reset}, or once closed."""
         if not self.futile:
             self.buffer.append(data)
+            # without credit a turn would send nothing: the next CREDIT brings the stream back
             if self.send_window > 0:
                 self._owner.ready_to_send(self)
 

@@ -74,6 +74,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         @raise TypeError: these are not bytes.
         """
         if not isinstance(data, bytes):
+            # a copy, since a protocol may change its bytearray after this call
             data = bytes(memoryview(data))
         if not self.connected or self._write_ended:
             return
@@ -112,6 +113,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self.producer = producer
         self.streaming_producer = streaming
         self._producer_paused = False
+        # a pull producer writes only when it is asked
         if not streaming:
             self._stream.wants_room = True
             producer.resumeProducing()
@@ -135,6 +137,7 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         if self._paused:
             self._paused = False
             if self._backlog or self._read_ending:
+                # TCP, too, delivers nothing from within this call
                 self._eventually.call(self._deliver_backlog)
 
     # StreamHandler, for the stream.

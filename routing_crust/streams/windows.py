@@ -116,6 +116,7 @@ class CreditSender:
         comes, there is more to give credit for in the next turn, and each CREDIT costs both ends as much as
         several frames of data.
         """
+        # no window is -1, so that one whole turn at least is waited for
         self._owed.setdefault(stream, -1)
         self._look_soon()
 
@@ -131,6 +132,7 @@ class CreditSender:
     def _pay_the_quiet(self) -> None:
         self._looking = False
         for stream, before in list(self._owed.items()):
+            # nothing has come for a turn: the peer may be waiting for this credit
             if before == stream.receive_window:
                 due = stream.due
                 if due:
