@@ -116,6 +116,7 @@ class StateLock:
 
     def _take(self) -> int:
         while True:
+            # not inherited: a program that we start would hold the lock beyond our end
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

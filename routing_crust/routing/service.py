@@ -148,6 +148,7 @@ class RoutingService(MessagesByName, Service):
         if self._stopping:
             raise AlreadyRunning("the service is still stopping: wait for the Deferred of stopService()")
         self._incarnation = next_incarnation(self.settings.state_dir, self._incarnation, self.clock.seconds())
+        # one for each start: once stopped it starts no timer any more
         clock = self._timers = StoppableClock(self.clock)
         network_time = NetworkTime(clock)
         node = Node(

@@ -197,6 +197,7 @@ class FrameDecoder(Generic[_Subject]):
             at = start + (high << 16 | low)
             # checked before the payload has come, so that no more than the limit is ever gathered
             if at - start > self.limit:
+                # a handler has stopped the decoder: the rest of the chunk is not delivered
                 if self.limit < 0:
                     return
                 raise WireError(f"a frame of {at - start} bytes is over the limit of {self.limit}")

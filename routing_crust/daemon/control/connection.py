@@ -158,6 +158,7 @@ class ControlConnection(LineOnlyReceiver):
     def resumeProducing(self) -> None:
         """The script reads again."""
         self.paused = False
+        # each write may pause us again
         while not self.paused and (line := self._queue.next()) is not None:
             self._write(line)
         if not self.paused:

@@ -150,6 +150,7 @@ class ControlSession:
         self._reply(
             OpenedReply(id=id, name=str(name), host=str(self._registry.streams.name), protocol=protocol)
         )
+        # that was the producer of lines: the protocol of the stream may register its own
         self.wire.unregisterProducer()
         host, peer = (NodeAddress(each, protocol) for each in (self._registry.streams.name, name))
         later = partial(self._registry.streams.clock.callLater, 0)

@@ -154,6 +154,7 @@ class SocketTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         """Deliver again; what has come meanwhile is delivered in a later turn."""
         if self._paused and self.connected and not self.disconnecting:
             self._paused = False
+            # as in Twisted's transports, nothing is delivered from within this call
             self._later(self._go_on)
 
     # Inside.

@@ -144,6 +144,7 @@ class SpliceEnd(Protocol):
     def finish(self) -> None:
         """The other end has sent all: close the write side, or the connection if it cannot half-close."""
         if self.connected:
+            # first: Twisted closes nothing while a producer is paused
             self.transport.unregisterProducer()
             if hasattr(self.transport, "loseWriteConnection") and not ISSLTransport.providedBy(
                 self.transport

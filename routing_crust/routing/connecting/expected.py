@@ -156,6 +156,7 @@ class ExpectedConnections:
         """
         if self._stopped:
             return fail(ServiceStopped("the service has stopped and expects no connection"))
+        # first, so that an entry whose delayed call was lost takes nobody's place
         self._end_overdue()
         key = (expected.peer, expected.nonce)
         asked_by = expected.asked_by if isinstance(expected, ExpectedRequest) else OURSELVES

@@ -107,6 +107,7 @@ class Attachment(PeerListener):
         neighbourhood = self._neighbourhood
         proxy = None if neighbourhood.proxy is None else self._links.peer(neighbourhood.proxy)
         if connected and proxy is not None and self._lifecycle.state is State.CONNECTED:
+            # first: the loss of its link must not be taken for that of our proxy
             neighbourhood.set_proxy(None)
             former, self._former = self._former, []
             for each in (proxy, *(self._links.peer(name) for name in former)):
@@ -176,5 +177,6 @@ class Attachment(PeerListener):
         if proxy is not None:
             self.log.info("{proxy} let us in, but no node accepted a link with us", proxy=proxy)
             self._trial.failed(proxy)
+            # the proxy last: its loss would make a former one the proxy again
             for name in (*self._former, proxy):
                 self._links.drop(name, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")

@@ -114,6 +114,7 @@ class MemoryConnector:
         self._factory.doStart()
         if self._exchange.is_taken(self.local, self.remote):
             problem = ConnectError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            # in a later turn, as Twisted's connectors report it
             self._later(0, self._fail, problem)
         elif self._exchange.begins(self):
             self._send(FIRST_RESEND)
