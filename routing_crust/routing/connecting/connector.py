@@ -293,6 +293,7 @@ class Connector(PeerListener):
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         self._requests[name, use] = request
+        # before it is sent: the responder dials as it answers, and its connection may be here first
         self._attempts.punches.expect(name, nonce, use, requester=True)
         # The informant may not know yet that its link to this node is dead, and we may not know it of ours.
         # So where we have a link, or the last request got no answer, the request goes by the table as well.

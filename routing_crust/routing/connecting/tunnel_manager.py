@@ -178,6 +178,7 @@ class TunnelManager(PeerListener):
 
     def _forget(self, tunnel: _LiveTunnel) -> None:
         cancel(tunnel.timer)
+        # first, so that it no longer counts as a user of its relay
         del self._tunnels[tunnel.name]
         if tunnel.via is not None and not self.uses(tunnel.via):
             self._idle.give_back(tunnel.via)

@@ -220,6 +220,7 @@ class Consolidation:
             return []  # the other end is asked when the Confirmation comes
         if any(each.use >= use for each in self._candidates.values()):
             return []  # to raise another one could lead back to a link that both ends have left
+        # the link that is to be ours counts, even if the answer to the decision is still on its way
         decided_on = self.current if self._pending is None else self._pending[0]
         candidate = self._candidates.get(decided_on)
         if candidate is None or candidate.path_kind is PathKind.TUNNEL:
@@ -383,6 +384,7 @@ class Consolidation:
             if due is not None and now < due:
                 break
             if self._one_way_refused(best.use, self.two_way):
+                # the next best may be for a use that needs no second direction
                 actions.append(self._close(best.link, CloseReason.NOT_WANTED))
                 continue
             epoch = self._next_epoch()

@@ -150,6 +150,7 @@ class Attachment(PeerListener):
             if peer.link.bootstrap:
                 self._links.close(peer.link, CloseReason.NO_LONGER_NEEDED)
             return
+        # only a link that we dialled to get in may replace a proxy
         if not peer.link.bootstrap and former is not None:
             return
         self._neighbourhood.set_proxy(peer.name)

@@ -105,6 +105,7 @@ class CloseGroupSearch:
         problems = [what.value for good, what in results if not good]
         if not groups and not enough:
             raise problems[0] if problems else PeerUnreachable("nobody was there to be asked")
+        # a stop ends the search, whatever it has found by then
         for problem in problems:
             if isinstance(problem, ServiceStopped):
                 raise problem

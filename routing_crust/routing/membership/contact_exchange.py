@@ -85,6 +85,7 @@ class ContactExchange(PeerListener):
         """Send a newcomer some contacts, so that its next start does not depend on us alone."""
         known = ((each.name, self.dialable_at(each)) for each in self._links.peers if each is not peer)
         contacts = [WireContact(name.raw, to_wire(endpoint)) for name, endpoint in known if endpoint]
+        # at random, so that the next starts of all newcomers do not depend on the same few
         chosen = self._node.random.sample(contacts, min(CONTACTS_TOLD, len(contacts)))
         if chosen:
             peer.link.send(FrameKind.CONTACTS, encode(Contacts(tuple(chosen))))

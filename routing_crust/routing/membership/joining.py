@@ -224,6 +224,7 @@ class Joiner:
 
     def _schedule(self, seconds: float) -> None:
         self._cancel_timer()
+        # jitter, since the end of a partition wakes all nodes at once
         self._timer = self._clock.callLater(seconds * self._random.uniform(0.5, 1.5), self._start_round)
 
     def _cancel_timer(self) -> None:

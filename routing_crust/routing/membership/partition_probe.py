@@ -114,6 +114,7 @@ class Prober:
             for each in known
             if each.name is not None and each.name != self._own and not self._is_linked(each.name)
         ]
+        # at random: those that were proven last are most likely in our own part of the network
         return self._random.choice(strangers) if strangers else None
 
     def _let_go(self, link: ILink) -> None:

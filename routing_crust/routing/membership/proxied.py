@@ -51,6 +51,7 @@ class ProxiedPeers(PeerListener):
         """
         most = self._node.settings.max_clients
         proxied = [peer for peer in self._links.peers if is_proxied(peer)]
+        # another link of the same peer takes no new place
         if any(peer.name == link.peer for peer in proxied):
             return ""
         clients = [peer for peer in proxied if peer.facts.is_client]

@@ -103,4 +103,5 @@ def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
 def _signed_fields(
     id: int, kind: EnvelopeKind, destination: bytes, source_proxy: bytes, nearest: bool, body: bytes
 ) -> tuple[bytes, ...]:
+    # with another id, a captured envelope would pass the relays' memory of duplicates again
     return id.to_bytes(8, "big"), destination, source_proxy, bytes((kind, nearest)), body

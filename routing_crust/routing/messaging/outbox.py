@@ -270,6 +270,7 @@ class Outbox:
         hops, proxy = self._forwarder.first_hops(message.destination)
         direct = self._links.link_to(message.destination)
         if direct is not None:
+            # last: a message goes bare where there is a link, so this one was tried before
             hops.append(direct)
         link = next((hop for hop in hops if hop not in message.tried), None)
         if link is None:
@@ -350,6 +351,7 @@ class Outbox:
             self._end_attempt(message)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
+        # a search, since cancelling is rare, and every message would pay for an index
         self._forget(next(each for each in self._waiting.values() if each.deferred is deferred))
 
     def _is_stranded(self, message: OutgoingMessage) -> bool:

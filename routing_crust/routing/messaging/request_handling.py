@@ -297,6 +297,7 @@ class Answering:
         answer.transmission = self._acknowledge(sender, key[1], status, body)
         self._kept[key] = answer
         self._held += len(body) + ANSWER_OVERHEAD_BYTES
+        # the oldest go first: their requesters have most likely got them by now
         while self._held > self._memory:
             _, oldest = self._kept.popitem(last=False)
             self._held -= len(oldest.body) + ANSWER_OVERHEAD_BYTES
