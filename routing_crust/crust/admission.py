@@ -128,6 +128,7 @@ class StrangerBudget:
         @param asked_by: on whose account.
         @raise LimitReached: it may not be; nothing was counted.
         """
+        # all are asked before any is charged: a refusal by the second must not use up the first
         limits = self._limits_for(endpoint)
         for each in limits:
             window = self._windows.get(each.target)

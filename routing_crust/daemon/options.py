@@ -129,6 +129,7 @@ class Options(usage.Options):
         self.given[name] = value.strip()
 
     def opt_demo(self, text: str) -> None:
+        # nine digits at most: from 4,300 on int() itself refuses them, with a text about a limit of Python
         if not text.isascii() or not text.isdigit() or not MIN_DEMO_NODES <= int(text[:9]) <= MAX_DEMO_NODES:
             raise usage.UsageError(f"--demo {text}: valid is {MIN_DEMO_NODES} to {MAX_DEMO_NODES}")
         self.demo = int(text)
@@ -138,6 +139,7 @@ class Options(usage.Options):
             self.demo_seconds = float(text)
         except ValueError:
             self.demo_seconds = 0
+        # so that NaN is refused, too
         if not 1 <= self.demo_seconds <= 86400:
             raise usage.UsageError(f"--demo-seconds {text}: valid is 1 to 86400 s")
 

@@ -91,6 +91,7 @@ def open_frame(stream: int, window: int, protocol: str) -> bytes:
 
 def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
     """The payload of a L{StreamFrame.REFUSED} or L{StreamFrame.RESET}."""
+    # a lone surrogate cannot be encoded; a character that the cut splits is replaced by the reader
     return _REASON.pack(stream, reason) + detail.encode("utf-8", "replace")[:MAX_DETAIL_BYTES]
 
 

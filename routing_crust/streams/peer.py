@@ -67,6 +67,7 @@ class PeerStreams:
 
     def link_changed(self, link: ILink) -> None:
         """Send frames over this link from now on."""
+        # the old link still empties its queue, and must not take data that belongs on the new one
         self.link.set_feeder(None)
         self.link = link
         # the mux first: the new link may ask for data at once

@@ -40,6 +40,7 @@ class DialBacks:
         self.clock: IReactorTime = environment.owner.clock
         self.settings: Settings = environment.owner.settings
         self.reading: ReadingTurns = environment.owner.reading
+        # it owns these links itself, and no gate has to judge what is closed at once
         self._environment = replace(environment, owner=self, refusal_of=lambda link: None)
         self._limits = environment.limits
         self._outside = outside
@@ -57,6 +58,7 @@ class DialBacks:
 
     def stop(self) -> None:
         """Call off all dials."""
+        # so that a dial that is cancelled here fails as a stop, not as its caller's wish
         self._stopping = True
         for dial in list(self._dials):
             dial.outcome.cancel()

@@ -114,6 +114,7 @@ class Link(FrameSender):
         self._up = self._verified = False
         self.is_confirmed = False
         self._timer: IDelayedCall | None = None
+        # two reasons to read nothing, the owner's and the share's: we read when neither is left
         self._reading = True
         self._waits = False
 

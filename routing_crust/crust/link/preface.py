@@ -55,6 +55,7 @@ class Preface:
         if len(data) < PREFACE_BYTES or not data.startswith(MAGIC):
             return None
         flags = data[len(MAGIC)]
+        # a flag that we do not know means something to the end that has set it
         if flags & ~(_REQUESTER | _DIALLED):
             return None
         proof = bytes(data[len(MAGIC) + 1 : PREFACE_BYTES])

@@ -84,6 +84,7 @@ class SendQueue:
         self._flush_soon()
         if self.size >= QUEUE_PAUSE_BYTES and not self.full:
             self.full = True
+            # a copy, since a producer may take itself out from within the call
             for producer in self._producers[:]:
                 _tell(producer.pauseProducing)
         self.hold()

@@ -49,6 +49,7 @@ def open_route_socket() -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, "this system has no netlink")
     here = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
     try:
+        # number 0 lets the kernel choose: another netlink socket may have the one that is the process's id
         here.bind((0, GROUPS))
     except OSError:
         here.close()

@@ -138,11 +138,13 @@ class OfferedPort:
 
         @return: fires with C{None} when the daemon's socket is closed.
         """
+        # first: what is cancelled below would begin again otherwise
         self._stopped = True
         cancel(self._timer)
         if self._beginning is not None:
             self._beginning.cancel()
         self._gone = Deferred()
+        # kept here, since it fires and is forgotten at once if there is no connection
         gone = self._gone
         if self._call is None:
             self._over()

@@ -90,6 +90,7 @@ class MemoryMachine:
 
     def contacts(self, settings: Settings, own: Name) -> ContactBook:
         book = ContactBook(None, MAX_SAVED_CONTACTS, own, self.clock)
+        # the last that the book is told of counts as the most recently proven
         for each in reversed(self._saved):
             book.remember(each)
         return book
