@@ -247,7 +247,6 @@ class Streams:
         address = NodeAddress(name, stream.protocol)
         decision = port.accept(address)
         if stream.given_up:
-            # no one waits for it any more, so that its failure is no error
             decision.addErrback(lambda _: None)
             decision.cancel()
             return
