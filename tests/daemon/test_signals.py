@@ -35,18 +35,23 @@ class SignalTests(SynchronousTestCase):
             self.addCleanup(signal.signal, each, signal.getsignal(each))
             signal.signal(each, signal.SIG_DFL)
 
+    def send(self, number: int) -> None:
+        """Send ourselves a signal. One that nothing handles would end the run of tests without a word."""
+        self.assertIsNot(signal.getsignal(number), signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
     def test_each_signal_stops_the_reactor_instead_of_the_process(self) -> None:
         for each in ENDING:
             self.reactor.ended_by.clear()
             signals = StopOnSignals(self.reactor)
-            os.kill(os.getpid(), each)
+            self.send(each)
             self.assertEqual(self.reactor.ended_by, [each])
             signals.restore()
 
     def test_a_second_signal_changes_nothing(self) -> None:
         signals = StopOnSignals(self.reactor)
         for each in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
-            os.kill(os.getpid(), each)
+            self.send(each)
         self.assertEqual(self.reactor.ended_by, [signal.SIGHUP])
         self.assertEqual(len(self.reactor.calls), 1)
         signals.restore()
@@ -61,8 +66,8 @@ class SignalTests(SynchronousTestCase):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, handler)
         signals = StopOnSignals(self.reactor)
-        os.kill(os.getpid(), signal.SIGHUP)
-        os.kill(os.getpid(), signal.SIGTERM)
+        self.send(signal.SIGHUP)
+        self.send(signal.SIGTERM)
         self.assertEqual((taken, self.reactor.ended_by), ([signal.SIGTERM], []))
         signals.restore()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)

@@ -1227,8 +1227,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a stop while a stream is accepted leaves its timer",
         "streams/service.py",
-        "        if stream.given_up:\n            decision.addErrback",
-        "        if False:\n            decision.addErrback",
+        "decision = port.accept(address)\n        if stream.given_up:",
+        "decision = port.accept(address)\n        if False:",
         ("tests.routing.test_stopping",),
     ),
 )

@@ -129,4 +129,7 @@ def _run(there: Path, tests: tuple[str, ...], most: float) -> Outcome:
     if ended.returncode == 0:
         return Outcome(True, "", seconds, ended.stdout)
     failed = _FAILED_TEST.findall(ended.stdout)
-    return Outcome(False, failed[0] if failed else "it could not be imported", seconds, ended.stdout)
+    otherwise = "it could not be imported"
+    if ended.returncode < 0:
+        otherwise = f"the run was ended by signal {-ended.returncode}"
+    return Outcome(False, failed[0] if failed else otherwise, seconds, ended.stdout)
