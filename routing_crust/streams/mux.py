@@ -227,6 +227,7 @@ class Mux:
         window, protocol = read_open(payload)
         if number % 2 == self._mine or number <= self._last:
             raise WireError(f"{number} cannot be the number of a new stream")
+        # even if it is refused below: a number is used once
         self._last = number
         if self._counts[1 - self._mine] >= self._settings.max_streams:
             # refused, not a protocol error: the peer does not know our limit

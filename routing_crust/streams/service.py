@@ -324,6 +324,7 @@ class Streams:
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """The last link to the peer is gone."""
+        # taken out first: a handler that opens a stream in this moment must find no peer
         self._peers.pop(link.peer).link_lost(reason)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:

@@ -67,6 +67,7 @@ def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
         observed=None if link.path_kind is PathKind.TUNNEL else to_wire(link.connection.peer),
         listening=tuple(to_wire(each) for each in crust.endpoints[:MAX_CANDIDATES]),
         nat=crust.nat,
+        # the wire has no time before 1970, and a wrong clock may show one
         time=max(0.0, node.network_now()),
     )
     body = encode(hello)

@@ -317,6 +317,7 @@ class LinkRegistry:
         links.link_up(record, candidate, facts.incarnation)
 
     def _refuse(self, link: ILink, verdict: Refuse) -> None:
+        # two ends that dial each other make one link too many as a rule, which is no news
         say = self._quiet.debug if verdict.reason is CloseReason.SUPERSEDED else self._quiet.info
         say(
             verdict.reason.name,

@@ -87,5 +87,6 @@ class Publisher:
             result.trap(RoutingCrustError, CancelledError)
             self.log.debug("no node to publish to: {reason}", reason=result.getErrorMessage())
         if self._proxy is not None:
+            # jitter, since all clients of a proxy that was lost publish at the same moment
             wait = REFRESH_INTERVAL_SECONDS * self._random.uniform(0.75, 1.25)
             self._timer = self._clock.callLater(wait, self._start)

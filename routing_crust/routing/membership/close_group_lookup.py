@@ -111,6 +111,7 @@ class CloseGroupLookup(PeerListener):
             return
         # forgotten first: the callback may look up again, within MAX_LOOKUPS
         self._forget(answer.nonce)
+        # the informant may name a node twice, and in any order
         members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
         query.result.callback(Group(tuple(members), source))
         self._time.heard(source, answer.time)

@@ -94,6 +94,7 @@ class Prober:
         return True
 
     def _schedule(self) -> None:
+        # jitter: nodes that were started together must not dial the same contact together
         wait = PROBE_INTERVAL_SECONDS * self._random.uniform(0.5, 1.5)
         self._timer = self._clock.callLater(wait, self._probe)
 
