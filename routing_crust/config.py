@@ -268,6 +268,7 @@ def _check(each: Field[Any], value: object) -> None:
 
 def _check_number(each: Field[Any], value: object) -> None:
     whole = each.type == "int"
+    # to Python a bool is an int, and True would pass for 1
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         kind = "a whole number" if whole else "a number"
         raise ConfigurationError(each.name, f"{value!r} is not {kind}; valid is {valid_range(each)}")

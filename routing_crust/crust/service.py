@@ -148,6 +148,7 @@ class CrustService(AddressesOfCrust):
             self._puncher.stop()
             self._dial_backs.stop()
             self._tunnels.stop()
+            # the reactor closes a port in a later turn, and its number is taken until then
             for port in self._ports:
                 self._wait_for(port.stopListening())
             self._ports = self._listening = ()
@@ -181,6 +182,7 @@ class CrustService(AddressesOfCrust):
     ) -> Deferred[ILink]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
+        # what the gate would refuse in the end is not worth a dial
         if self._gate.full is not None:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if rendezvous is None or peer is None:

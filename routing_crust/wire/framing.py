@@ -183,6 +183,7 @@ class FrameDecoder(Generic[_Subject]):
     def _cut(self, data: bytes, at: int) -> None:
         end = len(data)
         last = end - HEADER_BYTES
+        # looked up once: a read may hold thousands of frames
         deliver, subject = self._deliver, self._subject
         unpack = _FIELDS.unpack_from
         charges, allowance = FRAME_CHARGES, self.allowance

@@ -62,6 +62,7 @@ def make_certificate(identity: Identity) -> x509.Certificate:
         .subject_name(empty)
         .issuer_name(empty)
         .public_key(identity.private_key.public_key())
+        # above 0, as RFC 5280 asks (section 4.1.2.2), even for a name that begins with zeros
         .serial_number(1 + int.from_bytes(identity.name.raw[:8], "big"))
         .not_valid_before(_VALID_FROM)
         .not_valid_after(_VALID_UNTIL)

@@ -60,6 +60,7 @@ class LinkConnectFactory(ClientFactory):
 
     def buildProtocol(self, addr: object) -> Link | None:
         """Declines when the dial is over."""
+        # an endpoint that tries several addresses may connect twice, and this is for one link
         if self.link.called or self._built is not None:
             return None
         self._built = Link(self.owner, self.plan, self.link)

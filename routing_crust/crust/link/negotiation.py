@@ -141,6 +141,7 @@ class Negotiation(Protocol):
         self._link.hello_timeout = max(0.0, time_left(timer, self._owner.clock))
         timer.cancel()
         wrapper = tls.around(self._link)
+        # the reactor calls whatever stands here: from now on TLS hears of data and of the end
         self.transport.protocol = wrapper
         wrapper.makeConnection(self.transport)
         if first:

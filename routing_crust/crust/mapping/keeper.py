@@ -223,6 +223,7 @@ class PortKeeper:
 
     def _got(self, lease: Lease) -> None:
         old, self.lease = self.lease, lease
+        # the same port is asked for next time, so that what others know of us stays true
         self.problem, self._wanted = "", lease.external.port
         self._retry.reset()
         if old is not None and old.external == lease.external:

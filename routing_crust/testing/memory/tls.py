@@ -191,6 +191,7 @@ class _Session:
         binding = blake2b(randoms, digest_size=BINDING_BYTES).digest()
         self._verified = VerifiedPeer(public_key, name, binding)
         self._done = True
+        # a tunnel has no such method: its bytes are noted in the frames of the links that carry them
         self._note = getattr(self.transport, "note_frames", None)
         self._link.handshakeCompleted()
         if self._last_flight:  # the link has sent nothing for it to go out with
