@@ -127,6 +127,7 @@ class History:
         now = self._seconds()
         outcomes = self._peer(peer, now).outcomes
         new = Outcome(now, way, str(where), text[:MAX_TEXT_CHARACTERS], good)
+        # a dial that fails every minute must not push out all else that was tried
         for number, each in enumerate(outcomes):
             if (each.way, each.where, each.text) == (new.way, new.where, new.text):
                 new = replace(new, times=each.times + 1)

@@ -355,7 +355,7 @@ class RoutingCore:
 
     def network_changed(self) -> None:
         """A node that could not be reached before may be now: retry at once whatever waits."""
-        # before the joiner wakes: it leaves out whom the connector lets cool down
+        # before the joiner wakes: it leaves out nodes that the connector lets cool down
         self.connector.network_changed()
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:

@@ -156,6 +156,7 @@ def _candidates(node: Node, name: Name, history: PeerHistory) -> tuple[Candidate
                 tuple(who),
                 last.get(str(endpoint), ""),
                 obstacle,
+                # JSON has no infinity
                 None if isinf(seconds) else round(seconds, 1),
             )
         )

@@ -93,6 +93,7 @@ class StreamPort:
 
         @return: a Deferred that has fired with C{None}.
         """
+        # once: Twisted's factory counts its ports, and other ports may have the same one
         if self._owner.remove_port(self):
             self._factory.doStop()
         return succeed(None)

@@ -30,6 +30,7 @@ def rank(endpoints: Iterable[Endpoint], on_link: Sequence[str] = ()) -> tuple[En
         elif any(address in network for network in networks if network.version == address.version):
             place = 1
         else:
+            # a private address of a network that we are not in may be another host's here, or no one's
             place = 3 if is_local_only(endpoint) else 2
         classes[place].append(endpoint)
     return tuple(endpoint for each in classes for endpoint in _taking_turns(each))

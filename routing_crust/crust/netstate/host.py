@@ -35,6 +35,7 @@ def read_host_addresses() -> tuple[HostAddress, ...]:
     found = []
     for adapter in ifaddr.get_adapters():
         for each in adapter.ips:
+            # ifaddr gives an IPv6 address as a tuple, with its flow and its scope
             text = each.ip if isinstance(each.ip, str) else each.ip[0]
             address = ip_address(text.partition("%")[0])
             network = str(ip_interface(f"{address}/{each.network_prefix}").network)

@@ -199,7 +199,7 @@ class LinkHandover:
         if not (message.all_came and one.receiving in PEER_HAS_LEFT):
             taken = ReceivingInput.SWITCHED if self._is_in_step() else ReceivingInput.VOID_SWITCHED
             self._receive_input(one, taken)
-        # a peer that has left a link before we know of another: that wait has an end, too
+        # a peer may leave a link before we know of another: that wait must have an end, too
         if self._timer is None and not self._is_over():
             self._start_timer()
         self._go_on()

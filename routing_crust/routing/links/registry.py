@@ -187,6 +187,7 @@ class LinkRegistry:
     def close(self, link: ILink, reason: CloseReason, detail: str = "", *, logged: bool = False) -> None:
         """Close one link; from now on it does not count. See L{link_lost} for the arguments."""
         link.close(reason, detail)
+        # now, and not when crust reports it: that waits for the peer to close, too
         self.link_lost(link, reason, detail, logged=logged)
 
     def agree(self, name: Name, use: LinkUse) -> None:

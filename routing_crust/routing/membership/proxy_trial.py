@@ -122,6 +122,7 @@ class ProxyTrial:
             chosen = self._node.random.sample(witnesses, min(WITNESSES, len(witnesses)))
             asked = [self._lookup.look_up(own, of=name) for name in chosen]
         else:
+            # with no other name to ask for, any answer has to do, although the proxy may have made it
             asked = [self._lookup.look_up(own)]
         self._queries = [each.addCallbacks(self._answered, self._not_answered) for each in asked]
 

@@ -175,7 +175,7 @@ class Reassembler:
             self._partials[key] = partial
             self._of_source.setdefault(source, OrderedDict())[key] = None
             self._of_holder.setdefault(partial.holder, OrderedDict())[key] = None
-            # once, not with each part: who sends parts slowly must not hold the memory for longer
+            # once, not with each part: a slow sender must not hold the memory for longer
             self._deadlines.add(key)
             self._count(source, partial.holder, MESSAGE_OVERHEAD_BYTES)
         self._of_holder[partial.holder].move_to_end(key)

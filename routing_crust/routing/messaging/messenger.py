@@ -274,7 +274,7 @@ class Messenger(PeerListener):
         self._outbox.acknowledged(source, decode(AckPart, envelope.body), link)
 
     def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        # unsigned: who forges one must have seen the random id on its way, and causes one attempt more
+        # unsigned: a forger must have seen the random id on its way, and causes one more attempt
         hint = decode(Undeliverable, envelope.body)
         if not self._outbox.undeliverable(hint.id) and self._when_undeliverable is not None:
             self._when_undeliverable(hint.id)
