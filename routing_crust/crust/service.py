@@ -315,6 +315,7 @@ class CrustService(AddressesOfCrust):
     def _network_changed(self, what: str) -> None:
         """Nothing that was known of the network needs to hold any more."""
         gone = self._host.look(self._listening)
+        self._outside.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
         self._dialler.network_changed()
         self._mapper.network_changed()

@@ -87,7 +87,9 @@ class RoutingCore:
         self.stream_layer = StreamLayerAdapter()
         self.idle = IdleLinks(node.clock, IDLE_LINK_SECONDS, self._drop_idle)
         self.contacts = ContactExchange(node, self.links)
-        self.reachability = ReachabilityChecks(node, self.links, self.contacts.dialable_at)
+        self.reachability = ReachabilityChecks(
+            node, self.links, self.contacts.dialable_at, self._seen_elsewhere
+        )
         self.dispatch = EnvelopeDispatch(node)
         self.messenger = Messenger(node, self.links, self.neighbourhood, self.dispatch)
         self.relays = relays = RelayChoice(node, self.links, self.neighbourhood, self.contacts.dialable_at)
@@ -357,11 +359,16 @@ class RoutingCore:
         """A node that could not be reached before may be now: retry at once whatever waits."""
         # before the joiner wakes: it leaves out nodes that the connector lets cool down
         self.connector.network_changed()
+        self.reachability.network_changed()
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()
         else:
             self.lifecycle.network_changed()
+
+    def _seen_elsewhere(self) -> None:
+        """A check has shown that others see us elsewhere than before: tunnels may be replaced there."""
+        self.tunnels.wake()
 
     def _new_link(self, link: ILink) -> None:
         if self.state is State.TERMINATED:

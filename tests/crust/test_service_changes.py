@@ -82,6 +82,14 @@ class ChangeTests(ServiceTests):
         self.assertIn("9.9.9.9", [each.host for each in endpoints])
         self.assertEqual(crust.endpoints, endpoints)
 
+    async def test_what_closed_links_showed_of_our_ports_is_in_doubt(self) -> None:
+        crust, events = self.start(1)
+        doubts: list[None] = []
+        self.patch(crust._outside, "network_changed", lambda: doubts.append(None))
+        self.change()
+        await events.next("changed")
+        self.assertEqual(doubts, [None])
+
     async def test_link_from_a_lost_address_is_cut_and_the_others_stay(self) -> None:
         """A link from an address that the host has lost is gone at once; the others stay."""
         self.host = (LAN, GONE)

@@ -968,6 +968,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_close_group_lookup",),
     ),
     Mutant(
+        "what closed links showed of our ports outlives a change of the network",
+        "crust/service.py",
+        "        self._outside.network_changed()\n",
+        "",
+        ("tests.crust.test_service_changes",),
+    ),
+    Mutant(
+        "nobody is asked where we are seen when the network has changed",
+        "routing/core.py",
+        "        self.reachability.network_changed()\n",
+        "",
+        ("tests.routing.connecting.test_reachability_checks",),
+    ),
+    Mutant(
+        "a tunnel waits although we are seen elsewhere",
+        "routing/connecting/reachability_checks.py",
+        "            self._seen_elsewhere()\n",
+        "            pass\n",
+        ("tests.routing.connecting.test_reachability_checks",),
+    ),
+    Mutant(
         "an address that is not the asker's is dialled back",
         "routing/connecting/dial_back_helper.py",
         "if any(from_wire(each).host != at.host for each in message.endpoints):",

@@ -176,16 +176,21 @@ class Lab:
             self._set_rules(place)
         self.namespace(place).forget_connections()
 
-    def change_nat(self, router: Router, nat: Nat) -> None:
+    def change_nat(self, router: Router, nat: Nat, *, forget: bool = True) -> None:
         """
-        Change the kind of a router, which then forgets its connections.
+        Change the kind of a router.
 
+        @param forget: whether it then forgets its connections; otherwise those that are open live on, and the
+            ports of those that have ended are gone.
         @raise ValueError: the one translates and the other does not, so that all addresses would change.
         """
         if not (self._nats[router].translates and nat.translates):
             raise ValueError("the hosts behind a firewall have other addresses")
         self._nats[router] = nat
-        self.forget_connections(router)
+        if forget:
+            self.forget_connections(router)
+        else:
+            self._set_rules(router)
 
     def change_address(self, place: str | Router) -> str:
         """

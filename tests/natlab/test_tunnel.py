@@ -52,3 +52,17 @@ class TunnelTests(LabTestCase):
         await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {outside}:")
         await self.alice.send(self.bob, "straight")
         self.assertIn((await self.link(self.bob, self.alice))["rung"], ("direct", "punched"))
+
+    async def test_port_that_was_seen_on_a_closed_connection_is_looked_up_again(self) -> None:
+        """
+        The NAT becomes another while the only link lives, which does not come from the listening port: where
+        that port was seen before is told to nobody for long, and the tunnel is replaced.
+        """
+        home = Router(Nat.SYMMETRIC)
+        lab = await self.two(home, Router(Nat.SYMMETRIC))
+        await self.bob.linked_with(self.alice)
+        lab.change_nat(home, Nat.FULL_CONE, forget=False)
+        lab.add_address("alice")
+        outside = lab.public("alice").replace(".", r"\.")
+        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {outside}:")
+        self.assertNotIn("lost the link", self.alice.out.split("links are looked at")[0])

@@ -114,6 +114,14 @@ class ExternalAddresses:
 
     # What happens.
 
+    def network_changed(self) -> None:
+        """
+        The network around this host has changed. Links that are alive show where we are seen now; what was
+        seen on links that are gone may not hold any more, even though none has broken.
+        """
+        if self._is_translated and self._observations.doubt():
+            self._look()
+
     def host(self, listening: Sequence[Endpoint], addresses: Sequence[HostAddress]) -> None:
         """
         Take the current addresses of the host.

@@ -7,9 +7,9 @@ liar. So networks count (/24 or /48): each has one vote, its latest observation,
 when two networks agree and no other has twice as many votes. However many peers in one network lie, they can
 neither make us believe an endpoint nor, against two other networks, keep us from believing one.
 
-When links break or fall silent, the NAT may have restarted, or have another address. Observations on links
-that are gone are then I{in doubt}, unless links to enough networks are alive: they have no vote any more, and
-new ones are wanted.
+When links break or fall silent, or the network of the host changes, the NAT may have restarted, or have
+another address. Observations on links that are gone are then I{in doubt}, unless links to enough networks are
+alive: they have no vote any more, and new ones are wanted.
 
 An endpoint that only one network has seen, or that each has seen differently, or that is in doubt, is
 I{tentative}: it is worth a try when a link is made, but it is not announced as a fact.
@@ -120,7 +120,7 @@ class Observations:
 
     def doubt(self) -> bool:
         """
-        A link has broken, which may be because the NAT has forgotten it.
+        The NAT may have forgotten our ports: a link has broken, or the network around us has changed.
 
         @return: whether anything is in doubt that was not.
         """

@@ -42,7 +42,9 @@ INTERVAL_SECONDS: Final = 600.0
 SOON_SECONDS: Final = 3.0
 """Seconds until a check after a change; up to half of it more or less."""
 PAUSE_SECONDS: Final = 30.0
-"""Seconds between two checks at least, whatever has changed."""
+"""Seconds between two checks at least, whatever others say of us."""
+CHANGED_PAUSE_SECONDS: Final = 5.0
+"""The same when the network of this host has changed, which no peer can bring about."""
 MAX_OBSERVERS: Final = 4
 """Nodes that are dialled in one check, to be seen by them."""
 MAX_ASKED: Final = 3
@@ -63,14 +65,21 @@ class ReachabilityChecks(PeerListener):
     log = Logger()
 
     def __init__(
-        self, node: Node, links: LinkRegistry, dialable_at: Callable[[Peer], Endpoint | None]
+        self,
+        node: Node,
+        links: LinkRegistry,
+        dialable_at: Callable[[Peer], Endpoint | None],
+        seen_elsewhere: Callable[[], object],
     ) -> None:
         """
         @param dialable_at: where others can dial a peer; C{None} if that is not known.
+        @param seen_elsewhere: called when a check has shown that others see us elsewhere than before.
         """
         self._node = node
         self._links = links
         self._dialable_at = dialable_at
+        self._seen_elsewhere = seen_elsewhere
+        self._seen_before: tuple[Endpoint, ...] = ()
         self._helper = DialBackHelper(node, links)
         self._timer: IDelayedCall | None = None
         self._checked = float("-inf")
@@ -110,10 +119,17 @@ class ReachabilityChecks(PeerListener):
 
     def wake(self) -> None:
         """Our endpoints or our NAT may have changed: check soon, unless checking is stopped."""
+        self._check_soon(PAUSE_SECONDS)
+
+    def network_changed(self) -> None:
+        """The network of this host has changed: check soon, unless checking is stopped."""
+        self._check_soon(CHANGED_PAUSE_SECONDS)
+
+    def _check_soon(self, pause: float) -> None:
         if self._timer is None:
             return
         now = self._node.clock.seconds()
-        wait = max(SOON_SECONDS * self._node.random.uniform(0.5, 1.5), self._checked + PAUSE_SECONDS - now)
+        wait = max(SOON_SECONDS * self._node.random.uniform(0.5, 1.5), self._checked + pause - now)
         if wait < time_left(self._timer, self._node.clock):
             self._timer.cancel()
             self._schedule(wait)
@@ -165,6 +181,7 @@ class ReachabilityChecks(PeerListener):
             contact = self._observers.pop()
             # asked again here, since the last observer may have told enough
             if self._node.crust.may_observe(contact.endpoint):
+                self._seen_before = self._node.crust.outside
                 self._dial = self._node.crust.connect((contact.endpoint,), contact.name, b"", OURSELVES)
                 self._dial.addBoth(self._dialled)
                 return
@@ -186,6 +203,9 @@ class ReachabilityChecks(PeerListener):
     def _observed(self, link: ILink | None) -> None:
         if link is not None:
             self._let_go(link)
+        # crust reports where enough networks agree to see us; one is enough to make another attempt worth it
+        if self._node.crust.outside != self._seen_before:
+            self._seen_elsewhere()
         self._dial_next_observer()
 
     def _let_go(self, link: ILink) -> None:

@@ -161,6 +161,31 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.asked, (now, PRIVATE))
         self.assertFalse(self.here.may_observe(at("4.0.3.1:5483")))
 
+    def test_another_network_puts_what_closed_links_showed_in_doubt(self) -> None:
+        """
+        When the network of the host changes, what was seen on links that are gone has to be seen again,
+        although no link has broken; what is seen on a link that lives stays.
+        """
+        (gone,) = self.seen(ONE)
+        self.here.link_lost(gone, CloseReason.NO_LONGER_NEEDED)
+        self.assertFalse(self.here.may_observe(ONE))
+        self.here.network_changed()
+        self.assertTrue(self.here.may_observe(ONE))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, SEEN), "it is still worth a try")
+        now = at("5.0.0.9:20001")
+        self.seen(ONE, seen=now)
+        self.here.network_changed()
+        self.assertFalse(self.here.may_observe(ONE))
+        self.assertEqual(self.here.candidates.asked, (PRIVATE, now))
+
+    def test_another_network_changes_nothing_without_a_translation(self) -> None:
+        own = at("5.0.0.1:5483")
+        self.here.host([own], [host_address("eth0", 2, "5.0.0.1/24")])
+        (gone,) = self.seen(ONE, seen=own)
+        self.here.link_lost(gone, CloseReason.NO_LONGER_NEEDED)
+        self.here.network_changed()
+        self.assertFalse(self.here.may_observe(ONE))
+
     def test_nothing_is_in_doubt_while_links_to_two_networks_live(self) -> None:
         """Nothing is in doubt while links to two networks live, or where there is no translation."""
         links = self.seen(ONE, TWO, at("4.0.0.1:5483"))

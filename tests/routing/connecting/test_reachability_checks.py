@@ -29,6 +29,7 @@ from routing_crust.routing.connecting.dial_back_helper import (
     Quota,
 )
 from routing_crust.routing.connecting.reachability_checks import (
+    CHANGED_PAUSE_SECONDS,
     HELLO_WAIT_SECONDS,
     INTERVAL_SECONDS,
     MAX_ASKED,
@@ -293,6 +294,20 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(PAUSE_SECONDS)
         self.assertEqual(len(frames.of(20)), 4)
 
+    def test_check_follows_soon_when_the_network_of_the_host_has_changed(self) -> None:
+        """However short a time ago the last one was, but not each time when the changes do not end."""
+        _, (a, _) = self.star(2)
+        frames = self.check(a)
+        self.assertEqual(len(frames.of(20)), 1)
+        for seconds in range(20):
+            a._core.network_changed()
+            self.net.settle(1)
+            self.assertLessEqual(len(frames.of(20)), 2 + seconds / CHANGED_PAUSE_SECONDS)
+        self.assertGreaterEqual(len(frames.of(20)), 3)
+        a._core.reachability.rest()
+        a._core.network_changed()
+        self.assertIsNone(a._core.reachability._timer)
+
     def test_nothing_is_asked_in_a_private_network(self) -> None:
         """A peer is not asked about an address at which it does not see us, either."""
         _, (a, _) = self.star(2)
@@ -378,6 +393,25 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIn(q.node_name, self.net.crust(a).seen)
         self.assertIs(a._core.links.link_to(q.node_name), None)
         self.assertEqual(a._core.reachability._observers, [])
+
+    def test_tunnels_are_tried_again_when_we_are_seen_elsewhere(self) -> None:
+        """Where one network sees us is not announced, but makes another attempt worth it."""
+        _, (a, q) = self.star(2)
+        crust = self.net.crust(a)
+        contact = self.net.contact(q)
+        crust.remember(contact)
+        crust.useful = {contact.endpoint}
+        woken: list[tuple[Endpoint, ...]] = []
+        self.patch(a._core.tunnels, "wake", lambda: woken.append(crust.outside))
+        self.check(a)
+        self.net.settle(HELLO_WAIT_SECONDS)
+        self.assertEqual(woken, [], "all is as it was")
+        elsewhere = (Endpoint("9.9.9.9", 1024),)
+        self.patch(crust, "observed", lambda link, endpoint: setattr(crust, "outside", elsewhere))
+        a._core.network_changed()
+        self.assertEqual(len(woken), 1)
+        self.net.settle(CHANGED_PAUSE_SECONDS + SOON_SECONDS + HELLO_WAIT_SECONDS)
+        self.assertEqual(woken[1:], [elsewhere])
 
     def test_next_observer_is_dialled_when_one_is_gone(self) -> None:
         p, (a, q) = self.star(2)
