@@ -122,6 +122,7 @@ class Settings:
     max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
     outbox_memory: int = _number(64 * MIB, 16 * KIB, 16384 * MIB, "B", "what own messages that wait for an acknowledgement may take, each with 4 KiB besides its body")
     relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, shared fairly among them")
+    tunnel_memory: int = _number(64 * MIB, 0, 16384 * MIB, "B", "what the tunnels that this node carries for others may take; whoever holds most makes room; 0 carries none")
     stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")
 
@@ -140,8 +141,6 @@ class Settings:
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")
     max_requests: int = _number(4096, 1, 1_000_000, "", "requests of others that are being handled; more are ignored, so they are asked again")
     max_requests_per_peer: int = _number(1024, 1, 1_000_000, "", "of these from one peer")
-    max_tunnels: int = _number(40, 0, 65536, "", "tunnels that this node carries for others; 0 carries none")
-    max_tunnels_per_peer: int = _number(4, 0, 65536, "", "of these with one peer at an end")
     max_streams: int = _number(256, 1, 4096, "", "streams that a peer may have opened, and as many that we have opened to it")
     stranger_dials: float = _number(12, 1, 10_000, "/min", "dials to addresses that strangers gave and that have not proven themselves")
     stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")

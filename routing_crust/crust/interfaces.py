@@ -268,7 +268,9 @@ class ICrust(Interface):
             must be called some time; L{stop} does so as well.
         """
 
-    def tunnel(relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+    def tunnel(
+        relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool = False
+    ) -> Deferred[ILink]:
         """
         Make a link to a peer that goes through another one, with which both have a direct link. The peer has
         to expect this rendezvous (L{expect}); either of the two may open the tunnel.
@@ -279,6 +281,8 @@ class ICrust(Interface):
         @param relay: the link to the relay, whose Hello is verified.
         @param token: becomes L{ILink.token}.
         @param requester: whether we requested the rendezvous, as in L{Rendezvous}.
+        @param awaited: whether somebody waits for it: a relay without room has it replace one of ours that is
+            idle.
         @return: fires with the link once its TLS handshake is done; cancelling it ends the attempt. Fails
             with L{ConnectFailed}, with L{LimitReached} when there are too many links, with
             L{ServiceStopped} after L{stop}.
@@ -286,7 +290,7 @@ class ICrust(Interface):
 
     def carry_tunnels(way: Callable[[ILink, Name], ILink | None]) -> None:
         """
-        Be the relay of others' tunnels, within C{max_tunnels} and the other limits.
+        Be the relay of others' tunnels, within C{tunnel_memory} and the other limits.
 
         @param way: for the link of a peer that requests a tunnel and the name of its far end, the link to
             that end; C{None} if there is none. Must not raise. Before this is called nothing is carried.

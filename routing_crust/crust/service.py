@@ -192,14 +192,16 @@ class CrustService(AddressesOfCrust):
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         return self._puncher.expect(peer, token, requester) if self._running else lambda: None
 
-    def tunnel(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+    def tunnel(
+        self, relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool = False
+    ) -> Deferred[ILink]:
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         if self._gate.full is not None:
             return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
         if relay not in self._links:
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", "there is no such link"),)))
-        opened = self._tunnels.open(relay, peer, token, requester)
+        opened = self._tunnels.open(relay, peer, token, requester, awaited)
         return opened.addBoth(self._tunnelled, peer, relay.peer)
 
     def _tunnelled(self, outcome: ILink | Failure, peer: Name, relay: Name) -> ILink | Failure:

@@ -114,11 +114,14 @@ class SharedWindow:
 class Holdings(Generic[_Item]):
     """The items of a full table, and who has to make room for one more."""
 
-    __slots__ = ("_accounts", "_held")
+    __slots__ = ("_accounts", "_held", "_items", "_parts")
 
     def __init__(self) -> None:
         self._accounts: dict[_Item, Account] = {}
         self._held = Held()
+        # a tree, so that who holds most is found without a look at every item
+        self._items: dict[Account, dict[_Item, None]] = {}
+        self._parts: dict[Account, dict[Account, None]] = {}
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -127,12 +130,28 @@ class Holdings(Generic[_Item]):
         """An account holds this item now."""
         self._accounts[item] = account
         self._held.add(account)
+        self._items.setdefault(account, {})[item] = None
+        for part in _parts(account):
+            self._parts.setdefault(part[:-1], {})[part] = None
 
     def remove(self, item: _Item) -> None:
         """Nobody holds it any more. Without effect for an unknown item."""
         account = self._accounts.pop(item, None)
-        if account is not None:
-            self._held.remove(account)
+        if account is None:
+            return
+        self._held.remove(account)
+        del self._items[account][item]
+        if not self._items[account]:
+            del self._items[account]
+        for part in reversed(_parts(account)):
+            if not self._held.of(part):
+                del self._parts[part[:-1]][part]
+                if not self._parts[part[:-1]]:
+                    del self._parts[part[:-1]]
+
+    def of(self, account: Account) -> tuple[_Item, ...]:
+        """The items of one account, oldest first."""
+        return tuple(self._items.get(account, ()))
 
     def of_largest(self, newcomer: Account) -> tuple[_Item, ...]:
         """
@@ -140,18 +159,16 @@ class Holdings(Generic[_Item]):
         C{newcomer}. If the newcomer would hold as many with one more, these are its own.
         """
         part: Account = ()
-        items = list(self._accounts.items())
-        for level in range(len(newcomer)):
-            mine = newcomer[: level + 1]
-            children = dict.fromkeys(account[: level + 1] for _, account in items)
+        for mine in _parts(newcomer):
+            children = self._parts.get(part)
             if not children:
                 break
-            # the first of equals holds the oldest item
             part = max(children, key=self._held.of)
             if mine in children and self._held.of(mine) + 1 >= self._held.of(part):
                 part = mine
-            items = [(item, account) for item, account in items if account[: level + 1] == part]
-        return tuple(item for item, _ in items)
+        if part in self._items:
+            return self.of(part)
+        return tuple(item for item, account in self._accounts.items() if account[: len(part)] == part)
 
     def would_even_out(self, newcomer: Account) -> bool:
         """

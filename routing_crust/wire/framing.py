@@ -65,7 +65,7 @@ _CHARGES: Final = {
     FrameKind.MESSAGE: 40,
     FrameKind.ACK: 10,
     FrameKind.CONTACTS: 200,
-    FrameKind.TUNNEL_OPEN: 100,
+    FrameKind.TUNNEL_OPEN: 300,
     FrameKind.DIAL_BACK: 100,
     FrameKind.DIAL_FOR: 100,
 }

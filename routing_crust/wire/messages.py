@@ -238,6 +238,7 @@ class TunnelOpen(WireMessage, frozen=True, gc=False):
     @ivar peer: the other end of the tunnel.
     @ivar proof: 32 bytes that can only be computed from the request's nonce.
     @ivar credit: how many bytes the receiver may send before it gets more.
+    @ivar awaited: whether somebody waits for it, not only a routing table.
     """
 
     number: TunnelNumber
@@ -245,6 +246,7 @@ class TunnelOpen(WireMessage, frozen=True, gc=False):
     peer: NameBytes
     proof: Annotated[bytes, Meta(min_length=32, max_length=32)]
     credit: Credit
+    awaited: bool
 
 
 class TunnelOpened(WireMessage, frozen=True, gc=False):
@@ -279,6 +281,8 @@ class TunnelReason(IntEnum):
     EXPIRED = 6
     LINK_LOST = 7
     PROTOCOL_ERROR = 8
+    NO_MEMORY = 9
+    TOO_OFTEN = 10
 
 
 class TunnelClosed(WireMessage, frozen=True, gc=False):

@@ -21,6 +21,8 @@ KEPT: Final = "kept"
 """The reaction to a breach that the daemon ignores."""
 SOURCES: Final = "127.66"
 """The first half of the addresses of hostile connections; honest peers use another /16."""
+HONEST: Final = "127.88"
+"""The first half of the addresses of connections that stand for honest ones within a behaviour."""
 
 
 @dataclass(slots=True)

@@ -442,7 +442,7 @@ def foreign_dial_back(target: Target) -> None:
 def tunnel_to_itself(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
-    peer.say(TUNNEL_OPEN, (1, False, key.name, os.urandom(32), 65536))
+    peer.say(TUNNEL_OPEN, (1, False, key.name, os.urandom(32), 65536, True))
     target.expect_close(peer)
 
 

@@ -209,7 +209,7 @@ def tunnels(target: Target) -> None:
     peer = target.attached()
     number = 1
     for _ in target.paced(50):
-        peer.say(TUNNEL_OPEN, (number, False, target.other, os.urandom(32), 65536))
+        peer.say(TUNNEL_OPEN, (number, False, target.other, os.urandom(32), 65536, True))
         number += 2
 
 

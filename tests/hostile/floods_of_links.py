@@ -9,9 +9,23 @@ import os
 import struct
 from contextlib import suppress
 
-from .behaviour import Target, behaviour
+from .behaviour import HONEST, Target, behaviour
 from .keys import Key
-from .peer import ACK, CONTACTS, DIAL_BACK, HEARTBEAT, MESSAGE, TUNNEL_CREDIT, TUNNEL_OPEN, Closed, Peer, pack
+from .peer import (
+    ACK,
+    CONTACTS,
+    DIAL_BACK,
+    HEARTBEAT,
+    MESSAGE,
+    TUNNEL_CLOSED,
+    TUNNEL_CREDIT,
+    TUNNEL_OPEN,
+    TUNNEL_OPENED,
+    Closed,
+    Peer,
+    pack,
+    unpack,
+)
 
 
 @behaviour("attaches and leaves, a new key each time, as fast as it goes", flood=True)
@@ -33,8 +47,45 @@ def tunnels_of_many_keys(target: Target) -> None:
             if len(peers) < 20:
                 peers.append(target.attached())
             peer = peers[number % len(peers)]
-            opening = (2 * number + 1, False, target.other, os.urandom(32), 65536)
+            opening = (2 * number + 1, False, target.other, os.urandom(32), 65536, True)
             peer.say(TUNNEL_OPEN, opening)
+
+
+@behaviour("tunnels between 20 keys that each have a link, as many as they get", flood=True)
+def tunnels_between_many_keys(target: Target) -> None:
+    """The reaction is what two others, at an address of their own, get meanwhile."""
+    peers = [target.attached() for _ in range(20)]
+    for number in target.paced(10):
+        if target.left < 2:
+            break
+        for _ in range(4):
+            for index, peer in enumerate(peers):
+                far = peers[(index + 1 + number) % len(peers)]
+                if far is not peer:
+                    _ask(peer, far)
+        for peer in peers:
+            _accept(peer)
+    pair = [target.attached(source=f"{HONEST}.{number}.1") for number in (1, 2)]
+    _ask(*pair)
+    for _ in range(10):
+        _accept(pair[1])
+        frame = pair[0].receive(0.2)
+        if frame is not None and frame[0] in (TUNNEL_OPENED, TUNNEL_CLOSED):
+            opened = frame[0] == TUNNEL_OPENED
+            target.reaction = "others get one" if opened else f"others get none, reason {unpack(frame[1])[1]}"
+            break
+
+
+def _ask(peer: Peer, far: Peer) -> None:
+    peer.tunnels += 2
+    peer.say(TUNNEL_OPEN, (peer.tunnels - 1, False, far.key.name, os.urandom(32), 65536, True))
+
+
+def _accept(peer: Peer) -> None:
+    """Accept what was offered so far."""
+    while (frame := peer.receive(0.0)) is not None:
+        if frame[0] == TUNNEL_OPEN:
+            peer.say(TUNNEL_OPENED, (unpack(frame[1])[0], 65536, 60))
 
 
 @behaviour("credit for tunnels that there are not, as fast as it goes", flood=True)

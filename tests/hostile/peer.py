@@ -45,6 +45,7 @@ class Peer:
 
     @ivar key: who we say we are.
     @ivar reason: the number of the daemon's Goodbye, once it has come.
+    @ivar tunnels: one more than the number of the next tunnel; the TLS client's are odd.
     @ivar secrets: those of the TLS session, by their names in a key log.
     """
 
@@ -69,6 +70,7 @@ class Peer:
         """
         self.key = key
         self.reason: int | None = None
+        self.tunnels = 2
         self._buffer = b""
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.settimeout(PATIENCE_SECONDS)

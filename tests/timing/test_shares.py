@@ -92,6 +92,17 @@ class HoldingsTests(SynchronousTestCase):
         self.assertTrue(crowded.would_even_out(party("N", "1", "b")))
         self.assertFalse(crowded.would_even_out(party("N", "1", "a")))
 
+    def test_items_of_an_account_are_those_that_are_left(self) -> None:
+        """Nothing is known of an account whose last item is gone."""
+        holdings = self.holdings(party("N"), party("M"), party("N"), party("N"))
+        holdings.remove(0)
+        self.assertEqual((holdings.of(party("N")), len(holdings)), ((2, 3), 3))
+        self.assertEqual(holdings.of_largest(party("L")), (2, 3))
+        for number in (1, 2, 3):
+            holdings.remove(number)
+        self.assertEqual((holdings.of(party("N")), holdings.of_largest(party("N"))), ((), ()))
+        self.assertEqual((len(holdings._parts), len(holdings._items)), (0, 0))
+
     @given(st.lists(parties, min_size=1), parties)
     def test_making_room_never_makes_the_largest_larger(
         self, accounts: list[Account], newcomer: Account

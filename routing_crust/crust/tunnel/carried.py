@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ...config import Settings
 from ...errors import WireError
 from ...timing.ratelimit import TokenBucket
+from ...timing.shares import Account
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
@@ -25,6 +26,10 @@ TUNNEL_BYTES_PER_SECOND: Final = 256 * 1024
 
 BURST_SECONDS: Final = 0.25
 """Seconds of a tunnel's rate that may go through at once after a quiet time."""
+
+IDLE_SECONDS: Final = 30.0
+QUIET_BYTES: Final = 16 * 1024
+"""A tunnel that has carried no more for so long, both ways together, is idle: heartbeats are less."""
 
 
 class Carrier(Protocol):
@@ -47,6 +52,9 @@ class Carrier(Protocol):
 
     def has_work(self, half: TunnelHalf) -> None:
         """Something waits in one half of a tunnel, or more of it may go on."""
+
+    def unexpected(self, link: ILink) -> None:
+        """The far end did not expect a tunnel that this link's peer has requested."""
 
     def gone(self, tunnel: CarriedTunnel) -> None:
         """Nothing is left of a tunnel."""
@@ -98,7 +106,7 @@ class TunnelHalf:
         if self.allowance < 0:
             self.tunnel.close(TunnelReason.PROTOCOL_ERROR)
         elif chunk and self.other.there and self.ending is None:
-            self.tunnel.active()
+            self.tunnel.active(len(chunk))
             self.waiting.append(chunk)
             self.tunnel.carrier.has_work(self)
 
@@ -120,11 +128,22 @@ class CarriedTunnel:
     """
     One tunnel. Made when a peer requests it, discarded when no link has a number for it any more.
 
+    @ivar account: on whose account it is carried.
+    @ivar awaited: whether somebody waits for it, as its requester says.
     @ivar bucket: what may go through it, both ways together.
     """
 
-    def __init__(self, carrier: Carrier, near: tuple[ILink, int], far: tuple[ILink, int]) -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        near: tuple[ILink, int],
+        far: tuple[ILink, int],
+        account: Account,
+        awaited: bool,
+    ) -> None:
         self.carrier = carrier
+        self.account = account
+        self.awaited = awaited
         self.near = TunnelHalf(self, *near)
         self.far = TunnelHalf(self, *far)
         self.near.other, self.far.other = self.far, self.near
@@ -132,7 +151,8 @@ class CarriedTunnel:
         rate = TUNNEL_BYTES_PER_SECOND
         self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), carrier.clock.seconds)
         self.is_open = self._closing = False
-        self._used = carrier.clock.seconds()
+        self._used = self._counted = self._begun = carrier.clock.seconds()
+        self._lately = self._before = 0
         self._expires = 0.0
         self._timer: IDelayedCall | None = None
         self._watch()
@@ -144,10 +164,35 @@ class CarriedTunnel:
         lively = self.is_open and not self._closing
         return 2 * settings.inactivity_timeout if lively else settings.hello_timeout
 
-    def active(self) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether more has gone through lately than keeps a link alive."""
+        self._count(0)
+        return self._lately + self._before > QUIET_BYTES
+
+    @property
+    def may_yield(self) -> bool:
+        """Whether it may make room for another one of the same peer, which somebody waits for."""
+        young = self.carrier.clock.seconds() - self._begun < IDLE_SECONDS
+        return not self.is_busy and not (self.awaited and young)
+
+    @property
+    def worth(self) -> tuple[bool, bool, bool, float]:
+        """Of several tunnels the one that is worth least makes room first."""
+        return self.is_open and not self._closing, self.is_busy, self.awaited, self._begun
+
+    def active(self, size: int = 0) -> None:
         """Something goes through."""
         # the timer is not moved for each chunk: when it fires, it looks at this
         self._used = self.carrier.clock.seconds()
+        self._count(size)
+
+    def _count(self, size: int) -> None:
+        now = self.carrier.clock.seconds()
+        if now - self._counted >= IDLE_SECONDS:
+            self._before = self._lately if now - self._counted < 2 * IDLE_SECONDS else 0
+            self._lately, self._counted = 0, now
+        self._lately += size
 
     def opened(self, side: TunnelHalf, message: TunnelOpened) -> None:
         """
@@ -204,6 +249,8 @@ class CarriedTunnel:
 
     def over(self, side: TunnelHalf, reason: TunnelReason) -> None:
         """One link has no number for it any more. What has come from there is still handed on."""
+        if reason is TunnelReason.NOT_EXPECTED and side is self.far and not self.is_open:
+            self.carrier.unexpected(self.near.link)
         self.carrier.numbers.remove(side.link, side.number)
         side.there = False
         # nothing can be delivered to a link that has no number for the tunnel

@@ -71,12 +71,12 @@ class TunnelDispatch:
         """Whether a tunnel with this peer at an end goes through us."""
         return self._relay.carries_for(peer)
 
-    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool) -> Deferred[ILink]:
         """Open a tunnel that ends here."""
         if relay.path_kind is PathKind.TUNNEL or relay.peer == peer:
             what = "the link to the relay is a tunnel, or leads to the peer itself"
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", what),)))
-        return self._ends.open(relay, peer, token, requester)
+        return self._ends.open(relay, peer, token, requester, awaited)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """

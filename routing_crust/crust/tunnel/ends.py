@@ -35,7 +35,7 @@ from ..link.preface import Preface
 from ..link.tls import LinkTls
 from ..punch.meeting import Meeting
 from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
-from .transport import REASON_TEXTS, TunnelTransport
+from .transport import TunnelTransport, reason_text
 
 MAX_UNFINISHED_TUNNELS: Final = 4
 """Upper bound of tunnels of one rendezvous that have no link yet."""
@@ -146,7 +146,8 @@ class TunnelEnd:
     def closed(self, reason: TunnelReason) -> None:
         """It is closed, or was never opened."""
         self._forget()
-        self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, REASON_TEXTS[reason])
+        problem = reason_text(reason, f"node {self._relay.peer.short}")
+        self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, problem)
 
     def link_lost(self) -> None:
         """The link to the relay is gone."""
@@ -264,13 +265,13 @@ class TunnelEnds:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool) -> Deferred[ILink]:
+    def open(self, relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool) -> Deferred[ILink]:
         """Request a tunnel from the relay."""
         number = self.numbers.new(relay)
         end = TunnelEnd(self, relay, number, Direction.CONNECTED, _OwnRendezvous(peer, token, requester))
         self._add(relay, number, end)
         proof = Preface.of(token, requester, False).proof
-        end.request(TunnelOpen(number, False, peer.raw, proof, TUNNEL_WINDOW_BYTES))
+        end.request(TunnelOpen(number, False, peer.raw, proof, TUNNEL_WINDOW_BYTES, awaited))
         return end.up
 
     def offered(self, relay: ILink, message: TunnelOpen) -> None:

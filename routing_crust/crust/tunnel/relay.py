@@ -3,8 +3,9 @@ The relay of tunnels: it carries tunnels between its peers.
 
 It sees the names of the two ends and the number of bytes between them; TLS hides the rest. A peer requests a
 tunnel with a TUNNEL_OPEN; the relay offers it to the other end, and returns the answer. From then on it
-forwards bytes as they come, within limits: on the tunnels in all and of each peer, and on the bytes a second
-through each; and none to or from a peer that is itself reached through a tunnel. Each end gets credit for no
+forwards bytes as they come, within limits: on the memory that all tunnels take, shared fairly among those who
+ask (L{routing_crust.crust.tunnel.room}), and on the bytes a second through each; and none to or from a peer
+that is itself reached through a tunnel. Each end gets credit for no
 more than C{TUNNEL_WINDOW_BYTES}, so no more than that waits here for each direction. The directions take
 turns, and a link's queue is kept short, so that the other frames on it need not wait for long.
 """
@@ -22,23 +23,27 @@ from ...endpoints import PathKind
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.shares import Account
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReason
-from ..interfaces import ILink
+from ..interfaces import ILink, account_of
 from ..link.owner import LinkOwner
 from .carried import CarriedTunnel, TunnelHalf
 from .numbers import TUNNEL_WINDOW_BYTES, TunnelNumbers
-from .transport import CHUNK_BYTES, REASON_TEXTS, data_frame
+from .room import TunnelRoom
+from .transport import CHUNK_BYTES, data_frame, reason_text
 
 MAX_QUEUED_BYTES: Final = 32 * 1024
 """A link whose queue holds this much gets nothing of a tunnel, so that other traffic waits for no more."""
 RECHECK_SECONDS: Final = 0.01
 """Seconds until rates and queues are checked for room again."""
-MAX_OPENS_AT_ONCE: Final = 16
-OPENS_PER_SECOND: Final = 1.0
-"""Bounds on how often a peer may request tunnels."""
+MAX_OPENS_AT_ONCE: Final = 128
+OPENS_PER_SECOND: Final = 8.0
+"""Bounds on how often a peer may request tunnels: a node with streams to all others of a fleet opens many."""
+UNEXPECTED_OPENS: Final = 8
+"""A request that the far end does not expect counts as so many: honest ones were agreed on before."""
 
 
 class TunnelRelay:
@@ -56,6 +61,7 @@ class TunnelRelay:
         self.numbers = numbers
         self.way: Callable[[ILink, Name], ILink | None] = lambda link, name: None
         self._quiet = quiet
+        self._room = TunnelRoom(self.settings.tunnel_memory)
         self._tunnels: dict[CarriedTunnel, None] = {}
         self._of_peer: dict[Name, int] = {}
         self._opens: KeyedLimits[ILink] = KeyedLimits(
@@ -72,7 +78,8 @@ class TunnelRelay:
         """A peer requests a tunnel to another."""
         name = Name(message.peer)
         far = self.way(link, name)
-        refusal = self._refusal(link, far)
+        account = account_of(link)
+        refusal = self._refusal(link, far) or self._without_room(account, message.awaited)
         if refusal is not None or far is None:
             reason = TunnelReason.NO_LINK if refusal is None else refusal
             self._quiet.info(
@@ -81,34 +88,43 @@ class TunnelRelay:
                 by=link.connection.peer.prefix,
                 peer=link.peer,
                 other=name,
-                reason=REASON_TEXTS[reason],
+                reason=reason_text(reason, "this node"),
             )
             link.send(FrameKind.TUNNEL_CLOSED, encode(TunnelClosed(message.number, reason)))
             return
-        tunnel = CarriedTunnel(self, (link, message.number), (far, self.numbers.new(far)))
+        ends = (link, message.number), (far, self.numbers.new(far))
+        tunnel = CarriedTunnel(self, *ends, account, message.awaited)
         self._tunnels[tunnel] = None
+        self._room.add(tunnel)
         for side in (tunnel.near, tunnel.far):
             self.numbers.add(side.link, side.number, side)
             self._of_peer[side.link.peer] = self._of_peer.get(side.link.peer, 0) + 1
         tunnel.near.can_send = message.credit
         tunnel.far.allowance = TUNNEL_WINDOW_BYTES
-        offer = TunnelOpen(tunnel.far.number, True, link.peer.raw, message.proof, TUNNEL_WINDOW_BYTES)
+        offer = TunnelOpen(
+            tunnel.far.number, True, link.peer.raw, message.proof, TUNNEL_WINDOW_BYTES, message.awaited
+        )
         far.send(FrameKind.TUNNEL_OPEN, encode(offer))
 
     def _refusal(self, link: ILink, far: ILink | None) -> TunnelReason | None:
         """Why a peer gets no tunnel, the cheapest checks first; C{None} if it gets one."""
-        settings = self.settings
-        if not settings.max_tunnels or not settings.max_tunnels_per_peer or link.path_kind is PathKind.TUNNEL:
+        if not self._room.exists or link.path_kind is PathKind.TUNNEL:
             return TunnelReason.NOT_ALLOWED
         # counted before the far link is judged, so that requests for missing links count as well
         if not self._opens.take(link):
-            return TunnelReason.TOO_MANY
+            return TunnelReason.TOO_OFTEN
         if far is None or far.path_kind is PathKind.TUNNEL or far.peer == link.peer:
             return TunnelReason.NO_LINK
-        if len(self._tunnels) >= settings.max_tunnels:
-            return TunnelReason.TOO_MANY
-        busiest = max(self._of_peer.get(link.peer, 0), self._of_peer.get(far.peer, 0))
-        return TunnelReason.TOO_MANY if busiest >= settings.max_tunnels_per_peer else None
+        return None
+
+    def _without_room(self, account: Account, awaited: bool) -> TunnelReason | None:
+        """Close another tunnel if there is no memory for one more; the reason if none may be closed."""
+        if self._room.is_full:
+            loser = self._room.loser(account, awaited)
+            if loser is None:
+                return TunnelReason.NO_MEMORY
+            loser.close(TunnelReason.NO_MEMORY)
+        return None
 
     def carries_for(self, peer: Name) -> bool:
         """Whether a tunnel with this peer at an end is carried."""
@@ -131,10 +147,16 @@ class TunnelRelay:
         if tunnel not in self._tunnels:
             return
         del self._tunnels[tunnel]
+        self._room.remove(tunnel)
         for side in (tunnel.near, tunnel.far):
             left = self._of_peer.pop(side.link.peer) - 1
             if left:
                 self._of_peer[side.link.peer] = left
+
+    def unexpected(self, link: ILink) -> None:
+        """The far end did not expect a tunnel that this link's peer has requested."""
+        for _ in range(UNEXPECTED_OPENS - 1):
+            self._opens.take(link)
 
     def may_carry(self, near: ILink, far: ILink) -> bool:
         return self.way(near, far.peer) is far

@@ -35,17 +35,28 @@ PRODUCER_PAUSE_BYTES: Final = 64 * 1024
 _NUMBER: Final = Struct(">I")
 NUMBER_BYTES: Final = _NUMBER.size
 
-REASON_TEXTS: Final = {
+_REASON_TEXTS: Final = {
     TunnelReason.CLOSED: "the peer has closed the tunnel",
     TunnelReason.NOT_EXPECTED: "the peer does not expect a tunnel",
     TunnelReason.NO_LINK: "the relay has no direct link to the peer",
-    TunnelReason.TOO_MANY: "the relay, or the peer, has as many tunnels as it wants",
-    TunnelReason.NOT_ALLOWED: "the relay does not carry tunnels for us",
+    TunnelReason.TOO_MANY: "the peer has as many unfinished tunnels of one request as it wants",
+    TunnelReason.NOT_ALLOWED: "the relay does not carry tunnels for us (tunnel_memory of {relay} may be 0)",
     TunnelReason.TIMED_OUT: "the tunnel was not answered, or was idle for too long",
     TunnelReason.EXPIRED: "the tunnel's time is over",
     TunnelReason.LINK_LOST: "the link between the relay and the peer is lost",
     TunnelReason.PROTOCOL_ERROR: "more was sent through the tunnel than there was credit for",
+    TunnelReason.NO_MEMORY: "the relay has no room for the tunnel (tunnel_memory of {relay} is taken)",
+    TunnelReason.TOO_OFTEN: "tunnels are requested from {relay} more often than it allows",
 }
+
+
+def reason_text(reason: TunnelReason, relay: str) -> str:
+    """
+    A reason in words.
+
+    @param relay: whose setting it may be.
+    """
+    return _REASON_TEXTS[reason].format(relay=relay)
 
 
 def data_frame(number: int, chunk: bytes) -> bytes:

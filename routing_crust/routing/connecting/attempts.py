@@ -29,10 +29,10 @@ from ..node import Node
 from .expected import ExpectedConnection, ExpectedConnections, ExpectedRequest
 from .rendezvous import PunchSchedule
 
-OpenTunnel: TypeAlias = Callable[[Name, bytes, Sequence[Name]], "Deferred[ILink]"]
+OpenTunnel: TypeAlias = Callable[[Name, bytes, Sequence[Name], bool], "Deferred[ILink]"]
 """
 Opens a tunnel to a peer, for a request with this nonce, through one of these nodes that the peer has named or
-one of our own choice.
+one of our own choice; the last says whether somebody waits for it.
 """
 
 
@@ -164,8 +164,10 @@ class Attempts:
         token = decode(Signed, entry.token, MAX_CONTROL_BYTES)
         return Accept(decode(ConnectRequest, token.body, MAX_CONTROL_BYTES).use, we_asked=True)
 
-    def _open_tunnel(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
-        return self._opener(peer, nonce, theirs)
+    def _open_tunnel(
+        self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool
+    ) -> Deferred[ILink]:
+        return self._opener(peer, nonce, theirs, awaited)
 
     def _expired(self, entry: ExpectedConnection) -> None:
         self.punches.give_up(entry.peer, entry.nonce)

@@ -84,14 +84,14 @@ class PunchSchedule:
         node: Node,
         dialled: Callable[[Name, LinkUse], bool],
         linked: Callable[[Name, LinkUse], bool],
-        tunnel: Callable[[Name, bytes, tuple[Name, ...]], Deferred[ILink]],
+        tunnel: Callable[[Name, bytes, tuple[Name, ...], bool], Deferred[ILink]],
     ) -> None:
         """
         @param dialled: whether one of us has dialled the other plainly for such a use, so that nothing needs
             to be punched. A link for a lesser use may have come through a hole that is closed by now.
         @param linked: whether a link with this peer makes a tunnel for this use needless.
         @param tunnel: makes a tunnel to this peer, for a request with this nonce, through one of these nodes
-            or one of our own choice.
+            or one of our own choice; the last says whether somebody waits for it.
         """
         self._clock = node.clock
         self._crust = node.crust
@@ -219,7 +219,8 @@ class PunchSchedule:
 
     def _tunnel_now(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         if not self._linked(peer, hole_punch.rank[0]):
-            self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays))
+            awaited = hole_punch.rank[0] is LinkUse.DIRECT
+            self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays, awaited))
 
     def _is_outranked(self, peer: Name, hole_punch: PlannedPunch) -> bool:
         """Whether both ends have asked and the other request is preferred: the same ports serve one only."""

@@ -47,31 +47,32 @@ class TunnelOpener:
         self._borrow = borrow
         self._give_back = give_back
 
-    def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
+    def open(self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool) -> Deferred[ILink]:
         """
         Make a tunnel for a request of ours that was answered.
 
         @param theirs: the nodes that the peer has named.
+        @param awaited: whether somebody waits for the link.
         @return: fires with the link, which is not confirmed yet; fails with L{ConnectFailed}. It can be
             cancelled.
         """
-        return Deferred.fromCoroutine(self._open(peer, nonce, theirs))
+        return Deferred.fromCoroutine(self._open(peer, nonce, theirs, awaited))
 
-    async def _open(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> ILink:
+    async def _open(self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool) -> ILink:
         problems: list[tuple[str, str]] = []
         for name in self._relays.to_try(peer, theirs):
-            result = await self._through(name, peer, nonce)
+            result = await self._through(name, peer, nonce, awaited)
             if isinstance(result, str):
                 problems.append((f"through {name.short}", result))
             else:
                 return result
         raise ConnectFailed(tuple(problems) or (("a tunnel", "no node is known that could be its relay"),))
 
-    async def _through(self, name: Name, peer: Name, nonce: bytes) -> ILink | str:
+    async def _through(self, name: Name, peer: Name, nonce: bytes, awaited: bool) -> ILink | str:
         """A tunnel through this node, or the reason of the failure."""
         try:
             link = await self._limited(self._link_to(name))
-            return await self._limited(self._node.crust.tunnel(link, peer, nonce, True))
+            return await self._limited(self._node.crust.tunnel(link, peer, nonce, True, awaited))
         except RoutingCrustError as error:
             # a failed attempt may have borrowed the link, and nothing else would give it back
             self._give_back(name)

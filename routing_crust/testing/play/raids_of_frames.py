@@ -128,7 +128,7 @@ class TunnelSpending(Raid):
 
     def _open(self, other: bytes, link: RaiderLink, kind: int, payload: bytes) -> None:
         for number in (1, 3, 5):
-            wanted = TunnelOpen(number, False, other, self.random.randbytes(32), 65_536)
+            wanted = TunnelOpen(number, False, other, self.random.randbytes(32), 65_536, True)
             link.send(FrameKind.TUNNEL_OPEN, encode(wanted))
 
 

@@ -230,7 +230,7 @@ class EndTests(SynchronousTestCase):
         self.tunnels.frame_received(self.link, kind, encode(message))
 
     def opening(self) -> Deferred[Any]:
-        opening: Deferred[Any] = self.tunnels.open(self.link, name(2), TOKEN, True)
+        opening: Deferred[Any] = self.tunnels.open(self.link, name(2), TOKEN, True, False)
         (self.asked,) = self.link.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
         return opening
 
@@ -238,12 +238,14 @@ class EndTests(SynchronousTestCase):
         self.frame(FrameKind.TUNNEL_OPENED, TunnelOpened(self.asked.number, credit, lifetime))
 
     def offer(self, number: int = 2, proof: bytes | None = None) -> None:
-        self.frame(FrameKind.TUNNEL_OPEN, TunnelOpen(number, True, name(2).raw, proof or self.proof, WINDOW))
+        self.frame(
+            FrameKind.TUNNEL_OPEN, TunnelOpen(number, True, name(2).raw, proof or self.proof, WINDOW, False)
+        )
 
     def test_tunnel_is_requested_from_the_node_in_the_middle(self) -> None:
         opening = self.opening()
         mine = Preface.of(TOKEN, True, False).proof
-        self.assertEqual(self.asked, TunnelOpen(1, False, name(2).raw, mine, WINDOW))
+        self.assertEqual(self.asked, TunnelOpen(1, False, name(2).raw, mine, WINDOW, False))
         self.opened()
         self.assertGreater(self.link.received(), 100)  # a TLS handshake
         self.failureResultOf(self.close(opening), ConnectFailed)

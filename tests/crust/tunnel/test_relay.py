@@ -13,10 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel import carried
-from routing_crust.crust.tunnel.carried import TUNNEL_BYTES_PER_SECOND
+from routing_crust.crust.tunnel.carried import IDLE_SECONDS, QUIET_BYTES, TUNNEL_BYTES_PER_SECOND
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
-from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES
+from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES, UNEXPECTED_OPENS
+from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.endpoints import Connection, PathKind, Protocol
 from routing_crust.errors import WireError
@@ -95,20 +96,22 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.tunnels.carried, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def link(self, seed: int) -> Any:
+    def link(self, seed: int, address: str = "192.0.2.1:1") -> Any:
         link = FakeLink(seed)
+        link.connection = Connection(Protocol.TCP, at(address), at("198.51.100.1:1"))
         self.links[link.peer] = link
         return link
 
     def frame(self, link: Any, kind: FrameKind, message: Any) -> None:
         self.tunnels.frame_received(link, kind, encode(message))
 
-    def ask(self, link: Any, peer: Any, number: int = 1, credit: int = WINDOW) -> None:
-        self.frame(link, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, peer.peer.raw, PROOF, credit))
+    def ask(self, link: Any, peer: Any, number: int = 1, credit: int = WINDOW, awaited: bool = False) -> None:
+        message = TunnelOpen(number, False, peer.peer.raw, PROOF, credit, awaited)
+        self.frame(link, FrameKind.TUNNEL_OPEN, message)
 
-    def open(self, a: Any, b: Any, number: int = 1, credit: int = WINDOW) -> int:
+    def open(self, a: Any, b: Any, number: int = 1, credit: int = WINDOW, awaited: bool = False) -> int:
         """Open a tunnel, and return its number at the far end."""
-        self.ask(a, b, number, credit)
+        self.ask(a, b, number, credit, awaited)
         (offer,) = b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
         self.frame(b, FrameKind.TUNNEL_OPENED, TunnelOpened(offer.number, credit, 0))
         a.take(FrameKind.TUNNEL_OPENED)
@@ -128,7 +131,7 @@ class RelayTests(SynchronousTestCase):
     def test_offer_and_answer_reach_the_two_ends(self) -> None:
         self.ask(self.a, self.b, 7)
         (offer,) = self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen)
-        self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW))
+        self.assertEqual(offer, TunnelOpen(2, True, self.a.peer.raw, PROOF, WINDOW, False))
         self.assertEqual(self.a.frames, [])
         self.frame(self.b, FrameKind.TUNNEL_OPENED, TunnelOpened(2, 5, 0))
         self.assertEqual(
@@ -317,24 +320,115 @@ class RelayTests(SynchronousTestCase):
             self.ask(self.a, self.b, number)
             self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
         self.b.frames.clear()
-        self.ask(self.a, self.b, 101)
-        self.assertEqual(self.closed(self.a), [TunnelReason.TOO_MANY])
+        self.ask(self.a, self.b, 1001)
+        self.assertEqual(self.closed(self.a), [TunnelReason.TOO_OFTEN])
         self.assertEqual(self.b.frames, [])
         self.clock.advance(1)
-        self.ask(self.a, self.b, 103)
+        self.ask(self.a, self.b, 1003)
         self.assertEqual(len(self.b.take(FrameKind.TUNNEL_OPEN)), 1)
 
-    def test_tunnel_counts_for_both_of_its_ends(self) -> None:
-        self.make(max_tunnels_per_peer=1)
+    def test_tunnels_that_nobody_expects_are_soon_refused(self) -> None:
+        """The peer they are offered to is not bothered with many."""
+        for number in range(1, 2 * MAX_OPENS_AT_ONCE + 1, 2):
+            self.ask(self.a, self.b, number)
+            for offer in self.b.take(FrameKind.TUNNEL_OPEN, TunnelOpen):
+                refusal = TunnelClosed(offer.number, TunnelReason.NOT_EXPECTED)
+                self.frame(self.b, FrameKind.TUNNEL_CLOSED, refusal)
+        refused = self.closed(self.a)
+        expected = MAX_OPENS_AT_ONCE // UNEXPECTED_OPENS
+        self.assertEqual(refused[:expected], [TunnelReason.NOT_EXPECTED] * expected)
+        self.assertEqual(set(refused[expected:]), {TunnelReason.TOO_OFTEN})
+
+    # Who makes room.
+
+    def fill(self, count: int) -> None:
+        """A relay with memory for so many."""
+        self.make(tunnel_memory=count * LEAST_TUNNEL_BYTES)
+
+    def test_tunnel_beyond_tunnel_memory_is_refused(self) -> None:
+        """The far end is not told, and holds nothing by being the far end."""
+        self.fill(2)
         c = self.link(3)
         self.open(self.a, self.b)
+        self.open(self.b, self.a)
+        self.b.frames.clear()
         self.ask(c, self.b)
-        self.assertEqual(self.closed(c), [TunnelReason.TOO_MANY])
-        self.ask(c, self.a)
-        self.assertEqual(self.closed(c), [TunnelReason.TOO_MANY])
+        self.assertEqual(self.closed(c), [TunnelReason.NO_MEMORY])
+        self.assertEqual((self.tunnels.carried, self.b.frames), (2, []))
 
-    def test_max_tunnels_per_peer_zero_carries_none(self) -> None:
-        self.make(max_tunnels_per_peer=0)
+    def test_holder_of_most_tunnels_makes_room(self) -> None:
+        """Tunnels that others open to a peer take nothing of its share."""
+        self.fill(4)
+        for number in (1, 3, 5, 7):
+            self.open(self.a, self.b, number)
+        self.open(self.b, self.a)
+        self.assertEqual(self.closed(self.a), [TunnelReason.NO_MEMORY])
+        self.open(self.b, self.a, 3)
+        self.assertEqual(len(self.closed(self.a)), 1)
+        self.ask(self.b, self.a, 5)
+        self.assertEqual(self.closed(self.b)[-1:], [TunnelReason.NO_MEMORY])
+        self.assertEqual(self.tunnels.carried, 4)
+
+    def test_many_keys_of_one_network_make_room_for_another(self) -> None:
+        self.fill(20)
+        keys = [self.link(seed) for seed in range(10, 30)]
+        for one, other in zip(keys, keys[1:] + keys[:1], strict=True):
+            self.open(one, other)
+        honest = self.link(50, "203.0.113.1:1"), self.link(51, "203.0.113.2:1")
+        self.open(*honest)
+        self.open(honest[1], honest[0])
+        self.assertEqual([self.closed(each) for each in honest], [[], []])
+        self.assertEqual(sum(len(self.closed(each)) for each in keys), 4)
+
+    def test_unanswered_offer_makes_room_before_a_tunnel_in_use(self) -> None:
+        self.fill(3)
+        self.open(self.a, self.b, 1)
+        self.ask(self.a, self.link(5), 3)
+        self.open(self.a, self.link(3), 5)
+        self.open(self.link(4, "203.0.113.1:1"), self.b)
+        (closed,) = self.a.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)
+        self.assertEqual((closed.number, closed.reason), (3, TunnelReason.NO_MEMORY))
+
+    def test_awaited_tunnel_replaces_one_of_the_same_peer_that_is_idle(self) -> None:
+        """One that nobody waited for goes first, and one that was just opened for somebody does not go."""
+        self.fill(2)
+        c = self.link(3)
+        self.open(self.a, self.b, 1, awaited=True)
+        self.open(self.a, c, 3)
+        self.open(self.a, self.b, 5, awaited=True)
+        self.assertEqual(self.numbers_closed(self.a), [3])
+        self.ask(self.a, c, 7, awaited=True)
+        self.assertEqual(self.numbers_closed(self.a), [7])
+        self.clock.advance(IDLE_SECONDS)
+        self.ask(self.a, c, 9)
+        self.assertEqual(self.numbers_closed(self.a), [9])
+        self.open(self.a, c, 11, awaited=True)
+        self.assertEqual(self.numbers_closed(self.a), [1])
+
+    def test_busy_tunnel_makes_no_room_for_an_awaited_one(self) -> None:
+        self.fill(1)
+        self.open(self.a, self.b)
+        self.data(self.a, 1, QUIET_BYTES + 1)
+        self.ask(self.a, self.b, 3, awaited=True)
+        self.assertEqual(self.numbers_closed(self.a), [3])
+        self.clock.advance(2 * IDLE_SECONDS)
+        self.open(self.a, self.b, 5, awaited=True)
+        self.assertEqual(self.numbers_closed(self.a), [1])
+
+    def test_awaited_tunnel_takes_nothing_from_others(self) -> None:
+        """A peer only says so itself."""
+        self.fill(2)
+        c = self.link(3)
+        self.open(self.a, self.b)
+        self.open(self.b, self.a)
+        self.ask(c, self.a, awaited=True)
+        self.assertEqual(self.closed(c), [TunnelReason.NO_MEMORY])
+
+    def numbers_closed(self, link: Any) -> list[int]:
+        return [each.number for each in link.take(FrameKind.TUNNEL_CLOSED, TunnelClosed)]
+
+    def test_tunnel_memory_zero_carries_none(self) -> None:
+        self.make(tunnel_memory=0)
         self.ask(self.a, self.b)
         self.assertEqual(self.closed(self.a), [TunnelReason.NOT_ALLOWED])
 
@@ -347,8 +441,8 @@ class RelayTests(SynchronousTestCase):
         opened = FrameKind.TUNNEL_OPENED
         for link, kind, payload in (
             (self.a, FrameKind.TUNNEL_DATA, b"abc"),
-            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(2, False, self.b.peer.raw, PROOF, 1))),
-            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(1, True, self.b.peer.raw, PROOF, 1))),
+            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(2, False, self.b.peer.raw, PROOF, 1, False))),
+            (self.a, FrameKind.TUNNEL_OPEN, encode(TunnelOpen(1, True, self.b.peer.raw, PROOF, 1, False))),
             (self.b, opened, encode(TunnelOpened(number, 1, 0))),
             (self.a, opened, encode(TunnelOpened(1, 1, 0))),
             (self.a, FrameKind.TUNNEL_CREDIT, b"\x00"),
@@ -358,7 +452,9 @@ class RelayTests(SynchronousTestCase):
                 self.tunnels.frame_received(link, kind, payload)
         with self.assertRaises(WireError):
             # ours, at the far end
-            self.frame(self.b, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, self.a.peer.raw, PROOF, 1))
+            self.frame(
+                self.b, FrameKind.TUNNEL_OPEN, TunnelOpen(number, False, self.a.peer.raw, PROOF, 1, False)
+            )
 
     def test_frame_that_crosses_with_the_close_is_ignored(self) -> None:
         self.data(self.a, 5, 1)

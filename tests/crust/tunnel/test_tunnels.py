@@ -10,6 +10,7 @@ from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.service import CrustService
 from routing_crust.crust.tunnel import carried
 from routing_crust.crust.tunnel import relay as tunnel_relay
+from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.endpoints import PathKind, Protocol
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.names import Name
@@ -184,28 +185,26 @@ class TunnelTests(ServiceTests):
         self.assertIn("is a tunnel", await self.refused(self.a.tunnel(link, name(3), TOKEN, True)))
         self.b.carry_tunnels(lambda over, peer: self.bm)
         self.a._links[link] = None
-        opening = self.a._tunnels._ends.open(link, name(3), TOKEN, True)
+        opening = self.a._tunnels._ends.open(link, name(3), TOKEN, True, False)
         self.assertIn("does not carry", await self.refused(opening))
         self.m.carry_tunnels(lambda over, peer: accepted)
         self.assertIn("no direct link", await self.refused(self.a.tunnel(self.am, name(7), TOKEN, True)))
 
-    async def test_tunnel_beyond_max_tunnels_is_refused(self) -> None:
-        await self.three({"max_tunnels_per_peer": 1})
+    async def test_refusal_says_which_setting_of_which_node_it_was(self) -> None:
+        """The history of the peer, from which it is explained, has it too."""
+        await self.three({"tunnel_memory": LEAST_TUNNEL_BYTES})
         await self.tunnel()
-        self.assertIn("as many tunnels", await self.refused(self.open()))
+        self.assertIn(f"tunnel_memory of node {name(3).short} is taken", await self.refused(self.open()))
+        last = self.a.history.of(name(2)).outcomes[-1]
+        self.assertIn(f"tunnel_memory of node {name(3).short}", last.text)
 
-    async def test_tunnel_beyond_max_tunnels_in_all_is_refused(self) -> None:
-        await self.three({"max_tunnels": 1})
-        await self.tunnel()
-        self.assertIn("as many tunnels", await self.refused(self.open()))
-
-    async def test_max_tunnels_zero_carries_none(self) -> None:
-        await self.three({"max_tunnels": 0})
+    async def test_tunnel_memory_zero_carries_none(self) -> None:
+        await self.three({"tunnel_memory": 0})
         self.expect()
-        self.assertIn("does not carry", await self.refused(self.open()))
+        self.assertIn(f"tunnel_memory of node {name(3).short} may be 0", await self.refused(self.open()))
 
     async def test_closed_tunnel_makes_room_for_another(self) -> None:
-        await self.three({"max_tunnels": 1, "max_tunnels_per_peer": 1})
+        await self.three({"tunnel_memory": LEAST_TUNNEL_BYTES})
         link, _ = await self.tunnel()
         link.close(CloseReason.NO_LONGER_NEEDED)
         await self.on_a.next("lost")

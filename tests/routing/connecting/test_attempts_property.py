@@ -91,7 +91,9 @@ class Answering:
         self.attempts.open_tunnels_by(self._open_tunnel)
         self.accepted = 0
 
-    def _open_tunnel(self, peer: Name, nonce: bytes, theirs: Sequence[Name]) -> Deferred[ILink]:
+    def _open_tunnel(
+        self, peer: Name, nonce: bytes, theirs: Sequence[Name], awaited: bool
+    ) -> Deferred[ILink]:
         return Deferred()
 
     def accept(self, peer: Name, public: bool, timer_lost: bool) -> None:

@@ -78,6 +78,7 @@ class HolePunchTests(SynchronousTestCase):
     def make(self, own: Name) -> None:
         self.peer = GREAT if own == SMALL else SMALL
         self.settings = Settings()
+        self.awaited: list[bool] = []
         self.punches = PunchSchedule(
             Node(self.settings, IDENTITIES[own], self.clock, Random(1), self.crust, 1, self.clock.seconds),
             lambda _, use: self.reached is not None and self.reached >= use,
@@ -85,9 +86,10 @@ class HolePunchTests(SynchronousTestCase):
             self.tunnel,
         )
 
-    def tunnel(self, peer: Name, nonce: bytes, theirs: tuple[Name, ...]) -> Deferred[ILink]:
+    def tunnel(self, peer: Name, nonce: bytes, theirs: tuple[Name, ...], awaited: bool) -> Deferred[ILink]:
         self.assertEqual(peer, self.peer)
         self.tunnels.append((nonce, theirs))
+        self.awaited.append(awaited)
         opening: Deferred[ILink] = Deferred(self.crust.running.remove)
         self.crust.running.append(opening)
         return opening
@@ -192,6 +194,14 @@ class HolePunchTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertEqual(len(self.tunnels), 1)
         self.end()
+
+    def test_tunnel_for_a_direct_link_is_awaited(self) -> None:
+        """For one that the routing table wants nobody waits."""
+        for use in (LinkUse.MEMBER, LinkUse.DIRECT):
+            self.begin(True, use=use)
+            self.clock.advance(1)
+            self.end()
+        self.assertEqual(self.awaited, [False, True])
 
     def test_no_tunnel_by_the_responder_or_with_a_link(self) -> None:
         """The requester makes none if there is a link by then."""

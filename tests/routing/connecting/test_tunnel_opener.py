@@ -21,7 +21,7 @@ class TunnelOpenerTests(TunnelCase):
         relay = self.net.nodes[0].node_name
         core.links.drop(relay, CloseReason.NO_LONGER_NEEDED)
         result = self.net.result(
-            Deferred.fromCoroutine(core.tunnel_opener._through(relay, self.b.node_name, bytes(16)))
+            Deferred.fromCoroutine(core.tunnel_opener._through(relay, self.b.node_name, bytes(16), True))
         )
         self.assertIn("does not expect", result)
         self.assertIsNotNone(core.links.peer(relay))
@@ -35,9 +35,9 @@ class TunnelOpenerTests(TunnelCase):
         relay = self.net.nodes[0]
         self.net.network.sleep(self.net.crust(relay))
         self.patch(self.net.crust(self.a), "tunnel", lambda *arguments: Deferred())
-        through = core.tunnel_opener._through(relay.node_name, self.b.node_name, bytes(16))
+        through = core.tunnel_opener._through(relay.node_name, self.b.node_name, bytes(16), True)
         self.assertIn("did not answer", self.net.result(Deferred.fromCoroutine(through)))
-        opening = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
+        opening = core.tunnel_opener.open(self.b.node_name, bytes(16), (), True)
         opening.cancel()
         self.failureResultOf(opening, CancelledError)
         self.net.network.wake(self.net.crust(relay))
@@ -49,6 +49,6 @@ class TunnelOpenerTests(TunnelCase):
         assert self.a._core is not None
         core = self.a._core
         self.net.crash(self.net.nodes[0])
-        opening: Deferred[ILink] = core.tunnel_opener.open(self.b.node_name, bytes(16), ())
+        opening: Deferred[ILink] = core.tunnel_opener.open(self.b.node_name, bytes(16), (), True)
         with self.assertRaisesRegex(Exception, "could be in its middle|no link"):
             self.net.result(opening)
