@@ -33,6 +33,7 @@ from .connecting.tunnel_manager import TunnelManager
 from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, GroupConnectedChanged, Observers, ReachabilityChanged
 from .explain import Explanation, explain
+from .links.granted import GrantedLinks
 from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, StreamLayerAdapter
@@ -108,7 +109,8 @@ class RoutingCore:
             send,
             relays,
         )
-        self.validator = ConnectRequestValidator(node, self.links, self.table, self.responder)
+        self.granted = GrantedLinks(node, self.links, self.idle)
+        self.validator = ConnectRequestValidator(node, self.links, self.table, self.granted, self.responder)
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
         self.direct_links = DirectLinks(
             node,
@@ -165,6 +167,8 @@ class RoutingCore:
                 # The table changes before any part routes by it. A peer for which it has no room is dropped
                 # here, and the listeners below do not hear that it was established.
                 TableUpkeep(self.table, self.links, self.joiner, self.observers),
+                # So is one that there is no room for beside the table.
+                self.granted,
                 # Only members vote on the time, so the table has decided who is one.
                 self.time,
                 # What was under way by a lost peer goes another way at once, by the table.

@@ -14,6 +14,7 @@ from ...limits import EXPECTED_TIMEOUT_SECONDS
 from ...names import Name
 from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
+from ..links.granted import GrantedLinks
 from ..links.registry import LinkRegistry
 from ..membership.routing_table import RoutingTable
 from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
@@ -37,12 +38,20 @@ class ConnectRequestValidator:
     accepted twice.
     """
 
-    def __init__(self, node: Node, links: LinkRegistry, table: RoutingTable, verdicts: Verdicts) -> None:
+    def __init__(
+        self,
+        node: Node,
+        links: LinkRegistry,
+        table: RoutingTable,
+        granted: GrantedLinks,
+        verdicts: Verdicts,
+    ) -> None:
         self._node = node
         self._own = node.identity.name.raw
         self._is_client = node.is_client
         self._links = links
         self._table = table
+        self._granted = granted
         self._verdicts = verdicts
         settings = node.settings
         # a request is valid for as long as its link is expected, and both clocks may differ by the skew
@@ -119,5 +128,4 @@ class ConnectRequestValidator:
             return (
                 not self._is_client and self._table.wants(name, endpoint) and self._links.has_room(name, use)
             )
-        # the other half is reserved for links that we ask for ourselves
-        return len(self._links) < self._node.settings.max_links // 2
+        return self._granted.has_room(name)

@@ -51,6 +51,10 @@ class IdleLinks(PeerListener):
         """This link is made for a while only."""
         self.borrowed.add(name)
 
+    def is_ours(self, name: Name) -> bool:
+        """Whether we use this link: an application has asked for it, or it was borrowed."""
+        return name in self._kept or name in self.borrowed
+
     def needed(self, name: Name) -> None:
         """This link is needed again: stop watching it."""
         self._deadlines.cancel(name)

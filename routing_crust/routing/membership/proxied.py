@@ -10,8 +10,7 @@ would have ended is let go once more than half of the places are taken, unless i
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ...crust.interfaces import ILink
@@ -21,6 +20,7 @@ from ...limits import BOOTSTRAP_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from ...wire.messages import LinkUse
+from ..links.granted import crowd, fullest
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
@@ -29,8 +29,6 @@ PLACES_PER_JOINING_PLACE: Final = 4
 """Parts of all places, of which one is kept for joining nodes."""
 JOINING_SECONDS: Final = 10.0
 """A node that has had a place for so long may have to make room: joining takes a few seconds."""
-MIN_LEAD: Final = 2
-"""Places by which a prefix must be ahead of the newcomer's to lose one."""
 
 
 class ProxiedPeers(PeerListener):
@@ -107,30 +105,16 @@ def who_makes_room(rivals: Sequence[Peer], newcomer: Endpoint, now: float) -> Pe
     In a crowd the nodes that are joining go first, the oldest of them before the others; then the newest
     client, since those who came before a flood are not part of it.
     """
-    crowd = _crowd(rivals, newcomer, lambda each: each.prefix)
-    if not crowd:
+    full = crowd(rivals, newcomer, lambda each: each.prefix)
+    if not full:
         neighbours = [peer for peer in rivals if peer.link.connection.peer.prefix == newcomer.prefix]
-        crowd = _crowd(neighbours, newcomer, lambda each: each.origin)
-    crowd = _fullest(crowd, lambda each: each.origin)
-    joining = [peer for peer in crowd if not peer.facts.is_client]
-    if not crowd:
+        full = crowd(neighbours, newcomer, lambda each: each.origin)
+    full = fullest(full, lambda each: each.origin)
+    joining = [peer for peer in full if not peer.facts.is_client]
+    if not full:
         joining = [
             peer for peer in rivals if not peer.facts.is_client and now - peer.since >= JOINING_SECONDS
         ]
     if joining:
         return min(joining, key=lambda each: each.since)
-    return max(crowd, key=lambda each: each.since, default=None)
-
-
-def _crowd(peers: Sequence[Peer], newcomer: Endpoint, key: Callable[[Endpoint], str]) -> list[Peer]:
-    """Those of the fullest prefixes, if these are well ahead of the newcomer's."""
-    counts = Counter(key(peer.link.connection.peer) for peer in peers)
-    if max(counts.values(), default=0) < counts[key(newcomer)] + MIN_LEAD:
-        return []
-    return _fullest(peers, key)
-
-
-def _fullest(peers: Sequence[Peer], key: Callable[[Endpoint], str]) -> list[Peer]:
-    counts = Counter(key(peer.link.connection.peer) for peer in peers)
-    most = max(counts.values(), default=0)
-    return [peer for peer in peers if counts[key(peer.link.connection.peer)] == most]
+    return max(full, key=lambda each: each.since, default=None)

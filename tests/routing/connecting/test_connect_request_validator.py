@@ -18,6 +18,7 @@ from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
+from routing_crust.routing.links.granted import GrantedLinks
 from routing_crust.routing.links.handshake import PeerFacts
 from routing_crust.routing.links.peer import Peer
 from routing_crust.routing.links.registry import LinkRegistry
@@ -49,21 +50,16 @@ class FakeLinks:
 
     @ivar known: the peer, if there is a link with it.
     @ivar dropped: the reasons for which its links were closed.
-    @ivar count: how many links there are in all.
     @ivar room: whether that link may be used for more.
     """
 
     def __init__(self) -> None:
-        self.count = 0
         self.room = True
         self.known: Peer | None = None
         self.dropped: list[CloseReason] = []
 
     def has_room(self, name: Name, use: LinkUse) -> bool:
         return self.room
-
-    def __len__(self) -> int:
-        return self.count
 
     def peer(self, name: Name) -> Peer | None:
         return self.known if name == THEIRS.name else None
@@ -83,6 +79,16 @@ class FakeTable:
     def wants(self, name: Name, endpoint: Endpoint | None) -> bool:
         self.asked.append((name, endpoint))
         return self.wanted
+
+
+class FakeGranted:
+    """Direct links of others, for which there is room, or none."""
+
+    def __init__(self) -> None:
+        self.room = True
+
+    def has_room(self, name: Name) -> bool:
+        return self.room
 
 
 class FakeVerdicts:
@@ -105,6 +111,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.settings = Settings()
         self.links = FakeLinks()
         self.table = FakeTable()
+        self.granted = FakeGranted()
         self.verdicts = FakeVerdicts()
         self.make(Role.NODE)
 
@@ -112,7 +119,11 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         settings = replace(self.settings, role=role)
         node = Node(settings, OURS, self.clock, Random(1), cast(ICrust, None), 1, self.clock.seconds)
         self.validator = ConnectRequestValidator(
-            node, cast(LinkRegistry, self.links), cast(RoutingTable, self.table), self.verdicts
+            node,
+            cast(LinkRegistry, self.links),
+            cast(RoutingTable, self.table),
+            cast(GrantedLinks, self.granted),
+            self.verdicts,
         )
 
     def request(self, **changes: Any) -> ConnectRequest:
@@ -228,11 +239,9 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         self.assertEqual(self.problem(self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)), "")
         self.assertEqual(self.table.asked, [])
 
-    def test_direct_links_of_others_take_half_of_the_places(self) -> None:
-        """The other half is for links that we ask for."""
-        self.links.count = self.settings.max_links // 2 - 1
+    def test_direct_link_is_granted_only_if_there_is_room(self) -> None:
         self.assertEqual(self.problem(self.request(use=LinkUse.DIRECT)), "")
-        self.links.count += 1
+        self.granted.room = False
         request = self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)
         self.assertEqual(self.problem(request), "the link is not wanted")
 
