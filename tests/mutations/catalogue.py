@@ -1017,6 +1017,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.connecting.test_reachability_checks",),
     ),
     Mutant(
+        "a member by a tunnel is refused a better link for its prefix",
+        "routing/membership/routing_table.py",
+        "        if problem and self._replaces_tunnel(name, endpoint):\n            return None\n",
+        "",
+        ("tests.routing.connecting.test_office", "tests.routing.membership.test_routing_table"),
+    ),
+    Mutant(
+        "a member whose tunnel was replaced counts for nothing",
+        "routing/membership/routing_table.py",
+        'prefix = self._prefixes.get(entry.name, "")',
+        'prefix = ""',
+        ("tests.routing.membership.test_routing_table",),
+    ),
+    Mutant(
         "an address that is not the asker's is dialled back",
         "routing/connecting/dial_back_helper.py",
         "if any(from_wire(each).host != at.host for each in message.endpoints):",

@@ -11,7 +11,10 @@ that a node that comes later finds room with nodes whose buckets are full. The n
 C{group_size} of them, are always let in; if their bucket is over its limit then, its farthest node outside
 that group is dropped.
 
-An address prefix may not have more than its share, near us or not: names are cheap, addresses are not.
+An address prefix may not have more than its share, near us or not: names are cheap, addresses are not. A node
+that came in through a tunnel counts for its relay's prefix. A direct link that replaces the tunnel is never
+refused: if the share of its own prefix is taken, the node goes on counting for the relay's, so that a relay
+never brings in more nodes than its prefix may have.
 """
 
 from __future__ import annotations
@@ -71,6 +74,8 @@ class RoutingTable:
         self._buckets: list[list[int]] = [[] for _ in range(NAME_BITS)]
         self._depth = 0  # all buckets from here on are empty
         self._prefixes: dict[Name, str] = {}
+        # nodes that came in through a tunnel, and still count as they did then
+        self._as_tunnelled: set[Name] = set()
         self._of_prefix: dict[str, int] = {}
         self._group: tuple[Name, ...] | None = None
 
@@ -104,6 +109,8 @@ class RoutingTable:
             return "it is this node itself"
         bucket = self.own.common_prefix(name)
         problem = self._prefix_problem(name, bucket, prefix_of(endpoint, via))
+        if problem and self._replaces_tunnel(name, endpoint):
+            return None
         if problem or name in self._entries:
             return problem
         if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(name.number):
@@ -135,17 +142,22 @@ class RoutingTable:
             return [entry]
         # taken before the change, to tell which node falls out of it
         group = self.close_group()
-        self.remove(entry.name)
         index = self.own.common_prefix(entry.name)
+        prefix = prefix_of(entry.endpoint, entry.via)
+        as_tunnelled = bool(self._prefix_problem(entry.name, index, prefix))
+        if as_tunnelled:
+            prefix = self._prefixes.get(entry.name, "")
+        self.remove(entry.name)
         self._entries[entry.name] = entry
         self._by_number[entry.name.number] = entry
         self._buckets[index].append(entry.name.number)
         self._depth = max(self._depth, index + 1)
         self._group = None
-        prefix = prefix_of(entry.endpoint, entry.via)
         if prefix:
             self._prefixes[entry.name] = prefix
             self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + 1
+        if as_tunnelled:
+            self._as_tunnelled.add(entry.name)
         dropped = self._overflow(index)
         # the node that fell out of the group may have had a place above the limit of its bucket
         if group and group[-1] not in self.close_group():
@@ -166,6 +178,7 @@ class RoutingTable:
         while self._depth and not self._buckets[self._depth - 1]:
             self._depth -= 1
         self._group = None
+        self._as_tunnelled.discard(name)
         prefix = self._prefixes.pop(name, "")
         if prefix:
             self._of_prefix[prefix] -= 1
@@ -268,6 +281,15 @@ class RoutingTable:
     def _would_be_close(self, number: int) -> bool:
         group = self.close_group()
         return len(group) < self._group_size or number ^ self._own < self.own.distance(group[-1])
+
+    def _replaces_tunnel(self, name: Name, endpoint: Endpoint | None) -> bool:
+        """Whether this would be a direct link with a node that is in the table by a tunnel."""
+        entry = self._entries.get(name)
+        return (
+            endpoint is not None
+            and entry is not None
+            and (entry.via is not None or name in self._as_tunnelled)
+        )
 
     def _prefix_problem(self, name: Name, bucket: int, prefix: str) -> str | None:
         if not prefix:

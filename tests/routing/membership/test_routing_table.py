@@ -134,6 +134,38 @@ class MembershipTests(SynchronousTestCase):
         table.remove(in_bucket(4))
         self.assertTrue(table.wants(in_bucket(10), public(1, 10)))
 
+    def test_member_that_is_in_by_a_tunnel_is_not_refused_for_its_prefix(self) -> None:
+        """
+        A direct link may replace the tunnel, and another one that: the node goes on counting for the relay's
+        prefix, so that a relay brings in no more nodes than its prefix may have.
+        """
+        for relay in (public(9, 1), Endpoint("10.0.0.1", 5483)):
+            table = RoutingTable(OWN, Settings(max_same_prefix_in_bucket=1, max_same_prefix_in_table=2))
+            table.add(PeerEntry(in_bucket(0, 1), public(1, 1)))
+            for low in (2, 3):
+                name = in_bucket(0, low)
+                self.assertIsNotNone(table.refusal(name, public(1, low)))
+                table.add(PeerEntry(name, via=relay))
+                for port in (1, 2):
+                    self.assertIsNone(table.refusal(name, public(1, low)))
+                    self.assertEqual(table.add(PeerEntry(name, public(1, low), port)), [])
+            full = table.refusal(in_bucket(1), via=relay)
+            self.assertEqual(full is not None, relay == public(9, 1), "a private address does not count")
+            self.assertIsNotNone(table.refusal(in_bucket(0, 4), public(1, 4)))
+            self.assertEqual(len(table), 3)
+            for low in (1, 2, 3):
+                table.remove(in_bucket(0, low))
+            self.assertIsNotNone(table.add(PeerEntry(in_bucket(0, 5), public(1, 5))))
+            moved = PeerEntry(in_bucket(0, 2), public(1, 2))
+            self.assertEqual(table.add(moved), [moved], "once it is gone it has no place any more")
+
+    def test_member_that_is_in_by_a_tunnel_counts_for_its_own_prefix_where_there_is_room(self) -> None:
+        table = RoutingTable(OWN, Settings(max_same_prefix_in_bucket=1, max_same_prefix_in_table=1))
+        table.add(PeerEntry(in_bucket(0, 1), via=public(9, 1)))
+        table.add(PeerEntry(in_bucket(0, 1), public(1, 1)))
+        self.assertIsNone(table.refusal(in_bucket(0, 2), via=public(9, 1)))
+        self.assertIsNotNone(table.refusal(in_bucket(0, 2), public(1, 2)))
+
     def test_member_that_moves_into_a_full_prefix_is_dropped(self) -> None:
         """It is not let in again, and what was kept of it goes."""
         table = RoutingTable(OWN, Settings(max_same_prefix_in_bucket=1))
