@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 LOWEST_PORT_FROM_STRANGERS: Final = 1024
+WEB_PORTS: Final = (80, 443)
+"""The ports that networks let out which let out little else."""
 
 # The name of an interface, after the % of a link-local address; Linux allows 15 characters.
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
@@ -257,6 +259,7 @@ def refusal_to_dial(
     own: tuple[Endpoint, ...],
     on_link: tuple[str, ...] = (),
     own_hosts: Collection[str] = (),
+    low_ports: Collection[int] = (),
 ) -> str | None:
     """
     Decide whether an endpoint that a stranger gave us may be dialled.
@@ -266,11 +269,13 @@ def refusal_to_dial(
     @param on_link: the networks of our own interfaces, as C{192.168.1.0/24}.
     @param own_hosts: the addresses of our own interfaces. They are not dialled on any port, unless private
         addresses always may be: other nodes on a machine with a network are rare, other services are not.
+    @param low_ports: which ports below C{LOWEST_PORT_FROM_STRANGERS} may be dialled, since whoever named
+        them is no stranger in this.
     @return: C{None} if it may be dialled, else the reason in a few words.
     """
     address = endpoint.address
     # Well-known ports speak protocols (SMTP, DNS) in which even our first bytes could do harm.
-    if endpoint.port < LOWEST_PORT_FROM_STRANGERS:
+    if endpoint.port < LOWEST_PORT_FROM_STRANGERS and endpoint.port not in low_ports:
         return f"ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
     if endpoint in own:
         return "it is our own address"

@@ -328,6 +328,12 @@ class ICrust(Interface):
             setting.
         """
 
+    def is_known(endpoint: Endpoint, peer: Name) -> bool:
+        """
+        Whether we know this peer at this endpoint by more than what somebody says: it is a configured or a
+        proven saved contact, or has answered there. The rules for addresses of strangers do not hold for it.
+        """
+
     def remember(contact: Contact, proven: bool = True) -> None:
         """
         Save a contact for the next start.

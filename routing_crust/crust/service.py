@@ -87,6 +87,7 @@ class CrustService(AddressesOfCrust):
             settings, self.clock, self.history, self._quiet, self._links, platform.descriptors_left
         )
         limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
+        self._limits = limits
         dialling = DialEnvironment(
             self,
             self._tls,
@@ -233,6 +234,10 @@ class CrustService(AddressesOfCrust):
             return str(refusal), inf
         wait = self._dialler.wait(endpoint, peer)
         return ("it failed lately", wait) if wait > 0 else ("", 0.0)
+
+    def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
+        proven = self._bootstrapper.contacts.is_proven(Contact(endpoint, peer))
+        return proven or self._limits.is_known(endpoint, peer)
 
     @property
     def mapped_ports(self) -> tuple[str, ...]:

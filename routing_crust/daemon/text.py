@@ -108,6 +108,8 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _state(status: Mapping[str, Any]) -> str:
+    if status.get("state") == "connected" and status.get("role") == "node" and not status.get("table"):
+        return "connected, served by its proxy as a client is; it goes on trying to join"
     linked = "linked" if status.get("group_connected") else "not linked"
     return f"{status.get('state')}, {linked} with all neighbours"
 

@@ -100,7 +100,7 @@ class RoutingCore:
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.search = CloseGroupSearch(node, self.neighbourhood, self.links, self.lookup)
         self.attempts = Attempts(node, self.links)
-        candidates = CandidateExchange(node)
+        candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.responder = ConnectResponder(
             node,
@@ -202,6 +202,7 @@ class RoutingCore:
         # the time first: what is asked by a new proxy is asked with its time
         for each in (self.time, self.connector, self.lookup, self.trial):
             self.neighbourhood.watch_proxy(each.proxy_changed)
+        self.attachment.when_served(self.publisher.proxy_changed)
         if self.is_client:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)
 

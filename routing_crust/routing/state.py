@@ -71,7 +71,10 @@ class Machine(Protocol):
         """For a first node: a link that it accepted has a verified Hello. Means nothing to others."""
 
     def proxy_confirmed(self) -> None:
-        """For a client: its proxy has confirmed the link. Means nothing to others."""
+        """
+        A proxy serves us: it has confirmed the link of a client, or a node that nobody has made a member yet.
+        Means nothing to a first node.
+        """
 
     def table_entry_added(self) -> None:
         """For nodes: a node has come into the routing table. Means nothing to a client."""
@@ -160,6 +163,8 @@ _ROWS: dict[Role, tuple[_Row, ...]] = {
     Role.NODE: (
         *_COMMON,
         (_D, Machine.start, _B, _begin),
+        (_D, Machine.proxy_confirmed, _C, None),
+        (_B, Machine.proxy_confirmed, _C, None),
         (_D, Machine.table_entry_added, _C, None),
         (_B, Machine.table_entry_added, _C, None),
     ),

@@ -139,6 +139,14 @@ class StatusTextTests(SynchronousTestCase):
             ],
         )
 
+    def test_node_that_could_not_join_says_so(self) -> None:
+        served = {**STATUS, "table": [], "proxy": str(BOB)}
+        self.assertIn(
+            "state:         connected, served by its proxy as a client is; it goes", status_text(served)
+        )
+        for usual in ({"role": "first"}, {"role": "client"}, {"state": "bootstrapping"}, {"table": ["x"]}):
+            self.assertNotIn("served by its proxy", status_text({**served, **usual}))
+
     def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
         text = status_text({"state": "disconnected", "uptime": 5})
         self.assertIn("state:         disconnected, not linked with all neighbours", text)

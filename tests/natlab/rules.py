@@ -120,6 +120,8 @@ def _through(router: Router) -> Iterator[str]:
     yield "ct state established,related accept"
     yield "ct status dnat accept"
     to = f" ip daddr {DIALABLE}" if router.nat is Nat.BLOCKED else ""
+    if router.lets_out:
+        to += f" tcp dport {{ {', '.join(map(str, router.lets_out))} }}"
     yield f'iifname "lan0" oifname "wan0"{to} ct state new accept'
     if router.stray is Stray.REJECT:
         yield from _reject('iifname "wan0" ')

@@ -24,8 +24,8 @@ INPUTS = (
 # The capital is the next state; then what is asked for: b)ootstrap, r)etry later, l)isten only, s)hut down.
 TABLE = {
     Role.NODE: {
-        D: "Bb Ts D  D  C  D  D  Bb",
-        B: "B  Ts B  B  C  Dr Dr B ",
+        D: "Bb Ts D  C  C  D  D  Bb",
+        B: "B  Ts B  C  C  Dr Dr B ",
         C: "C  Ts C  C  C  C  Dr C ",
         T: "T  T  T  T  T  T  T  T ",
     },

@@ -43,6 +43,7 @@ class DialLimits:
         self._asked = Held()
         self._per_peer: dict[Name, int] = {}
         self._proven: BoundedDict[tuple[Endpoint, Name], None] = BoundedDict(MAX_PROVEN)
+        self._configured = frozenset((each.endpoint, each.name) for each in settings.contacts)
 
     def check(self, endpoint: Endpoint, peer: Name | None, asked_by: Account = OURSELVES) -> None:
         """
@@ -75,11 +76,16 @@ class DialLimits:
         Count a dial to an address that a stranger gave.
 
         @param asked_by: on whose account.
-        @param peer: who was asked for; an address at which this very peer answered last is not counted.
+        @param peer: who was asked for; an address at which this very peer is known is not counted.
         @raise LimitReached: it may not be; nothing was counted.
         """
-        if peer is None or (endpoint, peer) not in self._proven:
+        if peer is None or not self.is_known(endpoint, peer):
             self._budget.spend(endpoint, asked_by)
+
+    def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
+        """Whether an operator has configured this peer at this address, or it answered there last."""
+        known = (endpoint, peer) in self._proven or (endpoint, peer) in self._configured
+        return known or (endpoint, None) in self._configured
 
     def answered(self, endpoint: Endpoint, peer: Name) -> None:
         """A dial has found this peer there, as its certificate proves."""

@@ -109,6 +109,10 @@ class ContactBook:
         """All of them: the proven ones, most recently proven first, then the others in turn."""
         return (*self.proven, *self._unproven.values(), *self._demoted.values())
 
+    def is_proven(self, contact: Contact) -> bool:
+        """Whether this very contact has proven itself."""
+        return self._proven.get(contact.endpoint) == contact
+
     def remember(self, contact: Contact, proven: bool = True) -> None:
         """
         Keep a contact. A proven one replaces others of the same name or at the same endpoint. When there are

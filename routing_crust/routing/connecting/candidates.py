@@ -5,11 +5,18 @@ of a peer are given by a stranger, who may name the address of a third party to 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Final, Protocol
 
 from twisted.logger import Logger
 
-from ...endpoints import Endpoint, is_local_only, refusal_to_dial
+from ...endpoints import (
+    LOWEST_PORT_FROM_STRANGERS,
+    WEB_PORTS,
+    Endpoint,
+    is_local_only,
+    refusal_to_dial,
+)
 from ...history import Way
 from ...limits import MAX_CANDIDATES
 from ...names import Name
@@ -17,6 +24,7 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...wire.codec import from_wire, to_wire
 from ...wire.messages import WireEndpoint
+from ..links.peer import Peer
 from ..node import Node
 
 MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
@@ -25,12 +33,23 @@ MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE: Final = 8
 """Dials of one local address and port because answers named it."""
 
 
+class KnownPeers(Protocol):
+    """Knows the peers that we have links with: the registry of links."""
+
+    def peer(self, name: Name) -> Peer | None:
+        """The peer with this name, if there is a confirmed link to it."""
+
+    def dialled_at(self, name: Name) -> Endpoint | None:
+        """The address at which we last dialled this peer with success, without its help."""
+
+
 class CandidateExchange:
     """Made at each start, asked by what sends and receives requests and responses."""
 
     log = Logger()
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, links: KnownPeers) -> None:
+        self._links = links
         self._settings = node.settings
         self._crust = node.crust
         self._quiet = QuietLog(self.log, node.clock.seconds)
@@ -48,7 +67,8 @@ class CandidateExchange:
 
     def dialable(self, peer: Name, candidates: tuple[WireEndpoint, ...], source: str) -> tuple[Endpoint, ...]:
         """
-        The addresses of a peer that may be dialled; the others are logged with the reason.
+        The addresses of a peer that may be dialled; the others are logged with the reason. Last comes where
+        we know it from elsewhere: a firewall may let us out to no other port of it.
 
         @param source: the message that gave them, in words.
         """
@@ -58,13 +78,7 @@ class CandidateExchange:
         self._crust.history.told(peer, map(from_wire, given), source)
         for each in given:
             endpoint = from_wire(each)
-            problem = refusal_to_dial(
-                endpoint,
-                self._settings.private_dialling,
-                self._crust.endpoints,
-                self._crust.on_link_networks,
-                self._crust.own_hosts,
-            )
+            problem = self._refusal(peer, endpoint)
             if problem is None:
                 found.append(endpoint)
             else:
@@ -76,7 +90,47 @@ class CandidateExchange:
                     peer=peer,
                     reason=problem,
                 )
-        return tuple(found)
+        found += [each for each in self._known_at(peer) if each not in found]
+        return tuple(found[:MAX_CANDIDATES])
+
+    def _take(self, endpoint: Endpoint) -> bool:
+        """Whether the limits on answers allow a dial. If so, it is counted."""
+        if is_local_only(endpoint):
+            return self._answered_locally.take(endpoint)
+        return self._answered.take(endpoint.prefix)
+
+    def _known_at(self, peer: Name) -> list[Endpoint]:
+        """Where an operator says that a peer is, and where we have dialled it."""
+        configured = [each.endpoint for each in self._settings.contacts if each.name == peer]
+        dialled = self._links.dialled_at(peer)
+        return configured if dialled is None else [dialled, *configured]
+
+    def _refusal(self, peer: Name, endpoint: Endpoint) -> str | None:
+        """Why an address that a peer has given is not dialled; C{None} if it is."""
+        crust = self._crust
+        if endpoint not in crust.endpoints and crust.is_known(endpoint, peer):
+            return None
+        return refusal_to_dial(
+            endpoint,
+            self._settings.private_dialling,
+            crust.endpoints,
+            crust.on_link_networks,
+            crust.own_hosts,
+            self._low_ports(peer, endpoint),
+        )
+
+    def _low_ports(self, peer: Name, endpoint: Endpoint) -> Collection[int]:
+        """
+        Which ports below 1024 this peer may name: without a link to it none. With one it has proven its name,
+        but not that an address is its own, so that it could still mean a third party's mail server. So it may
+        name those ports alone at which nothing but the web is, and all of the address at which we see it.
+        """
+        known = self._links.peer(peer)
+        if known is None:
+            return ()
+        at = known.endpoint
+        is_its_own = at is not None and at.host == endpoint.host and not is_local_only(endpoint)
+        return range(1, LOWEST_PORT_FROM_STRANGERS) if is_its_own else WEB_PORTS
 
     def affordable(self, peer: Name, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         """
@@ -89,8 +143,7 @@ class CandidateExchange:
         """
         found = []
         for each in endpoints:
-            local = is_local_only(each)
-            if self._answered_locally.take(each) if local else self._answered.take(each.prefix):
+            if self._crust.is_known(each, peer) or self._take(each):
                 found.append(each)
             else:
                 problem = "too many answers named addresses near it within a minute"

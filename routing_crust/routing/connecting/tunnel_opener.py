@@ -20,6 +20,8 @@ from ..node import Node
 from .connector import Connector
 from .relay_choice import RelayChoice
 
+MEMBERSHIP_WAIT_SECONDS: Final = 2.0
+"""How old a request may be that is to make our proxy a member, for a tunnel through it to wait for that."""
 TRY_SECONDS: Final = 3.0
 """Seconds that a link to a candidate, and then the tunnel through it, may take before the next is tried."""
 
@@ -83,7 +85,9 @@ class TunnelOpener:
         peer = self._links.peer(name)
         if peer is None:
             return self._borrow(name)
-        if peer.use is LinkUse.ATTACHED and self._connector.is_requesting(name, LinkUse.MEMBER):
+        age = self._connector.request_age(name)
+        is_new = age is not None and age < MEMBERSHIP_WAIT_SECONDS
+        if peer.use is LinkUse.ATTACHED and is_new and self._connector.is_requesting(name, LinkUse.MEMBER):
             # another link is about to replace this one, which would end the tunnel
             return self._connector.request_link(name, LinkUse.MEMBER)
         return succeed(peer.link)

@@ -4,11 +4,16 @@ Attachment: what makes this node part of the network, its proxy or the members o
 While we are joining, and all the time if we are a client, one peer is our proxy. A node lets it go when its
 close group is reached. A proxy that leads nowhere is replaced; a node keeps its link to the former one as
 well until then, since what was asked by it may still be answered.
+
+A node that no other makes a member, although its proxy answers for the network, is served by it as a client
+is, after C{SERVED_AFTER_SECONDS}: it counts as connected, publishes its proxy, and is reached by name.
+Meanwhile it goes on asking to be a member, and trying other contacts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -16,9 +21,10 @@ from twisted.logger import Logger
 from ...config import Role
 from ...endpoints import Direction
 from ...errors import CloseReason
+from ...history import Way
 from ...limits import BOOTSTRAP_TIMEOUT_SECONDS
 from ...names import Name
-from ...timing.timers import cancel
+from ...timing.timers import cancel, is_pending
 from ...wire.messages import LinkUse
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
@@ -29,6 +35,9 @@ from .lifecycle import Lifecycle
 from .neighbourhood import Neighbourhood
 from .partition_probe import Prober
 from .proxy_trial import ProxyTrial
+
+SERVED_AFTER_SECONDS: Final = 10.0
+"""From the confirmation of a proxy until a node that has not joined is served by it as a client is."""
 
 
 class Attachment(PeerListener):
@@ -56,6 +65,9 @@ class Attachment(PeerListener):
         self._former: list[Name] = []
         self._is_relay: Callable[[Name], bool] = lambda _: False
         self._join_deadline: IDelayedCall | None = None
+        self._serve_timer: IDelayedCall | None = None
+        self._is_served = False
+        self._when_served: Callable[[Name | None], object] = lambda _: None
         self._when_cut_off: tuple[Callable[[], object], ...] = ()
 
     def keep_relays(self, is_relay: Callable[[Name], bool]) -> None:
@@ -66,6 +78,10 @@ class Attachment(PeerListener):
         """
         self._is_relay = is_relay
 
+    def when_served(self, action: Callable[[Name | None], object]) -> None:
+        """Call this with the proxy that serves this node as a client, and with C{None} when none does."""
+        self._when_served = action
+
     def when_cut_off(self, *actions: Callable[[], object]) -> None:
         """Call these when the last link that made us part of the network is lost."""
         self._when_cut_off += actions
@@ -73,6 +89,7 @@ class Attachment(PeerListener):
     def stop(self) -> None:
         """Cancel the timers."""
         cancel(self._join_deadline)
+        cancel(self._serve_timer)
         self._trial.stop()
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
@@ -82,6 +99,7 @@ class Attachment(PeerListener):
             self._lifecycle.machine.table_entry_added()
             self._node.crust.end_bootstrap(None if proxy is None else self._links.link_to(proxy))
             self._trial.passed()
+            self._end_service()
             self._joiner.entered(peer.name)
         # the proxy is established again when its second direction comes up: that link is not a spare one
         elif peer.use is LinkUse.ATTACHED and peer.name not in (self._neighbourhood.proxy, *self._former):
@@ -95,10 +113,13 @@ class Attachment(PeerListener):
             self._former.remove(peer.name)
         if peer.name == self._neighbourhood.proxy:
             self._neighbourhood.set_proxy(self._former.pop() if self._former else None)
+            if self._is_served:
+                self._when_served(self._neighbourhood.proxy)
         if was_a_way_in and not any(self._is_a_way_in(each) for each in self._links.peers):
             for action in self._when_cut_off:
                 action()
             cancel(self._join_deadline)
+            self._end_service()
             # last, since observers hear of it, and may ask how we stand
             self._lifecycle.machine.last_link_lost()
 
@@ -161,8 +182,16 @@ class Attachment(PeerListener):
             self._lifecycle.machine.proxy_confirmed()
             return
         self._joiner.wake()
-        if self._join_deadline is None or not self._join_deadline.active():
-            # if every node refuses us, this proxy leads nowhere: bootstrap again
+        if self._is_served:
+            self._when_served(peer.name)
+        else:
+            self._await_joining()
+
+    def _await_joining(self) -> None:
+        if not is_pending(self._serve_timer) and not self._neighbourhood.table:
+            self._serve_timer = self._node.clock.callLater(SERVED_AFTER_SECONDS, self._serve)
+        if not is_pending(self._join_deadline):
+            # a proxy that does not even answer leads nowhere: bootstrap again
             self._join_deadline = self._node.clock.callLater(BOOTSTRAP_TIMEOUT_SECONDS, self._not_joined)
 
     def _replaced(self, former: Name) -> None:
@@ -173,11 +202,48 @@ class Attachment(PeerListener):
         else:
             self._former.append(former)
 
+    def _serve(self) -> None:
+        """Nobody has linked with us as a member yet: be served by our proxy, if it leads anywhere."""
+        proxy = self._neighbourhood.proxy
+        if proxy is None or self._neighbourhood.table:
+            return
+        if not self._joiner.group_view:
+            self._serve_timer = self._node.clock.callLater(SERVED_AFTER_SECONDS, self._serve)
+            return
+        self._is_served = True
+        self.log.info(
+            "this node could not join yet ({reason}): {proxy} serves it as a client, and it goes on trying; "
+            "see 'routing-crust explain {proxy}'",
+            proxy=proxy,
+            reason=self._last_failure(proxy),
+        )
+        self._when_served(proxy)
+        self._lifecycle.machine.proxy_confirmed()
+
+    def _end_service(self) -> None:
+        """We have joined, or are cut off."""
+        cancel(self._serve_timer)
+        if self._is_served:
+            self._is_served = False
+            self._when_served(None)
+
     def _not_joined(self) -> None:
         proxy = self._neighbourhood.proxy
-        if proxy is not None:
-            self.log.info("{proxy} let us in, but no node accepted a link with us", proxy=proxy)
+        # without it nothing would be better: others are tried beside it
+        if proxy is not None and not self._is_served:
+            reason = self._last_failure(proxy)
+            self.log.info("{proxy} let us in, and led nowhere: {reason}", proxy=proxy, reason=reason)
             self._trial.failed(proxy)
             # the proxy last: its loss would make a former one the proxy again
             for name in (*self._former, proxy):
-                self._links.drop(name, CloseReason.NO_LONGER_NEEDED, "no node wanted a link with us")
+                self._links.drop(name, CloseReason.NO_LONGER_NEEDED, "this node has not joined by it")
+
+    def _last_failure(self, proxy: Name) -> str:
+        """What has failed last, of all that was tried with the nodes that we want to link with."""
+        names = (proxy, *self._joiner.group_view)
+        outcomes = (each for name in names for each in self._node.history.of(name).outcomes)
+        failures = [each for each in outcomes if not each.good and each.way is not Way.LINK]
+        last = max(failures, key=lambda each: each.at, default=None)
+        if last is None:
+            return "it named no other node"
+        return f"{last.way.value} {last.where}: {last.text}" if last.where else last.text

@@ -118,6 +118,11 @@ class Joiner:
         self._without_looking = 0
         self.group_connected = False
 
+    @property
+    def group_view(self) -> tuple[Name, ...]:
+        """The close group of our name as our proxy and neighbours have told it; empty before they have."""
+        return self._view or ()
+
     def when_group_changed(self, *actions: Callable[[bool], object]) -> None:
         """Call these with the new value whenever L{group_connected} has changed."""
         self._when_changed += actions

@@ -104,7 +104,8 @@ class MembershipPolicy:
             return Refuse(CloseReason.NOT_WANTED, "clients accept no links")
         # A node without a network would be a dead end for the newcomer. Two nodes that know only each other
         # may still meet: otherwise each would refuse the other for ever.
-        may_accept = self._state() is State.CONNECTED or self._node.settings.role is Role.FIRST
+        is_member = self._state() is State.CONNECTED and len(self._table) > 0
+        may_accept = is_member or self._node.settings.role is Role.FIRST
         if not may_accept and (facts.is_client or not self._is_known(link.peer)):
             return Refuse(CloseReason.BOOTSTRAPPING, "we are not in the network yet ourselves")
         problem = self._proxied.make_room(link, facts.is_client)

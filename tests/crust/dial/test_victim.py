@@ -26,6 +26,7 @@ from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.interfaces import ICrust, Rendezvous
 from routing_crust.crust.netstate.external_addresses import ExternalAddresses
 from routing_crust.crust.punch.puncher import Puncher
+from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed, LimitReached, ServiceStopped
 from routing_crust.history import History
 from routing_crust.names import Name
@@ -68,6 +69,19 @@ class _Crust:
         self.on_link_networks = on_link
         self.own_hosts = frozenset((OURS.host,))
 
+    def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
+        return False
+
+
+class _Links:
+    """There are none."""
+
+    def peer(self, name: Name) -> None:
+        return None
+
+    def dialled_at(self, name: Name) -> None:
+        return None
+
 
 class VictimTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -88,7 +102,7 @@ class VictimTests(SynchronousTestCase):
             1,
             self.reactor.seconds,
         )
-        self.candidates = CandidateExchange(node)
+        self.candidates = CandidateExchange(node, _Links())
         environment = dial_environment(owner, self.reactor, limits)
         listening = replace(environment, listening=lambda: (at("0.0.0.0:5483"), at("[::]:5483")))
         self.dialler = Dialler(environment)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
+from routing_crust.wire.messages import LinkUse
 
 from .tunnel_case import TunnelCase
 
@@ -41,6 +44,25 @@ class TunnelOpenerTests(TunnelCase):
         opening.cancel()
         self.failureResultOf(opening, CancelledError)
         self.net.network.wake(self.net.crust(relay))
+
+    def test_tunnel_waits_for_a_membership_of_its_relay_only_while_that_is_new(self) -> None:
+        """The link that a new request brings would end the tunnel; an old request brings none."""
+        self.make(1)
+        self.until(PathKind.TUNNEL)
+        assert self.a._core is not None
+        core = self.a._core
+        relay = self.net.nodes[0].node_name
+        peer = core.links.peer(relay)
+        assert peer is not None
+        age = 0.0
+        asked: Deferred[ILink] = Deferred()
+        self.patch(core.links, "peer", lambda name: replace(peer, use=LinkUse.ATTACHED))
+        self.patch(core.connector, "is_requesting", lambda name, use: use is LinkUse.MEMBER)
+        self.patch(core.connector, "request_age", lambda name: age)
+        self.patch(core.connector, "request_link", lambda name, use: asked)
+        self.assertIs(core.tunnel_opener._link_to(relay), asked)
+        age = 5.0
+        self.assertIs(self.successResultOf(core.tunnel_opener._link_to(relay)), peer.link)
 
     def test_attempt_fails_if_no_node_can_be_in_the_middle(self) -> None:
         """It takes a finite time."""

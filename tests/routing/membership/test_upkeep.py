@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust import Identity, Name, Role, RoutingService, Settings, State, TwoWay
+from routing_crust import Identity, Name, Role, RoutingService, Settings, State
 from routing_crust.crust.link.link import CLOSE_TIMEOUT_SECONDS
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import (
@@ -17,8 +17,7 @@ from routing_crust.errors import (
     NotConnected,
     PeerUnreachable,
 )
-from routing_crust.routing.events import LinkGained, LinkLost, Observers, PeerJoined, PeerLeft
-from routing_crust.routing.membership import attachment
+from routing_crust.routing.events import LinkGained, Observers, PeerJoined, PeerLeft
 from routing_crust.wire.messages import LinkUse
 from tests.routing.net import Net
 from tests.routing.test_network import NetworkCase, table_of
@@ -119,18 +118,6 @@ class TogetherTests(NetworkCase):
         self.net.settle(60)
         self.assertIsNot(stranger.state, State.CONNECTED)
         self.assertEqual(stranger.status()["links"], [])
-
-    def test_node_without_links_gives_its_proxy_up_and_begins_again(self) -> None:
-        """Its proxy lets it in, but no other node accepts a link."""
-        first = self.net.node(two_way=TwoWay.REQUIRED)
-        self.patch(attachment, "BOOTSTRAP_TIMEOUT_SECONDS", 20.0)
-        other = self.net.node()
-        self.net.network.block(self.net.crust(first), self.net.crust(other))
-        lost: list[LinkLost] = []
-        other.observe(LinkLost, lost.append)
-        self.net.settle(60)
-        self.assertIsNot(other.state, State.CONNECTED)
-        self.assertIn("no node wanted a link with us", [each.detail for each in lost])
 
 
 class TableTests(NetworkCase):
