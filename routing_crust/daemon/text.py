@@ -59,7 +59,9 @@ def explanation_text(explanation: Mapping[str, Any]) -> str:
         lines.append("where it may be found:")
     for each in candidates:
         lines.append(f"  {each['endpoint']}, from {', '.join(each['sources'])}")
-        lines.append(f"    {each['outcome'] or 'not dialled within the last hour'}; {_when(each)}")
+        never = each["next_seconds"] is None
+        outcome = each["outcome"] or ("" if never else "not dialled within the last hour")
+        lines.append("    " + "; ".join(filter(None, (outcome, _when(each)))))
     attempts = explanation.get("attempts", [])
     if attempts:
         lines.append("what was tried, or happened, within the last hour:")

@@ -100,7 +100,7 @@ class RoutingCore:
         self.lookup = CloseGroupLookup(node, self.neighbourhood, send, network_time)
         self.search = CloseGroupSearch(node, self.neighbourhood, self.links, self.lookup)
         self.attempts = Attempts(node, self.links)
-        candidates = CandidateExchange(node, self.links)
+        self.candidates = candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.responder = ConnectResponder(
             node,
@@ -398,4 +398,6 @@ class RoutingCore:
 
     def explain(self, name: Name) -> Explanation:
         """Explain why a peer has a link with us, or has none."""
-        return explain(self.node, self.links, self.neighbourhood, self.connector, name)
+        return explain(
+            self.node, self.links, self.neighbourhood, self.connector, self.candidates.refusal, name
+        )

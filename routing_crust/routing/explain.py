@@ -7,8 +7,9 @@ will be. This module puts both together for one peer, on request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import isinf
+from math import inf, isinf
 from typing import Final, Protocol
 
 from ..endpoints import Direction, Endpoint, PathKind
@@ -21,6 +22,7 @@ from .membership.neighbourhood import Neighbourhood
 from .node import Node
 
 _DIALS: Final = (Way.DIAL, Way.PUNCH, Way.BOOTSTRAP)
+_NOT_DIALLED: Final = "not dialled: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,18 @@ class PendingRequests(Protocol):
 
 
 def explain(
-    node: Node, links: LinkRegistry, neighbourhood: Neighbourhood, requests: PendingRequests, name: Name
+    node: Node,
+    links: LinkRegistry,
+    neighbourhood: Neighbourhood,
+    requests: PendingRequests,
+    refusal: Callable[[Name, Endpoint], str | None],
+    name: Name,
 ) -> Explanation:
-    """Say what a running node knows of a peer."""
+    """
+    Say what a running node knows of a peer.
+
+    @param refusal: why an address that a peer has given is not dialled; C{None} if it is.
+    """
     if name == node.name:
         return Explanation(str(name), False, "this is the name of this very node")
     history = node.history.of(name)
@@ -111,7 +122,7 @@ def explain(
         str(name),
         peer is not None,
         _summary(peer, history, now),
-        _candidates(node, name, history),
+        _candidates(node, refusal, name, history),
         tuple(_attempt(each, now) for each in history.outcomes),
         () if peer is not None else tuple(_next(node, neighbourhood, requests, name)),
     )
@@ -136,7 +147,9 @@ def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
     return f"there is no link; the last thing that happened, {ago} ago: {last.way.value}{where}: {last.text}"
 
 
-def _candidates(node: Node, name: Name, history: PeerHistory) -> tuple[CandidateExplained, ...]:
+def _candidates(
+    node: Node, refusal: Callable[[Name, Endpoint], str | None], name: Name, history: PeerHistory
+) -> tuple[CandidateExplained, ...]:
     sources: dict[Endpoint, list[str]] = {}
     for contact in node.settings.contacts:
         if contact.name == name:
@@ -146,10 +159,18 @@ def _candidates(node: Node, name: Name, history: PeerHistory) -> tuple[Candidate
             sources.setdefault(contact.endpoint, []).append("the saved contacts")
     for told in history.told:
         sources.setdefault(told.endpoint, []).append(told.source)
-    last = {each.where: each.text for each in history.outcomes if each.way in _DIALS}
+    # what kept us from dialling then may not do so now; the attempts have it
+    last = {
+        each.where: each.text
+        for each in history.outcomes
+        if each.way in _DIALS and not each.text.startswith(_NOT_DIALLED)
+    }
     found = []
     for endpoint, who in sources.items():
         obstacle, seconds = node.crust.obstacle(endpoint, name)
+        refused = "" if obstacle else refusal(name, endpoint)
+        if refused:
+            obstacle, seconds = refused, inf
         found.append(
             CandidateExplained(
                 str(endpoint),

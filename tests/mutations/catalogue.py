@@ -1378,4 +1378,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "is_new = age is not None",
         ("tests.routing.connecting.test_tunnel_opener",),
     ),
+    Mutant(
+        "a captive portal reads like a bad version of TLS",
+        "crust/link/tls.py",
+        "if self.factory.plan.initiator and bytes.startswith(HTTP):",
+        "if False:",
+        ("tests.crust.link.test_strangers",),
+    ),
+    Mutant(
+        "an address that is never dialled may be dialled",
+        "routing/explain.py",
+        'refused = "" if obstacle else refusal(name, endpoint)',
+        'refused = ""',
+        ("tests.routing.test_explain",),
+    ),
 )

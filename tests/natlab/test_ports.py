@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from .lab import Lab
@@ -12,6 +13,17 @@ from .router import Nat, Router
 WEB: Final = (80, 443)
 JOINED_WITHIN: Final = 15.0
 """Seconds from the start of a node to its membership: some two on an idle machine."""
+
+
+_PORTAL: Final = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 443), backlog=64)
+while True:
+    connection, _ = server.accept()
+    connection.recv(9999)
+    connection.sendall(b"HTTP/1.1 302 Found\\r\\nLocation: http://login.example/\\r\\n\\r\\n")
+    connection.close()
+"""
 
 
 class WebPortsTests(LabTestCase):
@@ -41,6 +53,16 @@ class WebPortsTests(LabTestCase):
         await bob.linked_with(alice)
         await alice.send(bob, "through the only port")
         await alice.send(first, "to the contact")
+
+    async def test_captive_portal_is_called_one(self) -> None:
+        """Something else than the contact answers, as a network does where one has to log in first."""
+        lab = self.build({"alice": Router(Nat.PORT_RESTRICTED)})
+        here = lab.rendezvous[0]
+        lab.popen(RENDEZVOUS, sys.executable, "-c", _PORTAL, here)
+        alice = await self.start_node(lab, "alice", f"--contact={here}:443")
+        await alice.wait_for(
+            rf"no contact let us in \({here}:443: HTTP came instead of TLS: .* captive portal"
+        )
 
     async def test_node_behind_a_nat_joins_by_its_only_contact_on_443(self) -> None:
         """Where everything is let out it waited a minute, too."""

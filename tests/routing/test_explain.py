@@ -7,12 +7,14 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
+from routing_crust.daemon.text import explanation_text
 from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import ExpectedConnectionExpired
 from routing_crust.identity import Identity
 from routing_crust.routing.explain import Explanation, in_words
 from routing_crust.testing.host import SimulatedNode
 from routing_crust.testing.simulation import SimulatedNetwork
+from routing_crust.wire.codec import to_wire
 
 NOBODY = Identity.from_seed(b"n" * 32).name
 
@@ -115,7 +117,25 @@ class ExplainTests(SynchronousTestCase):
         candidates.dialable(NOBODY, candidates.ours(), "its request")
         (candidate,) = self.one.service.explain(NOBODY).candidates
         self.assertEqual((candidate.endpoint, candidate.sources), (str(self.one.endpoint), ("its request",)))
-        self.assertIn("not dialled: ", candidate.outcome)
+        self.assertEqual((candidate.obstacle, candidate.next_seconds), ("it is our own address", None))
+        self.assertEqual(candidate.outcome, "")
+
+    def test_never_and_may_be_are_not_said_of_one_address(self) -> None:
+        """What is never dialled now is said once; what was refused and may be dialled now is not mixed."""
+        core = self.one.core
+        assert core is not None
+        low = Endpoint("9.9.9.9", 443)
+        core.candidates.dialable(NOBODY, (to_wire(low),), "its request")
+        line = self.candidate_line(low)
+        self.assertEqual(line, "it is not dialled: ports below 1024 are never dialled for a stranger")
+        self.patch(self.one.crust, "is_known", lambda endpoint, peer: endpoint == low)
+        self.assertEqual(self.candidate_line(low), "not dialled within the last hour; it may be dialled")
+
+    def candidate_line(self, endpoint: Endpoint) -> str:
+        """What the command shows of an endpoint of this peer."""
+        lines = explanation_text(self.one.service.explain(NOBODY).as_dict()).splitlines()
+        (number,) = (at for at, line in enumerate(lines) if line.startswith(f"  {endpoint}, "))
+        return lines[number + 1].strip()
 
     def test_obstacle_says_for_how_long_it_stands(self) -> None:
         endpoint = Endpoint("192.0.2.9", 5000)

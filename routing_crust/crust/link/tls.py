@@ -55,6 +55,8 @@ READ_BYTES: Final = 128 * 1024
 """What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
 MAX_EMPTY_BYTES: Final = 64 * 1024
 """Ciphertext in which no frames come, once the peer is verified. The largest record has 16 KiB."""
+HTTP: Final = b"HTTP/"
+"""What an answer begins with that a captive portal, or any web server, gives to what is not HTTP."""
 EMPTY_BYTES_PER_BYTE: Final = 8
 """Bytes of ciphertext that a byte of frames makes up for: the smallest frame has 4, its record 26."""
 
@@ -244,6 +246,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
     def makeConnection(self, transport: Any) -> None:
         self._allowance = self.factory.max_unverified
         self._verified = False
+        self._has_answered = False
         self._look_at_the_clock = self.factory.look_at_the_clock
         # an attribute of Twisted's socket transports; others may ignore it
         transport.bufferSize = self.factory.max_unverified
@@ -259,6 +262,14 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
     def dataReceived(self, bytes: bytes) -> None:
         self._look_at_the_clock()
         self._allowance -= len(bytes)
+        if not self._has_answered:
+            self._has_answered = True
+            if self.factory.plan.initiator and bytes.startswith(HTTP):
+                self._refuse(
+                    "HTTP came instead of TLS: this network may have a captive portal, where one logs in "
+                    "with a browser first, or a web server has this address"
+                )
+                return
         if self._allowance < 0 and not self._verified:
             self._refuse(
                 f"the peer sent more than {self.factory.max_unverified} bytes before it was verified"

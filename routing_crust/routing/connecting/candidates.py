@@ -78,7 +78,7 @@ class CandidateExchange:
         self._crust.history.told(peer, map(from_wire, given), source)
         for each in given:
             endpoint = from_wire(each)
-            problem = self._refusal(peer, endpoint)
+            problem = self.refusal(peer, endpoint)
             if problem is None:
                 found.append(endpoint)
             else:
@@ -105,7 +105,7 @@ class CandidateExchange:
         dialled = self._links.dialled_at(peer)
         return configured if dialled is None else [dialled, *configured]
 
-    def _refusal(self, peer: Name, endpoint: Endpoint) -> str | None:
+    def refusal(self, peer: Name, endpoint: Endpoint) -> str | None:
         """Why an address that a peer has given is not dialled; C{None} if it is."""
         crust = self._crust
         if endpoint not in crust.endpoints and crust.is_known(endpoint, peer):

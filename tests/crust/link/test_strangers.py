@@ -18,7 +18,7 @@ from routing_crust.identity import Identity
 
 from ...hostile.keyupdates import key_updates
 from ..sockets import SocketTests, reactor
-from ..support import Owner, Stranger, StrangerTls, certificate, node_name, rsa_key
+from ..support import Owner, Stranger, StrangerFactory, StrangerTls, certificate, node_name, rsa_key
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes([77]) * 32)
 DNS = x509.DNSName
@@ -230,6 +230,23 @@ class StrangerTests(SocketTests):
             self.assertIn(ours, error.detail)
             self.assertIn(seen, await stranger.lost)
         self.assertEqual(self.ours.events, [])
+
+    async def test_http_instead_of_tls_is_called_a_captive_portal(self) -> None:
+        """Where it says so: a web server that is dialled; one who dials us is no portal."""
+        factory = StrangerFactory()
+        stranger = factory.stranger
+
+        def answer(data: bytes) -> None:
+            stranger.transport.write(b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n")  # type: ignore[union-attr]
+
+        stranger.dataReceived = answer  # type: ignore[method-assign]
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        error = await self.closed(self.dial(self.ours, port.getHost().port))
+        self.assertIs(error.reason, CloseReason.TLS_REFUSED)
+        self.assertIn("captive portal", error.detail)
+        self.assertNotIn("version", error.detail)
+        await stranger.lost
 
     async def test_both_ends_learn_why_a_wrong_peer_is_refused(self) -> None:
         wanted = Identity.generate().name
