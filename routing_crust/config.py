@@ -135,7 +135,7 @@ class Settings:
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
     max_dials_per_peer: int = _number(8, 1, 64, "", "dials at once to one peer")
     max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of whoever asks most goes")
-    max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections of one peer")
+    max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections that one peer asked for, and as many that we asked it for")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")

@@ -271,8 +271,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "expectations: one too many",
         "routing/connecting/expected.py",
-        "if len(self._of_peer.get(peer, ())) >= limit:",
-        "if len(self._of_peer.get(peer, ())) > limit:",
+        "return entries[0] if len(entries) >= self._settings.max_expected_per_peer else None",
+        "return entries[0] if len(entries) > self._settings.max_expected_per_peer else None",
         ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
@@ -862,8 +862,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that asks again too soon drives out its own request",
         "routing/connecting/expected.py",
-        "if self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
-        "if True:",
+        "if oldest is not None and self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
+        "if oldest is not None:",
         (
             "tests.routing.connecting.test_expected",
             "tests.routing.test_intruder",
@@ -1102,6 +1102,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self.carrier.unexpected(self.near.link)",
         "pass",
         ("tests.crust.tunnel.test_relay",),
+    ),
+    Mutant(
+        "requests of a peer that came to nothing take the room of ours to it",
+        "routing/connecting/expected.py",
+        "return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]",
+        "return list(entries)",
+        ("tests.routing.connecting.test_expected",),
+    ),
+    Mutant(
+        "a stream waits for the tunnel of a routing table",
+        "routing/connecting/rendezvous.py",
+        " if each.rank[0] == hole_punch.rank[0])",
+        ")",
+        ("tests.routing.connecting.test_rendezvous",),
+    ),
+    Mutant(
+        "no tunnel is made when the link it waited for is refused",
+        "routing/connecting/rendezvous.py",
+        "            if checks:\n",
+        "            if False:\n",
+        ("tests.routing.connecting.test_rendezvous",),
     ),
     Mutant(
         "nobody waits for the tunnel of a stream",

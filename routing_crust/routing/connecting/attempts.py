@@ -135,19 +135,19 @@ class Attempts:
                 if entry.request.issued <= latest:
                     self.withdraw(peer, entry.nonce)
 
-    def make_room(self, peer: Name) -> None:
-        """If a peer is at its limit, end its oldest attempt, as far as that may go."""
+    def make_room(self, peer: Name, own: bool = False) -> None:
+        """
+        If a peer is at its limit, end its oldest attempt, as far as that may go.
+
+        @param own: whether it is one of ours that needs the room.
+        """
         tunnel = self._links.link_to(peer)
-        before = self.expected.of_peer(peer)
-        if (
-            tunnel is not None
-            and tunnel.path_kind is PathKind.TUNNEL
-            and len(before) >= self._settings.max_expected_per_peer
-        ):
+        oldest = self.expected.oldest_of_full(peer, own)
+        if tunnel is not None and tunnel.path_kind is PathKind.TUNNEL and oldest is not None:
             # both ends are linked, so the older attempt to replace the tunnel may go at any age
-            self._fulfil(peer, before[0].nonce, tunnel)
+            self._fulfil(peer, oldest.nonce, tunnel)
         else:
-            self.expected.make_room(peer)
+            self.expected.make_room(peer, own)
 
     def stop(self) -> None:
         """End all attempts."""

@@ -237,7 +237,7 @@ class Connector(PeerListener):
         request.answered = True
         self._node.history.tried(peer, Way.REQUEST, "", "we asked it, and it agreed", good=True)
         endpoints = self._candidates.dialable(peer, response.candidates, "its answer")
-        self._attempts.make_room(peer)
+        self._attempts.make_room(peer, own=True)
         if self._attempts.expect(ExpectedResponse(peer, request.nonce, endpoints, response, request.token)):
             # the timer allowed for the answer; the dials that follow it take longer
             request.timer.reset(self._patience)

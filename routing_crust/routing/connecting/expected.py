@@ -162,7 +162,7 @@ class ExpectedConnections:
         asked_by = expected.asked_by if isinstance(expected, ExpectedRequest) else OURSELVES
         makes_room = None
         if self._get(*key) is None:
-            self._check_peer(expected.peer)
+            self._check_peer(expected)
             makes_room = self._room_for(asked_by)
         # removed before it is set again: otherwise it would keep its old place in the dictionary
         replaced = self._remove(*key)
@@ -182,17 +182,14 @@ class ExpectedConnections:
             _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
 
-    def make_room(self, peer: Name) -> None:
+    def make_room(self, peer: Name, own: bool) -> None:
         """
-        End the oldest expectation of a peer that has reached its limit, if that expectation is older than
-        C{REQUEST_INTERVAL_SECONDS}: the peer's newest request is the one it still wants, and the old one
+        If as many requests of a peer are expected as may be, or of ours to it, end the oldest if it is older
+        than C{REQUEST_INTERVAL_SECONDS}: the newest request is the one that is still wanted, and the old one
         failed.
         """
-        entries = self._of_peer.get(peer, {})
-        if len(entries) < self._settings.max_expected_per_peer:
-            return
-        oldest = next(iter(entries.values()))
-        if self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
+        oldest = self._oldest_of_full(peer, own)
+        if oldest is not None and self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
             self._remove(peer, oldest.expected.nonce)
             self._on_expired(oldest.expected)
             _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))
@@ -205,6 +202,11 @@ class ExpectedConnections:
     def of_peer(self, peer: Name) -> tuple[ExpectedConnection, ...]:
         """All expectations of this peer, oldest first."""
         return tuple(each.expected for each in self._of_peer.get(peer, {}).values())
+
+    def oldest_of_full(self, peer: Name, own: bool) -> ExpectedConnection | None:
+        """The oldest of a peer's requests, or of ours to it, if as many are expected as may be."""
+        oldest = self._oldest_of_full(peer, own)
+        return None if oldest is None else oldest.expected
 
     def arrived(self, peer: Name, nonce: bytes, connection: Connection) -> ExpectedConnection | None:
         """
@@ -268,10 +270,19 @@ class ExpectedConnections:
     def _get(self, peer: Name, nonce: bytes) -> _Expectation | None:
         return self._of_peer.get(peer, {}).get(nonce)
 
-    def _check_peer(self, peer: Name) -> None:
-        limit = self._settings.max_expected_per_peer
-        if len(self._of_peer.get(peer, ())) >= limit:
-            what = f"too many connections of {peer.short} are expected"
+    def _of_kind(self, peer: Name, own: bool) -> list[_Expectation]:
+        # apart, so that requests of the peer that came to nothing leave room for ours to it
+        entries = self._of_peer.get(peer, {}).values()
+        return [each for each in entries if isinstance(each.expected, ExpectedResponse) is own]
+
+    def _oldest_of_full(self, peer: Name, own: bool) -> _Expectation | None:
+        entries = self._of_kind(peer, own)
+        return entries[0] if len(entries) >= self._settings.max_expected_per_peer else None
+
+    def _check_peer(self, expected: ExpectedConnection) -> None:
+        if self._oldest_of_full(expected.peer, isinstance(expected, ExpectedResponse)) is not None:
+            limit = self._settings.max_expected_per_peer
+            what = f"too many connections of {expected.peer.short} are expected"
             raise LimitReached(what, "max_expected_per_peer", limit)
 
     def _room_for(self, asked_by: Account) -> _Expectation | None:

@@ -15,7 +15,7 @@ L{routing_crust.routing.connecting.tunnel_opener}).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,8 @@ GO_WAIT: Final = 1.0
 """Seconds by which the responder waits longer for a ConnectGo than the requester does before it sends it."""
 TUNNEL_WAIT: Final = 1.0
 """Seconds for which one of two ends that both asked leaves it to the other to make a tunnel."""
+UNCONFIRMED_CHECKS: Final = 5
+"""So often, C{TUNNEL_DELAY_SECONDS} apart, a tunnel waits for a link that may still be refused."""
 MAX_GO_DELAY: Final = 1.0
 """Seconds that a ConnectGo is assumed to travel at most, however long request and response took."""
 
@@ -199,7 +201,7 @@ class PunchSchedule:
         cancel(hole_punch.timer)
         if punch is None or self._dialled(peer, hole_punch.rank[0]):
             return
-        if self._is_outranked(peer, hole_punch):
+        if any(self._rivals(peer, hole_punch)):
             # the other request punches for both; a tunnel is still ours to make if that fails
             hole_punch.timer = self._clock.callLater(
                 TUNNEL_DELAY_SECONDS, self._fall_back_to_tunnel, peer, nonce, hole_punch
@@ -210,24 +212,35 @@ class PunchSchedule:
     def _fall_back_to_tunnel(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
         """
         All else has failed, or cannot succeed. The requester chooses the relay. If both ends have
-        asked, the end with the preferred request goes first, and the other waits for C{TUNNEL_WAIT}.
+        asked for the same use, the end with the preferred request goes first, and the other waits for
+        C{TUNNEL_WAIT}. A stream does not wait for the tunnel of a table, which may have no room for it.
         """
-        if hole_punch.requester and self._is_outranked(peer, hole_punch):
+        rivals = (each for each in self._rivals(peer, hole_punch) if each.rank[0] == hole_punch.rank[0])
+        if hole_punch.requester and any(rivals):
             hole_punch.timer = self._clock.callLater(TUNNEL_WAIT, self._tunnel_now, peer, nonce, hole_punch)
         elif hole_punch.requester:
             self._tunnel_now(peer, nonce, hole_punch)
 
-    def _tunnel_now(self, peer: Name, nonce: bytes, hole_punch: PlannedPunch) -> None:
-        if not self._linked(peer, hole_punch.rank[0]):
+    def _tunnel_now(
+        self, peer: Name, nonce: bytes, hole_punch: PlannedPunch, checks: int = UNCONFIRMED_CHECKS
+    ) -> None:
+        if self._linked(peer, hole_punch.rank[0]):
+            # a link of the other's request may still be refused, and this one be agreed on
+            if checks:
+                hole_punch.timer = self._clock.callLater(
+                    TUNNEL_DELAY_SECONDS, self._tunnel_now, peer, nonce, hole_punch, checks - 1
+                )
+        else:
             awaited = hole_punch.rank[0] is LinkUse.DIRECT
             self._dial(hole_punch, peer, self._tunnel(peer, nonce, hole_punch.relays, awaited))
 
-    def _is_outranked(self, peer: Name, hole_punch: PlannedPunch) -> bool:
-        """Whether both ends have asked and the other request is preferred: the same ports serve one only."""
+    def _rivals(self, peer: Name, hole_punch: PlannedPunch) -> Iterator[PlannedPunch]:
+        """Other requests between the two ends that are preferred: the same ports serve one only."""
         # punching that began earlier has ended, and its ports are free
         since = self._clock.seconds() - PUNCH_TIMEOUT_SECONDS
-        others = (each for (name, _), each in self._all.items() if name == peer and each.begun > since)
-        return any(each.rank > hole_punch.rank for each in others)
+        for (name, _), each in self._all.items():
+            if name == peer and each.begun > since and each.rank > hole_punch.rank:
+                yield each
 
     def _dial(self, hole_punch: PlannedPunch, peer: Name, dial: Deferred[ILink]) -> None:
         hole_punch.dials = (*hole_punch.dials, dial)

@@ -27,6 +27,7 @@ from routing_crust.errors import (
     LimitReached,
     ServiceStopped,
 )
+from routing_crust.limits import REQUEST_INTERVAL_SECONDS
 from routing_crust.names import Name
 from routing_crust.routing.connecting.expected import (
     ExpectedConnection,
@@ -62,10 +63,10 @@ def request_by(asked_by: Account, peer: int, nonce: int = 1) -> ExpectedRequest:
     return replace(request(peer, nonce), asked_by=asked_by)
 
 
-def response(peer: int) -> ExpectedResponse:
+def response(peer: int, nonce: int = 1) -> ExpectedResponse:
     """An answer to a request of our own."""
     message = ConnectResponse(bytes(32), b"token", ())
-    return ExpectedResponse(name_of(peer), nonce_of(1), (), message, b"token")
+    return ExpectedResponse(name_of(peer), nonce_of(nonce), (), message, b"token")
 
 
 def connection(port: int) -> Connection:
@@ -130,15 +131,15 @@ class ExpectedTests(SynchronousTestCase):
     def test_oldest_expectation_of_a_full_peer_makes_room(self) -> None:
         """It does so only once it is older than the interval of requests: asking sooner gains nothing."""
         first = self.table.expect(request(1, 1))
-        self.table.make_room(name_of(1))
+        self.table.make_room(name_of(1), own=False)
         self.clock.advance(10)
         self.table.expect(request(1, 2))
-        self.table.make_room(name_of(1))
+        self.table.make_room(name_of(1), own=False)
         self.assertEqual(len(self.table), 2)
         self.clock.advance(10)
-        self.table.make_room(name_of(2))
+        self.table.make_room(name_of(2), own=False)
         self.assertEqual(len(self.table), 2)
-        self.table.make_room(name_of(1))
+        self.table.make_room(name_of(1), own=False)
         self.failureResultOf(first, ExpectedConnectionReplaced)
         self.assertEqual([each.nonce for each in self.table.of_peer(name_of(1))], [nonce_of(2)])
         self.assertEqual([each.nonce for each in self.expired], [nonce_of(1)])
@@ -269,6 +270,18 @@ class ExpectedTests(SynchronousTestCase):
         error = self.assertRaises(LimitReached, self.table.expect, request(1, 2))
         self.assertEqual(error.setting, "max_expected_per_peer")
         self.assertNoResult(self.table.expect(request(2, 2)))
+
+    def test_requests_of_a_peer_leave_room_for_ours_to_it(self) -> None:
+        """Its own may have come to nothing, and be expected still; ours have the same limit."""
+        for nonce in range(2):
+            self.table.expect(request(1, nonce))
+        ours = [self.table.expect(response(1, nonce)) for nonce in (2, 3)]
+        error = self.assertRaises(LimitReached, self.table.expect, response(1, 4))
+        self.assertEqual(error.setting, "max_expected_per_peer")
+        self.clock.advance(REQUEST_INTERVAL_SECONDS)
+        self.table.make_room(name_of(1), own=True)
+        self.failureResultOf(ours[0], ExpectedConnectionReplaced)
+        self.assertEqual(len(self.table), 3)
 
     def test_expectation_is_found_by_the_connection_that_arrived(self) -> None:
         """A C{Connection} is found until its link is lost or the expectation ends."""

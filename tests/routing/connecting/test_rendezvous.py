@@ -195,6 +195,32 @@ class HolePunchTests(SynchronousTestCase):
         self.assertEqual(len(self.tunnels), 1)
         self.end()
 
+    def test_tunnel_waits_for_a_link_that_may_still_be_refused(self) -> None:
+        """It is made when that is gone, and not if that stays."""
+        self.linked = True
+        self.begin(True)
+        self.clock.advance(DIAL_STAGGER_SECONDS + 2.5 * TUNNEL_DELAY_SECONDS)
+        self.assertEqual(self.tunnels, [])
+        self.linked = False
+        self.clock.advance(TUNNEL_DELAY_SECONDS)
+        self.assertEqual(self.tunnels, [(NONCE, RELAYS)])
+        self.end()
+        self.linked = True
+        self.begin(True)
+        self.clock.pump([TUNNEL_DELAY_SECONDS] * 20)
+        self.linked = False
+        self.clock.pump([TUNNEL_DELAY_SECONDS] * 20)
+        self.assertEqual(len(self.tunnels), 1)
+        self.end()
+
+    def test_stream_does_not_wait_for_the_tunnel_of_a_table(self) -> None:
+        self.make(SMALL)
+        self.crust.nat = NatKind.SYMMETRIC
+        self.begin(False, NatKind.SYMMETRIC, nonce=b"theirs", use=LinkUse.MEMBER)
+        self.begin(True, NatKind.SYMMETRIC, nonce=b"ours", use=LinkUse.DIRECT)
+        self.assertEqual(self.tunnels, [(b"ours", RELAYS)])
+        self.punches.stop()
+
     def test_tunnel_for_a_direct_link_is_awaited(self) -> None:
         """For one that the routing table wants nobody waits."""
         for use in (LinkUse.MEMBER, LinkUse.DIRECT):
