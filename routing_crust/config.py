@@ -121,7 +121,7 @@ class Settings:
     # Sizes, in bytes.
     max_message: int = _number(MIB, 1, 64 * MIB, "B", "the largest body of a message")
     outbox_memory: int = _number(64 * MIB, 16 * KIB, 16384 * MIB, "B", "what own messages that wait for an acknowledgement may take, each with 4 KiB besides its body")
-    relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, shared fairly among them")
+    relay_rate: int = _number(8 * MIB, KIB, 1024 * MIB, "B/s", "what is relayed for others, messages and as much again through tunnels, each shared fairly among them")
     tunnel_memory: int = _number(64 * MIB, 0, 16384 * MIB, "B", "what the tunnels that this node carries for others may take; whoever holds most makes room; 0 carries none")
     stream_window: int = _number(256 * KIB, 16 * KIB, 64 * MIB, "B", "what a peer may send to a stream before we have read any of it")
     stream_memory: int = _number(32 * MIB, MIB, 4096 * MIB, "B", "what all streams of a peer may have waiting to be read here")

@@ -263,10 +263,16 @@ class TunnelOpened(WireMessage, frozen=True, gc=False):
 
 
 class TunnelCredit(WireMessage, frozen=True, gc=False):
-    """The receiver may send C{amount} bytes more."""
+    """
+    The receiver may send more; or the sender will send less than it may.
+
+    @ivar amount: in bytes.
+    @ivar returned: whether the sender gives this much of its own credit back.
+    """
 
     number: TunnelNumber
     amount: Credit
+    returned: bool
 
 
 class TunnelReason(IntEnum):

@@ -298,7 +298,7 @@ def endless_views(target: Target) -> None:
 
 @behaviour("grants credit to a tunnel that there is not", tolerated=True)
 def invented_tunnel(target: Target) -> None:
-    _after_attaching(target, TUNNEL_CREDIT, pack([12345, 65536]))
+    _after_attaching(target, TUNNEL_CREDIT, pack([12345, 65536, False]))
 
 
 @behaviour("sends data to a tunnel that there is not", tolerated=True)

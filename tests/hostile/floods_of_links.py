@@ -91,7 +91,7 @@ def _accept(peer: Peer) -> None:
 @behaviour("credit for tunnels that there are not, as fast as it goes", flood=True)
 def tunnel_credit(target: Target) -> None:
     peer = target.attached()
-    grant = pack([7, 65536])
+    grant = pack([7, 65536, False])
     for _ in target.paced(20_000):
         peer.send(TUNNEL_CREDIT, grant)
 

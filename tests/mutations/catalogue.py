@@ -1071,8 +1071,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a node carries one tunnel too many",
         "crust/tunnel/room.py",
-        "return (len(self._held) + 1) * LEAST_TUNNEL_BYTES > self._limit",
-        "return len(self._held) * LEAST_TUNNEL_BYTES > self._limit",
+        "return (len(self._held) + 1) * LEAST_TUNNEL_BYTES + self.windows.taken > self._limit",
+        "return len(self._held) * LEAST_TUNNEL_BYTES + self.windows.taken > self._limit",
         ("tests.crust.tunnel.test_relay",),
     ),
     Mutant(
@@ -1094,6 +1094,41 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "crust/tunnel/carried.py",
         "return not self.is_busy and not (self.awaited and young)",
         "return not (self.awaited and young)",
+        ("tests.crust.tunnel.test_relay",),
+    ),
+    Mutant(
+        "the window of a tunnel stays as it is",
+        "crust/tunnel/windows.py",
+        "if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:",
+        "if False:",
+        ("tests.crust.tunnel.test_windows",),
+    ),
+    Mutant(
+        "the windows of one network take all memory",
+        "crust/tunnel/windows.py",
+        "if of > self._limit - self.taken:",
+        "if amount > self._limit - self.taken:",
+        ("tests.crust.tunnel.test_windows",),
+    ),
+    Mutant(
+        "a quiet tunnel keeps a large window",
+        "crust/tunnel/windows.py",
+        "        self._memory.give_back(self._account, self.size - size)\n",
+        "",
+        ("tests.crust.tunnel.test_windows",),
+    ),
+    Mutant(
+        "a network with many tunnels gets more of the rate",
+        "crust/tunnel/relay.py",
+        "self._turns.setdefault(side.tunnel.account[:1], deque()).append(side)",
+        "self._turns.setdefault((), deque()).append(side)",
+        ("tests.crust.tunnel.test_relay",),
+    ),
+    Mutant(
+        "a closed tunnel keeps the memory of its windows",
+        "crust/tunnel/relay.py",
+        "            side.window.close()\n",
+        "",
         ("tests.crust.tunnel.test_relay",),
     ),
     Mutant(

@@ -11,21 +11,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...config import Settings
 from ...errors import WireError
-from ...timing.ratelimit import TokenBucket
 from ...timing.shares import Account
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
+from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
-from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
-from .transport import CHUNK_BYTES
-
-TUNNEL_BYTES_PER_SECOND: Final = 256 * 1024
-"""What is carried through each tunnel for others."""
-
-BURST_SECONDS: Final = 0.25
-"""Seconds of a tunnel's rate that may go through at once after a quiet time."""
+from .numbers import TUNNEL_LIFETIME_SECONDS, TunnelNumbers
+from .windows import TUNNEL_WINDOW_BYTES, ReceiveWindow, SendCredit, WindowMemory
 
 IDLE_SECONDS: Final = 30.0
 QUIET_BYTES: Final = 16 * 1024
@@ -46,6 +39,10 @@ class Carrier(Protocol):
     @property
     def numbers(self) -> TunnelNumbers:
         """The tunnels behind the numbers of each link."""
+
+    @property
+    def memory(self) -> WindowMemory:
+        """What the windows of all tunnels take."""
 
     def may_carry(self, near: ILink, far: ILink) -> bool:
         """Whether the peers of these two links may still have a tunnel."""
@@ -69,15 +66,23 @@ class TunnelHalf:
     @ivar number: of the tunnel on that link.
     @ivar there: whether the number means anything to the peer.
     @ivar other: the other half, by whose link it goes on.
-    @ivar can_send: credit: how many bytes more may go to this link.
-    @ivar allowance: how many bytes more may come from this link.
+    @ivar sendable: what may go to this link.
+    @ivar window: what may come from this link.
     @ivar ending: the reason of the TUNNEL_CLOSED that the other link gets after all that waits; C{None} while
         the tunnel lasts.
     """
 
     __slots__ = (
-        "allowance", "can_send", "ending", "link", "number", "other", "owed", "there", "tunnel", "turn",
+        "ending",
+        "link",
+        "number",
+        "other",
+        "sendable",
+        "there",
+        "tunnel",
+        "turn",
         "waiting",
+        "window",
     )  # fmt: skip
 
     other: TunnelHalf
@@ -87,7 +92,9 @@ class TunnelHalf:
         self.link = link
         self.number = number
         self.there = True
-        self.can_send = self.allowance = self.owed = 0
+        seconds = tunnel.carrier.clock.seconds
+        self.sendable = SendCredit(seconds)
+        self.window = ReceiveWindow(tunnel.carrier.memory, tunnel.account, seconds)
         self.waiting: deque[bytes] = deque()
         self.turn = False
         self.ending: TunnelReason | None = None
@@ -102,18 +109,20 @@ class TunnelHalf:
 
     def data(self, chunk: bytes) -> None:
         """Hand on bytes that only the two ends can read."""
-        self.allowance -= len(chunk)
-        if self.allowance < 0:
+        if not self.window.received(len(chunk)):
             self.tunnel.close(TunnelReason.PROTOCOL_ERROR)
         elif chunk and self.other.there and self.ending is None:
             self.tunnel.active(len(chunk))
             self.waiting.append(chunk)
             self.tunnel.carrier.has_work(self)
 
-    def credit(self, amount: int) -> None:
-        """The peer takes more."""
-        self.can_send += amount
-        self.tunnel.carrier.has_work(self.other)
+    def credit(self, message: TunnelCredit) -> None:
+        """The peer takes more, or gives back credit that it does not need."""
+        if not message.returned:
+            self.sendable.left += message.amount
+            self.tunnel.carrier.has_work(self.other)
+        elif not self.window.returned(message.amount):
+            self.tunnel.close(TunnelReason.PROTOCOL_ERROR)
 
     def closed(self, reason: TunnelReason) -> None:
         """The peer has closed it."""
@@ -130,7 +139,6 @@ class CarriedTunnel:
 
     @ivar account: on whose account it is carried.
     @ivar awaited: whether somebody waits for it, as its requester says.
-    @ivar bucket: what may go through it, both ways together.
     """
 
     def __init__(
@@ -147,9 +155,6 @@ class CarriedTunnel:
         self.near = TunnelHalf(self, *near)
         self.far = TunnelHalf(self, *far)
         self.near.other, self.far.other = self.far, self.near
-        # room for one chunk at least, else a slow tunnel would never move
-        rate = TUNNEL_BYTES_PER_SECOND
-        self.bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), carrier.clock.seconds)
         self.is_open = self._closing = False
         self._used = self._counted = self._begun = carrier.clock.seconds()
         self._lately = self._before = 0
@@ -205,8 +210,8 @@ class CarriedTunnel:
         if self._closing:
             return
         self.is_open = True
-        self.far.can_send = message.credit
-        self.near.allowance = TUNNEL_WINDOW_BYTES
+        self.far.sendable.left = message.credit
+        self.near.window.open()
         self._grant_time()
 
     def again(self, side: TunnelHalf, message: TunnelOpen) -> None:

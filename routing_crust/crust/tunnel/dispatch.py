@@ -102,7 +102,7 @@ class TunnelDispatch:
             credit = decode(TunnelCredit, payload, self._max_control)
             leg = self._numbers.leg(link, credit.number)
             if leg is not None:
-                leg.credit(credit.amount)
+                leg.credit(credit)
         else:
             closed = decode(TunnelClosed, payload, self._max_control)
             leg = self._numbers.leg(link, closed.number)

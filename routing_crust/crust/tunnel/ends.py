@@ -25,8 +25,8 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelOpen, TunnelOpened, TunnelReason
-from ..interfaces import ILink
+from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ..interfaces import ILink, account_of
 from ..link.factories import link_of
 from ..link.link import Link
 from ..link.owner import LinkOwner
@@ -34,11 +34,14 @@ from ..link.plan import LinkPlan
 from ..link.preface import Preface
 from ..link.tls import LinkTls
 from ..punch.meeting import Meeting
-from .numbers import TUNNEL_LIFETIME_SECONDS, TUNNEL_WINDOW_BYTES, TunnelNumbers
+from .numbers import TUNNEL_LIFETIME_SECONDS, TunnelNumbers
 from .transport import TunnelTransport, reason_text
+from .windows import TUNNEL_WINDOW_BYTES, ReceiveWindow, WindowMemory
 
 MAX_UNFINISHED_TUNNELS: Final = 4
 """Upper bound of tunnels of one rendezvous that have no link yet."""
+MAX_END_WINDOWS_BYTES: Final = 32 * 1024 * 1024
+"""What the windows of all tunnels that end at a node may take together beyond their first sizes."""
 RENEWAL_SHARE: Final = 0.75
 """Share of a tunnel's lifetime after which more is requested."""
 MIN_RENEWAL_SECONDS: Final = 10.0
@@ -102,7 +105,7 @@ class TunnelEnd:
             self._owner.clock,
             self._relay,
             self._number,
-            TUNNEL_WINDOW_BYTES,
+            ReceiveWindow(self._ends.memory, account_of(self._relay), self._owner.clock.seconds),
             self._forget,
             self._finished,
         )
@@ -138,10 +141,14 @@ class TunnelEnd:
         if self._transport is None or not self._transport.received(chunk):
             self.abort(CloseReason.PROTOCOL_ERROR)
 
-    def credit(self, amount: int) -> None:
-        """More may be sent."""
-        if self._transport is not None:
-            self._transport.add_credit(amount)
+    def credit(self, message: TunnelCredit) -> None:
+        """More may be sent, or the relay gives credit back."""
+        if self._transport is None:
+            return
+        if not message.returned:
+            self._transport.add_credit(message.amount)
+        elif not self._transport.take_back(message.amount):
+            self.abort(CloseReason.PROTOCOL_ERROR)
 
     def closed(self, reason: TunnelReason) -> None:
         """It is closed, or was never opened."""
@@ -238,6 +245,7 @@ class TunnelEnds:
     All tunnels that end at this node. Made by L{routing_crust.crust.tunnel.dispatch.TunnelDispatch}.
 
     @ivar owner: who owns the links.
+    @ivar memory: what their windows take.
     """
 
     def __init__(
@@ -257,6 +265,7 @@ class TunnelEnds:
         self.owner = owner
         self.tls = tls
         self.numbers = numbers
+        self.memory = WindowMemory(MAX_END_WINDOWS_BYTES)
         self.refusal_of = refusal_of
         self._meeting_of = meeting_of
         self._gone = gone

@@ -15,8 +15,6 @@ from .transport import Leg
 
 TUNNEL_LIFETIME_SECONDS: Final = 3600
 """How long a tunnel is carried for others before it has to be asked for again."""
-TUNNEL_WINDOW_BYTES: Final = 64 * 1024
-"""What may wait in each direction of a tunnel."""
 
 
 class _LinkNumbers:

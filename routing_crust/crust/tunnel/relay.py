@@ -4,10 +4,10 @@ The relay of tunnels: it carries tunnels between its peers.
 It sees the names of the two ends and the number of bytes between them; TLS hides the rest. A peer requests a
 tunnel with a TUNNEL_OPEN; the relay offers it to the other end, and returns the answer. From then on it
 forwards bytes as they come, within limits: on the memory that all tunnels take, shared fairly among those who
-ask (L{routing_crust.crust.tunnel.room}), and on the bytes a second through each; and none to or from a peer
-that is itself reached through a tunnel. Each end gets credit for no
-more than C{TUNNEL_WINDOW_BYTES}, so no more than that waits here for each direction. The directions take
-turns, and a link's queue is kept short, so that the other frames on it need not wait for long.
+ask (L{routing_crust.crust.tunnel.room}), and on the bytes a second
+through all; and none to or from a peer that is itself reached through a tunnel. Each end gets credit for a
+window (L{routing_crust.crust.tunnel.windows}), so no more than that waits here for each direction. Those who
+asked for tunnels take turns, and a link's queue is kept short, so that other frames need not wait for long.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReaso
 from ..interfaces import ILink, account_of
 from ..link.owner import LinkOwner
 from .carried import CarriedTunnel, TunnelHalf
-from .numbers import TUNNEL_WINDOW_BYTES, TunnelNumbers
+from .numbers import TunnelNumbers
 from .room import TunnelRoom
 from .transport import CHUNK_BYTES, data_frame, reason_text
+from .windows import TUNNEL_WINDOW_BYTES
 
 MAX_QUEUED_BYTES: Final = 32 * 1024
 """A link whose queue holds this much gets nothing of a tunnel, so that other traffic waits for no more."""
 RECHECK_SECONDS: Final = 0.01
 """Seconds until rates and queues are checked for room again."""
+BURST_SECONDS: Final = 0.25
+"""Seconds of C{relay_rate} that may go through tunnels at once after a quiet time."""
 MAX_OPENS_AT_ONCE: Final = 128
 OPENS_PER_SECOND: Final = 8.0
 """Bounds on how often a peer may request tunnels: a node with streams to all others of a fleet opens many."""
@@ -59,15 +62,19 @@ class TunnelRelay:
         self.seconds = owner.clock.seconds
         self.settings: Settings = owner.settings
         self.numbers = numbers
+        self._room = TunnelRoom(self.settings.tunnel_memory)
+        self.memory = self._room.windows
         self.way: Callable[[ILink, Name], ILink | None] = lambda link, name: None
         self._quiet = quiet
-        self._room = TunnelRoom(self.settings.tunnel_memory)
         self._tunnels: dict[CarriedTunnel, None] = {}
         self._of_peer: dict[Name, int] = {}
         self._opens: KeyedLimits[ILink] = KeyedLimits(
             lambda: TokenBucket(OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds)
         )
-        self._turns: deque[TunnelHalf] = deque()
+        rate = self.settings.relay_rate
+        # room for one chunk at least, else a slow relay would never move
+        self._bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), self.seconds)
+        self._turns: dict[Account, deque[TunnelHalf]] = {}
         self._timer: IDelayedCall | None = None
         self._busy = False
 
@@ -99,8 +106,8 @@ class TunnelRelay:
         for side in (tunnel.near, tunnel.far):
             self.numbers.add(side.link, side.number, side)
             self._of_peer[side.link.peer] = self._of_peer.get(side.link.peer, 0) + 1
-        tunnel.near.can_send = message.credit
-        tunnel.far.allowance = TUNNEL_WINDOW_BYTES
+        tunnel.near.sendable.left = message.credit
+        tunnel.far.window.open()
         offer = TunnelOpen(
             tunnel.far.number, True, link.peer.raw, message.proof, TUNNEL_WINDOW_BYTES, message.awaited
         )
@@ -149,6 +156,7 @@ class TunnelRelay:
         del self._tunnels[tunnel]
         self._room.remove(tunnel)
         for side in (tunnel.near, tunnel.far):
+            side.window.close()
             left = self._of_peer.pop(side.link.peer) - 1
             if left:
                 self._of_peer[side.link.peer] = left
@@ -167,8 +175,11 @@ class TunnelRelay:
         """Something waits in one half of a tunnel, or more of it may go on."""
         if not side.turn and (side.waiting or side.ending is not None):
             side.turn = True
-            self._turns.append(side)
+            self._queue(side)
         self._serve()
+
+    def _queue(self, side: TunnelHalf) -> None:
+        self._turns.setdefault(side.tunnel.account[:1], deque()).append(side)
 
     def _look_again(self) -> None:
         self._timer = None
@@ -179,38 +190,43 @@ class TunnelRelay:
         if self._busy:
             return
         self._busy = True
-        later: deque[TunnelHalf] = deque()
-        while self._turns:
-            side = self._turns.popleft()
+        blocked: list[TunnelHalf] = []
+        while self._turns and self._bucket.tokens > 0:
+            # each network in turn, and in it each half that has something waiting
+            part = next(iter(self._turns))
+            queue = self._turns.pop(part)
+            side = queue.popleft()
+            if queue:
+                self._turns[part] = queue
             if not side.waiting:
                 side.turn = False
                 side.tunnel.handed_on(side)
-            elif side.other.can_send <= 0:
+            elif side.other.sendable.left <= 0:
                 side.turn = False  # the credit, when it comes, brings it back
-            # neither a rate nor a queue tells when it has room again, so both are polled
-            elif side.tunnel.bucket.tokens <= 0 or side.other.link.queued >= MAX_QUEUED_BYTES:
-                later.append(side)
+            elif side.other.link.queued >= MAX_QUEUED_BYTES:
+                blocked.append(side)
             else:
                 self._hand_on(side)
-                self._turns.append(side)
-        self._turns = later
+                self._queue(side)
+        for side in blocked:
+            self._queue(side)
         self._busy = False
-        if later and self._timer is None:
+        # neither the rate nor a queue tells when it has room again, so both are polled
+        if self._turns and self._timer is None:
             self._timer = self.clock.callLater(RECHECK_SECONDS, self._look_again)
 
     def _hand_on(self, side: TunnelHalf) -> None:
         to = side.other
         chunk = side.waiting.popleft()
-        room = min(to.can_send, CHUNK_BYTES)
+        room = min(to.sendable.left, CHUNK_BYTES)
         if len(chunk) > room:
             side.waiting.appendleft(chunk[room:])
             chunk = chunk[:room]
-        to.can_send -= len(chunk)
-        side.tunnel.bucket.spend(len(chunk))
+        back = to.sendable.spend(len(chunk))
+        self._bucket.spend(len(chunk))
         to.link.send(FrameKind.TUNNEL_DATA, data_frame(to.number, chunk))
-        side.owed += len(chunk)
-        # credit in quarters of the window: each grant is a frame, and later ones would stall the sender
-        if side.there and side.owed >= TUNNEL_WINDOW_BYTES // 4:
-            amount, side.owed = side.owed, 0
-            side.allowance += amount
-            side.link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(side.number, amount)))
+        if back:
+            to.link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(to.number, back, True)))
+        grant = side.window.taken(len(chunk)) if side.there else 0
+        if grant:
+            side.link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(side.number, grant, False)))

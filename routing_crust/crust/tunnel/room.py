@@ -13,22 +13,28 @@ from typing import Final
 
 from ...timing.shares import Account, Holdings
 from .carried import CarriedTunnel
-from .numbers import TUNNEL_WINDOW_BYTES
+from .windows import TUNNEL_WINDOW_BYTES, WindowMemory
 
-TUNNEL_OVERHEAD_BYTES: Final = 4 * 1024
+TUNNEL_OVERHEAD_BYTES: Final = 8 * 1024
 """What a carried tunnel takes besides the bytes that wait in it."""
 LEAST_TUNNEL_BYTES: Final = TUNNEL_OVERHEAD_BYTES + 2 * TUNNEL_WINDOW_BYTES
 """What is set aside for each tunnel: its objects, and the first window of each direction."""
 
 
 class TunnelRoom:
-    """Made, and discarded, with its L{TunnelRelay<routing_crust.crust.tunnel.relay.TunnelRelay>}."""
+    """
+    Made, and discarded, with its L{TunnelRelay<routing_crust.crust.tunnel.relay.TunnelRelay>}.
+
+    @ivar windows: what fast tunnels take beyond their first windows.
+    """
 
     def __init__(self, limit: int) -> None:
         """
         @param limit: what all tunnels together may take, in bytes.
         """
         self._limit = limit
+        # the other half is for first windows, so that large ones never keep out a new tunnel
+        self.windows = WindowMemory(limit // 2)
         self._held: Holdings[CarriedTunnel] = Holdings()
 
     def __len__(self) -> int:
@@ -42,7 +48,7 @@ class TunnelRoom:
     @property
     def is_full(self) -> bool:
         """Whether one more tunnel needs the room of another."""
-        return (len(self._held) + 1) * LEAST_TUNNEL_BYTES > self._limit
+        return (len(self._held) + 1) * LEAST_TUNNEL_BYTES + self.windows.taken > self._limit
 
     def add(self, tunnel: CarriedTunnel) -> None:
         """This tunnel is carried from now on."""

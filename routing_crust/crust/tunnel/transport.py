@@ -27,6 +27,7 @@ from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
+from .windows import ReceiveWindow, SendCredit
 
 CHUNK_BYTES: Final = 16 * 1024
 """Upper bound of one frame, so that other frames of the link get their turn between two."""
@@ -86,8 +87,8 @@ class Leg(Protocol):
     def data(self, chunk: bytes) -> None:
         """A TUNNEL_DATA came."""
 
-    def credit(self, amount: int) -> None:
-        """A TUNNEL_CREDIT came."""
+    def credit(self, message: TunnelCredit) -> None:
+        """A TUNNEL_CREDIT came: more may be sent, or credit that we gave is given back."""
 
     def closed(self, reason: TunnelReason) -> None:
         """A TUNNEL_CLOSED came. The number means nothing any more."""
@@ -108,13 +109,13 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         clock: IReactorTime,
         link: ILink,
         number: int,
-        window: int,
+        window: ReceiveWindow,
         ended: Callable[[], None],
         finished: Callable[[], None],
     ) -> None:
         """
         @param link: to the relay.
-        @param window: how many bytes the other side may send before it gets more credit.
+        @param window: what the other side may send.
         @param ended: called when the protocol has ended it, and the other side was told.
         @param finished: called once, after C{connectionLost} of the protocol.
         """
@@ -123,11 +124,10 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         self._clock = clock
         self._link = link
         self._number = number
-        self._window = self._allowance = window
+        self._window = window
         self._ended = ended
         self._finished = finished
-        self._credit = 0
-        self._taken = 0
+        self._credit = SendCredit(clock.seconds)
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
         self._in: list[bytes] = []
@@ -143,15 +143,24 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         @param credit: how many bytes may be sent at first.
         """
         self._protocol = protocol
-        self._credit = credit
+        self._window.open()
+        self._credit.left = credit
         protocol.makeConnection(self)
 
     # What comes.
 
     def add_credit(self, amount: int) -> None:
         """The other side allows this many more bytes."""
-        self._credit += amount
+        self._credit.left += amount
         self._pump()
+
+    def take_back(self, amount: int) -> bool:
+        """
+        The other side gives back credit that it does not need.
+
+        @return: whether it had as much.
+        """
+        return self._window.returned(amount)
 
     def received(self, chunk: bytes) -> bool:
         """
@@ -159,8 +168,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
 
         @return: whether there was credit for them.
         """
-        self._allowance -= len(chunk)
-        if self._allowance < 0:
+        if not self._window.received(len(chunk)):
             return False
         if self._reading:
             self._deliver(chunk)
@@ -173,6 +181,7 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         if self._dead:
             return
         self._dead = True
+        self._window.close()
         self._out.clear()
         self._out_bytes = 0
         self._in.clear()
@@ -187,12 +196,9 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
         self._finished()
 
     def _deliver(self, chunk: bytes) -> None:
-        self._taken += len(chunk)
-        # credit in quarters of the window: each grant is a frame, and later ones would stall the sender
-        if self._taken >= self._window // 4:
-            amount, self._taken = self._taken, 0
-            self._allowance += amount
-            self._link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(self._number, amount)))
+        grant = self._window.taken(len(chunk))
+        if grant:
+            self._link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(self._number, grant, False)))
         if self._protocol is not None and not self._dead:
             self._protocol.dataReceived(chunk)
 
@@ -247,20 +253,22 @@ class TunnelTransport(FrameTransport[IPv4Address | IPv6Address]):
     # Sending.
 
     def _pump(self) -> None:
-        while self._out and self._credit > 0 and not self._waits and not self._dead:
+        while self._out and self._credit.left > 0 and not self._waits and not self._dead:
             if not self._link.writable:
                 self._waits = True
                 # a failure means that the link is lost, which ends the tunnel by L{lost}
                 self._link.when_writable().addCallbacks(self._writable, lambda _: None)
                 return
-            room = min(self._credit, CHUNK_BYTES)
+            room = min(self._credit.left, CHUNK_BYTES)
             chunk = self._out.popleft()
             if len(chunk) > room:
                 self._out.appendleft(chunk[room:])
                 chunk = chunk[:room]
-            self._credit -= len(chunk)
+            back = self._credit.spend(len(chunk))
             self._out_bytes -= len(chunk)
             self._link.send(FrameKind.TUNNEL_DATA, data_frame(self._number, chunk))
+            if back:
+                self._link.send(FrameKind.TUNNEL_CREDIT, encode(TunnelCredit(self._number, back, True)))
         if not self._out and not self._dead:
             self._all_written()
 

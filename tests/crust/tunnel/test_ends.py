@@ -24,10 +24,12 @@ from routing_crust.crust.tunnel.transport import (
     TunnelTransport,
     data_frame,
 )
+from routing_crust.crust.tunnel.windows import TUNNEL_WINDOW_BYTES, ReceiveWindow, WindowMemory
 from routing_crust.endpoints import Connection, Endpoint
 from routing_crust.endpoints import Protocol as TransportProtocol
 from routing_crust.errors import CloseReason, ConnectFailed, LinkClosed, WireError
 from routing_crust.quietlog import QuietLog
+from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import (
@@ -94,11 +96,12 @@ class TransportTests(SynchronousTestCase):
         self.link = Link()
         self.ends: list[str] = []
         self.above = Above()
+        self.memory = WindowMemory(1 << 20)
         self.transport = TunnelTransport(
             self.clock,
             self.link,  # type: ignore[arg-type]
             5,
-            WINDOW,
+            ReceiveWindow(self.memory, OURSELVES, self.clock.seconds),
             lambda: self.ends.append("ended"),
             lambda: self.ends.append("finished"),
         )
@@ -155,14 +158,14 @@ class TransportTests(SynchronousTestCase):
     def test_credit_is_given_for_what_was_read(self) -> None:
         """Credit is given for what was taken, and none while nothing is."""
         self.transport.pauseProducing()
-        self.assertTrue(self.transport.received(bytes(WINDOW - 1)))
+        self.assertTrue(self.transport.received(bytes(TUNNEL_WINDOW_BYTES - 1)))
         self.assertTrue(self.transport.received(b"1"))
         self.assertEqual((self.above.got, self.link.frames), (b"", []))
         self.assertFalse(self.transport.received(b"1"))
         self.transport.resumeProducing()
-        self.assertEqual(len(self.above.got), WINDOW)
+        self.assertEqual(len(self.above.got), TUNNEL_WINDOW_BYTES)
         given = sum(each.amount for each in self.link.take(FrameKind.TUNNEL_CREDIT, TunnelCredit))
-        self.assertEqual(given, WINDOW - 1)
+        self.assertEqual(given, TUNNEL_WINDOW_BYTES - 1)
 
     def test_closing_tunnel_sends_what_waits_first(self) -> None:
         self.transport.write(bytes(WINDOW + 1))
@@ -245,7 +248,7 @@ class EndTests(SynchronousTestCase):
     def test_tunnel_is_requested_from_the_node_in_the_middle(self) -> None:
         opening = self.opening()
         mine = Preface.of(TOKEN, True, False).proof
-        self.assertEqual(self.asked, TunnelOpen(1, False, name(2).raw, mine, WINDOW, False))
+        self.assertEqual(self.asked, TunnelOpen(1, False, name(2).raw, mine, TUNNEL_WINDOW_BYTES, False))
         self.opened()
         self.assertGreater(self.link.received(), 100)  # a TLS handshake
         self.failureResultOf(self.close(opening), ConnectFailed)
@@ -306,7 +309,7 @@ class EndTests(SynchronousTestCase):
         self.tunnels.frame_received(self.link, FrameKind.TUNNEL_DATA, data_frame(1, b"1"))
         self.failureResultOf(opening, ConnectFailed)
         opening = self.opening()
-        self.frame(FrameKind.TUNNEL_CREDIT, TunnelCredit(3, 9))
+        self.frame(FrameKind.TUNNEL_CREDIT, TunnelCredit(3, 9, False))
         self.opened()
         for _ in range(5):
             self.tunnels.frame_received(self.link, FrameKind.TUNNEL_DATA, data_frame(3, bytes(CHUNK_BYTES)))

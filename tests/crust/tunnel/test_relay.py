@@ -12,13 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.link.tls import LinkTls
-from routing_crust.crust.tunnel import carried
-from routing_crust.crust.tunnel.carried import IDLE_SECONDS, QUIET_BYTES, TUNNEL_BYTES_PER_SECOND
+from routing_crust.crust.tunnel.carried import IDLE_SECONDS, QUIET_BYTES
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
 from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES, UNEXPECTED_OPENS
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
+from routing_crust.crust.tunnel.windows import QUIET_SECONDS, TUNNEL_WINDOW_BYTES
 from routing_crust.endpoints import Connection, PathKind, Protocol
 from routing_crust.errors import WireError
 from routing_crust.names import Name
@@ -35,7 +35,7 @@ from routing_crust.wire.messages import (
 
 from ..addresses import at, identity, name
 
-WINDOW = 64 * 1024
+WINDOW = TUNNEL_WINDOW_BYTES
 PROOF = bytes(32)
 
 
@@ -141,7 +141,7 @@ class RelayTests(SynchronousTestCase):
         self.data(self.a, 7, 9)
         (payload,) = self.b.take(FrameKind.TUNNEL_DATA)
         self.assertEqual((number_of(payload), len(payload)), (2, 9))
-        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(2, 100))
+        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(2, 100, False))
         self.assertEqual(self.b.received(), 4)
         self.assertEqual(self.tunnels.carried, 1)
         self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(2, TunnelReason.CLOSED))
@@ -151,7 +151,7 @@ class RelayTests(SynchronousTestCase):
     def test_tunnel_that_exceeds_its_credit_is_closed(self) -> None:
         """So no more waits in the relay than there was credit for."""
         number = self.open(self.a, self.b)
-        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1))
+        self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, 1, False))
         self.data(self.a, 1, WINDOW)
         self.assertEqual(self.b.received(), WINDOW)
         granted = sum(each.amount for each in self.a.take(FrameKind.TUNNEL_CREDIT, TunnelCredit))
@@ -165,6 +165,40 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.closed(self.b), [TunnelReason.PROTOCOL_ERROR])
         self.data(self.a, 1, 1)
         self.assertEqual(self.b.received(), 0)
+
+    def test_more_credit_than_there_was_cannot_be_given_back(self) -> None:
+        """What was given back is gone: to send it all the same ends the tunnel too."""
+        self.open(self.a, self.b)
+        self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(1, 10, True))
+        self.data(self.a, 1, WINDOW - 10)
+        self.assertEqual(self.tunnels.carried, 1)
+        self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(1, WINDOW, True))
+        self.assertEqual(self.closed(self.a), [TunnelReason.PROTOCOL_ERROR])
+
+    def test_relay_gives_back_credit_of_an_end_that_gets_little(self) -> None:
+        self.open(self.a, self.b, credit=4 * WINDOW)
+        self.clock.advance(QUIET_SECONDS)
+        self.data(self.a, 1, 100)
+        (back,) = self.b.take(FrameKind.TUNNEL_CREDIT, TunnelCredit)
+        self.assertEqual((back.amount, back.returned), (3 * WINDOW - 100, True))
+
+    def test_large_windows_leave_half_of_the_memory_for_new_tunnels(self) -> None:
+        """A tunnel that is closed gives its windows back."""
+        self.fill(100)
+        memory = self.tunnels._relay.memory
+        number = self.open(self.a, self.b)
+        self.clock.advance(0.1)
+        self.data(self.a, 1, 1)
+        for _ in range(12):
+            half: Any = self.tunnels._relay.numbers.leg(self.a, 1)
+            self.data(self.a, 1, half.window.left)
+            size = self.b.received()
+            self.frame(self.b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, max(size, 1), False))
+            self.clock.advance(0.1)
+        self.assertGreater(memory.taken, 0)
+        self.assertLessEqual(memory.taken, 50 * LEAST_TUNNEL_BYTES)
+        self.frame(self.b, FrameKind.TUNNEL_CLOSED, TunnelClosed(number, TunnelReason.CLOSED))
+        self.assertEqual((self.tunnels.carried, memory.taken), (0, 0))
 
     def test_data_before_the_tunnel_is_open_closes_it(self) -> None:
         """The end that requested it may not send yet."""
@@ -184,23 +218,49 @@ class RelayTests(SynchronousTestCase):
                 )
                 if size:
                     through[number] += size
-                    self.frame(b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, size))
+                    self.frame(b, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, size, False))
             self.clock.advance(0.01)
         return through
 
-    def test_every_tunnel_has_its_own_rate(self) -> None:
-        """It also has a burst of its own."""
+    def test_tunnels_together_keep_to_relay_rate(self) -> None:
+        """One alone may have it all."""
+        rate = 256 * 1024
+        self.make(relay_rate=rate)
         number = self.open(self.a, self.b)
         self.data(self.a, 1, WINDOW)
-        through = self.carry_on(4, [(self.a, self.b, number)], [number])[number]
-        rate = TUNNEL_BYTES_PER_SECOND
-        self.assertGreater(through, 3.9 * rate)
-        self.assertLess(through, 4.5 * rate)
+        alone = self.carry_on(4, [(self.a, self.b, number)], [number])[number]
+        self.assertGreater(alone, 3.9 * rate)
+        self.assertLess(alone, 4.5 * rate)
+
+    def test_networks_take_turns_whatever_tunnels_they_have(self) -> None:
+        """Three busy tunnels of one do not get more than one of another."""
+        rate = 256 * 1024
+        self.make(relay_rate=rate)
+        ends = []
+        for seed in (10, 11, 12):
+            near, far = self.link(seed), self.link(seed + 10)
+            ends.append((near, far, self.open(near, far)))
+        honest = self.link(5, "203.0.113.1:1"), self.link(6)
+        other = (*honest, self.open(*honest))
+        for near, _, _ in (*ends, other):
+            self.data(near, 1, WINDOW)
+        got = {far.peer: 0 for _, far, _ in (*ends, other)}
+        for _ in range(400):
+            for near, far, number in (*ends, other):
+                for credit in near.take(FrameKind.TUNNEL_CREDIT, TunnelCredit):
+                    self.data(near, 1, credit.amount)
+                size = far.received()
+                if size:
+                    got[far.peer] += size
+                    self.frame(far, FrameKind.TUNNEL_CREDIT, TunnelCredit(number, size, False))
+            self.clock.advance(0.01)
+        total = sum(got.values())
+        self.assertGreater(got[honest[1].peer], 0.45 * total)
+        self.assertLess(got[honest[1].peer], 0.55 * total)
 
     def test_two_tunnels_share_a_full_link_fairly(self) -> None:
         """Two tunnels to one peer whose link has little room get the same."""
-        self.patch(carried, "TUNNEL_BYTES_PER_SECOND", 64 << 20)
-        self.make()
+        self.make(relay_rate=64 << 20)
         c = self.link(3)
         ends = [(self.a, self.b, self.open(self.a, self.b)), (c, self.b, self.open(c, self.b))]
         self.b.queued = MAX_QUEUED_BYTES
@@ -458,7 +518,7 @@ class RelayTests(SynchronousTestCase):
 
     def test_frame_that_crosses_with_the_close_is_ignored(self) -> None:
         self.data(self.a, 5, 1)
-        self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(5, 1))
+        self.frame(self.a, FrameKind.TUNNEL_CREDIT, TunnelCredit(5, 1, False))
         self.frame(self.a, FrameKind.TUNNEL_OPENED, TunnelOpened(5, 1, 0))
         self.frame(self.a, FrameKind.TUNNEL_CLOSED, TunnelClosed(5, TunnelReason.CLOSED))
         self.assertEqual((self.a.frames, self.b.frames), ([], []))

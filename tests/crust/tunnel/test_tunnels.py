@@ -8,7 +8,6 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.service import CrustService
-from routing_crust.crust.tunnel import carried
 from routing_crust.crust.tunnel import relay as tunnel_relay
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.endpoints import PathKind, Protocol
@@ -83,7 +82,6 @@ class TunnelTests(ServiceTests):
 
     async def test_more_than_the_credit_goes_through_both_ways(self) -> None:
         """Much more than the credit goes through, in order, and the middle holds no more than it gave."""
-        self.patch(carried, "TUNNEL_BYTES_PER_SECOND", 64 << 20)
         await self.three()
         link, accepted = await self.tunnel()
         payloads = [bytes([number]) * 20_000 for number in range(40)]

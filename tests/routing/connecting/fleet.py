@@ -26,11 +26,12 @@ class Fleet:
     @ivar problems: why others failed.
     """
 
-    def __init__(self, size: int, seed: int = 1, **relay: Any) -> None:
+    def __init__(self, size: int, seed: int = 1, latency: float | None = None, **relay: Any) -> None:
         """
+        @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
         @param relay: settings of the public member.
         """
-        self.network = SimulatedNetwork(seed=seed, internet=True)
+        self.network = SimulatedNetwork(seed=seed, latency=latency, internet=True)
         self.relay = self.network.node(setup=self._serve, **relay)
         self.nodes = [self.network.node(nat=SYMMETRIC, setup=self._serve) for _ in range(size)]
         self.took: dict[tuple[SimulatedNode, SimulatedNode], float] = {}
