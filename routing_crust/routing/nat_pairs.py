@@ -11,9 +11,29 @@ Plain functions.
 
 from __future__ import annotations
 
+from ..crust.interfaces import ICrust
+from ..crust.reachability import Dialable, Source
 from ..wire.messages import NatKind
 
 _TRANSLATED = (NatKind.CONE, NatKind.SYMMETRIC)
+
+
+def told_nat(crust: ICrust) -> NatKind:
+    """
+    What a node tells of its NAT in requests and responses. Between two that tell C{CONE} no plain dial is
+    made; so one that may be dialable all the same, since no address is translated or a router forwards
+    a port, tells C{UNKNOWN} until others have tried.
+    """
+    open_ends = (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE)
+    untried = crust.reachability.dialable is Dialable.UNKNOWN
+    if crust.nat is NatKind.CONE and untried and any(each.source in open_ends for each in crust.sources):
+        return NatKind.UNKNOWN
+    return crust.nat
+
+
+def plain_is_hopeless(one: NatKind, other: NatKind) -> bool:
+    """Whether a plain dial of one of the two to the other, from a port of its own, cannot succeed."""
+    return one is NatKind.CONE and other is NatKind.CONE
 
 
 def can_punch(one: NatKind, other: NatKind) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, Final
 
 from .lab import Lab
+from .layout import RENDEZVOUS
 from .node import PORT, LabNode, LabTestCase
 from .router import Nat, Router, Stray
+
+STARTS: Final = 4
+MAX_SECONDS_TO_A_PUNCHED_LINK: Final = 60.0
 
 
 class TunnelTests(LabTestCase):
@@ -20,6 +24,28 @@ class TunnelTests(LabTestCase):
         await self.alice.linked_with(self.first)
         self.bob = await self.start_node(lab, "bob", contact, here)
         return lab
+
+    async def test_restarted_node_is_punched_again_soon(self) -> None:
+        """
+        Two hosts behind cones, one of which starts anew again and again: the dials that its peer makes for
+        strangers are spent by then, and it is linked without a third node all the same.
+        """
+        home = Router(Nat.PORT_RESTRICTED)
+        lab = self.build({"alice": home, "bob": Router(Nat.PORT_RESTRICTED)}, delay=0.010)
+        self.first = await self.start_first(lab)
+        contact = f"--contact={self.first.contact(lab.rendezvous[0])}"
+        second = await self.start_node(lab, RENDEZVOUS, contact, f"--listen={lab.rendezvous[1]}:{PORT}")
+        options = (contact, f"--contact={second.contact(lab.rendezvous[1])}", f"--listen=0.0.0.0:{PORT}")
+        self.alice = await self.start_node(lab, "alice", *options)
+        await self.alice.linked_with(second)
+        outside = lab.public("alice").replace(".", r"\.")
+        self.bob = None
+        for _ in range(STARTS):
+            self.bob = await self.start_node(lab, "bob", *options, of=self.bob)
+            await self.bob.wait_for(
+                rf"\] link (?:to|from) node {self.alice.name} at {outside}:", MAX_SECONDS_TO_A_PUNCHED_LINK
+            )
+            await self.bob.stop()
 
     async def link(self, node: LabNode, peer: LabNode) -> dict[str, Any]:
         """What the status says of the link with this peer."""

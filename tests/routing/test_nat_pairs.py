@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.routing.nat_pairs import both_ways, can_punch, plain_may_do
+from routing_crust.crust.interfaces import ICrust
+from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
+from routing_crust.endpoints import Endpoint
+from routing_crust.routing.nat_pairs import both_ways, can_punch, plain_is_hopeless, plain_may_do, told_nat
 from routing_crust.wire.messages import NatKind
 
 UNKNOWN, OPEN, CONE, SYMMETRIC = NatKind
 
 
+class Crust:
+    """As much of crust as knows its NAT."""
+
+    def __init__(self, nat: NatKind, dialable: Dialable, *sources: Source) -> None:
+        self.nat = nat
+        self.reachability = Reachability(nat, dialable, 0.0)
+        self.sources = tuple(OwnEndpoint(Endpoint("8.8.8.8", 5483), each) for each in sources)
+
+
 class NatTests(SynchronousTestCase):
+    def test_cone_that_may_be_dialable_is_told_as_unknown_until_it_was_tried(self) -> None:
+        for source in Source:
+            may_be = source in (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE)
+            untried = cast(ICrust, Crust(CONE, Dialable.UNKNOWN, Source.PRIVATE, source))
+            self.assertIs(told_nat(untried), UNKNOWN if may_be else CONE)
+            self.assertIs(told_nat(cast(ICrust, Crust(CONE, Dialable.NO, source))), CONE)
+        for nat in (UNKNOWN, OPEN, SYMMETRIC):
+            self.assertIs(told_nat(cast(ICrust, Crust(nat, Dialable.UNKNOWN, Source.MAPPED))), nat)
+
     def test_only_two_symmetric_nats_cannot_be_punched(self) -> None:
         hopeless = [pair for pair in product(NatKind, repeat=2) if not can_punch(*pair)]
         self.assertEqual(hopeless, [(SYMMETRIC, SYMMETRIC)])
+
+    def test_plain_dial_is_hopeless_between_two_cones_only(self) -> None:
+        hopeless = [pair for pair in product(NatKind, repeat=2) if plain_is_hopeless(*pair)]
+        self.assertEqual(hopeless, [(CONE, CONE)])
 
     def test_plain_dial_goes_first_if_one_end_is_open_or_both_are_unknown(self) -> None:
         hopeful = [pair for pair in product(NatKind, repeat=2) if plain_may_do(*pair)]

@@ -159,7 +159,9 @@ class Puncher:
             raise DialFailed("not dialled: it is our own address")
         # a repeated dial whose packet never left was counted already
         if asked_by and not again:
-            self._limits.spend(endpoint, asked_by)
+            self._limits.spend(endpoint, asked_by, peer)
+            # proven again by its success: what is refused is dialled up to a dozen times, and counts then
+            self._limits.failed(endpoint, peer)
         entry.meeting.dialling(endpoint.host)
         dial = PunchDial(self._owner, entry.meeting, punch, endpoint, self.meeting_for, self._ended)
         self._open[dial] = None
@@ -187,6 +189,8 @@ class Puncher:
 
     def _punched(self, outcome: ILink | Failure, entry: _ExpectedRendezvous) -> None:
         entry.punch = None
+        if not isinstance(outcome, Failure):
+            self._limits.answered(outcome.connection.peer, outcome.peer)
         self._note(entry.meeting.peer, outcome)
         self._settle(entry, outcome)
 

@@ -135,6 +135,11 @@ class Attempts:
                 if entry.request.issued <= latest:
                     self.withdraw(peer, entry.nonce)
 
+    def is_tunnelled(self, peer: Name) -> bool:
+        """Whether our link with this peer is a tunnel."""
+        link = self._links.link_to(peer)
+        return link is not None and link.path_kind is PathKind.TUNNEL
+
     def make_room(self, peer: Name, own: bool = False) -> None:
         """
         If a peer is at its limit, end its oldest attempt, as far as that may go.

@@ -22,6 +22,7 @@ from ...limits import MAX_CANDIDATES
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
+from ...timing.shares import Account, SharedWindow
 from ...wire.codec import from_wire, to_wire
 from ...wire.messages import WireEndpoint
 from ..links.peer import Peer
@@ -31,6 +32,8 @@ MAX_ANSWERED_PER_PREFIX_PER_MINUTE: Final = 32
 """Addresses in one /24 or /48 that may be dialled because answers named them."""
 MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE: Final = 8
 """Dials of one local address and port because answers named it."""
+MAX_BY_TUNNEL_PER_MINUTE: Final = 120
+"""Addresses that may be dialled since peers to whom a tunnel leads named them in requests of their own."""
 
 
 class KnownPeers(Protocol):
@@ -57,6 +60,7 @@ class CandidateExchange:
         self._answered: KeyedLimits[str] = KeyedLimits(
             lambda: SlidingWindow(MAX_ANSWERED_PER_PREFIX_PER_MINUTE, 60.0, seconds)
         )
+        self._by_tunnel = SharedWindow(MAX_BY_TUNNEL_PER_MINUTE, 60.0, seconds)
         self._answered_locally: KeyedLimits[Endpoint] = KeyedLimits(
             lambda: SlidingWindow(MAX_ANSWERED_PER_LOCAL_ENDPOINT_PER_MINUTE, 60.0, seconds)
         )
@@ -148,4 +152,22 @@ class CandidateExchange:
             else:
                 problem = "too many answers named addresses near it within a minute"
                 self._crust.history.tried(peer, Way.DIAL, each, f"not dialled: {problem}")
+        return tuple(found)
+
+    def as_answered(
+        self, peer: Name, endpoints: tuple[Endpoint, ...], asked_by: Account
+    ) -> tuple[Endpoint, ...]:
+        """
+        The addresses in a request by a peer to whom a tunnel leads that may be dialled as if they were in an
+        answer. We ask for a better link as well, so to a third party it makes no difference which of the two
+        ends is first; and strangers who spend their budget cannot keep a tunnel from being replaced.
+
+        @param asked_by: who is held to account, and gets no more of what all such peers may name than others.
+        """
+        found: list[Endpoint] = []
+        for each in endpoints:
+            if not self._by_tunnel.may_take(asked_by):
+                break
+            self._by_tunnel.take(asked_by)
+            found += self.affordable(peer, (each,))
         return tuple(found)

@@ -34,6 +34,7 @@ from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envel
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry
+from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
@@ -286,7 +287,7 @@ class Connector(PeerListener):
             node.incarnation,
             use,
             self._candidates.ours(),
-            node.crust.nat,
+            told_nat(node.crust),
             self._relays.to_name(name),
         )
         token = sign(node, REQUEST_LABEL, message)

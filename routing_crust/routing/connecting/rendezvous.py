@@ -1,13 +1,14 @@
 """
 Rendezvous: what is dialled for each connection request, plainly and through NATs, and when.
 
-Both ends dial each other plainly as soon as they know each other's addresses. Where plain dials are unlikely
-to succeed, or have not succeeded after C{DIAL_STAGGER_SECONDS}, both ends dial each other from their
-listening ports at the same time, which opens a way through most NATs: they punch. How simultaneous the two
-dials are matters, above all where a router rejects packets that it does not expect. So the requester, which
-has measured the round trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the
-responder begins when the ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder
-begins by itself C{GO_WAIT} later.
+Both ends dial each other plainly as soon as they know each other's addresses, unless both are behind NATs:
+such a dial would only spend what may be dialled for strangers. Where plain dials are unlikely to succeed, or
+have not succeeded after C{DIAL_STAGGER_SECONDS}, both ends dial each other from their listening ports at the
+same time, which opens a way through most NATs: they punch. How simultaneous the two dials are matters, above
+all where a router rejects packets that it does not expect. So the requester, which has measured the round
+trip, gives the signal: it sends a ConnectGo and begins half a round trip later; the responder begins when the
+ConnectGo arrives (as in libp2p's DCUtR). If the ConnectGo is lost, the responder begins by itself C{GO_WAIT}
+later.
 
 Where punching cannot succeed, or has not after C{TUNNEL_DELAY_SECONDS}, the requester makes a tunnel (see
 L{routing_crust.routing.connecting.tunnel_opener}).
@@ -25,14 +26,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink, Rendezvous
-from ...endpoints import Endpoint
+from ...endpoints import Endpoint, is_local_only
 from ...errors import RoutingCrustError
 from ...limits import DIAL_STAGGER_SECONDS, PUNCH_TIMEOUT_SECONDS
 from ...names import Name
 from ...timing.shares import OURSELVES, Account
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse, NatKind
-from ..nat_pairs import can_punch, plain_may_do
+from ..nat_pairs import can_punch, plain_is_hopeless, plain_may_do, told_nat
 from ..node import Node
 
 TUNNEL_DELAY_SECONDS: Final = 0.3
@@ -147,9 +148,12 @@ class PunchSchedule:
             return
         # the addresses in a request are a stranger's; those in a response come from a node that we asked
         asked_by = hole_punch.asked_by
-        self._dial(hole_punch, peer, self._crust.connect(endpoints, peer, nonce, asked_by))
+        ours = told_nat(self._crust)
+        plainly = self._near(endpoints) if plain_is_hopeless(ours, nat) else endpoints
+        if plainly:
+            self._dial(hole_punch, peer, self._crust.connect(plainly, peer, nonce, asked_by))
         # two symmetric NATs show each other ports that neither can predict: go to the tunnel at once
-        if not can_punch(self._crust.nat, nat):
+        if not can_punch(ours, nat):
             self._fall_back_to_tunnel(peer, nonce, hole_punch)
             return
         # Request and response may have waited in queues on their way, which a ConnectGo need not do.
@@ -165,7 +169,7 @@ class PunchSchedule:
             )
 
         hole_punch.punch = punch
-        after = DIAL_STAGGER_SECONDS if plain_may_do(self._crust.nat, nat) else 0.0
+        after = DIAL_STAGGER_SECONDS if plain_may_do(ours, nat) else 0.0
         if go is None:
             # normally the ConnectGo begins it; this timer is for one that is lost
             after += GO_WAIT
@@ -241,6 +245,19 @@ class PunchSchedule:
         for (name, _), each in self._all.items():
             if name == peer and each.begun > since and each.rank > hole_punch.rank:
                 yield each
+
+    def _near(self, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """
+        Those of a peer's endpoints that are worth a plain dial though both ends are behind NATs: in a network
+        that we share, through our own NAT, or of a family in which we cannot punch.
+        """
+        own = self._crust.candidates
+        hosts, families = {each.host for each in own}, {each.is_v6 for each in own}
+        return tuple(
+            each
+            for each in endpoints
+            if is_local_only(each) or each.host in hosts or each.is_v6 not in families
+        )
 
     def _dial(self, hole_punch: PlannedPunch, peer: Name, dial: Deferred[ILink]) -> None:
         hole_punch.dials = (*hole_punch.dials, dial)

@@ -14,6 +14,7 @@ from ...crust.interfaces import ILink, account_of
 from ...history import Way
 from ...names import Name
 from ...quietlog import QuietLog
+from ...timing.shares import OURSELVES
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import (
     ConnectGo,
@@ -23,6 +24,7 @@ from ...wire.messages import (
     EnvelopeKind,
 )
 from ..control import SendControl
+from ..nat_pairs import told_nat
 from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
@@ -78,6 +80,9 @@ class ConnectResponder:
         self._attempts.make_room(peer)
         asked_by = account_of(link)
         if self._attempts.expect(ExpectedRequest(peer, request.nonce, endpoints, request, asked_by)):
+            if self._attempts.is_tunnelled(peer):
+                wanted = self._candidates.as_answered(peer, endpoints, asked_by)
+                endpoints, asked_by = (wanted, OURSELVES) if wanted else (endpoints, asked_by)
             # crust must know the request before the response can bring a connection for it
             self._attempts.punches.expect(
                 peer, request.nonce, request.use, requester=False, asked_by=asked_by
@@ -90,7 +95,7 @@ class ConnectResponder:
             peer.raw,
             envelope.body,
             self._candidates.ours(),
-            self._node.crust.nat,
+            told_nat(self._node.crust),
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
         )
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 from random import Random
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
@@ -104,6 +105,25 @@ class PuncherTests(SynchronousTestCase):
         self.assertEqual(self.gone, 2)
         self.assertTrue(self.puncher.idle)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_address_where_the_peer_was_punched_last_is_dialled_once_without_that_limit(self) -> None:
+        """One that starts anew within the minute finds the way open; a dial that fails ends that."""
+        for _ in range(2):
+            self.limits.spend(VICTIM, STRANGER)
+        refused = self.connect(VICTIM, token=b"before")
+        self.failureResultOf(refused, LimitReached)
+        dial = self.connect(VICTIM, token=b"ours", stranger=False)
+        (entry,) = self.puncher._entries.values()
+        assert entry.punch is not None
+        link = cast(ILink, SimpleNamespace(peer=name(2), connection=SimpleNamespace(peer=VICTIM)))
+        entry.punch.won(link)
+        self.assertIs(self.successResultOf(dial), link)
+        made = len(self.reactor.tcpClients)
+        again = self.connect(VICTIM, token=b"again")
+        self.assertEqual(len(self.reactor.tcpClients), made + 1)
+        self.fail_all(REFUSED)
+        self.assertIn("too many strangers' addresses", str(self.failureResultOf(again, ConnectFailed).value))
+        self.assertEqual(len(self.reactor.tcpClients), made + 1)
 
     def test_answer_to_our_own_request_is_dialled_without_that_limit(self) -> None:
         dial = self.connect(VICTIM, stranger=False)

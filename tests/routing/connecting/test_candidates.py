@@ -162,6 +162,19 @@ class CandidatesTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.candidates.affordable(PEER, near[:1]), near[:1])
 
+    def test_peer_with_a_tunnel_is_dialled_as_if_it_had_answered(self) -> None:
+        """Its requests and answers count together, and one party gets no more than it leaves to others."""
+        self.patch(candidates, "MAX_BY_TUNNEL_PER_MINUTE", 6)
+        self.candidates = self.exchange()
+        near = tuple(Endpoint("8.8.8.8", 5000 + each) for each in range(3))
+        self.assertEqual(self.candidates.as_answered(PEER, near, ("one",)), near[:2])
+        self.assertEqual(self.candidates.affordable(PEER, near), ())
+        far = tuple(Endpoint(f"8.8.{each}.1", 5483) for each in range(9, 13))
+        self.assertEqual(self.candidates.as_answered(PEER, far, ("one",)), ())
+        self.assertEqual(self.candidates.as_answered(PEER, far, ("other",)), far[:2])
+        self.clock.advance(60)
+        self.assertEqual(self.candidates.as_answered(PEER, near[:1], ("one",)), near[:1])
+
     def test_local_addresses_of_answers_are_not_limited(self) -> None:
         """They cannot belong to a victim on the internet."""
         for _ in range(5):

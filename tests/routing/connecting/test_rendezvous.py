@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink, Rendezvous
+from routing_crust.crust.reachability import Dialable, OwnEndpoint, Reachability, Source
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import ConnectFailed
 from routing_crust.identity import Identity
@@ -40,9 +41,17 @@ class FakeCrust:
 
     def __init__(self) -> None:
         self.nat = NatKind.CONE
+        self.dialable = Dialable.NO
+        self.sources: tuple[OwnEndpoint, ...] = ()
+        self.candidates = (Endpoint("7.7.7.7", 5483),)
+        self.dialled: list[Endpoint] = []
         self.expected: list[tuple[Name, bytes, bool]] = []
         self.dials: list[tuple[bytes, bool, Rendezvous | None]] = []
         self.running: list[Deferred[ILink]] = []
+
+    @property
+    def reachability(self) -> Reachability:
+        return Reachability(self.nat, self.dialable, 0.0)
 
     def expect(self, peer: Name, token: bytes, requester: bool) -> Callable[[], None]:
         self.expected.append((peer, token, requester))
@@ -57,6 +66,7 @@ class FakeCrust:
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
         self.dials.append((token, asked_by, rendezvous))
+        self.dialled += endpoints if rendezvous is None else ()
         dial: Deferred[ILink] = Deferred(self.running.remove)
         self.running.append(dial)
         return dial
@@ -119,12 +129,40 @@ class HolePunchTests(SynchronousTestCase):
 
     def test_requester_behind_a_nat_sends_go_and_punches_at_once(self) -> None:
         """A plain dial is unlikely to succeed. Punching begins half a round trip after the ConnectGo."""
-        self.begin(True)
+        self.begin(True, NatKind.SYMMETRIC)
         self.assertEqual(self.gone, 1)
         self.assertEqual(
             self.crust.dials, [(NONCE, OURSELVES, None), (NONCE, OURSELVES, Rendezvous(True, 0.05))]
         )
         self.end()
+
+    def test_two_cones_are_punched_and_not_dialled_plainly(self) -> None:
+        """Neither end spends a plain dial, which no filter would let in."""
+        for requester in (True, False):
+            self.begin(requester)
+            self.punches.go(self.peer, NONCE)
+            self.assertEqual([each is None for _, _, each in self.crust.dials], [False])
+            self.end()
+            self.crust.dials.clear()
+
+    def test_near_addresses_are_dialled_plainly_between_two_cones(self) -> None:
+        """In a network that both are in, through the same NAT, and of a family in which we do not listen."""
+        near = (Endpoint("10.0.0.7", 5483), Endpoint("7.7.7.7", 20001), Endpoint("2606:4700::7", 5483))
+        self.punches.expect(self.peer, NONCE, LinkUse.MEMBER, True)
+        self.punches.begin(self.peer, NONCE, (*ENDPOINTS, *near), NatKind.CONE, RELAYS, self.go)
+        self.assertEqual(self.crust.dialled, list(near))
+        self.end()
+
+    def test_cone_that_may_be_dialable_is_dialled_plainly(self) -> None:
+        """No address is translated, or a port is mapped, and nobody has tried yet."""
+        for source in (Source.CONFIGURED, Source.MAPPED, Source.INTERFACE):
+            self.crust.sources = (OwnEndpoint(Endpoint("7.7.7.7", 5483), source),)
+            for dialable, dialled in ((Dialable.UNKNOWN, list(ENDPOINTS)), (Dialable.NO, [])):
+                self.crust.dialable = dialable
+                self.begin(True)
+                self.assertEqual(self.crust.dialled, dialled)
+                self.end()
+                self.crust.dialled.clear()
 
     def test_plain_dial_that_may_succeed_has_a_head_start(self) -> None:
         """The requester punches after the stagger of dials if one end is open or both NATs are unknown."""
@@ -147,7 +185,7 @@ class HolePunchTests(SynchronousTestCase):
 
     def test_responder_punches_once_when_the_go_comes(self) -> None:
         """Until then it dials plainly, and counts the dial as one for a stranger."""
-        self.begin(False)
+        self.begin(False, NatKind.UNKNOWN)
         self.assertEqual(self.crust.dials, [(NONCE, STRANGER, None)])
         self.punches.go(self.peer, NONCE)
         self.punches.go(self.peer, NONCE)
@@ -271,7 +309,7 @@ class HolePunchTests(SynchronousTestCase):
         self.begin(True)
         self.end()
         self.punches.begin(self.peer, NONCE, ENDPOINTS, NatKind.CONE, RELAYS, self.go)
-        self.assertEqual(len(self.crust.dials), 2)
+        self.assertEqual(len(self.crust.dials), 1)
         self.end()
 
     def test_failed_or_cancelled_dial_is_no_error(self) -> None:
