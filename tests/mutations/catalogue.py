@@ -1010,6 +1010,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.connecting.test_reachability_checks",),
     ),
     Mutant(
+        "an observer that does not answer after a change is dialled ten minutes later",
+        "routing/connecting/reachability_checks.py",
+        "                self._check_soon(PAUSE_SECONDS)\n",
+        "                pass\n",
+        ("tests.routing.connecting.test_reachability_checks",),
+    ),
+    Mutant(
         "a tunnel waits although we are seen elsewhere",
         "routing/connecting/reachability_checks.py",
         "            self._seen_elsewhere()\n",

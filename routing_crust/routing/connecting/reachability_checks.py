@@ -45,6 +45,8 @@ PAUSE_SECONDS: Final = 30.0
 """Seconds between two checks at least, whatever others say of us."""
 CHANGED_PAUSE_SECONDS: Final = 5.0
 """The same when the network of this host has changed, which no peer can bring about."""
+RETRIES_AFTER_A_CHANGE: Final = 2
+"""Checks that follow soon if, after such a change, the nodes that were dialled did not answer."""
 MAX_OBSERVERS: Final = 4
 """Nodes that are dialled in one check, to be seen by them."""
 MAX_ASKED: Final = 3
@@ -80,6 +82,7 @@ class ReachabilityChecks(PeerListener):
         self._dialable_at = dialable_at
         self._seen_elsewhere = seen_elsewhere
         self._seen_before: tuple[Endpoint, ...] = ()
+        self._retries = 0
         self._helper = DialBackHelper(node, links)
         self._timer: IDelayedCall | None = None
         self._checked = float("-inf")
@@ -123,6 +126,7 @@ class ReachabilityChecks(PeerListener):
 
     def network_changed(self) -> None:
         """The network of this host has changed: check soon, unless checking is stopped."""
+        self._retries = RETRIES_AFTER_A_CHANGE
         self._check_soon(CHANGED_PAUSE_SECONDS)
 
     def _check_soon(self, pause: float) -> None:
@@ -192,6 +196,10 @@ class ReachabilityChecks(PeerListener):
         if isinstance(result, Failure):
             result.trap(RoutingCrustError, CancelledError)
             self.log.debug("no new node sees us: {reason}", reason=result.getErrorMessage())
+            if self._retries and not result.check(CancelledError):
+                # until one of them sees us, peers are told an address that may be gone
+                self._retries -= 1
+                self._check_soon(PAUSE_SECONDS)
         else:
             link = result
         # the checks may have been stopped during the dial

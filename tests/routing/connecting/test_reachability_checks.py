@@ -34,6 +34,7 @@ from routing_crust.routing.connecting.reachability_checks import (
     INTERVAL_SECONDS,
     MAX_ASKED,
     PAUSE_SECONDS,
+    RETRIES_AFTER_A_CHANGE,
     SOON_SECONDS,
 )
 from routing_crust.routing.events import ReachabilityChanged
@@ -393,6 +394,21 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertIn(q.node_name, self.net.crust(a).seen)
         self.assertIs(a._core.links.link_to(q.node_name), None)
         self.assertEqual(a._core.reachability._observers, [])
+
+    def test_observer_that_does_not_answer_after_a_change_is_dialled_again_soon(self) -> None:
+        """Without a change it has time until the next check."""
+        _, (a, q) = self.star(2)
+        crust = self.net.crust(a)
+        contact = self.net.contact(q)
+        crust.remember(contact)
+        crust.useful = {contact.endpoint}
+        self.net.crash(q)
+        self.check(a)
+        self.net.settle(INTERVAL_SECONDS / 2)
+        self.assertEqual(len(crust.dialled), 1)
+        a._core.network_changed()
+        self.net.settle(INTERVAL_SECONDS / 2 - 100)
+        self.assertEqual(len(crust.dialled), 2 + RETRIES_AFTER_A_CHANGE)
 
     def test_tunnels_are_tried_again_when_we_are_seen_elsewhere(self) -> None:
         """Where one network sees us is not announced, but makes another attempt worth it."""
