@@ -69,6 +69,9 @@ class Owner:
         else:
             self.ready.pop(link).callback(link)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Whatever is slow here is measured."""
+
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
         self.lost.pop(link).callback(None)

@@ -93,6 +93,9 @@ class LinkHandler(PeerListener):
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self._links.frame_received(link, kind, payload)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing gets lost here."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self._links.link_lost(link, reason.reason, reason.detail)
         if self._confirmed is not None:

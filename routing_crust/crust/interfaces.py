@@ -24,8 +24,8 @@ from ..timing.shares import OURSELVES, Account
 from ..wire.messages import NatKind
 from .reachability import OwnEndpoint, Reachability
 
-ANSWER_WITHIN: Final = 8.0
-"""Seconds that a peer has for an answer: TCP, when packets were lost, tries again within 6 s or after 12."""
+ANSWER_WITHIN_SECONDS: Final = 8.0
+"""For an answer after a change of our network: TCP, when packets were lost, tries again within 6 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,12 @@ class ILink(Interface):
     is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
     is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
     is_open: bool = Attribute("Whether neither end has closed it.")
+    has_heard: bool = Attribute("Whether anything has come since this was set to C{False} last.")
+    is_doubted: bool = Attribute("Whether the peer has owed an answer for so long that the link may be dead.")
+    owed_for: float = Attribute(
+        "Seconds for which the peer of a doubted link has owed an answer. A path that has only stalled shows "
+        "itself within as many more, since TCP waits twice as long each time until it tries again."
+    )
 
     def send(kind: int, payload: bytes) -> None:
         """
@@ -83,9 +89,15 @@ class ILink(Interface):
 
     def probe() -> None:
         """
-        Send the peer a probe, where something suggests that it is out of reach or has lost this link, and cut
-        the link if nothing comes within L{ANSWER_WITHIN} seconds. Without effect before L{verified}, and once
-        the link is closed.
+        Send the peer a probe, where something suggests that it is out of reach or has lost this link. If
+        nothing comes, L{ICrustEvents.link_doubted} follows. Without effect before L{verified}, and once the
+        link is closed.
+        """
+
+    def must_answer(within: float | None) -> None:
+        """
+        As L{probe}, where a path is known to have broken: cut the link if nothing comes within these seconds,
+        or eight round trips; C{None} is a mere probe.
         """
 
     def when_writable() -> Deferred[None]:
@@ -163,6 +175,12 @@ class ICrustEvents(Interface):
 
     def lost_connection(link: ILink, reason: LinkClosed) -> None:
         """A link is gone; reported exactly once for each link that was reported as made."""
+
+    def link_doubted(link: ILink) -> None:
+        """
+        The peer of a verified link has not answered for the larger of C{DOUBT_AFTER_SECONDS} and eight round
+        trips. The link may be dead, or just slow. Reported again after twice as long each time.
+        """
 
     def bootstrap_finished(links: int, problem: str) -> None:
         """

@@ -37,10 +37,17 @@ from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
 from .host_network import HostNetwork
-from .interfaces import ICrust, ICrustEvents, ILink, Rendezvous
+from .interfaces import (
+    ANSWER_WITHIN_SECONDS,
+    ICrust,
+    ICrustEvents,
+    ILink,
+    Rendezvous,
+)
 from .link.factories import LinkAcceptFactory
 from .link.reading import ReadingTurns
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
+from .netstate.path_watch import PathWatch
 from .platform import Platform
 from .punch.puncher import Puncher
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch
@@ -114,6 +121,7 @@ class CrustService(AddressesOfCrust):
             settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
         )
         self._watch = platform.net_watch(self._network_changed)
+        self._paths = PathWatch(self.clock, self._links, self._path_broken)
         self._host = HostNetwork(settings, platform, self._outside, self._mapper, self._bootstrapper.listen)
         self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
         self._ports: tuple[IListeningPort, ...] = ()
@@ -144,6 +152,7 @@ class CrustService(AddressesOfCrust):
             # The first dial that is called off would find nothing else going on, and take us for stopped.
             self._closing += 1
             self._watch.stop()
+            self._paths.stop()
             self.end_bootstrap(None)
             self._dialler.stop()
             self._puncher.stop()
@@ -292,6 +301,7 @@ class CrustService(AddressesOfCrust):
         if link.path_kind is PathKind.DIRECT and self._host.came_by_a_mapping(link):
             link.path_kind = PathKind.MAPPED
         self._outside.link_up(link)
+        self._paths.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
             return
@@ -306,6 +316,12 @@ class CrustService(AddressesOfCrust):
         else:
             self._events.new_message(link, kind, payload)
 
+    def link_doubted(self, link: ILink) -> None:
+        """The peer of a link owes an answer."""
+        if link in self._links:
+            self._paths.link_doubted(link)
+            self._events.link_doubted(link)
+
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""
         self._gate.unverified.link_lost(link)
@@ -314,6 +330,8 @@ class CrustService(AddressesOfCrust):
             self._tunnels.link_lost(link)
             self._outside.link_lost(link, reason.reason)
             self._events.lost_connection(link, reason)
+            if self._running:
+                self._paths.link_lost(link, reason)
             self._bootstrapper.link_lost(link, reason)
         self._see_whether_stopped()
 
@@ -324,8 +342,6 @@ class CrustService(AddressesOfCrust):
         gone = self._host.look(self._listening)
         self._outside.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
-        self._dialler.network_changed()
-        self._mapper.network_changed()
         for link in list(self._links):
             # TCP reports a lost address only after half a minute or more; the other links may have survived,
             # so they are probed
@@ -333,7 +349,18 @@ class CrustService(AddressesOfCrust):
             if local in gone and link.path_kind is not PathKind.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
-                link.probe()
+                link.must_answer(ANSWER_WITHIN_SECONDS)
+        self._try_anew()
+
+    def _path_broken(self) -> None:
+        """The NAT in front of us has forgotten its connections, or is another one."""
+        self.log.info("links to several networks broke at once: the others through the NAT are looked at")
+        self._try_anew()
+
+    def _try_anew(self) -> None:
+        """What failed before may succeed now."""
+        self._dialler.network_changed()
+        self._mapper.network_changed()
         self._tell(self._events.network_changed)
 
     def bootstrap_ended(self, links: int, problem: str) -> None:

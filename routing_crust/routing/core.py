@@ -36,6 +36,7 @@ from .explain import Explanation, explain
 from .links.granted import GrantedLinks
 from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
+from .links.second_links import SecondLinks
 from .links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND, StreamLayer, StreamLayerAdapter
 from .membership.attachment import Attachment
 from .membership.client_publisher import Publisher
@@ -102,6 +103,7 @@ class RoutingCore:
         self.attempts = Attempts(node, self.links)
         self.candidates = candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
+        self.second_links = SecondLinks(node, self.links, self.connector.request_beside)
         self.responder = ConnectResponder(
             node,
             self.attempts,
@@ -131,7 +133,7 @@ class RoutingCore:
             self.lookup,
             lambda name: self.links.peer(name) is not None,
             self.joiner.probed,
-            self.links.close,
+            self.links.close_attached,
         )
         self.trial = ProxyTrial(node, self.neighbourhood, self.links, self.lookup)
         self.publisher = Publisher(node, self.lookup, send)
@@ -183,6 +185,7 @@ class RoutingCore:
                 self.idle,
                 self.stream_layer,
                 self.connector,
+                self.second_links,
                 # Applications hear of a link when every part can use it, and of its loss when no part uses
                 # it any more.
                 LinkReports(self.observers),
@@ -243,7 +246,9 @@ class RoutingCore:
             self.reachability.stop,
             self.publisher.stop,
             self.tunnels.stop,
+            self.second_links.stop,
             self.connector.stop,
+            self.validator.stop,
             self.attempts.stop,
             self.lookup.stop,
             self.messenger.stop,
@@ -341,6 +346,11 @@ class RoutingCore:
         when = " before both ends agreed on it" if self.attempts.link_lost(link) else ""
         self.crust.history.tried(link.peer, Way.LINK, link.connection.peer, f"lost{when}: {reason}")
         self.links.link_lost(link, reason.reason, reason.detail)
+        self.second_links.link_lost(link, reason)
+
+    def link_doubted(self, link: ILink) -> None:
+        """A link may be dead."""
+        self.links.link_doubted(link)
 
     def bootstrap_finished(self, links: int, problem: str) -> None:
         """An attempt to bootstrap is over."""

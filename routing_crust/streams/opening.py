@@ -19,9 +19,6 @@ from .stream import IgnoringHandler, Stream
 STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 """From asking a peer for a stream, or being asked, to the answer."""
 
-PROBE_AFTER_SECONDS: Final = 3.0
-"""An open that has no answer for so long has the link probed: it may be dead."""
-
 
 class OutgoingOpen(IgnoringHandler):
     """
@@ -38,26 +35,15 @@ class OutgoingOpen(IgnoringHandler):
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
 
-    def wait(
-        self, stream: Stream, clock: IReactorTime, seconds: float, doubt: Callable[[], None]
-    ) -> Deferred[None]:
+    def wait(self, stream: Stream, clock: IReactorTime, seconds: float) -> Deferred[None]:
         """
         Begin to wait.
 
         @param seconds: after which the peer has not answered in time.
-        @param doubt: called when the answer takes so long that the link may be dead.
         @return: L{answer}.
         """
-
-        def doubtful() -> None:
-            doubt()
-            self._timer = clock.callLater(seconds - PROBE_AFTER_SECONDS, self._too_late)
-
         self._stream = stream
-        if seconds > PROBE_AFTER_SECONDS:
-            self._timer = clock.callLater(PROBE_AFTER_SECONDS, doubtful)
-        else:
-            self._timer = clock.callLater(seconds, self._too_late)
+        self._timer = clock.callLater(seconds, self._too_late)
         return self.answer
 
     def opened(self) -> None:

@@ -79,10 +79,6 @@ class PeerStreams:
         """Call this in the next turn of the reactor."""
         self._owner.eventually.call(call)
 
-    def probe(self) -> None:
-        """Have the link find out whether the peer still answers."""
-        self.link.probe()
-
     def link_lost(self, problem: Exception) -> None:
         """End all streams."""
         self.link.set_feeder(None)

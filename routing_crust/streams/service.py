@@ -24,7 +24,7 @@ from ..routing.service import RoutingService
 from ..timing.eventual import EventualQueue
 from ..timing.shares import who_makes_room
 from .address import NodeAddress
-from .errors import StreamRefused
+from .errors import StreamLinkLost, StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
@@ -133,15 +133,8 @@ class Streams:
     async def _opened(self, name: Name, protocol: str, factory: Any) -> IProtocol:
         if name == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
-        await self._service.borrow(name)
-        peer = self._peers.get(name)
-        # the link may have been lost again before we were called
-        if peer is None:
-            raise NotConnected("the link was lost at once")
-        opening = OutgoingOpen()
-        stream = peer.mux.open(protocol, opening)
         try:
-            await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.probe)
+            stream, opening = await self._asked(name, protocol)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
@@ -152,6 +145,39 @@ class Streams:
             )
             raise
         return self._connected(stream, name, factory, opening)
+
+    async def _asked(self, name: Name, protocol: str) -> tuple[Stream, OutgoingOpen]:
+        """
+        Ask a peer for a stream. If the link is lost before the answer, it was dead already, or nearly so:
+        then the peer is asked over the next one.
+        """
+        deadline = self.clock.seconds() + STREAM_OPEN_TIMEOUT_SECONDS
+        lost: StreamLinkLost | None = None
+        while True:
+            try:
+                await self._service.borrow(name)
+                peer = self._peers.get(name)
+                # the link may have been lost again before we were called
+                if peer is None:
+                    raise NotConnected("the link was lost at once")
+            except NotConnected:
+                if lost is not None:
+                    raise lost from None
+                raise
+            opening = OutgoingOpen()
+            stream = peer.mux.open(protocol, opening)
+            try:
+                await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS)
+            except StreamLinkLost as problem:
+                # when the link was lost because of a stop, there will be no other
+                if lost is not None or self.clock.seconds() >= deadline or not self._service.running:
+                    raise
+                lost = problem
+                turn: Deferred[None] = Deferred()
+                self.eventually.call(turn.callback, None)
+                await turn  # we are called amid the loss, before the link that takes its place is known
+            else:
+                return stream, opening
 
     def _connected(self, stream: Stream, name: Name, factory: Any, opening: OutgoingOpen) -> IProtocol:
         address = NodeAddress(name, stream.protocol)

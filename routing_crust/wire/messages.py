@@ -102,7 +102,8 @@ class Hello(WireMessage, frozen=True):
     The first frame each way, in a L{Sealed}; the signature covers the TLS session's exporter value too.
 
     @ivar versions: the protocol versions that the sender speaks.
-    @ivar purpose: the nonce of the request that this link is for; empty when it is for bootstrapping.
+    @ivar purpose: the nonce of the request that this link is for, or the mark of the link that it is dialled
+        beside; empty when it is for bootstrapping.
     @ivar incarnation: grows with each start of the sender.
     @ivar observed: the address that the sender sees its peer at.
     @ivar listening: where the sender listens.

@@ -52,6 +52,9 @@ class Receiver:
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self._heard("message", link, kind, payload)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing to do."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self._heard("lost", link, reason)
 

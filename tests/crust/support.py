@@ -58,6 +58,9 @@ class Owner:
     def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
         self._heard("frame", link, kind, payload)
 
+    def link_doubted(self, link: Link) -> None:
+        self._heard("doubted", link)
+
     def link_lost(self, link: Link, reason: LinkClosed) -> None:
         self._heard("lost", link, reason)
 

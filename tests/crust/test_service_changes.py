@@ -120,17 +120,17 @@ class ChangeTests(ServiceTests):
     def unreadable(self) -> Any:
         raise OSError("no")
 
-    async def test_every_other_link_is_probed(self) -> None:
+    async def test_every_other_link_has_to_answer(self) -> None:
         """Every other link has to show that its peer is still there."""
         link, accepted = await self.pair()
         link.verified()
         accepted.verified()
         probed: list[object] = []
 
-        def probe(of: object) -> None:
+        def must_answer(of: object, within: float) -> None:
             probed.append(of)
 
-        self.patch(type(link), "probe", probe)
+        self.patch(type(link), "must_answer", must_answer)
         self.change()
         self.assertEqual(probed, [link])
 

@@ -90,6 +90,9 @@ class Node(LineReceiver):
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self.say("message", kind)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing to do."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self.say("lost", reason)
 

@@ -72,6 +72,9 @@ class Intruder:
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self.frames.append((kind, payload))
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing to do."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self.lost.append(reason)
 

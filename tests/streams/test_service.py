@@ -15,7 +15,6 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Name, Role, RoutingService
 from routing_crust.config import KIB, MIB
-from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.errors import CannotListen, CloseReason, LimitReached, NotConnected, ServiceStopped
 from routing_crust.routing.links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND
 from routing_crust.routing.state import State
@@ -30,7 +29,6 @@ from routing_crust.streams import (
     streams_of,
 )
 from routing_crust.streams.frames import StreamFrame, open_frame, pack_number
-from routing_crust.streams.opening import PROBE_AFTER_SECONDS
 from tests.routing.net import Net
 
 from .protocols import Echo, HalfCloseable, Keeping, Noting
@@ -363,16 +361,18 @@ class AcceptorTests(StreamsCase):
         self.assertEqual(self.opened[0].value.reason, StreamReason.TOO_SLOW)
         self.assertEqual(self.factory.cancelled, 1)
 
-    def test_silent_link_is_probed(self) -> None:
-        """Where nothing comes at all the link is looked at, long before the time is over."""
+    def test_stream_is_asked_for_again_over_the_link_that_replaces_a_dead_one(self) -> None:
+        """Nothing comes over the first link, so a second one is made, long before the time is over."""
         self.net.network.half_open(self.net.network.links[0])
         self.opening.cancel()
         self.opened.clear()
-        again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping()).addBoth(self.opened.append)
-        self.net.settle(PROBE_AFTER_SECONDS + ANSWER_WITHIN - 0.1)
-        self.assertNoResult(again)
-        self.net.settle(0.2)
-        self.assertIsInstance(self.opened[0].value, StreamLinkLost)
+        streams_of(self.two_).open(self.one.node_name, "echo", Keeping()).addBoth(self.opened.append)
+        self.net.run(lambda: len(self.factory.decisions) == 2, timeout=8)
+        theirs = Echo()
+        self.factory.decisions[1].callback(theirs)
+        self.net.run(lambda: self.opened)
+        self.opened[0].transport.write(b"hello")
+        self.net.run(lambda: self.opened[0].received == b"hello")
 
     def test_cancelled_open_cancels_the_acceptor(self) -> None:
         """The opener gives up, and the acceptor hears of it."""

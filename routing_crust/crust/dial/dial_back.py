@@ -121,6 +121,9 @@ class DialBacks:
         """That was all that we wanted to know."""
         link.close(CloseReason.NO_LONGER_NEEDED)
 
+    def link_doubted(self, link: ILink) -> None:
+        """It has no time for that."""
+
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """It is closed."""
 

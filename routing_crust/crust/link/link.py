@@ -60,9 +60,11 @@ class Link(FrameSender):
 
     __slots__ = (
         "_allowance",
+        "_asked_at",
         "_decoder",
         "_liveness",
         "_made",
+        "_owed_since",
         "_plan",
         "_reading",
         "_share",
@@ -74,6 +76,7 @@ class Link(FrameSender):
         "bootstrap",
         "connection",
         "direction",
+        "has_heard",
         "hello_timeout",
         "initiator",
         "is_confirmed",
@@ -112,7 +115,7 @@ class Link(FrameSender):
         self._decoder = FrameDecoder(MAX_CONTROL_BYTES, owner.link_frame, self, self._control_received)
         self._allowance = MAX_UNVERIFIED_BYTES
         self._up = self._verified = False
-        self.is_confirmed = False
+        self.is_confirmed = self.has_heard = False
         self._timer: IDelayedCall | None = None
         # two reasons to read nothing, the owner's and the share's: we read when neither is left
         self._reading = True
@@ -124,7 +127,8 @@ class Link(FrameSender):
         """The TCP connection is there, and TLS begins."""
         settings = self._owner.settings
         self._queue = SendQueue(self.transport, self._owner.clock)
-        self._liveness = Liveness(settings, self._queue)
+        self._liveness = Liveness(settings, self._queue, self._set_tick)
+        self._asked_at = self._owed_since = self._owner.clock.seconds()
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
         self._share = self._owner.reading.share(self.connection.peer.prefix)
         # Twisted sets no limit to the time that a TLS handshake takes
@@ -165,9 +169,7 @@ class Link(FrameSender):
         self._verified = True
         self.transport.peer_verified()
         self._decoder.limit = MAX_FRAME_BYTES
-        # our Hello was a sign of life: the first tick need not add a Heartbeat
-        self._queue.wrote = True
-        self._arm(self._liveness.tick_length, self._tick)
+        self._liveness.begin()
 
     @property
     def is_verified(self) -> bool:
@@ -190,7 +192,7 @@ class Link(FrameSender):
         self.transport.frames_came(len(data))
         if self._reason is not None:
             return
-        self._liveness.heard = True
+        self._liveness.heard = self.has_heard = True
         self._queue.hold()  # what is sent meanwhile goes out together, below
         share, decoder = self._share, self._decoder
         # a read costs something, too, even if it completes no frame
@@ -250,8 +252,11 @@ class Link(FrameSender):
             self._peer_said_goodbye(decode(Goodbye, payload).reason)
         elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
-        elif payload and not self._queue.size:  # queued frames answer a probe as well
+        elif not payload:
+            self._liveness.answered(self._owner.clock.seconds() - self._asked_at)
+        elif not self._queue.size:  # queued frames answer a probe as well
             self.send(_HEARTBEAT, b"")
+            self._liveness.answering()
 
     def _peer_said_goodbye(self, number: int) -> None:
         try:
@@ -283,30 +288,44 @@ class Link(FrameSender):
         cancel(self._timer)
         self._timer = None
 
+    def _set_tick(self) -> None:
+        if self._reason is None:
+            self._arm(self._liveness.wait, self._tick)
+
     def _tick(self) -> None:
         self._timer = None
-        if self._stays(self._liveness.tick(self._reading)) and self._liveness.idle:
-            self.send(_HEARTBEAT, b"")
-
-    def probe(self) -> None:
-        if not self._verified or self._reason is not None:
-            return
-        must_answer = self._liveness.probe()
-        self.send(_HEARTBEAT, _PROBE)
-        if must_answer:
-            self._arm(self._liveness.answer_time, self._answer_due)
-
-    def _answer_due(self) -> None:
-        self._timer = None
-        self._stays(self._liveness.answer_due(self._reading))
-
-    def _stays(self, problem: LinkClosed | None) -> bool:
-        """Cut the link if there is a problem, else wait for the next tick."""
+        liveness = self._liveness
+        problem = liveness.tick(self._reading)
         if problem is not None:
             self.abort(problem.reason, problem.detail)
-            return False
-        self._arm(self._liveness.tick_length, self._tick)
-        return True
+            return
+        self._set_tick()
+        if liveness.probe_due:
+            self._send_probe()
+        if liveness.doubt_due:
+            self._owed_since = self._owner.clock.seconds() - (liveness.waiting or 0.0)
+            self._owner.link_doubted(self)
+
+    def probe(self) -> None:
+        self.must_answer(None)
+
+    def must_answer(self, within: float | None) -> None:
+        if self._verified and self._reason is None and self._liveness.ask(within):
+            self._send_probe()
+
+    def _send_probe(self) -> None:
+        self._asked_at = self._owner.clock.seconds()
+        self.send(_HEARTBEAT, _PROBE)
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the peer owes an answer, so that the link may be dead."""
+        return self._verified and self._liveness.doubted
+
+    @property
+    def owed_for(self) -> float:
+        """For how long, if the link is doubted."""
+        return self._owner.clock.seconds() - self._owed_since
 
     # Going down.
 
@@ -316,6 +335,7 @@ class Link(FrameSender):
             self._reason = reason
         self._small = 0
         self._queue.feeder = None
+        self._queue.woke = None
         self._decoder.stop()
         if self._waits or not self._reading:
             self._waits, self._reading = False, True

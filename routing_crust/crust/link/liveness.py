@@ -1,18 +1,21 @@
 """
-Whether the peer of a link is still there: heartbeats, silence, stalls and probes.
+Whether the peer of a link is still there: heartbeats, probes, doubt, silence and stalls.
 
-It counts the ticks of the link's timer and never reads the clock, so that a step of the wall clock, or a halt
-of the process, cuts no link. A probe, which is a Heartbeat with a payload, is sent where there is reason to
-doubt that the peer is still there; the peer answers it with a Heartbeat.
+A probe is a Heartbeat with a payload; the peer answers it with a Heartbeat. It is sent where a link is idle,
+where something was sent and nothing has come for C{PROBE_AFTER_SECONDS}, and where others have reason to ask
+for it. A link without an answer is doubted: the owner looks for a second one, and what is merely slow lives
+on. It is cut after C{inactivity_timeout}, or where the owner knows that the path has broken and has set a
+limit. It counts how long the link's timer has run and never reads the clock, so that a step of the wall
+clock, or a halt of the process, cuts no link.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ...config import Settings
 from ...errors import CloseReason, LinkClosed
-from ..interfaces import ANSWER_WITHIN
 from .sendqueue import SendQueue
 
 HEARTBEATS_PER_TIMEOUT: Final = 3
@@ -20,8 +23,13 @@ HEARTBEATS_PER_TIMEOUT: Final = 3
 STALL_TIMEOUT_SECONDS: Final = 30.0
 """A peer that reads nothing for this long is cut off."""
 
-MAX_UNANSWERED_PROBES: Final = 4
-"""Consecutive unanswered probes that each start the wait again; later ones do not."""
+PROBE_AFTER_SECONDS: Final = 1.0
+"""From a frame of ours to a probe, if nothing comes."""
+DOUBT_AFTER_SECONDS: Final = 2.0
+"""From a frame of ours until the link is doubted, if nothing comes; or, if longer, so many round trips:"""
+DOUBT_AFTER_ROUND_TRIPS: Final = 8
+MAX_DOUBT_AFTER_SECONDS: Final = 8.0
+_ROUNDING_SECONDS: Final = 0.001
 
 
 class Liveness:
@@ -29,28 +37,100 @@ class Liveness:
     Made by a link for itself, asked at each tick of its timer, discarded with it.
 
     @ivar heard: set by the link whenever bytes come.
-    @ivar idle: whether nothing was sent during the last tick, so that a heartbeat is due.
+    @ivar wait: seconds until the next tick.
+    @ivar waiting: seconds since our first frame that nothing has come after; C{None} if there is none.
+    @ivar probe_due: after a tick, whether a probe is to be sent.
+    @ivar doubt_due: after a tick, whether the owner is to hear that the link is doubted.
     """
 
-    __slots__ = ("_probes", "_queue", "_settings", "_silence", "_stalled", "heard", "idle")
+    __slots__ = (
+        "_asked",
+        "_cut_in",
+        "_doubt_at",
+        "_doubted",
+        "_queue",
+        "_quiet",
+        "_round_trip",
+        "_set_timer",
+        "_settings",
+        "_silence",
+        "_stalled",
+        "doubt_due",
+        "heard",
+        "probe_due",
+        "wait",
+        "waiting",
+    )  # fmt: skip
 
-    def __init__(self, settings: Settings, queue: SendQueue) -> None:
+    def __init__(self, settings: Settings, queue: SendQueue, set_timer: Callable[[], None]) -> None:
+        """
+        @param set_timer: has the next tick come after L{wait} seconds, and none before.
+        """
         self._settings = settings
         self._queue = queue
-        self._probes = 0
+        self._set_timer = set_timer
+        self._round_trip = 0.0
         self._silence = self._stalled = 0.0
-        self.heard = self.idle = False
+        self._quiet = 0.0  # since we wrote something
+        self.waiting: float | None = None
+        self._asked = self._doubted = False
+        self._doubt_at = 0.0
+        self._cut_in: float | None = None
+        self.heard = self.probe_due = self.doubt_due = False
+        self.wait = 0.0
 
     @property
-    def tick_length(self) -> float:
-        """Seconds between ticks: two ticks without a frame make a heartbeat just in time."""
-        settings = self._settings
-        return min(settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT), STALL_TIMEOUT_SECONDS)
+    def doubted(self) -> bool:
+        """Whether the peer has owed an answer for so long that the link may be dead."""
+        return self._doubted and not self.heard
 
     @property
-    def answer_time(self) -> float:
-        """Seconds that the peer has to answer a probe."""
-        return min(ANSWER_WITHIN, self._settings.inactivity_timeout)
+    def heartbeat(self) -> float:
+        """Seconds without a frame of ours until a heartbeat."""
+        return self._settings.inactivity_timeout / HEARTBEATS_PER_TIMEOUT
+
+    @property
+    def _longest_tick(self) -> float:
+        """Stalls are counted in ticks, too."""
+        return min(self._settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT), STALL_TIMEOUT_SECONDS)
+
+    def begin(self) -> None:
+        """The peer's Hello is verified: frames are waited for from now on."""
+        self._end_wait()
+        self._set_wait()
+        self._set_timer()
+
+    def answering(self) -> None:
+        """We answer a probe, which counts as a heartbeat of ours."""
+        self._queue.unasked = self._queue.size  # else the two ends would probe each other for ever
+        if self.waiting is None:
+            self._silence = self._quiet = 0.0
+            self._set_wait()
+            self._set_timer()
+
+    def answered(self, seconds: float) -> None:
+        """A Heartbeat has come, so many seconds after our last probe."""
+        # up at once and down slowly: a link with much in its buffers must not be doubted each time
+        if self._asked:
+            self._round_trip = max(seconds, self._round_trip - (self._round_trip - seconds) / 8)
+
+    def ask(self, within: float | None = None) -> bool:
+        """
+        Have the peer give a sign of life.
+
+        @param within: cut the link unless it does so within these seconds; C{None} only doubts it.
+        @return: whether a probe is to be sent now; not if the peer has not answered an earlier one.
+        """
+        if self.heard:
+            self._end_wait()
+        urgent = within is not None and (self._cut_in is None or within < self._cut_in)
+        if urgent and within is not None:
+            self._cut_in = max(within, self._doubt_after)
+        send, self._asked = not self._asked, True
+        # a wait that began anew with each call would never end
+        if send or urgent:
+            self._begin_wait()
+        return send
 
     def tick(self, reading: bool) -> LinkClosed | None:
         """
@@ -59,42 +139,77 @@ class Liveness:
         @param reading: whether the link takes bytes; while it does not, silence does not count.
         @return: why the link is to be cut; C{None} if it stays.
         """
-        settings, queue, length = self._settings, self._queue, self.tick_length
+        queue, length = self._queue, self.wait
         # a halted process misses ticks and thereby counts no silence
         self._silence = 0.0 if self.heard or not reading else self._silence + length
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
-        self.idle = not queue.wrote and not queue.size
-        self.heard = queue.progressed = queue.wrote = False
+        # the first frame is counted when it is written
+        busy = queue.size or (queue.wrote > 1 and self.waiting is not None)
+        self._quiet = 0.0 if busy else self._quiet + length
+        if self._cut_in is not None:
+            self._cut_in -= length
+        # a peer that takes what waits is there, even if it has nothing to send
+        if self.heard or queue.progressed or not reading:
+            self._end_wait()
+        elif self.waiting is not None:
+            self.waiting += length
+        self.heard = queue.progressed = False
+        queue.wrote = 0
+        self._look()
+        self._set_wait()
         # TCP takes minutes to notice a cut path: it sends no keepalives while data is unacknowledged
-        if self._silence >= settings.inactivity_timeout:
+        if self._silence >= self._settings.inactivity_timeout:
             return LinkClosed(CloseReason.INACTIVE, f"nothing came for {self._silence:g} s")
+        if self._cut_in is not None and self._cut_in <= 0:
+            return LinkClosed(CloseReason.INACTIVE, "the peer did not answer a probe")
         if self._stalled >= STALL_TIMEOUT_SECONDS:
             return LinkClosed(CloseReason.STALLED, f"nothing was read for {self._stalled:g} s")
         return None
 
-    def probe(self) -> bool:
-        """
-        Note that a probe is sent.
+    def _look(self) -> None:
+        """See whether it is time for a probe or for doubt."""
+        self.probe_due = self.doubt_due = False
+        if self.waiting is None:
+            self.probe_due = self._asked = self._quiet >= self.heartbeat - _ROUNDING_SECONDS
+            if self.probe_due:
+                self.waiting, self._queue.woke = 0.0, None
+                self._quiet = 0.0
+                self._doubt_at = self._doubt_after
+        elif not self._asked:
+            self.probe_due = self._asked = self.waiting >= PROBE_AFTER_SECONDS - _ROUNDING_SECONDS
+        elif self.waiting >= self._doubt_at - _ROUNDING_SECONDS:
+            self.doubt_due = self._doubted = True
+            self._doubt_at = 2 * self.waiting
 
-        @return: whether the wait for an answer starts now; not if too many are unanswered, since a wait that
-            starts again with each probe would never end.
-        """
-        if self.heard:
-            self._probes = 0
-        if self._probes >= MAX_UNANSWERED_PROBES:
-            return False
-        self._probes += 1
+    @property
+    def _doubt_after(self) -> float:
+        # a stall looks like a long round trip, and must not keep the next one from being noticed
+        round_trips = DOUBT_AFTER_ROUND_TRIPS * self._round_trip
+        return min(max(DOUBT_AFTER_SECONDS, round_trips), MAX_DOUBT_AFTER_SECONDS)
+
+    def _begin_wait(self) -> None:
+        """Something was written that the peer ought to react to."""
+        self._queue.woke = None
+        if self.waiting is None:
+            if self.heard:
+                self._silence = 0.0
+            self.waiting = self._quiet = 0.0
+            self._doubt_at = self._doubt_after
         self.heard = False
-        return True
+        self._set_wait()
+        self._set_timer()
 
-    def answer_due(self, reading: bool) -> LinkClosed | None:
-        """
-        The wait for an answer is over.
+    def _end_wait(self) -> None:
+        self.waiting = self._cut_in = None
+        self._asked = self._doubted = False
+        self._queue.woke = self._begin_wait
 
-        @return: why the link is to be cut; C{None} if it stays.
-        """
-        # any frame is an answer: a peer with frames to send does not add a Heartbeat
-        if not self.heard and reading:
-            return LinkClosed(CloseReason.INACTIVE, "the peer did not answer a probe")
-        self._probes = 0
-        return None
+    def _set_wait(self) -> None:
+        if self.waiting is None:
+            wait = self.heartbeat - self._quiet
+        else:
+            wait = (self._doubt_at if self._asked else PROBE_AFTER_SECONDS) - self.waiting
+        bounds = [wait, self._longest_tick, self._settings.inactivity_timeout - self._silence]
+        if self._cut_in is not None:
+            bounds.append(self._cut_in)
+        self.wait = max(_ROUNDING_SECONDS, min(bounds))

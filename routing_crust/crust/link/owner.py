@@ -44,6 +44,9 @@ class LinkOwner(Protocol):
         and is logged.
         """
 
+    def link_doubted(self, link: ILink) -> None:
+        """The peer of a link owes an answer, and the link may be dead; called again now and then."""
+
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone; called once for each."""
 

@@ -50,7 +50,9 @@ class SendQueue:
     @ivar full: from when C{QUEUE_PAUSE_BYTES} is reached until C{QUEUE_RESUME_BYTES} is.
     @ivar paused: whether the transport wants nothing at the moment.
     @ivar progressed: set when the transport takes more again; for the owner to reset.
-    @ivar wrote: set when something was written; for the owner to reset.
+    @ivar wrote: how often something was written; for the owner to reset.
+    @ivar woke: called before something is written; C{None} if there is nothing to call.
+    @ivar unasked: bytes in the queue that the peer need not react to: without others, they wake nobody.
     @ivar feeder: called with the room that is left, in bytes, when the queue runs low and the transport takes
         more; C{None} if there is none.
     @ivar hungry: whether the feeder may have something to send.
@@ -59,7 +61,8 @@ class SendQueue:
 
     __slots__ = (
         "_call", "_clock", "_due", "_producers", "_rest", "_transport", "_waiting",
-        "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "wrote",
+        "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "unasked",
+        "woke", "wrote",
     )  # fmt: skip
 
     def __init__(self, transport: ITransport, clock: IReactorTime) -> None:
@@ -72,8 +75,9 @@ class SendQueue:
         self.parts: list[bytes] = []
         self.drained: Callable[[], None] | None = None
         self.feeder: Callable[[int], object] | None = None
-        self.size = self.alarm = 0
-        self._due = self.full = self.hungry = self.paused = self.progressed = self.wrote = False
+        self.woke: Callable[[], None] | None = None
+        self.size = self.alarm = self.unasked = self.wrote = 0
+        self._due = self.full = self.hungry = self.paused = self.progressed = False
 
     def attend(self) -> bool:
         """
@@ -119,7 +123,10 @@ class SendQueue:
                 self._feed()
             if not self.size:
                 break
-            self.wrote = True
+            if self.woke is not None and self.size > self.unasked:
+                self.woke()
+            self.unasked = 0
+            self.wrote += 1
             self._transport.write(self._take())
         has_room = self.full and self.size <= QUEUE_RESUME_BYTES
         if has_room:
@@ -210,7 +217,7 @@ class SendQueue:
     def stop(self, reason: LinkClosed) -> None:
         """The link is lost: drop everything, fail the waiters and stop the producers."""
         self.clear()
-        self.drained = self.feeder = None
+        self.drained = self.feeder = self.woke = None
         self._waiting.fail(reason)
         producers, self._producers = self._producers, []
         for producer in producers:

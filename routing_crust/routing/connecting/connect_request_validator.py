@@ -1,17 +1,23 @@
 """
 The validator of connection requests: cheap checks first, then the signature, and last whether the link is
 wanted.
+
+A peer that asks for a link that we have with it may have lost that. So the link is probed, and the request
+waits: if no answer comes, a second link is made, and the handover decides which of the two lives.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason
 from ...limits import EXPECTED_TIMEOUT_SECONDS
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, from_wire
 from ...wire.messages import ConnectRequest, Envelope, LinkUse, Signed
 from ..links.granted import GrantedLinks
@@ -20,6 +26,10 @@ from ..membership.routing_table import RoutingTable
 from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
 from ..node import Node
 from .signing import REQUEST_LABEL
+
+PROBE_WAIT_SECONDS: Final = 2.1
+"""For how long a request waits for the answer to a probe: until a silent link is doubted."""
+_LINKED: Final = "there is such a link already"
 
 
 class Verdicts(Protocol):
@@ -57,6 +67,14 @@ class ConnectRequestValidator:
         # a request is valid for as long as its link is expected, and both clocks may differ by the skew
         validity = EXPECTED_TIMEOUT_SECONDS + 2 * settings.clock_skew
         self._seen = DuplicateFilter(node.clock, validity, MAX_REMEMBERED_IDS)
+        # one for each linked peer, signed by it
+        self._waiting: dict[Name, IDelayedCall] = {}
+
+    def stop(self) -> None:
+        """Drop the requests that wait."""
+        for each in self._waiting.values():
+            cancel(each)
+        self._waiting.clear()
 
     def request_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -71,10 +89,36 @@ class ConnectRequestValidator:
         if (peer, request.nonce) in self._seen:
             return  # a copy by another route
         problem = self.problem_with(peer, signed, request)
+        if problem is _LINKED and (peer in self._waiting or self._holds(signed)):
+            if peer not in self._waiting:
+                self._probe(peer, signed, request, envelope, link)
+        else:
+            self._act(problem, peer, request, envelope, link)
+
+    def _probe(
+        self, peer: Name, signed: Signed, request: ConnectRequest, envelope: Envelope, link: ILink | None
+    ) -> None:
+        held = self._links.link_to(peer)
+        if held is not None:
+            held.probe()
+
+        def probed() -> None:
+            del self._waiting[peer]
+            self._act(self.problem_with(peer, signed, request), peer, request, envelope, link)
+
+        self._waiting[peer] = self._node.clock.callLater(PROBE_WAIT_SECONDS, probed)
+
+    def _act(
+        self, problem: str, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None
+    ) -> None:
         if problem:
             self._verdicts.refuse(peer, problem)
         else:
             self._verdicts.accept(peer, request, envelope, link)
+
+    def _holds(self, signed: Signed) -> bool:
+        network = self._node.settings.network
+        return self._node.identity.holds(signed.key, signed.signature, REQUEST_LABEL, network, signed.body)
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""
@@ -98,12 +142,10 @@ class ConnectRequestValidator:
         if request.use is LinkUse.MEMBER and before is not None and newer == 0 and before.facts.is_client:
             return "it is a client, which cannot route for others"
         held = before if before is not None and newer == 0 and before.use >= request.use else None
-        improves = held is not None and held.link.path_kind is PathKind.TUNNEL
+        improves = held is not None and (held.link.path_kind is PathKind.TUNNEL or held.link.is_doubted)
         if held is not None and not improves:
-            held.link.probe()  # a peer that asks for a link we have may have lost it
-            return "there is such a link already"
-        network = self._node.settings.network
-        if not self._node.identity.holds(signed.key, signed.signature, REQUEST_LABEL, network, signed.body):
+            return _LINKED
+        if not self._holds(signed):
             return "its signature does not hold"
         return self._problem_with_signed(peer, request, restarted=newer > 0, improves=improves)
 
@@ -117,7 +159,7 @@ class ConnectRequestValidator:
         if restarted:
             self._links.drop(peer, CloseReason.RESTARTED)
         first = next(iter(request.candidates), None)
-        # a link that replaces a tunnel takes no new place
+        # a link that replaces a tunnel or a dead link takes no new place
         if not improves and not self._wants(peer, request.use, None if first is None else from_wire(first)):
             return "the link is not wanted"
         return ""

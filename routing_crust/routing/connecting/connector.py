@@ -44,6 +44,8 @@ from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
 
+MIN_RESEND_SECONDS: Final = 1.0
+"""Between two copies of a request for a second link."""
 MAX_TIME_SHIFT_SECONDS: Final = 5.0
 """How far the network's time may move until a request is not sent again with the old one."""
 
@@ -117,6 +119,19 @@ class Connector(PeerListener):
             return
         self._abandon(name, use)
         self._request(name, use, None, None)
+
+    def request_beside(self, peer: Peer) -> None:
+        """
+        Ask a peer for a second link, by other nodes. A request that is under way goes out again: the peer may
+        have been out of reach.
+        """
+        if self._stopped or peer.use is LinkUse.ATTACHED:
+            return
+        request = self._requests.get((peer.name, peer.use))
+        if request is None:
+            self._request(peer.name, peer.use, None, None)
+        elif not request.answered and self._node.clock.seconds() - request.sent_last >= MIN_RESEND_SECONDS:
+            request.send_again()
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
         """

@@ -29,7 +29,8 @@ class OutgoingRequest:
     @ivar nonce: the nonce of the request.
     @ivar token: the signed request.
     @ivar sent: when the request was made, in seconds.
-    @ivar issued: the same, by the network's time, as the request says.
+    @ivar sent_last: when an envelope with it was sent last, in seconds.
+    @ivar issued: when it was made, by the network's time, as the request says.
     @ivar timer: the delayed call that gives the request up.
     @ivar answered: whether a response has come.
     @ivar waiting: the Deferreds of the callers that wait for the link.
@@ -37,7 +38,7 @@ class OutgoingRequest:
 
     __slots__ = (
         "_envelopes", "_node", "_retry", "_send", "_way",
-        "answered", "issued", "name", "nonce", "sent", "timer", "token", "use", "waiting",
+        "answered", "issued", "name", "nonce", "sent", "sent_last", "timer", "token", "use", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +56,7 @@ class OutgoingRequest:
         self.nonce = nonce
         self.token = token
         self.timer = timer
-        self.sent = node.clock.seconds()
+        self.sent = self.sent_last = node.clock.seconds()
         self.issued = node.network_now()
         self.answered = False
         self.waiting: list[Deferred[ILink]] = []
@@ -67,6 +68,7 @@ class OutgoingRequest:
 
     def send(self, proxy: Name | None, via: ILink | None, attempt: int = 0) -> None:
         """Send the request by this way, which L{SendControl} explains."""
+        self.sent_last = self._node.clock.seconds()
         self._way = proxy, via, attempt
         self._envelopes.add(self._send(EnvelopeKind.CONNECT_REQUEST, self.name, self.token, *self._way))
 
@@ -81,9 +83,11 @@ class OutgoingRequest:
             return
         if len(self._envelopes) < MAX_ATTEMPTS:
             wait = self._node.random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
-            self._retry = self._node.clock.callLater(wait, self._send_again)
+            self._retry = self._node.clock.callLater(wait, self.send_again)
 
-    def _send_again(self) -> None:
+    def send_again(self) -> None:
+        """Send the request by another way."""
+        cancel(self._retry)
         self._retry = None
         proxy, via, attempt = self._way
         # The given way has failed: from now on the table decides, with another first hop each time.

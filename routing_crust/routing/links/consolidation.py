@@ -18,7 +18,8 @@ may hold the only two ports between which the NATs let anything pass. Any other 
 one shows whether the other end can dial, too.
 
 A peer that opens another link may have lost the agreed one without our noticing. So the arbiter confirms the
-agreed one again, and keeps the new one until the acknowledgement has come.
+agreed one again, and keeps the new one until the acknowledgement has come. If the agreed one is doubted by
+then, the arbiter decides for the other, and the handover waits for what the slow one may still bring.
 
 L{Consolidation} does no I/O: each input returns what is to be done.
 """
@@ -26,95 +27,14 @@ L{Consolidation} does no I/O: each input returns what is to be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from ...config import Settings, TwoWay
 from ...endpoints import PathKind
 from ...errors import CloseReason
 from ...limits import TWO_WAY_WAIT_SECONDS
 from ...wire.messages import Confirmation, LinkUse
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateLink:
-    """
-    A link with a verified Hello.
-
-    @ivar link: the link itself, which is only compared here.
-    @ivar we_dialled: its direction.
-    @ivar use: what it was made for.
-    @ivar we_asked: whether the request that it answers was ours; without meaning for C{ATTACHED}.
-    @ivar since: when its Hello was verified, in seconds.
-    @ivar path_kind: how it came about.
-    @ivar both_ways: whether each end can dial the other, as far as their NATs are known.
-    """
-
-    link: Hashable
-    we_dialled: bool
-    use: LinkUse
-    we_asked: bool
-    since: float
-    path_kind: PathKind = PathKind.DIRECT
-    both_ways: bool = True
-
-    @property
-    def plain(self) -> bool:
-        """Whether it proves that one end can dial the other at any time."""
-        return self.path_kind in (PathKind.MAPPED, PathKind.DIRECT)
-
-    @property
-    def primary(self) -> bool:
-        """Whether the responder dialled it."""
-        return self.use is not LinkUse.ATTACHED and self.we_dialled != self.we_asked
-
-
-@dataclass(frozen=True, slots=True)
-class SendConfirmation:
-    """Send our decision on the link."""
-
-    link: Hashable
-    confirmation: Confirmation
-
-
-@dataclass(frozen=True, slots=True)
-class SendAck:
-    """
-    Acknowledge the decision with this epoch on the link.
-
-    @ivar declined: the link is not used for more than before.
-    """
-
-    link: Hashable
-    epoch: int
-    declined: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the link."""
-
-    link: Hashable
-    reason: CloseReason
-
-
-@dataclass(frozen=True, slots=True)
-class Established:
-    """The two ends agree: this is the link from now on, for this use."""
-
-    link: Hashable
-    use: LinkUse
-    two_way: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """The peer may have lost this link: probe it."""
-
-    link: Hashable
-
-
-Action: TypeAlias = SendConfirmation | SendAck | Close | Established | Doubt
+from .decisions import Action, CandidateLink, Close, Doubt, Established, SendAck, SendConfirmation
 
 
 class Consolidation:
@@ -126,12 +46,21 @@ class Consolidation:
     """
 
     def __init__(
-        self, settings: Settings, *, arbiter: bool, incarnation: int, next_epoch: Callable[[], int]
+        self,
+        settings: Settings,
+        *,
+        arbiter: bool,
+        incarnation: int,
+        next_epoch: Callable[[], int],
+        is_doubted: Callable[[Hashable], bool] = lambda link: False,
     ) -> None:
         """
         @param arbiter: whether our name is the smaller one.
         @param next_epoch: gives numbers that grow, across restarts too.
+        @param is_doubted: whether a link may be dead, as its silence shows. When a link becomes doubted,
+            L{tick} is to be called.
         """
+        self._is_doubted = is_doubted
         self._settings = settings
         self._arbiter = arbiter
         self._next_epoch = next_epoch
@@ -143,6 +72,7 @@ class Consolidation:
         self._they_reached = False
         self._agreed: tuple[LinkUse, bool] | None = None
         self._doubted = False  # whether the current link must be confirmed again
+        self._passed_over: Hashable | None = None  # a doubted link that another is to replace
         self.incarnation = incarnation
         self._settled = 0.0  # when the current link became that
         self.current: Hashable | None = None
@@ -154,14 +84,14 @@ class Consolidation:
 
     def is_dialled(self, use: LinkUse) -> bool:
         """Whether one end has dialled the other for this use or a greater one."""
-        return any(each.plain and each.use >= use for each in self._candidates.values())
+        return any(each.plain and each.use >= use for each in self._undoubted())
 
     def needs_no_tunnel(self, use: LinkUse) -> bool:
         """Whether there is a link for this use or a greater one, or one that was dialled plainly."""
         # What was dialled plainly can be dialled again from another port. What was punched cannot: the link
         # itself holds the only two ports between which the NATs let anything pass.
         repeatable = (PathKind.MAPPED, PathKind.DIRECT)
-        return any(each.use >= use or each.path_kind in repeatable for each in self._candidates.values())
+        return any(each.use >= use or each.path_kind in repeatable for each in self._undoubted())
 
     @property
     def two_way(self) -> bool:
@@ -197,6 +127,8 @@ class Consolidation:
             self._they_reached |= not candidate.we_dialled
         # a peer that opens another link may have lost the agreed one: have that one acknowledged again
         self._doubted = self._arbiter and self.current is not None
+        if candidate.beside:
+            self._leave_current()
         actions.extend(self._decide(now))
         if self._doubted and self._pending is not None and self._pending[0] == self.current:
             actions.append(Doubt(self.current))
@@ -345,11 +277,13 @@ class Consolidation:
         self.incarnation = incarnation
 
     def _best(self) -> CandidateLink | None:
-        def rank(each: CandidateLink) -> tuple[int, int, bool, bool, bool, float]:
+        def rank(each: CandidateLink) -> tuple[bool, int, int, bool, bool, bool, float]:
             # the request of the greater name counts, and the arbiter's is the smaller one
             spare = each.link != self.current
+            last = each.link == self._passed_over
+            preference = each.path_kind.preference
             # of equals the present link, since each change costs a handover
-            return (-each.use, -each.path_kind.preference, each.we_asked, not each.primary, spare, each.since)
+            return (last, -each.use, -preference, each.we_asked, not each.primary, spare, each.since)
 
         return min(self._candidates.values(), key=rank, default=None)
 
@@ -369,8 +303,12 @@ class Consolidation:
             return False
         return self._settings.two_way is TwoWay.REQUIRED or (best.plain and best.both_ways)
 
+    def _undoubted(self) -> list[CandidateLink]:
+        return [each for each in self._candidates.values() if not self._is_doubted(each.link)]
+
     def _decide(self, now: float) -> list[Action]:
         actions: list[Action] = []
+        self._pass_over()
         # one decision at a time: until the answer comes, either link may be the one that the peer uses
         while self._arbiter and self._pending is None:
             best = self._best()
@@ -391,6 +329,23 @@ class Consolidation:
             self._pending = (best.link, epoch, best.use, self.two_way)
             actions.append(SendConfirmation(best.link, Confirmation(epoch, best.use, self.two_way)))
         return actions
+
+    def _pass_over(self) -> None:
+        """If the current link is doubted and there is another, let that take its place."""
+        current = self.current
+        if not self._arbiter or current is None or self._passed_over == current:
+            return
+        others = [each for each in self._undoubted() if each.link != current]
+        if others and self._is_doubted(current):
+            self._leave_current()
+
+    def _leave_current(self) -> None:
+        """Decide for another link, for good: to come back to one that the peer has left would lose frames."""
+        if self.current is None or not self._arbiter:
+            return
+        self._passed_over = self.current
+        if self._pending is not None and self._pending[0] == self.current:
+            self._pending = None
 
     def _one_way_refused(self, use: LinkUse, two_way: bool) -> bool:
         return use is LinkUse.MEMBER and not two_way and self._settings.two_way is TwoWay.REQUIRED

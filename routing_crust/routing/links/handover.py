@@ -148,6 +148,7 @@ class LinkHandover:
         self._send_input(old, SendingInput.LEAVE_COMPLETE if complete else SendingInput.LEAVE)
         new.send(FrameKind.CONTINUED, encode(Continued(mark_of(old.link), self.view)))
         self._start_timer()
+        self.doubted(old.link)
         if self._step is Step.OUT_OF_STEP:
             # the ANEW of this view may be lost with the old link, and neither end would know
             self._reset(self.view + 1)
@@ -253,6 +254,17 @@ class LinkHandover:
         else:
             self._reset(self.view + 1)
 
+    def doubted(self, link: ILink) -> None:
+        """
+        The peer owes an answer on one of the links. If that link is not dead but slow, what is missing comes
+        within as much time as has passed already, and more is not waited for.
+        """
+        one = self._line.get(link)
+        if one is not None and one.link.is_doubted and self.has_left(link) and self._timer is not None:
+            due = self._clock.seconds() + link.owed_for
+            if due < self._timer.getTime():
+                self._start_timer(link.owed_for)
+
     def stop(self) -> None:
         """Deliver nothing more."""
         self._step = Step.OVER
@@ -344,9 +356,10 @@ class LinkHandover:
             if one.receiving not in COMPLETE:
                 return
 
-    def _start_timer(self) -> None:
+    def _start_timer(self, seconds: float | None = None) -> None:
         cancel(self._timer)
-        self._timer = self._clock.callLater(HANDOVER_TIMEOUT_SECONDS, self._too_slow)
+        wait = HANDOVER_TIMEOUT_SECONDS if seconds is None else seconds
+        self._timer = self._clock.callLater(wait, self._too_slow)
 
     def _too_slow(self) -> None:
         """Frames that have not come by now are not waited for: close the links that hold others up."""

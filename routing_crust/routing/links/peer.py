@@ -21,10 +21,15 @@ LinkFrameHandler: TypeAlias = Callable[[ILink, int, bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The peer may have the link for this use."""
+    """
+    The peer may have the link for this use.
+
+    @ivar beside: whether it was dialled because the current link is doubted.
+    """
 
     use: LinkUse
     we_asked: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,12 @@ class PeerListener:
         """
         Frames to or from the peer may be lost, though it has a link: one that was being replaced broke.
         What comes from now on was sent after the peer knew that.
+        """
+
+    def peer_doubted(self, peer: Peer) -> None:
+        """
+        The only link to this peer may be dead, or just slow. Told again after twice as long each time, while
+        it lasts.
         """
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:

@@ -20,16 +20,8 @@ from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, Continued, LinkUse, Switched, View
 from ..node import Node
-from .consolidation import (
-    Action,
-    CandidateLink,
-    Close,
-    Consolidation,
-    Doubt,
-    Established,
-    SendAck,
-    SendConfirmation,
-)
+from .consolidation import Consolidation
+from .decisions import Action, CandidateLink, Close, Doubt, Established, SendAck, SendConfirmation
 from .handover import LinkHandover, mark_of
 from .handshake import PeerFacts
 from .peer import Peer
@@ -181,6 +173,17 @@ class PeerLinks:
             handover.lost(link)
         self._change(lambda each, now: each.link_lost(link, now))
 
+    def doubted(self, link: ILink) -> bool:
+        """
+        The peer owes an answer on a link.
+
+        @return: whether it is the current one, and there is no other.
+        """
+        if self._handover is not None:
+            self._handover.doubted(link)
+        self._change(Consolidation.tick)
+        return self.peer is not None and self.peer.link is link and len(self.consolidation.links) == 1
+
     def stop(self) -> None:
         """Cancel the timers, and deliver nothing more."""
         self._discarded = True
@@ -235,6 +238,8 @@ class PeerLinks:
             self._owner.passing.add(link)
         elif before.link is not link:
             self._switch(before.link, record)
+            if before.link.is_doubted and _has_moved(before.facts, record.facts):
+                self._owner.close(before.link, CloseReason.CONNECTION_LOST, "our address outside is another")
         # the switch may have ended with the loss of this link, which the listeners have heard of then
         if self.peer is not None and self.peer.link is link:
             self._owner.peer_established(self.peer, before)
@@ -328,3 +333,10 @@ class PeerLinks:
             self._view = self._handover.view
             self._owner.passing.add(self.peer.link)
         self._handover = None
+
+
+def _has_moved(before: PeerFacts, now: PeerFacts) -> bool:
+    """Whether the peer sees us at another address than it did: no connection from the former one is left."""
+    if before.observed is None or now.observed is None or before.observed.is_v6 != now.observed.is_v6:
+        return False
+    return before.observed.host != now.observed.host

@@ -9,8 +9,8 @@ follow the peers are L{PeerListener}s, and parts that take frames stand in a tab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final, cast
 
 from twisted.logger import Logger
 
@@ -24,10 +24,15 @@ from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
 from ..nat_pairs import both_ways
 from ..node import Node
-from .consolidation import CandidateLink, Consolidation
+from .consolidation import Consolidation
+from .decisions import CandidateLink
+from .handover import mark_of
 from .handshake import PeerFacts, check_hello, make_hello
 from .peer import Accept, LinkFrameHandler, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
+
+MAX_LINKS_BESIDE: Final = 2
+"""Links with a peer that may be there before one more is refused, which nobody has asked for."""
 
 _IN_ORDER: Final = frozenset(
     (
@@ -123,6 +128,18 @@ class LinkRegistry:
         links = self._peer_links.get(name)
         return links.peer.link if links is not None and links.peer is not None else None
 
+    def beside(self, link: ILink, mark: bytes) -> Accept | None:
+        """
+        What a link is for whose Hello names another one of the same peer by its mark: the same as that.
+        C{None} if that is not the current link, or if there are more links than that and this.
+        """
+        links = self._peer_links.get(link.peer)
+        if links is None or links.peer is None or mark_of(links.peer.link) != mark:
+            return None
+        if len(links.consolidation.links) > MAX_LINKS_BESIDE:
+            return None
+        return Accept(links.peer.use, we_asked=link.direction is Direction.ACCEPTED, beside=True)
+
     def dialled_at(self, name: Name) -> Endpoint | None:
         """The address at which we last dialled this peer with success, without its help."""
         links = self._peer_links.get(name)
@@ -160,6 +177,14 @@ class LinkRegistry:
             if links is not None:  # else the link is being closed
                 self._verified_frame(links, record, kind, payload)
 
+    def link_doubted(self, link: ILink) -> None:
+        """The peer of a link owes an answer: if there is no other link, have the listeners see to one."""
+        links = self._peer_links.get(link.peer)
+        if links is not None and links.doubted(link) and links.peer is not None:
+            peer = links.peer
+            for listener in self._listeners:
+                listener.peer_doubted(peer)
+
     def link_lost(self, link: ILink, reason: CloseReason, detail: str = "", *, logged: bool = False) -> None:
         """
         A link is gone. Without effect for a link that is not known any more.
@@ -189,6 +214,12 @@ class LinkRegistry:
         link.close(reason, detail)
         # now, and not when crust reports it: that waits for the peer to close, too
         self.link_lost(link, reason, detail, logged=logged)
+
+    def close_attached(self, link: ILink, reason: CloseReason) -> None:
+        """Close a link, unless the two ends have agreed meanwhile that it serves a greater use."""
+        peer = self.peer(link.peer)
+        if peer is None or peer.link is not link or peer.use is LinkUse.ATTACHED:
+            self.close(link, reason)
 
     def agree(self, name: Name, use: LinkUse) -> None:
         """
@@ -314,6 +345,7 @@ class LinkRegistry:
             self._clock.seconds(),
             link.path_kind,
             both_ways(self._node.crust.nat, facts.nat),
+            verdict.beside,
         )
         links.link_up(record, candidate, facts.incarnation)
 
@@ -352,9 +384,14 @@ class LinkRegistry:
             arbiter=self._identity.name < name,
             incarnation=facts.incarnation,
             next_epoch=self._next_epoch,
+            is_doubted=_is_doubted,
         )
         return PeerLinks(self._node, name, consolidation, self)
 
     def _next_epoch(self) -> int:
         self._last_epoch += 1
         return self._last_epoch
+
+
+def _is_doubted(link: Hashable) -> bool:
+    return cast(ILink, link).is_doubted

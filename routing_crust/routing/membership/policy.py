@@ -83,6 +83,9 @@ class MembershipPolicy:
 
     def _judge_expected(self, link: ILink, facts: PeerFacts) -> Accept | Refuse:
         nonce = facts.purpose
+        beside = self._links.beside(link, nonce)
+        if beside is not None:
+            return beside  # it takes no new place
         verdict = self._expected.purpose(link, nonce)
         if verdict is None and self._links.peer(link.peer) is not None:
             # the second of two links: the first has settled their request

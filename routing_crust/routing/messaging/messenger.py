@@ -198,7 +198,9 @@ class Messenger(PeerListener):
         link = via
         if link is None and not nearest and proxy in (None, self._own):
             link = self._links.link_to(destination)
-        if link is None and hops:
+        # what asks for a second link must not go by the doubted one
+        hops = [hop for hop in hops if not hop.is_doubted] or hops
+        if hops and (link is None or (via is None and link.is_doubted)):
             link = hops[attempt % len(hops)]
         if via is None and not nearest and destination == self._own:
             link = None

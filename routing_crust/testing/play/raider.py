@@ -49,6 +49,9 @@ class _Owner:
     def link_frame(self, link: object, kind: int, payload: bytes) -> None:
         """Nothing comes by this way."""
 
+    def link_doubted(self, link: object) -> None:
+        """A raider has no doubts."""
+
     def link_lost(self, link: object, reason: LinkClosed) -> None:
         """The link itself is told."""
 

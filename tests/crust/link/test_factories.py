@@ -196,7 +196,7 @@ class BrokenLinkTests(SocketTests):
             clock.advance(0)
         waiting = link.when_writable()
         self.assertGreaterEqual(link.queued, QUEUE_PAUSE_BYTES)
-        clock.pump([5, 5, 5])
+        clock.pump([1] * 15)
         _, reason = await ours.next("lost")
         self.assertIs(reason.reason, CloseReason.STALLED)
         self.assertIs(self.failureResultOf(waiting, LinkClosed).value, reason)

@@ -15,7 +15,7 @@ from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.wire.framing import FrameKind
 
 from ..services import KIND, ServiceTests, turn
-from .test_link import HEARTBEAT, LinkTests, Transport, frame, goodbye
+from .test_link import PROBE, LinkTests, Transport, frame, goodbye
 
 FULL = bytes(3000)
 DONE = Failure(ConnectionDone())
@@ -81,7 +81,7 @@ class HandOverTests(LinkTests):
     def test_heartbeats_and_goodbyes_stay_on_their_link(self) -> None:
         self.old.hand_over(self.new)
         self.clock.pump([HEARTBEAT_SECONDS / 2] * 2)
-        self.assertEqual(self.written(), (HEARTBEAT, HEARTBEAT))
+        self.assertEqual(self.written(), (PROBE, PROBE))
         self.old.close(CloseReason.SUPERSEDED)
         self.assertEqual(self.written(), (goodbye(8), b""))
 

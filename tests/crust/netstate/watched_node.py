@@ -77,6 +77,9 @@ class Node(LineReceiver):
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self.say("message", kind)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing to do."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self.links.remove(link)
         self.say("lost", link.connection.local.host, reason)

@@ -16,7 +16,10 @@ from routing_crust.errors import CloseReason, WireError
 from routing_crust.identity import Identity
 from routing_crust.limits import EXPECTED_TIMEOUT_SECONDS
 from routing_crust.names import Name
-from routing_crust.routing.connecting.connect_request_validator import ConnectRequestValidator
+from routing_crust.routing.connecting.connect_request_validator import (
+    PROBE_WAIT_SECONDS,
+    ConnectRequestValidator,
+)
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.links.granted import GrantedLinks
 from routing_crust.routing.links.handshake import PeerFacts
@@ -39,6 +42,7 @@ class FakeLink:
     def __init__(self, path_kind: PathKind) -> None:
         self.path_kind = path_kind
         self.probes = 0
+        self.is_doubted = False
 
     def probe(self) -> None:
         self.probes += 1
@@ -60,6 +64,10 @@ class FakeLinks:
 
     def has_room(self, name: Name, use: LinkUse) -> bool:
         return self.room
+
+    def link_to(self, name: Name) -> ILink | None:
+        known = self.peer(name)
+        return None if known is None else known.link
 
     def peer(self, name: Name) -> Peer | None:
         return self.known if name == THEIRS.name else None
@@ -245,12 +253,54 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         request = self.request(nonce=b"m" * 16, use=LinkUse.DIRECT)
         self.assertEqual(self.problem(request), "the link is not wanted")
 
+    def ask(self, label: str = REQUEST_LABEL, **changes: Any) -> None:
+        """The peer asks for a link, whether it has one or not."""
+        self.receive(encode(self.signed(self.request(**changes), label)))
+
+    def decided(self) -> list[str]:
+        """What was decided since the last time."""
+        decided, self.verdicts.all = self.verdicts.all, []
+        return ["accepted" if isinstance(what, bytes) else what for _, what in decided]
+
     def test_peer_that_asks_for_a_link_it_has_is_probed(self) -> None:
         """It may have lost the link, which it would have no other reason to ask for."""
         for use in (LinkUse.MEMBER, LinkUse.DIRECT):
             link = self.link_with_peer(LinkUse.MEMBER)
-            self.assertEqual(self.problem(self.request(use=use)), "there is such a link already")
-            self.assertEqual(link.probes, 1)
+            self.ask(use=use)
+            self.assertEqual((link.probes, self.decided()), (1, []))
+            self.clock.advance(PROBE_WAIT_SECONDS)
+            self.assertEqual(self.decided(), ["there is such a link already"])
+
+    def test_request_waits_for_the_probe_and_is_accepted_if_there_is_no_answer(self) -> None:
+        """A second link is made at once, not at the next request 20 s later; so it is if the link is lost."""
+        for lost in (False, True):
+            link = self.link_with_peer()
+            self.ask(nonce=bytes([lost]) * 16)
+            self.clock.advance(PROBE_WAIT_SECONDS / 2)
+            self.assertEqual(self.decided(), [])
+            link.is_doubted = True
+            if lost:
+                self.links.known = None
+            self.clock.advance(PROBE_WAIT_SECONDS / 2)
+            self.assertEqual(self.decided(), ["accepted"])
+
+    def test_request_for_a_doubted_link_does_not_wait(self) -> None:
+        self.table.wanted = False  # it takes no new place
+        self.link_with_peer().is_doubted = True
+        self.ask()
+        self.assertEqual(self.decided(), ["accepted"])
+
+    def test_one_signed_request_of_a_linked_peer_waits(self) -> None:
+        """Forged ones cost the check of their signature, and more of the peer's own cost nothing."""
+        link = self.link_with_peer()
+        self.ask(RESPONSE_LABEL)
+        self.assertEqual((link.probes, self.decided()), (0, ["there is such a link already"]))
+        for number in range(5):
+            self.ask(nonce=bytes([number]) * 16)
+        self.assertEqual(link.probes, 1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.validator.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_link_for_a_lesser_use_is_no_reason_to_refuse(self) -> None:
         """The peer asks for more than it has."""

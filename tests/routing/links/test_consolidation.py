@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings, TwoWay
-from routing_crust.crust.interfaces import ANSWER_WITHIN
 from routing_crust.endpoints import PathKind
 from routing_crust.errors import CloseReason
-from routing_crust.routing.links.consolidation import (
+from routing_crust.routing.links.consolidation import Consolidation
+from routing_crust.routing.links.decisions import (
     Action,
     CandidateLink,
     Close,
-    Consolidation,
     Doubt,
     Established,
     SendAck,
@@ -69,12 +68,19 @@ class World:
         self.closed: list[tuple[int, Wire, CloseReason]] = []
         self.established: list[tuple[int, Wire, LinkUse, bool]] = []
         self.doubted: list[tuple[int, Wire]] = []
+        self.silent: set[tuple[int, object]] = set()  # the wires that an end doubts
         self.permitted = LinkUse.ATTACHED
         self.room = True
         self.responses: deque[tuple[int, LinkUse]] = deque()
 
     def end(self, which: int) -> Consolidation:
-        return Consolidation(self.settings, arbiter=which == SMALL, incarnation=1, next_epoch=self.next_epoch)
+        return Consolidation(
+            self.settings,
+            arbiter=which == SMALL,
+            incarnation=1,
+            next_epoch=self.next_epoch,
+            is_doubted=lambda wire: (which, wire) in self.silent,
+        )
 
     def next_epoch(self) -> int:
         self.epoch += 1
@@ -167,6 +173,12 @@ class World:
             if wire.mute and not wire.gone[end]:
                 wire.gone[end] = True
                 self.do(end, self.ends[end].link_lost(wire, self.now))
+
+    def doubt(self, wire: Wire, *ends: int) -> None:
+        """These ends owe each other an answer on a wire."""
+        for end in ends:
+            self.silent.add((end, wire))
+            self.do(end, self.ends[end].tick(self.now))
 
     def pass_time(self, seconds: float) -> None:
         until = self.now + seconds
@@ -507,7 +519,7 @@ class RendezvousTests(SynchronousTestCase):
             world.lose(before, loser)
             after = world.dial(loser, LinkUse.ATTACHED, loser)
             world.deliver_all()
-            world.pass_time(ANSWER_WITHIN)
+            world.pass_time(8)
             self.assertEqual((world.closed, after.gone), ([], [False, False]))
             self.assertEqual(world.doubted, [(SMALL, before)] if loser == GREAT else [])
             world.notice()
@@ -515,6 +527,59 @@ class RendezvousTests(SynchronousTestCase):
             current = {end.current for end in world.ends}
             self.assertEqual(current, {after})
             self.assertEqual(world.established[-1][1:3], (after, LinkUse.ATTACHED))
+
+    def test_second_link_takes_the_place_of_a_doubted_one(self) -> None:
+        """Whether the doubt comes before the second link or after it, and whoever dials that."""
+        for dialler in (SMALL, GREAT):
+            for doubted_first in (True, False):
+                world = World()
+                before = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+                world.settle()
+                before.mute = True
+                if doubted_first:
+                    world.doubt(before, SMALL)
+                after = world.dial(dialler, LinkUse.DIRECT, dialler)
+                world.deliver_all()
+                if not doubted_first:
+                    self.assertIs(world.ends[SMALL].current, before)
+                    world.doubt(before, SMALL)
+                world.settle()
+                self.assertEqual({end.current for end in world.ends}, {after})
+                # it is left to the handover, since it may only be slow
+                self.assertEqual([each[1:] for each in world.closed], [(before, CloseReason.SUPERSEDED)])
+
+    def test_answer_of_a_slow_link_does_not_bring_it_back(self) -> None:
+        """The peer may have left it by then, and what it has sent on the second link would be lost."""
+        world = World()
+        before = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        world.doubt(before, SMALL)
+        after = world.dial(SMALL, LinkUse.DIRECT, SMALL)
+        while world.ends[GREAT].current != after:
+            world.deliver(after, SMALL if after.to[SMALL] else GREAT)
+        world.silent.clear()
+        world.settle()
+        self.assertEqual({end.current for end in world.ends}, {after})
+
+    def test_doubted_link_stays_while_there_is_no_other(self) -> None:
+        world = World()
+        only = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        world.doubt(only, SMALL, GREAT)
+        world.settle()
+        self.assertEqual((world.closed, {end.current for end in world.ends}), ([], {only}))
+
+    def test_doubted_link_saves_no_dial(self) -> None:
+        """It keeps neither punching nor a tunnel from being tried."""
+        world = World()
+        only = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        end = world.ends[GREAT]
+        self.assertEqual((end.is_dialled(LinkUse.MEMBER), end.needs_no_tunnel(LinkUse.MEMBER)), (True, True))
+        world.doubt(only, GREAT)
+        self.assertEqual(
+            (end.is_dialled(LinkUse.MEMBER), end.needs_no_tunnel(LinkUse.MEMBER)), (False, False)
+        )
 
     def test_new_link_goes_if_the_peer_still_has_the_agreed_one(self) -> None:
         """The new link is closed when the peer acknowledges the agreed one again."""

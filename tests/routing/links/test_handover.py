@@ -51,6 +51,9 @@ class WireEnd:
     token = b"sixteen bytes of"
     other: WireEnd
 
+    is_doubted = False
+    owed_for = 0.0
+
     def __init__(self, world: World, which: int, initiator: bool, path_kind: PathKind) -> None:
         self.world = world
         self.which = which

@@ -54,6 +54,8 @@ def at_once(link: FakeLink, kind: int, payload: bytes) -> list[float]:
 class FakeLink:
     """One end of a link. Frames arrive on a later turn of the clock, and only while both ends are open."""
 
+    is_doubted = False
+
     def __init__(self, net: FakeNet, node: FakeNode, peer: Name) -> None:
         self._net = net
         self._waiting: list[Deferred[None]] = []

@@ -79,6 +79,9 @@ class Recorder:
     def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
         self._add("message", kind, payload)
 
+    def link_doubted(self, link: ILink) -> None:
+        """Nothing to do."""
+
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         self._add("lost", link, reason.reason, reason.by_peer)
 

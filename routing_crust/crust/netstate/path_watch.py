@@ -1,0 +1,131 @@
+"""
+The path watch of a node behind a NAT: whether the way out is still the one that its links were made by.
+
+A router that restarts, or gets another address, tells nobody: the links through it are dead, and each finds
+out by itself, at its next heartbeat. So what happens to some says something about all. While nothing comes
+from outside at all, one link is probed every C{SILENCE_SECONDS}, each in its turn, which brings its heartbeat
+forward. If that link is silent, all are probed. If it breaks, the next one is probed at once; when links to
+two networks have broken within a few seconds, the path has: the others have to answer or are cut.
+
+Only links count that lead from a private address to a global one. Other networks have no part in this: a host
+that dies takes its own links with it, and a peer's prefix counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ...addresses import Kind, kind_of
+from ...endpoints import PathKind
+from ...errors import CloseReason, LinkClosed
+from ...timing.timers import cancel
+from ..interfaces import ILink
+
+SILENCE_SECONDS: Final = 4.0
+"""Without anything from outside, until a link is probed."""
+BREAKS_WITHIN_SECONDS: Final = 10.0
+"""Links to several networks that break within this time have broken for one reason."""
+ENOUGH_BREAKS: Final = 2
+ANSWER_AFTER_BREAKS_SECONDS: Final = 2.0
+"""For an answer by the others then: a link that is merely slow does not break."""
+MIN_INTERVAL_SECONDS: Final = 10.0
+"""Between two times that all links are probed."""
+
+
+class PathWatch:
+    """Made by crust, told of its links, stopped with it. Without links through a NAT it has no timer."""
+
+    def __init__(self, clock: IReactorTime, links: Iterable[ILink], broken: Callable[[], None]) -> None:
+        """
+        @param links: those that are up, oldest first; looked at again each time.
+        @param broken: called when the path has broken.
+        """
+        self._clock = clock
+        self._links = links
+        self._broken = broken
+        self._timer: IDelayedCall | None = None
+        self._breaks: dict[str, float] = {}
+        self._turn: list[ILink] = []
+        self._last = float("-inf")
+
+    def through_nat(self) -> list[ILink]:
+        """The links that go through a NAT, as far as their addresses show."""
+        return [each for each in self._links if is_through_nat(each)]
+
+    def link_up(self, link: ILink) -> None:
+        """A link is up."""
+        if self._timer is None and is_through_nat(link):
+            self._timer = self._clock.callLater(SILENCE_SECONDS, self._look)
+
+    def link_doubted(self, link: ILink) -> None:
+        """A link may be dead: if nothing else comes from outside, all may be."""
+        if is_through_nat(link) and not any(each.has_heard for each in self.through_nat()):
+            if self._may_probe_all():
+                for each in self.through_nat():
+                    each.probe()
+
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
+        """A link that was up is gone."""
+        broke = reason.reason is CloseReason.CONNECTION_LOST and not reason.by_peer
+        if not (broke and link.is_verified and is_through_nat(link)):
+            return
+        now = self._clock.seconds()
+        self._breaks = {
+            prefix: when for prefix, when in self._breaks.items() if 0 <= now - when < BREAKS_WITHIN_SECONDS
+        }
+        self._breaks[link.connection.peer.prefix] = now
+        if len(self._breaks) < ENOUGH_BREAKS:
+            self._probe_next()
+        elif self._may_probe_all():
+            self._breaks.clear()
+            for each in self.through_nat():
+                each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)
+            self._broken()
+
+    def stop(self) -> None:
+        """Probe nothing any more."""
+        cancel(self._timer)
+        self._timer = None
+        self._turn.clear()
+        self._breaks.clear()
+
+    def _look(self) -> None:
+        self._timer = None
+        links = self.through_nat()
+        if not links:
+            return
+        self._timer = self._clock.callLater(SILENCE_SECONDS, self._look)
+        if not any(each.has_heard for each in links):
+            self._probe_next()
+        for each in links:
+            each.has_heard = False
+
+    def _probe_next(self) -> None:
+        links = self.through_nat()
+        # those first that have not had their turn
+        waiting = [each for each in links if each not in self._turn and each.is_verified]
+        waiting = [each for each in waiting if each.connection.peer.prefix not in self._breaks]
+        if not waiting:
+            self._turn.clear()
+            waiting = links[:1]
+        for each in waiting[:1]:
+            self._turn.append(each)
+            each.probe()
+
+    def _may_probe_all(self) -> bool:
+        now = self._clock.seconds()
+        if 0 <= now - self._last < MIN_INTERVAL_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
+def is_through_nat(link: ILink) -> bool:
+    """Whether a link leads from a private address to a global one; a tunnel is its relay's."""
+    if link.path_kind is PathKind.TUNNEL:
+        return False
+    local, peer = link.connection.local.address, link.connection.peer.address
+    return kind_of(peer) is Kind.GLOBAL and kind_of(local) is not Kind.GLOBAL

@@ -1,0 +1,108 @@
+"""
+Second links: what is done about a link that may be dead.
+
+A doubted link is not cut, for it may only be slow. A second link is made beside it: by a dial, where the peer
+can be dialled, and else by a request that goes by other nodes. On a dialled one the Hello names the doubted
+link by its mark, so that both ends take the second link for the same use. Then the consolidation decides for
+it, and the handover gets over what the old one may still bring.
+
+A peer that refuses such a link does not know the doubted one any more: then that is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from ...crust.interfaces import ILink
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ...timing.shares import OURSELVES
+from ..node import Node
+from .handover import mark_of
+from .peer import Peer, PeerListener
+from .registry import LinkRegistry
+
+MIN_INTERVAL_SECONDS: Final = 1.5
+"""Between two attempts for one peer, whatever gives reason for them."""
+
+
+class SecondLinks(PeerListener):
+    """Made at each start, told of doubts, discarded after L{stop}."""
+
+    def __init__(self, node: Node, links: LinkRegistry, request: Callable[[Peer], None]) -> None:
+        """
+        @param request: asks a peer for a second link, by other nodes, unless it is being asked.
+        """
+        self._node = node
+        self._links = links
+        self._request = request
+        self._dials: dict[Name, Deferred[ILink]] = {}
+        # when each doubted peer was tried last
+        self._tried: dict[Name, float] = {}
+
+    def peer_doubted(self, peer: Peer) -> None:
+        now = self._node.clock.seconds()
+        if now - self._tried.get(peer.name, float("-inf")) < MIN_INTERVAL_SECONDS:
+            return
+        first = peer.name not in self._tried
+        self._tried[peer.name] = now
+        # a dial needs nobody else; but what could be dialled once may be behind another address now
+        if not self._dial(peer) or not first:
+            self._request(peer)
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """A new link may lead to peers that could not be asked so far."""
+        if before is None or before.link is not peer.link:
+            self._end(peer.name)
+            for other in self._links.peers:
+                if other.name in self._tried and other.link.is_doubted:
+                    self._request(other)
+
+    def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
+        self._end(peer.name)
+
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
+        """A link was lost: if it was a second one that the peer refused, the first is dead."""
+        peer = self._links.peer(link.peer)
+        refused = reason.by_peer and reason.reason is CloseReason.NOT_WANTED
+        if refused and peer is not None and link.token == mark_of(peer.link) and peer.link.is_doubted:
+            self._links.drop(
+                peer.name, CloseReason.CONNECTION_LOST, "the peer does not know the link any more"
+            )
+
+    def stop(self) -> None:
+        """Dial nobody any more."""
+        for name in list(self._dials):
+            self._end(name)
+        self._tried.clear()
+
+    def _dial(self, peer: Peer) -> bool:
+        """
+        Dial a peer where it was dialled before.
+
+        @return: whether there is such a place.
+        """
+        name = peer.name
+        endpoint = self._links.dialled_at(name)
+        if endpoint is None:
+            return False
+        if name not in self._dials:
+            self._dials[name] = dial = self._node.crust.connect(
+                (endpoint,), name, mark_of(peer.link), OURSELVES
+            )
+            dial.addBoth(partial(self._dialled, name))
+        return True
+
+    def _dialled(self, name: Name, outcome: object) -> None:
+        """The history has what came of it."""
+        self._dials.pop(name, None)
+
+    def _end(self, name: Name) -> None:
+        self._tried.pop(name, None)
+        dial = self._dials.pop(name, None)
+        if dial is not None:
+            dial.cancel()

@@ -1,0 +1,152 @@
+"""The path watch: what the links through a NAT say about each other."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.netstate.path_watch import (
+    ANSWER_AFTER_BREAKS_SECONDS,
+    BREAKS_WITHIN_SECONDS,
+    SILENCE_SECONDS,
+    PathWatch,
+)
+from routing_crust.endpoints import Connection, Endpoint, PathKind, Protocol
+from routing_crust.errors import CloseReason, LinkClosed
+
+RESET = LinkClosed(CloseReason.CONNECTION_LOST)
+
+
+class FakeLink:
+    """A link that counts how often it is probed."""
+
+    is_verified = True
+
+    def __init__(self, peer: str, local: str = "192.168.1.2", path_kind: PathKind = PathKind.DIRECT) -> None:
+        self.connection = Connection(Protocol.TCP, Endpoint(peer, 5483), Endpoint(local, 5483))
+        self.path_kind = path_kind
+        self.has_heard = False
+        self.probes = 0
+        self.within: float | None = None
+
+    def probe(self) -> None:
+        self.probes += 1
+
+    def must_answer(self, within: float) -> None:
+        self.within = within
+
+
+class PathWatchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.links: dict[ILink, None] = {}
+        self.broken = 0
+        self.watch = PathWatch(self.clock, self.links, self.path_broken)
+
+    def path_broken(self) -> None:
+        self.broken += 1
+
+    def add(self, *links: FakeLink) -> None:
+        for each in links:
+            self.links[cast(ILink, each)] = None
+            self.watch.link_up(cast(ILink, each))
+
+    def lose(self, link: FakeLink, reason: LinkClosed = RESET) -> None:
+        del self.links[cast(ILink, link)]
+        self.watch.link_lost(cast(ILink, link), reason)
+
+    def probes(self) -> list[int]:
+        return [cast(FakeLink, each).probes for each in self.links]
+
+    def several(self, count: int) -> list[FakeLink]:
+        links = [FakeLink(f"5.5.{number}.1") for number in range(count)]
+        self.add(*links)
+        return links
+
+    def test_one_link_is_probed_while_nothing_comes(self) -> None:
+        """Each in its turn, so that a node with many links sends no more than one with few."""
+        self.several(3)
+        self.clock.pump([SILENCE_SECONDS] * 6)
+        self.assertEqual(self.probes(), [2, 2, 2])
+
+    def test_no_link_is_probed_while_one_of_them_brings_something(self) -> None:
+        one, *_ = self.several(3)
+        for _ in range(5):
+            one.has_heard = True
+            self.clock.advance(SILENCE_SECONDS)
+        self.assertEqual(self.probes(), [0, 0, 0])
+
+    def test_only_links_through_a_nat_are_watched(self) -> None:
+        """Not those of the local network, of a public host, or within a tunnel; and they cost no timer."""
+        self.add(
+            FakeLink("192.168.1.3"),
+            FakeLink("5.5.1.1", "5.5.2.2"),
+            FakeLink("5.5.1.1", path_kind=PathKind.TUNNEL),
+            FakeLink("127.0.0.1", "127.0.0.1"),
+        )
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_links_to_two_networks_that_break_mean_that_the_path_has(self) -> None:
+        links = self.several(4)
+        self.lose(links[0])
+        self.assertEqual((self.broken, sum(self.probes())), (0, 1))
+        self.lose(links[1])
+        self.assertEqual(self.broken, 1)
+        self.assertEqual([each.within for each in links[2:]], [ANSWER_AFTER_BREAKS_SECONDS] * 2)
+
+    def test_breaks_of_one_network_are_one(self) -> None:
+        """A peer with many names, or hosts, has no more to say than one."""
+        one, other = FakeLink("5.5.1.1"), FakeLink("5.5.1.2")
+        self.add(one, other)
+        self.several(3)
+        self.lose(one)
+        self.lose(other)
+        self.assertEqual(self.broken, 0)
+
+    def test_breaks_that_are_far_apart_mean_nothing(self) -> None:
+        links = self.several(4)
+        self.lose(links[0])
+        self.clock.advance(BREAKS_WITHIN_SECONDS)
+        self.lose(links[1])
+        self.assertEqual(self.broken, 0)
+
+    def test_links_that_end_otherwise_mean_nothing(self) -> None:
+        """Peers that say why, that are given up, or that were never let in."""
+        links = self.several(6)
+        self.lose(links[0], LinkClosed(CloseReason.CONNECTION_LOST, by_peer=True))
+        self.lose(links[1], LinkClosed(CloseReason.INACTIVE))
+        self.lose(links[2], LinkClosed(CloseReason.STOPPING))
+        links[3].is_verified = False
+        self.lose(links[3])
+        self.assertEqual((self.broken, self.probes()), (0, [0, 0]))
+
+    def test_path_breaks_once_in_a_while(self) -> None:
+        """Whoever has links to break cannot keep the others busy."""
+        links = self.several(20)
+        for each in links[:12]:
+            self.lose(each)
+        self.assertEqual(self.broken, 1)
+
+    def test_silent_link_has_all_probed_if_nothing_else_comes(self) -> None:
+        links = self.several(4)
+        self.watch.link_doubted(cast(ILink, links[0]))
+        self.watch.link_doubted(cast(ILink, links[1]))
+        self.assertEqual(self.probes(), [1, 1, 1, 1])
+
+    def test_silent_link_says_nothing_about_the_others_while_they_bring_something(self) -> None:
+        links = self.several(4)
+        links[3].has_heard = True
+        self.watch.link_doubted(cast(ILink, links[0]))
+        self.assertEqual(self.probes(), [0, 0, 0, 0])
+
+    def test_nothing_is_left_without_links_or_after_a_stop(self) -> None:
+        (link,) = self.several(1)
+        self.lose(link, LinkClosed(CloseReason.STOPPING))
+        self.clock.advance(SILENCE_SECONDS)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.several(1)
+        self.watch.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

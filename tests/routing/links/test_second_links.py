@@ -1,0 +1,145 @@
+"""Links that may be dead, in a network in memory: a second one is made beside them; slow ones are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import RoutingService
+from routing_crust.config import Role
+from routing_crust.streams.service import streams_of
+
+from ...streams.protocols import Echo, Keeping, Noting
+from ..net import Net
+
+MAX_SECONDS = 8.0
+"""From a new connection's first try until it works, whatever has happened to the links."""
+
+
+class SecondLinkCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        self.net.stop()
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def offering(self, *nodes: RoutingService) -> None:
+        for each in nodes:
+            streams_of(each).listen("echo", Keeping(Echo))
+
+    def open(self, here: RoutingService, there: RoutingService) -> tuple[Any, float]:
+        """Open a stream, and say how long it took."""
+        begun = self.net.clock.seconds()
+        opened = self.net.result(streams_of(here).open(there.node_name, "echo", Keeping(Noting)), 60)
+        return opened, self.net.clock.seconds() - begun
+
+    def echoes(self, stream: Any, text: bytes) -> None:
+        """What is sent over a stream comes back."""
+        stream.transport.write(text)
+        self.net.run(lambda: stream.received.endswith(text))
+
+    def links_between(self, one: RoutingService, other: RoutingService) -> list[Any]:
+        return [each for each in self.net.crust(one).links if each.peer == other.node_name]
+
+
+class SlowTests(SecondLinkCase):
+    """A stall: nothing gets through for a while, and then everything does."""
+
+    def stall(self, seconds: float, clients: bool = False) -> None:
+        nodes = self.net.grow(3)
+        one, other = nodes[1:]
+        if clients:
+            other = self.net.node(role=Role.CLIENT, listen=())
+            self.net.result(other.when_connected())
+        self.offering(one, nodes[0])
+        peer = nodes[0] if clients else one
+        stream, _ = self.open(other, peer)
+        self.echoes(stream, b"before")
+        self.net.settle(30)
+        self.net.network.sleep(self.net.crust(other))
+        second = streams_of(other).open(peer.node_name, "echo", Keeping(Noting))
+        stream.transport.write(b"meanwhile")
+        self.net.settle(seconds)
+        self.assertIsNone(stream.reason)
+        self.net.network.wake(self.net.crust(other))
+        self.net.run(lambda: stream.received.endswith(b"meanwhile"), timeout=5)
+        self.echoes(self.net.result(second, 5), b"in the second")
+        self.net.settle(60)
+        self.assertIsNone(stream.reason)
+        self.echoes(stream, b"after")
+
+    def test_stall_of_a_peer_ends_no_stream_when_another_is_opened(self) -> None:
+        """A browser's new tab costs no session: the doubt that it gives rise to cuts nothing."""
+        self.stall(11)
+
+    def test_stall_of_a_client_ends_no_stream(self) -> None:
+        self.stall(11, clients=True)
+
+    def test_stall_that_is_longer_than_every_doubt_ends_no_stream(self) -> None:
+        self.stall(25)
+
+
+class DeadTests(SecondLinkCase):
+    """A link that is dead, of which neither end hears, while the two can reach each other otherwise."""
+
+    def dead(self, here: RoutingService, there: RoutingService) -> None:
+        self.offering(there)
+        self.open(here, there)
+        self.net.settle(40)
+        (link,) = self.links_between(here, there)
+        self.net.network.half_open(link)
+        stream, seconds = self.open(here, there)
+        self.assertLess(seconds, MAX_SECONDS)
+        self.echoes(stream, b"there")
+        self.net.settle(90)
+        self.assertEqual(len(self.links_between(here, there)), 1)
+        self.echoes(stream, b"and still there")
+
+    def test_new_stream_works_within_eight_seconds(self) -> None:
+        """Whichever end opens it."""
+        _, one, other = self.net.grow(3)
+        self.dead(one, other)
+        self.dead(other, one)
+
+    def test_new_stream_works_where_no_other_node_can_help(self) -> None:
+        """The second link is dialled where the first one was."""
+        one, other = self.net.grow(2)
+        (link,) = self.links_between(one, other)
+        dialler = one if self.net.crust(one).listening[0].port != link.connection.local.port else other
+        self.dead(dialler, one if dialler is other else other)
+
+    def test_client_finds_its_proxy_again(self) -> None:
+        one = self.net.grow(2)[0]
+        client = self.net.node(role=Role.CLIENT, listen=())
+        self.net.result(client.when_connected())
+        self.dead(client, one)
+
+    def test_idle_link_is_found_dead_at_the_next_heartbeat(self) -> None:
+        """And another one is there, in the same use, without a storm of dials."""
+        _, one, other = self.net.grow(3)
+        self.net.settle(60)
+        (link,) = self.links_between(one, other)
+        self.net.network.half_open(link)
+        dials = self.net.network.dials
+        self.net.settle(35)
+        (now,) = self.links_between(one, other)
+        self.assertIsNot(now, link)
+        self.assertLess(self.net.network.dials - dials, 8)
+
+
+class SilentPeerTests(SecondLinkCase):
+    def test_dead_peer_is_asked_a_few_times_and_then_dropped(self) -> None:
+        """Its host is gone. Each doubt has a dial or a request made, and the doubts grow rare."""
+        nodes = self.net.grow(4)
+        self.net.settle(60)
+        gone = nodes[3]
+        dials = self.net.network.dials
+        self.net.crash(gone, silently=True)
+        self.net.settle(85)
+        for node in nodes[:3]:
+            self.assertEqual(self.links_between(node, gone), [])
+        # three peers, at 2, 4, 8, 16 and 32 s of doubt each, and what joining and its back-off add
+        self.assertLess(self.net.network.dials - dials, 3 * 12)
