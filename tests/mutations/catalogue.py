@@ -1223,6 +1223,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.tunnel.test_relay",),
     ),
     Mutant(
+        "a tunnel that made room counts as broken by its relay",
+        "crust/tunnel/ends.py",
+        "ended = reason is not TunnelReason.NO_MEMORY",
+        "ended = True",
+        ("tests.crust.tunnel.test_tunnels",),
+    ),
+    Mutant(
         "the window of a tunnel stays as it is",
         "crust/tunnel/windows.py",
         "if now - self._began < LIMITING_ROUND_TRIPS * self._round_trip < inf:",

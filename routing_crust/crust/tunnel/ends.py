@@ -154,21 +154,29 @@ class TunnelEnd:
         """It is closed, or was never opened."""
         self._forget()
         problem = reason_text(reason, f"node {self._relay.peer.short}")
-        self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, problem)
+        # a tunnel that made room is no fault of the relay, and must not be asked for again at once
+        ended = reason is not TunnelReason.NO_MEMORY
+        why = CloseReason.TUNNEL_ENDED if ended else CloseReason.TOO_MANY_LINKS
+        self._lost(ConnectionDone() if reason is TunnelReason.CLOSED else None, problem, why)
 
     def link_lost(self) -> None:
         """The link to the relay is gone."""
         self._forget()
         self._lost(None, "the link to the relay was lost")
 
-    def _lost(self, cleanly: ConnectionDone | None, problem: str) -> None:
+    def _lost(
+        self,
+        cleanly: ConnectionDone | None,
+        problem: str,
+        why: CloseReason = CloseReason.TUNNEL_ENDED,
+    ) -> None:
         if self._transport is None or self._link is None:
             self._refused(LinkClosed(CloseReason.CONNECTION_LOST, problem), tell=False)
             return
         self._transport.lost(Failure(cleanly or ConnectionLost(problem)))
         if cleanly is None:
             # TLS would report a lost connection without this reason
-            self._link.abort(CloseReason.TUNNEL_ENDED, problem)
+            self._link.abort(why, problem)
 
     # The rest.
 

@@ -13,8 +13,10 @@ from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.endpoints import PathKind, Protocol
 from routing_crust.errors import CloseReason, ConnectFailed
 from routing_crust.names import Name
+from routing_crust.routing.connecting.relay_choice import FAULT_WEIGHTS
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
+from routing_crust.wire.messages import TunnelReason
 
 from ..addresses import name
 from ..services import Receiver, ServiceTests, turn
@@ -128,6 +130,18 @@ class TunnelTests(ServiceTests):
         lost = [(await self.on_a.next("lost"))[0] for _ in range(2)]
         self.assertEqual(set(map(id, lost)), {id(self.am), id(link)})
         self.assertIs((await self.on_b.next("lost"))[0], accepted)
+
+    async def test_tunnel_that_makes_room_is_no_fault_of_the_relay(self) -> None:
+        """Both ends hear which setting of which node it was, and do not count it among broken tunnels."""
+        await self.three()
+        await self.tunnel()
+        relay = self.m._tunnels._relay
+        (tunnel,) = relay._tunnels
+        tunnel.close(TunnelReason.NO_MEMORY)
+        for receiver in (self.on_a, self.on_b):
+            _, reason = await receiver.next("lost")
+            self.assertNotIn(reason.reason, FAULT_WEIGHTS)
+            self.assertIn(f"tunnel_memory of node {name(3).short} is taken", str(reason))
 
     async def test_near_end_hears_that_the_far_end_is_gone(self) -> None:
         await self.three()
