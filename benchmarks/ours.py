@@ -69,6 +69,10 @@ class Owner:
         else:
             self.ready.pop(link).callback(link)
 
+    def heartbeat_after(self, network: str) -> float:
+        """A third of C{inactivity_timeout}."""
+        return self.settings.inactivity_timeout / 3
+
     def link_doubted(self, link: ILink) -> None:
         """Whatever is slow here is measured."""
 

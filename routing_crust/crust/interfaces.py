@@ -67,6 +67,9 @@ class ILink(Interface):
     is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
     is_open: bool = Attribute("Whether neither end has closed it.")
     has_heard: bool = Attribute("Whether anything has come since this was set to C{False} last.")
+    died_idle: bool = Attribute(
+        "Of a lost link, whether it had been idle for 8 s or longer before the frame that nothing came after."
+    )
     is_doubted: bool = Attribute("Whether the peer has owed an answer for so long that the link may be dead.")
     owed_for: float = Attribute(
         "Seconds for which the peer of a doubted link has owed an answer. A path that has only stalled shows "

@@ -45,8 +45,10 @@ from .interfaces import (
     Rendezvous,
 )
 from .link.factories import LinkAcceptFactory
+from .link.liveness import HEARTBEATS_PER_TIMEOUT
 from .link.reading import ReadingTurns
 from .netstate.external_addresses import AddressesOfCrust, ExternalAddresses
+from .netstate.heartbeat_pace import HeartbeatPace
 from .netstate.path_watch import PathWatch
 from .platform import Platform
 from .punch.puncher import Puncher
@@ -121,6 +123,7 @@ class CrustService(AddressesOfCrust):
             settings, random, self._outside.mapped, lambda external, _: self._outside.unmapped(external)
         )
         self._watch = platform.net_watch(self._network_changed)
+        self._pace = HeartbeatPace(self.clock.seconds, settings.inactivity_timeout / HEARTBEATS_PER_TIMEOUT)
         self._paths = PathWatch(self.clock, self._links, self._path_broken)
         self._host = HostNetwork(settings, platform, self._outside, self._mapper, self._bootstrapper.listen)
         self._acceptor = LinkAcceptFactory(self, self._tls, self._puncher.take)
@@ -302,6 +305,7 @@ class CrustService(AddressesOfCrust):
             link.path_kind = PathKind.MAPPED
         self._outside.link_up(link)
         self._paths.link_up(link)
+        self._pace.link_up(link)
         if link.direction is Direction.ACCEPTED:
             self._events.on_accept(link)
             return
@@ -315,6 +319,10 @@ class CrustService(AddressesOfCrust):
             self._tunnels.frame_received(link, kind, payload)
         else:
             self._events.new_message(link, kind, payload)
+
+    def heartbeat_after(self, network: str) -> float:
+        """How many seconds a link from this network of ours may be idle."""
+        return self._pace.of(network)
 
     def link_doubted(self, link: ILink) -> None:
         """The peer of a link owes an answer."""
@@ -331,6 +339,7 @@ class CrustService(AddressesOfCrust):
             self._outside.link_lost(link, reason.reason)
             self._events.lost_connection(link, reason)
             if self._running:
+                self._pace.link_lost(link, reason, self._links)
                 self._paths.link_lost(link, reason)
             self._bootstrapper.link_lost(link, reason)
         self._see_whether_stopped()

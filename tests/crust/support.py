@@ -44,6 +44,7 @@ class Owner:
         self.identity = Identity.from_seed(bytes([seed]) * 32)
         self.tls = LinkTls(self.identity)
         self.lets_in = True
+        self.heartbeat = 0.0
         self.events: list[tuple[Any, ...]] = []
         self.handlers: dict[str, Callable[..., None]] = {}
         self._waiting: list[tuple[str, Deferred[tuple[Any, ...]]]] = []
@@ -57,6 +58,10 @@ class Owner:
 
     def link_frame(self, link: Link, kind: int, payload: bytes) -> None:
         self._heard("frame", link, kind, payload)
+
+    def heartbeat_after(self, network: str) -> float:
+        """A third of C{inactivity_timeout}."""
+        return self.heartbeat or self.settings.inactivity_timeout / 3
 
     def link_doubted(self, link: Link) -> None:
         self._heard("doubted", link)

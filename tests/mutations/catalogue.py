@@ -801,6 +801,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.netstate.test_path_watch",),
     ),
     Mutant(
+        "a router that restarts once makes heartbeats faster for ever",
+        "crust/netstate/heartbeat_pace.py",
+        "if any(when - each < ONE_CAUSE_SECONDS for each in deaths):",
+        "if False:",
+        ("tests.crust.netstate.test_heartbeat_pace",),
+    ),
+    Mutant(
+        "links that a NAT forgets while they are idle die again and again",
+        "crust/netstate/heartbeat_pace.py",
+        "if len(deaths) >= ENOUGH_DEATHS:",
+        "if False:",
+        ("tests.crust.netstate.test_heartbeat_pace", "tests.routing.links.test_second_links"),
+    ),
+    Mutant(
+        "peers that die make heartbeats faster",
+        "crust/netstate/heartbeat_pace.py",
+        "        if any(each.peer == link.peer for each in others):\n",
+        "        if True:\n",
+        ("tests.crust.netstate.test_heartbeat_pace",),
+    ),
+    Mutant(
         "silence is forgiven",
         "crust/link/liveness.py",
         "if self._silence >= self._settings.inactivity_timeout:",

@@ -121,6 +121,10 @@ class DialBacks:
         """That was all that we wanted to know."""
         link.close(CloseReason.NO_LONGER_NEEDED)
 
+    def heartbeat_after(self, network: str) -> float:
+        """A third of C{inactivity_timeout}."""
+        return self.settings.inactivity_timeout / 3
+
     def link_doubted(self, link: ILink) -> None:
         """It has no time for that."""
 

@@ -13,6 +13,7 @@ being closed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -127,9 +128,10 @@ class Link(FrameSender):
         """The TCP connection is there, and TLS begins."""
         settings = self._owner.settings
         self._queue = SendQueue(self.transport, self._owner.clock)
-        self._liveness = Liveness(settings, self._queue, self._set_tick)
         self._asked_at = self._owed_since = self._owner.clock.seconds()
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
+        heartbeat = partial(self._owner.heartbeat_after, self.connection.local.prefix)
+        self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick)
         self._share = self._owner.reading.share(self.connection.peer.prefix)
         # Twisted sets no limit to the time that a TLS handshake takes
         self._arm(self.hello_timeout, self._hello_overdue)
@@ -316,6 +318,11 @@ class Link(FrameSender):
     def _send_probe(self) -> None:
         self._asked_at = self._owner.clock.seconds()
         self.send(_HEARTBEAT, _PROBE)
+
+    @property
+    def died_idle(self) -> bool:
+        """Whether it was idle before the peer began to owe an answer."""
+        return self._liveness.died_idle
 
     @property
     def is_doubted(self) -> bool:

@@ -29,6 +29,8 @@ DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; or, if longer, so many round trips:"""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
+MIN_IDLE_SECONDS: Final = 8.0
+"""Idleness that may have made a NAT forget the connection."""
 _ROUNDING_SECONDS: Final = 0.001
 
 
@@ -48,6 +50,8 @@ class Liveness:
         "_cut_in",
         "_doubt_at",
         "_doubted",
+        "_heartbeat",
+        "_idle_before",
         "_queue",
         "_quiet",
         "_round_trip",
@@ -62,13 +66,22 @@ class Liveness:
         "waiting",
     )  # fmt: skip
 
-    def __init__(self, settings: Settings, queue: SendQueue, set_timer: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queue: SendQueue,
+        heartbeat: Callable[[], float],
+        set_timer: Callable[[], None],
+    ) -> None:
         """
+        @param heartbeat: gives the seconds without a frame of ours until a heartbeat.
         @param set_timer: has the next tick come after L{wait} seconds, and none before.
         """
         self._settings = settings
         self._queue = queue
+        self._heartbeat = heartbeat
         self._set_timer = set_timer
+        self._idle_before = 0.0
         self._round_trip = 0.0
         self._silence = self._stalled = 0.0
         self._quiet = 0.0  # since we wrote something
@@ -85,14 +98,14 @@ class Liveness:
         return self._doubted and not self.heard
 
     @property
-    def heartbeat(self) -> float:
-        """Seconds without a frame of ours until a heartbeat."""
-        return self._settings.inactivity_timeout / HEARTBEATS_PER_TIMEOUT
-
-    @property
     def _longest_tick(self) -> float:
         """Stalls are counted in ticks, too."""
         return min(self._settings.inactivity_timeout / (2 * HEARTBEATS_PER_TIMEOUT), STALL_TIMEOUT_SECONDS)
+
+    @property
+    def died_idle(self) -> bool:
+        """Of a lost link, whether it had been idle before the frame that nothing came after."""
+        return self.waiting is not None and not self.heard and self._idle_before >= MIN_IDLE_SECONDS
 
     def begin(self) -> None:
         """The peer's Hello is verified: frames are waited for from now on."""
@@ -170,8 +183,9 @@ class Liveness:
         """See whether it is time for a probe or for doubt."""
         self.probe_due = self.doubt_due = False
         if self.waiting is None:
-            self.probe_due = self._asked = self._quiet >= self.heartbeat - _ROUNDING_SECONDS
+            self.probe_due = self._asked = self._quiet >= self._heartbeat() - _ROUNDING_SECONDS
             if self.probe_due:
+                self._idle_before = self._quiet
                 self.waiting, self._queue.woke = 0.0, None
                 self._quiet = 0.0
                 self._doubt_at = self._doubt_after
@@ -193,6 +207,7 @@ class Liveness:
         if self.waiting is None:
             if self.heard:
                 self._silence = 0.0
+            self._idle_before = self._quiet
             self.waiting = self._quiet = 0.0
             self._doubt_at = self._doubt_after
         self.heard = False
@@ -206,7 +221,7 @@ class Liveness:
 
     def _set_wait(self) -> None:
         if self.waiting is None:
-            wait = self.heartbeat - self._quiet
+            wait = self._heartbeat() - self._quiet
         else:
             wait = (self._doubt_at if self._asked else PROBE_AFTER_SECONDS) - self.waiting
         bounds = [wait, self._longest_tick, self._settings.inactivity_timeout - self._silence]

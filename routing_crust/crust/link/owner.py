@@ -31,6 +31,9 @@ class LinkOwner(Protocol):
     def settings(self) -> Settings:
         """The settings that links keep to."""
 
+    def heartbeat_after(self, network: str) -> float:
+        """How many seconds a link from this network of ours may be idle."""
+
     @property
     def reading(self) -> ReadingTurns:
         """What shares out the reactor's turns among links that cause much work."""

@@ -49,6 +49,10 @@ class _Owner:
     def link_frame(self, link: object, kind: int, payload: bytes) -> None:
         """Nothing comes by this way."""
 
+    def heartbeat_after(self, network: str) -> float:
+        """A third of C{inactivity_timeout}."""
+        return self.settings.inactivity_timeout / 3
+
     def link_doubted(self, link: object) -> None:
         """A raider has no doubts."""
 

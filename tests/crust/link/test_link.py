@@ -360,6 +360,36 @@ class TimerTests(LinkTests):
         # the last frame went out at second 56
         self.assertEqual(beats, [76, 96])
 
+    def test_pace_of_heartbeats_follows_the_network(self) -> None:
+        """Also that of links that are there already, from their next heartbeat on."""
+        link = self.verified()
+        beats = []
+        for second in range(1, 51):
+            self.clock.advance(1)
+            if PROBE in self.settle():
+                beats.append(second)
+            link.dataReceived(frame(200))
+            if second == 5:
+                self.owner.heartbeat = 8.0
+        self.assertEqual(beats[1:], [each + 8 for each in beats[:-1]])
+        self.assertLessEqual(beats[0], 20)
+
+    def test_link_that_dies_after_an_idle_time_says_so(self) -> None:
+        """A NAT may have forgotten it; one that was in use, or whose peer had answered, died otherwise."""
+        for idle, answered in ((20, False), (12, False), (3, False), (20, True)):
+            self.transport = Transport()
+            self.owner.events.clear()
+            link = self.verified()
+            link.dataReceived(frame(200))
+            self.clock.pump([1] * idle)
+            link.send(200, b"")
+            self.settle()
+            if answered:
+                link.dataReceived(frame(200))
+                self.clock.pump([1] * 3)
+            self.lose()
+            self.assertEqual(link.died_idle, idle > 10 and not answered, (idle, answered))
+
     def test_silent_link_is_cut_after_inactivity_timeout(self) -> None:
         """Any byte counts as a sign of life."""
         link = self.verified()

@@ -9,6 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import RoutingService
 from routing_crust.config import Role
 from routing_crust.streams.service import streams_of
+from routing_crust.testing.memory.nat import PORT_RESTRICTED
+from routing_crust.testing.memory.transport import MemoryTransport
+from routing_crust.testing.simulation import SimulatedNetwork
 
 from ...streams.protocols import Echo, Keeping, Noting
 from ..net import Net
@@ -128,6 +131,47 @@ class DeadTests(SecondLinkCase):
         (now,) = self.links_between(one, other)
         self.assertIsNot(now, link)
         self.assertLess(self.net.network.dials - dials, 8)
+
+
+class ForgetfulRouterTests(SynchronousTestCase):
+    """A router that forgets a connection when it has been idle for 15 s, before a node with many links."""
+
+    IDLE_SECONDS = 15.0
+
+    def setUp(self) -> None:
+        self.net = SimulatedNetwork(seed=5, internet=True)
+        self.addCleanup(self.net.stop)
+        self.net.nodes(8)
+        self.inside = self.net.node(nat=self.net.nat(PORT_RESTRICTED))
+        self.net.run_until(self.net.joined)
+        self.used: dict[MemoryTransport, float] = {}
+        write = MemoryTransport.write
+
+        def noted(end: MemoryTransport, data: bytes) -> None:
+            self.used[end] = self.used[end.other] = self.net.clock.now
+            write(end, data)
+
+        self.patch(MemoryTransport, "write", noted)
+
+    def forgotten(self, seconds: int) -> int:
+        """Let time pass, and count the connections that the router forgets."""
+        count = 0
+        done: set[MemoryTransport] = set()
+        for _ in range(seconds):
+            self.net.run_for(1)
+            now = self.net.clock.now
+            for end in self.net.network.links:
+                inside = self.inside.host in (end.host.host, end.other.host.host)
+                if inside and end not in done and now - self.used.setdefault(end, now) > self.IDLE_SECONDS:
+                    self.net.network.half_open(end)
+                    done.add(end)
+                    count += 1
+        return count
+
+    def test_links_die_no_more_once_heartbeats_come_often_enough(self) -> None:
+        self.assertGreater(self.forgotten(120), 0)
+        self.assertEqual(self.forgotten(300), 0)
+        self.assertTrue(self.net.joined())
 
 
 class SilentPeerTests(SecondLinkCase):
