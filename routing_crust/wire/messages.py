@@ -35,6 +35,7 @@ MaybeName = Annotated[bytes, Meta(max_length=32)]
 KeyBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 MaybeSignature = Annotated[bytes, Meta(max_length=64)]
+NetworkBytes = Annotated[bytes, Meta(max_length=6)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 MaybeNonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
 Count = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]
@@ -441,12 +442,16 @@ class GroupAnswer(WireMessage, frozen=True):
     """
     The nodes that the answering node knows nearest to C{target}: itself included, the one that asks left out.
 
+    @ivar networks: for each of the members the first three bytes of the IPv4 address, or the first six of the
+        IPv6 address, at which the answering node has its link with it; empty for itself and where there is no
+        direct link.
     @ivar time: the answering node's clock, in seconds since the epoch; 0 if it does not say.
     """
 
     nonce: Nonce
     target: NameBytes
     members: Annotated[tuple[NameBytes, ...], Meta(max_length=64)]
+    networks: Annotated[tuple[NetworkBytes, ...], Meta(max_length=64)] = ()
     time: Seconds = 0.0
 
 

@@ -59,6 +59,54 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_proxied",),
     ),
     Mutant(
+        "a network may have all of a close group",
+        "routing/mixed_groups.py",
+        "if all(taken[network] < share for network in each):",
+        "if True:",
+        (
+            "tests.routing.test_mixed_groups.CrowdTests.test_crowd_of_one_network_has_a_quarter_of_every_group",
+        ),
+    ),
+    Mutant(
+        "a close group stays small where one network is all there is",
+        "routing/mixed_groups.py",
+        "        share += 1\n",
+        "        break\n",
+        ("tests.routing.test_mixed_groups.MixedTests",),
+    ),
+    Mutant(
+        "each node of a crowd has a voice on where others are",
+        "routing/mixed_groups.py",
+        "voices.setdefault(name, {})[here] = ",
+        "voices.setdefault(name, {})[(informant.raw,)] = ",
+        ("tests.routing.test_mixed_groups.WhereaboutsTests",),
+    ),
+    Mutant(
+        "one network spreads its nodes over others by its word",
+        "routing/mixed_groups.py",
+        "alone = not placed and len(ours) < MIN_VOICES",
+        "alone = True",
+        ("tests.routing.test_mixed_groups.WhereaboutsTests",),
+    ),
+    Mutant(
+        "a full bucket makes room for a third node of one network",
+        "routing/membership/routing_table.py",
+        "        return newcomer in mixed(entries, _networks, self._group_size)\n",
+        "        return newcomer in mixed(entries, lambda _: (), self._group_size)\n",
+        (
+            "tests.routing.test_mixed_groups.CrowdTests.test_table_lets_no_third_node_of_a_network_into_the_close_group",
+        ),
+    ),
+    Mutant(
+        "an answer about a close group says nothing of networks",
+        "routing/membership/close_group_search.py",
+        "                where.heard(group.informant, group.networks)\n",
+        "",
+        (
+            "tests.routing.test_mixed_groups.CrowdTests.test_crowd_of_one_network_has_a_quarter_of_every_group",
+        ),
+    ),
+    Mutant(
         "links that nobody has confirmed keep direct links of others out",
         "routing/links/granted.py",
         "        if len(self._taken()) < self._most:\n",
@@ -960,8 +1008,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "who asks for its group is told of itself",
         "routing/membership/close_group_lookup.py",
-        "self._neighbourhood.close_group(target, (source,))",
-        "self._neighbourhood.close_group(target)",
+        "self._neighbourhood.told_about(target, source)",
+        "self._neighbourhood.told_about(target, Name(bytes(32)))",
         ("tests.routing.test_network",),
     ),
     Mutant(
@@ -984,8 +1032,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "names count that have not proven themselves",
         "routing/membership/close_group_search.py",
-        "return self._neighbourhood.with_ourselves(target, proven)",
-        "return self._neighbourhood.with_ourselves(target, named)",
+        "return tuple(group_of(proven, size))",
+        "return tuple(group_of(named, size))",
         ("tests.routing.membership.test_close_group_search",),
     ),
     Mutant(

@@ -2,21 +2,23 @@
 Close group lookup: which nodes are nearest to a name?
 
 A GroupQuery travels to the node nearest to the name, and that node answers with the close group as it
-knows it. A query may also be addressed to one node, which answers from its own table: neighbours may all lack
-the same node, while a node far away has it. A query that is not answered in time is sent again by another
-first hop.
+knows it, and in which networks it has links with these nodes. A query may also be addressed to one node,
+which answers from its own table: neighbours may all lack the same node, while a node far away has it. A query
+that is not answered in time is sent again by another first hop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
+from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped, WireError
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
@@ -39,10 +41,12 @@ class Group(NamedTuple):
 
     @ivar members: the names, nearest first.
     @ivar informant: the node that answered: it can reach all of them.
+    @ivar networks: in which networks it has links with them, as far as it says.
     """
 
     members: tuple[Name, ...]
     informant: Name
+    networks: Mapping[Name, bytes] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -109,11 +113,15 @@ class CloseGroupLookup(PeerListener):
         query = self._queries.get(answer.nonce)
         if query is None or query.target.raw != answer.target or query.of not in (None, source):
             return
+        if len(answer.networks) > len(answer.members):
+            raise WireError("an answer names more networks than nodes")
         # forgotten first: the callback may look up again, within MAX_LOOKUPS
         self._forget(answer.nonce)
+        names = [Name(raw) for raw in answer.members]
+        networks = dict(zip(names, answer.networks, strict=False))
         # the informant may name a node twice, and in any order
-        members = sorted({Name(raw) for raw in answer.members}, key=query.target.distance)
-        query.result.callback(Group(tuple(members), source))
+        members = sorted(set(names), key=query.target.distance)
+        query.result.callback(Group(tuple(members), source, networks))
         self._time.heard(source, answer.time)
 
     def query_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
@@ -125,8 +133,10 @@ class CloseGroupLookup(PeerListener):
         query = decode(GroupQuery, envelope.body, MAX_CONTROL_BYTES)
         target = Name(query.target)
         # the requester knows itself, and one more node in its place may be new to it
-        members = tuple(name.raw for name in self._neighbourhood.close_group(target, (source,)))
-        answer = encode(GroupAnswer(query.nonce, target.raw, members, self._node.network_now()))
+        told = self._neighbourhood.told_about(target, source)
+        members, networks = tuple(name.raw for name in told), tuple(told.values())
+        now = self._node.network_now()
+        answer = encode(GroupAnswer(query.nonce, target.raw, members, networks, now))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._send(EnvelopeKind.GROUP_ANSWER, source, answer, proxy, link)
 

@@ -1,10 +1,14 @@
 """
 Close group search: the nodes nearest to a name, by what several nodes say and as far as it has proven true.
 
-One answer may be false, or never come. So the nodes of our table that are nearest to the name are asked both
-for what they know and to pass the query on, each another way; what they say is merged with our own table.
-A name counts when it has proven itself: there is a link with it, or it has answered, by its signature. Those
-that are named and nearer than what is proven are asked themselves, which may name others.
+One answer may be false, or never come. So the nodes of our table that are nearest to the name, in different
+networks, are asked both for what they know and to pass the query on, each another way; what they say is
+merged with our own table. A name counts when it has proven itself: there is a link with it, or it has
+answered, by its signature. Those that are named and nearer than what is proven are asked themselves, which
+may name others.
+
+Names are free, so the group is chosen by the rule of L{routing_crust.routing.mixed_groups}. In which network
+a node is we know by our own link with it, or by what those who answer have seen of it.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from ...errors import NotConnected, PeerUnreachable, ServiceStopped
 from ...names import Name
 from ...timing.timers import cancel
+from ..mixed_groups import Whereabouts, mixed
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
 from .neighbourhood import LinkLookup, Neighbourhood
@@ -60,31 +65,41 @@ class CloseGroupSearch:
 
     async def _search(self, target: Name) -> tuple[Name, ...]:
         size = self._node.settings.group_size
-        own = self._node.name
-        proven = {entry.name for entry in self._neighbourhood.table.nearest(target, size)}
-        named: set[Name] = set(proven)
-        asked: set[Name] = {own}
-        groups = await self._answers(self._first_queries(target), bool(proven))
+        ours = set() if self._node.is_client else {self._node.name}
+        where = Whereabouts(self._neighbourhood.known_networks)
+        # a link proves a name: what is in our own table needs no answer
+        proven = {*self._neighbourhood.close_group(target), *ours}
+        named = set(proven)
+        asked = {self._node.name}
+
+        def group_of(names: Iterable[Name], count: int) -> list[Name]:
+            return mixed(sorted(names, key=target.distance), where.networks_of, count)
+
+        def heard(groups: list[Group]) -> None:
+            for group in groups:
+                where.heard(group.informant, group.networks)
+                proven.add(group.informant)
+                named.update((group.informant, *group.members))
+
+        heard(await self._answers(self._first_queries(target), proven != ours))
         for _ in range(ROUNDS):
-            proven |= {group.informant for group in groups} - {own}
-            named |= proven.union(*(group.members for group in groups))
-            candidates = sorted(named, key=target.distance)
-            nearest = [name for name in candidates if name in proven or name not in asked]
-            doubtful = [name for name in nearest[: size + ASKED_MORE] if name not in proven]
-            if not any(name in doubtful for name in nearest[:size]):
+            # one that was asked and is not proven has had its chance
+            candidates = [name for name in named if name in proven or name not in asked]
+            if proven.issuperset(group_of(candidates, size)):
                 break
+            doubtful = [name for name in group_of(candidates, size + ASKED_MORE) if name not in proven]
             asked.update(doubtful)
-            groups = await self._answers(
-                [self._lookup.look_up(target, of=name) for name in doubtful], bool(proven)
-            )
-        proven |= {group.informant for group in groups} - {own}
-        return self._neighbourhood.with_ourselves(target, proven)
+            queries = [self._lookup.look_up(target, of=name) for name in doubtful]
+            heard(await self._answers(queries, proven != ours))
+        return tuple(group_of(proven, size))
 
     def _first_queries(self, target: Name) -> list[Deferred[Group]]:
-        if self._neighbourhood.proxy is not None or self._node.is_client:
-            # all that we send goes by the proxy, so further queries would take no other way
-            return [self._lookup.look_up(target)]
-        names = [entry.name for entry in self._neighbourhood.table.nearest(target, WAYS)]
+        table, proxy = self._neighbourhood.table, self._neighbourhood.proxy
+        if proxy is not None or self._node.is_client:
+            # the proxy has a link with us: what the node that is nearest says may all be made up
+            own_view = [] if proxy is None else [self._lookup.look_up(target, of=proxy)]
+            return [self._lookup.look_up(target), *own_view]
+        names = table.group_of(target, WAYS, (self._node.name,))
         ways = [link for link in map(self._links.link_to, names) if link is not None]
         queries = [self._lookup.look_up(target, via=link) for link in ways]
         return queries + [self._lookup.look_up(target, of=name) for name in names]

@@ -29,6 +29,7 @@ from ...names import Name
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
 from ...wire.messages import LinkUse
+from ..mixed_groups import Whereabouts, mixed
 from ..node import Node
 from .close_group_lookup import CloseGroupLookup, Group
 from .routing_table import RoutingTable
@@ -273,8 +274,11 @@ class Joiner:
         groups = await self._look_up(self._own, self._first_hops(), self._some_members())
         members = {name for group in groups for name in group.members if name != self._own}
         if members:
+            where = Whereabouts(self._table.known_networks)
+            for group in groups:
+                where.heard(group.informant, group.networks)
             nearest = sorted(members, key=self._own.distance)
-            self._view = tuple(nearest[: self._settings.group_size])
+            self._view = tuple(mixed(nearest, where.networks_of, self._settings.group_size))
         for group in groups:
             self.consider(group)
         self._judge()

@@ -4,18 +4,20 @@ The neighbourhood: the routing table, the clients near us and the proxy, by whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from ...crust.interfaces import ILink
-from ...endpoints import Direction
+from ...endpoints import Direction, is_local_only
 from ...names import Name
 from ...wire.messages import Envelope, LinkUse
 from ..links.peer import Peer
+from ..mixed_groups import UNCOUNTED, Networks, network_of
 from ..node import Node
 from ..shares import holder_of
 from .client_registry import ClientRegistry, open_record
-from .routing_table import RoutingTable
+from .routing_table import RoutingTable, counted_by, counted_networks
 
 
 class LinkLookup(Protocol):
@@ -101,13 +103,36 @@ class Neighbourhood:
 
         @param without: names that are left out.
         """
-        names = [entry.name for entry in self.table.nearest(target, self._node.settings.group_size, without)]
-        return self.with_ourselves(target, names)
+        exclude = (*without, self._node.name) if self._node.is_client else without
+        own = self.known_networks(self._node.name) or UNCOUNTED
+        return self.table.group_of(target, self._node.settings.group_size, exclude, own)
 
-    def with_ourselves(self, target: Name, members: Iterable[Name]) -> tuple[Name, ...]:
-        """The close group of a name out of these and, if we are a node, of us."""
+    def told_about(self, target: Name, asker: Name) -> dict[Name, bytes]:
+        """
+        What a node that asks about a name is told: the close group as we know it, and all that are as near.
+
+        @return: by the names, nearest first, in which networks we have links with them; empty for ourselves
+            and for those to whom a tunnel leads.
+        """
+        # those of a crowded network count for routing, though not as members of the group
+        size = self._node.settings.group_size
         own = () if self._node.is_client else (self._node.name,)
-        return tuple(sorted({*members, *own}, key=target.distance)[: self._node.settings.group_size])
+        near = (*own, *(entry.name for entry in self.table.nearest(target, size, (asker,))))
+        nearest = sorted(near, key=target.distance)[:size]
+        names = sorted({*self.close_group(target, (asker,)), *nearest}, key=target.distance)
+        found = {name: self.table.get(name) for name in names}
+        return {
+            name: b"" if entry is None or entry.endpoint is None else network_of(entry.endpoint)
+            for name, entry in found.items()
+        }
+
+    def known_networks(self, name: Name) -> Networks | None:
+        """For which networks a node with which we have a link counts, or we do; C{None} of any other node."""
+        if name != self._node.name:
+            peer = self._links.peer(name)
+            return None if peer is None else counted_networks(*counted_by(peer.link))
+        outside = (each for each in self._node.crust.outside if not is_local_only(each))
+        return tuple(map(network_of, islice(outside, 1)))
 
     def client_record_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """

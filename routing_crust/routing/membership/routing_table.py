@@ -7,9 +7,9 @@ p bits with us, the nodes in bucket p are nearer than all others, and nearer tha
 deeper buckets and we ourselves come next, then the shallower buckets in falling order.
 
 A bucket is filled up to C{bucket_size}: beyond that we ask no node for a link. Twice that many are let in, so
-that a node that comes later finds room with nodes whose buckets are full. The nodes nearest to us,
-C{group_size} of them, are always let in; if their bucket is over its limit then, its farthest node outside
-that group is dropped.
+that a node that comes later finds room with nodes whose buckets are full. The close group of our name,
+C{group_size} of the nodes nearest to us by the rule of L{routing_crust.routing.mixed_groups}, is always let
+in; if a bucket is over its limit then, its farthest node outside that group is dropped.
 
 An address prefix may not have more than its share, near us or not: names are cheap, addresses are not. A node
 that came in through a tunnel counts for its relay's prefix. A direct link that replaces the tunnel is never
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 from random import Random
 from typing import Any, Final
 
@@ -28,12 +30,14 @@ from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind, is_local_only
 from ...names import NAME_BITS, NAME_BYTES, Name
+from ..mixed_groups import UNCOUNTED, Networks, mixed, network_of
 
 ROOM_FACTOR: Final = 2
 """A bucket may hold this many times C{bucket_size}."""
 DEEPEST_SOUGHT: Final = 40
 """How many buckets are filled."""
 _THROUGH: Final = "tunnels through "
+_RELAYED: Final = b"through "
 _NOBODY: Final[frozenset[Name]] = frozenset()
 
 
@@ -113,7 +117,9 @@ class RoutingTable:
             return None
         if problem or name in self._entries:
             return problem
-        if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(name.number):
+        if len(self._buckets[bucket]) >= self._most_in_bucket and not self._would_be_close(
+            PeerEntry(name, endpoint, via=via)
+        ):
             return f"its bucket holds {len(self._buckets[bucket])} nodes (twice the setting bucket_size)"
         return None
 
@@ -126,7 +132,7 @@ class RoutingTable:
         if not self.wants(name, endpoint):
             return False
         bucket = self._buckets[self.own.common_prefix(name)]
-        return len(bucket) < self._bucket_size or self._would_be_close(name.number)
+        return len(bucket) < self._bucket_size or self._would_be_close(PeerEntry(name, endpoint))
 
     def add(self, entry: PeerEntry) -> list[PeerEntry]:
         """
@@ -159,9 +165,10 @@ class RoutingTable:
         if as_tunnelled:
             self._as_tunnelled.add(entry.name)
         dropped = self._overflow(index)
-        # the node that fell out of the group may have had a place above the limit of its bucket
-        if group and group[-1] not in self.close_group():
-            dropped += self._overflow(self.own.common_prefix(group[-1]))
+        # a node that fell out of the group may have had a place above the limit of its bucket
+        fell_out = set(group).difference(self.close_group())
+        for name in (each for each in group if each in fell_out):
+            dropped += self._overflow(self.own.common_prefix(name))
         return dropped
 
     def remove(self, name: Name) -> PeerEntry | None:
@@ -189,25 +196,47 @@ class RoutingTable:
     # Who is near.
 
     def close_group(self) -> tuple[Name, ...]:
-        """The C{group_size} nodes nearest to us, or all if there are fewer; nearest first."""
+        """The close group of our name, without us: C{group_size} nodes, or all if there are fewer."""
         if self._group is None:
-            self._group = tuple(each.name for each in self.nearest(self.own, self._group_size))
+            group = mixed(self._by_distance(self.own), _networks, self._group_size)
+            self._group = tuple(each.name for each in group)
         return self._group
+
+    def group_of(
+        self,
+        target: Name,
+        count: int,
+        exclude: Collection[Name] = _NOBODY,
+        own_networks: Networks = UNCOUNTED,
+    ) -> tuple[Name, ...]:
+        """
+        C{count} of the nodes nearest to C{target}, ourselves among them, by the rule of mixed groups.
+
+        @param own_networks: our own, as others see us.
+        """
+        us = () if self.own in exclude else (PeerEntry(self.own),)
+        entries = merge(self._by_distance(target, exclude), us, key=lambda each: target.distance(each.name))
+        group = mixed(entries, lambda each: own_networks if each.name == self.own else _networks(each), count)
+        return tuple(each.name for each in group)
+
+    def known_networks(self, name: Name) -> Networks | None:
+        """For which networks a node counts in a close group; C{None} if it is not in the table."""
+        entry = self._entries.get(name)
+        return None if entry is None else _networks(entry)
 
     def nearest(self, target: Name, count: int, exclude: Collection[Name] = _NOBODY) -> list[PeerEntry]:
         """The C{count} nodes nearest to C{target}, or all if there are fewer; nearest first."""
+        return list(islice(self._by_distance(target, exclude), count))
+
+    def _by_distance(self, target: Name, exclude: Collection[Name] = _NOBODY) -> Iterator[PeerEntry]:
         goal = target.number
         skipped = {each.number ^ goal for each in exclude}
-        found: list[PeerEntry] = []
         for group in self._rings(self.own.common_prefix(target)):
             distances = [number ^ goal for number in group]
             distances.sort()
             for distance in distances:
                 if distance not in skipped:
-                    found.append(self._by_number[distance ^ goal])
-                    if len(found) >= count:
-                        return found
-        return found
+                    yield self._by_number[distance ^ goal]
 
     def is_close_to(self, target: Name) -> bool:
         """Whether we are among the C{group_size} nodes nearest to C{target}, as far as we know."""
@@ -278,9 +307,15 @@ class RoutingTable:
         least = min(distances, default=below)
         return self._by_number[least ^ goal] if least < below else None
 
-    def _would_be_close(self, number: int) -> bool:
+    def _would_be_close(self, newcomer: PeerEntry) -> bool:
+        """Whether a node that is not in the table would be in the close group of our name."""
         group = self.close_group()
-        return len(group) < self._group_size or number ^ self._own < self.own.distance(group[-1])
+        if len(group) < self._group_size:
+            return True
+        entries = merge(
+            self._by_distance(self.own), (newcomer,), key=lambda each: self.own.distance(each.name)
+        )
+        return newcomer in mixed(entries, _networks, self._group_size)
 
     def _replaces_tunnel(self, name: Name, endpoint: Endpoint | None) -> bool:
         """Whether this would be a direct link with a node that is in the table by a tunnel."""
@@ -310,9 +345,11 @@ class RoutingTable:
         bucket = self._buckets[index]
         if len(bucket) <= self._most_in_bucket:
             return []
-        farthest = self._by_number[max(bucket, key=self._own.__xor__)]
-        if farthest.name in self.close_group():
+        group = {each.number for each in self.close_group()}
+        outside = [number for number in bucket if number not in group]
+        if not outside:
             return []  # the limit is smaller than the group, which goes before it
+        farthest = self._by_number[max(outside, key=self._own.__xor__)]
         self.remove(farthest.name)
         return [farthest]
 
@@ -331,6 +368,18 @@ def prefix_of(endpoint: Endpoint | None, via: Endpoint | None) -> str:
         return ""
     # an attacker that makes up nodes could be in the middle of the tunnels to all of them
     return at.prefix if endpoint else _THROUGH + at.prefix
+
+
+def counted_networks(endpoint: Endpoint | None, via: Endpoint | None) -> Networks:
+    """The networks for which a close group counts a node: its own, or for a tunnel that of the relay."""
+    at = endpoint or via
+    if at is None or is_local_only(at):
+        return UNCOUNTED
+    return (network_of(at) if endpoint else _RELAYED + network_of(at),)
+
+
+def _networks(entry: PeerEntry) -> Networks:
+    return counted_networks(entry.endpoint, entry.via)
 
 
 def counted_by(link: ILink) -> tuple[Endpoint | None, Endpoint | None]:

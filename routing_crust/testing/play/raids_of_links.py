@@ -130,7 +130,7 @@ class LyingProxy(DeafProxy):
             return
         query = decode(GroupQuery, envelope.body)
         members = tuple(self.random.randbytes(32) for _ in range(8))
-        body = encode(GroupAnswer(query.nonce, query.target, members, self.raider.clock.seconds()))
+        body = encode(GroupAnswer(query.nonce, query.target, members, (), self.raider.clock.seconds()))
         to = Name.of_key(envelope.key)
         link.send(FrameKind.ENVELOPE, self.sealed(self._key, EnvelopeKind.GROUP_ANSWER, to, body))
 
@@ -188,7 +188,7 @@ class LyingMembers(Insiders):
             query = decode(GroupQuery, envelope.body)
             near = query.target[:4]
             members = tuple(near + self.random.randbytes(28) for _ in range(8))
-            body = encode(GroupAnswer(query.nonce, query.target, members, self.raider.clock.seconds()))
+            body = encode(GroupAnswer(query.nonce, query.target, members, (), self.raider.clock.seconds()))
             proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
             core.messenger.send_control(EnvelopeKind.GROUP_ANSWER, source, body, proxy, link)
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
-from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
+from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped, WireError
 from routing_crust.routing.membership import close_group_lookup
 from routing_crust.routing.membership.close_group_lookup import MAX_LOOKUP_ATTEMPTS, CloseGroupLookup, Group
 from routing_crust.routing.membership.network_time import NetworkTime
@@ -78,12 +78,23 @@ class QueryTests(SynchronousTestCase):
         """The names come sorted by their distance, each once, and no timer is left."""
         result = self.queries.look_up(TARGET)
         self.answer(TARGET, TWO, ONE, TWO)
-        self.assertEqual(
-            self.successResultOf(result), Group(tuple(sorted((ONE, TWO), key=TARGET.distance)), TWO)
-        )
+        group = Group(tuple(sorted((ONE, TWO), key=TARGET.distance)), TWO, {})
+        self.assertEqual(self.successResultOf(result), group)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.answer(TARGET, ONE)
         self.assertEqual(len(self.queries), 0)
+
+    def test_networks_are_those_of_the_members_in_their_order(self) -> None:
+        result = self.queries.look_up(TARGET)
+        nonce = self.sent[-1][1]
+        members = (TWO.raw, ONE.raw)
+        for networks in ((b"\x08\x08\x08", b"", b""), (b"\x08\x08\x08",)):
+            answer = GroupAnswer(nonce, TARGET.raw, members, networks)
+            if len(networks) > len(members):
+                self.assertRaises(WireError, self.queries.answer_received, envelope(answer), TWO, None)
+            else:
+                self.queries.answer_received(envelope(answer), TWO, None)
+        self.assertEqual(self.successResultOf(result).networks, {TWO: b"\x08\x08\x08"})
 
     def test_answer_that_fits_no_query_is_ignored(self) -> None:
         result = self.queries.look_up(TARGET)

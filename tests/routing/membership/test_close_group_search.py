@@ -33,7 +33,7 @@ class CloseGroupSearchTests(SynchronousTestCase):
     def make_liar(self, node: RoutingService) -> list[Name]:
         """It names nodes that are not there, nearer than any that is."""
         near = [Name((self.target.number ^ number).to_bytes(32, "big")) for number in range(1, 9)]
-        self.core(node).neighbourhood.close_group = lambda target, without=(): tuple(near)
+        self.core(node).neighbourhood.told_about = lambda target, asker: dict.fromkeys(near, b"")
         return near
 
     def silence(self, node: RoutingService) -> None:
