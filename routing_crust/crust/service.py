@@ -282,6 +282,7 @@ class CrustService(AddressesOfCrust):
     ) -> None:
         """A connection was accepted, of which a link may come."""
         self._gate.accepting(peer, link, abort)
+        self._outside.accepting(peer)
         link.addBoth(self._accepted)
 
     def handshake_due(self, peer: Endpoint, begin: Callable[[], bool]) -> None:

@@ -304,7 +304,8 @@ class Lab:
         self._ending.enter_context(running.stdin)
 
     def _set_rules(self, router: Router) -> None:
-        rules = ruleset(replace(router, nat=self._nats[router]), self.address(router))
+        second = self._layout.another_address(self._name(router)) if router.pool else ""
+        rules = ruleset(replace(router, nat=self._nats[router]), self.address(router), second)
         self.namespace(router).command("nft", "-f", "-", given=rules)
 
     def _restore_routes(self, name: str) -> None:

@@ -130,6 +130,8 @@ class Layout:
         name = self.names[router] = f"r-{number}"
         node = self.nodes[name] = Node(name, outwards="wan0", router=router)
         self._attach(name, router.behind)
+        if router.pool:
+            node.addresses.append((node.outwards, f"{self.another_address(name)}/24"))
         if not router.nat.translates:
             home = "5.6" if router.behind is None else "100.65"
         lan = self._lans[name] = router.lan or f"{home}.{number}"

@@ -69,6 +69,8 @@ class Router:
     @ivar lan: the first three numbers of the LAN's addresses, as C{192.168.1}; several routers may have the
         same. Empty is one that no other router has.
     @ivar behind: the carrier's router that this one is behind; C{None} is the internet.
+    @ivar pool: whether it has a second address outside, by which hosts go to other networks than that of the
+        rendezvous.
     @ivar lets_out: the ports outside that hosts may dial over TCP, and nothing else; empty is all.
     """
 
@@ -79,3 +81,4 @@ class Router:
     lan: str = ""
     behind: Router | None = None
     lets_out: tuple[int, ...] = ()
+    pool: bool = False

@@ -31,11 +31,12 @@ table inet filter {
 """The chains that miniupnpd writes its rules into; they go before ours."""
 
 
-def ruleset(router: Router, outside: str) -> str:
+def ruleset(router: Router, outside: str, second: str = "") -> str:
     """
     The input of C{nft -f}, in one transaction: it replaces the rules that were there, maps included.
 
     @param outside: the router's own address on the side of the internet.
+    @param second: another one of it, if it has a pool of them.
     """
     learns = router.nat.one_port or router.hairpin
     lines = [f"table ip {_TABLE}", f"delete table ip {_TABLE}", f"table ip {_TABLE} {{"]
@@ -43,7 +44,7 @@ def ruleset(router: Router, outside: str) -> str:
         lines += _memory()
     if router.nat.translates:
         lines += _chain("arriving", "nat hook prerouting priority dstnat;", _arriving(router, outside))
-        lines += _chain("leaving", "nat hook postrouting priority srcnat;", _leaving(router, outside))
+        lines += _chain("leaving", "nat hook postrouting priority srcnat;", _leaving(router, outside, second))
     lines += _chain("through", "filter hook forward priority filter; policy drop;", _through(router))
     lines += _chain("own", "filter hook input priority filter;", _own(router, outside))
     return "\n".join([*lines, "}", ""])
@@ -101,7 +102,9 @@ def _arriving(router: Router, outside: str) -> Iterator[str]:
             yield f'iifname "lan0" ip daddr {outside} {inwards}'
 
 
-def _leaving(router: Router, outside: str) -> Iterator[str]:
+def _leaving(router: Router, outside: str, second: str) -> Iterator[str]:
+    if router.pool:
+        yield f'oifname "wan0" ip daddr != {DIALABLE} snat to {second}'
     if router.nat.one_port:
         # hairpinned packets too: their source is the same as for hosts outside
         devices = '{ "wan0", "lan0" }' if router.hairpin else '"wan0"'

@@ -6,7 +6,10 @@ at which peers have seen us (L{Observations}), and the peers that were able to d
 endpoints that we name to others (L{rank_candidates}), the kind of our NAT, and whether we are dialable.
 
 The proof that we are dialable is a connection from a host outside that we have not dialled: no filter of a
-NAT or firewall has been opened for it (RFC 4787, section 5). No peer's word is enough for that. That we are
+NAT or firewall has been opened for it (RFC 4787, section 5). Where all nodes are linked with each other there
+is no such host. To a global address of our own, which no NAT translates, a connection from another port than
+we have dialled is proof enough while nothing speaks against it: firewalls follow connections, not hosts. No
+peer's word is enough for that. That we are
 not dialable only others can tell us; so a single report is believed only as long as no proof contradicts it.
 
 The internet counts as outside; where C{private_dialling} is C{always} private addresses do too, for then the
@@ -37,7 +40,11 @@ from .observations import ENOUGH_NETWORKS, Observations, believed_in, kind_of_na
 
 FILTER_OPEN_SECONDS: Final = 600.0
 """How long a host that we have dialled may find a filter open."""
+WANTED_NETWORKS: Final = 3
+"""Networks that are to see what a NAT makes of us: two may see the same one of its addresses by chance."""
 MAX_DIALLED_HOSTS: Final = 4096
+MAX_ACCEPTED_STRANGERS: Final = 1024
+"""Accepted connections from strangers whose peers are not verified yet."""
 PROOF_SECONDS: Final = 120.0
 """How long a proof that we are dialable outweighs peers that deny it."""
 _AS_BY_A_NAT: Final = (CloseReason.INACTIVE, CloseReason.CONNECTION_LOST)
@@ -85,6 +92,8 @@ class ExternalAddresses:
         self._mapped: dict[Endpoint, int] = {}
         self._observations = Observations(self._seconds)
         self._dialled: BoundedDict[str, float] = BoundedDict(MAX_DIALLED_HOSTS)
+        self._dialled_ports: BoundedDict[Endpoint, float] = BoundedDict(MAX_DIALLED_HOSTS)
+        self._strangers: BoundedDict[Endpoint, None] = BoundedDict(MAX_ACCEPTED_STRANGERS)
         self._connected: dict[ILink, str] = {}
         self._proven = float("-inf")
         self._denied: dict[Name, None] = {}
@@ -107,7 +116,7 @@ class ExternalAddresses:
         seen = self._observations.networks()
         return (
             bool(self._ports)
-            and len(seen) < ENOUGH_NETWORKS
+            and len(seen) < (WANTED_NETWORKS if self._is_translated else ENOUGH_NETWORKS)
             and endpoint.prefix not in seen
             and self.is_outside(endpoint)
         )
@@ -148,6 +157,12 @@ class ExternalAddresses:
     def dialled(self, endpoint: Endpoint) -> None:
         """We dial an endpoint, from any port: its host may get in through the filter that this opens."""
         self._dialled.put(endpoint.host, self._seconds())
+        self._dialled_ports.put(endpoint, self._seconds())
+
+    def accepting(self, peer: Endpoint) -> None:
+        """A connection was accepted: note whether a stranger's, since we may dial its host meanwhile."""
+        if self._is_stranger(peer):
+            self._strangers.put(peer, None)
 
     def link_up(self, link: ILink) -> None:
         """A link of either direction is up, before its peer has said anything."""
@@ -155,10 +170,8 @@ class ExternalAddresses:
             return  # its addresses are those of the link to the relay
         if link.direction is Direction.CONNECTED:
             self._connected[link] = link.connection.peer.host
-        elif link.path_kind in (PathKind.DIRECT, PathKind.MAPPED) and self._is_stranger(link.connection.peer):
-            self._proven = self._seconds()
-            self._denied.clear()
-            self._set(Dialable.YES)
+        elif link.path_kind in (PathKind.DIRECT, PathKind.MAPPED):
+            self._got_in(link)
 
     def link_lost(self, link: ILink, reason: CloseReason = CloseReason.NO_LONGER_NEEDED) -> None:
         """A link that was up is gone."""
@@ -186,6 +199,17 @@ class ExternalAddresses:
             self._observations.add(link.peer, at, seen, dialled, link, local.host)
             self._look()
 
+    def _got_in(self, link: ILink) -> None:
+        """A peer has dialled us: see whether that proves that others can."""
+        peer = link.connection.peer
+        if peer in self._strangers or self._is_stranger(peer):
+            self._strangers.pop(peer, None)
+            self._proven = self._seconds()
+            self._denied.clear()
+            self._set(Dialable.YES)
+        elif self.reachability.dialable is Dialable.UNKNOWN and self._came_untranslated(link):
+            self._set(Dialable.YES)
+
     def not_reached(self, by: Name) -> None:
         """This peer says that a node has tried to dial us and failed."""
         if self.reachability.dialable is Dialable.UNKNOWN:
@@ -208,6 +232,18 @@ class ExternalAddresses:
         kind = kind_of(endpoint.address)
         everywhere = self._settings.private_dialling is PrivateDialling.ALWAYS
         return kind is Kind.GLOBAL or (kind is Kind.PRIVATE and everywhere)
+
+    def _came_untranslated(self, link: ILink) -> bool:
+        """Whether a connection came to a global address of our own, for which we had opened no way."""
+        peer, local = link.connection.peer, link.connection.local
+        dialled = self._dialled_ports.get(peer, float("-inf"))
+        return (
+            kind_of(local.address) is Kind.GLOBAL
+            and local.host in self.own_hosts
+            and self.is_outside(peer)
+            and peer.host not in self.own_hosts
+            and self._seconds() - dialled > FILTER_OPEN_SECONDS
+        )
 
     def _is_stranger(self, peer: Endpoint) -> bool:
         """Whether a connection from there got in through no filter that we had opened."""

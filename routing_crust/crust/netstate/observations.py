@@ -215,9 +215,10 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
     """
     What the votes of networks that we have dialled say of the NAT.
 
-    It is C{CONE} if a majority has seen one endpoint, or if all have seen one of our own, for then there is
-    no translation. It is C{SYMMETRIC} if a majority has seen one address but not one port. It is never
-    C{OPEN}: that takes a connection that was let in.
+    It is C{CONE} if a majority has seen one endpoint, and nobody another address: a NAT with several gives
+    the next destination either. It is so, too, if all have seen one of our own, for then there is no
+    translation. It is C{SYMMETRIC} if a majority has seen one address but not one port. It is never C{OPEN}:
+    that takes a connection that was let in.
 
     @param votes: of one family.
     @param own: where we listen.
@@ -227,9 +228,11 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
         return NatKind.UNKNOWN
     best, count = Counter(seen).most_common(1)[0]
     # seen at an address of our own by all: no translation, even if one network alone says so
-    if (count >= ENOUGH_NETWORKS and count * 2 > len(seen)) or (best in own and count == len(seen)):
+    is_one_port = count >= ENOUGH_NETWORKS and count * 2 > len(seen)
+    hosts = Counter(each.host for each in seen)
+    if (is_one_port and len(hosts) == 1) or (best in own and count == len(seen)):
         return NatKind.CONE
-    if max(Counter(each.host for each in seen).values()) * 2 > len(seen) >= ENOUGH_NETWORKS:
+    if max(hosts.values()) * 2 > len(seen) >= ENOUGH_NETWORKS and not is_one_port:
         return NatKind.SYMMETRIC
     return NatKind.UNKNOWN
 

@@ -3,9 +3,10 @@ Dialling back: how nodes help another one to learn whether it can be dialled fro
 
 Order of messages: the asker A sends DIAL_BACK to a peer P, with endpoints of its own. P cannot dial A itself
 to find out: A may have dialled P, and so opened its NAT's filter for P's address. So P sends DIAL_FOR to
-another peer, the helper Q, which dials A unless it knows A (see
-L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust>}) and reports with DIALLED. A helper that cannot or
-may not dial says so, and P asks the next, three at most. P tells A with DIALLED_BACK.
+another peer, the helper Q, which dials A (see L{ICrust.dial_back<routing_crust.crust.interfaces.ICrust>}) and
+reports with DIALLED. Where Q knows A, success proves nothing, and Q says no more than that it has not tried;
+a failure means all the more. A helper that cannot or may not dial says so too, and P asks the next, three at
+most. P tells A with DIALLED_BACK.
 
 An attacker gains little by it: P passes on no address but the one at which it sees A; Q dials only outside
 its own networks, within C{stranger_dials}, and tells P no more than whether A, which proves its name, has
@@ -142,12 +143,14 @@ class DialBackHelper:
             return
         endpoints = tuple(from_wire(each) for each in message.endpoints)
         name = Name(message.name)
-        if self._knows(name, endpoints) or len(self._dials) >= MAX_DIALS or not self._ordered.take(link.peer):
+        busy = len(self._dials) >= MAX_DIALS
+        if name == self._node.name or busy or not self._ordered.take(link.peer):
             link.send(FrameKind.DIALLED, encode(Dialled(message.id, DialOutcome.NOT_TRIED)))
             return
+        knows = self._knows(name, endpoints)
         dial = self._node.crust.dial_back(endpoints, name, account_of(link))
         self._dials[dial] = None
-        dial.addBoth(self._dialled, dial, link, message.id)
+        dial.addBoth(self._dialled, dial, link, message.id, knows)
 
     def dialled(self, link: ILink, payload: bytes) -> None:
         """
@@ -209,10 +212,8 @@ class DialBackHelper:
         """Whether the asker may have opened its filter for us."""
         links = self._links
         hosts = {each.host for each in endpoints}
-        return (
-            name == self._node.name
-            or links.peer(name) is not None
-            or any(each.link.connection.peer.host in hosts for each in links.peers)
+        return links.peer(name) is not None or any(
+            each.link.connection.peer.host in hosts for each in links.peers
         )
 
     def _next_helper(self, number: int) -> None:
@@ -236,10 +237,11 @@ class DialBackHelper:
             link.send(FrameKind.DIALLED_BACK, encode(Dialled(job.asked_id, outcome)))
 
     def _dialled(
-        self, result: Endpoint | Failure, dial: Deferred[Endpoint], link: ILink, number: int
+        self, result: Endpoint | Failure, dial: Deferred[Endpoint], link: ILink, number: int, knows: bool
     ) -> None:
         self._dials.pop(dial, None)
-        outcome = DialOutcome.REACHED
+        # what keeps out even those that it has dialled keeps out everybody; the contrary does not follow
+        outcome = DialOutcome.NOT_TRIED if knows else DialOutcome.REACHED
         if isinstance(result, Failure):
             result.trap(RoutingCrustError, CancelledError)
             # a dial that a limit of ours forbade, or that we cancelled, says nothing about the asker

@@ -26,6 +26,7 @@ from ...crust.reachability import Dialable
 from ...endpoints import Contact, Endpoint, PathKind
 from ...errors import CloseReason, RoutingCrustError
 from ...names import Name
+from ...timing.backoff import Backoff
 from ...timing.shares import OURSELVES
 from ...timing.steadyclock import time_left
 from ...timing.timers import cancel
@@ -38,7 +39,10 @@ from ..node import Node
 from .dial_back_helper import HELPER_WAIT_SECONDS, MAX_HELPERS, DialBackHelper
 
 INTERVAL_SECONDS: Final = 600.0
-"""Seconds from one check to the next; up to a fifth more or less."""
+"""
+Seconds from one check to the next; up to a fifth more or less. While it is not known whether others can dial
+us, they are C{PAUSE_SECONDS} at first, then twice as many each time.
+"""
 SOON_SECONDS: Final = 3.0
 """Seconds until a check after a change; up to half of it more or less."""
 PAUSE_SECONDS: Final = 30.0
@@ -86,6 +90,7 @@ class ReachabilityChecks(PeerListener):
         self._helper = DialBackHelper(node, links)
         self._timer: IDelayedCall | None = None
         self._checked = float("-inf")
+        self._backoff = Backoff(PAUSE_SECONDS, 2.0, INTERVAL_SECONDS)
         self._observers: list[Contact] = []
         self._dial: Deferred[ILink] | None = None
         self._observer_timer: IDelayedCall | None = None
@@ -127,6 +132,7 @@ class ReachabilityChecks(PeerListener):
     def network_changed(self) -> None:
         """The network of this host has changed: check soon, unless checking is stopped."""
         self._retries = RETRIES_AFTER_A_CHANGE
+        self._backoff.reset()
         self._check_soon(CHANGED_PAUSE_SECONDS)
 
     def _check_soon(self, pause: float) -> None:
@@ -156,7 +162,9 @@ class ReachabilityChecks(PeerListener):
         self._timer = self._node.clock.callLater(wait, self._check)
 
     def _check(self) -> None:
-        self._schedule(INTERVAL_SECONDS * self._node.random.uniform(0.8, 1.2))
+        unknown = self._node.crust.reachability.dialable is Dialable.UNKNOWN
+        wait = self._backoff.next_wait() if unknown else INTERVAL_SECONDS
+        self._schedule(wait * self._node.random.uniform(0.8, 1.2))
         self._checked = self._node.clock.seconds()
         if self._dial is None:
             cancel(self._observer_timer)

@@ -159,7 +159,6 @@ class OutsideTests(SynchronousTestCase):
         now = at("5.0.0.9:20001")
         self.seen(at("4.0.1.1:5483"), at("4.0.2.1:5483"), seen=now)
         self.assertEqual(self.here.candidates.asked, (now, PRIVATE))
-        self.assertFalse(self.here.may_observe(at("4.0.3.1:5483")))
 
     def test_another_network_puts_what_closed_links_showed_in_doubt(self) -> None:
         """
@@ -215,8 +214,8 @@ class OutsideTests(SynchronousTestCase):
         self.assertFalse(self.here.may_observe(ONE))
         self.assertEqual(self.told, [])
 
-    def test_observations_are_wanted_until_two_networks_have_one(self) -> None:
-        """They are wanted only from outside."""
+    def test_observations_are_wanted_until_three_networks_have_one(self) -> None:
+        """They are wanted only from outside. By chance two may see the same one of a NAT's addresses."""
         self.assertTrue(self.here.may_observe(ONE))
         self.assertFalse(self.here.may_observe(at("192.168.1.9:1")))
         self.assertFalse(self.here.may_observe(at("127.0.0.1:1")))
@@ -224,7 +223,9 @@ class OutsideTests(SynchronousTestCase):
         self.assertFalse(self.here.may_observe(at("9.0.1.77:1")))
         self.assertTrue(self.here.may_observe(TWO))
         self.seen(TWO)
-        self.assertFalse(self.here.may_observe(THREE))
+        self.assertTrue(self.here.may_observe(THREE))
+        self.seen(THREE)
+        self.assertFalse(self.here.may_observe(at("9.0.4.1:5483")))
 
     # The kind of the NAT.
 
@@ -304,6 +305,45 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(len(self.here._dialled), MAX_DIALLED_HOSTS)
         self.accept(ONE)
         self.assertIs(self.here.reachability.dialable, Dialable.YES)
+
+    def test_connection_that_came_before_our_dial_is_proof(self) -> None:
+        """A peer dials us as it answers, and we dial it while its TLS handshake is under way."""
+        self.here.accepting(ONE)
+        self.here.dialled(ONE)
+        self.accept(ONE)
+        self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
+
+    def test_connection_that_came_after_our_dial_is_none(self) -> None:
+        self.here.dialled(ONE)
+        self.here.accepting(ONE)
+        self.accept(ONE)
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+
+    def accept_at(self, local: str, peer: Endpoint) -> None:
+        connection = Connection(Protocol.TCP, peer, at(local))
+        self.here.link_up(FakeLink(name(1), connection, Direction.ACCEPTED))
+
+    def test_new_port_of_a_dialled_host_is_proof_without_a_translation(self) -> None:
+        """Of a mesh of public nodes, each has dialled all others. The very port that was dialled is none."""
+        own = "5.0.0.1:5483"
+        self.here.host([at(own)], [host_address("eth0", 2, "5.0.0.1/24")])
+        self.seen(ONE, seen=at(own))
+        self.accept_at(own, ONE)
+        self.accept_at(own, at("5.0.0.7:40000"))
+        self.accept_at(own, at("5.0.0.1:40000"))
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+        self.accept_at(own, Endpoint(ONE.host, 40000))
+        self.assertEqual(self.state(), (NatKind.OPEN, Dialable.YES))
+
+    def test_new_port_of_a_dialled_host_is_no_proof_behind_a_nat(self) -> None:
+        """It filters by address, perhaps; and what a stranger could not do outweighs it."""
+        self.seen(ONE)
+        self.accept_at("192.168.1.5:5483", Endpoint(ONE.host, 40000))
+        self.assertIs(self.here.reachability.dialable, Dialable.UNKNOWN)
+        self.here.host([at("5.0.0.1:5483")], [host_address("eth0", 2, "5.0.0.1/24")])
+        self.here.not_reached(name(2))
+        self.accept_at("5.0.0.1:5483", Endpoint(ONE.host, 40000))
+        self.assertIs(self.here.reachability.dialable, Dialable.NO)
 
     def test_denial_is_believed_until_disproved(self) -> None:
         """One is believed as long as nothing is known, and until somebody proves the contrary."""

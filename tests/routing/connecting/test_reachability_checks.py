@@ -237,15 +237,27 @@ class ReachabilityTests(SynchronousTestCase):
         self.net.settle(HELPER_WAIT_SECONDS)
         self.assertEqual([each.outcome for _, each in at_p.of(23)], [DialOutcome.NOT_TRIED])
 
-    def test_helper_that_knows_the_asker_does_not_dial_it(self) -> None:
-        """Knowing means a link with it, or one with its address."""
+    def test_helper_that_knows_the_asker_reports_nothing_but_its_failure(self) -> None:
+        """Knowing means a link with it, or one with its address: a filter may let the helper in for that."""
         p, (a, q) = self.star(2)
         endpoints = tuple(map(to_wire, self.net.crust(p).endpoints))
         at_q = Frames(self.net, q)
-        for name in (p.node_name, q.node_name, a.node_name):
-            self.send(p, q, FrameKind.DIAL_FOR, DialFor(7, name.raw, endpoints))
+        for good in (True, False):
+            self.net.crust(q).dial_back_gives = good
+            for name in (p.node_name, a.node_name):
+                self.send(p, q, FrameKind.DIAL_FOR, DialFor(7, name.raw, endpoints))
+            self.net.settle(1)
+        outcomes = [each.outcome for _, each in at_q.of(22)]
+        self.assertEqual(outcomes, [DialOutcome.NOT_TRIED] * 2 + [DialOutcome.NOT_REACHED] * 2)
+        self.assertEqual(len(self.net.crust(q).dialled_for), 4)
+
+    def test_helper_does_not_dial_itself(self) -> None:
+        p, (_, q) = self.star(2)
+        at_q = Frames(self.net, q)
+        endpoints = tuple(map(to_wire, self.net.crust(q).endpoints))
+        self.send(p, q, FrameKind.DIAL_FOR, DialFor(7, q.node_name.raw, endpoints))
         self.net.settle(1)
-        self.assertEqual([each for _, each in at_q.of(22)], [Dialled(7, DialOutcome.NOT_TRIED)] * 3)
+        self.assertEqual([each for _, each in at_q.of(22)], [Dialled(7, DialOutcome.NOT_TRIED)])
         self.assertEqual(self.net.crust(q).dialled_for, [])
 
     def test_helper_in_the_peers_own_network_is_not_asked(self) -> None:
@@ -280,6 +292,7 @@ class ReachabilityTests(SynchronousTestCase):
     def test_checks_are_repeated_but_not_in_quick_succession(self) -> None:
         """One is made about every ten minutes, and one when something has changed."""
         _, (a, _) = self.star(2)
+        self.net.crust(a).dialable = Dialable.NO
         frames = self.check(a)
         self.net.settle(INTERVAL_SECONDS * 1.2)
         self.assertEqual(len(frames.of(20)), 2)
@@ -294,6 +307,17 @@ class ReachabilityTests(SynchronousTestCase):
         self.assertEqual(len(frames.of(20)), 3)
         self.net.settle(PAUSE_SECONDS)
         self.assertEqual(len(frames.of(20)), 4)
+
+    def test_checks_are_repeated_sooner_while_nothing_is_known(self) -> None:
+        """After half a minute, then after twice as long each time, up to ten minutes."""
+        _, (a, _) = self.star(2)
+        frames = self.check(a)
+        waits = [30, 60, 120, 240, 480, 600, 600]
+        for count, wait in enumerate(waits, start=1):
+            self.assertEqual(len(frames.of(20)), count)
+            before = self.net.clock.seconds()
+            self.net.run(lambda count=count: len(frames.of(20)) > count, 1.2 * wait + 1)  # type: ignore[misc]
+            self.assertGreater(self.net.clock.seconds() - before, 0.8 * wait - 2 * SOON_SECONDS)
 
     def test_check_follows_soon_when_the_network_of_the_host_has_changed(self) -> None:
         """However short a time ago the last one was, but not each time when the changes do not end."""
@@ -402,6 +426,8 @@ class ReachabilityTests(SynchronousTestCase):
         contact = self.net.contact(q)
         crust.remember(contact)
         crust.useful = {contact.endpoint}
+        # while that is not known checks are made sooner anyway
+        crust.dialable = Dialable.NO
         self.net.crash(q)
         self.check(a)
         self.net.settle(INTERVAL_SECONDS / 2)
