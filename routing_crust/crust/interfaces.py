@@ -223,6 +223,9 @@ class ICrust(Interface):
         "In words, for each port that a router was asked to map: what it has promised, or why it has not."
     )
     on_link_networks: tuple[str, ...] = Attribute("The networks of our own interfaces, as texts.")
+    inner_networks: tuple[str, ...] = Attribute(
+        "The networks behind carriers' NATs in which our routers are, as they have told us, as texts."
+    )
     own_hosts: frozenset[str] = Attribute("The addresses of our own interfaces, as texts.")
     history: History = Attribute("What was tried lately to get links: for people, written by all.")
 

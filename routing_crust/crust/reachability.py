@@ -22,6 +22,8 @@ class Source(str, Enum):
     """An interface of this host has this global address."""
     OBSERVED = "observed"
     """Peers in different networks have seen us there."""
+    INNER = "inner"
+    """A router has mapped it that is behind another one: those behind the same one can dial it."""
     PRIVATE = "private"
     """An interface of this host has it, and it means nothing elsewhere."""
 

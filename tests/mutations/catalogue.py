@@ -1685,4 +1685,25 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "wait = INTERVAL_SECONDS",
         ("tests.routing.connecting.test_reachability_checks",),
     ),
+    Mutant(
+        "neighbours behind a carrier's NAT do not dial each other inside",
+        "routing/connecting/candidates.py",
+        "networks += crust.inner_networks",
+        "pass",
+        ("tests.routing.connecting.test_candidates",),
+    ),
+    Mutant(
+        "a stranger elsewhere has hosts of our carrier dialled",
+        "routing/connecting/candidates.py",
+        "if {from_wire(each).host for each in given} & {each.host for each in crust.outside}:",
+        "if True:",
+        ("tests.routing.connecting.test_candidates",),
+    ),
+    Mutant(
+        "a port mapped behind a carrier's NAT is named to nobody",
+        "crust/mapping/portmapper.py",
+        "if new is not None and (new.reachable or new.reaches_neighbours):",
+        "if new is not None and new.reachable:",
+        ("tests.crust.mapping.test_portmapper",),
+    ),
 )

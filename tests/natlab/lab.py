@@ -27,11 +27,11 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Final
 
-from . import wire
+from . import natpmp, wire
 from .layout import INTERNET, RENDEZVOUS_ADDRESSES, Layout, Node, Wire
 from .namespaces import PATH, PREFIX, LabError, Namespace, batch, kill_all_in, remove_orphans
 from .router import Nat, Router
-from .rules import cut_ruleset, mend_ruleset, ruleset
+from .rules import UPNP_RULES, cut_ruleset, mend_ruleset, ruleset
 from .upnp import PortMappingDaemon
 
 _numbers = count(1)
@@ -269,9 +269,18 @@ class Lab:
             self._spaces[name].batch(f"route add {each}" for each in self._layout.nodes[name].routes)
         for router in self._layout.names:
             self._set_rules(router)
+            if router.natpmp:
+                self._start_natpmp(router)
             if router.upnp:
                 daemon = self._ending.enter_context(PortMappingDaemon())
                 self._programs.append(daemon.start(self.namespace(router)))
+
+    def _start_natpmp(self, router: Router) -> None:
+        space, outside = self.namespace(router), self.address(router)
+        space.command("nft", "-f", "-", given=UPNP_RULES)
+        inside = next(each for device, each in self._node(router).addresses if device == "lan0")
+        program = (sys.executable, "-I", "-S", natpmp.__file__, inside.partition("/")[0], outside)
+        self._programs.append(space.popen(program, env={"PATH": PATH}))
 
     def _veth(self, each: Wire) -> str:
         one, other = self._spaces[each.node].name, self._spaces[each.upstream].name

@@ -66,6 +66,7 @@ class Router:
 
     @ivar hairpin: whether hosts inside can reach one another by their addresses outside.
     @ivar upnp: whether it maps ports when asked: UPnP IGD and NAT-PMP, by Debian's miniupnpd.
+    @ivar natpmp: whether it does so by NAT-PMP alone, also if its own address is a private one.
     @ivar lan: the first three numbers of the LAN's addresses, as C{192.168.1}; several routers may have the
         same. Empty is one that no other router has.
     @ivar behind: the carrier's router that this one is behind; C{None} is the internet.
@@ -78,6 +79,7 @@ class Router:
     stray: Stray = Stray.DROP
     hairpin: bool = False
     upnp: bool = False
+    natpmp: bool = False
     lan: str = ""
     behind: Router | None = None
     lets_out: tuple[int, ...] = ()

@@ -65,6 +65,16 @@ class TunnelTests(LabTestCase):
             for node in (self.alice, self.bob, self.first):
                 self.assertEqual(await node.stop(), -signal.SIGTERM)
 
+    async def test_hosts_behind_one_carriers_nat_dial_each_other_inside(self) -> None:
+        """It lets none in by its own address, but their routers have mapped ports to addresses within."""
+        carrier = Router(Nat.PORT_RESTRICTED)
+        homes = [Router(Nat.PORT_RESTRICTED, natpmp=True, behind=carrier) for _ in range(2)]
+        lab = await self.two(*homes)
+        inside = lab.address(homes[0]).replace(".", r"\.")
+        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {inside}:")
+        await self.bob.send(self.alice, "within")
+        self.assertEqual((await self.link(self.bob, self.alice))["rung"], "direct")
+
     async def test_tunnel_is_replaced_when_a_nat_lets_others_in(self) -> None:
         """When one of the NATs becomes one that lets others in, the tunnel is replaced."""
         home = Router(Nat.SYMMETRIC)

@@ -66,13 +66,19 @@ class Lease:
         return f"for {in_words(self.lifetime)}"
 
     @property
+    def reaches_neighbours(self) -> bool:
+        """Whether others behind the same carrier's NAT can dial it, if not the internet."""
+        is_dialled = self.external.port >= LOWEST_PORT_FROM_STRANGERS
+        return is_dialled and kind_of(self.external.address) is Kind.PRIVATE
+
+    @property
     def remark(self) -> str:
         """What is wrong with it, in words; empty if nothing is."""
         if self.reachable:
             return ""
         if kind_of(self.external.address) is Kind.GLOBAL:
             return f"it is useless: ports below {LOWEST_PORT_FROM_STRANGERS} are never dialled for a stranger"
-        return "it cannot be dialled from outside: the router is behind another one itself"
+        return "only those behind the same router can dial it: this one is behind another itself"
 
     def __str__(self) -> str:
         told = f"{self.external}, by the router at {self.router} ({self.way}), {self.term}"

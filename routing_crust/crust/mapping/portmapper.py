@@ -121,9 +121,9 @@ class PortMapper:
 
     def _tell(self, old: Lease | None, new: Lease | None) -> None:
         # in this order, so that there is an address to dial at every moment
-        if new is not None and new.reachable:
+        if new is not None and (new.reachable or new.reaches_neighbours):
             self._mapped(new.external, new.local_port)
-        if old is not None and old.reachable:
+        if old is not None and (old.reachable or old.reaches_neighbours):
             self._unmapped(old.external, old.local_port)
 
 

@@ -2,8 +2,9 @@
 Candidates: the endpoints at which others may be able to dial us, in the order in which we name them.
 
 First the endpoints that an operator has configured (C{external}), then the ports that a router has mapped for
-us, then the global addresses that we listen on, then the endpoints at which our peers agree to see us, and
-the private addresses last: only a peer in the same network dials these, so they do no harm elsewhere.
+us, then the global addresses that we listen on, then the endpoints at which our peers agree to see us, then
+ports that a router behind a carrier's has mapped, and the private addresses last: only a peer in the same
+network dials these two, so they do no harm elsewhere.
 
 One plain function.
 """
@@ -42,6 +43,7 @@ def rank_candidates(
     believed: Iterable[Endpoint],
     tentative: Sequence[Endpoint],
     most: int,
+    inner: Iterable[Endpoint] = (),
 ) -> Candidates:
     """
     @param configured: as in the setting C{external}.
@@ -50,6 +52,7 @@ def rank_candidates(
     @param believed: where enough peers have seen us.
     @param tentative: where some have.
     @param most: how many there may be; tentative ones displace private ones.
+    @param inner: as C{mapped}, by a router that has a private address itself.
     """
     ranked: dict[Endpoint, Source] = {}
     for endpoints, source in (
@@ -61,14 +64,14 @@ def rank_candidates(
         for endpoint in endpoints:
             ranked.setdefault(endpoint, source)
     outer = [OwnEndpoint(endpoint, source) for endpoint, source in ranked.items()][:most]
-    inner = [
-        OwnEndpoint(each, Source.PRIVATE)
-        for each in dict.fromkeys(listening)
-        if is_local_only(each) and each not in ranked
-    ]
-    known = tuple((outer + inner)[:most])
+    private: dict[Endpoint, Source] = dict.fromkeys(inner, Source.INNER)
+    for each in listening:
+        if is_local_only(each):
+            private.setdefault(each, Source.PRIVATE)
+    within = [OwnEndpoint(each, source) for each, source in private.items() if each not in ranked]
+    known = tuple((outer + within)[:most])
     # tentative endpoints displace private ones, but never the last: it may be all that a peer can dial
     room = most - max(len(outer), min(len(known), 1))
-    ours = {each.endpoint for each in outer + inner}
+    ours = {each.endpoint for each in outer + within}
     new = [each for each in dict.fromkeys(tentative) if each not in ours][:room]
     return Candidates(known, (*(each.endpoint for each in known[: most - len(new)]), *new))

@@ -49,6 +49,8 @@ PROOF_SECONDS: Final = 120.0
 """How long a proof that we are dialable outweighs peers that deny it."""
 _AS_BY_A_NAT: Final = (CloseReason.INACTIVE, CloseReason.CONNECTION_LOST)
 """The reasons of links that a NAT has forgotten."""
+_CARRIERS: Final = "100.64.0.0/10"
+"""The addresses for use behind NATs of carriers (RFC 6598)."""
 ENOUGH_DENIALS: Final = 2
 """Peers that must deny it before the proof is dropped."""
 
@@ -148,6 +150,15 @@ class ExternalAddresses:
         """A router forwards this endpoint to a port of ours."""
         self._mapped[external] = local_port
         self._look()
+
+    @property
+    def inner_networks(self) -> tuple[str, ...]:
+        """The networks of the carriers that our routers are behind, as far as routers have told us."""
+        return tuple({_network_of_carrier(each): None for each in self._inner})
+
+    @property
+    def _inner(self) -> list[Endpoint]:
+        return [each for each in self._mapped if kind_of(each.address) is not Kind.GLOBAL]
 
     def unmapped(self, external: Endpoint) -> None:
         """A router no longer forwards this endpoint. Without effect if it was not known."""
@@ -263,11 +274,12 @@ class ExternalAddresses:
         votes = [(self._observations.votes(v6), self._observations.doubtful(v6)) for v6 in families]
         self.candidates = rank_candidates(
             self._settings.external if self._ports else (),
-            self._mapped,
+            [each for each in self._mapped if kind_of(each.address) is Kind.GLOBAL],
             self._own,
             [seen for sure, _ in votes for seen in believed_in(sure)],
             [seen for sure, doubtful in votes for seen in tentative_in(sure, doubtful)],
             MAX_CANDIDATES,
+            self._inner,
         )
         if self.candidates.known != before.known:
             self._endpoints_changed(self.candidates.endpoints)
@@ -299,6 +311,12 @@ class ExternalAddresses:
         return votes if len(votes) >= ENOUGH_NETWORKS else self._observations.doubtful(v6, dialled_only=True)
 
 
+def _network_of_carrier(inner: Endpoint) -> str:
+    """The addresses that a carrier may have given to neighbours of the one that has this."""
+    shared = ip_network(_CARRIERS)
+    return _CARRIERS if inner.address in shared else str(ip_network(f"{inner.host}/16", strict=False))
+
+
 class AddressesOfCrust:
     """
     The part of L{ICrust<routing_crust.crust.interfaces.ICrust>} that L{ExternalAddresses} provides; a base
@@ -326,6 +344,10 @@ class AddressesOfCrust:
     @property
     def on_link_networks(self) -> tuple[str, ...]:
         return self._outside.on_link
+
+    @property
+    def inner_networks(self) -> tuple[str, ...]:
+        return self._outside.inner_networks
 
     @property
     def own_hosts(self) -> frozenset[str]:

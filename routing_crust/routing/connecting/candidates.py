@@ -5,7 +5,7 @@ of a peer are given by a stranger, who may name the address of a third party to 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from twisted.logger import Logger
@@ -82,7 +82,7 @@ class CandidateExchange:
         self._crust.history.told(peer, map(from_wire, given), source)
         for each in given:
             endpoint = from_wire(each)
-            problem = self.refusal(peer, endpoint)
+            problem = self.refusal(peer, endpoint, given)
             if problem is None:
                 found.append(endpoint)
             else:
@@ -109,16 +109,24 @@ class CandidateExchange:
         dialled = self._links.dialled_at(peer)
         return configured if dialled is None else [dialled, *configured]
 
-    def refusal(self, peer: Name, endpoint: Endpoint) -> str | None:
-        """Why an address that a peer has given is not dialled; C{None} if it is."""
+    def refusal(self, peer: Name, endpoint: Endpoint, given: Sequence[WireEndpoint] = ()) -> str | None:
+        """
+        Why an address that a peer has given is not dialled; C{None} if it is.
+
+        @param given: all that it has given, this one among them.
+        """
         crust = self._crust
+        networks = crust.on_link_networks
+        # who claims our address in vain has us dial what is in our carrier's network, and nothing of ours
+        if {from_wire(each).host for each in given} & {each.host for each in crust.outside}:
+            networks += crust.inner_networks
         if endpoint not in crust.endpoints and crust.is_known(endpoint, peer):
             return None
         return refusal_to_dial(
             endpoint,
             self._settings.private_dialling,
             crust.endpoints,
-            crust.on_link_networks,
+            networks,
             crust.own_hosts,
             self._low_ports(peer, endpoint),
         )

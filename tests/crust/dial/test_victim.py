@@ -68,6 +68,8 @@ class _Crust:
         self.endpoints = (OURS,)
         self.on_link_networks = on_link
         self.own_hosts = frozenset((OURS.host,))
+        self.outside = (OURS,)
+        self.inner_networks = ()
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
         return False

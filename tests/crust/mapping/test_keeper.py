@@ -122,7 +122,7 @@ class MappedTests(KeeperTests):
             self.lines,
             [
                 "the router at 192.168.1.1 maps 100.64.1.10:5483 to our port 5483 (NAT-PMP), for 2 h; "
-                "it cannot be dialled from outside: the router is behind another one itself"
+                "only those behind the same router can dial it: this one is behind another itself"
             ],
         )
 

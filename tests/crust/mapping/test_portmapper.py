@@ -89,19 +89,21 @@ class MapperTests(QuietTests):
         self.routers[0].answer.errback(RouterProblem("no more"))
         self.assertEqual(self.told, [("unmapped", at("5.5.5.12:5483"), 5483)])
 
-    def test_unreachable_mapping_is_not_reported(self) -> None:
-        """It is listed here, but not offered to others."""
+    def test_mapping_behind_a_carriers_nat_is_reported_but_maps_no_port(self) -> None:
+        """Only those behind the same NAT can dial it."""
         inner = lease("100.64.1.10:5483")
         mapper = self.started(inner)
         self.assertEqual(mapper.leases, (inner,))
-        self.assertRegex(
-            mapper.in_words[0], r"for 2 h; it cannot be dialled from outside: .* behind another one itself$"
-        )
+        self.assertRegex(mapper.in_words[0], r"for 2 h; only those behind the same router can dial it: ")
         self.assertFalse(mapper.maps(5483))
         self.clock.advance(60)
         self.routers[0].answer.callback(False)
         self.routers[0].answer.errback(RouterProblem("no more"))
-        self.assertEqual(self.told, [])
+        self.assertEqual(self.told, [("mapped", inner.external, 5483), ("unmapped", inner.external, 5483)])
+
+    def test_mapping_that_nobody_would_dial_is_not_reported(self) -> None:
+        mapper = self.started(lease("100.64.1.10:80"))
+        self.assertEqual((len(mapper.leases), self.told), (1, []))
 
     def test_two_ports_are_kept_separately(self) -> None:
         second = Lease("NAT-PMP", GATEWAY.address, at("5.5.5.11:5484"), 5484, 7200)

@@ -134,6 +134,26 @@ class OutsideTests(SynchronousTestCase):
         self.assertEqual(self.here.candidates.endpoints, (at("5.0.0.1:1024"), PRIVATE))
         self.assertEqual(len(self.told), 3)
 
+    def test_mapping_of_a_router_behind_another_is_named_after_what_is_outside(self) -> None:
+        """And it says which network the other one's hosts are in."""
+        inner = at("100.64.1.10:5483")
+        self.here.mapped(inner, 5483)
+        self.seen(ONE, TWO)
+        self.assertEqual(
+            self.here.candidates.known,
+            (
+                OwnEndpoint(SEEN, Source.OBSERVED),
+                OwnEndpoint(inner, Source.INNER),
+                OwnEndpoint(PRIVATE, Source.PRIVATE),
+            ),
+        )
+        self.assertEqual(self.here.outside, (SEEN,))
+        self.assertEqual(self.here.inner_networks, ("100.64.0.0/10",))
+        self.here.unmapped(inner)
+        self.assertEqual(self.here.inner_networks, ())
+        self.here.mapped(at("10.20.1.10:5483"), 5483)
+        self.assertEqual(self.here.inner_networks, ("10.20.0.0/16",))
+
     def test_expired_observation_is_noticed_with_the_next_event(self) -> None:
         links = self.seen(ONE, TWO)
         self.here.link_lost(links[0])

@@ -38,8 +38,10 @@ class FakeCrust:
         self.history = History(clock.seconds)
         self.endpoints = (HERE,)
         self.candidates: tuple[Endpoint, ...] = (HERE,)
-        self.on_link_networks = ()
+        self.on_link_networks: tuple[str, ...] = ()
         self.own_hosts = frozenset[str]()
+        self.outside: tuple[Endpoint, ...] = (HERE,)
+        self.inner_networks: tuple[str, ...] = ()
         self.known: set[tuple[Endpoint, Name]] = set()
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
@@ -121,6 +123,14 @@ class CandidatesTests(SynchronousTestCase):
         self.candidates = self.exchange(Contact(configured, PEER))
         self.assertEqual(self.dialled(PUBLIC), (PUBLIC, forwarded, configured))
         self.assertEqual(self.dialled(forwarded, PUBLIC), (PUBLIC, forwarded, configured))
+
+    def test_inner_address_is_dialled_between_peers_that_share_the_outer_one(self) -> None:
+        """Behind the NAT of a carrier, which does not let them reach each other by that."""
+        inner, shared = Endpoint("100.64.7.3", 5483), Endpoint(HERE.host, 40000)
+        self.assertEqual(self.dialled(shared, inner), (shared,))
+        self.crust.inner_networks = ("100.64.0.0/10",)
+        self.assertEqual(self.dialled(shared, inner, PRIVATE), (shared, inner))
+        self.assertEqual(self.dialled(PUBLIC, inner), (PUBLIC,))
 
     def test_known_address_counts_as_no_answered_one(self) -> None:
         near = tuple(Endpoint("8.8.8.8", 5000 + each) for each in range(5))
