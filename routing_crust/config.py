@@ -116,6 +116,7 @@ class Settings:
     hello_timeout: float = _number(10, 0.5, 120, "s", "from the TCP connection to a verified Hello")
     inactivity_timeout: float = _number(60, 2, 3600, "s", "a link from which nothing is heard for so long is dead")
     ack_timeout: float = _number(20, 0.1, 300, "s", "without an acknowledgement a message is sent again by another route")
+    stream_survival: float = _number(600, 0, 604800, "s", "for how long streams wait for another link when theirs is lost; 0 ends them with it")
     clock_skew: float = _number(600, 1, 86400, "s", "how far the clocks of two nodes may be apart")
 
     # Sizes, in bytes.
@@ -135,7 +136,6 @@ class Settings:
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
     max_dials_per_peer: int = _number(8, 1, 64, "", "dials at once to one peer")
     max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of whoever asks most goes")
-    max_expected_per_peer: int = _number(2, 1, 64, "", "expected connections that one peer asked for, and as many that we asked it for")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")
     max_same_prefix_in_table: int = _number(10, 1, 65536, "", "nodes of one /24 or /48 in the routing table; likewise")

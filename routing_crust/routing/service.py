@@ -56,6 +56,7 @@ class RoutingService(MessagesByName, Service):
     @ivar identity: the key and the name that follows from it.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
+    @ivar random: the source of all randomness.
     @ivar stream_layer: the layer of byte streams; C{None} before L{set_stream_layer}.
     """
 
@@ -85,7 +86,7 @@ class RoutingService(MessagesByName, Service):
         self.identity = identity or Identity.generate()
         self.node_name: Name = self.identity.name
         self.clock: IReactorTime = steady(reactor)
-        self._random = random or SystemRandom()
+        self.random: Random = random or SystemRandom()
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
         MessagesByName.__init__(self, known(settings.nicknames))
@@ -155,7 +156,7 @@ class RoutingService(MessagesByName, Service):
             self.settings,
             self.identity,
             clock,
-            self._random,
+            self.random,
             self._crust,
             self._incarnation,
             network_time.now,
@@ -295,7 +296,7 @@ class RoutingService(MessagesByName, Service):
         from ..crust.platform import SystemPlatform
         from ..crust.service import CrustService
 
-        return CrustService(self.settings, self.identity, SystemPlatform(reactor), self._random)
+        return CrustService(self.settings, self.identity, SystemPlatform(reactor), self.random)
 
     def _has_stopped(self, _: None) -> None:
         self._stopping = False

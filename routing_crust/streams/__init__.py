@@ -11,10 +11,12 @@ from .errors import StreamLinkLost, StreamRefused, StreamReset
 from .frames import StreamReason
 from .listening import IStreamAcceptor, StreamPort
 from .service import Streams, streams_of
+from .survival.suspension import ISuspensionListener
 from .transport import StreamTransport
 
 __all__ = [
     "IStreamAcceptor",
+    "ISuspensionListener",
     "NodeAddress",
     "RoutingClientEndpoint",
     "RoutingServerEndpoint",

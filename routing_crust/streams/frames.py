@@ -1,14 +1,15 @@
 """
 The frames of streams: what they hold, byte for byte.
 
-Every payload begins with the number of its stream, 32 bits. Where there is more, it follows without padding;
-numbers are in network byte order.
+Every payload begins with the number of its stream, 32 bits, but those of RESUME and ACK, which are about all
+streams. Where there is more, it follows without padding; numbers are in network byte order.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -25,6 +26,8 @@ NUMBER_BYTES: Final = 4
 _NUMBER = struct.Struct(">I")
 _TWO = struct.Struct(">II")
 _REASON = struct.Struct(">IB")
+_RESUME = struct.Struct(">QQIQB")
+_COUNT = struct.Struct(">Q")
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
 
@@ -39,6 +42,8 @@ class StreamFrame(IntEnum):
     FIN = 37
     CLOSE = 38
     RESET = 39
+    RESUME = 40
+    ACK = 41
 
 
 class StreamReason(IntEnum):
@@ -52,6 +57,7 @@ class StreamReason(IntEnum):
     ABORTED = 5
     CANCELLED = 6
     TOO_SLOW = 7
+    EXPIRED = 8
 
     @property
     def text(self) -> str:
@@ -68,7 +74,40 @@ _REASON_TEXTS = {
     StreamReason.ABORTED: "the stream was aborted",
     StreamReason.CANCELLED: "the stream is not wanted any more",
     StreamReason.TOO_SLOW: "no answer came in time",
+    StreamReason.EXPIRED: "there was no link for longer than the stream may be suspended",
 }
+
+
+class Ended(IntEnum):
+    """Why an end has no earlier session of streams with the peer. An unknown number is read as 0."""
+
+    NONE = 0
+    """It knows of none: it is the first, or the end was restarted."""
+    EXPIRED = 1
+    NO_ROOM = 2
+    REFUSED = 3
+    """The peer's numbers cannot be."""
+    CLOSED = 4
+    """An end has closed the link on purpose, or had no more use for its streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """
+    What an end says first on a link: which session of streams it has, and how far that has come.
+
+    @ivar mine: the number of the sender's session, 64 random bits; never 0.
+    @ivar yours: the number of the receiver's session that it belongs to; 0 if the sender does not know it.
+    @ivar epoch: counts the links, and the losses on one link, that the session has had.
+    @ivar received: how many counted frames of the receiver's session the sender has received.
+    @ivar ended: why the session before this one was ended.
+    """
+
+    mine: int
+    yours: int
+    epoch: int
+    received: int
+    ended: Ended = Ended.NONE
 
 
 def check_protocol(protocol: str) -> str:
@@ -139,6 +178,41 @@ def read_amount(payload: bytes) -> int:
     return _window(_TWO.unpack(payload)[1])
 
 
+def resume_frame(resume: Resume) -> bytes:
+    """The payload of a L{StreamFrame.RESUME}."""
+    return _RESUME.pack(resume.mine, resume.yours, resume.epoch, resume.received, resume.ended)
+
+
+def read_resume(payload: bytes) -> Resume:
+    """
+    Read the payload of a L{StreamFrame.RESUME}.
+
+    @raise WireError: it is none.
+    """
+    if len(payload) != _RESUME.size:
+        raise WireError("a RESUME is too short or too long")
+    mine, yours, epoch, received, ended = _RESUME.unpack(payload)
+    if not mine or not epoch:
+        raise WireError("the session or the epoch of a RESUME is 0")
+    return Resume(mine, yours, epoch, received, Ended(ended) if ended in _ENDED_NUMBERS else Ended.NONE)
+
+
+pack_count = _COUNT.pack
+"""The payload of an L{StreamFrame.ACK}: how many counted frames have been received."""
+
+
+def read_count(payload: bytes) -> int:
+    """
+    The number of frames in an L{StreamFrame.ACK}.
+
+    @raise WireError: it is none.
+    """
+    if len(payload) != _COUNT.size:
+        raise WireError("an ACK is too short or too long")
+    count: int = _COUNT.unpack(payload)[0]
+    return count
+
+
 def read_nothing(payload: bytes) -> None:
     """
     Check a L{StreamFrame.FIN} or a L{StreamFrame.CLOSE}.
@@ -164,6 +238,7 @@ def read_reason(payload: bytes) -> tuple[StreamReason, str]:
 
 
 _REASON_NUMBERS = frozenset(StreamReason)
+_ENDED_NUMBERS = frozenset(Ended)
 
 
 def _window(amount: int) -> int:

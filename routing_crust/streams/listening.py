@@ -68,12 +68,19 @@ class StreamPort:
     A protocol that is offered. Made by C{Streams.listen}.
 
     @ivar protocol: its name.
+    @ivar survival: for how many seconds its streams may be suspended; C{None} is C{stream_survival}.
     """
 
     def __init__(
-        self, owner: PortOwner, protocol: str, factory: Any, allow: Callable[[Name], bool] | None
+        self,
+        owner: PortOwner,
+        protocol: str,
+        factory: Any,
+        allow: Callable[[Name], bool] | None,
+        survival: float | None = None,
     ) -> None:
         self.protocol = protocol
+        self.survival = survival
         self._owner = owner
         self._factory = factory
         self._allow = allow

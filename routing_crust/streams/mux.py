@@ -79,7 +79,8 @@ class Mux:
 
     __slots__ = (
         "_counts", "_credit_sender", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers",
-        "_resets", "_resets_due", "_settings", "_windows", "feeding", "held", "sink", "streams",
+        "_resets", "_resets_due", "_seconds", "_settings", "_suspended", "_windows", "feeding", "held",
+        "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -96,11 +97,13 @@ class Mux:
         self._last = 0
         self._counts = [0, 0]
         self._windows = Windows(settings)
+        self._seconds = seconds
         most = MAX_STREAM_RESETS
         self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
         self._own_resets = TokenBucket(
             _OWN_RESET_SHARE * most / RESET_SECONDS, _OWN_RESET_SHARE * most, seconds
         )
+        self._suspended = False
         self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
             StreamFrame.OPENED: self._opened,
@@ -116,19 +119,16 @@ class Mux:
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
         self._credit_sender = CreditSender(self._windows, seconds, self._send, owner.soon)
 
-    def use(self, sink: FrameSink) -> None:
-        """Send frames there from now on."""
-        self.sink = self.feeding.sink = sink
-
     def _send(self, kind: int, payload: bytes) -> None:
         self.sink.send(kind, payload)
 
     # What our side does, through a stream or its owner.
 
-    def open(self, protocol: str, handler: StreamHandler) -> Stream:
+    def open(self, protocol: str, handler: StreamHandler, survival: float | None = None) -> Stream:
         """
         Ask the peer for a stream.
 
+        @param survival: for how long it may be suspended, in seconds; C{None} is C{stream_survival}.
         @raise LimitReached: too many are open.
         """
         most = self._settings.max_streams
@@ -136,7 +136,9 @@ class Mux:
             raise LimitReached(f"{most} streams to this peer are open", "max_streams", most)
         if self._next > MAX_STREAM_NUMBER:
             raise LimitReached("this link has had all its streams", "max_streams", most)
-        stream = Stream(self, self._next, Phase.OPENING, protocol, handler)
+        if survival is None:
+            survival = self._settings.stream_survival
+        stream = Stream(self, self._next, Phase.OPENING, protocol, handler, survival)
         self._next += 2
         # before the peer has answered, so that its first bytes come with the answer
         stream.grant(self._windows.first())
@@ -175,7 +177,7 @@ class Mux:
 
     def _send_resets(self) -> None:
         while self._resets_due:
-            if not self._own_resets.take():
+            if not self._suspended and not self._own_resets.take():
                 self._owner.call_later(self._own_resets.wait(), self._send_resets)
                 return
             stream = next(iter(self._resets_due))
@@ -234,7 +236,8 @@ class Mux:
             detail = f"max_streams is {self._settings.max_streams}"
             self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
             return
-        stream = Stream(self, number, Phase.REQUESTED, protocol, _NOBODY)
+        survival = self._settings.stream_survival
+        stream = Stream(self, number, Phase.REQUESTED, protocol, _NOBODY, survival)
         stream.send_window = window
         self._add(stream)
         self._owner.stream_requested(stream)
@@ -298,6 +301,18 @@ class Mux:
         if not given_up:
             stream.handler.reset(reason, detail)
 
+    def suspended(self) -> None:
+        """There is no link: what we reset is kept, and goes out at once when there is another."""
+        self._suspended = True
+        self._send_resets()
+
+    def resumed(self) -> None:
+        """There is another link: what the peer has reset meanwhile comes at once."""
+        self._suspended = False
+        # each stream at most once, so a peer gains no more by this than a new link costs it
+        most = MAX_STREAM_RESETS + 2 * self._settings.max_streams
+        self._resets = TokenBucket(MAX_STREAM_RESETS / RESET_SECONDS, most, self._seconds)
+
     def _count_reset(self) -> None:
         if not self._resets.take():
             most = MAX_STREAM_RESETS
@@ -315,6 +330,22 @@ class Mux:
                     self.reset(stream, StreamReason.TOO_MANY, detail)
                     handler.reset(StreamReason.TOO_MANY, detail)
                 return
+
+    def expire(self, stream: Stream, problem: Exception) -> None:
+        """
+        End a stream that has been suspended for as long as it may be; its user hears of C{problem}. The peer
+        is told if it comes back.
+        """
+        # a user that has closed it has heard of the end already
+        if stream.given_up or stream.sent is Side.ENDED:
+            return
+        handler = stream.handler
+        if stream.phase is Phase.REQUESTED:
+            handler.lost(problem)
+            self.refuse(stream, StreamReason.EXPIRED, "")
+        else:
+            self.reset(stream, StreamReason.EXPIRED, "")
+            handler.lost(problem)
 
     # Keeping count.
 
@@ -352,12 +383,12 @@ class Mux:
         self._credit_sender.forget(stream)
 
     def end(self, problem: Exception) -> None:
-        """The link is gone: tell every user, and forget all streams."""
+        """The session is over: tell every user, and forget all streams."""
         # taken first: what a handler opens or writes from here on goes nowhere
         streams, self.streams = self.streams, {}
         self._resets_due.clear()
         self.feeding.clear()
-        self.use(NoLink())
+        self.sink = self.feeding.sink = NoLink()
         for stream in streams.values():
             told = stream.given_up or stream.sent is Side.ENDED
             self._give_up(stream)

@@ -1,8 +1,8 @@
 """
 The streams of one node: protocols that it offers to its peers, and streams that it opens to them, by name.
 
-L{streams_of} gives the L{Streams} of a service. It outlives a stop of the service; the streams themselves end
-with the links that carry them.
+L{streams_of} gives the L{Streams} of a service. It outlives a stop of the service; the streams themselves
+outlive the links that carry them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .errors import StreamLinkLost, StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen, OutgoingOpen
-from .peer import PeerStreams
 from .stream import Stream
+from .survival.peers import Peers
 from .transport import StreamTransport
 
 _NO_CONNECTION = (RoutingCrustError, ConnectError, ConnectionClosed, NoProtocol, CancelledError, OSError)
@@ -64,6 +64,7 @@ class Streams:
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
     @ivar clock: the service's clock.
+    @ivar random: the service's source of randomness.
     @ivar eventually: calls for the next turn of the reactor.
     """
 
@@ -73,17 +74,22 @@ class Streams:
         self.name: Name = service.node_name
         self.settings = service.settings
         self.clock = service.clock
+        self.random = service.random
         self._service = service
         self.eventually = EventualQueue(service.clock)
         self._quiet = QuietLog(self.log, service.clock.seconds)
         self._failures = QuietLog(self.log, service.clock.seconds, TRACEBACKS_AT_ONCE)
         self._ports: dict[str, StreamPort] = {}
-        self._peers: dict[Name, PeerStreams] = {}
+        self._peers = Peers(self)
 
     # For applications.
 
     def listen(
-        self, protocol: str, factory: ProtocolFactory, allow: Callable[[Name], bool] | None = None
+        self,
+        protocol: str,
+        factory: ProtocolFactory,
+        allow: Callable[[Name], bool] | None = None,
+        survival: float | None = None,
     ) -> StreamPort:
         """
         Offer a protocol to peers.
@@ -93,35 +99,41 @@ class Streams:
             L{NodeAddress}, and refuses by returning C{None} or raising L{StreamRefused}. See also
             L{IStreamAcceptor<routing_crust.streams.listening.IStreamAcceptor>}.
         @param allow: called with the proven name of the peer for each stream; C{None} allows every peer.
+        @param survival: for how many seconds a stream may be suspended when its link is lost; 0 ends it with
+            the link; C{None} is C{stream_survival}.
         @return: the port, whose C{stopListening} withdraws the offer.
         @raise ValueError: this cannot be the name of a protocol.
         @raise CannotListen: it is offered already.
         """
-        port = StreamPort(self, check_protocol(protocol), factory, allow)
+        port = StreamPort(self, check_protocol(protocol), factory, allow, survival)
         port.startListening()
         return port
 
-    def open(self, name: Name | str, protocol: str, factory: ProtocolFactory) -> Deferred[IProtocol]:
+    def open(
+        self, name: Name | str, protocol: str, factory: ProtocolFactory, survival: float | None = None
+    ) -> Deferred[IProtocol]:
         """
         Open a stream to a peer, over the link that exists or a new one.
 
         @param name: the peer: its name, the text of that, or a nickname of the settings.
         @param factory: makes the protocol when the peer has accepted.
+        @param survival: for how many seconds the stream may be suspended when the link is lost; 0 ends it
+            with the link; C{None} is C{stream_survival}.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
             does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds; with
-            L{StreamLinkLost<routing_crust.streams.errors.StreamLinkLost>} when the link is lost meanwhile;
+            L{StreamLinkLost<routing_crust.streams.errors.StreamLinkLost>} when the link is lost for good;
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
             and none can be made. Cancelling it gives up.
         @raise ValueError: this cannot be the name of a protocol, or there is no such name.
         """
         check_protocol(protocol)
-        return Deferred.fromCoroutine(self._open(self._service.name_of(name), protocol, factory))
+        return Deferred.fromCoroutine(self._open(self._service.name_of(name), protocol, factory, survival))
 
-    async def _open(self, name: Name, protocol: str, factory: Any) -> IProtocol:
+    async def _open(self, name: Name, protocol: str, factory: Any, survival: float | None) -> IProtocol:
         factory.doStart()
         try:
-            return await self._opened(name, protocol, factory)
+            return await self._opened(name, protocol, factory, survival)
         except BaseException:
             factory.doStop()
             raise
@@ -130,11 +142,11 @@ class Streams:
             if not self.in_use(name):
                 self._service.give_back(name)
 
-    async def _opened(self, name: Name, protocol: str, factory: Any) -> IProtocol:
+    async def _opened(self, name: Name, protocol: str, factory: Any, survival: float | None) -> IProtocol:
         if name == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         try:
-            stream, opening = await self._asked(name, protocol)
+            stream, opening = await self._asked(name, protocol, survival)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
@@ -146,10 +158,10 @@ class Streams:
             raise
         return self._connected(stream, name, factory, opening)
 
-    async def _asked(self, name: Name, protocol: str) -> tuple[Stream, OutgoingOpen]:
+    async def _asked(self, name: Name, protocol: str, survival: float | None) -> tuple[Stream, OutgoingOpen]:
         """
-        Ask a peer for a stream. If the link is lost before the answer, it was dead already, or nearly so:
-        then the peer is asked over the next one.
+        Ask a peer for a stream. If the link of one that may not be suspended is lost before the answer, it
+        was dead already, or nearly so: then the peer is asked over the next one.
         """
         deadline = self.clock.seconds() + STREAM_OPEN_TIMEOUT_SECONDS
         lost: StreamLinkLost | None = None
@@ -165,7 +177,7 @@ class Streams:
                     raise lost from None
                 raise
             opening = OutgoingOpen()
-            stream = peer.mux.open(protocol, opening)
+            stream = peer.mux.open(protocol, opening, survival)
             try:
                 await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS)
             except StreamLinkLost as problem:
@@ -204,20 +216,31 @@ class Streams:
         return StreamTransport(stream, protocol, host, peer, self.eventually, gone)
 
     def status(self) -> dict[str, object]:
-        """The protocols on offer, and the number of streams with each peer, as values for JSON."""
+        """
+        The protocols on offer, the number of streams with each peer, and the peers whose streams are
+        suspended, as values for JSON.
+        """
+        now = self.clock.seconds()
         return {
             "offered": list(self._ports),
-            "open": {
-                str(name): len(peer.mux.streams) for name, peer in self._peers.items() if peer.mux.streams
+            "open": {str(each.name): len(each.mux.streams) for each in self._peers if each.mux.streams},
+            "suspended": {
+                str(each.name): {
+                    "seconds": round(now - each.suspended_since, 1),
+                    "because": str(each.because),
+                    "kept": each.kept,
+                }
+                for each in self._peers
+                if each.suspended_since is not None
             },
         }
 
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """
-        The numbers of the open streams with each linked peer; none after a stop. A stream has the same number
+        The numbers of the open streams with each peer; none after a stop. A stream has the same number
         at both ends.
         """
-        return {name: tuple(peer.mux.streams) for name, peer in self._peers.items()}
+        return {each.name: tuple(each.mux.streams) for each in self._peers}
 
     # For ports.
 
@@ -277,6 +300,9 @@ class Streams:
             decision.cancel()
             return
 
+        if port.survival is not None:
+            stream.survival = port.survival
+
         def accept(protocol: IProtocol | None) -> None:
             if protocol is None:
                 self._refuse(name, stream, StreamReason.FAILED, "")
@@ -297,10 +323,11 @@ class Streams:
 
     def _has_room(self, name: Name) -> bool:
         """Whether there is room for the stream that this peer has just opened; another may make it."""
-        held = {each: peer.mux.held for each, peer in self._peers.items() if peer.mux.held}
+        holders = {each.name: each for each in self._peers if each.mux.held}
+        held = {each: peer.mux.held for each, peer in holders.items()}
         if sum(held.values()) <= MAX_STREAMS_OF_PEERS:
             return True
-        who = who_makes_room(held, {each: self._peers[each].prefix for each in held}, name)
+        who = who_makes_room(held, {each: peer.prefix for each, peer in holders.items()}, name)
         if who is None:
             return False
         self._quiet.info(
@@ -309,7 +336,7 @@ class Streams:
             peer=who,
             most=MAX_STREAMS_OF_PEERS,
         )
-        self._peers[who].mux.make_room(_ALL_TAKEN)
+        holders[who].mux.make_room(_ALL_TAKEN)
         return True
 
     def _failed(self, name: Name, stream: Stream, failure: Failure) -> None:
@@ -342,36 +369,46 @@ class Streams:
 
     def link_gained(self, link: ILink) -> None:
         """There is a link to a peer that had none."""
-        self._peers[link.peer] = PeerStreams(self, link)
+        self._peers.link_gained(link)
+
+    def link_found(self, link: ILink) -> None:
+        """A peer had a link before the first call of L{streams_of}."""
+        self._peers.link_found(link)
 
     def link_changed(self, old: ILink, new: ILink) -> None:
         """Another link to the peer takes over."""
-        self._peers[new.peer].link_changed(new)
+        peer = self._peers.get(new.peer)
+        assert peer is not None
+        peer.link_changed(new)
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """The last link to the peer is gone."""
-        # taken out first: a handler that opens a stream in this moment must find no peer
-        self._peers.pop(link.peer).link_lost(reason)
+        self._peers.link_lost(link, reason)
 
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came over a link."""
         peer = self._peers.get(link.peer)
         if peer is not None:
-            peer.mux.receive(kind, payload)
+            peer.receive(kind, payload)
 
     def in_use(self, name: Name) -> bool:
         """Whether there are streams with this peer."""
         peer = self._peers.get(name)
         return peer is not None and bool(peer.mux.streams)
 
+    # For the peers.
+
     def idle(self, name: Name) -> None:
-        """The last stream with this peer is over."""
+        """Nothing needs the link to this peer any more."""
         self._service.give_back(name)
+
+    async def reconnect(self, name: Name) -> None:
+        """Get a link to this peer, whose streams are suspended."""
+        await self._service.when_connected()
+        await self._service.borrow(name)
 
     def stopped(self) -> None:
         """The service has been stopped: end all streams."""
-        peers, self._peers = self._peers, {}
-        for peer in peers.values():
-            peer.link_lost(ServiceStopped("the service has been stopped"))
+        self._peers.stop(ServiceStopped("the service has been stopped"))
         # now and not in a later turn, so that the stop leaves no delayed call behind
         self.eventually.run()

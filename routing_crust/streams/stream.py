@@ -46,7 +46,13 @@ class StreamHandler(Protocol):
         """The peer has given the stream up."""
 
     def lost(self, problem: Exception) -> None:
-        """The link to the peer is gone."""
+        """The link to the peer is gone for good."""
+
+    def suspended(self, problem: Exception) -> None:
+        """The link to the peer is gone; L{resumed} or L{lost} follows. Until then nothing comes."""
+
+    def resumed(self) -> None:
+        """There is another link, and everything goes on where it was."""
 
     def all_sent(self, closed: bool) -> None:
         """
@@ -81,6 +87,12 @@ class IgnoringHandler:
         """Ignored."""
 
     def lost(self, problem: Exception) -> None:
+        """Ignored."""
+
+    def suspended(self, problem: Exception) -> None:
+        """Ignored."""
+
+    def resumed(self) -> None:
         """Ignored."""
 
     def all_sent(self, closed: bool) -> None:
@@ -122,20 +134,28 @@ class Stream(StreamMachine):
     @ivar in_flight: about how many bytes the peer has not given new credit for.
     @ivar lately: for how many bytes the peer has been given credit since C{since}, in seconds.
     @ivar futile: whether the peer reads no more.
+    @ivar survival: for how many seconds it may be suspended; 0 ends it with the link.
     """
 
     __slots__ = (
         "_owner", "allowance", "buffer", "ending", "futile", "given_up", "handler", "head", "in_flight",
-        "in_line", "lately", "protocol", "round", "since", "wants_room",
+        "in_line", "lately", "protocol", "round", "since", "survival", "wants_room",
     )  # fmt: skip
 
     def __init__(
-        self, owner: StreamOwner, number: int, phase: Phase, protocol: str, handler: StreamHandler
+        self,
+        owner: StreamOwner,
+        number: int,
+        phase: Phase,
+        protocol: str,
+        handler: StreamHandler,
+        survival: float,
     ) -> None:
         super().__init__(number, phase)
         self._owner = owner
         self.handler = handler
         self.protocol = protocol
+        self.survival = survival
         self.head = pack_number(number)
         self.buffer = SendBuffer()
         self.ending: StreamFrame | None = None

@@ -28,6 +28,7 @@ from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
 from .stream import BUFFER_HIGH_BYTES, Stream
+from .survival.suspension import ISuspensionListener
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer)
@@ -183,8 +184,20 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
         self._lost(StreamReset(reason, f"by the peer: {detail}" if detail else "by the peer"))
 
     def lost(self, problem: Exception) -> None:
-        """The link to the peer is gone."""
+        """The link to the peer is gone for good."""
         self._lost(StreamLinkLost(problem))
+
+    def suspended(self, problem: Exception) -> None:
+        """The link to the peer is gone, and another one is looked for."""
+        listener = ISuspensionListener(self.protocol, None)
+        if listener is not None and self.connected:
+            self._tell(listener.streamSuspended, problem)
+
+    def resumed(self) -> None:
+        """There is another link."""
+        listener = ISuspensionListener(self.protocol, None)
+        if listener is not None and self.connected:
+            self._tell(listener.streamResumed)
 
     def all_sent(self, closed: bool) -> None:
         """Everything has been sent, and the FIN or CLOSE after it."""

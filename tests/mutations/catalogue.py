@@ -319,8 +319,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "expectations: one too many",
         "routing/connecting/expected.py",
-        "return entries[0] if len(entries) >= self._settings.max_expected_per_peer else None",
-        "return entries[0] if len(entries) > self._settings.max_expected_per_peer else None",
+        "return entries[0] if len(entries) >= MAX_EXPECTED_PER_PEER else None",
+        "return entries[0] if len(entries) > MAX_EXPECTED_PER_PEER else None",
         ("tests.routing.connecting.test_expected",),
     ),
     Mutant(
@@ -1705,5 +1705,115 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if new is not None and (new.reachable or new.reaches_neighbours):",
         "if new is not None and new.reachable:",
         ("tests.crust.mapping.test_portmapper",),
+    ),
+    Mutant(
+        "a resumed session sends one frame too few again",
+        "streams/survival/journal.py",
+        "return islice(self._frames, received - self.acknowledged, None)",
+        "return islice(self._frames, received - self.acknowledged + 1, None)",
+        (
+            "tests.streams.survival.test_session.SessionTests.test_new_link_carries_what_the_peer_has_not_received",
+        ),
+    ),
+    Mutant(
+        "a resumed session sends frames twice",
+        "streams/survival/session.py",
+        "        if not self._sending:\n            self._sending = True\n            self._late",
+        "        if True:\n            self._sending = True\n            self._late",
+        ("tests.streams.survival.test_session.SessionTests.test_first_resume_sends_nothing_again",),
+    ),
+    Mutant(
+        "new data overtakes what is sent again",
+        "streams/survival/session.py",
+        "        if self._late:\n            self._late.append",
+        "        if False:\n            self._late.append",
+        (
+            "tests.streams.survival.test_session.SessionTests.test_new_link_carries_what_the_peer_has_not_received",
+        ),
+    ),
+    Mutant(
+        "frames of an earlier epoch count",
+        "streams/survival/session.py",
+        "        if not self.established:\n            return False",
+        "        if False:\n            return False",
+        ("tests.streams.survival.test_session.SessionTests.test_nothing_counts_before_the_peer_has_resumed",),
+    ),
+    Mutant(
+        "a session that the peer has forgotten goes on",
+        "streams/survival/session.py",
+        "        if self.theirs and peer.mine != self.theirs:\n            return Outcome.FORGOTTEN",
+        "        if False:\n            return Outcome.FORGOTTEN",
+        (
+            "tests.streams.survival.test_session.SessionTests.test_peer_with_another_session_has_forgotten_this_one",
+        ),
+    ),
+    Mutant(
+        "numbers that cannot be are believed",
+        "streams/survival/session.py",
+        "        if not self.journal.can_be(peer.received):",
+        "        if False:",
+        ("tests.streams.survival.test_session.SessionTests.test_numbers_that_cannot_be_end_the_session",),
+    ),
+    Mutant(
+        "a higher epoch is not entered",
+        "streams/survival/session.py",
+        "        if peer.epoch > self._epoch:",
+        "        if False:",
+        (
+            "tests.streams.survival.test_session.SessionTests.test_peer_that_has_seen_a_loss_by_itself_gets_everything_again",
+        ),
+    ),
+    Mutant(
+        "a peer may take frames for ever without acknowledging any",
+        "streams/survival/session.py",
+        "if len(self.journal) > MAX_UNACKNOWLEDGED_FRAMES:",
+        "if False:",
+        ("tests.streams.survival.test_session.SessionTests.test_peer_that_acknowledges_nothing_is_refused",),
+    ),
+    Mutant(
+        "two ends that begin anew never agree",
+        "streams/survival/peer.py",
+        "number = before.mine if keeps else self._new_number()",
+        "number = self._new_number()",
+        (
+            "tests.streams.survival.test_peers.EndingTests.test_peer_that_resumes_with_false_numbers_loses_its_streams_and_nothing_else",
+        ),
+    ),
+    Mutant(
+        "suspended streams never expire",
+        "streams/survival/peer.py",
+        "left = since + stream.survival - now",
+        "left = 1.0",
+        ("tests.streams.survival.test_peers.EndingTests.test_time_is_limited_and_both_ends_say_so",),
+    ),
+    Mutant(
+        "what suspended streams keep has no bound",
+        "streams/survival/peers.py",
+        "total > MAX_SUSPENDED_BYTES or len(waiting)",
+        "False or len(waiting)",
+        ("tests.streams.survival.test_peers.EndingTests.test_too_much_that_is_kept_ends_the_oldest",),
+    ),
+    Mutant(
+        "a peer that stops leaves its streams waiting",
+        "streams/survival/peer.py",
+        "        CloseReason.STOPPING,\n",
+        "",
+        ("tests.streams.survival.test_peers.EndingTests.test_peer_that_stops_ends_them_at_once",),
+    ),
+    Mutant(
+        "nobody asks for another link",
+        "streams/survival/reconnection.py",
+        "        self._wait()\n\n    def _wait",
+        "\n    def _wait",
+        (
+            "tests.streams.survival.test_reconnection.ReconnectionTests.test_first_attempt_comes_soon_but_not_at_once",
+        ),
+    ),
+    Mutant(
+        "idle streams are kept for ever",
+        "streams/survival/peer.py",
+        "        if self._session.unacknowledged:\n            self._session.tell()",
+        "        if False:\n            self._session.tell()",
+        ("tests.streams.survival.test_peers.ResumingTests.test_what_was_acknowledged_is_not_kept",),
     ),
 )

@@ -53,6 +53,12 @@ class Recorder:
     def lost(self, problem: Exception) -> None:
         self.events.append(("lost", str(problem)))
 
+    def suspended(self, problem: Exception) -> None:
+        self.events.append(("suspended", str(problem)))
+
+    def resumed(self) -> None:
+        self.events.append(("resumed",))
+
     def all_sent(self, closed: bool) -> None:
         self.events.append(("all sent", closed))
 
@@ -81,6 +87,11 @@ class End:
 
     def feed_soon(self) -> None:
         self.hungry = True
+
+    # What comes from the other end.
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        self.mux.receive(kind, payload)
 
     # MuxOwner.
 

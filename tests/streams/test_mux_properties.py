@@ -58,7 +58,7 @@ class Wire:
         self.source, self.target = source, target
         self.bytes = bytearray()
         self.decoder: FrameDecoder[None] = FrameDecoder(
-            65536, lambda _, kind, payload: target.mux.receive(kind, payload), None, lambda *_: None
+            65536, lambda _, kind, payload: target.receive(kind, payload), None, lambda *_: None
         )
 
     def load(self) -> None:
@@ -74,9 +74,11 @@ class Wire:
 
 
 class Machine(RuleBasedStateMachine):
+    COUNTS = st.one_of(st.integers(1, 40), st.integers(1, 100_000))
+
     def __init__(self) -> None:
         super().__init__()
-        self.pair = Pair(**SETTINGS)
+        self.pair = self.make_pair()
         self.ends = (self.pair.one, self.pair.two)
         self.wires = (Wire(*self.ends), Wire(*self.ends[::-1]))
         self.users: tuple[dict[int, User], dict[int, User]] = ({}, {})
@@ -86,6 +88,9 @@ class Machine(RuleBasedStateMachine):
         for number in (0, 1):
             self.open(number, True)
         self.settle()
+
+    def make_pair(self) -> Pair:
+        return Pair(**SETTINGS)
 
     def asked(self, number: int, end: End, stream: Stream) -> None:
         end.later(stream)
@@ -167,7 +172,7 @@ class Machine(RuleBasedStateMachine):
         self.ends[end].feed(room)
         self.ends[end].hungry |= hungry and len(self.ends[end].out) > before
 
-    @rule(end=ends, count=st.one_of(st.integers(1, 40), st.integers(1, 100_000)))
+    @rule(end=ends, count=COUNTS)
     def deliver(self, end: int, count: int) -> None:
         self.wires[end].move(count)
 

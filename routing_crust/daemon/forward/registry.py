@@ -173,6 +173,7 @@ class ForwardRegistry:
         return {
             "offered": streams["offered"],
             "stream_counts": streams["open"],
+            "suspended": streams["suspended"],
             "exposed": [each.status() for each in self._exposers],
             "forwarded": [each.status() for each in self._forwarders],
             "streams": [one for each in connections for one in each.status()],

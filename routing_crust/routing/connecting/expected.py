@@ -80,6 +80,9 @@ ExpectedConnection: TypeAlias = ExpectedRequest | ExpectedResponse
 
 _Key: TypeAlias = tuple[Name, bytes]
 
+MAX_EXPECTED_PER_PEER: Final = 2
+"""Expected connections that one peer asked for, and as many that we asked it for."""
+
 RESERVED_SHARE: Final = 4
 """Parts of the table, of which one is for our own requests only, and one for those of others."""
 
@@ -277,13 +280,13 @@ class ExpectedConnections:
 
     def _oldest_of_full(self, peer: Name, own: bool) -> _Expectation | None:
         entries = self._of_kind(peer, own)
-        return entries[0] if len(entries) >= self._settings.max_expected_per_peer else None
+        return entries[0] if len(entries) >= MAX_EXPECTED_PER_PEER else None
 
     def _check_peer(self, expected: ExpectedConnection) -> None:
         if self._oldest_of_full(expected.peer, isinstance(expected, ExpectedResponse)) is not None:
-            limit = self._settings.max_expected_per_peer
+            limit = MAX_EXPECTED_PER_PEER
             what = f"too many connections of {expected.peer.short} are expected"
-            raise LimitReached(what, "max_expected_per_peer", limit)
+            raise LimitReached(what, "", limit)
 
     def _room_for(self, asked_by: Account) -> _Expectation | None:
         """

@@ -22,7 +22,10 @@ class StreamLayer(Protocol):
     """What the layer hears. None of these may raise except L{frame_received}."""
 
     def link_gained(self, link: ILink) -> None:
-        """A peer has a confirmed link; whatever was sent over earlier ones does not count."""
+        """A peer has a confirmed link; what was on its way over earlier ones is lost."""
+
+    def link_found(self, link: ILink) -> None:
+        """A peer had a link before there was a layer: frames that it has sent over that were dropped."""
 
     def link_changed(self, old: ILink, new: ILink) -> None:
         """From now on a peer's frames go over C{new}; those that were sent over C{old} come before."""
@@ -60,7 +63,8 @@ class StreamLayerAdapter(PeerListener):
         """Tell this layer from now on, and of the peers that there are at once."""
         self.layer = layer
         for peer in peers:
-            self.peer_established(peer, None)
+            self._told[peer.name] = peer
+            layer.link_found(peer.link)
 
     def peer_established(self, peer: Peer, before: Peer | None) -> None:
         if self.layer is None:
@@ -75,9 +79,9 @@ class StreamLayerAdapter(PeerListener):
             if follows and told.facts.incarnation == peer.facts.incarnation:
                 self.layer.link_changed(told.link, peer.link)
             else:
-                self.layer.link_lost(
-                    told.link, LinkClosed(CloseReason.CONNECTION_LOST, "another took its place")
-                )
+                restarted = told.facts.incarnation != peer.facts.incarnation
+                reason = CloseReason.RESTARTED if restarted else CloseReason.CONNECTION_LOST
+                self.layer.link_lost(told.link, LinkClosed(reason, "another took its place"))
                 self.layer.link_gained(peer.link)
 
     def peer_reset(self, peer: Peer, reason: LinkClosed) -> None:

@@ -33,12 +33,15 @@ from .transfers import COUNT, ECHO, SIMPLE, Transfer, TransferEnd
 
 OPEN_DEADLINE: Final = 170.0
 """Seconds in which a stream is open or not to be had: making a link, as for messages, and the answer."""
-HALF_DEAD: Final = 140.0
+SURVIVAL: Final = 60.0
+"""Seconds for which streams wait for another link: more than most faults last, less than some."""
+HALF_DEAD: Final = 140.0 + SURVIVAL
 """
 Seconds for which a stream may be at one end only. An end that has heard nothing for nearly 60 may die itself
-before it gives its link up, and the other one then needs 60 to notice; and ends may pause.
+before it gives its link up, and the other one then needs 60 to notice and waits for another link; and ends
+may pause.
 """
-ALL_OVER_WITHIN: Final = 120.0
+ALL_OVER_WITHIN: Final = 120.0 + SURVIVAL
 """Seconds, after everything has healed, in which every stream of before is over."""
 CARRIED_WITHIN: Final = 100.0
 """
@@ -82,10 +85,10 @@ class Streaming:
             self._accepting.append(accepting)
             streams.listen(protocol, accepting)
 
-    def settings(self) -> dict[str, int]:
-        """Settings for a node: small windows, or large ones."""
+    def settings(self) -> dict[str, float]:
+        """Settings for a node: small windows, or large ones, and how long streams wait."""
         window = self._random.choice(_WINDOWS)
-        return {"stream_window": window}
+        return {"stream_window": window, "stream_survival": SURVIVAL}
 
     # Opening.
 

@@ -130,7 +130,7 @@ class End(Protocol, ABC):
         if isinstance(reason, StreamReset):
             if reason.reason is StreamReason.ABORTED:
                 return other is None or other.quits
-            return reason.reason in (StreamReason.CANCELLED, StreamReason.TOO_SLOW)
+            return reason.reason in (StreamReason.CANCELLED, StreamReason.TOO_SLOW, StreamReason.EXPIRED)
         return isinstance(reason, StreamLinkLost)
 
     @abstractmethod

@@ -183,10 +183,26 @@ class FlowTests(CarryingCase):
             self.net.run(self.over)
             self.assertEqual(two.closed, "aborted")
 
-    def test_lost_link_cuts_both_programs(self) -> None:
-        """When the link is cut both programs hear; the next connection has a new one."""
+    def test_programs_notice_nothing_of_a_lost_link(self) -> None:
+        """Their connections go on over the next one, and the status shows the wait for it."""
         self.both()
         near, far = self.open()
+        self.net.network.cut(self.net.network.links[0])
+        near.send(b"meanwhile")
+        self.net.settle(0.1)
+        waiting: Any = self.registries[1].status()["suspended"]
+        self.assertEqual(list(waiting), [str(self.server.node_name)])
+        self.net.run(lambda: far.written == b"meanwhile", timeout=20)
+        self.assertEqual((near.closed, far.closed), ("", ""))
+
+    def test_lost_link_cuts_both_programs_where_streams_may_not_wait(self) -> None:
+        """Both programs hear; the next connection has a new link."""
+        self.both()
+        near, far = self.open()
+        for node in (self.client, self.server):
+            for peer in streams_of(node)._peers:
+                for stream in peer.mux.streams.values():
+                    stream.survival = 0
         self.net.network.cut(self.net.network.links[0])
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))

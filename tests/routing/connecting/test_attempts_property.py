@@ -33,7 +33,7 @@ from .test_rendezvous import FakeCrust
 
 OWN = Identity.from_seed(bytes([1]) * 32)
 SAME_PREFIX = Endpoint("8.8.8.8", 5483)
-LIMITS = Settings(max_expected=6, max_expected_per_peer=2)
+LIMITS = Settings(max_expected=6)
 
 Step = tuple[str, int, bool]
 STEPS = st.tuples(

@@ -29,7 +29,9 @@ from routing_crust.errors import (
 )
 from routing_crust.limits import REQUEST_INTERVAL_SECONDS
 from routing_crust.names import Name
+from routing_crust.routing.connecting import expected
 from routing_crust.routing.connecting.expected import (
+    MAX_EXPECTED_PER_PEER,
     ExpectedConnection,
     ExpectedConnections,
     ExpectedRequest,
@@ -256,7 +258,8 @@ class ExpectedTests(SynchronousTestCase):
 
     def test_replacement_is_accepted_by_a_full_table(self) -> None:
         """It takes no more room, and it is the youngest from then on."""
-        self.make(max_expected=2, max_expected_per_peer=1)
+        self.patch(expected, "MAX_EXPECTED_PER_PEER", 1)
+        self.make(max_expected=2)
         old = self.table.expect(request(1, 1, PUBLIC))
         self.table.expect(request(2, 1, PUBLIC))
         self.assertNoResult(self.table.expect(request(1, 1, PUBLIC)))
@@ -268,7 +271,7 @@ class ExpectedTests(SynchronousTestCase):
         for nonce in range(2):
             self.table.expect(request(1, nonce))
         error = self.assertRaises(LimitReached, self.table.expect, request(1, 2))
-        self.assertEqual(error.setting, "max_expected_per_peer")
+        self.assertEqual((error.setting, MAX_EXPECTED_PER_PEER), ("", 2))
         self.assertNoResult(self.table.expect(request(2, 2)))
 
     def test_requests_of_a_peer_leave_room_for_ours_to_it(self) -> None:
@@ -277,7 +280,7 @@ class ExpectedTests(SynchronousTestCase):
             self.table.expect(request(1, nonce))
         ours = [self.table.expect(response(1, nonce)) for nonce in (2, 3)]
         error = self.assertRaises(LimitReached, self.table.expect, response(1, 4))
-        self.assertEqual(error.setting, "max_expected_per_peer")
+        self.assertEqual(error.setting, "")
         self.clock.advance(REQUEST_INTERVAL_SECONDS)
         self.table.make_room(name_of(1), own=True)
         self.failureResultOf(ours[0], ExpectedConnectionReplaced)
@@ -453,7 +456,7 @@ class Holders:
         self.clock = ForgetfulClock()
         self.wall_clock_error = 0.0
         self.expired: list[ExpectedConnection] = []
-        limits = Settings(max_expected=6, max_expected_per_peer=2)
+        limits = Settings(max_expected=6)
         self.table = ExpectedConnections(self.clock, limits, self.expired.append)
         self.waiters: list[Waiter] = []
         self.latest: dict[tuple[int, int], Deferred[ILink]] = {}

@@ -25,6 +25,9 @@ class Layer:
     def link_gained(self, link: Any) -> None:
         self.heard.append(("gained", link))
 
+    def link_found(self, link: Any) -> None:
+        self.heard.append(("found", link))
+
     def link_changed(self, old: Any, new: Any) -> None:
         self.heard.append(("changed", old, new))
 
@@ -66,13 +69,14 @@ class StreamLayerAdapterTests(SynchronousTestCase):
 
     def test_layer_hears_of_a_loss_if_the_link_before_is_dead_or_of_another_run(self) -> None:
         """One that is dead, or another incarnation's: the layer starts over."""
-        for after, before in ((peer("b"), None), (peer("b", 2), peer("a"))):
+        lost, again = CloseReason.CONNECTION_LOST, CloseReason.RESTARTED
+        for after, before, reason in ((peer("b"), None, lost), (peer("b", 2), peer("a"), again)):
             self.setUp()
             self.adapter.peer_established(peer("a"), None)
             self.adapter.peer_established(after, before)
             self.assertEqual(
                 self.layer.heard,
-                [("gained", "a"), ("lost", "a", CloseReason.CONNECTION_LOST), ("gained", "b")],
+                [("gained", "a"), ("lost", "a", reason), ("gained", "b")],
             )
 
     def test_layer_that_comes_late_hears_of_all_peers(self) -> None:
@@ -83,7 +87,7 @@ class StreamLayerAdapterTests(SynchronousTestCase):
         adapter.stop()
         self.assertFalse(adapter.in_use(ONE))
         adapter.attach(self.layer, (peer("a"), peer("b", name=TWO)))
-        self.assertEqual(self.layer.heard, [("gained", "a"), ("gained", "b")])
+        self.assertEqual(self.layer.heard, [("found", "a"), ("found", "b")])
 
     def test_stop_is_told_once_and_nothing_after_it(self) -> None:
         self.layer.used = True

@@ -202,7 +202,9 @@ class NoticedTests(SynchronousTestCase):
 
     def hold(self) -> dict[int, Any]:
         """A stream that only one end holds, and of which no protocol knows. @return: where it is held."""
-        held: dict[int, Any] = streams_of(self.nodes[0].service)._peers[self.nodes[1].name].mux.streams
+        peer = streams_of(self.nodes[0].service)._peers.get(self.nodes[1].name)
+        assert peer is not None
+        held: dict[int, Any] = peer.mux.streams
         held[99] = None
         return held
 

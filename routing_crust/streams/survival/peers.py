@@ -1,0 +1,219 @@
+"""
+All peers that there are streams with: those with a link, and those whose streams wait for one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ...bounded_dict import BoundedDict
+from ...config import KIB, MIB, Settings
+from ...crust.interfaces import ILink
+from ...errors import LinkClosed
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.eventual import EventualQueue
+from ..errors import SessionEnded
+from ..frames import Ended
+from ..stream import Stream
+from .peer import ENDS_SESSION, PeerStreams
+from .reconnection import Reconnection
+
+MAX_SUSPENDED_PEERS: Final = 1024
+"""Peers whose streams are suspended."""
+MAX_SUSPENDED_BYTES: Final = 256 * MIB
+"""What is kept for suspended streams of all peers. Of more, the oldest of whoever has most are ended."""
+MAX_LAID_ASIDE: Final = 256
+"""Peers without a link and without a stream that waits, of whose sessions something is kept."""
+MAX_LAID_ASIDE_BYTES: Final = 64 * KIB
+"""What is kept for each of them."""
+
+
+class StreamsOwner(Protocol):
+    """
+    What the peers need of the node's streams as a whole.
+
+    @ivar name: the name of this node.
+    @ivar settings: the settings of the service.
+    @ivar clock: the service's clock.
+    @ivar random: the service's source of randomness.
+    @ivar eventually: calls for the next turn of the reactor.
+    """
+
+    name: Name
+    settings: Settings
+    clock: IReactorTime
+    random: Random
+    eventually: EventualQueue
+
+    def stream_requested(self, name: Name, stream: Stream) -> None:
+        """A peer wants to open a stream."""
+
+    def idle(self, name: Name) -> None:
+        """Nothing needs the link to this peer any more."""
+
+    def reconnect(self, name: Name) -> Coroutine[Deferred[Any], Any, object]:
+        """Get a link to this peer."""
+
+
+class Peers:
+    """Made, and discarded, with the streams of a node. It is the L{PeerOwner} of each peer."""
+
+    log = Logger()
+
+    def __init__(self, owner: StreamsOwner) -> None:
+        self.name = owner.name
+        self.settings = owner.settings
+        self.clock = owner.clock
+        self.random = owner.random
+        self.eventually = owner.eventually
+        self._owner = owner
+        self._quiet = QuietLog(self.log, owner.clock.seconds)
+        self._peers: dict[Name, PeerStreams] = {}
+        self._reconnections: dict[Name, Reconnection] = {}
+        self._laid_aside: BoundedDict[Name, PeerStreams] = BoundedDict(MAX_LAID_ASIDE)
+        self._ended: BoundedDict[Name, Ended] = BoundedDict(MAX_SUSPENDED_PEERS)
+
+    def __iter__(self) -> Iterator[PeerStreams]:
+        return iter(tuple(self._peers.values()))
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, name: Name) -> PeerStreams | None:
+        """The streams with this peer, if it has a link or streams that wait for one."""
+        return self._peers.get(name)
+
+    # What becomes of links.
+
+    def link_gained(self, link: ILink) -> None:
+        """There is a link to a peer that had none."""
+        name = link.peer
+        peer = self._peers.get(name) or self._laid_aside.pop(name, None)
+        if peer is None:
+            self._peers[name] = PeerStreams(self, link, self._ended.pop(name, Ended.NONE), True)
+        else:
+            self._stop_asking(name)
+            self._peers[name] = peer
+            peer.link_gained(link)
+
+    def link_found(self, link: ILink) -> None:
+        """A peer had a link before there were streams here."""
+        self._peers[link.peer] = PeerStreams(self, link, Ended.NONE, False)
+
+    def link_lost(self, link: ILink, reason: LinkClosed) -> None:
+        """The last link to a peer is gone."""
+        name = link.peer
+        peer = self._peers[name]
+        if reason.reason in ENDS_SESSION:
+            self._ended.put(name, Ended.CLOSED)
+            self._end(peer, reason)
+        elif peer.suspend(reason):
+            self._suspended(peer, reason)
+        elif self._peers.get(name) is peer:  # else a handler has stopped the service
+            self._lay_aside(peer)
+
+    def _suspended(self, peer: PeerStreams, reason: LinkClosed) -> None:
+        name = peer.name
+        self._quiet.info(
+            "suspended",
+            "the link to {peer} is lost ({reason}): {count} streams wait for another one",
+            peer=name,
+            reason=reason,
+            count=len(peer.mux.streams),
+        )
+        self._stop_asking(name)
+        self._reconnections[name] = Reconnection(self.clock, self.random, lambda: self._owner.reconnect(name))
+        self._bound()
+
+    def _stop_asking(self, name: Name) -> None:
+        reconnection = self._reconnections.pop(name, None)
+        if reconnection is not None:
+            reconnection.stop()
+
+    def _lay_aside(self, peer: PeerStreams) -> None:
+        """Keep a session in which no stream waits, for what the peer has sent and says when it comes back."""
+        if peer.kept > MAX_LAID_ASIDE_BYTES:
+            self._ended.put(peer.name, Ended.EXPIRED)
+            self._end(peer, SessionEnded(Ended.EXPIRED, peer.because))
+        else:
+            del self._peers[peer.name]
+            self._laid_aside.put(peer.name, peer)
+
+    def _end(self, peer: PeerStreams, problem: Exception) -> None:
+        # taken out first: a handler that opens a stream in this moment must find no peer
+        del self._peers[peer.name]
+        peer.end(problem)
+
+    def _bound(self) -> None:
+        """Let suspended streams go until those that are left are few enough, and keep little enough."""
+        waiting = [each for each in self._peers.values() if not each.attached]
+        kept = {each: each.kept for each in waiting}
+        total = sum(kept.values())
+        while waiting and (total > MAX_SUSPENDED_BYTES or len(waiting) > MAX_SUSPENDED_PEERS):
+            oldest = self._who_goes(waiting, kept if total > MAX_SUSPENDED_BYTES else {})
+            waiting.remove(oldest)
+            total -= kept[oldest]
+            self._stop_asking(oldest.name)
+            self._ended.put(oldest.name, Ended.NO_ROOM)
+            self._end(oldest, SessionEnded(Ended.NO_ROOM, oldest.because))
+
+    def _who_goes(self, waiting: list[PeerStreams], kept: dict[PeerStreams, int]) -> PeerStreams:
+        """The oldest of the prefix that keeps most, or has most peers if nothing is said of that."""
+        sums: Counter[str] = Counter()
+        for each in waiting:
+            sums[each.prefix] += kept.get(each, 1)
+        fullest = sums.most_common(1)[0][0]
+        theirs = (each for each in waiting if each.prefix == fullest)
+        return min(theirs, key=lambda each: each.suspended_since or 0.0)
+
+    def stop(self, problem: Exception) -> None:
+        """The service stops: end all streams."""
+        peers, self._peers = {**self._laid_aside, **self._peers}, {}
+        self._laid_aside.clear()
+        self._ended.clear()
+        for name in list(self._reconnections):
+            self._stop_asking(name)
+        for peer in peers.values():
+            peer.end(problem)
+
+    # For each peer.
+
+    def stream_requested(self, name: Name, stream: Stream) -> None:
+        """A peer wants to open a stream."""
+        self._owner.stream_requested(name, stream)
+
+    def idle(self, name: Name) -> None:
+        """The last stream with this peer is over."""
+        self._owner.idle(name)
+
+    def resumed(self, peer: PeerStreams, size: int) -> None:
+        """The streams with this peer go on."""
+        since = peer.suspended_since
+        self._quiet.info(
+            "resumed",
+            "{peer} is back after {seconds:.1f} s: {count} streams go on, {size} bytes are sent again",
+            peer=peer.name,
+            seconds=0.0 if since is None else self.clock.seconds() - since,
+            count=len(peer.mux.streams),
+            size=size,
+        )
+
+    def expired(self, peer: PeerStreams) -> None:
+        """No stream with this peer waits for a link any more."""
+        name = peer.name
+        self._stop_asking(name)
+        if peer.attached:
+            # a link came, and the peer has not resumed on it: it may do with a new session
+            self._end(peer, SessionEnded(Ended.EXPIRED, peer.because))
+            self._peers[name] = PeerStreams(self, peer.link, Ended.EXPIRED, False)
+        else:
+            self._lay_aside(peer)
+        self._owner.idle(name)

@@ -1,0 +1,70 @@
+"""
+A new link to a peer whose streams are suspended: asked for again and again, until there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ...errors import RoutingCrustError
+from ...timing.backoff import Backoff
+from ...timing.timers import cancel
+
+FIRST_WAIT_SECONDS: Final = 0.5
+"""Both ends ask, at different times, as likely as not: the second finds the link of the first."""
+LONGEST_WAIT_SECONDS: Final = 8.0
+"""Between the failure of one attempt and the next."""
+
+
+class Reconnection:
+    """Made when the streams of a peer are suspended, discarded after L{stop}."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        random: Random,
+        connect: Callable[[], Coroutine[Deferred[Any], Any, object]],
+    ) -> None:
+        """
+        @param connect: gets a link; is cancelled by L{stop}.
+        """
+        self._clock = clock
+        self._connect = connect
+        self._backoff = Backoff(FIRST_WAIT_SECONDS, 2, LONGEST_WAIT_SECONDS, jitter=1, random=random)
+        self._timer: IDelayedCall | None = None
+        self._attempt: Deferred[object] | None = None
+        self._stopped = False
+        self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._clock.callLater(self._backoff.next_wait(), self._try)
+
+    def _try(self) -> None:
+        attempt = self._attempt = Deferred.fromCoroutine(self._connect())
+        attempt.addCallbacks(self._done, self._failed)
+
+    def _done(self, _: object) -> None:
+        self._attempt = None
+        # the link may be lost again before the streams use it: then this is stopped, and another one made
+        if not self._stopped:
+            self._wait()
+
+    def _failed(self, failure: Any) -> None:
+        self._attempt = None
+        failure.trap(RoutingCrustError, ConnectError, CancelledError)
+        if not self._stopped:
+            self._wait()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stopped = True
+        cancel(self._timer)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()

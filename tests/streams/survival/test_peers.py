@@ -1,0 +1,245 @@
+"""Streams of whole nodes outlive their links: what goes on, for how long, and what ends them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from routing_crust import RoutingService
+from routing_crust.config import KIB, MIB
+from routing_crust.errors import CloseReason
+from routing_crust.streams import ISuspensionListener, StreamLinkLost, StreamReason, StreamReset, streams_of
+from routing_crust.streams.errors import SessionEnded
+from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
+from routing_crust.streams.survival import peers as peers_module
+from routing_crust.streams.survival.peer import PeerStreams
+
+from ..protocols import Echo, HalfCloseable, Keeping, Noting
+from ..test_service import StreamsCase
+
+
+@implementer(ISuspensionListener)
+class Listening(Noting):
+    """Hears of suspensions."""
+
+    def streamSuspended(self, reason: Exception) -> None:
+        self.calls.append("suspended")
+
+    def streamResumed(self) -> None:
+        self.calls.append("resumed")
+
+
+def of(node: RoutingService, peer: RoutingService) -> PeerStreams:
+    """What a node has of the streams with a peer."""
+    found = streams_of(node)._peers.get(peer.node_name)
+    assert found is not None
+    return found
+
+
+class SurvivingCase(StreamsCase):
+    protocol: Any = Noting
+    survival: float = 600
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one, self.two_ = self.two(stream_survival=self.survival)
+        self.served = Keeping(self.protocol)
+        streams_of(self.one).listen("echo", self.served)
+        self.mine = self.open(self.two_, self.one.node_name, kind=self.protocol)
+        self.theirs = self.served.made[0]
+
+    def cut(self) -> None:
+        for each in list(self.net.network.links):
+            self.net.network.cut(each)
+
+    def suspended(self, node: RoutingService) -> dict[str, Any]:
+        found: Any = streams_of(node).status()["suspended"]
+        return dict(found)
+
+    def partition(self, seconds: float) -> None:
+        """Neither reaches the other for so long."""
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        self.net.settle(seconds)
+        self.net.network.heal()
+
+
+class ResumingTests(SurvivingCase):
+    def test_bytes_of_both_directions_arrive_once_though_the_link_is_cut_again_and_again(self) -> None:
+        data = bytes(range(256)) * 4 * KIB
+        for protocol in (self.mine, self.theirs):
+            protocol.transport.write(data)
+        for _ in range(5):
+            self.net.run(lambda: self.net.network.links, timeout=20)
+            self.net.settle(0.03)
+            self.cut()
+        self.net.run(lambda: len(self.mine.received) == len(self.theirs.received) == MIB, timeout=60)
+        self.assertEqual((self.mine.received, self.theirs.received), (data, data))
+        self.assertEqual((self.mine.calls, self.theirs.calls), (["made"], ["made"]))
+
+    def test_suspension_is_shown_and_ends_soon_after_the_path_is_back(self) -> None:
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        self.cut()
+        self.net.settle(10)
+        self.mine.transport.write(bytes(100 * KIB))
+        shown = self.suspended(self.two_)[str(self.one.node_name)]
+        self.assertEqual(shown["seconds"], 10.0)
+        self.assertIn("the connection was lost", shown["because"])
+        self.assertGreaterEqual(shown["kept"], 100 * KIB)
+        self.net.network.heal()
+        self.net.run(lambda: len(self.theirs.received) == 100 * KIB, timeout=20)
+        self.assertEqual((self.suspended(self.one), self.suspended(self.two_)), ({}, {}))
+
+    def test_what_was_acknowledged_is_not_kept(self) -> None:
+        """An idle stream keeps nothing."""
+        self.mine.transport.write(bytes(100))
+        self.net.settle(5)
+        for here, there in ((self.one, self.two_), (self.two_, self.one)):
+            self.assertEqual(of(here, there).kept, 0)
+
+    def test_stream_that_is_closed_while_it_waits_sends_everything_first(self) -> None:
+        self.cut()
+        self.mine.transport.write(b"the last words")
+        self.mine.transport.loseConnection()
+        self.net.run(lambda: self.theirs.reason is not None, timeout=20)
+        self.assertEqual(self.theirs.received, b"the last words")
+        self.net.settle(1)
+        self.assertEqual(streams_of(self.one).numbers()[self.two_.node_name], ())
+
+    def test_stream_that_is_aborted_while_it_waits_is_reset_at_the_other_end(self) -> None:
+        """There may be nobody left who wants the link, but the other end does."""
+        self.cut()
+        self.mine.transport.abortConnection()
+        self.net.run(lambda: self.theirs.reason is not None, timeout=20)
+        self.assertIsInstance(self.theirs.reason, StreamReset)
+        self.assertEqual(self.theirs.reason.reason, StreamReason.ABORTED)
+
+    def test_stream_may_be_opened_while_others_wait(self) -> None:
+        self.cut()
+        again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
+        self.net.result(again, timeout=20)
+        self.assertEqual(len(self.served.made), 2)
+
+
+class HalfClosedTests(SurvivingCase):
+    protocol = HalfCloseable
+
+    def test_half_closed_stream_goes_on(self) -> None:
+        self.mine.transport.loseWriteConnection()
+        self.net.run(lambda: "read lost" in self.theirs.calls)
+        self.cut()
+        self.theirs.transport.write(b"still here")
+        self.net.run(lambda: self.mine.received == b"still here", timeout=20)
+        self.theirs.transport.loseConnection()
+        self.net.run(lambda: self.mine.reason is not None, timeout=20)
+        self.assertEqual(self.mine.calls, ["made", "write lost", "read lost", "lost"])
+
+    def test_end_that_was_on_its_way_is_not_lost(self) -> None:
+        self.mine.transport.write(b"all")
+        self.mine.transport.loseWriteConnection()
+        self.cut()
+        self.net.run(lambda: "read lost" in self.theirs.calls, timeout=20)
+        self.assertEqual(self.theirs.received, b"all")
+
+
+class ListenerTests(SurvivingCase):
+    protocol = Listening
+
+    def test_protocol_that_wants_to_know_hears_of_it(self) -> None:
+        self.cut()
+        self.net.settle(20)
+        for each in (self.mine, self.theirs):
+            self.assertEqual(each.calls, ["made", "suspended", "resumed"])
+
+    def test_protocol_may_stop_its_node_when_it_hears_of_it(self) -> None:
+        stopped: list[Any] = []
+        self.mine.streamSuspended = lambda reason: stopped.append(self.two_.stopService())
+        self.cut()
+        self.net.run(lambda: stopped)
+        self.net.result(stopped[0])
+        self.assertEqual(self.mine.calls, ["made", "lost"])
+
+
+class EndingTests(SurvivingCase):
+    survival = 30
+
+    def ended(self, protocol: Noting) -> SessionEnded:
+        assert isinstance(protocol.reason, StreamLinkLost)
+        problem = protocol.reason.problem
+        assert isinstance(problem, SessionEnded)
+        return problem
+
+    def test_time_is_limited_and_both_ends_say_so(self) -> None:
+        self.partition(31 + 70)
+        for each in (self.mine, self.theirs):
+            self.assertIs(self.ended(each).why, Ended.EXPIRED)
+        self.assertIn("no other link came in time", str(self.mine.reason))
+        self.net.settle(60)
+        for node in (self.one, self.two_):
+            self.assertEqual(streams_of(node).status()["open"], {})
+        self.open(self.two_, self.one.node_name)
+
+    def test_each_stream_has_a_time_of_its_own(self) -> None:
+        """The longer one lives, and the link is looked for until then."""
+        longer = self.net.result(streams_of(self.two_).open(self.one.node_name, "echo", Keeping(), 1000))
+        for stream in of(self.one, self.two_).mux.streams.values():
+            stream.survival = 1000
+        self.partition(31 + 70)
+        self.assertIs(self.ended(self.mine).why, Ended.EXPIRED)
+        longer.transport.write(b"alive")
+        self.net.run(lambda: self.served.made[1].received == b"alive", timeout=60)
+        # the other end hears of the stream that has expired here
+        self.assertIsInstance(self.theirs.reason, StreamReset)
+        self.assertIs(self.theirs.reason.reason, StreamReason.EXPIRED)
+
+    def test_port_decides_for_its_streams(self) -> None:
+        streams_of(self.one).listen("brief", Keeping(Echo), survival=0)
+        brief = self.open(self.two_, self.one.node_name, "brief")
+        self.cut()
+        self.net.run(lambda: brief.reason is not None, timeout=20)
+        self.assertIsInstance(brief.reason, StreamReset)
+        self.assertIsNone(self.mine.reason)
+
+    def test_restarted_peer_ends_them(self) -> None:
+        self.net.crash(self.two_, silently=True)
+        self.net.settle(1)
+        self.net.restart(self.two_)
+        self.net.run(lambda: self.theirs.reason is not None, timeout=300)
+        self.assertIsInstance(self.theirs.reason, StreamLinkLost)
+
+    def test_peer_that_stops_ends_them_at_once(self) -> None:
+        self.net.result(self.two_.stopService())
+        self.net.run(lambda: self.theirs.reason is not None, timeout=1)
+        self.assertIs(self.theirs.reason.problem.reason, CloseReason.STOPPING)
+        self.assertEqual(self.suspended(self.one), {})
+
+    def test_peer_that_resumes_with_false_numbers_loses_its_streams_and_nothing_else(self) -> None:
+        (link,) = self.net.crust(self.two_).links
+        peer = of(self.two_, self.one)
+        session = peer._session
+        link.send(StreamFrame.RESUME, resume_frame(Resume(session.mine, session.theirs, 9, 1 << 40)))
+        self.net.run(lambda: self.theirs.reason is not None, timeout=5)
+        self.assertIsInstance(self.theirs.reason, StreamLinkLost)
+        self.net.settle(1)
+        self.assertTrue(link.is_open)
+        self.open(self.two_, self.one.node_name)
+
+    def test_acknowledgement_that_cannot_be_closes_the_link(self) -> None:
+        (link,) = self.net.crust(self.two_).links
+        link.send(StreamFrame.ACK, pack_count(1 << 40))
+        self.net.run(lambda: self.theirs.reason is not None, timeout=5)
+        self.assertIs(self.theirs.reason.problem.reason, CloseReason.PROTOCOL_ERROR)
+
+    def test_too_much_that_is_kept_ends_the_oldest(self) -> None:
+        self.patch(peers_module, "MAX_SUSPENDED_BYTES", 100 * KIB)
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        self.mine.transport.write(bytes(200 * KIB))
+        self.net.settle(0.001)
+        self.cut()
+        self.net.run(lambda: self.mine.reason is not None, timeout=5)
+        self.assertIs(self.ended(self.mine).why, Ended.NO_ROOM)
+        self.assertIsNone(self.theirs.reason)
+        self.net.network.heal()
+        self.net.run(lambda: self.theirs.reason is not None, timeout=20)
+        self.assertTrue(self.ended(self.theirs).by_peer)
+        self.assertIs(self.ended(self.theirs).why, Ended.NO_ROOM)
