@@ -696,7 +696,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "streams have no bound in all",
-        "streams/service.py",
+        "streams/offers.py",
         "if sum(held.values()) <= MAX_STREAMS_OF_PEERS:",
         "if True:",
         ("tests.streams.test_sharing",),
@@ -1582,7 +1582,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a stop while a stream is accepted leaves its timer",
-        "streams/service.py",
+        "streams/offers.py",
         "decision = port.accept(address)\n        if stream.given_up:",
         "decision = port.accept(address)\n        if False:",
         ("tests.routing.test_stopping",),

@@ -7,8 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.names import Name
-from routing_crust.streams import StreamReason, StreamRefused, StreamReset, streams_of
-from routing_crust.streams import service as service_module
+from routing_crust.streams import StreamReason, StreamRefused, StreamReset, offers, streams_of
 from routing_crust.timing.shares import who_makes_room
 
 from .protocols import Keeping
@@ -39,7 +38,7 @@ class WhoMakesRoomTests(SynchronousTestCase):
 class BoundInAllTests(StreamsCase):
     def setUp(self) -> None:
         super().setUp()
-        self.patch(service_module, "MAX_STREAMS_OF_PEERS", 4)
+        self.patch(offers, "MAX_STREAMS_OF_PEERS", 4)
         self.server, self.greedy, self.modest = self.net.grow(3)
         self.served = Keeping()
         streams_of(self.server).listen("echo", self.served)
