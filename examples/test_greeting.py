@@ -53,7 +53,7 @@ class SimulatedTests(SynchronousTestCase):
         self.assertEqual(self.network.result_of(answer), b"hello world")
 
     def test_missing_peer_is_unreachable(self) -> None:
-        """Some three minutes of waiting, and none of them is spent."""
+        """No node knows of it, which they say twice within three seconds."""
         answer = self.greeters[self.nodes[1].name].greet(Name(bytes(32)))
         with self.assertRaises(PeerUnreachable):
             self.network.result_of(answer)

@@ -1,7 +1,8 @@
 """
 Every error that this package raises on purpose, and the reasons for closing a link.
 
-All of them derive from L{RoutingCrustError}. Those that an operator can cause carry a text that says
+All of them derive from L{RoutingCrustError}, and those that connecting can fail with from Twisted's
+C{ConnectError} too. Those that an operator can cause carry a text that says
 what to do; those that a limit causes name the limit and the setting that moves it.
 """
 
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from twisted.internet.error import ConnectError
+
 __all__ = [
     "AlreadyRunning",
     "CannotListen",
     "CloseReason",
     "ConfigurationError",
     "ConnectFailed",
+    "ConnectingError",
     "ExpectedConnectionExpired",
     "ExpectedConnectionReplaced",
     "InvalidEndpoint",
@@ -43,6 +47,17 @@ def number_text(value: float) -> str:
 
 class RoutingCrustError(Exception):
     """The base of all errors of this package."""
+
+
+class ConnectingError(RoutingCrustError, ConnectError):
+    """The base of all errors that connecting can fail with: one of Twisted's C{ConnectError}s as well."""
+
+    def __init__(self, problem: str = "") -> None:
+        ConnectError.__init__(self, string=problem)
+
+    def __str__(self) -> str:
+        # without the general words that Twisted would put in front
+        return str(self.args[0])
 
 
 class ConfigurationError(RoutingCrustError):
@@ -85,7 +100,7 @@ class WireError(RoutingCrustError):
         self.reason = CloseReason.PROTOCOL_ERROR if reason is None else reason
 
 
-class LimitReached(RoutingCrustError):
+class LimitReached(ConnectingError):
     """
     A limit prevents the operation.
 
@@ -98,7 +113,7 @@ class LimitReached(RoutingCrustError):
         self.setting = setting
 
 
-class ConnectFailed(RoutingCrustError):
+class ConnectFailed(ConnectingError):
     """
     No link could be made to any of the endpoints.
 
@@ -137,20 +152,37 @@ class LinkClosed(RoutingCrustError):
         self.by_peer = by_peer
 
 
-class ExpectedConnectionExpired(RoutingCrustError):
+class ExpectedConnectionExpired(ConnectingError):
     """The expected connection did not come in time."""
 
 
-class ExpectedConnectionReplaced(RoutingCrustError):
+class ExpectedConnectionReplaced(ConnectingError):
     """A newer request for the same peer replaced this one."""
 
 
-class NotConnected(RoutingCrustError):
+class NotConnected(ConnectingError):
     """The service has no link to use."""
 
 
-class PeerUnreachable(RoutingCrustError):
-    """No acknowledgement came by any route."""
+class PeerUnreachable(ConnectingError):
+    """
+    No link to a node could be made, or nothing that was sent to it was acknowledged. The text says what was
+    tried, and what an operator can do.
+
+    @ivar tried: each address of it that was dialled, as text, with the outcome.
+    @ivar asked: what those say that were asked for it by its name, in words; empty if nobody was.
+    """
+
+    def __init__(self, problem: str, tried: tuple[tuple[str, str], ...] = (), asked: str = "") -> None:
+        """
+        @param problem: who was not reached, and how that was found out.
+        """
+        found = [f"{where}: {outcome}" for where, outcome in tried]
+        if asked:
+            found.append(asked)
+        super().__init__(problem + (f" ({'; '.join(found)})" if found else ""))
+        self.tried = tried
+        self.asked = asked
 
 
 class RefusalReason(IntEnum):
@@ -206,7 +238,7 @@ class RequestTimedOut(RoutingCrustError, TimeoutError):
     """No answer came within the time that the requester gave."""
 
 
-class ServiceStopped(RoutingCrustError):
+class ServiceStopped(ConnectingError):
     """The service was stopped before the operation was complete."""
 
 

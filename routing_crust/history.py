@@ -1,8 +1,8 @@
 """
 Recent attempts to link with each peer and their outcomes, to show an operator why there is no link.
 
-Nothing is decided by the history. It is bounded in peers, in endpoints and outcomes of each peer, and to one
-hour. An outcome that repeats is kept once, with a count.
+Nothing is decided by the history but where a silent peer is looked for. It is bounded in peers, in endpoints
+and outcomes of each peer, and to one hour. An outcome that repeats is kept once, with a count.
 """
 
 from __future__ import annotations

@@ -310,10 +310,15 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(str(error), "no link could be made (192.0.2.1:5: refused; 192.0.2.2:5: timed out)")
         self.assertIn("there was no endpoint to dial", str(errors.ConnectFailed(())))
 
+    def test_unreachable_peer_says_what_was_tried(self) -> None:
+        error = errors.PeerUnreachable("nobody there", (("192.0.2.1:5", "refused"),), "none knows of it")
+        self.assertEqual(str(error), "nobody there (192.0.2.1:5: refused; none knows of it)")
+        self.assertEqual(str(errors.PeerUnreachable("nobody there")), "nobody there")
+        self.assertEqual(str(errors.NotConnected()), "")
+
     def test_all_errors_share_one_base_class(self) -> None:
-        kinds = [
-            each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
-        ]
+        found = [getattr(errors, each) for each in errors.__all__]
+        kinds = [each for each in found if issubclass(each, Exception)]
         self.assertGreater(len(kinds), 10)
         for kind in kinds:
             self.assertTrue(issubclass(kind, errors.RoutingCrustError), kind)

@@ -18,9 +18,10 @@ from textwrap import dedent
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from routing_crust import RoutingService
+from routing_crust import RoutingService, errors
 from routing_crust.config import Role, Settings
 from routing_crust.daemon.options import Options
 from routing_crust.daemon.settings_file import merge_settings, read_settings_file
@@ -36,6 +37,7 @@ QUOTING = (
     "asyncio",
     "embedding",
     "endpoints",
+    "errors",
     "forwarding",
     "nat",
     "public",
@@ -240,6 +242,16 @@ class WordTests(SynchronousTestCase):
             words = [word for literal in literals for word in literal.split(".")]
             names = [word for word in words if "_" in word or re.search(r"[a-z][A-Z]", word)]
             self.assertEqual([word for word in names if word not in known], [], name)
+
+    def test_every_error_is_listed_with_whether_connecting_fails_with_it(self) -> None:
+        rows = re.findall(r"^   \* - ``(\w+)``\n     -( yes)?$", page("errors"), re.MULTILINE)
+        kinds = {each: getattr(errors, each) for each in errors.__all__}
+        expected = {
+            each: " yes" if issubclass(kind, ConnectError) else ""
+            for each, kind in kinds.items()
+            if issubclass(kind, Exception)
+        }
+        self.assertEqual(dict(rows), expected)
 
     def test_every_module_that_the_architecture_names_is_there(self) -> None:
         """Its table is how a newcomer finds a behaviour, so it has to follow each move."""

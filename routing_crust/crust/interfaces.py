@@ -22,7 +22,7 @@ from ..history import History
 from ..names import Name
 from ..timing.shares import OURSELVES, Account
 from ..wire.messages import NatKind
-from .reachability import OwnEndpoint, Reachability
+from .reachability import Knock, OwnEndpoint, Reachability
 
 ANSWER_WITHIN_SECONDS: Final = 8.0
 """For an answer after a change of our network: TCP, when packets were lost, tries again within 6 s."""
@@ -339,6 +339,15 @@ class ICrust(Interface):
         @param asked_by: as in L{connect}.
         @return: fires with the first endpoint that answers. Fails with L{ConnectFailed},
             L{LimitReached} or L{ServiceStopped}; it can be cancelled.
+        """
+
+    def knock(endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
+        """
+        Find out whether a peer still answers where it did, on our own account: dial each endpoint, all at
+        once, from a port that says nothing of ours, up to the end of the TLS handshake. It gives no link.
+
+        @return: for each endpoint, fires with the outcome within C{DIAL_TIMEOUT_SECONDS}; can be cancelled.
+            Fails with L{ServiceStopped} only.
         """
 
     def not_reached(by: Name) -> None:

@@ -1,5 +1,6 @@
 """
-How others can reach us: at which endpoints, how we know of them, and through which NAT.
+How others can reach us: at which endpoints, how we know of them, and through which NAT. And whether a peer is
+where it was, as a dial has shown.
 """
 
 from __future__ import annotations
@@ -59,3 +60,25 @@ class Reachability:
     nat: NatKind
     dialable: Dialable
     since: float
+
+
+class Presence(Enum):
+    """What a dial says about the peer."""
+
+    THERE = "it answered"
+    GONE = "its host, or a router near it, says that it is not there; or another node answers"
+    NO_WAY = "we cannot dial there at all, which says nothing of the peer"
+    UNKNOWN = "silence, a lost connection, or no dial for now"
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """
+    The result of a dial that only asked whether a peer is there.
+
+    @ivar outcome: in words.
+    """
+
+    endpoint: Endpoint
+    presence: Presence
+    outcome: str

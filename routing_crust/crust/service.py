@@ -37,13 +37,7 @@ from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
 from .dial.limits import DialLimits
 from .host_network import HostNetwork
-from .interfaces import (
-    ANSWER_WITHIN_SECONDS,
-    ICrust,
-    ICrustEvents,
-    ILink,
-    Rendezvous,
-)
+from .interfaces import ANSWER_WITHIN_SECONDS, ICrust, ICrustEvents, ILink, Rendezvous
 from .link.factories import LinkAcceptFactory
 from .link.liveness import HEARTBEATS_PER_TIMEOUT
 from .link.reading import ReadingTurns
@@ -52,6 +46,7 @@ from .netstate.heartbeat_pace import HeartbeatPace
 from .netstate.path_watch import PathWatch
 from .platform import Platform
 from .punch.puncher import Puncher
+from .reachability import Knock
 from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch
 
 
@@ -239,6 +234,9 @@ class CrustService(AddressesOfCrust):
         if not self._running:
             return fail(ServiceStopped("crust is not running"))
         return self._dial_backs.dial(endpoints, peer, asked_by)
+
+    def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
+        return self._dial_backs.knock(endpoints, peer)
 
     def obstacle(self, endpoint: Endpoint, peer: Name) -> tuple[str, float]:
         refusal = self._gate.rules.refusal_of_peer(peer, endpoint)

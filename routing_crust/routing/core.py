@@ -20,6 +20,7 @@ from ..names import Name
 from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import EnvelopeKind
+from .absence.absence_watch import watch_for_absence
 from .application_link import ApplicationLink, FrameHandler
 from .connecting.attempts import Attempts
 from .connecting.candidates import CandidateExchange
@@ -61,9 +62,7 @@ from .status import LinkReports, node_status
 
 @implementer(ICrustEvents)
 class RoutingCore:
-    """
-    Made by C{RoutingService} with each start, discarded after L{stop}.
-    """
+    """Made by C{RoutingService} with each start, discarded after L{stop}."""
 
     log = Logger()
 
@@ -104,13 +103,11 @@ class RoutingCore:
         self.candidates = candidates = CandidateExchange(node, self.links)
         self.connector = Connector(node, self.links, self.attempts, candidates, send, relays)
         self.second_links = SecondLinks(node, self.links, self.connector.request_beside)
-        self.responder = ConnectResponder(
-            node,
-            self.attempts,
-            candidates,
-            send,
-            relays,
+        self.responder = ConnectResponder(node, self.attempts, candidates, send, relays)
+        self.absence = watch_for_absence(
+            node, self.neighbourhood, self.search, self.lookup, candidates, self.connector.has_answered
         )
+        self.messenger.look_out_by(self.absence)
         self.granted = GrantedLinks(node, self.links, self.idle)
         self.validator = ConnectRequestValidator(node, self.links, self.table, self.granted, self.responder)
         self.tunnels = TunnelManager(node, self.links, relays, self.connector, self.idle, self.neighbourhood)
@@ -120,6 +117,7 @@ class RoutingCore:
             self.neighbourhood,
             self.connector,
             self.idle,
+            self.absence,
             # a link in the middle of a tunnel is given back when the last tunnel through it is gone
             lambda name: self.tunnels.uses(name) or self.stream_layer.in_use(name),
         )
@@ -138,13 +136,7 @@ class RoutingCore:
         self.trial = ProxyTrial(node, self.neighbourhood, self.links, self.lookup)
         self.publisher = Publisher(node, self.lookup, send)
         self.attachment = Attachment(
-            node,
-            self.lifecycle,
-            self.neighbourhood,
-            self.links,
-            self.joiner,
-            self.prober,
-            self.trial,
+            node, self.lifecycle, self.neighbourhood, self.links, self.joiner, self.prober, self.trial
         )
         self.attachment.keep_relays(self.tunnels.uses)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
@@ -155,13 +147,7 @@ class RoutingCore:
 
     def _follow_peers(self) -> None:
         policy = MembershipPolicy(
-            self.node,
-            lambda: self.state,
-            self.table,
-            self.links,
-            self.connector,
-            self.time,
-            self.proxied,
+            self.node, lambda: self.state, self.table, self.links, self.connector, self.time, self.proxied
         )
         self.links.attach(
             policy,
@@ -247,6 +233,7 @@ class RoutingCore:
             self.publisher.stop,
             self.tunnels.stop,
             self.second_links.stop,
+            self.absence.stop,
             self.connector.stop,
             self.validator.stop,
             self.attempts.stop,
@@ -402,8 +389,7 @@ class RoutingCore:
 
     def status(self) -> dict[str, object]:
         """A snapshot of the node; every value can be written as JSON."""
-        expected = len(self.attempts.expected)
-        relay = self.messenger.relay_status
+        expected, relay = len(self.attempts.expected), self.messenger.relay_status
         return node_status(self.node, self.links, self.neighbourhood, expected, relay)
 
     def explain(self, name: Name) -> Explanation:

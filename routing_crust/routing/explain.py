@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from ..endpoints import Direction, Endpoint, PathKind
 from ..history import Outcome, PeerHistory, Way
-from ..limits import EXPECTED_TIMEOUT_SECONDS, REQUEST_INTERVAL_SECONDS
+from ..limits import REQUEST_INTERVAL_SECONDS, UNREACHABLE_SECONDS
 from ..names import Name
 from .links.peer import Peer
 from .links.registry import LinkRegistry
@@ -196,9 +196,9 @@ def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, n
     age = requests.request_age(name)
     if age is not None:
         return [
-            f"a request for a connection has been under way for {in_words(age)}; it is given up without an "
-            f"answer after {REQUEST_INTERVAL_SECONDS:g} s (setting request_again), without a link after "
-            f"{EXPECTED_TIMEOUT_SECONDS:g} s (setting expected_timeout)"
+            f"a request for a connection has been under way for {in_words(age)}; without an answer "
+            f"within {REQUEST_INTERVAL_SECONDS:g} s another one follows while a caller waits, for "
+            f"{UNREACHABLE_SECONDS:g} s in all"
         ]
     wait = requests.cooldown_left(name)
     if node.is_client or not neighbourhood.table.seeks(name):

@@ -46,8 +46,8 @@ class MessagesByName:
         Send a message to a node or client by name.
 
         @return: fires with C{None} when the destination has acknowledged it. Fails with L{PeerUnreachable}
-            when no acknowledgement came by any route, at the latest after C{ack_timeout} times
-            C{MAX_ATTEMPTS} seconds; with L{LimitReached} when the body is larger than C{max_message} or too
+            when it is gone, as that of C{connect} does, or when no acknowledgement came by any route within
+            C{UNREACHABLE_SECONDS}; with L{LimitReached} when the body is larger than C{max_message} or too
             many messages are waiting; with L{NotConnected} when there is no link at all; and with
             L{ServiceStopped}.
         @raise TypeError: the body is not bytes.

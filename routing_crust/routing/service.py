@@ -214,19 +214,24 @@ class RoutingService(MessagesByName, Service):
         L{set_frame_handler}).
 
         @return: fires with the link when both ends have confirmed it. Fails with
-            L{ExpectedConnectionExpired} when none could be made within C{EXPECTED_TIMEOUT_SECONDS}, with
-            L{NotConnected} or L{ServiceStopped}.
+            L{PeerUnreachable<routing_crust.errors.PeerUnreachable>}: within 5 s when the node is gone, by
+            what the nodes near its name and its own addresses say, else after C{UNREACHABLE_SECONDS}; and
+            with L{NotConnected} or L{ServiceStopped}. All of these are Twisted's C{ConnectError}s as well.
         @raise InvalidName: as L{name_of} does.
         """
         to = self.name_of(name)
         return self._running(lambda core: core.direct_links.connect(to).addCallback(ApplicationLink))
 
-    def borrow(self, name: Name) -> Deferred[ILink]:
+    def borrow(self, name: Name, patient: bool = False) -> Deferred[ILink]:
         """
         As L{connect}, for a layer above such as that of streams, which gives the link back with
         L{give_back}. Other users of a link to the peer share it.
+
+        @param patient: whether to wait until the service is connected instead of failing with
+            L{NotConnected}; no longer than L{connect} does.
         """
-        return self._running(lambda core: core.direct_links.borrow(name))
+        joined = self.when_connected() if patient and self._started else None
+        return self._running(lambda core: core.direct_links.borrow(name, joined))
 
     def give_back(self, name: Name) -> None:
         """

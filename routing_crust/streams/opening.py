@@ -11,8 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 
+from ..errors import PeerUnreachable, ServiceStopped
 from ..timing.timers import cancel
-from .errors import StreamLinkLost, StreamRefused, StreamReset
+from .errors import StreamRefused, StreamReset
 from .frames import StreamReason
 from .stream import IgnoringHandler, Stream
 
@@ -25,7 +26,8 @@ class OutgoingOpen(IgnoringHandler):
     Waits for the peer's answer to our OPEN.
 
     @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
-        not in time, and with L{StreamLinkLost}. Cancelling it gives the stream up.
+        not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost. Cancelling it
+        gives the stream up.
     @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
@@ -61,7 +63,9 @@ class OutgoingOpen(IgnoringHandler):
 
     def lost(self, problem: Exception) -> None:
         """The link is gone."""
-        self._fail(StreamLinkLost(problem))
+        if not isinstance(problem, ServiceStopped):
+            problem = PeerUnreachable(f"the link was lost while the stream was opened: {problem}")
+        self._fail(problem)
 
     def _too_late(self) -> None:
         self._give_up(StreamReason.TOO_SLOW)

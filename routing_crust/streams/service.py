@@ -16,13 +16,13 @@ from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 
 from ..crust.interfaces import ILink
-from ..errors import LinkClosed, NotConnected, ServiceStopped
+from ..errors import LinkClosed, NotConnected, PeerUnreachable, ServiceStopped
 from ..names import Name
 from ..quietlog import QuietLog
 from ..routing.service import RoutingService
 from ..timing.eventual import EventualQueue
 from .address import NodeAddress
-from .errors import StreamLinkLost, StreamRefused
+from .errors import StreamRefused
 from .frames import StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
 from .offers import Offers
@@ -98,7 +98,13 @@ class Streams:
         return port
 
     def open(
-        self, name: Name | str, protocol: str, factory: ProtocolFactory, survival: float | None = None
+        self,
+        name: Name | str,
+        protocol: str,
+        factory: ProtocolFactory,
+        survival: float | None = None,
+        *,
+        patient: bool = False,
     ) -> Deferred[IProtocol]:
         """
         Open a stream to a peer, over the link that exists or a new one.
@@ -107,21 +113,27 @@ class Streams:
         @param factory: makes the protocol when the peer has accepted.
         @param survival: for how many seconds the stream may be suspended when the link is lost; 0 ends it
             with the link; C{None} is C{stream_survival}.
+        @param patient: whether to wait for the network, where the node has no link to it, as long as for the
+            peer.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
             does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds; with
-            L{StreamLinkLost<routing_crust.streams.errors.StreamLinkLost>} when the link is lost for good;
+            L{PeerUnreachable<routing_crust.errors.PeerUnreachable>} when the link is lost for good;
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
             and none can be made. Cancelling it gives up.
         @raise ValueError: this cannot be the name of a protocol, or there is no such name.
         """
         check_protocol(protocol)
-        return Deferred.fromCoroutine(self._open(self._service.name_of(name), protocol, factory, survival))
+        return Deferred.fromCoroutine(
+            self._open(self._service.name_of(name), protocol, factory, survival, patient)
+        )
 
-    async def _open(self, name: Name, protocol: str, factory: Any, survival: float | None) -> IProtocol:
+    async def _open(
+        self, name: Name, protocol: str, factory: Any, survival: float | None, patient: bool
+    ) -> IProtocol:
         factory.doStart()
         try:
-            return await self._opened(name, protocol, factory, survival)
+            return await self._opened(name, protocol, factory, survival, patient)
         except BaseException:
             factory.doStop()
             raise
@@ -130,11 +142,13 @@ class Streams:
             if not self.in_use(name):
                 self._service.give_back(name)
 
-    async def _opened(self, name: Name, protocol: str, factory: Any, survival: float | None) -> IProtocol:
+    async def _opened(
+        self, name: Name, protocol: str, factory: Any, survival: float | None, patient: bool
+    ) -> IProtocol:
         if name == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         try:
-            stream, opening = await self._asked(name, protocol, survival)
+            stream, opening = await self._asked(name, protocol, survival, patient)
         except StreamRefused as refused:
             self._quiet.info(
                 f"refused by peer: {refused.reason.name}",
@@ -146,20 +160,22 @@ class Streams:
             raise
         return self._connected(stream, name, factory, opening)
 
-    async def _asked(self, name: Name, protocol: str, survival: float | None) -> tuple[Stream, OutgoingOpen]:
+    async def _asked(
+        self, name: Name, protocol: str, survival: float | None, patient: bool
+    ) -> tuple[Stream, OutgoingOpen]:
         """
         Ask a peer for a stream. If the link of one that may not be suspended is lost before the answer, it
         was dead already, or nearly so: then the peer is asked over the next one.
         """
         deadline = self.clock.seconds() + STREAM_OPEN_TIMEOUT_SECONDS
-        lost: StreamLinkLost | None = None
+        lost: PeerUnreachable | None = None
         while True:
             try:
-                await self._service.borrow(name)
+                await self._service.borrow(name, patient)
                 peer = self._peers.get(name)
                 # the link may have been lost again before we were called
                 if peer is None:
-                    raise NotConnected("the link was lost at once")
+                    raise PeerUnreachable("the link was lost while the stream was opened")
             except NotConnected:
                 if lost is not None:
                     raise lost from None
@@ -168,7 +184,7 @@ class Streams:
             stream = peer.mux.open(protocol, opening, survival)
             try:
                 await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS)
-            except StreamLinkLost as problem:
+            except PeerUnreachable as problem:
                 # when the link was lost because of a stop, there will be no other
                 if lost is not None or self.clock.seconds() >= deadline or not self._service.running:
                     raise

@@ -446,6 +446,8 @@ class GroupAnswer(WireMessage, frozen=True):
         IPv6 address, at which the answering node has its link with it; empty for itself and where there is no
         direct link.
     @ivar time: the answering node's clock, in seconds since the epoch; 0 if it does not say.
+    @ivar speaker: who has a link with C{target}, as far as the answering node knows: its own name, or that of
+        the proxy in a client's record; empty if it knows of nobody.
     """
 
     nonce: Nonce
@@ -453,6 +455,7 @@ class GroupAnswer(WireMessage, frozen=True):
     members: Annotated[tuple[NameBytes, ...], Meta(max_length=64)]
     networks: Annotated[tuple[NetworkBytes, ...], Meta(max_length=64)] = ()
     time: Seconds = 0.0
+    speaker: MaybeName = b""
 
 
 class ClientRecord(WireMessage, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Role
 from routing_crust.daemon.text import explanation_text
 from routing_crust.endpoints import Endpoint, PathKind
-from routing_crust.errors import ExpectedConnectionExpired
+from routing_crust.errors import PeerUnreachable
 from routing_crust.identity import Identity
 from routing_crust.routing.explain import Explanation, in_words
 from routing_crust.testing.host import SimulatedNode
@@ -85,21 +85,30 @@ class ExplainTests(SynchronousTestCase):
         found = self.client.service.explain(NOBODY)
         self.assertIn("does not try by itself", found.next[0])
 
-    def test_request_is_explained_while_under_way_and_after_a_silence(self) -> None:
-        """A request that is under way, and then was not answered; when it is asked again."""
+    def test_request_is_explained_while_under_way_and_after_its_end(self) -> None:
+        """A request that is under way, and then what those have said who were asked for the peer."""
         connecting = self.one.service.connect(NOBODY)
         self.net.run_for(2)
         found = self.one.service.explain(NOBODY)
         self.assertIn(
-            "has been under way for 2 s; it is given up without an answer after 20 s", found.next[0]
+            "has been under way for 2 s; without an answer within 20 s another one follows", found.next[0]
         )
-        with self.assertRaises(ExpectedConnectionExpired):
+        with self.assertRaises(PeerUnreachable):
             self.net.result_of(connecting)
         found = self.one.service.explain(NOBODY)
-        self.assertIn("we asked it, and it did not answer", self.outcomes(found))
         self.assertRegex(
-            found.summary, r"^there is no link; the last thing that happened, \d+ s ago: request: we"
+            found.summary,
+            r"^there is no link; the last thing that happened, 0 s ago: request: none of the 3 nodes",
         )
+
+    def test_silent_peer_is_explained(self) -> None:
+        """A peer that does not answer, and when it is asked again."""
+        self.two.crash(silently=True)
+        self.net.run_for(70)
+        with self.assertRaises(PeerUnreachable):
+            self.net.result_of(self.one.service.connect(self.two.name))
+        found = self.explain(self.one, self.two)
+        self.assertIn("we asked it, and it did not answer", self.outcomes(found))
         self.assertRegex(found.next[0], r"asked in vain: left alone for \d+ (s|min)")
 
     def test_lost_peer_says_when_and_why(self) -> None:

@@ -18,7 +18,7 @@ from routing_crust import Identity, Role, RoutingService, Settings
 from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
-from routing_crust.errors import CloseReason, ExpectedConnectionExpired, LinkClosed
+from routing_crust.errors import CloseReason, LinkClosed, PeerUnreachable
 from routing_crust.limits import MAX_CONTROL_BURST
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.events import LinkLost
@@ -497,7 +497,7 @@ class RequestTests(IntruderCase):
         response = ConnectResponse(self.node.node_name.raw, token, candidates)
         self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
         self.assertEqual(self.net.network.dials, self.dials)
-        self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 120)
+        self.assertRaises(PeerUnreachable, self.net.result, asked, 120)
 
     def test_response_with_a_bad_signature_is_ignored(self) -> None:
         asked = self.node.connect(self.intruder.identity.name)
@@ -512,7 +512,7 @@ class RequestTests(IntruderCase):
         self.assertEqual(self.net.network.dials, self.dials)
         self.send(EnvelopeKind.CONNECT_RESPONSE, self.intruder.signed(RESPONSE_LABEL, response))
         self.assertEqual(self.net.network.dials, self.dials + 1)
-        self.assertRaises(ExpectedConnectionExpired, self.net.result, asked, 400)
+        self.assertRaises(PeerUnreachable, self.net.result, asked, 400)
 
     def test_client_record_with_a_bad_signature_is_ignored(self) -> None:
         """A node can publish a proxy for its own name only."""

@@ -16,7 +16,14 @@ from zope.interface.verify import verifyObject
 from routing_crust import Name, Role, RoutingService
 from routing_crust.config import KIB, MIB
 from routing_crust.endpoints import Connection, Endpoint, Protocol
-from routing_crust.errors import CannotListen, CloseReason, LimitReached, NotConnected, ServiceStopped
+from routing_crust.errors import (
+    CannotListen,
+    CloseReason,
+    LimitReached,
+    NotConnected,
+    PeerUnreachable,
+    ServiceStopped,
+)
 from routing_crust.routing.links.stream_layer import FIRST_STREAM_KIND, LAST_STREAM_KIND
 from routing_crust.routing.state import State
 from routing_crust.streams import (
@@ -200,7 +207,7 @@ class OpenTests(StreamsCase):
         """A name without a node, our own, and none at all."""
         one, _ = self.two()
         factory = Keeping()
-        self.fails(streams_of(one).open(self.net.identity().name, "echo", factory), Exception)
+        self.fails(streams_of(one).open(self.net.identity().name, "echo", factory), PeerUnreachable)
         self.fails(streams_of(one).open(one.node_name, "echo", factory), NotConnected)
         self.assertRaises(ValueError, streams_of(one).open, one.node_name, "not a name", factory)
         self.assertRaises(ValueError, streams_of(one).listen, "not/a/name", factory)
@@ -526,7 +533,7 @@ class LossTests(StreamsCase):
         pending = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
         aborted.transport.abortConnection()
         self.net.result(self.two_.stopService())
-        self.failureResultOf(pending, StreamLinkLost)
+        self.failureResultOf(pending, ServiceStopped)
         self.assertEqual(aborted.calls, ["made", "lost"])
         self.failureResultOf(
             streams_of(self.two_).open(self.one.node_name, "echo", Keeping()), ServiceStopped

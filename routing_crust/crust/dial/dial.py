@@ -4,6 +4,7 @@ One dial: one TCP connection and the TLS handshake over it, within C{DIAL_TIMEOU
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from ..interfaces import ILink
 from ..link.factories import LinkConnectFactory
 from ..link.link import Link
 from ..link.plan import LinkPlan
+from ..reachability import Presence
 from .environment import DialEnvironment
 from .local_port import is_local
 from .race import DialFailed
@@ -81,7 +83,7 @@ class OneDial(LinkConnectFactory):
             self._origin = None
             self._connector = self._begin(None)
             return
-        self.link.errback(DialFailed(in_words(reason.value)))
+        self.link.errback(_failed_by(reason.value))
 
     def stopFactory(self) -> None:
         """Called by Twisted when the one connection is over."""
@@ -123,11 +125,28 @@ class OneDial(LinkConnectFactory):
         # A dial that was called off, or took too long, has an outcome already, or is about to.
         if not self._abandoned:
             problem = failure.value
-            self._tell(problem if isinstance(problem, DialFailed) else DialFailed(in_words(problem)))
+            self._tell(problem if isinstance(problem, DialFailed) else _failed_by(problem))
 
     def _tell(self, problem: DialFailed) -> None:
         if not self.outcome.called:
             self.outcome.errback(problem)
+
+
+def _failed_by(problem: BaseException | None) -> DialFailed:
+    return DialFailed(in_words(problem), presence_in(problem))
+
+
+def presence_in(problem: BaseException | None) -> Presence:
+    """What the failure of a dial says about the peer."""
+    if isinstance(problem, LinkClosed):
+        # whoever answers there could not prove to be the peer
+        proven_other = problem.reason in (CloseReason.TLS_REFUSED, CloseReason.SELF) and not problem.by_peer
+        return Presence.GONE if proven_other else Presence.UNKNOWN
+    if isinstance(problem, error.NoRouteError):
+        return Presence.NO_WAY
+    number = getattr(problem, "osError", None)
+    refused = isinstance(problem, error.ConnectionRefusedError) or number == errno.EHOSTUNREACH
+    return Presence.GONE if refused else Presence.UNKNOWN
 
 
 def in_words(problem: BaseException | None) -> str:

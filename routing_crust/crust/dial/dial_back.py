@@ -1,9 +1,10 @@
 """
-Dialling back: finding out for a peer whether one of its endpoints can be dialled.
+Dials that yield no link: to find out for a peer whether one of its endpoints can be dialled, or on our own
+account whether a peer is still there.
 
-The dial is one like any other, up to the end of TLS, which proves who answers; then it is closed. It goes out
-from a port of the system's choice, and yields no link, so the layers above never hear of it. The
-endpoints are a stranger's, so they are bounded like all of these, and only addresses outside our own networks
+Each is a dial like any other, up to the end of TLS, which proves who answers; then it is closed. It goes out
+from a port of the system's choice, and the layers above never hear of it. What a peer has dialled back are a
+stranger's endpoints, so they are bounded like all of these, and only addresses outside our own networks
 are dialled: no peer learns from us what there is inside.
 """
 
@@ -20,11 +21,12 @@ from ...config import Settings
 from ...endpoints import Direction, Endpoint, refusal_to_dial
 from ...errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from ...names import Name
-from ...timing.shares import Account
+from ...timing.shares import OURSELVES, Account
 from ..interfaces import ILink
 from ..link.plan import LinkPlan
 from ..link.reading import ReadingTurns
 from ..netstate.external_addresses import ExternalAddresses
+from ..reachability import Knock, Presence
 from .dial import OneDial
 from .environment import DialEnvironment
 from .race import DialFailed
@@ -52,6 +54,24 @@ class DialBacks:
     def idle(self) -> bool:
         """Whether nothing is left of all connections that were dialled."""
         return not self._open
+
+    def knock(self, endpoints: Sequence[Endpoint], peer: Name) -> tuple[Deferred[Knock], ...]:
+        """See L{ICrust.knock<routing_crust.crust.interfaces.ICrust.knock>}."""
+        return tuple(Deferred.fromCoroutine(self._knock(each, peer)) for each in endpoints)
+
+    async def _knock(self, endpoint: Endpoint, peer: Name) -> Knock:
+        try:
+            self._limits.check(endpoint, peer)
+            await self._begin(endpoint, peer, OURSELVES)
+        except DialFailed as problem:
+            return Knock(endpoint, problem.presence, str(problem))
+        except LimitReached as problem:
+            return Knock(endpoint, Presence.UNKNOWN, str(problem))
+        except CancelledError:
+            if self._stopping:
+                raise ServiceStopped("crust has been stopped") from None
+            raise
+        return Knock(endpoint, Presence.THERE, "it answered")
 
     def dial(self, endpoints: Sequence[Endpoint], peer: Name, asked_by: Account) -> Deferred[Endpoint]:
         return Deferred.fromCoroutine(self._dial(endpoints, peer, asked_by))
@@ -97,6 +117,9 @@ class DialBacks:
         except DialFailed as problem:
             raise LimitReached(str(problem), "deny", 0) from None
         self._limits.spend(endpoint, asked_by)
+        return self._begin(endpoint, peer, asked_by)
+
+    def _begin(self, endpoint: Endpoint, peer: Name, asked_by: Account) -> Deferred[ILink]:
         plan = LinkPlan(Direction.CONNECTED, initiator=True, expected=peer)
         dial = OneDial(self._environment, plan, endpoint, self._ended)
         self._dials[dial] = self._open[dial] = None

@@ -15,6 +15,7 @@ from ...errors import LimitReached
 from ...names import Name
 from ...timing.shares import OURSELVES, Account, Held
 from ..admission import Rules, StrangerBudget
+from ..reachability import Presence
 from .race import DialFailed
 
 MAX_PROVEN: Final = 4096
@@ -58,7 +59,7 @@ class DialLimits:
         else:
             refusal = self._rules.refusal_of_peer(peer, endpoint)
         if refusal is not None:
-            raise DialFailed(f"not dialled: {refusal}")
+            raise DialFailed(f"not dialled: {refusal}", Presence.NO_WAY)
         settings = self._settings
         if self._dials >= settings.max_dials:
             raise LimitReached("too many dials are going on", "max_dials", settings.max_dials)

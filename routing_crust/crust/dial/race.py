@@ -18,10 +18,19 @@ from ...endpoints import Endpoint
 from ...errors import ConnectFailed, LimitReached, RoutingCrustError
 from ...timing.timers import cancel
 from ..interfaces import ILink
+from ..reachability import Presence
 
 
 class DialFailed(RoutingCrustError):
-    """One dial of one endpoint came to nothing; the text says why, in plain words."""
+    """
+    One dial of one endpoint came to nothing; the text says why, in plain words.
+
+    @ivar presence: what it says about the peer.
+    """
+
+    def __init__(self, problem: str, presence: Presence = Presence.UNKNOWN) -> None:
+        super().__init__(problem)
+        self.presence = presence
 
 
 class Race:

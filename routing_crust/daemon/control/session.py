@@ -19,9 +19,16 @@ from zope.interface import implementer
 from ...errors import NotConnected
 from ...forwarding_rules import EVERYONE, Exposure, Forward, resolve
 from ...names import Name
-from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused
+from ...streams import (
+    IStreamAcceptor,
+    NodeAddress,
+    StreamPort,
+    StreamReason,
+    StreamRefused,
+    streams_of,
+)
 from ...streams.frames import check_protocol
-from ..forward.connections import ReadyProtocolFactory, open_stream
+from ..forward.connections import ReadyProtocolFactory
 from ..forward.exposer import Exposer
 from ..forward.forwarder import PortForwarder
 from ..forward.registry import ForwardRegistry
@@ -120,7 +127,8 @@ class ControlSession:
         name = resolve(command.name, self._registry.nicknames)
         check_protocol(command.protocol)
         splice = self._registry.local.new(name, command.protocol)
-        opened = open_stream(self._registry.service, name, command.protocol, ReadyProtocolFactory(splice.far))
+        streams = streams_of(self._registry.service)
+        opened = streams.open(name, command.protocol, ReadyProtocolFactory(splice.far), patient=True)
         self._opening = opened
 
         def failed(failure: Failure) -> None:

@@ -48,7 +48,7 @@ _Reply = TypeVar("_Reply")
 
 class DaemonRefused(ClientError, ConnectError):
     """
-    The daemon refused a command; the text says why.
+    The daemon refused a command, or cannot be talked to; the text says why.
 
     @ivar kind: the class of the error in the daemon.
     """
@@ -125,7 +125,7 @@ class DaemonConnection(Protocol):
         try:
             reply = decode_reply(line)
         except BadLine as error:
-            self._fail(error)
+            self._fail(DaemonRefused("WireError", str(error)))
             return
         if not self.answer.called:
             self.answer.callback(reply)
@@ -135,7 +135,7 @@ class DaemonConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The daemon is gone, or has closed the connection."""
         if not self.answer.called:
-            self.answer.errback(ClientError("the daemon has stopped"))
+            self.answer.errback(DaemonRefused("ServiceStopped", "the daemon has stopped"))
         self._lost(reason)
 
     def _fail(self, error: Exception) -> None:
@@ -159,9 +159,8 @@ class LocalDaemon:
         """
         Connect, and send a command.
 
-        @return: fires with the connection and the reply. Fails with L{DaemonRefused} when no daemon is there
-            or it refuses the command, and with its base L{ClientError} when it stops meanwhile. Cancelling it
-            closes the connection.
+        @return: fires with the connection and the reply. Fails with L{DaemonRefused} when no daemon is there,
+            it refuses the command, or it stops meanwhile. Cancelling it closes the connection.
         """
         return Deferred.fromCoroutine(self._call(command, expected))
 
@@ -185,7 +184,8 @@ class LocalDaemon:
         call.abort()
         if isinstance(reply, FailedReply):
             raise DaemonRefused(reply.kind, reply.text)
-        raise ClientError(f"the daemon answered with {kind_of(reply)!r}: is it of another version?")
+        what = f"the daemon answered with {kind_of(reply)!r}: is it of another version?"
+        raise DaemonRefused("WireError", what)
 
 
 @implementer(IStreamClientEndpoint)

@@ -7,16 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred, TimeoutError, succeed
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 
-from ...errors import NotConnected
 from ...names import Name
-from ...routing.service import RoutingService
-from ...routing.state import State
-from ...streams import streams_of
-from ...streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from .splice import Splice
 
 
@@ -97,31 +92,6 @@ class CarriedConnections:
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None
             all_over.callback(None)
-
-
-def open_stream(
-    service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
-) -> Deferred[IProtocol]:
-    """
-    Open a stream, once the node has joined its network: the program that wants it cannot know.
-
-    @return: as L{Streams.open<routing_crust.streams.service.Streams.open>}; fails with
-        L{NotConnected<routing_crust.errors.NotConnected>} when the node has not joined within
-        C{STREAM_OPEN_TIMEOUT_SECONDS} seconds. Cancelling it gives up.
-    """
-    return Deferred.fromCoroutine(_open_stream(service, name, protocol, factory))
-
-
-async def _open_stream(
-    service: RoutingService, name: Name, protocol: str, factory: IProtocolFactory
-) -> IProtocol:
-    # a service that does not run fails below, at once
-    if service.running and service.state is not State.CONNECTED:
-        try:
-            await service.when_connected().addTimeout(STREAM_OPEN_TIMEOUT_SECONDS, service.clock)
-        except TimeoutError:
-            raise NotConnected("this node has no link to its network") from None
-    return await streams_of(service).open(name, protocol, factory)
 
 
 class ReadyProtocolFactory(Factory):

@@ -17,7 +17,8 @@ from ...errors import CannotListen
 from ...forwarding_rules import Forward
 from ...quietlog import QuietLog
 from ...routing.service import RoutingService
-from .connections import CarriedConnections, ReadyProtocolFactory, open_stream
+from ...streams import streams_of
+from .connections import CarriedConnections, ReadyProtocolFactory
 from .splice import Splice, SpliceEnd
 
 
@@ -112,8 +113,9 @@ class PortForwarder(Factory):
         return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
 
     def _open(self, splice: Splice) -> None:
-        opened = open_stream(
-            self._service, self.forward.name, self.forward.protocol, ReadyProtocolFactory(splice.far)
+        # patient: the program that connects cannot know whether the node has joined its network
+        opened = streams_of(self._service).open(
+            self.forward.name, self.forward.protocol, ReadyProtocolFactory(splice.far), patient=True
         )
         # the end of the near connection cancels this
         splice.opening = opened

@@ -146,6 +146,10 @@ class Connector(PeerListener):
         """Whether a request to this node, for this use, is under way."""
         return (name, use) in self._requests
 
+    def has_answered(self, name: Name) -> bool:
+        """Whether this node has answered a request that is under way, or is linked with us."""
+        return self._links.peer(name) is not None or any(each.answered for each in self._requests_to(name))
+
     def was_silent(self, name: Name) -> bool:
         """Whether this node did not answer when it was asked last, however long ago."""
         return name in self._cooldown

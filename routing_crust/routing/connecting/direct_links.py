@@ -5,14 +5,18 @@ Direct links: the links that applications, streams and tunnels ask for by name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
-from ...errors import CloseReason, ExpectedConnectionExpired, NotConnected
-from ...limits import EXPECTED_TIMEOUT_SECONDS
+from ...errors import CloseReason, ExpectedConnectionExpired, NotConnected, PeerUnreachable
+from ...limits import UNREACHABLE_SECONDS
 from ...names import Name
+from ...timing.timers import cancel
 from ...wire.messages import LinkUse
+from ..absence.absence_watch import AbsenceWatch
 from ..links.idle import IdleLinks
 from ..links.registry import LinkRegistry
 from ..membership.neighbourhood import Neighbourhood
@@ -30,6 +34,7 @@ class DirectLinks:
         neighbourhood: Neighbourhood,
         connector: Connector,
         idle: IdleLinks,
+        absence: AbsenceWatch,
         is_needed: Callable[[Name], bool],
     ) -> None:
         """
@@ -40,26 +45,31 @@ class DirectLinks:
         self._neighbourhood = neighbourhood
         self._connector = connector
         self._idle = idle
+        self._absence = absence
         self._is_needed = is_needed
 
     def connect(self, name: Name) -> Deferred[ILink]:
         """
         Get a link to a node, the existing one or a new one, and keep it for as long as it lives.
 
-        @return: fires with the confirmed link. Fails with L{ExpectedConnectionExpired}, with L{NotConnected}
-            or with L{ServiceStopped}.
+        @return: fires with the confirmed link. Fails with L{PeerUnreachable} when the peer is found to be
+            gone, and after C{UNREACHABLE_SECONDS}; with L{NotConnected} or with L{ServiceStopped}.
         """
-        return Deferred.fromCoroutine(self._connect(name)).addCallback(self._keep)
+        return self._connect(name).addCallback(self._keep)
 
-    def borrow(self, name: Name) -> Deferred[ILink]:
-        """Get a link as L{connect} does, but let it be closed when it has been given back and is idle."""
+    def borrow(self, name: Name, joined: Deferred[None] | None = None) -> Deferred[ILink]:
+        """
+        Get a link as L{connect} does, but let it be closed when it has been given back and is idle.
+
+        @param joined: what to wait for before the peer is asked; the time for that counts too.
+        """
         self._idle.needed(name)
         peer = self._links.peer(name)
         # a client's only link stays anyway; any other attachment is dropped when its node has joined
         if peer is not None and (peer.use >= LinkUse.DIRECT or self._node.is_client or peer.facts.is_client):
             return succeed(peer.link)
         self._idle.borrow(name)
-        return Deferred.fromCoroutine(self._connect(name))
+        return self._connect(name, joined)
 
     def drop_idle(self, name: Name) -> None:
         """A borrowed link has been idle: close it, if it serves nothing else."""
@@ -71,14 +81,36 @@ class DirectLinks:
         self._idle.keep(link.peer)
         return link
 
-    async def _connect(self, name: Name) -> ILink:
-        deadline = self._node.clock.seconds() + EXPECTED_TIMEOUT_SECONDS
+    def _connect(self, name: Name, joined: Deferred[None] | None = None) -> Deferred[ILink]:
+        asking = Deferred.fromCoroutine(self._ask(name, joined))
+        if asking.called:
+            return asking
+        began = self._node.clock.seconds()
+        problems: list[PeerUnreachable] = []
+
+        def give_up(problem: PeerUnreachable) -> None:
+            problems.append(problem)
+            asking.cancel()
+
+        def too_late() -> None:
+            problem = f"{name.short} was not reached within {UNREACHABLE_SECONDS:g} s"
+            give_up(self._absence.unreachable(name, problem, began))
+
+        def ended(result: ILink | Failure) -> ILink | Failure:
+            unwatch()
+            cancel(timer)
+            return Failure(problems[0]) if problems and isinstance(result, Failure) else result
+
+        unwatch = self._absence.watch(name, give_up)
+        timer = self._node.clock.callLater(UNREACHABLE_SECONDS, too_late)
+        return asking.addBoth(ended)
+
+    async def _ask(self, name: Name, joined: Deferred[None] | None) -> ILink:
+        if joined is not None:
+            await joined
         # a request may be lost on its way, and the caller has asked for a link, not for one attempt
         while True:
             if not self._neighbourhood.bootstrapped:
                 raise NotConnected("there is no link to the network; wait for when_connected()")
-            try:
+            with suppress(ExpectedConnectionExpired):
                 return await self._connector.request_link(name, LinkUse.DIRECT)
-            except ExpectedConnectionExpired:
-                if self._node.clock.seconds() >= deadline:
-                    raise

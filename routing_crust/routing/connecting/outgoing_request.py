@@ -15,7 +15,7 @@ from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
-from ..messaging.outbox import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
+from ..messaging.retries import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..node import Node
 
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped, WireError
-from ...names import Name
+from ...names import NAME_BYTES, Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
 from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
@@ -42,11 +42,13 @@ class Group(NamedTuple):
     @ivar members: the names, nearest first.
     @ivar informant: the node that answered: it can reach all of them.
     @ivar networks: in which networks it has links with them, as far as it says.
+    @ivar speaker: who has a link with the target, as the informant says; C{None} if it knows of nobody.
     """
 
     members: tuple[Name, ...]
     informant: Name
     networks: Mapping[Name, bytes] = MappingProxyType({})
+    speaker: Name | None = None
 
 
 @dataclass(slots=True)
@@ -115,13 +117,14 @@ class CloseGroupLookup(PeerListener):
             return
         if len(answer.networks) > len(answer.members):
             raise WireError("an answer names more networks than nodes")
+        speaker = _name_or_none(answer.speaker)
         # forgotten first: the callback may look up again, within MAX_LOOKUPS
         self._forget(answer.nonce)
         names = [Name(raw) for raw in answer.members]
         networks = dict(zip(names, answer.networks, strict=False))
         # the informant may name a node twice, and in any order
         members = sorted(set(names), key=query.target.distance)
-        query.result.callback(Group(tuple(members), source, networks))
+        query.result.callback(Group(tuple(members), source, networks, speaker))
         self._time.heard(source, answer.time)
 
     def query_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
@@ -136,7 +139,9 @@ class CloseGroupLookup(PeerListener):
         told = self._neighbourhood.told_about(target, source)
         members, networks = tuple(name.raw for name in told), tuple(told.values())
         now = self._node.network_now()
-        answer = encode(GroupAnswer(query.nonce, target.raw, members, networks, now))
+        speaker = self._neighbourhood.speaker_of(target)
+        said = b"" if speaker is None else speaker.raw
+        answer = encode(GroupAnswer(query.nonce, target.raw, members, networks, now, said))
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         self._send(EnvelopeKind.GROUP_ANSWER, source, answer, proxy, link)
 
@@ -200,3 +205,12 @@ class CloseGroupLookup(PeerListener):
         query = self._queries.pop(nonce, None)
         if query is not None:
             cancel(query.timer)
+
+
+def _name_or_none(raw: bytes) -> Name | None:
+    """
+    @raise WireError: it is no name, and not empty.
+    """
+    if len(raw) not in (0, NAME_BYTES):
+        raise WireError("the speaker of an answer is not a name")
+    return Name(raw) if raw else None

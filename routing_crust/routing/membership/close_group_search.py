@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 
 from ...errors import NotConnected, PeerUnreachable, ServiceStopped
 from ...names import Name
@@ -116,8 +116,12 @@ class CloseGroupSearch:
         patience = self._node.clock.callLater(ROUND_SECONDS, self._call_off, waiting, groups, enough)
         kept = [each.addCallback(_kept, groups) for each in waiting]
         results: list[tuple[bool, Any]] = await DeferredList(kept, consumeErrors=True)
-        cancel(patience)
         problems = [what.value for good, what in results if not good]
+        # not by us: whoever searches has cancelled it, and wants no other round
+        if patience.active() and any(isinstance(each, CancelledError) for each in problems):
+            cancel(patience)
+            raise CancelledError
+        cancel(patience)
         if not groups and not enough:
             raise problems[0] if problems else PeerUnreachable("nobody was there to be asked")
         # a stop ends the search, whatever it has found by then

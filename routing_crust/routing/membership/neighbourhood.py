@@ -107,6 +107,20 @@ class Neighbourhood:
         own = self.known_networks(self._node.name) or UNCOUNTED
         return self.table.group_of(target, self._node.settings.group_size, exclude, own)
 
+    def speaker_of(self, name: Name) -> Name | None:
+        """
+        Who has a link with a node or client: we, or the proxy that its record names, if we know of any. A
+        link that an application has asked for is nobody's business.
+        """
+        own = self._node.name
+        peer = self._links.peer(name)
+        is_ours = peer is not None and (peer.use is not LinkUse.DIRECT or peer.facts.is_client)
+        if is_ours or name == own:
+            return own
+        proxy = self.clients.proxy_of(name)
+        # the record of a client that has left us since
+        return None if proxy == own else proxy
+
     def told_about(self, target: Name, asker: Name) -> dict[Name, bytes]:
         """
         What a node that asks about a name is told: the close group as we know it, and all that are as near.

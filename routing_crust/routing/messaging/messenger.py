@@ -42,6 +42,7 @@ from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler
 from .outbox import Outbox
 from .request_handling import RequestHandler, Sender
+from .retries import Lookout
 from .transmission import TransmissionQueues
 
 __all__ = ["MessageHandler", "Messenger", "RequestHandler"]
@@ -103,6 +104,13 @@ class Messenger(PeerListener):
     def when_undeliverable(self, handler: Callable[[int], object]) -> None:
         """Call this with the id of each control envelope of ours that a hint says found no way on."""
         self._when_undeliverable = handler
+
+    def look_out_by(self, lookout: Lookout) -> None:
+        """
+        Have destinations looked for by this. It cannot be an argument of the constructor: who looks for them
+        sends control messages.
+        """
+        self._outbox.lookout = lookout
 
     @property
     def outstanding(self) -> int:

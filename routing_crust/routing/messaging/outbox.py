@@ -3,13 +3,16 @@ The outbox: our own messages, from C{send} to their acknowledgement.
 
 To a peer with a link a message goes bare over that link; to others in signed envelopes through the nearest
 entry of the table. No acknowledgement within C{ack_timeout}, a link that is lost with a message
-unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that was
-not tried yet if there is one, up to C{MAX_ATTEMPTS}.
+unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that
+was not tried yet if there is one, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}. A hint may be
+false, so it counts as no attempt; but from the first one on the destination is looked for, and what waits
+for one that is gone fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -21,7 +24,6 @@ from ...errors import LimitReached, NotConnected, ServiceStopped, WireError
 from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.deadlines import Deadlines
 from ...timing.eventual import EventualQueue
 from ...timing.timers import cancel
 from ...wire.codec import encode
@@ -34,16 +36,18 @@ from .envelopes import PARTS_BITS, Sealer
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, Reassembler
 from .outgoing_message import OutgoingMessage
+from .retries import Lookout, MessageWaits, wait_after_hint
 from .transmission import TransmissionQueues
 
 _MESSAGE: Final = int(FrameKind.MESSAGE)
-MIN_HINT_RETRY_SECONDS: Final = 0.1
-MAX_HINT_RETRY_SECONDS: Final = 0.5
-"""Bounds, in seconds, of the random wait before another attempt after a hint."""
 
 
 class Outbox:
-    """Made by the messenger, fed with acknowledgements, hints and news of links; discarded after L{stop}."""
+    """
+    Made by the messenger, fed with acknowledgements, hints and news of links; discarded after L{stop}.
+
+    @ivar lookout: looks for each destination that a hint says is nowhere; nobody does until it is set.
+    """
 
     log = Logger()
 
@@ -74,17 +78,14 @@ class Outbox:
         self._deliver_here = deliver_here
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._part_size = PART_BYTES
-        self._max_message = settings.max_message
-        self._memory = settings.outbox_memory
+        self._settings = settings
         self._held = 0
-        self._max_attempts = MAX_ATTEMPTS
         self._waiting: dict[int, OutgoingMessage] = {}
         self._traces: dict[int, OutgoingMessage] = {}
         self._here: list[OutgoingMessage] = []
         self._eventually = EventualQueue(self._clock)
-        self._deadlines: Deadlines[OutgoingMessage] = Deadlines(
-            node.clock, settings.ack_timeout, self._timed_out
-        )
+        self._waits = MessageWaits(node.clock, settings.ack_timeout, self._timed_out)
+        self.lookout: Lookout | None = None
         self._stopped = False
 
     def __len__(self) -> int:
@@ -94,23 +95,21 @@ class Outbox:
         """Why this number of messages with this body cannot be sent now; C{None} if they can."""
         if self._stopped:
             return ServiceStopped("the service has been stopped")
-        if len(body) > self._max_message:
+        if len(body) > self._settings.max_message:
             what = f"a body of {len(body)} bytes is too large"
-            return LimitReached(what, "max_message", self._max_message)
+            return LimitReached(what, "max_message", self._settings.max_message)
         more = messages * (len(body) + OUTBOX_OVERHEAD_BYTES)
         # one message always has room, so that the largest can be sent whatever the settings
-        if self._held + more > self._memory and (self._waiting or messages > 1):
+        if self._held + more > self._settings.outbox_memory and (self._waiting or messages > 1):
             what = f"{len(self)} messages of {self._held} bytes in all wait for their acknowledgement"
-            return LimitReached(what, "outbox_memory", self._memory)
+            return LimitReached(what, "outbox_memory", self._settings.outbox_memory)
         return None
 
     def send(self, name: Name, body: bytes) -> Deferred[None]:
         """
         Send a message to a node or client by name, or to ourselves.
 
-        @return: fires with C{None} when it is acknowledged. Fails at once with L{LimitReached} or, if there
-            is no link at all, L{NotConnected}; with L{PeerUnreachable} after at most C{ack_timeout} times
-            C{MAX_ATTEMPTS} seconds; with L{ServiceStopped}. Cancelling it ends the attempts.
+        @return: fires with C{None} when it is acknowledged; fails as that of L{submit}.
         @raise TypeError: the body is not bytes.
         """
         return self.submit(name, body, Flavour.SEND)
@@ -138,7 +137,8 @@ class Outbox:
         Send a message.
 
         @return: fires with the body of the acknowledgement: the answer to a request, else C{None}. Fails with
-            L{LimitReached} or L{NotConnected} at once, with L{PeerUnreachable}, L{RequestRefused} or
+            L{LimitReached} or, without any link, L{NotConnected} at once; with L{PeerUnreachable} when the
+            destination is found to be gone, and after C{UNREACHABLE_SECONDS}; with L{RequestRefused} or
             L{ServiceStopped}. Cancelling it ends the attempts.
         @raise TypeError: the body is not bytes.
         """
@@ -153,7 +153,7 @@ class Outbox:
         message = OutgoingMessage(id, destination, body, flavour, group, deferred, self._clock.seconds())
         self._waiting[id] = message
         self._held += message.cost
-        self._deadlines.add(message)
+        self._waits.begin(message)
         if timeout is not None:
             message.timeout = self._clock.callLater(timeout, self._out_of_time, message, timeout)
         if link is not None:
@@ -163,7 +163,9 @@ class Outbox:
             self._call_soon()
         elif not self._send_wrapped(message):
             self._forget(message)
-            return fail(NotConnected("there is no link over which a message could be sent"))
+            return fail(
+                NotConnected("this node has no link to its network, by which a message could be sent")
+            )
         return deferred
 
     def acknowledged(self, source: Name, ack: AckPart, link: ILink | None = None) -> None:
@@ -185,16 +187,14 @@ class Outbox:
             raise WireError("an acknowledgement does not fit the message")
         if ack.status is AckStatus.WORKING:
             message.works_on(ack.body, self._clock.seconds())
-            self._deadlines.add(message)
+            self._waits.begin(message)
             return
         if ack.status is AckStatus.REFUSED:
-            refusal = message.refused(ack.body)
-            self._forget(message)
-            message.deferred.errback(refusal)
+            self._fail(message, message.refused(ack.body))
             return
         # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
-        if (ack.parts > 1 or len(ack.body) > self._max_message) and source != self._own:
+        if (ack.parts > 1 or len(ack.body) > self._settings.max_message) and source != self._own:
             body = self._reassembler.add(source, ack, holder_of(link))
         if body is None:
             message.heard = True
@@ -213,10 +213,11 @@ class Outbox:
         if message is None:
             return False
         if message.retry is None:
-            self._deadlines.cancel(message)
-            # a table that lacked a way may soon have one; at random, since one loss brings hints to many
-            wait = self._random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
-            message.retry = self._clock.callLater(wait, self._attempt, message)
+            self._waits.end(message)
+            self._look_for(message)
+            message.hints += 1
+            wait = wait_after_hint(self._random, message.hints, message.left(self._clock.seconds()))
+            message.retry = self._clock.callLater(wait, self._attempt, message, False)
         return True
 
     def link_lost(self, link: ILink) -> None:
@@ -250,12 +251,11 @@ class Outbox:
     def stop(self) -> None:
         """Fail all that waits, with L{ServiceStopped}."""
         self._stopped = True
-        self._deadlines.stop()
+        self._waits.stop()
         self._eventually.cancel()
         for message in list(self._waiting.values()):
             if message.id in self._waiting:
-                self._forget(message)
-                message.deferred.errback(ServiceStopped("the service has been stopped"))
+                self._fail(message, ServiceStopped("the service has been stopped"))
 
     def _send_bare(self, message: OutgoingMessage, link: ILink) -> None:
         message.link = link
@@ -277,7 +277,7 @@ class Outbox:
             if not hops:
                 return False
             # all were tried: take turns, since what was lost on one may pass the next time
-            link = hops[message.attempts % len(hops)]
+            link = hops[(message.attempts + message.hints) % len(hops)]
         if link is direct:
             self._send_bare(message, link)
             return True
@@ -302,51 +302,67 @@ class Outbox:
 
     def _out_of_time(self, message: OutgoingMessage, seconds: float) -> None:
         """The caller does not want to wait any longer."""
-        self._forget(message)
-        message.deferred.errback(message.too_late(seconds, self._clock.seconds()))
+        self._fail(message, message.too_late(seconds, self._clock.seconds()))
 
     def _timed_out(self, message: OutgoingMessage) -> None:
         if message.working_until > self._clock.seconds():
-            self._deadlines.add(message)
+            self._waits.begin(message)
             return
         under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
-        if under_way and message.attempts < self._max_attempts:
+        if under_way and message.attempts < MAX_ATTEMPTS:
             # a repetition would only add to what the link has to carry already
             message.heard = False
             message.attempts += 1
-            self._deadlines.add(message)
+            self._waits.begin(message)
         else:
             self._attempt(message)
 
-    def _attempt(self, message: OutgoingMessage) -> None:
-        """Try again, by another route if one exists."""
+    def _attempt(self, message: OutgoingMessage, counts: bool = True) -> None:
+        """
+        Try again, by another route if one exists.
+
+        @param counts: whether the last attempt may have failed for another reason than a hint.
+        """
+        self._waits.end(message)
         self._end_attempt(message)
-        if message.attempts >= self._max_attempts:
+        if message.left(self._clock.seconds()) <= 0 or (counts and message.attempts >= MAX_ATTEMPTS):
             self._give_up(message)
             return
-        message.attempts += 1
-        self._deadlines.add(message)
+        message.attempts += counts
+        self._waits.begin_again(message)
         if message.destination == self._own:
             return  # it has been delivered; only the answer is late
         direct = self._links.link_to(message.destination)
         if direct is not None and direct not in message.tried:
             self._send_bare(message, direct)
-        else:
-            self._send_wrapped(message)
+        elif not self._send_wrapped(message):
+            self._look_for(message)
+
+    def _look_for(self, message: OutgoingMessage) -> None:
+        if message.end_watch is None and self.lookout is not None:
+            message.end_watch = self.lookout.watch(message.destination, partial(self._fail, message))
 
     def _end_attempt(self, message: OutgoingMessage) -> None:
         self._traces.pop(message.trace, None)
         message.end_attempt()
 
     def _give_up(self, message: OutgoingMessage) -> None:
+        problem = message.unreachable()
+        if self.lookout is not None:
+            problem = self.lookout.unreachable(message.destination, str(problem), message.began)
+        self._fail(message, problem)
+
+    def _fail(self, message: OutgoingMessage, problem: Exception) -> None:
         self._forget(message)
-        message.deferred.errback(message.unreachable())
+        message.deferred.errback(problem)
 
     def _forget(self, message: OutgoingMessage) -> None:
         del self._waiting[message.id]
         self._held -= message.cost
-        self._deadlines.cancel(message)
+        self._waits.end(message)
         cancel(message.timeout)
+        if message.end_watch is not None:
+            message.end_watch()
         if message.trace or message.transmission is not None or message.retry is not None:
             self._end_attempt(message)
 

@@ -4,7 +4,7 @@ An outgoing message: the routes that were tried, the attempt under way, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ...config import OUTBOX_OVERHEAD_BYTES
 from ...crust.interfaces import ILink
 from ...errors import PeerUnreachable, RefusalReason, RequestRefused, RequestTimedOut
-from ...limits import MAX_EXTENDED_WAIT_SECONDS
+from ...limits import MAX_EXTENDED_WAIT_SECONDS, UNREACHABLE_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import decode, encode
@@ -34,7 +34,11 @@ class OutgoingMessage:
     @ivar tried: the links that all attempts but the last set out by.
     @ivar heard: whether a part of the answer has come since the last deadline.
     @ivar retry: the delayed call for the next attempt, after a hint.
+    @ivar hints: how often a hint said that it found no way.
+    @ivar end_watch: ends the watch for the absence of the destination, if there is one.
+    @ivar last_wait: the delayed call for the end of the last wait, which is a shorter one.
     @ivar began: when it was sent first, in seconds.
+    @ivar since: from when its destination has been silent: then, or when its handler should have been done.
     @ivar working_until: until when the peer's handler works on it, as it said.
     @ivar timeout: the delayed call that ends the wait, if the caller has set it a time.
     """
@@ -55,11 +59,22 @@ class OutgoingMessage:
     retry: IDelayedCall | None = None
     working_until: float = 0.0
     timeout: IDelayedCall | None = None
+    hints: int = 0
+    end_watch: Callable[[], None] | None = None
+    last_wait: IDelayedCall | None = None
+    since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.since = self.began
 
     @property
     def cost(self) -> int:
         """What it counts for in the outbox, in bytes."""
         return len(self.body) + OUTBOX_OVERHEAD_BYTES
+
+    def left(self, now: float) -> float:
+        """Seconds until it fails, if nothing is heard."""
+        return self.since + UNREACHABLE_SECONDS - now
 
     def parts(self, size: int) -> Iterator[bytes]:
         """The message in encoded parts of C{size} bytes of its body."""
@@ -101,14 +116,14 @@ class OutgoingMessage:
         most = self.began + MAX_EXTENDED_WAIT_SECONDS
         until = min(now + decode(Working, body).seconds, most)
         if until > self.working_until:
-            self.working_until = until
+            self.working_until = self.since = until
             self.attempts = 1
 
     def unreachable(self) -> PeerUnreachable:
         """Why it was given up."""
         return PeerUnreachable(
             f"{self.destination.short} has not acknowledged the message: "
-            f"attempts: {self.attempts}, routes tried: {len(self.tried)}"
+            f"attempts: {self.attempts + self.hints}, routes tried: {len(self.tried)}"
         )
 
     def too_late(self, seconds: float, now: float) -> RequestTimedOut:

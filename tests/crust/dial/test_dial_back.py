@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError, TCPTimedOutError
+from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
+from routing_crust.crust.dial.dial import presence_in
 from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.netstate.external_addresses import ExternalAddresses
-from routing_crust.crust.reachability import Dialable
+from routing_crust.crust.reachability import Dialable, Presence
 from routing_crust.endpoints import Endpoint, PrivateDialling
-from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, ServiceStopped
+from routing_crust.errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
 from routing_crust.wire.messages import NatKind
 from tests.crust.addresses import STRANGER
 
@@ -31,7 +35,7 @@ class HereIsOutside(ExternalAddresses):
         return endpoint.host == "127.0.0.1" or super().is_outside(endpoint)
 
 
-class DialBackTests(ServiceTests):
+class DialBackCase(ServiceTests):
     def backs(self, deny: tuple[str, ...] = (), **settings: Any) -> DialBacks:
         """Somebody who dials for others."""
         owner = Owner(reactor, Settings(**settings), 3)
@@ -53,6 +57,8 @@ class DialBackTests(ServiceTests):
     def told(self, what: object) -> None:
         """Nobody wants to know."""
 
+
+class DialBackTests(DialBackCase):
     async def test_peer_sees_a_connection_come_and_go_without_a_link(self) -> None:
         """The dialling end reports the endpoint and keeps no link."""
         backs = self.backs()
@@ -172,3 +178,82 @@ class ServiceOutsideTests(ServiceTests):
         await self.assertFailure(self.one.dial_back(self.two.endpoints, name(2), STRANGER), ServiceStopped)
         self.one.not_reached(name(2))
         self.assertEqual(self.events.of("reachability"), [])
+
+
+class KnockTests(DialBackCase):
+    """Dials on our own account that ask whether a peer is there."""
+
+    async def knock(
+        self, backs: DialBacks, *endpoints: Endpoint, peer: int = 1
+    ) -> list[tuple[Presence, str]]:
+        found = [await each for each in backs.knock(endpoints, name(peer))]
+        self.assertEqual([each.endpoint for each in found], list(endpoints))
+        return [(each.presence, each.outcome) for each in found]
+
+    async def test_peer_that_answers_is_there(self) -> None:
+        """Also in a network of ours: nobody else learns of it."""
+        backs = self.backs()
+        there, _ = self.start(1)
+        self.assertEqual(await self.knock(backs, *there.endpoints), [(Presence.THERE, "it answered")])
+        await self.closed
+        self.assertTrue(backs.idle)
+
+    async def test_refused_peer_is_gone(self) -> None:
+        found = await self.knock(self.backs(), self.closed_port())
+        self.assertEqual(found, [(Presence.GONE, "connection refused")])
+        await self.closed
+
+    async def test_peer_is_gone_where_another_answers(self) -> None:
+        backs = self.backs()
+        there, _ = self.start(1)
+        ((presence, outcome),) = await self.knock(backs, *there.endpoints, peer=2)
+        self.assertIs(presence, Presence.GONE)
+        self.assertIn("answered instead of", outcome)
+        await self.closed
+
+    async def test_what_we_may_not_dial_says_nothing(self) -> None:
+        """Neither does what we do not dial for now."""
+        denying = self.backs(deny=(str(name(1)),))
+        ((presence, outcome),) = await self.knock(denying, self.closed_port())
+        self.assertIs(presence, Presence.NO_WAY)
+        self.assertIn("not dialled", outcome)
+        busy = self.backs(max_dials_per_peer=1)
+        self.limits.began(name(1), self.closed_port())
+        ((presence, outcome),) = await self.knock(busy, self.closed_port())
+        self.assertIs(presence, Presence.UNKNOWN)
+        self.assertIn("max_dials_per_peer", outcome)
+
+    async def test_knock_fails_when_crust_stops(self) -> None:
+        backs = self.backs()
+        there, _ = self.start(1)
+        (dial,) = backs.knock(there.endpoints, name(1))
+        backs.stop()
+        await self.assertFailure(dial, ServiceStopped)
+        await self.closed
+
+    async def test_knock_can_be_cancelled(self) -> None:
+        backs = self.backs()
+        there, _ = self.start(1)
+        (dial,) = backs.knock(there.endpoints, name(1))
+        dial.cancel()
+        await self.assertFailure(dial, CancelledError)
+        await self.closed
+
+
+class PresenceTests(SynchronousTestCase):
+    def test_only_a_denial_by_the_host_or_its_router_means_gone(self) -> None:
+        """Our own lack of a way and a silence do not."""
+        cases: list[tuple[Exception, Presence]] = [
+            (ConnectionRefusedError(errno.ECONNREFUSED), Presence.GONE),
+            (ConnectError(errno.EHOSTUNREACH), Presence.GONE),
+            (NoRouteError(errno.ENETUNREACH), Presence.NO_WAY),
+            (TCPTimedOutError(errno.ETIMEDOUT), Presence.UNKNOWN),
+            (ConnectError(errno.EADDRNOTAVAIL), Presence.UNKNOWN),
+            (ConnectError(), Presence.UNKNOWN),
+            (LinkClosed(CloseReason.CONNECTION_LOST), Presence.UNKNOWN),
+            (LinkClosed(CloseReason.TLS_REFUSED, "of another name"), Presence.GONE),
+            (LinkClosed(CloseReason.TLS_REFUSED, "it refused us", by_peer=True), Presence.UNKNOWN),
+            (LinkClosed(CloseReason.SELF), Presence.GONE),
+        ]
+        for problem, presence in cases:
+            self.assertIs(presence_in(problem), presence, repr(problem))

@@ -34,7 +34,6 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Role, Settings
 from routing_crust.config import MIB
-from routing_crust.daemon.control.client import ClientError
 from routing_crust.daemon.control.messages import (
     AcceptCommand,
     Command,
@@ -412,7 +411,7 @@ class RefusalTests(LocalCase):
         """Answers that are none, and a daemon that hangs up."""
         await self.begin()
         calling = self.local(0).call(StatusCommand(), OpenedReply)
-        self.assertIn("another version", await self.fails(calling, ClientError))
+        self.assertIn("another version", await self.fails(calling, DaemonRefused))
         call = DaemonConnection(StatusCommand())
         reactor.connectUNIX(self.sockets[0].removeprefix("socket="), _Factory(call))
         await call.answer
@@ -420,7 +419,7 @@ class RefusalTests(LocalCase):
             call = DaemonConnection(StatusCommand())
             call.makeConnection(_Mute(call))
             call.dataReceived(data)
-            self.assertIn(text, await self.fails(call.answer, Exception))
+            self.assertIn(text, await self.fails(call.answer, DaemonRefused))
 
     async def test_one_connection_one_stream(self) -> None:
         """A connection that is to become a stream takes no other command."""

@@ -25,6 +25,7 @@ from routing_crust.daemon.forward.forwarder import PortForwarder
 from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Permission
+from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
 from tests.routing.net import Net
 from tests.streams.protocols import HalfCloseable, Keeping
@@ -328,16 +329,25 @@ class RefusalTests(CarryingCase):
         self.assertEqual(near.closed, "aborted")
 
     def test_connection_waits_for_the_network(self) -> None:
-        """A connection waits for the node to find into its network, for a while."""
+        """A connection waits for the node to find into its network, for as long as for any peer."""
+        self.both()
+        self.net.crash(self.server, silently=True)
+        self.net.settle(70)
+        near = self.port.connect()
+        self.net.settle(UNREACHABLE_SECONDS - 1)
+        self.assertFalse(near.over)
+        self.net.settle(2)
+        self.assertEqual(near.closed, "aborted")
+        self.assertIn("was not reached within 90 s", self.lines[-1])
+
+    def test_connection_to_the_only_other_node_is_closed_early_when_that_is_gone(self) -> None:
         self.both()
         self.net.crash(self.server)
         self.net.settle(1)
         near = self.port.connect()
-        self.net.settle(20)
-        self.assertFalse(near.over)
-        self.net.settle(15)
+        self.net.settle(5)
         self.assertEqual(near.closed, "aborted")
-        self.assertIn("this node has no link to its network", self.lines[-1])
+        self.assertRegex(self.lines[-1], "was not carried to ssh of .* cannot be reached.*connection refused")
 
     def test_two_of_a_name(self) -> None:
         self.expose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import RoutingService
@@ -71,6 +72,16 @@ class CloseGroupSearchTests(SynchronousTestCase):
         self.net.settle(10)
         self.assertLessEqual(set(self.true_group()) - {self.ranked[1].node_name}, set(heard))
         reached.addErrback(lambda _: None)
+
+    def test_cancelled_search_asks_nobody_any_more(self) -> None:
+        for node in self.ranked[:3]:
+            self.silence(node)
+        found = self.asker.close_group(self.target)
+        self.net.settle(0.5)
+        found.cancel()
+        self.failureResultOf(found, CancelledError)
+        self.net.settle(1)
+        self.assertEqual(len(self.core(self.asker).lookup), 0)
 
     def test_stop_fails_a_search(self) -> None:
         for node in self.ranked[:3]:

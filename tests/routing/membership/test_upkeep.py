@@ -12,7 +12,6 @@ from routing_crust.crust.link.link import CLOSE_TIMEOUT_SECONDS
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import (
     CannotListen,
-    ExpectedConnectionExpired,
     LimitReached,
     NotConnected,
     PeerUnreachable,
@@ -160,8 +159,8 @@ class ApplicationTests(NetworkCase):
         nodes = self.net.grow(2)
         started = self.net.clock.seconds()
         result = nodes[0].connect(self.net.identity().name)
-        self.assertRaises(ExpectedConnectionExpired, self.net.result, result, 200)
-        self.assertLess(self.net.clock.seconds() - started, 120)
+        self.assertRaises(PeerUnreachable, self.net.result, result, 200)
+        self.assertLess(self.net.clock.seconds() - started, 5)
 
     def test_connect_fails_when_the_network_is_lost(self) -> None:
         nodes = self.net.grow(2)
@@ -175,12 +174,6 @@ class ApplicationTests(NetworkCase):
         self.assertRaises(LimitReached, self.net.result, result)
         self.assertRaises(TypeError, nodes[1].send_to_group, nodes[0].node_name, "text")
         self.assertRaises(TypeError, nodes[1].send, nodes[0].node_name, "text")
-
-    def test_failed_send_says_which_routes_were_tried(self) -> None:
-        nodes = self.net.grow(2)
-        with self.assertRaises(PeerUnreachable) as caught:
-            self.net.result(nodes[0].send(self.net.identity().name, b""))
-        self.assertIn("route", str(caught.exception))
 
     def test_status_before_while_and_after_the_run(self) -> None:
         """A snapshot before, while and after."""

@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import PeerUnreachable, RequestRefused, ServiceStopped
+from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.routing.events import Message
-from routing_crust.routing.messaging import acknowledger, forwarder, fragmentation, outbox
+from routing_crust.routing.messaging import acknowledger, forwarder, fragmentation, outbox, outgoing_message
 
 from .messaging_net import FakeLink, FakeNet, FakeNode
 
@@ -118,7 +119,7 @@ class Properties(SynchronousTestCase):
         run = Run(seed, loss, doubling)
         for step in script:
             run.do(step)
-        run.net.run(4 * 20 + 1)
+        run.net.run(UNREACHABLE_SECONDS + 1)
         for results in run.fired.values():
             self.assertEqual(len(results), 1)
         self.assertEqual(len(run.got), len(set(run.got)))
@@ -133,6 +134,7 @@ class Properties(SynchronousTestCase):
 
     def test_every_message_arrives_under_moderate_loss(self) -> None:
         self.set_attempts(12)
+        self.patch(outgoing_message, "UNREACHABLE_SECONDS", 240)
         for seed in range(20):
             run = Run(seed, 0.1, 0.1)
             for one in run.nodes:
@@ -141,7 +143,7 @@ class Properties(SynchronousTestCase):
                         run.net.link(one, other)
             for number in range(10):
                 run.send("send", run.nodes[number % 4], run.nodes[number % 4 + 1], number)
-            run.net.run(12 * 20 + 1)
+            run.net.run(240 + 1)
             self.assertEqual([result for (result,) in run.fired.values()], [None] * 10)
             run.net.stop()
 

@@ -1,0 +1,92 @@
+"""
+A daemon that is killed, as those see it who want something of it: commands and a program behind a forward.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from routing_crust.limits import UNREACHABLE_SECONDS
+
+from .processes import Daemon, DaemonCase
+from .programs import free_port
+from .test_daemons import HERE, asynchronous
+
+EARLY_SECONDS = UNREACHABLE_SECONDS / 2
+"""It takes 3 s; a command takes seconds to start on a busy machine, and a wait that is not cut short 90."""
+
+
+class Hearing(Protocol):
+    """Hears of the end of its connection."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
+
+
+class KilledPeerTests(DaemonCase):
+    async def network(self, count: int) -> list[Daemon]:
+        """The last one is the peer; the first one forwards a port to it."""
+        found: list[Daemon] = []
+        peer = self.start("peer", "--first", f"--listen={HERE}", "--expose=echo=tcp:127.0.0.1:9")
+        await self.until(lambda: peer.contact)
+        self.port = free_port()
+        forward = f"--forward=tcp:{self.port}={peer.name}/echo"
+        for number in range(count - 1):
+            options = () if number else (forward,)
+            found.append(self.start(f"n{number}", f"--contact={peer.contact}", f"--listen={HERE}", *options))
+        found.append(peer)
+        await self.until(lambda: all(len(each.table) == count - 1 for each in found))
+        await self.until(lambda: found[0].said("forwarding"))
+        return found
+
+    async def fails(self, what: str, one: Daemon, peer: Daemon) -> str:
+        """Have a command fail early; what it says."""
+        began = time.monotonic()
+        _, err, status = await self.run_command(what, f"--state-dir={one.state_dir}", peer.name, "hello")
+        self.assertLess(time.monotonic() - began, EARLY_SECONDS)
+        self.assertEqual(status, 1)
+        return err
+
+    async def connection_ends(self) -> None:
+        """A program that connects to the forward is cut off early."""
+        began = time.monotonic()
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)  # type: ignore[arg-type]
+        protocol: Any = await endpoint.connect(Factory.forProtocol(Hearing))
+        await protocol.ended
+        self.assertLess(time.monotonic() - began, EARLY_SECONDS)
+
+    @asynchronous
+    async def test_killed_peer_is_reported_early_with_the_reason(self) -> None:
+        one, _, peer = await self.network(3)
+        peer.signal(signal.SIGKILL)
+        for what in ("request", "send"):
+            err = await self.fails(what, one, peer)
+            self.assertIn("cannot be reached: is it running, and in the network", err)
+            self.assertIn(f"{peer.endpoint}: connection refused", err)
+        await self.connection_ends()
+        self.assertTrue(one.said("does not seem to be there"))
+        await self.until(lambda: one.said("was not carried to echo"))
+        out, _, _ = await self.run_command("explain", f"--state-dir={one.state_dir}", peer.name)
+        self.assertIn("connection refused", out)
+        self.assertIn("the only other node does not know of it", out)
+
+    @asynchronous
+    async def test_killed_peer_that_was_the_only_other_node_is_reported_early(self) -> None:
+        one, peer = await self.network(2)
+        peer.signal(signal.SIGKILL)
+        await self.until(lambda: one.state != "connected")
+        self.assertIn("no link to its network", await self.fails("request", one, peer))
+        await self.connection_ends()
+        await self.until(lambda: one.said("was not carried to echo"))
+        self.assertTrue(one.said("connection refused; there is no other node to ask for it"))
