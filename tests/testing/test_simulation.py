@@ -85,7 +85,7 @@ class NetworkTests(SynchronousTestCase):
         nodes = net.nodes(6)
         net.run_until(net.joined)
         net.partition(nodes[:3], nodes[3:])
-        net.run_for(70)
+        net.run_for(80)
         self.assertEqual({len(node.crust.links) for node in nodes}, {2})
         net.heal()
         net.run_until(lambda: {len(node.crust.links) for node in nodes} == {5}, 120)
