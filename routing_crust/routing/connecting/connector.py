@@ -29,6 +29,7 @@ from ...limits import (
 )
 from ...names import Name
 from ...quietlog import QuietLog
+from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
 from ..control import SendControl
@@ -105,9 +106,7 @@ class Connector(PeerListener):
         request = self._requests.get((name, use))
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
-        waiter: Deferred[ILink] = Deferred(partial(self._cancelled, request))
-        request.waiting.append(waiter)
-        return waiter
+        return request.waiting.wait()
 
     def improve(self, name: Name, use: LinkUse) -> None:
         """
@@ -312,6 +311,7 @@ class Connector(PeerListener):
         token = sign(node, REQUEST_LABEL, message)
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
+        request.waiting = Waiters(partial(self._left, request))
         self._requests[name, use] = request
         # before it is sent: the responder dials as it answers, and its connection may be here first
         self._attempts.punches.expect(name, nonce, use, requester=True)
@@ -356,9 +356,8 @@ class Connector(PeerListener):
             del self._requests[name, use]
             request.stop()
 
-    def _cancelled(self, request: OutgoingRequest, waiter: Deferred[ILink]) -> None:
+    def _left(self, request: OutgoingRequest) -> None:
         """A caller does not want the link any more; without another one, nothing more is sent or dialled."""
-        request.waiting.remove(waiter)
         if self._requests.get((request.name, request.use)) is request:
             self._abandon(request.name, request.use)
 

@@ -4,7 +4,6 @@ An outgoing request for a connection: the ways that its envelopes take, and the 
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -12,6 +11,7 @@ from ...crust.interfaces import ILink
 from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...timing.timers import cancel
+from ...timing.waiters import Waiters
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
@@ -33,7 +33,7 @@ class OutgoingRequest:
     @ivar issued: when it was made, by the network's time, as the request says.
     @ivar timer: the delayed call that gives the request up.
     @ivar answered: whether a response has come.
-    @ivar waiting: the Deferreds of the callers that wait for the link.
+    @ivar waiting: the callers that wait for the link.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class OutgoingRequest:
         self.sent = self.sent_last = node.clock.seconds()
         self.issued = node.network_now()
         self.answered = False
-        self.waiting: list[Deferred[ILink]] = []
+        self.waiting: Waiters[ILink] = Waiters()
         self._node = node
         self._send = send
         self._way: tuple[Name | None, ILink | None, int] = (None, None, 0)
@@ -100,10 +100,7 @@ class OutgoingRequest:
     def settle(self, result: ILink | Failure) -> None:
         """The request has ended: give the callers that wait their result."""
         self.stop()
-        # taken out first, since a callback may cancel another waiter
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            each.callback(result)  # a Failure goes to the errbacks
+        self.waiting.fire(result)
 
     def stop(self) -> None:
         """Send nothing more, and cancel the delayed call that gives the request up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust import Role
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.limits import MAX_ATTEMPTS
@@ -50,6 +51,23 @@ class RendezvousTests(SynchronousTestCase):
         self.net.until_joined()
         for node in self.net.nodes:
             self.assertEqual(self.net.crust(node).rendezvous, [])
+
+
+class WaitingTests(SynchronousTestCase):
+    """Several callers wait for one link."""
+
+    def test_caller_that_gets_the_link_may_cancel_another_one(self) -> None:
+        """The other one hears that it was cancelled, and not of the link."""
+        net = Net()
+        self.addCleanup(net.stop)
+        here, *_, there = net.grow(3)
+        client = net.node(role=Role.CLIENT, listen=())
+        net.result(client.when_connected())
+        target = next(node for node in (here, there) if net.crust(client).links[0].peer != node.node_name)
+        first, second = (client.connect(target.node_name) for _ in range(2))
+        first.addCallback(lambda link: (second.cancel(), link)[1])
+        self.assertEqual(net.result(first).name, target.node_name)
+        self.failureResultOf(second, CancelledError)
 
 
 class WayTests(SynchronousTestCase):
