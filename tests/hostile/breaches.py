@@ -317,19 +317,6 @@ def unwanted_contacts(target: Target) -> None:
     _after_attaching(target, CONTACTS, pack([contacts]))
 
 
-@behaviour("opens a stream with the wrong parity")
-def stream_of_the_other_end(target: Target) -> None:
-    peer = target.attached()
-    for number in (1, 2):
-        peer.send(32, struct.pack("!II", number, 65536) + b"ssh")
-    target.expect_close(peer)
-
-
-@behaviour("sends data to a stream that is not open")
-def data_without_stream(target: Target) -> None:
-    _after_attaching(target, 35, struct.pack("!I", 9) + b"x" * 100)
-
-
 @behaviour("acknowledges a message that was not sent", tolerated=True)
 def invented_ack(target: Target) -> None:
     _after_attaching(target, ACK, pack([1 << 30, 0, 1, 0, b""]))

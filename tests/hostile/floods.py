@@ -15,7 +15,7 @@ from .behaviour import Target, behaviour
 from .envelopes import client_record, connect_request, group_query, message, message_part
 from .keys import Key
 from .keyupdates import key_updates
-from .peer import ENVELOPE, HELLO, MESSAGE, TUNNEL_DATA, TUNNEL_OPEN, Closed, Peer
+from .peer import ENVELOPE, HELLO, MESSAGE, OPEN, TUNNEL_DATA, TUNNEL_OPEN, Closed, Peer
 
 
 def addresses(count: int) -> Iterator[str]:
@@ -197,9 +197,10 @@ def message_ids(target: Target) -> None:
 @behaviour("opens streams that are refused, as fast as they go", flood=True)
 def refused_streams(target: Target) -> None:
     peer = target.attached()
+    peer.resume()
     first = 1 if peer.key.name < target.name else 2
     for number in target.paced(20_000):
-        peer.send(32, struct.pack("!II", first + 2 * number, 65536) + b"nothing")
+        peer.send(OPEN, struct.pack("!II", first + 2 * number, 65536) + b"nothing")
         if number % 100 == 0:
             peer.receive(0.0)
 

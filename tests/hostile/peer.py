@@ -9,6 +9,7 @@ a payload, messages as MessagePack arrays.
 from __future__ import annotations
 
 import hashlib
+import os
 import select
 import socket
 import struct
@@ -31,6 +32,7 @@ ENVELOPE, MESSAGE, ACK, CONTACTS = 6, 7, 8, 9
 TUNNEL_CREDIT, TUNNEL_OPEN, TUNNEL_OPENED, TUNNEL_DATA, TUNNEL_CLOSED = 15, 16, 17, 18, 19
 DIAL_BACK, DIAL_FOR, DIALLED, DIALLED_BACK = 20, 21, 22, 23
 SWITCHED, ANEW, CONTINUED = 24, 25, 26
+OPEN, DATA, RESUME, STREAM_ACK = 32, 35, 40, 41
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
 
@@ -71,6 +73,7 @@ class Peer:
         self.key = key
         self.reason: int | None = None
         self.tunnels = 2
+        self.session = int.from_bytes(os.urandom(8), "big") | 1
         self._buffer = b""
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.settimeout(PATIENCE_SECONDS)
@@ -199,6 +202,15 @@ class Peer:
             _, payload = self.wait_for(CONFIRMATION)
             self.say(CONFIRMATION_ACK, (unpack(payload)[0],))
         return self
+
+    def resume(self, mine: int = 0, yours: int = 0, epoch: int = 1, received: int = 0) -> None:
+        """
+        Begin a session of streams, or go on with one; nothing about streams counts before.
+
+        @param mine: the number of the session; 0 is one of our own.
+        """
+        self.session = mine or self.session
+        self.send(RESUME, struct.pack("!QQIQB", self.session, yours, epoch, received, 0))
 
     def closed_within(self, seconds: float) -> bool:
         """Whether the daemon closes the connection in this time; frames until then are passed over."""

@@ -12,7 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import breaches, floods, floods_of_links  # noqa: F401  they add their behaviours
+from . import breaches, breaches_of_streams, floods, floods_of_links  # noqa: F401  they add their behaviours
 from .behaviour import BEHAVIOURS, SOURCES, Target
 from .keys import name_of
 

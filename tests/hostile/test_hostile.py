@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from . import breaches, floods, floods_of_links  # noqa: F401  they add their behaviours
+from . import breaches, breaches_of_streams, floods, floods_of_links  # noqa: F401  they add their behaviours
 from .behaviour import BEHAVIOURS, KEPT
 from .measure import Outcome, Stage
 

@@ -1914,4 +1914,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "        if False:\n            self._session.tell()",
         ("tests.streams.survival.test_peers.ResumingTests.test_what_was_acknowledged_is_not_kept",),
     ),
+    Mutant(
+        "sessions of streams begin anew without end",
+        "streams/survival/peer.py",
+        "self._resumes += 1",
+        "pass",
+        ("tests.streams.survival.test_peers.EndingTests.test_resumes_without_end_close_the_link",),
+    ),
 )

@@ -38,6 +38,9 @@ ENDS_SESSION: Final = frozenset(
 )
 """An end has decided on these, and means it. After any other loss the streams are suspended."""
 
+MAX_RESUMES_PER_LINK: Final = 128
+"""Twice as many as there may be losses on one link."""
+
 _RESUME: Final = int(StreamFrame.RESUME)
 _ACK: Final = int(StreamFrame.ACK)
 
@@ -102,6 +105,7 @@ class PeerStreams:
         self._expiry: IDelayedCall | None = None
         self.attached = True
         self._over = False
+        self._resumes = 0
         self._start(self._new_number(), ended)
         self._attach(link)
         self._session.begin(link, new)
@@ -117,6 +121,8 @@ class PeerStreams:
         self.mux = Mux(owner.settings, owner.clock.seconds, odd, self._session, self)
 
     def _attach(self, link: ILink) -> None:
+        if link is not self.link:
+            self._resumes = 0
         self.link = link
         at = link.connection.peer
         self.prefix = str(self.name) if is_local_only(at) else at.prefix
@@ -241,6 +247,10 @@ class PeerStreams:
             self._session.tell()
 
     def _resume_received(self, resume: Resume) -> None:
+        # of all sessions on this link, since each that the peer forgets makes place for another
+        self._resumes += 1
+        if self._resumes > MAX_RESUMES_PER_LINK:
+            raise WireError(f"more than {MAX_RESUMES_PER_LINK} RESUMEs came on one link")
         outcome = self._session.resume_received(resume)
         if outcome is Outcome.FORGOTTEN:
             self._start_anew(resume)

@@ -30,8 +30,6 @@ ACK_AFTER_SECONDS: Final = 1.0
 """With less, the peer is told after this time, so that it need not keep the frames of idle streams."""
 MAX_UNACKNOWLEDGED_FRAMES: Final = 65_536
 """A peer that takes so many frames and acknowledges none means to fill our memory."""
-MAX_RESUMES_PER_LINK: Final = 128
-"""Twice as many as there may be losses on one link."""
 FIRST_EPOCH: Final = 1
 """In which nothing can have been lost."""
 _FRAME_COST: Final = 64
@@ -62,7 +60,7 @@ class Session:
     """
 
     __slots__ = (
-        "_ended", "_epoch", "_late", "_link", "_received", "_resumes", "_sending", "_untold",
+        "_ended", "_epoch", "_late", "_link", "_received", "_sending", "_untold",
         "established", "journal", "mine", "resent", "theirs",
     )  # fmt: skip
 
@@ -81,7 +79,6 @@ class Session:
         self._late: deque[tuple[int, bytes]] = deque()  # what is to be sent again, and what came after it
         self._link: FrameSink | None = None
         self._received = 0
-        self._resumes = 0
         self._sending = False
         self._untold = 0
 
@@ -137,8 +134,6 @@ class Session:
 
         @param new: whether this is the first link of the session, and carries nothing of streams yet.
         """
-        if link is not self._link:
-            self._resumes = 0
         self._link = link
         self._epoch = max(self._epoch + 1, FIRST_EPOCH if new else FIRST_EPOCH + 1)
         # with nothing lost yet there is nothing to wait for: the peer takes what follows our RESUME
@@ -203,14 +198,7 @@ class Session:
             self.journal.acknowledge(received)
 
     def resume_received(self, peer: Resume) -> Outcome:
-        """
-        RESUME: the peer says which session it has, and how much of ours it has received.
-
-        @raise WireError: it has said so too often.
-        """
-        self._resumes += 1
-        if self._resumes > MAX_RESUMES_PER_LINK:
-            raise WireError(f"more than {MAX_RESUMES_PER_LINK} RESUMEs came on one link")
+        """RESUME: the peer says which session it has, and how much of ours it has received."""
         if self.theirs and peer.mine != self.theirs:
             return Outcome.FORGOTTEN
         if peer.yours not in (0, self.mine):

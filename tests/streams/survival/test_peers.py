@@ -13,7 +13,7 @@ from routing_crust.streams import ISuspensionListener, StreamLinkLost, StreamRea
 from routing_crust.streams.errors import SessionEnded
 from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
 from routing_crust.streams.survival import peers as peers_module
-from routing_crust.streams.survival.peer import PeerStreams
+from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams
 
 from ..protocols import Echo, HalfCloseable, Keeping, Noting
 from ..test_service import StreamsCase
@@ -223,6 +223,13 @@ class EndingTests(SurvivingCase):
         self.net.settle(1)
         self.assertTrue(link.is_open)
         self.open(self.two_, self.one.node_name)
+
+    def test_resumes_without_end_close_the_link(self) -> None:
+        """Those of sessions that the peer forgets as well."""
+        (link,) = self.net.crust(self.two_).links
+        for number in range(1, MAX_RESUMES_PER_LINK + 2):
+            link.send(StreamFrame.RESUME, resume_frame(Resume(number, 0, 1, 0)))
+        self.net.run(lambda: not link.is_open, timeout=5)
 
     def test_acknowledgement_that_cannot_be_closes_the_link(self) -> None:
         (link,) = self.net.crust(self.two_).links

@@ -19,7 +19,6 @@ from routing_crust.streams.survival.journal import Journal
 from routing_crust.streams.survival.session import (
     ACK_AFTER_BYTES,
     FIRST_EPOCH,
-    MAX_RESUMES_PER_LINK,
     Outcome,
     Session,
 )
@@ -244,8 +243,3 @@ class SessionTests(SynchronousTestCase):
         for _ in range(11):
             self.session.send(DATA, b"a")
         self.assertRaises(WireError, self.session.count, ACK_AFTER_BYTES)
-
-    def test_resumes_without_end_are_refused(self) -> None:
-        for epoch in range(1, MAX_RESUMES_PER_LINK + 1):
-            self.resume(epoch=epoch)
-        self.assertRaises(WireError, self.resume, epoch=1000)
