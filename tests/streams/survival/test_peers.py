@@ -220,7 +220,7 @@ class EndingTests(SurvivingCase):
         link.send(StreamFrame.RESUME, resume_frame(Resume(session.mine, session.theirs, 9, 1 << 40)))
         self.net.run(lambda: self.theirs.reason is not None, timeout=5)
         self.assertIsInstance(self.theirs.reason, StreamLinkLost)
-        self.net.settle(1)
+        self.net.settle(10)
         self.assertTrue(link.is_open)
         self.open(self.two_, self.one.node_name)
 

@@ -236,7 +236,7 @@ class NoticedTests(SynchronousTestCase):
 
     def test_none_can_be_opened(self) -> None:
         for node in self.nodes:
-            node.service.stream_layer._ports.clear()  # type: ignore[union-attr]
+            node.service.stream_layer._offers._ports.clear()  # type: ignore[union-attr]
         with self.assertRaisesRegex(InvariantBroken, "^new_streams_carry: .*transfer"):
             self.streaming.heal()
 
