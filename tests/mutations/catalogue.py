@@ -2144,4 +2144,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "pass",
         ("tests.streams.survival.test_peers.EndingTests.test_resumes_without_end_close_the_link",),
     ),
+    Mutant(
+        "a host that slept while it looked for a peer has less than no time left",
+        "routing/absence/absence_watch.py",
+        "left = max(0.0, began + LOOK_SECONDS - self._clock.seconds())",
+        "left = began + LOOK_SECONDS - self._clock.seconds()",
+        (
+            "tests.routing.absence.test_sleep.SleepTests."
+            "test_dials_get_no_time_if_the_host_slept_while_the_group_was_asked",
+        ),
+    ),
 )

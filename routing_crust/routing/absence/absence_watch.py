@@ -222,7 +222,9 @@ class AbsenceWatch:
         # dials that took their time have just ended
         if before is not None and before.knocks and began - before.ended < FRESH_SECONDS:
             return Look(word, before.knocks, before.ended)
-        knocks = await self._addresses.knock(name, began + LOOK_SECONDS - self._clock.seconds())
+        # nothing is left of the time if the host has slept meanwhile
+        left = max(0.0, began + LOOK_SECONDS - self._clock.seconds())
+        knocks = await self._addresses.knock(name, left)
         for each in knocks:
             good = each.presence is Presence.THERE
             self._node.history.tried(name, Way.DIAL, each.endpoint, each.outcome, good=good)
