@@ -134,10 +134,10 @@ class Offers:
 
     def _has_room(self, name: Name) -> bool:
         """Whether there is room for the stream that this peer has just opened; another may make it."""
+        if sum(each.mux.held for each in self._peers) <= MAX_STREAMS_OF_PEERS:
+            return True
         holders = {each.name: each for each in self._peers if each.mux.held}
         held = {each: peer.mux.held for each, peer in holders.items()}
-        if sum(held.values()) <= MAX_STREAMS_OF_PEERS:
-            return True
         who = who_makes_room(held, {each: peer.prefix for each, peer in holders.items()}, name)
         if who is None:
             return False

@@ -894,7 +894,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "streams have no bound in all",
         "streams/offers.py",
-        "if sum(held.values()) <= MAX_STREAMS_OF_PEERS:",
+        "if sum(each.mux.held for each in self._peers) <= MAX_STREAMS_OF_PEERS:",
         "if True:",
         (
             "tests.streams.test_sharing.BoundInAllTests.test_peer_with_fewer_streams_gets_one_of_the_peer_with_most",

@@ -45,9 +45,9 @@ _RESUME: Final = int(StreamFrame.RESUME)
 _ACK: Final = int(StreamFrame.ACK)
 
 
-class PeerOwner(Protocol):
+class NodeStreams(Protocol):
     """
-    What the streams with one peer need of the node's streams as a whole.
+    What streams with peers need of the node's streams as a whole.
 
     @ivar name: the name of this node.
     @ivar settings: the settings of the service.
@@ -66,7 +66,11 @@ class PeerOwner(Protocol):
         """A peer wants to open a stream."""
 
     def idle(self, name: Name) -> None:
-        """The last stream with this peer is over."""
+        """Nothing needs the link to this peer any more."""
+
+
+class PeerOwner(NodeStreams, Protocol):
+    """What the streams with one peer need besides."""
 
     def resumed(self, peer: PeerStreams, size: int) -> None:
         """The streams with this peer go on; C{size} bytes are sent again."""

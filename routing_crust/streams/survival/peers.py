@@ -6,24 +6,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from random import Random
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ...bounded_dict import BoundedDict
-from ...config import KIB, MIB, Settings
+from ...config import KIB, MIB
 from ...crust.interfaces import ILink
 from ...errors import LinkClosed
 from ...names import Name
 from ...quietlog import QuietLog
-from ...timing.eventual import EventualQueue
 from ..errors import SessionEnded
 from ..frames import Ended
 from ..stream import Stream
-from .peer import ENDS_SESSION, PeerStreams
+from .peer import ENDS_SESSION, NodeStreams, PeerStreams
 from .reconnection import Reconnection
 
 MAX_SUSPENDED_PEERS: Final = 1024
@@ -36,28 +33,8 @@ MAX_LAID_ASIDE_BYTES: Final = 64 * KIB
 """What is kept for each of them."""
 
 
-class StreamsOwner(Protocol):
-    """
-    What the peers need of the node's streams as a whole.
-
-    @ivar name: the name of this node.
-    @ivar settings: the settings of the service.
-    @ivar clock: the service's clock.
-    @ivar random: the service's source of randomness.
-    @ivar eventually: calls for the next turn of the reactor.
-    """
-
-    name: Name
-    settings: Settings
-    clock: IReactorTime
-    random: Random
-    eventually: EventualQueue
-
-    def stream_requested(self, name: Name, stream: Stream) -> None:
-        """A peer wants to open a stream."""
-
-    def idle(self, name: Name) -> None:
-        """Nothing needs the link to this peer any more."""
+class StreamsOwner(NodeStreams, Protocol):
+    """What the peers need besides."""
 
     def reconnect(self, name: Name) -> Coroutine[Deferred[Any], Any, object]:
         """Get a link to this peer."""
