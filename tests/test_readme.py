@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.arguments import make_parser
+from routing_crust.daemon.commands.arguments import make_parser
 from routing_crust.daemon.plugin import Options
 
 ROOT = Path(__file__).resolve().parents[1]

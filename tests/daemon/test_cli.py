@@ -7,9 +7,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from twisted.internet import reactor
@@ -21,6 +23,7 @@ from routing_crust import Endpoint, RoutingService, Settings
 from routing_crust._version import __version__
 from routing_crust.daemon import cli
 from routing_crust.daemon.cli import main
+from routing_crust.daemon.commands import here
 from routing_crust.daemon.control import listen_queue
 from routing_crust.daemon.control.client import ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
@@ -32,7 +35,7 @@ from routing_crust.identity import create_identity
 
 from .fakes import ALICE, BOB, FakeService, message, temporary_directory
 
-COMMANDS = ("keygen", "name", "send", "request", "listen", "status", "explain", "forward", "expose")
+COMMANDS = tuple(cli.COMMAND_MODULES)
 
 
 class CliTestCase(TestCase):
@@ -108,7 +111,7 @@ class KeyTests(CliTestCase):
         self.assertTrue((self.folder / "s" / "key.pem").exists())
 
     def test_the_network_says_where(self) -> None:
-        self.patch(cli, "default_state_dir", lambda network: self.folder / network)
+        self.patch(here, "default_state_dir", lambda network: self.folder / network)
         self.assertEqual(self.run_script("keygen", "--network=lab"), 0)
         self.assertTrue((self.folder / "lab" / "key.pem").exists())
 
@@ -121,6 +124,14 @@ class UsageTests(CliTestCase):
         for command in COMMANDS:
             self.assertIn(f"\n    {command}", self.out.getvalue())
         self.assertIn("exit codes: 0 done, 1 failed, 2 the command line cannot be used", self.out.getvalue())
+
+    def test_each_command_of_the_help_has_a_function(self) -> None:
+        self.assertEqual(self.run_script("--help"), 0)
+        shown = re.findall(r"^    ([a-z]+)", self.out.getvalue(), re.MULTILINE)
+        self.assertEqual(sorted(shown), sorted(COMMANDS))
+        for command, module in cli.COMMAND_MODULES.items():
+            found = import_module(f"routing_crust.daemon.commands.{module}")
+            self.assertTrue(callable(getattr(found, command)), command)
 
     def test_each_command_has_help_that_says_which_daemon(self) -> None:
         for command in COMMANDS:
@@ -288,9 +299,9 @@ class DaemonTests(CliTestCase):
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        self.patch(cli.ControlClient, "replies", interrupted)
+        self.patch(ControlClient, "replies", interrupted)
         self.assertEqual(await self.start("listen"), 0)
-        self.patch(cli.ControlClient, "ask", interrupted)
+        self.patch(ControlClient, "ask", interrupted)
         self.assertEqual(await self.start("status"), 1)
 
     async def test_a_reader_that_has_seen_enough(self) -> None:

@@ -8,11 +8,11 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from .._version import __version__
-from ..errors import InvalidName, InvalidPairing
-from ..forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
-from ..names import Name
-from .state_directory import default_state_dir
+from ..._version import __version__
+from ...errors import InvalidName, InvalidPairing
+from ...forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
+from ...names import Name
+from ..state_directory import default_state_dir
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """Longer than a message is tried for with the default settings."""

@@ -1,0 +1,71 @@
+"""
+Which daemon a command is for, what its body is, and how it prints: what all commands use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from ...config import Settings
+from ..control.client import ControlClient
+from ..settings_file import merge_settings, read_settings_file
+from ..state_directory import default_state_dir, socket_path
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+STATUS_TIMEOUT_SECONDS: Final = 10.0
+"""The daemon answers most commands at once, if it answers."""
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """
+    The settings that the options of a command name.
+
+    @raise ConfigurationError: the file that they name cannot be used.
+    """
+    given = {
+        name: str(value)
+        for name, value in (("state_dir", options.state_dir), ("network", options.network))
+        if value is not None
+    }
+    in_file = {} if options.config is None else read_settings_file(options.config)
+    return merge_settings(given, in_file, options.config)
+
+
+def state_dir_of(options: argparse.Namespace) -> Path:
+    """
+    The state directory that the options of a command name.
+
+    @raise ConfigurationError: as L{settings_of} does.
+    """
+    settings = settings_of(options)
+    return (settings.state_dir or default_state_dir(settings.network)).absolute()
+
+
+def connect(options: argparse.Namespace) -> ControlClient:
+    """
+    Connect to the daemon that the options of a command name.
+
+    @raise ClientError: it cannot be reached; the text says what to do.
+    """
+    command = ["twistd routing-node"]
+    for option in ("config", "network", "state_dir"):
+        value = getattr(options, option)
+        if value is not None:
+            command.append(f"--{option.replace('_', '-')}={value}")
+    return ControlClient(socket_path(state_dir_of(options)), " ".join(command))
+
+
+def body_of(text: str) -> bytes:
+    """The body of a message, from the command line: bytes that are no UTF-8 go out as they came."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def print_line(line: str) -> None:
+    """Print a line, at once: programs read this through a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
