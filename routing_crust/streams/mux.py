@@ -98,11 +98,8 @@ class Mux:
         self._counts = [0, 0]
         self._windows = Windows(settings)
         self._seconds = seconds
-        most = MAX_STREAM_RESETS
-        self._resets = TokenBucket(most / RESET_SECONDS, most, seconds)
-        self._own_resets = TokenBucket(
-            _OWN_RESET_SHARE * most / RESET_SECONDS, _OWN_RESET_SHARE * most, seconds
-        )
+        self._resets = self._bucket(MAX_STREAM_RESETS)
+        self._own_resets = self._bucket(_OWN_RESET_SHARE * MAX_STREAM_RESETS, _OWN_RESET_SHARE)
         self._suspended = False
         self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
@@ -118,6 +115,9 @@ class Mux:
         self.sink = sink
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
         self._credit_sender = CreditSender(self._windows, seconds, self._send, owner.soon)
+
+    def _bucket(self, at_once: float, share: float = 1) -> TokenBucket:
+        return TokenBucket(share * MAX_STREAM_RESETS / RESET_SECONDS, at_once, self._seconds)
 
     def _send(self, kind: int, payload: bytes) -> None:
         self.sink.send(kind, payload)
@@ -310,8 +310,7 @@ class Mux:
         """There is another link: what the peer has reset meanwhile comes at once."""
         self._suspended = False
         # each stream at most once, so a peer gains no more by this than a new link costs it
-        most = MAX_STREAM_RESETS + 2 * self._settings.max_streams
-        self._resets = TokenBucket(MAX_STREAM_RESETS / RESET_SECONDS, most, self._seconds)
+        self._resets = self._bucket(MAX_STREAM_RESETS + 2 * self._settings.max_streams)
 
     def _count_reset(self) -> None:
         if not self._resets.take():

@@ -257,7 +257,9 @@ class PeerStreams:
             raise WireError(f"more than {MAX_RESUMES_PER_LINK} RESUMEs came on one link")
         outcome = self._session.resume_received(resume)
         if outcome is Outcome.FORGOTTEN:
-            self._start_anew(resume)
+            self._start_anew(resume, Ended.NONE, SessionEnded(resume.ended, by_peer=True))
+        elif outcome is Outcome.FALSE:
+            self._start_anew(resume, Ended.REFUSED, SessionEnded(Ended.REFUSED))
         elif outcome is Outcome.CONTINUED and self.suspended_since is not None:
             self._owner.resumed(self, self._session.resent)
             self.suspended_since = None
@@ -266,7 +268,7 @@ class PeerStreams:
             for stream in list(self.mux.streams.values()):
                 stream.handler.resumed()
 
-    def _start_anew(self, resume: Resume) -> None:
+    def _start_anew(self, resume: Resume, ended: Ended, problem: SessionEnded) -> None:
         cancel(self._resets)
         cancel(self._expiry)
         self.suspended_since = None
@@ -276,8 +278,8 @@ class PeerStreams:
         keeps = resume.mine != before.theirs and resume.yours == before.mine
         number = before.mine if keeps else self._new_number()
         # before anybody is told: what a handler opens now is a stream of the new session
-        self._start(number, Ended.NONE)
-        forgotten.end(SessionEnded(resume.ended, by_peer=True))
+        self._start(number, ended)
+        forgotten.end(problem)
         # a handler may have stopped the service
         if not self._over:
             self._session.follow(resume, self.link)

@@ -44,7 +44,9 @@ class Outcome(Enum):
     CONTINUED = "continued"
     """Both ends know where they are, and go on."""
     FORGOTTEN = "forgotten"
-    """The peer has another session, or its numbers cannot be: this one is over."""
+    """The peer has another session: this one is over."""
+    FALSE = "false"
+    """The peer's numbers cannot be: this session is over, and the peer is told why."""
 
 
 class Session:
@@ -205,7 +207,7 @@ class Session:
             # to a new session of ours it speaks of the one before: our RESUME will tell it
             return Outcome.FORGOTTEN if self.theirs else Outcome.IGNORED
         if not self.journal.can_be(peer.received):
-            return Outcome.FORGOTTEN
+            return Outcome.FALSE
         if peer.epoch < self._epoch or self._link is None:
             return Outcome.IGNORED
         self.theirs = peer.mine

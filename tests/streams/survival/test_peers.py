@@ -218,8 +218,10 @@ class EndingTests(SurvivingCase):
         peer = of(self.two_, self.one)
         session = peer._session
         link.send(StreamFrame.RESUME, resume_frame(Resume(session.mine, session.theirs, 9, 1 << 40)))
-        self.net.run(lambda: self.theirs.reason is not None, timeout=5)
-        self.assertIsInstance(self.theirs.reason, StreamLinkLost)
+        self.net.run(lambda: self.theirs.reason is not None and self.mine.reason is not None, timeout=5)
+        for each, by_peer in ((self.theirs, False), (self.mine, True)):
+            self.assertIs(self.ended(each).why, Ended.REFUSED)
+            self.assertIs(self.ended(each).by_peer, by_peer)
         self.net.settle(10)
         self.assertTrue(link.is_open)
         self.open(self.two_, self.one.node_name)

@@ -194,7 +194,7 @@ class SessionTests(SynchronousTestCase):
         self.session.acknowledged(1)
         for received in (0, 2):
             self.again(epoch=2 + received // 2)
-            self.assertIs(self.resume(yours=MINE, epoch=9, received=received), Outcome.FORGOTTEN)
+            self.assertIs(self.resume(yours=MINE, epoch=9, received=received), Outcome.FALSE)
 
     def test_new_session_does_not_mind_what_the_peer_says_to_the_one_before(self) -> None:
         self.assertIs(self.resume(yours=44, epoch=7, received=900), Outcome.IGNORED)
