@@ -23,11 +23,12 @@ STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 
 class OutgoingOpen(IgnoringHandler):
     """
-    Waits for the peer's answer to our OPEN.
+    Waits for the peer's answer to our OPEN. The time that the peer has for it stops while the stream is
+    suspended, or the link may be dead: then the peer cannot answer, and the stream's own survival counts.
 
     @ivar answer: fires with C{None} when the peer accepts; fails with L{StreamRefused} when it does not, or
-        not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost. Cancelling it
-        gives the stream up.
+        not in time, and with L{PeerUnreachable} or L{ServiceStopped} when the link is lost for good.
+        Cancelling it gives the stream up.
     @ivar ended: what ended the stream after the answer and before anything else uses it.
     """
 
@@ -36,17 +37,38 @@ class OutgoingOpen(IgnoringHandler):
         self.ended: Exception | None = None
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
+        self._begin: Callable[[], None] = lambda: None
+        self._is_heard: Callable[[], bool] = lambda: True
 
-    def wait(self, stream: Stream, clock: IReactorTime, seconds: float) -> Deferred[None]:
+    def wait(
+        self, stream: Stream, clock: IReactorTime, seconds: float, is_heard: Callable[[], bool]
+    ) -> Deferred[None]:
         """
         Begin to wait.
 
         @param seconds: after which the peer has not answered in time.
+        @param is_heard: whether the peer could answer now, as far as is known.
         @return: L{answer}.
         """
+
+        def begin() -> None:
+            cancel(self._timer)
+            self._timer = clock.callLater(seconds, self._time_is_over)
+
         self._stream = stream
-        self._timer = clock.callLater(seconds, self._too_late)
+        self._is_heard = is_heard
+        self._begin = begin
+        begin()
         return self.answer
+
+    def suspended(self, problem: Exception) -> None:
+        """The peer cannot answer now."""
+        cancel(self._timer)
+
+    def resumed(self) -> None:
+        """The peer has as long as at first: it may not have heard of the stream yet."""
+        if not self.answer.called:
+            self._begin()
 
     def opened(self) -> None:
         """The peer has accepted."""
@@ -67,9 +89,12 @@ class OutgoingOpen(IgnoringHandler):
             problem = PeerUnreachable(f"the link was lost while the stream was opened: {problem}")
         self._fail(problem)
 
-    def _too_late(self) -> None:
-        self._give_up(StreamReason.TOO_SLOW)
-        self._fail(StreamRefused(StreamReason.TOO_SLOW))
+    def _time_is_over(self) -> None:
+        if self._is_heard():
+            self._give_up(StreamReason.TOO_SLOW)
+            self._fail(StreamRefused(StreamReason.TOO_SLOW))
+        else:
+            self._begin()
 
     def _cancelled(self, answer: Deferred[None]) -> None:
         cancel(self._timer)

@@ -116,7 +116,8 @@ class Streams:
         @param patient: whether to wait for the network, where the node has no link to it, as long as for the
             peer.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer
-            does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds; with
+            does not accept, or not within C{STREAM_OPEN_TIMEOUT_SECONDS} seconds, of which those without a
+            link do not count; with
             L{PeerUnreachable<routing_crust.errors.PeerUnreachable>} when the link is lost for good;
             with L{LimitReached<routing_crust.errors.LimitReached>} when C{max_streams} are open; with
             C{NoProtocol} when the factory makes none; and as L{RoutingService.connect} when there is no link
@@ -164,10 +165,11 @@ class Streams:
         self, name: Name, protocol: str, survival: float | None, patient: bool
     ) -> tuple[Stream, OutgoingOpen]:
         """
-        Ask a peer for a stream. If the link of one that may not be suspended is lost before the answer, it
-        was dead already, or nearly so: then the peer is asked over the next one.
+        Ask a peer for a stream. If it ends with its link before the answer, as one does that may not be
+        suspended, or whose peer has restarted, the peer is asked once more over the next link.
         """
-        deadline = self.clock.seconds() + STREAM_OPEN_TIMEOUT_SECONDS
+        longest = self.settings.stream_survival if survival is None else survival
+        deadline = self.clock.seconds() + max(STREAM_OPEN_TIMEOUT_SECONDS, longest)
         lost: PeerUnreachable | None = None
         while True:
             try:
@@ -183,7 +185,7 @@ class Streams:
             opening = OutgoingOpen()
             stream = peer.mux.open(protocol, opening, survival)
             try:
-                await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS)
+                await opening.wait(stream, self.clock, STREAM_OPEN_TIMEOUT_SECONDS, peer.is_heard)
             except PeerUnreachable as problem:
                 # when the link was lost because of a stop, there will be no other
                 if lost is not None or self.clock.seconds() >= deadline or not self._service.running:

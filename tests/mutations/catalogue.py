@@ -2101,6 +2101,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a stream that is being opened has no time to wait for a link",
+        "streams/opening.py",
+        '        """The peer cannot answer now."""\n        cancel(self._timer)',
+        '        """The peer cannot answer now."""',
+        ("tests.streams.survival.test_peers.OpeningTests.test_it_goes_on_with_the_next_link",),
+    ),
+    Mutant(
+        "a stream that is asked for over a dead link fails with it",
+        "streams/opening.py",
+        "        if self._is_heard():",
+        "        if True:",
+        ("tests.streams.survival.test_peers.OpeningTests.test_silent_link_gives_the_peer_no_less_time",),
+    ),
+    Mutant(
+        "a peer that does not decide is waited for again and again",
+        "streams/opening.py",
+        "        if self._is_heard():",
+        "        if False:",
+        (
+            "tests.streams.survival.test_peers.OpeningTests.test_peer_that_hears_and_does_not_answer_has_its_usual_time",
+        ),
+    ),
+    Mutant(
         "a peer is not told that its numbers were false",
         "streams/survival/peer.py",
         "self._start_anew(resume, Ended.REFUSED, ",

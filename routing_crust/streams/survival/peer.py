@@ -145,6 +145,10 @@ class PeerStreams:
         """How many bytes are kept to be sent, or sent again."""
         return self._session.journal.size + sum(each.buffer.size for each in self.mux.streams.values())
 
+    def is_heard(self) -> bool:
+        """Whether the peer could answer now, as far as is known."""
+        return self.attached and self.suspended_since is None and not self.link.is_doubted
+
     # Links.
 
     def link_changed(self, link: ILink) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from routing_crust import RoutingService
 from routing_crust.config import KIB, MIB
-from routing_crust.errors import CloseReason
-from routing_crust.streams import ISuspensionListener, StreamLinkLost, StreamReason, StreamReset, streams_of
+from routing_crust.errors import CloseReason, PeerUnreachable
+from routing_crust.streams import (
+    IStreamAcceptor,
+    ISuspensionListener,
+    NodeAddress,
+    StreamLinkLost,
+    StreamReason,
+    StreamReset,
+    streams_of,
+)
 from routing_crust.streams.errors import SessionEnded
 from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
+from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from routing_crust.streams.survival import peers as peers_module
 from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams
 
@@ -35,6 +45,14 @@ def of(node: RoutingService, peer: RoutingService) -> PeerStreams:
     found = streams_of(node)._peers.get(peer.node_name)
     assert found is not None
     return found
+
+
+@implementer(IStreamAcceptor)
+class Undecided(Keeping):
+    """Never decides."""
+
+    def accept_stream(self, address: NodeAddress) -> Deferred[Any]:
+        return Deferred()
 
 
 class SurvivingCase(StreamsCase):
@@ -119,6 +137,67 @@ class ResumingTests(SurvivingCase):
         again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
         self.net.result(again, timeout=20)
         self.assertEqual(len(self.served.made), 2)
+
+
+class OpeningTests(SurvivingCase):
+    """A stream is asked for, and its link is lost before the answer."""
+
+    survival = 100
+
+    def ask(self, silently: bool = False) -> tuple[list[Any], list[Any]]:
+        """What the stream, and what the failure is, once it is known."""
+        self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
+        opened: list[Any] = []
+        failed: list[Any] = []
+        opening = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
+        opening.addCallbacks(opened.append, failed.append)
+        if not silently:
+            self.cut()
+        return opened, failed
+
+    def test_it_goes_on_with_the_next_link(self) -> None:
+        opened, failed = self.ask()
+        self.net.settle(80)
+        self.assertEqual((opened, failed), ([], []))
+        self.net.network.heal()
+        self.net.run(lambda: opened, timeout=20)
+        opened[0].transport.write(b"late")
+        self.net.run(lambda: self.served.made[1].received == b"late")
+        self.assertEqual(len(self.served.made), 2)
+
+    def test_silent_link_gives_the_peer_no_less_time(self) -> None:
+        """Nobody says that the link is dead, and the peer has not even heard of the stream."""
+        opened, failed = self.ask(silently=True)
+        self.net.settle(50)
+        self.assertEqual((opened, failed), ([], []))
+        self.net.network.heal()
+        self.net.run(lambda: opened, timeout=20)
+
+    def test_it_fails_with_the_reason_when_its_time_is_over(self) -> None:
+        _, failed = self.ask()
+        self.net.settle(self.survival - 1)
+        self.assertEqual(failed, [])
+        self.net.settle(2)
+        problem = failed[0].check(PeerUnreachable) and str(failed[0].value)
+        self.assertIn("no other link came in time; the last one: the connection was lost", problem)
+
+    def test_peer_that_has_restarted_is_asked_again(self) -> None:
+        opened, failed = self.ask()
+        self.net.crash(self.one)
+        self.net.network.heal()
+        self.net.settle(40)
+        streams_of(self.net.restart(self.one)).listen("echo", self.served)
+        self.net.run(lambda: opened or failed, timeout=60)
+        self.assertEqual(failed, [])
+
+    def test_peer_that_hears_and_does_not_answer_has_its_usual_time(self) -> None:
+        streams_of(self.one).listen("slow", Undecided())
+        failed: list[Any] = []
+        streams_of(self.two_).open(self.one.node_name, "slow", Keeping()).addErrback(failed.append)
+        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS / 2)
+        self.cut()
+        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS * 2)
+        self.assertIs(failed[0].value.reason, StreamReason.TOO_SLOW)
 
 
 class HalfClosedTests(SurvivingCase):
