@@ -6,8 +6,9 @@ is said, and in what order, is in L{routing_crust.daemon.control.messages}.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
@@ -24,6 +25,7 @@ from ...routing.service import RoutingService
 from ..forward.registry import ForwardRegistry
 from .inbox import DaemonInbox
 from .listen_queue import ListenQueue
+from .member_messages import MemberCommand
 from .messages import (
     AnswerReply,
     BadLine,
@@ -48,6 +50,12 @@ from .messages import (
 )
 from .session import ControlSession
 
+CommandHandler: TypeAlias = Callable[[Any], "Reply | Deferred[Reply]"]
+"""
+Answers a command; the id of the reply does not matter. A L{RoutingCrustError} that it raises, or that its
+Deferred fails with, becomes a C{FailedReply}.
+"""
+
 
 class ConnectionOwner(Protocol):
     """
@@ -56,11 +64,13 @@ class ConnectionOwner(Protocol):
     @ivar service: the node that is controlled.
     @ivar inbox: where messages come from.
     @ivar registry: what programs may have streams of; C{None} gives them none.
+    @ivar handlers: what answers commands of a kind, before anything here does.
     """
 
     service: RoutingService
     inbox: DaemonInbox
     registry: ForwardRegistry | None
+    handlers: dict[type[Command], CommandHandler]
 
     def connected(self, connection: ControlConnection) -> None:
         """A connection is up."""
@@ -70,6 +80,16 @@ class ConnectionOwner(Protocol):
 
     def status(self) -> dict[str, object]:
         """The status of the daemon and its node."""
+
+
+class NotPrivate(RoutingCrustError):
+    """A command about members goes to a daemon of an open network."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"the network {network!r} is open: it has no members to manage. 'routing-crust init NAME' makes "
+            "a private one"
+        )
 
 
 @implementer(IPushProducer)
@@ -183,12 +203,17 @@ class ControlConnection(LineOnlyReceiver):
         return encode(DroppedReply(id=self._listen_id, count=count))
 
     def _run(self, command: Command) -> None:
-        if isinstance(command, StatusCommand):
+        handler = self._owner.handlers.get(type(command))
+        if handler is not None:
+            self._handled(command.id, maybeDeferred(handler, command))
+        elif isinstance(command, StatusCommand):
             self._reply(StatusReply(id=command.id, status=self._owner.status()))
         elif isinstance(command, ListenCommand):
             self._listen(command)
         elif isinstance(command, (ExplainCommand, SendCommand, RequestCommand)):
             self._speak(command)
+        elif isinstance(command, MemberCommand):
+            self._failed(command.id, NotPrivate(self._owner.service.settings.network))
         else:
             self._run_in_session(command)
 
@@ -202,14 +227,14 @@ class ControlConnection(LineOnlyReceiver):
         if isinstance(command, ExplainCommand):
             self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
         elif isinstance(command, SendCommand):
-            self._when_done(command.id, service.send, name, command.body, lambda _: DoneReply(id=command.id))
+            self._when_done(command.id, service.send, name, command.body, lambda _: DoneReply())
         else:
             self._when_done(
                 command.id,
                 service.request,
                 name,
                 command.body,
-                lambda body: AnswerReply(id=command.id, body=body),
+                lambda body: AnswerReply(body=body),
             )
 
     def _run_in_session(self, command: SessionCommand) -> None:
@@ -238,8 +263,10 @@ class ControlConnection(LineOnlyReceiver):
         body: bytes,
         reply: Callable[[Any], Reply],
     ) -> None:
-        result = maybeDeferred(ask, name, body)
-        result.addCallback(lambda value: self._reply(reply(value)))
+        self._handled(id, maybeDeferred(ask, name, body).addCallback(reply))
+
+    def _handled(self, id: int, result: Deferred[Any]) -> None:
+        result.addCallback(lambda reply: self._reply(replace(reply, id=id)))
         result.addErrback(lambda failure: self._has_failed(id, failure))
 
     def _has_failed(self, id: int, failure: Failure) -> None:

@@ -14,6 +14,7 @@ bytes, so they are in base64. The order of the lines:
   - C{forward}: one C{forwarding}. The port stays open until the connection is closed.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
     L{routing_crust.daemon.control.chunks}, both ways; no more lines.
+  - C{invite}: one C{invited}; the other commands about members likewise have one reply each.
   - C{offer}: one C{offering}, then an C{asked} for each stream that a peer wants, until the connection is
     closed. To have that stream, a program sends C{accept} with its number on another connection, which
     becomes the stream as after C{open}; to refuse it, C{refuse} on any connection, which is not replied to.
@@ -30,6 +31,8 @@ import msgspec
 
 from ...config import MIB
 from ...errors import RoutingCrustError
+from .line import ControlLine
+from .member_messages import MemberCommand, MemberReply
 
 LINE_OVERHEAD_BYTES: Final = 4096
 """What a line has at most beside the body."""
@@ -43,16 +46,11 @@ class BadLine(RoutingCrustError):
     """A line is none of the objects here; the text says why."""
 
 
-# A field that is not known is an error: a program of a newer version must not believe that it was understood.
-class _Object(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
-    id: int = 0
-
-
-class StatusCommand(_Object, frozen=True, tag="status"):
+class StatusCommand(ControlLine, frozen=True, tag="status"):
     """Ask for the state of the node."""
 
 
-class ExplainCommand(_Object, frozen=True, tag="explain"):
+class ExplainCommand(ControlLine, frozen=True, tag="explain"):
     """
     Ask why there is a link with a node, or none.
 
@@ -62,21 +60,21 @@ class ExplainCommand(_Object, frozen=True, tag="explain"):
     name: str
 
 
-class SendCommand(_Object, frozen=True, tag="send"):
+class SendCommand(ControlLine, frozen=True, tag="send"):
     """Send a message."""
 
     name: str
     body: bytes
 
 
-class RequestCommand(_Object, frozen=True, tag="request"):
+class RequestCommand(ControlLine, frozen=True, tag="request"):
     """Send a request."""
 
     name: str
     body: bytes
 
 
-class ListenCommand(_Object, frozen=True, tag="listen"):
+class ListenCommand(ControlLine, frozen=True, tag="listen"):
     """
     Report the messages that come from now on.
 
@@ -86,7 +84,7 @@ class ListenCommand(_Object, frozen=True, tag="listen"):
     answer: bytes | None = None
 
 
-class OpenCommand(_Object, frozen=True, tag="open"):
+class OpenCommand(ControlLine, frozen=True, tag="open"):
     """
     Open a stream.
 
@@ -97,7 +95,7 @@ class OpenCommand(_Object, frozen=True, tag="open"):
     protocol: str
 
 
-class OfferCommand(_Object, frozen=True, tag="offer"):
+class OfferCommand(ControlLine, frozen=True, tag="offer"):
     """
     Offer a protocol to peers.
 
@@ -108,7 +106,7 @@ class OfferCommand(_Object, frozen=True, tag="offer"):
     allow: tuple[str, ...]
 
 
-class AcceptCommand(_Object, frozen=True, tag="accept"):
+class AcceptCommand(ControlLine, frozen=True, tag="accept"):
     """
     Accept a stream.
 
@@ -118,7 +116,7 @@ class AcceptCommand(_Object, frozen=True, tag="accept"):
     stream: int
 
 
-class RefuseCommand(_Object, frozen=True, tag="refuse"):
+class RefuseCommand(ControlLine, frozen=True, tag="refuse"):
     """
     Refuse a stream.
 
@@ -130,7 +128,7 @@ class RefuseCommand(_Object, frozen=True, tag="refuse"):
     text: str = ""
 
 
-class ExposeCommand(_Object, frozen=True, tag="expose"):
+class ExposeCommand(ControlLine, frozen=True, tag="expose"):
     """
     Expose a local program to peers.
 
@@ -143,7 +141,7 @@ class ExposeCommand(_Object, frozen=True, tag="expose"):
     allow: tuple[str, ...]
 
 
-class ForwardCommand(_Object, frozen=True, tag="forward"):
+class ForwardCommand(ControlLine, frozen=True, tag="forward"):
     """
     Forward a local port to a peer.
 
@@ -156,33 +154,33 @@ class ForwardCommand(_Object, frozen=True, tag="forward"):
     protocol: str
 
 
-class StatusReply(_Object, frozen=True, tag="status"):
+class StatusReply(ControlLine, frozen=True, tag="status"):
     """The state of the node."""
 
     status: dict[str, Any]
 
 
-class ExplainReply(_Object, frozen=True, tag="explained"):
+class ExplainReply(ControlLine, frozen=True, tag="explained"):
     """What L{RoutingService.explain<routing_crust.routing.service.RoutingService.explain>} says."""
 
     explanation: dict[str, Any]
 
 
-class DoneReply(_Object, frozen=True, tag="done"):
+class DoneReply(ControlLine, frozen=True, tag="done"):
     """The message has been acknowledged."""
 
 
-class AnswerReply(_Object, frozen=True, tag="answer"):
+class AnswerReply(ControlLine, frozen=True, tag="answer"):
     """The answer to a request."""
 
     body: bytes
 
 
-class ListeningReply(_Object, frozen=True, tag="listening"):
+class ListeningReply(ControlLine, frozen=True, tag="listening"):
     """Messages are reported from now on."""
 
 
-class ReceivedReply(_Object, frozen=True, tag="received"):
+class ReceivedReply(ControlLine, frozen=True, tag="received"):
     """
     A message came.
 
@@ -197,13 +195,13 @@ class ReceivedReply(_Object, frozen=True, tag="received"):
     request: bool = False
 
 
-class DroppedReply(_Object, frozen=True, tag="dropped"):
+class DroppedReply(ControlLine, frozen=True, tag="dropped"):
     """The number of messages that were left out here, because the listener read too slowly."""
 
     count: int
 
 
-class OpenedReply(_Object, frozen=True, tag="opened"):
+class OpenedReply(ControlLine, frozen=True, tag="opened"):
     """
     The stream is open.
 
@@ -217,7 +215,7 @@ class OpenedReply(_Object, frozen=True, tag="opened"):
     protocol: str
 
 
-class OfferingReply(_Object, frozen=True, tag="offering"):
+class OfferingReply(ControlLine, frozen=True, tag="offering"):
     """
     The protocol is offered from now on.
 
@@ -227,7 +225,7 @@ class OfferingReply(_Object, frozen=True, tag="offering"):
     host: str
 
 
-class IncomingStreamReply(_Object, frozen=True, tag="asked"):
+class IncomingStreamReply(ControlLine, frozen=True, tag="asked"):
     """
     A peer wants a stream of an offered protocol.
 
@@ -239,11 +237,11 @@ class IncomingStreamReply(_Object, frozen=True, tag="asked"):
     name: str
 
 
-class ExposingReply(_Object, frozen=True, tag="exposing"):
+class ExposingReply(ControlLine, frozen=True, tag="exposing"):
     """The program is exposed from now on."""
 
 
-class ForwardingReply(_Object, frozen=True, tag="forwarding"):
+class ForwardingReply(ControlLine, frozen=True, tag="forwarding"):
     """
     The port is open from now on.
 
@@ -253,7 +251,7 @@ class ForwardingReply(_Object, frozen=True, tag="forwarding"):
     listen: str
 
 
-class FailedReply(_Object, frozen=True, tag="error"):
+class FailedReply(ControlLine, frozen=True, tag="error"):
     """
     A command failed.
 
@@ -270,7 +268,13 @@ SessionCommand: TypeAlias = (
 )
 """Commands about streams. What most of them begin lasts as long as their connection."""
 Command: TypeAlias = (
-    StatusCommand | ExplainCommand | SendCommand | RequestCommand | ListenCommand | SessionCommand
+    StatusCommand
+    | ExplainCommand
+    | SendCommand
+    | RequestCommand
+    | ListenCommand
+    | SessionCommand
+    | MemberCommand
 )
 Reply: TypeAlias = (
     StatusReply
@@ -285,6 +289,7 @@ Reply: TypeAlias = (
     | IncomingStreamReply
     | ExposingReply
     | ForwardingReply
+    | MemberReply
     | FailedReply
 )
 

@@ -20,8 +20,9 @@ from ...errors import CannotListen
 from ...routing.service import RoutingService
 from ...timing.timers import cancel
 from ..forward.registry import ForwardRegistry
-from .connection import ControlConnection
+from .connection import CommandHandler, ControlConnection
 from .inbox import DaemonInbox
+from .messages import Command
 
 SOCKET_MODE: Final = 0o600
 CLOSE_TIMEOUT_SECONDS: Final = 2.0
@@ -34,6 +35,7 @@ class ControlServer(Factory):
 
     @ivar service: the node that is controlled.
     @ivar inbox: where messages come from.
+    @ivar handlers: what answers commands of a kind.
     @ivar connections: those that are up, the oldest first.
     """
 
@@ -54,9 +56,14 @@ class ControlServer(Factory):
         self.inbox = inbox
         self.registry = registry
         self._facts = facts
+        self.handlers: dict[type[Command], CommandHandler] = {}
         self.connections: list[ControlConnection] = []
         self._port: IListeningPort | None = None
         self._all_gone: Deferred[None] | None = None
+
+    def handle(self, kind: type[Command], handler: CommandHandler) -> None:
+        """Have commands of a kind answered by a part of the daemon that not each daemon has."""
+        self.handlers[kind] = handler
 
     def listen(self, path: Path, reactor: Any) -> None:
         """

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.daemon.control.member_messages import InviteCommand, InvitedReply
 from routing_crust.daemon.control.messages import (
     MAX_REPLY_BYTES,
     AcceptCommand,
@@ -56,6 +57,7 @@ COMMANDS = (
     RefuseCommand(stream=4, text="t"),
     ExposeCommand(protocol="p", target="tcp:h:1", allow=()),
     ForwardCommand(listen="tcp:1", name="n", protocol="p"),
+    InviteCommand(nickname="laptop", roles=("node",), tags=("t",), uses=2, lifetime=60.0, allow=("ssh",)),
 )
 REPLIES = (
     ExplainReply(explanation={"name": "n", "attempts": []}),
@@ -70,6 +72,7 @@ REPLIES = (
     IncomingStreamReply(stream=4, name="n"),
     ExposingReply(),
     ForwardingReply(listen="l"),
+    InvitedReply(line="l", expires=1e9, endpoints=("192.0.2.1:5483",), warning="w"),
     FailedReply(kind="PeerUnreachable", text="nobody\nthere"),
 )
 

@@ -24,6 +24,7 @@ from routing_crust.config import Settings
 from routing_crust.daemon.control import listen_queue
 from routing_crust.daemon.control.connection import ControlConnection
 from routing_crust.daemon.control.inbox import DaemonInbox
+from routing_crust.daemon.control.member_messages import InviteCommand, InvitedReply
 from routing_crust.daemon.control.messages import (
     AnswerReply,
     Command,
@@ -115,6 +116,22 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual((method, name, body), ("request", BOB, b"?"))
         result.callback(b"\x00")
         self.assertEqual(self.replies(), [AnswerReply(id=4, body=b"\x00")])
+
+    def test_command_about_members_needs_a_private_network(self) -> None:
+        self.give(InviteCommand(id=4))
+        (reply,) = self.replies()
+        assert isinstance(reply, FailedReply)
+        self.assertEqual((reply.id, reply.kind), (4, "NotPrivate"))
+        self.assertIn("the network 'default' is open", reply.text)
+
+    def test_command_with_a_handler_gets_its_reply_or_its_error(self) -> None:
+        waiting: Deferred[Reply] = Deferred()
+        answers = [InvitedReply(line="l", expires=1.0, endpoints=()), waiting]
+        self.server.handle(InviteCommand, lambda command: answers.pop(0))
+        self.give(InviteCommand(id=4), InviteCommand(id=5))
+        self.assertEqual(self.replies(), [InvitedReply(id=4, line="l", expires=1.0, endpoints=())])
+        waiting.errback(CannotListen("why"))
+        self.assertEqual(self.replies(), [FailedReply(id=5, kind="CannotListen", text="why")])
 
     def test_several_at_once_are_told_apart_by_their_ids(self) -> None:
         self.give(SendCommand(id=1, name=str(BOB), body=b""), SendCommand(id=2, name=str(CAROL), body=b""))
