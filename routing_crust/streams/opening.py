@@ -61,10 +61,6 @@ class OutgoingOpen(IgnoringHandler):
         begin()
         return self.answer
 
-    def suspended(self, problem: Exception) -> None:
-        """The peer cannot answer now."""
-        cancel(self._timer)
-
     def resumed(self) -> None:
         """The peer has as long as at first: it may not have heard of the stream yet."""
         if not self.answer.called:

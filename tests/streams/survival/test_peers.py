@@ -51,7 +51,12 @@ def of(node: RoutingService, peer: RoutingService) -> PeerStreams:
 class Undecided(Keeping):
     """Never decides."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[NodeAddress] = []
+
     def accept_stream(self, address: NodeAddress) -> Deferred[Any]:
+        self.asked.append(address)
         return Deferred()
 
 
@@ -144,12 +149,12 @@ class OpeningTests(SurvivingCase):
 
     survival = 100
 
-    def ask(self, silently: bool = False) -> tuple[list[Any], list[Any]]:
+    def ask(self, silently: bool = False, protocol: str = "echo") -> tuple[list[Any], list[Any]]:
         """What the stream, and what the failure is, once it is known."""
         self.net.network.partition([[self.net.crust(self.one)], [self.net.crust(self.two_)]])
         opened: list[Any] = []
         failed: list[Any] = []
-        opening = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())
+        opening = streams_of(self.two_).open(self.one.node_name, protocol, Keeping())
         opening.addCallbacks(opened.append, failed.append)
         if not silently:
             self.cut()
@@ -190,13 +195,16 @@ class OpeningTests(SurvivingCase):
         self.net.run(lambda: opened or failed, timeout=60)
         self.assertEqual(failed, [])
 
-    def test_peer_that_hears_and_does_not_answer_has_its_usual_time(self) -> None:
-        streams_of(self.one).listen("slow", Undecided())
-        failed: list[Any] = []
-        streams_of(self.two_).open(self.one.node_name, "slow", Keeping()).addErrback(failed.append)
-        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS / 2)
-        self.cut()
-        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS * 2)
+    def test_peer_has_all_its_time_over_the_next_link(self) -> None:
+        """And no more: one that hears of it and does not decide is too slow."""
+        slow = Undecided()
+        streams_of(self.one).listen("slow", slow)
+        opened, failed = self.ask(protocol="slow")
+        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS * 0.6)
+        self.net.network.heal()
+        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS * 0.9)
+        self.assertEqual((len(slow.asked), opened, failed), (1, [], []))
+        self.net.settle(STREAM_OPEN_TIMEOUT_SECONDS)
         self.assertIs(failed[0].value.reason, StreamReason.TOO_SLOW)
 
 
