@@ -11,6 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from math import ceil
 from typing import Final
 
 from ..errors import WireError
@@ -22,9 +23,11 @@ MAX_STREAM_NUMBER: Final = (1 << 32) - 1
 MAX_DETAIL_BYTES: Final = 200
 """What a reason's detail has at most; a longer one is cut off."""
 NUMBER_BYTES: Final = 4
+_MAX_SECONDS: Final = (1 << 32) - 1
 
 _NUMBER = struct.Struct(">I")
 _TWO = struct.Struct(">II")
+_THREE = struct.Struct(">III")
 _REASON = struct.Struct(">IB")
 _RESUME = struct.Struct(">QQIQB")
 _COUNT = struct.Struct(">Q")
@@ -123,9 +126,18 @@ def check_protocol(protocol: str) -> str:
     return protocol
 
 
-def open_frame(stream: int, window: int, protocol: str) -> bytes:
-    """The payload of an L{StreamFrame.OPEN}."""
-    return _TWO.pack(stream, window) + protocol.encode("ascii")
+def open_frame(stream: int, window: int, survival: float, protocol: str) -> bytes:
+    """
+    The payload of an L{StreamFrame.OPEN}.
+
+    @param survival: for how many seconds the stream may be suspended; whole ones are sent.
+    """
+    return opened_frame(stream, window, survival) + protocol.encode("ascii")
+
+
+def opened_frame(stream: int, window: int, survival: float) -> bytes:
+    """The payload of an L{StreamFrame.OPENED}."""
+    return _THREE.pack(stream, window, min(ceil(survival), _MAX_SECONDS))
 
 
 def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
@@ -137,7 +149,7 @@ def reason_frame(stream: int, reason: StreamReason, detail: str) -> bytes:
 pack_number = _NUMBER.pack
 """The payload of L{StreamFrame.FIN} and L{StreamFrame.CLOSE}, and how that of L{StreamFrame.DATA} begins."""
 pack_two = _TWO.pack
-"""The payload of an L{StreamFrame.OPENED} or L{StreamFrame.CREDIT}: the stream and a number of bytes."""
+"""The payload of a L{StreamFrame.CREDIT}: the stream and a number of bytes."""
 
 
 def stream_of(payload: bytes) -> int:
@@ -152,26 +164,38 @@ def stream_of(payload: bytes) -> int:
     return number
 
 
-def read_open(payload: bytes) -> tuple[int, str]:
+def read_open(payload: bytes) -> tuple[int, int, str]:
     """
-    The window and the protocol of an L{StreamFrame.OPEN}.
+    The window, the survival in seconds, and the protocol of an L{StreamFrame.OPEN}.
 
     @raise WireError: it is none.
     """
-    if not _TWO.size < len(payload) <= _TWO.size + MAX_PROTOCOL_CHARACTERS:
+    if not _THREE.size < len(payload) <= _THREE.size + MAX_PROTOCOL_CHARACTERS:
         raise WireError("an OPEN is too short or too long")
-    window = _window(_TWO.unpack_from(payload)[1])
+    window, survival = read_opened(payload[: _THREE.size])
     try:
-        return window, check_protocol(payload[_TWO.size :].decode("ascii"))
+        return window, survival, check_protocol(payload[_THREE.size :].decode("ascii"))
     except ValueError:
         raise WireError("the name of a protocol is malformed") from None
 
 
+def read_opened(payload: bytes) -> tuple[int, int]:
+    """
+    The window, and the survival in seconds, of an L{StreamFrame.OPENED}.
+
+    @raise WireError: it is none.
+    """
+    if len(payload) != _THREE.size:
+        raise WireError("an OPENED is too short or too long")
+    _, window, survival = _THREE.unpack(payload)
+    return _window(window), survival
+
+
 def read_amount(payload: bytes) -> int:
     """
-    The number of bytes in an L{StreamFrame.OPENED} or a L{StreamFrame.CREDIT}.
+    The number of bytes in a L{StreamFrame.CREDIT}.
 
-    @raise WireError: it is neither.
+    @raise WireError: it is none.
     """
     if len(payload) != _TWO.size:
         raise WireError("a frame with a number of bytes is too short or too long")

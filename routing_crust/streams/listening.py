@@ -68,7 +68,8 @@ class StreamPort:
     A protocol that is offered. Made by C{Streams.listen}.
 
     @ivar protocol: its name.
-    @ivar survival: for how many seconds its streams may be suspended; C{None} is C{stream_survival}.
+    @ivar survival: for how many seconds its streams may be suspended at most; C{None} leaves it to who opens
+        them.
     """
 
     def __init__(

@@ -24,10 +24,11 @@ from .frames import (
     StreamFrame,
     StreamReason,
     open_frame,
-    pack_two,
+    opened_frame,
     read_amount,
     read_nothing,
     read_open,
+    read_opened,
     read_reason,
     reason_frame,
     stream_of,
@@ -35,6 +36,9 @@ from .frames import (
 from .machine import Phase, Side
 from .stream import IgnoringHandler, Stream, StreamHandler
 from .windows import CreditSender, Windows
+
+MAX_SURVIVAL_ASKED_SECONDS: Final = 86400.0
+"""A peer that opens a stream may have it suspended for so long, unless we suspend none or say less for it."""
 
 MAX_STREAM_RESETS: Final = 100
 """Streams that a peer may reset in ten seconds."""
@@ -143,13 +147,13 @@ class Mux:
         # before the peer has answered, so that its first bytes come with the answer
         stream.grant(self._windows.first())
         self._add(stream)
-        self.sink.send(StreamFrame.OPEN, open_frame(stream.number, stream.window, protocol))
+        self.sink.send(StreamFrame.OPEN, open_frame(stream.number, stream.window, survival, protocol))
         return stream
 
     def accept(self, stream: Stream, handler: StreamHandler) -> None:
         stream.handler = handler
         stream.accept(self._windows.first())
-        self.sink.send(StreamFrame.OPENED, pack_two(stream.number, stream.window))
+        self.sink.send(StreamFrame.OPENED, opened_frame(stream.number, stream.window, stream.survival))
 
     def refuse(self, stream: Stream, reason: StreamReason, detail: str) -> None:
         # the peer may have given the stream up while it waited for the decision
@@ -226,7 +230,7 @@ class Mux:
             raise WireError(f"a frame of kind {kind} came for stream {number}, which is not open")
 
     def _open(self, number: int, payload: bytes) -> None:
-        window, protocol = read_open(payload)
+        window, survival, protocol = read_open(payload)
         if number % 2 == self._mine or number <= self._last:
             raise WireError(f"{number} cannot be the number of a new stream")
         # even if it is refused below: a number is used once
@@ -236,14 +240,17 @@ class Mux:
             detail = f"max_streams is {self._settings.max_streams}"
             self.sink.send(StreamFrame.REFUSED, reason_frame(number, StreamReason.TOO_MANY, detail))
             return
-        survival = self._settings.stream_survival
-        stream = Stream(self, number, Phase.REQUESTED, protocol, _NOBODY, survival)
+        ours = self._settings.stream_survival
+        most = max(ours, MAX_SURVIVAL_ASKED_SECONDS) if ours else 0.0
+        stream = Stream(self, number, Phase.REQUESTED, protocol, _NOBODY, min(survival, most))
         stream.send_window = window
         self._add(stream)
         self._owner.stream_requested(stream)
 
     def _opened(self, stream: Stream, payload: bytes) -> None:
-        stream.opened(read_amount(payload))
+        window, survival = read_opened(payload)
+        stream.opened(window)
+        stream.survival = min(stream.survival, survival)
         if stream.sent is not Side.ENDED and not stream.given_up:
             stream.handler.opened()
 

@@ -112,7 +112,7 @@ class Offers:
             return
 
         if port.survival is not None:
-            stream.survival = port.survival
+            stream.survival = min(stream.survival, port.survival)
 
         def accept(protocol: IProtocol | None) -> None:
             if protocol is None:

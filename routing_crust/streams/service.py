@@ -87,8 +87,9 @@ class Streams:
             L{NodeAddress}, and refuses by returning C{None} or raising L{StreamRefused}. See also
             L{IStreamAcceptor<routing_crust.streams.listening.IStreamAcceptor>}.
         @param allow: called with the proven name of the peer for each stream; C{None} allows every peer.
-        @param survival: for how many seconds a stream may be suspended when its link is lost; 0 ends it with
-            the link; C{None} is C{stream_survival}.
+        @param survival: for how many seconds a stream may be suspended at most when its link is lost; 0 ends
+            it with the link; C{None} leaves it to the peer that opens it, up to
+            C{MAX_SURVIVAL_ASKED_SECONDS}, unless C{stream_survival} is 0.
         @return: the port, whose C{stopListening} withdraws the offer.
         @raise ValueError: this cannot be the name of a protocol.
         @raise CannotListen: it is offered already.
@@ -112,7 +113,7 @@ class Streams:
         @param name: the peer: its name, the text of that, or a nickname of the settings.
         @param factory: makes the protocol when the peer has accepted.
         @param survival: for how many seconds the stream may be suspended when the link is lost; 0 ends it
-            with the link; C{None} is C{stream_survival}.
+            with the link; C{None} is C{stream_survival}. The peer may allow less.
         @param patient: whether to wait for the network, where the node has no link to it, as long as for the
             peer.
         @return: fires with the protocol when it is connected. Fails with L{StreamRefused} when the peer

@@ -23,7 +23,7 @@ def _session(target: Target) -> tuple[Peer, int]:
 def stream_of_the_other_end(target: Target) -> None:
     peer, _ = _session(target)
     for number in (1, 2):
-        peer.send(OPEN, struct.pack("!II", number, 65536) + b"ssh")
+        peer.send(OPEN, struct.pack("!III", number, 65536, 600) + b"ssh")
     target.expect_close(peer)
 
 
@@ -38,7 +38,7 @@ def data_without_stream(target: Target) -> None:
 def streams_before_the_resume(target: Target) -> None:
     peer = target.attached()
     for number in range(1, 1000):
-        peer.send(OPEN, struct.pack("!II", number, 65536) + b"ssh")
+        peer.send(OPEN, struct.pack("!III", number, 65536, 600) + b"ssh")
         peer.send(DATA, struct.pack("!I", number) + b"x" * 1000)
     target.expect_close(peer)
 

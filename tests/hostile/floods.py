@@ -200,7 +200,7 @@ def refused_streams(target: Target) -> None:
     peer.resume()
     first = 1 if peer.key.name < target.name else 2
     for number in target.paced(20_000):
-        peer.send(OPEN, struct.pack("!II", first + 2 * number, 65536) + b"nothing")
+        peer.send(OPEN, struct.pack("!III", first + 2 * number, 65536, 600) + b"nothing")
         if number % 100 == 0:
             peer.receive(0.0)
 

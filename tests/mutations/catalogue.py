@@ -2122,6 +2122,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.test_service.LossTests.test_node_without_streams_drops_their_frames",),
     ),
     Mutant(
+        "who opens a stream may have it suspended for ever",
+        "streams/mux.py",
+        "_NOBODY, min(survival, most))",
+        "_NOBODY, survival)",
+        ("tests.streams.survival.test_peers.EndingTests.test_both_ends_take_the_shorter_time",),
+    ),
+    Mutant(
+        "an end suspends a stream for longer than its peer does",
+        "streams/mux.py",
+        "stream.survival = min(stream.survival, survival)",
+        "pass",
+        ("tests.streams.survival.test_peers.EndingTests.test_both_ends_take_the_shorter_time",),
+    ),
+    Mutant(
         "a peer is not told that its numbers were false",
         "streams/survival/peer.py",
         "self._start_anew(resume, Ended.REFUSED, ",

@@ -15,11 +15,13 @@ from routing_crust.streams.frames import (
     StreamReason,
     check_protocol,
     open_frame,
+    opened_frame,
     pack_number,
     pack_two,
     read_amount,
     read_nothing,
     read_open,
+    read_opened,
     read_reason,
     reason_frame,
     stream_of,
@@ -31,10 +33,19 @@ protocols = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)
 
 
 class FrameTests(SynchronousTestCase):
-    @given(numbers, windows, protocols)
-    def test_open_holds_window_and_protocol(self, number: int, window: int, protocol: str) -> None:
-        frame = open_frame(number, window, protocol)
-        self.assertEqual((stream_of(frame), *read_open(frame)), (number, window, protocol))
+    @given(numbers, windows, numbers, protocols)
+    def test_open_holds_window_survival_and_protocol(
+        self, number: int, window: int, survival: int, protocol: str
+    ) -> None:
+        frame = open_frame(number, window, survival, protocol)
+        self.assertEqual((stream_of(frame), *read_open(frame)), (number, window, survival, protocol))
+        frame = opened_frame(number, window, survival)
+        self.assertEqual((stream_of(frame), *read_opened(frame)), (number, window, survival))
+
+    def test_survival_is_rounded_up_and_has_a_bound(self) -> None:
+        """A part of a second must not become none, which would end the stream with its link."""
+        for wanted, sent in ((0, 0), (0.1, 1), (600.0, 600), (1e12, (1 << 32) - 1)):
+            self.assertEqual(read_opened(opened_frame(1, 2, wanted))[1], sent)
 
     @given(numbers, windows)
     def test_amounts_are_read_as_written(self, number: int, amount: int) -> None:
@@ -63,7 +74,7 @@ class FrameTests(SynchronousTestCase):
     @given(st.binary(max_size=80))
     def test_any_bytes_are_read_or_refused(self, payload: bytes) -> None:
         """Any bytes are either read or refused with the one error that closes links."""
-        for read in (stream_of, read_open, read_amount, read_nothing, read_reason):
+        for read in (stream_of, read_open, read_opened, read_amount, read_nothing, read_reason):
             with contextlib.suppress(WireError):
                 read(payload)
 
@@ -71,11 +82,14 @@ class FrameTests(SynchronousTestCase):
         number = pack_number(7)
         for read, payload in (
             (stream_of, b"abc"),
-            (read_open, number + bytes(4)),
-            (read_open, number + bytes(4) + b"x" * 65),
-            (read_open, number + bytes(4) + b"a/b"),
-            (read_open, number + bytes(4) + "é".encode()),
-            (read_open, number + b"\xff\xff\xff\xff" + b"echo"),
+            (read_open, number + bytes(8)),
+            (read_open, number + bytes(8) + b"x" * 65),
+            (read_open, number + bytes(8) + b"a/b"),
+            (read_open, number + bytes(8) + "é".encode()),
+            (read_open, number + b"\xff\xff\xff\xff" + bytes(4) + b"echo"),
+            (read_opened, number + b"\x80\x00\x00\x00" + bytes(4)),
+            (read_opened, number + bytes(4)),
+            (read_opened, number + bytes(9)),
             (read_amount, number + b"\x80\x00\x00\x00"),
             (read_amount, number),
             (read_amount, number + bytes(5)),

@@ -19,6 +19,7 @@ from routing_crust.streams.frames import (
     StreamFrame,
     StreamReason,
     open_frame,
+    opened_frame,
     pack_number,
     pack_two,
     reason_frame,
@@ -33,8 +34,10 @@ OURS, THEIRS = 1, 2
 def frame(kind: StreamFrame, number: int) -> tuple[int, bytes]:
     """A frame of this kind that is well formed."""
     if kind is F.OPEN:
-        return kind, open_frame(number, 1000, "echo")
-    if kind in (F.OPENED, F.CREDIT):
+        return kind, open_frame(number, 1000, 600, "echo")
+    if kind is F.OPENED:
+        return kind, opened_frame(number, 1000, 600)
+    if kind is F.CREDIT:
         return kind, pack_two(number, 1000)
     if kind in (F.REFUSED, F.RESET):
         return kind, reason_frame(number, StreamReason.ABORTED, "")

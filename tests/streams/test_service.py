@@ -577,7 +577,7 @@ class LossTests(StreamsCase):
         net.until_joined()
         link = next(each for each in net.crust(self.two_).links if each.peer == other.node_name)
         link.send(LAST_STREAM_KIND, b"")
-        link.send(StreamFrame.OPEN, open_frame(77, 1, "echo"))
+        link.send(StreamFrame.OPEN, open_frame(77, 1, 0, "echo"))
         error = self.fails(streams_of(self.two_).open(other.node_name, "echo", Keeping()), StreamRefused)
         self.assertIs(error.reason, StreamReason.TOO_SLOW)
         # and when it has some later, all is well
@@ -624,7 +624,7 @@ class SwapTests(SynchronousTestCase):
         old.sent.clear()
         streams.frame_received(old, StreamFrame.RESUME, resume_frame(Resume(7, 0, 1, 0)))  # type: ignore[arg-type]
         theirs = 1 if peer < node.node_name else 2
-        streams.frame_received(old, StreamFrame.OPEN, open_frame(theirs, 1 << 20, "echo"))  # type: ignore[arg-type]
+        streams.frame_received(old, StreamFrame.OPEN, open_frame(theirs, 1 << 20, 600, "echo"))  # type: ignore[arg-type]
         protocol = served.made[0]
         self.assertEqual([kind for kind, _ in old.sent], [StreamFrame.OPENED])
         protocol.transport.write(b"one")

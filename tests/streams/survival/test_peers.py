@@ -21,6 +21,7 @@ from routing_crust.streams import (
 )
 from routing_crust.streams.errors import SessionEnded
 from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
+from routing_crust.streams.mux import MAX_SURVIVAL_ASKED_SECONDS
 from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from routing_crust.streams.survival import peers as peers_module
 from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams
@@ -229,6 +230,16 @@ class HalfClosedTests(SurvivingCase):
         self.assertEqual(self.theirs.received, b"all")
 
 
+class UnsuspendedTests(SurvivingCase):
+    survival = 0
+
+    def test_node_that_suspends_nothing_is_not_talked_into_it(self) -> None:
+        stream = self.net.result(streams_of(self.two_).open(self.one.node_name, "echo", Keeping(), 3600))
+        self.cut()
+        self.net.run(lambda: stream.reason is not None, timeout=1)
+        self.assertEqual(self.suspended(self.one), {})
+
+
 class ListenerTests(SurvivingCase):
     protocol = Listening
 
@@ -269,13 +280,18 @@ class EndingTests(SurvivingCase):
     def test_each_stream_has_a_time_of_its_own(self) -> None:
         """The longer one lives, and the link is looked for until then."""
         longer = self.net.result(streams_of(self.two_).open(self.one.node_name, "echo", Keeping(), 1000))
-        for stream in of(self.one, self.two_).mux.streams.values():
-            stream.survival = 1000
         self.partition(31 + 70)
         self.assertIs(self.ended(self.mine).why, Ended.EXPIRED)
         longer.transport.write(b"alive")
         self.net.run(lambda: self.served.made[1].received == b"alive", timeout=60)
-        # the other end hears of the stream that has expired here
+        self.assertIs(self.ended(self.theirs).why, Ended.EXPIRED)
+
+    def test_end_that_waits_for_longer_hears_of_it(self) -> None:
+        for stream in of(self.one, self.two_).mux.streams.values():
+            stream.survival = 1000
+        self.net.result(streams_of(self.two_).open(self.one.node_name, "echo", Keeping(), 1000))
+        self.partition(31 + 70)
+        self.net.run(lambda: self.theirs.reason is not None, timeout=60)
         self.assertIsInstance(self.theirs.reason, StreamReset)
         self.assertIs(self.theirs.reason.reason, StreamReason.EXPIRED)
 
@@ -283,9 +299,25 @@ class EndingTests(SurvivingCase):
         streams_of(self.one).listen("brief", Keeping(Echo), survival=0)
         brief = self.open(self.two_, self.one.node_name, "brief")
         self.cut()
-        self.net.run(lambda: brief.reason is not None, timeout=20)
-        self.assertIsInstance(brief.reason, StreamReset)
+        self.net.run(lambda: brief.reason is not None, timeout=1)
+        self.assertIsInstance(brief.reason, StreamLinkLost)
         self.assertIsNone(self.mine.reason)
+
+    def times(self, protocol: str, survival: float | None = None) -> set[float]:
+        """For how long both ends suspend a stream that the second node asks for."""
+        self.net.result(streams_of(self.two_).open(self.one.node_name, protocol, Keeping(), survival))
+        return {
+            list(of(here, there).mux.streams.values())[-1].survival
+            for here, there in ((self.one, self.two_), (self.two_, self.one))
+        }
+
+    def test_both_ends_take_the_shorter_time(self) -> None:
+        streams_of(self.one).listen("hour", Keeping(), survival=3600)
+        self.assertEqual(self.times("hour"), {30})
+        self.assertEqual(self.times("hour", 7200), {3600})
+        self.assertEqual(self.times("hour", 0.5), {0.5, 1})
+        self.assertEqual(self.times("echo", 7200), {7200})
+        self.assertEqual(self.times("echo", 1e6), {MAX_SURVIVAL_ASKED_SECONDS})
 
     def test_restarted_peer_ends_them(self) -> None:
         self.net.crash(self.two_, silently=True)
