@@ -21,12 +21,15 @@ __all__ = [
     "ConnectingError",
     "ExpectedConnectionExpired",
     "ExpectedConnectionReplaced",
+    "InvalidCertificate",
     "InvalidEndpoint",
+    "InvalidInvitation",
     "InvalidName",
     "InvalidPairing",
     "KeyFileError",
     "LimitReached",
     "LinkClosed",
+    "NotAuthorized",
     "NotConnected",
     "PeerUnreachable",
     "RefusalReason",
@@ -34,6 +37,7 @@ __all__ = [
     "RequestTimedOut",
     "RoutingCrustError",
     "ServiceStopped",
+    "TrustFileError",
     "WireError",
 ]
 
@@ -76,6 +80,18 @@ class InvalidName(RoutingCrustError, ValueError):
     """A text or some bytes are not the name of a node."""
 
 
+class InvalidCertificate(RoutingCrustError, ValueError):
+    """A certificate of a member cannot say this, or a text is no role, tag or certificate."""
+
+
+class InvalidInvitation(RoutingCrustError, ValueError):
+    """A text is not an invitation, or one that cannot be used; the error says what is wrong with it."""
+
+
+class NotAuthorized(RoutingCrustError):
+    """A member may not issue, renew or ban this; the error says who may."""
+
+
 class InvalidEndpoint(RoutingCrustError, ValueError):
     """A text is not an endpoint, or not a contact."""
 
@@ -86,6 +102,10 @@ class InvalidPairing(RoutingCrustError, ValueError):
 
 class KeyFileError(RoutingCrustError):
     """The key file cannot be used: its mode is too open, or it does not hold a key."""
+
+
+class TrustFileError(RoutingCrustError):
+    """A file of a private network cannot be used; the error names it and says what to do."""
 
 
 class WireError(RoutingCrustError):

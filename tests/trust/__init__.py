@@ -1,0 +1,1 @@
+"""Tests of C{routing_crust.trust}."""
