@@ -14,10 +14,10 @@ HERE = Path(__file__).parent
 
 def version() -> str:
     """The version, read and not imported: what the package imports need not be installed yet."""
-    text = (HERE / "routing_crust" / "_version.py").read_text(encoding="utf-8")
+    text = (HERE / "routing_crust" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if found is None:
-        raise RuntimeError("routing_crust/_version.py holds no version")
+        raise RuntimeError("routing_crust/__init__.py holds no version")
     return found.group(1)
 
 
@@ -82,7 +82,7 @@ setup(
     packages=[*find_packages(include=["routing_crust", "routing_crust.*"]), "twisted.plugins"],
     # Makes an editable install put this folder on the path, where Twisted looks for plugins.
     package_dir={"": "."},
-    package_data={"routing_crust": ["py.typed"]},
+    package_data={"routing_crust": ["py.typed", "*.pyi"]},
     zip_safe=False,
     install_requires=[
         "automat>=24.8.1",

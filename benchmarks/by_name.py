@@ -5,10 +5,11 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import Any
 
-from routing_crust.config import MIB, Role, Settings
+from routing_crust.config import Role, Settings
 from routing_crust.crust.platform import SystemPlatform
 from routing_crust.crust.service import CrustService
 from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.limits import MIB
 from routing_crust.routing.service import RoutingService
 
 from .credentials import CLIENT, SERVER, identity

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 
-from routing_crust.config import MIB, Settings
+from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.link import link as link_module
 from routing_crust.crust.link import sending
@@ -23,6 +23,7 @@ from routing_crust.crust.link.reading import ReadingTurns
 from routing_crust.crust.link.tls import LinkTls
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
+from routing_crust.limits import MIB
 
 from .bare import READY, Flood
 from .credentials import CLIENT, SERVER, identity

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 VERSION = re.search(
     r'^__version__ = "(.+)"$',
-    (HERE.parent / "routing_crust" / "_version.py").read_text(encoding="utf-8"),
+    (HERE.parent / "routing_crust" / "__init__.py").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
 
@@ -18,7 +18,7 @@ project = "routing-crust"
 author = "the routing-crust authors"
 copyright = "the routing-crust authors"
 if VERSION is None:
-    raise RuntimeError("routing_crust/_version.py holds no version")
+    raise RuntimeError("routing_crust/__init__.py holds no version")
 release = VERSION.group(1)
 extensions = ["directives"]  # of this folder: tables that are made from the code
 nitpicky = True

@@ -17,61 +17,52 @@ L{routing_crust.testing} (a simulated network), L{routing_crust.errors} and L{ro
 Every other module may change without notice.
 """
 
-from ._version import __version__
-from .config import Role, Settings, TwoWay
-from .crust.reachability import Reachability
-from .endpoints import Contact, Endpoint
-from .errors import RoutingCrustError
-from .identity import Identity, create_identity, load_identity, load_or_create_identity
-from .names import Name
-from .routing.application_link import ApplicationLink
-from .routing.events import (
-    EndpointsChanged,
-    GroupConnectedChanged,
-    LinkChanged,
-    LinkFacts,
-    LinkGained,
-    LinkLost,
-    Message,
-    PeerJoined,
-    PeerLeft,
-    ReachabilityChanged,
-    Request,
-    StateChanged,
-)
-from .routing.service import RoutingService
-from .routing.state import State
-from .wire.messages import LinkUse, NatKind
+from importlib import import_module
 
-__all__ = [
-    "ApplicationLink",
-    "Contact",
-    "Endpoint",
-    "EndpointsChanged",
-    "GroupConnectedChanged",
-    "Identity",
-    "LinkChanged",
-    "LinkFacts",
-    "LinkGained",
-    "LinkLost",
-    "LinkUse",
-    "Message",
-    "Name",
-    "NatKind",
-    "PeerJoined",
-    "PeerLeft",
-    "Reachability",
-    "ReachabilityChanged",
-    "Request",
-    "Role",
-    "RoutingCrustError",
-    "RoutingService",
-    "Settings",
-    "State",
-    "StateChanged",
-    "TwoWay",
-    "__version__",
-    "create_identity",
-    "load_identity",
-    "load_or_create_identity",
-]
+__version__ = "0.1.0"
+
+_MODULES = {
+    "ApplicationLink": "routing.application_link",
+    "Contact": "endpoints",
+    "Endpoint": "endpoints",
+    "EndpointsChanged": "routing.events",
+    "GroupConnectedChanged": "routing.events",
+    "Identity": "identity",
+    "LinkChanged": "routing.events",
+    "LinkFacts": "routing.events",
+    "LinkGained": "routing.events",
+    "LinkLost": "routing.events",
+    "LinkUse": "wire.messages",
+    "Message": "routing.events",
+    "Name": "names",
+    "NatKind": "wire.messages",
+    "PeerJoined": "routing.events",
+    "PeerLeft": "routing.events",
+    "Reachability": "crust.reachability",
+    "ReachabilityChanged": "routing.events",
+    "Request": "routing.events",
+    "Role": "config",
+    "RoutingCrustError": "plain_errors",
+    "RoutingService": "routing.service",
+    "Settings": "config",
+    "State": "routing.state",
+    "StateChanged": "routing.events",
+    "TwoWay": "config",
+    "create_identity": "identity",
+    "load_identity": "identity",
+    "load_or_create_identity": "identity",
+}
+"""The module of each name here, loaded when the name is asked for: a program waits only for what it uses."""
+
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from .endpoints import Contact, Endpoint, PrivateDialling
-from .errors import ConfigurationError, InvalidName, number_text
 from .forwarding_rules import Exposure, Forward, Nickname, Permission
+from .limits import KIB, MIB
 from .names import NAME_CHARACTERS, Name
+from .plain_errors import ConfigurationError, InvalidName, number_text
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
 DEFAULT_PORT: Final = 5483
 OUTBOX_OVERHEAD_BYTES: Final = 4 * KIB
 """What a message that waits counts for in C{outbox_memory} besides its body."""

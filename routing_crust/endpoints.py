@@ -18,8 +18,8 @@ from socket import AF_INET, inet_pton
 from typing import Final
 
 from .addresses import Kind, kind_of
-from .errors import InvalidEndpoint, InvalidName
 from .names import Name
+from .plain_errors import InvalidEndpoint, InvalidName
 
 __all__ = [
     "Connection",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import InvalidName, InvalidPairing
 from .names import Name
+from .plain_errors import InvalidName, InvalidPairing
 
 MAX_PROTOCOL_CHARACTERS: Final = 64
 """In the name of a protocol; it bounds the frame that opens a stream."""

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
 DIAL_TIMEOUT_SECONDS: Final = 10.0
 """For one dial, from its start to the end of the TLS handshake."""
 DIAL_STAGGER_SECONDS: Final = 0.25

@@ -13,7 +13,7 @@ import hashlib
 from functools import lru_cache, total_ordering
 from typing import Final
 
-from .errors import InvalidName
+from .plain_errors import InvalidName
 
 NAME_BYTES: Final = 32
 NAME_BITS: Final = 8 * NAME_BYTES

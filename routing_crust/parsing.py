@@ -12,9 +12,9 @@ from typing import Any
 
 from .config import valid_range
 from .endpoints import Contact, Endpoint
-from .errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing
 from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission
 from .names import Name
+from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing
 
 
 def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None) -> Any:

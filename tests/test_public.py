@@ -114,11 +114,39 @@ class PublicTests(SynchronousTestCase):
         expected = {*routing_crust.__all__, *public_modules(), "RoutingService.observe"}
         self.assertEqual(listed, expected - {"__version__", PACKAGE})
 
-    def test_importing_the_package_loads_neither_the_daemon_nor_a_reactor(self) -> None:
+    def test_the_stub_for_type_checkers_says_where_each_name_is(self) -> None:
+        stub = ast.parse(read(ROOT / PACKAGE / "__init__.pyi"))
+        imported = {
+            alias.name: node.module
+            for node in stub.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        self.assertEqual(imported, routing_crust._MODULES)
+        listed = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+        self.assertEqual([sorted(each) for each in listed], [sorted(routing_crust.__all__)])
+
+    def test_a_name_that_the_package_does_not_have_is_refused(self) -> None:
+        with self.assertRaisesRegex(AttributeError, "module 'routing_crust' has no attribute 'Nonsense'"):
+            _ = routing_crust.Nonsense
+        self.assertFalse(hasattr(routing_crust, "__wrapped__"))
+        self.assertTrue(set(routing_crust.__all__) <= set(dir(routing_crust)))
+
+    def test_importing_the_package_loads_nothing_of_twisted(self) -> None:
         """A program that only makes a C{Settings} should not wait for what it does not use."""
+        for statement in ("import routing_crust", "from routing_crust import Contact, Name, Role, Settings"):
+            code = f"import sys; {statement}; print([each for each in sys.modules if 'twisted' in each])"
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+            run = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+            )
+            self.assertEqual(run.stdout.strip(), "[]", statement)
+
+    def test_importing_the_package_loads_neither_the_daemon_nor_a_reactor(self) -> None:
         heavy = ["daemon", "streams", "testing", "aio", "crust.service"]
         names = [f"{PACKAGE}.{each}" for each in heavy] + ["twisted.internet.reactor", "twisted.web"]
-        code = f"import sys, routing_crust; print([each for each in {names!r} if each in sys.modules])"
+        loaded = f"[each for each in {names!r} if each in sys.modules]"
+        code = f"import sys; from routing_crust import *; print({loaded})"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
         run = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment

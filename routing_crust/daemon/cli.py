@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from ..errors import RoutingCrustError
+from ..plain_errors import RoutingCrustError
+from .commands import EXIT_FAILED, EXIT_OK
 from .commands.arguments import make_parser
-from .commands.here import EXIT_FAILED, EXIT_OK
 
 COMMAND_MODULES: Final = {
     "keygen": "keys",

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from .._version import __version__
+from .. import __version__
 from ..config import Settings
 from ..crust.accept.descriptors import raise_descriptor_limit
 from ..errors import RoutingCrustError

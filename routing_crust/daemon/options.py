@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from twisted.python import usage
 
-from .._version import __version__
+from .. import __version__
 from ..config import Settings, setting_fields, valid_range
 from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
 from .state_directory import default_state_dir

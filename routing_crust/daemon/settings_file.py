@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..config import Settings, setting_fields
-from ..errors import ConfigurationError
 from ..forwarding_rules import known
 from ..parsing import parse_setting
+from ..plain_errors import ConfigurationError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from ..errors import ConfigurationError
+from ..plain_errors import ConfigurationError
 
 DIRECTORY_MODE: Final = 0o700
+DEFAULT_NETWORK: Final = "default"
 MAX_SOCKET_PATH_BYTES: Final = 107
 """The system's field for the path of a UNIX socket has 108 bytes, the last of them zero."""
 

@@ -19,8 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from routing_crust import Endpoint, RoutingService, Settings
-from routing_crust._version import __version__
+from routing_crust import Endpoint, RoutingService, Settings, __version__
 from routing_crust.daemon import cli
 from routing_crust.daemon.cli import main
 from routing_crust.daemon.commands import here

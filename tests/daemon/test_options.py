@@ -16,7 +16,7 @@ from twisted.internet import reactor
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust._version import __version__
+from routing_crust import __version__
 from routing_crust.config import Role, Settings, TwoWay, setting_fields, valid_range
 from routing_crust.daemon import plugin
 from routing_crust.daemon.demo import DemoService

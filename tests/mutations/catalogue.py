@@ -1858,6 +1858,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the console script waits for Twisted",
+        "forwarding_rules.py",
+        "from .plain_errors import InvalidName, InvalidPairing",
+        "from .errors import InvalidName, InvalidPairing",
+        ("tests.daemon.test_quick_start",),
+    ),
+    Mutant(
         "a closed terminal kills the daemon",
         "daemon/signals.py",
         "ENDING: Final = (signal.SIGHUP, signal.SIGTERM)",

@@ -5,13 +5,12 @@ The command line of the console script C{routing-crust}: its commands, their opt
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from ..._version import __version__
-from ...errors import InvalidName, InvalidPairing
-from ...forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
-from ...names import Name
+from ... import __version__
 from ..state_directory import default_state_dir
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
@@ -63,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         "Each is a line: the name of its sender, a space and the text, with control characters written as "
         "escapes. A message that comes while no program listens is lost.",
     )
-    listen.add_argument("--count", type=_count, metavar="N", help="end after N messages")
+    listen.add_argument("--count", type=_later("count"), metavar="N", help="end after N messages")
     listen.add_argument(
         "--answer",
         metavar="TEXT",
@@ -78,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     forward.add_argument(
         "what",
-        type=_forward_text,
+        type=_later("forward_text"),
         metavar="ENDPOINT=NAME/PROTOCOL",
         help="the port, the peer and its protocol, such as tcp:2222=backup/ssh",
     )
@@ -91,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     expose.add_argument(
         "what",
-        type=_exposure,
+        type=_later("exposure"),
         metavar="PROTOCOL=ENDPOINT",
         help="the name for peers, and the program's address, such as ssh=tcp:localhost:22",
     )
@@ -99,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--allow",
         action="append",
         default=[],
-        type=_allowed,
+        type=_later("allowed"),
         metavar="NAME",
         help="a peer that may connect: its name or nickname, or '*' for every node of the network; may be "
         "repeated (default: no peer)",
@@ -114,7 +113,9 @@ def make_parser() -> argparse.ArgumentParser:
         "It shows the addresses of the node and where they are from, the attempts within the last hour with "
         "their results, and what happens next.",
     )
-    explain.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
+    explain.add_argument(
+        "name", type=_later("node_name"), metavar="NAME", help="the node: its name, or a nickname"
+    )
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(explain)
     return parser
@@ -132,11 +133,13 @@ def _add_key_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_message(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", type=_node_name, metavar="NAME", help="the node: its name, or a nickname")
+    parser.add_argument(
+        "name", type=_later("node_name"), metavar="NAME", help="the node: its name, or a nickname"
+    )
     parser.add_argument("text", metavar="TEXT", help="what to send")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=_later("seconds"),
         default=DEFAULT_TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="give up waiting after so long (default: %(default)g)",
@@ -158,49 +161,11 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", type=Path, metavar="FILE", help="read both from the daemon's TOML file")
 
 
-def _forward_text(text: str) -> tuple[str, str, str]:
-    try:
-        listen, who, protocol = split_forward(text)
-    except InvalidPairing as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return listen, _node_name(who), protocol
+def _later(function: str) -> Callable[[str], object]:
+    """A function of L{routing_crust.daemon.commands.values}, loaded with what it needs when it is called."""
 
+    def value(text: str) -> object:
+        found: Callable[[str], object] = getattr(import_module(".values", __package__), function)
+        return found(text)
 
-def _exposure(text: str) -> Exposure:
-    try:
-        return Exposure.from_text(text)
-    except InvalidPairing as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _allowed(text: str) -> str:
-    return text if text == EVERYONE else _node_name(text)
-
-
-def _node_name(text: str) -> str:
-    # names are checked here, before a daemon is needed; a nickname can only be checked there
-    if is_nickname(text):
-        return text  # only the daemon knows whose it is
-    try:
-        return str(Name.from_text(text))
-    except InvalidName as error:
-        raise argparse.ArgumentTypeError(f"{error}; 'routing-crust name' prints that of a node") from None
-
-
-def _count(text: str) -> int:
-    # int() would take signs, underscores and other scripts' digits, and any length
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count: write 1 or more")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    # NaN is refused too: it is in no range
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write 0.1 to 86400 seconds")
-    return seconds
+    return value

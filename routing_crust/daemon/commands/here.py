@@ -9,40 +9,36 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ...config import Settings
 from ..control.client import ControlClient
-from ..settings_file import merge_settings, read_settings_file
-from ..state_directory import default_state_dir, socket_path
+from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 STATUS_TIMEOUT_SECONDS: Final = 10.0
 """The daemon answers most commands at once, if it answers."""
-
-
-def settings_of(options: argparse.Namespace) -> Settings:
-    """
-    The settings that the options of a command name.
-
-    @raise ConfigurationError: the file that they name cannot be used.
-    """
-    given = {
-        name: str(value)
-        for name, value in (("state_dir", options.state_dir), ("network", options.network))
-        if value is not None
-    }
-    in_file = {} if options.config is None else read_settings_file(options.config)
-    return merge_settings(given, in_file, options.config)
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
     """
     The state directory that the options of a command name.
 
-    @raise ConfigurationError: as L{settings_of} does.
+    @raise ConfigurationError: one of them, or the file that they name, cannot be used.
     """
-    settings = settings_of(options)
+    folder = options.state_dir
+    if options.config is not None or options.network is not None or str(folder or "").startswith("~"):
+        return _state_dir_in_settings(options)
+    return Path(folder or default_state_dir(DEFAULT_NETWORK)).absolute()
+
+
+def _state_dir_in_settings(options: argparse.Namespace) -> Path:
+    # loads all that settings are made of, for which the other commands need not wait
+    from ..settings_file import merge_settings, read_settings_file
+
+    given = {
+        name: str(value)
+        for name, value in (("state_dir", options.state_dir), ("network", options.network))
+        if value is not None
+    }
+    in_file = {} if options.config is None else read_settings_file(options.config)
+    settings = merge_settings(given, in_file, options.config)
     return (settings.state_dir or default_state_dir(settings.network)).absolute()
 
 

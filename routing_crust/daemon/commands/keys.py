@@ -6,7 +6,8 @@ import argparse
 
 from ...identity import create_identity, load_identity
 from ..state_directory import key_path, prepare_state_dir
-from .here import EXIT_OK, print_line, state_dir_of
+from . import EXIT_OK
+from .here import print_line, state_dir_of
 
 
 def keygen(options: argparse.Namespace) -> int:

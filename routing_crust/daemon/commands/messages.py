@@ -16,7 +16,8 @@ from ..control.messages import (
     SendCommand,
 )
 from ..text import printable
-from .here import EXIT_OK, STATUS_TIMEOUT_SECONDS, body_of, connect, print_line
+from . import EXIT_OK
+from .here import STATUS_TIMEOUT_SECONDS, body_of, connect, print_line
 
 
 def send(options: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ import json
 
 from ..control.messages import ExplainCommand, ExplainReply, StatusCommand, StatusReply
 from ..text import explanation_text, status_text
-from .here import EXIT_OK, STATUS_TIMEOUT_SECONDS, connect, print_line
+from . import EXIT_OK
+from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
 
 
 def status(options: argparse.Namespace) -> int:

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 from twisted.internet.error import ConnectionLost
 
-from ...config import KIB
-from ...errors import RoutingCrustError
+from ...limits import KIB
+from ...plain_errors import RoutingCrustError
 from ...streams import StreamLinkLost, StreamReason, StreamReset
 
 MAX_CHUNK_BYTES: Final = 64 * KIB

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NoReturn, TypeVar
 
-from ...errors import RoutingCrustError
+from ...plain_errors import RoutingCrustError
 from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
 _Reply = TypeVar("_Reply")

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ...config import MIB
+from ...limits import MIB
 
 LISTEN_QUEUE_MESSAGES: Final = 1000
 LISTEN_QUEUE_BYTES: Final = 4 * MIB

@@ -29,8 +29,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from ...config import MIB
-from ...errors import RoutingCrustError
+from ...limits import MIB
+from ...plain_errors import RoutingCrustError
 from .line import ControlLine
 from .member_messages import MemberCommand, MemberReply
 

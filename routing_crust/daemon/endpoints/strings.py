@@ -28,11 +28,10 @@ from ...names import Name
 from ...routing.service import RoutingService, running_services
 from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
 from ...streams.frames import check_protocol
-from ..state_directory import default_state_dir, socket_path
+from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 from .client import DaemonClientEndpoint, LocalDaemon
 from .server import DaemonServerEndpoint
 
-DEFAULT_NETWORK: Final = "default"
 _OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"
 
 

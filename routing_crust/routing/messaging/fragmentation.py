@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 
-from ...config import KIB, Settings
-from ...limits import MAX_ATTEMPTS
+from ...config import Settings
+from ...limits import KIB, MAX_ATTEMPTS
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from ...wire.messages import AckPart, MessagePart

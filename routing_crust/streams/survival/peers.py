@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ...bounded_dict import BoundedDict
-from ...config import KIB, MIB
 from ...crust.interfaces import ILink
 from ...errors import LinkClosed
+from ...limits import KIB, MIB
 from ...names import Name
 from ...quietlog import QuietLog
 from ..errors import SessionEnded

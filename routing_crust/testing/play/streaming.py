@@ -20,8 +20,8 @@ from typing import Final
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
-from ...config import KIB
 from ...errors import RoutingCrustError
+from ...limits import KIB
 from ...names import Name
 from ...routing.service import RoutingService
 from ...streams import StreamReason, StreamRefused, StreamReset, streams_of
