@@ -106,10 +106,18 @@ def _public_key(raw: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
-def load_identity(path: Path) -> Identity:
+def load_identity(
+    path: Path,
+    what: str = "key file",
+    if_seen: str = "replace the key",
+    if_lost: str = "move it away to start under a new name",
+) -> Identity:
     """
     Read a key file (PKCS #8 in PEM, as C{openssl genpkey -algorithm ed25519} writes it).
 
+    @param what: what the errors call the file.
+    @param if_seen: what to do if others have read it, for the errors.
+    @param if_lost: what to do if it is damaged and there is no copy.
     @raise KeyFileError: there is no such file, others may read it, or it holds no Ed25519 key. The
         error says what to do; the file is never changed.
     """
@@ -118,25 +126,25 @@ def load_identity(path: Path) -> Identity:
             status = os.fstat(file.fileno())
             data = file.read(MAX_KEY_FILE_BYTES) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
-        raise KeyFileError(f"the key file {path} cannot be read: {error.strerror}") from error
+        raise KeyFileError(f"the {what} {path} cannot be read: {error.strerror}") from error
     if data is None:
-        raise KeyFileError(f"the key file {path} is not a regular file: use another path")
+        raise KeyFileError(f"the {what} {path} is not a regular file: use another path")
     # As OpenSSH does: a key that others can read is not used until its owner has looked at it.
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise KeyFileError(
-            f"the key file {path} has mode {mode:04o}, so others may read it: "
-            f"if nobody has, run 'chmod 600 {path}'; else replace the key"
+            f"the {what} {path} has mode {mode:04o}, so others may read it: "
+            f"if nobody has, run 'chmod 600 {path}'; else {if_seen}"
         )
     try:
         key = serialization.load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
-            f"the key file {path} is damaged: it holds no private key in PEM that can be read without a "
-            "password. Restore it from a copy, or move it away to start under a new name"
+            f"the {what} {path} is damaged: it holds no private key in PEM that can be read without a "
+            f"password. Restore it from a copy, or {if_lost}"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"the key file {path} holds a key that is not Ed25519: use another file")
+        raise KeyFileError(f"the {what} {path} holds a key that is not Ed25519: use another file")
     return Identity(key)
 
 
@@ -147,16 +155,25 @@ def create_identity(path: Path) -> Identity:
     @raise KeyFileError: the file is there already, or cannot be written. An old file is never changed.
     """
     identity = Identity.generate()
+    write_identity(path, identity)
+    return identity
+
+
+def write_identity(path: Path, identity: Identity, what: str = "key file") -> None:
+    """
+    Write a key to a new file of mode 0600.
+
+    @raise KeyFileError: as L{create_identity} does.
+    """
     pem = identity.private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
         write_atomically(path, pem, KEY_FILE_MODE, replace=False)
     except FileExistsError as error:
-        raise KeyFileError(f"the key file {path} is there already, and a key is never replaced") from error
+        raise KeyFileError(f"the {what} {path} is there already, and a key is never replaced") from error
     except OSError as error:
-        raise KeyFileError(f"the key file {path} cannot be written: {error.strerror}") from error
-    return identity
+        raise KeyFileError(f"the {what} {path} cannot be written: {error.strerror}") from error
 
 
 def load_or_create_identity(path: Path) -> Identity:

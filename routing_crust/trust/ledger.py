@@ -1,0 +1,90 @@
+"""
+The ledger of an inviter: the invitations that it has made, and who has redeemed them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from ..errors import LimitReached
+from ..names import Name
+from .certificate import MemberRole
+from .invitation import invitation_id
+from .judging import DAY_SECONDS
+
+MAX_OPEN_INVITATIONS: Final = 256
+KEPT_AFTER_EXPIRY_SECONDS: Final = 30 * DAY_SECONDS
+"""Whoever comes with one that has expired hears that, not that it is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """
+    An invitation as its inviter keeps it.
+
+    @ivar secret: 128 bits; whoever proves them is let in.
+    @ivar expiry: until when, in seconds since the epoch.
+    @ivar uses: how many machines may redeem it.
+    @ivar nickname: that of the new member; empty leaves it to who redeems it.
+    @ivar roles: what the new member may do.
+    @ivar tags: its tags.
+    @ivar allow: the inviter's protocols that it may use.
+    @ivar used_by: who has redeemed it.
+    """
+
+    secret: bytes = field(repr=False)
+    expiry: int
+    uses: int
+    nickname: str
+    roles: frozenset[MemberRole]
+    tags: frozenset[str] = frozenset()
+    allow: tuple[str, ...] = ()
+    used_by: tuple[Name, ...] = ()
+
+    @property
+    def id(self) -> bytes:
+        """Which one it is; says nothing of the secret."""
+        return invitation_id(self.secret)
+
+    def is_expired(self, now: float) -> bool:
+        """Whether it is too late for anybody who has not redeemed it."""
+        return now > self.expiry
+
+    def is_used_up_for(self, name: Name) -> bool:
+        """Whether others have used it as often as it may be. Who has redeemed it may do so again."""
+        return name not in self.used_by and len(self.used_by) >= self.uses
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The invitations that an inviter has made. Immutable."""
+
+    entries: tuple[LedgerEntry, ...] = ()
+
+    def find(self, which: bytes) -> LedgerEntry | None:
+        """The invitation with this id."""
+        return next((each for each in self.entries if hmac.compare_digest(each.id, which)), None)
+
+    def adding(self, entry: LedgerEntry, now: float) -> Ledger:
+        """
+        This ledger with one more invitation, and without those that expired long ago.
+
+        @raise LimitReached: there are too many.
+        """
+        kept = tuple(each for each in self.entries if now <= each.expiry + KEPT_AFTER_EXPIRY_SECONDS)
+        if len(kept) >= MAX_OPEN_INVITATIONS:
+            # those that nobody can use go first
+            kept = tuple(each for each in kept if not each.is_expired(now) and len(each.used_by) < each.uses)
+        if len(kept) >= MAX_OPEN_INVITATIONS:
+            raise LimitReached("there are too many invitations that can be used", "", MAX_OPEN_INVITATIONS)
+        return Ledger((*kept, entry))
+
+    def spending(self, which: bytes, name: Name) -> Ledger:
+        """This ledger after a member has redeemed an invitation; once, however often it says so."""
+        return Ledger(tuple(_used(each, name) if each.id == which else each for each in self.entries))
+
+
+def _used(entry: LedgerEntry, name: Name) -> LedgerEntry:
+    return entry if name in entry.used_by else replace(entry, used_by=(*entry.used_by, name))

@@ -1,0 +1,308 @@
+"""
+The files of a private network in a state directory, written whole or not at all:
+
+ - C{certificate}: this member's, with that of its issuer;
+ - C{roster}: the statements, each in a line, with the digest of all in the first one;
+ - C{authority.key}: the network's authority, only where its founder keeps it;
+ - C{invitations}: the ledger of an inviter, which holds their secrets.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import stat
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import InvalidCertificate, InvalidName, KeyFileError, TrustFileError, WireError
+from ..files import write_atomically
+from ..identity import Identity, load_identity, write_identity
+from ..names import Name
+from .certificate import MemberRole, SignedCertificate, Verifier
+from .codec import MAX_CERTIFICATE_BYTES, decode_certificate, encode_certificate
+from .invitation import SECRET_BYTES
+from .issuing import is_authority_of
+from .judging import date_text
+from .ledger import MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
+from .networks import network_of
+from .roster import (
+    MAX_ADMINS_IN_ROSTER,
+    MAX_STATEMENTS_OF_AN_ADMIN,
+    MAX_STATEMENTS_OF_THE_AUTHORITY,
+    Roster,
+    statement_problem,
+)
+from .statement import MAX_STATEMENT_BYTES, SignedStatement, decode_statement
+
+CERTIFICATE_FILE: Final = "certificate"
+ROSTER_FILE: Final = "roster"
+AUTHORITY_FILE: Final = "authority.key"
+INVITATIONS_FILE: Final = "invitations"
+DAMAGED_SUFFIX: Final = ".damaged"
+
+_CERTIFICATE_HEAD: Final = "routing-crust certificate 1"
+_ROSTER_HEAD: Final = "routing-crust roster 1"
+_MAX_CERTIFICATE_FILE_BYTES: Final = 4 * MAX_CERTIFICATE_BYTES
+_MAX_ROSTER_FILE_BYTES: Final = (
+    2
+    * MAX_STATEMENT_BYTES
+    * (MAX_STATEMENTS_OF_THE_AUTHORITY + MAX_ADMINS_IN_ROSTER * MAX_STATEMENTS_OF_AN_ADMIN)
+)
+_MAX_LEDGER_FILE_BYTES: Final = 1024 * 1024 * 8
+
+
+def load_certificate(state_dir: Path, network: str, name: Name, verifier: Verifier) -> SignedCertificate:
+    """
+    Read this member's certificate. Whether it has expired, or is banned, is not looked at.
+
+    @param network: the network that it must be of.
+    @param name: the member that it must be of.
+    @raise TrustFileError: there is none, it is damaged or edited, or another one's.
+    """
+    path = state_dir / CERTIFICATE_FILE
+    text = _read(path, _MAX_CERTIFICATE_FILE_BYTES, "certificate")
+    if text is None:
+        raise TrustFileError(
+            f"there is no certificate at {path}, and this network is private: join it with an invitation"
+        )
+    advice = "restore it from a copy, or have this machine invited again"
+    try:
+        lines = [each for each in text.split("\n") if not each.startswith("#")]
+        if lines[:1] != [_CERTIFICATE_HEAD]:
+            raise WireError("it does not begin as one")
+        signed = decode_certificate(base64.b64decode("".join(lines[1:]), validate=True))
+    except (WireError, binascii.Error, ValueError) as error:
+        raise TrustFileError(f"the certificate {path} is damaged ({error}): {advice}") from None
+    own, above = signed.certificate, signed.issuer_certificate
+    if not all(each.is_signed(verifier) for each in (signed, above) if each is not None):
+        raise TrustFileError(f"the certificate {path} is not what its issuer has signed: {advice}")
+    if own.network != network:
+        raise TrustFileError(f"the certificate {path} is of the network {own.network}, and not of {network}")
+    if own.name != name:
+        raise TrustFileError(
+            f"the certificate {path} is that of {own}, and the key beside it is {name.short}: {advice}"
+        )
+    return signed
+
+
+def save_certificate(state_dir: Path, signed: SignedCertificate) -> None:
+    """
+    @raise OSError: it cannot be written; the old one is still there.
+    """
+    own = signed.certificate
+    coded = base64.b64encode(encode_certificate(signed)).decode("ascii")
+    head = (
+        f"# {own} in {own.network}, until {date_text(own.not_after)}.",
+        "# It is signed, so there is nothing to edit.",
+        _CERTIFICATE_HEAD,
+    )
+    _write(state_dir / CERTIFICATE_FILE, "\n".join((*head, *textwrap.wrap(coded, 76), "")))
+
+
+def load_roster(state_dir: Path, network: str, verifier: Verifier) -> tuple[Roster, str]:
+    """
+    Read the roster. What is left of a damaged one is used; the node gets the rest from its peers.
+
+    @return: the roster, and what is wrong with the file, in words; empty if nothing is.
+    @raise TrustFileError: it is of another network, or cannot be read.
+    """
+    path = state_dir / ROSTER_FILE
+    text = _read(path, _MAX_ROSTER_FILE_BYTES, "roster")
+    if text is None:
+        return Roster(network), ""
+    lines = text.split("\n")
+    head = lines[0].removeprefix(_ROSTER_HEAD + " ").split(" ")
+    is_headed = lines[0].startswith(_ROSTER_HEAD) and len(head) == 2 and _is_network(head[0])
+    if is_headed and head[0] != network:
+        raise TrustFileError(
+            f"the roster {path} is of the network {head[0]}, and not of {network}: move it away"
+        )
+    found = [_statement(each, network, verifier) for each in lines[1:] if each]
+    statements = [each for each in found if each is not None]
+    roster = Roster(network, statements)
+    if len(found) == len(statements) and head == [network, roster.digest.hex()]:
+        return roster, ""
+    return roster, (
+        f"the roster {path} is torn or edited: {len(roster)} of its statements hold, and what is missing "
+        "comes from other members"
+    )
+
+
+def save_roster(state_dir: Path, roster: Roster) -> None:
+    """
+    @raise OSError: it cannot be written; the old one is still there.
+    """
+    lines = [base64.b64encode(each.encoded).decode("ascii") for each in roster.statements]
+    head = f"{_ROSTER_HEAD} {roster.network} {roster.digest.hex()}"
+    _write(state_dir / ROSTER_FILE, "\n".join((head, *lines, "")))
+
+
+def put_roster_aside(state_dir: Path) -> Path:
+    """
+    Rename a damaged roster, so that somebody can look at it. Returns its new path.
+
+    @raise OSError: it cannot be renamed.
+    """
+    path = state_dir / ROSTER_FILE
+    aside = path.with_name(ROSTER_FILE + DAMAGED_SUFFIX)
+    os.replace(path, aside)
+    return aside
+
+
+def read_authority(path: Path, network: str | None = None) -> Identity:
+    """
+    Read the key of an authority.
+
+    @param network: the network that it must be the authority of; C{None} takes any.
+    @raise TrustFileError: there is none, others may read it, it is damaged, or another network's.
+    """
+    try:
+        authority = load_identity(
+            path,
+            "authority key",
+            "found a new network, since whoever has this key decides who is a member",
+            "go on without it: admins can still invite and ban, but nobody can make admins",
+        )
+    except KeyFileError as error:
+        raise TrustFileError(str(error)) from None
+    if network is not None and not is_authority_of(authority, network):
+        raise TrustFileError(
+            f"the authority key {path} is that of the network {network_of(Name(authority.public_key))}, and "
+            f"not of {network}"
+        )
+    return authority
+
+
+def load_authority(state_dir: Path, network: str) -> Identity | None:
+    """
+    Read the key of the authority, if it is kept here.
+
+    @raise TrustFileError: as L{read_authority} does.
+    """
+    path = state_dir / AUTHORITY_FILE
+    # lexists, not exists: a dangling link is a damaged file
+    return read_authority(path, network) if os.path.lexists(path) else None
+
+
+def write_authority(path: Path, authority: Identity) -> None:
+    """
+    Write the key of an authority to a new file of mode 0600.
+
+    @raise TrustFileError: the file is there already, or cannot be written.
+    """
+    try:
+        write_identity(path, authority, "authority key")
+    except KeyFileError as error:
+        raise TrustFileError(str(error)) from None
+
+
+def load_ledger(state_dir: Path, network: str) -> Ledger:
+    """
+    Read the invitations that this inviter has made.
+
+    @raise TrustFileError: the file cannot be read, is damaged or of another network.
+    """
+    path = state_dir / INVITATIONS_FILE
+    text = _read(path, _MAX_LEDGER_FILE_BYTES, "list of invitations")
+    if text is None:
+        return Ledger()
+    try:
+        content = json.loads(text)
+        if content["version"] != 1:
+            raise ValueError("it has another version")
+        found = content["network"]
+        entries = tuple(_entry(each) for each in content["invitations"])
+    except (ValueError, TypeError, KeyError, RecursionError, InvalidName, InvalidCertificate) as error:
+        raise TrustFileError(
+            f"the list of invitations {path} is damaged ({error}): restore it from a copy, or move it away; "
+            "then invitations that are not redeemed yet are of no use"
+        ) from None
+    if found != network:
+        raise TrustFileError(
+            f"the list of invitations {path} is of the network {found}, and not of {network}: move it away"
+        )
+    return Ledger(entries[:MAX_OPEN_INVITATIONS])
+
+
+def save_ledger(state_dir: Path, network: str, ledger: Ledger) -> None:
+    """
+    @raise OSError: it cannot be written; the old one is still there.
+    """
+    rows = [
+        {
+            "secret": each.secret.hex(),
+            "expiry": each.expiry,
+            "uses": each.uses,
+            "nickname": each.nickname,
+            "roles": sorted(role.text for role in each.roles),
+            "tags": sorted(each.tags),
+            "allow": list(each.allow),
+            "used_by": [str(name) for name in each.used_by],
+        }
+        for each in ledger.entries
+    ]
+    content = {"version": 1, "network": network, "invitations": rows}
+    _write(state_dir / INVITATIONS_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def _entry(row: Mapping[str, Any]) -> LedgerEntry:
+    secret = bytes.fromhex(row["secret"])
+    if len(secret) != SECRET_BYTES:
+        raise ValueError("a secret has the wrong length")
+    return LedgerEntry(
+        secret,
+        int(row["expiry"]),
+        int(row["uses"]),
+        str(row["nickname"]),
+        frozenset(MemberRole.from_text(each) for each in row["roles"]),
+        frozenset(str(each) for each in row["tags"]),
+        tuple(str(each) for each in row["allow"]),
+        tuple(Name.from_text(each) for each in row["used_by"]),
+    )
+
+
+def _statement(line: str, network: str, verifier: Verifier) -> SignedStatement | None:
+    """The statement of a line; C{None} if it is damaged, or may not be kept."""
+    try:
+        statement = decode_statement(base64.b64decode(line, validate=True))
+    except (WireError, binascii.Error, ValueError):
+        return None
+    return None if statement_problem(statement, network, verifier) else statement
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return network_of(Name.from_text(text.partition(":")[2])) == text
+    except InvalidName:
+        return False
+
+
+def _read(path: Path, limit: int, what: str) -> str | None:
+    """
+    The text of a file; C{None} if there is no file.
+
+    @raise TrustFileError: it cannot be read, or cannot be one of ours.
+    """
+    try:
+        # a pipe without a writer would block the start for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            data = file.read(limit + 1) if is_file else b""
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TrustFileError(f"the {what} {path} cannot be read: {error.strerror}") from None
+    if not is_file or len(data) > limit:
+        raise TrustFileError(f"the {what} {path} is no plain file, or too long: move it away")
+    # what is no ASCII is damage, which whoever reads the text finds
+    return data.decode("ascii", "replace")
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text.encode("ascii"))
