@@ -40,6 +40,7 @@ __all__ = [
     "InvalidInvitation",
     "InvalidName",
     "InvalidPairing",
+    "JoinFailed",
     "KeyFileError",
     "LimitReached",
     "LinkClosed",
@@ -65,6 +66,10 @@ class ConnectingError(RoutingCrustError, ConnectError):
     def __str__(self) -> str:
         # without the general words that Twisted would put in front
         return str(self.args[0])
+
+
+class JoinFailed(RoutingCrustError):
+    """An invitation could not be redeemed; the error says who was tried, and what to do."""
 
 
 class WireError(RoutingCrustError):

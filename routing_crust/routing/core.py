@@ -34,6 +34,7 @@ from .connecting.tunnel_manager import TunnelManager
 from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, GroupConnectedChanged, Observers, ReachabilityChanged
 from .explain import Explanation, explain
+from .inviting.doorkeeper import Doorkeeper
 from .links.granted import GrantedLinks
 from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
@@ -140,6 +141,7 @@ class RoutingCore:
         )
         self.attachment.keep_relays(self.tunnels.uses)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
+        self.doorkeeper = Doorkeeper(node, self.links, self.dispatch, send)
         self._follow_peers()
         self._take_frames()
         self._take_envelopes()
@@ -227,6 +229,7 @@ class RoutingCore:
             self.stream_layer.stop,
             self.idle.stop,
             self.proxied.stop,
+            self.doorkeeper.stop,
             self.attachment.stop,
             self.prober.stop,
             self.reachability.stop,

@@ -32,6 +32,7 @@ from .core import RoutingCore
 from .events import GroupConnectedChanged, Observers, StateChanged
 from .explain import Explanation
 from .incarnation import next_incarnation
+from .inviting.doorkeeper import Inviter
 from .links.stream_layer import StreamLayer
 from .membership.network_time import NetworkTime
 from .messages_by_name import MessagesByName
@@ -94,6 +95,7 @@ class RoutingService(MessagesByName, Service):
         self._stopping = False
         self._observers = Observers()
         self._frame_handler: FrameHandler | None = None
+        self._inviter: Inviter | None = None
         self.stream_layer: StreamLayer | None = None
         self._waiting_for_state: Waiters[None] = Waiters()
         self._waiting_for_group: Waiters[None] = Waiters()
@@ -166,6 +168,7 @@ class RoutingService(MessagesByName, Service):
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
         self._core.frame_handler = self._frame_handler
+        self._core.doorkeeper.inviter = self._inviter
         if self.stream_layer is not None:
             self._core.set_stream_layer(self.stream_layer)
         try:
@@ -263,6 +266,12 @@ class RoutingService(MessagesByName, Service):
         self._frame_handler = handler
         if self._core is not None:
             self._core.frame_handler = handler
+
+    def set_inviter(self, inviter: Inviter | None) -> None:
+        """Have the invitations to this private network that this node has made redeemed by C{inviter}."""
+        self._inviter = inviter
+        if self._core is not None:
+            self._core.doorkeeper.inviter = inviter
 
     def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
         """

@@ -40,6 +40,8 @@ class FrameKind(IntEnum):
     MESSAGE = 7
     ACK = 8
     CONTACTS = 9
+    REDEEM = 10
+    REDEEMED = 11
     TUNNEL_CREDIT = 15
     TUNNEL_OPEN = 16
     TUNNEL_OPENED = 17
@@ -65,6 +67,7 @@ _CHARGES: Final = {
     FrameKind.MESSAGE: 40,
     FrameKind.ACK: 10,
     FrameKind.CONTACTS: 200,
+    FrameKind.REDEEM: 200,
     FrameKind.TUNNEL_OPEN: 300,
     FrameKind.DIAL_BACK: 100,
     FrameKind.DIAL_FOR: 100,

@@ -350,6 +350,8 @@ class EnvelopeKind(IntEnum):
     CLIENT_RECORD = 7
     UNDELIVERABLE = 8
     CONNECT_GO = 9
+    REDEEM_FOR = 10
+    REDEEMED_FOR = 11
 
 
 class Envelope(WireMessage, frozen=True, gc=False):

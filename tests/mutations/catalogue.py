@@ -10,6 +10,45 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a link that has tried an invitation may say more",
+        "routing/links/registry.py",
+        "            del self._records[link]\n            self._first_frame_handlers[kind]",
+        "            self._first_frame_handlers[kind]",
+        (
+            "tests.routing.inviting.test_redeeming.PassingOnTests.test_link_that_waits_for_its_answer_becomes_no_other_link",
+        ),
+    ),
+    Mutant(
+        "the proof of an invitation is good on every link",
+        "trust/redeeming.py",
+        "            self.binding,\n            *said,",
+        "            *said,",
+        ("tests.routing.inviting.test_redeeming.StrangerTests.test_proof_is_good_on_its_own_link_only",),
+    ),
+    Mutant(
+        "an answer to an invitation need not be proven",
+        "routing/inviting/redeemer.py",
+        "if not attempt.is_answered_by(answer):",
+        "if False:",
+        (
+            "tests.routing.inviting.test_redeeming.RedeemingTests.test_member_that_lies_about_the_inviter_is_not_believed",
+        ),
+    ),
+    Mutant(
+        "an invitation may be tried as often as one likes",
+        "routing/inviting/doorkeeper.py",
+        "if not self._tries.take(prefix):",
+        "if False:",
+        ("tests.routing.inviting.test_redeeming.StrangerTests.test_tries_of_one_network_are_limited",),
+    ),
+    Mutant(
+        "who has not been asked answers for an inviter",
+        "routing/inviting/doorkeeper.py",
+        "if waiting is None or waiting.inviter != source:",
+        "if waiting is None:",
+        ("tests.routing.inviting.test_redeeming.PassingOnTests.test_answer_of_another_member_is_ignored",),
+    ),
+    Mutant(
         "one node's word that a peer is gone is enough",
         "routing/absence/group_word.py",
         "2 * len(self.denials) > len(self.asked)",

@@ -67,6 +67,7 @@ class LinkRegistry:
         self._listeners: tuple[PeerListener, ...] = ()
         self._established_listeners: tuple[PeerListener, ...] = ()
         self._frame_handlers: dict[int, LinkFrameHandler] = {}
+        self._first_frame_handlers: dict[int, LinkFrameHandler] = {}
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._records: dict[ILink, LinkRecord] = {}
         self._peer_links: dict[Name, PeerLinks] = {}
@@ -96,6 +97,13 @@ class LinkRegistry:
             L{WireError} if the peer broke the protocol.
         """
         self._frame_handlers.update(dict.fromkeys(kinds, handler))
+
+    def handle_first_frame(self, kind: int, handler: LinkFrameHandler) -> None:
+        """
+        Have a link whose first frame is of this kind, in place of a Hello, given away to C{handler}: what
+        comes on it later is dropped, and it is never a link of a peer.
+        """
+        self._first_frame_handlers[kind] = handler
 
     def __len__(self) -> int:
         return len(self._records)
@@ -170,6 +178,9 @@ class LinkRegistry:
             return
         if kind == FrameKind.HELLO:
             self._hello(record, payload)
+        elif kind in self._first_frame_handlers and record.facts is None and not record.hello_sent:
+            del self._records[link]
+            self._first_frame_handlers[kind](link, kind, payload)
         elif record.facts is None:
             raise WireError(f"a frame of kind {kind} came before the Hello")
         else:

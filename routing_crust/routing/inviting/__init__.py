@@ -1,0 +1,1 @@
+"""How somebody with an invitation becomes a member."""

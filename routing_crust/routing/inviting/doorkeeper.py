@@ -1,0 +1,206 @@
+"""
+The doorkeeper: what a member does for somebody who has an invitation and no certificate.
+
+Order of messages: L{Redeem<routing_crust.trust.redeeming.Redeem>} is the first frame on an accepted link,
+which from then on is the doorkeeper's, and not a link of routing. If the invitation is ours, the L{Inviter}
+answers. Else it goes to the inviter in an envelope, C{REDEEM_FOR}, and the answer comes back in
+C{REDEEMED_FOR}. Then the link is closed: one try for each connection, and nothing else can be said on it.
+
+Tries are counted for the prefix of the link's address, those that we pass on for the node as well, so that
+strangers cannot have us flood an inviter. The link stays within the limits of those without a Hello.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ...crust.interfaces import ILink
+from ...endpoints import Direction
+from ...errors import CloseReason, WireError
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.timers import cancel
+from ...trust.networks import is_private
+from ...trust.redeeming import (
+    MAX_REDEEM_BYTES,
+    Redeem,
+    RedeemAnswer,
+    RedeemedFor,
+    RedeemFor,
+    RedeemRefusal,
+    decode_answer,
+    decode_redeem,
+    decode_redeem_for,
+    decode_redeemed_for,
+    encode,
+)
+from ...wire.framing import FrameKind
+from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Envelope, EnvelopeKind
+from ..control import SendControl
+from ..links.registry import LinkRegistry
+from ..messaging.envelope_dispatch import EnvelopeDispatch
+from ..node import Node
+
+TRIES_PER_MINUTE: Final = 10.0
+"""Of one prefix; twice as many at once."""
+PASSED_ON_PER_MINUTE: Final = 60.0
+"""Of all prefixes together; twice as many at once."""
+MAX_PASSED_ON: Final = 64
+"""Tries that wait for their inviter's answer at once."""
+INVITER_WAIT_SECONDS: Final = 6.0
+"""Less than a link without a Hello lives."""
+SEND_AGAIN_SECONDS: Final = 2.0
+"""An envelope may be lost; the inviter answers a try that comes twice as it did before."""
+
+
+class Inviter(Protocol):
+    """Has the invitations of this node, and issues certificates."""
+
+    def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
+        """
+        Judge a try. It must not raise. The same name gets the same answer again.
+
+        @param name: who redeems it, as TLS has proven.
+        @param binding: the exporter value of the TLS session of his link.
+        """
+        ...
+
+
+class _PassedOn:
+    """A try that waits for its inviter."""
+
+    __slots__ = ("inviter", "link", "timer")
+
+    def __init__(self, link: ILink, inviter: Name) -> None:
+        self.link = link
+        self.inviter = inviter
+        self.timer: IDelayedCall | None = None
+
+
+class Doorkeeper:
+    """
+    Made with each start of the service, fed with first frames and envelopes, discarded after L{stop}.
+
+    @ivar inviter: has our own invitations; C{None} if we have none.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, node: Node, links: LinkRegistry, dispatch: EnvelopeDispatch, send: SendControl
+    ) -> None:
+        seconds = node.clock.seconds
+        self.inviter: Inviter | None = None
+        self._node = node
+        self._send = send
+        self._quiet = QuietLog(self.log, seconds)
+        self._tries: KeyedLimits[str] = KeyedLimits(
+            lambda: TokenBucket(TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds)
+        )
+        self._passing = TokenBucket(PASSED_ON_PER_MINUTE / 60, 2 * PASSED_ON_PER_MINUTE, seconds)
+        self._passed_on: dict[bytes, _PassedOn] = {}
+        links.handle_first_frame(FrameKind.REDEEM, self.knocked)
+        dispatch.handle(EnvelopeKind.REDEEM_FOR, self.passed_on)
+        dispatch.handle(EnvelopeKind.REDEEMED_FOR, self.answered)
+
+    def stop(self) -> None:
+        """Give up what waits. Crust closes the links."""
+        passed_on, self._passed_on = self._passed_on, {}
+        for each in passed_on.values():
+            cancel(each.timer)
+
+    def knocked(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        Somebody has an invitation.
+
+        @raise WireError: the peer broke the protocol.
+        """
+        if link.direction is not Direction.ACCEPTED or not is_private(self._node.settings.network):
+            raise WireError("nobody redeems an invitation here", CloseReason.NOT_WANTED)
+        if len(payload) > MAX_REDEEM_BYTES:
+            raise WireError(f"a Redeem of {len(payload)} bytes is over the limit of {MAX_REDEEM_BYTES}")
+        redeem = decode_redeem(payload)
+        if PROTOCOL_VERSION not in redeem.versions:
+            raise WireError("no protocol version in common", CloseReason.UNSUPPORTED_VERSION)
+        prefix = link.connection.peer.prefix
+        if not self._tries.take(prefix):
+            self._quiet.info(
+                "too many tries",
+                "refused invitations from {prefix}: too many tries",
+                by=prefix,
+                prefix=prefix,
+            )
+            self._refuse(link, RedeemRefusal.TOO_MANY)
+        elif redeem.network != self._node.settings.network:
+            self._refuse(link, RedeemRefusal.OTHER_NETWORK)
+        elif redeem.inviter == self._node.name.raw:
+            self._answer(link, encode(self._judge(link.peer, link.binding, redeem)))
+        else:
+            self._pass_on(link, Name(redeem.inviter), payload)
+
+    def passed_on(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A member passes somebody's try on to us.
+
+        @raise WireError: it is no such message.
+        """
+        message = decode_redeem_for(envelope.body)
+        redeem = decode_redeem(message.redeem)
+        if redeem.network == self._node.settings.network and redeem.inviter == self._node.name.raw:
+            answer = self._judge(Name(message.name), message.binding, redeem)
+            self._send(EnvelopeKind.REDEEMED_FOR, source, encode(RedeemedFor(message.number, encode(answer))))
+
+    def answered(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        The inviter has answered a try that we have passed on.
+
+        @raise WireError: it is no such message.
+        """
+        message = decode_redeemed_for(envelope.body)
+        waiting = self._passed_on.get(message.number)
+        if waiting is None or waiting.inviter != source:
+            return
+        decode_answer(message.answer)
+        self._settle(message.number)
+        self._answer(waiting.link, message.answer)
+
+    def _judge(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
+        if self.inviter is None:
+            return RedeemAnswer(RedeemRefusal.UNKNOWN)
+        return self.inviter.redeem(name, binding, redeem)
+
+    def _pass_on(self, link: ILink, inviter: Name, payload: bytes) -> None:
+        if len(self._passed_on) >= MAX_PASSED_ON or not self._passing.take():
+            self._refuse(link, RedeemRefusal.TOO_MANY)
+            return
+        number = self._node.random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
+        self._passed_on[number] = _PassedOn(link, inviter)
+        body = encode(RedeemFor(number, link.peer.raw, link.binding, payload))
+        self._send_to_inviter(number, body, self._node.clock.seconds() + INVITER_WAIT_SECONDS)
+
+    def _send_to_inviter(self, number: bytes, body: bytes, until: float) -> None:
+        waiting = self._passed_on[number]
+        left = until - self._node.clock.seconds()
+        if left <= 0:
+            self._settle(number)
+            self._refuse(waiting.link, RedeemRefusal.INVITER_GONE)
+            return
+        attempt = round((INVITER_WAIT_SECONDS - left) / SEND_AGAIN_SECONDS)
+        self._send(EnvelopeKind.REDEEM_FOR, waiting.inviter, body, attempt=attempt)
+        waiting.timer = self._node.clock.callLater(
+            min(left, SEND_AGAIN_SECONDS), self._send_to_inviter, number, body, until
+        )
+
+    def _settle(self, number: bytes) -> None:
+        cancel(self._passed_on.pop(number).timer)
+
+    def _refuse(self, link: ILink, refusal: RedeemRefusal) -> None:
+        self._answer(link, encode(RedeemAnswer(refusal)))
+
+    def _answer(self, link: ILink, answer: bytes) -> None:
+        link.send(FrameKind.REDEEMED, answer)
+        link.close(CloseReason.NO_LONGER_NEEDED, "an invitation was answered")

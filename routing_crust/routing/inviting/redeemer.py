@@ -1,0 +1,203 @@
+"""
+The redeemer: who has an invitation, and wants to become a member.
+
+It dials the places that the invitation names, all of them together; whoever answers first is asked, the
+inviter or a member that passes the try on. An answer counts when it proves the invitation's secret. One that
+does not is no more than what happened at that place, and the others are asked. Meanwhile it listens: an
+inviter that nobody can dial may have been told where we are, and dials us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ...crust.interfaces import ICrust, ICrustEvents, ILink
+from ...crust.reachability import Reachability
+from ...endpoints import Direction, Endpoint
+from ...errors import ConnectFailed, JoinFailed, LinkClosed, RoutingCrustError, WireError
+from ...names import Name
+from ...timing.shares import OURSELVES
+from ...timing.timers import cancel
+from ...trust.redeeming import (
+    RedeemAnswer,
+    RedeemRefusal,
+    Redemption,
+    Welcome,
+    decode_answer,
+    decode_welcome,
+    encode,
+)
+from ...wire.framing import FrameKind
+from ...wire.messages import PROTOCOL_VERSION
+
+PATIENCE_SECONDS: Final = 20.0
+"""From the first dial on, when nobody lets us in."""
+ROUND_SECONDS: Final = 3.0
+"""Between two rounds of dials."""
+
+
+@implementer(ICrustEvents)
+class Redeemer:
+    """
+    Made for one invitation; owns its crust, which it starts and stops. Discarded when L{redeem} has fired.
+
+    @ivar outcomes: what has happened at each place, in words.
+    """
+
+    def __init__(
+        self,
+        crust: ICrust,
+        clock: IReactorTime,
+        attempt: Callable[[bytes], Redemption],
+        endpoints: Sequence[Endpoint],
+        nickname: str,
+    ) -> None:
+        """
+        @param attempt: the try that is made on a link, by its exporter value.
+        @param endpoints: where the inviter, or members, may be dialled.
+        @param nickname: what we would be called, if the invitation leaves it open.
+        """
+        self._crust = crust
+        self._clock = clock
+        self._attempt = attempt
+        self._endpoints = tuple(endpoints)
+        self._nickname = nickname
+        self._left: list[Endpoint] = []
+        self._asked: dict[ILink, Redemption] = {}
+        self._dial: Deferred[ILink] | None = None
+        self._timers: list[IDelayedCall] = []
+        self._done: Deferred[tuple[Welcome, Endpoint, Name]] = Deferred()
+        self.outcomes: dict[str, str] = {}
+
+    def redeem(self) -> Deferred[tuple[Welcome, Endpoint, Name]]:
+        """
+        Redeem the invitation, once.
+
+        @return: fires with the welcome, and with who has let us in and where; when crust has stopped. Fails
+            with L{JoinFailed}, whose text says who was tried and what to do.
+        """
+        return Deferred.fromCoroutine(self._redeem())
+
+    async def _redeem(self) -> tuple[Welcome, Endpoint, Name]:
+        self._crust.start(self)
+        self._timers.append(self._clock.callLater(PATIENCE_SECONDS, self._give_up))
+        self._round()
+        try:
+            return await self._done
+        finally:
+            for timer in self._timers:
+                cancel(timer)
+            dial, self._dial = self._dial, None
+            if dial is not None:
+                dial.addErrback(lambda _: None)
+                dial.cancel()
+            await self._crust.stop()
+
+    def _round(self) -> None:
+        self._left = list(self._endpoints)
+        self._next()
+
+    def _next(self) -> None:
+        if self._done.called:
+            return
+        if not self._left:
+            self._timers.append(self._clock.callLater(ROUND_SECONDS, self._round))
+            return
+        # the token is not empty, so that an address that has failed is dialled again
+        self._dial = self._crust.connect(self._left, None, b"redeem", OURSELVES)
+        self._dial.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, link: ILink) -> None:
+        self._dial = None
+        endpoint = link.connection.peer
+        # by place, not by position: which of them has won the race is not known before
+        self._left = [each for each in self._left if each != endpoint]
+        self._ask(link)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._dial = None
+        self._left = []
+        if failure.check(CancelledError) or self._done.called:
+            return
+        error = failure.value
+        if isinstance(error, ConnectFailed):
+            self.outcomes.update(error.attempts)
+        elif isinstance(error, RoutingCrustError):
+            self.outcomes.update(dict.fromkeys(map(str, self._endpoints), str(error)))
+        else:
+            self._done.errback(failure)
+        self._next()
+
+    def _ask(self, link: ILink) -> None:
+        attempt = self._asked[link] = self._attempt(link.binding)
+        link.send(FrameKind.REDEEM, encode(attempt.ask((PROTOCOL_VERSION,), self._nickname)))
+
+    def _give_up(self) -> None:
+        if not self._done.called:
+            tried = "; ".join(f"{where}: {what}" for where, what in self.outcomes.items())
+            self._done.errback(
+                JoinFailed(
+                    f"nobody has let this machine in ({tried or 'nobody answered'}). See that the node of "
+                    "who has invited you runs, and that one of these addresses can be reached from here"
+                )
+            )
+
+    def _answer(self, link: ILink, attempt: Redemption, answer: RedeemAnswer) -> None:
+        if not attempt.is_answered_by(answer):
+            self._failed(link, answer.refusal.text if answer.refusal else "its answer is not proven")
+        elif answer.refusal is not RedeemRefusal.NONE:
+            self._done.errback(JoinFailed(f"the invitation is not accepted: {answer.refusal.text}"))
+        else:
+            self._done.callback((decode_welcome(answer.body), link.connection.peer, link.peer))
+
+    def _failed(self, link: ILink, outcome: str) -> None:
+        self.outcomes[str(link.connection.peer)] = outcome
+        if link.direction is Direction.CONNECTED:
+            self._next()
+
+    # Crust's events.
+
+    def on_connect(self, link: ILink) -> None:
+        """Followed by the Deferred of the dial."""
+
+    def on_accept(self, link: ILink) -> None:
+        """Its dialler speaks first."""
+
+    def new_message(self, link: ILink, kind: int, payload: bytes) -> None:
+        """A frame came."""
+        if self._done.called:
+            return
+        if kind == FrameKind.HELLO and link.direction is Direction.ACCEPTED and link not in self._asked:
+            # whoever dials us may be the inviter; to anybody else the proof is of no use
+            self._ask(link)
+        elif kind == FrameKind.REDEEMED and link in self._asked:
+            try:
+                self._answer(link, self._asked.pop(link), decode_answer(payload))
+            except WireError as error:
+                self._failed(link, str(error))
+
+    def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
+        """A link is gone."""
+        if self._asked.pop(link, None) is not None and not self._done.called:
+            self._failed(link, str(reason))
+
+    def link_doubted(self, link: ILink) -> None:
+        """Its time is bounded anyway."""
+
+    def bootstrap_finished(self, links: int, problem: str) -> None:
+        """There is no bootstrap."""
+
+    def external_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Nobody is told."""
+
+    def reachability_changed(self, reachability: Reachability) -> None:
+        """Nobody is told."""
+
+    def network_changed(self) -> None:
+        """The next round dials anew."""
