@@ -3,7 +3,7 @@ routing-crust lets programs find each other, connect directly and securely, and 
 
 Make L{Settings}, give them to a L{RoutingService}, start it, and send. What most programs need is here:
 
-  - the node: L{RoutingService}, L{Settings}, L{Role}, L{TwoWay}, L{State};
+  - the node: L{RoutingService}, L{Settings}, L{Role}, L{TwoWay}, L{KeyExchange}, L{State};
   - its key and name: L{Identity}, L{Name}, L{create_identity}, L{load_identity}, L{load_or_create_identity};
   - where a node is: L{Endpoint}, L{Contact};
   - what arrives: L{Message}, L{Request}, and frames on an L{ApplicationLink};
@@ -28,6 +28,7 @@ _MODULES = {
     "EndpointsChanged": "routing.events",
     "GroupConnectedChanged": "routing.events",
     "Identity": "identity",
+    "KeyExchange": "config",
     "LinkChanged": "routing.events",
     "LinkFacts": "routing.events",
     "LinkGained": "routing.events",

@@ -1,6 +1,6 @@
 # What type checkers read in place of __init__.py, in which nothing is imported before it is asked for.
 
-from .config import Role, Settings, TwoWay
+from .config import KeyExchange, Role, Settings, TwoWay
 from .crust.reachability import Reachability
 from .endpoints import Contact, Endpoint
 from .identity import Identity, create_identity, load_identity, load_or_create_identity
@@ -34,6 +34,7 @@ __all__ = [
     "EndpointsChanged",
     "GroupConnectedChanged",
     "Identity",
+    "KeyExchange",
     "LinkChanged",
     "LinkFacts",
     "LinkGained",

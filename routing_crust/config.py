@@ -49,6 +49,16 @@ class TwoWay(str, Enum):
     """The first link that comes up is kept."""
 
 
+class KeyExchange(str, Enum):
+    """How two nodes agree on keys, for their links and for their sessions."""
+
+    HYBRID = "hybrid"
+    """By X25519 and ML-KEM-768 together, so that no quantum computer of later years opens what was recorded
+    today; by X25519 alone with a node that is not able to."""
+    X25519 = "x25519"
+    """By X25519 alone: links and sessions are made a little faster, with fewer bytes."""
+
+
 def _number(default: float, low: float, high: float, unit: str, help: str, *, advanced: bool = True) -> Any:
     return field(
         default=default,
@@ -106,6 +116,9 @@ class Settings:
     lan_discovery: bool = _plain(True, "whether to find and be found by nodes on the local network")
     port_mapping: bool = _plain(True, "whether to have the router map our listening port to the outside (NAT-PMP, UPnP)")
     two_way: TwoWay = _plain(TwoWay.PREFERRED, "whether links are proven in both directions: preferred, required or off")
+    key_exchange: KeyExchange = _plain(
+        KeyExchange.HYBRID, "how nodes agree on keys: hybrid (X25519 with ML-KEM-768, against quantum computers) or x25519"
+    )
     private_dialling: PrivateDialling = _plain(
         PrivateDialling.ON_LINK,
         "which private addresses from strangers may be dialled: on-link, always or never",
@@ -133,7 +146,6 @@ class Settings:
     max_unverified_links: int = _number(128, 1, 65536, "", "accepted connections whose link is not confirmed; of more the oldest of the most crowded prefix goes")
     max_handshakes_per_prefix: float = _number(20, 0.1, 65536, "/s", "TLS handshakes begun for one /24 or /48; others wait for their turn")
     max_dials: int = _number(160, 1, 4096, "", "dials at once")
-    max_dials_per_peer: int = _number(8, 1, 64, "", "dials at once to one peer")
     max_expected: int = _number(256, 1, 65536, "", "expected connections in all; a quarter is for our own requests, and of those of others, when there are more, the oldest of whoever asks most goes")
     max_clients: int = _number(64, 0, 65536, "", "clients and joining nodes that this node speaks for")
     max_same_prefix_in_bucket: int = _number(2, 1, 1024, "", "nodes of one /24 or /48 in a bucket; does not count for loopback and private addresses")

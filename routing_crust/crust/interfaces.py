@@ -22,6 +22,7 @@ from ..history import History
 from ..names import Name
 from ..timing.shares import OURSELVES, Account
 from ..wire.messages import NatKind
+from .key_agreement import IKeyAgreement
 from .reachability import Knock, OwnEndpoint, Reachability
 
 ANSWER_WITHIN_SECONDS: Final = 8.0
@@ -348,6 +349,14 @@ class ICrust(Interface):
 
         @return: for each endpoint, fires with the outcome within C{DIAL_TIMEOUT_SECONDS}; can be cancelled.
             Fails with L{ServiceStopped} only.
+        """
+
+    def agree_on_keys(peer: Name, initiator: bool) -> IKeyAgreement:
+        """
+        Begin a handshake with a node that need not be linked; the caller carries the flights.
+
+        @param peer: who must be at the other end.
+        @param initiator: whether we begin, and so are the TLS client.
         """
 
     def not_reached(by: Name) -> None:

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.tcp import makeBinding
 
-from ..config import Settings
+from ..config import KeyExchange, Settings
 from ..endpoints import Contact, Endpoint
 from ..identity import Identity
 from ..names import Name
@@ -28,6 +28,8 @@ from .accept.ports import open_ports
 from .discovery.beacon import LanBeacon
 from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from .discovery.multicast import BEACON_PORT, Place
+from .key_agreement import KeyAgreements
+from .link.session_tls import SessionTls
 from .link.tls import LinkTls
 from .mapping.portmapper import PortMapper, Told
 from .netstate.host import HostAddress, read_host_addresses
@@ -83,8 +85,11 @@ class Platform(Protocol):
 
     clock: IReactorTime
 
-    def tls(self, identity: Identity) -> LinkTls:
+    def tls(self, identity: Identity, key_exchange: KeyExchange) -> LinkTls:
         """What secures the connections of this node."""
+
+    def session_tls(self, identity: Identity, key_exchange: KeyExchange) -> KeyAgreements:
+        """What agrees on keys with nodes that need not be linked."""
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
         """
@@ -157,8 +162,11 @@ class SystemPlatform:
         self._port_mapper = port_mapper
         self._net_watch = net_watch
 
-    def tls(self, identity: Identity) -> LinkTls:
-        return LinkTls(identity)
+    def tls(self, identity: Identity, key_exchange: KeyExchange) -> LinkTls:
+        return LinkTls(identity, key_exchange)
+
+    def session_tls(self, identity: Identity, key_exchange: KeyExchange) -> KeyAgreements:
+        return SessionTls(identity, key_exchange)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
         return open_ports(self._reactor, factory, endpoints)

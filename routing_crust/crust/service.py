@@ -77,7 +77,8 @@ class CrustService(AddressesOfCrust):
             lambda now: self._tell(self._events.reachability_changed, now),
         )
         self.history = History(self.clock.seconds)
-        self._tls = platform.tls(identity)
+        self._tls = platform.tls(identity, settings.key_exchange)
+        self.agree_on_keys = platform.session_tls(identity, settings.key_exchange).agree
         self._quiet = QuietLog(self.log, self.clock.seconds)
         self._eventually = EventualQueue(self.clock)
         self.reading = ReadingTurns(self.clock)

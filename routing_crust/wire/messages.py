@@ -25,6 +25,10 @@ MAX_MESSAGE_PARTS: Final = 1 << 16
 MAX_TUNNEL_NUMBER: Final = (1 << 32) - 1
 """Numbers of tunnels; none is used twice on a link."""
 MAX_CREDIT_BYTES: Final = 1 << 24
+MAX_FLIGHTS: Final = 8
+"""Flights of a handshake, of both ends together; TLS 1.3 has five at most."""
+SEAL_BYTES: Final = 16
+"""What sealing adds to a plaintext."""
 MAX_DETAIL_CHARACTERS: Final = 200
 """Of the reason that a handler gives for a refusal."""
 
@@ -352,6 +356,9 @@ class EnvelopeKind(IntEnum):
     CONNECT_GO = 9
     REDEEM_FOR = 10
     REDEEMED_FOR = 11
+    SEALED = 12
+    SESSION_FLIGHT = 13
+    SESSION_UNKNOWN = 14
 
 
 class Envelope(WireMessage, frozen=True, gc=False):
@@ -466,6 +473,44 @@ class ClientRecord(WireMessage, frozen=True, gc=False):
     proxy: NameBytes
     issued: Seconds
     expiry: Seconds
+
+
+class SealedPacket(WireMessage, frozen=True, gc=False):
+    """
+    What only the other end of a session can open.
+
+    @ivar session: its number.
+    @ivar epoch: which of the keys of its sender seals it, counted from 0.
+    @ivar counter: grows with each packet of its sender, over all epochs.
+    @ivar ciphertext: sealed with AES-256-GCM, its tag at the end; what is in it begins with a byte that says
+        what the rest is.
+    """
+
+    session: Count
+    epoch: Annotated[int, Meta(ge=0, lt=1 << 32)]
+    counter: Count
+    ciphertext: Annotated[bytes, Meta(min_length=SEAL_BYTES)]
+
+
+class SessionFlight(WireMessage, frozen=True, gc=False):
+    """
+    A flight of the handshake that makes a session.
+
+    @ivar session: its number, which the end that begins has chosen: above all that it has chosen before for
+        this peer, and odd if its name is the greater one.
+    @ivar number: counts the flights, from 0; even ones are from the end that has begun.
+    @ivar body: of the TLS handshake; empty where it only says that the flight before it has come.
+    """
+
+    session: Count
+    number: Annotated[int, Meta(ge=0, lt=MAX_FLIGHTS)]
+    body: bytes
+
+
+class SessionUnknown(WireMessage, frozen=True, gc=False):
+    """A hint, signed: the sender cannot open packets of this session, or not any more."""
+
+    session: Count
 
 
 class Flavour(IntEnum):

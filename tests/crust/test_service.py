@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from zope.interface.verify import verifyObject
 
-from routing_crust.config import Role, Settings
+from routing_crust.config import KeyExchange, Role, Settings
 from routing_crust.crust.dial import dial as dial_module
 from routing_crust.crust.interfaces import ICrust, ICrustEvents
 from routing_crust.crust.link.link import Link
@@ -45,6 +46,16 @@ class LinkTests(ServiceTests):
         self.assertEqual(await self.others.next("message"), (accepted, KIND, b"question"))
         accepted.send(KIND, b"answer")
         self.assertEqual(await self.events.next("message"), (link, KIND, b"answer"))
+
+    async def test_key_exchange_of_links_and_sessions_is_as_it_is_set(self) -> None:
+        for chosen, size in ((KeyExchange.HYBRID, 1400), (KeyExchange.X25519, 200)):
+            crust, _ = self.crust(1, key_exchange=chosen)
+            link = crust._tls.session(True, name(2))
+            link.set_connect_state()
+            self.assertRaises(SSL.WantReadError, link.do_handshake)
+            first_flights = link.bio_read(4096), crust.agree_on_keys(name(2), True).advance(b"")
+            for flight in first_flights:
+                self.assertTrue(size < len(flight) < size + 100, (chosen, len(flight)))
 
     async def test_each_end_hears_once_that_the_link_is_gone_and_why(self) -> None:
         link, _ = await self.pair()

@@ -17,7 +17,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
-from routing_crust.config import Role, Settings, TwoWay, setting_fields, valid_range
+from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields, valid_range
 from routing_crust.daemon import plugin
 from routing_crust.daemon.demo import DemoService
 from routing_crust.daemon.node import NodeService
@@ -60,6 +60,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], object]] = {
     "lan_discovery": (("--no-lan-discovery",), False),
     "port_mapping": (("--no-port-mapping",), False),
     "two_way": (("--two-way=off",), TwoWay.OFF),
+    "key_exchange": (("--key-exchange=x25519",), KeyExchange.X25519),
     "private_dialling": (("--private-dialling=always",), PrivateDialling.ALWAYS),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import Role, Settings, TwoWay, setting_fields, valid_range
+from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields, valid_range
 from routing_crust.daemon.settings_file import (
     MAX_FILE_BYTES,
     SETTINGS,
@@ -41,6 +41,7 @@ PLAIN = {
     "lan_discovery": ("false", False),
     "port_mapping": ("false", False),
     "two_way": ('"required"', TwoWay.REQUIRED),
+    "key_exchange": ('"x25519"', KeyExchange.X25519),
     "private_dialling": ('"never"', PrivateDialling.NEVER),
 }
 

@@ -910,7 +910,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "TLS: without the application protocol",
         "crust/link/tls.py",
-        "if connection.get_alpn_proto_negotiated() != ALPN:",
+        "if connection.get_alpn_proto_negotiated() != self._alpn:",
         "if False:",
         ("tests.crust.link.test_tls.SessionTests.test_both_ends_require_our_application_protocol",),
     ),
@@ -2345,5 +2345,87 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if not all(each.is_signed(verifier) for each in (signed, above) if each is not None):",
         "if False:",
         ("tests.trust.test_state_files.CertificateFileTests.test_edited_certificate_is_refused",),
+    ),
+    Mutant(
+        "a replayed packet of a session is delivered again",
+        "routing/sessions/replay_window.py",
+        "return age < WINDOW_PACKETS and not self._seen >> age & 1",
+        "return age < WINDOW_PACKETS",
+        ("tests.routing.sessions.test_sessions.HostileTests.test_replayed_packet_is_not_delivered_twice",),
+    ),
+    Mutant(
+        "a forged packet uses up its counter",
+        "routing/sessions/keys.py",
+        "        for epoch in self._epochs:\n",
+        "        self._window.note(packet.counter)\n        for epoch in self._epochs:\n",
+        (
+            "tests.routing.sessions.test_keys.KeyTests.test_altered_packet_does_not_open_and_does_not_use_up_the_counter",
+        ),
+    ),
+    Mutant(
+        "keys of a session are kept for ever",
+        "routing/sessions/keys.py",
+        "if not self._left or now - self._began >= EPOCH_SECONDS:",
+        "if False:",
+        ("tests.routing.sessions.test_keys.KeyTests.test_keys_move_on_with_time_and_packets",),
+    ),
+    Mutant(
+        "a relay may change the way back of a sealed packet",
+        "routing/sessions/session.py",
+        'return envelope_id.to_bytes(8, "big") + source_proxy',
+        'return envelope_id.to_bytes(8, "big")',
+        (
+            "tests.routing.sessions.test_sessions.HostileTests.test_altered_packet_is_dropped_and_the_good_one_still_taken",
+        ),
+    ),
+    Mutant(
+        "both ends insist on their own handshake",
+        "routing/sessions/sessions.py",
+        "and self._own > source:\n",
+        "and True:\n",
+        (
+            "tests.routing.sessions.test_sessions.MakingTests.test_both_ends_that_begin_at_once_end_with_the_session_of_the_greater_name",
+        ),
+    ),
+    Mutant(
+        "a lost flight is never sent again",
+        "routing/sessions/sessions.py",
+        "        opening.repeats += 1\n        self._transmit(peer, opening)",
+        "        opening.repeats += 1",
+        ("tests.routing.sessions.test_sessions.MakingTests.test_each_lost_flight_is_sent_again",),
+    ),
+    Mutant(
+        "handshakes in free names are unlimited",
+        "routing/sessions/sessions.py",
+        "if not self._offer_rates.take(None if link is None else link.peer):",
+        "if False:",
+        (
+            "tests.routing.sessions.test_sessions.HostileTests.test_handshakes_in_free_names_by_one_link_are_limited",
+        ),
+    ),
+    Mutant(
+        "sessions in free names evict those of others",
+        "routing/sessions/session_table.py",
+        "crowded = self._others.total > MAX_SESSIONS - RESERVED_SESSIONS",
+        "crowded = False",
+        (
+            "tests.routing.sessions.test_session_table.TableTests.test_free_names_of_one_link_evict_each_other_only",
+        ),
+    ),
+    Mutant(
+        "a session is made with whoever answers",
+        "crust/link/session_tls.py",
+        "self._connection = tls.session(initiator, peer)",
+        "self._connection = tls.session(initiator, None)",
+        (
+            "tests.routing.sessions.test_sessions.TlsTests.test_another_node_than_was_asked_for_is_refused_at_both_ends",
+        ),
+    ),
+    Mutant(
+        "any word that a session is unknown ends it",
+        "routing/sessions/sessions.py",
+        "        session = self._table.find(source, number)\n        # of a session",
+        "        session = self._table.latest(source)\n        # of a session",
+        ("tests.routing.sessions.test_sessions.EndingTests.test_hint_about_another_session_changes_nothing",),
     ),
 )

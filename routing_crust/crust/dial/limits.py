@@ -18,6 +18,8 @@ from ..admission import Rules, StrangerBudget
 from ..reachability import Presence
 from .race import DialFailed
 
+MAX_DIALS_PER_PEER: Final = 8
+"""At once."""
 MAX_PROVEN: Final = 4096
 """Addresses at which a peer has answered that are remembered."""
 
@@ -67,10 +69,8 @@ class DialLimits:
         limit = max(1, settings.max_dials // 2)
         if asked_by and not self._asked.may_take(asked_by, limit):
             raise LimitReached("too many dials that others ask for are going on", "max_dials", limit)
-        if peer is not None and self._per_peer.get(peer, 0) >= settings.max_dials_per_peer:
-            raise LimitReached(
-                f"too many dials to {peer} are going on", "max_dials_per_peer", settings.max_dials_per_peer
-            )
+        if peer is not None and self._per_peer.get(peer, 0) >= MAX_DIALS_PER_PEER:
+            raise LimitReached(f"too many dials to {peer} are going on", "", MAX_DIALS_PER_PEER)
 
     def spend(self, endpoint: Endpoint, asked_by: Account, peer: Name | None = None) -> None:
         """

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...bounded_dict import BoundedDict
+from ...config import KeyExchange
 from ...errors import CloseReason
 from ...identity import Identity
 from ...limits import MAX_UNVERIFIED_BYTES
@@ -62,6 +63,8 @@ EMPTY_BYTES_PER_BYTE: Final = 8
 
 # The first is the one that every implementation of TLS 1.3 has, and the fastest where AES is in hardware.
 _CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+_HYBRID_GROUPS: Final = b"X25519MLKEM768:X25519"
+_CLASSICAL_GROUPS: Final = b"X25519"
 
 
 class VerifiedPeer(NamedTuple):
@@ -96,16 +99,23 @@ class _Session:
 class LinkTls:
     """Makes the TLS sessions of one node, of either role, and verifies their peers."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(
+        self, identity: Identity, key_exchange: KeyExchange = KeyExchange.HYBRID, alpn: bytes = ALPN
+    ) -> None:
+        """
+        @param alpn: the application protocol, without which no session is made.
+        """
         self._own = identity.name
+        self._alpn = alpn
+        self._key_exchange = key_exchange
         self._known: BoundedDict[bytes, PeerCertificate] = BoundedDict(MAX_KNOWN_CERTIFICATES)
         # weak: most handshakes that fail never come to verified_peer, which would take the entry out
         self._sessions: WeakKeyDictionary[SSL.Connection, _Session] = WeakKeyDictionary()
         certificate = make_certificate(identity)
         self._client = self._context(identity, certificate)
-        self._client.set_alpn_protos([ALPN])
+        self._client.set_alpn_protos([alpn])
         self._server = self._context(identity, certificate)
-        self._server.set_alpn_select_callback(_select_alpn)
+        self._server.set_alpn_select_callback(self._select_alpn)
 
     def _context(self, identity: Identity, certificate: x509.Certificate) -> SSL.Context:
         context = SSL.Context(SSL.TLS_METHOD)
@@ -122,7 +132,7 @@ class LinkTls:
         # Set on the context: pyOpenSSL swallows exceptions of a callback that is set on the connection.
         # Without FAIL_IF_NO_PEER_CERT a client that shows no certificate would be let in.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
-        _limit_groups(context)
+        _limit_groups(context, self._key_exchange)
         return context
 
     def session(self, initiator: bool, expected: Name | None) -> SSL.Connection:
@@ -151,8 +161,8 @@ class LinkTls:
         """
         session = self._sessions.pop(connection)
         # OpenSSL accepts a client that offers no application protocol at all
-        if connection.get_alpn_proto_negotiated() != ALPN:
-            raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
+        if connection.get_alpn_proto_negotiated() != self._alpn:
+            raise PeerRefused(f"the peer does not speak {self._alpn.decode()}")
         with refusing_what_cannot_be_read():
             sent = connection.get_peer_cert_chain() or []
             own = None if initiator else connection.get_peer_certificate()
@@ -192,6 +202,12 @@ class LinkTls:
         session.checked = (der, shown)
         return shown
 
+    def _select_alpn(self, connection: SSL.Connection, offered: list[bytes]) -> bytes:
+        if self._alpn not in offered:
+            # pyOpenSSL's way of having nothing in common goes on without; an error sends the alert
+            raise PeerRefused(f"the peer does not speak {self._alpn.decode()}")
+        return self._alpn
+
     @staticmethod
     def _read(certificate: crypto.X509, der: bytes) -> PeerCertificate:
         with refusing_what_cannot_be_read():
@@ -199,22 +215,18 @@ class LinkTls:
         return read_certificate(parsed, der)
 
 
-def _select_alpn(connection: SSL.Connection, offered: list[bytes]) -> bytes:
-    if ALPN not in offered:
-        # pyOpenSSL's way of having nothing in common goes on without; an error sends the alert
-        raise PeerRefused(f"the peer does not speak {ALPN.decode()}")
-    return ALPN
-
-
-def _limit_groups(context: SSL.Context) -> None:
+def _limit_groups(context: SSL.Context, key_exchange: KeyExchange) -> None:
     """
-    Offer X25519 alone: OpenSSL's default is a hybrid that makes set-ups slower and links a third larger.
+    Say which ways to exchange keys are offered and taken, best first.
 
     pyOpenSSL has no public name for this. Where it is missing, OpenSSL's default works as well.
     """
     set_groups = getattr(openssl, "SSL_CTX_set1_curves_list", None)
-    if set_groups is not None:
-        set_groups(context._context, b"X25519")
+    if set_groups is None:
+        return
+    # an OpenSSL before 3.5 does not know the hybrid, and changes nothing then
+    if key_exchange is KeyExchange.X25519 or not set_groups(context._context, _HYBRID_GROUPS):
+        set_groups(context._context, _CLASSICAL_GROUPS)
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConnector, IListeningPort, IProtocolFactory, IReactorTime
 from zope.interface import implementer
 
-from ...config import Settings
+from ...config import KeyExchange, Settings
 from ...crust.accept.descriptors import PLENTY
 from ...crust.discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from ...crust.discovery.multicast import Place
@@ -29,6 +29,7 @@ from ...errors import CannotListen
 from ...identity import Identity
 from ...names import Name
 from .connecting import MemoryConnector
+from .key_agreement import SimulatedKeyAgreements
 from .network import MemoryNetwork
 from .tls import SimulatedTls
 from .transport import MemoryTransport, address_of
@@ -67,8 +68,11 @@ class MemoryMachine:
     def __repr__(self) -> str:
         return f"<MemoryMachine {self.host}>"
 
-    def tls(self, identity: Identity) -> SimulatedTls:
+    def tls(self, identity: Identity, key_exchange: KeyExchange) -> SimulatedTls:
         return SimulatedTls(identity, self.network.random)
+
+    def session_tls(self, identity: Identity, key_exchange: KeyExchange) -> SimulatedKeyAgreements:
+        return SimulatedKeyAgreements(identity, self.network.random)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
         """It listens at addresses of its own, if it is to listen at all."""

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 
-from ...config import Settings
+from ...config import KeyExchange, Settings
 from ...crust.link.plan import LinkPlan
 from ...crust.link.reading import ReadingTurns
 from ...endpoints import Direction, Endpoint
@@ -255,7 +255,7 @@ class Raider:
         return self._secured(link)
 
     def _secured(self, link: RaiderLink) -> Any:
-        tls = self.addresses[0].tls(link.identity)
+        tls = self.addresses[0].tls(link.identity, KeyExchange.X25519)
         direction = Direction.CONNECTED if link.dialled else Direction.ACCEPTED
         plan = LinkPlan(direction, initiator=link.dialled)
         return tls.wrap(plan, _Owner(self.clock)).around(link)

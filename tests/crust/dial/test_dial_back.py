@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
+from routing_crust.crust.dial import limits
 from routing_crust.crust.dial.dial import presence_in
 from routing_crust.crust.dial.dial_back import DialBacks
 from routing_crust.crust.dial.limits import DialLimits
@@ -217,11 +218,12 @@ class KnockTests(DialBackCase):
         ((presence, outcome),) = await self.knock(denying, self.closed_port())
         self.assertIs(presence, Presence.NO_WAY)
         self.assertIn("not dialled", outcome)
-        busy = self.backs(max_dials_per_peer=1)
+        self.patch(limits, "MAX_DIALS_PER_PEER", 1)
+        busy = self.backs()
         self.limits.began(name(1), self.closed_port())
         ((presence, outcome),) = await self.knock(busy, self.closed_port())
         self.assertIs(presence, Presence.UNKNOWN)
-        self.assertIn("max_dials_per_peer", outcome)
+        self.assertIn("too many dials to", outcome)
 
     async def test_knock_fails_when_crust_stops(self) -> None:
         backs = self.backs()

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
+from routing_crust.crust.dial import limits
 from routing_crust.crust.dial.dial import in_words
 from routing_crust.crust.dial.dialler import Dialler
 from routing_crust.crust.dial.limits import DialLimits
@@ -213,12 +214,12 @@ class DiallerTests(SynchronousTestCase):
         for dial, kind in zip(dials, (ConnectFailed, ServiceStopped, ServiceStopped), strict=True):
             self.failureResultOf(dial, kind)
 
-    def test_dials_to_one_peer_stop_at_max_dials_per_peer(self) -> None:
-        """No more dials to one peer than max_dials_per_peer, over all tokens."""
-        self.make(max_dials_per_peer=1)
+    def test_dials_to_one_peer_are_limited_over_all_tokens(self) -> None:
+        self.patch(limits, "MAX_DIALS_PER_PEER", 1)
+        self.make()
         dial = self.connect(A, token=b"1")
         limit = self.failureResultOf(self.connect(B, token=b"2"), LimitReached).value
-        self.assertEqual(cast(LimitReached, limit).setting, "max_dials_per_peer")
+        self.assertIn("too many dials to", str(limit))
         self.refuse(0)
         self.failureResultOf(dial, ConnectFailed)
         self.limits.check(A, PEER)

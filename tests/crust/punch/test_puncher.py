@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.config import Settings
 from routing_crust.crust.admission import Rules
 from routing_crust.crust.dial.dialler import Dialler
-from routing_crust.crust.dial.limits import DialLimits
+from routing_crust.crust.dial.limits import MAX_DIALS_PER_PEER, DialLimits
 from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.crust.link.preface import Preface
 from routing_crust.crust.punch.puncher import Puncher
@@ -140,10 +140,9 @@ class PuncherTests(SynchronousTestCase):
             self.limits.spend(VICTIM, STRANGER)
 
     def test_dial_is_counted_only_while_it_lasts(self) -> None:
-        settings = self.owner.settings
         dials = [self.connect(at(f"1.1.{n}.1:5483"), stranger=False) for n in range(1)]
         dials += [self.connect(*(at(f"1.1.{n}.1:5483") for n in range(20)), token=b"u", stranger=False)]
-        self.assertEqual(len(self.reactor.tcpClients), settings.max_dials_per_peer)
+        self.assertEqual(len(self.reactor.tcpClients), MAX_DIALS_PER_PEER)
         self.puncher.stop()
         for number, (_, _, factory, _, _) in enumerate(self.reactor.tcpClients):
             factory.doStart()
@@ -151,7 +150,7 @@ class PuncherTests(SynchronousTestCase):
             factory.doStop()
         for dial in dials:
             self.failureResultOf(dial, ServiceStopped)
-        for _ in range(settings.max_dials_per_peer):
+        for _ in range(MAX_DIALS_PER_PEER):
             self.limits.check(VICTIM, name(2))
             self.limits.began(name(2), VICTIM)
         with self.assertRaises(LimitReached):

@@ -6,6 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from routing_crust.config import Role
+from routing_crust.crust.dial import limits
 from routing_crust.crust.interfaces import ICrust, ICrustEvents, ILink
 from routing_crust.endpoints import Direction, Endpoint
 from routing_crust.errors import CannotListen, CloseReason, ConnectFailed, LimitReached
@@ -140,12 +141,13 @@ class DialTests(MemoryTestCase):
 
     def test_each_limit_on_dials_names_its_setting(self) -> None:
         """Each limit on dials names its setting."""
-        one = self.crust(max_dials=3, max_dials_per_peer=1, stranger_dials=1)
+        self.patch(limits, "MAX_DIALS_PER_PEER", 1)
+        one = self.crust(max_dials=3, stranger_dials=1)
         others = [self.crust() for _ in range(4)]
         self.dial(one, others[0])
         self.dial(one, others[3])
         again = self.failureResultOf(self.dial(one, others[0], b"other"), LimitReached)
-        self.assertEqual(again.value.setting, "max_dials_per_peer")
+        self.assertIn("too many dials to", str(again.value))
         self.dial(one, others[1])
         self.assertEqual(
             self.failureResultOf(self.dial(one, others[2]), LimitReached).value.setting, "max_dials"

@@ -1,0 +1,73 @@
+"""
+A handshake: its flights, numbered, so that each is used once and in order, however often it comes.
+
+The ends take turns. The flights of the end that began have even numbers, from 0; those of the other end odd
+ones. With TLS 1.3 there are three, five where the ends have to agree on a way to exchange keys first. An end
+keeps its last flight, and gives it again when the flight that it answers comes again, since it was lost then.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...crust.key_agreement import IKeyAgreement
+from ...wire.messages import MAX_FLIGHTS
+
+
+class Flight(NamedTuple):
+    """What goes to the other end in one envelope."""
+
+    number: int
+    body: bytes
+
+
+class Handshake:
+    """
+    One end of a handshake. Made by the C{Sessions}, fed with the flights of the other end.
+
+    @ivar last: the latest flight of this end, to be sent again while the next one of the other end does not
+        come; C{None} if the other end owes nothing.
+    @ivar is_complete: whether this end has the keys.
+    """
+
+    __slots__ = ("_agreement", "_expected", "is_complete", "last")
+
+    def __init__(self, agreement: IKeyAgreement, initiator: bool) -> None:
+        """
+        @param initiator: whether this end begins; then L{last} is the first flight.
+        """
+        self._agreement: IKeyAgreement | None = agreement
+        self._expected = 1 if initiator else 0
+        self.is_complete = False
+        self.last: Flight | None = Flight(0, agreement.advance(b"")) if initiator else None
+
+    def receive(self, flight: Flight) -> Flight | None:
+        """
+        A flight of the other end came.
+
+        @return: what is to be sent now; C{None} if that is nothing.
+        @raise KeyAgreementFailed: it is not that of the node that it must be, or is no flight.
+        """
+        if flight.number != self._expected:
+            # the one before: our answer to it was lost. Any other is older still, or made up.
+            return self.last if flight.number == self._expected - 2 else None
+        if self._agreement is None or self.is_complete or flight.number + 1 >= MAX_FLIGHTS:
+            return None
+        body = self._agreement.advance(flight.body)
+        self._expected += 2
+        self.is_complete = self._agreement.is_complete
+        # who ends the handshake has nothing to say any more, nor to repeat
+        self.last = Flight(flight.number + 1, body) if body else None
+        return self.last
+
+    def let_go(self) -> IKeyAgreement:
+        """
+        Keep the last flight only.
+
+        @return: what the keys come from.
+        @raise ValueError: it was let go before.
+        """
+        agreement, self._agreement = self._agreement, None
+        if agreement is None:
+            raise ValueError("the keys were taken before")
+        return agreement

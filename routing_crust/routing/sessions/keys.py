@@ -1,0 +1,134 @@
+"""
+Keys: what seals and opens the packets of one direction of a session.
+
+A packet is sealed with AES-256-GCM under a key of its epoch. The nonce is the counter of the packet, which is
+never used twice in a direction, combined with the salt of the epoch (as in RFC 8446, section 5.3). The next
+epoch's secret follows from this one's by HKDF (RFC 5869), and the old one is forgotten: who gets hold of a
+key cannot open what was sealed before its epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from ...wire.messages import MAX_WIRE_NUMBER, SealedPacket
+from .replay_window import ReplayWindow
+
+SECRET_BYTES: Final = 32
+EPOCH_PACKETS: Final = 1 << 20
+"""Packets that are sealed under one key."""
+EPOCH_SECONDS: Final = 3600.0
+"""For how long packets are sealed under one key."""
+_KEY_BYTES: Final = 32
+_SALT_BYTES: Final = 12
+
+
+def _expand(secret: bytes, purpose: bytes, size: int) -> bytes:
+    return HKDFExpand(SHA256(), size, b"routing-crust/session/2 " + purpose).derive(secret)
+
+
+class _Epoch:
+    """The key of one epoch. It can make the next, and no earlier one."""
+
+    __slots__ = ("_next_secret", "_salt", "cipher", "number")
+
+    def __init__(self, number: int, secret: bytes) -> None:
+        self.number = number
+        key = _expand(secret, b"key", _KEY_BYTES + _SALT_BYTES)
+        self.cipher = AESGCM(key[:_KEY_BYTES])
+        self._salt = int.from_bytes(key[_KEY_BYTES:], "big")
+        self._next_secret = _expand(secret, b"next", SECRET_BYTES)
+
+    def nonce(self, counter: int) -> bytes:
+        return (self._salt ^ counter).to_bytes(_SALT_BYTES, "big")
+
+    def following(self) -> _Epoch:
+        return _Epoch(self.number + 1, self._next_secret)
+
+
+class SealingKeys:
+    """The keys of the direction from us. Made with a session, discarded with it."""
+
+    __slots__ = ("_began", "_counter", "_epoch", "_left")
+
+    def __init__(self, secret: bytes, now: float) -> None:
+        """
+        @param secret: L{SECRET_BYTES} that only the two ends know.
+        @param now: in seconds.
+        """
+        self._epoch = _Epoch(0, secret)
+        self._counter = 0
+        self._began = now
+        self._left = EPOCH_PACKETS
+
+    def seal(self, session: int, associated: bytes, plaintext: bytes, now: float) -> SealedPacket:
+        """
+        Seal a packet.
+
+        @param session: the number of the session.
+        @param associated: what goes beside the packet in clear, and must be the same at the other end.
+        """
+        if not self._left or now - self._began >= EPOCH_SECONDS:
+            self._epoch = self._epoch.following()
+            self._began = now
+            self._left = EPOCH_PACKETS
+        self._left -= 1
+        epoch, counter = self._epoch, self._counter
+        self._counter = counter + 1
+        ciphertext = epoch.cipher.encrypt(epoch.nonce(counter), plaintext, associated)
+        return SealedPacket(session, epoch.number, counter, ciphertext)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no counter is left; at a million packets a second that takes 290,000 years."""
+        return self._counter > MAX_WIRE_NUMBER
+
+
+class _Opened(NamedTuple):
+    """The epochs whose packets can come: the latest that has been used, the one before and the next."""
+
+    before: _Epoch | None
+    current: _Epoch
+    following: _Epoch
+
+
+class OpeningKeys:
+    """The keys of the direction to us. Made with a session, discarded with it."""
+
+    __slots__ = ("_epochs", "_window")
+
+    def __init__(self, secret: bytes) -> None:
+        """
+        @param secret: as of L{SealingKeys}.
+        """
+        first = _Epoch(0, secret)
+        self._epochs = _Opened(None, first, first.following())
+        self._window = ReplayWindow()
+
+    def open(self, packet: SealedPacket, associated: bytes) -> bytes | None:
+        """
+        Open a packet.
+
+        @return: the plaintext; C{None} if it was not sealed like this by the other end, or has come before.
+        """
+        if not self._window.is_new(packet.counter):
+            return None
+        for epoch in self._epochs:
+            if epoch is not None and epoch.number == packet.epoch:
+                break
+        else:
+            return None
+        try:
+            plaintext = epoch.cipher.decrypt(epoch.nonce(packet.counter), packet.ciphertext, associated)
+        except InvalidTag:
+            return None
+        # only now: what a relay has made up must change nothing
+        self._window.note(packet.counter)
+        if epoch is self._epochs.following:
+            self._epochs = _Opened(self._epochs.current, epoch, epoch.following())
+        return plaintext

@@ -1,0 +1,101 @@
+"""
+Offers: handshakes that others have begun with us and that are not complete.
+
+Whoever begins one needs no more than a name, which is free. So they are shared out among the links that they
+came by, and the link that holds most makes room by its oldest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from ...crust.interfaces import ILink
+from ...names import Name
+from ...timing.deadlines import Deadlines
+from ...wire.messages import Envelope
+from ..shares import Holder, Shares
+from .handshake import Handshake
+
+MAX_OFFERS: Final = 128
+"""Each keeps a TLS session, of some 50 KB."""
+OFFER_SECONDS: Final = 30.0
+"""From the first flight to the last."""
+MAX_EARLY_BYTES: Final = 64 * 1024
+"""Of packets that came before the last flight, for each offer."""
+
+
+@dataclass(slots=True)
+class Offer:
+    """
+    A handshake that a peer has begun.
+
+    @ivar number: that of the session that it is to give.
+    @ivar holder: the link that it came by.
+    @ivar early: packets of the session that came before its keys were there.
+    """
+
+    peer: Name
+    number: int
+    holder: Holder
+    handshake: Handshake
+    early: list[tuple[Envelope, ILink | None]] = field(default_factory=list)
+    early_bytes: int = 0
+
+    def keep(self, envelope: Envelope, link: ILink | None) -> None:
+        """Keep a packet until the keys are there, if there is room."""
+        size = len(envelope.body)
+        if self.early_bytes + size <= MAX_EARLY_BYTES:
+            self.early_bytes += size
+            self.early.append((envelope, link))
+
+
+class Offers:
+    """Made by the C{Sessions}, discarded after L{stop}. There is at most one offer of each peer."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._offers: dict[Name, Offer] = {}
+        self._of_holder: dict[Holder, dict[Name, None]] = {}
+        self._shares = Shares()
+        self._deadlines: Deadlines[Name] = Deadlines(clock, OFFER_SECONDS, self.remove)
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def __contains__(self, peer: Name) -> bool:
+        return peer in self._offers
+
+    def find(self, peer: Name) -> Offer | None:
+        """The offer of this peer."""
+        return self._offers.get(peer)
+
+    def add(self, offer: Offer) -> None:
+        """Keep an offer, instead of an earlier one of the same peer."""
+        self.remove(offer.peer)
+        self._offers[offer.peer] = offer
+        self._of_holder.setdefault(offer.holder, {})[offer.peer] = None
+        self._shares.add(offer.holder, 1)
+        self._deadlines.add(offer.peer)
+        if len(self._offers) > MAX_OFFERS:
+            self.remove(next(iter(self._of_holder[self._shares.fullest()])))
+
+    def remove(self, peer: Name) -> None:
+        """Forget the offer of this peer, if there is one."""
+        offer = self._offers.pop(peer, None)
+        if offer is None:
+            return
+        self._deadlines.cancel(peer)
+        self._shares.add(offer.holder, -1)
+        of_holder = self._of_holder[offer.holder]
+        del of_holder[peer]
+        if not of_holder:
+            del self._of_holder[offer.holder]
+
+    def stop(self) -> None:
+        """Forget all, for good."""
+        self._deadlines.stop()
+        self._offers.clear()
+        self._of_holder.clear()
+        self._shares.clear()

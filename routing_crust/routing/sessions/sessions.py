@@ -1,0 +1,423 @@
+"""
+Sessions: from the first need of one to its end.
+
+Order: the end that needs a session sends the first flight of a TLS 1.3 handshake (SessionFlight 0), the other
+answers (1), the first sends its last flight (2) and may seal at once. Each flight is the body of a signed
+control envelope. The end that has begun sends its last flight again, by another way, until the answer comes:
+after the last one, any packet of the session. Whoever has no session with the number of a packet says so
+(SessionUnknown), and a new one is made. A last flight that comes again is answered by an empty one.
+
+Where both ends begin at once, the handshake of the greater name counts: the other end leaves its own when it
+sees that one, and the greater name sends its first flight again by the way that the other's came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ...crust.interfaces import ILink
+from ...crust.key_agreement import KeyAgreementFailed
+from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
+from ...names import Name
+from ...quietlog import QuietLog
+from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.timers import cancel
+from ...wire.codec import decode, encode
+from ...wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight, SessionUnknown
+from ..node import Node
+from ..shares import OURSELVES, Holder, holder_of
+from .handshake import Flight, Handshake
+from .offers import Offer, Offers
+from .session import Session, associated_data, make_session
+from .session_table import SessionTable
+
+MAX_OPENINGS: Final = 512
+"""Handshakes of our own at once; with more, the oldest is given up, and begun again if it is still wanted."""
+FIRST_REPEAT_SECONDS: Final = 1.0
+"""Until a flight is sent again; then twice as long each time."""
+MAX_REPEATS: Final = 5
+"""How often a flight is sent again. Then the handshake is given up, unless it is complete."""
+OFFERS_PER_SECOND: Final = 20.0
+"""Handshakes of others that may begin by one link, on average: each costs a millisecond or so."""
+MAX_OFFERS_BURST: Final = 60
+"""Handshakes of others that may begin by one link at once."""
+
+
+class Way(NamedTuple):
+    """
+    How a peer may be reached.
+
+    @ivar proxy: the peer's proxy, as its own envelope has named it; empty if it has none or is not known.
+    @ivar back: the link that its envelope came by.
+    """
+
+    proxy: bytes = b""
+    back: ILink | None = None
+
+
+ANY_WAY: Final = Way()
+
+
+class SendFlight(Protocol):
+    """Sends a signed control envelope."""
+
+    def __call__(
+        self, kind: EnvelopeKind, destination: Name, body: bytes, way: Way, attempt: int
+    ) -> int | None:
+        """
+        @param attempt: how often it was sent before: each time another first hop is better.
+        @return: the id of the envelope; C{None} without a first hop.
+        """
+
+
+class SessionUser(Protocol):
+    """Sends and receives by sessions. None of these may raise anything but a L{WireError}."""
+
+    def session_opened(self, peer: Name) -> None:
+        """There is a session with this peer now."""
+
+    def session_lost(self, peer: Name) -> None:
+        """The peer could not open what was sealed lately."""
+
+    def opened(self, envelope: Envelope, source: Name, link: ILink | None, plaintext: bytes) -> None:
+        """A packet was opened: it is from C{source}, and comes for the first time."""
+
+
+@dataclass(slots=True)
+class _Opening:
+    """
+    A handshake that we have begun, until the peer is known to have the keys too.
+
+    @ivar repeats: how often its last flight was sent again.
+    @ivar attempt: how often any of its flights was sent.
+    @ivar sent: the id of the envelope of its last flight; 0 if it had no first hop.
+    """
+
+    number: int
+    handshake: Handshake
+    way: Way
+    repeats: int = 0
+    attempt: int = 0
+    sent: int = 0
+    timer: IDelayedCall | None = None
+
+
+class Sessions:
+    """Made by the messenger, fed with the envelopes of sessions, discarded after L{stop}."""
+
+    log = Logger()
+
+    def __init__(self, node: Node, send: SendFlight, user: SessionUser) -> None:
+        clock = node.clock
+        self._clock = clock
+        self._own = node.name
+        self._network = node.settings.network
+        self._agree = node.crust.agree_on_keys
+        self._send = send
+        self._user = user
+        # above those of earlier starts, so that nothing of them can be taken for something of this one
+        self._last_number = node.incarnation << 20
+        self._quiet = QuietLog(self.log, clock.seconds)
+        self._table = SessionTable(clock, self._forgotten)
+        self._offers = Offers(clock)
+        self._openings: dict[Name, _Opening] = {}
+        self._sent: dict[int, Name] = {}
+        self._offer_rates: KeyedLimits[Name | None] = KeyedLimits(
+            lambda: TokenBucket(OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds)
+        )
+        self._hint_rates: KeyedLimits[Name | None] = KeyedLimits(
+            lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, clock.seconds)
+        )
+        self._stopped = False
+
+    def __len__(self) -> int:
+        """How many sessions there are."""
+        return len(self._table)
+
+    @property
+    def under_way(self) -> int:
+        """How many handshakes are going on."""
+        return len(self._openings) + len(self._offers)
+
+    def is_open(self, peer: Name) -> bool:
+        """Whether something can be sealed for this peer now."""
+        return self._table.latest(peer) is not None
+
+    def seal(self, peer: Name, envelope_id: int, source_proxy: bytes, plaintext: bytes) -> bytes | None:
+        """
+        Seal a packet.
+
+        @return: the body of the envelope; C{None} without a session.
+        """
+        session = self._table.latest(peer)
+        if session is None:
+            return None
+        self._table.used(session)
+        associated = associated_data(envelope_id, source_proxy)
+        return encode(session.seal(associated, plaintext, self._clock.seconds()))
+
+    def open(self, peer: Name, way: Way = ANY_WAY, again: bool = False) -> None:
+        """
+        Have a session with a peer made; L{SessionUser.session_opened} follows if it can be.
+
+        @param again: whether something has waited for it for long: the last flight is sent by another way.
+        """
+        if self._stopped or peer == self._own:
+            return
+        opening = self._openings.get(peer)
+        if opening is not None:
+            if again and not opening.handshake.is_complete:
+                self._transmit(peer, opening)
+        # else the peer's own handshake is as good
+        elif again or peer not in self._offers:
+            self._begin(peer, way)
+
+    def forget(self, peer: Name) -> None:
+        """Have no session with this peer any more, and no handshake."""
+        self._offers.remove(peer)
+        self._end_opening(peer)
+        for session in self._table.of_peer(peer):
+            self._table.remove(session)
+
+    def link_lost(self, peer: Name) -> None:
+        """The link to this peer is gone."""
+        self._offer_rates.forget(peer)
+        self._hint_rates.forget(peer)
+
+    def stop(self) -> None:
+        """Forget everything, and take nothing more. Idempotent."""
+        self._stopped = True
+        for peer in list(self._openings):
+            self._end_opening(peer)
+        self._offers.stop()
+        self._table.stop()
+
+    def undeliverable(self, envelope_id: int) -> Name | None:
+        """
+        A hint came that an envelope found no way on.
+
+        @return: the peer of the handshake that it is of.
+        """
+        return self._sent.pop(envelope_id, None)
+
+    # What comes.
+
+    def flight_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A flight of a handshake came, in an envelope whose signature holds.
+
+        @raise WireError: it is none.
+        """
+        flight = decode(SessionFlight, envelope.body)
+        if self._stopped or envelope.nearest or source == self._own:
+            return
+        try:
+            if flight.number % 2:
+                self._answered(flight, source, Way(envelope.source_proxy, link))
+            elif flight.number:
+                self._carried_on(flight, source, envelope, link)
+            else:
+                self._offered(flight, source, envelope, link)
+        except KeyAgreementFailed as failed:
+            self._quiet.info(
+                "failed sessions", "no session with {peer}: {problem}", peer=source, problem=str(failed)
+            )
+            self._offers.remove(source)
+            self._end_opening(source)
+
+    def unknown_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A peer does not know a session, in an envelope whose signature holds.
+
+        @raise WireError: it says nothing of the kind.
+        """
+        number = decode(SessionUnknown, envelope.body).session
+        session = self._table.find(source, number)
+        # of a session that is gone already this means nothing, however often it is said
+        if session is None or self._stopped:
+            return
+        self._table.remove(session)
+        opening = self._openings.get(source)
+        if opening is not None and opening.number == number:
+            self._end_opening(source)
+        self._user.session_lost(source)
+
+    def packet_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
+        """
+        A sealed packet came. Nothing of its envelope is proven.
+
+        @raise WireError: it is none.
+        """
+        packet = decode(SealedPacket, envelope.body)
+        if self._stopped or envelope.nearest:
+            return
+        session = self._table.find(source, packet.session)
+        if session is None:
+            offer = self._offers.find(source)
+            if offer is not None and offer.number == packet.session:
+                offer.keep(envelope, link)
+            else:
+                self._hint(packet.session, source, envelope, link)
+            return
+        associated = associated_data(envelope.id, envelope.source_proxy)
+        plaintext = session.open(packet, associated, self._clock.seconds())
+        if plaintext is None:
+            self._quiet.info(
+                "bad packets",
+                "dropped a packet in the name of {source}: it was sealed by another, was altered on its way, "
+                "or has come before",
+                source=source,
+            )
+            return
+        self._table.used(session)
+        if self._openings:
+            self._confirmed(session)
+        if plaintext:
+            self._user.opened(envelope, source, link, plaintext)
+
+    # Handshakes that we begin.
+
+    def _begin(self, peer: Name, way: Way) -> None:
+        # a handshake of the peer that has not come to its end would give a second session
+        self._offers.remove(peer)
+        self._last_number += 2
+        number = self._last_number | (self._own > peer)
+        opening = _Opening(number, Handshake(self._agree(peer, True), True), way)
+        if len(self._openings) >= MAX_OPENINGS:
+            self._end_opening(next(iter(self._openings)))
+        self._openings[peer] = opening
+        self._transmit(peer, opening)
+
+    def _transmit(self, peer: Name, opening: _Opening) -> None:
+        """Send the last flight of a handshake, once more if it was sent."""
+        cancel(opening.timer)
+        self._sent.pop(opening.sent, None)
+        last = opening.handshake.last
+        if last is None:
+            return
+        wait = FIRST_REPEAT_SECONDS * 2**opening.repeats
+        opening.timer = self._clock.callLater(wait, self._repeat, peer, opening)
+        body = encode(SessionFlight(opening.number, last.number, last.body))
+        opening.sent = self._send(EnvelopeKind.SESSION_FLIGHT, peer, body, opening.way, opening.attempt) or 0
+        if opening.sent:
+            self._sent[opening.sent] = peer
+        opening.attempt += 1
+
+    def _repeat(self, peer: Name, opening: _Opening) -> None:
+        if opening.repeats >= MAX_REPEATS:
+            # a session stays without the peer's word that it has it: that word may not have been needed
+            self._end_opening(peer)
+            return
+        opening.repeats += 1
+        self._transmit(peer, opening)
+
+    def _answered(self, flight: SessionFlight, source: Name, way: Way) -> None:
+        opening = self._openings.get(source)
+        if opening is None or opening.number != flight.session:
+            return
+        before = opening.handshake.last
+        if opening.handshake.is_complete and before is not None and flight.number > before.number:
+            self._end_opening(source)
+            return
+        answer = opening.handshake.receive(Flight(flight.number, flight.body))
+        if answer is None:
+            return
+        if answer is not before:
+            opening.repeats = opening.attempt = 0
+            # what has just worked
+            opening.way = way
+        self._transmit(source, opening)
+        if opening.handshake.is_complete and answer is not before:
+            self._complete(source, opening.number, OURSELVES, opening.handshake, True)
+
+    def _confirmed(self, session: Session) -> None:
+        opening = self._openings.get(session.peer)
+        if opening is not None and opening.number == session.number:
+            self._end_opening(session.peer)
+
+    def _end_opening(self, peer: Name) -> None:
+        opening = self._openings.pop(peer, None)
+        if opening is not None:
+            cancel(opening.timer)
+            self._sent.pop(opening.sent, None)
+
+    # Handshakes that others begin.
+
+    def _offered(self, flight: SessionFlight, source: Name, envelope: Envelope, link: ILink | None) -> None:
+        way = Way(envelope.source_proxy, link)
+        offer = self._offers.find(source)
+        if offer is not None and offer.number == flight.session:
+            self._answer(offer, flight, way)
+            return
+        if self._is_stale(flight.session, source):
+            return
+        opening = self._openings.get(source)
+        if opening is not None and not opening.handshake.is_complete and self._own > source:
+            # ours counts; and it may be that the peer can be reached by this way only
+            opening.way = way
+            opening.attempt = 0
+            self._transmit(source, opening)
+            return
+        if not self._offer_rates.take(None if link is None else link.peer):
+            return
+        if opening is not None and not opening.handshake.is_complete:
+            self._end_opening(source)
+        offer = Offer(source, flight.session, holder_of(link), Handshake(self._agree(source, False), False))
+        self._offers.add(offer)
+        self._answer(offer, flight, way)
+
+    def _is_stale(self, number: int, source: Name) -> bool:
+        """Whether the number of a session is not one that this peer would choose for a new one."""
+        if number % 2 != (source > self._own):
+            return True
+        known = [session.number for session in self._table.of_peer(source)]
+        offer = self._offers.find(source)
+        if offer is not None:
+            known.append(offer.number)
+        return any(each % 2 == number % 2 and each >= number for each in known)
+
+    def _carried_on(
+        self, flight: SessionFlight, source: Name, envelope: Envelope, link: ILink | None
+    ) -> None:
+        offer = self._offers.find(source)
+        if offer is not None and offer.number == flight.session:
+            self._answer(offer, flight, Way(envelope.source_proxy, link))
+        elif self._table.find(source, flight.session) is None:
+            self._hint(flight.session, source, envelope, link)
+        elif self._hint_rates.take(None if link is None else link.peer):
+            # it has heard nothing from us since: an empty flight says that we have the keys
+            confirmation = encode(SessionFlight(flight.session, flight.number + 1, b""))
+            way = Way(envelope.source_proxy, link)
+            self._send(EnvelopeKind.SESSION_FLIGHT, source, confirmation, way, 0)
+
+    def _answer(self, offer: Offer, flight: SessionFlight, way: Way) -> None:
+        answer = offer.handshake.receive(Flight(flight.number, flight.body))
+        if answer is not None:
+            body = encode(SessionFlight(offer.number, answer.number, answer.body))
+            self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, body, way, 0)
+        if offer.handshake.is_complete:
+            self._offers.remove(offer.peer)
+            self._complete(offer.peer, offer.number, offer.holder, offer.handshake, False)
+            for envelope, link in offer.early:
+                self.packet_received(envelope, offer.peer, link)
+
+    def _complete(
+        self, peer: Name, number: int, holder: Holder, handshake: Handshake, initiator: bool
+    ) -> None:
+        agreement, now = handshake.let_go(), self._clock.seconds()
+        self._table.add(make_session(number, peer, holder, agreement, initiator, self._network, now))
+        self._user.session_opened(peer)
+
+    # Hints.
+
+    def _hint(self, number: int, source: Name, envelope: Envelope, link: ILink | None) -> None:
+        if self._hint_rates.take(None if link is None else link.peer):
+            body = encode(SessionUnknown(number))
+            self._send(EnvelopeKind.SESSION_UNKNOWN, source, body, Way(envelope.source_proxy, link), 0)
+
+    def _forgotten(self, session: Session) -> None:
+        self._confirmed(session)

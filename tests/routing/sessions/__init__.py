@@ -1,0 +1,1 @@
+"""Tests of sessions: keys, handshakes and what becomes of them when flights are lost."""
