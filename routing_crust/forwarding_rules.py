@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from .limits import MAX_KEEP_SECONDS
 from .names import Name
 from .plain_errors import InvalidName, InvalidPairing
 
@@ -21,6 +22,9 @@ EVERYONE: Final = "*"
 """Stands for every node of the network."""
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
+_UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_KEEP: Final = re.compile(r"(.*\S)\s+keep\s+(\S+)\s*", re.DOTALL)
 
 Nicknames = Mapping[str, Name]
 
@@ -69,23 +73,27 @@ class Exposure:
 
     @ivar protocol: what peers call it.
     @ivar target: the program's address, as a Twisted client endpoint string.
+    @ivar keep: for how many seconds its connections may wait for another link at most; C{None} leaves it to
+        the peers.
     """
 
     protocol: str
     target: str
+    keep: float | None = None
 
     @classmethod
     def from_text(cls, text: str) -> Exposure:
         """
-        Read C{PROTOCOL=ENDPOINT}.
+        Read C{PROTOCOL=ENDPOINT}, and C{keep TIME} after it if there is one.
 
         @raise InvalidPairing: it is not that. The endpoint is not looked at.
         """
-        protocol, target = _split(text, "PROTOCOL=ENDPOINT, such as ssh=tcp:localhost:22")
-        return cls(_protocol(protocol), target)
+        pair, keep = _split_keep(text)
+        protocol, target = _split(pair, "PROTOCOL=ENDPOINT, such as ssh=tcp:localhost:22")
+        return cls(_protocol(protocol), target, keep)
 
     def __str__(self) -> str:
-        return f"{self.protocol}={self.target}"
+        return f"{self.protocol}={self.target}{_keep_text(self.keep)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,25 +131,30 @@ class Forward:
     @ivar listen: where to listen, as a Twisted server endpoint string.
     @ivar name: the peer.
     @ivar protocol: what the peer calls it.
+    @ivar keep: for how many seconds its connections may wait for another link; C{None} is
+        C{stream_survival}.
     """
 
     listen: str
     name: Name
     protocol: str
+    keep: float | None = None
 
     @classmethod
     def from_text(cls, text: str, nicknames: Nicknames) -> Forward:
         """
-        Read C{ENDPOINT=NAME/PROTOCOL}, with a nickname in place of the name if there is one.
+        Read C{ENDPOINT=NAME/PROTOCOL}, with a nickname in place of the name if there is one, and C{keep TIME}
+        after it if there is one.
 
         @raise InvalidPairing: it is not that. The endpoint is not looked at.
         @raise InvalidName: there is no such name and no such nickname.
         """
-        listen, who, protocol = split_forward(text)
-        return cls(listen, resolve(who, nicknames), protocol)
+        pair, keep = _split_keep(text)
+        listen, who, protocol = split_forward(pair)
+        return cls(listen, resolve(who, nicknames), protocol, keep)
 
     def __str__(self) -> str:
-        return f"{self.listen}={self.name}/{self.protocol}"
+        return f"{self.listen}={self.name}/{self.protocol}{_keep_text(self.keep)}"
 
 
 def known(nicknames: Iterable[Nickname]) -> Nicknames:
@@ -161,6 +174,21 @@ def split_forward(text: str) -> tuple[str, str, str]:
     if not (listen.strip() and equals and slash and who.strip()):
         raise InvalidPairing(f"{text!r}: write ENDPOINT=NAME/PROTOCOL, such as tcp:2222=backup/ssh")
     return listen.strip(), who.strip(), _protocol(protocol.strip())
+
+
+def parse_keep(text: str) -> float:
+    """
+    Read for how long connections may wait for another link: seconds, or C{90s}, C{10m}, C{1h}, C{2d}.
+
+    @raise InvalidPairing: it is no such time, or is longer than C{MAX_KEEP_SECONDS}.
+    """
+    found = _DURATION.fullmatch(text)
+    seconds = float(found[1]) * _UNIT_SECONDS[found[2]] if found else -1.0
+    if not 0 <= seconds <= MAX_KEEP_SECONDS:
+        raise InvalidPairing(
+            f"{text!r} is not a time to keep connections for: write 0 to 604800 seconds, or 90s, 10m, 1h, 2d"
+        )
+    return seconds
 
 
 def is_nickname(text: str) -> bool:
@@ -202,6 +230,15 @@ def name_of(name: Name | str, nicknames: Nicknames) -> Name:
     if not isinstance(name, str):
         raise TypeError(f"a name is a Name, or its text, and this is {type(name).__name__}")
     return resolve(name.strip(), nicknames)
+
+
+def _split_keep(text: str) -> tuple[str, float | None]:
+    found = _KEEP.fullmatch(text)
+    return (found[1], parse_keep(found[2])) if found else (text, None)
+
+
+def _keep_text(keep: float | None) -> str:
+    return "" if keep is None else f" keep {keep:g}s"
 
 
 def _split(text: str, form: str) -> tuple[str, str]:

@@ -9,8 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.errors import ConfigurationError, InvalidName, InvalidPairing
-from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission, is_protocol, resolve
+from routing_crust.forwarding_rules import (
+    Exposure,
+    Forward,
+    Nickname,
+    Permission,
+    is_protocol,
+    parse_keep,
+    resolve,
+)
 from routing_crust.identity import Identity
+from routing_crust.limits import MAX_KEEP_SECONDS
 from routing_crust.parsing import parse_setting
 
 ALICE, BOB = (Identity.from_seed(bytes([number]) * 32).name for number in range(2))
@@ -62,6 +71,29 @@ class PairingTests(SynchronousTestCase):
         self.assertFalse(is_protocol("a" * 65))
         self.assertFalse(is_protocol("-a"))
         self.assertFalse(is_protocol("ä"))
+
+
+class KeepTests(SynchronousTestCase):
+    def test_time_may_follow_a_forward_or_an_exposure(self) -> None:
+        forward = Forward.from_text("tcp:1=bob/ssh keep 1h", KNOWN)
+        self.assertEqual(forward, Forward("tcp:1", BOB, "ssh", 3600.0))
+        exposure = Exposure.from_text("ssh=unix:/run/my app  keep 90")
+        self.assertEqual(exposure, Exposure("ssh", "unix:/run/my app", 90.0))
+        for each in (forward, exposure):
+            again: Any = type(each)
+            words = (str(each), KNOWN) if again is Forward else (str(each),)
+            self.assertEqual(again.from_text(*words), each)
+
+    def test_units_are_seconds_minutes_hours_and_days(self) -> None:
+        for text, seconds in (("0", 0), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("7d", MAX_KEEP_SECONDS)):
+            self.assertEqual(parse_keep(text), seconds)
+
+    def test_what_is_no_time_is_refused(self) -> None:
+        for text in ("", "h", "-1", "1 h", "1w", "8d", "nan", "inf", "1e3", "٣", "9" * 400):
+            self.assertIn(
+                "write 0 to 604800 seconds", str(self.assertRaises(InvalidPairing, parse_keep, text))
+            )
+        self.assertRaises(InvalidPairing, Exposure.from_text, "ssh=tcp:h:22 keep long")
 
 
 class SettingTests(SynchronousTestCase):

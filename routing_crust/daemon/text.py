@@ -74,6 +74,18 @@ def explanation_text(explanation: Mapping[str, Any]) -> str:
     return "\n".join(map(_one_line, lines))
 
 
+def suspension_text(peer: str, change: str, count: int, seconds: float, because: str) -> str:
+    """Say what becomes of the connections with a peer; the arguments are those of the daemon's reply."""
+    what = "1 connection" if count == 1 else f"{count} connections"
+    one = count == 1
+    if change == "resumed":
+        return f"{peer} is back after {_duration(seconds)}: {what} {'goes' if one else 'go'} on"
+    if change == "ended":
+        return _one_line(f"{what} with {peer} {'has' if one else 'have'} ended: {because}")
+    waits = f"{what} {'waits' if one else 'wait'} for another one"
+    return _one_line(f"the link to {peer} is lost ({because}): {waits}")
+
+
 def _when(candidate: Mapping[str, Any]) -> str:
     seconds, obstacle = candidate["next_seconds"], candidate["obstacle"]
     if seconds is None:
@@ -99,6 +111,11 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
     for each in status.get("forwarded", []):
         yield f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
+    for peer, each in status.get("suspended", {}).items():
+        seconds, because = _duration(each["seconds"]), _one_line(each["because"])
+        yield f"suspended:     {each['streams']} streams with {peer}, for {seconds}: link lost ({because})"
+        left = _duration(each["left"])
+        yield f"  {_one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"
     streams = status.get("streams", [])
     if streams:
         yield f"streams:       {len(streams)}"
@@ -107,6 +124,7 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
             f"{each['sent']} bytes sent, {each['received']} received"
+            f"{', waits for a link' if each.get('suspended') else ''}"
         )
 
 

@@ -8,6 +8,7 @@ C{RoutingCore} holds what exists from one start to the next stop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -304,7 +305,9 @@ class RoutingService(MessagesByName, Service):
         peer = self.name_of(name)
         if self._core is None or not self._started:
             return Explanation(str(peer), False, "this node is not running")
-        return self._core.explain(peer)
+        explained = self._core.explain(peer)
+        waiting = () if self.stream_layer is None else self.stream_layer.explain(peer)
+        return replace(explained, next=(*explained.next, *waiting))
 
     def _default_crust(self, reactor: Any) -> ICrust:
         from ..crust.platform import SystemPlatform

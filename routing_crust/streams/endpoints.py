@@ -31,17 +31,21 @@ Allowed = Callable[[Name], bool] | Iterable[Name | str]
 class RoutingClientEndpoint:
     """Connects to a protocol that a peer offers."""
 
-    def __init__(self, service: RoutingService, name: Name | str, protocol: str) -> None:
+    def __init__(
+        self, service: RoutingService, name: Name | str, protocol: str, survival: float | None = None
+    ) -> None:
         """
         @param service: whose links are used; it need not run before L{connect}.
         @param name: the peer: its name, the text of that, or a nickname of the service's settings.
         @param protocol: what the peer calls it.
+        @param survival: as for L{Streams.open<routing_crust.streams.service.Streams.open>}.
         @raise InvalidName: there is no such name and no such nickname; a C{ValueError}.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._service = service
         self._name = service.name_of(name)
         self._protocol = check_protocol(protocol)
+        self._survival = survival
 
     def connect(self, protocolFactory: ProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -49,25 +53,33 @@ class RoutingClientEndpoint:
 
         @return: fires with the protocol when the peer has accepted and the protocol is connected.
         """
-        return streams_of(self._service).open(self._name, self._protocol, protocolFactory)
+        return streams_of(self._service).open(self._name, self._protocol, protocolFactory, self._survival)
 
 
 @implementer(IStreamServerEndpoint)
 class RoutingServerEndpoint:
     """Offers a protocol to peers."""
 
-    def __init__(self, service: RoutingService, protocol: str, allow: Allowed | None = None) -> None:
+    def __init__(
+        self,
+        service: RoutingService,
+        protocol: str,
+        allow: Allowed | None = None,
+        survival: float | None = None,
+    ) -> None:
         """
         @param service: what it is offered on, from L{listen} on; as long as it runs, and again when it is
             started again.
         @param protocol: what peers call it.
         @param allow: which peers may have it; C{None} lets every node of the network.
+        @param survival: as for L{Streams.listen<routing_crust.streams.service.Streams.listen>}.
         @raise InvalidName: there is no such name and no such nickname.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._service = service
         self._protocol = check_protocol(protocol)
         self._allow = allowance(allow, known(service.settings.nicknames))
+        self._survival = survival
 
     def listen(self, protocolFactory: ProtocolFactory) -> Deferred[IListeningPort]:
         """
@@ -76,7 +88,9 @@ class RoutingServerEndpoint:
         @return: fires with the port that stops it again. Fails with
             L{CannotListen<routing_crust.errors.CannotListen>} when it is offered already.
         """
-        return execute(streams_of(self._service).listen, self._protocol, protocolFactory, self._allow)
+        return execute(
+            streams_of(self._service).listen, self._protocol, protocolFactory, self._allow, self._survival
+        )
 
 
 def allowance(allow: Allowed | None, nicknames: Nicknames) -> Callable[[Name], bool] | None:

@@ -227,18 +227,13 @@ class Streams:
         The protocols on offer, the number of streams with each peer, and the peers whose streams are
         suspended, as values for JSON.
         """
-        now = self.clock.seconds()
         return {
             "offered": self._offers.protocols,
             "open": {str(each.name): len(each.mux.streams) for each in self._peers if each.mux.streams},
             "suspended": {
-                str(each.name): {
-                    "seconds": round(now - each.suspended_since, 1),
-                    "because": str(each.because),
-                    "kept": each.kept,
-                }
+                str(each.name): suspension
                 for each in self._peers
-                if each.suspended_since is not None
+                if (suspension := self._peers.suspension(each)) is not None
             },
         }
 
@@ -292,6 +287,18 @@ class Streams:
         peer = self._peers.get(link.peer)
         if peer is not None:
             peer.receive(kind, payload)
+
+    def explain(self, name: Name) -> tuple[str, ...]:
+        """Say what streams wait for a link to this peer, and what is done about it."""
+        peer = self._peers.get(name)
+        waiting = None if peer is None else self._peers.suspension(peer)
+        if waiting is None:
+            return ()
+        return (
+            f"{waiting['streams']} streams have waited for a link for {waiting['seconds']} s, and may wait "
+            f"for {waiting['left']} s more; the last one was lost: {waiting['because']}",
+            f"for them {waiting['trying']}",
+        )
 
     def in_use(self, name: Name) -> bool:
         """Whether there are streams with this peer."""

@@ -27,6 +27,7 @@ from routing_crust.daemon.control import listen_queue
 from routing_crust.daemon.control.client import ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
+from routing_crust.daemon.forward.connections import Change, Suspension
 from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import PeerUnreachable
 from routing_crust.forwarding_rules import Nickname
@@ -324,14 +325,22 @@ class CarryTests(CliTestCase):
         self.addCleanup(self.registry.stop)
         self.addCleanup(self.server.stop, reactor)
 
-    async def run_until(self, key: str, *arguments: str) -> Any:
-        """Run the script until the status has this, then stop the daemon; what the status had."""
-        ended = deferToThread(self.run_script, *self.here(*arguments))
-        while not self.registry.status()[key] or not self.out.getvalue():
+    async def until(self, what: Callable[[], object]) -> None:
+        while not what():
             turn: Deferred[None] = Deferred()
             reactor.callLater(0, turn.callback, None)
             await turn
+
+    async def run_until(self, key: str, *arguments: str, told: tuple[Suspension, ...] = ()) -> Any:
+        """Run the script until the status has this, then stop the daemon; what the status had."""
+        ended = deferToThread(self.run_script, *self.here(*arguments))
+        await self.until(lambda: self.registry.status()[key] and self.out.getvalue())
         status = self.registry.status()[key]
+        for each in told:
+            lines = self.out.getvalue()
+            for owner in (*self.registry._exposers, *self.registry._forwarders):
+                owner.connections.watcher(each)
+            await self.until(lambda lines=lines: self.out.getvalue() != lines)  # type: ignore[misc]
         await self.server.stop(reactor)
         self.assertEqual(await ended, 1)
         self.assertEqual(self.err.getvalue(), "routing-crust: the daemon has stopped\n")
@@ -350,12 +359,41 @@ class CarryTests(CliTestCase):
         self.assertEqual(exposed["allowed"], [str(BOB), str(ALICE)])
         self.assertEqual(self.out.getvalue(), f"exposing tcp:h:22 as ssh to bob, {ALICE}\n")
 
+    async def test_time_to_wait_for_a_link_goes_to_the_daemon(self) -> None:
+        (forwarded,) = await self.run_until("forwarded", "forward", "--keep=1h", "tcp:0=bob/ssh")
+        self.assertEqual(forwarded["keep"], 3600.0)
+
+    async def test_time_that_peers_may_wait_goes_to_the_daemon(self) -> None:
+        (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22 keep 2d", "--keep", "90")
+        self.assertEqual(exposed["keep"], 90.0)
+
+    async def test_forward_and_expose_tell_of_suspensions(self) -> None:
+        """The one peer of a forward by the name that the operator has given."""
+        lost = Suspension(BOB, Change.SUSPENDED, 2, because="silence")
+        back = Suspension(BOB, Change.RESUMED, 2, 12.0)
+        await self.run_until("forwarded", "forward", "tcp:0=bob/ssh", told=(lost, back))
+        self.assertEqual(
+            self.out.getvalue().splitlines()[1:],
+            [
+                "the link to bob is lost (silence): 2 connections wait for another one",
+                "bob is back after 12 s: 2 connections go on",
+            ],
+        )
+
+    async def test_expose_names_the_peer_whose_connections_end(self) -> None:
+        await self.run_until(
+            "exposed", "expose", "ssh=tcp:h:22", told=(Suspension(BOB, Change.ENDED, 1, 600.0, "too late"),)
+        )
+        self.assertEqual(
+            self.out.getvalue().splitlines()[1:], [f"1 connection with {BOB} has ended: too late"]
+        )
+
     async def test_expose_to_nobody_and_everybody(self) -> None:
         (exposed,) = await self.run_until("exposed", "expose", "ssh=tcp:h:22")
         self.assertEqual((exposed["allowed"], self.out.getvalue()[-7:]), ([], "nobody\n"))
 
     async def test_interrupted_forward_exits_with_0(self) -> None:
-        def interrupt(client: object) -> None:
+        def interrupt(client: object, said: object) -> None:
             raise KeyboardInterrupt
 
         self.patch(ControlClient, "wait_for_the_end", interrupt)
@@ -376,6 +414,7 @@ class CarryTests(CliTestCase):
         self.assertIn("is not a name", self.refused("forward", "tcp:1=b!b/ssh"))
         self.assertIn("write PROTOCOL=ENDPOINT", self.refused("expose", "ssh"))
         self.assertIn("is not a name", self.refused("expose", "ssh=tcp:h:1", "--allow=b!b"))
+        self.assertIn("is not a time to keep", self.refused("forward", "tcp:1=bob/ssh", "--keep=long"))
 
     async def test_a_daemon_that_carries_nothing(self) -> None:
         self.server.registry = None

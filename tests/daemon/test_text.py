@@ -14,7 +14,7 @@ from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.daemon.logs import readable
-from routing_crust.daemon.text import printable, status_text
+from routing_crust.daemon.text import printable, status_text, suspension_text
 
 from .fakes import ALICE, BOB
 
@@ -138,6 +138,40 @@ class StatusTextTests(SynchronousTestCase):
                 f"  exposed   ssh with {BOB}, for 1 min 1 s, 5 bytes sent, 6 received",
             ],
         )
+
+    def test_suspended_streams_are_shown_with_why_and_what_is_tried(self) -> None:
+        waiting = {
+            "seconds": 12.5,
+            "because": "silence\n",
+            "streams": 2,
+            "kept": 300,
+            "left": 587.5,
+            "trying": "a link is asked for in 3.1 s",
+        }
+        stream = {"kind": "local", "protocol": "a", "peer": "p", "seconds": 1, "sent": 2, "received": 3}
+        status = {"suspended": {str(BOB): waiting}, "streams": [{**stream, "suspended": True}]}
+        self.assertEqual(
+            status_text(status).splitlines()[-4:],
+            [
+                f"suspended:     2 streams with {BOB}, for 12 s: link lost (silence\\n)",
+                "  a link is asked for in 3.1 s; they may wait for 9 min 47 s more, 300 bytes are kept",
+                "streams:       1",
+                "  local     a with p, for 1 s, 2 bytes sent, 3 received, waits for a link",
+            ],
+        )
+
+    def test_suspension_and_what_comes_of_it_are_told_in_a_line(self) -> None:
+        for words, line in (
+            (
+                ("suspended", 1, 0.0, "silence"),
+                "the link to bob is lost (silence): 1 connection waits for another",
+            ),
+            (("suspended", 2, 0.0, "x"), "the link to bob is lost (x): 2 connections wait for another one"),
+            (("resumed", 1, 61.0, ""), "bob is back after 1 min 1 s: 1 connection goes on"),
+            (("resumed", 3, 5.5, ""), "bob is back after 5 s: 3 connections go on"),
+            (("ended", 2, 600.0, "too\nlate"), "2 connections with bob have ended: too\\nlate"),
+        ):
+            self.assertTrue(suspension_text("bob", *words).startswith(line), words)
 
     def test_node_that_could_not_join_says_so(self) -> None:
         served = {**STATUS, "table": [], "proxy": str(BOB)}

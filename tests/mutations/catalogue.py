@@ -2182,6 +2182,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.survival.test_peers.EndingTests.test_both_ends_take_the_shorter_time",),
     ),
     Mutant(
+        "a forward has the time of all others",
+        "daemon/forward/forwarder.py",
+        "            self.forward.keep,\n            patient=True",
+        "            patient=True",
+        ("tests.daemon.forward.test_registry.FlowTests.test_forward_has_a_time_of_its_own",),
+    ),
+    Mutant(
+        "each connection of a forward is told of when the link is lost",
+        "daemon/forward/connections.py",
+        "if each is not None and each.peer not in self._suspended:",
+        "if each is not None:",
+        (
+            "tests.daemon.forward.test_registry.FlowTests.test_suspension_and_resumption_are_told_once_for_all_connections",
+        ),
+    ),
+    Mutant(
         "a peer is not told that its numbers were false",
         "streams/survival/peer.py",
         "self._start_anew(resume, Ended.REFUSED, ",

@@ -81,6 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="ENDPOINT=NAME/PROTOCOL",
         help="the port, the peer and its protocol, such as tcp:2222=backup/ssh",
     )
+    _add_keep(forward, "for how long connections may wait for another link when theirs is lost")
     _add_where(forward)
     expose = add(
         "expose",
@@ -103,6 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a peer that may connect: its name or nickname, or '*' for every node of the network; may be "
         "repeated (default: no peer)",
     )
+    _add_keep(expose, "the longest that peers may have connections wait for another link")
     _add_where(expose)
     status = add("status", "show the state of the node, its links and its routing table")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -145,6 +147,15 @@ def _add_message(parser: argparse.ArgumentParser) -> None:
         help="give up waiting after so long (default: %(default)g)",
     )
     _add_where(parser)
+
+
+def _add_keep(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--keep",
+        type=_later("keep"),
+        metavar="TIME",
+        help=f"{what}, such as 90s, 10m, 1h or 2d; 0 ends them with it (default: as the daemon is set)",
+    )
 
 
 def _add_where(parser: argparse.ArgumentParser) -> None:

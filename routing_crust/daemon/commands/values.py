@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from ...forwarding_rules import EVERYONE, Exposure, is_nickname, split_forward
+from ...forwarding_rules import EVERYONE, Exposure, is_nickname, parse_keep, split_forward
 from ...names import Name
 from ...plain_errors import InvalidName, InvalidPairing
 
@@ -18,6 +18,14 @@ def forward_text(text: str) -> tuple[str, str, str]:
     except InvalidPairing as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return listen, node_name(who), protocol
+
+
+def keep(text: str) -> float:
+    """For how long connections wait for another link."""
+    try:
+        return parse_keep(text)
+    except InvalidPairing as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def exposure(text: str) -> Exposure:

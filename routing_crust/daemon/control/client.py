@@ -6,7 +6,7 @@ a time.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -92,15 +92,15 @@ class ControlClient:
         while True:
             yield self._read()
 
-    def wait_for_the_end(self) -> NoReturn:
+    def wait_for_the_end(self, said: Callable[[Reply], object]) -> NoReturn:
         """
-        Read, and ignore, what else the daemon says.
+        Pass on what else the daemon says.
 
         @raise ClientError: the daemon has stopped.
         """
         self._socket.settimeout(None)
         while True:
-            self._read()
+            said(self._read())
 
     def _write(self, command: Command) -> None:
         # If the daemon hangs up while we write, it has said why: read that instead of failing here.

@@ -10,8 +10,10 @@ bytes, so they are in base64. The order of the lines:
   - C{request}: one C{answer}.
   - C{listen}: one C{listening}, then a C{received} for each message, and a C{dropped} where some were left
     out because the program read too slowly; until one of the two closes the connection.
-  - C{expose}: one C{exposing}. What is exposed stays so until the connection is closed.
-  - C{forward}: one C{forwarding}. The port stays open until the connection is closed.
+  - C{expose}: one C{exposing}. What is exposed stays so until the connection is closed. A C{suspension} says
+    that the link to a peer with connections is lost, is back, or that they have ended.
+  - C{forward}: one C{forwarding}, and C{suspension} likewise. The port stays open until the connection is
+    closed.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
     L{routing_crust.daemon.control.chunks}, both ways; no more lines.
   - C{invite}: one C{invited}; the other commands about members likewise have one reply each.
@@ -25,11 +27,11 @@ connection.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from ...limits import MIB
+from ...limits import MAX_KEEP_SECONDS, MIB
 from ...plain_errors import RoutingCrustError
 from .line import ControlLine
 from .member_messages import MemberCommand, MemberReply
@@ -40,6 +42,8 @@ MAX_REPLY_BYTES: Final = 90 * MIB
 """A body of the largest size that the settings allow (64 MiB) fits, in base64."""
 
 _Union = TypeVar("_Union")
+Keep: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=MAX_KEEP_SECONDS)]
+"""Seconds for which connections wait for another link."""
 
 
 class BadLine(RoutingCrustError):
@@ -89,10 +93,12 @@ class OpenCommand(ControlLine, frozen=True, tag="open"):
     Open a stream.
 
     @ivar name: the peer's name, or a nickname.
+    @ivar keep: for how many seconds it may wait for another link; C{None} is C{stream_survival}.
     """
 
     name: str
     protocol: str
+    keep: Keep | None = None
 
 
 class OfferCommand(ControlLine, frozen=True, tag="offer"):
@@ -100,10 +106,13 @@ class OfferCommand(ControlLine, frozen=True, tag="offer"):
     Offer a protocol to peers.
 
     @ivar allow: the peers that may have it, as names, nicknames, or C{*} for every node of the network.
+    @ivar keep: for how many seconds its streams may wait for another link at most; C{None} leaves it to the
+        peers.
     """
 
     protocol: str
     allow: tuple[str, ...]
+    keep: Keep | None = None
 
 
 class AcceptCommand(ControlLine, frozen=True, tag="accept"):
@@ -133,12 +142,13 @@ class ExposeCommand(ControlLine, frozen=True, tag="expose"):
     Expose a local program to peers.
 
     @ivar target: where it is, as the string of a Twisted client endpoint.
-    @ivar allow: see L{OfferCommand}.
+    @ivar allow: see L{OfferCommand}, as for C{keep}.
     """
 
     protocol: str
     target: str
     allow: tuple[str, ...]
+    keep: Keep | None = None
 
 
 class ForwardCommand(ControlLine, frozen=True, tag="forward"):
@@ -147,11 +157,13 @@ class ForwardCommand(ControlLine, frozen=True, tag="forward"):
 
     @ivar listen: where to listen, as the string of a Twisted server endpoint.
     @ivar name: the peer's name, or a nickname.
+    @ivar keep: see L{OpenCommand}.
     """
 
     listen: str
     name: str
     protocol: str
+    keep: Keep | None = None
 
 
 class StatusReply(ControlLine, frozen=True, tag="status"):
@@ -251,6 +263,24 @@ class ForwardingReply(ControlLine, frozen=True, tag="forwarding"):
     listen: str
 
 
+class SuspensionReply(ControlLine, frozen=True, tag="suspension"):
+    """
+    The link to a peer was lost or is back, or its connections have ended meanwhile.
+
+    @ivar peer: its name.
+    @ivar change: a L{Change<routing_crust.daemon.forward.connections.Change>}, as text.
+    @ivar count: how many connections with it that is about.
+    @ivar seconds: for how long they have waited.
+    @ivar because: why the link was lost, or they have ended.
+    """
+
+    peer: str
+    change: str
+    count: int
+    seconds: float
+    because: str
+
+
 class FailedReply(ControlLine, frozen=True, tag="error"):
     """
     A command failed.
@@ -289,6 +319,7 @@ Reply: TypeAlias = (
     | IncomingStreamReply
     | ExposingReply
     | ForwardingReply
+    | SuspensionReply
     | MemberReply
     | FailedReply
 )

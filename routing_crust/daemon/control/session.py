@@ -28,7 +28,7 @@ from ...streams import (
     streams_of,
 )
 from ...streams.frames import check_protocol
-from ..forward.connections import ReadyProtocolFactory
+from ..forward.connections import ReadyProtocolFactory, Suspension
 from ..forward.exposer import Exposer
 from ..forward.forwarder import PortForwarder
 from ..forward.registry import ForwardRegistry
@@ -48,6 +48,7 @@ from .messages import (
     RefuseCommand,
     Reply,
     SessionCommand,
+    SuspensionReply,
 )
 from .stream_transport import SocketTransport
 
@@ -103,8 +104,9 @@ class ControlSession:
         elif isinstance(command, OfferCommand):
             self._offer(command)
         elif isinstance(command, ExposeCommand):
-            exposure = Exposure(check_protocol(command.protocol), command.target)
+            exposure = Exposure(check_protocol(command.protocol), command.target, command.keep)
             exposer = self._registry.exposer("target", exposure, self._allowed(command.allow))
+            exposer.connections.watcher = partial(self._suspension, command.id)
             self._registry.expose(exposer)
             self._held.append(exposer)
             self._reply(ExposingReply(id=command.id))
@@ -128,7 +130,8 @@ class ControlSession:
         check_protocol(command.protocol)
         splice = self._registry.local.new(name, command.protocol)
         streams = streams_of(self._registry.service)
-        opened = streams.open(name, command.protocol, ReadyProtocolFactory(splice.far), patient=True)
+        factory = ReadyProtocolFactory(splice.far)
+        opened = streams.open(name, command.protocol, factory, command.keep, patient=True)
         self._opening = opened
 
         def failed(failure: Failure) -> None:
@@ -173,12 +176,25 @@ class ControlSession:
 
     def _forward(self, command: ForwardCommand) -> None:
         name = resolve(command.name, self._registry.nicknames)
-        forward = Forward(command.listen, name, check_protocol(command.protocol))
+        forward = Forward(command.listen, name, check_protocol(command.protocol), command.keep)
         forwarder = self._registry.forwarder("listen", forward)
+        forwarder.connections.watcher = partial(self._suspension, command.id)
         self._held.append(forwarder)
         started = self._registry.forward(forwarder)
         started.addCallback(lambda _: self._reply(ForwardingReply(id=command.id, listen=forwarder.where)))
         started.addErrback(lambda failure: self._failed(command.id, failure))
+
+    def _suspension(self, id: int, suspension: Suspension) -> None:
+        self._reply(
+            SuspensionReply(
+                id=id,
+                peer=str(suspension.peer),
+                change=suspension.change.value,
+                count=suspension.count,
+                seconds=suspension.seconds,
+                because=suspension.because,
+            )
+        )
 
     def _allowed(self, allow: tuple[str, ...]) -> Collection[Name] | None:
         if EVERYONE in allow:
@@ -212,7 +228,9 @@ class LocalOffer(Factory):
         """
         @raise CannotListen: something is offered by this name already.
         """
-        self._port = self._registry.streams.listen(check_protocol(self._command.protocol), self, self._allows)
+        self._port = self._registry.streams.listen(
+            check_protocol(self._command.protocol), self, self._allows, self._command.keep
+        )
 
     def stop(self) -> None:
         """Withdraw the offer, and refuse the streams that wait. Streams that are open stay open."""

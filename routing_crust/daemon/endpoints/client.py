@@ -192,13 +192,15 @@ class LocalDaemon:
 class DaemonClientEndpoint:
     """Connects to a protocol that a peer offers, through the daemon."""
 
-    def __init__(self, daemon: LocalDaemon, name: str, protocol: str) -> None:
+    def __init__(self, daemon: LocalDaemon, name: str, protocol: str, keep: float | None = None) -> None:
         """
         @param name: the peer: its name, or a nickname that the daemon knows.
+        @param keep: for how many seconds the stream may wait for another link; C{None} is the daemon's
+            C{stream_survival}.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._daemon = daemon
-        self._command = OpenCommand(name=name, protocol=check_protocol(protocol))
+        self._command = OpenCommand(name=name, protocol=check_protocol(protocol), keep=keep)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """

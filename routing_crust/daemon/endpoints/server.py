@@ -54,14 +54,17 @@ class DaemonServerEndpoint:
         protocol: str,
         allow: Iterable[str] = (EVERYONE,),
         own_name: Name | None = None,
+        keep: float | None = None,
     ) -> None:
         """
         @param allow: the peers that may have it, as names, nicknames that the daemon knows, or C{*}.
         @param own_name: the name that the daemon's node must have, if it matters.
+        @param keep: for how many seconds streams may wait for another link at most; C{None} leaves it to the
+            peers.
         @raise ValueError: this cannot be the name of a protocol.
         """
         self._daemon = daemon
-        self._command = OfferCommand(protocol=check_protocol(protocol), allow=tuple(allow))
+        self._command = OfferCommand(protocol=check_protocol(protocol), allow=tuple(allow), keep=keep)
         self._own_name = own_name
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:

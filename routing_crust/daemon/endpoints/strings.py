@@ -3,7 +3,8 @@ The strings of endpoints: C{routing:NAME/PROTOCOL} to connect to, C{routing:PROT
 
 They use the node that runs in this process and, if there is none, the daemon on this machine. C{network=ID}
 chooses among several; C{socket=PATH} or C{state-dir=FOLDER} chooses the daemon with that control socket. A
-server may name the peers that may connect: C{allow=NAME,NAME}.
+server may name the peers that may connect: C{allow=NAME,NAME}. C{keep=TIME}, such as C{1h}, is for how long a
+stream may wait for another link when its own is lost; for a server, the most that peers may have.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from ...errors import NotConnected, RoutingCrustError
-from ...forwarding_rules import EVERYONE, is_nickname
+from ...forwarding_rules import EVERYONE, is_nickname, parse_keep
 from ...names import Name
 from ...routing.service import RoutingService, running_services
 from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
@@ -32,7 +33,7 @@ from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 from .client import DaemonClientEndpoint, LocalDaemon
 from .server import DaemonServerEndpoint
 
-_OPTIONS: Final = "socket=PATH, state-dir=FOLDER and network=ID"
+_OPTIONS: Final = "socket=PATH, state-dir=FOLDER, network=ID and keep=TIME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +80,26 @@ class NodeSelector:
 class NamedClientEndpoint:
     """The client endpoint of C{routing:NAME/PROTOCOL}. It chooses its node at each L{connect}."""
 
-    def __init__(self, reactor: Any, name: str, protocol: str, where: NodeSelector) -> None:
+    def __init__(
+        self, reactor: Any, name: str, protocol: str, where: NodeSelector, keep: float | None = None
+    ) -> None:
         self._reactor = reactor
         self._name = name
         self._protocol = protocol
         self._where = where
+        self._keep = keep
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Open a stream, as L{RoutingClientEndpoint.connect} or L{DaemonClientEndpoint.connect} does."""
         try:
             service = self._where.service()
             if service is not None:
-                return RoutingClientEndpoint(service, self._name, self._protocol).connect(protocolFactory)
+                endpoint = RoutingClientEndpoint(service, self._name, self._protocol, self._keep)
+                return endpoint.connect(protocolFactory)
             daemon = self._where.daemon(self._reactor)
         except RoutingCrustError as error:
             return fail(error)
-        return DaemonClientEndpoint(daemon, self._name, self._protocol).connect(protocolFactory)
+        return DaemonClientEndpoint(daemon, self._name, self._protocol, self._keep).connect(protocolFactory)
 
 
 @implementer(IStreamServerEndpoint)
@@ -102,13 +107,20 @@ class NamedServerEndpoint:
     """The server endpoint of C{routing:PROTOCOL}. It chooses its node at each L{listen}."""
 
     def __init__(
-        self, reactor: Any, protocol: str, allow: tuple[str, ...], own_name: Name | None, where: NodeSelector
+        self,
+        reactor: Any,
+        protocol: str,
+        allow: tuple[str, ...],
+        own_name: Name | None,
+        where: NodeSelector,
+        keep: float | None = None,
     ) -> None:
         self._reactor = reactor
         self._protocol = protocol
         self._allow = allow
         self._own_name = own_name
         self._where = where
+        self._keep = keep
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Offer the protocol, as L{RoutingServerEndpoint.listen} or L{DaemonServerEndpoint.listen} does."""
@@ -116,11 +128,12 @@ class NamedServerEndpoint:
             service = self._where.service(self._own_name)
             if service is not None:
                 allow = None if EVERYONE in self._allow else self._allow
-                return RoutingServerEndpoint(service, self._protocol, allow).listen(protocolFactory)
+                own = RoutingServerEndpoint(service, self._protocol, allow, self._keep)
+                return own.listen(protocolFactory)
             daemon = self._where.daemon(self._reactor)
         except RoutingCrustError as error:
             return fail(error)
-        endpoint = DaemonServerEndpoint(daemon, self._protocol, self._allow, self._own_name)
+        endpoint = DaemonServerEndpoint(daemon, self._protocol, self._allow, self._own_name, self._keep)
         return endpoint.listen(protocolFactory)
 
 
@@ -133,9 +146,9 @@ def parse_client(reactor: Any, *words: str, **options: str) -> NamedClientEndpoi
     name, slash, protocol = _only(words, "routing:NAME/PROTOCOL").partition("/")
     if not slash:
         raise ValueError(f"routing:{name}: write routing:NAME/PROTOCOL, since a client must know the peer")
-    where = _where(options)
+    where, keep = _where(options), _keep(options)
     _refuse_others(options)
-    return NamedClientEndpoint(reactor, _checked(name), check_protocol(protocol), where)
+    return NamedClientEndpoint(reactor, _checked(name), check_protocol(protocol), where, keep)
 
 
 def parse_server(reactor: Any, *words: str, **options: str) -> NamedServerEndpoint:
@@ -148,9 +161,9 @@ def parse_server(reactor: Any, *words: str, **options: str) -> NamedServerEndpoi
     # NAME/PROTOCOL, as in the text of the address that getHost() returns
     own_name = Name.from_text(first) if slash else None
     allow = tuple(_checked(each.strip()) for each in options.pop("allow", EVERYONE).split(","))
-    where = _where(options)
-    _refuse_others(options, " and allow=NAME,NAME")
-    return NamedServerEndpoint(reactor, check_protocol(protocol or first), allow, own_name, where)
+    where, keep = _where(options), _keep(options)
+    _refuse_others(options, ", and allow=NAME,NAME")
+    return NamedServerEndpoint(reactor, check_protocol(protocol or first), allow, own_name, where, keep)
 
 
 def _only(words: tuple[str, ...], form: str) -> str:
@@ -174,6 +187,11 @@ def _where(options: dict[str, str]) -> NodeSelector:
     if folder is not None:
         return NodeSelector(socket_path(Path(folder).expanduser().absolute()), options.pop("network", None))
     return NodeSelector(None if socket is None else Path(socket), options.pop("network", None))
+
+
+def _keep(options: dict[str, str]) -> float | None:
+    text = options.pop("keep", None)
+    return None if text is None else parse_keep(text)
 
 
 def _refuse_others(options: dict[str, str], more: str = "") -> None:

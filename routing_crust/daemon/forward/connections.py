@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
 
 from ...names import Name
+from ...streams import StreamLinkLost
 from .splice import Splice
 
 
@@ -31,11 +34,40 @@ class CarriedConnection:
     since: float
 
 
+class Change(Enum):
+    """What becomes of the connections with a peer when its link is lost."""
+
+    SUSPENDED = "suspended"
+    """They wait for another link."""
+    RESUMED = "resumed"
+    """They go on."""
+    ENDED = "ended"
+    """They have ended while they waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """
+    The link of connections was lost, or what came of that.
+
+    @ivar count: how many connections with this peer there are.
+    @ivar seconds: for how long they have waited.
+    @ivar because: why the link was lost, or they have ended; empty if they go on.
+    """
+
+    peer: Name
+    change: Change
+    count: int
+    seconds: float = 0.0
+    because: str = ""
+
+
 class CarriedConnections:
     """
-    The connections of one owner.
+    The connections of one owner. It is the L{SpliceOwner} of each.
 
     @ivar kind: the word for them in the status.
+    @ivar watcher: is told of suspensions, once for all connections with a peer.
     """
 
     def __init__(self, kind: str, clock: IReactorTime) -> None:
@@ -43,19 +75,21 @@ class CarriedConnections:
         self._clock = clock
         self._all: dict[Splice, CarriedConnection] = {}
         self._all_over: Deferred[None] | None = None
+        self._suspended: dict[Name, float] = {}
+        self.watcher: Callable[[Suspension], object] = lambda suspension: None
 
     def __len__(self) -> int:
         return len(self._all)
 
     def new(self, peer: Name, protocol: str, opener: Callable[[Splice], object] | None = None) -> Splice:
         """Make the splice of a connection that begins, counted until it is over."""
-        splice = Splice(self._over, opener)
+        splice = Splice(self, opener)
         self._all[splice] = CarriedConnection(splice, self.kind, peer, protocol, self._clock.seconds())
         return splice
 
     def drop(self, splice: Splice) -> None:
         """Forget a splice that never got both of its ends."""
-        self._over(splice)
+        self.over(splice)
 
     def abort_all(self) -> Deferred[None]:
         """
@@ -82,12 +116,48 @@ class CarriedConnections:
                 "seconds": round(now - each.since, 1),
                 "sent": each.splice.near.received,
                 "received": each.splice.far.received,
+                "suspended": each.peer in self._suspended and bool(each.splice.far.connected),
             }
             for each in self._all.values()
         ]
 
-    def _over(self, splice: Splice) -> None:
-        self._all.pop(splice, None)
+    # SpliceOwner.
+
+    def suspended(self, splice: Splice, reason: Exception) -> None:
+        """The link of a connection, and of all with the same peer, is lost."""
+        each = self._all.get(splice)
+        if each is not None and each.peer not in self._suspended:
+            self._suspended[each.peer] = self._clock.seconds()
+            self._tell(each.peer, Change.SUSPENDED, str(reason))
+
+    def resumed(self, splice: Splice) -> None:
+        """A connection, and all with the same peer, go on."""
+        each = self._all.get(splice)
+        if each is not None and each.peer in self._suspended:
+            self._tell(each.peer, Change.RESUMED)
+            del self._suspended[each.peer]
+
+    def ended(self, splice: Splice, reason: Failure) -> None:
+        """A stream has ended; if for want of a link, then all with the same peer do."""
+        each = self._all.get(splice)
+        if each is None or each.peer not in self._suspended:
+            return
+        if reason.check(StreamLinkLost):
+            self._tell(each.peer, Change.ENDED, reason.getErrorMessage())
+            del self._suspended[each.peer]
+
+    def _tell(self, peer: Name, change: Change, because: str = "") -> None:
+        count = sum(each.peer == peer and bool(each.splice.far.connected) for each in self._all.values())
+        # the end that has just gone is one of those that waited
+        count += change is Change.ENDED
+        seconds = self._clock.seconds() - self._suspended[peer]
+        self.watcher(Suspension(peer, change, count, seconds, because))
+
+    def over(self, splice: Splice) -> None:
+        """A connection is over."""
+        gone = self._all.pop(splice, None)
+        if gone is not None and all(each.peer != gone.peer for each in self._all.values()):
+            self._suspended.pop(gone.peer, None)
         # taken before it fires: its callback may abort again
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None

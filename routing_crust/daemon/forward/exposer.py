@@ -57,7 +57,7 @@ class Exposer(Factory):
 
         @raise CannotListen: something is offered by this name already.
         """
-        self._port = self._streams.listen(self.exposure.protocol, self, self._allows)
+        self._port = self._streams.listen(self.exposure.protocol, self, self._allows, self.exposure.keep)
         self.log.info(
             "exposing {target} as {protocol} to {whom}",
             target=self.exposure.target,
@@ -81,6 +81,7 @@ class Exposer(Factory):
         return {
             "protocol": self.exposure.protocol,
             "target": self.exposure.target,
+            "keep": self.exposure.keep,
             "allowed": self._whom(),
             "open": len(self.connections),
         }

@@ -95,6 +95,7 @@ class PortForwarder(Factory):
             "listen": self.where,
             "peer": str(self.forward.name),
             "protocol": self.forward.protocol,
+            "keep": self.forward.keep,
             "open": len(self.connections),
         }
 
@@ -115,7 +116,11 @@ class PortForwarder(Factory):
     def _open(self, splice: Splice) -> None:
         # patient: the program that connects cannot know whether the node has joined its network
         opened = streams_of(self._service).open(
-            self.forward.name, self.forward.protocol, ReadyProtocolFactory(splice.far), patient=True
+            self.forward.name,
+            self.forward.protocol,
+            ReadyProtocolFactory(splice.far),
+            self.forward.keep,
+            patient=True,
         )
         # the end of the near connection cancels this
         splice.opening = opened

@@ -9,14 +9,17 @@ written; if one is lost or aborted, the other is aborted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
+
+from ...streams import ISuspensionListener
 
 
 class IAbortsWithReason(Interface):
@@ -24,6 +27,22 @@ class IAbortsWithReason(Interface):
 
     def abort_because(reason: Failure) -> None:
         """Abort, for this reason."""
+
+
+class SpliceOwner(Protocol):
+    """What a splice tells its owner."""
+
+    def over(self, splice: Splice) -> None:
+        """Neither end is connected any more; one of which one end has never been is over with the other."""
+
+    def suspended(self, splice: Splice, reason: Exception) -> None:
+        """The link that its stream goes over is lost."""
+
+    def resumed(self, splice: Splice) -> None:
+        """The stream goes on."""
+
+    def ended(self, splice: Splice, reason: Failure) -> None:
+        """The stream has ended."""
 
 
 class Splice:
@@ -35,15 +54,11 @@ class Splice:
     @ivar opening: the making of the other end, cancelled when the first one is gone.
     """
 
-    def __init__(
-        self, over: Callable[[Splice], object], opener: Callable[[Splice], object] | None = None
-    ) -> None:
+    def __init__(self, owner: SpliceOwner, opener: Callable[[Splice], object] | None = None) -> None:
         """
-        @param over: called when neither end is connected any more; a splice of which one end has never been
-            is over with the other.
         @param opener: called when the near end is connected, to make the far one.
         """
-        self._over = over
+        self.owner = owner
         self._opener = opener
         self.opening: Deferred[Any] | None = None
         self.near = SpliceEnd(self)
@@ -72,6 +87,8 @@ class Splice:
 
     def lost(self, end: SpliceEnd, reason: Failure) -> None:
         """An end is gone."""
+        if end is self.far:
+            self.owner.ended(self, reason)
         if end.other.connected:
             end.other.end(reason)
         elif not self._is_over:
@@ -79,11 +96,11 @@ class Splice:
             opening, self.opening = self.opening, None
             if opening is not None:
                 opening.cancel()
-            self._over(self)
+            self.owner.over(self)
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class SpliceEnd(Protocol):
+@implementer(IHalfCloseableProtocol, IPushProducer, ISuspensionListener)
+class SpliceEnd(TwistedProtocol):
     """
     One end of a L{Splice}; as a producer, what the other end writes.
 
@@ -140,6 +157,14 @@ class SpliceEnd(Protocol):
         """This end is gone."""
         self.connected = 0
         self._splice.lost(self, reason)
+
+    def streamSuspended(self, reason: Exception) -> None:
+        """The stream waits for another link."""
+        self._splice.owner.suspended(self._splice, reason)
+
+    def streamResumed(self) -> None:
+        """The stream goes on."""
+        self._splice.owner.resumed(self._splice)
 
     def finish(self) -> None:
         """The other end has sent all: close the write side, or the connection if it cannot half-close."""

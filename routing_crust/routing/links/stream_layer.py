@@ -40,6 +40,9 @@ class StreamLayer(Protocol):
         @raise WireError: it broke the protocol; its link is closed.
         """
 
+    def explain(self, name: Name) -> tuple[str, ...]:
+        """Sentences on streams that wait for a link to this peer, for L{Explanation.next}."""
+
     def in_use(self, name: Name) -> bool:
         """Whether a stream needs the link to this peer."""
 

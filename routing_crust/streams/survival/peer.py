@@ -145,6 +145,14 @@ class PeerStreams:
         """How many bytes are kept to be sent, or sent again."""
         return self._session.journal.size + sum(each.buffer.size for each in self.mux.streams.values())
 
+    @property
+    def waiting(self) -> list[float]:
+        """For how many more seconds each of the streams may be suspended that are."""
+        if self.suspended_since is None:
+            return []
+        over = self.suspended_since - self._owner.clock.seconds()
+        return [over + each.survival for each in self.mux.streams.values() if not each.given_up]
+
     def is_heard(self) -> bool:
         """Whether the peer could answer now, as far as is known."""
         return self.attached and self.suspended_since is None and not self.link.is_doubted

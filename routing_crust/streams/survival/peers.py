@@ -68,6 +68,26 @@ class Peers:
         """The streams with this peer, if it has a link or streams that wait for one."""
         return self._peers.get(name)
 
+    def suspension(self, peer: PeerStreams) -> dict[str, object] | None:
+        """
+        Since when the streams with this peer wait and why, what is kept for them, for how much longer they
+        may wait, and what is being tried, as values for JSON; C{None} if they do not wait.
+        """
+        since = peer.suspended_since
+        if since is None:
+            return None
+        reconnection = self._reconnections.get(peer.name)
+        return {
+            "seconds": round(self.clock.seconds() - since, 1),
+            "because": str(peer.because),
+            "streams": len(peer.waiting),
+            "kept": peer.kept,
+            "left": round(max(peer.waiting, default=0.0), 1),
+            "trying": "there is a link, and the peer has not gone on yet"
+            if reconnection is None
+            else reconnection.state,
+        }
+
     # What becomes of links.
 
     def link_gained(self, link: ILink) -> None:

@@ -40,12 +40,25 @@ class Reconnection:
         self._timer: IDelayedCall | None = None
         self._attempt: Deferred[object] | None = None
         self._stopped = False
+        self._problem = ""
+        self._began = 0.0
         self._wait()
 
     def _wait(self) -> None:
         self._timer = self._clock.callLater(self._backoff.next_wait(), self._try)
 
+    @property
+    def state(self) -> str:
+        """What is being done, in words."""
+        now = self._clock.seconds()
+        failed = f"; the last attempt failed: {self._problem}" if self._problem else ""
+        if self._attempt is not None:
+            return f"a link has been asked for {now - self._began:.0f} s ago{failed}"
+        left = 0.0 if self._timer is None or not self._timer.active() else self._timer.getTime() - now
+        return f"a link is asked for in {left:.1f} s{failed}"
+
     def _try(self) -> None:
+        self._began = self._clock.seconds()
         attempt = self._attempt = Deferred.fromCoroutine(self._connect())
         attempt.addCallbacks(self._done, self._failed)
 
@@ -58,6 +71,7 @@ class Reconnection:
     def _failed(self, failure: Any) -> None:
         self._attempt = None
         failure.trap(RoutingCrustError, ConnectError, CancelledError)
+        self._problem = failure.getErrorMessage()
         if not self._stopped:
             self._wait()
 

@@ -38,6 +38,7 @@ from routing_crust.daemon.control.messages import (
     SendCommand,
     StatusCommand,
     StatusReply,
+    SuspensionReply,
     decode_command,
     decode_reply,
     encode,
@@ -56,7 +57,7 @@ COMMANDS = (
     AcceptCommand(stream=4),
     RefuseCommand(stream=4, text="t"),
     ExposeCommand(protocol="p", target="tcp:h:1", allow=()),
-    ForwardCommand(listen="tcp:1", name="n", protocol="p"),
+    ForwardCommand(listen="tcp:1", name="n", protocol="p", keep=3600),
     InviteCommand(nickname="laptop", roles=("node",), tags=("t",), uses=2, lifetime=60.0, allow=("ssh",)),
 )
 REPLIES = (
@@ -73,6 +74,7 @@ REPLIES = (
     ExposingReply(),
     ForwardingReply(listen="l"),
     InvitedReply(line="l", expires=1e9, endpoints=("192.0.2.1:5483",), warning="w"),
+    SuspensionReply(peer="n", change="ended", count=2, seconds=1.5, because="b"),
     FailedReply(kind="PeerUnreachable", text="nobody\nthere"),
 )
 

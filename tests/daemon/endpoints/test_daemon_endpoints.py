@@ -54,8 +54,9 @@ from routing_crust.daemon.endpoints import server as offering
 from routing_crust.daemon.endpoints.client import DaemonConnection, DaemonRefused, LocalDaemon
 from routing_crust.daemon.node import NodeService
 from routing_crust.endpoints import Endpoint
+from routing_crust.errors import CloseReason
 from routing_crust.forwarding_rules import Nickname
-from routing_crust.streams import IStreamAcceptor, StreamLinkLost, StreamReset
+from routing_crust.streams import IStreamAcceptor, StreamLinkLost, StreamReset, streams_of
 from tests.streams.protocols import Echo, HalfCloseable, Keeping
 
 from ..fakes import ALICE, temporary_directory
@@ -435,6 +436,47 @@ class RefusalTests(LocalCase):
         second.answer.addCallback(said.callback)
         self.assertIn("is to become a stream", (await said).text)
         second.abort()
+
+
+class SurvivingTests(LocalCase):
+    def cut(self) -> None:
+        """The connection between the two daemons is reset."""
+        routing = self.daemons[1].routing
+        assert routing is not None
+        assert routing._core is not None
+        peer = routing._core.links.peer(self.name)
+        assert peer is not None
+        peer.link.abort(CloseReason.CONNECTION_LOST)
+
+    async def test_streams_of_programs_outlive_the_link_of_their_daemons(self) -> None:
+        """Neither program notices, and what they write meanwhile comes."""
+        await self.begin()
+        served = AnnouncingFactory()
+        await self.offer(served)
+        next_one = served.next
+        mine = await self.connect()
+        theirs = await next_one
+        data = Random(4).randbytes(MIB)
+        for one, other in ((mine, theirs), (theirs, mine)):
+            one.transport.write(data)
+            self.cut()
+            one.transport.write(data)
+            await other.until(lambda other=other: len(other.received) == 2 * MIB)
+            self.assertEqual(other.received, 2 * data)
+            self.assertEqual((one.reason, other.reason), (None, None))
+            # until the other daemon has noticed the loss as well, there is no link to cut
+            while (await self.status(0))["suspended"] or (await self.status(1))["suspended"]:
+                await self.turns()
+
+    async def test_time_of_an_endpoint_is_asked_for(self) -> None:
+        await self.begin()
+        await self.offer(AnnouncingFactory(), more=":keep=2h")
+        text = f"routing:server/echo:{self.sockets[1]}:keep=3h"
+        await clientFromString(reactor, text).connect(Keeping(Waiting))
+        for daemon in self.daemons:
+            assert daemon.routing is not None
+            (peer,) = streams_of(daemon.routing)._peers
+            self.assertEqual([each.survival for each in peer.mux.streams.values()], [7200.0])
 
 
 class CommandTests(LocalCase):

@@ -64,6 +64,12 @@ class ReadingTests(SynchronousTestCase):
             endpoint: Any = clientFromString(self.reactor, f"routing:bob/web{text}")
             self.assertEqual(endpoint._where.daemon(self.reactor).path, path)
 
+    def test_time_to_wait_for_a_link_is_an_option_of_both(self) -> None:
+        client: Any = clientFromString(self.reactor, "routing:bob/web:keep=1h")
+        server: Any = serverFromString(self.reactor, "routing:web:keep=90")
+        self.assertEqual((client._keep, server._keep), (3600.0, 90.0))
+        self.assertIn("is not a time to keep", self.refused("routing:bob/web:keep=long"))
+
     def test_malformed_client_string_is_refused(self) -> None:
         self.assertIn("a client must know the peer", self.refused("routing:web"))
         self.assertIn("write routing:NAME/PROTOCOL", self.refused("routing"))

@@ -20,6 +20,7 @@ from routing_crust.crust.accept.descriptors import RESERVED_DESCRIPTORS
 from routing_crust.daemon.forward import exposer as exposing
 from routing_crust.daemon.forward import forwarder as forwarding
 from routing_crust.daemon.forward import registry as carrying
+from routing_crust.daemon.forward.connections import Change, Suspension
 from routing_crust.daemon.forward.exposer import Exposer
 from routing_crust.daemon.forward.forwarder import PortForwarder
 from routing_crust.daemon.forward.registry import ForwardRegistry
@@ -55,9 +56,9 @@ class CarryingCase(SynchronousTestCase):
         self.net.stop()
         self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
-    def expose(self, *allowed: Name, everyone: bool = False) -> Exposer:
+    def expose(self, *allowed: Name, everyone: bool = False, keep: float | None = None) -> Exposer:
         exposer = Exposer(
-            Exposure("ssh", "tcp:localhost:22"),
+            Exposure("ssh", "tcp:localhost:22", keep),
             None if everyone else allowed,
             self.program,
             streams_of(self.server),
@@ -65,8 +66,10 @@ class CarryingCase(SynchronousTestCase):
         self.registries[0].expose(exposer)
         return exposer
 
-    def forward(self, to: RoutingService | None = None, protocol: str = "ssh") -> PortForwarder:
-        forward = Forward("tcp:2222", (to or self.server).node_name, protocol)
+    def forward(
+        self, to: RoutingService | None = None, protocol: str = "ssh", keep: float | None = None
+    ) -> PortForwarder:
+        forward = Forward("tcp:2222", (to or self.server).node_name, protocol, keep)
         forwarder = PortForwarder(forward, self.port, self.client)
         self.successResultOf(self.registries[1].forward(forwarder))
         return forwarder
@@ -195,6 +198,57 @@ class FlowTests(CarryingCase):
         self.assertEqual(list(waiting), [str(self.server.node_name)])
         self.net.run(lambda: far.written == b"meanwhile", timeout=20)
         self.assertEqual((near.closed, far.closed), ("", ""))
+
+    def watch(self, owner: Exposer | PortForwarder) -> list[Suspension]:
+        told: list[Suspension] = []
+        owner.connections.watcher = told.append
+        return told
+
+    def suspended(self) -> list[bool]:
+        """Of each connection of the forward, whether it waits for a link."""
+        streams: Any = self.registries[1].status()["streams"]
+        return [each["suspended"] for each in streams]
+
+    def test_suspension_and_resumption_are_told_once_for_all_connections(self) -> None:
+        at_server = self.watch(self.expose(self.client.node_name))
+        at_client = self.watch(self.forward())
+        for _ in range(3):
+            self.open()
+        self.assertEqual(self.suspended(), [False] * 3)
+        self.net.network.cut(self.net.network.links[0])
+        self.net.run(lambda: at_client)
+        self.assertEqual(self.suspended(), [True] * 3)
+        self.net.settle(20)
+        self.assertEqual(self.suspended(), [False] * 3)
+        for told, peer in ((at_server, self.client), (at_client, self.server)):
+            self.assertEqual([each.change for each in told], [Change.SUSPENDED, Change.RESUMED])
+            self.assertEqual({(each.peer, each.count) for each in told}, {(peer.node_name, 3)})
+            self.assertIn("the connection was lost", told[0].because)
+            self.assertGreater(told[1].seconds, 0)
+
+    def test_forward_has_a_time_of_its_own(self) -> None:
+        """Its connections end when it is over, which is told once."""
+        self.expose(self.client.node_name)
+        told = self.watch(self.forward(keep=30))
+        ends = [self.open(), self.open()]
+        self.net.network.partition([[self.net.crust(self.server)], [self.net.crust(self.client)]])
+        self.net.network.cut(self.net.network.links[0])
+        self.net.settle(29)
+        self.assertEqual([near.closed for near, _ in ends], ["", ""])
+        self.net.settle(2)
+        self.assertEqual([near.closed for near, _ in ends], ["aborted", "aborted"])
+        self.assertEqual(
+            [(each.change, each.count) for each in told], [(Change.SUSPENDED, 2), (Change.ENDED, 2)]
+        )
+        self.assertIn("no other link came in time", told[1].because)
+
+    def test_exposed_program_bounds_what_a_forward_asks_for(self) -> None:
+        self.expose(self.client.node_name, keep=0)
+        self.forward(keep=3600)
+        near, far = self.open()
+        self.net.network.cut(self.net.network.links[0])
+        self.net.run(self.over)
+        self.assertEqual((near.closed, far.closed), ("aborted", "aborted"))
 
     def test_lost_link_cuts_both_programs_where_streams_may_not_wait(self) -> None:
         """Both programs hear; the next connection has a new link."""

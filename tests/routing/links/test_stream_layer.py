@@ -37,6 +37,9 @@ class Layer:
     def frame_received(self, link: Any, kind: int, payload: bytes) -> None:
         self.heard.append(("frame", link, kind, payload))
 
+    def explain(self, name: Name) -> tuple[str, ...]:
+        return ()
+
     def in_use(self, name: Name) -> bool:
         return self.used
 
