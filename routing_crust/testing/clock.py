@@ -86,8 +86,9 @@ class SimulatedCall:
             raise AlreadyCalled
 
     def __repr__(self) -> str:
-        state = "cancelled" if self.cancelled else "made" if self.called else f"at {self.time:.3f}"
-        return f"<SimulatedCall {state}>"
+        if self.cancelled:
+            return "<SimulatedCall cancelled>"
+        return f"<SimulatedCall {'made' if self.called else f'at {self.time:.3f}'}: {self._function!r}>"
 
 
 @implementer(IReactorTime)

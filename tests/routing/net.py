@@ -9,12 +9,12 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from routing_crust import Contact, Identity, Role, RoutingService, Settings, State
 from routing_crust.crust.interfaces import ILink, Rendezvous
 from routing_crust.endpoints import Endpoint
 from routing_crust.names import Name
+from routing_crust.testing.clock import SimulatedClock
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.network import MemoryNetwork
 from routing_crust.timing.shares import Account
@@ -106,8 +106,7 @@ class Net:
 
     def __init__(self, seed: int = 1) -> None:
         self.random = Random(seed)
-        self.clock = Clock()
-        self.clock.advance(START)
+        self.clock = SimulatedClock(START)
         self.network = MemoryNetwork(self.clock, random=self.random)
         self.nodes: list[RoutingService] = []
 

@@ -141,6 +141,12 @@ class HostClockTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.made, [("a", 101.0)])
 
+    def test_call_says_when_it_is_made_and_what_it_calls(self) -> None:
+        call = self.clock.callLater(1.5, self.later, 1, "a")
+        self.assertRegex(repr(call), r"^<SimulatedCall at 101\.500: <bound method .*later.*>$")
+        call.cancel()
+        self.assertEqual(repr(call), "<SimulatedCall cancelled>")
+
     def test_clock_set_forward_runs_overdue_calls_at_once(self) -> None:
         """What is overdue is called at once, in order; the rest so much earlier."""
         for delay in (3, 1, 2, 3700):

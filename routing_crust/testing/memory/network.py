@@ -4,7 +4,7 @@ A network in memory, for tests of what is above it: no sockets, no ciphers, and 
 A L{MemoryNetwork} joins any number of hosts. Everything happens on one fake clock and draws on
 one source of randomness, so the same seed gives the same run. Faults are made by its methods. Usage::
 
-    clock = Clock()
+    clock = SimulatedClock()
     network = MemoryNetwork(clock, random=Random(1))
     here = MemoryCrust(network, Settings(), Identity.from_seed(bytes(32)))
     there = MemoryCrust(network, Settings(), Identity.from_seed(bytes(31) + b"1"))
@@ -24,9 +24,6 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import Clock
-
 from ...config import DEFAULT_PORT
 from ...endpoints import Endpoint
 from ..clock import SimulatedClock
@@ -40,8 +37,6 @@ from .transport import Host, MemoryTransport
 # the dynamic ports (RFC 6335, section 6)
 _FIRST_EPHEMERAL: Final = 49152
 _EPHEMERAL_PORTS: Final = 65536 - _FIRST_EPHEMERAL
-
-AnyClock = Clock | SimulatedClock
 
 
 class MemoryNetwork(Obstacles):
@@ -64,7 +59,7 @@ class MemoryNetwork(Obstacles):
 
     def __init__(
         self,
-        clock: AnyClock,
+        clock: SimulatedClock,
         latency: float | Latency = 0.01,
         *,
         random: Random,
@@ -142,26 +137,19 @@ class MemoryNetwork(Obstacles):
         @param timeout: for how many seconds of the network's time.
         @raise AssertionError: it did not hold in time, or nothing is left that could change it.
         """
-        deadline = self.clock.seconds() + timeout
+        deadline = self.clock.now + timeout
         while not predicate():
-            coming = self._next_call()
-            if coming is None or coming.getTime() > deadline:
-                left = "nothing more will happen" if coming is None else f"{timeout:g} s are over"
-                raise AssertionError(f"it does not hold at {self.clock.seconds():g} s, and {left}")
-            self._advance_to(coming.getTime())
+            if not self.clock.step_before(deadline):
+                left = (
+                    "nothing more will happen"
+                    if self.clock.next_time() is None
+                    else f"{timeout:g} s are over"
+                )
+                raise AssertionError(f"it does not hold at {self.clock.now:g} s, and {left}")
 
     def settle(self, seconds: float) -> None:
-        """Let that many seconds pass, going from one delayed call to the next."""
-        deadline = self.clock.seconds() + seconds
-        while (coming := self._next_call()) is not None and coming.getTime() <= deadline:
-            self._advance_to(coming.getTime())
-        self._advance_to(deadline)
-
-    def _next_call(self) -> IDelayedCall | None:
-        return min(self.clock.getDelayedCalls(), key=lambda call: call.getTime(), default=None)
-
-    def _advance_to(self, time: float) -> None:
-        self.clock.advance(max(0.0, time - self.clock.seconds()))
+        """Let that many seconds pass."""
+        self.clock.advance(seconds)
 
     # What hosts ask.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -19,6 +18,7 @@ from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
+from routing_crust.testing.clock import SimulatedClock
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.network import MemoryNetwork
 from routing_crust.timing.shares import OURSELVES
@@ -27,15 +27,15 @@ KIND = 128
 ANYWHERE = (Endpoint("198.51.100.7", 5483),)
 
 
-class WatchedClock(Clock):
+class WatchedClock(SimulatedClock):
     """A clock that knows whether it is running calls at the moment."""
 
     running = False
 
-    def advance(self, amount: float) -> None:
+    def step_before(self, end: float) -> bool:
         self.running = True
         try:
-            Clock.advance(self, amount)
+            return super().step_before(end)
         finally:
             self.running = False
 
