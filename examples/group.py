@@ -42,7 +42,7 @@ async def main(reactor: object) -> None:
             await node.when_group_connected()
     await complete
 
-    topic = Name.of_key(bytes(32))  # any name will do: it need not be a node's
+    topic = Name(bytes(32))  # any name will do: it need not be a node's
     members = await nodes[1].send_to_group(topic, b"news")
     print(f"{len(members)} nodes have acknowledged")
     print(f"{sum(message.group == topic for message in heard)} handlers were called")

@@ -1,7 +1,7 @@
 """
 Identity: a node's Ed25519 key (RFC 8032), its key file, and its signatures.
 
-Every signature covers a label (C{routing-crust/<type>/1}), the network's id and the fields of the
+Every signature covers a label (C{routing-crust/<type>/2}), the network's id and the fields of the
 message, each preceded by its length, so that nothing signed for one purpose or network means
 anything in another.
 """
@@ -22,27 +22,34 @@ from .files import write_atomically
 from .names import Name
 from .plain_errors import KeyFileError
 
-PUBLIC_KEY_BYTES: Final = 32
+PROTOCOL_VERSION: Final = 2
+"""Of the wire: in the ALPN, in each Hello, under each signature, in beacons and saved contacts."""
 SIGNATURE_BYTES: Final = 64
 KEY_FILE_MODE: Final = 0o600
 MAX_KEY_FILE_BYTES: Final = 64 * 1024
+# Points whose order divides 8, in every encoding, without the sign bit.
+_WEAK_KEYS: Final = frozenset(
+    (
+        *(number.to_bytes(32, "little") for number in (0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18)),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    )
+)
 
 
 class Identity:
     """
-    A private key, with its public key and its name.
+    A private key, and the name that is its public key.
 
     @ivar private_key: the Ed25519 key itself.
-    @ivar public_key: the raw public key, 32 bytes.
-    @ivar name: the name that the public key hashes to.
+    @ivar name: the raw public key.
     """
 
-    __slots__ = ("name", "private_key", "public_key")
+    __slots__ = ("name", "private_key")
 
     def __init__(self, private_key: Ed25519PrivateKey) -> None:
         self.private_key = private_key
-        self.public_key = private_key.public_key().public_bytes_raw()
-        self.name = Name.of_key(self.public_key)
+        self.name = Name(private_key.public_key().public_bytes_raw())
 
     @classmethod
     def generate(cls) -> Identity:
@@ -58,13 +65,13 @@ class Identity:
         """Sign the fields under a label, for one network. Returns 64 bytes."""
         return self.private_key.sign(signed_bytes(label, network, *fields))
 
-    def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+    def holds(self, signer: Name, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
         """
         Whether a signature is valid for the label, the network and the fields. Never raises.
 
-        @param public_key: the key of the supposed signer.
+        @param signer: who is supposed to have signed.
         """
-        return signature_holds(public_key, signature, label, network, *fields)
+        return signature_holds(signer, signature, label, network, *fields)
 
     def __repr__(self) -> str:
         return f"<Identity {self.name.short}>"
@@ -82,17 +89,25 @@ def signed_bytes(label: str, network: str, *fields: bytes) -> bytes:
 @lru_cache(maxsize=64)
 def _signed_prefix(label: str, network: str) -> bytes:
     # The label and the network recur in every signature of a kind, so their encoding is kept.
-    parts = (f"routing-crust/{label}/1".encode(), network.encode())
+    parts = (f"routing-crust/{label}/{PROTOCOL_VERSION}".encode(), network.encode())
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def signature_holds(public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
-    """Whether C{signature} is valid for the key, the label, the network and the fields. Never raises."""
+def signature_holds(signer: Name, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+    """
+    Whether C{signature} is by this node, for the label, the network and the fields. Never raises, also where
+    the name is no key.
+    """
     try:
-        _public_key(public_key).verify(signature, signed_bytes(label, network, *fields))
+        _public_key(signer.raw).verify(signature, signed_bytes(label, network, *fields))
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def is_weak_key(raw: bytes) -> bool:
+    """Whether anybody can sign for this public key: it has no secret half."""
+    return raw[:-1] + bytes((raw[-1] & 0x7F,)) in _WEAK_KEYS
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -103,6 +118,8 @@ def _open_without_waiting(path: str, flags: int) -> int:
 @lru_cache(maxsize=1024)
 def _public_key(raw: bytes) -> Ed25519PublicKey:
     # Most signers sign again, and their keys need not be parsed each time.
+    if is_weak_key(raw):
+        raise ValueError("anybody can sign for this key")
     return Ed25519PublicKey.from_public_bytes(raw)
 
 

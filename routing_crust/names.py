@@ -1,16 +1,18 @@
 """
 Names of nodes, and the XOR distance between them.
 
-A name is the SHA-256 of a node's raw Ed25519 public key, so it proves itself. Its text form is
-base32 (RFC 4648, section 6), lower case and without padding: 52 characters. The distance of two names
-is their XOR read as a number (Maymounkov and Mazieres, "Kademlia", 2002).
+A name is a node's raw Ed25519 public key (RFC 8032), so it proves itself, and a signature is checked with the
+name alone. Its text form is base32 (RFC 4648, section 6), lower case and without padding: 52 characters. The
+distance of two names is their XOR read as a number (Maymounkov and Mazieres, "Kademlia", 2002).
+
+Random keys are spread as evenly as their hashes would be. Whoever wants a name near another can try keys
+until he has one, as he could with hashes: no limit rests on names.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-from functools import lru_cache, total_ordering
+from functools import total_ordering
 from typing import Final
 
 from .plain_errors import InvalidName
@@ -26,9 +28,10 @@ _DIGITS: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789ab
 @total_ordering
 class Name:
     """
-    The name of a node: 256 bits. Immutable, hashable, ordered as a number.
+    The name of a node: 256 bits. Immutable, hashable, ordered as a number. Any 32 bytes are a name; no
+    signature holds for those that are no key.
 
-    @ivar raw: the 32 bytes.
+    @ivar raw: the 32 bytes, which are the public key.
     @ivar number: the same bits as an integer, for distances.
     """
 
@@ -48,11 +51,6 @@ class Name:
         # Hash the number, not the bytes: bytes hash differently in every process, and sets of names
         # must have one order everywhere for simulations to repeat.
         self._hash = hash(self.number)
-
-    @classmethod
-    def of_key(cls, public_key: bytes) -> Name:
-        """The name of the node that has this raw Ed25519 public key (32 bytes)."""
-        return _of_key(public_key)
 
     @classmethod
     def from_text(cls, text: str) -> Name:
@@ -101,9 +99,3 @@ class Name:
 
     def __lt__(self, other: Name) -> bool:
         return self.number < other.number if isinstance(other, Name) else NotImplemented
-
-
-@lru_cache(maxsize=4096)
-def _of_key(public_key: bytes) -> Name:
-    # A node hears from the same peers over and over; hashing their keys each time would be wasted.
-    return Name(hashlib.sha256(public_key).digest())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -23,6 +24,8 @@ from routing_crust.identity import (
     signature_holds,
     signed_bytes,
 )
+from routing_crust.names import Name
+from tests.strategies import names
 
 SEED = bytes(range(32))
 fields = st.lists(st.binary(max_size=12), max_size=4).map(tuple)
@@ -34,7 +37,7 @@ class IdentityTests(SynchronousTestCase):
         """The first test vector of RFC 8032, section 7.1."""
         seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
         public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-        self.assertEqual(Identity.from_seed(seed).public_key.hex(), public)
+        self.assertEqual(Identity.from_seed(seed).name.raw.hex(), public)
 
     def test_generated_keys_differ_and_a_seed_always_gives_the_same_key(self) -> None:
         self.assertNotEqual(Identity.generate().name, Identity.generate().name)
@@ -50,7 +53,7 @@ class SignatureTests(SynchronousTestCase):
     identity = Identity.from_seed(SEED)
 
     def holds(self, signature: bytes, label: str, network: str, *parts: bytes) -> bool:
-        return signature_holds(self.identity.public_key, signature, label, network, *parts)
+        return signature_holds(self.identity.name, signature, label, network, *parts)
 
     @given(words, words, fields)
     def test_signature_has_64_bytes_and_holds_for_what_was_signed(
@@ -85,14 +88,27 @@ class SignatureTests(SynchronousTestCase):
         self.assertFalse(self.holds(signature, "hello", "net", b"a", b"bc"))
         self.assertFalse(self.holds(signature, "hello", "net", b"abc"))
         self.assertFalse(self.holds(signature, "hello", "net", b"ab", b"c", b""))
-        other = Identity.generate().public_key
+        other = Identity.generate().name
         self.assertFalse(signature_holds(other, signature, "hello", "net", b"ab", b"c"))
 
-    @given(st.binary(max_size=80), st.binary(max_size=80))
-    def test_any_key_and_signature_are_refused_without_raising(self, key: bytes, signature: bytes) -> None:
-        """Keys and signatures come from strangers; whatever they are, the answer is no."""
-        self.assertFalse(signature_holds(key, signature, "hello", "net"))
+    @given(names, st.binary(max_size=80))
+    def test_any_name_and_signature_are_refused_without_raising(self, name: Name, signature: bytes) -> None:
+        """Names and signatures come from strangers; whatever they are, the answer is no."""
+        self.assertFalse(signature_holds(name, signature, "hello", "net"))
         self.assertFalse(self.holds(signature, "hello", "net"))
+
+    def test_nothing_holds_for_a_name_that_is_no_key(self) -> None:
+        """Half of all 32 bytes are no point of the curve, and these are not even a number below its prime."""
+        signature = self.identity.sign("hello", "net")
+        for raw in (b"\xff" * 32, b"\x02" + bytes(31)):
+            self.assertFalse(signature_holds(Name(raw), signature, "hello", "net"))
+
+    def test_nothing_holds_for_a_key_that_anybody_can_sign_for(self) -> None:
+        """For the neutral point this signature fulfils the equation of RFC 8032, whatever is signed."""
+        neutral = b"\x01" + bytes(31)
+        Ed25519PublicKey.from_public_bytes(neutral).verify(neutral + bytes(32), b"anything")
+        for key in (neutral, neutral[:-1] + b"\x80"):
+            self.assertFalse(signature_holds(Name(key), neutral + bytes(32), "hello", "net"))
 
     @given(st.integers(0, 511))
     def test_one_flipped_bit_spoils_the_signature(self, bit: int) -> None:
@@ -130,7 +146,7 @@ class KeyFileTests(SynchronousTestCase):
     def test_created_key_file_reads_back_as_the_same_identity(self) -> None:
         """The first start makes the key, every later one reads it."""
         made = load_or_create_identity(self.path)
-        self.assertEqual(load_or_create_identity(self.path).public_key, made.public_key)
+        self.assertEqual(load_or_create_identity(self.path).name, made.name)
         self.assertEqual(load_identity(self.path).name, made.name)
         self.assertEqual(self.path.stat().st_mode & 0o7777, 0o600)
         self.assertEqual(os.listdir(self.folder), ["node.key"])
@@ -242,7 +258,9 @@ class KeyFileTests(SynchronousTestCase):
         except FileNotFoundError:
             raise SkipTest("there is no openssl command here") from None
         self.write(pem)
-        self.assertEqual(len(load_identity(self.path).public_key), 32)
+        key = serialization.load_pem_private_key(pem, None)
+        assert isinstance(key, Ed25519PrivateKey)
+        self.assertEqual(load_identity(self.path).name.raw, key.public_key().public_bytes_raw())
 
     def test_processes_that_start_at_once_without_a_key_agree_on_one(self) -> None:
         """Of many processes that start at once with no key, one makes it, and nobody gets another key."""

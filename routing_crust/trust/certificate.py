@@ -31,8 +31,8 @@ _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class Verifier(Protocol):
     """Checks signatures, as an L{Identity<routing_crust.identity.Identity>} does, real or simulated."""
 
-    def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
-        """Whether a signature is valid for the key, the label, the network and the fields. Never raises."""
+    def holds(self, signer: Name, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+        """Whether a signature is by this node, for the label, the network and the fields. Never raises."""
         ...
 
 
@@ -41,9 +41,9 @@ class Ed25519Verifier:
 
     __slots__ = ()
 
-    def holds(self, public_key: bytes, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
-        """Whether a signature is valid for the key, the label, the network and the fields. Never raises."""
-        return signature_holds(public_key, signature, label, network, *fields)
+    def holds(self, signer: Name, signature: bytes, label: str, network: str, *fields: bytes) -> bool:
+        """Whether a signature is by this node, for the label, the network and the fields. Never raises."""
+        return signature_holds(signer, signature, label, network, *fields)
 
 
 class MemberRole(IntEnum):
@@ -197,5 +197,5 @@ class SignedCertificate:
     def is_signed(self, verifier: Verifier) -> bool:
         """Whether the signature is the issuer's. The issuer's own certificate is not looked at."""
         return verifier.holds(
-            self.issuer.raw, self.signature, CERTIFICATE_LABEL, self.certificate.network, self.body
+            self.issuer, self.signature, CERTIFICATE_LABEL, self.certificate.network, self.body
         )

@@ -42,7 +42,7 @@ class Issuer:
         @param identity: the key that signs: the authority's, or the member's.
         @raise NotAuthorized: the certificate is another member's, or does not allow its holder to issue.
         """
-        name = Name(identity.public_key)
+        name = identity.name
         if certificate is not None:
             own = certificate.certificate
             if own.name != name:
@@ -156,6 +156,6 @@ class Issuer:
 def is_authority_of(identity: Identity, network: str) -> bool:
     """Whether this key is the authority of a network."""
     try:
-        return authority_of(network).raw == identity.public_key
+        return authority_of(network) == identity.name
     except InvalidName:
         return False

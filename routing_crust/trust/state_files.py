@@ -172,7 +172,7 @@ def read_authority(path: Path, network: str | None = None) -> Identity:
         raise TrustFileError(str(error)) from None
     if network is not None and not is_authority_of(authority, network):
         raise TrustFileError(
-            f"the authority key {path} is that of the network {network_of(Name(authority.public_key))}, and "
+            f"the authority key {path} is that of the network {network_of(authority.name)}, and "
             f"not of {network}"
         )
     return authority

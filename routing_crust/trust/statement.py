@@ -111,9 +111,7 @@ class SignedStatement:
 
     def is_signed(self, verifier: Verifier) -> bool:
         """Whether the signature is the issuer's. The issuer's own certificate is not looked at."""
-        return verifier.holds(
-            self.issuer.raw, self.signature, STATEMENT_LABEL, self.statement.network, self.body
-        )
+        return verifier.holds(self.issuer, self.signature, STATEMENT_LABEL, self.statement.network, self.body)
 
 
 class StatementBody(WireMessage, frozen=True):

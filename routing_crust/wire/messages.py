@@ -18,7 +18,6 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION: Final = 1
 NONCE_BYTES: Final = 16
 MAX_WIRE_NUMBER: Final = (1 << 63) - 1
 MAX_MESSAGE_PARTS: Final = 1 << 16
@@ -36,7 +35,6 @@ MAX_DETAIL_CHARACTERS: Final = 200
 NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 MaybeName = Annotated[bytes, Meta(max_length=32)]
 """A name, or nothing."""
-KeyBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 MaybeSignature = Annotated[bytes, Meta(max_length=64)]
 NetworkBytes = Annotated[bytes, Meta(max_length=6)]
@@ -88,16 +86,16 @@ class NatKind(IntEnum):
 
 
 class Sealed(WireMessage, frozen=True, gc=False):
-    """A body with the signature of a peer whose key is known already."""
+    """A body with the signature of a peer whose name is known already."""
 
     body: bytes
     signature: Signature
 
 
 class Signed(WireMessage, frozen=True, gc=False):
-    """A body with its signer's key: it proves itself wherever it is passed on."""
+    """A body with its signer's name: it proves itself wherever it is passed on."""
 
-    key: KeyBytes
+    signer: NameBytes
     body: bytes
     signature: Signature
 
@@ -371,7 +369,7 @@ class Envelope(WireMessage, frozen=True, gc=False):
     @ivar nearest: whether the node nearest to C{destination} is meant rather than that very name.
     @ivar destination_proxy: the node that speaks for the destination, if it is in no table.
     @ivar source_proxy: the node that speaks for the sender, if it is in no table.
-    @ivar key: the sender's public key.
+    @ivar source: the sender's name.
     @ivar body: by C{kind}: a bare message; for requests, responses and client records a L{Signed}.
     @ivar signature: empty where the body proves itself.
     """
@@ -383,7 +381,7 @@ class Envelope(WireMessage, frozen=True, gc=False):
     destination_proxy: MaybeName
     source_proxy: MaybeName
     kind: EnvelopeKind
-    key: KeyBytes
+    source: NameBytes
     body: bytes
     signature: MaybeSignature
 

@@ -169,7 +169,7 @@ class StrangerTls:
 
 def node_name(key: ed25519.Ed25519PrivateKey) -> str:
     """The DNS name that a node with this key has."""
-    return f"{Name.of_key(key.public_key().public_bytes_raw())}.crust.invalid"
+    return f"{Name(key.public_key().public_bytes_raw())}.crust.invalid"
 
 
 def certificate(

@@ -136,7 +136,7 @@ def future_version(target: Target) -> None:
 def replayed_hello(target: Target) -> None:
     key = Key()
     first = target.peer(key).handshake()
-    body = pack([[1], target.network, 0, 1, b"", None, [], 0, time.time()])
+    body = pack([[2], target.network, 0, 1, b"", None, [], 0, time.time()])
     sealed = pack([body, key.sign("hello", target.network, first.exporter, body)])
     peer = target.peer(key).handshake()
     peer.send(HELLO, sealed)
@@ -327,7 +327,7 @@ def forged_source(target: Target) -> None:
     victim, key = Key(), Key()
     peer = target.attached(key)
     forged = message(key, target.network, target.name)
-    forged[7] = victim.public
+    forged[7] = victim.name
     peer.say(ENVELOPE, forged)
     target.expect_close(peer)
 
@@ -344,7 +344,7 @@ def borrowed_body(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     borrowed = client_record(Key(), target.network, target.name, key.name)
-    borrowed[7] = key.public
+    borrowed[7] = key.name
     peer.say(ENVELOPE, borrowed)
     target.expect_close(peer, 3.0)
 

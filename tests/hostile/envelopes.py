@@ -41,7 +41,7 @@ def envelope(
     signature = key.sign("envelope", network, *fields) if signed else b""
     return [
         number,
-        hops, destination, nearest, destination_proxy, source_proxy, kind, key.public, body, signature,
+        hops, destination, nearest, destination_proxy, source_proxy, kind, key.name, body, signature,
     ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def connect_request(
     body = pack(
         [recipient, nonce or os.urandom(16), now, now + lifetime, 1, use, list(candidates), 0, list(relays)]
     )
-    whole = pack([key.public, body, key.sign("connect-request", network, body)])
+    whole = pack([key.name, body, key.sign("connect-request", network, body)])
     return envelope(key, network, recipient, CONNECT_REQUEST, whole, source_proxy=source_proxy, signed=False)
 
 
@@ -71,7 +71,7 @@ def client_record(key: Key, network: str, destination: bytes, proxy: bytes) -> l
     """An envelope with a ClientRecord."""
     now = time.time()
     body = pack([proxy, now, now + 3600])
-    whole = pack([key.public, body, key.sign("client-record", network, body)])
+    whole = pack([key.name, body, key.sign("client-record", network, body)])
     return envelope(key, network, destination, CLIENT_RECORD, whole, signed=False)
 
 

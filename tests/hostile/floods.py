@@ -254,7 +254,7 @@ def log_lines(target: Target) -> None:
             )
             try:
                 peer.handshake().hello(
-                    target.network + ("x" if number % 3 else ""), versions=(1 + number % 2,)
+                    target.network + ("x" if number % 3 else ""), versions=(2 + number % 2,)
                 )
                 peer.receive(0.2)
             finally:

@@ -5,7 +5,6 @@ Keys, names, certificates and signatures, as C{docs/wire.rst} describes them.
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,24 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 class Key:
     """
-    An Ed25519 key and the name that follows from it.
+    An Ed25519 key, whose public half is the name.
 
-    @ivar public: the raw public key, 32 bytes.
-    @ivar name: the 32 bytes of the name.
+    @ivar name: the 32 bytes of the raw public key.
     """
 
     def __init__(self, seed: bytes | None = None) -> None:
         """@param seed: 32 bytes that determine the key; C{None} is random."""
         self.private = Ed25519PrivateKey.from_private_bytes(seed or os.urandom(32))
-        self.public = self.private.public_key().public_bytes_raw()
-        self.name = hashlib.sha256(self.public).digest()
+        self.name = self.private.public_key().public_bytes_raw()
 
     def sign(self, kind: str, network: str, *fields: bytes) -> bytes:
         """Sign fields for one purpose and network."""
         return self.private.sign(
             b"".join(
                 len(each).to_bytes(4, "big") + each
-                for each in (f"routing-crust/{kind}/1".encode(), network.encode(), *fields)
+                for each in (f"routing-crust/{kind}/2".encode(), network.encode(), *fields)
             )
         )
 

@@ -8,7 +8,6 @@ a payload, messages as MessagePack arrays.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import socket
@@ -22,7 +21,7 @@ from OpenSSL import SSL
 
 from .keys import Key
 
-ALPN: Final = b"routing-crust/1"
+ALPN: Final = b"routing-crust/2"
 EXPORTER: Final = b"EXPORTER-Channel-Binding"
 PATIENCE_SECONDS: Final = 30.0
 """The end of every wait: an answer that has not come by then never does."""
@@ -135,7 +134,7 @@ class Peer:
         purpose: bytes = b"",
         listening: Sequence[tuple[bytes, int]] = (),
         observed: tuple[bytes, int] | None = (b"\x7f\0\0\1", 1),
-        versions: Sequence[int] = (1,),
+        versions: Sequence[int] = (2,),
         nat: int = 0,
         clock: float | None = None,
         extra: Sequence[Any] = (),
@@ -233,7 +232,7 @@ class Peer:
     def _peer_name(self) -> bytes:
         certificate = self.tls.get_peer_certificate(as_cryptography=True)
         assert certificate is not None
-        return hashlib.sha256(certificate.public_key().public_bytes_raw()).digest()  # type: ignore[union-attr]
+        return certificate.public_key().public_bytes_raw()  # type: ignore[union-attr]
 
     def _until(self, operation: Any, end: float | None = None) -> Any:
         """Do something that may have to wait for the socket; C{None} if C{end} comes first."""

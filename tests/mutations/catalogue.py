@@ -613,8 +613,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "Hello: signature unchecked",
         "routing/links/handshake.py",
-        "    if not identity.holds(\n",
-        "    if False and not identity.holds(\n",
+        "    if not identity.holds(link.peer, sealed",
+        "    if False and not identity.holds(link.peer, sealed",
         ("tests.routing.test_intruder.HelloTests.test_hello_recorded_on_another_link_is_refused",),
     ),
     Mutant(
@@ -673,8 +673,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an envelope may hold what another key has signed",
         "routing/messaging/envelope_dispatch.py",
-        "if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:",
-        "if not envelope.key:",
+        "if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.source:",
+        "if not envelope.source:",
         (
             "tests.routing.messaging.test_messaging_routed.StandingTests.test_body_of_another_signer_is_not_handled",
         ),
@@ -777,7 +777,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "envelope: signature unchecked",
         "routing/messaging/envelopes.py",
-        "return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)",
+        "return identity.holds(Name(envelope.source), envelope.signature, LABEL, network, *fields)",
         "return True",
         ("tests.routing.messaging.test_messaging_routed.RelayTests.test_relays_verify_nothing",),
     ),
@@ -793,7 +793,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an envelope that comes round is passed on again",
         "routing/messaging/forwarder.py",
-        "if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):",
+        "if self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy)):",
         "if False:",
         (
             "tests.routing.messaging.test_messaging_routed.RelayTests.test_envelope_that_comes_round_again_is_dropped",
@@ -811,7 +811,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a foreign client record is believed",
         "routing/membership/client_registry.py",
-        "if not identity.holds(signed.key, signed.signature, RECORD_LABEL, settings.network, signed.body):",
+        "if not identity.holds(client, signed.signature, RECORD_LABEL, settings.network, signed.body):",
         "if False:",
         ("tests.routing.test_intruder.RequestTests.test_client_record_with_a_bad_signature_is_ignored",),
     ),
@@ -887,9 +887,23 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "TLS: whoever answers will do",
         "crust/link/certificates.py",
-        "wanted = [of_key] if expected is None else",
-        "wanted = [of_key] if True else",
+        "wanted = [own] if expected is None else",
+        "wanted = [own] if True else",
         ("tests.crust.link.test_tls.SessionTests.test_known_certificate_is_not_parsed_again",),
+    ),
+    Mutant(
+        "TLS: a node of another version is just a stranger",
+        "crust/link/tls.py",
+        "if theirs is None:",
+        "if True:",
+        ("tests.crust.link.test_strangers.StrangerTests.test_client_of_another_version_is_told_apart",),
+    ),
+    Mutant(
+        "a key that anybody can sign for is a name",
+        "identity.py",
+        "    if is_weak_key(raw):",
+        "    if False:",
+        ("tests.test_identity.SignatureTests.test_nothing_holds_for_a_key_that_anybody_can_sign_for",),
     ),
     Mutant(
         "TLS: a wildcard in the certificate passes",
@@ -1420,10 +1434,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "one key that answers many times silences a beacon",
+        "one name that answers many times silences a beacon",
         "crust/discovery/beacon.py",
-        "return min(len(self.keys), len(self.hosts))",
-        "return max(len(self.keys), len(self.hosts))",
+        "return min(len(self.names), len(self.hosts))",
+        "return max(len(self.names), len(self.hosts))",
         ("tests.crust.discovery.test_beacon.LogicTests.test_one_key_and_one_host_count_once_as_answers",),
     ),
     Mutant(

@@ -113,13 +113,15 @@ class Net:
     def identity(self) -> Identity:
         return Identity.from_seed(self.random.randbytes(32))
 
-    def node(self, role: Role | None = None, **options: Any) -> RoutingService:
+    def node(
+        self, role: Role | None = None, identity: Identity | None = None, **options: Any
+    ) -> RoutingService:
         """Make and start a node."""
         if role is None:
             role = Role.NODE if self.nodes else Role.FIRST
         if role is not Role.FIRST and "contacts" not in options:
             options["contacts"] = (self.contact(self.nodes[0]),)
-        node = self.make(self.identity(), Settings(role=role, lan_discovery=False, **options))
+        node = self.make(identity or self.identity(), Settings(role=role, lan_discovery=False, **options))
         self.nodes.append(node)
         node.startService()
         return node

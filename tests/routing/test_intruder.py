@@ -19,6 +19,7 @@ from routing_crust.crust.interfaces import ICrustEvents, ILink
 from routing_crust.crust.reachability import Reachability
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, LinkClosed, PeerUnreachable
+from routing_crust.identity import PROTOCOL_VERSION
 from routing_crust.limits import MAX_CONTROL_BURST
 from routing_crust.routing.connecting.signing import REQUEST_LABEL, RESPONSE_LABEL
 from routing_crust.routing.events import LinkLost
@@ -107,7 +108,7 @@ class Intruder:
 
     def hello(self, link: ILink, **changes: Any) -> bytes:
         fields: dict[str, Any] = {
-            "versions": (1,),
+            "versions": (PROTOCOL_VERSION,),
             "network": "default",
             "role": WireRole.NODE,
             "incarnation": 1,
@@ -122,7 +123,7 @@ class Intruder:
 
     def signed(self, label: str, message: Any) -> bytes:
         body = encode(message)
-        return encode(Signed(self.identity.public_key, body, self.identity.sign(label, "default", body)))
+        return encode(Signed(self.identity.name.raw, body, self.identity.sign(label, "default", body)))
 
     def request(self, node: RoutingService, **changes: Any) -> ConnectRequest:
         now = self.net.clock.seconds()
@@ -151,7 +152,7 @@ class Intruder:
             "destination_proxy": b"",
             "source_proxy": node.node_name.raw,
             "kind": kind,
-            "key": self.identity.public_key,
+            "source": self.identity.name.raw,
             "body": body,
             "signature": b"",
         }

@@ -154,7 +154,13 @@ class JoiningTests(NetworkCase):
         first = self.net.node()
         outsider = self.net.node()
         self.net.until_joined()
-        node = self.net.node(deny=(str(outsider.node_name),))
+        # a node that denies the nearest one hears from nobody that it is in the network
+        nearer = (
+            each
+            for each in iter(self.net.identity, None)
+            if each.name.distance(first.node_name) < each.name.distance(outsider.node_name)
+        )
+        node = self.net.node(identity=next(nearer), deny=(str(outsider.node_name),))
         self.net.settle(60)
         self.assertEqual(node.state, State.CONNECTED)
         got: list[Message] = []

@@ -9,7 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.errors import TrustFileError
 from routing_crust.identity import Identity
-from routing_crust.names import Name
 from routing_crust.trust.certificate import MemberRole
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.ledger import Ledger, LedgerEntry
@@ -158,7 +157,7 @@ class AuthorityFileTests(FileTests):
     def setUp(self) -> None:
         super().setUp()
         self.authority = Identity.generate()
-        self.network = network_of(Name(self.authority.public_key))
+        self.network = network_of(self.authority.name)
         self.path = self.folder / "authority.key"
         write_authority(self.path, self.authority)
 
@@ -169,7 +168,7 @@ class AuthorityFileTests(FileTests):
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
         found = load_authority(self.folder, self.network)
         assert found is not None
-        self.assertEqual(found.public_key, self.authority.public_key)
+        self.assertEqual(found.name, self.authority.name)
 
     def test_most_members_have_none(self) -> None:
         self.path.unlink()

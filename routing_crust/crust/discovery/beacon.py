@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from ...bounded_dict import BoundedDict
 from ...endpoints import Contact
 from ...identity import Identity
+from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
@@ -36,7 +37,7 @@ MAX_SEEK_WAIT_SECONDS: Final = 30.0
 MAX_ANSWER_WAIT_SECONDS: Final = 0.05
 """Seconds: the longest random wait before an ANSWER."""
 ENOUGH_ANSWERS: Final = 8
-"""Answers to one SEEK, by as many keys at as many addresses, after which a node sends none."""
+"""Answers to one SEEK, by as many names at as many addresses, after which a node sends none."""
 
 _ANSWERS_PER_SECOND: Final = 10.0
 _ANSWERS_AT_ONCE: Final = 20
@@ -56,13 +57,13 @@ class _PendingAnswer:
     def __init__(self, host: str, call: IDelayedCall) -> None:
         self.host = host
         self.call = call
-        self.keys: set[bytes] = set()
+        self.names: set[Name] = set()
         self.hosts: set[str] = set()
 
     @property
     def others(self) -> int:
-        """How many others have answered: one key at many addresses is one, and so are many at one address."""
-        return min(len(self.keys), len(self.hosts))
+        """How many others have answered: one name at many addresses is one, many at one address too."""
+        return min(len(self.names), len(self.hosts))
 
 
 class LanBeacon:
@@ -162,7 +163,7 @@ class LanBeacon:
     def heard(self, datagram: bytes, host: str, place: Place) -> None:
         """A datagram came; anyone may have sent it. The cheap checks come first, the signature last."""
         beacon = read_beacon(datagram)
-        if beacon is None or beacon.network != self._network or beacon.key == self._identity.public_key:
+        if beacon is None or beacon.network != self._network or beacon.name == self._identity.name:
             return
         if beacon.kind is BeaconKind.SEEK:
             self._heard_seek(beacon, host, place)
@@ -186,7 +187,7 @@ class LanBeacon:
         pending = self._pending.get(beacon.nonce)
         # only signed answers count, else anybody could silence us
         if pending is not None and self._is_signed(beacon, host):
-            pending.keys.add(beacon.key)
+            pending.names.add(beacon.name)
             pending.hosts.add(host)
         if beacon.nonce != self._nonce:
             return

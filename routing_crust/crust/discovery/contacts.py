@@ -2,7 +2,7 @@
 Saved contacts: where the next start finds the network again, kept in a file.
 
 There are three kinds. Proven ones have had us as a member, or have brought us to members; others have been
-told to us, or have only let us in; demoted ones were tried in vain. The file is JSON, C{{"version": 1,
+told to us, or have only let us in; demoted ones were tried in vain. The file is JSON, C{{"version": 2,
 "contacts": [...], "unproven": [...]}}, with C{"name@address:port"} in both lists: the proven ones, most
 recently proven first, then all others in the order of their turns. It is written a while after a change, so
 that many changes cost one write, and when crust stops. A damaged file never keeps a node from starting: it is
@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from ...endpoints import Contact, Endpoint
 from ...errors import InvalidEndpoint
 from ...files import write_atomically
+from ...identity import PROTOCOL_VERSION
 from ...names import Name
 
 MAX_SAVED_CONTACTS: Final = 1500
@@ -35,7 +36,6 @@ WRITE_DELAY_SECONDS: Final = 1.0
 FILE_NAME: Final = "contacts.json"
 DAMAGED_SUFFIX: Final = ".damaged"
 
-_VERSION: Final = 1
 _MAX_BYTES_PER_CONTACT: Final = 256
 
 
@@ -196,8 +196,11 @@ class ContactBook:
         content = json.loads(data)
         texts = content.get("contacts") if isinstance(content, dict) else None
         others = content.get("unproven", []) if isinstance(content, dict) else None
-        if not (isinstance(texts, list) and isinstance(others, list)) or content.get("version") != _VERSION:
+        if not (isinstance(texts, list) and isinstance(others, list)):
             raise ValueError("it is not a list of contacts")
+        version = content.get("version")
+        if version != PROTOCOL_VERSION:
+            raise ValueError(f"it is of version {version!r}, and this node reads version {PROTOCOL_VERSION}")
         problems: list[str] = []
         proven = [self._parse_one(each, problems) for each in texts]
         unproven = [self._parse_one(each, problems) for each in others]
@@ -244,7 +247,7 @@ class ContactBook:
         self._write_call = None
         proven = [str(each) for each in self.proven]
         others = [str(each) for each in chain(self._unproven.values(), self._demoted.values())]
-        content = {"version": _VERSION, "contacts": proven, "unproven": others}
+        content = {"version": PROTOCOL_VERSION, "contacts": proven, "unproven": others}
         data = json.dumps(content, indent=1).encode()
         try:
             write_atomically(self._path, data)

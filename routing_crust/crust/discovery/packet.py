@@ -1,5 +1,5 @@
 """
-The beacon's datagrams. On the wire each is a MessagePack array, signed with the sender's key.
+The beacon's datagrams. On the wire each is a MessagePack array, signed by the sender.
 
 The order: a node that looks for others sends a SEEK with a random nonce; each node that hears it sends an
 ANSWER with the same nonce. So an answer is as fresh as the SEEK, and a recorded one cannot be replayed. A
@@ -14,15 +14,14 @@ from typing import Annotated, Final
 from msgspec import Meta, MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
-from ...identity import Identity, signature_holds
+from ...identity import PROTOCOL_VERSION, Identity, signature_holds
 from ...names import Name
-from ...wire.messages import KeyBytes, NetworkId, Nonce, Signature, WireMessage
+from ...wire.messages import NameBytes, NetworkId, Nonce, Signature, WireMessage
 
 MAX_DATAGRAM_BYTES: Final = 512
 """A datagram may not be larger."""
 
 _LABEL: Final = "beacon"
-_VERSION: Final = 1
 
 
 class BeaconKind(IntEnum):
@@ -39,15 +38,15 @@ class BeaconPacket(WireMessage, frozen=True, gc=False):
     @ivar version: of this format.
     @ivar network: the network's id.
     @ivar kind: a L{BeaconKind}.
-    @ivar key: the sender's raw public key; its name is the hash of it.
+    @ivar sender: its name.
     @ivar port: the TCP port that the sender listens on; 0 if it does not, and only in a SEEK.
     @ivar nonce: chosen by the sender of the SEEK, repeated in the ANSWER.
     """
 
-    version: Annotated[int, Meta(ge=_VERSION, le=_VERSION)]
+    version: Annotated[int, Meta(ge=PROTOCOL_VERSION, le=PROTOCOL_VERSION)]
     network: NetworkId
     kind: BeaconKind
-    key: KeyBytes
+    sender: NameBytes
     port: Annotated[int, Meta(ge=0, le=65535)]
     nonce: Nonce
     signature: Signature
@@ -55,12 +54,12 @@ class BeaconPacket(WireMessage, frozen=True, gc=False):
     @property
     def name(self) -> Name:
         """The sender's name."""
-        return Name.of_key(self.key)
+        return Name(self.sender)
 
     def signature_holds(self) -> bool:
         """Whether the sender has signed this. Costs a tenth of a millisecond."""
         return signature_holds(
-            self.key, self.signature, _LABEL, self.network, *_signed(self.kind, self.port, self.nonce)
+            self.name, self.signature, _LABEL, self.network, *_signed(self.kind, self.port, self.nonce)
         )
 
 
@@ -71,7 +70,7 @@ _encode: Final = Encoder().encode
 def make_beacon(identity: Identity, network: str, kind: BeaconKind, port: int, nonce: bytes) -> bytes:
     """A signed datagram."""
     signature = identity.sign(_LABEL, network, *_signed(kind, port, nonce))
-    return _encode(BeaconPacket(_VERSION, network, kind, identity.public_key, port, nonce, signature))
+    return _encode(BeaconPacket(PROTOCOL_VERSION, network, kind, identity.name.raw, port, nonce, signature))
 
 
 def read_beacon(datagram: bytes) -> BeaconPacket | None:

@@ -1,8 +1,8 @@
 """
 Certificates: the one that holds our key, and what a peer's must be like.
 
-Each is self-signed and holds an Ed25519 key; the name of a node is the hash of that key, so the certificate
-proves it. The certificate also holds the name, as C{<name>.crust.invalid}, which must match the key.
+Each is self-signed and holds an Ed25519 key, which is the node's name, so the certificate proves it. It also
+holds the name as text, C{<name>.crust.invalid}, which must match the key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, CertificatePattern, DNSPattern, verify_service_identity
 
 from ...errors import CloseReason
-from ...identity import Identity
+from ...identity import Identity, is_weak_key
 from ...names import Name
 
 DNS_SUFFIX: Final = ".crust.invalid"
@@ -37,7 +37,8 @@ class PeerRefused(SSL.Error):
     The peer is not the node that it must be. It is an C{SSL.Error}, since any other type raised in OpenSSL's
     callback leaves a traceback in the log and sends the peer no alert.
 
-    @ivar reason: L{CloseReason.TLS_REFUSED}, L{CloseReason.SELF}, or C{PROTOCOL_ERROR} after the handshake.
+    @ivar reason: L{CloseReason.TLS_REFUSED}, L{CloseReason.SELF}, C{UNSUPPORTED_VERSION}; after the
+        handshake C{PROTOCOL_ERROR}.
     @ivar detail: what is wrong, in words.
     """
 
@@ -76,12 +77,10 @@ class PeerCertificate(NamedTuple):
     """
     The contents of a well-formed certificate. L{verify_name} checks its name.
 
-    @ivar public_key: the raw Ed25519 key in it, 32 bytes.
-    @ivar name: the name that this key hashes to.
-    @ivar patterns: the name that stands in it, for C{service_identity}.
+    @ivar name: the raw Ed25519 key in it.
+    @ivar patterns: the name that stands in it as text, for C{service_identity}.
     """
 
-    public_key: bytes
     name: Name
     patterns: Sequence[CertificatePattern]
 
@@ -101,7 +100,9 @@ def read_certificate(certificate: x509.Certificate, der: bytes) -> PeerCertifica
         key = certificate.public_key()
         if not isinstance(key, Ed25519PublicKey):
             raise PeerRefused("the peer's key is not an Ed25519 key")
-        public_key = key.public_bytes_raw()
+        name = Name(key.public_bytes_raw())
+        if is_weak_key(name.raw):
+            raise PeerRefused("the peer's key is one that anybody can sign for")
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         patterns = extract_patterns(certificate)
         if len(list(names)) != 1 or len(patterns) != 1:
@@ -110,7 +111,7 @@ def read_certificate(certificate: x509.Certificate, der: bytes) -> PeerCertifica
         # a wildcard would match every name
         if not isinstance(pattern, DNSPattern) or b"*" in pattern.pattern:
             raise PeerRefused("the name in the peer's certificate is not that of a node")
-        return PeerCertificate(public_key, Name.of_key(public_key), patterns)
+        return PeerCertificate(name, patterns)
 
 
 def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
@@ -121,12 +122,12 @@ def verify_name(shown: PeerCertificate, expected: Name | None) -> None:
     @param expected: who must be at the other end; C{None} accepts anyone.
     @raise PeerRefused: it is another node.
     """
-    of_key = _dns_id(shown.name)
-    wanted = [of_key] if expected is None else [of_key, _dns_id(expected)]
+    own = _dns_id(shown.name)
+    wanted = [own] if expected is None else [own, _dns_id(expected)]
     try:
         verify_service_identity(shown.patterns, wanted, [])
     except VerificationError as problem:
-        if any(each.mismatched_id == of_key for each in problem.errors):
+        if any(each.mismatched_id == own for each in problem.errors):
             raise PeerRefused("the name in the peer's certificate is not that of its key") from None
         raise PeerRefused(f"{shown.name} answered instead of {expected}") from None
 

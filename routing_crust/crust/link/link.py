@@ -83,7 +83,6 @@ class Link(FrameSender):
         "is_confirmed",
         "path_kind",
         "peer",
-        "public_key",
         "token",
         "via",
     )  # fmt: skip
@@ -91,7 +90,6 @@ class Link(FrameSender):
     transport: Any
     connection: Connection
     peer: Name
-    public_key: bytes
     binding: bytes
     path_kind: PathKind
 
@@ -148,7 +146,7 @@ class Link(FrameSender):
         except PeerRefused as refused:
             self.abort(refused.reason, refused.detail)
             return
-        self.peer, self.public_key, self.binding = peer.name, peer.public_key, peer.binding
+        self.peer, self.binding = peer.name, peer.binding
         self._up = True
         # the send queue joins small frames itself; Nagle's algorithm would only delay them
         self.transport.setTcpNoDelay(True)

@@ -4,12 +4,18 @@ The reasons of lost connections that neither end has closed with a Goodbye, as L
 
 from __future__ import annotations
 
+from typing import Final
+
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from ...errors import CloseReason, LinkClosed
 from .certificates import PeerRefused
+from .tls import ALPN
+
+_NO_PROTOCOL: Final = "no application protocol"
+"""In OpenSSL's text for the alert of a server that speaks none of the offered protocols (RFC 7301)."""
 
 
 def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
@@ -24,6 +30,9 @@ def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
         return LinkClosed(error.reason, error.detail)
     if isinstance(error, SSL.Error):
         text = describe(error)
+        if _NO_PROTOCOL in text:
+            problem = f"the peer does not speak {ALPN.decode()}: if it is a node, update the older of the two"
+            return LinkClosed(CloseReason.UNSUPPORTED_VERSION, problem, by_peer=True)
         # in TLS 1.3 a server's refusal comes after the client's handshake is done
         reason = CloseReason.CONNECTION_LOST if judged else CloseReason.TLS_REFUSED
         return LinkClosed(reason, text, by_peer="alert" in text)

@@ -7,7 +7,7 @@ addresses. So before TLS each end shows that it knows the rendezvous, and the re
 connection. Order on each: the end that has dialled sends its preface at once, an end that has accepted
 answers with its own, and then the requester begins TLS, or does not.
 
-A preface is 37 bytes: C{rcp} and the number 1; a byte of flags (1: the sender is the requester, 2: the
+A preface is 37 bytes: C{rcp} and the number 2; a byte of flags (1: the sender is the requester, 2: the
 sender has dialled the address that it sends this to); and SHA-256 of a label, the first flag and the
 rendezvous token. So the token itself is not shown, the two ends show different values, and an echo proves
 nothing. A TLS record begins with 22, and never with C{r}.
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-MAGIC: Final = b"rcp\x01"
+MAGIC: Final = b"rcp\x02"
 PREFACE_BYTES: Final = 37
 TLS_HANDSHAKE: Final = b"\x16"
 """The first byte of a TLS connection: the content type of a handshake record (RFC 8446, section 5.1)."""
 
-_LABEL: Final = b"routing-crust/rendezvous/1"
+_LABEL: Final = b"routing-crust/rendezvous/2"
 _REQUESTER: Final = 1
 _DIALLED: Final = 2
 

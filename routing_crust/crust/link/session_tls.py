@@ -14,13 +14,13 @@ from OpenSSL import SSL
 from zope.interface import implementer
 
 from ...config import KeyExchange
-from ...identity import Identity
+from ...identity import PROTOCOL_VERSION, Identity
 from ...names import Name
 from ..key_agreement import IKeyAgreement, KeyAgreementFailed
 from .certificates import PeerRefused
 from .tls import LinkTls
 
-SESSION_ALPN: Final = b"routing-crust-session/2"
+SESSION_ALPN: Final = b"routing-crust-session/%d" % PROTOCOL_VERSION
 _READ_BYTES: Final = 64 * 1024
 
 

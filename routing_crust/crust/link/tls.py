@@ -10,6 +10,7 @@ name in clear (SNI), and no connection without the application protocol L{ALPN}.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -32,7 +33,7 @@ from zope.interface import implementer
 from ...bounded_dict import BoundedDict
 from ...config import KeyExchange
 from ...errors import CloseReason
-from ...identity import Identity
+from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
 from .certificates import (
@@ -46,7 +47,8 @@ from .certificates import (
 from .owner import LinkOwner
 from .plan import LinkPlan
 
-ALPN: Final = b"routing-crust/1"
+ALPN: Final = b"routing-crust/%d" % PROTOCOL_VERSION
+_ANY_VERSION: Final = re.compile(rb"routing-crust/[0-9]{1,4}")
 BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
 """The label of RFC 9266, C{tls-exporter}."""
 BINDING_BYTES: Final = 32
@@ -71,12 +73,10 @@ class VerifiedPeer(NamedTuple):
     """
     The verified peer of a TLS session.
 
-    @ivar public_key: the raw Ed25519 key, 32 bytes.
-    @ivar name: the name that this key hashes to.
+    @ivar name: its raw Ed25519 key.
     @ivar binding: 32 bytes that only the two ends of this session know.
     """
 
-    public_key: bytes
     name: Name
     binding: bytes
 
@@ -172,7 +172,7 @@ class LinkTls:
             raise PeerRefused("the peer has not sent exactly one certificate")
         shown = self._check(session, certificates[0])
         binding = connection.export_keying_material(BINDING_LABEL, BINDING_BYTES)
-        return VerifiedPeer(shown.public_key, shown.name, binding)
+        return VerifiedPeer(shown.name, binding)
 
     def _verify(
         self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, holds: int
@@ -205,8 +205,16 @@ class LinkTls:
     def _select_alpn(self, connection: SSL.Connection, offered: list[bytes]) -> bytes:
         if self._alpn not in offered:
             # pyOpenSSL's way of having nothing in common goes on without; an error sends the alert
-            raise PeerRefused(f"the peer does not speak {self._alpn.decode()}")
+            raise self._speaks_another(offered)
         return self._alpn
+
+    def _speaks_another(self, offered: list[bytes]) -> PeerRefused:
+        ours = self._alpn.decode()
+        theirs = next((each.decode() for each in offered if _ANY_VERSION.fullmatch(each)), None)
+        if theirs is None:
+            return PeerRefused(f"the peer does not speak {ours}")
+        problem = f"the peer speaks {theirs}, and this node {ours}: update the older one"
+        return PeerRefused(problem, CloseReason.UNSUPPORTED_VERSION)
 
     @staticmethod
     def _read(certificate: crypto.X509, der: bytes) -> PeerCertificate:

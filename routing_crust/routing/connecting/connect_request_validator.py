@@ -85,7 +85,7 @@ class ConnectRequestValidator:
         """
         signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
         request = decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES)
-        peer = Name.of_key(signed.key)
+        peer = Name(signed.signer)
         if (peer, request.nonce) in self._seen:
             return  # a copy by another route
         problem = self.problem_with(peer, signed, request)
@@ -118,7 +118,9 @@ class ConnectRequestValidator:
 
     def _holds(self, signed: Signed) -> bool:
         network = self._node.settings.network
-        return self._node.identity.holds(signed.key, signed.signature, REQUEST_LABEL, network, signed.body)
+        return self._node.identity.holds(
+            Name(signed.signer), signed.signature, REQUEST_LABEL, network, signed.body
+        )
 
     def problem_with(self, peer: Name, signed: Signed, request: ConnectRequest) -> str:
         """The reason to refuse a request, by the cheapest check that fails; empty if it is accepted."""

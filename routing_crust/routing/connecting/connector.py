@@ -243,7 +243,7 @@ class Connector(PeerListener):
         """
         signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
         response = decode(ConnectResponse, signed.body, MAX_CONTROL_BYTES)
-        peer = Name.of_key(signed.key)
+        peer = Name(signed.signer)
         request = next((each for each in self._requests_to(peer) if each.token == response.token), None)
         # the cheap comparison of tokens comes before the signature; copies arrive by other routes
         if request is None or request.answered:

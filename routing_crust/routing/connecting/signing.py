@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...names import Name
 from ...wire.codec import encode
 from ...wire.messages import ConnectRequest, ConnectResponse, Signed
 from ..node import Node
@@ -19,10 +20,10 @@ def sign(node: Node, label: str, message: ConnectRequest | ConnectResponse) -> b
     """The message in its signed form."""
     body = encode(message)
     identity = node.identity
-    return encode(Signed(identity.public_key, body, identity.sign(label, node.settings.network, body)))
+    return encode(Signed(identity.name.raw, body, identity.sign(label, node.settings.network, body)))
 
 
 def holds(node: Node, label: str, signed: Signed) -> bool:
     """Whether the signature is right, for this label and our network."""
     network = node.settings.network
-    return node.identity.holds(signed.key, signed.signature, label, network, signed.body)
+    return node.identity.holds(Name(signed.signer), signed.signature, label, network, signed.body)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from ...crust.interfaces import ILink
 from ...endpoints import Direction
 from ...errors import CloseReason, WireError
+from ...identity import PROTOCOL_VERSION
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
@@ -39,7 +40,7 @@ from ...trust.redeeming import (
     encode,
 )
 from ...wire.framing import FrameKind
-from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Envelope, EnvelopeKind
+from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind
 from ..control import SendControl
 from ..links.registry import LinkRegistry
 from ..messaging.envelope_dispatch import EnvelopeDispatch

@@ -21,6 +21,7 @@ from ...crust.interfaces import ICrust, ICrustEvents, ILink
 from ...crust.reachability import Reachability
 from ...endpoints import Direction, Endpoint
 from ...errors import ConnectFailed, JoinFailed, LinkClosed, RoutingCrustError, WireError
+from ...identity import PROTOCOL_VERSION
 from ...names import Name
 from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
@@ -34,7 +35,6 @@ from ...trust.redeeming import (
     encode,
 )
 from ...wire.framing import FrameKind
-from ...wire.messages import PROTOCOL_VERSION
 
 PATIENCE_SECONDS: Final = 20.0
 """From the first dial on, when nobody lets us in."""

@@ -17,10 +17,10 @@ from ...config import Settings
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
 from ...errors import CloseReason, WireError
-from ...identity import Identity
+from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_CANDIDATES
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
-from ...wire.messages import NONCE_BYTES, PROTOCOL_VERSION, Hello, NatKind, Sealed, WireRole
+from ...wire.messages import NONCE_BYTES, Hello, NatKind, Sealed, WireRole
 from ..node import Node
 
 LABEL = "hello"
@@ -97,9 +97,7 @@ def check_hello(settings: Settings, identity: Identity, link: ILink, payload: by
     if len(hello.purpose) not in (0, NONCE_BYTES):
         raise WireError("the purpose of a Hello has a wrong length")
     # last, since it costs more than everything before
-    if not identity.holds(
-        link.public_key, sealed.signature, LABEL, settings.network, link.binding, sealed.body
-    ):
+    if not identity.holds(link.peer, sealed.signature, LABEL, settings.network, link.binding, sealed.body):
         raise WireError("the signature of the Hello does not hold")
     return PeerFacts(
         hello.role is WireRole.CLIENT,

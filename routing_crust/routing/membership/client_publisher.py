@@ -77,7 +77,7 @@ class Publisher:
         expiry = now + RECORD_REFRESH_INTERVALS * REFRESH_INTERVAL_SECONDS
         body = encode(ClientRecord(self._proxy.raw, now, expiry))
         signature = self._identity.sign(RECORD_LABEL, self._settings.network, body)
-        record = encode(Signed(self._identity.public_key, body, signature))
+        record = encode(Signed(self._identity.name.raw, body, signature))
         for name in group.members:
             self._send(EnvelopeKind.CLIENT_RECORD, name, record)
 

@@ -145,6 +145,7 @@ def open_record(settings: Settings, identity: Identity, data: bytes) -> tuple[Na
     """
     signed = decode(Signed, data, MAX_CONTROL_BYTES)
     record = decode(ClientRecord, signed.body, MAX_CONTROL_BYTES)
-    if not identity.holds(signed.key, signed.signature, RECORD_LABEL, settings.network, signed.body):
+    client = Name(signed.signer)
+    if not identity.holds(client, signed.signature, RECORD_LABEL, settings.network, signed.body):
         return None
-    return Name.of_key(signed.key), record
+    return client, record

@@ -75,7 +75,7 @@ class EnvelopeDispatch(PeerListener):
             if not proven and envelope.kind is not EnvelopeKind.UNDELIVERABLE:
                 raise WireError("its signature does not hold")
             # a peer that may send in its own name alone must not put another's body inside
-            if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.key:
+            if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.source:
                 raise WireError("its body is signed by another key")
             self._handle(envelope, source, link)
         except WireError as error:
@@ -107,4 +107,4 @@ class EnvelopeDispatch(PeerListener):
 
 
 def _signer(envelope: Envelope) -> bytes:
-    return decode(Signed, envelope.body, MAX_CONTROL_BYTES).key
+    return decode(Signed, envelope.body, MAX_CONTROL_BYTES).signer

@@ -75,7 +75,7 @@ class Sealer:
             destination_proxy,
             source_proxy,
             kind,
-            self._identity.public_key,
+            self._identity.name.raw,
             body,
             signature,
         )
@@ -83,7 +83,7 @@ class Sealer:
 
 def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
     """
-    Whether an envelope is from the holder of its key, or is of a kind whose body proves itself. Never raises.
+    Whether an envelope is from its source, or is of a kind whose body proves itself. Never raises.
 
     @param identity: whose scheme of signatures is used.
     """
@@ -97,7 +97,7 @@ def holds(envelope: Envelope, network: str, identity: Identity) -> bool:
         envelope.nearest,
         envelope.body,
     )
-    return identity.holds(envelope.key, envelope.signature, LABEL, network, *fields)
+    return identity.holds(Name(envelope.source), envelope.signature, LABEL, network, *fields)
 
 
 def _signed_fields(

@@ -119,7 +119,7 @@ class Forwarder:
         for proxy in (envelope.destination_proxy, envelope.source_proxy):
             if len(proxy) not in (0, NAME_BYTES):
                 raise WireError("the proxy of an envelope is not a name")
-        source = Name.of_key(envelope.key)
+        source = Name(envelope.source)
         # before the memory of duplicates: names are free, and each would take a place there
         if source != link.peer and not self._neighbourhood.may_pass_on(link):
             self._drop_foreign(source, link)
@@ -128,7 +128,7 @@ class Forwarder:
         # even its sender, so the proxy is part of the key.
         if source == self._own and not envelope.destination_proxy:
             return
-        if self._passed.seen((envelope.key, envelope.id, envelope.destination_proxy)):
+        if self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy)):
             return
         step = self.next_step(envelope, source, link)
         if step is None:

@@ -16,7 +16,7 @@ from typing import Final
 from zope.interface import implementer
 
 from ...crust.key_agreement import IKeyAgreement, KeyAgreementFailed
-from ...identity import PUBLIC_KEY_BYTES, Identity
+from ...identity import Identity
 from ...names import Name
 
 RANDOM_BYTES: Final = 32
@@ -29,8 +29,8 @@ class SimulatedKeyAgreement:
 
     __slots__ = ("_initiator", "_mine", "_own", "_peer", "_randoms", "is_complete")
 
-    def __init__(self, own: bytes, random: Random, peer: Name, initiator: bool) -> None:
-        self._own = own
+    def __init__(self, own: Name, random: Random, peer: Name, initiator: bool) -> None:
+        self._own = own.raw
         self._peer = peer
         self._initiator = initiator
         self._mine = random.randbytes(RANDOM_BYTES)
@@ -67,8 +67,8 @@ class SimulatedKeyAgreement:
             raise KeyAgreementFailed("the handshake failed: a flight is too short or too long")
         return flight[:size]
 
-    def _verify(self, public_key: bytes) -> None:
-        if len(public_key) != PUBLIC_KEY_BYTES or Name.of_key(public_key) != self._peer:
+    def _verify(self, key: bytes) -> None:
+        if key != self._peer.raw:
             raise KeyAgreementFailed(f"another node answered instead of {self._peer}")
         self.is_complete = True
 
@@ -80,9 +80,9 @@ class SimulatedKeyAgreements:
         """
         @param random: where the random bytes are drawn from.
         """
-        self._public_key = identity.public_key
+        self._own = identity.name
         self._random = random
 
     def agree(self, peer: Name, initiator: bool) -> IKeyAgreement:
         """One end of a handshake, with this peer at the other."""
-        return SimulatedKeyAgreement(self._public_key, self._random, peer, initiator)
+        return SimulatedKeyAgreement(self._own, self._random, peer, initiator)

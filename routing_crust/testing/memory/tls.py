@@ -28,8 +28,8 @@ from ...crust.link.plan import LinkPlan
 from ...crust.link.preface import TLS_HANDSHAKE
 from ...crust.link.tls import BINDING_BYTES, LinkTls, LinkTlsFactory, VerifiedPeer
 from ...errors import CloseReason
-from ...identity import PUBLIC_KEY_BYTES, Identity
-from ...names import Name
+from ...identity import Identity
+from ...names import NAME_BYTES, Name
 
 RANDOM_BYTES: Final = 16
 ALERT: Final = b"\x15\x00\x02\x02\x30"
@@ -43,8 +43,7 @@ class SimulatedTls(LinkTls):
         """
         @param random: where the random bytes of handshakes are drawn from.
         """
-        self._own = identity.name
-        self.public_key = identity.public_key
+        self.own = identity.name
         self.random = random
 
     def wrap(
@@ -52,18 +51,16 @@ class SimulatedTls(LinkTls):
     ) -> LinkTlsFactory:
         return _SessionFactory(self, plan, owner, factory)
 
-    def check(self, public_key: bytes, expected: Name | None) -> Name:
+    def check(self, name: Name, expected: Name | None) -> None:
         """
-        See whether a key may be at the other end.
+        See whether a node may be at the other end.
 
         @raise PeerRefused: it may not.
         """
-        name = Name.of_key(public_key)
-        if name == self._own:
+        if name == self.own:
             raise PeerRefused("the link leads back to this node", CloseReason.SELF)
         if expected is not None and name != expected:
             raise PeerRefused(f"{name} answered instead of {expected}")
-        return name
 
 
 class _SessionFactory(LinkTlsFactory):
@@ -166,30 +163,31 @@ class _Session:
         flight = self._take(RANDOM_BYTES)
         if flight is not None:
             self._theirs = flight
-            self.transport.write(TLS_HANDSHAKE + self._mine + self._tls.public_key)
+            self.transport.write(TLS_HANDSHAKE + self._mine + self._tls.own.raw)
 
     def _server_flight(self) -> None:
-        flight = self._take(RANDOM_BYTES + PUBLIC_KEY_BYTES)
+        flight = self._take(RANDOM_BYTES + NAME_BYTES)
         if flight is not None:
             self._theirs = flight[:RANDOM_BYTES]
-            self._last_flight = TLS_HANDSHAKE + self._tls.public_key
+            self._last_flight = TLS_HANDSHAKE + self._tls.own.raw
             self._verify(flight[RANDOM_BYTES:], self._mine + self._theirs)
 
     def _client_flight(self) -> None:
-        flight = self._take(PUBLIC_KEY_BYTES)
+        flight = self._take(NAME_BYTES)
         if flight is not None:
             self._verify(flight, self._theirs + self._mine)
 
-    def _verify(self, public_key: bytes, randoms: bytes) -> None:
+    def _verify(self, key: bytes, randoms: bytes) -> None:
+        name = Name(key)
         try:
-            name = self._tls.check(public_key, self._expected)
+            self._tls.check(name, self._expected)
         except PeerRefused as refused:
             self.transport.write(ALERT)
             self._give_up(refused)
             return
         # the client's random bytes come first at both ends, so that both get the same binding
         binding = blake2b(randoms, digest_size=BINDING_BYTES).digest()
-        self._verified = VerifiedPeer(public_key, name, binding)
+        self._verified = VerifiedPeer(name, binding)
         self._done = True
         # a tunnel has no such method: its bytes are noted in the frames of the links that carry them
         self._note = getattr(self.transport, "note_frames", None)

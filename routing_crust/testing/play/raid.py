@@ -104,7 +104,7 @@ class Raid(ABC):
     def signed(self, identity: Identity, label: str, message: Any) -> bytes:
         """A message in its signed form."""
         body = encode(message)
-        return encode(Signed(identity.public_key, body, identity.sign(label, self.raider.network_id, body)))
+        return encode(Signed(identity.name.raw, body, identity.sign(label, self.raider.network_id, body)))
 
     def sealed(
         self,

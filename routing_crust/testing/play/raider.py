@@ -20,7 +20,7 @@ from ...crust.link.plan import LinkPlan
 from ...crust.link.reading import ReadingTurns
 from ...endpoints import Direction, Endpoint
 from ...errors import LinkClosed, WireError
-from ...identity import Identity
+from ...identity import PROTOCOL_VERSION, Identity
 from ...routing.links.handshake import LABEL
 from ...wire.codec import decode, encode, to_wire
 from ...wire.framing import MAX_FRAME_BYTES, FrameDecoder, FrameKind, frame_header
@@ -118,7 +118,7 @@ class RaiderLink(Protocol):
         peer = self.transport.getPeer()
         body = encode(
             Hello(
-                versions=(1,),
+                versions=(PROTOCOL_VERSION,),
                 network=self.raider.network_id,
                 role=role,
                 incarnation=1,

@@ -131,7 +131,7 @@ class LyingProxy(DeafProxy):
         query = decode(GroupQuery, envelope.body)
         members = tuple(self.random.randbytes(32) for _ in range(8))
         body = encode(GroupAnswer(query.nonce, query.target, members, (), self.raider.clock.seconds()))
-        to = Name.of_key(envelope.key)
+        to = Name(envelope.source)
         link.send(FrameKind.ENVELOPE, self.sealed(self._key, EnvelopeKind.GROUP_ANSWER, to, body))
 
 

@@ -133,7 +133,7 @@ class LogicTests(SynchronousTestCase):
         self.hear(2, BeaconKind.ANSWER, nonce, host="203.0.113.5")
         forged = read_beacon(make_beacon(identity(2), "home", BeaconKind.ANSWER, 5483, nonce))
         assert forged is not None
-        forged = msgspec.structs.replace(forged, key=identity(3).public_key)
+        forged = msgspec.structs.replace(forged, sender=identity(3).name.raw)
         self.hear(2, BeaconKind.ANSWER, datagram=msgspec.msgpack.encode(forged))
         self.hear(2, BeaconKind.ANSWER, datagram=b"nonsense")
         self.assertEqual(self.found, [])

@@ -159,8 +159,8 @@ class ContactBookTests(SynchronousTestCase):
     def test_damaged_file_is_put_aside(self) -> None:
         """The log says so, and the node starts without contacts."""
         damages = [
-            b"", b"{", b"[]", b"3", b'{"version": 1}', b'{"version": 2, "contacts": []}', b"\xff\xfe\x00",
-            b'{"version": 1, "contacts": "x"}', b"[" * 100_000, b" " * 10_000,
+            b"", b"{", b"[]", b"3", b'{"version": 2}', b'{"version": 1, "contacts": []}', b"\xff\xfe\x00",
+            b'{"version": 2, "contacts": "x"}', b"[" * 100_000, b" " * 10_000,
         ]  # fmt: skip
         for number, data in enumerate(damages):
             self.path.write_bytes(data)
@@ -193,7 +193,7 @@ class ContactBookTests(SynchronousTestCase):
             str(Contact(Endpoint(f"192.0.{n % 250}.1", 1024 + n), Name(n.to_bytes(32, "big"))))
             for n in range(1, 1001)
         ]
-        self.path.write_text(json.dumps({"version": 1, "contacts": texts}))
+        self.path.write_text(json.dumps({"version": 2, "contacts": texts}))
         with mock.patch.object(Name, "__eq__", autospec=True, side_effect=Name.__eq__) as compared:
             book = self.book(most=1000)
         self.assertEqual([str(each) for each in book.contacts()], texts)
@@ -205,7 +205,7 @@ class ContactBookTests(SynchronousTestCase):
             "192.0.2.1:1", "nonsense", 7, "192.0.2.1:0", "224.0.0.1:5", f"{name(9)}@192.0.2.3:1",
             f"{name(1)}@192.0.2.4:1", f"{name(1)}@192.0.2.5:1", f"{name(2)}@192.0.2.4:1",
         ]  # fmt: skip
-        self.path.write_text(json.dumps({"version": 1, "contacts": texts}))
+        self.path.write_text(json.dumps({"version": 2, "contacts": texts}))
         self.assertEqual(self.book().contacts(), (contact("192.0.2.1:1"), contact("192.0.2.4:1", 1)))
         (warning,) = self.warnings()
         self.assertIn("4 of the saved contacts are left out; the first: 'nonsense' is not", warning)

@@ -36,7 +36,7 @@ class PacketTests(SynchronousTestCase):
         beacon = read_beacon(make_beacon(identity(1), "home", BeaconKind.SEEK, 5483, NONCE))
         assert beacon is not None
         for change in (
-            {"network": "away"}, {"kind": BeaconKind.ANSWER}, {"key": identity(2).public_key},
+            {"network": "away"}, {"kind": BeaconKind.ANSWER}, {"sender": identity(2).name.raw},
             {"port": 5484}, {"nonce": b"m" * 16}, {"signature": b"s" * 64},
         ):  # fmt: skip
             self.assertFalse(msgspec.structs.replace(beacon, **change).signature_holds(), change)
@@ -45,8 +45,8 @@ class PacketTests(SynchronousTestCase):
         good = make_beacon(identity(1), "home", BeaconKind.ANSWER, 5483, NONCE)
         fields = msgspec.msgpack.decode(good)
         bad = [b"", b"x", good[:-1], good + b"x", b"\x91" * 400, good.ljust(MAX_DATAGRAM_BYTES + 1, b"\0")]
-        for index, value in ((0, 2), (1, ""), (1, "n" * 65), (2, 2), (3, b"k"), (4, -1), (4, 65536), (4, 0),
-                             (5, b""), (6, b"")):  # fmt: skip
+        for index, value in ((0, 1), (0, 3), (1, ""), (1, "n" * 65), (2, 2), (3, b"k"), (4, -1), (4, 65536),
+                             (4, 0), (5, b""), (6, b"")):  # fmt: skip
             bad.append(msgspec.msgpack.encode([*fields[:index], value, *fields[index + 1 :]]))
         for each in bad:
             self.assertIsNone(read_beacon(each), each[:40])

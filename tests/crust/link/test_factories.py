@@ -36,7 +36,7 @@ class ComingUpTests(SocketTests):
         self.assertEqual(self.ours.of("up"), [(link,)])
         verifyObject(ILink, link)
         self.assertEqual((link.peer, other.peer), (self.theirs.identity.name, self.ours.identity.name))
-        self.assertEqual(link.public_key, self.theirs.identity.public_key)
+        self.assertEqual(link.peer, self.theirs.identity.name)
         self.assertEqual(link.binding, other.binding)
         self.assertEqual((link.direction, other.direction), (Direction.CONNECTED, Direction.ACCEPTED))
         self.assertEqual((link.initiator, other.initiator), (True, False))

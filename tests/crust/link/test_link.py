@@ -38,7 +38,7 @@ from routing_crust.wire.messages import Goodbye
 
 from ..support import Owner
 
-PEER = VerifiedPeer(b"k" * 32, Name.of_key(b"k" * 32), b"b" * 32)
+PEER = VerifiedPeer(Name(b"k" * 32), b"b" * 32)
 PLAN = LinkPlan(Direction.ACCEPTED, initiator=False)
 HEARTBEAT = frame_header(1, 0)
 PROBE = frame_header(1, 1) + b"\x01"
@@ -140,7 +140,7 @@ class ComingUpTests(LinkTests):
     def test_link_is_reported_when_the_handshake_is_done(self) -> None:
         link = self.up()
         self.assertEqual(self.owner.events, [("up", link)])
-        self.assertEqual((link.peer, link.public_key, link.binding), (PEER.name, b"k" * 32, b"b" * 32))
+        self.assertEqual((link.peer, link.binding), (PEER.name, b"b" * 32))
         self.assertEqual(str(link.connection), "tcp 10.0.0.1:12345 - 192.168.1.1:54321")
         self.assertTrue(self.transport.no_delay)
         self.assertTrue(link.writable)

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock, deferLater
 
 from routing_crust.config import Settings
 from routing_crust.crust.link import tls as link_tls
+from routing_crust.crust.link.certificates import PeerRefused
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.identity import Identity
 
@@ -68,13 +69,44 @@ class StrangerTests(SocketTests):
 
     async def test_client_without_alpn_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=None))
-        self.assertIn("does not speak routing-crust/1", detail)
+        self.assertIn("does not speak routing-crust/2", detail)
         self.assertIn("ConnectionLost", seen)
 
     async def test_client_with_another_alpn_is_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD], KEY, alpn=b"http/1.1"))
-        self.assertIn("does not speak routing-crust/1", detail)
+        self.assertIn("does not speak routing-crust/2", detail)
         self.assertIn("no application protocol", seen)
+
+    async def test_client_of_another_version_is_told_apart(self) -> None:
+        """The reason names both versions and says what to do."""
+        tls = StrangerTls([GOOD], KEY, alpn=b"routing-crust/1")
+        detail, seen = await self.refused(tls, expected=CloseReason.UNSUPPORTED_VERSION)
+        self.assertEqual(
+            detail, "the peer speaks routing-crust/1, and this node routing-crust/2: update the older one"
+        )
+        self.assertIn("no application protocol", seen)
+
+    async def test_what_a_client_claims_to_speak_is_not_repeated(self) -> None:
+        """It would get into the log."""
+        detail, _ = await self.refused(StrangerTls([GOOD], KEY, alpn=b"routing-crust/1\n"))
+        self.assertEqual(detail, "the peer does not speak routing-crust/2")
+
+    async def test_server_of_another_version_is_told_apart(self) -> None:
+        """It sends an alert, as RFC 7301 has it, which does not say what it speaks."""
+        tls = StrangerTls([GOOD], KEY)
+
+        def select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+            raise PeerRefused("routing-crust/1 is not among them")
+
+        tls.context.set_alpn_select_callback(select)
+        port, stranger = self.listen_as_stranger(tls)
+        error = await self.closed(self.dial(self.ours, port))
+        self.assertEqual((error.reason, error.by_peer), (CloseReason.UNSUPPORTED_VERSION, True))
+        self.assertEqual(
+            error.detail,
+            "the peer does not speak routing-crust/2: if it is a node, update the older of the two",
+        )
+        await stranger.lost
 
     async def test_two_certificates_are_refused(self) -> None:
         detail, seen = await self.refused(StrangerTls([GOOD, GOOD], KEY))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
@@ -70,11 +71,11 @@ def pair(client: Any, server: Any, expected: Name | None = None) -> tuple[SSL.Co
     )
 
 
-def check_certificate(shown: x509.Certificate, expected: Name | None = None) -> bytes:
-    """Do all checks of one certificate, and return the key in it."""
+def check_certificate(shown: x509.Certificate, expected: Name | None = None) -> Name:
+    """Do all checks of one certificate, and return the name in it."""
     peer = read_certificate(shown, shown.public_bytes(Encoding.DER))
     verify_name(peer, expected)
-    return peer.public_key
+    return peer.name
 
 
 class CertificateTests(SynchronousTestCase):
@@ -91,7 +92,7 @@ class CertificateTests(SynchronousTestCase):
         identity = Identity(KEY)
         shown = make_certificate(identity)
         der = shown.public_bytes(Encoding.DER)
-        self.assertEqual(check_certificate(shown), identity.public_key)
+        self.assertEqual(check_certificate(shown), identity.name)
         self.assertLess(len(der), 300)
         self.assertEqual(der, make_certificate(identity).public_bytes(Encoding.DER))
         names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -100,7 +101,7 @@ class CertificateTests(SynchronousTestCase):
 
     def test_expired_certificate_is_accepted(self) -> None:
         shown = certificate(KEY, DNS(node_name(KEY)))
-        self.assertEqual(check_certificate(shown), KEY.public_key().public_bytes_raw())
+        self.assertEqual(check_certificate(shown).raw, KEY.public_key().public_bytes_raw())
 
     def test_wrong_name_in_certificate_is_refused(self) -> None:
         """Anything but the one right name is refused."""
@@ -124,6 +125,16 @@ class CertificateTests(SynchronousTestCase):
     def test_key_that_is_not_ed25519_is_refused(self) -> None:
         self.assertIn("not an Ed25519 key", self.refusal(certificate(rsa_key(), DNS(node_name(KEY)))))
 
+    def test_key_that_anybody_can_sign_for_is_refused(self) -> None:
+        """The neutral point of the curve, which has no secret half."""
+        neutral = Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31))
+        shown = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([]))
+        shown = shown.public_key(neutral).serial_number(1)
+        shown = shown.not_valid_before(datetime(2000, 1, 1)).not_valid_after(datetime(2049, 12, 31))
+        name = DNS(f"{Name(neutral.public_bytes_raw())}.crust.invalid")
+        shown = shown.add_extension(x509.SubjectAlternativeName([name]), critical=True)
+        self.assertIn("anybody can sign for", self.refusal(shown.sign(KEY, None)))
+
 
 class SessionTests(SynchronousTestCase):
     """What two ends agree on."""
@@ -132,16 +143,15 @@ class SessionTests(SynchronousTestCase):
         self.one, self.two = Identity(KEY), Identity(OTHER)
         self.client, self.server = LinkTls(self.one), LinkTls(self.two)
 
-    def test_both_ends_learn_keys_names_and_a_shared_secret(self) -> None:
-        """Both ends learn the other's key and name, and share a secret of this very session."""
+    def test_both_ends_learn_names_and_a_shared_secret(self) -> None:
+        """Both ends learn the other's name, and share a secret of this very session."""
         bindings = set()
         for _ in range(2):
             client, server = pair(self.client, self.server, self.two.name)
             self.assertLess(shake(client, server), 2500)
             seen = self.client.verified_peer(client, True)
             seen_too = self.server.verified_peer(server, False)
-            self.assertEqual((seen.public_key, seen.name), (self.two.public_key, self.two.name))
-            self.assertEqual((seen_too.public_key, seen_too.name), (self.one.public_key, self.one.name))
+            self.assertEqual((seen.name, seen_too.name), (self.two.name, self.one.name))
             self.assertEqual(seen.binding, seen_too.binding)
             self.assertEqual(len(seen.binding), 32)
             bindings.add(seen.binding)

@@ -148,15 +148,15 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
 
     def signed(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> Signed:
         body = encode(request)
-        return Signed(THEIRS.public_key, body, THEIRS.sign(label, self.settings.network, body))
+        return Signed(THEIRS.name.raw, body, THEIRS.sign(label, self.settings.network, body))
 
     def problem(self, request: ConnectRequest, label: str = REQUEST_LABEL) -> str:
         return self.validator.problem_with(THEIRS.name, self.signed(request, label), request)
 
     def receive(self, body: bytes) -> None:
         """Have a control message come that should hold a request."""
-        kind, ours, key = EnvelopeKind.CONNECT_REQUEST, OURS.name.raw, THEIRS.public_key
-        envelope = Envelope(1, 20, ours, False, b"", b"", kind, key, body, b"")
+        kind, ours, source = EnvelopeKind.CONNECT_REQUEST, OURS.name.raw, THEIRS.name.raw
+        envelope = Envelope(1, 20, ours, False, b"", b"", kind, source, body, b"")
         self.validator.request_received(envelope, THEIRS.name, None)
 
     def link_with_peer(
@@ -183,7 +183,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
 
     def test_message_that_is_no_request_is_an_error(self) -> None:
         """Nothing is decided about it, and nothing remembered."""
-        for body in (b"", b"garbage", encode(Signed(THEIRS.public_key, b"garbage", bytes(64)))):
+        for body in (b"", b"garbage", encode(Signed(THEIRS.name.raw, b"garbage", bytes(64)))):
             self.assertRaises(WireError, self.receive, body)
         self.assertEqual(self.verdicts.all, [])
 

@@ -41,7 +41,7 @@ class FloodTests(SynchronousTestCase):
         expiry = now + EXPECTED_TIMEOUT_SECONDS
         body = encode(ConnectRequest(node.node_name.raw, nonce, now, expiry, 1, LinkUse.DIRECT, ()))
         signature = identity.sign(REQUEST_LABEL, node.settings.network, body)
-        signed = encode(Signed(identity.public_key, body, signature))
+        signed = encode(Signed(identity.name.raw, body, signature))
         return Envelope(
             id=number,
             hops_left=9,
@@ -50,7 +50,7 @@ class FloodTests(SynchronousTestCase):
             destination_proxy=b"",
             source_proxy=b"",
             kind=EnvelopeKind.CONNECT_REQUEST,
-            key=identity.public_key,
+            source=identity.name.raw,
             body=signed,
             signature=b"",
         )

@@ -15,6 +15,7 @@ from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import JoinFailed, LinkClosed
+from routing_crust.identity import PROTOCOL_VERSION
 from routing_crust.names import Name
 from routing_crust.routing.inviting.doorkeeper import TRIES_PER_MINUTE
 from routing_crust.routing.inviting.redeemer import PATIENCE_SECONDS, Redeemer
@@ -35,7 +36,7 @@ from routing_crust.trust.redeeming import (
     encode,
 )
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import PROTOCOL_VERSION, EnvelopeKind, Hello, Sealed, WireRole
+from routing_crust.wire.messages import EnvelopeKind, Hello, Sealed, WireRole
 
 NETWORK = network_of(Name(bytes(range(32))))
 SECRET = b"s" * 16

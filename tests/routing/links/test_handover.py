@@ -61,7 +61,7 @@ class WireEnd:
         self.direction = Direction.CONNECTED if initiator else Direction.ACCEPTED
         self.path_kind = path_kind
         peer = world.identities[1 - which]
-        self.peer, self.public_key = peer.name, peer.public_key
+        self.peer = peer.name
         number = len(world.wires)
         self.binding = bytes([number]) * 32
         self.connection = Connection(

@@ -81,7 +81,8 @@ class CloseGroupSearchTests(SynchronousTestCase):
         found.cancel()
         self.failureResultOf(found, CancelledError)
         self.net.settle(1)
-        self.assertEqual(len(self.core(self.asker).lookup), 0)
+        waiting = self.core(self.asker).lookup._queries.values()
+        self.assertNotIn(self.target, [each.target for each in waiting])
 
     def test_stop_fails_a_search(self) -> None:
         for node in self.ranked[:3]:

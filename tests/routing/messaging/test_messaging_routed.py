@@ -372,7 +372,7 @@ class SecurityTests(Routed):
 
     def test_envelope_signed_by_another_is_dropped(self) -> None:
         envelope = self.sealed(self.two, self.four.name, PART)
-        self.dropped(replace(envelope, key=self.one.identity.public_key))
+        self.dropped(replace(envelope, source=self.one.identity.name.raw))
 
     def test_envelope_with_another_body_is_dropped(self) -> None:
         other = encode(replace(PART, body=b"y"))
@@ -414,7 +414,7 @@ class SecurityTests(Routed):
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), signature=b"x" * 32))
 
     def test_envelope_with_an_invalid_key_is_dropped(self) -> None:
-        self.dropped(replace(self.sealed(self.one, self.four.name, PART), key=b"\xff" * 32))
+        self.dropped(replace(self.sealed(self.one, self.four.name, PART), source=b"\xff" * 32))
 
     def test_message_to_the_nearest_node_is_dropped(self) -> None:
         self.dropped(self.sealed(self.one, self.four.name, PART, nearest=True))
@@ -625,7 +625,7 @@ class StandingTests(Routed):
         self.assertEqual(self.one.bodies, [b"x"])
 
     def test_body_of_another_signer_is_not_handled(self) -> None:
-        foreign = Signed(self.four.identity.public_key, b"x", bytes(64))
+        foreign = Signed(self.four.identity.name.raw, b"x", bytes(64))
         for kind in (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CLIENT_RECORD):
             for number, signed in enumerate((True, False)):
                 sealed = self.sealed(
@@ -739,7 +739,7 @@ class ControlTests(Routed):
 
     def test_envelope_whose_body_proves_itself_is_not_signed(self) -> None:
         kinds = (EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE, EnvelopeKind.CLIENT_RECORD)
-        body = encode(Signed(self.one.identity.public_key, b"x", bytes(64)))
+        body = encode(Signed(self.one.identity.name.raw, b"x", bytes(64)))
         for kind in kinds:
             self.one.messenger.send_control(kind, self.four.name, body)
         self.net.run()
