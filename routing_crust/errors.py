@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectionLost
 
 from .plain_errors import (
     ConfigurationError,
@@ -55,6 +55,13 @@ __all__ = [
     "TrustFileError",
     "WireError",
 ]
+
+
+def problem_text(error: BaseException | None) -> str:
+    """An error in words. Those of Twisted for a broken connection are about what kind of end it was."""
+    if type(error) is ConnectionLost:
+        return "the connection broke"
+    return str(error)
 
 
 class ConnectingError(RoutingCrustError, ConnectError):

@@ -26,6 +26,7 @@ from ..errors import RoutingCrustError
 from ..routing.events import GroupConnectedChanged, Message, StateChanged
 from ..routing.service import RoutingService
 from ..timing.timers import cancel
+from .logs import LoggingService
 
 BODY: Final = b"x" * 256
 """The body of each message."""
@@ -169,7 +170,7 @@ class Traffic:
             self.log.info("{name}: {problem}", name=node.node_name.short, problem=failure.value)
 
 
-class DemoService(Service):
+class DemoService(LoggingService):
     """Starts a network, reports on it every second, and stops it."""
 
     log = Logger()
@@ -256,7 +257,8 @@ class DemoService(Service):
                     else "not linked with all neighbours any more"
                 )
 
-        say(f"{node.state.value}, {node.contact}")
+        # the first one begins by waiting, in good health
+        say(f"{node.state.value if number else 'waiting for the first peer'}, {node.contact}")
         node.observe(StateChanged, lambda event: say(event.new.value))
         node.observe(GroupConnectedChanged, group_changed)
 

@@ -1,13 +1,26 @@
 """
-A log for people, for C{twistd -n --logger=routing_crust.daemon.logs.readable routing-node}: without
-debugging, and in each line the time, the level where it is a warning or worse, and the text.
+The daemon's log: without debugging and without Twisted's own reports, a line for each thing that happens.
+
+As text, a line has the time, the level where it is a warning or worse, and the text. Systemd's journal keeps
+times and levels itself, so for it the level is written as it reads it, and no time. As JSON, a line is an
+object with the fields in L{FIELDS} that have a value, besides C{time}, C{level}, C{source}, C{text} and
+C{traceback}.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import sys
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from functools import partial
+from typing import Any, Final, TextIO
 
+from twisted.application.service import Service
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -16,27 +29,175 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     eventAsText,
+    formatEvent,
     formatTime,
 )
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
+
+LEVELS: Final = ("debug", "info", "warn", "error")
+FIELDS: Final = (
+    "event",
+    "name",
+    "network",
+    "role",
+    "contact",
+    "state",
+    "peer",
+    "nickname",
+    "address",
+    "direction",
+    "use",
+    "connection_type",
+    "dialable",
+    "nat",
+    "protocol",
+    "target",
+    "where",
+    "problem",
+    "reason",
+    "left_out",
+)
+"""The fields of a line in JSON that only some events have. The documentation explains each."""
+_JOURNAL_LEVELS: Final = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+
+
+class LogFormat(str, Enum):
+    """How a line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class LogStyle:
+    """
+    What is logged, and how.
+
+    @ivar level: the lowest of L{LEVELS} that is logged.
+    """
+
+    level: str = "info"
+    format: LogFormat = LogFormat.TEXT
+
+
+class LoggingService(Service):
+    """
+    A service that C{twistd} runs, and whose log it writes as the service wishes.
+
+    @ivar make_observer: makes the observer; C{None} leaves the log to C{twistd}.
+    """
+
+    make_observer: Callable[[], ILogObserver] | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Begin to belong to an application, which hands the observer to C{twistd}."""
+        if self.make_observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.make_observer())
+        Service.setServiceParent(self, parent)
 
 
 def readable(file: TextIO | None = None) -> ILogObserver:
     """
-    Make the observer.
+    Make the observer of text with its defaults, for other programs: C{--logger} of C{twistd} takes it.
 
     @param file: the file to write to; C{None} is the standard output.
     """
-    to_file = FileLogObserver(sys.stdout if file is None else file, _line)
-    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    return styled(LogStyle(), file)
+
+
+def styled(style: LogStyle, file: TextIO | None = None) -> ILogObserver:
+    """
+    Make an observer.
+
+    @param file: the file to write to; C{None} is the standard output.
+    """
+    file = sys.stdout if file is None else file
+    if style.format is LogFormat.JSON:
+        write = _json_line
+    elif is_journal(file, os.environ):
+        write = _journal_lines
+    else:
+        write = _text_line
+    level = LogLevel.lookupByName(style.level)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     # Twisted's own reports of ports that open and close say nothing that ours do not.
-    predicate.setLogLevelForNamespace("log_legacy", LogLevel.warn)
-    return FilteringLogObserver(to_file, [predicate])
+    for namespace in ("log_legacy", "twisted"):
+        predicate.setLogLevelForNamespace(namespace, max(level, LogLevel.warn))
+    return FilteringLogObserver(FileLogObserver(file, write), [predicate])
 
 
-def _line(event: LogEvent) -> str | None:
-    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    if not text:
+def log_of_twistd(
+    style: LogStyle, options: Mapping[str, Any], reactor: Any
+) -> Callable[[], ILogObserver] | None:
+    """
+    What makes the observer that C{twistd} would make, in our style.
+
+    @param options: those of C{twistd}.
+    @return: C{None} if they name an observer, or the system's log.
+    """
+    if options.get("logger") or options.get("syslog"):
         return None
-    level = event.get("log_level", LogLevel.info)
-    mark = "" if level is LogLevel.info else f"{level.name}: "
-    return f"{formatTime(event['log_time'], '%Y-%m-%d %H:%M:%S')} {mark}{text}\n"
+    name = options.get("logfile") or ("" if options.get("nodaemon") else "twistd.log")
+    if name in ("", "-"):
+        return partial(styled, style)
+    return lambda: styled(style, _log_file(str(name), reactor))
+
+
+def is_journal(file: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether systemd's journal reads a file: the environment has the file's device and number then."""
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError):  # not all that can be written to has a descriptor
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _log_file(name: str, reactor: Any) -> Any:
+    file = LogFile.fromFullPath(name)
+    # as twistd does it, for programs such as logrotate
+    if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
+    return file
+
+
+def _text(event: LogEvent) -> str:
+    return eventAsText(event, includeTimestamp=False, includeSystem=False)
+
+
+def _level(event: LogEvent) -> str:
+    return str(event.get("log_level", LogLevel.info).name)
+
+
+def _text_line(event: LogEvent) -> str | None:
+    text, level = _text(event), _level(event)
+    mark = "" if level == "info" else f"{level}: "
+    return f"{formatTime(event['log_time'], '%Y-%m-%d %H:%M:%S')} {mark}{text}\n" if text else None
+
+
+def _journal_lines(event: LogEvent) -> str | None:
+    text, level = _text(event), _level(event)
+    # each line of a traceback would be an entry of its own, without a level
+    return "".join(f"<{_JOURNAL_LEVELS[level]}>{line}\n" for line in text.splitlines()) or None
+
+
+def _json_line(event: LogEvent) -> str | None:
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    if not text and failure is None:
+        return None
+    moment = datetime.fromtimestamp(event["log_time"], timezone.utc)
+    line = {
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _level(event),
+        "source": event.get("log_namespace", ""),
+        "text": text,
+        **{key: _plain(event[key]) for key in FIELDS if event.get(key) not in (None, "")},
+    }
+    if failure is not None:
+        line["traceback"] = failure.getTraceback()
+    return json.dumps(line) + "\n"
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (bool, int, float)) else str(value)

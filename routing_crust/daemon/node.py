@@ -23,6 +23,7 @@ from ..routing.service import RoutingService
 from .control.inbox import DaemonInbox
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
+from .logs import LoggingService
 from .operator_log import OperatorLog
 from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
@@ -41,7 +42,7 @@ class CannotStart(Exception, SystemExit):
         self.code = 1
 
 
-class NodeService(Service):
+class NodeService(LoggingService):
     """
     A node and what belongs to its process.
 
@@ -109,6 +110,7 @@ class NodeService(Service):
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
         self._registry = ForwardRegistry(routing, self._reactor)
+        operator_log.starting()
         try:
             self._registry.start(self.settings)
             routing.startService()
@@ -128,7 +130,7 @@ class NodeService(Service):
             raise
 
     async def _stop(self) -> None:
-        self.log.info("stopping")
+        self.log.info("stopping", event="stopping")
         if self.routing is not None:
             await self.routing.stopService()
         if self._registry is not None:
@@ -137,7 +139,7 @@ class NodeService(Service):
             # after the node, so that programs that wait for an answer hear that there will be none
             await self._control.stop(self._clock)
         self._release()
-        self.log.info("stopped")
+        self.log.info("stopped", event="stopped")
 
     def _release(self) -> None:
         if self._operator_log is not None:

@@ -17,6 +17,7 @@ from twisted.python import usage
 
 from .. import __version__
 from ..config import Settings, setting_fields, valid_range
+from .logs import LEVELS, LogFormat, LogStyle
 from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
 from .state_directory import default_state_dir
 
@@ -38,9 +39,6 @@ Examples:
 
 Requests to the node are answered if they say 'ping' (with 'pong'); any other is
 refused unless a 'routing-crust listen --answer TEXT' is attached.
-
-'twistd -n --logger=routing_crust.daemon.logs.readable routing-node' writes a log
-that reads better than Twisted's own.
 """
 
 # The options that are not called as their settings; and the placeholder of each option's value in the help.
@@ -57,6 +55,14 @@ _VALUES: Final = {
     "forward": "ENDPOINT=NAME/PROTOCOL",
     "state_dir": "FOLDER",
     "network": "ID",
+}
+_OTHER_VALUES: Final = {
+    "config": "FILE",
+    "set": "NAME=VALUE",
+    "log_level": "LEVEL",
+    "log_format": "FORMAT",
+    "demo": "NODES",
+    "demo_seconds": "SECONDS",
 }
 _HINTS: Final = {
     "first": "start a network: the same as --role=first",
@@ -75,6 +81,8 @@ _HINTS: Final = {
     "demo": f"run this many nodes ({MIN_DEMO_NODES} to {MAX_DEMO_NODES}) on loopback in this process, with "
     "nothing on disk",
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
+    "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
+    "log_format": "how to write a line of the log: text, or json, an object on each line (default text)",
     "help": "show this and exit",
     "version": "show the version and exit",
 }
@@ -84,6 +92,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Links", ("allow", "deny", "two_way", "private_dialling")),
     ("Programs that it exposes and forwards", ("expose", "allow_peer", "forward", "nicknames")),
     ("Files", ("state_dir", "config")),
+    ("Log", ("log_level", "log_format")),
     ("Other settings", ("set", "help_settings")),
     ("Demonstration", ("demo", "demo_seconds")),
     ("Help", ("help", "version")),
@@ -98,6 +107,7 @@ class Options(usage.Options):
     @ivar given: the settings of the command line, raw.
     @ivar demo: the number of nodes of a demonstration; 0 without one.
     @ivar demo_seconds: how long it runs; C{None} is until it is interrupted.
+    @ivar log_style: what is logged, and how.
     """
 
     synopsis = "[options]"
@@ -108,6 +118,7 @@ class Options(usage.Options):
         self.config: Path | None = None
         self.demo = 0
         self.demo_seconds: float | None = None
+        self.log_style = LogStyle()
 
     def opt_first(self) -> None:
         self._give_role("first")
@@ -143,6 +154,17 @@ class Options(usage.Options):
         # so that NaN is refused, too
         if not 1 <= self.demo_seconds <= 86400:
             raise usage.UsageError(f"--demo-seconds {text}: valid is 1 to 86400 s")
+
+    def opt_log_level(self, text: str) -> None:
+        if text not in LEVELS:
+            raise usage.UsageError(f"--log-level {text}: write one of {', '.join(LEVELS)}")
+        self.log_style = replace(self.log_style, level=text)
+
+    def opt_log_format(self, text: str) -> None:
+        try:
+            self.log_style = replace(self.log_style, format=LogFormat(text))
+        except ValueError:
+            raise usage.UsageError(f"--log-format {text}: write text or json") from None
 
     def opt_help_settings(self) -> None:
         """Print the other settings, and exit."""
@@ -199,7 +221,7 @@ class Options(usage.Options):
         if is_setting:
             return _setting_rows(SETTINGS[name])
         option = name.replace("_", "-")
-        value = {"config": "FILE", "set": "NAME=VALUE", "demo": "NODES", "demo_seconds": "SECONDS"}.get(name)
+        value = _OTHER_VALUES.get(name)
         return [(f"--{option}={value}" if value else f"--{option}", _HINTS[name])]
 
     def _give_role(self, role: str) -> None:

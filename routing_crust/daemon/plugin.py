@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Any
 
 from twisted.application.service import IService
 
 from ..errors import ConfigurationError
 from .demo import DemoService
+from .logs import LoggingService, LogStyle, log_of_twistd
 from .node import NodeService
 from .options import Options
 from .twistd_files import problem_with_files
@@ -32,6 +34,17 @@ def makeService(options: Options) -> IService:
     problem = problem_with_files(options.parent or {})
     if problem:
         sys.exit(f"routing-node: {problem}")
+    service = _service(options, reactor)
+    if options.parent is not None:
+        service.make_observer = log_of_twistd(options.log_style, options.parent, reactor)
+        if service.make_observer is None and options.log_style != LogStyle():
+            sys.exit(
+                "routing-node: --log-level and --log-format do nothing with twistd's --logger or --syslog"
+            )
+    return service
+
+
+def _service(options: Options, reactor: Any) -> LoggingService:
     if options.demo:
         return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
     try:

@@ -129,6 +129,8 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _state(status: Mapping[str, Any]) -> str:
+    if status.get("state") == "disconnected" and status.get("role") == "first":
+        return "disconnected, waiting for the first peer"
     if status.get("state") == "connected" and status.get("role") == "node" and not status.get("table"):
         return "connected, served by its proxy as a client is; it goes on trying to join"
     linked = "linked" if status.get("group_connected") else "not linked"

@@ -221,7 +221,9 @@ class DemoServiceTests(SynchronousTestCase):
     def test_it_says_how_the_nodes_join(self) -> None:
         demo = self.demo()
         first, second = self.net.nodes
-        self.assertEqual(self.lines[0], f"node 0 ({first.node_name.short}): disconnected, {first.contact}")
+        self.assertEqual(
+            self.lines[0], f"node 0 ({first.node_name.short}): waiting for the first peer, {first.contact}"
+        )
         self.lines.clear()
         second.observers.tell(StateChanged(State.BOOTSTRAPPING, State.CONNECTED))
         second.observers.tell(GroupConnectedChanged(True))

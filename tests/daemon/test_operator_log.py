@@ -12,6 +12,7 @@ from routing_crust.crust.reachability import Dialable, Reachability
 from routing_crust.daemon.operator_log import OperatorLog
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason
+from routing_crust.forwarding_rules import Nickname
 from routing_crust.routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
@@ -60,14 +61,26 @@ class OperatorLogTests(SynchronousTestCase):
         return self.lines
 
     def test_who_this_is_with_a_line_to_copy(self) -> None:
+        self.log.starting()
         self.log.started()
         self.assertEqual(
             self.lines, [f"this is the node {ALICE} of the network lab", f"contact: {ALICE}@127.0.0.1:5483"]
         )
 
+    def test_a_first_node_waits_in_good_health(self) -> None:
+        self.service.settings = Settings(role=Role.FIRST, network="lab")
+        self.service.state = State.DISCONNECTED
+        self.log.started()
+        self.assertEqual(self.lines, [f"contact: {ALICE}@127.0.0.1:5483", "waiting for the first peer"])
+        self.assertEqual(
+            self.tell(StateChanged(State.CONNECTED, State.DISCONNECTED)),
+            ["disconnected (was connected); waiting for a peer"],
+        )
+
     def test_a_client_has_no_contact(self) -> None:
         self.service.settings = Settings(role=Role.CLIENT, network="lab")
         self.service.endpoints = ()
+        self.log.starting()
         self.log.started()
         self.assertEqual(self.lines, [f"this is the client {ALICE} of the network lab"])
 
@@ -82,6 +95,35 @@ class OperatorLogTests(SynchronousTestCase):
         self.assertEqual(
             self.tell(StateChanged(State.BOOTSTRAPPING, State.CONNECTED)), ["connected (was bootstrapping)"]
         )
+
+    def test_attempts_to_bootstrap_are_one_line_until_one_succeeds(self) -> None:
+        """Nor has the end a line here: the daemon says that it has stopped."""
+        steps = [
+            (State.DISCONNECTED, State.BOOTSTRAPPING),
+            (State.BOOTSTRAPPING, State.DISCONNECTED),
+            (State.DISCONNECTED, State.BOOTSTRAPPING),
+            (State.BOOTSTRAPPING, State.CONNECTED),
+            (State.CONNECTED, State.DISCONNECTED),
+            (State.DISCONNECTED, State.BOOTSTRAPPING),
+            (State.BOOTSTRAPPING, State.TERMINATED),
+        ]
+        said = [line for old, new in steps for line in list(self.tell(StateChanged(old, new)))]
+        self.assertEqual(
+            said,
+            [
+                "bootstrapping (was disconnected)",
+                "connected (was bootstrapping)",
+                "disconnected (was connected)",
+                "bootstrapping (was disconnected)",
+            ],
+        )
+
+    def test_a_peer_with_a_nickname_is_called_by_it(self) -> None:
+        self.service.settings = Settings(network="lab", nicknames=(Nickname("bob", BOB),))
+        self.log.stop()
+        self.log = OperatorLog(self.service)  # type: ignore[arg-type]
+        said = self.tell(LinkGained(link(Direction.CONNECTED)))
+        self.assertEqual(said, [f"link to node bob ({BOB.short}) at 192.0.2.2:6000 for member"])
 
     def test_links_with_all_neighbours_are_logged(self) -> None:
         self.assertEqual(self.tell(GroupConnectedChanged(True)), ["linked with all neighbours"])

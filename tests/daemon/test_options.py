@@ -20,6 +20,7 @@ from routing_crust import __version__
 from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields, valid_range
 from routing_crust.daemon import plugin
 from routing_crust.daemon.demo import DemoService
+from routing_crust.daemon.logs import LogFormat, LoggingService, LogStyle
 from routing_crust.daemon.node import NodeService
 from routing_crust.daemon.options import (
     Options,
@@ -237,6 +238,31 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_demo_option_makes_a_demonstration(self) -> None:
         self.assertIsInstance(plugin.makeService(parsed("--demo=3")), DemoService)
+
+    def test_the_log_of_twistd_is_written_in_our_style(self) -> None:
+        for text in ("--demo=3", "--first"):
+            options = parsed(text, "--log-level=warn", "--log-format=json")
+            self.assertEqual(options.log_style, LogStyle("warn", LogFormat.JSON))
+            options.parent = {"nodaemon": True}
+            service = plugin.makeService(options)
+            assert isinstance(service, LoggingService)
+            self.assertIsNotNone(service.make_observer)
+
+    def test_log_options_and_an_observer_of_twistds_are_refused_together(self) -> None:
+        options = parsed("--first", "--log-level=warn")
+        options.parent = {"syslog": True}
+        ended = self.assertRaises(SystemExit, plugin.makeService, options)
+        self.assertIn("--log-level and --log-format", str(ended.code))
+        options = parsed("--first")
+        options.parent = {"syslog": True}
+        service = plugin.makeService(options)
+        assert isinstance(service, LoggingService)
+        self.assertIsNone(service.make_observer)
+
+    def test_log_options_that_cannot_be_used_are_refused(self) -> None:
+        for text in ("--log-level=loud", "--log-format=xml"):
+            error = self.assertRaises(UsageError, parsed, text)
+            self.assertIn("write", str(error))
 
     def test_a_setting_that_cannot_be_used_ends_the_process_with_one_line(self) -> None:
         ended = self.assertRaises(SystemExit, plugin.makeService, parsed("--set=group_size=0"))

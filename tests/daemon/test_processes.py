@@ -15,7 +15,7 @@ from .children import SCRIPT, TWIST, TWISTD, Child, ProcessTestCase
 from .fakes import temporary_directory
 
 LOCAL = ("--listen=127.0.0.1:0", "--no-lan-discovery")
-QUIET = ("-n", "--pidfile=", "--logger=routing_crust.daemon.logs.readable", "routing-node")
+QUIET = ("-n", "--pidfile=", "routing-node")
 TRACEBACK = "Traceback"
 
 

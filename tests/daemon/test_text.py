@@ -4,16 +4,12 @@ What the terminal shows.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import Logger, LogLevel, LogPublisher
-from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.logs import readable
 from routing_crust.daemon.text import printable, status_text, suspension_text
 
 from .fakes import ALICE, BOB
@@ -181,6 +177,10 @@ class StatusTextTests(SynchronousTestCase):
         for usual in ({"role": "first"}, {"role": "client"}, {"state": "bootstrapping"}, {"table": ["x"]}):
             self.assertNotIn("served by its proxy", status_text({**served, **usual}))
 
+    def test_a_first_node_without_a_peer_is_well(self) -> None:
+        text = status_text({"state": "disconnected", "role": "first"})
+        self.assertIn("state:         disconnected, waiting for the first peer\n", text)
+
     def test_a_daemon_of_another_version_may_leave_things_out(self) -> None:
         text = status_text({"state": "disconnected", "uptime": 5})
         self.assertIn("state:         disconnected, not linked with all neighbours", text)
@@ -188,44 +188,3 @@ class StatusTextTests(SynchronousTestCase):
         self.assertIn("external:      none known", text)
         self.assertIn("nat:           unknown, dialable from outside: unknown, for 0 s", text)
         self.assertIn("for 5 s", text)
-
-
-class ReadableTests(SynchronousTestCase):
-    """The log for people."""
-
-    def setUp(self) -> None:
-        self.out = io.StringIO()
-        self.publisher = LogPublisher(readable(self.out))
-        self.log = Logger(namespace="somewhere", observer=self.publisher)
-
-    def lines(self) -> list[str]:
-        return [line[len("2026-01-01 00:00:00 ") :] for line in self.out.getvalue().splitlines()]
-
-    def test_each_event_is_a_line_with_its_time(self) -> None:
-        self.log.info("hello {name}", name="alice")
-        self.assertRegex(self.out.getvalue(), r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d hello alice\n$")
-
-    def test_levels_worth_a_look_are_named_and_debugging_is_left_out(self) -> None:
-        for level in (LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical):
-            self.log.emit(level, "x")
-        self.assertEqual(self.lines(), ["x", "warn: x", "error: x", "critical: x"])
-
-    def test_reports_of_twisteds_ports_are_left_out(self) -> None:
-        old = legacy.LogPublisher(publishPublisher=self.publisher)
-        old.msg("(TCP Port 1 Closed)")
-        self.assertEqual(self.lines(), [])
-
-    def test_an_event_without_text_is_no_line(self) -> None:
-        self.log.info("")
-        self.assertEqual(self.lines(), [])
-
-    def test_a_failure_has_its_traceback(self) -> None:
-        with self.log.failuresHandled("it failed"):
-            raise ValueError("why")
-        self.assertIn("critical: it failed", self.lines())
-        self.assertIn("ValueError: why", self.out.getvalue())
-
-    def test_the_standard_output_is_the_default(self) -> None:
-        self.patch(__import__("sys"), "stdout", self.out)
-        Logger(namespace="x", observer=readable()).info("y")
-        self.assertEqual(self.lines(), ["y"])

@@ -97,7 +97,7 @@ class Daemon(ProcessProtocol):
         self.ended: Deferred[None] = Deferred()
         self.lines: list[str] = []
         self._rest = b""
-        arguments = ["-n", "--pidfile=", "--logger=routing_crust.daemon.logs.readable", "routing-node"]
+        arguments = ["-n", "--pidfile=", "routing-node"]
         arguments += [f"--state-dir={folder}", f"--network={NETWORK}", "--no-lan-discovery", *options]
         code = "from twisted.scripts.twistd import run; run()"
         reactor.spawnProcess(

@@ -23,8 +23,8 @@ from twisted.trial.unittest import TestCase
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 _CLI = "from routing_crust.daemon.cli import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
-_TABLE = re.compile(r"\] (\w{52}) (is in|has left) the routing table")
-_CONTACT = re.compile(r"\] contact: ((\w{52})@(\S+))")
+_TABLE = re.compile(r" (\w{52}) (is in|has left) the routing table")
+_CONTACT = re.compile(r" contact: ((\w{52})@(\S+))")
 PATIENCE_SECONDS = 180.0
 """A bound on hanging, not on speed: what a test waits for comes far sooner, even on a busy machine."""
 
@@ -50,7 +50,8 @@ class Daemon(ProcessProtocol):
         self.contact = self.name = self.endpoint = ""
         self.status: int | None = None
         self.ended: Deferred[int] = Deferred()
-        arguments = ["-n", "--pidfile=", "routing-node", "--no-lan-discovery", f"--state-dir={state_dir}"]
+        arguments = ["-n", "--pidfile=", "routing-node", "--log-level=debug", "--no-lan-discovery"]
+        arguments.append(f"--state-dir={state_dir}")
         reactor.spawnProcess(  # type: ignore[attr-defined]
             self,
             sys.executable,
@@ -84,7 +85,7 @@ class Daemon(ProcessProtocol):
     @property
     def state(self) -> str:
         """The last state that the log tells of."""
-        states = [found[1] for line in self.lines if (found := re.search(r"\] (\w+) \(was \w+\)", line))]
+        states = [found[1] for line in self.lines if (found := re.search(r" (\w+) \(was \w+\)", line))]
         return states[-1] if states else "disconnected"
 
     def signal(self, number: int) -> None:

@@ -108,7 +108,7 @@ class FiveDaemonTests(DaemonCase):
         for each in (*returned, last):
             # twistd ends as the signal would have ended it, once all is stopped
             self.assertEqual(await each.ended, -signal.SIGTERM)
-            self.assertTrue(each.said("] stopped"))
+            self.assertTrue(each.said(" stopped"))
             self.assertFalse(each.said("Traceback"))
             self.assertFalse((each.state_dir / "control.sock").exists())
 
@@ -138,4 +138,4 @@ class FiveDaemonTests(DaemonCase):
         self.assertEqual((out, err, status), ("pong\n", "", 0))
         client.signal(signal.SIGINT)
         self.assertEqual(await client.ended, -signal.SIGINT)
-        self.assertTrue(client.said("] stopped"))
+        self.assertTrue(client.said(" stopped"))

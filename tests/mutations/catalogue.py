@@ -1911,6 +1911,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the log repeats a problem at each attempt to bootstrap",
+        "routing/membership/lifecycle.py",
+        "            self._problem = problem\n",
+        "",
+        ("tests.routing.membership.test_lifecycle",),
+    ),
+    Mutant(
+        "lines for the journal have times",
+        "daemon/logs.py",
+        "elif is_journal(file, os.environ):",
+        "elif False:",
+        ("tests.daemon.test_logs",),
+    ),
+    Mutant(
         "the console script waits for Twisted",
         "forwarding_rules.py",
         "from .plain_errors import InvalidName, InvalidPairing",

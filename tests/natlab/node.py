@@ -61,7 +61,7 @@ class LabNode(Child):
 
     async def started(self) -> LabNode:
         """Wait until it has said who it is."""
-        self.name = await self.wait_for(r"\] this is the \w+ (\w{52}) of ")
+        self.name = await self.wait_for(r" this is the \w+ (\w{52}) of ")
         return self
 
     def contact(self, address: str, port: int = PORT) -> str:
@@ -84,7 +84,7 @@ class LabNode(Child):
 
     async def linked_with(self, peer: LabNode) -> None:
         """Wait until there is a link with this peer, which may be lost again by then."""
-        await self.wait_for(rf"\] link (?:to|from) node {peer.name} at ")
+        await self.wait_for(rf" link (?:to|from) node {peer.name} at ")
 
     async def send(self, to: LabNode, text: str) -> None:
         """Send a message, and wait until it is acknowledged."""

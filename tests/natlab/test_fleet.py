@@ -42,7 +42,7 @@ class FleetTests(LabTestCase):
             )
         for node in nodes:
             # a link that is about to be replaced takes the tunnels over it along
-            await node.wait_for(r"\] linked with all neighbours$")
+            await node.wait_for(r" linked with all neighbours$")
         pairs = [(one, other) for one in nodes for other in nodes if one is not other]
         before = reactor.getThreadPool().max
         reactor.suggestThreadPoolSize(len(pairs))

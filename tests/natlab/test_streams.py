@@ -48,7 +48,7 @@ class HttpTests(LabTestCase):
         alice = await self.start_node(lab, "alice", *contacts, forward)
         for node, peer in ((alice, bob), (bob, alice)):
             outside = lab.public(peer.host).replace(".", r"\.")
-            await node.wait_for(rf"\] link (?:to|from) node {peer.name} at {outside}:")
+            await node.wait_for(rf" link (?:to|from) node {peer.name} at {outside}:")
         await self.punched(alice, bob)
         got = await self.get(lab, "alice", f"http://127.0.0.1:{FORWARDED}/large")
         self.assertEqual(sha256(got).digest(), sha256(content).digest())

@@ -43,7 +43,7 @@ class TunnelTests(LabTestCase):
         for _ in range(STARTS):
             self.bob = await self.start_node(lab, "bob", *options, of=self.bob)
             await self.bob.wait_for(
-                rf"\] link (?:to|from) node {self.alice.name} at {outside}:", MAX_SECONDS_TO_A_PUNCHED_LINK
+                rf" link (?:to|from) node {self.alice.name} at {outside}:", MAX_SECONDS_TO_A_PUNCHED_LINK
             )
             await self.bob.stop()
 
@@ -71,7 +71,7 @@ class TunnelTests(LabTestCase):
         homes = [Router(Nat.PORT_RESTRICTED, natpmp=True, behind=carrier) for _ in range(2)]
         lab = await self.two(*homes)
         inside = lab.address(homes[0]).replace(".", r"\.")
-        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {inside}:")
+        await self.bob.wait_for(rf" link (?:to|from) node {self.alice.name} at {inside}:")
         await self.bob.send(self.alice, "within")
         self.assertEqual((await self.link(self.bob, self.alice))["rung"], "direct")
 
@@ -85,7 +85,7 @@ class TunnelTests(LabTestCase):
         # its connections are gone with that; the host would find out by their silence, and so does at once
         lab.add_address("alice")
         outside = lab.public("alice").replace(".", r"\.")
-        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {outside}:")
+        await self.bob.wait_for(rf" link (?:to|from) node {self.alice.name} at {outside}:")
         await self.alice.send(self.bob, "straight")
         self.assertIn((await self.link(self.bob, self.alice))["rung"], ("direct", "punched"))
 
@@ -100,5 +100,5 @@ class TunnelTests(LabTestCase):
         lab.change_nat(home, Nat.FULL_CONE, forget=False)
         lab.add_address("alice")
         outside = lab.public("alice").replace(".", r"\.")
-        await self.bob.wait_for(rf"\] link (?:to|from) node {self.alice.name} at {outside}:")
+        await self.bob.wait_for(rf" link (?:to|from) node {self.alice.name} at {outside}:")
         self.assertNotIn("lost the link", self.alice.out.split("links are looked at")[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
 from ...errors import CloseReason, LinkClosed
@@ -38,8 +38,13 @@ def reason_of_loss(failure: Failure, up: bool, judged: bool) -> LinkClosed:
         return LinkClosed(reason, text, by_peer="alert" in text)
     if isinstance(error, ConnectionDone):
         return LinkClosed(CloseReason.CONNECTION_LOST, "the peer closed without a Goodbye", by_peer=True)
-    during = "" if up else " before the TLS handshake was done"
-    return LinkClosed(CloseReason.CONNECTION_LOST, f"{failure.getErrorMessage()}{during}")
+    # Twisted's own text, and what it gives as the reason itself, only repeat that it was lost
+    if isinstance(error, ConnectionLost):
+        why = ": ".join(map(str, error.args)).removeprefix("Connection lost")
+    else:
+        why = str(error)
+    during = "" if up else "before the TLS handshake was done"
+    return LinkClosed(CloseReason.CONNECTION_LOST, " ".join(filter(None, (why, during))))
 
 
 def describe(error: SSL.Error) -> str:

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ...crust.accept.descriptors import RESERVED_DESCRIPTORS, descriptors_left
-from ...errors import RoutingCrustError
+from ...errors import RoutingCrustError, problem_text
 from ...forwarding_rules import EVERYONE, Exposure
 from ...names import Name
 from ...quietlog import QuietLog
@@ -63,6 +63,7 @@ class Exposer(Factory):
             target=self.exposure.target,
             protocol=self.exposure.protocol,
             whom=", ".join(self._whom()) or "nobody: --allow-peer lets peers in",
+            event="exposing",
         )
 
     def stop(self) -> Deferred[None]:
@@ -117,7 +118,7 @@ class Exposer(Factory):
             peer=address.name,
             protocol=self.exposure.protocol,
             target=self.exposure.target,
-            problem=error,
+            problem=problem_text(error),
         )
         # the address of the program stays in our log
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")

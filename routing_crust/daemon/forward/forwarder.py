@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...errors import CannotListen
+from ...errors import CannotListen, problem_text
 from ...forwarding_rules import Forward
 from ...quietlog import QuietLog
 from ...routing.service import RoutingService
@@ -72,6 +72,7 @@ class PortForwarder(Factory):
             where=self.where,
             protocol=self.forward.protocol,
             peer=self.forward.name,
+            event="forwarding",
         )
 
     def stop(self) -> Deferred[None]:
@@ -135,7 +136,8 @@ class PortForwarder(Factory):
             where=self.where,
             protocol=self.forward.protocol,
             peer=self.forward.name,
-            problem=failure.getErrorMessage(),
+            problem=problem_text(failure.value),
+            event="not carried",
         )
         splice.near.end(failure)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ...timing.backoff import Backoff
 from ...timing.timers import cancel
@@ -39,6 +39,7 @@ class Lifecycle:
         self._observers = observers
         self._retry: IDelayedCall | None = None
         self._backoff = Backoff(FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS, 1.0, node.random)
+        self._problem = ""
         self._core = StateCore(node.settings.role, self, node.incarnation)
         self._entered: dict[State, list[Callable[[], object]]] = {state: [] for state in State}
         self.machine = make_machine(self._core)
@@ -66,9 +67,11 @@ class Lifecycle:
     def bootstrap_finished(self, problem: str) -> None:
         """An attempt to bootstrap has ended without a link."""
         if self.state is State.BOOTSTRAPPING:
-            self.log.info(
-                "found no way into the network: {problem}", problem=problem or "no contact let us in"
-            )
+            problem = problem or "no contact let us in"
+            # it goes on trying: only another problem is news
+            level = LogLevel.debug if problem == self._problem else LogLevel.info
+            self.log.emit(level, "found no way into the network: {problem}", problem=problem)
+            self._problem = problem
             self.machine.bootstrap_failed()
 
     # What the state machine decides.
@@ -78,6 +81,7 @@ class Lifecycle:
         cancel(self._retry)
         if new is State.CONNECTED:
             self._backoff.reset()
+            self._problem = ""
         # the parts stop in shut_down, after the observers have heard of TERMINATED
         if new is not State.TERMINATED:
             self._enter(new)
@@ -90,7 +94,7 @@ class Lifecycle:
     def schedule_retry(self) -> None:
         """Bootstrap again after the back-off."""
         wait = self._backoff.next_wait()
-        self.log.info("bootstrapping again in {wait:.1f} s", wait=wait)
+        self.log.debug("bootstrapping again in {wait:.1f} s", wait=wait)
         self._retry = self._node.clock.callLater(wait, self.machine.retry)
 
     def listen_only(self) -> None:
