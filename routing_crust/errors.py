@@ -259,6 +259,12 @@ class CloseReason(IntEnum):
     TLS_REFUSED = 18
     SELF = 19
     TUNNEL_ENDED = 20
+    NO_CERTIFICATE = 21
+    BAD_CERTIFICATE = 22
+    CERTIFICATE_EXPIRED = 23
+    CERTIFICATE_TOO_EARLY = 24
+    BANNED = 25
+    ROLE_NOT_GRANTED = 26
 
     @property
     def text(self) -> str:
@@ -288,4 +294,10 @@ _REASON_TEXTS = {
     CloseReason.TLS_REFUSED: "the TLS handshake failed",
     CloseReason.SELF: "the link leads to this node itself",
     CloseReason.TUNNEL_ENDED: "the tunnel that the link went through has ended",
+    CloseReason.NO_CERTIFICATE: "no certificate of this private network was shown",
+    CloseReason.BAD_CERTIFICATE: "the member's certificate does not hold",
+    CloseReason.CERTIFICATE_EXPIRED: "the member's certificate has expired",
+    CloseReason.CERTIFICATE_TOO_EARLY: "the member's certificate is not valid yet",
+    CloseReason.BANNED: "the member is banned",
+    CloseReason.ROLE_NOT_GRANTED: "the member's certificate does not give it this role",
 }

@@ -15,6 +15,7 @@ from ..crust.interfaces import ICrust
 from ..history import History
 from ..identity import Identity
 from ..names import Name
+from .members import OPEN, Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Node:
     @ivar clock: the clock of all parts. The service stops it last, so that no timer outlives it.
     @ivar incarnation: grows with each start; peers tell a restart by it.
     @ivar network_now: the network's time, in seconds since the epoch.
+    @ivar members: who may have a link with it.
     """
 
     settings: Settings
@@ -34,6 +36,7 @@ class Node:
     crust: ICrust
     incarnation: int
     network_now: Callable[[], float]
+    members: Members = OPEN
 
     @property
     def name(self) -> Name:

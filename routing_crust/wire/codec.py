@@ -29,12 +29,15 @@ _encoder = msgspec.msgpack.Encoder()
 encode: Callable[[Any], bytes] = _encoder.encode
 """Encode any of the messages."""
 
-_BOUNDED_BY_FRAME = (m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart)
+_BOUNDED_BY_FRAME = (
+    m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements,
+)  # fmt: skip
 _CONTROL = (
     m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.ConnectGo, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
     m.DialBack, m.DialFor, m.Dialled, m.TunnelOpen, m.TunnelOpened, m.TunnelCredit, m.TunnelClosed,
     m.Switched, m.View, m.Continued, m.Refusal, m.Working, m.SessionFlight, m.SessionUnknown,
+    m.Refused, m.Renewal,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
     each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)

@@ -54,6 +54,10 @@ class FrameKind(IntEnum):
     SWITCHED = 24
     ANEW = 25
     CONTINUED = 26
+    REFUSED = 27
+    RENEWAL = 28
+    ROSTER_IDS = 29
+    ROSTER = 30
 
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)
@@ -71,6 +75,9 @@ _CHARGES: Final = {
     FrameKind.TUNNEL_OPEN: 300,
     FrameKind.DIAL_BACK: 100,
     FrameKind.DIAL_FOR: 100,
+    FrameKind.RENEWAL: 300,
+    FrameKind.ROSTER_IDS: 300,
+    FrameKind.ROSTER: 300,
 }
 FRAME_CHARGES: Final = tuple(
     _CHARGES[FrameKind(kind)]

@@ -2,9 +2,9 @@
 The messages, as typed structs. On the wire each is a MessagePack array of its fields in order.
 
 Between two ends of a link, in this order: L{Hello} from the end that is the TLS client, L{Hello} from the
-other once the first is verified, L{Confirmation} and L{ConfirmationAck} for each change of what the link is
-for, L{Contacts} to a peer that has become attached, then frames of any kind, and L{Goodbye} before the link
-is closed on purpose.
+other once the first is verified, or L{Refused} in a private network, L{Confirmation} and L{ConfirmationAck}
+for each change of what the link is for, L{Contacts} to a peer that has become attached, then frames of any
+kind, and L{Goodbye} before the link is closed on purpose.
 
 Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
 L{ConnectRequest}, L{ConnectResponse} and L{ConnectGo}; L{ClientRecord}; and parts of application messages
@@ -28,6 +28,9 @@ MAX_FLIGHTS: Final = 8
 """Flights of a handshake, of both ends together; TLS 1.3 has five at most."""
 SEAL_BYTES: Final = 16
 """What sealing adds to a plaintext."""
+MAX_CERTIFICATE_BYTES: Final = 1024
+"""A member's certificate with that of its issuer."""
+ROSTER_DIGEST_BYTES: Final = 32
 MAX_DETAIL_CHARACTERS: Final = 200
 """Of the reason that a handler gives for a refusal."""
 
@@ -41,6 +44,8 @@ NetworkBytes = Annotated[bytes, Meta(max_length=6)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 MaybeNonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
 Count = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]
+Certificate = Annotated[bytes, Meta(max_length=MAX_CERTIFICATE_BYTES)]
+MaybeDigest = Annotated[bytes, Meta(max_length=ROSTER_DIGEST_BYTES)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=1e11)]
 NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -112,6 +117,8 @@ class Hello(WireMessage, frozen=True):
     @ivar listening: where the sender listens.
     @ivar nat: what the sender knows of the NAT in front of it.
     @ivar time: the sender's clock, in seconds since the epoch; 0 if it does not say.
+    @ivar certificate: the sender's membership of a private network; empty in an open one.
+    @ivar roster: the digest of the statements that the sender holds; empty in an open network.
     """
 
     versions: Annotated[tuple[Annotated[int, Meta(ge=0, le=65535)], ...], Meta(min_length=1, max_length=8)]
@@ -123,6 +130,56 @@ class Hello(WireMessage, frozen=True):
     listening: Candidates
     nat: NatKind = NatKind.UNKNOWN
     time: Seconds = 0.0
+    certificate: Certificate = b""
+    roster: MaybeDigest = b""
+
+
+class Refused(WireMessage, frozen=True, gc=False):
+    """
+    Why the sender takes the receiver for no member of its private network. A L{Goodbye} follows.
+
+    @ivar reason: a number of L{routing_crust.errors.CloseReason}.
+    @ivar by: who has banned the receiver; empty if nobody has.
+    @ivar at: since when: of the ban, or of the expiry, in seconds since the epoch; 0 if that means nothing.
+    @ivar time: the time at which it was judged, by the sender.
+    """
+
+    reason: Annotated[int, Meta(ge=0, le=65535)]
+    by: MaybeName = b""
+    at: Seconds = 0.0
+    time: Seconds = 0.0
+
+
+class Renewal(WireMessage, frozen=True, gc=False):
+    """
+    From a member: "give me a certificate that lasts longer". From an issuer: the new certificate.
+
+    @ivar certificate: empty in the question.
+    @ivar reason: a number of L{routing_crust.errors.CloseReason}, if the issuer refuses; else 0.
+    """
+
+    certificate: Certificate = b""
+    reason: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class RosterIds(WireMessage, frozen=True, gc=False):
+    """
+    "I hold these statements of the roster: send me the others."
+
+    @ivar ids: the ids of the statements, one after the other.
+    @ivar more: whether another frame with further ones follows.
+    @ivar answer: whether it answers such a frame, so that the receiver need not answer with its own ids.
+    """
+
+    ids: bytes
+    more: bool = False
+    answer: bool = False
+
+
+class RosterStatements(WireMessage, frozen=True):
+    """Statements of the roster that the receiver may not hold, each as its signer has encoded it."""
+
+    statements: tuple[bytes, ...]
 
 
 class LinkUse(IntEnum):

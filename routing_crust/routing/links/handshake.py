@@ -39,6 +39,8 @@ class PeerFacts:
     @ivar nat: what the peer knows of its NAT.
     @ivar time: the network's time at the peer when it said Hello, in seconds since the epoch; 0 if it did not
         say.
+    @ivar certificate: the membership that the peer shows, encoded; empty in an open network.
+    @ivar roster: the digest of the roster that the peer holds.
     """
 
     is_client: bool
@@ -48,6 +50,8 @@ class PeerFacts:
     observed: Endpoint | None
     nat: NatKind = NatKind.UNKNOWN
     time: float = 0.0
+    certificate: bytes = b""
+    roster: bytes = b""
 
 
 def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
@@ -69,6 +73,8 @@ def make_hello(node: Node, link: ILink, purpose: bytes) -> bytes:
         nat=crust.nat,
         # the wire has no time before 1970, and a wrong clock may show one
         time=max(0.0, node.network_now()),
+        certificate=node.members.shown,
+        roster=node.members.digest,
     )
     body = encode(hello)
     return encode(Sealed(body, node.identity.sign(LABEL, settings.network, link.binding, body)))
@@ -107,4 +113,6 @@ def check_hello(settings: Settings, identity: Identity, link: ILink, payload: by
         None if hello.observed is None else from_wire(hello.observed),
         hello.nat,
         hello.time,
+        hello.certificate,
+        hello.roster,
     )

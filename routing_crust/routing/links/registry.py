@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, cast
 
-from twisted.logger import Logger
-
 from ...crust.interfaces import ILink
 from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
 from ...names import Name
-from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
 from ...wire.messages import Confirmation, ConfirmationAck, LinkUse
+from ..members import TurnedAway
 from ..nat_pairs import both_ways
 from ..node import Node
 from .consolidation import Consolidation
@@ -30,20 +28,10 @@ from .handover import mark_of
 from .handshake import PeerFacts, check_hello, make_hello
 from .peer import Accept, LinkFrameHandler, LinkPolicy, Peer, PeerListener, Refuse
 from .peer_links import LinkRecord, PeerLinks
+from .refusals import RefusalLog, tell_why
 
 MAX_LINKS_BESIDE: Final = 2
 """Links with a peer that may be there before one more is refused, which nobody has asked for."""
-
-_IN_ORDER: Final = frozenset(
-    (
-        CloseReason.STOPPING,
-        CloseReason.SUPERSEDED,
-        CloseReason.RESTARTED,
-        CloseReason.STALE,
-        CloseReason.NO_LONGER_NEEDED,
-    )
-)
-"""Reasons for which links of honest peers end before they are confirmed."""
 
 
 class LinkRegistry:
@@ -56,8 +44,6 @@ class LinkRegistry:
     @ivar passing: those of them whose frames need not wait for those of another link of the same peer.
     """
 
-    log = Logger()
-
     def __init__(self, node: Node) -> None:
         self._node = node
         self._settings = node.settings
@@ -68,7 +54,8 @@ class LinkRegistry:
         self._established_listeners: tuple[PeerListener, ...] = ()
         self._frame_handlers: dict[int, LinkFrameHandler] = {}
         self._first_frame_handlers: dict[int, LinkFrameHandler] = {}
-        self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._early_handlers: dict[int, LinkFrameHandler] = {}
+        self._refusals = RefusalLog(node.clock)
         self._records: dict[ILink, LinkRecord] = {}
         self._peer_links: dict[Name, PeerLinks] = {}
         # epochs must grow across restarts, and nothing but the incarnation is kept
@@ -104,6 +91,11 @@ class LinkRegistry:
         comes on it later is dropped, and it is never a link of a peer.
         """
         self._first_frame_handlers[kind] = handler
+
+    def handle_early_frames(self, kinds: Iterable[int], handler: LinkFrameHandler) -> None:
+        """As L{handle_frames}, from our Hello on, whether the link is confirmed or not."""
+        self._early_handlers.update(dict.fromkeys(kinds, handler))
+        self.handle_frames(kinds, handler)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -181,6 +173,8 @@ class LinkRegistry:
         elif kind in self._first_frame_handlers and record.facts is None and not record.hello_sent:
             del self._records[link]
             self._first_frame_handlers[kind](link, kind, payload)
+        elif kind in self._early_handlers and record.hello_sent:
+            self._early_handlers[kind](link, kind, payload)
         elif record.facts is None:
             raise WireError(f"a frame of kind {kind} came before the Hello")
         else:
@@ -206,7 +200,7 @@ class LinkRegistry:
         if record is None:
             return
         if link not in self.confirmed and not logged:
-            self._came_to_nothing(record, reason, detail)
+            self._refusals.came_to_nothing(link, record.facts is not None, reason, detail)
         self.confirmed.discard(link)
         self.passing.discard(link)
         links = self._peer_links.get(link.peer)
@@ -248,6 +242,12 @@ class LinkRegistry:
         """Whether the link with this node, if there is one and it is no tunnel, may be used for this, too."""
         link = self.link_to(name)
         return link is None or link.path_kind is PathKind.TUNNEL or self._policy.has_room(link, use)
+
+    def expel(self, name: Name, verdict: TurnedAway) -> None:
+        """Close every link to a peer that is a member no longer, and tell it why."""
+        for link in [each for each in self._records if each.peer == name]:
+            tell_why(link, verdict, self._node.network_now())
+        self.drop(name, verdict.reason, verdict.detail)
 
     def drop(self, name: Name, reason: CloseReason, detail: str = "") -> None:
         """Close every link to this peer."""
@@ -330,6 +330,11 @@ class LinkRegistry:
         # the answer repeats our purpose, so that both ends count the link for the same request
         if link.initiator and facts.purpose != link.token:
             raise WireError("the Hello is for another purpose than ours")
+        # before anything is spent on somebody who is no member
+        turned_away = self._node.members.judge(link.peer, facts.certificate, facts.is_client, facts.time)
+        if turned_away is not None:
+            self._turn_away(link, turned_away)
+            return
         verdict = self._policy.judge(link, facts)
         links = self._peer_links.get(link.peer)
         # refused here, since our own Hello, sent below, would say that we accept
@@ -361,33 +366,13 @@ class LinkRegistry:
         links.link_up(record, candidate, facts.incarnation)
 
     def _refuse(self, link: ILink, verdict: Refuse) -> None:
-        # two ends that dial each other make one link too many as a rule, which is no news
-        say = self._quiet.debug if verdict.reason is CloseReason.SUPERSEDED else self._quiet.info
-        say(
-            verdict.reason.name,
-            "refused {peer} at {endpoint} ({direction}): {reason}",
-            by=link.connection.peer.prefix,
-            peer=link.peer,
-            endpoint=link.connection.peer,
-            direction=link.direction.value,
-            reason=f"{verdict.reason.text}; {verdict.detail}" if verdict.detail else verdict.reason.text,
-        )
+        self._refusals.refused(link, verdict.reason, verdict.detail)
         self.close(link, verdict.reason, verdict.detail, logged=True)
 
-    def _came_to_nothing(self, record: LinkRecord, reason: CloseReason, detail: str) -> None:
-        """Log the end of a link that was never confirmed, unless that is all in order."""
-        link = record.link
-        when = "before" if record.facts is None else "after"
-        if link.direction is Direction.ACCEPTED and reason not in _IN_ORDER:
-            self._quiet.info(
-                f"links that ended {when} their Hello: {reason.name}",
-                "the link from {peer} at {endpoint} ended {when} its Hello, unconfirmed: {reason}",
-                by=link.connection.peer.prefix,
-                peer=link.peer,
-                endpoint=link.connection.peer,
-                when=when,
-                reason=f"{reason.text} ({detail})" if detail else reason.text,
-            )
+    def _turn_away(self, link: ILink, verdict: TurnedAway) -> None:
+        """The peer of a link is no member."""
+        tell_why(link, verdict, self._node.network_now())
+        self._refuse(link, Refuse(verdict.reason, verdict.detail))
 
     def _new_peer_links(self, name: Name, facts: PeerFacts) -> PeerLinks:
         consolidation = Consolidation(
