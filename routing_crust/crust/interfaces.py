@@ -389,6 +389,9 @@ class ICrust(Interface):
         after all others, until it is remembered as proven.
         """
 
+    def forget(name: Name) -> None:
+        """Remove the saved contacts of a node."""
+
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""
 

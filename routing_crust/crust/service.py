@@ -262,6 +262,10 @@ class CrustService(AddressesOfCrust):
         if self._running:
             self._bootstrapper.demote(contact)
 
+    def forget(self, name: Name) -> None:
+        if self._running:
+            self._bootstrapper.contacts.forget(name)
+
     def saved_contacts(self) -> tuple[Contact, ...]:
         return self._bootstrapper.contacts.contacts()
 

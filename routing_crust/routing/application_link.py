@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import TypeAlias, final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ..crust.interfaces import ILink
 from ..endpoints import Connection, PathKind
 from ..errors import CloseReason
 from ..names import Name
+from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND
 
 
@@ -86,3 +89,35 @@ class ApplicationLink:
 
 FrameHandler: TypeAlias = Callable[[ApplicationLink, int, bytes], object]
 """What is called with a link, a kind and a payload for each frame of an application's own kinds."""
+
+
+class ApplicationFrames:
+    """
+    Gives the application the frames that are its own. Made with each start of the service, discarded with the
+    run.
+
+    @ivar handler: what it is given them by; without it they are dropped.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._quiet = QuietLog(self.log, clock.seconds)
+        self._failures = QuietLog(self.log, clock.seconds, TRACEBACKS_AT_ONCE)
+        self.handler: FrameHandler | None = None
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """A frame came."""
+        prefix = link.connection.peer.prefix
+        if self.handler is None:
+            self._quiet.info(
+                "no frame handler",
+                "dropped a frame of {peer}: there is no handler",
+                by=prefix,
+                peer=link.peer,
+            )
+            return
+        try:
+            self.handler(ApplicationLink(link), kind, payload)
+        except Exception:  # whatever an application may raise, as often as a peer sends
+            self._failures.failure("frame handlers", "the frame handler raised", by=prefix)

@@ -17,11 +17,11 @@ from ..endpoints import Endpoint
 from ..errors import CloseReason, LinkClosed, WireError
 from ..history import Way
 from ..names import Name
-from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
+from ..quietlog import QuietLog
 from ..wire.framing import FIRST_APPLICATION_KIND, FrameKind
 from ..wire.messages import EnvelopeKind
 from .absence.absence_watch import watch_for_absence
-from .application_link import ApplicationLink, FrameHandler
+from .application_link import ApplicationFrames
 from .connecting.attempts import Attempts
 from .connecting.candidates import CandidateExchange
 from .connecting.connect_request_validator import ConnectRequestValidator
@@ -57,6 +57,7 @@ from .membership.table_upkeep import TableUpkeep
 from .messaging.envelope_dispatch import EnvelopeDispatch
 from .messaging.messenger import Messenger
 from .node import Node
+from .private.network import private_network
 from .state import State
 from .status import LinkReports, node_status
 
@@ -69,15 +70,12 @@ class RoutingCore:
 
     def __init__(self, node: Node, network_time: NetworkTime, observers: Observers) -> None:
         self.node = node
-        self.settings = node.settings
         self.identity = node.identity
         self.clock = node.clock
-        self.random = node.random
         self.crust = node.crust
         self.is_client = node.is_client
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
-        self.frame_handler: FrameHandler | None = None
+        self.application = ApplicationFrames(node.clock)
         self.observers = observers
         self.time = network_time
         self.lifecycle = Lifecycle(node, observers)
@@ -142,6 +140,8 @@ class RoutingCore:
         self.attachment.keep_relays(self.tunnels.uses)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
         self.doorkeeper = Doorkeeper(node, self.links, self.dispatch, send)
+        when_banned = self.connector.banned, self.stream_layer.banned, self.clients.banned
+        self.private = private_network(node, self.links, when_banned)
         self._follow_peers()
         self._take_frames()
         self._take_envelopes()
@@ -174,6 +174,8 @@ class RoutingCore:
                 self.stream_layer,
                 self.connector,
                 self.second_links,
+                # What they send is of no use to a peer that another part has just dropped.
+                *(self.private.listeners if self.private is not None else ()),
                 # Applications hear of a link when every part can use it, and of its loss when no part uses
                 # it any more.
                 LinkReports(self.observers),
@@ -204,7 +206,7 @@ class RoutingCore:
         self.links.handle_frames(
             range(FIRST_STREAM_KIND, LAST_STREAM_KIND + 1), self.stream_layer.frame_received
         )
-        self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self._frame_for_the_application)
+        self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self.application.frame_received)
 
     def _take_envelopes(self) -> None:
         self.messenger.when_undeliverable(self.connector.undeliverable)
@@ -226,6 +228,7 @@ class RoutingCore:
         self.lifecycle.on_entering(
             State.TERMINATED,
             self.joiner.rest,
+            *(() if self.private is None else (self.private.stop,)),
             self.stream_layer.stop,
             self.idle.stop,
             self.proxied.stop,
@@ -273,6 +276,8 @@ class RoutingCore:
         """
         self.crust.start(self)
         self.lifecycle.machine.start()
+        if self.private is not None:
+            self.private.start()
 
     def stop(self) -> Deferred[None]:
         """
@@ -315,21 +320,6 @@ class RoutingCore:
         if self.idle.borrowed:
             self.idle.used(link.peer)
         self.messenger.frame_handlers[kind](link, kind, payload)
-
-    def _frame_for_the_application(self, link: ILink, kind: int, payload: bytes) -> None:
-        if self.frame_handler is None:
-            self._quiet.info(
-                "no frame handler",
-                "dropped a frame of {peer}: there is no handler",
-                by=link.connection.peer.prefix,
-                peer=link.peer,
-            )
-            return
-        try:
-            self.frame_handler(ApplicationLink(link), kind, payload)
-        except Exception:  # whatever an application may raise, as often as a peer sends
-            prefix = link.connection.peer.prefix
-            self._failures.failure("frame handlers", "the frame handler raised", by=prefix)
 
     def lost_connection(self, link: ILink, reason: LinkClosed) -> None:
         """A link is gone."""
@@ -393,7 +383,8 @@ class RoutingCore:
     def status(self) -> dict[str, object]:
         """A snapshot of the node; every value can be written as JSON."""
         expected, relay = len(self.attempts.expected), self.messenger.relay_status
-        return node_status(self.node, self.links, self.neighbourhood, expected, relay)
+        status = node_status(self.node, self.links, self.neighbourhood, expected, relay)
+        return status if self.private is None else {**status, "membership": self.private.status()}
 
     def explain(self, name: Name) -> Explanation:
         """Explain why a peer has a link with us, or has none."""

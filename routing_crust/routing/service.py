@@ -35,9 +35,13 @@ from .explain import Explanation
 from .incarnation import next_incarnation
 from .inviting.doorkeeper import Inviter
 from .links.stream_layer import StreamLayer
+from .members import OPEN
 from .membership.network_time import NetworkTime
 from .messages_by_name import MessagesByName
 from .node import Node
+from .private.membership import Membership, check_membership
+from .private.network import PrivateNetwork
+from .private.private_members import PrivateMembers
 from .state import State
 
 _Event = TypeVar("_Event")
@@ -56,6 +60,7 @@ class RoutingService(MessagesByName, Service):
 
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
+    @ivar membership: our credentials in a private network; C{None} in an open one.
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
     @ivar random: the source of all randomness.
@@ -68,6 +73,7 @@ class RoutingService(MessagesByName, Service):
         *,
         reactor: Any = None,
         identity: Identity | None = None,
+        membership: Membership | None = None,
         crust: ICrust | None = None,
         random: Random | None = None,
         last_incarnation: int = 0,
@@ -76,10 +82,13 @@ class RoutingService(MessagesByName, Service):
         @param reactor: the clock, and what the default crust uses for its sockets; C{None} is the
             global reactor.
         @param identity: C{None} makes a new one, which is lost with the process.
+        @param membership: our credentials in a private network; C{None} in an open one.
         @param crust: what makes links; C{None} is L{CrustService<routing_crust.crust.service.CrustService>}.
         @param random: the source of all randomness; C{None} is the operating system's.
         @param last_incarnation: the L{incarnation} of the last start of this node, for callers that keep it
             elsewhere than in C{state_dir}.
+        @raise ConfigurationError: the network is private and C{membership} is not what it wants, or the other
+            way round.
         """
         if reactor is None:
             # not at the top: the import installs the default reactor
@@ -87,6 +96,8 @@ class RoutingService(MessagesByName, Service):
         self.settings = settings
         self.identity = identity or Identity.generate()
         self.node_name: Name = self.identity.name
+        check_membership(settings.network, self.identity, membership)
+        self.membership = membership
         self.clock: IReactorTime = steady(reactor)
         self.random: Random = random or SystemRandom()
         self._crust = crust or self._default_crust(self.clock)
@@ -136,6 +147,11 @@ class RoutingService(MessagesByName, Service):
         return NatKind.UNKNOWN if self._core is None else self._core.crust.nat
 
     @property
+    def private_network(self) -> PrivateNetwork | None:
+        """What concerns the members, while this node runs in a private network; else C{None}."""
+        return None if self._core is None or not self._started else self._core.private
+
+    @property
     def contact(self) -> Contact | None:
         """What others need to find us, if we listen anywhere."""
         return Contact(self.endpoints[0], self.node_name) if self.endpoints else None
@@ -155,6 +171,11 @@ class RoutingService(MessagesByName, Service):
         # one for each start: once stopped it starts no timer any more
         clock = self._timers = StoppableClock(self.clock)
         network_time = NetworkTime(clock)
+        members = (
+            OPEN
+            if self.membership is None
+            else PrivateMembers(self.membership, self.identity, network_time.now)
+        )
         node = Node(
             self.settings,
             self.identity,
@@ -163,12 +184,13 @@ class RoutingService(MessagesByName, Service):
             self._crust,
             self._incarnation,
             network_time.now,
+            members,
         )
         self._core = RoutingCore(node, network_time, self._observers)
         self._started = True
         self._core.messenger.set_message_handler(self._message_handler)
         self._core.messenger.set_request_handler(self._request_handler)
-        self._core.frame_handler = self._frame_handler
+        self._core.application.handler = self._frame_handler
         self._core.doorkeeper.inviter = self._inviter
         if self.stream_layer is not None:
             self._core.set_stream_layer(self.stream_layer)
@@ -266,7 +288,7 @@ class RoutingService(MessagesByName, Service):
         """
         self._frame_handler = handler
         if self._core is not None:
-            self._core.frame_handler = handler
+            self._core.application.handler = handler
 
     def set_inviter(self, inviter: Inviter | None) -> None:
         """Have the invitations to this private network that this node has made redeemed by C{inviter}."""

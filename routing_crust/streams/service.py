@@ -282,6 +282,10 @@ class Streams:
         """The last link to the peer is gone."""
         self._peers.link_lost(link, reason)
 
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """A peer is banned: end the streams that wait for it."""
+        self._peers.banned(name, reason)
+
     def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
         """A frame came over a link."""
         peer = self._peers.get(link.peer)

@@ -16,6 +16,7 @@ from ..identity import Identity
 from ..names import Name
 from ..routing.core import RoutingCore
 from ..routing.events import StateChanged
+from ..routing.private.membership import Membership
 from ..routing.service import RoutingService, forget_running
 from ..routing.state import State
 from ..timing.steadyclock import SteadyClock
@@ -40,6 +41,7 @@ class SimulatedNode:
 
     @ivar identity: its key, which is on its disk.
     @ivar settings: its settings, which are on its disk too.
+    @ivar membership: its credentials in a private network, which are on its disk as well.
     @ivar clock: its clock, which may be wrong.
     @ivar service: the service; another one after each crash.
     @ivar crust: what makes its links; another one after each crash.
@@ -59,10 +61,12 @@ class SimulatedNode:
         seed: float,
         setup: Callable[[RoutingService], object] | None,
         home: Home,
+        membership: Membership | None = None,
     ) -> None:
         self.nat = home.nat
         self.identity = identity
         self.settings = settings
+        self.membership = membership
         self.clock = clock
         self.running = False
         self._network = network
@@ -202,6 +206,7 @@ class SimulatedNode:
             self.settings,
             reactor=clock,
             identity=self.identity,
+            membership=self.membership,
             crust=self.crust,
             random=Random(self._random.random()),
             last_incarnation=self._incarnation,

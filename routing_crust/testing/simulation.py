@@ -25,6 +25,7 @@ from ..config import Role, Settings
 from ..endpoints import Contact
 from ..errors import RoutingCrustError
 from ..identity import Identity
+from ..routing.private.membership import Membership
 from ..routing.service import RoutingService
 from .clock import SimulatedClock
 from .host import Home, SimulatedNode
@@ -33,6 +34,7 @@ from .latency import Latency, Uniform
 from .memory.internet import Internet, Router
 from .memory.nat import Nat
 from .memory.network import MemoryNetwork
+from .private import Founder, nickname_of
 from .trace import Trace
 
 START: Final = 1_750_000_000.0
@@ -58,6 +60,7 @@ class SimulatedNetwork:
     @ivar random: for what the simulation itself draws.
     @ivar network: what joins the nodes; its faults are in L{MemoryNetwork}.
     @ivar trace: what happens.
+    @ivar founder: who has founded the network, if it is private.
     @ivar after_each: called after each event; for checks.
     """
 
@@ -69,6 +72,7 @@ class SimulatedNetwork:
         keep_trace: bool = False,
         real_keys: bool = False,
         internet: bool = False,
+        private: bool = False,
         **settings: Any,
     ) -> None:
         """
@@ -78,6 +82,7 @@ class SimulatedNetwork:
         @param keep_trace: whether C{trace.lines} holds all that happened.
         @param real_keys: whether the nodes have Ed25519 keys; by default they have cheap ones that are as
             hard to forge here, see L{routing_crust.testing.identity}.
+        @param private: whether it is a private network, of which the first node is the founder.
         @param settings: fields of L{Settings}, for all nodes.
         """
         self.seed = seed
@@ -95,6 +100,9 @@ class SimulatedNetwork:
         self._ring = None if real_keys else KeyRing()
         self.after_each: list[Callable[[], object]] = []
         self._settings: dict[str, Any] = {"lan_discovery": False, **settings}
+        self.founder = Founder(self.new_identity(), self.clock.seconds) if private else None
+        if self.founder is not None:
+            self._settings["network"] = self.founder.network
         self._nodes: list[SimulatedNode] = []
 
     def __iter__(self) -> Iterator[SimulatedNode]:
@@ -122,6 +130,7 @@ class SimulatedNetwork:
         nat: Nat | Router | None = None,
         beside: SimulatedNode | None = None,
         identity: Identity | None = None,
+        membership: Membership | None = None,
         **settings: Any,
     ) -> SimulatedNode:
         """
@@ -134,6 +143,8 @@ class SimulatedNetwork:
         @param nat: what it stands behind: a kind of NAT, for one of its own, or what L{nat} has made.
         @param beside: a public node, in whose /24 it stands; with C{internet=True}.
         @param identity: its key, one that L{new_identity} has made; by default another one.
+        @param membership: its credentials, as L{Founder} makes them; in a private network by default those of
+            a member, of the founder for the first node.
         @param settings: fields of L{Settings}, for this node; by default its contacts are up to three of
             the nodes that are there.
         """
@@ -144,14 +155,18 @@ class SimulatedNetwork:
             chosen["contacts"] = self._contacts()
         if role is Role.CLIENT:
             chosen["listen"] = ()
+        own = identity or self.new_identity()
+        if membership is None and self.founder is not None:
+            membership = self.founder.membership(own, role, nickname_of(len(self._nodes)))
         node = SimulatedNode(
             self.network,
             self.clock.host_clock(),
             Settings(**{**chosen, **settings}),
-            identity or self.new_identity(),
+            own,
             self.random.random(),
             setup,
             self._home(self.nat(nat) if isinstance(nat, Nat) else nat, beside),
+            membership,
         )
         self._nodes.append(node)
         if start:

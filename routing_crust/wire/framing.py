@@ -77,7 +77,7 @@ _CHARGES: Final = {
     FrameKind.DIAL_FOR: 100,
     FrameKind.RENEWAL: 300,
     FrameKind.ROSTER_IDS: 300,
-    FrameKind.ROSTER: 300,
+    FrameKind.ROSTER: 2000,
 }
 FRAME_CHARGES: Final = tuple(
     _CHARGES[FrameKind(kind)]

@@ -31,6 +31,8 @@ SEAL_BYTES: Final = 16
 MAX_CERTIFICATE_BYTES: Final = 1024
 """A member's certificate with that of its issuer."""
 ROSTER_DIGEST_BYTES: Final = 32
+MAX_STATEMENTS_IN_A_FRAME: Final = 16
+"""Of a roster: to check them takes some milliseconds."""
 MAX_DETAIL_CHARACTERS: Final = 200
 """Of the reason that a handler gives for a refusal."""
 
@@ -177,9 +179,9 @@ class RosterIds(WireMessage, frozen=True, gc=False):
 
 
 class RosterStatements(WireMessage, frozen=True):
-    """Statements of the roster that the receiver may not hold, each as its signer has encoded it."""
+    """Statements of the roster that the receiver may not hold."""
 
-    statements: tuple[bytes, ...]
+    statements: Annotated[tuple[bytes, ...], Meta(max_length=MAX_STATEMENTS_IN_A_FRAME)]
 
 
 class LinkUse(IntEnum):

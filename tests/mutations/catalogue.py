@@ -10,6 +10,150 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a link without a certificate is let into a private network",
+        "routing/private/private_members.py",
+        "        if not shown:\n            return TurnedAway(",
+        "        if not shown:\n            return None\n            return TurnedAway(",
+        ("tests.routing.private.test_admission.RefusalTests.test_stranger_without_a_certificate_is_refused",),
+    ),
+    Mutant(
+        "certificates are shown, and not judged",
+        "routing/links/registry.py",
+        "        if turned_away is not None:\n",
+        "        if False and turned_away is not None:\n",
+        (
+            "tests.routing.private.test_admission.RefusalTests.test_banned_member_is_refused_with_by_whom_and_since_when",
+        ),
+    ),
+    Mutant(
+        "who may only be a client is let in as a node",
+        "routing/private/private_members.py",
+        "if own.roles <= {MemberRole.CLIENT} and not is_client:",
+        "if False:",
+        ("tests.routing.private.test_admission.RefusalTests.test_member_that_may_be_a_client_is_no_node",),
+    ),
+    Mutant(
+        "nobody is told why it is no member",
+        "routing/links/registry.py",
+        "        tell_why(link, verdict, self._node.network_now())\n        self._refuse(",
+        "        self._refuse(",
+        ("tests.routing.private.test_admission.BothEndsTests.test_member_that_dials_is_told_and_logs_why",),
+    ),
+    Mutant(
+        "a ban leaves the links of the banned as they are",
+        "routing/private/expulsion.py",
+        "        self.close_links()\n        for name in sorted",
+        "        for name in sorted",
+        ("tests.routing.private.test_expulsion.BanTests.test_all_links_of_a_banned_member_are_cut",),
+    ),
+    Mutant(
+        "a ban is told to nobody else",
+        "routing/private/roster_sync.py",
+        "            if peer.link is not came_by:\n                self._send(peer.link, new)",
+        "            if peer.link is came_by:\n                self._send(peer.link, new)",
+        (
+            "tests.routing.private.test_roster_sync.FloodTests.test_statement_made_at_one_member_reaches_all_at_once",
+        ),
+    ),
+    Mutant(
+        "rosters that differ are not compared",
+        "routing/private/roster_sync.py",
+        "        if peer.facts.roster != self._members.digest:\n",
+        "        if False:\n",
+        (
+            "tests.routing.private.test_roster_sync.ComparisonTests.test_member_that_was_away_hears_of_it_when_it_returns",
+        ),
+    ),
+    Mutant(
+        "statements are kept that do not hold",
+        "routing/private/private_members.py",
+        '            if problem:\n                raise WireError(f"a statement of',
+        '            if False:\n                raise WireError(f"a statement of',
+        ("tests.routing.private.test_roster_sync.LiarTests.test_statement_that_does_not_hold_ends_the_link",),
+    ),
+    Mutant(
+        "rosters are compared as often as a peer likes",
+        "routing/private/roster_sync.py",
+        "        if not self._rates.take(link.peer):\n",
+        "        if False:\n",
+        (
+            "tests.routing.private.test_roster_sync.LiarTests.test_comparisons_without_end_are_answered_a_few_times",
+        ),
+    ),
+    Mutant(
+        "envelopes of a banned member are taken from others",
+        "routing/private/private_members.py",
+        "return self.roster.ban_of(name) is not None",
+        "return False",
+        (
+            "tests.routing.private.test_expulsion.BanTests.test_envelopes_of_a_banned_member_are_dropped_whoever_brings_them",
+        ),
+    ),
+    Mutant(
+        "streams of a banned member wait for a link",
+        "streams/survival/peers.py",
+        "        if peer is not None and not peer.attached:\n            self._end(peer, reason)",
+        "        if peer is not None and peer.attached:\n            self._end(peer, reason)",
+        ("tests.routing.private.test_expulsion.BanTests.test_streams_that_wait_for_a_link_end_with_the_ban",),
+    ),
+    Mutant(
+        "a banned member stays among the contacts",
+        "crust/service.py",
+        "            self._bootstrapper.contacts.forget(name)",
+        "            pass",
+        ("tests.routing.private.test_expulsion.BanTests.test_all_links_of_a_banned_member_are_cut",),
+    ),
+    Mutant(
+        "links outlive the certificate of their peer",
+        "routing/private/expulsion.py",
+        "LOOK_EVERY_SECONDS, self._look)\n        self.close_links()",
+        "LOOK_EVERY_SECONDS, self._look)",
+        (
+            "tests.routing.private.test_expulsion.IssuerTests.test_certificate_that_ends_while_there_are_links_ends_them",
+        ),
+    ),
+    Mutant(
+        "a certificate is renewed to who is banned or revoked",
+        "routing/private/private_members.py",
+        "or self._problem_but_for_time(signed) is not None:",
+        "or False:",
+        (
+            "tests.routing.private.test_renewal.ExpiredTests.test_revoked_certificate_that_has_expired_gets_none",
+        ),
+    ),
+    Mutant(
+        "any certificate of ours is taken, an older one too",
+        "routing/private/renewal.py",
+        "            if newer and self._members",
+        "            if self._members",
+        ("tests.routing.private.test_renewal.QuestionTests.test_older_certificate_of_ours_is_not_taken",),
+    ),
+    Mutant(
+        "peers are not shown a new certificate",
+        "routing/private/renewal.py",
+        "        for peer in self._links.peers:\n            peer.link.send(FrameKind.RENEWAL, shown)",
+        "        for peer in ():\n            peer.link.send(FrameKind.RENEWAL, shown)",
+        ("tests.routing.private.test_renewal.UnaskedTests.test_peers_are_shown_the_new_certificate",),
+    ),
+    Mutant(
+        "certificates are asked for when they have ended",
+        "routing/private/renewal.py",
+        "        if not wants_renewal(self._members.own.certificate, self._now()):",
+        "        if not ends_soon(self._members.own.certificate, self._now()):",
+        (
+            "tests.routing.private.test_renewal.UnaskedTests.test_certificate_is_renewed_once_a_third_of_it_is_over",
+        ),
+    ),
+    Mutant(
+        "a wrong clock is not named",
+        "routing/private/clock_watch.py",
+        "        if is_apart and not self._is_apart:",
+        "        if is_apart and self._is_apart:",
+        (
+            "tests.routing.private.test_clocks.WrongClockTests.test_member_whose_clock_is_a_day_ahead_is_let_in_and_told",
+        ),
+    ),
+    Mutant(
         "a link that has tried an invitation may say more",
         "routing/links/registry.py",
         "            del self._records[link]\n            self._first_frame_handlers[kind]",

@@ -145,6 +145,13 @@ class ContactBook:
             self._keep(self._demoted, contact)
             self._changed()
 
+    def forget(self, name: Name) -> None:
+        """Remove the contact of a node; one that is not known is no error."""
+        endpoint = self._at.get(name)
+        if endpoint is not None:
+            self._drop(Contact(endpoint, name))
+            self._changed()
+
     def flush(self) -> None:
         """Write what has not been written yet, now."""
         if self._write_call is not None:

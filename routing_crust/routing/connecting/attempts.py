@@ -123,6 +123,11 @@ class Attempts:
         for entry in self.expected.made_before(peer, since):
             self.withdraw(peer, entry.nonce)
 
+    def withdraw_all(self, peer: Name) -> None:
+        """End every attempt of a peer."""
+        for entry in self.expected.of_peer(peer):
+            self.withdraw(peer, entry.nonce)
+
     def withdraw_earlier(self, peer: Name, request: ConnectRequest) -> None:
         """
         End the attempts for older requests for the same use, which the peer had given up when it sent this

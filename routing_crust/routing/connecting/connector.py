@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...crust.interfaces import ILink
 from ...endpoints import Endpoint, PathKind
-from ...errors import ExpectedConnectionExpired, ServiceStopped
+from ...errors import ExpectedConnectionExpired, LinkClosed, PeerUnreachable, ServiceStopped
 from ...history import Way
 from ...limits import (
     DIAL_TIMEOUT_SECONDS,
@@ -98,6 +98,8 @@ class Connector(PeerListener):
             return succeed(peer.link)
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
+        if self._node.members.is_banned(name):
+            return fail(PeerUnreachable(f"{name.short} is banned from this network"))
         if not self._links.has_room(name, use):
             # no better than silence: to ask again at once would find no room either
             self._cooldown.note(name)
@@ -140,6 +142,13 @@ class Connector(PeerListener):
         """
         self._abandon(name, use)
         self._attempts.withdraw_before(name, since)
+
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """A member is banned: end what is tried with it, and fail those who wait for a link."""
+        for request in self._requests_to(name):
+            self._attempts.punches.give_up(name, request.nonce)
+            self._settle(request, Failure(PeerUnreachable(f"{name.short} was not reached: {reason}")))
+        self._attempts.withdraw_all(name)
 
     def is_requesting(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""

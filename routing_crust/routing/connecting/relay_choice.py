@@ -70,6 +70,8 @@ class RelayChoice:
         The link by which we carry a tunnel of this link's peer on to C{name}; C{None} if we do not. We are
         the relay then, and carry tunnels between direct links only.
         """
+        if not self._node.members.may_relay(self._node.name):
+            return None
         peer = self._links.peer(name)
         if peer is None or link not in self._links.confirmed or peer.link.path_kind is PathKind.TUNNEL:
             return None
@@ -135,5 +137,6 @@ class RelayChoice:
             peer.link.path_kind is not PathKind.TUNNEL
             and not peer.facts.is_client
             and peer.name != other
+            and self._node.members.may_relay(peer.name)
             and (peer.use >= LinkUse.DIRECT or peer.name == self._neighbourhood.proxy)
         )

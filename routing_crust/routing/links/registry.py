@@ -93,7 +93,7 @@ class LinkRegistry:
         self._first_frame_handlers[kind] = handler
 
     def handle_early_frames(self, kinds: Iterable[int], handler: LinkFrameHandler) -> None:
-        """As L{handle_frames}, from our Hello on, whether the link is confirmed or not."""
+        """As L{handle_frames}, but from our Hello on."""
         self._early_handlers.update(dict.fromkeys(kinds, handler))
         self.handle_frames(kinds, handler)
 
@@ -243,6 +243,14 @@ class LinkRegistry:
         link = self.link_to(name)
         return link is None or link.path_kind is PathKind.TUNNEL or self._policy.has_room(link, use)
 
+    def certificates(self) -> list[tuple[Name, bytes]]:
+        """What the Hello of each verified link shows, by the peer's name."""
+        return [
+            (link.peer, record.facts.certificate)
+            for link, record in self._records.items()
+            if record.facts is not None
+        ]
+
     def expel(self, name: Name, verdict: TurnedAway) -> None:
         """Close every link to a peer that is a member no longer, and tell it why."""
         for link in [each for each in self._records if each.peer == name]:
@@ -370,7 +378,6 @@ class LinkRegistry:
         self.close(link, verdict.reason, verdict.detail, logged=True)
 
     def _turn_away(self, link: ILink, verdict: TurnedAway) -> None:
-        """The peer of a link is no member."""
         tell_why(link, verdict, self._node.network_now())
         self._refuse(link, Refuse(verdict.reason, verdict.detail))
 

@@ -46,6 +46,9 @@ class StreamLayer(Protocol):
     def in_use(self, name: Name) -> bool:
         """Whether a stream needs the link to this peer."""
 
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """This peer is banned, and has no link: end the streams that wait for one."""
+
     def stopped(self) -> None:
         """The service stops: everything ends now."""
 
@@ -106,6 +109,11 @@ class StreamLayerAdapter(PeerListener):
         """
         if self.layer is not None:
             self.layer.frame_received(link, kind, payload)
+
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """Tell the layer that a peer is banned."""
+        if self.layer is not None:
+            self.layer.banned(name, reason)
 
     def in_use(self, name: Name) -> bool:
         """Whether the layer needs the link to this peer."""

@@ -14,6 +14,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from ...config import Settings
+from ...errors import LinkClosed
 from ...identity import Identity
 from ...names import Name
 from ...wire.codec import MAX_CONTROL_BYTES, decode
@@ -98,9 +99,9 @@ class ClientRegistry:
         if kept is not None and kept.end > now and record.issued <= kept.issued:
             return record.issued == kept.issued and proxy == kept.proxy
         if kept is not None:
-            self._forget(client)
+            self.forget(client)
         elif len(self._records) >= self._most:
-            self._forget(next(iter(self._of_holder[self._shares.fullest()])))
+            self.forget(next(iter(self._of_holder[self._shares.fullest()])))
         self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS), holder)
         self._of_holder.setdefault(holder, {})[client] = None
         self._shares.add(holder, 1)
@@ -112,7 +113,7 @@ class ClientRegistry:
         if kept is None:
             return None
         if kept.end <= self._clock.seconds():
-            self._forget(client)
+            self.forget(client)
             return None
         return kept.proxy
 
@@ -122,17 +123,25 @@ class ClientRegistry:
         self._of_holder.clear()
         self._shares.clear()
 
-    def _forget(self, client: Name) -> None:
-        holder = self._records.pop(client).holder
+    def forget(self, client: Name) -> None:
+        """Forget the record of a client; one that is not known is no error."""
+        kept = self._records.pop(client, None)
+        if kept is None:
+            return
+        holder = kept.holder
         clients = self._of_holder[holder]
         del clients[client]
         if not clients:
             del self._of_holder[holder]
         self._shares.add(holder, -1)
 
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """A member is banned, which may be a client."""
+        self.forget(name)
+
     def _sweep(self, now: float) -> None:
         for client in [client for client, kept in self._records.items() if kept.end <= now]:
-            self._forget(client)
+            self.forget(client)
         self._sweep_at = now + SWEEP_INTERVAL
 
 

@@ -38,6 +38,7 @@ class EnvelopeDispatch(PeerListener):
         settings, seconds = node.settings, node.clock.seconds
         self._network = settings.network
         self._identity = node.identity
+        self._members = node.members
         self._denied = names_in(settings.deny)
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
@@ -62,6 +63,9 @@ class EnvelopeDispatch(PeerListener):
                 "dropped an envelope of {source}: the setting deny names it",
                 source=source,
             )
+            return
+        if self._members.is_banned(source):
+            self._quiet.info("banned names", "dropped an envelope of {source}: it is banned", source=source)
             return
         # before the signature, too: checking one takes longer than answering most control messages
         if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):

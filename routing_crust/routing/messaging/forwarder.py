@@ -84,6 +84,7 @@ class Forwarder:
         self._table = neighbourhood.table
         self._clients = neighbourhood.clients
         self._own = node.name
+        self._members = node.members
         self._sealer = sealer
         self._deliver = deliver
         self._stopped = False
@@ -121,8 +122,7 @@ class Forwarder:
                 raise WireError("the proxy of an envelope is not a name")
         source = Name(envelope.source)
         # before the memory of duplicates: names are free, and each would take a place there
-        if source != link.peer and not self._neighbourhood.may_pass_on(link):
-            self._drop_foreign(source, link)
+        if not self._may_come_by(source, link):
             return
         # The destination's proxy may be found on the way. Then the envelope may pass a node a second time,
         # even its sender, so the proxy is part of the key.
@@ -226,6 +226,13 @@ class Forwarder:
                 entry = self._table.next_hop(target, each)
                 step = None if entry is None else self._by(entry.name, came_by, proxy)
         return step
+
+    def _may_come_by(self, source: Name, link: ILink) -> bool:
+        """Whether an envelope of this sender is taken from this link."""
+        if source != link.peer and not self._neighbourhood.may_pass_on(link):
+            self._drop_foreign(source, link)
+            return False
+        return not self._members.is_banned(source)
 
     def _drop_foreign(self, source: Name, link: ILink) -> None:
         self._quiet.info(

@@ -34,6 +34,10 @@ ENDS_SESSION: Final = frozenset(
         CloseReason.STALE,
         CloseReason.NO_LONGER_NEEDED,
         CloseReason.SELF,
+        CloseReason.BANNED,
+        CloseReason.BAD_CERTIFICATE,
+        CloseReason.NO_CERTIFICATE,
+        CloseReason.ROLE_NOT_GRANTED,
     }
 )
 """An end has decided on these, and means it. After any other loss the streams are suspended."""

@@ -117,6 +117,17 @@ class Peers:
         elif self._peers.get(name) is peer:  # else a handler has stopped the service
             self._lay_aside(peer)
 
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """A peer without a link is banned: nothing of it is kept."""
+        self._stop_asking(name)
+        self._ended.pop(name, None)
+        laid_aside = self._laid_aside.pop(name, None)
+        if laid_aside is not None:
+            laid_aside.end(reason)
+        peer = self._peers.get(name)
+        if peer is not None and not peer.attached:
+            self._end(peer, reason)
+
     def _suspended(self, peer: PeerStreams, reason: LinkClosed) -> None:
         name = peer.name
         self._quiet.info(

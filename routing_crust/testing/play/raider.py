@@ -126,6 +126,8 @@ class RaiderLink(Protocol):
                 observed=to_wire(Endpoint(peer.host, peer.port)),
                 listening=tuple(to_wire(each) for each in self.raider.listening),
                 time=self.raider.clock.seconds() + ahead,
+                certificate=self.raider.certificate,
+                roster=self.raider.roster,
             )
         )
         binding = self.transport.verified_peer().binding
@@ -163,6 +165,8 @@ class Raider:
     @ivar dials: how many connections it has begun to make.
     @ivar sent: how many frames it has sent, by kind.
     @ivar listening: where it says that it listens.
+    @ivar certificate: the membership that its Hellos show, encoded.
+    @ivar roster: the digest that its Hellos show.
     """
 
     def __init__(self, network: SimulatedNetwork, addresses: int) -> None:
@@ -170,7 +174,8 @@ class Raider:
         @param addresses: how many it has, each in a /24 of its own.
         """
         self.network = network
-        self.network_id = Settings().network
+        self.network_id = Settings().network if network.founder is None else network.founder.network
+        self.certificate = self.roster = b""
         self.clock = network.clock
         self.random = network.random
         self.addresses = [self._machine() for _ in range(addresses)]

@@ -38,7 +38,17 @@ from routing_crust.trust.redeeming import (
 from routing_crust.wire.framing import FrameKind
 from routing_crust.wire.messages import EnvelopeKind, Hello, Sealed, WireRole
 
-NETWORK = network_of(Name(bytes(range(32))))
+SEED = 7
+
+
+def private_network() -> str:
+    """The id of the network that all tests play, which comes from the seed."""
+    founder = SimulatedNetwork(SEED, private=True).founder
+    assert founder is not None
+    return founder.network
+
+
+NETWORK = private_network()
 SECRET = b"s" * 16
 
 
@@ -67,7 +77,7 @@ class OneInvitation:
 
 class RedeemingTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.net = SimulatedNetwork(7, internet=True, network=NETWORK)
+        self.net = SimulatedNetwork(SEED, internet=True, private=True)
 
     def network_of(self, *nats: Nat | None) -> list[SimulatedNode]:
         """Nodes that are all linked, behind these NATs."""
@@ -172,7 +182,7 @@ class StrangerTests(SynchronousTestCase):
     """What somebody can do on a link that begins with an invitation."""
 
     def setUp(self) -> None:
-        self.net = SimulatedNetwork(7, network=NETWORK)
+        self.net = SimulatedNetwork(SEED, private=True)
         self.founder, self.other = self.net.nodes(2)
         self.net.run_until(self.net.joined)
         self.invitation = OneInvitation(self.founder)
@@ -264,7 +274,7 @@ class PassingOnTests(SynchronousTestCase):
     """A member between who redeems and the inviter."""
 
     def setUp(self) -> None:
-        self.net = SimulatedNetwork(7, network=NETWORK)
+        self.net = SimulatedNetwork(SEED, private=True)
         self.founder, self.middle, self.third = self.net.nodes(3)
         self.net.run_until(self.net.joined)
         core = self.middle.core

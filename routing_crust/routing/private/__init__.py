@@ -1,0 +1,1 @@
+"""Private networks: who is a member, the roster between members, bans and renewals."""

@@ -1,0 +1,97 @@
+"""
+What only a node of a private network has: the parts that keep rosters the same, renew certificates and expel
+who is banned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...trust.certificate import SignedCertificate
+from ...trust.judging import date_text, ends_soon
+from ...trust.statement import SignedStatement
+from ..links.peer import PeerListener
+from ..links.registry import LinkRegistry
+from ..node import Node
+from .clock_watch import ClockWatch
+from .expulsion import Expulsion, Forget
+from .private_members import PrivateMembers
+from .renewal import RenewalExchange
+from .roster_sync import RosterSync
+
+
+class PrivateNetwork:
+    """
+    Made with each start of the service, discarded after L{stop}.
+
+    @ivar members: who is a member, as this node judges it.
+    @ivar listeners: the parts that follow peers.
+    """
+
+    def __init__(
+        self, node: Node, members: PrivateMembers, links: LinkRegistry, forget: Sequence[Forget]
+    ) -> None:
+        """
+        @param forget: called for each member that is banned, once its links are gone.
+        """
+        self._node = node
+        self.members = members
+        self._expulsion = Expulsion(node, members, links, tuple(forget))
+        self._sync = RosterSync(node, members, links, self._expulsion.roster_changed)
+        self._renewals = RenewalExchange(node, members, links)
+        self.listeners: tuple[PeerListener, ...] = (self._sync, self._renewals, ClockWatch(node))
+        links.handle_frames(self._sync.kinds, self._sync.frame_received)
+        links.handle_early_frames(self._renewals.early_kinds, self._renewals.frame_received)
+
+    def start(self) -> None:
+        """Look at the roster and at the certificates."""
+        self._expulsion.start()
+        self._renewals.start()
+
+    def stop(self) -> None:
+        """Cancel the timers."""
+        self._expulsion.stop()
+        self._renewals.stop()
+
+    def add_statements(self, statements: Sequence[SignedStatement]) -> int:
+        """
+        Take statements that were made here, and tell all members.
+
+        @return: how many are new.
+        @raise WireError: one of them does not hold.
+        """
+        return self._sync.add(statements)
+
+    def give_certificate(self, signed: SignedCertificate) -> bool:
+        """
+        Give a member a certificate that was issued here: at once if it is linked, else when it comes.
+
+        @return: whether it has it.
+        """
+        return self._renewals.give(signed)
+
+    def status(self) -> dict[str, object]:
+        """Our membership and what we know of others', as values for JSON."""
+        members, now = self.members, self.members.now()
+        own = members.own.certificate
+        rejection = members.rejection(members.own, self._node.name)
+        return {
+            "nickname": own.nickname,
+            "roles": sorted(each.text for each in own.roles),
+            "tags": sorted(own.tags),
+            "until": date_text(own.not_after),
+            "seconds_left": round(own.not_after - now),
+            "ends_soon": ends_soon(own, now),
+            "problem": "" if rejection is None else str(rejection),
+            "roster": len(members.roster),
+            "roster_digest": members.digest.hex()[:16],
+            "banned": len(members.roster.banned),
+            "refused_by": {str(name): why for name, why in self._renewals.refusals.items()},
+        }
+
+
+def private_network(node: Node, links: LinkRegistry, forget: Sequence[Forget]) -> PrivateNetwork | None:
+    """These parts, if the node's network is private."""
+    if not isinstance(node.members, PrivateMembers):
+        return None
+    return PrivateNetwork(node, node.members, links, forget)
