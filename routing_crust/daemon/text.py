@@ -74,6 +74,26 @@ def explanation_text(explanation: Mapping[str, Any]) -> str:
     return "\n".join(map(_one_line, lines))
 
 
+def done_text(who: str, name: str, way: str, seconds: float) -> str:
+    """
+    Say that a message was acknowledged; the later arguments are those of the daemon's reply.
+
+    @param who: what the operator calls the peer.
+    """
+    by = who if who == name else f"{who} ({name})"
+    took = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    return _one_line(f"acknowledged by {by}, {way}, in {took}")
+
+
+def size_text(size: float) -> str:
+    """A number of bytes."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
 def suspension_text(peer: str, change: str, count: int, seconds: float, because: str) -> str:
     """Say what becomes of the connections with a peer; the arguments are those of the daemon's reply."""
     what = "1 connection" if count == 1 else f"{count} connections"

@@ -23,7 +23,7 @@ from routing_crust import Endpoint, RoutingService, Settings, __version__
 from routing_crust.daemon import cli
 from routing_crust.daemon.cli import main
 from routing_crust.daemon.commands import here
-from routing_crust.daemon.control import listen_queue
+from routing_crust.daemon.control import client, listen_queue
 from routing_crust.daemon.control.client import ControlClient
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
@@ -208,7 +208,30 @@ class DaemonTests(CliTestCase):
         self.assertEqual((method, name, body), ("send", BOB, "grüß ".encode() + b"\xff"))
         result.callback(None)
         self.assertEqual(await ended, 0)
-        self.assertEqual((self.out.getvalue(), self.err.getvalue()), ("", ""))
+        said = rf"acknowledged by {BOB}, by way of other nodes, in \d+ ms\n"
+        self.assertRegex(self.out.getvalue(), rf"^{said}$")
+        self.assertEqual(self.err.getvalue(), "")
+
+    async def test_dash_sends_the_standard_input(self) -> None:
+        body = b"\xff\n" * 1000
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
+        ended = self.start("send", str(BOB), "-")
+        await self.until(lambda: self.service.calls)
+        ((*_, sent, result),) = self.service.calls
+        self.assertEqual(sent, body)
+        result.callback(None)
+        self.assertEqual(await ended, 0)
+
+    async def test_a_terminal_shows_for_how_long_an_answer_is_waited_for(self) -> None:
+        self.patch(client, "TELL_SECONDS", 0.0)
+        self.patch(self.err, "isatty", lambda: True)
+        ended = self.start("request", str(BOB), "?")
+        await self.until(lambda: self.service.calls and "waiting" in self.err.getvalue())
+        self.service.calls[0][3].callback(b"yes")
+        self.assertEqual(await ended, 0)
+        self.assertIn(f"\r\x1b[Kwaiting for 1 B for {BOB}: 0 s", self.err.getvalue())
+        self.assertTrue(self.err.getvalue().endswith("\r\x1b[K"))
+        self.assertEqual(self.out.getvalue(), "yes\n")
 
     async def test_failed_send_exits_with_1(self) -> None:
         ended = self.start("send", str(BOB), "hello")

@@ -61,7 +61,9 @@ class NetworkTests(DaemonTestCase):
             folder=self.folder,
         )
         await self.until_listening("one")
-        self.assertEqual(await self.script("two", "send", first, "grüße"), (0, "", ""))
+        code, out, err = await self.script("two", "send", first, "grüße")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, rf"^acknowledged by {first}, direct, in \d+ ms\n$")
         self.assertEqual(await self.script("two", "request", first, "well?"), (0, "yes\n", ""))
         self.assertEqual(await listener.ended, 0)
         self.assertEqual(listener.out, f"{second} grüße\n{second} well?\n")

@@ -59,7 +59,7 @@ def replies(command: Command) -> list[Reply]:
     if isinstance(command, ExplainCommand):
         return [ExplainReply(explanation=EXPLANATION)]
     if isinstance(command, SendCommand):
-        return [DoneReply()]
+        return [DoneReply(name=str(ALICE), way="direct", seconds=2.0)]
     if isinstance(command, RequestCommand):
         return [AnswerReply(body=b"pong")]
     if isinstance(command, ListenCommand):
@@ -115,7 +115,7 @@ class QuickStartTests(SynchronousTestCase):
             (("status",), "relayed"),
             (("status", "--json"), '"rung": "tunnel"'),
             (("status", "--network=default"), "relayed"),
-            (("send", str(ALICE), "hi"), ""),
+            (("send", str(ALICE), "hi"), f"acknowledged by {ALICE}, direct, in 2.0 s"),
             (("request", str(ALICE), "ping"), "pong"),
             (("explain", str(ALICE)), "no link"),
             (("listen",), ""),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.text import printable, status_text, suspension_text
+from routing_crust.daemon.text import done_text, printable, size_text, status_text, suspension_text
 
 from .fakes import ALICE, BOB
 
@@ -79,6 +79,21 @@ class PrintableTests(SynchronousTestCase):
     @given(st.binary(max_size=100))
     def test_it_is_always_one_printable_line(self, body: bytes) -> None:
         self.assertTrue(printable(body).isprintable())
+
+
+class DoneTextTests(SynchronousTestCase):
+    """Acknowledgements, and sizes."""
+
+    def test_a_peer_that_goes_by_a_nickname_is_named_as_well(self) -> None:
+        self.assertEqual(
+            done_text("bob", str(BOB), "direct", 0.0123), f"acknowledged by bob ({BOB}), direct, in 12 ms"
+        )
+        self.assertEqual(done_text("n", "n", "punched", 1.25), "acknowledged by n, punched, in 1.2 s")
+
+    def test_sizes_have_the_unit_that_fits(self) -> None:
+        sizes = {0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 3 << 20: "3.0 MiB", 5 << 30: "5.0 GiB"}
+        for size, text in sizes.items():
+            self.assertEqual(size_text(size), text)
 
 
 class StatusTextTests(SynchronousTestCase):

@@ -138,7 +138,7 @@ def _add_message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", type=_later("node_name"), metavar="NAME", help="the node: its name, or a nickname"
     )
-    parser.add_argument("text", metavar="TEXT", help="what to send")
+    parser.add_argument("text", metavar="TEXT", help="what to send; '-' is the standard input")
     parser.add_argument(
         "--timeout",
         type=_later("seconds"),

@@ -57,7 +57,12 @@ def connect(options: argparse.Namespace) -> ControlClient:
 
 
 def body_of(text: str) -> bytes:
-    """The body of a message, from the command line: bytes that are no UTF-8 go out as they came."""
+    """
+    The body of a message, from the command line: bytes that are no UTF-8 go out as they came. C{-} is the
+    standard input.
+    """
+    if text == "-":
+        return sys.stdin.buffer.read()
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -15,24 +15,27 @@ from ..control.messages import (
     RequestCommand,
     SendCommand,
 )
-from ..text import printable
+from ..text import done_text, printable
 from . import EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, body_of, connect, print_line
+from .progress import Progress
 
 
 def send(options: argparse.Namespace) -> int:
     """Send a message, and wait until it is acknowledged."""
     command = SendCommand(name=str(options.name), body=body_of(options.text))
-    with connect(options) as client:
-        client.ask(command, DoneReply, options.timeout)
+    with connect(options) as client, Progress(options.name, len(command.body)) as progress:
+        done = client.ask(command, DoneReply, options.timeout, progress.waiting)
+    print_line(done_text(options.name, done.name, done.way, done.seconds))
     return EXIT_OK
 
 
 def request(options: argparse.Namespace) -> int:
     """Send a request, and print the answer."""
     command = RequestCommand(name=str(options.name), body=body_of(options.text))
-    with connect(options) as client:
-        print_line(printable(client.ask(command, AnswerReply, options.timeout).body))
+    with connect(options) as client, Progress(options.name, len(command.body)) as progress:
+        answer = client.ask(command, AnswerReply, options.timeout, progress.waiting)
+    print_line(printable(answer.body))
     return EXIT_OK
 
 

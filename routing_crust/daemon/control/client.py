@@ -9,12 +9,16 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from select import select
+from time import monotonic
 from types import TracebackType
-from typing import BinaryIO, NoReturn, TypeVar
+from typing import BinaryIO, Final, NoReturn, TypeVar
 
 from ...plain_errors import RoutingCrustError
 from .messages import MAX_REPLY_BYTES, Command, FailedReply, Reply, decode_reply, encode, kind_of
 
+TELL_SECONDS: Final = 1.0
+"""Between two reports to whoever waits."""
 _Reply = TypeVar("_Reply")
 
 
@@ -65,16 +69,25 @@ class ControlClient:
         self._file.close()
         self._socket.close()
 
-    def ask(self, command: Command, expected: type[_Reply], timeout: float) -> _Reply:
+    def ask(
+        self,
+        command: Command,
+        expected: type[_Reply],
+        timeout: float,
+        waiting: Callable[[float], object] | None = None,
+    ) -> _Reply:
         """
         Send a command and wait for its reply.
 
         @param timeout: how long each step may take, in seconds.
+        @param waiting: is told each second how many have gone by.
         @raise ClientError: the daemon refuses it, is gone, or does not answer in time.
         """
         self._socket.settimeout(timeout)
         self._write(command)
         try:
+            if waiting is not None:
+                self._wait(timeout, waiting)
             reply = self._read()
         except TimeoutError:
             raise ClientError(f"no answer within {timeout:g} s") from None
@@ -101,6 +114,14 @@ class ControlClient:
         self._socket.settimeout(None)
         while True:
             said(self._read())
+
+    def _wait(self, timeout: float, waiting: Callable[[float], object]) -> None:
+        began = monotonic()
+        while not select([self._socket], [], [], min(TELL_SECONDS, timeout))[0]:
+            gone = monotonic() - began
+            if gone >= timeout:
+                raise TimeoutError
+            waiting(gone)
 
     def _write(self, command: Command) -> None:
         # If the daemon hangs up while we write, it has said why: read that instead of failing here.

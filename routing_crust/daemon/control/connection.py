@@ -23,6 +23,7 @@ from ...names import Name
 from ...routing.events import Message
 from ...routing.service import RoutingService
 from ..forward.registry import ForwardRegistry
+from ..ways import OTHER_NODES, way_to
 from .inbox import DaemonInbox
 from .listen_queue import ListenQueue
 from .member_messages import MemberCommand
@@ -227,7 +228,13 @@ class ControlConnection(LineOnlyReceiver):
         if isinstance(command, ExplainCommand):
             self._reply(ExplainReply(id=command.id, explanation=service.explain(name).as_dict()))
         elif isinstance(command, SendCommand):
-            self._when_done(command.id, service.send, name, command.body, lambda _: DoneReply())
+            # the way there is when it is sent: a link may come up before the acknowledgement
+            way, began = way_to(service, name) or OTHER_NODES, service.clock.seconds()
+
+            def done(_: object) -> Reply:
+                return DoneReply(name=str(name), way=way, seconds=service.clock.seconds() - began)
+
+            self._when_done(command.id, service.send, name, command.body, done)
         else:
             self._when_done(
                 command.id,

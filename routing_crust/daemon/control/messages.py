@@ -179,7 +179,17 @@ class ExplainReply(ControlLine, frozen=True, tag="explained"):
 
 
 class DoneReply(ControlLine, frozen=True, tag="done"):
-    """The message has been acknowledged."""
+    """
+    The message has been acknowledged.
+
+    @ivar name: by whom.
+    @ivar way: the way that it went, in words.
+    @ivar seconds: in what time.
+    """
+
+    name: str = ""
+    way: str = ""
+    seconds: float = 0.0
 
 
 class AnswerReply(ControlLine, frozen=True, tag="answer"):

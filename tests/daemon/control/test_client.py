@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from routing_crust.daemon.control import client as client_module
 from routing_crust.daemon.control.client import ClientError, ControlClient
 from routing_crust.daemon.control.messages import (
     BadLine,
@@ -86,6 +87,17 @@ class ClientTests(SynchronousTestCase):
     def test_no_answer_in_time(self) -> None:
         self.serve(b"half", close=False)
         self.assertEqual(self.ask(timeout=0.05), "no answer within 0.05 s")
+
+    def test_whoever_waits_is_told_for_how_long(self) -> None:
+        self.patch(client_module, "TELL_SECONDS", 0.0)
+        self.serve(b"", close=False)
+        told: list[float] = []
+        with self.client() as client:
+            problem = self.assertRaises(
+                ClientError, client.ask, StatusCommand(), StatusReply, 0.05, told.append
+            )
+        self.assertEqual(str(problem), "no answer within 0.05 s")
+        self.assertEqual((sorted(told), max(told) < 0.05), (told, True))
 
     def test_replies_until_the_end(self) -> None:
         self.serve((encode(DroppedReply(count=1)) + b"\n") * 2)

@@ -108,7 +108,24 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual((method, name, body), ("send", BOB, b"\xffhi"))
         self.assertEqual(self.replies(), [])
         result.callback(None)
-        self.assertEqual(self.replies(), [DoneReply(id=4)])
+        self.assertEqual(self.replies(), [DoneReply(id=4, name=str(BOB), way="by way of other nodes")])
+
+    def test_acknowledgement_comes_with_the_way_at_the_time_of_sending_and_the_time_it_took(self) -> None:
+        direct = {"peer": str(BOB), "rung": "direct", "via": None}
+        relayed = {"peer": str(CAROL), "rung": "tunnel", "via": str(BOB)}
+        self.service.links = [direct, relayed]
+        self.give(SendCommand(id=1, name=str(BOB), body=b""), SendCommand(id=2, name=str(CAROL), body=b""))
+        self.service.links = []
+        self.service.clock.advance(0.25)
+        for *_, result in self.service.calls:
+            result.callback(None)
+        self.assertEqual(
+            self.replies(),
+            [
+                DoneReply(id=1, name=str(BOB), way="direct", seconds=0.25),
+                DoneReply(id=2, name=str(CAROL), way=f"relayed through {BOB}", seconds=0.25),
+            ],
+        )
 
     def test_request_is_answered_with_the_answer(self) -> None:
         self.give(RequestCommand(id=4, name=str(BOB), body=b"?"))
@@ -137,7 +154,9 @@ class ProtocolTests(SynchronousTestCase):
         self.give(SendCommand(id=1, name=str(BOB), body=b""), SendCommand(id=2, name=str(CAROL), body=b""))
         self.service.calls[1][3].callback(None)
         self.service.calls[0][3].callback(None)
-        self.assertEqual(self.replies(), [DoneReply(id=2), DoneReply(id=1)])
+        self.assertEqual(
+            [(reply.id, reply.name) for reply in self.replies()], [(2, str(CAROL)), (1, str(BOB))]
+        )
 
     def test_a_failure_is_told(self) -> None:
         self.give(SendCommand(id=4, name=str(BOB), body=b""))
@@ -350,7 +369,7 @@ class ServerTests(TestCase):
         await script.next_reply()
         self.service.calls[0][3].callback(None)
         await self.server.stop(reactor)
-        self.assertEqual(await script.next_reply(), DoneReply())
+        self.assertIsInstance(await script.next_reply(), DoneReply)
 
     async def test_who_does_not_read_does_not_hold_up_the_end(self) -> None:
         self.server.listen(self.path, reactor)
