@@ -24,6 +24,9 @@ def version() -> str:
 UPNP = [
     "miniupnpc>=2.3.3",
 ]
+QR = [
+    "segno>=1.6",
+]
 TEST = [
     *UPNP,  # where people run the tests, so that none of UPnP's is skipped
     "coverage>=7.10",  # the first that measures subprocesses by itself
@@ -97,13 +100,14 @@ setup(
         "zope.interface>=8.0",
     ],
     extras_require={
+        "qr": QR,
         "upnp": UPNP,
         "bench": BENCH,
         "test": TEST,
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

@@ -18,6 +18,9 @@ from .commands import EXIT_FAILED, EXIT_OK
 from .commands.arguments import make_parser
 
 COMMAND_MODULES: Final = {
+    "init": "founding",
+    "invite": "inviting",
+    "join": "joining",
     "keygen": "keys",
     "name": "keys",
     "send": "messages",

@@ -21,9 +21,13 @@ from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
 from .control.inbox import DaemonInbox
+from .control.member_messages import InviteCommand
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
 from .logs import LoggingService
+from .members.credentials import load_membership
+from .members.invitation_desk import InvitationDesk, NodeSurroundings
+from .members.networks_here import label_of
 from .operator_log import OperatorLog
 from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
@@ -105,7 +109,11 @@ class NodeService(LoggingService):
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
-        routing = self.routing = RoutingService(self.settings, reactor=self._reactor, identity=identity)
+        network = self.settings.network
+        membership = load_membership(self._state_dir, network, identity)
+        routing = self.routing = RoutingService(
+            self.settings, reactor=self._reactor, identity=identity, membership=membership
+        )
         routing.set_message_handler(self._inbox.message_received)
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
@@ -121,6 +129,12 @@ class NodeService(LoggingService):
         operator_log.started()
         self._started_at = self._clock.seconds()
         self._control = ControlServer(routing, self._inbox, self._facts, self._registry)
+        if membership is not None:
+            surroundings = NodeSurroundings(routing, self._state_dir)
+            label = label_of(self._state_dir)
+            desk = InvitationDesk(self._state_dir, label, identity, membership, surroundings)
+            routing.set_inviter(desk)
+            self._control.handle(InviteCommand, desk.invite)
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:

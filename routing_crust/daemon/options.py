@@ -18,6 +18,7 @@ from twisted.python import usage
 from .. import __version__
 from ..config import Settings, setting_fields, valid_range
 from .logs import LEVELS, LogFormat, LogStyle
+from .members.networks_here import settings_path
 from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
 from .state_directory import default_state_dir
 
@@ -196,8 +197,9 @@ class Options(usage.Options):
         @return: the settings, and the state directory, which is one of them.
         @raise ConfigurationError: a value cannot be used.
         """
-        in_file = {} if self.config is None else read_settings_file(self.config)
-        settings = merge_settings(self.given, in_file, self.config)
+        config = settings_path(self.given, self.config)
+        in_file = {} if config is None else read_settings_file(config)
+        settings = merge_settings(self.given, in_file, config)
         # twistd may change the working directory before anything is opened
         path = (settings.state_dir or default_state_dir(settings.network)).absolute()
         return replace(settings, state_dir=path), path

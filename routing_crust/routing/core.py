@@ -139,7 +139,9 @@ class RoutingCore:
         )
         self.attachment.keep_relays(self.tunnels.uses)
         self.tunnels.when_unused(self.attachment.relay_not_needed)
-        self.doorkeeper = Doorkeeper(node, self.links, self.dispatch, send)
+        self.doorkeeper = Doorkeeper(
+            node, self.links, self.dispatch, send, self.contacts.dialable_at, self.lifecycle.wake
+        )
         when_banned = self.connector.banned, self.stream_layer.banned, self.clients.banned
         self.private = private_network(node, self.links, when_banned)
         self._follow_peers()

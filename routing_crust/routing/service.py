@@ -7,7 +7,7 @@ C{RoutingCore} holds what exists from one start to the next stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any, TypeVar
@@ -289,6 +289,19 @@ class RoutingService(MessagesByName, Service):
         self._frame_handler = handler
         if self._core is not None:
             self._core.application.handler = handler
+
+    def doors(self) -> tuple[Contact, ...]:
+        """Where an invitation of this node can be redeemed: here, and at members that pass it on."""
+        return () if self._core is None else self._core.doorkeeper.doors()
+
+    def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
+        """
+        Dial these places, until then, for somebody there to redeem an invitation of ours, who cannot dial us.
+
+        @param until: in seconds since the epoch.
+        """
+        if self._core is not None:
+            self._core.doorkeeper.calls.add(endpoints, until)
 
     def set_inviter(self, inviter: Inviter | None) -> None:
         """Have the invitations to this private network that this node has made redeemed by C{inviter}."""

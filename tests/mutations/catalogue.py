@@ -10,6 +10,54 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "an invitation may be used more often than it says",
+        "daemon/members/invitation_desk.py",
+        "if entry.is_used_up_for(name):",
+        "if False:",
+        ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_is_used_up",),
+    ),
+    Mutant(
+        "the use of an invitation is forgotten by a restart",
+        "daemon/members/invitation_desk.py",
+        "self._keep(self._ledger.spending(entry.id, name))",
+        "self._ledger = self._ledger.spending(entry.id, name)",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_use_is_on_the_disk_before_the_certificate_is_given",
+        ),
+    ),
+    Mutant(
+        "who does not know the secret of an invitation is let in",
+        "daemon/members/invitation_desk.py",
+        "if not attempt.is_asked_by(redeem):",
+        "if False:",
+        ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_wrong_secret_learns_nothing",),
+    ),
+    Mutant(
+        "a new member may take the nickname of another",
+        "daemon/members/invitation_desk.py",
+        "return RedeemRefusal.NICKNAME_TAKEN if self._is_taken(nickname, name) else RedeemRefusal.NONE",
+        "return RedeemRefusal.NONE",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_nickname_of_another_member_is_taken",
+        ),
+    ),
+    Mutant(
+        "a join that fails leaves a folder",
+        "daemon/members/networks_here.py",
+        "shutil.rmtree(making, ignore_errors=True)",
+        "pass",
+        ("tests.daemon.members.test_networks_here.MakingTests.test_nothing_is_left_of_one_that_fails",),
+    ),
+    Mutant(
+        "who waits to be dialled by its inviter is turned away",
+        "routing/inviting/doorkeeper.py",
+        "is_expected = link.direction is Direction.ACCEPTED or self.calls.is_called(link)",
+        "is_expected = link.direction is Direction.ACCEPTED",
+        (
+            "tests.routing.inviting.test_redeeming.RedeemingTests.test_inviter_that_nobody_can_dial_dials_who_waits_with_its_invitation",
+        ),
+    ),
+    Mutant(
         "a link without a certificate is let into a private network",
         "routing/private/private_members.py",
         "        if not shown:\n            return TurnedAway(",
@@ -2060,13 +2108,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "            self._problem = problem\n",
         "",
         ("tests.routing.membership.test_lifecycle",),
-    ),
-    Mutant(
-        "a server does not wait for its daemon",
-        "daemon/endpoints/server.py",
-        "        except DaemonAbsent:\n            raise\n",
-        "",
-        ("tests.daemon.endpoints.test_daemon_endpoints.WaitingTests",),
     ),
     Mutant(
         "lines for the journal have times",

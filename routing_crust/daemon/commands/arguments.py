@@ -12,11 +12,17 @@ from typing import Final
 
 from ... import __version__
 from ..state_directory import default_state_dir
+from .member_arguments import add_member_commands
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """Longer than a message is tried for with the default settings."""
 
 _EPILOGUE: Final = """\
+a first hour:
+  routing-crust init home            here; then 'twistd routing-node' and
+  routing-crust invite laptop        here, which prints the command for there:
+  routing-crust join LINE            there; then 'twistd routing-node'
+
 exit codes: 0 done, 1 failed, 2 the command line cannot be used
 
 'routing-crust COMMAND --help' explains a command. The daemon is started with
@@ -28,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="routing-crust",
-        description="Make keys for nodes, and talk to the routing-node daemon on this machine.",
+        description="Found or join a private network, and talk to the routing-node daemon on this machine.",
         epilog=_EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         each.set_defaults(command=name)
         return each
 
+    add_member_commands(add, _add_where)
     keygen = add("keygen", "make a new key and print the name that it gives", "It never replaces a key.")
     _add_key_file(keygen)
     name = add("name", "print the name of the node", "The daemon need not run, since the key gives the name.")

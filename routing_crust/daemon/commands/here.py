@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..control.client import ControlClient
+from ..members.networks_here import settings_path
 from ..state_directory import DEFAULT_NETWORK, default_state_dir, socket_path
 
 STATUS_TIMEOUT_SECONDS: Final = 10.0
@@ -23,6 +24,10 @@ def state_dir_of(options: argparse.Namespace) -> Path:
     @raise ConfigurationError: one of them, or the file that they name, cannot be used.
     """
     folder = options.state_dir
+    if folder is None and options.config is None and options.network is None:
+        found = settings_path({}, None)
+        if found is not None:
+            return found.parent
     if options.config is not None or options.network is not None or str(folder or "").startswith("~"):
         return _state_dir_in_settings(options)
     return Path(folder or default_state_dir(DEFAULT_NETWORK)).absolute()

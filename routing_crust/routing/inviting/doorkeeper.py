@@ -12,13 +12,15 @@ strangers cannot have us flood an inviter. The link stays within the limits of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
-from ...endpoints import Direction
+from ...crust.reachability import Source
+from ...endpoints import Contact, Direction, Endpoint, is_local_only
 from ...errors import CloseReason, WireError
 from ...identity import PROTOCOL_VERSION
 from ...names import Name
@@ -40,11 +42,13 @@ from ...trust.redeeming import (
     encode,
 )
 from ...wire.framing import FrameKind
-from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind
+from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, NatKind
 from ..control import SendControl
+from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..messaging.envelope_dispatch import EnvelopeDispatch
 from ..node import Node
+from .outgoing_calls import OutgoingCalls
 
 TRIES_PER_MINUTE: Final = 10.0
 """Of one prefix; twice as many at once."""
@@ -86,33 +90,63 @@ class Doorkeeper:
     """
     Made with each start of the service, fed with first frames and envelopes, discarded after L{stop}.
 
+    @ivar calls: dials who waits for us with an invitation.
     @ivar inviter: has our own invitations; C{None} if we have none.
     """
 
     log = Logger()
 
     def __init__(
-        self, node: Node, links: LinkRegistry, dispatch: EnvelopeDispatch, send: SendControl
+        self,
+        node: Node,
+        links: LinkRegistry,
+        dispatch: EnvelopeDispatch,
+        send: SendControl,
+        dialable_at: Callable[[Peer], Endpoint | None],
+        bootstrap: Callable[[], object],
     ) -> None:
+        """
+        @param dialable_at: where others can dial a peer; C{None} if that is not known.
+        @param bootstrap: has us dial contacts, unless we are in the network or on the way there.
+        """
         seconds = node.clock.seconds
         self.inviter: Inviter | None = None
         self._node = node
+        self._links = links
         self._send = send
+        self._dialable_at = dialable_at
         self._quiet = QuietLog(self.log, seconds)
         self._tries: KeyedLimits[str] = KeyedLimits(
             lambda: TokenBucket(TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds)
         )
         self._passing = TokenBucket(PASSED_ON_PER_MINUTE / 60, 2 * PASSED_ON_PER_MINUTE, seconds)
         self._passed_on: dict[bytes, _PassedOn] = {}
+        self.calls = OutgoingCalls(node, links, bootstrap)
         links.handle_first_frame(FrameKind.REDEEM, self.knocked)
         dispatch.handle(EnvelopeKind.REDEEM_FOR, self.passed_on)
         dispatch.handle(EnvelopeKind.REDEEMED_FOR, self.answered)
 
     def stop(self) -> None:
         """Give up what waits. Crust closes the links."""
+        self.calls.stop()
         passed_on, self._passed_on = self._passed_on, {}
         for each in passed_on.values():
             cancel(each.timer)
+
+    def doors(self) -> tuple[Contact, ...]:
+        """Where an invitation can be redeemed: at this node, and then at members that pass it on."""
+        crust, own = self._node.crust, self._node.name
+        # where others see a node behind a NAT nobody else can dial it
+        is_open = crust.nat is NatKind.OPEN
+        mine = [
+            Contact(each.endpoint, own)
+            for each in crust.sources
+            if is_open or each.source is not Source.OBSERVED
+        ]
+        found = ((each.name, self._dialable_at(each)) for each in self._links.peers)
+        others = [Contact(endpoint, name) for name, endpoint in found if endpoint is not None]
+        # those outside first: they are of use to whoever is not in our own network
+        return tuple(mine + sorted(others, key=lambda each: is_local_only(each.endpoint)))
 
     def knocked(self, link: ILink, kind: int, payload: bytes) -> None:
         """
@@ -120,7 +154,8 @@ class Doorkeeper:
 
         @raise WireError: the peer broke the protocol.
         """
-        if link.direction is not Direction.ACCEPTED or not is_private(self._node.settings.network):
+        is_expected = link.direction is Direction.ACCEPTED or self.calls.is_called(link)
+        if not is_expected or not is_private(self._node.settings.network):
             raise WireError("nobody redeems an invitation here", CloseReason.NOT_WANTED)
         if len(payload) > MAX_REDEEM_BYTES:
             raise WireError(f"a Redeem of {len(payload)} bytes is over the limit of {MAX_REDEEM_BYTES}")
@@ -139,7 +174,10 @@ class Doorkeeper:
         elif redeem.network != self._node.settings.network:
             self._refuse(link, RedeemRefusal.OTHER_NETWORK)
         elif redeem.inviter == self._node.name.raw:
-            self._answer(link, encode(self._judge(link.peer, link.binding, redeem)))
+            answer = self._judge(link.peer, link.binding, redeem)
+            if answer.refusal is RedeemRefusal.NONE:
+                self.calls.redeemed(link)
+            self._answer(link, encode(answer))
         else:
             self._pass_on(link, Name(redeem.inviter), payload)
 

@@ -19,10 +19,9 @@ from zope.interface import implementer
 
 from ...crust.interfaces import ICrust, ICrustEvents, ILink
 from ...crust.reachability import Reachability
-from ...endpoints import Direction, Endpoint
+from ...endpoints import Contact, Direction, Endpoint
 from ...errors import ConnectFailed, JoinFailed, LinkClosed, RoutingCrustError, WireError
 from ...identity import PROTOCOL_VERSION
-from ...names import Name
 from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
 from ...trust.redeeming import (
@@ -72,19 +71,19 @@ class Redeemer:
         self._asked: dict[ILink, Redemption] = {}
         self._dial: Deferred[ILink] | None = None
         self._timers: list[IDelayedCall] = []
-        self._done: Deferred[tuple[Welcome, Endpoint, Name]] = Deferred()
+        self._done: Deferred[tuple[Welcome, Contact | None]] = Deferred()
         self.outcomes: dict[str, str] = {}
 
-    def redeem(self) -> Deferred[tuple[Welcome, Endpoint, Name]]:
+    def redeem(self) -> Deferred[tuple[Welcome, Contact | None]]:
         """
         Redeem the invitation, once.
 
-        @return: fires with the welcome, and with who has let us in and where; when crust has stopped. Fails
-            with L{JoinFailed}, whose text says who was tried and what to do.
+        @return: fires with the welcome, and with where we have dialled a member for it, if we have; when
+            crust has stopped. Fails with L{JoinFailed}, whose text says who was tried and what to do.
         """
         return Deferred.fromCoroutine(self._redeem())
 
-    async def _redeem(self) -> tuple[Welcome, Endpoint, Name]:
+    async def _redeem(self) -> tuple[Welcome, Contact | None]:
         self._crust.start(self)
         self._timers.append(self._clock.callLater(PATIENCE_SECONDS, self._give_up))
         self._round()
@@ -154,7 +153,9 @@ class Redeemer:
         elif answer.refusal is not RedeemRefusal.NONE:
             self._done.errback(JoinFailed(f"the invitation is not accepted: {answer.refusal.text}"))
         else:
-            self._done.callback((decode_welcome(answer.body), link.connection.peer, link.peer))
+            dialled = link.direction is Direction.CONNECTED
+            contact = Contact(link.connection.peer, link.peer) if dialled else None
+            self._done.callback((decode_welcome(answer.body), contact))
 
     def _failed(self, link: ILink, outcome: str) -> None:
         self.outcomes[str(link.connection.peer)] = outcome

@@ -170,7 +170,7 @@ class LinkRegistry:
             return
         if kind == FrameKind.HELLO:
             self._hello(record, payload)
-        elif kind in self._first_frame_handlers and record.facts is None and not record.hello_sent:
+        elif kind in self._first_frame_handlers and record.facts is None:
             del self._records[link]
             self._first_frame_handlers[kind](link, kind, payload)
         elif kind in self._early_handlers and record.hello_sent:

@@ -64,6 +64,11 @@ class Lifecycle:
             cancel(self._retry)
             self.machine.retry()
 
+    def wake(self) -> None:
+        """Bootstrap now, unless we are in the network or on the way there: there is a new contact."""
+        if self.state is State.DISCONNECTED:
+            self.machine.retry()
+
     def bootstrap_finished(self, problem: str) -> None:
         """An attempt to bootstrap has ended without a link."""
         if self.state is State.BOOTSTRAPPING:

@@ -13,13 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ILink
-from routing_crust.endpoints import Endpoint
+from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed, LinkClosed
 from routing_crust.identity import PROTOCOL_VERSION
 from routing_crust.names import Name
 from routing_crust.routing.inviting.doorkeeper import TRIES_PER_MINUTE
 from routing_crust.routing.inviting.redeemer import PATIENCE_SECONDS, Redeemer
 from routing_crust.routing.links.handshake import make_hello
+from routing_crust.routing.service import RoutingService
+from routing_crust.routing.state import State
 from routing_crust.testing import Nat, SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
@@ -118,9 +120,9 @@ class RedeemingTests(SynchronousTestCase):
         founder, _other = self.network_of(None, None)
         invitation = self.inviter(founder)
         redeemer = self.newcomer(founder, [founder.endpoint])
-        welcome, endpoint, name = self.net.result_of(redeemer.redeem())
+        welcome, contact = self.net.result_of(redeemer.redeem())
         self.assertEqual((welcome.label, welcome.members), ("for laptop", 3))
-        self.assertEqual((endpoint, name), (founder.endpoint, founder.name))
+        self.assertEqual(contact, Contact(founder.endpoint, founder.name))
         self.assertEqual(invitation.tries, [(self.identity.name, True)])
         self.assertEqual(self.crust.links, ())
 
@@ -128,10 +130,48 @@ class RedeemingTests(SynchronousTestCase):
         public, founder = self.network_of(None, PORT_RESTRICTED)
         invitation = self.inviter(founder)
         redeemer = self.newcomer(founder, [founder.endpoint, public.endpoint], nat=SYMMETRIC)
-        welcome, endpoint, name = self.net.result_of(redeemer.redeem())
+        welcome, contact = self.net.result_of(redeemer.redeem())
         self.assertEqual(welcome.label, "for laptop")
-        self.assertEqual((endpoint, name), (public.endpoint, public.name))
+        self.assertEqual(contact, Contact(public.endpoint, public.name))
         self.assertEqual(invitation.tries, [(self.identity.name, True)])
+
+    def test_inviter_that_nobody_can_dial_dials_who_waits_with_its_invitation(self) -> None:
+        founder = self.net.node(nat=PORT_RESTRICTED)
+        invitation = self.inviter(founder)
+        redeemer = self.newcomer(founder, [founder.endpoint])
+        founder.service.call_on(self.crust.listening, self.net.clock.now + 600)
+        welcome, contact = self.net.result_of(redeemer.redeem())
+        self.assertEqual(welcome.label, "for laptop")
+        self.assertIsNone(contact)
+        self.assertEqual(invitation.tries, [(self.identity.name, True)])
+        # its node starts some time later, and cannot dial the founder either
+        self.net.run_for(30.0)
+        contacts = (Contact(founder.endpoint, founder.name),)
+        place = self.crust.listening[0]
+        settings = Settings(network=NETWORK, listen=(place,), lan_discovery=False, contacts=contacts)
+        assert self.net.founder is not None
+        server = RoutingService(
+            settings,
+            reactor=self.net.clock,
+            identity=self.identity,
+            membership=self.net.founder.membership(self.identity, nickname="laptop"),
+            crust=MemoryCrust(self.net.network, settings, self.identity, (place,)),
+        )
+        server.startService()
+        self.net.run_until(lambda: server.state is State.CONNECTED and founder.connected)
+        server.set_request_handler(lambda message: b"hello " + message.body)
+        answer = founder.service.request(self.identity.name, b"desk")
+        self.assertEqual(self.net.result_of(answer), b"hello desk")
+        self.net.run_for(5.0)
+        self.net.result_of(server.stopService())
+        self.assertEqual(founder.core.doorkeeper.calls._calls, [])  # type: ignore[union-attr]
+
+    def test_place_where_nobody_waits_is_given_up_in_the_end(self) -> None:
+        founder = self.net.node(nat=PORT_RESTRICTED)
+        self.inviter(founder)
+        founder.service.call_on([self.net.network.new_endpoint(None)], self.net.clock.now + 60)
+        self.net.run_for(75.0)
+        self.assertEqual(founder.core.doorkeeper.calls._calls, [])  # type: ignore[union-attr]
 
     def test_who_does_not_know_the_secret_is_told_no_more_than_that(self) -> None:
         founder, _other = self.network_of(None, None)

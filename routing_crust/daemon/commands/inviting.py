@@ -1,0 +1,78 @@
+"""C{invite}: an invitation to the private network of the daemon on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+
+from ...plain_errors import RoutingCrustError
+from ..control.member_messages import InviteCommand, InvitedReply
+from . import EXIT_OK
+from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
+
+
+class NoQrCodes(RoutingCrustError):
+    """The package that draws QR codes is not installed."""
+
+
+def invite(options: argparse.Namespace) -> int:
+    """Print the command that lets another machine in."""
+    # before anything is done that would have to be undone
+    draw = _drawing() if options.qr else None
+    command = InviteCommand(
+        nickname=options.nickname,
+        roles=tuple(options.role),
+        tags=tuple(options.tag),
+        uses=options.uses,
+        lifetime=options.expires,
+        allow=tuple(options.allow),
+        at=tuple(options.at),
+    )
+    with connect(options) as client:
+        invited = client.ask(command, InvitedReply, STATUS_TIMEOUT_SECONDS)
+    line = f"routing-crust join {invited.line}"
+    if options.json:
+        facts = {
+            "command": line,
+            "invitation": invited.line,
+            "expires": invited.expires,
+            "uses": options.uses,
+            "endpoints": invited.endpoints,
+            "warning": invited.warning,
+        }
+        print_line(json.dumps(facts, indent=2))
+    else:
+        # beside the line, so that the line alone goes through a pipe
+        sys.stderr.write(_explanation(options, invited))
+        print_line(line)
+    if draw is not None:
+        draw(invited.line)
+    return EXIT_OK
+
+
+def _explanation(options: argparse.Namespace, invited: InvitedReply) -> str:
+    who = options.nickname or "the other machine"
+    often = "once" if options.uses == 1 else f"{options.uses} times"
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(invited.expires))
+    text = f"Type this on {who}; it works {often}, until {until}, while the daemon here runs:\n"
+    if invited.warning:
+        text = f"Note: {invited.warning}.\n{text}"
+    return text
+
+
+def _drawing() -> Callable[[str], None]:
+    try:
+        import segno
+    except ImportError:
+        raise NoQrCodes(
+            "QR codes need the package segno: run 'pip install routing-crust[qr]', or leave --qr out"
+        ) from None
+
+    def draw(line: str) -> None:
+        # upper case takes less room in a code, and means the same
+        segno.make(line.upper()).terminal(out=sys.stderr, compact=True)
+
+    return draw

@@ -1,0 +1,76 @@
+"""
+The credentials of a daemon's node: read from the state directory at the start, and written there when they
+change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from twisted.logger import Logger
+
+from ...identity import Identity
+from ...routing.private.membership import Membership
+from ...trust.networks import is_private
+from ...trust.roster import Roster
+from ...trust.state_files import (
+    load_authority,
+    load_certificate,
+    load_roster,
+    put_roster_aside,
+    save_certificate,
+    save_roster,
+)
+
+_log: Final = Logger(namespace="routing_crust.daemon.members")
+_Value = TypeVar("_Value")
+
+
+def load_membership(state_dir: Path, network: str, identity: Identity) -> Membership | None:
+    """
+    The credentials that are kept in a state directory; C{None} for an open network. A damaged roster is put
+    aside, and what is whole of it is used: the rest comes from other members.
+
+    @raise TrustFileError: a file is missing, damaged, or of another network or key.
+    """
+    if not is_private(network):
+        return None
+    certificate = load_certificate(state_dir, network, identity.name, identity)
+    roster, problem = load_roster(state_dir, network, identity)
+    if problem:
+        _mend_roster(state_dir, roster, problem)
+    return Membership(
+        certificate,
+        roster,
+        authority=load_authority(state_dir, network),
+        keep_certificate=_keeper(state_dir, save_certificate, "certificate"),
+        keep_roster=_keeper(state_dir, save_roster, "roster"),
+    )
+
+
+def _mend_roster(state_dir: Path, roster: Roster, problem: str) -> None:
+    try:
+        aside = put_roster_aside(state_dir)
+        save_roster(state_dir, roster)
+    except OSError as error:
+        _log.warn("{problem} ({error})", problem=problem, error=error.strerror)
+        return
+    _log.warn("{problem}; the damaged file is now {aside}", problem=problem, aside=str(aside))
+
+
+def _keeper(state_dir: Path, save: Callable[[Path, _Value], object], what: str) -> Callable[[_Value], object]:
+    def keep(value: _Value) -> None:
+        try:
+            save(state_dir, value)
+        except OSError as error:
+            # the node goes on with what it has in memory
+            _log.warn(
+                "the {what} cannot be written in {folder} ({problem}); the file there stays as it was",
+                what=what,
+                folder=str(state_dir),
+                problem=error.strerror,
+            )
+
+    return keep

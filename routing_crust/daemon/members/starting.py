@@ -1,0 +1,69 @@
+"""
+Starts the daemon of a state directory in the background, and waits until it is in its network.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from ...errors import RoutingCrustError
+from ..control.client import ClientError, ControlClient
+from ..control.messages import StatusCommand, StatusReply
+from ..state_directory import socket_path
+
+LOG_NAME: Final = "node.log"
+PID_NAME: Final = "twistd.pid"
+START_SECONDS: Final = 20.0
+CONNECT_SECONDS: Final = 20.0
+_LOOK_EVERY_SECONDS: Final = 0.1
+_STATUS_SECONDS: Final = 5.0
+
+
+class NotStarted(RoutingCrustError):
+    """The daemon did not start; the text says where it has written why."""
+
+
+def start_daemon(state_dir: Path) -> int:
+    """
+    Start it.
+
+    @return: how many members it has links with.
+    @raise NotStarted: it did not start.
+    """
+    log = state_dir / LOG_NAME
+    command = [
+        sys.executable,
+        "-c",
+        "from twisted.scripts.twistd import run; run()",
+        f"--pidfile={state_dir / PID_NAME}",
+        f"--logfile={log}",
+        "routing-node",
+        f"--state-dir={state_dir}",
+    ]
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if process.returncode:
+        said = (process.stderr or process.stdout).strip().splitlines()
+        raise NotStarted(f"the daemon did not start: {said[-1] if said else f'see {log}'}")
+    return _wait(state_dir, log)
+
+
+def _wait(state_dir: Path, log: Path) -> int:
+    began = time.monotonic()
+    path = socket_path(state_dir)
+    while True:
+        waited = time.monotonic() - began
+        try:
+            with ControlClient(path, "") as client:
+                status = client.ask(StatusCommand(), StatusReply, _STATUS_SECONDS).status
+        except ClientError as error:
+            if waited > START_SECONDS:
+                raise NotStarted(f"the daemon does not answer ({error}); see {log}") from None
+        else:
+            links = len({link["peer"] for link in status.get("links", ())})
+            if (status.get("state") == "connected" and links) or waited > CONNECT_SECONDS:
+                return links
+        time.sleep(_LOOK_EVERY_SECONDS)

@@ -1,0 +1,228 @@
+"""
+The invitation desk: what it writes into invitations, whom it gives a certificate, and what is on the disk
+then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.daemon.control.member_messages import InviteCommand
+from routing_crust.daemon.members import invitation_desk
+from routing_crust.daemon.members.invitation_desk import InvitationDesk
+from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.errors import InvalidCertificate, InvalidInvitation, NotAuthorized
+from routing_crust.identity import Identity
+from routing_crust.names import Name
+from routing_crust.trust.certificate import Certificate, Ed25519Verifier, MemberRole, SignedCertificate
+from routing_crust.trust.codec import decode_certificate
+from routing_crust.trust.invitation import Invitation
+from routing_crust.trust.issuing import Issuer
+from routing_crust.trust.judging import judge
+from routing_crust.trust.networks import network_of
+from routing_crust.trust.redeeming import RedeemAnswer, RedeemRefusal, Redemption, Welcome, decode_welcome
+from routing_crust.trust.roster import Roster
+from routing_crust.trust.state_files import load_ledger
+
+from ..fakes import IDENTITIES, temporary_directory
+
+AUTHORITY, FOUNDER, LAPTOP, PHONE = IDENTITIES[:4]
+NETWORK = network_of(AUTHORITY.name)
+NOW = 1_800_000_000.0
+
+
+def name_of(identity: Identity) -> Name:
+    return identity.name
+
+
+def certified(identity: Identity, nickname: str, *roles: MemberRole) -> SignedCertificate:
+    return Issuer(AUTHORITY).issue(name_of(identity), nickname, roles, NOW - 60)
+
+
+class Here:
+    """Credentials and surroundings of a member."""
+
+    network = NETWORK
+
+    def __init__(self, certificate: SignedCertificate) -> None:
+        self.certificate = certificate
+        self.key: Identity | None = None
+        self.members: list[Certificate] = []
+        self.calls: list[tuple[tuple[Endpoint, ...], float]] = []
+        self.found: tuple[Contact, ...] = (
+            Contact(Endpoint("192.168.1.2", 5483), name_of(FOUNDER)),
+            Contact(Endpoint("5.5.5.5", 5483), name_of(PHONE)),
+        )
+
+    def authority_key(self) -> Identity | None:
+        return self.key
+
+    def doors(self) -> tuple[Contact, ...]:
+        return self.found
+
+    def known_members(self) -> Iterable[Certificate]:
+        return self.members
+
+    def linked_members(self) -> int:
+        return len(self.members)
+
+    def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
+        self.calls.append((tuple(endpoints), until))
+
+
+class DeskTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder: Path = temporary_directory(self)
+        self.now = NOW
+        self.here = Here(certified(FOUNDER, "desk", MemberRole.NODE, MemberRole.ADMIN))
+        self.desk = self.opened()
+
+    def opened(self) -> InvitationDesk:
+        return InvitationDesk(self.folder, "home", FOUNDER, self.here, self.here, lambda: self.now)
+
+    def invite(self, **options: object) -> Invitation:
+        return Invitation.from_text(self.desk.invite(InviteCommand(**options)).line)  # type: ignore[arg-type]
+
+    def attempt(self, invitation: Invitation, who: Identity = LAPTOP) -> Redemption:
+        return Redemption(NETWORK, name_of(FOUNDER), invitation.secret, name_of(who), b"binding")
+
+    def redeem(self, invitation: Invitation, who: Identity = LAPTOP, nickname: str = "mine") -> RedeemAnswer:
+        attempt = self.attempt(invitation, who)
+        answer = self.desk.redeem(name_of(who), b"binding", attempt.ask((2,), nickname))
+        self.assertTrue(attempt.is_answered_by(answer))
+        return answer
+
+    def welcomed(self, invitation: Invitation, who: Identity = LAPTOP, nickname: str = "mine") -> Welcome:
+        answer = self.redeem(invitation, who, nickname)
+        self.assertEqual(answer.refusal, RedeemRefusal.NONE)
+        return decode_welcome(answer.body)
+
+    def certificate(self, welcome: Welcome, who: Identity = LAPTOP) -> Certificate:
+        signed = decode_certificate(welcome.certificate)
+        found = judge(signed, NETWORK, name_of(who), Roster(NETWORK), self.now, Ed25519Verifier())
+        self.assertIsNone(found)
+        return signed.certificate
+
+
+class InvitingTests(DeskTestCase):
+    def test_invitation_says_where_and_until_when(self) -> None:
+        reply = self.desk.invite(InviteCommand(nickname="laptop", lifetime=3600.0))
+        invitation = Invitation.from_text(reply.line)
+        self.assertEqual(invitation.network, NETWORK)
+        self.assertEqual(invitation.inviter, name_of(FOUNDER))
+        self.assertEqual(invitation.endpoints, (Endpoint("192.168.1.2", 5483), Endpoint("5.5.5.5", 5483)))
+        self.assertEqual((invitation.expiry, invitation.uses), (int(NOW) + 3600, 1))
+        self.assertEqual(reply.expires, NOW + 3600)
+        self.assertEqual(reply.warning, "")
+
+    def test_invitation_that_works_in_the_local_network_only_says_so(self) -> None:
+        self.here.found = self.here.found[:1]
+        self.assertIn("this works in this local network only", self.desk.invite(InviteCommand()).warning)
+        self.here.found = ()
+        self.assertIn("nobody can dial this node", self.desk.invite(InviteCommand()).warning)
+
+    def test_other_machine_that_can_be_dialled_is_dialled(self) -> None:
+        self.here.found = self.here.found[:1]
+        reply = self.desk.invite(InviteCommand(at=("5.5.5.9:5483",)))
+        self.assertEqual(reply.warning, "")
+        self.assertEqual(self.here.calls, [((Endpoint("5.5.5.9", 5483),), NOW + 86400)])
+
+    def test_what_nobody_can_be_given_is_refused_at_once(self) -> None:
+        for options, error, text in (
+            ({"roles": ("king",)}, InvalidCertificate, "'king' is not a role"),
+            ({"tags": ("a b",)}, InvalidCertificate, "'a b' cannot be a tag"),
+            ({"roles": ("admin",)}, NotAuthorized, "only the authority makes admins and inviters"),
+            ({"nickname": "desk"}, InvalidInvitation, "is called 'desk' already"),
+            ({"nickname": "x", "uses": 2}, InvalidInvitation, "several machines cannot have one nickname"),
+        ):
+            found = self.assertRaises(error, self.invite, **options)
+            self.assertIn(text, str(found))
+        self.assertEqual(load_ledger(self.folder, NETWORK).entries, ())
+
+    def test_authority_makes_admins(self) -> None:
+        self.here.key = AUTHORITY
+        welcome = self.welcomed(self.invite(nickname="laptop", roles=("node", "admin")))
+        self.assertEqual(self.certificate(welcome).roles, {MemberRole.NODE, MemberRole.ADMIN})
+
+    def test_plain_member_invites_nobody(self) -> None:
+        issuer = Issuer(FOUNDER, self.here.certificate)
+        self.here.certificate = issuer.issue(name_of(FOUNDER), "desk", (MemberRole.NODE,), NOW)
+        self.assertIn(
+            "is neither an admin nor an inviter", str(self.assertRaises(NotAuthorized, self.invite))
+        )
+
+
+class RedeemingTests(DeskTestCase):
+    def test_new_member_gets_what_the_invitation_says(self) -> None:
+        welcome = self.welcomed(self.invite(nickname="laptop", roles=("client",), tags=("family",)))
+        certificate = self.certificate(welcome)
+        self.assertEqual((certificate.nickname, certificate.tags), ("laptop", {"family"}))
+        self.assertEqual(certificate.roles, {MemberRole.CLIENT})
+        self.assertEqual((welcome.label, welcome.members), ("home", 1))
+        self.assertEqual([each.name for each in welcome.contacts], [FOUNDER.name.raw, PHONE.name.raw])
+
+    def test_nickname_is_the_joiners_where_the_invitation_leaves_it_open(self) -> None:
+        self.assertEqual(self.certificate(self.welcomed(self.invite())).nickname, "mine")
+        self.assertEqual(self.redeem(self.invite(), PHONE, "").refusal, RedeemRefusal.NICKNAME_MISSING)
+        self.assertEqual(self.redeem(self.invite(), PHONE, "a b").refusal, RedeemRefusal.NICKNAME_MISSING)
+
+    def test_invitation_is_used_up(self) -> None:
+        invitation = self.invite(uses=2)
+        self.welcomed(invitation, LAPTOP, "one")
+        self.welcomed(invitation, PHONE, "two")
+        self.assertEqual(self.redeem(invitation, IDENTITIES[5], "three").refusal, RedeemRefusal.USED_UP)
+
+    def test_who_has_redeemed_it_is_answered_again(self) -> None:
+        invitation = self.invite(nickname="laptop")
+        self.welcomed(invitation)
+        self.now += 10 * 86400
+        self.assertEqual(self.certificate(self.welcomed(invitation)).nickname, "laptop")
+        (entry,) = load_ledger(self.folder, NETWORK).entries
+        self.assertEqual(entry.used_by, (name_of(LAPTOP),))
+
+    def test_expired_one_is_refused_as_such(self) -> None:
+        invitation = self.invite(lifetime=60.0)
+        self.now += 61
+        self.assertEqual(self.redeem(invitation).refusal, RedeemRefusal.EXPIRED)
+
+    def test_wrong_secret_learns_nothing(self) -> None:
+        invitation = self.invite()
+        wrong = Redemption(NETWORK, name_of(FOUNDER), b"x" * 16, name_of(LAPTOP), b"binding")
+        expected = RedeemAnswer(RedeemRefusal.UNKNOWN)
+        answer = self.desk.redeem(name_of(LAPTOP), b"binding", wrong.ask((2,), "n"))
+        self.assertEqual(answer, expected)
+        right = self.attempt(invitation)
+        for name, binding in ((name_of(PHONE), b"binding"), (name_of(LAPTOP), b"other")):
+            self.assertEqual(self.desk.redeem(name, binding, right.ask((2,), "n")), expected)
+        self.assertEqual(load_ledger(self.folder, NETWORK).entries[0].used_by, ())
+
+    def test_use_is_on_the_disk_before_the_certificate_is_given(self) -> None:
+        invitation = self.invite()
+        with mock.patch.object(invitation_desk, "save_ledger", side_effect=OSError(28, "no space")):
+            self.assertEqual(self.redeem(invitation).refusal, RedeemRefusal.CANNOT_ISSUE)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.welcomed(invitation)
+        self.desk = self.opened()
+        self.assertEqual(self.redeem(invitation, PHONE).refusal, RedeemRefusal.USED_UP)
+
+    def test_nickname_of_another_member_is_taken(self) -> None:
+        self.here.members = [certified(PHONE, "phone", MemberRole.NODE).certificate]
+        refusal = self.redeem(self.invite(), LAPTOP, "phone").refusal
+        self.assertEqual(refusal, RedeemRefusal.NICKNAME_TAKEN)
+        self.assertEqual(self.redeem(self.invite(), LAPTOP, "desk").refusal, RedeemRefusal.NICKNAME_TAKEN)
+        self.welcomed(self.invite(nickname="laptop"))
+        error = self.assertRaises(InvalidInvitation, self.invite, nickname="laptop")
+        self.assertIn("'laptop' already", str(error))
+
+    def test_member_may_use_what_it_was_invited_to(self) -> None:
+        invitation = self.invite(allow=("ssh",))
+        self.assertFalse(self.desk.allows(name_of(LAPTOP), "ssh"))
+        self.welcomed(invitation)
+        self.desk = self.opened()
+        self.assertTrue(self.desk.allows(name_of(LAPTOP), "ssh"))
+        self.assertFalse(self.desk.allows(name_of(LAPTOP), "web"))
+        self.assertFalse(self.desk.allows(name_of(PHONE), "ssh"))
