@@ -10,9 +10,10 @@ import argparse
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 from .catalogue import MUTANTS
-from .mutant import TIMEOUT, Mutant, Outcome, run_tests
+from .mutant import TIMEOUT, Forker, Mutant, Outcome
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,9 +52,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _try_all(chosen: list[Mutant], jobs: int, verbose: bool, healthy: bool) -> int:
     survivors: list[str] = []
     most = TIMEOUT
+    free: SimpleQueue[Forker] = SimpleQueue()
+    for _ in range(jobs):
+        free.put(Forker())
+
+    def run(tests: tuple[str, ...], mutant: Mutant | None, seconds: float) -> Outcome:
+        forker = free.get()
+        try:
+            return forker.run(tests, mutant, seconds)
+        finally:
+            free.put(forker)
+
     if not healthy:
         tests = tuple(sorted({test for each in chosen for test in each.tests}))
-        without = run_tests(tests, seconds=3 * TIMEOUT)
+        without = run(tests, None, 3 * TIMEOUT)
         if not without.passed:
             print(without.output)
             print(f"without a bug {without.caught_by} fails already, so nothing can be said")
@@ -62,10 +74,12 @@ def _try_all(chosen: list[Mutant], jobs: int, verbose: bool, healthy: bool) -> i
         most = max(most, 2 * without.seconds)  # a busy machine makes no bug
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, outcome in zip(
-            chosen, pool.map(lambda each: run_tests(each.tests, each, most), chosen), strict=True
+            chosen, pool.map(lambda each: run(each.tests, each, most), chosen), strict=True
         ):
             if not _report(mutant, outcome, verbose):
                 survivors.append(mutant.name)
+    for _ in range(jobs):
+        free.get().close()
     # at the end, where they are seen in a long log
     for each in survivors:
         print(f"not caught: {each}")

@@ -7,14 +7,18 @@ bug in it.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import routing_crust
 
@@ -80,56 +84,82 @@ class Outcome:
     output: str
 
 
-def run_tests(tests: tuple[str, ...], mutant: Mutant | None = None, seconds: float = TIMEOUT) -> Outcome:
+class Forker:
     """
-    Run tests until the first failure.
-
-    @param mutant: the bug to plant; C{None} plants none.
-    @param seconds: after this time they count as hanging.
-    @raise StaleMutant: as L{Mutant.planted} does.
+    Runs tests, one run after the other, each in a new process; see L{forker}. Not for several threads.
     """
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        there = Path(folder)
-        shutil.copytree(PACKAGE, there / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-        for each in BESIDE:
-            if (ROOT / each).exists():
-                (there / each).symlink_to(ROOT / each)
-        if mutant is not None:
-            path = there / PACKAGE.name / mutant.module
-            path.write_text(mutant.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
-        return _run(there, tests, seconds)
 
+    def __init__(self) -> None:
+        self._process = self._start()
 
-def _run(there: Path, tests: tuple[str, ...], most: float) -> Outcome:
-    # -B: the tests are links into the tree, and a mutant's bytecode must not be left beside them
-    command = [
-        sys.executable,
-        "-B",
-        "-m",
-        "twisted.trial",
-        "--exitfirst",
-        f"--temp-directory={there}/trial",
-        *tests,
-    ]
-    began = time.monotonic()
-    try:
-        ended = subprocess.run(
-            command,
-            check=False,
-            cwd=there,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=most,
+    def run(self, tests: tuple[str, ...], mutant: Mutant | None = None, seconds: float = TIMEOUT) -> Outcome:
+        """
+        Run tests until the first failure.
+
+        @param mutant: the bug to plant; C{None} plants none.
+        @param seconds: after this time they count as hanging.
+        @raise StaleMutant: as L{Mutant.planted} does.
+        """
+        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+            there = Path(folder)
+            shutil.copytree(PACKAGE, there / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+            for each in BESIDE:
+                if (ROOT / each).exists():
+                    (there / each).symlink_to(ROOT / each)
+            if mutant is not None:
+                path = there / PACKAGE.name / mutant.module
+                path.write_text(mutant.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
+            return self._run(there, tests, seconds)
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        # -B: the tests are links into the tree, and a mutant's bytecode must not be left beside them
+        command = [sys.executable, "-B", str(Path(__file__).with_name("forker.py"))]
+        # a session of its own: all that hangs can be killed with it
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-    except subprocess.TimeoutExpired as hanging:
-        output = hanging.stdout.decode(errors="replace") if isinstance(hanging.stdout, bytes) else ""
-        return Outcome(False, f"it hung for {most:g} s", time.monotonic() - began, output)
-    seconds = time.monotonic() - began
-    if ended.returncode == 0:
-        return Outcome(True, "", seconds, ended.stdout)
-    failed = _FAILED_TEST.findall(ended.stdout)
+
+    def _run(self, there: Path, tests: tuple[str, ...], most: float) -> Outcome:
+        began = time.monotonic()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        printed = there / "output"
+        process.stdin.write(json.dumps([str(there), str(printed), list(tests)]) + "\n")
+        process.stdin.flush()
+        late: list[bool] = []
+
+        def end() -> None:
+            late.append(True)
+            os.killpg(process.pid, signal.SIGKILL)
+
+        timer = Timer(most, end)
+        timer.start()
+        line = process.stdout.readline()
+        timer.cancel()
+        output = printed.read_text(errors="replace") if printed.exists() else ""
+        seconds = time.monotonic() - began
+        if not line:
+            self.close()
+            self._process = self._start()
+            why = f"it hung for {most:g} s" if late else "the runs were ended from outside"
+            return Outcome(False, why, seconds, output)
+        return _outcome(int(line), output, seconds)
+
+
+def _outcome(status: int, output: str, seconds: float) -> Outcome:
+    if status == 0:
+        return Outcome(True, "", seconds, output)
+    failed = _FAILED_TEST.findall(output)
     otherwise = "it could not be imported"
-    if ended.returncode < 0:
-        otherwise = f"the run was ended by signal {-ended.returncode}"
-    return Outcome(False, failed[0] if failed else otherwise, seconds, ended.stdout)
+    if status < 0:
+        otherwise = f"the run was ended by signal {-status}"
+    return Outcome(False, failed[0] if failed else otherwise, seconds, output)

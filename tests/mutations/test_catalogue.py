@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import routing_crust
 
 from .catalogue import MUTANTS
-from .mutant import Mutant, StaleMutant, run_tests
+from .mutant import Forker, Mutant, StaleMutant
 
 HERE = Path(routing_crust.__file__).parent
 
@@ -45,7 +45,16 @@ class RunTests(SynchronousTestCase):
         bug = Mutant(
             "everything is new", "routing/messaging/duplicates.py", "if key in keys:", "if False:", tests
         )
-        self.assertTrue(run_tests(tests).passed)
-        outcome = run_tests(tests, bug)
+        forker = Forker()
+        self.addCleanup(forker.close)
+        outcome = forker.run(tests, bug)
         self.assertFalse(outcome.passed)
         self.assertIn("tests.routing.messaging.test_duplicates.", outcome.caught_by)
+        self.assertTrue(forker.run(tests).passed)
+
+    def test_run_that_hangs_is_ended_and_the_next_one_is_not(self) -> None:
+        tests = ("tests.test_names",)
+        forker = Forker()
+        self.addCleanup(forker.close)
+        self.assertEqual(forker.run(tests, seconds=0.0).caught_by, "it hung for 0 s")
+        self.assertTrue(forker.run(tests).passed)
