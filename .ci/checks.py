@@ -1,7 +1,7 @@
 """
 Everything that must hold before a change goes in. C{.ci/run} starts this.
 
-It works on a copy and leaves the checkout as it is. It takes 30 to 40 minutes on two cores; C{--all} adds
+It works on a copy and leaves the checkout as it is. It takes less than 30 minutes on two cores; C{--all} adds
 what it leaves out for that. The last line is C{N passed, N failed}: the tests of all runs, and each other
 step that failed as one failure. The exit status is 0 only if nothing failed.
 """
@@ -22,13 +22,28 @@ from pathlib import Path
 
 from machine import copy_tree, find_python, install_system, make_venv
 from runner import Job, Result, Step, StepFailed, kill_children, kill_marked, run_steps, with_needs
+from selection import on_a_reactor, test_modules, without
 from trial_output import count_run, read_counts
 
-MAIN = "3.11"
 OTHERS = ("3.10", "3.12", "3.13")
 """
-The Pythons that get the wheel: the newest runs the tests on the asyncio reactor, all but the laboratory of
-NATs, the others L{DIFFERS}.
+The Pythons that get the wheel and run L{DIFFERS}: the lowest with the lowest versions of what the package
+needs, the newest on asyncio, with all that has a reactor.
+"""
+LABORATORY = ("tests.natlab",)
+"""Its nodes are daemons, which choose their reactor themselves: on asyncio would be the test's end only."""
+UNMEASURED = (
+    *LABORATORY,
+    *("tests.hostile", "tests.integration", "tests.mutations", "tests.test_benchmarks", "tests.test_soak"),
+    *("tests.routing.test_churn", "tests.routing.test_mixed_groups"),
+    *("tests.routing.connecting.test_fleet", "tests.routing.connecting.test_victim"),
+    *("tests.routing.links.test_consolidation", "tests.routing.links.test_handshake_stateful"),
+    *("tests.routing.membership.test_cold_start", "tests.routing.membership.test_growth"),
+    *("tests.routing.membership.test_no_room", "tests.streams.survival.test_properties"),
+)
+"""
+Tests without coverage, which makes them two to three times as slow: whole networks and many random orders,
+which go the same ways very often, and programs of their own. The others reach every line that these do.
 """
 DIFFERS = (
     *("tests.wire", "tests.timing", "tests.streams", "tests.daemon"),
@@ -70,7 +85,8 @@ class Checks:
             Step("system packages", install_system, first=True),
             Step("install", self.install, ("system packages",), first=True),
             Step("wheel", self.build_wheel, installed),
-            Step("suite with coverage", self.suite, installed, first=True),
+            Step("suite with coverage", self.measured_suite, installed, first=True),
+            Step("suite, whole networks", self.unmeasured_suite, installed, first=True),
             *self.on_other_pythons(),
             Step("planted bugs", self.planted_bugs, installed),
             Step("bad days", self.bad_days, installed),
@@ -94,14 +110,14 @@ class Checks:
         for each in set(OTHERS) - set(found):
             print(f"not run: the tests on Python {each}, which is not here")
         installs = []
-        for version in (*reversed(found), MAIN):
-            name = f"Python {version}" if version != MAIN else "lowest versions"
+        for version in reversed(found):
+            name = f"Python {version}" + (" and lowest versions" if version == OTHERS[0] else "")
             install = f"install the wheel, {name}"
             installs.append(install)
             yield Step(install, self.install_wheel(version), ("wheel",))
-            if [version] == found[-1:]:
+            if version == found[-1]:
                 yield Step(
-                    f"suite, {name}, asyncio", self.wheel_suite(version, "asyncio"), (install,), first=True
+                    f"suite on asyncio, {name}", self.wheel_suite(version, "asyncio"), (install,), first=True
                 )
             else:
                 yield Step(f"third of the suite, {name}", self.wheel_suite(version), (install,), first=True)
@@ -119,10 +135,14 @@ class Checks:
             self.venv / "bin/pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", self.work / "wheel", copied
         )
 
-    def suite(self, job: Job) -> None:
+    def measured_suite(self, job: Job) -> None:
         if README_COMMAND not in (self.tree / "README.rst").read_text():
             raise StepFailed(f"README.rst does not say {README_COMMAND!r}")
-        self.trial(job, self.venv / "bin/python", ("tests",), self.tree, coverage=True)
+        tests = without(test_modules(self.tree / "tests"), UNMEASURED)
+        self.trial(job, self.venv / "bin/python", tests, self.tree, coverage=True)
+
+    def unmeasured_suite(self, job: Job) -> None:
+        self.trial(job, self.venv / "bin/python", UNMEASURED, self.tree)
 
     def trial(
         self,
@@ -161,15 +181,15 @@ class Checks:
             job.run(self.venv / "bin/coverage", command, cwd=self.tree, env=self.measured)
 
     def install_wheel(self, version: str) -> Callable[[Job], None]:
-        """The step that installs the wheel for one Python; for L{MAIN} with the lowest versions."""
+        """The step that installs the wheel for one Python; for the lowest with the lowest versions."""
 
         def install(job: Job) -> None:
             venv = self.wheel_venv(version)
-            make_venv(job, Path(find_python(version) or sys.executable), venv)
+            make_venv(job, Path(find_python(version)), venv)
             (wheel,) = (self.work / "wheel").glob("*.whl")
             constraints = venv / "constraints.txt"
             constraints.write_text("")
-            if version == MAIN:
+            if version == OTHERS[0]:
                 constraints.write_text(job.run(sys.executable, self.tree / ".ci/floors.py", wheel))
             job.run(venv / "bin/pip", "install", "--quiet", f"{wheel}[test]", "--constraint", constraints)
             job.run(venv / "bin/pip", "check")
@@ -180,14 +200,14 @@ class Checks:
         return install
 
     def wheel_suite(self, version: str, reactor: str = "epoll") -> Callable[[Job], None]:
-        """The step that runs the tests with the wheel: all of them on asyncio, else those that may differ."""
+        """The step that runs the tests with the wheel that may differ, on asyncio all with a reactor, too."""
 
         def run(job: Job) -> None:
             venv = self.wheel_venv(version)
             if self.everything:
                 tests: tuple[str, ...] = ("tests",)
             else:
-                tests = without_laboratory(venv / "away/tests") if reactor == "asyncio" else DIFFERS
+                tests = tests_on_asyncio(venv / "away/tests") if reactor == "asyncio" else DIFFERS
             self.trial(job, venv / "bin/python", tests, venv / "away", f"--reactor={reactor}")
 
         return run
@@ -305,14 +325,9 @@ def main() -> int:
     return result.end()
 
 
-def without_laboratory(tests: Path) -> tuple[str, ...]:
-    """
-    All the rooms and modules of tests, but for the laboratory of NATs.
-
-    Its nodes are daemons, which choose their reactor themselves: on another one would be the test's end only.
-    """
-    found = [each for each in tests.iterdir() if (each / "__init__.py").exists() or each.match("test_*.py")]
-    return tuple(sorted(f"tests.{each.stem}" for each in found if each.name != "natlab"))
+def tests_on_asyncio(tests: Path) -> tuple[str, ...]:
+    """What may differ with the Python, and whatever runs on a reactor, but for the laboratory of NATs."""
+    return (*DIFFERS, *without(on_a_reactor(tests), (*DIFFERS, *LABORATORY)))
 
 
 def environment() -> dict[str, str]:

@@ -11,9 +11,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 CI = Path(__file__).resolve().parent.parent / ".ci"
+TESTS = CI.parent / "tests"
+MODULES = [each for each in TESTS.rglob("*.py") if each.name.startswith("test_")]
 PASSED = """
 [SKIPPED]
 this takes root
@@ -40,6 +42,7 @@ class CiTestCase(SynchronousTestCase):
         self.checks: Any = import_module("checks")
         self.runner: Any = import_module("runner")
         self.machine: Any = import_module("machine")
+        self.selection: Any = import_module("selection")
         self.counts: Any = import_module("trial_output")
         self.printed = StringIO()
         self.patch(sys, "stdout", self.printed)
@@ -259,24 +262,76 @@ class TableTests(CiTestCase):
         self.assertEqual(sum("asyncio" in each.name for each in suites), 1)
 
     def test_chosen_tests_are_there_once(self) -> None:
-        chosen = self.checks.DIFFERS
-        for each in chosen:
-            self.assertIsNotNone(find_spec(each), each)
-            self.assertFalse(any(other.startswith(f"{each}.") for other in chosen), each)
-        self.assertEqual(len(set(chosen)), len(chosen))
-
-    def test_asyncio_gets_all_tests_but_those_of_the_laboratory(self) -> None:
-        here = CI.parent / "tests"
-        chosen = self.checks.without_laboratory(here)
-        there = {path.relative_to(here).parts[0].removesuffix(".py") for path in here.rglob("test_*.py")}
-        self.assertLessEqual({f"tests.{each}" for each in there - {"natlab"}}, set(chosen))
-        self.assertNotIn("tests.natlab", chosen)
-        for each in chosen:
-            self.assertIsNotNone(find_spec(each), each)
+        for chosen in (self.checks.DIFFERS, self.checks.UNMEASURED, self.checks.tests_on_asyncio(TESTS)):
+            for each in chosen:
+                self.assertIsNotNone(find_spec(each), each)
+                self.assertFalse(any(other.startswith(f"{each}.") for other in chosen), each)
+            self.assertEqual(len(set(chosen)), len(chosen))
 
     def test_launcher_starts_the_checks(self) -> None:
         done = subprocess.run(["bash", CI / "run", "--list"], capture_output=True, text=True, check=True)
         self.assertIn("\nsuite with coverage\n", done.stdout)
+
+
+class SelectionTests(CiTestCase):
+    """Which tests are in which run."""
+
+    def tree(self, **modules: str) -> Path:
+        """A folder of tests with these modules, C{__} for a dot in their names."""
+        tests = Path(self.mktemp()).absolute() / "tests"
+        for name, text in modules.items():
+            path = tests.joinpath(*name.split("__")).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tests
+
+    def test_two_runs_have_each_test_once(self) -> None:
+        modules = self.selection.test_modules(TESTS)
+        here = {".".join(path.relative_to(TESTS.parent).with_suffix("").parts) for path in MODULES}
+        self.assertEqual(set(modules), here)
+        measured = self.selection.without(modules, self.checks.UNMEASURED)
+        others = [
+            each
+            for each in modules
+            if any(each == room or each.startswith(f"{room}.") for room in self.checks.UNMEASURED)
+        ]
+        self.assertEqual(sorted((*measured, *others)), sorted(modules))
+        self.assertIn("tests.test_names", measured)
+        self.assertIn("tests.natlab.test_pairs", others)
+
+    def test_module_that_imports_the_reactor_is_on_a_reactor(self) -> None:
+        tree = self.tree(
+            test_itself="from twisted.internet import reactor\n",
+            test_inside="def test() -> None:\n    from twisted.internet import reactor\n",
+            test_waits="from twisted.trial.unittest import SkipTest, TestCase\n",
+            test_waits_otherwise="from twisted.trial import unittest\nclass A(unittest.TestCase): ...\n",
+            test_clock="from twisted.internet.task import Clock\nfrom twisted.trial import unittest\n",
+        )
+        expected = ("inside", "itself", "waits", "waits_otherwise")
+        self.assertEqual(self.selection.on_a_reactor(tree), tuple(f"tests.test_{each}" for each in expected))
+
+    def test_module_whose_helper_imports_the_reactor_is_on_a_reactor(self) -> None:
+        tree = self.tree(
+            helper="from twisted.internet import reactor\n",
+            room__near="from ..helper import something\n",
+            room__test_near="from .near import something\n",
+            room__test_folder="from .. import helper\n",
+            test_whole="import tests.helper\n",
+            test_circle="from . import circle\n",
+            circle="from . import test_circle\n",
+        )
+        expected = ("room.test_folder", "room.test_near", "test_whole")
+        self.assertEqual(self.selection.on_a_reactor(tree), tuple(f"tests.{each}" for each in expected))
+
+    def test_every_test_that_waits_for_the_reactor_runs_on_asyncio(self) -> None:
+        """What is loaded says so, too, and not its text alone."""
+        chosen = self.selection.on_a_reactor(TESTS)
+        for name in self.selection.without(self.selection.test_modules(TESTS), chosen):
+            module = import_module(name)
+            for each in vars(module).values():
+                waits = isinstance(each, type) and issubclass(each, TestCase)
+                self.assertFalse(waits, f"{name}: {each} is missing on asyncio")
+            self.assertNotIn("reactor", vars(module), name)
 
 
 class MachineTests(CiTestCase):
