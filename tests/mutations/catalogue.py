@@ -2110,6 +2110,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_lifecycle",),
     ),
     Mutant(
+        "a server does not wait for its daemon",
+        "daemon/endpoints/server.py",
+        "        except DaemonAbsent:\n            raise\n",
+        "",
+        ("tests.daemon.endpoints.test_daemon_endpoints.WaitingTests",),
+    ),
+    Mutant(
         "lines for the journal have times",
         "daemon/logs.py",
         "elif is_journal(file, os.environ):",

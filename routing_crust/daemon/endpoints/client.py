@@ -5,7 +5,9 @@ has no node of its own. What is said there is in L{routing_crust.daemon.control.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from errno import EACCES
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,6 +24,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ...errors import ServiceStopped
 from ...names import Name
 from ...streams import NodeAddress
 from ...streams.frames import check_protocol
@@ -60,6 +63,10 @@ class DaemonRefused(ClientError, ConnectError):
 
     def __str__(self) -> str:
         return self.text
+
+
+class DaemonAbsent(DaemonRefused):
+    """No daemon is there, or it is just stopping: it may come."""
 
 
 class DaemonConnection(Protocol):
@@ -135,7 +142,7 @@ class DaemonConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The daemon is gone, or has closed the connection."""
         if not self.answer.called:
-            self.answer.errback(DaemonRefused("ServiceStopped", "the daemon has stopped"))
+            self.answer.errback(DaemonAbsent("ServiceStopped", "the daemon has stopped"))
         self._lost(reason)
 
     def _fail(self, error: Exception) -> None:
@@ -159,8 +166,9 @@ class LocalDaemon:
         """
         Connect, and send a command.
 
-        @return: fires with the connection and the reply. Fails with L{DaemonRefused} when no daemon is there,
-            it refuses the command, or it stops meanwhile. Cancelling it closes the connection.
+        @return: fires with the connection and the reply. Fails with L{DaemonRefused} when the daemon refuses
+            the command, and with L{DaemonAbsent} when none is there, or it stops meanwhile. Cancelling it
+            closes the connection.
         """
         return Deferred.fromCoroutine(self._call(command, expected))
 
@@ -173,19 +181,29 @@ class LocalDaemon:
         except ConnectingCancelledError:
             raise
         except ConnectError as error:
-            raise DaemonRefused(
-                "NotConnected",
-                f"no daemon answers at {self.path} ({error}): start one with 'twistd routing-node', or say "
-                "which with socket=, state-dir= or network=",
-            ) from None
+            raise self._unreached(error) from None
         reply = await call.answer
         if isinstance(reply, expected):
             return call, reply
         call.abort()
         if isinstance(reply, FailedReply):
-            raise DaemonRefused(reply.kind, reply.text)
+            kind = DaemonAbsent if reply.kind == ServiceStopped.__name__ else DaemonRefused
+            raise kind(reply.kind, reply.text)
         what = f"the daemon answered with {kind_of(reply)!r}: is it of another version?"
         raise DaemonRefused("WireError", what)
+
+    def _unreached(self, error: ConnectError) -> DaemonRefused:
+        if error.osError == EACCES:
+            return DaemonRefused(
+                "NotConnected",
+                f"permission denied on {self.path}: run this as the user that the daemon runs as",
+            )
+        why = os.strerror(error.osError) if error.osError else error
+        return DaemonAbsent(
+            "NotConnected",
+            f"no daemon answers at {self.path} ({why}): start one with 'twistd routing-node', or say "
+            "which with socket=, state-dir= or network=",
+        )
 
 
 @implementer(IStreamClientEndpoint)

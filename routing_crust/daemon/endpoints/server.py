@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError, ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamServerEndpoint,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -37,11 +38,11 @@ from ..control.messages import (
     RefuseCommand,
     Reply,
 )
-from .client import DaemonConnection, LocalDaemon
+from .client import DaemonAbsent, DaemonConnection, LocalDaemon
 
 RETRY_FIRST_SECONDS: Final = 0.5
-RETRY_MAX_SECONDS: Final = 30.0
-"""The first and the longest wait before the protocol is offered again when the daemon has gone."""
+RETRY_MAX_SECONDS: Final = 5.0
+"""The first and the longest wait for a daemon that is not there. To look for its socket costs little."""
 
 
 @implementer(IStreamServerEndpoint)
@@ -69,15 +70,17 @@ class DaemonServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        Offer the protocol until the port is stopped; if the daemon goes, again as soon as it is back.
+        Offer the protocol until the port is stopped: as soon as the daemon is there, and if it goes, again as
+        soon as it is back.
 
-        @return: fires with the L{OfferedPort}; fails with C{CannotListenError}.
+        @return: fires with the L{OfferedPort} when the protocol is offered; fails with C{CannotListenError}
+            when the daemon refuses it. Cancelling it gives up.
         """
         return Deferred.fromCoroutine(self._listen(protocolFactory))
 
     async def _listen(self, factory: Any) -> IListeningPort:
         port = OfferedPort(self._daemon, self._command, factory, self._own_name)
-        await port.begin()
+        await port.begin_when_there()
         return port
 
 
@@ -102,6 +105,7 @@ class OfferedPort:
         self._gone: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
         self._wait = RETRY_FIRST_SECONDS
+        self._problem = ""
         self._stopped = True
 
     def startListening(self) -> None:
@@ -109,11 +113,43 @@ class OfferedPort:
         if self._stopped:
             self._try_again()
 
+    async def begin_when_there(self) -> None:
+        """
+        Offer the protocol, as soon as the daemon is there.
+
+        @raise CannotListenError: the daemon refuses it, or may not be talked to.
+        """
+        protocol, waits = self._command.protocol, False
+        while True:
+            try:
+                await self.begin()
+            except DaemonAbsent as error:
+                if not waits:
+                    said = "{protocol} waits for its daemon: {problem}"
+                    self.log.info(said, protocol=protocol, problem=error)
+                waits = True
+            except CannotListenError as error:
+                # whoever called may show it only where nobody looks
+                self.log.error(
+                    "{protocol} is not offered, and not tried again: {problem}",
+                    protocol=protocol,
+                    problem=error.socketError,
+                )
+                raise
+            except ConnectingCancelledError:
+                # what Twisted's services expect
+                raise CancelledError from None
+            else:
+                if waits:
+                    self.log.info("{host} is offered", host=self._host)
+                return
+            await deferLater(self._daemon.reactor, self._next_wait())
+
     def begin(self) -> Deferred[None]:
         """
         Offer the protocol.
 
-        @return: fires with C{None} when it is offered; fails with C{CannotListenError}.
+        @return: fires with C{None} when it is offered; fails with C{DaemonAbsent} or C{CannotListenError}.
         """
         self._stopped = False
         self._beginning = Deferred.fromCoroutine(self._begin())
@@ -127,6 +163,8 @@ class OfferedPort:
             if self._own_name is not None and host.name != self._own_name:
                 call.abort()
                 raise ClientError(f"the daemon's node is {host.name}, not {self._own_name}")
+        except DaemonAbsent:
+            raise
         except RoutingCrustError as error:
             raise CannotListenError("routing", self._command.protocol, error) from None
         # not again after a break: the factory has been running all the time
@@ -177,19 +215,26 @@ class OfferedPort:
             gone.callback(None)
 
     def _later(self) -> None:
-        self._timer = self._daemon.reactor.callLater(self._wait, self._try_again)
-        # grows: a daemon that was stopped on purpose may stay away for long
-        self._wait = min(2 * self._wait, RETRY_MAX_SECONDS)
+        self._timer = self._daemon.reactor.callLater(self._next_wait(), self._try_again)
+
+    def _next_wait(self) -> float:
+        wait, self._wait = self._wait, min(2 * self._wait, RETRY_MAX_SECONDS)
+        return wait
 
     def _try_again(self) -> None:
         self.begin().addCallbacks(self._back, self._not_back)
 
     def _back(self, _: None) -> None:
+        self._problem = ""
         self.log.info("{host} is offered again", host=self._host)
 
     def _not_back(self, failure: Failure) -> None:
         if not self._stopped:
-            self.log.info("{problem}", problem=failure.getErrorMessage())
+            problem = failure.getErrorMessage()
+            # it goes on trying: only another problem is news
+            if problem != self._problem:
+                self.log.info("{problem}", problem=problem)
+            self._problem = problem
             self._later()
 
     def _said(self, reply: Reply) -> None:

@@ -6,6 +6,7 @@ on real sockets.
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import EACCES, ENOENT
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
@@ -51,7 +53,7 @@ from routing_crust.daemon.control.messages import (
     StatusReply,
 )
 from routing_crust.daemon.endpoints import server as offering
-from routing_crust.daemon.endpoints.client import DaemonConnection, DaemonRefused, LocalDaemon
+from routing_crust.daemon.endpoints.client import DaemonAbsent, DaemonConnection, DaemonRefused, LocalDaemon
 from routing_crust.daemon.node import NodeService
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason
@@ -316,6 +318,65 @@ class StreamTests(LocalCase):
         await port.stopListening()
 
 
+class WaitingTests(LocalCase):
+    """A server that is started before its daemon."""
+
+    def setUp(self) -> None:
+        self.patch(offering, "RETRY_FIRST_SECONDS", 0.0)
+        self.said: list[str] = []
+        self.daemons: list[NodeService] = []
+        self.sockets: list[str] = []
+        log = Logger(observer=LogPublisher(lambda event: self.said.append(formatEvent(event))))
+        self.patch(offering.OfferedPort, "log", log)
+
+    async def test_server_waits_for_its_daemon_and_says_so_once(self) -> None:
+        folder = temporary_directory(self)
+        where = f"socket={folder}/control.sock"
+        factory = Keeping(Echo)
+        listening = serverFromString(reactor, f"routing:echo:{where}").listen(factory)
+        await self.turns()
+        self.assertNoResult(listening)
+        self.assertEqual(len(self.said), 1)
+        self.assertIn(f"echo waits for its daemon: no daemon answers at {folder}/control.sock", self.said[0])
+        daemon = self.daemon(folder, role=Role.FIRST)
+        port: Any = await listening
+        self.addCleanup(port.stopListening)
+        assert daemon.routing is not None
+        self.assertEqual(self.said[1:], [f"{port.getHost()} is offered"])
+        self.assertEqual((await self.status(0))["offered"], ["echo"])
+
+    async def test_server_that_waits_can_be_stopped(self) -> None:
+        listening = serverFromString(reactor, "routing:echo:socket=/nowhere/a").listen(Keeping())
+        await self.turns()
+        listening.cancel()
+        await self.fails(listening, CancelledError)
+
+    async def test_what_the_daemon_refuses_is_final_and_said(self) -> None:
+        folder = temporary_directory(self)
+        text = f"routing:echo:allow=nobody:socket={folder}/control.sock"
+        listening = serverFromString(reactor, text).listen(Keeping())
+        await self.turns()
+        self.daemon(folder, role=Role.FIRST)
+        await self.fails(listening, CannotListenError)
+        self.assertIn("echo is not offered, and not tried again: ", self.said[-1])
+        self.assertIn("nobody", self.said[-1])
+
+    async def test_problem_is_said_once_while_the_daemon_is_away(self) -> None:
+        daemon = self.daemon(role=Role.FIRST)
+        port = await self.offer(Keeping(Echo))
+        host = port.getHost()
+        await daemon.stopService()
+        await self.turns()
+        self.assertEqual(self.said[0], f"{host} is not offered any more: the daemon is gone")
+        self.assertEqual(len(self.said), 2)
+        back: Deferred[None] = Deferred()
+        before = type(port)._back
+        self.patch(type(port), "_back", lambda port, _: (before(port, _), back.callback(None)))
+        daemon.startService()
+        await back
+        self.assertEqual(self.said[2:], [f"{host} is offered again"])
+
+
 class RefusalTests(LocalCase):
     async def test_missing_daemon_is_named_in_the_error(self) -> None:
         """The error says where nobody is, and how to start one."""
@@ -323,8 +384,12 @@ class RefusalTests(LocalCase):
         said = await self.fails(self.connect(), DaemonRefused)
         self.assertIn("no daemon answers at /nowhere/b", said)
         self.assertIn("start one with 'twistd routing-node'", said)
-        listening = serverFromString(reactor, f"routing:web:{self.sockets[0]}").listen(Keeping())
-        self.assertIn("no daemon answers at /nowhere/a", await self.fails(listening, CannotListenError))
+
+    async def test_socket_that_may_not_be_used_is_no_reason_to_wait(self) -> None:
+        daemon = LocalDaemon(reactor, Path("/nowhere/a"))
+        refused = daemon._unreached(ConnectError(EACCES))
+        self.assertEqual((type(refused), "permission denied on" in str(refused)), (DaemonRefused, True))
+        self.assertIsInstance(daemon._unreached(ConnectError(ENOENT)), DaemonAbsent)
 
     async def test_what_the_daemon_refuses(self) -> None:
         await self.begin()
