@@ -39,6 +39,7 @@ QUOTING = (
     "endpoints",
     "errors",
     "forwarding",
+    "members",
     "nat",
     "public",
     "reference",

@@ -30,6 +30,11 @@ COMMAND_MODULES: Final = {
     "expose": "programs",
     "status": "reports",
     "explain": "reports",
+    "members": "administration",
+    "ban": "administration",
+    "renew": "administration",
+    "tag": "administration",
+    "authority": "authority",
 }
 """For each command the module in C{commands} with the function of its name, imported when it is called."""
 _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")

@@ -6,6 +6,7 @@ directory, a key file, the operator's log, exposed programs and forwarded ports,
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from ..crust.accept.descriptors import raise_descriptor_limit
 from ..errors import RoutingCrustError
 from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
+from ..trust.state_files import load_authority
 from .control.inbox import DaemonInbox
 from .control.member_messages import InviteCommand
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
 from .logs import LoggingService
+from .members.administration import Administration
 from .members.credentials import load_membership
 from .members.invitation_desk import InvitationDesk, NodeSurroundings
 from .members.networks_here import label_of
@@ -135,6 +138,8 @@ class NodeService(LoggingService):
             desk = InvitationDesk(self._state_dir, label, identity, membership, surroundings)
             routing.set_inviter(desk)
             self._control.handle(InviteCommand, desk.invite)
+            authority_key = partial(load_authority, self._state_dir, network)
+            Administration(routing, authority_key).register(self._control)
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:

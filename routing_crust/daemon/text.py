@@ -4,11 +4,14 @@ Text for people: bodies of messages, which may hold anything, and what the daemo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 TUNNEL: Final = "tunnel"
 """The value of C{PathKind.TUNNEL}, whose module would take the script a third of its time to load."""
+
+
+_MEMBER_COLUMNS: Final[tuple[str, ...]] = ("NICKNAME", "NAME", "ROLES", "TAGS", "UNTIL", "CONNECTION")
 
 
 def printable(body: bytes) -> str:
@@ -50,6 +53,40 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines.extend(_link_text(link) for link in links)
     lines.extend(_carried_text(status))
     return "\n".join(lines)
+
+
+def members_text(network: str, authority: bool, members: Iterable[Mapping[str, Any]]) -> str:
+    """Describe the members of a private network, as the daemon lists them."""
+    rows = [_MEMBER_COLUMNS, *(_member_row(each) for each in members)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    where = "on this machine" if authority else "not on this machine"
+    lines = [f"members of {network} that are known here; its authority key is {where}"]
+    lines.extend(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    return "\n".join(map(_one_line, lines))
+
+
+def _member_row(member: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        member["nickname"] or "-",
+        member["name"][:8],
+        ",".join(member["roles"]) or "-",
+        ",".join(member["tags"]) or "-",
+        member["until"] or "-",
+        _member_connection(member),
+    )
+
+
+def _member_connection(member: Mapping[str, Any]) -> str:
+    if member["banned"]:
+        return f"banned {member['banned']}"
+    if member["this"]:
+        return "this node"
+    if member["connection"] is None:
+        return "certificate expired" if member["expired"] else "no link"
+    via = f" through {member['via'][:8]}" if member["via"] else ""
+    return f"{connection_type(member['connection'])}{via}, for {_duration(member['linked_seconds'])}"
 
 
 def explanation_text(explanation: Mapping[str, Any]) -> str:

@@ -56,6 +56,34 @@ _MAX_ROSTER_FILE_BYTES: Final = (
 _MAX_LEDGER_FILE_BYTES: Final = 1024 * 1024 * 8
 
 
+_ADVICE: Final = "restore it from a copy, or have this machine invited again"
+
+
+def read_certificate(state_dir: Path, verifier: Verifier) -> SignedCertificate:
+    """
+    Read the certificate in a state directory, whosever it is.
+
+    @raise TrustFileError: there is none, or it is damaged or edited.
+    """
+    path = state_dir / CERTIFICATE_FILE
+    text = _read(path, _MAX_CERTIFICATE_FILE_BYTES, "certificate")
+    if text is None:
+        raise TrustFileError(
+            f"there is no certificate at {path}: join the private network with an invitation"
+        )
+    try:
+        lines = [each for each in text.split("\n") if not each.startswith("#")]
+        if lines[:1] != [_CERTIFICATE_HEAD]:
+            raise WireError("it does not begin as one")
+        signed = decode_certificate(base64.b64decode("".join(lines[1:]), validate=True))
+    except (WireError, binascii.Error, ValueError) as error:
+        raise TrustFileError(f"the certificate {path} is damaged ({error}): {_ADVICE}") from None
+    chain = (signed, signed.issuer_certificate)
+    if not all(each.is_signed(verifier) for each in chain if each is not None):
+        raise TrustFileError(f"the certificate {path} is not what its issuer has signed: {_ADVICE}")
+    return signed
+
+
 def load_certificate(state_dir: Path, network: str, name: Name, verifier: Verifier) -> SignedCertificate:
     """
     Read this member's certificate. Whether it has expired, or is banned, is not looked at.
@@ -64,28 +92,13 @@ def load_certificate(state_dir: Path, network: str, name: Name, verifier: Verifi
     @param name: the member that it must be of.
     @raise TrustFileError: there is none, it is damaged or edited, or another one's.
     """
-    path = state_dir / CERTIFICATE_FILE
-    text = _read(path, _MAX_CERTIFICATE_FILE_BYTES, "certificate")
-    if text is None:
-        raise TrustFileError(
-            f"there is no certificate at {path}, and this network is private: join it with an invitation"
-        )
-    advice = "restore it from a copy, or have this machine invited again"
-    try:
-        lines = [each for each in text.split("\n") if not each.startswith("#")]
-        if lines[:1] != [_CERTIFICATE_HEAD]:
-            raise WireError("it does not begin as one")
-        signed = decode_certificate(base64.b64decode("".join(lines[1:]), validate=True))
-    except (WireError, binascii.Error, ValueError) as error:
-        raise TrustFileError(f"the certificate {path} is damaged ({error}): {advice}") from None
-    own, above = signed.certificate, signed.issuer_certificate
-    if not all(each.is_signed(verifier) for each in (signed, above) if each is not None):
-        raise TrustFileError(f"the certificate {path} is not what its issuer has signed: {advice}")
+    signed = read_certificate(state_dir, verifier)
+    own, path = signed.certificate, state_dir / CERTIFICATE_FILE
     if own.network != network:
         raise TrustFileError(f"the certificate {path} is of the network {own.network}, and not of {network}")
     if own.name != name:
         raise TrustFileError(
-            f"the certificate {path} is that of {own}, and the key beside it is {name.short}: {advice}"
+            f"the certificate {path} is that of {own}, and the key beside it is {name.short}: {_ADVICE}"
         )
     return signed
 

@@ -5,6 +5,7 @@ The service that twistd runs, for real and in this process: folders, keys, socke
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from twisted.trial.unittest import TestCase
 
 from routing_crust.config import Role, Settings
 from routing_crust.daemon import node
+from routing_crust.daemon.control.member_messages import MembersCommand, MembersReply
 from routing_crust.daemon.node import CannotStart, NodeService
 from routing_crust.daemon.state_directory import StateLock
 from routing_crust.endpoints import Endpoint
 from routing_crust.forwarding_rules import Exposure, Forward
-from routing_crust.identity import load_identity
+from routing_crust.identity import Identity, create_identity, load_identity
 from routing_crust.routing.service import RoutingService
 from routing_crust.routing.state import State
+from routing_crust.trust.certificate import MemberRole
+from routing_crust.trust.issuing import Issuer
+from routing_crust.trust.state_files import save_certificate
 
 from .fakes import ALICE, temporary_directory
 
@@ -79,6 +84,29 @@ class NodeServiceTests(TestCase):
             names.append(service.routing.node_name)
             await service.stopService()
         self.assertEqual(names[0], names[1])
+
+    async def test_daemon_of_a_private_network_has_its_certificate_and_lists_the_members(self) -> None:
+        issuer = Issuer(Identity.generate())
+        identity = create_identity(self.folder / "key.pem")
+        save_certificate(
+            self.folder, issuer.issue(identity.name, "home", MemberRole.ADMIN.implied, time.time())
+        )
+        service = self.service(network=issuer.network)
+        service.startService()
+        self.addCleanup(service.stopService)
+        assert service._control is not None
+        reply = service._control.handlers[MembersCommand](MembersCommand())
+        assert isinstance(reply, MembersReply)
+        self.assertEqual([each["nickname"] for each in reply.members], ["home"])
+
+    def test_private_network_without_a_good_certificate_is_not_started(self) -> None:
+        issuer = Issuer(Identity.generate())
+        said = self.cannot_start(self.service(network=issuer.network))
+        self.assertIn(f"there is no certificate at {self.folder}/certificate", said)
+        self.lines.clear()
+        other = issuer.issue(ALICE, "home", MemberRole.RELAY.implied, time.time())
+        save_certificate(self.folder, other)
+        self.assertIn("is that of home", self.cannot_start(self.service(network=issuer.network)))
 
     async def test_what_the_status_says_of_the_daemon(self) -> None:
         service = self.service()

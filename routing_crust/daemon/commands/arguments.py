@@ -12,6 +12,7 @@ from typing import Final
 
 from ... import __version__
 from ..state_directory import default_state_dir
+from .administration_arguments import add_administration_commands
 from .member_arguments import add_member_commands
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
@@ -127,6 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(explain)
+    add_administration_commands(add, _add_where)
     return parser
 
 

@@ -5,7 +5,7 @@ it has a handler for (L{routing_crust.daemon.control.server.ControlServer.handle
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .line import ControlLine
 
@@ -48,6 +48,96 @@ class InvitedReply(ControlLine, frozen=True, tag="invited"):
     warning: str = ""
 
 
-MemberCommand: TypeAlias = InviteCommand
+class MembersCommand(ControlLine, frozen=True, tag="members"):
+    """Ask for the members that the daemon knows of."""
+
+
+class MembersReply(ControlLine, frozen=True, tag="members"):
+    """
+    The members that the daemon knows of, itself first.
+
+    @ivar network: the id of the private network.
+    @ivar authority: whether the authority's key is on this machine.
+    @ivar members: a table for each, as L{routing_crust.daemon.members.listing} makes them.
+    """
+
+    network: str
+    authority: bool
+    members: tuple[dict[str, Any], ...]
+
+
+class BanCommand(ControlLine, frozen=True, tag="ban"):
+    """
+    Ban a member, or lift its bans.
+
+    @ivar member: its name or nickname, or how its name begins.
+    @ivar note: why, for people.
+    @ivar lift: whether the bans of it are lifted instead.
+    """
+
+    member: str
+    note: str = ""
+    lift: bool = False
+
+
+class BannedReply(ControlLine, frozen=True, tag="banned"):
+    """
+    The ban, or its lifting, is in the roster.
+
+    @ivar member: who it is, as text for people.
+    @ivar name: the member's name.
+    @ivar by: who bans it, as text; empty where its bans were lifted.
+    @ivar linked: with how many members the daemon has links at the moment.
+    @ivar unbanned: others who are not banned any more by it, as texts: an admin that the authority bans had
+        banned them.
+    @ivar uncertified: members, as texts, whose certificates the member has issued: they need new ones.
+    """
+
+    member: str
+    name: str
+    by: str
+    linked: int
+    unbanned: tuple[str, ...] = ()
+    uncertified: tuple[str, ...] = ()
+
+
+class RenewCommand(ControlLine, frozen=True, tag="renew"):
+    """
+    Issue new certificates.
+
+    @ivar members: whose, as in L{BanCommand}; empty is the daemon's own.
+    """
+
+    members: tuple[str, ...] = ()
+
+
+class TagCommand(ControlLine, frozen=True, tag="tag"):
+    """
+    Change the tags of a member.
+
+    @ivar member: as in L{BanCommand}.
+    @ivar add: tags that it gets.
+    @ivar remove: tags that it loses: its certificates that have them are revoked.
+    """
+
+    member: str
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class CertifiedReply(ControlLine, frozen=True, tag="certified"):
+    """
+    New certificates were issued.
+
+    @ivar members: a table for each, as L{routing_crust.daemon.members.listing} makes them, with C{delivered}:
+        whether the member has it; else it gets it when it comes.
+    @ivar warning: what the operator should know besides; empty if there is nothing.
+    """
+
+    members: tuple[dict[str, Any], ...]
+    warning: str = ""
+
+
+MemberCommand: TypeAlias = InviteCommand | MembersCommand | BanCommand | RenewCommand | TagCommand
 """Commands that are answered by handlers of the daemon."""
-MemberReply: TypeAlias = InvitedReply
+MemberReply: TypeAlias = InvitedReply | MembersReply | BannedReply | CertifiedReply

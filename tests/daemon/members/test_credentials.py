@@ -1,0 +1,102 @@
+"""The credentials of a daemon: read at its start, kept when they change, and damage is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import formatEvent, globalLogPublisher
+
+from routing_crust.daemon.members.credentials import load_membership
+from routing_crust.errors import TrustFileError
+from routing_crust.identity import Identity
+from routing_crust.routing.private.membership import Membership
+from routing_crust.trust.certificate import MemberRole
+from routing_crust.trust.issuing import Issuer
+from routing_crust.trust.roster import Roster
+from routing_crust.trust.state_files import (
+    load_certificate,
+    load_roster,
+    save_certificate,
+    save_roster,
+    write_authority,
+)
+
+from ..test_cli import CliTestCase
+
+NOW = 1_800_000_000.0
+
+
+class CredentialsTests(CliTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines: list[str] = []
+        globalLogPublisher.addObserver(self.note)
+        self.addCleanup(globalLogPublisher.removeObserver, self.note)
+        self.identity, self.authority = Identity.generate(), Identity.generate()
+        self.issuer = Issuer(self.authority)
+        self.network = self.issuer.network
+        self.signed = self.issuer.issue(self.identity.name, "home", MemberRole.ADMIN.implied, NOW)
+        save_certificate(self.folder, self.signed)
+        self.roster = self.with_ban(self.with_ban(Roster(self.network)))
+
+    def note(self, event: Any) -> None:
+        self.lines.append(str(formatEvent(event)))
+
+    def with_ban(self, roster: Roster) -> Roster:
+        ban = self.issuer.ban(Identity.generate().name, roster, NOW)
+        return roster.adding([ban], self.identity)
+
+    def load(self) -> Membership:
+        membership = load_membership(self.folder, self.network, self.identity)
+        assert membership is not None
+        return membership
+
+    def test_open_network_needs_no_credentials(self) -> None:
+        self.assertIsNone(load_membership(self.folder, "home", self.identity))
+
+    def test_everything_is_read(self) -> None:
+        save_roster(self.folder, self.roster)
+        self.assertIsNone(self.load().authority)
+        write_authority(self.folder / "authority.key", self.authority)
+        membership = self.load()
+        self.assertEqual((membership.certificate, membership.roster), (self.signed, self.roster))
+        assert membership.authority is not None
+        self.assertEqual(membership.authority.name, self.authority.name)
+        self.assertEqual(self.lines, [])
+
+    def test_what_changes_is_written(self) -> None:
+        membership = self.load()
+        renewed = self.issuer.renew(self.signed.certificate, NOW + 100)
+        membership.set_certificate(renewed)
+        membership.set_roster(self.roster)
+        name = self.identity.name
+        self.assertEqual(load_certificate(self.folder, self.network, name, self.identity), renewed)
+        self.assertEqual(load_roster(self.folder, self.network, self.identity), (self.roster, ""))
+
+    def test_what_cannot_be_written_is_logged_and_used(self) -> None:
+        membership = self.load()
+        (self.folder / "roster").mkdir()
+        membership.set_roster(self.roster)
+        self.assertEqual(membership.roster, self.roster)
+        self.assertIn(f"the roster cannot be written in {self.folder} (", self.lines[-1])
+
+    def test_torn_roster_is_put_aside_and_what_is_whole_of_it_used(self) -> None:
+        save_roster(self.folder, self.roster)
+        path = self.folder / "roster"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        membership = self.load()
+        self.assertEqual(len(membership.roster), 1)
+        self.assertEqual((self.folder / "roster.damaged").read_bytes(), whole[:-20])
+        self.assertIn("is torn or edited: 1 of its statements hold", self.lines[-1])
+        self.assertIn(f"the damaged file is now {self.folder}/roster.damaged", self.lines[-1])
+        self.assertEqual(self.load().roster, membership.roster)
+        self.assertEqual(len(self.lines), 1)
+
+    def test_certificate_of_another_key_or_authority_key_for_all_to_read_is_refused(self) -> None:
+        write_authority(self.folder / "authority.key", self.authority)
+        (self.folder / "authority.key").chmod(0o644)
+        error = self.assertRaises(TrustFileError, self.load)
+        self.assertIn("has mode 0644", str(error))
+        self.identity = Identity.generate()
+        self.assertIn("is that of home", str(self.assertRaises(TrustFileError, self.load)))
