@@ -92,6 +92,11 @@ class LineTests(SynchronousTestCase):
     def test_no_text_raises_anything_but_an_invalid_invitation(self, text: str) -> None:
         self.refused("rc1" + text)
 
+    def test_short_text_whose_checks_hold_is_refused(self) -> None:
+        for length in range(1, 16):
+            for check in ALPHABET:
+                self.refused("rc1" + "a" * length + check)
+
     def test_secret_is_not_in_its_repr(self) -> None:
         self.assertNotIn("0123456789abcdef", repr(INVITATION))
 
