@@ -27,6 +27,7 @@ from ..routing.events import (
 )
 from ..routing.service import RoutingService
 from ..routing.state import State
+from ..trust.networks import is_private
 from .text import connection_type
 
 LINES_AT_ONCE: Final = 32
@@ -70,6 +71,18 @@ class OperatorLog:
             name=service.node_name,
             network=service.settings.network,
             event="started",
+        )
+        if not is_private(service.settings.network):
+            self._say_open()
+
+    def _say_open(self) -> None:
+        """Log who can get in, once: there are people who take the id for a secret."""
+        permissions = self._service.settings.allow_peer
+        everyones = dict.fromkeys(each.protocol for each in permissions if each.name is None)
+        self.log.info(
+            "this network is open: anybody who knows its id can join{may_use}",
+            may_use=f", and use {', '.join(everyones)} here" if everyones else "",
+            event="open network",
         )
 
     def started(self) -> None:

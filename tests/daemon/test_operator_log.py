@@ -12,7 +12,7 @@ from routing_crust.crust.reachability import Dialable, Reachability
 from routing_crust.daemon.operator_log import OperatorLog
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason
-from routing_crust.forwarding_rules import Nickname
+from routing_crust.forwarding_rules import Exposure, Nickname, Permission
 from routing_crust.routing.events import (
     EndpointsChanged,
     GroupConnectedChanged,
@@ -25,6 +25,7 @@ from routing_crust.routing.events import (
     StateChanged,
 )
 from routing_crust.routing.state import State
+from routing_crust.trust.networks import network_of
 from routing_crust.wire.messages import LinkUse, NatKind
 
 from .fakes import ALICE, BOB, FakeService
@@ -64,8 +65,27 @@ class OperatorLogTests(SynchronousTestCase):
         self.log.starting()
         self.log.started()
         self.assertEqual(
-            self.lines, [f"this is the node {ALICE} of the network lab", f"contact: {ALICE}@127.0.0.1:5483"]
+            self.lines,
+            [
+                f"this is the node {ALICE} of the network lab",
+                "this network is open: anybody who knows its id can join",
+                f"contact: {ALICE}@127.0.0.1:5483",
+            ],
         )
+
+    def test_open_network_says_what_anybody_may_use(self) -> None:
+        everyone = Permission.from_text("web=*", {})
+        expose = (Exposure.from_text("web=tcp:localhost:80"), Exposure.from_text("ssh=tcp:localhost:22"))
+        self.service.settings = Settings(expose=expose, allow_peer=(everyone, Permission("ssh", BOB)))
+        self.log.starting()
+        self.assertEqual(
+            self.lines[1], "this network is open: anybody who knows its id can join, and use web here"
+        )
+
+    def test_private_network_says_nothing_of_strangers(self) -> None:
+        self.service.settings = Settings(network=network_of(ALICE))
+        self.log.starting()
+        self.assertEqual(self.lines, [f"this is the node {ALICE} of the network {network_of(ALICE)}"])
 
     def test_a_first_node_waits_in_good_health(self) -> None:
         self.service.settings = Settings(role=Role.FIRST, network="lab")
@@ -82,7 +102,8 @@ class OperatorLogTests(SynchronousTestCase):
         self.service.endpoints = ()
         self.log.starting()
         self.log.started()
-        self.assertEqual(self.lines, [f"this is the client {ALICE} of the network lab"])
+        self.assertEqual(self.lines[0], f"this is the client {ALICE} of the network lab")
+        self.assertEqual(len(self.lines), 2)
 
     def test_a_contact_is_said_once(self) -> None:
         self.log.started()
