@@ -8,6 +8,7 @@ what to do; those that a limit causes name the limit and the setting that moves 
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 
 from twisted.internet.error import ConnectError, ConnectionLost
@@ -58,9 +59,11 @@ __all__ = [
 
 
 def problem_text(error: BaseException | None) -> str:
-    """An error in words. Those of Twisted for a broken connection are about what kind of end it was."""
+    """An error in words for people, where those of Twisted are about itself."""
     if type(error) is ConnectionLost:
         return "the connection broke"
+    if isinstance(error, ConnectError) and error.osError:
+        return os.strerror(error.osError)
     return str(error)
 
 

@@ -2110,6 +2110,16 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_lifecycle",),
     ),
     Mutant(
+        "a forward to a peer that is off says nothing at first",
+        "daemon/forward/peer_watch.py",
+        "        self._timer = self._service.clock.callLater(TELL_SECONDS, self._tell_what_was_tried)\n",
+        "",
+        (
+            "tests.daemon.forward.test_reports.PeerWatchTests."
+            "test_peer_that_is_off_is_told_within_two_seconds_and_looked_for_again",
+        ),
+    ),
+    Mutant(
         "a server does not wait for its daemon",
         "daemon/endpoints/server.py",
         "        except DaemonAbsent:\n            raise\n",

@@ -11,9 +11,10 @@ from ..control.messages import (
     ForwardCommand,
     ForwardingReply,
     Reply,
+    ReportReply,
     SuspensionReply,
 )
-from ..text import suspension_text
+from ..text import printable, suspension_text
 from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
 
 
@@ -40,11 +41,13 @@ def expose(options: argparse.Namespace) -> int:
 
 def _report(reply: Reply, who: str | None = None) -> None:
     """
-    Print what becomes of connections whose link is lost.
+    Print what becomes of peers, and of connections whose link is lost.
 
     @param who: what the operator calls the one peer, if there is only one.
     """
-    if isinstance(reply, SuspensionReply):
+    if isinstance(reply, ReportReply):
+        print_line(printable(f"{who or reply.peer}: {reply.text}".encode()))
+    elif isinstance(reply, SuspensionReply):
         print_line(
             suspension_text(who or reply.peer, reply.change, reply.count, reply.seconds, reply.because)
         )

@@ -11,9 +11,10 @@ bytes, so they are in base64. The order of the lines:
   - C{listen}: one C{listening}, then a C{received} for each message, and a C{dropped} where some were left
     out because the program read too slowly; until one of the two closes the connection.
   - C{expose}: one C{exposing}. What is exposed stays so until the connection is closed. A C{suspension} says
-    that the link to a peer with connections is lost, is back, or that they have ended.
-  - C{forward}: one C{forwarding}, and C{suspension} likewise. The port stays open until the connection is
-    closed.
+    that the link to a peer with connections is lost, is back, or that they have ended; a C{report} names the
+    connection type of a peer, or why it gets no connection.
+  - C{forward}: one C{forwarding}, and C{suspension} and C{report} likewise. The port stays open until the
+    connection is closed.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
     L{routing_crust.daemon.control.chunks}, both ways; no more lines.
   - C{invite}: one C{invited}; the other commands about members likewise have one reply each.
@@ -291,6 +292,19 @@ class SuspensionReply(ControlLine, frozen=True, tag="suspension"):
     because: str
 
 
+class ReportReply(ControlLine, frozen=True, tag="report"):
+    """
+    Something happened with a peer of an exposed program or a forwarded port: a
+    L{Report<routing_crust.daemon.forward.reports.Report>}.
+
+    @ivar peer: its nickname, else its name.
+    """
+
+    peer: str
+    event: str
+    text: str
+
+
 class FailedReply(ControlLine, frozen=True, tag="error"):
     """
     A command failed.
@@ -330,6 +344,7 @@ Reply: TypeAlias = (
     | ExposingReply
     | ForwardingReply
     | SuspensionReply
+    | ReportReply
     | MemberReply
     | FailedReply
 )

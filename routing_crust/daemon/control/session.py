@@ -31,7 +31,9 @@ from ...streams.frames import check_protocol
 from ..forward.connections import ReadyProtocolFactory, Suspension
 from ..forward.exposer import Exposer
 from ..forward.forwarder import PortForwarder
+from ..forward.peer_watch import PeerWatch
 from ..forward.registry import ForwardRegistry
+from ..forward.reports import Report, Reports
 from ..forward.splice import Splice
 from .messages import (
     AcceptCommand,
@@ -47,6 +49,7 @@ from .messages import (
     OpenedReply,
     RefuseCommand,
     Reply,
+    ReportReply,
     SessionCommand,
     SuspensionReply,
 )
@@ -81,6 +84,7 @@ class ControlSession:
         self._opening: Deferred[Any] | None = None
         self._offers: list[LocalOffer] = []
         self._held: list[Exposer | PortForwarder] = []
+        self._watches: list[Reports | PeerWatch] = []
         self._ended = False
 
     def run(self, command: SessionCommand) -> None:
@@ -107,6 +111,7 @@ class ControlSession:
             exposure = Exposure(check_protocol(command.protocol), command.target, command.keep)
             exposer = self._registry.exposer("target", exposure, self._allowed(command.allow))
             exposer.connections.watcher = partial(self._suspension, command.id)
+            exposer.reports = self._reports(command.id)
             self._registry.expose(exposer)
             self._held.append(exposer)
             self._reply(ExposingReply(id=command.id))
@@ -122,6 +127,8 @@ class ControlSession:
             self._opening.cancel()
         for offer in self._offers:
             offer.stop()
+        for watch in self._watches:
+            watch.stop()
         for each in self._held:
             self._registry.end(each)
 
@@ -179,10 +186,30 @@ class ControlSession:
         forward = Forward(command.listen, name, check_protocol(command.protocol), command.keep)
         forwarder = self._registry.forwarder("listen", forward)
         forwarder.connections.watcher = partial(self._suspension, command.id)
+        reports = forwarder.reports = self._reports(command.id)
         self._held.append(forwarder)
         started = self._registry.forward(forwarder)
-        started.addCallback(lambda _: self._reply(ForwardingReply(id=command.id, listen=forwarder.where)))
+
+        def forwarding(_: None) -> None:
+            self._reply(ForwardingReply(id=command.id, listen=forwarder.where))
+            if not self._ended:
+                watch = PeerWatch(self._registry.service, name, reports)
+                self._watches.append(watch)
+                watch.start()
+
+        started.addCallback(forwarding)
         started.addErrback(lambda failure: self._failed(command.id, failure))
+
+    def _reports(self, id: int) -> Reports:
+        nicknames = {name: nickname for nickname, name in self._registry.nicknames.items()}
+
+        def tell(report: Report) -> None:
+            peer = nicknames.get(report.peer, str(report.peer))
+            self._reply(ReportReply(id=id, peer=peer, event=report.event, text=report.text))
+
+        reports = Reports(self._registry.service, tell)
+        self._watches.append(reports)
+        return reports
 
     def _suspension(self, id: int, suspension: Suspension) -> None:
         self._reply(

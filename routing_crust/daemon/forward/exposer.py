@@ -20,6 +20,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
 from .connections import CarriedConnections, ReadyProtocolFactory
+from .reports import Reports
 
 
 @implementer(IStreamAcceptor)
@@ -31,7 +32,10 @@ class Exposer(Factory):
     @ivar exposure: the program and the protocol.
     @ivar allowed: the peers that may connect; C{None} is every node of the network.
     @ivar connections: the open connections.
+    @ivar reports: where the operator hears of peers, if he does.
     """
+
+    reports: Reports | None = None
 
     log = Logger()
     noisy = False
@@ -94,6 +98,8 @@ class Exposer(Factory):
     async def _accept(self, address: NodeAddress) -> IProtocol:
         # each connection takes one, and the control socket and the node's own files need some as well
         if descriptors_left() < RESERVED_DESCRIPTORS:
+            if self.reports is not None:
+                self.reports.refused(address.name, "too few descriptors are left (RLIMIT_NOFILE)")
             problem = f"the node there keeps its last {RESERVED_DESCRIPTORS} descriptors, by RLIMIT_NOFILE"
             raise StreamRefused(StreamReason.TOO_MANY, problem)
         # counted before it is connected, so that stop() reaches it
@@ -109,6 +115,8 @@ class Exposer(Factory):
         except BaseException:  # cancelled, or a bug in the endpoint
             self.connections.drop(splice)
             raise
+        if self.reports is not None:
+            self.reports.connected(address.name)
         return splice.far
 
     def _refused(self, address: NodeAddress, error: Exception) -> StreamRefused:
@@ -120,11 +128,17 @@ class Exposer(Factory):
             target=self.exposure.target,
             problem=problem_text(error),
         )
+        if self.reports is not None:
+            why = f"{self.exposure.target} cannot be reached: {problem_text(error)}"
+            self.reports.failed(address.name, why)
         # the address of the program stays in our log
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
 
     def _allows(self, name: Name) -> bool:
-        return self.allowed is None or name in self.allowed
+        allows = self.allowed is None or name in self.allowed
+        if not allows and self.reports is not None:
+            self.reports.refused(name, "it is not among those that are allowed")
+        return allows
 
     def _whom(self) -> list[str]:
         return [EVERYONE] if self.allowed is None else [str(each) for each in self.allowed]

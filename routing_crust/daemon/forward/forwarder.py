@@ -19,6 +19,7 @@ from ...quietlog import QuietLog
 from ...routing.service import RoutingService
 from ...streams import streams_of
 from .connections import CarriedConnections, ReadyProtocolFactory
+from .reports import Reports
 from .splice import Splice, SpliceEnd
 
 
@@ -29,7 +30,10 @@ class PortForwarder(Factory):
     @ivar forward: the port, the peer and the protocol.
     @ivar where: the address that it listens on, in words.
     @ivar connections: the open connections.
+    @ivar reports: where the operator hears of the peer, if he does.
     """
+
+    reports: Reports | None = None
 
     log = Logger()
     noisy = False
@@ -111,6 +115,8 @@ class PortForwarder(Factory):
                 where=self.where,
                 most=most,
             )
+            if self.reports is not None:
+                self.reports.failed(self.forward.name, f"there are {most}, and max_streams allows no more")
             return None
         return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
 
@@ -125,7 +131,11 @@ class PortForwarder(Factory):
         )
         # the end of the near connection cancels this
         splice.opening = opened
-        opened.addErrback(self._not_opened, splice)
+        opened.addCallbacks(self._opened, self._not_opened, errbackArgs=(splice,))
+
+    def _opened(self, _: object) -> None:
+        if self.reports is not None:
+            self.reports.connected(self.forward.name)
 
     def _not_opened(self, failure: Failure, splice: Splice) -> None:
         if not splice.near.connected:
@@ -139,6 +149,8 @@ class PortForwarder(Factory):
             problem=problem_text(failure.value),
             event="not carried",
         )
+        if self.reports is not None:
+            self.reports.failed(self.forward.name, problem_text(failure.value))
         splice.near.end(failure)
 
 
