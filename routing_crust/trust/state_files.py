@@ -4,6 +4,7 @@ The files of a private network in a state directory, written whole or not at all
  - C{certificate}: this member's, with that of its issuer;
  - C{roster}: the statements, each in a line, with the digest of all in the first one;
  - C{authority.key}: the network's authority, only where its founder keeps it;
+ - C{beacon.secret}: what the members share for their beacons;
  - C{invitations}: the ledger of an inviter, which holds their secrets.
 """
 
@@ -43,6 +44,8 @@ CERTIFICATE_FILE: Final = "certificate"
 ROSTER_FILE: Final = "roster"
 AUTHORITY_FILE: Final = "authority.key"
 INVITATIONS_FILE: Final = "invitations"
+BEACON_FILE: Final = "beacon.secret"
+BEACON_SECRET_BYTES: Final = 32
 DAMAGED_SUFFIX: Final = ".damaged"
 
 _CERTIFICATE_HEAD: Final = "routing-crust certificate 1"
@@ -212,6 +215,35 @@ def write_authority(path: Path, authority: Identity) -> None:
         write_identity(path, authority, "authority key")
     except KeyFileError as error:
         raise TrustFileError(str(error)) from None
+
+
+def load_beacon_secret(state_dir: Path) -> bytes:
+    """
+    Read what the members share for their beacons; empty if there is none.
+
+    @raise TrustFileError: it is damaged.
+    """
+    path = state_dir / BEACON_FILE
+    text = _read(path, 4 * BEACON_SECRET_BYTES, "secret of the beacons")
+    if text is None:
+        return b""
+    try:
+        secret = bytes.fromhex(text.strip())
+    except ValueError:
+        secret = b""
+    if len(secret) != BEACON_SECRET_BYTES:
+        raise TrustFileError(
+            f"the secret of the beacons {path} is damaged: copy it from another member, or move it away; "
+            "then members on the local network find each other by their contacts only"
+        )
+    return secret
+
+
+def save_beacon_secret(state_dir: Path, secret: bytes) -> None:
+    """
+    @raise OSError: it cannot be written.
+    """
+    _write(state_dir / BEACON_FILE, secret.hex() + "\n")
 
 
 def load_ledger(state_dir: Path, network: str) -> Ledger:

@@ -14,11 +14,14 @@ from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.ledger import Ledger, LedgerEntry
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.state_files import (
+    BEACON_FILE,
     load_authority,
+    load_beacon_secret,
     load_certificate,
     load_ledger,
     load_roster,
     put_roster_aside,
+    save_beacon_secret,
     save_certificate,
     save_ledger,
     save_roster,
@@ -234,3 +237,17 @@ class LedgerFileTests(FileTests):
 
     def test_file_is_for_its_owner_alone(self) -> None:
         self.assertEqual((self.folder / "invitations").stat().st_mode & 0o777, 0o600)
+
+
+class BeaconSecretTests(FileTests):
+    def test_secret_is_the_same_after_writing_and_reading(self) -> None:
+        self.assertEqual(load_beacon_secret(self.folder), b"")
+        save_beacon_secret(self.folder, bytes(range(32)))
+        self.assertEqual(load_beacon_secret(self.folder), bytes(range(32)))
+        self.assertEqual((self.folder / BEACON_FILE).stat().st_mode & 0o777, 0o600)
+
+    def test_damaged_secret_is_refused_and_named(self) -> None:
+        for text in ("", "00", "x" * 64, "0" * 500):
+            (self.folder / BEACON_FILE).write_text(text)
+            error = self.assertRaises(TrustFileError, load_beacon_secret, self.folder)
+            self.assertIn(str(self.folder / BEACON_FILE), str(error))

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from secrets import token_bytes
 
 from ...config import Settings
 from ...identity import Identity, create_identity
@@ -13,7 +14,14 @@ from ...trust.certificate import MemberRole, SignedCertificate
 from ...trust.issuing import Issuer
 from ...trust.networks import network_of
 from ...trust.roster import Roster
-from ...trust.state_files import AUTHORITY_FILE, save_certificate, save_roster, write_authority
+from ...trust.state_files import (
+    AUTHORITY_FILE,
+    BEACON_SECRET_BYTES,
+    save_beacon_secret,
+    save_certificate,
+    save_roster,
+    write_authority,
+)
 from ..members.networks_here import CONFIG_NAME, LABEL_NAME, new_state_dir, way_to
 from ..members.settings_text import config_text
 from ..state_directory import default_state_dir, key_path
@@ -83,4 +91,5 @@ def _credentials(making: Path, nickname: str) -> SignedCertificate:
     # a network's id that settings refuse would be found out too late
     Settings(network=network)
     save_roster(making, Roster(network))
+    save_beacon_secret(making, token_bytes(BEACON_SECRET_BYTES))
     return signed

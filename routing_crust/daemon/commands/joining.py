@@ -20,7 +20,12 @@ from ...trust.invitation import Invitation
 from ...trust.judging import Problem, date_text, judge
 from ...trust.redeeming import Welcome
 from ...trust.roster import Roster
-from ...trust.state_files import save_certificate, save_roster
+from ...trust.state_files import (
+    BEACON_SECRET_BYTES,
+    save_beacon_secret,
+    save_certificate,
+    save_roster,
+)
 from ...wire.codec import from_wire
 from ..members.networks_here import (
     CONFIG_NAME,
@@ -144,6 +149,8 @@ def _write(
         write_identity(key_path(making), identity)
         save_certificate(making, signed)
         save_roster(making, Roster(invitation.network))
+        if len(welcome.beacon_secret) == BEACON_SECRET_BYTES:
+            save_beacon_secret(making, welcome.beacon_secret)
         text = config_text(
             "join",
             label,

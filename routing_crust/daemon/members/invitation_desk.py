@@ -38,7 +38,7 @@ from ...trust.redeeming import (
     Welcome,
     encode,
 )
-from ...trust.state_files import load_authority, load_ledger, save_ledger
+from ...trust.state_files import load_authority, load_beacon_secret, load_ledger, save_ledger
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
 from ..control.member_messages import InviteCommand, InvitedReply
@@ -131,7 +131,7 @@ class InvitationDesk:
     ) -> None:
         """
         @param label: what the network is called here.
-        @raise TrustFileError: the list of invitations cannot be used.
+        @raise TrustFileError: the list of invitations, or the secret of the beacons, cannot be used.
         """
         self._state_dir = state_dir
         self._label = label[:MAX_LABEL_CHARACTERS]
@@ -142,6 +142,7 @@ class InvitationDesk:
         self._now = now
         self._quiet = QuietLog(self.log, now)
         self._ledger: Ledger = load_ledger(state_dir, credentials.network)
+        self._beacon_secret = load_beacon_secret(state_dir)
 
     def invite(self, command: InviteCommand) -> InvitedReply:
         """
@@ -242,7 +243,7 @@ class InvitationDesk:
             Welcome(
                 self._label,
                 encode_certificate(signed),
-                b"",
+                self._beacon_secret,
                 contacts,
                 1 + self._surroundings.linked_members(),
             )

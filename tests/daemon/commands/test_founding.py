@@ -14,7 +14,13 @@ from routing_crust.daemon.options import Options
 from routing_crust.identity import load_identity
 from routing_crust.trust.certificate import Ed25519Verifier, MemberRole
 from routing_crust.trust.judging import judge
-from routing_crust.trust.state_files import load_authority, load_certificate, load_roster
+from routing_crust.trust.state_files import (
+    BEACON_SECRET_BYTES,
+    load_authority,
+    load_beacon_secret,
+    load_certificate,
+    load_roster,
+)
 
 from ..test_cli import CliTestCase
 
@@ -45,6 +51,7 @@ class InitTests(CliTestCase):
         self.assertEqual(signed.certificate.nickname, "desk")
         self.assertIn(MemberRole.ADMIN, signed.certificate.roles)
         self.assertIsNotNone(load_authority(folder, settings.network))
+        self.assertEqual(len(load_beacon_secret(folder)), BEACON_SECRET_BYTES)
 
     def test_it_says_what_to_type_next(self) -> None:
         self.assertEqual(self.run_script("init", "home"), 0)

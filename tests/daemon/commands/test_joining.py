@@ -24,7 +24,7 @@ from routing_crust.trust.invitation import Invitation
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import Welcome
-from routing_crust.trust.state_files import load_certificate
+from routing_crust.trust.state_files import load_beacon_secret, load_certificate
 from routing_crust.wire.codec import to_wire
 from routing_crust.wire.messages import WireContact
 
@@ -64,7 +64,7 @@ class JoinTestCase(CliTestCase):
         fields: dict[str, Any] = {
             "label": "home",
             "certificate": encode_certificate(signed),
-            "beacon_secret": b"",
+            "beacon_secret": b"b" * 32,
             "contacts": (WireContact(FOUNDER.name.raw, to_wire(Endpoint("10.0.0.2", 5483))),),
             "members": 3,
         }
@@ -96,6 +96,7 @@ class GoodTests(JoinTestCase):
         name = load_identity(folder / "key.pem").name
         signed = load_certificate(folder, NETWORK, name, Ed25519Verifier())
         self.assertEqual(signed.certificate.nickname, "host")
+        self.assertEqual(load_beacon_secret(folder), b"b" * 32)
         self.assertEqual(self.left(), ["home"])
 
     def test_last_line_says_who_one_is(self) -> None:

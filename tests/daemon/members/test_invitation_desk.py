@@ -26,7 +26,7 @@ from routing_crust.trust.judging import judge
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import RedeemAnswer, RedeemRefusal, Redemption, Welcome, decode_welcome
 from routing_crust.trust.roster import Roster
-from routing_crust.trust.state_files import load_ledger
+from routing_crust.trust.state_files import load_ledger, save_beacon_secret
 
 from ..fakes import IDENTITIES, temporary_directory
 
@@ -79,6 +79,7 @@ class DeskTestCase(SynchronousTestCase):
         self.folder: Path = temporary_directory(self)
         self.now = NOW
         self.here = Here(certified(FOUNDER, "desk", MemberRole.NODE, MemberRole.ADMIN))
+        save_beacon_secret(self.folder, b"b" * 32)
         self.desk = self.opened()
 
     def opened(self) -> InvitationDesk:
@@ -163,6 +164,7 @@ class RedeemingTests(DeskTestCase):
         self.assertEqual((certificate.nickname, certificate.tags), ("laptop", {"family"}))
         self.assertEqual(certificate.roles, {MemberRole.CLIENT})
         self.assertEqual((welcome.label, welcome.members), ("home", 1))
+        self.assertEqual(welcome.beacon_secret, b"b" * 32)
         self.assertEqual([each.name for each in welcome.contacts], [FOUNDER.name.raw, PHONE.name.raw])
 
     def test_nickname_is_the_joiners_where_the_invitation_leaves_it_open(self) -> None:
