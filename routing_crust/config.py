@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from .endpoints import Contact, Endpoint, PrivateDialling
-from .forwarding_rules import Exposure, Forward, Nickname, Permission
+from .forwarding_rules import Exposure, Forward, Nickname, Permission, is_tag, unknown_nickname
 from .limits import KIB, MIB
-from .names import NAME_CHARACTERS, Name
+from .names import NAME_CHARACTERS, PRIVATE_PREFIX, Name
 from .plain_errors import ConfigurationError, InvalidName, number_text
 
 DEFAULT_PORT: Final = 5483
@@ -211,12 +211,25 @@ class Settings:
             twice = [key for number, key in enumerate(keys) if key in keys[:number]]
             if twice:
                 raise ConfigurationError(setting, f"{twice[0]} stands there twice")
+        if not self.network.startswith(PRIVATE_PREFIX):
+            self._check_names()
         exposed = [each.protocol for each in self.expose]
         for permission in self.allow_peer:
             if permission.protocol not in exposed:
                 raise ConfigurationError(
                     "allow_peer", f"{permission}: nothing is exposed as {permission.protocol}"
                 )
+
+    def _check_names(self) -> None:
+        """See that nothing is left for certificates to say, which an open network does not have."""
+        for setting, rules in (("forward", self.forward), ("allow_peer", self.allow_peer)):
+            for rule in rules:
+                if isinstance(rule.name, str):
+                    if is_tag(rule.name):
+                        raise ConfigurationError(
+                            setting, f"{rule}: there are no tags, since this network is not private"
+                        )
+                    raise ConfigurationError(setting, f"{rule}: {unknown_nickname(rule.name)}")
 
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from .limits import MAX_KEEP_SECONDS
-from .names import Name
+from .names import NAME_CHARACTERS, Name
 from .plain_errors import InvalidName, InvalidPairing
 
 MAX_PROTOCOL_CHARACTERS: Final = 64
 """In the name of a protocol; it bounds the frame that opens a stream."""
 EVERYONE: Final = "*"
 """Stands for every node of the network."""
+TAG_PREFIX: Final = "tag:"
+"""Before a tag, which stands for every member that has it in its certificate."""
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_TAG: Final = re.compile(r"tag:[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _KEEP: Final = re.compile(r"(.*\S)\s+keep\s+(\S+)\s*", re.DOTALL)
@@ -102,22 +105,25 @@ class Permission:
     A peer's permission to use a protocol.
 
     @ivar protocol: what peers call it.
-    @ivar name: the one peer, or C{None} for every node of the network.
+    @ivar name: the one peer; its nickname, where only its certificate tells; C{tag:TAG}; or C{None} for
+        every node of the network.
     """
 
     protocol: str
-    name: Name | None
+    name: Name | str | None
 
     @classmethod
     def from_text(cls, text: str, nicknames: Nicknames) -> Permission:
         """
-        Read C{PROTOCOL=NAME}, with a nickname or C{*} in place of the name.
+        Read C{PROTOCOL=NAME}, with a nickname, C{tag:TAG} or C{*} in place of the name.
 
         @raise InvalidPairing: it is not that.
         @raise InvalidName: there is no such name and no such nickname.
         """
         protocol, who = _split(text, "PROTOCOL=NAME, or PROTOCOL=* for every node of the network")
-        return cls(_protocol(protocol), None if who == EVERYONE else resolve(who, nicknames))
+        if who == EVERYONE:
+            return cls(_protocol(protocol), None)
+        return cls(_protocol(protocol), who if is_tag(who) else _resolve_later(who, nicknames))
 
     def __str__(self) -> str:
         return f"{self.protocol}={self.name or EVERYONE}"
@@ -129,14 +135,14 @@ class Forward:
     A local listener, and the protocol of a peer that its connections are forwarded to.
 
     @ivar listen: where to listen, as a Twisted server endpoint string.
-    @ivar name: the peer.
+    @ivar name: the peer, or its nickname, where only its certificate tells.
     @ivar protocol: what the peer calls it.
     @ivar keep: for how many seconds its connections may wait for another link; C{None} is
         C{stream_survival}.
     """
 
     listen: str
-    name: Name
+    name: Name | str
     protocol: str
     keep: float | None = None
 
@@ -151,7 +157,7 @@ class Forward:
         """
         pair, keep = _split_keep(text)
         listen, who, protocol = split_forward(pair)
-        return cls(listen, resolve(who, nicknames), protocol, keep)
+        return cls(listen, _resolve_later(who, nicknames), protocol, keep)
 
     def __str__(self) -> str:
         return f"{self.listen}={self.name}/{self.protocol}{_keep_text(self.keep)}"
@@ -196,40 +202,35 @@ def is_nickname(text: str) -> bool:
     return _NICKNAME.fullmatch(text) is not None
 
 
+def is_tag(text: str) -> bool:
+    """Whether the text has the form C{tag:TAG}."""
+    return _TAG.fullmatch(text) is not None
+
+
 def is_protocol(text: str) -> bool:
     """Whether the text has the form of a protocol's name."""
     return len(text) <= MAX_PROTOCOL_CHARACTERS and _PROTOCOL.fullmatch(text) is not None
 
 
-def resolve(text: str, nicknames: Nicknames) -> Name:
-    """
-    The name that a text means: a nickname, or the text form of a name.
+def unknown_nickname(text: str) -> InvalidName:
+    """The error for a nickname in a network without certificates, where the settings alone give nicknames."""
+    return InvalidName(
+        f"{text!r} is not a name: a name has {NAME_CHARACTERS} characters, and this has {len(text)}; nor is "
+        "it a nickname that the setting nicknames gives"
+    )
 
-    @raise InvalidName: it is neither.
+
+def _resolve_later(text: str, nicknames: Nicknames) -> Name | str:
+    """
+    The name that a text means: a nickname of the settings, or the text form of a name. Else the text itself,
+    if it may be the nickname in a member's certificate.
+
+    @raise InvalidName: it is none of them.
     """
     known = nicknames.get(text)
     if known is not None:
         return known
-    try:
-        return Name.from_text(text)
-    except InvalidName as error:
-        if not is_nickname(text):
-            raise
-        raise InvalidName(f"{error}; nor is it a nickname that the setting nicknames gives") from None
-
-
-def name_of(name: Name | str, nicknames: Nicknames) -> Name:
-    """
-    The name that an application means: a name as it is, its text, or a nickname.
-
-    @raise InvalidName: there is no such name and no such nickname.
-    @raise TypeError: it is neither a name nor text.
-    """
-    if isinstance(name, Name):
-        return name
-    if not isinstance(name, str):
-        raise TypeError(f"a name is a Name, or its text, and this is {type(name).__name__}")
-    return resolve(name.strip(), nicknames)
+    return text if is_nickname(text) else Name.from_text(text)
 
 
 def _split_keep(text: str) -> tuple[str, float | None]:

@@ -20,6 +20,10 @@ from .plain_errors import InvalidName
 NAME_BYTES: Final = 32
 NAME_BITS: Final = 8 * NAME_BYTES
 NAME_CHARACTERS: Final = 52
+MIN_PREFIX_CHARACTERS: Final = 8
+"""Of a name, to stand for one that is known."""
+PRIVATE_PREFIX: Final = "key:"
+"""Before the name of its authority, the id of a private network."""
 _ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 _SPARE_BITS: Final = 5 * NAME_CHARACTERS - NAME_BITS
 _DIGITS: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
@@ -99,3 +103,8 @@ class Name:
 
     def __lt__(self, other: Name) -> bool:
         return self.number < other.number if isinstance(other, Name) else NotImplemented
+
+
+def is_prefix(text: str) -> bool:
+    """Whether the text could be the beginning of a name, and has 8 characters or more."""
+    return MIN_PREFIX_CHARACTERS <= len(text) < NAME_CHARACTERS and _ALPHABET.issuperset(text)

@@ -16,7 +16,6 @@ from routing_crust.forwarding_rules import (
     Permission,
     is_protocol,
     parse_keep,
-    resolve,
 )
 from routing_crust.identity import Identity
 from routing_crust.limits import MAX_KEEP_SECONDS
@@ -57,14 +56,29 @@ class PairingTests(SynchronousTestCase):
         for text in ("tcp:1", "tcp:1=bob", "=bob/ssh", "tcp:1=/ssh", "tcp:1=bob/", "tcp:1=bob/s h", "bob/s"):
             self.assertRaises(InvalidPairing, Forward.from_text, text, KNOWN)
 
-    def test_nickname_or_name_resolves_and_the_error_speaks_of_both(self) -> None:
-        """A nickname or a name; an error that speaks of both, if it could have been one."""
-        self.assertEqual(resolve("bob", KNOWN), BOB)
-        self.assertEqual(resolve(str(ALICE), KNOWN), ALICE)
-        error = self.assertRaises(InvalidName, resolve, "carol", KNOWN)
-        self.assertIn("nor is it a nickname that the setting nicknames gives", str(error))
-        error = self.assertRaises(InvalidName, resolve, str(ALICE)[:-1], KNOWN)
-        self.assertNotIn("nickname", str(error))
+    def test_nickname_that_no_setting_gives_is_left_for_certificates_to_say(self) -> None:
+        self.assertEqual(Forward.from_text("tcp:1=carol/ssh", KNOWN), Forward("tcp:1", "carol", "ssh"))
+        for who in ("carol", "tag:admins"):
+            permission = Permission.from_text(f"ssh={who}", KNOWN)
+            self.assertEqual((permission, str(permission)), (Permission("ssh", who), f"ssh={who}"))
+        for who in (str(ALICE)[:-1], "tag:", "tag:a/b", f"tag:{'a' * 25}"):
+            self.assertRaises(InvalidName, Permission.from_text, f"ssh={who}", KNOWN)
+        self.assertRaises(InvalidName, Forward.from_text, "tcp:1=tag:admins/ssh", KNOWN)
+
+    def test_rule_that_only_certificates_can_explain_needs_a_private_network(self) -> None:
+        ssh = Exposure("ssh", "tcp:h:22")
+        for setting, rules, advice in (
+            ("forward", {"forward": (Forward("tcp:1", "carol", "ssh"),)}, "the setting nicknames gives"),
+            ("allow_peer", {"allow_peer": (Permission("ssh", "carol"),)}, "the setting nicknames gives"),
+            ("allow_peer", {"allow_peer": (Permission("ssh", "tag:admins"),)}, "there are no tags"),
+        ):
+            given: Any = rules
+            error = self.assertRaises(
+                ConfigurationError, lambda given=given: Settings(expose=(ssh,), **given)
+            )
+            self.assertEqual(error.setting, setting)
+            self.assertIn(advice, str(error))
+            Settings(network=f"key:{ALICE}", expose=(ssh,), **given)
 
     def test_protocol_has_at_most_64_letters_digits_and_inner_marks(self) -> None:
         self.assertTrue(is_protocol("a" * 64))
@@ -117,8 +131,8 @@ class SettingTests(SynchronousTestCase):
             ("nicknames", "bob"),
             ("nicknames", {"bob": 5}),
             ("expose", ["ssh"]),
-            ("allow_peer", ["ssh=carol"]),
-            ("forward", ["tcp:1=carol/ssh"]),
+            ("allow_peer", ["ssh=ca/rol"]),
+            ("forward", ["tcp:1=ca*rol/ssh"]),
             ("contacts", {"a": "b"}),
         ):
             error = self.assertRaises(ConfigurationError, self.parse, setting, raw)

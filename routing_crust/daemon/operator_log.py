@@ -46,7 +46,6 @@ class OperatorLog:
         self._service = service
         self._said: tuple[Endpoint, ...] = ()
         self._tries = False
-        self._nicknames = {each.name: each.nickname for each in service.settings.nicknames}
         self._quiet = QuietLog(self.log, service.clock.seconds, LINES_AT_ONCE)
         # each call of observe() returns the function that ends it
         self._stops: list[Callable[[], None]] = [
@@ -187,7 +186,7 @@ class OperatorLog:
         )
 
     def _facts(self, link: LinkFacts) -> dict[str, Any]:
-        nickname = self._nicknames.get(link.name)
+        nickname = self._service.directory.nickname_of(link.name)
         return {
             "by": link.connection.peer.prefix,
             "direction": "to" if link.direction is Direction.CONNECTED else "from",

@@ -91,7 +91,7 @@ def _member_connection(member: Mapping[str, Any]) -> str:
 
 def explanation_text(explanation: Mapping[str, Any]) -> str:
     """Explain why there is a link, or none; C{explanation} is the daemon's reply."""
-    lines = [f"{explanation['name']}: {explanation['summary']}"]
+    lines = [f"{_peer_text(explanation['name'], explanation.get('nickname'))}: {explanation['summary']}"]
     candidates = explanation.get("candidates", [])
     if candidates:
         lines.append("where it may be found:")
@@ -215,7 +215,13 @@ def _link_text(link: Mapping[str, Any]) -> str:
     ]
     more = "".join(f", {note}" for note in notes if note)
     what = f"{link.get('use')}, for {_duration(link.get('seconds', 0))}"
-    return f"  {direction:<4} {link.get('peer')} at {link.get('address')}, {what}{more}"
+    peer = _peer_text(link.get("peer"), link.get("nickname"))
+    return f"  {direction:<4} {peer} at {link.get('address')}, {what}{more}"
+
+
+def _peer_text(name: object, nickname: object) -> str:
+    """The nickname with the beginning of the name; the whole name, if there is no nickname."""
+    return f"{nickname} ({str(name)[:8]})" if nickname else str(name)
 
 
 def _how_connected(link: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ events come in here and go to the parts that they concern.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -382,10 +384,10 @@ class RoutingCore:
         """Give this layer the frames of streams, and tell it of the present peers."""
         self.stream_layer.attach(layer, self.links.peers)
 
-    def status(self) -> dict[str, object]:
+    def status(self, nickname_of: Callable[[Name], str]) -> dict[str, object]:
         """A snapshot of the node; every value can be written as JSON."""
         expected, relay = len(self.attempts.expected), self.messenger.relay_status
-        status = node_status(self.node, self.links, self.neighbourhood, expected, relay)
+        status = node_status(self.node, self.links, self.neighbourhood, expected, relay, nickname_of)
         return status if self.private is None else {**status, "membership": self.private.status()}
 
     def explain(self, name: Name) -> Explanation:

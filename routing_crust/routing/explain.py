@@ -76,6 +76,7 @@ class Explanation:
     @ivar candidates: its endpoints, as far as we know them.
     @ivar attempts: what was tried within the last hour, the latest last.
     @ivar next: what happens next, and what one can do.
+    @ivar nickname: what people call the peer; empty if it has no nickname.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Explanation:
     candidates: tuple[CandidateExplained, ...] = ()
     attempts: tuple[AttemptExplained, ...] = ()
     next: tuple[str, ...] = ()
+    nickname: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """The same in a form that can be written as JSON."""

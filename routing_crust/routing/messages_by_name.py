@@ -11,20 +11,20 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from ..errors import RequestTimedOut, ServiceStopped
-from ..forwarding_rules import Nicknames, name_of
 from ..names import Name
 from .core import RoutingCore
 from .messaging.messenger import MessageHandler, RequestHandler
+from .naming.directory import PeerDirectory
 
 
 class MessagesByName:
     """A base of C{RoutingService}. I outlive a stop; the core, which does the work, does not."""
 
-    def __init__(self, nicknames: Nicknames) -> None:
+    def __init__(self, directory: PeerDirectory) -> None:
         """
-        @param nicknames: what stands for names, by the settings.
+        @param directory: what texts stand for.
         """
-        self._nicknames = nicknames
+        self.directory = directory
         self._core: RoutingCore | None = None
         self._started = False  # and not terminated
         self._message_handler: MessageHandler | None = None
@@ -32,14 +32,14 @@ class MessagesByName:
 
     def name_of(self, name: Name | str) -> Name:
         """
-        The L{Name} of a text: 52 letters and digits, or a nickname of the setting C{nicknames}. A L{Name}
-        stays as it is.
+        The L{Name} of a text: 52 letters and digits, the first eight or more of them for a node that we know,
+        a nickname of the setting C{nicknames}, or one in a member's certificate. A L{Name} stays as it is.
 
-        @raise InvalidName: there is no such name and no such nickname; a C{ValueError}, whose text says what
+        @raise InvalidName: the text stands for no node, or for several; a C{ValueError}, whose text says what
             is wrong.
         @raise TypeError: it is neither a L{Name} nor text.
         """
-        return name_of(name, self._nicknames)
+        return self.directory.name_of(name)
 
     def send(self, name: Name | str, body: bytes) -> Deferred[None]:
         """

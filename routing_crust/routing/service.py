@@ -7,7 +7,7 @@ C{RoutingCore} holds what exists from one start to the next stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from ..names import Name
 from ..timing.steadyclock import steady
 from ..timing.stoppable_clock import StoppableClock
 from ..timing.waiters import Waiters
+from ..trust.networks import is_private
 from ..wire.messages import NatKind
 from .application_link import ApplicationLink, FrameHandler
 from .core import RoutingCore
@@ -38,6 +39,7 @@ from .links.stream_layer import StreamLayer
 from .members import OPEN
 from .membership.network_time import NetworkTime
 from .messages_by_name import MessagesByName
+from .naming.directory import PeerDirectory
 from .node import Node
 from .private.membership import Membership, check_membership
 from .private.network import PrivateNetwork
@@ -102,7 +104,11 @@ class RoutingService(MessagesByName, Service):
         self.random: Random = random or SystemRandom()
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
-        MessagesByName.__init__(self, known(settings.nicknames))
+        nicknames = known(settings.nicknames)
+        MessagesByName.__init__(
+            self,
+            PeerDirectory(nicknames, is_private(settings.network), self._known_names, self._known_members),
+        )
         self._timers = StoppableClock(self.clock)
         self._stopping = False
         self._observers = Observers()
@@ -328,7 +334,7 @@ class RoutingService(MessagesByName, Service):
             "group_connected": self.group_connected,
             "incarnation": self._incarnation,
         }
-        return here if self._core is None else here | self._core.status()
+        return here if self._core is None else here | self._core.status(self.directory.nickname_of)
 
     def explain(self, name: Name | str) -> Explanation:
         """
@@ -340,9 +346,22 @@ class RoutingService(MessagesByName, Service):
         peer = self.name_of(name)
         if self._core is None or not self._started:
             return Explanation(str(peer), False, "this node is not running")
-        explained = self._core.explain(peer)
+        explained = replace(self._core.explain(peer), nickname=self.directory.nickname_of(peer))
         waiting = () if self.stream_layer is None else self.stream_layer.explain(peer)
         return replace(explained, next=(*explained.next, *waiting))
+
+    def _known_names(self) -> Iterator[Name]:
+        """The nodes that the beginning of a name may stand for."""
+        yield self.node_name
+        contacts = (*self.settings.contacts, *self._crust.saved_contacts())
+        yield from (each.name for each in contacts if each.name is not None)
+        if self._core is not None:
+            yield from (each.name for each in self._core.links.peers)
+            yield from (each.name for each in self._core.table.nearest(self.node_name, len(self._core.table)))
+
+    def _known_members(self) -> PrivateMembers | None:
+        private = None if self._core is None else self._core.private
+        return None if private is None else private.members
 
     def _default_crust(self, reactor: Any) -> ICrust:
         from ..crust.platform import SystemPlatform

@@ -4,7 +4,10 @@ Reports on links and on the node as a whole, for observers and the status page.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import CloseReason, LinkClosed
+from ..names import Name
 from .events import LinkChanged, LinkFacts, LinkGained, LinkLost, Observers
 from .links.peer import Peer, PeerListener
 from .links.registry import LinkRegistry
@@ -55,12 +58,14 @@ def node_status(
     neighbourhood: Neighbourhood,
     expected: int,
     relay: dict[str, object],
+    nickname_of: Callable[[Name], str],
 ) -> dict[str, object]:
     """
     What a running node can say of itself; every value can be written as JSON.
 
     @param expected: how many connections are expected.
     @param relay: what is being relayed for others.
+    @param nickname_of: what people call a peer; empty if it has no nickname.
     """
     now = node.clock.seconds()
     table, proxy = neighbourhood.table, neighbourhood.proxy
@@ -75,17 +80,18 @@ def node_status(
         "dialable_seconds": round(now - node.crust.reachability.since, 1),
         "proxy": None if proxy is None else str(proxy),
         "table": [str(entry.name) for entry in table.nearest(node.name, len(table))],
-        "links": [_link_status(peer, now) for peer in links.peers],
+        "links": [_link_status(peer, now, nickname_of(peer.name)) for peer in links.peers],
         "unconfirmed_links": len(links) - len(links.peers),
         "expected_connections": expected,
         "relay": relay,
     }
 
 
-def _link_status(peer: Peer, now: float) -> dict[str, object]:
+def _link_status(peer: Peer, now: float, nickname: str) -> dict[str, object]:
     observed = peer.facts.observed
     return {
         "peer": str(peer.name),
+        "nickname": nickname,
         "address": str(peer.link.connection.peer),
         "direction": peer.link.direction.value,
         "use": peer.use.name.lower(),

@@ -16,7 +16,6 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from ..forwarding_rules import Nicknames, known, name_of
 from ..names import Name
 from ..routing.service import RoutingService
 from .frames import check_protocol
@@ -78,7 +77,7 @@ class RoutingServerEndpoint:
         """
         self._service = service
         self._protocol = check_protocol(protocol)
-        self._allow = allowance(allow, known(service.settings.nicknames))
+        self._allow = allow if allow is None or callable(allow) else service.directory.allowance(allow)
         self._survival = survival
 
     def listen(self, protocolFactory: ProtocolFactory) -> Deferred[IListeningPort]:
@@ -91,14 +90,3 @@ class RoutingServerEndpoint:
         return execute(
             streams_of(self._service).listen, self._protocol, protocolFactory, self._allow, self._survival
         )
-
-
-def allowance(allow: Allowed | None, nicknames: Nicknames) -> Callable[[Name], bool] | None:
-    """
-    The function that C{Streams.listen} takes.
-
-    @raise InvalidName: there is no such name and no such nickname.
-    """
-    if allow is None or callable(allow):
-        return allow
-    return frozenset(name_of(each, nicknames) for each in allow).__contains__

@@ -7,12 +7,9 @@ Any other text is the id of an open network, which has no authority.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 from ..errors import InvalidName
-from ..names import Name
-
-PRIVATE_PREFIX: Final = "key:"
+from ..names import PRIVATE_PREFIX, Name
 
 
 def is_private(network: str) -> bool:

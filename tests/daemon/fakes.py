@@ -15,9 +15,12 @@ from twisted.trial import unittest
 
 from routing_crust.config import Settings
 from routing_crust.endpoints import Contact, Endpoint
+from routing_crust.forwarding_rules import known
 from routing_crust.identity import Identity
+from routing_crust.names import Name
 from routing_crust.routing.events import Message, Observers
 from routing_crust.routing.explain import AttemptExplained, Explanation
+from routing_crust.routing.naming.directory import PeerDirectory
 from routing_crust.routing.state import State
 
 IDENTITIES = tuple(Identity.from_seed(bytes([number]) * 32) for number in range(8))
@@ -51,6 +54,13 @@ class FakeService:
         self.waiting_for_group: Deferred[None] = Deferred()
         self.message_handler: Callable[[Message], object] | None = None
         self.request_handler: Callable[[Message], object] | None = None
+
+    @property
+    def directory(self) -> PeerDirectory:
+        return PeerDirectory(known(self.settings.nicknames), False, lambda: (), lambda: None)
+
+    def name_of(self, name: Name | str) -> Name:
+        return self.directory.name_of(name)
 
     @property
     def contact(self) -> Contact | None:

@@ -1098,6 +1098,49 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.test_identity.SignatureTests.test_nothing_holds_for_a_key_that_anybody_can_sign_for",),
     ),
     Mutant(
+        "the beginning of a name is granted something",
+        "routing/naming/directory.py",
+        "            if is_prefix(who):\n",
+        "            if is_prefix(who):\n                return self._find_prefix(who)\n",
+        (
+            "tests.routing.naming.test_directory.DirectoryTests.test_nothing_is_granted_to_the_beginning_of_a_name",
+        ),
+    ),
+    Mutant(
+        "the first of several names that begin alike is taken",
+        "routing/naming/directory.py",
+        "if len(found) == 1:",
+        "if found:",
+        (
+            "tests.routing.naming.test_directory.DirectoryTests.test_beginning_of_several_names_is_refused_with_these",
+        ),
+    ),
+    Mutant(
+        "a certificate takes a nickname of the settings",
+        "routing/naming/directory.py",
+        "if own is not None or not is_nickname(text):",
+        "if not is_nickname(text):",
+        (
+            "tests.routing.naming.test_directory.DirectoryTests.test_nickname_of_the_settings_goes_before_one_of_a_certificate",
+        ),
+    ),
+    Mutant(
+        "who is banned keeps what its nickname gives",
+        "routing/naming/directory.py",
+        "return None if members is None else members.current_of(name)",
+        "return None if members is None else members.certificate_of(name)",
+        (
+            "tests.routing.naming.test_members_by_name.MembersByNameTests.test_nickname_of_who_is_banned_stands_for_nobody",
+        ),
+    ),
+    Mutant(
+        "a tag is a nickname too",
+        "routing/naming/directory.py",
+        "return certificate.nickname in self._nicknames or not self._tags",
+        "return certificate.nickname in (self._nicknames | self._tags) or not self._tags",
+        ("tests.routing.naming.test_directory.DirectoryTests.test_a_tag_is_nobodys_nickname",),
+    ),
+    Mutant(
         "TLS: a wildcard in the certificate passes",
         "crust/link/certificates.py",
         ' or b"*" in pattern.pattern',

@@ -109,8 +109,8 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         type=_later("allowed"),
         metavar="NAME",
-        help="a peer that may connect: its name or nickname, or '*' for every node of the network; may be "
-        "repeated (default: no peer)",
+        help="a peer that may connect: its name or nickname, tag:TAG, or '*' for every node of the network; "
+        "may be repeated (default: no peer)",
     )
     _add_keep(expose, "the longest that peers may have connections wait for another link")
     _add_where(expose)
@@ -124,7 +124,10 @@ def make_parser() -> argparse.ArgumentParser:
         "their results, and what happens next.",
     )
     explain.add_argument(
-        "name", type=_later("node_name"), metavar="NAME", help="the node: its name, or a nickname"
+        "name",
+        type=_later("node_name"),
+        metavar="NAME",
+        help="the node: its name, the first 8 or more characters of it, or a nickname",
     )
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(explain)
@@ -145,7 +148,10 @@ def _add_key_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", type=_later("node_name"), metavar="NAME", help="the node: its name, or a nickname"
+        "name",
+        type=_later("node_name"),
+        metavar="NAME",
+        help="the node: its name, the first 8 or more characters of it, or a nickname",
     )
     parser.add_argument("text", metavar="TEXT", help="what to send; '-' is the standard input")
     parser.add_argument(

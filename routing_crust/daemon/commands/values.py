@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import argparse
 
-from ...forwarding_rules import EVERYONE, Exposure, is_nickname, parse_keep, split_forward
-from ...names import Name
+from ...forwarding_rules import EVERYONE, Exposure, is_nickname, is_tag, parse_keep, split_forward
+from ...names import Name, is_prefix
 from ...plain_errors import InvalidName, InvalidPairing
 
 
@@ -37,13 +37,13 @@ def exposure(text: str) -> Exposure:
 
 
 def allowed(text: str) -> str:
-    """A name, a nickname or C{*}."""
-    return text if text == EVERYONE else node_name(text)
+    """A name, a nickname, C{tag:TAG} or C{*}."""
+    return text if text == EVERYONE or is_tag(text) else node_name(text)
 
 
 def node_name(text: str) -> str:
-    """A name, which is checked, or a nickname: only the daemon knows whose that is."""
-    if is_nickname(text):
+    """A name, which is checked, or a nickname or beginning of a name: only the daemon knows whose that is."""
+    if is_nickname(text) or is_prefix(text):
         return text
     try:
         return str(Name.from_text(text))

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import InvalidName, RoutingCrustError
-from ...forwarding_rules import known, resolve
 from ...names import Name
 from ...routing.events import Message
 from ...routing.service import RoutingService
@@ -221,7 +220,7 @@ class ControlConnection(LineOnlyReceiver):
     def _speak(self, command: ExplainCommand | SendCommand | RequestCommand) -> None:
         service = self._owner.service
         try:
-            name = resolve(command.name, known(service.settings.nicknames))
+            name = service.name_of(command.name)
         except InvalidName as error:
             self._failed(command.id, error)
             return

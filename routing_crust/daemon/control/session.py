@@ -6,7 +6,7 @@ L{routing_crust.daemon.control.messages}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import NotConnected
-from ...forwarding_rules import EVERYONE, Exposure, Forward, resolve
+from ...forwarding_rules import Exposure, Forward
 from ...names import Name
+from ...routing.naming.directory import Allowance
 from ...streams import (
     IStreamAcceptor,
     NodeAddress,
@@ -133,7 +134,7 @@ class ControlSession:
             self._registry.end(each)
 
     def _open(self, command: OpenCommand) -> None:
-        name = resolve(command.name, self._registry.nicknames)
+        name = self._registry.service.name_of(command.name)
         check_protocol(command.protocol)
         splice = self._registry.local.new(name, command.protocol)
         streams = streams_of(self._registry.service)
@@ -182,7 +183,7 @@ class ControlSession:
         self._reply(OfferingReply(id=command.id, host=str(self._registry.streams.name)))
 
     def _forward(self, command: ForwardCommand) -> None:
-        name = resolve(command.name, self._registry.nicknames)
+        name = self._registry.service.name_of(command.name)
         forward = Forward(command.listen, name, check_protocol(command.protocol), command.keep)
         forwarder = self._registry.forwarder("listen", forward)
         forwarder.connections.watcher = partial(self._suspension, command.id)
@@ -201,10 +202,12 @@ class ControlSession:
         started.addErrback(lambda failure: self._failed(command.id, failure))
 
     def _reports(self, id: int) -> Reports:
-        nicknames = {name: nickname for nickname, name in self._registry.nicknames.items()}
+        directory = self._registry.service.directory
 
         def tell(report: Report) -> None:
-            peer = nicknames.get(report.peer, str(report.peer))
+            peer = report.peer
+            if isinstance(peer, Name):
+                peer = directory.nickname_of(peer) or str(peer)
             self._reply(ReportReply(id=id, peer=peer, event=report.event, text=report.text))
 
         reports = Reports(self._registry.service, tell)
@@ -223,10 +226,8 @@ class ControlSession:
             )
         )
 
-    def _allowed(self, allow: tuple[str, ...]) -> Collection[Name] | None:
-        if EVERYONE in allow:
-            return None
-        return [resolve(each, self._registry.nicknames) for each in allow]
+    def _allowed(self, allow: tuple[str, ...]) -> Allowance:
+        return self._registry.service.directory.allowance(allow)
 
 
 @implementer(IStreamAcceptor)
@@ -242,7 +243,7 @@ class LocalOffer(Factory):
         registry: ForwardRegistry,
         command: OfferCommand,
         reply: Callable[[Reply], None],
-        allowed: Collection[Name] | None,
+        allowed: Allowance,
     ) -> None:
         self._registry = registry
         self._command = command
@@ -256,7 +257,7 @@ class LocalOffer(Factory):
         @raise CannotListen: something is offered by this name already.
         """
         self._port = self._registry.streams.listen(
-            check_protocol(self._command.protocol), self, self._allows, self._command.keep
+            check_protocol(self._command.protocol), self, self._allowed, self._command.keep
         )
 
     def stop(self) -> None:
@@ -284,6 +285,3 @@ class LocalOffer(Factory):
         answer.addBoth(settled)
         self._reply(IncomingStreamReply(id=self._command.id, stream=number, name=str(address.name)))
         return answer
-
-    def _allows(self, name: Name) -> bool:
-        return self._allowed is None or name in self._allowed

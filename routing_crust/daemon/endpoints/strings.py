@@ -24,8 +24,8 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from ...errors import NotConnected, RoutingCrustError
-from ...forwarding_rules import EVERYONE, is_nickname, parse_keep
-from ...names import Name
+from ...forwarding_rules import EVERYONE, is_nickname, is_tag, parse_keep
+from ...names import Name, is_prefix
 from ...routing.service import RoutingService, running_services
 from ...streams import RoutingClientEndpoint, RoutingServerEndpoint
 from ...streams.frames import check_protocol
@@ -174,7 +174,7 @@ def _only(words: tuple[str, ...], form: str) -> str:
 
 def _checked(name: str) -> str:
     # whose nickname it is, is known when the node is
-    if name != EVERYONE and not is_nickname(name):
+    if name != EVERYONE and not (is_nickname(name) or is_prefix(name) or is_tag(name)):
         Name.from_text(name)
     return name
 

@@ -5,7 +5,7 @@ The open connections of an exposer, a forwarder or the control socket: counted, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from twisted.internet.defer import Deferred, succeed
@@ -23,13 +23,13 @@ class CarriedConnection:
     """
     One connection.
 
-    @ivar peer: the node at the other end of the stream.
+    @ivar peer: the node at the other end of the stream; its nickname, until it is known whose that is.
     @ivar since: when it began, by the clock of the service.
     """
 
     splice: Splice
     kind: str
-    peer: Name
+    peer: Name | str
     protocol: str
     since: float
 
@@ -55,7 +55,7 @@ class Suspension:
     @ivar because: why the link was lost, or they have ended; empty if they go on.
     """
 
-    peer: Name
+    peer: Name | str
     change: Change
     count: int
     seconds: float = 0.0
@@ -75,17 +75,28 @@ class CarriedConnections:
         self._clock = clock
         self._all: dict[Splice, CarriedConnection] = {}
         self._all_over: Deferred[None] | None = None
-        self._suspended: dict[Name, float] = {}
+        self._suspended: dict[Name | str, float] = {}
         self.watcher: Callable[[Suspension], object] = lambda suspension: None
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def new(self, peer: Name, protocol: str, opener: Callable[[Splice], object] | None = None) -> Splice:
-        """Make the splice of a connection that begins, counted until it is over."""
+    def new(
+        self, peer: Name | str, protocol: str, opener: Callable[[Splice], object] | None = None
+    ) -> Splice:
+        """
+        Make the splice of a connection that begins, counted until it is over.
+
+        @param peer: its nickname, until L{found} says whose that is.
+        """
         splice = Splice(self, opener)
         self._all[splice] = CarriedConnection(splice, self.kind, peer, protocol, self._clock.seconds())
         return splice
+
+    def found(self, splice: Splice, peer: Name) -> None:
+        """Say whose nickname it was."""
+        if splice in self._all:
+            self._all[splice] = replace(self._all[splice], peer=peer)
 
     def drop(self, splice: Splice) -> None:
         """Forget a splice that never got both of its ends."""
@@ -146,7 +157,7 @@ class CarriedConnections:
             self._tell(each.peer, Change.ENDED, reason.getErrorMessage())
             del self._suspended[each.peer]
 
-    def _tell(self, peer: Name, change: Change, because: str = "") -> None:
+    def _tell(self, peer: Name | str, change: Change, because: str = "") -> None:
         count = sum(each.peer == peer and bool(each.splice.far.connected) for each in self._all.values())
         # the end that has just gone is one of those that waited
         count += change is Change.ENDED

@@ -4,8 +4,6 @@ Exposes a local program to peers, under the name of a protocol.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionLost
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
@@ -15,9 +13,10 @@ from zope.interface import implementer
 
 from ...crust.accept.descriptors import RESERVED_DESCRIPTORS, descriptors_left
 from ...errors import RoutingCrustError, problem_text
-from ...forwarding_rules import EVERYONE, Exposure
+from ...forwarding_rules import Exposure
 from ...names import Name
 from ...quietlog import QuietLog
+from ...routing.naming.directory import Allowance
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
 from .connections import CarriedConnections, ReadyProtocolFactory
 from .reports import Reports
@@ -30,7 +29,7 @@ class Exposer(Factory):
     knows at once whether the program is there.
 
     @ivar exposure: the program and the protocol.
-    @ivar allowed: the peers that may connect; C{None} is every node of the network.
+    @ivar allowed: the peers that may connect.
     @ivar connections: the open connections.
     @ivar reports: where the operator hears of peers, if he does.
     """
@@ -43,7 +42,7 @@ class Exposer(Factory):
     def __init__(
         self,
         exposure: Exposure,
-        allowed: Collection[Name] | None,
+        allowed: Allowance,
         endpoint: IStreamClientEndpoint,
         streams: Streams,
     ) -> None:
@@ -66,7 +65,7 @@ class Exposer(Factory):
             "exposing {target} as {protocol} to {whom}",
             target=self.exposure.target,
             protocol=self.exposure.protocol,
-            whom=", ".join(self._whom()) or "nobody: --allow-peer lets peers in",
+            whom=", ".join(self.allowed.texts) or "nobody: --allow-peer lets peers in",
             event="exposing",
         )
 
@@ -87,7 +86,7 @@ class Exposer(Factory):
             "protocol": self.exposure.protocol,
             "target": self.exposure.target,
             "keep": self.exposure.keep,
-            "allowed": self._whom(),
+            "allowed": list(self.allowed.texts),
             "open": len(self.connections),
         }
 
@@ -135,10 +134,7 @@ class Exposer(Factory):
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
 
     def _allows(self, name: Name) -> bool:
-        allows = self.allowed is None or name in self.allowed
+        allows = self.allowed(name)
         if not allows and self.reports is not None:
             self.reports.refused(name, "it is not among those that are allowed")
         return allows
-
-    def _whom(self) -> list[str]:
-        return [EVERYONE] if self.allowed is None else [str(each) for each in self.allowed]

@@ -4,23 +4,30 @@ Forwards a local port: carries its connections to a protocol that a peer exposes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...errors import CannotListen, problem_text
+from ...errors import CannotListen, InvalidName, problem_text
 from ...forwarding_rules import Forward
+from ...limits import UNREACHABLE_SECONDS
+from ...names import Name
 from ...quietlog import QuietLog
 from ...routing.service import RoutingService
 from ...streams import streams_of
 from .connections import CarriedConnections, ReadyProtocolFactory
 from .reports import Reports
 from .splice import Splice, SpliceEnd
+
+FIND_SECONDS: Final = 10.0
+"""For which a connection waits until the nickname of its peer is known, once this node is in its network."""
+FIND_AGAIN_SECONDS: Final = 0.5
 
 
 class PortForwarder(Factory):
@@ -121,21 +128,41 @@ class PortForwarder(Factory):
         return self.connections.new(self.forward.name, self.forward.protocol, self._open).near
 
     def _open(self, splice: Splice) -> None:
+        opened = Deferred.fromCoroutine(self._opened(splice))
+        # the end of the near connection cancels this
+        splice.opening = opened
+        opened.addErrback(self._not_opened, splice)
+
+    async def _opened(self, splice: Splice) -> None:
+        peer = await self._find()
+        self.connections.found(splice, peer)
         # patient: the program that connects cannot know whether the node has joined its network
-        opened = streams_of(self._service).open(
-            self.forward.name,
+        await streams_of(self._service).open(
+            peer,
             self.forward.protocol,
             ReadyProtocolFactory(splice.far),
             self.forward.keep,
             patient=True,
         )
-        # the end of the near connection cancels this
-        splice.opening = opened
-        opened.addCallbacks(self._opened, self._not_opened, errbackArgs=(splice,))
-
-    def _opened(self, _: object) -> None:
         if self.reports is not None:
-            self.reports.connected(self.forward.name)
+            self.reports.connected(peer)
+
+    async def _find(self) -> Name:
+        """
+        Whose nickname it is. Just after the start no other member has shown its certificate yet.
+
+        @raise InvalidName: nobody has it who is known by then.
+        """
+        clock = self._service.clock
+        begun = clock.seconds()
+        while True:
+            try:
+                return self._service.name_of(self.forward.name)
+            except InvalidName:
+                patience = FIND_SECONDS if self._service.bootstrapped else UNREACHABLE_SECONDS
+                if clock.seconds() - begun >= patience:
+                    raise
+            await deferLater(clock, FIND_AGAIN_SECONDS)
 
     def _not_opened(self, failure: Failure, splice: Splice) -> None:
         if not splice.near.connected:

@@ -5,7 +5,6 @@ to them, and the open connections. Some of it is in the settings, some comes ove
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...config import Settings
-from ...forwarding_rules import Exposure, Forward, Nicknames, known
-from ...names import Name
+from ...forwarding_rules import EVERYONE, Exposure, Forward
+from ...routing.naming.directory import Allowance
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
 from .connections import CarriedConnections
@@ -43,7 +42,6 @@ class ForwardRegistry:
 
     @ivar service: the service.
     @ivar streams: the streams of the service.
-    @ivar nicknames: the nicknames of its settings.
     @ivar local: the connections of programs that use the control socket.
     @ivar waiting: the streams that such programs have neither accepted nor refused, by their numbers.
     """
@@ -53,7 +51,6 @@ class ForwardRegistry:
     def __init__(self, service: RoutingService, reactor: Any) -> None:
         self.service = service
         self.streams = streams_of(service)
-        self.nicknames: Nicknames = known(service.settings.nicknames)
         self.local = CarriedConnections("local", self.streams.clock)
         self.waiting: dict[int, WaitingStream] = {}
         self._number = 0
@@ -68,20 +65,24 @@ class ForwardRegistry:
         @raise ConfigurationError: an endpoint cannot be used; nothing has been started.
         @raise CannotListen: a port cannot be listened on. What was started is to be stopped.
         """
-        permissions = settings.allow_peer
+        directory, permissions = self.service.directory, settings.allow_peer
         allowed = {
-            exposure.protocol: [each.name for each in permissions if each.protocol == exposure.protocol]
+            exposure.protocol: directory.allowance(
+                EVERYONE if each.name is None else each.name
+                for each in permissions
+                if each.protocol == exposure.protocol
+            )
             for exposure in settings.expose
         }
         # all endpoints are made first, so that a bad one stops the daemon before anything is open
-        exposers = [self.exposer("expose", each, _named(allowed[each.protocol])) for each in settings.expose]
+        exposers = [self.exposer("expose", each, allowed[each.protocol]) for each in settings.expose]
         forwarders = [self.forwarder("forward", each) for each in settings.forward]
         for exposer in exposers:
             self.expose(exposer)
         for forwarder in forwarders:
             _raise_now(self.forward(forwarder).addErrback(self._cannot_forward))
 
-    def exposer(self, setting: str, exposure: Exposure, allowed: Collection[Name] | None) -> Exposer:
+    def exposer(self, setting: str, exposure: Exposure, allowed: Allowance) -> Exposer:
         """
         Make what exposes a program.
 
@@ -182,11 +183,6 @@ class ForwardRegistry:
     def _cannot_forward(self, failure: Failure) -> Failure:
         self.log.error("{problem}", problem=failure.getErrorMessage())
         return failure
-
-
-def _named(allowed: list[Name | None]) -> Collection[Name] | None:
-    """The names, or C{None} for every node if that is among them."""
-    return None if None in allowed else [each for each in allowed if each is not None]
 
 
 def _raise_now(deferred: Deferred[None]) -> None:

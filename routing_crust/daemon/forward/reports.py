@@ -27,11 +27,12 @@ class Report:
     """
     Something that happened.
 
+    @ivar peer: its nickname, if it is not known whose that is.
     @ivar event: C{link}, C{refused}, C{failed} or C{unreached}.
     @ivar text: what to tell the operator, after the peer's name.
     """
 
-    peer: Name
+    peer: Name | str
     event: str
     text: str
 
@@ -66,11 +67,11 @@ class Reports:
         """A peer wanted a connection, and does not get it."""
         self.add(peer, "refused", f"refused: {why}")
 
-    def failed(self, peer: Name, why: str) -> None:
+    def failed(self, peer: Name | str, why: str) -> None:
         """A connection with a peer could not be carried."""
         self.add(peer, "failed", f"a connection was not carried: {why}")
 
-    def add(self, peer: Name, event: str, text: str) -> None:
+    def add(self, peer: Name | str, event: str, text: str) -> None:
         """Report, unless there was too much lately."""
         if self._bucket.take():
             self._tell(Report(peer, event, text))

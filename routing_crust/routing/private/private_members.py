@@ -5,7 +5,7 @@ network's time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -86,6 +86,19 @@ class PrivateMembers(Members):
     def known(self) -> tuple[Certificate, ...]:
         """The certificates of all members that we have met and remember, ours not among them."""
         return tuple(each.certificate for each in self._known.values())
+
+    @property
+    def current(self) -> Iterator[Certificate]:
+        """Ours, and those of the members that we remember, without who is banned and what has expired."""
+        return filter(self._holds_now, (self.own.certificate, *self.known))
+
+    def current_of(self, name: Name) -> Certificate | None:
+        """The certificate of a member, if we have met it and it is one still."""
+        certificate = self.certificate_of(name)
+        return certificate if certificate is not None and self._holds_now(certificate) else None
+
+    def _holds_now(self, certificate: Certificate) -> bool:
+        return certificate.not_after > self._now() and not self.is_banned(certificate.name)
 
     @property
     def known_signed(self) -> tuple[SignedCertificate, ...]:

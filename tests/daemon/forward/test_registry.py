@@ -4,6 +4,7 @@ What the daemon exposes and forwards: two nodes in memory, with the programs at 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -27,7 +28,9 @@ from routing_crust.daemon.forward.registry import ForwardRegistry
 from routing_crust.errors import CannotListen, ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Permission
 from routing_crust.limits import UNREACHABLE_SECONDS
+from routing_crust.routing.naming.directory import PeerDirectory
 from routing_crust.streams import StreamReason, StreamRefused, streams_of
+from routing_crust.trust.certificate import Certificate, MemberRole
 from tests.routing.net import Net
 from tests.streams.protocols import HalfCloseable, Keeping
 
@@ -59,7 +62,7 @@ class CarryingCase(SynchronousTestCase):
     def expose(self, *allowed: Name, everyone: bool = False, keep: float | None = None) -> Exposer:
         exposer = Exposer(
             Exposure("ssh", "tcp:localhost:22", keep),
-            None if everyone else allowed,
+            self.server.directory.allowance(["*"] if everyone else allowed),
             self.program,
             streams_of(self.server),
         )
@@ -402,6 +405,48 @@ class RefusalTests(CarryingCase):
         self.net.settle(5)
         self.assertEqual(near.closed, "aborted")
         self.assertRegex(self.lines[-1], "was not carried to ssh of .* cannot be reached.*connection refused")
+
+    def named_by_certificate(self) -> list[Certificate]:
+        """Let a certificate give the server its nickname, as soon as it is in this list."""
+        shown: list[Certificate] = []
+        members: Any = SimpleNamespace(
+            current=shown, certificate_of=lambda name: None, current_of=lambda name: None
+        )
+        self.client.directory = PeerDirectory({}, True, lambda: (), lambda: members)
+        forward = Forward("tcp:2222", "home", "ssh")
+        self.expose(self.client.node_name)
+        self.successResultOf(self.registries[1].forward(PortForwarder(forward, self.port, self.client)))
+        return shown
+
+    def test_connection_waits_until_it_is_known_whose_nickname_it_is(self) -> None:
+        """Just after the start nobody has shown a certificate yet."""
+        shown = self.named_by_certificate()
+        self.net.until_joined()
+        near = self.port.connect()
+        self.net.settle(3)
+        self.assertFalse(near.over)
+        self.assertEqual(self.registries[1].status()["streams"][0]["peer"], "home")  # type: ignore[index]
+        network = f"key:{self.server.node_name}"
+        roles = frozenset((MemberRole.NODE,))
+        shown.append(Certificate(network, self.server.node_name, "home", roles, frozenset(), 0, 1, 1))
+        self.net.run(lambda: self.program.wires)
+        status = self.registries[1].status()["streams"]
+        self.assertEqual(status[0]["peer"], str(self.server.node_name))  # type: ignore[index]
+
+    def test_connection_to_a_nickname_that_nobody_has_is_closed_with_a_reason(self) -> None:
+        self.named_by_certificate()
+        self.net.until_joined()
+        near = self.port.connect()
+        self.net.settle(11)
+        self.assertEqual(near.closed, "aborted")
+        self.assertIn("was not carried to ssh of home: 'home' is not a name", self.lines[-1])
+
+    def test_program_that_hangs_up_ends_the_search_for_a_nickname(self) -> None:
+        self.named_by_certificate()
+        near = self.port.connect()
+        near.lose()
+        self.net.settle(1)
+        self.assertEqual(self.registries[1].status()["streams"], [])
 
     def test_two_of_a_name(self) -> None:
         self.expose()
