@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Final, TypeVar
 
 from ..errors import RoutingCrustError
+from .play.bans import BanPlan, BanResult, play_bans
 from .play.crowd import Crowd
 from .play.faults import Schedule
 from .play.growth import growth_table
@@ -34,6 +36,8 @@ examples:
   python -m routing_crust.testing --crowd 1000
   python -m routing_crust.testing --growth 10,30,100,300
   python -m routing_crust.testing --siege --seeds 200
+  python -m routing_crust.testing --bans --seeds 200
+  python -m routing_crust.testing --bans --seed 1 --nodes 1000
   python -m routing_crust.testing --siege --seed 17 --raid "deaf proxy"
 """
 
@@ -57,9 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
     siege("--siege", action="store_true", help="hostile hosts instead of faults: 20 %% of the nodes")
     titles = [each.title() for each in RAIDS]
     siege("--raid", action="append", choices=titles, metavar="NAME", help=f"only this: {', '.join(titles)}")
+    bans = "a private network: members are banned while some are away and some hostile"
+    parser.add_argument_group("bans").add_argument("--bans", action="store_true", help=bans)
     add = parser.add_argument_group("how").add_argument
     add("--first", type=int, default=0, metavar="S", help="the first of the seeds (default: 0)")
-    nodes = "nodes in each network (default: 20, in a siege 40)"
+    nodes = "nodes in each network (default: 20, in a siege 40, for bans 12)"
     minutes = "for how long things go wrong (default: 3, in a siege 1)"
     add("--nodes", type=_count, metavar="N", help=nodes)
     add("--minutes", type=float, metavar="M", help=minutes)
@@ -83,12 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play. Returns the exit status: 0 if everything held."""
     options = make_parser().parse_args(arguments)
     if options.nodes is None:
-        options.nodes = 40 if options.siege else 20
+        options.nodes = 40 if options.siege else 12 if options.bans else 20
     if options.minutes is None:
         options.minutes = 1.0 if options.siege else 3.0
     try:
         if options.siege:
             return _besiege(options)
+        if options.bans:
+            return _ban(options)
         if options.crowd is not None:
             return _crowd(Crowd(options.crowd, options.first), options)
         if options.restart is not None:
@@ -142,7 +150,25 @@ def _besiege(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _tell(options: argparse.Namespace, result: Result | SiegeResult, again: str) -> bool:
+def _ban(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    seeds = range(options.first, options.first + options.seeds) if options.seed is None else (options.seed,)
+    plans = [BanPlan(seed, options.nodes) for seed in seeds]
+    failed, figures = 0, dict[str, list[float]]()
+    for result in _results(play_bans, plans, options.jobs):
+        again = f"python -m routing_crust.testing --bans --seed {result.plan.seed} --nodes {options.nodes}"
+        failed += _tell(options, result, again)
+        for name, value in result.figures.items():
+            figures.setdefault(name, []).append(value)
+    for name, values in figures.items():
+        print(f"{name:40} median {median(values):.2f}, most {max(values):.2f}")
+    seconds = time.monotonic() - began
+    what = f"bans in {len(plans)} networks of {options.nodes} members"
+    print(f"{what}: {len(plans) - failed} held, {failed} did not, in {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+def _tell(options: argparse.Namespace, result: Result | SiegeResult | BanResult, again: str) -> bool:
     """Print what has come of one seed. Returns whether it failed."""
     if options.hash:
         print(f"seed {result.plan.seed}: {result.trace}")

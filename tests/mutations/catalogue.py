@@ -95,6 +95,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.private.test_expulsion.BanTests.test_all_links_of_a_banned_member_are_cut",),
     ),
     Mutant(
+        "a banned member is in close groups that others name",
+        "routing/membership/close_group_lookup.py",
+        "for name in members if not self._node.members.is_banned(name)]",
+        "for name in members]",
+        (
+            "tests.routing.private.test_expulsion.BanTests.test_banned_member_is_in_no_close_group_whoever_names_it",
+        ),
+    ),
+    Mutant(
         "a ban is told to nobody else",
         "routing/private/roster_sync.py",
         "            if peer.link is not came_by:\n                self._send(peer.link, new)",

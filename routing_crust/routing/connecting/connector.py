@@ -99,6 +99,7 @@ class Connector(PeerListener):
         if self._stopped:
             return fail(ServiceStopped("the service has been stopped"))
         if self._node.members.is_banned(name):
+            self._cooldown.note(name)
             return fail(PeerUnreachable(f"{name.short} is banned from this network"))
         if not self._links.has_room(name, use):
             # no better than silence: to ask again at once would find no room either

@@ -124,6 +124,8 @@ class CloseGroupLookup(PeerListener):
         networks = dict(zip(names, answer.networks, strict=False))
         # the informant may name a node twice, and in any order
         members = sorted(set(names), key=query.target.distance)
+        # a member that has not heard of a ban may still have a link with the banned one
+        members = [name for name in members if not self._node.members.is_banned(name)]
         query.result.callback(Group(tuple(members), source, networks, speaker))
         self._time.heard(source, answer.time)
 

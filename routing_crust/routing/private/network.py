@@ -25,6 +25,7 @@ class PrivateNetwork:
     Made with each start of the service, discarded after L{stop}.
 
     @ivar members: who is a member, as this node judges it.
+    @ivar sync: keeps the roster the same as that of others.
     @ivar listeners: the parts that follow peers.
     """
 
@@ -37,10 +38,10 @@ class PrivateNetwork:
         self._node = node
         self.members = members
         self._expulsion = Expulsion(node, members, links, tuple(forget))
-        self._sync = RosterSync(node, members, links, self._expulsion.roster_changed)
+        self.sync = RosterSync(node, members, links, self._expulsion.roster_changed)
         self._renewals = RenewalExchange(node, members, links)
-        self.listeners: tuple[PeerListener, ...] = (self._sync, self._renewals, ClockWatch(node))
-        links.handle_frames(self._sync.kinds, self._sync.frame_received)
+        self.listeners: tuple[PeerListener, ...] = (self.sync, self._renewals, ClockWatch(node))
+        links.handle_frames(self.sync.kinds, self.sync.frame_received)
         links.handle_early_frames(self._renewals.early_kinds, self._renewals.frame_received)
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class PrivateNetwork:
         @return: how many are new.
         @raise WireError: one of them does not hold.
         """
-        return self._sync.add(statements)
+        return self.sync.add(statements)
 
     def give_certificate(self, signed: SignedCertificate) -> bool:
         """

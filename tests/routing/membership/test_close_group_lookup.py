@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust import Name, Settings
 from routing_crust.crust.interfaces import ILink
 from routing_crust.errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped, WireError
+from routing_crust.routing.members import OPEN
 from routing_crust.routing.membership import close_group_lookup
 from routing_crust.routing.membership.close_group_lookup import MAX_LOOKUP_ATTEMPTS, CloseGroupLookup, Group
 from routing_crust.routing.membership.network_time import NetworkTime
@@ -48,7 +49,7 @@ class QueryTests(SynchronousTestCase):
         self.queries = self.make(Settings())
 
     def make(self, settings: Settings, send: Any = None) -> CloseGroupLookup:
-        node: Any = SimpleNamespace(settings=settings, clock=self.clock, random=Random(1))
+        node: Any = SimpleNamespace(settings=settings, clock=self.clock, random=Random(1), members=OPEN)
         return CloseGroupLookup(node, cast(Any, None), send or self.send, NetworkTime(self.clock))
 
     def send(

@@ -133,6 +133,19 @@ class BanTests(PrivateCase):
         self.net.run_for(5)
         self.assertEqual(heard, [])
 
+    def test_banned_member_is_in_no_close_group_whoever_names_it(self) -> None:
+        """A member that did not hear of the ban keeps its link, and names the banned one."""
+        self.membership_of(self.nodes[2]).set_roster = lambda roster: None  # type: ignore[method-assign]
+        self.ban(self.banned)
+        self.net.run_for(IN_TIME)
+        core, friend = self.nodes[1].core, self.nodes[2].core
+        assert core is not None
+        assert friend is not None
+        self.assertIn(self.banned.name, friend.neighbourhood.close_group(self.banned.name))
+        found = self.net.result_of(core.lookup.look_up(self.banned.name, of=self.nodes[2].name))
+        self.assertNotIn(self.banned.name, found.members)
+        self.assertIn(self.nodes[2].name, found.members)
+
     def test_banned_member_logs_and_shows_that_it_is_banned(self) -> None:
         """The ban has reached it before its links are gone, or at the next start."""
         statement = self.ban(self.banned)
