@@ -30,6 +30,7 @@ from .logs import LoggingService
 from .members.administration import Administration
 from .members.credentials import load_membership
 from .members.invitation_desk import InvitationDesk, NodeSurroundings
+from .members.member_book import MemberBook
 from .members.networks_here import label_of
 from .operator_log import OperatorLog
 from .signals import StopOnSignals
@@ -73,6 +74,7 @@ class NodeService(LoggingService):
         self._lock: StateLock | None = None
         self._registry: ForwardRegistry | None = None
         self._control: ControlServer | None = None
+        self._book: MemberBook | None = None
         self._operator_log: OperatorLog | None = None
         self._signals: StopOnSignals | None = None
         self._started_at = 0.0
@@ -113,7 +115,8 @@ class NodeService(LoggingService):
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
         network = self.settings.network
-        membership = load_membership(self._state_dir, network, identity)
+        book = self._book = MemberBook(self._state_dir, network, self._clock)
+        membership = load_membership(self._state_dir, network, identity, book)
         routing = self.routing = RoutingService(
             self.settings, reactor=self._reactor, identity=identity, membership=membership
         )
@@ -163,13 +166,15 @@ class NodeService(LoggingService):
     def _release(self) -> None:
         if self._operator_log is not None:
             self._operator_log.stop()
+        if self._book is not None:
+            self._book.flush()
         if self._lock is not None:
             self._lock.release()
         if self._signals is not None:
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
         self.routing = self._control = self._operator_log = None
-        self._lock = self._registry = self._signals = None
+        self._lock = self._registry = self._signals = self._book = None
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact

@@ -3,6 +3,7 @@ The files of a private network in a state directory, written whole or not at all
 
  - C{certificate}: this member's, with that of its issuer;
  - C{roster}: the statements, each in a line, with the digest of all in the first one;
+ - C{members}: certificates of other members, each in a line;
  - C{authority.key}: the network's authority, only where its founder keeps it;
  - C{beacon.secret}: what the members share for their beacons;
  - C{invitations}: the ledger of an inviter, which holds their secrets.
@@ -16,7 +17,7 @@ import json
 import os
 import stat
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ from .statement import MAX_STATEMENT_BYTES, SignedStatement, decode_statement
 
 CERTIFICATE_FILE: Final = "certificate"
 ROSTER_FILE: Final = "roster"
+MEMBERS_FILE: Final = "members"
 AUTHORITY_FILE: Final = "authority.key"
 INVITATIONS_FILE: Final = "invitations"
 BEACON_FILE: Final = "beacon.secret"
@@ -50,6 +52,8 @@ DAMAGED_SUFFIX: Final = ".damaged"
 
 _CERTIFICATE_HEAD: Final = "routing-crust certificate 1"
 _ROSTER_HEAD: Final = "routing-crust roster 1"
+_MEMBERS_HEAD: Final = "routing-crust members 1"
+_MAX_MEMBERS_FILE_BYTES: Final = 8192 * 2 * MAX_CERTIFICATE_BYTES
 _MAX_CERTIFICATE_FILE_BYTES: Final = 4 * MAX_CERTIFICATE_BYTES
 _MAX_ROSTER_FILE_BYTES: Final = (
     2
@@ -168,6 +172,40 @@ def put_roster_aside(state_dir: Path) -> Path:
     aside = path.with_name(ROSTER_FILE + DAMAGED_SUFFIX)
     os.replace(path, aside)
     return aside
+
+
+def load_members(
+    state_dir: Path, network: str, verifier: Verifier
+) -> tuple[tuple[SignedCertificate, ...], str]:
+    """
+    Read the certificates of other members. Whether they have expired, or are banned, is not looked at.
+
+    @return: those that hold, and what is wrong with the file, in words; empty if nothing is.
+    """
+    path = state_dir / MEMBERS_FILE
+    try:
+        text = _read(path, _MAX_MEMBERS_FILE_BYTES, "list of members")
+    except TrustFileError as error:
+        return (), str(error)
+    if text is None:
+        return (), ""
+    head, *lines = text.split("\n")
+    found = [_certificate(each, network, verifier) for each in lines if each]
+    members = tuple(each for each in found if each is not None)
+    if head == f"{_MEMBERS_HEAD} {network}" and len(found) == len(members):
+        return members, ""
+    return members, (
+        f"the list of members {path} is damaged or of another network: {len(members)} of its certificates "
+        "hold, and the others come with their members"
+    )
+
+
+def save_members(state_dir: Path, network: str, members: Sequence[SignedCertificate]) -> None:
+    """
+    @raise OSError: it cannot be written; the old one is still there.
+    """
+    lines = [base64.b64encode(encode_certificate(each)).decode("ascii") for each in members]
+    _write(state_dir / MEMBERS_FILE, "\n".join((f"{_MEMBERS_HEAD} {network}", *lines, "")))
 
 
 def read_authority(path: Path, network: str | None = None) -> Identity:
@@ -318,6 +356,17 @@ def _statement(line: str, network: str, verifier: Verifier) -> SignedStatement |
     except (WireError, binascii.Error, ValueError):
         return None
     return None if statement_problem(statement, network, verifier) else statement
+
+
+def _certificate(line: str, network: str, verifier: Verifier) -> SignedCertificate | None:
+    """The certificate of a line; C{None} if it is damaged, forged or of another network."""
+    try:
+        signed = decode_certificate(base64.b64decode(line, validate=True))
+    except (WireError, binascii.Error, ValueError):
+        return None
+    chain = (signed, signed.issuer_certificate)
+    good = all(each.is_signed(verifier) for each in chain if each is not None)
+    return signed if good and signed.certificate.network == network else None
 
 
 def _is_network(text: str) -> bool:

@@ -2768,4 +2768,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "write_authority(here, read_authority(file))",
         ("tests.daemon.members.test_authority_command",),
     ),
+    Mutant(
+        "a member that was away does not get the certificate that waits for it",
+        "routing/private/renewal.py",
+        "if newer is not None:",
+        "if False:",
+        (
+            "tests.daemon.members.test_administration.TagTests.test_tag_that_was_given_while_its_member_and_then_the_admin_were_away",
+        ),
+    ),
+    Mutant(
+        "who was met is forgotten with the process",
+        "daemon/members/member_book.py",
+        "            save_members(self._state_dir, self._network, self._members)",
+        "            pass",
+        ("tests.daemon.members.test_credentials",),
+    ),
+    Mutant(
+        "forged certificates in the list of members are used",
+        "trust/state_files.py",
+        "return signed if good and signed.certificate.network == network else None",
+        "return signed",
+        ("tests.trust.test_state_files.MembersFileTests",),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,16 +20,18 @@ from routing_crust.trust.state_files import (
     load_beacon_secret,
     load_certificate,
     load_ledger,
+    load_members,
     load_roster,
     put_roster_aside,
     save_beacon_secret,
     save_certificate,
     save_ledger,
+    save_members,
     save_roster,
     write_authority,
 )
 
-from .members import ALICE, AUTHORITY, BOB, EMPTY, NETWORK, NOW, VERIFIER, certified, name_of
+from .members import ALICE, AUTHORITY, BOB, EMPTY, NETWORK, NOW, VERIFIER, certified, key_of, name_of
 
 CAROL = certified("carol", MemberRole.RELAY, ALICE)
 OTHER = network_of(name_of("other"))
@@ -154,6 +157,46 @@ class RosterFileTests(FileTests):
         aside = put_roster_aside(self.folder)
         self.assertTrue(aside.exists())
         self.assertFalse((self.folder / "roster").exists())
+
+
+class MembersFileTests(FileTests):
+    members = (CAROL, certified("dave", MemberRole.RELAY, BOB), certified("erin", MemberRole.INVITE))
+
+    def setUp(self) -> None:
+        super().setUp()
+        save_members(self.folder, NETWORK, self.members)
+        self.path = self.folder / "members"
+
+    def test_members_are_the_same_after_writing_and_reading(self) -> None:
+        self.assertEqual(load_members(self.folder, NETWORK, VERIFIER), (self.members, ""))
+
+    def test_missing_list_is_an_empty_one(self) -> None:
+        self.path.unlink()
+        self.assertEqual(load_members(self.folder, NETWORK, VERIFIER), ((), ""))
+
+    def test_what_is_whole_of_a_damaged_list_is_used_and_the_rest_is_named(self) -> None:
+        whole = self.path.read_bytes()
+        for length in (len(whole) - 5, 400, 20, 0):
+            self.path.write_bytes(whole[:length])
+            found, problem = load_members(self.folder, NETWORK, VERIFIER)
+            self.assertEqual(found, self.members[: len(found)])
+            self.assertLess(len(found), 3)
+            self.assertIn(f"{len(found)} of its certificates hold", problem)
+
+    def test_certificates_that_nobody_has_signed_are_left_out(self) -> None:
+        forged = replace(CAROL, signature=bytes(64))
+        other = Issuer(key_of("other")).issue(name_of("mallory"), "m", MemberRole.NODE.implied, NOW)
+        save_members(self.folder, NETWORK, (forged, other, CAROL))
+        found, problem = load_members(self.folder, NETWORK, VERIFIER)
+        self.assertEqual(found, (CAROL,))
+        self.assertIn("is damaged or of another network", problem)
+
+    def test_file_that_cannot_be_one_is_named_and_left(self) -> None:
+        self.path.unlink()
+        self.path.mkdir()
+        found, problem = load_members(self.folder, NETWORK, VERIFIER)
+        self.assertEqual(found, ())
+        self.assertIn("cannot be read", problem)
 
 
 class AuthorityFileTests(FileTests):

@@ -174,8 +174,7 @@ class Administration:
             raise MemberError(f"{_text(name, certificate)} is banned {banned}")
         if certificate is None:
             raise MemberError(
-                f"the certificate of {name.short} is not known here: it must have had a link with this node "
-                "since its start"
+                f"the certificate of {name.short} is not known here: it must have had a link with this node"
             )
         return certificate
 

@@ -18,21 +18,26 @@ from ...trust.roster import Roster
 from ...trust.state_files import (
     load_authority,
     load_certificate,
+    load_members,
     load_roster,
     put_roster_aside,
     save_certificate,
     save_roster,
 )
+from .member_book import MemberBook
 
 _log: Final = Logger(namespace="routing_crust.daemon.members")
 _Value = TypeVar("_Value")
 
 
-def load_membership(state_dir: Path, network: str, identity: Identity) -> Membership | None:
+def load_membership(
+    state_dir: Path, network: str, identity: Identity, book: MemberBook | None = None
+) -> Membership | None:
     """
     The credentials that are kept in a state directory; C{None} for an open network. A damaged roster is put
     aside, and what is whole of it is used: the rest comes from other members.
 
+    @param book: writes down what becomes known of other members; C{None} keeps nothing of it.
     @raise TrustFileError: a file is missing, damaged, or of another network or key.
     """
     if not is_private(network):
@@ -41,13 +46,22 @@ def load_membership(state_dir: Path, network: str, identity: Identity) -> Member
     roster, problem = load_roster(state_dir, network, identity)
     if problem:
         _mend_roster(state_dir, roster, problem)
+    known, problem = load_members(state_dir, network, identity)
+    if problem:
+        _log.warn("{problem}", problem=problem)
     return Membership(
         certificate,
         roster,
+        known=known,
         authority=load_authority(state_dir, network),
         keep_certificate=_keeper(state_dir, save_certificate, "certificate"),
         keep_roster=_keeper(state_dir, save_roster, "roster"),
+        keep_known=_ignore if book is None else book.keep,
     )
+
+
+def _ignore(_: object) -> None:
+    """Keep nothing."""
 
 
 def _mend_roster(state_dir: Path, roster: Roster, problem: str) -> None:

@@ -22,10 +22,8 @@ from ...trust.statement import SignedStatement
 from ..members import Members, TurnedAway
 from .membership import Membership
 
-MAX_KNOWN: Final = 4096
-"""Members whose certificates are remembered beyond their links, for their nicknames."""
 MAX_ISSUED: Final = 1024
-"""Certificates that we have issued and that their members may not have yet."""
+"""Certificates that we have issued and that their members have not shown yet."""
 CLOCKS_APART_SECONDS: Final = 3600.0
 """Difference of two clocks that is named when a certificate does not hold by the time."""
 
@@ -54,8 +52,8 @@ class PrivateMembers(Members):
         self._membership = membership
         self._identity = identity
         self._now = now
-        self._known: BoundedDict[Name, SignedCertificate] = BoundedDict(MAX_KNOWN)
-        self._issued: BoundedDict[Name, SignedCertificate] = BoundedDict(MAX_ISSUED)
+        self._known = membership.known
+        self._issued: BoundedDict[Name, int] = BoundedDict(MAX_ISSUED)
 
     @property
     def own(self) -> SignedCertificate:
@@ -84,7 +82,7 @@ class PrivateMembers(Members):
 
     @property
     def known(self) -> tuple[Certificate, ...]:
-        """The certificates of all members that we have met and remember, ours not among them."""
+        """The latest certificates of all members that we have met or certified, ours not among them."""
         return tuple(each.certificate for each in self._known.values())
 
     @property
@@ -110,7 +108,7 @@ class PrivateMembers(Members):
         return self._now()
 
     def certificate_of(self, name: Name) -> Certificate | None:
-        """The certificate of a member, if we have met it."""
+        """The latest certificate of a member that we have met or certified."""
         found = self.own if name == self._identity.name else self._known.get(name)
         return None if found is None else found.certificate
 
@@ -158,12 +156,24 @@ class PrivateMembers(Members):
         return certificate is not None and MemberRole.RELAY in certificate.roles
 
     def met(self, signed: SignedCertificate) -> None:
-        """Remember a member's certificate, which was found good, unless there is a newer one."""
-        name = signed.certificate.name
-        before = self._known.get(name)
-        if before is None or before.certificate.serial <= signed.certificate.serial:
-            self._known.put(name, signed)
-            self._issued.pop(name, None)
+        """
+        Remember a certificate that a member has shown and that was found good, unless there is a newer one.
+        """
+        own = signed.certificate
+        before = self._known.get(own.name)
+        if before is None or before.certificate.serial <= own.serial:
+            self._membership.remember(signed)
+            self._issued.pop(own.name, None)
+
+    def issued(self, signed: SignedCertificate) -> None:
+        """Remember a certificate that was issued here, for its member as well, who may not have it yet."""
+        self.met(signed)
+        self._issued.put(signed.certificate.name, signed.certificate.serial)
+
+    def waiting(self, name: Name) -> SignedCertificate | None:
+        """The certificate that was issued here and that its member has not shown yet, if it is good."""
+        latest = self._known.get(name) if name in self._issued else None
+        return None if latest is None or self.rejection(latest, name) is not None else latest
 
     def add(self, statements: Iterable[SignedStatement]) -> tuple[SignedStatement, ...]:
         """
@@ -191,10 +201,10 @@ class PrivateMembers(Members):
         self._membership.set_certificate(signed)
 
     def renew(self, last: Certificate) -> SignedCertificate | None:
-        """The next certificate of a member, as far as we may issue it; or the last one issued, if newer."""
-        issued = self._issued.get(last.name)
-        if issued is not None and issued.certificate.serial > last.serial:
-            return issued
+        """The next certificate of a member, as far as we may issue it; or the latest one, if it is newer."""
+        latest = self._newer(last)
+        if latest is not None:
+            return latest
         issuer = self._issuer_for(last)
         if issuer is None or self.is_banned(last.name):
             return None
@@ -205,9 +215,17 @@ class PrivateMembers(Members):
         self.issued(signed)
         return signed
 
-    def issued(self, signed: SignedCertificate) -> None:
-        """Keep a certificate for its member until it comes with it."""
-        self._issued.put(signed.certificate.name, signed)
+    def newer_than(self, shown: bytes) -> SignedCertificate | None:
+        """The latest certificate of the member whose Hello shows this one, if that is newer and good."""
+        return self._newer(_decoded(shown).certificate)
+
+    def _newer(self, certificate: Certificate) -> SignedCertificate | None:
+        """The latest certificate of this member, if that is newer and good."""
+        name = certificate.name
+        latest = self._known.get(name)
+        if latest is None or latest.certificate.serial <= certificate.serial:
+            return None
+        return latest if self.rejection(latest, name) is None else None
 
     def _issuer_for(self, last: Certificate) -> Issuer | None:
         """Who may renew this certificate, of those whose keys are here."""
@@ -244,10 +262,9 @@ class PrivateMembers(Members):
         """What a member gets instead of a link: it has expired, or a newer certificate waits here."""
         if not rejection.may_ask:
             return None
-        name = signed.certificate.name
-        waiting = self._issued.get(name)
-        if waiting is not None and self.rejection(waiting, name) is None:
-            return waiting
+        latest = self._newer(signed.certificate)
+        if latest is not None:
+            return latest
         # what is revoked, or comes from an issuer who is banned, only a person decides about
         if rejection.problem is not Problem.EXPIRED or self._problem_but_for_time(signed) is not None:
             return None

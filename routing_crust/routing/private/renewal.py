@@ -86,6 +86,10 @@ class RenewalExchange(PeerListener):
         self._refusals.pop(peer.name, None)
         if before is None:
             self._ask()
+        # it was away when a newer one was issued, or has an old state directory
+        newer = self._members.newer_than(peer.facts.certificate)
+        if newer is not None:
+            peer.link.send(FrameKind.RENEWAL, encode(Renewal(encode_certificate(newer))))
 
     def peer_lost(self, peer: Peer, reason: CloseReason, detail: str) -> None:
         """Forget what was asked of it and what it has asked."""
@@ -187,7 +191,7 @@ class RenewalExchange(PeerListener):
             return
         # asked too early is asked for something else than a renewal
         due = wants_renewal(known, self._now())
-        signed = self._members.renew(known) if due else None
+        signed = self._members.waiting(link.peer) or (self._members.renew(known) if due else None)
         answer = (
             Renewal(reason=int(CloseReason.ROLE_NOT_GRANTED if due else CloseReason.NOT_WANTED))
             if signed is None

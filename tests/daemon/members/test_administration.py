@@ -114,6 +114,17 @@ class MembersTests(AdministrationCase):
         self.assertEqual((gone["connection"], gone["linked_seconds"]), (None, None))
         self.assertIn("no link", (await self.run_here("members")).splitlines()[-1])
 
+    async def test_members_that_were_met_before_a_restart_are_listed(self) -> None:
+        self.net.result_of(self.nodes[2].stop())
+        self.nodes[0].crash()
+        self.nodes[0].restart()
+        self.net.run_for(10)
+        self.folder = self.folder / "again"
+        self.folder.mkdir()
+        self.manage(self.nodes[0])
+        (gone,) = [each for each in await self.tables() if each["name"] == str(self.nodes[2].name)]
+        self.assertIsNone(gone["connection"])
+
     async def test_open_network_has_no_members_to_manage(self) -> None:
         self.folder = self.folder / "open"
         self.folder.mkdir()
@@ -268,6 +279,31 @@ class TagTests(AdministrationCase):
         assert network is not None
         rejection = network.members.rejection(old, self.nodes[1].name)
         self.assertIn("its certificate is revoked", str(rejection))
+
+    async def test_member_that_was_away_gets_the_certificate_when_it_comes(self) -> None:
+        await self.run_here("tag", self.nickname(1), "web")
+        self.net.run_for(2)
+        self.net.result_of(self.nodes[1].stop())
+        self.net.run_for(2)
+        out = await self.run_here("tag", self.nickname(1), "--remove", "web")
+        self.assertIn("it gets the certificate when it comes", out)
+        # what was issued last counts, not what the member has shown last
+        await self.run_here("renew", self.nickname(1))
+        self.net.run_for(2)
+        self.nodes[1].start()
+        self.net.run_until(lambda: self.is_linked(1))
+        self.assertEqual(self.certificate(1).tags, frozenset())
+
+    async def test_tag_that_was_given_while_its_member_and_then_the_admin_were_away(self) -> None:
+        self.net.result_of(self.nodes[1].stop())
+        self.net.run_for(2)
+        await self.run_here("tag", self.nickname(1), "web")
+        self.nodes[0].crash()
+        self.nodes[0].restart()
+        self.net.run_for(10)
+        self.assertEqual(self.certificate(1).tags, frozenset())
+        self.nodes[1].start()
+        self.net.run_until(lambda: self.certificate(1).tags == {"web"})
 
     async def test_tags_that_cannot_be_are_refused(self) -> None:
         name = self.nickname(1)

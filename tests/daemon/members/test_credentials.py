@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from routing_crust.daemon.members.credentials import load_membership
+from routing_crust.daemon.members.member_book import WRITE_DELAY_SECONDS, MemberBook
 from routing_crust.errors import TrustFileError
 from routing_crust.identity import Identity
 from routing_crust.routing.private.membership import Membership
@@ -79,6 +81,48 @@ class CredentialsTests(CliTestCase):
         membership.set_roster(self.roster)
         self.assertEqual(membership.roster, self.roster)
         self.assertIn(f"the roster cannot be written in {self.folder} (", self.lines[-1])
+
+    def test_members_that_were_met_are_known_after_the_next_start(self) -> None:
+        clock = Clock()
+        book = MemberBook(self.folder, self.network, clock)
+        membership = load_membership(self.folder, self.network, self.identity, book)
+        assert membership is not None
+        others = [
+            self.issuer.issue(Identity.generate().name, f"m{each}", MemberRole.RELAY.implied, NOW)
+            for each in range(3)
+        ]
+        for each in others:
+            membership.remember(each)
+        self.assertEqual(len(self.load().known), 0)
+        clock.advance(WRITE_DELAY_SECONDS)
+        self.assertEqual(list(self.load().known.values()), others)
+        membership.remember(others[0])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_stop_writes_what_was_not_written_yet(self) -> None:
+        clock = Clock()
+        book = MemberBook(self.folder, self.network, clock)
+        book.flush()
+        self.assertFalse((self.folder / "members").exists())
+        book.keep((self.signed,))
+        book.flush()
+        self.assertEqual(list(self.load().known.values()), [self.signed])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_members_that_cannot_be_written_are_logged_once(self) -> None:
+        clock = Clock()
+        (self.folder / "members").mkdir()
+        book = MemberBook(self.folder, self.network, clock)
+        for _ in range(2):
+            book.keep((self.signed,))
+            clock.advance(WRITE_DELAY_SECONDS)
+        self.assertEqual(len(self.lines), 1)
+        self.assertIn(f"the members cannot be written down in {self.folder} (", self.lines[0])
+
+    def test_damaged_list_of_members_is_named(self) -> None:
+        (self.folder / "members").write_text("what")
+        self.assertEqual(len(self.load().known), 0)
+        self.assertIn("the list of members", self.lines[-1])
 
     def test_torn_roster_is_put_aside_and_what_is_whole_of_it_used(self) -> None:
         save_roster(self.folder, self.roster)
