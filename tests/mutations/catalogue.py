@@ -12,9 +12,18 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an invitation may be used more often than it says",
         "daemon/members/invitation_desk.py",
-        "if entry.is_used_up_for(name):",
-        "if False:",
+        "if is_void or entry.is_used_up_for(name):",
+        "if is_void:",
         ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_is_used_up",),
+    ),
+    Mutant(
+        "who is banned comes back by the invitation that he has",
+        "daemon/members/invitation_desk.py",
+        "if is_void or entry.is_used_up_for(name):",
+        "if entry.is_used_up_for(name):",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_who_was_banned_does_not_come_back_by_the_same_invitation",
+        ),
     ),
     Mutant(
         "the use of an invitation is forgotten by a restart",

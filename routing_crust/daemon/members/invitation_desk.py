@@ -79,6 +79,10 @@ class Surroundings(Protocol):
         """The certificates of the members that this node has met."""
         ...
 
+    def is_banned(self, name: Name) -> bool:
+        """Whether this member is banned."""
+        ...
+
     def linked_members(self) -> int:
         """How many members it has links with."""
         ...
@@ -105,6 +109,11 @@ class NodeSurroundings:
         """See L{Surroundings.known_members}."""
         network = self._routing.private_network
         return () if network is None else network.members.known
+
+    def is_banned(self, name: Name) -> bool:
+        """See L{Surroundings.is_banned}."""
+        network = self._routing.private_network
+        return network is not None and network.members.is_banned(name)
 
     def linked_members(self) -> int:
         """See L{Surroundings.linked_members}."""
@@ -226,7 +235,9 @@ class InvitationDesk:
     def _refusal(self, entry: LedgerEntry, name: Name, nickname: str) -> RedeemRefusal:
         if name not in entry.used_by and entry.is_expired(self._now()):
             return RedeemRefusal.EXPIRED
-        if entry.is_used_up_for(name):
+        # who was banned may still have the line, and another key costs nothing
+        is_void = any(map(self._surroundings.is_banned, (*entry.used_by, name)))
+        if is_void or entry.is_used_up_for(name):
             return RedeemRefusal.USED_UP
         if not is_nickname(nickname):
             return RedeemRefusal.NICKNAME_MISSING

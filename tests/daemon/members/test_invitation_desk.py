@@ -51,6 +51,7 @@ class Here:
     def __init__(self, certificate: SignedCertificate) -> None:
         self.certificate = certificate
         self.key: Identity | None = None
+        self.banned: set[Name] = set()
         self.members: list[Certificate] = []
         self.calls: list[tuple[tuple[Endpoint, ...], float]] = []
         self.found: tuple[Contact, ...] = (
@@ -66,6 +67,9 @@ class Here:
 
     def known_members(self) -> Iterable[Certificate]:
         return self.members
+
+    def is_banned(self, name: Name) -> bool:
+        return name in self.banned
 
     def linked_members(self) -> int:
         return len(self.members)
@@ -219,6 +223,14 @@ class RedeemingTests(DeskTestCase):
         self.welcomed(self.invite(nickname="laptop"))
         error = self.assertRaises(InvalidInvitation, self.invite, nickname="laptop")
         self.assertIn("'laptop' already", str(error))
+
+    def test_who_was_banned_does_not_come_back_by_the_same_invitation(self) -> None:
+        invitation = self.invite(uses=3)
+        self.welcomed(invitation, LAPTOP, "one")
+        self.here.banned.add(LAPTOP.name)
+        self.assertEqual(self.redeem(invitation, LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
+        self.assertEqual(self.redeem(invitation, PHONE, "two").refusal, RedeemRefusal.USED_UP)
+        self.assertEqual(self.redeem(self.invite(), LAPTOP, "one").refusal, RedeemRefusal.USED_UP)
 
     def test_member_may_use_what_it_was_invited_to(self) -> None:
         invitation = self.invite(allow=("ssh",))
