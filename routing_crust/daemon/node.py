@@ -140,6 +140,7 @@ class NodeService(LoggingService):
             label = label_of(self._state_dir)
             desk = InvitationDesk(self._state_dir, label, identity, membership, surroundings)
             routing.set_inviter(desk)
+            self._registry.is_invited = desk.allows
             self._control.handle(InviteCommand, desk.invite)
             authority_key = partial(load_authority, self._state_dir, network)
             Administration(routing, authority_key).register(self._control)

@@ -109,6 +109,10 @@ class PagesTests(TestCase):
         return count
 
     @asynchronous
+    async def test_commands_of_the_first_hour_work(self) -> None:
+        self.assertGreater(await self.run_page("first-hour"), 8)
+
+    @asynchronous
     async def test_commands_of_the_forwarding_page_work(self) -> None:
         self.assertGreater(await self.run_page("forwarding"), 7)
 

@@ -10,6 +10,15 @@ from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
+        "a member that was invited to one protocol may have all",
+        "daemon/members/invitation_desk.py",
+        "name in each.used_by and protocol in each.allow",
+        "name in each.used_by",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_member_may_use_what_it_was_invited_to",
+        ),
+    ),
+    Mutant(
         "an invitation may be used more often than it says",
         "daemon/members/invitation_desk.py",
         "if is_void or entry.is_used_up_for(name):",

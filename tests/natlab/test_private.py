@@ -100,11 +100,11 @@ class PrivateTests(LabTestCase):
         """A page on the founder's machine is to be had on the laptop, by the founder's nickname."""
         content = Random(1).randbytes(SIZE)
         await self.web(lab, "desk", content)
-        desk, laptop = [await self.type(lab, host, "routing-crust name") for host in ("desk", "laptop")]
-        expose = f"routing-crust expose web=tcp:127.0.0.1:8080 --allow {laptop}"
-        exposing = self.leave_running(lab, "desk", expose)
+        exposing = self.leave_running(
+            lab, "desk", "routing-crust expose web=tcp:127.0.0.1:8080 --allow laptop"
+        )
         await exposing.wait_for("^exposing ")
-        forwarding = self.leave_running(lab, "laptop", f"routing-crust forward tcp:8081={desk}/web")
+        forwarding = self.leave_running(lab, "laptop", "routing-crust forward tcp:8081=desk/web")
         await forwarding.wait_for("^forwarding ")
         got = await self.get(lab, "laptop", "http://127.0.0.1:8081/page")
         self.assertEqual(sha256(got).digest(), sha256(content).digest())

@@ -4,6 +4,8 @@ Exposes a local program to peers, under the name of a protocol.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionLost
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
@@ -45,10 +47,15 @@ class Exposer(Factory):
         allowed: Allowance,
         endpoint: IStreamClientEndpoint,
         streams: Streams,
+        is_invited: Callable[[Name], bool] = lambda name: False,
     ) -> None:
+        """
+        @param is_invited: whether a peer may connect that is not among C{allowed}.
+        """
         self.connections = CarriedConnections("exposed", streams.clock)
         self.exposure = exposure
         self.allowed = allowed
+        self._is_invited = is_invited
         self._endpoint = endpoint
         self._streams = streams
         self._quiet = QuietLog(self.log, streams.clock.seconds)
@@ -134,7 +141,7 @@ class Exposer(Factory):
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
 
     def _allows(self, name: Name) -> bool:
-        allows = self.allowed(name)
+        allows = self.allowed(name) or self._is_invited(name)
         if not allows and self.reports is not None:
             self.reports.refused(name, "it is not among those that are allowed")
         return allows

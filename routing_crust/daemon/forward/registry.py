@@ -5,6 +5,7 @@ to them, and the open connections. Some of it is in the settings, some comes ove
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ...config import Settings
 from ...forwarding_rules import EVERYONE, Exposure, Forward
+from ...names import Name
 from ...routing.naming.directory import Allowance
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
@@ -43,6 +45,8 @@ class ForwardRegistry:
     @ivar service: the service.
     @ivar streams: the streams of the service.
     @ivar local: the connections of programs that use the control socket.
+    @ivar is_invited: whether a member was invited with leave to use a protocol; asked of those that nothing
+        else allows.
     @ivar waiting: the streams that such programs have neither accepted nor refused, by their numbers.
     """
 
@@ -53,6 +57,7 @@ class ForwardRegistry:
         self.streams = streams_of(service)
         self.local = CarriedConnections("local", self.streams.clock)
         self.waiting: dict[int, WaitingStream] = {}
+        self.is_invited: Callable[[Name, str], bool] = lambda name, protocol: False
         self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
@@ -90,7 +95,11 @@ class ForwardRegistry:
         @raise ConfigurationError: the endpoint cannot be used.
         """
         return Exposer(
-            exposure, allowed, target_endpoint(self._reactor, setting, exposure.target), self.streams
+            exposure,
+            allowed,
+            target_endpoint(self._reactor, setting, exposure.target),
+            self.streams,
+            lambda name: self.is_invited(name, exposure.protocol),
         )
 
     def forwarder(self, setting: str, forward: Forward) -> PortForwarder:

@@ -310,6 +310,23 @@ class RefusalTests(CarryingCase):
         exposed: Any = self.registries[0].status()["exposed"]
         self.assertEqual(exposed[0]["allowed"], ["*"])
 
+    def test_member_that_was_invited_to_a_protocol_may_have_it_and_no_other(self) -> None:
+        registry = self.registries[0]
+        invited = {(self.client.node_name, "ssh")}
+        registry.is_invited = lambda name, protocol: (name, protocol) in invited
+        nobody = self.server.directory.allowance(())
+        for protocol in ("ssh", "web"):
+            exposer = registry.exposer("expose", Exposure(protocol, "tcp:localhost:22"), nobody)
+            exposer._endpoint = self.program  # type: ignore[assignment]
+            registry.expose(exposer)
+        forwarder = self.forward(protocol="web")
+        near = self.port.connect()
+        self.net.run(lambda: near.over)
+        self.assertIn("this protocol is not for this peer", self.lines[-1])
+        self.net.result(self.registries[1].end(forwarder))
+        self.forward()
+        self.open()
+
     def test_missing_program_refuses_the_stream(self) -> None:
         """The stream is refused, and both logs say why; where the program is, is not told to the peer."""
         self.both()
