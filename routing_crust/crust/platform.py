@@ -28,6 +28,7 @@ from .accept.ports import open_ports
 from .discovery.beacon import LanBeacon
 from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from .discovery.multicast import BEACON_PORT, Place
+from .discovery.packet import BeaconScope
 from .key_agreement import KeyAgreements
 from .link.session_tls import SessionTls
 from .link.tls import LinkTls
@@ -144,6 +145,7 @@ class SystemPlatform:
         *,
         host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
         beacon_port: int = BEACON_PORT,
+        beacon_secret: bytes = b"",
         port_mapper: Callable[..., PortMapper] = PortMapper,
         net_watch: Callable[..., NetWatch] = NetWatch,
     ) -> None:
@@ -152,6 +154,7 @@ class SystemPlatform:
             C{IReactorFromThreads}.
         @param host_addresses: reads the addresses of this host.
         @param beacon_port: the UDP port at which nodes on the local network find each other.
+        @param beacon_secret: what the members of a private network share for it.
         @param port_mapper: makes what asks routers to map our ports.
         @param net_watch: makes what tells of changes of the network.
         """
@@ -159,6 +162,7 @@ class SystemPlatform:
         self.clock: IReactorTime = self._reactor
         self.addresses = host_addresses
         self._beacon_port = beacon_port
+        self._beacon_secret = beacon_secret
         self._port_mapper = port_mapper
         self._net_watch = net_watch
 
@@ -182,7 +186,14 @@ class SystemPlatform:
         self, identity: Identity, network: str, random: Random, found: Callable[[Contact], None]
     ) -> Beacon:
         """Multicast, on each interface."""
-        return LanBeacon(identity, network, self._reactor, random, found, self._beacon_port)
+        return LanBeacon(
+            identity,
+            BeaconScope(network, self._beacon_secret),
+            self._reactor,
+            random,
+            found,
+            self._beacon_port,
+        )
 
     def mapper(self, settings: Settings, random: Random, mapped: Told, unmapped: Told) -> Mapper:
         """NAT-PMP, then UPnP."""

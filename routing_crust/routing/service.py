@@ -367,7 +367,9 @@ class RoutingService(MessagesByName, Service):
         from ..crust.platform import SystemPlatform
         from ..crust.service import CrustService
 
-        return CrustService(self.settings, self.identity, SystemPlatform(reactor), self.random)
+        secret = b"" if self.membership is None else self.membership.beacon_secret
+        platform = SystemPlatform(reactor, beacon_secret=secret)
+        return CrustService(self.settings, self.identity, platform, self.random)
 
     def _has_stopped(self, _: None) -> None:
         self._stopping = False

@@ -1696,6 +1696,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "the beacon of a private network is not sealed",
+        "crust/discovery/packet.py",
+        "        if self._cipher is None:\n            return datagram",
+        "        if True:\n            return datagram",
+        (
+            "tests.crust.discovery.test_beacon.PrivateTests.test_datagrams_show_neither_the_network_nor_the_name",
+        ),
+    ),
+    Mutant(
+        "a recorded beacon of a private network is answered",
+        "crust/discovery/beacon.py",
+        "before = salt in self._heard",
+        "before = False",
+        ("tests.crust.discovery.test_beacon.PrivateTests.test_recorded_seek_is_not_answered_again",),
+    ),
+    Mutant(
+        "a member that lacks the secret of beacons shows the network's id",
+        "crust/discovery/packet.py",
+        "self.is_silent = private and not secret",
+        "self.is_silent = False",
+        (
+            "tests.crust.discovery.test_beacon.PrivateTests.test_node_without_the_secret_says_and_hears_nothing",
+        ),
+    ),
+    Mutant(
         "one name that answers many times silences a beacon",
         "crust/discovery/beacon.py",
         "return min(len(self.names), len(self.hosts))",

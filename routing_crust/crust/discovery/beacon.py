@@ -29,7 +29,7 @@ from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 from ...wire.messages import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
-from .packet import MAX_DATAGRAM_BYTES, BeaconKind, BeaconPacket, make_beacon, read_beacon
+from .packet import MAX_DATAGRAM_BYTES, SALT_BYTES, BeaconKind, BeaconPacket, BeaconScope
 
 FIRST_SEEK_WAIT_SECONDS: Final = 1.0
 """Seconds to the second SEEK; each later wait is twice as long, up to L{MAX_SEEK_WAIT_SECONDS}."""
@@ -47,6 +47,8 @@ _CHECKS_PER_SECOND: Final = 200.0
 _CHECKS_PER_HOST_AND_SECOND: Final = 50.0
 _MAX_PENDING: Final = 32
 _MAX_PENDING_PER_HOST: Final = 16
+_MAX_HEARD: Final = 1024
+"""Sealed SEEKs that are not answered again. Only members can make any."""
 _MAX_UNANSWERED: Final = 64
 """SEEKs that we have left to others, of which a repetition is recognised."""
 
@@ -76,20 +78,20 @@ class LanBeacon:
     def __init__(
         self,
         identity: Identity,
-        network: str,
+        scope: BeaconScope,
         reactor: Any,
         random: Random,
         found: Callable[[Contact], None],
         port: int = BEACON_PORT,
     ) -> None:
         """
-        @param network: the network's id: others are not heard.
+        @param scope: whose beacons are heard.
         @param reactor: provides C{IReactorTime} and C{IReactorSocket}.
         @param found: called with each node that answers while we seek.
         @param port: the UDP port.
         """
         self._identity = identity
-        self._network = network
+        self._scope = scope
         self._reactor = reactor
         self._clock: IReactorTime = reactor
         self._random = random
@@ -100,6 +102,7 @@ class LanBeacon:
         self._nonce: bytes | None = None
         self._seek_call: IDelayedCall | None = None
         self._pending: dict[bytes, _PendingAnswer] = {}
+        self._heard: BoundedDict[bytes, None] = BoundedDict(_MAX_HEARD)
         self._unanswered: BoundedDict[bytes, None] = BoundedDict(_MAX_UNANSWERED)
         seconds = self._clock.seconds
         self._quiet = QuietLog(self.log, seconds)
@@ -119,7 +122,7 @@ class LanBeacon:
 
     def listen(self, places: Iterable[Place]) -> None:
         """Listen at these places and no others from now on. One log line names those without multicast."""
-        wanted = list(places)
+        wanted = [] if self._scope.is_silent else list(places)
         for place in [each for each in self._ears if each not in wanted]:
             self._closing.append(maybeDeferred(self._ears.pop(place).transport.stopListening))
         problems = []
@@ -162,10 +165,13 @@ class LanBeacon:
 
     def heard(self, datagram: bytes, host: str, place: Place) -> None:
         """A datagram came; anyone may have sent it. The cheap checks come first, the signature last."""
-        beacon = read_beacon(datagram)
-        if beacon is None or beacon.network != self._network or beacon.name == self._identity.name:
+        beacon = self._scope.read(datagram)
+        if beacon is None or beacon.name == self._identity.name:
             return
         if beacon.kind is BeaconKind.SEEK:
+            # a SEEK is sent again in other bytes, where the members share a secret
+            if self._scope.is_sealed and self._is_replay(datagram):
+                return
             self._heard_seek(beacon, host, place)
         else:
             self._heard_answer(beacon, host, place)
@@ -195,6 +201,12 @@ class LanBeacon:
         if endpoint is not None and self._is_signed(beacon, host):
             self._found(Contact(endpoint, beacon.name))
 
+    def _is_replay(self, datagram: bytes) -> bool:
+        salt = datagram[:SALT_BYTES]
+        before = salt in self._heard
+        self._heard.put(salt, None)
+        return before
+
     def _is_signed(self, beacon: BeaconPacket, host: str) -> bool:
         # a flood of datagrams must not keep the reactor busy with signatures
         return self._checks_of.take(host) and self._checks.take() and beacon.signature_holds()
@@ -216,7 +228,7 @@ class LanBeacon:
         ear = self._ears.get(place)
         if ear is None:  # the interface has gone away meanwhile
             return
-        datagram = make_beacon(self._identity, self._network, kind, place.port, nonce)
+        datagram = self._scope.make(self._identity, kind, place.port, nonce, self._random)
         try:
             ear.transport.write(datagram, (place.group, self._port))
         except OSError as error:

@@ -16,7 +16,9 @@ from ...routing.private.membership import Membership
 from ...trust.networks import is_private
 from ...trust.roster import Roster
 from ...trust.state_files import (
+    BEACON_FILE,
     load_authority,
+    load_beacon_secret,
     load_certificate,
     load_members,
     load_roster,
@@ -49,11 +51,18 @@ def load_membership(
     known, problem = load_members(state_dir, network, identity)
     if problem:
         _log.warn("{problem}", problem=problem)
+    beacon_secret = load_beacon_secret(state_dir)
+    if not beacon_secret:
+        _log.info(
+            "members on the local network are not looked for, and do not find this node: {file} is missing",
+            file=str(state_dir / BEACON_FILE),
+        )
     return Membership(
         certificate,
         roster,
         known=known,
         authority=load_authority(state_dir, network),
+        beacon_secret=beacon_secret,
         keep_certificate=_keeper(state_dir, save_certificate, "certificate"),
         keep_roster=_keeper(state_dir, save_roster, "roster"),
         keep_known=_ignore if book is None else book.keep,

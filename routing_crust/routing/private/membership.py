@@ -33,6 +33,8 @@ class Membership:
     @ivar roster: the statements that we hold.
     @ivar authority: the key of the network's authority, on the machine where that is; else C{None}.
     @ivar known: the latest certificates of other members that we have met or certified.
+    @ivar beacon_secret: what the members share for their beacons; empty if this node lacks it, and then no
+        members are looked for on the local network.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Membership:
         *,
         authority: Identity | None = None,
         known: Iterable[SignedCertificate] = (),
+        beacon_secret: bytes = b"",
         keep_certificate: Callable[[SignedCertificate], object] = _keep_nothing,
         keep_roster: Callable[[Roster], object] = _keep_nothing,
         keep_known: Callable[[Sequence[SignedCertificate]], object] = _keep_nothing,
@@ -59,6 +62,7 @@ class Membership:
         self.known: BoundedDict[Name, SignedCertificate] = BoundedDict(MAX_KNOWN)
         for each in known:
             self.known[each.certificate.name] = each
+        self.beacon_secret = beacon_secret
         self._keep_certificate = keep_certificate
         self._keep_roster = keep_roster
         self._keep_known = keep_known

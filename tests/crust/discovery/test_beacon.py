@@ -24,7 +24,14 @@ from routing_crust.crust.discovery.beacon import (
     LanBeacon,
 )
 from routing_crust.crust.discovery.multicast import GROUP_V4, Place, choose_places, open_socket
-from routing_crust.crust.discovery.packet import BeaconKind, BeaconPacket, make_beacon, read_beacon
+from routing_crust.crust.discovery.packet import (
+    MAX_DATAGRAM_BYTES,
+    BeaconKind,
+    BeaconPacket,
+    BeaconScope,
+    make_beacon,
+    read_beacon,
+)
 from routing_crust.endpoints import Contact, Endpoint
 
 from ..addresses import HOST, at, contact, identity, name
@@ -44,6 +51,8 @@ class FakeReactor(Clock):
         super().__init__()
         self.ears: list[Any] = []
         self.sent: list[tuple[Any, BeaconPacket]] = []
+        self.datagrams: list[bytes] = []
+        self.scope = BeaconScope("home")
         self.problem: OSError | None = None
 
     def adoptDatagramPort(self, fileno: int, family: Any, protocol: Any, size: int = 8192) -> None:
@@ -61,7 +70,8 @@ class FakePort:
     def write(self, datagram: bytes, where: tuple[str, int]) -> None:
         if self.reactor.problem is not None:
             raise self.reactor.problem
-        beacon = read_beacon(datagram)
+        self.reactor.datagrams.append(datagram)
+        beacon = self.reactor.scope.read(datagram)
         assert beacon is not None
         self.reactor.sent.append((where, beacon))
 
@@ -79,7 +89,7 @@ class LogicTests(SynchronousTestCase):
         self.beacon.listen([LAN])
 
     def make(self, seed: int) -> LanBeacon:
-        return LanBeacon(identity(seed), "home", self.reactor, Random(1), self.found.append, 5999)
+        return LanBeacon(identity(seed), self.reactor.scope, self.reactor, Random(1), self.found.append, 5999)
 
     def hear(self, seed: int, kind: BeaconKind, nonce: bytes = NONCE, **other: Any) -> None:
         options = {"network": "home", "port": 5483, "host": "192.168.1.9", "place": LAN} | other
@@ -289,6 +299,86 @@ class LogicTests(SynchronousTestCase):
         self.beacon.stop_seeking()
 
 
+class PrivateTests(SynchronousTestCase):
+    """What others on the local network get of the beacons of a private network."""
+
+    network = f"key:{name(9)}"
+
+    def setUp(self) -> None:
+        self.patch(module, "open_socket", lambda place, port: socket.socket(type=socket.SOCK_DGRAM))
+        self.scope = BeaconScope(self.network, b"s" * 32)
+        self.reactor = FakeReactor()
+        self.reactor.advance(1000)
+        self.found: list[Contact] = []
+        self.beacon = self.make(1, self.scope)
+        self.random = Random(2)
+
+    def make(self, seed: int, scope: BeaconScope) -> LanBeacon:
+        self.reactor.scope = scope
+        beacon = LanBeacon(identity(seed), scope, self.reactor, Random(1), self.found.append, 5999)
+        beacon.listen([LAN])
+        return beacon
+
+    def answers_to(self, datagram: bytes) -> int:
+        self.reactor.sent.clear()
+        self.beacon.heard(datagram, "192.168.1.9", LAN)
+        self.reactor.advance(MAX_ANSWER_WAIT_SECONDS)
+        return len(self.reactor.sent)
+
+    def seek(self, scope: BeaconScope, nonce: bytes = NONCE) -> bytes:
+        return scope.make(identity(2), BeaconKind.SEEK, 5483, nonce, self.random)
+
+    def test_datagrams_show_neither_the_network_nor_the_name(self) -> None:
+        self.answers_to(self.seek(self.scope))
+        self.beacon.seek()
+        self.beacon.stop_seeking()
+        self.assertEqual(len(self.reactor.datagrams), 2)
+        for datagram in self.reactor.datagrams:
+            for shown in (self.network.encode(), name(9).raw, name(1).raw, str(name(1)).encode(), NONCE):
+                self.assertNotIn(shown, datagram)
+            self.assertIsNone(read_beacon(datagram))
+            self.assertLess(len(datagram), MAX_DATAGRAM_BYTES)
+
+    def test_same_beacon_never_looks_the_same(self) -> None:
+        self.assertNotEqual(self.seek(self.scope)[:40], self.seek(self.scope)[:40])
+
+    def test_member_is_answered_and_its_answer_gives_a_contact(self) -> None:
+        self.assertEqual(self.answers_to(self.seek(self.scope)), 1)
+        self.beacon.seek()
+        nonce = self.reactor.sent[-1][1].nonce
+        answer = self.scope.make(identity(2), BeaconKind.ANSWER, 5483, nonce, self.random)
+        self.beacon.heard(answer, "192.168.1.9", LAN)
+        self.assertEqual(self.found, [contact("192.168.1.9:5483", 2)])
+        self.beacon.stop_seeking()
+
+    def test_who_does_not_know_the_secret_is_not_answered(self) -> None:
+        """Not who knows the network's id, nor who has another secret or has changed a byte."""
+        good = self.seek(self.scope)
+        for datagram in (
+            make_beacon(identity(2), self.network, BeaconKind.SEEK, 5483, NONCE),
+            self.seek(BeaconScope(self.network, b"t" * 32)),
+            good[:-1] + bytes((good[-1] ^ 1,)),
+            good[:20],
+            b"",
+        ):
+            self.assertEqual(self.answers_to(datagram), 0)
+
+    def test_recorded_seek_is_not_answered_again(self) -> None:
+        recorded = self.seek(self.scope)
+        self.assertEqual(self.answers_to(recorded), 1)
+        self.reactor.advance(60)
+        self.assertEqual(self.answers_to(recorded), 0)
+        self.assertEqual(self.answers_to(self.seek(self.scope)), 1)
+
+    def test_node_without_the_secret_says_and_hears_nothing(self) -> None:
+        """The beacon of an open network would show the network's id."""
+        self.beacon = self.make(3, BeaconScope(self.network))
+        self.assertFalse(self.beacon.active)
+        self.beacon.seek()
+        self.assertEqual(self.reactor.datagrams, [])
+        self.beacon.stop_seeking()
+
+
 class SocketTests(TestCase):
     """Two beacons on this machine's loopback interface, sharing a port."""
 
@@ -306,7 +396,9 @@ class SocketTests(TestCase):
             raise SkipTest(f"this system has no multicast on its loopback interface: {error}") from None
 
     def make(self, seed: int, found: Deferred[Contact], port: int) -> LanBeacon:
-        beacon = LanBeacon(identity(seed), "home", reactor, Random(seed), found.callback, self.port)
+        beacon = LanBeacon(
+            identity(seed), BeaconScope("home"), reactor, Random(seed), found.callback, self.port
+        )
         self.addCleanup(beacon.stop)
         beacon.listen([self.place(port)])
         return beacon
@@ -345,7 +437,7 @@ class SocketTests(TestCase):
         for seed in (1, 2):
             beacon = LanBeacon(
                 identity(seed),
-                "home",
+                BeaconScope("home"),
                 reactor,
                 Random(seed),
                 found.callback if seed == 1 else list,

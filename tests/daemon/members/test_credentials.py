@@ -18,6 +18,7 @@ from routing_crust.trust.roster import Roster
 from routing_crust.trust.state_files import (
     load_certificate,
     load_roster,
+    save_beacon_secret,
     save_certificate,
     save_roster,
     write_authority,
@@ -39,6 +40,7 @@ class CredentialsTests(CliTestCase):
         self.network = self.issuer.network
         self.signed = self.issuer.issue(self.identity.name, "home", MemberRole.ADMIN.implied, NOW)
         save_certificate(self.folder, self.signed)
+        save_beacon_secret(self.folder, b"b" * 32)
         self.roster = self.with_ban(self.with_ban(Roster(self.network)))
 
     def note(self, event: Any) -> None:
@@ -64,7 +66,14 @@ class CredentialsTests(CliTestCase):
         self.assertEqual((membership.certificate, membership.roster), (self.signed, self.roster))
         assert membership.authority is not None
         self.assertEqual(membership.authority.name, self.authority.name)
+        self.assertEqual(membership.beacon_secret, b"b" * 32)
         self.assertEqual(self.lines, [])
+
+    def test_missing_secret_of_beacons_is_named_and_no_reason_to_stop(self) -> None:
+        (self.folder / "beacon.secret").unlink()
+        self.assertEqual(self.load().beacon_secret, b"")
+        self.assertIn("members on the local network are not looked for", self.lines[-1])
+        self.assertIn(f"{self.folder}/beacon.secret is missing", self.lines[-1])
 
     def test_what_changes_is_written(self) -> None:
         membership = self.load()
