@@ -18,8 +18,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from routing_crust.config import Role, setting_fields, valid_range
+from routing_crust.config import Role, setting_fields
 from routing_crust.errors import CloseReason
+from routing_crust.parsing import valid_range
 from routing_crust.routing.state import Machine, State, StateCore, make_machine
 from routing_crust.wire import messages
 

@@ -3,7 +3,9 @@ routing-crust lets programs find each other, connect directly and securely, and 
 
 Make L{Settings}, give them to a L{RoutingService}, start it, and send. What most programs need is here:
 
-  - the node: L{RoutingService}, L{Settings}, L{Role}, L{TwoWay}, L{KeyExchange}, L{State};
+  - the node: L{RoutingService}, or L{node} for as long as a block of code; L{Settings}, L{Role}, L{TwoWay},
+    L{KeyExchange}, L{State};
+  - byte streams between programs: L{RoutingServerEndpoint}, L{RoutingClientEndpoint};
   - its key and name: L{Identity}, L{Name}, L{create_identity}, L{load_identity}, L{load_or_create_identity};
   - where a node is: L{Endpoint}, L{Contact};
   - what arrives: L{Message}, L{Request}, and frames on an L{ApplicationLink};
@@ -43,7 +45,9 @@ _MODULES = {
     "ReachabilityChanged": "routing.events",
     "Request": "routing.events",
     "Role": "config",
+    "RoutingClientEndpoint": "streams.endpoints",
     "RoutingCrustError": "plain_errors",
+    "RoutingServerEndpoint": "streams.endpoints",
     "RoutingService": "routing.service",
     "Settings": "config",
     "State": "routing.state",
@@ -52,6 +56,7 @@ _MODULES = {
     "create_identity": "identity",
     "load_identity": "identity",
     "load_or_create_identity": "identity",
+    "node": "routing.running",
 }
 """The module of each name here, loaded when the name is asked for: a program waits only for what it uses."""
 

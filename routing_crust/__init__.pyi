@@ -21,8 +21,10 @@ from .routing.events import (
     Request,
     StateChanged,
 )
+from .routing.running import node
 from .routing.service import RoutingService
 from .routing.state import State
+from .streams.endpoints import RoutingClientEndpoint, RoutingServerEndpoint
 from .wire.messages import LinkUse, NatKind
 
 __version__: str
@@ -49,7 +51,9 @@ __all__ = [
     "ReachabilityChanged",
     "Request",
     "Role",
+    "RoutingClientEndpoint",
     "RoutingCrustError",
+    "RoutingServerEndpoint",
     "RoutingService",
     "Settings",
     "State",
@@ -59,4 +63,5 @@ __all__ = [
     "create_identity",
     "load_identity",
     "load_or_create_identity",
+    "node",
 ]

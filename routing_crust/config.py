@@ -18,6 +18,7 @@ from .endpoints import Contact, Endpoint, PrivateDialling
 from .forwarding_rules import Exposure, Forward, Nickname, Permission, is_tag, unknown_nickname
 from .limits import KIB, MIB
 from .names import NAME_CHARACTERS, PRIVATE_PREFIX, Name
+from .parsing import parse_settings, read_toml, valid_range
 from .plain_errors import ConfigurationError, InvalidName, number_text
 
 DEFAULT_PORT: Final = 5483
@@ -74,7 +75,7 @@ def _several(of: type, default: Any, help: str) -> Any:
     return field(default=default, metadata={"of": of, "help": help, "advanced": False})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """
     Every setting, validated.
@@ -157,6 +158,30 @@ class Settings:
     stranger_dials_per_prefix: float = _number(3, 1, 10_000, "/min", "of these to one /24 or /48; does not count for loopback and private addresses")
 
     # fmt: on
+
+    @classmethod
+    def from_text(cls, **given: object) -> Settings:
+        """
+        Settings from texts, as a command line or a file has them: C{Settings.from_text(role="client",
+        contacts=["NAME@192.0.2.1:5483"])}. What a text would stand for will do as well.
+
+        @raise ConfigurationError: there is no such setting, or a value cannot be used.
+        """
+        return cls(**parse_settings(given, {each.name: each for each in fields(cls)}))
+
+    @classmethod
+    def from_toml(cls, path: Path | str, **given: object) -> Settings:
+        """
+        Settings from a file, as C{twistd routing-node --config} reads it.
+
+        @param given: as for L{from_text}; these take precedence.
+        @raise ConfigurationError: the file or a value cannot be used.
+        """
+        return cls.from_text(**{**read_toml(Path(path), {each.name: each for each in fields(cls)}), **given})
+
+    def __repr__(self) -> str:
+        told = [(each, getattr(self, each.name)) for each in fields(self)]
+        return f"Settings({', '.join(f'{each.name}={value!r}' for each, value in told if value != each.default)})"
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -267,14 +292,6 @@ def names_in(rules: Iterable[str]) -> frozenset[Name]:
 def setting_fields() -> tuple[Field[Any], ...]:
     """The fields of L{Settings}, from which options and documentation are made."""
     return fields(Settings)
-
-
-def valid_range(each: Field[Any]) -> str:
-    """The valid range of a field, in words: C{0.5 to 120 s}; empty if it is no number."""
-    meta = each.metadata
-    if "low" not in meta:
-        return ""
-    return f"{number_text(meta['low'])} to {number_text(meta['high'])} {meta['unit']}".strip()
 
 
 def _check(each: Field[Any], value: object) -> None:

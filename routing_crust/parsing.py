@@ -4,24 +4,51 @@ Parse the settings of a command line or a TOML file into values of L{routing_cru
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from .config import valid_range
 from .endpoints import Contact, Endpoint
-from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission
+from .forwarding_rules import Exposure, Forward, Nickname, Nicknames, Permission, known
 from .names import Name
-from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing
+from .plain_errors import ConfigurationError, InvalidEndpoint, InvalidName, InvalidPairing, number_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""A device or a log that is given by mistake is not read to its end."""
+Fields = Mapping[str, Field[Any]]
+"""The fields of L{Settings<routing_crust.config.Settings>} by their names."""
+
+
+def parse_settings(raw: Mapping[str, Any], settings: Fields) -> dict[str, Any]:
+    """
+    Parse the values of several settings. Nicknames among them may stand for names in the others.
+
+    @param raw: by setting; see L{parse_setting}.
+    @raise ConfigurationError: there is no such setting, or a value cannot be used.
+    """
+    for name in raw:
+        if name not in settings:
+            raise ConfigurationError(name, unknown_setting(name, settings))
+    given = parse_setting(settings["nicknames"], raw.get("nicknames", ()))
+    names = known(given)
+    parsed = {name: parse_setting(settings[name], value, names) for name, value in raw.items()}
+    return parsed | {"nicknames": given}
 
 
 def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None) -> Any:
     """
     Parse the value of one setting.
 
-    @param raw: text, number, boolean, list or table.
+    @param raw: text, number, boolean, list or table; or, or in the list, what the text would stand for.
     @param nicknames: the nicknames that may stand for names.
     @raise ConfigurationError: it cannot be read; the error names the setting and what is valid.
     """
@@ -35,12 +62,59 @@ def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None
             return _parse_enum(each.name, type(default), raw)
         if isinstance(default, tuple):
             parse = _LISTS[each.name]
-            return tuple(parse(text, nicknames or {}) for text in _texts(each.name, raw))
+            kind = each.metadata["of"]
+            texts = _texts(each.name, raw, (kind, Name) if kind is str else (kind,))
+            return tuple(parse(one, nicknames or {}) if isinstance(one, str) else one for one in texts)
+        if each.name == "state_dir" and isinstance(raw, (Path, type(None))):
+            return raw
         if not isinstance(raw, str):
             raise ConfigurationError(each.name, f"{raw!r} is not a text")
         return _parse_path(each.name, raw) if each.name == "state_dir" else raw
     except (InvalidEndpoint, InvalidName, InvalidPairing) as error:
         raise ConfigurationError(each.name, str(error)) from None
+
+
+def read_toml(path: Path, settings: Fields) -> dict[str, object]:
+    """
+    Read a TOML file of settings: one flat list of C{name = value}, each optional. The value of a setting that
+    pairs things, such as C{nicknames}, may be a table.
+
+    @return: the values as the file holds them; each key is a setting's name.
+    @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
+    """
+    try:
+        with path.open("rb") as file:
+            # one byte more than is allowed tells a file that is too long
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError("config", f"the file {path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError("config", f"the file {path} is longer than {MAX_FILE_BYTES} bytes")
+    try:
+        values = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigurationError("config", f"the file {path} is not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError("config", f"the file {path} is not TOML: {error}") from None
+    for name in values:
+        if name not in settings:
+            raise ConfigurationError(name, f"{unknown_setting(name, settings)} (in {path})")
+    return values
+
+
+def unknown_setting(name: str, settings: Fields) -> str:
+    """The error text for a name that no setting has, with the nearest that exists."""
+    near = get_close_matches(name.replace("-", "_").lower(), settings, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "'--help-settings' lists them all"
+    return f"there is no such setting; {hint}"
+
+
+def valid_range(each: Field[Any]) -> str:
+    """The valid range of a field, in words: C{0.5 to 120 s}; empty if it is no number."""
+    meta = each.metadata
+    if "low" not in meta:
+        return ""
+    return f"{number_text(meta['low'])} to {number_text(meta['high'])} {meta['unit']}".strip()
 
 
 def parse_listen(text: str) -> Endpoint:
@@ -130,16 +204,21 @@ _TABLES = ("nicknames", "expose", "allow_peer", "forward")
 """Lists of texts with an equals sign, which may be tables as well."""
 
 
-def _rows(setting: str, table: Mapping[str, Any]) -> list[str]:
+def _rows(setting: str, table: Mapping[str, Any]) -> list[Any]:
     """The texts that a table stands for: a list there is one for each entry."""
-    return [f"{key}={value}" for key, values in table.items() for value in _texts(setting, values)]
+    return [f"{key}={value}" for key, values in table.items() for value in _texts(setting, values, ())]
 
 
-def _texts(setting: str, raw: Any) -> list[str]:
+def _texts(setting: str, raw: Any, kinds: tuple[type, ...]) -> list[Any]:
+    """
+    The entries of a list.
+
+    @param kinds: what may stand there besides texts.
+    """
     if setting in _TABLES and isinstance(raw, Mapping):
         return _rows(setting, raw)
-    # One text is a list of one: a command line cannot tell them apart.
-    values = [raw] if isinstance(raw, str) else raw
-    if not isinstance(values, (list, tuple)) or not all(isinstance(each, str) for each in values):
+    # One entry is a list of one: a command line cannot tell them apart.
+    values = [raw] if isinstance(raw, (str, *kinds)) else raw
+    if not isinstance(values, (list, tuple)) or not all(isinstance(each, (str, *kinds)) for each in values):
         raise ConfigurationError(setting, f"{raw!r} is not a list of texts")
-    return list(values)
+    return [str(each) if isinstance(each, Name) else each for each in values]

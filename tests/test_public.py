@@ -143,7 +143,7 @@ class PublicTests(SynchronousTestCase):
             self.assertEqual(run.stdout.strip(), "[]", statement)
 
     def test_importing_the_package_loads_neither_the_daemon_nor_a_reactor(self) -> None:
-        heavy = ["daemon", "streams", "testing", "aio", "crust.service"]
+        heavy = ["daemon", "testing", "aio", "crust.service"]
         names = [f"{PACKAGE}.{each}" for each in heavy] + ["twisted.internet.reactor", "twisted.web"]
         loaded = f"[each for each in {names!r} if each in sys.modules]"
         code = f"import sys; from routing_crust import *; print({loaded})"

@@ -16,10 +16,11 @@ from typing import Any, Final
 from twisted.python import usage
 
 from .. import __version__
-from ..config import Settings, setting_fields, valid_range
+from ..config import Settings, setting_fields
+from ..parsing import unknown_setting, valid_range
 from .logs import LEVELS, LogFormat, LogStyle
 from .members.networks_here import settings_path
-from .settings_file import SETTINGS, merge_settings, read_settings_file, unknown_setting
+from .settings_file import SETTINGS, merge_settings, read_settings_file
 from .state_directory import default_state_dir
 
 MIN_DEMO_NODES: Final = 2
@@ -136,7 +137,7 @@ class Options(usage.Options):
         if not equals:
             raise usage.UsageError(f"--set {text}: write --set name=value")
         if name not in SETTINGS:
-            raise usage.UsageError(f"--set {name}: {unknown_setting(name)}")
+            raise usage.UsageError(f"--set {name}: {unknown_setting(name, SETTINGS)}")
         if isinstance(SETTINGS[name].default, tuple):
             raise usage.UsageError(f"--set {name}: this is a list; use --{option_name(name)}, once for each")
         self.given[name] = value.strip()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import (
-    IListeningPort,
     IProtocol,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
@@ -19,7 +18,7 @@ from zope.interface import implementer
 from ..names import Name
 from ..routing.service import RoutingService
 from .frames import check_protocol
-from .listening import ProtocolFactory
+from .listening import ProtocolFactory, StreamPort
 from .service import streams_of
 
 Allowed = Callable[[Name], bool] | Iterable[Name | str]
@@ -80,7 +79,10 @@ class RoutingServerEndpoint:
         self._allow = allow if allow is None or callable(allow) else service.directory.allowance(allow)
         self._survival = survival
 
-    def listen(self, protocolFactory: ProtocolFactory) -> Deferred[IListeningPort]:
+    # said exactly: type checkers without zope's plugin know nothing of interfaces
+    def listen(  # type: ignore[override]
+        self, protocolFactory: ProtocolFactory
+    ) -> Deferred[StreamPort]:
         """
         Offer the protocol.
 

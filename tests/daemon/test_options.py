@@ -17,7 +17,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
-from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields, valid_range
+from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields
 from routing_crust.daemon import plugin
 from routing_crust.daemon.demo import DemoService
 from routing_crust.daemon.logs import LogFormat, LoggingService, LogStyle
@@ -32,6 +32,7 @@ from routing_crust.daemon.state_directory import default_state_dir
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
+from routing_crust.parsing import valid_range
 
 from .fakes import ALICE, BOB, temporary_directory
 from .test_settings_file import another_value

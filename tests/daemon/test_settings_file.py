@@ -10,17 +10,16 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields, valid_range
+from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields
 from routing_crust.daemon.settings_file import (
-    MAX_FILE_BYTES,
     SETTINGS,
     merge_settings,
     read_settings_file,
-    unknown_setting,
 )
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
 from routing_crust.forwarding_rules import Exposure, Forward, Nickname, Permission
+from routing_crust.parsing import MAX_FILE_BYTES, unknown_setting, valid_range
 
 from .fakes import ALICE, temporary_directory
 
@@ -109,7 +108,7 @@ class SettingsFileTests(SynchronousTestCase):
         self.assertIn("there is no such setting", self.refused("[node]\nhello_timeout = 3"))
 
     def test_the_nearest_name_does_not_depend_on_case(self) -> None:
-        self.assertEqual(unknown_setting("LISTN"), "there is no such setting; did you mean listen?")
+        self.assertEqual(unknown_setting("LISTN", SETTINGS), "there is no such setting; did you mean listen?")
 
     def test_a_file_that_is_not_toml_is_refused_with_the_place(self) -> None:
         said = self.refused("listen = [")

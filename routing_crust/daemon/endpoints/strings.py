@@ -129,7 +129,8 @@ class NamedServerEndpoint:
             if service is not None:
                 allow = None if EVERYONE in self._allow else self._allow
                 own = RoutingServerEndpoint(service, self._protocol, allow, self._keep)
-                return own.listen(protocolFactory)
+                listening: Deferred[Any] = own.listen(protocolFactory)
+                return listening
             daemon = self._where.daemon(self._reactor)
         except RoutingCrustError as error:
             return fail(error)
