@@ -268,6 +268,7 @@ class CloseReason(IntEnum):
     CERTIFICATE_TOO_EARLY = 24
     BANNED = 25
     ROLE_NOT_GRANTED = 26
+    NICKNAME_TAKEN = 27
 
     @property
     def text(self) -> str:
@@ -303,4 +304,5 @@ _REASON_TEXTS = {
     CloseReason.CERTIFICATE_TOO_EARLY: "the member's certificate is not valid yet",
     CloseReason.BANNED: "the member is banned",
     CloseReason.ROLE_NOT_GRANTED: "the member's certificate does not give it this role",
+    CloseReason.NICKNAME_TAKEN: "another member has this member's nickname",
 }

@@ -2834,4 +2834,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "return signed",
         ("tests.trust.test_state_files.MembersFileTests",),
     ),
+    Mutant(
+        "two members have one nickname",
+        "routing/private/private_members.py",
+        "self._holder_of_its_nickname(own) if self.own.certificate.is_admin else None",
+        "None",
+        ("tests.routing.private.test_admission.RefusalTests",),
+    ),
 )

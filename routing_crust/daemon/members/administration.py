@@ -111,6 +111,11 @@ class Administration:
         """
         if not command.members:
             own = self._members.own.certificate
+            if self._authority() is None and not own.may_issue:
+                raise MemberError(
+                    "admins and inviters that this node has links with renew its certificate by themselves: "
+                    f"ask one of them for 'routing-crust renew {own.nickname}', if that must be now"
+                )
             return CertifiedReply(members=(self._give(self._issuer(own).renew(own, self._members.now())),))
         lasts = [self._certificate(each) for each in command.members]
         # all of them are issued before any is given away: an error leaves everything as it was

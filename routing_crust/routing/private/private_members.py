@@ -126,7 +126,23 @@ class PrivateMembers(Members):
         own = signed.certificate
         if own.roles <= {MemberRole.CLIENT} and not is_client:
             return TurnedAway(CloseReason.ROLE_NOT_GRANTED, f"{own} may only be a client")
+        other = self._holder_of_its_nickname(own) if self.own.certificate.is_admin else None
+        if other is not None:
+            return TurnedAway(CloseReason.NICKNAME_TAKEN, f"{own} has the nickname of {other}")
         self.met(signed)
+        return None
+
+    def _holder_of_its_nickname(self, certificate: Certificate) -> Certificate | None:
+        """The good member that had this member's nickname when we met it first, if there is one."""
+        nickname, before = certificate.nickname.lower(), self._known.get(certificate.name)
+        # those that were let in under one nickname, by different admins, are let in again
+        if before is not None and before.certificate.nickname.lower() == nickname:
+            return None
+        for other in (self.own, *self._known.values()):
+            own = other.certificate
+            if own.nickname.lower() == nickname and own.name != certificate.name:
+                if self.rejection(other, own.name) is None:
+                    return own
         return None
 
     def judge_again(self, peer: Name, shown: bytes) -> TurnedAway | None:

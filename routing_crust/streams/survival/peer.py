@@ -38,6 +38,7 @@ ENDS_SESSION: Final = frozenset(
         CloseReason.BAD_CERTIFICATE,
         CloseReason.NO_CERTIFICATE,
         CloseReason.ROLE_NOT_GRANTED,
+        CloseReason.NICKNAME_TAKEN,
     }
 )
 """An end has decided on these, and means it. After any other loss the streams are suspended."""

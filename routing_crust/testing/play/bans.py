@@ -50,6 +50,7 @@ FOR_MEMBERSHIP: Final = frozenset(
         CloseReason.CERTIFICATE_EXPIRED,
         CloseReason.CERTIFICATE_TOO_EARLY,
         CloseReason.ROLE_NOT_GRANTED,
+        CloseReason.NICKNAME_TAKEN,
     )
 )
 """Reasons that only the links of banned members end for."""

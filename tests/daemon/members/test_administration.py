@@ -249,6 +249,13 @@ class RenewTests(AdministrationCase):
         await self.run_here("renew")
         self.assertGreater(self.certificate(0).not_after, before.not_after)
 
+    async def test_member_that_issues_nothing_is_told_who_renews_it(self) -> None:
+        self.folder = self.folder / "other"
+        self.folder.mkdir()
+        self.manage(self.nodes[1])
+        out = await self.run_here("renew", code=1)
+        self.assertIn(f"ask one of them for 'routing-crust renew {self.nickname(1)}'", out)
+
     async def test_banned_and_unknown_members_are_not_renewed(self) -> None:
         await self.run_here("ban", self.nickname(2))
         self.assertIn("is banned by", await self.run_here("renew", self.nickname(2), code=1))

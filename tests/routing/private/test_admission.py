@@ -91,6 +91,24 @@ class RefusalTests(PrivateCase):
         stranger.shows(self.founder.membership(stranger.identity, roles=(MemberRole.CLIENT,)))
         self.assert_refused(stranger, CloseReason.ROLE_NOT_GRANTED, "may only be a client")
 
+    def test_later_member_of_one_nickname_is_refused_by_admins(self) -> None:
+        stranger = Stranger(self)
+        nickname = self.membership_of(self.nodes[2]).certificate.certificate.nickname
+        stranger.shows(self.founder.membership(stranger.identity, nickname=nickname.upper()))
+        stranger.dial(self.admin)
+        self.assertEqual(stranger.goodbye, CloseReason.NICKNAME_TAKEN)
+        self.assertEqual(
+            len(self.logged("refused", str(stranger.identity.name), f"has the nickname of {nickname}")), 1
+        )
+
+    def test_nickname_of_a_banned_member_is_free(self) -> None:
+        self.ban(self.nodes[2])
+        self.net.run_for(1)
+        stranger = Stranger(self)
+        nickname = self.membership_of(self.nodes[2]).certificate.certificate.nickname
+        stranger.shows(self.founder.membership(stranger.identity, nickname=nickname)).dial(self.admin)
+        self.assertEqual(stranger.kinds[0], FrameKind.HELLO)
+
     def test_good_certificate_gets_a_hello(self) -> None:
         """The same stranger, once it is a member."""
         stranger = Stranger(self)
