@@ -73,6 +73,13 @@ def other_alpn(target: Target) -> None:
     target.expect_close(peer)
 
 
+@behaviour("offers the ALPN of version 1")
+def version_1(target: Target) -> None:
+    peer = target.peer(alpn=(b"routing-crust/1",))
+    peer.handshake().hello(target.network)
+    target.expect_close(peer)
+
+
 @behaviour("shows no certificate")
 def no_certificate(target: Target) -> None:
     peer = target.peer(certificate=False)
