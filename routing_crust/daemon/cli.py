@@ -30,6 +30,7 @@ COMMAND_MODULES: Final = {
     "expose": "programs",
     "status": "reports",
     "explain": "reports",
+    "doctor": "doctor",
     "members": "administration",
     "ban": "administration",
     "renew": "administration",

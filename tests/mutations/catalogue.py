@@ -2205,6 +2205,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_lifecycle",),
     ),
     Mutant(
+        "the doctor finds keys well that others may read",
+        "daemon/checkup.py",
+        "elif mode & 0o077:",
+        "elif False:",
+        ("tests.daemon.test_doctor.FilesTests",),
+    ),
+    Mutant(
         "a forward to a peer that is off says nothing at first",
         "daemon/forward/peer_watch.py",
         "        self._timer = self._service.clock.callLater(TELL_SECONDS, self._tell_what_was_tried)\n",

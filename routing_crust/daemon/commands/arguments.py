@@ -114,6 +114,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_keep(expose, "the longest that peers may have connections wait for another link")
     _add_where(expose)
+    doctor = add(
+        "doctor",
+        "look for what is wrong, and say what to do",
+        "Each line is 'ok', 'warn' or 'fail'; the exit code is 1 if one of them is 'fail'. Contacts of the "
+        "settings file are dialled.",
+    )
+    doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_where(doctor)
     status = add("status", "show the state of the node, its links and its routing table")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(status)

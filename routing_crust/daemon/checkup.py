@@ -1,0 +1,188 @@
+"""
+What C{routing-crust doctor} finds: a verdict on each thing that must be right, and what to do where
+it is not.
+
+Decisions only: the command gathers what is judged here.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .state_directory import key_path
+
+OK: Final = "ok"
+WARN: Final = "warn"
+FAIL: Final = "fail"
+DAY_SECONDS: Final = 86400.0
+FEW_DAYS: Final = 14.0
+"""A certificate that lasts no longer should have been renewed by now."""
+FEW_DESCRIPTORS: Final = 1024
+"""Each link and each carried connection takes one or two."""
+
+
+class Finding(NamedTuple):
+    """
+    One line.
+
+    @ivar check: what was looked at.
+    @ivar verdict: L{OK}, L{WARN} or L{FAIL}.
+    @ivar text: what was found.
+    @ivar advice: what to do; empty where nothing is to be done.
+    """
+
+    check: str
+    verdict: str
+    text: str
+    advice: str = ""
+
+
+def of_files(state_dir: Path, user: int) -> list[Finding]:
+    """The state directory and the key file: whose they are, and who may read them."""
+    found = []
+    for check, path in (("state directory", state_dir), ("key file", key_path(state_dir))):
+        try:
+            status = path.stat()
+        except OSError as error:
+            problem = f"{path}: {error.strerror}"
+            found.append(Finding(check, FAIL, problem, "start the daemon once, or say --state-dir"))
+            continue
+        mode = stat.S_IMODE(status.st_mode)
+        if status.st_uid != user:
+            text = f"{path} is another user's"
+            found.append(Finding(check, FAIL, text, "run this as that user, or chown it"))
+        elif mode & 0o077:
+            advice = f"run 'chmod {'700' if stat.S_ISDIR(status.st_mode) else '600'} {path}'"
+            found.append(Finding(check, FAIL, f"{path} has mode {mode:04o}: others may read it", advice))
+        else:
+            found.append(Finding(check, OK, f"{path}, mode {mode:04o}"))
+    return found
+
+
+def of_status(status: Mapping[str, Any], version: str) -> list[Finding]:
+    """What the daemon reports of its node."""
+    return [
+        _version(status, version),
+        _network(status),
+        _listening(status),
+        _dialable(status),
+        _router(status),
+        _nat(status),
+        _ipv6(status),
+        _links(status),
+    ]
+
+
+def of_contacts(outcomes: Iterable[tuple[str, str]]) -> list[Finding]:
+    """The contacts of the settings: each with the problem of a connection to it, empty if there was none."""
+    return [
+        Finding("contact", WARN, f"{contact}: {problem}", "see whether that node runs, and the address")
+        if problem
+        else Finding("contact", OK, f"{contact} answers")
+        for contact, problem in outcomes
+    ]
+
+
+def of_certificate(not_after: float, now: float) -> Finding:
+    """How long our certificate in a private network lasts."""
+    days = (not_after - now) / DAY_SECONDS
+    if days < 0:
+        advice = "ask an admin for a new invitation, and 'routing-crust join' again"
+        return Finding("certificate", FAIL, f"it expired {-days:.0f} days ago", advice)
+    if days < FEW_DAYS:
+        advice = "let this node link with an admin or the member that invited it, which renew it"
+        return Finding("certificate", WARN, f"it expires in {days:.0f} days, and was not renewed", advice)
+    return Finding("certificate", OK, f"it is good for {days:.0f} days")
+
+
+def of_descriptors(limit: int) -> Finding:
+    """How many files and sockets the daemon may have open."""
+    if limit < FEW_DESCRIPTORS:
+        advice = "raise 'ulimit -n', or LimitNOFILE in the unit"
+        return Finding("descriptors", WARN, f"at most {limit}", advice)
+    return Finding("descriptors", OK, f"at most {limit}")
+
+
+def exit_is_good(found: Iterable[Finding]) -> bool:
+    """Whether nothing has failed."""
+    return all(each.verdict != FAIL for each in found)
+
+
+def _version(status: Mapping[str, Any], version: str) -> Finding:
+    runs = status.get("version")
+    if runs != version:
+        text = f"the daemon runs {runs}, and {version} is installed"
+        return Finding("version", WARN, text, "start the daemon again")
+    return Finding("version", OK, version)
+
+
+def _network(status: Mapping[str, Any]) -> Finding:
+    state, first = status.get("state"), status.get("role") == "first"
+    if state == "connected":
+        if status.get("group_connected") or status.get("role") == "client":
+            return Finding("network", OK, f"connected to {status.get('network')}")
+        text = "links with some neighbours are missing"
+        return Finding("network", WARN, text, "wait a minute; then see the log")
+    if first:
+        text = "waiting for the first peer"
+        return Finding("network", OK, text, "give others the contact that 'routing-crust status' shows")
+    return Finding("network", FAIL, f"no way into it: {state}", "see the log, and the contacts below")
+
+
+def _listening(status: Mapping[str, Any]) -> Finding:
+    endpoints = status.get("endpoints", [])
+    if endpoints:
+        return Finding("listening", OK, ", ".join(endpoints))
+    if status.get("role") == "client":
+        return Finding("listening", OK, "no, since it is a client")
+    return Finding("listening", FAIL, "nowhere", "give 'listen' an address and port that is free")
+
+
+def _dialable(status: Mapping[str, Any]) -> Finding:
+    dialable = status.get("dialable")
+    if dialable == "yes":
+        return Finding("dialable", OK, "peers have dialled us from outside")
+    if dialable == "no":
+        advice = "forward the port on the router and name it in 'external'; else links are punched or relayed"
+        return Finding("dialable", WARN, "peers could not dial us from outside", advice)
+    return Finding("dialable", OK, "not known: it takes peers in other networks to find out")
+
+
+def _router(status: Mapping[str, Any]) -> Finding:
+    ports = status.get("mapped_ports", [])
+    if ports:
+        return Finding("router", OK, f"it maps a port for us: {', '.join(map(str, ports))}")
+    return Finding("router", OK, "it maps no port for us (NAT-PMP, UPnP)")
+
+
+def _nat(status: Mapping[str, Any]) -> Finding:
+    kind = status.get("nat", "unknown")
+    if kind == "symmetric":
+        advice = "no hole can be punched through it: map or forward a port, or accept relayed links"
+        return Finding("NAT", WARN, kind, advice)
+    return Finding("NAT", OK, kind)
+
+
+def _ipv6(status: Mapping[str, Any]) -> Finding:
+    outer = [each for each in status.get("external", []) if each.get("source") != "private"]
+    if any(each["endpoint"].startswith("[") for each in outer):
+        return Finding("IPv6", OK, "this host has a global address")
+    return Finding("IPv6", OK, "this host has no global address that the node listens on")
+
+
+def _links(status: Mapping[str, Any]) -> Finding:
+    links = status.get("links", [])
+    relayed = sum(each.get("rung") == "tunnel" for each in links)
+    if links and relayed == len(links):
+        advice = "see 'routing-crust explain NAME' for each"
+        return Finding("links", WARN, f"all {relayed} are relayed", advice)
+    return Finding("links", OK, f"{len(links)}, {relayed} of them relayed")
+
+
+def finding_text(each: Finding) -> str:
+    """A finding as a line."""
+    advice = f" -> {each.advice}" if each.advice else ""
+    return f"{each.verdict:<5}{each.check + ':':<17}{each.text}{advice}"

@@ -1,0 +1,101 @@
+"""C{doctor}: looks at everything that must be right, and says what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from ... import __version__
+from ...names import PRIVATE_PREFIX
+from ..checkup import (
+    FAIL,
+    OK,
+    Finding,
+    exit_is_good,
+    finding_text,
+    of_certificate,
+    of_contacts,
+    of_descriptors,
+    of_files,
+    of_status,
+)
+from ..control.client import ClientError, ControlClient
+from ..control.member_messages import MembersCommand, MembersReply
+from ..control.messages import StatusCommand, StatusReply
+from ..members.networks_here import CONFIG_NAME
+from . import EXIT_FAILED, EXIT_OK
+from .here import STATUS_TIMEOUT_SECONDS, connect, print_line, state_dir_of
+
+DIAL_SECONDS = 3.0
+"""For a connection to one contact."""
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print the findings."""
+    state_dir = state_dir_of(options)
+    found = of_files(state_dir, os.geteuid())
+    try:
+        with connect(options) as client:
+            found += _of_daemon(client)
+    except ClientError as error:
+        found.append(Finding("daemon", FAIL, str(error)))
+    config = options.config or state_dir / CONFIG_NAME
+    if config.exists():
+        found += of_contacts((each, problem_of(each)) for each in contacts_in(config))
+    if options.json:
+        print_line(json.dumps([each._asdict() for each in found], indent=2))
+    else:
+        for each in found:
+            print_line(finding_text(each))
+    return EXIT_OK if exit_is_good(found) else EXIT_FAILED
+
+
+def _of_daemon(client: ControlClient) -> list[Finding]:
+    status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status
+    process = status.get("process")
+    found = [Finding("daemon", OK, f"process {process}"), *of_status(status, __version__)]
+    limit = _descriptor_limit(process)
+    if limit is not None:
+        found.append(of_descriptors(limit))
+    if str(status.get("network", "")).startswith(PRIVATE_PREFIX):
+        members = client.ask(MembersCommand(), MembersReply, STATUS_TIMEOUT_SECONDS).members
+        found.append(of_certificate(members[0]["expires"], time.time()))
+    return found
+
+
+def _descriptor_limit(process: object) -> int | None:
+    try:
+        text = Path(f"/proc/{process}/limits").read_text(encoding="ascii")
+    except OSError:
+        return None
+    limit = re.search(r"^Max open files +(\d+)", text, re.MULTILINE)
+    return None if limit is None else int(limit[1])
+
+
+def contacts_in(config: Path) -> list[str]:
+    """
+    The contacts in a settings file.
+
+    @raise ConfigurationError: the file cannot be used.
+    """
+    # loads all that settings are made of, for which the other commands need not wait
+    from ...config import Settings
+
+    return [str(each) for each in Settings.from_toml(config).contacts]
+
+
+def problem_of(contact: str) -> str:
+    """Why a connection to a contact fails; empty if it succeeds."""
+    host, _, port = contact.rpartition("@")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), DIAL_SECONDS).close()
+    except TimeoutError:
+        return f"no answer within {DIAL_SECONDS:g} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

@@ -1,0 +1,195 @@
+"""
+C{routing-crust doctor}: what it judges, and what it gathers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust import __version__
+from routing_crust.daemon.checkup import (
+    DAY_SECONDS,
+    FAIL,
+    OK,
+    WARN,
+    Finding,
+    exit_is_good,
+    finding_text,
+    of_certificate,
+    of_contacts,
+    of_descriptors,
+    of_files,
+    of_status,
+)
+from routing_crust.daemon.commands import doctor
+from routing_crust.daemon.control.inbox import DaemonInbox
+from routing_crust.daemon.control.member_messages import MembersCommand, MembersReply
+from routing_crust.daemon.control.server import ControlServer
+from routing_crust.identity import create_identity
+
+from .fakes import FakeService, temporary_directory
+from .test_cli import CliTestCase
+
+WELL: dict[str, Any] = {
+    "version": "1",
+    "network": "lab",
+    "role": "node",
+    "state": "connected",
+    "group_connected": True,
+    "endpoints": ["192.0.2.1:5483"],
+    "external": [{"endpoint": "[2001:db8::1]:5483", "source": "interface"}],
+    "mapped_ports": [],
+    "dialable": "yes",
+    "nat": "open",
+    "links": [{"rung": "direct"}, {"rung": "tunnel"}],
+}
+UNKNOWN = "not known: it takes peers in other networks to find out"
+
+
+class JudgingTests(SynchronousTestCase):
+    def verdict(self, check: str, **other: object) -> tuple[str, str]:
+        (found,) = (each for each in of_status({**WELL, **other}, "1") if each.check == check)
+        # whatever is not well has something to do
+        self.assertEqual(found.verdict == OK or bool(found.advice), True, found)
+        return found.verdict, found.text
+
+    def test_node_that_is_well_has_no_findings(self) -> None:
+        self.assertEqual([each for each in of_status(WELL, "1") if each.verdict != OK], [])
+
+    def test_each_thing_that_is_wrong_is_found(self) -> None:
+        for check, other, verdict, said in (
+            ("version", {"version": "0"}, WARN, "the daemon runs 0, and 1 is installed"),
+            ("network", {"group_connected": False}, WARN, "links with some neighbours are missing"),
+            ("network", {"state": "bootstrapping"}, FAIL, "no way into it: bootstrapping"),
+            ("network", {"state": "disconnected", "role": "first"}, OK, "waiting for the first peer"),
+            ("network", {"role": "client", "group_connected": False}, OK, "connected to lab"),
+            ("listening", {"endpoints": []}, FAIL, "nowhere"),
+            ("listening", {"endpoints": [], "role": "client"}, OK, "no, since it is a client"),
+            ("dialable", {"dialable": "no"}, WARN, "peers could not dial us from outside"),
+            (
+                "dialable",
+                {"dialable": "unknown"},
+                OK,
+                "not known: it takes peers in other networks to find out",
+            ),
+            ("router", {"mapped_ports": ["9.9.9.9:1"]}, OK, "it maps a port for us: 9.9.9.9:1"),
+            ("NAT", {"nat": "symmetric"}, WARN, "symmetric"),
+            ("IPv6", {"external": []}, OK, "this host has no global address that the node listens on"),
+            ("links", {"links": [{"rung": "tunnel"}]}, WARN, "all 1 are relayed"),
+            ("links", {"links": []}, OK, "0, 0 of them relayed"),
+        ):
+            self.assertEqual(self.verdict(check, **other), (verdict, said))
+
+    def test_daemon_of_another_version_may_leave_things_out(self) -> None:
+        self.assertEqual({each.verdict for each in of_status({}, "1")}, {OK, WARN, FAIL})
+
+    def test_certificate_is_judged_by_the_days_that_are_left(self) -> None:
+        for days, verdict in ((-1, FAIL), (3, WARN), (60, OK)):
+            found = of_certificate(days * DAY_SECONDS + 1e9, 1e9)
+            self.assertEqual((found.verdict, str(abs(days)) in found.text), (verdict, True))
+
+    def test_descriptors_are_counted(self) -> None:
+        self.assertEqual([of_descriptors(each).verdict for each in (256, 4096)], [WARN, OK])
+
+    def test_contact_that_does_not_answer_is_no_failure_of_this_node(self) -> None:
+        found = of_contacts([("a:1", ""), ("b:2", "refused")])
+        said = [(each.verdict, each.text) for each in found]
+        self.assertEqual(said, [(OK, "a:1 answers"), (WARN, "b:2: refused")])
+
+    def test_only_failures_make_the_exit_code(self) -> None:
+        self.assertTrue(exit_is_good([Finding("x", OK, ""), Finding("x", WARN, "")]))
+        self.assertFalse(exit_is_good([Finding("x", OK, ""), Finding("x", FAIL, "")]))
+
+    def test_line_has_verdict_check_text_and_advice(self) -> None:
+        self.assertEqual(finding_text(Finding("NAT", OK, "open")), "ok   NAT:             open")
+        self.assertEqual(
+            finding_text(Finding("NAT", WARN, "bad", "mend it")), "warn NAT:             bad -> mend it"
+        )
+
+
+class FilesTests(SynchronousTestCase):
+    def test_files_that_others_may_read_are_failures_with_the_command_that_helps(self) -> None:
+        folder = temporary_directory(self)
+        missing = of_files(folder, os.geteuid())
+        self.assertEqual([each.verdict for each in missing], [OK, FAIL])
+        create_identity(folder / "key.pem")
+        self.assertEqual([each.verdict for each in of_files(folder, os.geteuid())], [OK, OK])
+        (folder / "key.pem").chmod(0o640)
+        _, key = of_files(folder, os.geteuid())
+        self.assertEqual((key.verdict, key.advice), (FAIL, f"run 'chmod 600 {folder}/key.pem'"))
+
+    def test_files_of_another_user_are_failures(self) -> None:
+        folder = temporary_directory(self)
+        found, _ = of_files(folder, os.geteuid() + 1)
+        self.assertEqual((found.verdict, "another user's" in found.text), (FAIL, True))
+
+
+class DoctorTests(CliTestCase):
+    """The command, against a daemon in this process."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        create_identity(self.folder / "key.pem")
+        self.facts: dict[str, object] = {**WELL, "version": __version__, "process": os.getpid()}
+
+    def serve(self) -> ControlServer:
+        server = ControlServer(FakeService(), DaemonInbox(), lambda: self.facts)  # type: ignore[arg-type]
+        server.listen(self.folder / "control.sock", reactor)
+        self.addCleanup(server.stop, reactor)
+        return server
+
+    async def doctor(self, *arguments: str) -> tuple[int, list[dict[str, str]]]:
+        code = await deferToThread(self.run_script, *self.here("doctor", "--json", *arguments))
+        return code, json.loads(self.out.getvalue())
+
+    async def test_node_that_is_well_exits_with_0(self) -> None:
+        self.serve()
+        code, found = await self.doctor()
+        self.assertEqual((code, [each for each in found if each["verdict"] == FAIL]), (0, []))
+        self.assertIn(
+            {"check": "daemon", "verdict": OK, "text": f"process {os.getpid()}", "advice": ""}, found
+        )
+        self.assertIn("descriptors", [each["check"] for each in found])
+
+    async def test_lines_are_for_people_without_json(self) -> None:
+        self.serve()
+        self.assertEqual(await deferToThread(self.run_script, *self.here("doctor")), 0)
+        self.assertIn("ok   network:         connected to lab\n", self.out.getvalue())
+
+    async def test_missing_daemon_is_a_failure(self) -> None:
+        code, found = await self.doctor()
+        self.assertEqual((code, found[-1]["check"], found[-1]["verdict"]), (1, "daemon", FAIL))
+        self.assertIn("start one with", found[-1]["text"])
+
+    async def test_contacts_of_the_settings_file_are_dialled(self) -> None:
+        self.serve()
+        with socket.create_server(("127.0.0.1", 0)) as there:
+            good = f"127.0.0.1:{there.getsockname()[1]}"
+            with socket.create_server(("127.0.0.1", 0)) as gone:
+                bad = f"127.0.0.1:{gone.getsockname()[1]}"
+            (self.folder / "config.toml").write_text(f'contacts = ["{good}", "{bad}"]\n')
+            code, found = await self.doctor()
+        self.assertEqual(code, 0)
+        texts = [each["text"] for each in found if each["check"] == "contact"]
+        self.assertEqual(texts, [f"{good} answers", f"{bad}: Connection refused"])
+
+    async def test_certificate_of_a_private_network_is_looked_at(self) -> None:
+        self.facts["network"] = "key:" + "a" * 52
+        reply = MembersReply(network="n", authority=False, members=({"expires": 1000},))
+        self.serve().handle(MembersCommand, lambda command: reply)
+        code, found = await self.doctor()
+        self.assertEqual((code, found[-1]["check"], found[-1]["verdict"]), (1, "certificate", FAIL))
+
+    def test_contact_that_does_not_answer_has_the_time_in_its_problem(self) -> None:
+        def silent(address: object, timeout: float) -> None:
+            raise TimeoutError
+
+        self.patch(socket, "create_connection", silent)
+        self.assertEqual(doctor.problem_of("n@[2001:db8::1]:5483"), "no answer within 3 s")
