@@ -203,6 +203,8 @@ def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, n
             f"{UNREACHABLE_SECONDS:g} s in all"
         ]
     wait = requests.cooldown_left(name)
+    if node.members.is_banned(name):
+        return ["it is banned from this network: no member has a link with it, or takes anything from it"]
     if node.is_client or not neighbourhood.table.seeks(name):
         first = "this node does not try by itself: it does not need a link with it"
     elif wait:

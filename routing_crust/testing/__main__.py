@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     siege = parser.add_argument_group("a siege").add_argument
     siege("--siege", action="store_true", help="hostile hosts instead of faults: 20 %% of the nodes")
     titles = [each.title() for each in RAIDS]
+    siege("--private", action="store_true", help="in a private network, of which they are no members")
     siege("--raid", action="append", choices=titles, metavar="NAME", help=f"only this: {', '.join(titles)}")
     bans = "a private network: members are banned while some are away and some hostile"
     parser.add_argument_group("bans").add_argument("--bans", action="store_true", help=bans)
@@ -135,7 +136,7 @@ def _besiege(options: argparse.Namespace) -> int:
     began = time.monotonic()
     seeds = range(options.first, options.first + options.seeds) if options.seed is None else (options.seed,)
     raids = None if options.raid is None else tuple(options.raid)
-    plans = [SiegePlan(seed, options.nodes, options.minutes, raids) for seed in seeds]
+    plans = [SiegePlan(seed, options.nodes, options.minutes, raids, options.private) for seed in seeds]
     failed = 0
     slowest: dict[str, float] = {}
     for result in _results(play_siege, plans, options.jobs):
@@ -182,6 +183,7 @@ def _replay_siege(result: SiegeResult) -> str:
     plan = result.plan
     parts = ["python -m routing_crust.testing --siege", f"--seed {plan.seed}", f"--nodes {plan.nodes}"]
     parts.append(f"--minutes {plan.minutes:g}")
+    parts += ["--private"] * plan.private
     parts += [f'--raid "{each}"' for each in plan.raids or ()]
     return " ".join(parts)
 

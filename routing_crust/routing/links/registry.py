@@ -15,6 +15,7 @@ from typing import Final, cast
 from ...crust.interfaces import ILink
 from ...endpoints import Direction, Endpoint, PathKind
 from ...errors import CloseReason, LinkClosed, WireError
+from ...history import Way
 from ...names import Name
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
@@ -245,15 +246,12 @@ class LinkRegistry:
 
     def certificates(self) -> list[tuple[Name, bytes]]:
         """What the Hello of each verified link shows, by the peer's name."""
-        return [
-            (link.peer, record.facts.certificate)
-            for link, record in self._records.items()
-            if record.facts is not None
-        ]
+        facts = ((link.peer, record.facts) for link, record in self._records.items())
+        return [(name, each.certificate) for name, each in facts if each is not None]
 
     def expel(self, name: Name, verdict: TurnedAway) -> None:
         """Close every link to a peer that is a member no longer, and tell it why."""
-        for link in [each for each in self._records if each.peer == name]:
+        for link in (each for each in self._records if each.peer == name):
             tell_why(link, verdict, self._node.network_now())
         self.drop(name, verdict.reason, verdict.detail)
 
@@ -378,6 +376,8 @@ class LinkRegistry:
         self.close(link, verdict.reason, verdict.detail, logged=True)
 
     def _turn_away(self, link: ILink, verdict: TurnedAway) -> None:
+        said = f"refused: {verdict.reason.text}; {verdict.detail}"
+        self._node.history.tried(link.peer, Way.LINK, link.connection.peer, said)
         tell_why(link, verdict, self._node.network_now())
         self._refuse(link, Refuse(verdict.reason, verdict.detail))
 

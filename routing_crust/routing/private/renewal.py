@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, WireError
+from ...history import Way
 from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
@@ -150,6 +151,8 @@ class RenewalExchange(PeerListener):
         self._refusals[link.peer] = reason
         while len(self._refusals) > MAX_REFUSALS:
             del self._refusals[next(iter(self._refusals))]
+        said = f"it takes us for no member: {reason}"
+        self._node.history.tried(link.peer, Way.LINK, link.connection.peer, said)
         cause = "refused"
         self._quiet.warn(
             cause,

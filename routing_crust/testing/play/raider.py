@@ -166,6 +166,7 @@ class Raider:
     @ivar sent: how many frames it has sent, by kind.
     @ivar listening: where it says that it listens.
     @ivar certificate: the membership that its Hellos show, encoded.
+    @ivar fixed_key: the only key that it uses; C{None} if it makes new ones.
     @ivar roster: the digest that its Hellos show.
     """
 
@@ -176,6 +177,7 @@ class Raider:
         self.network = network
         self.network_id = Settings().network if network.founder is None else network.founder.network
         self.certificate = self.roster = b""
+        self.fixed_key: Identity | None = None
         self.clock = network.clock
         self.random = network.random
         self.addresses = [self._machine() for _ in range(addresses)]
@@ -191,7 +193,9 @@ class Raider:
         return MemoryMachine(network, (endpoint,), f"{endpoint.host}/32", (), self.clock)
 
     def new_key(self) -> Identity:
-        """A key that nobody has seen."""
+        """A key that nobody has seen, or the one that its certificate is for."""
+        if self.fixed_key is not None:
+            return self.fixed_key
         return self.network.new_identity()
 
     def dial(

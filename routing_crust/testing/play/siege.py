@@ -11,6 +11,7 @@ The checks, beside those of L{Invariants}:
   - C{messages_arrive}: what honest nodes send each other is acknowledged.
   - C{answers_are_true}: a lookup of a close group is answered, and with no name that nobody has.
   - C{groups_are_mixed}: no close group has more than a quarter from one /24.
+  - C{members_only}: in a private network no honest node has a link with a hostile host.
   - C{nothing_is_left}: when the hostile ones are gone, no node holds anything of theirs.
 """
 
@@ -27,7 +28,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...names import Name
+from ...trust.codec import encode_certificate
 from ..host import SimulatedNode
+from ..private import Founder
 from ..simulation import SimulatedNetwork
 from .invariants import InvariantBroken, Invariants
 from .raid import Raid
@@ -41,6 +44,7 @@ WITHIN: Final = 5.0
 """Seconds that no host without standing may keep an honest node from joining, dialling or being dialled."""
 HOSTILE_SHARE: Final = 0.2
 QUARTER: Final = 4
+LONG_EXPIRED_SECONDS: Final = 200 * 86_400
 UNDER_ATTACK: Final = 4
 """Nodes that the hostile ones aim at."""
 RAIDS_OF_EACH: Final = 3
@@ -65,12 +69,15 @@ class SiegePlan:
     @ivar nodes: how many hosts there are, hostile ones included.
     @ivar minutes: for how long the siege lasts.
     @ivar raids: the behaviours to play, by their titles; C{None} draws a mix for each hostile host.
+    @ivar private: whether the network is private. Then hostile hosts have no certificate of it, or one that
+        has expired, is of a banned member or of another network.
     """
 
     seed: int
     nodes: int = 40
     minutes: float = 1.0
     raids: tuple[str, ...] | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Siege:
 
     def __init__(self, plan: SiegePlan, keep_trace: bool = False) -> None:
         self.plan = plan
-        self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace, internet=True)
+        self.network = SimulatedNetwork(plan.seed, keep_trace=keep_trace, internet=True, private=plan.private)
         self.invariants = Invariants(self.network)
         self.figures: dict[str, float] = {}
         self.raids: list[Raid] = []
@@ -158,12 +165,33 @@ class Siege:
             self._random.sample(RAIDS, RAIDS_OF_EACH) if names is None else [by_title[each] for each in names]
         )
         raider = Raider(self.network, max((each.addresses for each in kinds), default=1))
+        if self.network.founder is not None:
+            raider.certificate = self._worthless(self.network.founder, raider)
         self._raiders.append(raider)
         others = [each for each in self._first if each not in targets]
         for kind in kinds:
             mine = list(targets)
             self._random.shuffle(mine)
             self.raids.append(kind(raider, mine, others))
+
+    def _worthless(self, founder: Founder, raider: Raider) -> bytes:
+        """A certificate that lets nobody in; empty is none."""
+        raider.fixed_key = key = self.network.new_identity()
+        now = self.network.clock.seconds()
+        kind = self._random.choice(("none", "expired", "banned", "foreign"))
+        if kind == "none":
+            return b""
+        if kind == "foreign":
+            founder = Founder(self.network.new_identity(), self.network.clock.seconds)
+        since = now - LONG_EXPIRED_SECONDS if kind == "expired" else None
+        membership = founder.membership(key, since=since)
+        if kind == "banned":
+            core = self._first[0].core
+            assert core is not None
+            assert core.private is not None
+            roster = core.private.members.roster
+            core.private.add_statements([founder.issuer().ban(key.name, roster, now)])
+        return encode_certificate(membership.certificate)
 
     # While it lasts.
 
@@ -180,6 +208,8 @@ class Siege:
         self._ask()
         network.run_for(self.plan.minutes * 60)
         self._look_at_groups()
+        if self.plan.private:
+            self._look_for_strangers()
         self._going_on = False
         network.run_for(WITHIN + 0.001)
         self._judge()
@@ -256,6 +286,14 @@ class Siege:
             if most > max(1, node.settings.group_size // QUARTER):
                 what = f"{most} of {len(group)} of the close group of {node} are in {where}"
                 raise InvariantBroken(f"groups_are_mixed: {what}; against {self.mix}")
+
+    def _look_for_strangers(self) -> None:
+        members = {node.name for node in self.network}
+        for node in self._first:
+            peers = () if node.core is None else node.core.links.peers
+            strangers = [peer for peer in peers if peer.name not in members]
+            if strangers:
+                raise InvariantBroken(f"members_only: {node} has a link with {strangers[0].name.short}")
 
     def _wait(self, check: str, what: str, deferred: Deferred[Any]) -> None:
         wait = _Waiting(what, self.network.clock.now, check)

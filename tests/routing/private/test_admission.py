@@ -132,6 +132,10 @@ class BothEndsTests(PrivateCase):
         assert isinstance(told, dict)
         self.assertIn("has expired", told["problem"])
         self.assertIn("expired", next(iter(told["refused_by"].values())))
+        here = self.admin.service.explain(identity.name)
+        self.assertIn("has expired", here.attempts[-1].outcome + here.attempts[-2].outcome)
+        there = node.service.explain(self.admin.name)
+        self.assertIn("takes us for no member", "".join(each.outcome for each in there.attempts))
 
     def test_node_that_is_dialled_is_judged_as_well(self) -> None:
         """A stranger answers where a member should: the member that dials gives it nothing more."""

@@ -115,6 +115,8 @@ class BanTests(PrivateCase):
         self.ban(self.banned)
         error = self.assertRaises(PeerUnreachable, self.net.result_of, waiting, 3)
         self.assertIn("banned", str(error))
+        explained = self.nodes[1].service.explain(self.banned.name)
+        self.assertIn("it is banned", explained.next[0])
         again = self.nodes[1].service.connect(self.banned.name)
         self.assertRaises(PeerUnreachable, self.net.result_of, again, 1)
 

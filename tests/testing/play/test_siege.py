@@ -34,6 +34,12 @@ class SiegeTests(SiegeTestCase):
         result = play_siege(SiegePlan(1, nodes=8, minutes=0.2, raids=HELD))
         self.assertEqual(result.problem, "")
 
+    def test_private_network_has_no_link_with_hosts_that_are_no_members(self) -> None:
+        """They have no certificate, or one that is worth nothing."""
+        result = play_siege(SiegePlan(2, nodes=8, minutes=0.2, raids=HELD, private=True))
+        self.assertEqual(result.problem, "")
+        self.assertGreater(result.figures["newcomers join: number"], 0)
+
     def test_same_seed_is_the_same_siege(self) -> None:
         one, other = (play_siege(SiegePlan(5, nodes=8, minutes=0.1)) for _ in range(2))
         self.assertEqual(one, other)
