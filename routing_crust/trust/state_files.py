@@ -5,32 +5,28 @@ The files of a private network in a state directory, written whole or not at all
  - C{roster}: the statements, each in a line, with the digest of all in the first one;
  - C{members}: certificates of other members, each in a line;
  - C{authority.key}: the network's authority, only where its founder keeps it;
- - C{beacon.secret}: what the members share for their beacons;
- - C{invitations}: the ledger of an inviter, which holds their secrets.
+ - C{beacon.secret}: what the members share for their beacons.
+
+The ledger of an inviter is in L{routing_crust.trust.ledger_file}.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
-import stat
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ..errors import InvalidCertificate, InvalidName, KeyFileError, TrustFileError, WireError
-from ..files import write_atomically
+from ..errors import InvalidName, KeyFileError, TrustFileError, WireError
 from ..identity import Identity, load_identity, write_identity
 from ..names import Name
-from .certificate import MemberRole, SignedCertificate, Verifier
+from .certificate import SignedCertificate, Verifier
 from .codec import MAX_CERTIFICATE_BYTES, decode_certificate, encode_certificate
-from .invitation import SECRET_BYTES
 from .issuing import is_authority_of
 from .judging import date_text
-from .ledger import MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
 from .networks import network_of
 from .roster import (
     MAX_ADMINS_IN_ROSTER,
@@ -40,12 +36,12 @@ from .roster import (
     statement_problem,
 )
 from .statement import MAX_STATEMENT_BYTES, SignedStatement, decode_statement
+from .text_files import read_text, write_text
 
 CERTIFICATE_FILE: Final = "certificate"
 ROSTER_FILE: Final = "roster"
 MEMBERS_FILE: Final = "members"
 AUTHORITY_FILE: Final = "authority.key"
-INVITATIONS_FILE: Final = "invitations"
 BEACON_FILE: Final = "beacon.secret"
 BEACON_SECRET_BYTES: Final = 32
 DAMAGED_SUFFIX: Final = ".damaged"
@@ -60,9 +56,6 @@ _MAX_ROSTER_FILE_BYTES: Final = (
     * MAX_STATEMENT_BYTES
     * (MAX_STATEMENTS_OF_THE_AUTHORITY + MAX_ADMINS_IN_ROSTER * MAX_STATEMENTS_OF_AN_ADMIN)
 )
-_MAX_LEDGER_FILE_BYTES: Final = 1024 * 1024 * 8
-
-
 _ADVICE: Final = "restore it from a copy, or have this machine invited again"
 
 
@@ -73,7 +66,7 @@ def read_certificate(state_dir: Path, verifier: Verifier) -> SignedCertificate:
     @raise TrustFileError: there is none, or it is damaged or edited.
     """
     path = state_dir / CERTIFICATE_FILE
-    text = _read(path, _MAX_CERTIFICATE_FILE_BYTES, "certificate")
+    text = read_text(path, _MAX_CERTIFICATE_FILE_BYTES, "certificate")
     if text is None:
         raise TrustFileError(
             f"there is no certificate at {path}: join the private network with an invitation"
@@ -121,7 +114,7 @@ def save_certificate(state_dir: Path, signed: SignedCertificate) -> None:
         "# It is signed, so there is nothing to edit.",
         _CERTIFICATE_HEAD,
     )
-    _write(state_dir / CERTIFICATE_FILE, "\n".join((*head, *textwrap.wrap(coded, 76), "")))
+    write_text(state_dir / CERTIFICATE_FILE, "\n".join((*head, *textwrap.wrap(coded, 76), "")))
 
 
 def load_roster(state_dir: Path, network: str, verifier: Verifier) -> tuple[Roster, str]:
@@ -132,7 +125,7 @@ def load_roster(state_dir: Path, network: str, verifier: Verifier) -> tuple[Rost
     @raise TrustFileError: it is of another network, or cannot be read.
     """
     path = state_dir / ROSTER_FILE
-    text = _read(path, _MAX_ROSTER_FILE_BYTES, "roster")
+    text = read_text(path, _MAX_ROSTER_FILE_BYTES, "roster")
     if text is None:
         return Roster(network), ""
     lines = text.split("\n")
@@ -159,7 +152,7 @@ def save_roster(state_dir: Path, roster: Roster) -> None:
     """
     lines = [base64.b64encode(each.encoded).decode("ascii") for each in roster.statements]
     head = f"{_ROSTER_HEAD} {roster.network} {roster.digest.hex()}"
-    _write(state_dir / ROSTER_FILE, "\n".join((head, *lines, "")))
+    write_text(state_dir / ROSTER_FILE, "\n".join((head, *lines, "")))
 
 
 def put_roster_aside(state_dir: Path) -> Path:
@@ -184,7 +177,7 @@ def load_members(
     """
     path = state_dir / MEMBERS_FILE
     try:
-        text = _read(path, _MAX_MEMBERS_FILE_BYTES, "list of members")
+        text = read_text(path, _MAX_MEMBERS_FILE_BYTES, "list of members")
     except TrustFileError as error:
         return (), str(error)
     if text is None:
@@ -205,7 +198,7 @@ def save_members(state_dir: Path, network: str, members: Sequence[SignedCertific
     @raise OSError: it cannot be written; the old one is still there.
     """
     lines = [base64.b64encode(encode_certificate(each)).decode("ascii") for each in members]
-    _write(state_dir / MEMBERS_FILE, "\n".join((f"{_MEMBERS_HEAD} {network}", *lines, "")))
+    write_text(state_dir / MEMBERS_FILE, "\n".join((f"{_MEMBERS_HEAD} {network}", *lines, "")))
 
 
 def read_authority(path: Path, network: str | None = None) -> Identity:
@@ -262,7 +255,7 @@ def load_beacon_secret(state_dir: Path) -> bytes:
     @raise TrustFileError: it is damaged.
     """
     path = state_dir / BEACON_FILE
-    text = _read(path, 4 * BEACON_SECRET_BYTES, "secret of the beacons")
+    text = read_text(path, 4 * BEACON_SECRET_BYTES, "secret of the beacons")
     if text is None:
         return b""
     try:
@@ -281,72 +274,7 @@ def save_beacon_secret(state_dir: Path, secret: bytes) -> None:
     """
     @raise OSError: it cannot be written.
     """
-    _write(state_dir / BEACON_FILE, secret.hex() + "\n")
-
-
-def load_ledger(state_dir: Path, network: str) -> Ledger:
-    """
-    Read the invitations that this inviter has made.
-
-    @raise TrustFileError: the file cannot be read, is damaged or of another network.
-    """
-    path = state_dir / INVITATIONS_FILE
-    text = _read(path, _MAX_LEDGER_FILE_BYTES, "list of invitations")
-    if text is None:
-        return Ledger()
-    try:
-        content = json.loads(text)
-        if content["version"] != 1:
-            raise ValueError("it has another version")
-        found = content["network"]
-        entries = tuple(_entry(each) for each in content["invitations"])
-    except (ValueError, TypeError, KeyError, RecursionError, InvalidName, InvalidCertificate) as error:
-        raise TrustFileError(
-            f"the list of invitations {path} is damaged ({error}): restore it from a copy, or move it away; "
-            "then invitations that are not redeemed yet are of no use"
-        ) from None
-    if found != network:
-        raise TrustFileError(
-            f"the list of invitations {path} is of the network {found}, and not of {network}: move it away"
-        )
-    return Ledger(entries[:MAX_OPEN_INVITATIONS])
-
-
-def save_ledger(state_dir: Path, network: str, ledger: Ledger) -> None:
-    """
-    @raise OSError: it cannot be written; the old one is still there.
-    """
-    rows = [
-        {
-            "secret": each.secret.hex(),
-            "expiry": each.expiry,
-            "uses": each.uses,
-            "nickname": each.nickname,
-            "roles": sorted(role.text for role in each.roles),
-            "tags": sorted(each.tags),
-            "allow": list(each.allow),
-            "used_by": [str(name) for name in each.used_by],
-        }
-        for each in ledger.entries
-    ]
-    content = {"version": 1, "network": network, "invitations": rows}
-    _write(state_dir / INVITATIONS_FILE, json.dumps(content, indent=1) + "\n")
-
-
-def _entry(row: Mapping[str, Any]) -> LedgerEntry:
-    secret = bytes.fromhex(row["secret"])
-    if len(secret) != SECRET_BYTES:
-        raise ValueError("a secret has the wrong length")
-    return LedgerEntry(
-        secret,
-        int(row["expiry"]),
-        int(row["uses"]),
-        str(row["nickname"]),
-        frozenset(MemberRole.from_text(each) for each in row["roles"]),
-        frozenset(str(each) for each in row["tags"]),
-        tuple(str(each) for each in row["allow"]),
-        tuple(Name.from_text(each) for each in row["used_by"]),
-    )
+    write_text(state_dir / BEACON_FILE, secret.hex() + "\n")
 
 
 def _statement(line: str, network: str, verifier: Verifier) -> SignedStatement | None:
@@ -374,29 +302,3 @@ def _is_network(text: str) -> bool:
         return network_of(Name.from_text(text.partition(":")[2])) == text
     except InvalidName:
         return False
-
-
-def _read(path: Path, limit: int, what: str) -> str | None:
-    """
-    The text of a file; C{None} if there is no file.
-
-    @raise TrustFileError: it cannot be read, or cannot be one of ours.
-    """
-    try:
-        # a pipe without a writer would block the start for ever
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            data = file.read(limit + 1) if is_file else b""
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise TrustFileError(f"the {what} {path} cannot be read: {error.strerror}") from None
-    if not is_file or len(data) > limit:
-        raise TrustFileError(f"the {what} {path} is no plain file, or too long: move it away")
-    # what is no ASCII is damage, which whoever reads the text finds
-    return data.decode("ascii", "replace")
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, text.encode("ascii"))

@@ -13,19 +13,18 @@ from routing_crust.identity import Identity
 from routing_crust.trust.certificate import MemberRole
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.ledger import Ledger, LedgerEntry
+from routing_crust.trust.ledger_file import load_ledger, save_ledger
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.state_files import (
     BEACON_FILE,
     load_authority,
     load_beacon_secret,
     load_certificate,
-    load_ledger,
     load_members,
     load_roster,
     put_roster_aside,
     save_beacon_secret,
     save_certificate,
-    save_ledger,
     save_members,
     save_roster,
     write_authority,

@@ -28,6 +28,7 @@ from ...trust.codec import encode_certificate
 from ...trust.invitation import MAX_INVITATION_ENDPOINTS, SECRET_BYTES, Invitation
 from ...trust.issuing import Issuer
 from ...trust.ledger import Ledger, LedgerEntry
+from ...trust.ledger_file import load_ledger, save_ledger
 from ...trust.redeeming import (
     MAX_LABEL_CHARACTERS,
     MAX_WELCOME_CONTACTS,
@@ -38,7 +39,7 @@ from ...trust.redeeming import (
     Welcome,
     encode,
 )
-from ...trust.state_files import load_authority, load_beacon_secret, load_ledger, save_ledger
+from ...trust.state_files import load_authority, load_beacon_secret
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
 from ..control.member_messages import InviteCommand, InvitedReply

@@ -23,10 +23,11 @@ from routing_crust.trust.codec import decode_certificate
 from routing_crust.trust.invitation import Invitation
 from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.judging import judge
+from routing_crust.trust.ledger_file import load_ledger
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import RedeemAnswer, RedeemRefusal, Redemption, Welcome, decode_welcome
 from routing_crust.trust.roster import Roster
-from routing_crust.trust.state_files import load_ledger, save_beacon_secret
+from routing_crust.trust.state_files import save_beacon_secret
 
 from ..fakes import IDENTITIES, temporary_directory
 
