@@ -261,6 +261,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.inviting.test_redeeming.StrangerTests.test_tries_of_one_network_are_limited",),
     ),
     Mutant(
+        "tries of one network of strangers take the places of all",
+        "routing/inviting/doorkeeper.py",
+        "if prefix == fullest)",
+        "if prefix)",
+        (
+            "tests.routing.inviting.test_redeeming.PassingOnTests.test_no_network_of_strangers_keeps_others_from_an_inviter",
+        ),
+    ),
+    Mutant(
         "who has not been asked answers for an inviter",
         "routing/inviting/doorkeeper.py",
         "if waiting is None or waiting.inviter != source:",

@@ -6,12 +6,14 @@ which from then on is the doorkeeper's, and not a link of routing. If the invita
 answers. Else it goes to the inviter in an envelope, C{REDEEM_FOR}, and the answer comes back in
 C{REDEEMED_FOR}. Then the link is closed: one try for each connection, and nothing else can be said on it.
 
-Tries are counted for the prefix of the link's address, those that we pass on for the node as well, so that
-strangers cannot have us flood an inviter. The link stays within the limits of those without a Hello.
+Tries are counted for the prefix of the link's address. When too many wait for their inviters, the prefix that
+has most of them makes room, so no stranger keeps others out. The link stays within the limits of those
+without a Hello.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -52,8 +54,6 @@ from .outgoing_calls import OutgoingCalls
 
 TRIES_PER_MINUTE: Final = 10.0
 """Of one prefix; twice as many at once."""
-PASSED_ON_PER_MINUTE: Final = 60.0
-"""Of all prefixes together; twice as many at once."""
 MAX_PASSED_ON: Final = 64
 """Tries that wait for their inviter's answer at once."""
 INVITER_WAIT_SECONDS: Final = 6.0
@@ -119,7 +119,6 @@ class Doorkeeper:
         self._tries: KeyedLimits[str] = KeyedLimits(
             lambda: TokenBucket(TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds)
         )
-        self._passing = TokenBucket(PASSED_ON_PER_MINUTE / 60, 2 * PASSED_ON_PER_MINUTE, seconds)
         self._passed_on: dict[bytes, _PassedOn] = {}
         self.calls = OutgoingCalls(node, links, bootstrap)
         links.handle_first_frame(FrameKind.REDEEM, self.knocked)
@@ -213,13 +212,21 @@ class Doorkeeper:
         return self.inviter.redeem(name, binding, redeem)
 
     def _pass_on(self, link: ILink, inviter: Name, payload: bytes) -> None:
-        if len(self._passed_on) >= MAX_PASSED_ON or not self._passing.take():
-            self._refuse(link, RedeemRefusal.TOO_MANY)
-            return
+        if len(self._passed_on) >= MAX_PASSED_ON:
+            self._make_room()
         number = self._node.random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
         self._passed_on[number] = _PassedOn(link, inviter)
         body = encode(RedeemFor(number, link.peer.raw, link.binding, payload))
         self._send_to_inviter(number, body, self._node.clock.seconds() + INVITER_WAIT_SECONDS)
+
+    def _make_room(self) -> None:
+        """Refuse the oldest try of the prefix that has most."""
+        prefixes = {number: each.link.connection.peer.prefix for number, each in self._passed_on.items()}
+        (fullest, _), *_ = Counter(prefixes.values()).most_common(1)
+        number = next(each for each, prefix in prefixes.items() if prefix == fullest)
+        link = self._passed_on[number].link
+        self._settle(number)
+        self._refuse(link, RedeemRefusal.TOO_MANY)
 
     def _send_to_inviter(self, number: bytes, body: bytes, until: float) -> None:
         waiting = self._passed_on[number]

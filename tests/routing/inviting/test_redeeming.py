@@ -17,6 +17,7 @@ from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import JoinFailed, LinkClosed
 from routing_crust.identity import PROTOCOL_VERSION
 from routing_crust.names import Name
+from routing_crust.routing.inviting import doorkeeper as doorkeeping
 from routing_crust.routing.inviting.doorkeeper import TRIES_PER_MINUTE
 from routing_crust.routing.inviting.redeemer import PATIENCE_SECONDS, Redeemer
 from routing_crust.routing.links.handshake import make_hello
@@ -371,6 +372,30 @@ class PassingOnTests(SynchronousTestCase):
         self.net.run_until(lambda: self.lost)
         refusals = [decode_answer(payload).refusal for _, payload in self.frames]
         self.assertEqual(refusals, [RedeemRefusal.UNKNOWN])
+
+    def test_no_network_of_strangers_keeps_others_from_an_inviter(self) -> None:
+        net = SimulatedNetwork(SEED, internet=True, private=True)
+        founder, middle = net.nodes(2)
+        net.run_until(net.joined)
+        self.patch(doorkeeping, "MAX_PASSED_ON", 4)
+        core = middle.core
+        assert core is not None
+        net.network.partition([[founder.crust]])
+        internet, first = net.network.internet, net.network.new_endpoint(None)
+        assert internet is not None
+        crowd = [first, *(internet.new_neighbour(first.host) for _ in range(4))]
+        for place in (net.network.new_endpoint(None), *crowd):
+            settings = Settings(network=NETWORK, listen=(place,), lan_discovery=False)
+            crust = MemoryCrust(net.network, settings, net.new_identity(), (place,))
+            crust.start(_Recorder(self))
+            link: ILink = net.result_of(crust.connect([middle.endpoint], None, b"t" * 16, OURSELVES))
+            attempt = Redemption(NETWORK, founder.name, SECRET, link.peer, link.binding)
+            link.send(FrameKind.REDEEM, encode(attempt.ask((PROTOCOL_VERSION,), "laptop")))
+            net.run_for(0.2)
+        waiting = [each.link.connection.peer.prefix for each in core.doorkeeper._passed_on.values()]
+        self.assertEqual(len(waiting), 4)
+        self.assertEqual(waiting.count(first.prefix), 3)
+        net.stop()
 
     def test_lost_answer_is_asked_for_again(self) -> None:
         self.founder.service.set_inviter(OneInvitation(self.founder))
