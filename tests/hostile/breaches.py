@@ -24,6 +24,7 @@ from .peer import (
     HEARTBEAT,
     HELLO,
     MESSAGE,
+    REDEEM,
     SWITCHED,
     TUNNEL_CREDIT,
     TUNNEL_DATA,
@@ -190,6 +191,21 @@ def many_endpoints(target: Target) -> None:
 def huge_first_frame(target: Target) -> None:
     peer = target.peer().handshake()
     peer.send_bytes(struct.pack("!I", HELLO << 24 | 0xFFFFFF) + bytes(100_000))
+    target.expect_close(peer)
+
+
+@behaviour("tries an invitation at a node of an open network, which has none")
+def invitation_in_an_open_network(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.say(REDEEM, ([2], target.network, target.name, os.urandom(16), "laptop", os.urandom(32)))
+    target.expect_close(peer)
+
+
+@behaviour("says Hello, and tries an invitation after it")
+def invitation_after_hello(target: Target) -> None:
+    peer = target.peer().handshake()
+    peer.hello(target.network)
+    peer.say(REDEEM, ([2], target.network, target.name, os.urandom(16), "laptop", os.urandom(32)))
     target.expect_close(peer)
 
 
