@@ -265,6 +265,14 @@ class RoutingService(MessagesByName, Service):
         joined = self.when_connected() if patient and self._started else None
         return self._running(lambda core: core.direct_links.borrow(name, joined))
 
+    def ask_again(self, name: Name) -> None:
+        """
+        A L{borrow} that is under way is urgent: ask the peer once more. At most once a second for each peer,
+        however often this is called.
+        """
+        if self._core is not None:
+            self._core.connector.ask_again(name)
+
     def give_back(self, name: Name) -> None:
         """
         A borrowed link is not needed any more. If it was made for that, and neither the routing table nor an

@@ -324,6 +324,10 @@ class Streams:
         await self._service.when_connected()
         await self._service.borrow(name)
 
+    def ask_again(self, name: Name) -> None:
+        """Ask this peer for a link once more; L{reconnect} is under way."""
+        self._service.ask_again(name)
+
     def stopped(self) -> None:
         """The service has been stopped: end all streams."""
         self._peers.stop(ServiceStopped("the service has been stopped"))

@@ -29,6 +29,8 @@ DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; or, if longer, so many round trips:"""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
+MAX_DOUBT_INTERVAL_SECONDS: Final = 4.0
+"""A link that stays silent is doubted again after this time, so that a path that is back is noticed soon."""
 MIN_IDLE_SECONDS: Final = 8.0
 """Idleness that may have made a NAT forget the connection."""
 _ROUNDING_SECONDS: Final = 0.001
@@ -193,7 +195,7 @@ class Liveness:
             self.probe_due = self._asked = self.waiting >= PROBE_AFTER_SECONDS - _ROUNDING_SECONDS
         elif self.waiting >= self._doubt_at - _ROUNDING_SECONDS:
             self.doubt_due = self._doubted = True
-            self._doubt_at = 2 * self.waiting
+            self._doubt_at = self.waiting + min(self.waiting, MAX_DOUBT_INTERVAL_SECONDS)
 
     @property
     def _doubt_after(self) -> float:

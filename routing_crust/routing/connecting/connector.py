@@ -132,8 +132,14 @@ class Connector(PeerListener):
         request = self._requests.get((peer.name, peer.use))
         if request is None:
             self._request(peer.name, peer.use, None, None)
-        elif not request.answered and self._node.clock.seconds() - request.sent_last >= MIN_RESEND_SECONDS:
-            request.send_again()
+        else:
+            self.ask_again(peer.name)
+
+    def ask_again(self, name: Name) -> None:
+        """Send requests to a node that are under way, and have no answer, once more by another way."""
+        for request in self._requests_to(name):
+            if not request.answered and self._node.clock.seconds() - request.sent_last >= MIN_RESEND_SECONDS:
+                request.send_again()
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
         """

@@ -56,6 +56,8 @@ MAX_HELD_BYTES: Final = 1024 * 1024
 """What is held back from a new link until all has come over the old one; beyond that it is not read."""
 
 HANDOVER_TIMEOUT_SECONDS: Final = 30.0
+MAX_DOUBTED_WAIT_SECONDS: Final = 0.5
+"""For what is missing on a doubted link. Streams and messages send it again, so that little is gained by more."""
 """How long the rest of an old link's frames is waited for."""
 
 
@@ -256,14 +258,13 @@ class LinkHandover:
 
     def doubted(self, link: ILink) -> None:
         """
-        The peer owes an answer on one of the links. If that link is not dead but slow, what is missing comes
-        within as much time as has passed already, and more is not waited for.
+        The peer owes an answer on one of the links: what is missing there is not waited for any longer.
         """
         one = self._line.get(link)
         if one is not None and one.link.is_doubted and self.has_left(link) and self._timer is not None:
-            due = self._clock.seconds() + link.owed_for
-            if due < self._timer.getTime():
-                self._start_timer(link.owed_for)
+            wait = min(link.owed_for, MAX_DOUBTED_WAIT_SECONDS)
+            if self._clock.seconds() + wait < self._timer.getTime():
+                self._start_timer(wait)
 
     def stop(self) -> None:
         """Deliver nothing more."""

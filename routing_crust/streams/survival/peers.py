@@ -39,6 +39,9 @@ class StreamsOwner(NodeStreams, Protocol):
     def reconnect(self, name: Name) -> Coroutine[Deferred[Any], Any, object]:
         """Get a link to this peer."""
 
+    def ask_again(self, name: Name) -> None:
+        """Ask this peer for a link once more; L{reconnect} is under way."""
+
 
 class Peers:
     """Made, and discarded, with the streams of a node. It is the L{PeerOwner} of each peer."""
@@ -138,7 +141,13 @@ class Peers:
             count=len(peer.mux.streams),
         )
         self._stop_asking(name)
-        self._reconnections[name] = Reconnection(self.clock, self.random, lambda: self._owner.reconnect(name))
+        self._reconnections[name] = Reconnection(
+            self.clock,
+            self.random,
+            lambda: self._owner.reconnect(name),
+            lambda: self._owner.ask_again(name),
+            lambda: len(self._reconnections),
+        )
         self._bound()
 
     def _stop_asking(self, name: Name) -> None:

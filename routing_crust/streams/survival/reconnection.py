@@ -18,8 +18,10 @@ from ...timing.timers import cancel
 
 FIRST_WAIT_SECONDS: Final = 0.5
 """Both ends ask, at different times, as likely as not: the second finds the link of the first."""
-LONGEST_WAIT_SECONDS: Final = 8.0
-"""Between the failure of one attempt and the next."""
+LONGEST_WAIT_SECONDS: Final = 2.5
+"""Between the failure of one attempt and the next, and while one is under way, from one request to the next."""
+MANY_PEERS: Final = 32
+"""With more peers whose streams wait, all of this takes proportionally longer."""
 
 
 class Reconnection:
@@ -30,12 +32,19 @@ class Reconnection:
         clock: IReactorTime,
         random: Random,
         connect: Callable[[], Coroutine[Deferred[Any], Any, object]],
+        ask_again: Callable[[], object],
+        peers: Callable[[], int],
     ) -> None:
         """
         @param connect: gets a link; is cancelled by L{stop}.
+        @param ask_again: has the peer asked once more while that is under way.
+        @param peers: how many peers there are for which this is done.
         """
         self._clock = clock
         self._connect = connect
+        self._ask_again = ask_again
+        self._peers = peers
+        self._random = random
         self._backoff = Backoff(FIRST_WAIT_SECONDS, 2, LONGEST_WAIT_SECONDS, jitter=1, random=random)
         self._timer: IDelayedCall | None = None
         self._attempt: Deferred[object] | None = None
@@ -45,7 +54,11 @@ class Reconnection:
         self._wait()
 
     def _wait(self) -> None:
-        self._timer = self._clock.callLater(self._backoff.next_wait(), self._try)
+        self._timer = self._clock.callLater(self._backoff.next_wait() * self._load, self._try)
+
+    @property
+    def _load(self) -> float:
+        return max(1.0, self._peers() / MANY_PEERS)
 
     @property
     def state(self) -> str:
@@ -61,15 +74,28 @@ class Reconnection:
         self._began = self._clock.seconds()
         attempt = self._attempt = Deferred.fromCoroutine(self._connect())
         attempt.addCallbacks(self._done, self._failed)
+        if self._attempt is not None:
+            self._again_later()
+
+    def _again_later(self) -> None:
+        # a request that was made while the path was broken has a long time to be answered
+        wait = self._random.uniform(LONGEST_WAIT_SECONDS / 2, LONGEST_WAIT_SECONDS)
+        self._timer = self._clock.callLater(wait * self._load, self._again)
+
+    def _again(self) -> None:
+        self._ask_again()
+        self._again_later()
 
     def _done(self, _: object) -> None:
         self._attempt = None
+        cancel(self._timer)
         # the link may be lost again before the streams use it: then this is stopped, and another one made
         if not self._stopped:
             self._wait()
 
     def _failed(self, failure: Any) -> None:
         self._attempt = None
+        cancel(self._timer)
         failure.trap(RoutingCrustError, ConnectError, CancelledError)
         self._problem = failure.getErrorMessage()
         if not self._stopped:

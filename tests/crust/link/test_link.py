@@ -462,7 +462,7 @@ class DoubtTests(LinkTests):
         self.assertEqual((self.doubts(), link.is_doubted, link.owed_for), (1, True, 2))
         for _ in range(29):
             self.clock.advance(1)
-        self.assertEqual((self.doubts(), self.settle()), (4, b""))  # at 2, 4, 8 and 16 s
+        self.assertEqual((self.doubts(), self.settle()), (8, b""))  # at 2, 4, 8, 12 s and so on
 
     def test_slow_peer_is_doubted_and_keeps_its_link(self) -> None:
         """A stall of the peer, or of its line, for as long as C{inactivity_timeout} allows."""

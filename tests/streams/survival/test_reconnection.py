@@ -14,6 +14,7 @@ from routing_crust.errors import NotConnected
 from routing_crust.streams.survival.reconnection import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
+    MANY_PEERS,
     Reconnection,
 )
 
@@ -22,8 +23,15 @@ class ReconnectionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.asked: list[Deferred[Any]] = []
-        self.cancelled = 0
-        self.reconnection = Reconnection(self.clock, Random(1), self.connect)
+        self.cancelled = self.again = 0
+        self.peers = 1
+        self.reconnection = self.made()
+
+    def made(self) -> Reconnection:
+        return Reconnection(self.clock, Random(1), self.connect, self.ask_again, lambda: self.peers)
+
+    def ask_again(self) -> None:
+        self.again += 1
 
     async def connect(self) -> Any:
         self.asked.append(Deferred(self.cancel))
@@ -39,6 +47,27 @@ class ReconnectionTests(SynchronousTestCase):
         self.assertEqual(len(self.asked), 1)
         self.clock.advance(1000)
         self.assertEqual(len(self.asked), 1)
+
+    def test_peer_is_asked_again_while_an_attempt_is_under_way(self) -> None:
+        """The request may have been lost with the path; when there is an answer, there is no need."""
+        self.clock.advance(FIRST_WAIT_SECONDS)
+        for _ in range(40):
+            self.clock.advance(LONGEST_WAIT_SECONDS / 2)
+        self.assertGreaterEqual(self.again, 20)
+        self.assertLessEqual(self.again, 40)
+        self.asked[-1].errback(NotConnected())
+        before = self.again
+        self.clock.advance(0.001)
+        self.assertEqual((len(self.clock.getDelayedCalls()), self.again), (1, before))
+
+    def test_many_peers_are_asked_less_often_each(self) -> None:
+        self.peers = 10 * MANY_PEERS
+        self.reconnection.stop()
+        self.reconnection = self.made()
+        self.clock.advance(10 * FIRST_WAIT_SECONDS)
+        for _ in range(40):
+            self.clock.advance(LONGEST_WAIT_SECONDS / 2)
+        self.assertTrue(1 <= self.again <= 4, self.again)
 
     def test_failed_attempts_are_repeated_for_ever_at_growing_intervals(self) -> None:
         self.clock.advance(FIRST_WAIT_SECONDS)
@@ -58,6 +87,6 @@ class ReconnectionTests(SynchronousTestCase):
         self.clock.advance(FIRST_WAIT_SECONDS)
         self.reconnection.stop()
         self.assertEqual((self.cancelled, self.clock.getDelayedCalls()), (1, []))
-        again = Reconnection(self.clock, Random(1), self.connect)
+        again = self.made()
         again.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
