@@ -32,7 +32,6 @@ ENDS_SESSION: Final = frozenset(
         CloseReason.NOT_ALLOWED,
         CloseReason.RESTARTED,
         CloseReason.STALE,
-        CloseReason.NO_LONGER_NEEDED,
         CloseReason.SELF,
         CloseReason.BANNED,
         CloseReason.BAD_CERTIFICATE,
@@ -41,7 +40,10 @@ ENDS_SESSION: Final = frozenset(
         CloseReason.NICKNAME_TAKEN,
     }
 )
-"""An end has decided on these, and means it. After any other loss the streams are suspended."""
+"""
+An end has decided on these, and means it. After any other loss the streams are suspended, also where one end has
+no use for the link any more: a proxy that was joined by, or a member that a full table has no room for.
+"""
 
 MAX_RESUMES_PER_LINK: Final = 128
 """Twice as many as there may be losses on one link."""

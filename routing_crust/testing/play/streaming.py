@@ -128,7 +128,8 @@ class Streaming:
         self._openings.append(opening)
         opened = streams_of(one.service).open(other.name, transfer.protocol, opening)
         if not plain and self._random.random() < _CANCELLED_EARLY:
-            one.clock.callLater(self._random.random(), opened.cancel)
+            # by the time of the network: the node's own clock may be set back before
+            self._network.clock.callLater(self._random.random(), opened.cancel)
         opened.addBoth(transfer.has_an_answer)
         opened.addErrback(_cancelled)
         self._invariants.expect(one, opened, f"{transfer}", OPEN_DEADLINE)
