@@ -2546,6 +2546,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a peer whose request was lost with the path is not asked again",
+        "streams/survival/reconnection.py",
+        "        self._ask_again()",
+        "        pass",
+        (
+            "tests.streams.survival.test_reconnection.ReconnectionTests.test_peer_is_asked_again_while_an_attempt_is_under_way",
+        ),
+    ),
+    Mutant(
+        "streams end with a link that one node has no use for",
+        "streams/survival/peer.py",
+        "        CloseReason.SELF,\n    }",
+        "        CloseReason.SELF,\n        CloseReason.NO_LONGER_NEEDED,\n    }",
+        (
+            "tests.streams.survival.test_peers.ResumingTests.test_streams_go_on_when_a_node_has_no_use_for_their_link",
+        ),
+    ),
+    Mutant(
         "a peer is not told that its numbers were false",
         "streams/survival/peer.py",
         "self._start_anew(resume, Ended.REFUSED, ",

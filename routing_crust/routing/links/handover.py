@@ -56,9 +56,9 @@ MAX_HELD_BYTES: Final = 1024 * 1024
 """What is held back from a new link until all has come over the old one; beyond that it is not read."""
 
 HANDOVER_TIMEOUT_SECONDS: Final = 30.0
-MAX_DOUBTED_WAIT_SECONDS: Final = 0.2
-"""For what is missing on a doubted link. Streams and messages send it again, so that little is gained by more."""
 """How long the rest of an old link's frames is waited for."""
+MAX_DOUBTED_WAIT_SECONDS: Final = 0.2
+"""The same for a doubted link. Streams and messages send again what is missing, so more would gain little."""
 
 
 def mark_of(link: ILink) -> bytes:

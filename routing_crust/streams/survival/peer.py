@@ -41,8 +41,8 @@ ENDS_SESSION: Final = frozenset(
     }
 )
 """
-An end has decided on these, and means it. After any other loss the streams are suspended, also where one end has
-no use for the link any more: a proxy that was joined by, or a member that a full table has no room for.
+An end has decided on these, and means it. After any other loss the streams are suspended, also where an end
+has no use for the link any more: a proxy that was joined by, or a member that a full table has no room for.
 """
 
 MAX_RESUMES_PER_LINK: Final = 128

@@ -19,7 +19,7 @@ from ...timing.timers import cancel
 FIRST_WAIT_SECONDS: Final = 0.5
 """Both ends ask, at different times, as likely as not: the second finds the link of the first."""
 LONGEST_WAIT_SECONDS: Final = 2.5
-"""Between the failure of one attempt and the next, and while one is under way, from one request to the next."""
+"""Between the failure of one attempt and the next, and between requests while one is under way."""
 MANY_PEERS: Final = 32
 """With more peers whose streams wait, all of this takes proportionally longer."""
 

@@ -143,6 +143,15 @@ class ResumingTests(SurvivingCase):
         self.assertIsInstance(self.theirs.reason, StreamReset)
         self.assertEqual(self.theirs.reason.reason, StreamReason.ABORTED)
 
+    def test_streams_go_on_when_a_node_has_no_use_for_their_link(self) -> None:
+        """As for a proxy that it has joined by; both ends had streams on it all the same."""
+        for node in (self.one, self.two_):
+            (link,) = self.net.crust(node).links
+            link.close(CloseReason.NO_LONGER_NEEDED)
+            self.net.settle(20)
+        self.mine.transport.write(b"alive")
+        self.net.run(lambda: self.theirs.received == b"alive", timeout=20)
+
     def test_stream_may_be_opened_while_others_wait(self) -> None:
         self.cut()
         again = streams_of(self.two_).open(self.one.node_name, "echo", Keeping())

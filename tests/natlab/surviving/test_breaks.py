@@ -1,0 +1,59 @@
+"""A download through a forward outlives three short breaks; the others are played by command."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from ..lab import why_not
+from ..router import Nat
+from .breaks import kill_relay, reset, silence
+from .download import Download
+from .household import Household
+from .table import Played, as_csv
+
+SIZE: Final = 24 << 20
+RATE: Final = float(1 << 20)
+
+
+class BreakTests(SynchronousTestCase):
+    timeout = 600  # each wait has its own end
+
+    def test_every_byte_of_a_download_comes_though_its_link_breaks(self) -> None:
+        """The relay of its tunnel is killed; nothing comes through for seconds; its connection is reset."""
+        reason = why_not(delay=True)
+        if reason:
+            raise SkipTest(reason)
+        with Household(Nat.SYMMETRIC) as household:
+            download = Download(household, SIZE, RATE)
+            for play in (kill_relay, partial(silence, "bob", 3), partial(reset, "alice")):
+                came = download.came
+                download.flows(play(household))
+                self.assertGreater(download.came, came)
+            download.finish(120)
+
+
+class DownloadTests(SynchronousTestCase):
+    """What the table is made of."""
+
+    def of(self, *arrivals: float) -> Download:
+        download = Download.__new__(Download)
+        download._arrivals = [(at, 0) for at in arrivals]
+        return download
+
+    def test_pause_counts_from_the_return_of_the_path(self) -> None:
+        broken, back = 10.0, 15.0
+        self.assertEqual(self.of(9.0, 9.9, 17.5, 17.6).pause(broken, back), 2.5)
+
+    def test_pause_after_a_break_without_duration_is_the_longest_one(self) -> None:
+        """A few bytes still come after it."""
+        self.assertAlmostEqual(self.of(9.9, 10.1, 12.1, 12.2).pause(10.0, 10.0), 2.0)
+
+    def test_pauses_before_the_break_do_not_count(self) -> None:
+        self.assertAlmostEqual(self.of(1.0, 9.0, 9.5, 10.5, 10.6).pause(9.6, 9.6), 0.9)
+
+    def test_table_has_the_median_and_the_longest_of_each_kind(self) -> None:
+        rows = as_csv([Played("a", 1.0), Played("b, c", 0.04), Played("a", 2.0), Played("a", 4.0)])
+        self.assertEqual(rows.splitlines()[1:], ["a,3,2.0,4.0", '"b, c",1,0.0,0.0'])
