@@ -1342,8 +1342,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "the handover waits for a dead link as for a slow one",
         "routing/links/handover.py",
-        "self._start_timer(link.owed_for)",
-        "pass",
+        "                self._start_timer(wait)",
+        "                pass",
         ("tests.routing.links.test_second_links.DeadTests.test_client_finds_its_proxy_again",),
     ),
     Mutant(
@@ -2557,8 +2557,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "streams end with a link that one node has no use for",
         "streams/survival/peer.py",
-        "        CloseReason.SELF,\n    }",
-        "        CloseReason.SELF,\n        CloseReason.NO_LONGER_NEEDED,\n    }",
+        "        CloseReason.SELF,\n        CloseReason.BANNED,",
+        "        CloseReason.SELF,\n        CloseReason.NO_LONGER_NEEDED,\n        CloseReason.BANNED,",
         (
             "tests.streams.survival.test_peers.ResumingTests.test_streams_go_on_when_a_node_has_no_use_for_their_link",
         ),

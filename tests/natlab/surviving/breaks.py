@@ -105,7 +105,7 @@ def open_nat(household: Household) -> float:
     household.lab.change_nat(household.homes["alice"], Nat.FULL_CONE, forget=False)
     household.lab.add_address("alice")
     outside = household.lab.public("alice").replace(".", r"\.")
-    household.bob.wait(rf"\] link (?:to|from) node {household.alice.name} at {outside}:")
+    household.bob.wait(rf" link (?:to|from) node {household.alice.name} at {outside}:")
     return began
 
 

@@ -40,7 +40,7 @@ class Daemon(Program):
         daemon = (sys.executable, *TWISTD, "-n", "--pidfile=", "routing-node", f"--state-dir={state_dir}")
         super().__init__(lab, host, *daemon, *options)
         self.state_dir = state_dir
-        self.name = self.wait(r"\] this is the \w+ (\w{52}) of ")
+        self.name = self.wait(r" this is the \w+ (\w{52}) of ")
 
     def status(self) -> dict[str, Any]:
         """What C{routing-crust status --json} says."""
@@ -105,7 +105,7 @@ class Household:
         forward = f"--forward=tcp:{FORWARDED}={self.bob.name}/program"
         self.alice = self.daemon("alice", *options, forward)
         for node, peer in ((self.alice, self.bob), (self.bob, self.alice)):
-            node.wait(rf"\] link (?:to|from) node {peer.name} at ")
+            node.wait(rf" link (?:to|from) node {peer.name} at ")
 
     def daemon(self, host: str, *options: str) -> Daemon:
         """Start a daemon; it ends with the laboratory."""
