@@ -72,7 +72,7 @@ async def play(options: argparse.Namespace) -> int:
     rows, bad = [], []
     for name in options.only or BEHAVIOURS:
         behaviour = BEHAVIOURS[name]
-        stage = Stage()
+        stage = Stage(options.private)
         try:
             await stage.begin()
             await stage.settle()
@@ -104,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--table", type=Path, metavar="FILE", help="write the table of the documentation, docs/behaviours.csv"
     )
     parser.add_argument("--log", action="store_true", help="print what the daemon logged")
+    parser.add_argument("--private", action="store_true", help="in a private network, without a certificate")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     options = parser.parse_args(arguments)
     if options.list:

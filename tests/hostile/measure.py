@@ -26,10 +26,11 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
-from routing_crust import Contact, Endpoint, RoutingService, Settings
+from routing_crust import Contact, Endpoint, Identity, RoutingService, Settings
 from routing_crust.errors import ServiceStopped
 
 from .behaviour import Behaviour
+from .private_ground import PrivateGround
 
 reactor: Any = _reactor
 NETWORK: Final = "hostile"
@@ -92,13 +93,13 @@ class Daemon(ProcessProtocol):
     @ivar lines: what it has logged.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, network: str, *options: str) -> None:
         self.started: Deferred[Contact] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.lines: list[str] = []
         self._rest = b""
         arguments = ["-n", "--pidfile=", "routing-node"]
-        arguments += [f"--state-dir={folder}", f"--network={NETWORK}", "--no-lan-discovery", *options]
+        arguments += [f"--state-dir={folder}", f"--network={network}", "--no-lan-discovery", *options]
         code = "from twisted.scripts.twistd import run; run()"
         reactor.spawnProcess(
             self,
@@ -158,9 +159,17 @@ class Stage:
     @ivar peer: an honest node that is linked with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, private: bool = False) -> None:
+        """
+        @param private: whether they are of a private network, and the hostile client is no member.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="rc-hostile-", dir="/tmp"))
-        self.daemon = Daemon(self._folder / "target", "--first", "--listen=127.0.0.1:0")
+        self._ground = PrivateGround() if private else None
+        self._network = NETWORK if self._ground is None else self._ground.network
+        target = self._folder / "target"
+        if self._ground is not None:
+            self._ground.fill(target)
+        self.daemon = Daemon(target, self._network, "--first", "--listen=127.0.0.1:0")
         self.peer: RoutingService | None = None
         self._nodes: list[RoutingService] = []
         self._joining: dict[RoutingService, float] = {}
@@ -233,7 +242,7 @@ class Stage:
             ",".join(each.name for each in behaviours),
             where.host,
             where.port,
-            NETWORK,
+            self._network,
             self.contact.name,
             self.peer.node_name,
             seconds,
@@ -247,9 +256,14 @@ class Stage:
 
     def _node(self) -> RoutingService:
         settings = Settings(
-            network=NETWORK, contacts=(self.contact,), listen=(Endpoint("127.0.0.1", 0),), lan_discovery=False
+            network=self._network,
+            contacts=(self.contact,),
+            listen=(Endpoint("127.0.0.1", 0),),
+            lan_discovery=False,
         )
-        node = RoutingService(settings)
+        identity = Identity.generate()
+        membership = None if self._ground is None else self._ground.membership(identity)
+        node = RoutingService(settings, identity=identity, membership=membership)
         self._nodes.append(node)
         node.startService()
         return node

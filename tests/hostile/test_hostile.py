@@ -17,9 +17,9 @@ MAX_GROWTH_BYTES = 192 * 1024 * 1024
 class HostileTests(TestCase):
     timeout = 400
 
-    async def play(self, names: list[str], seconds: float) -> Outcome:
+    async def play(self, names: list[str], seconds: float, private: bool = False) -> Outcome:
         """Play behaviours against a daemon of their own, and have honest peers reach it afterwards."""
-        stage = Stage()
+        stage = Stage(private)
         self.addCleanup(stage.end)
         await stage.begin()
         outcome = await stage.play([BEHAVIOURS[each] for each in names], seconds, newcomers=False)
@@ -38,6 +38,14 @@ class HostileTests(TestCase):
             if (reaction == KEPT) is not BEHAVIOURS[name].tolerated
         }
         self.assertEqual(wrong, {})
+
+    async def test_stranger_gets_nothing_past_the_hello_of_a_private_network(self) -> None:
+        """What an open network tolerates is refused as well."""
+        names = [each.name for each in BEHAVIOURS.values() if each.tolerated]
+        outcome = await self.play(names, 1.0, private=True)
+        self.assertGreater(len(names), 5)
+        self.assertEqual([reaction for reaction in outcome.reactions if reaction == KEPT], [])
+        self.assertTrue([line for line in outcome.log if "it has to be invited" in line])
 
     async def test_a_daemon_outlives_all_floods_at_once(self) -> None:
         names = [each.name for each in BEHAVIOURS.values() if each.flood]
