@@ -213,7 +213,7 @@ class RoutingCore:
         self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self.application.frame_received)
 
     def _take_envelopes(self) -> None:
-        self.messenger.when_undeliverable(self.connector.undeliverable)
+        self.messenger.when_undeliverable(self.connector.undeliverable, self.responder.undeliverable)
         for kind, handler in {
             EnvelopeKind.GROUP_QUERY: self.lookup.query_received,
             EnvelopeKind.GROUP_ANSWER: self.lookup.answer_received,

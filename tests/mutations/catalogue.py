@@ -892,6 +892,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a request goes on to dead ends where a node is there that knows all",
+        "routing/messaging/forwarder.py",
+        "links.insert(1, link)",
+        "links.append(link)",
+        (
+            "tests.routing.connecting.test_fleet.FleetTests.test_pairs_far_apart_in_small_tables_open_a_stream_within_two_seconds",
+        ),
+    ),
+    Mutant(
+        "a response that found no way is not sent again",
+        "routing/connecting/responder.py",
+        "if sent is not None and sent.attempt + 1 < MAX_ATTEMPTS:",
+        "if False:",
+        ("tests.routing.connecting.test_connector.WayTests.test_undeliverable_response_takes_other_ways",),
+    ),
+    Mutant(
+        "nobody says that a response found no way",
+        "routing/messaging/forwarder.py",
+        "EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE)",
+        "EnvelopeKind.CONNECT_REQUEST)",
+        (
+            "tests.routing.messaging.test_messaging_routed.ControlTests.test_hint_about_a_request_for_a_connection_or_its_response_is_reported",
+        ),
+    ),
+    Mutant(
         "who is merely attached may send in any name",
         "routing/messaging/forwarder.py",
         "if source != link.peer and not self._neighbourhood.may_pass_on(link):",

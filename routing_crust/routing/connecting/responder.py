@@ -3,15 +3,21 @@ The responder's part of the exchange that L{routing_crust.routing.connecting.con
 
 The validator judges a ConnectRequest first. If it is accepted, we expect a link with its nonce, send a
 ConnectResponse, and dial the requester, at once; when its ConnectGo comes, we punch. A refused request gets
-no answer.
+no answer. The response goes by the link that the request came by, and from there the way that the tables say;
+where that ends, it is sent again with another first hop.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Final
+
 from twisted.logger import Logger
 
+from ...bounded_dict import BoundedDict
 from ...crust.interfaces import ILink, account_of
 from ...history import Way
+from ...limits import MAX_ATTEMPTS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.shares import OURSELVES
@@ -31,6 +37,22 @@ from .candidates import CandidateExchange
 from .expected import ExpectedRequest
 from .relay_choice import RelayChoice
 from .signing import RESPONSE_LABEL, sign
+
+MAX_SENT_RESPONSES: Final = 256
+"""Envelopes with responses that are remembered, to be sent again if they find no way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SentResponse:
+    """
+    @ivar proxy: the requester's, if it has one.
+    @ivar attempt: how often it was sent before.
+    """
+
+    peer: Name
+    body: bytes
+    proxy: Name | None
+    attempt: int = 0
 
 
 class ConnectResponder:
@@ -52,6 +74,7 @@ class ConnectResponder:
         self._send = send
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
+        self._sent: BoundedDict[int, _SentResponse] = BoundedDict(MAX_SENT_RESPONSES)
 
     def go_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -100,4 +123,22 @@ class ConnectResponder:
         )
         proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         body = sign(self._node, RESPONSE_LABEL, response)
-        self._send(EnvelopeKind.CONNECT_RESPONSE, peer, body, proxy, link)
+        self._send_response(_SentResponse(peer, body, proxy), link)
+
+    def undeliverable(self, envelope_id: int) -> None:
+        """An envelope of ours found no way on: if it carried a response, that takes another way."""
+        sent = self._sent.pop(envelope_id, None)
+        if sent is not None and sent.attempt + 1 < MAX_ATTEMPTS:
+            self._send_response(replace(sent, attempt=sent.attempt + 1), None)
+
+    def _send_response(self, response: _SentResponse, link: ILink | None) -> None:
+        envelope_id = self._send(
+            EnvelopeKind.CONNECT_RESPONSE,
+            response.peer,
+            response.body,
+            response.proxy,
+            link,
+            response.attempt,
+        )
+        if envelope_id is not None:
+            self._sent[envelope_id] = response

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
+from ...endpoints import PathKind
 from ...errors import WireError
 from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_ATTEMPTS, MAX_CONTROL_BURST
 from ...names import NAME_BYTES, Name
@@ -44,7 +45,7 @@ from .return_paths import ReturnPaths
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 MAX_RELAYED_QUEUE_BYTES: Final = 128 * 1024
 """Relayed envelopes wait their turn elsewhere while so much is in the send queue of their link."""
-_SENT_AGAIN: Final = (EnvelopeKind.MESSAGE, EnvelopeKind.CONNECT_REQUEST)
+_SENT_AGAIN: Final = (EnvelopeKind.MESSAGE, EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE)
 
 
 class _Here(Enum):
@@ -204,8 +205,27 @@ class Forwarder:
         names = [] if speaker is None else [speaker]
         count = self._max_attempts if most is None else min(most, self._max_attempts)
         names += [entry.name for entry in self._table.nearest(target, count, (destination,))]
-        links = [self._links.link_to(name) for name in dict.fromkeys(names)]
-        return [link for link in links if link is not None], b"" if speaker is None else speaker.raw
+        links = [link for name in dict.fromkeys(names) if (link := self._links.link_to(name)) is not None]
+        self._let_direct_be_second(links, target, destination)
+        return links, b"" if speaker is None else speaker.raw
+
+    def _let_direct_be_second(self, links: list[ILink], target: Name, destination: Name) -> None:
+        """
+        Put the nearest node that we can dial second, if the first two are at the ends of tunnels.
+
+        The nodes behind hard NATs that we have tunnels to have places for few others in their tables, by the
+        limits on tunnels through one prefix: the nearest of them may be a dead end. Who carries the tunnels
+        has a link with each.
+        """
+        if not links or any(link.path_kind is not PathKind.TUNNEL for link in links[:2]):
+            return
+        for entry in self._table.nearest(target, len(self._table), (destination,)):
+            link = self._links.link_to(entry.name)
+            if link is not None and link.path_kind is not PathKind.TUNNEL:
+                if link in links:
+                    links.remove(link)
+                links.insert(1, link)
+                return
 
     def _by(self, name: Name, came_by: ILink | None, proxy: bytes) -> Step:
         link = self._links.link_to(name)

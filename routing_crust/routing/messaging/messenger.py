@@ -88,7 +88,7 @@ class Messenger(PeerListener):
         )
         self._inbox = Inbox(node, self._reassembler, self._acknowledger)
         self._eventually = EventualQueue(node.clock)
-        self._when_undeliverable: Callable[[int], object] | None = None
+        self._when_undeliverable: tuple[Callable[[int], object], ...] = ()
         self._stopped = False
         self.send = self._outbox.send
         self.request = self._outbox.request
@@ -101,9 +101,9 @@ class Messenger(PeerListener):
         dispatch.handle(EnvelopeKind.ACK, self._ack_received)
         dispatch.handle(EnvelopeKind.UNDELIVERABLE, self._hint_received)
 
-    def when_undeliverable(self, handler: Callable[[int], object]) -> None:
-        """Call this with the id of each control envelope of ours that a hint says found no way on."""
-        self._when_undeliverable = handler
+    def when_undeliverable(self, *handlers: Callable[[int], object]) -> None:
+        """Call these with the id of each control envelope of ours that a hint says found no way on."""
+        self._when_undeliverable = handlers
 
     def look_out_by(self, lookout: Lookout) -> None:
         """
@@ -286,8 +286,9 @@ class Messenger(PeerListener):
     def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         # unsigned: a forger must have seen the random id on its way, and causes one more attempt
         hint = decode(Undeliverable, envelope.body)
-        if not self._outbox.undeliverable(hint.id) and self._when_undeliverable is not None:
-            self._when_undeliverable(hint.id)
+        if not self._outbox.undeliverable(hint.id):
+            for handler in self._when_undeliverable:
+                handler(hint.id)
 
     def _message_to_self(self, part: MessagePart) -> None:
         self._inbox.received(Sender(self._own, None, None), part)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from twisted.internet.protocol import Factory, Protocol
 
-from routing_crust import RoutingService
+from routing_crust import RoutingService, Settings
 from routing_crust.streams import streams_of
 from routing_crust.testing import SYMMETRIC, SimulatedNetwork, SimulatedNode
 
@@ -26,14 +26,25 @@ class Fleet:
     @ivar problems: why others failed.
     """
 
-    def __init__(self, size: int, seed: int = 1, latency: float | None = None, **relay: Any) -> None:
+    def __init__(
+        self,
+        size: int,
+        seed: int = 1,
+        latency: float | None = None,
+        places: int = Settings().max_same_prefix_in_table,
+        **relay: Any,
+    ) -> None:
         """
         @param latency: between any two hosts, in seconds; the default is 10 to 50 ms.
+        @param places: how many of the others may be in a node's table.
         @param relay: settings of the public member.
         """
         self.network = SimulatedNetwork(seed=seed, latency=latency, internet=True)
         self.relay = self.network.node(setup=self._serve, **relay)
-        self.nodes = [self.network.node(nat=SYMMETRIC, setup=self._serve) for _ in range(size)]
+        self.nodes = [
+            self.network.node(nat=SYMMETRIC, setup=self._serve, max_same_prefix_in_table=places)
+            for _ in range(size)
+        ]
         self.took: dict[tuple[SimulatedNode, SimulatedNode], float] = {}
         self.problems: list[str] = []
 

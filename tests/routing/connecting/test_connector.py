@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust import Role
+from routing_crust import Role, Settings
 from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.limits import MAX_ATTEMPTS
@@ -88,6 +88,32 @@ class WayTests(SynchronousTestCase):
         )
         asked = proxy.connector.request_link(client.node_name, LinkUse.DIRECT, None, other.identity.name)
         self.assertEqual(self.net.result(asked).peer, client.node_name)
+
+    def test_undeliverable_response_takes_other_ways(self) -> None:
+        """It goes by the link of its request first, and then as the table says, a few times."""
+        core = self.nodes[0]._core
+        assert core is not None
+        sent: list[tuple[Name, bool, int]] = []
+
+        def send(
+            kind: EnvelopeKind, name: Name, body: bytes, proxy: Name | None, via: object, attempt: int = 0
+        ) -> int:
+            sent.append((name, via is None, attempt))
+            return len(sent)
+
+        core.responder._send = send
+        newcomer = self.net.make(self.net.identity(), Settings(contacts=(self.net.contact(self.nodes[0]),)))
+        newcomer.startService()
+        self.addCleanup(newcomer.stopService)
+        self.net.network.run_until(lambda: sent)
+        core.responder.undeliverable(99)
+        del sent[1:]
+        for number in range(1, 20):
+            core.responder.undeliverable(number)
+            core.responder.undeliverable(number)
+        self.assertEqual(sent[0], (newcomer.node_name, False, 0))
+        again = [(newcomer.node_name, True, attempt) for attempt in range(1, MAX_ATTEMPTS)]
+        self.assertEqual(sent[1:], again)
 
     def test_undeliverable_request_takes_other_ways(self) -> None:
         """Each attempt takes another first hop, and their number is limited."""

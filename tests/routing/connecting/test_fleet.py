@@ -33,6 +33,14 @@ class FleetTests(SynchronousTestCase):
         fleet.network.run_for(MAX_SECONDS)
         self.assertEqual(len(fleet.took), len(fleet.pairs))
 
+    def test_pairs_far_apart_in_small_tables_open_a_stream_within_two_seconds(self) -> None:
+        """The nearest node in the table of one end may be a dead end: the public member knows them all."""
+        fleet = Fleet(9, places=2)
+        fleet.settle(30)
+        fleet.open_all()
+        fleet.network.run_for(MAX_SECONDS)
+        self.assertEqual(len(fleet.took), len(fleet.pairs))
+
     def test_laptop_reaches_all_others_one_after_the_other(self) -> None:
         fleet = Fleet(7)
         fleet.settle(40)

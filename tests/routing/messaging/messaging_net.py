@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
-from routing_crust.endpoints import Connection, Direction, Endpoint, Protocol
+from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
 from routing_crust.names import Name
@@ -55,6 +55,7 @@ class FakeLink:
     """One end of a link. Frames arrive on a later turn of the clock, and only while both ends are open."""
 
     is_doubted = False
+    path_kind = PathKind.DIRECT
 
     def __init__(self, net: FakeNet, node: FakeNode, peer: Name) -> None:
         self._net = net
