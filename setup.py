@@ -44,7 +44,7 @@ TYPING = [
     "mypy-zope>=1.0.17",
 ]
 DOCS = [
-    "pydoctor>=25.4",
+    "pydoctor>=25.10",
     "sphinx>=8.0",
     "towncrier>=25.8",
 ]

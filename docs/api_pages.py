@@ -5,11 +5,11 @@ C{__init__.py}.
 
 from pathlib import Path
 
-from pydoctor.astbuilder import ASTBuilder
+from pydoctor.astbuilder import SyntaxTreeParser
 from pydoctor.model import Module, ParsedAstModule, System
 
 
-class StubReader(ASTBuilder):
+class StubReader(SyntaxTreeParser):
     """Reads beside each module the stub that type checkers read in place of it."""
 
     def parseFile(self, path: Path, ctx: Module) -> ParsedAstModule | None:
@@ -24,4 +24,4 @@ class StubReader(ASTBuilder):
 class ApiPages(System):
     """What makes the pages of the API."""
 
-    defaultBuilder = StubReader
+    syntaxTreeParser = StubReader

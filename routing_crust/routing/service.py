@@ -58,7 +58,7 @@ class RoutingService(MessagesByName, Service):
     The constructor does no I/O: listening and bootstrapping begin in L{startService}. A service that was
     stopped can be started again.
 
-    Wherever a method takes a name, its text will do, and so will a nickname of the settings: see L{name_of}.
+    Wherever a method takes a name, its text will do, and so will a nickname of the settings: see C{name_of}.
 
     @ivar settings: the settings.
     @ivar identity: the key and the name that follows from it.
@@ -249,7 +249,7 @@ class RoutingService(MessagesByName, Service):
             L{PeerUnreachable<routing_crust.errors.PeerUnreachable>}: within 5 s when the node is gone, by
             what the nodes near its name and its own addresses say, else after C{UNREACHABLE_SECONDS}; and
             with L{NotConnected} or L{ServiceStopped}. All of these are Twisted's C{ConnectError}s as well.
-        @raise InvalidName: as L{name_of} does.
+        @raise InvalidName: as L{name_of<routing_crust.routing.messages_by_name.MessagesByName.name_of>} does.
         """
         to = self.name_of(name)
         return self._running(lambda core: core.direct_links.connect(to).addCallback(ApplicationLink))
@@ -349,7 +349,7 @@ class RoutingService(MessagesByName, Service):
         Why there is a link with a node or client, or none: its endpoints that we know, and who has told us;
         what was tried within the last hour, with the outcomes; and what will be tried next.
 
-        @raise InvalidName: as L{name_of} does.
+        @raise InvalidName: as L{name_of<routing_crust.routing.messages_by_name.MessagesByName.name_of>} does.
         """
         peer = self.name_of(name)
         if self._core is None or not self._started:
