@@ -40,6 +40,7 @@ UNMEASURED = (
     *("tests.routing.links.test_consolidation", "tests.routing.links.test_handshake_stateful"),
     *("tests.routing.membership.test_cold_start", "tests.routing.membership.test_growth"),
     *("tests.routing.membership.test_no_room", "tests.streams.survival.test_properties"),
+    "tests.testing.play.test_days",
 )
 """
 Tests without coverage, which makes them two to three times as slow: whole networks and many random orders,
