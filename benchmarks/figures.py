@@ -156,7 +156,7 @@ FIGURES: Final = (
         partial(RoundTrips, actor="service", size=SMALL, window=WINDOW),
         partial(RoundTrips, actor="amp", size=SMALL, window=WINDOW),
     ),
-    _relay("relay", RELAY_WINDOW, 1 / 3),
+    _relay("relay", RELAY_WINDOW, 1.0),
     _relay("relay-64", WINDOW, None),
     _bulk("bulk", "one stream", 1, 0.8),
     _bulk("bulk-64", f"{STREAMS} streams at once", STREAMS, 0.75),

@@ -197,7 +197,7 @@ class SettingsTests(SynchronousTestCase):
         )
         for part in parts:
             envelope = Envelope(
-                MAX_WIRE_NUMBER, 255, bytes(32), True, bytes(32), bytes(32), EnvelopeKind.MESSAGE, bytes(32),
+                MAX_WIRE_NUMBER, 255, bytes(32), True, bytes(32), bytes(32), EnvelopeKind.SEALED, bytes(32),
                 encode(part), bytes(64),
             )  # fmt: skip
             self.assertLessEqual(len(encode(envelope)), MAX_FRAME_BYTES)

@@ -144,7 +144,12 @@ class RoutingCore:
         self.doorkeeper = Doorkeeper(
             node, self.links, self.dispatch, send, self.contacts.dialable_at, self.lifecycle.wake
         )
-        when_banned = self.connector.banned, self.stream_layer.banned, self.clients.banned
+        when_banned = (
+            self.connector.banned,
+            self.stream_layer.banned,
+            self.clients.banned,
+            self.messenger.banned,
+        )
         self.private = private_network(node, self.links, when_banned)
         self._follow_peers()
         self._take_frames()

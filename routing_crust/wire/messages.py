@@ -402,8 +402,8 @@ class Goodbye(WireMessage, frozen=True, gc=False):
 class EnvelopeKind(IntEnum):
     """What the body of an envelope is."""
 
-    MESSAGE = 1
-    ACK = 2
+    SEALED = 1
+    SESSION_FLIGHT = 2
     CONNECT_REQUEST = 3
     CONNECT_RESPONSE = 4
     GROUP_QUERY = 5
@@ -413,9 +413,7 @@ class EnvelopeKind(IntEnum):
     CONNECT_GO = 9
     REDEEM_FOR = 10
     REDEEMED_FOR = 11
-    SEALED = 12
-    SESSION_FLIGHT = 13
-    SESSION_UNKNOWN = 14
+    SESSION_UNKNOWN = 12
 
 
 class Envelope(WireMessage, frozen=True, gc=False):
@@ -557,11 +555,13 @@ class SessionFlight(WireMessage, frozen=True, gc=False):
         this peer, and odd if its name is the greater one.
     @ivar number: counts the flights, from 0; even ones are from the end that has begun.
     @ivar body: of the TLS handshake; empty where it only says that the flight before it has come.
+    @ivar certificate: of the sender, in the first flight of each end; empty in an open network.
     """
 
     session: Count
     number: Annotated[int, Meta(ge=0, lt=MAX_FLIGHTS)]
     body: bytes
+    certificate: Certificate = b""
 
 
 class SessionUnknown(WireMessage, frozen=True, gc=False):

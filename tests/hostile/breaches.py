@@ -9,7 +9,16 @@ import struct
 import time
 
 from .behaviour import Target, behaviour
-from .envelopes import client_record, connect_request, envelope, group_query, message, message_part
+from .envelopes import (
+    SESSION_UNKNOWN,
+    client_record,
+    connect_request,
+    envelope,
+    flight,
+    group_query,
+    message_part,
+    packet,
+)
 from .keys import Key, text_of
 from .peer import (
     ACK,
@@ -255,7 +264,7 @@ def early_envelope(target: Target) -> None:
     peer = target.peer(key).handshake()
     peer.hello(target.network)
     peer.wait_for(HELLO)
-    peer.say(ENVELOPE, message(key, target.network, target.name))
+    peer.say(ENVELOPE, packet(key, target.network, target.name))
     target.expect_close(peer)
 
 
@@ -297,7 +306,7 @@ def deep_nest(target: Target) -> None:
 def longer_envelope(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
-    peer.say(ENVELOPE, [*message(key, target.network, target.name), b"more"])
+    peer.say(ENVELOPE, [*packet(key, target.network, target.name), b"more"])
     target.expect_close(peer)
 
 
@@ -349,7 +358,7 @@ def invented_ack(target: Target) -> None:
 def forged_source(target: Target) -> None:
     victim, key = Key(), Key()
     peer = target.attached(key)
-    forged = message(key, target.network, target.name)
+    forged = group_query(key, target.network, target.name)
     forged[7] = victim.name
     peer.say(ENVELOPE, forged)
     target.expect_close(peer)
@@ -358,7 +367,7 @@ def forged_source(target: Target) -> None:
 @behaviour("sends a true envelope of another key over its own link", tolerated=True)
 def relayed_source(target: Target) -> None:
     peer = target.attached()
-    peer.say(ENVELOPE, message(Key(), target.network, target.name))
+    peer.say(ENVELOPE, group_query(Key(), target.network, target.name))
     target.expect_close(peer)
 
 
@@ -404,7 +413,7 @@ def own_address(target: Target) -> None:
 def repeated_envelope(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
-    same = message(key, target.network, target.name)
+    same = packet(key, target.network, target.name)
     for _ in range(100):
         peer.say(ENVELOPE, same)
     target.expect_close(peer)
@@ -414,6 +423,33 @@ def repeated_envelope(target: Target) -> None:
 def endless_message(target: Target) -> None:
     peer = target.attached()
     peer.say(MESSAGE, message_part(b"x" * 1024, part=0, parts=65536))
+    target.expect_close(peer)
+
+
+@behaviour("goes on with the handshake of a session that nobody has begun", tolerated=True)
+def flight_without_a_first(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for number in (1, 2, 3, 7):
+        peer.say(ENVELOPE, flight(key, target.network, target.name, os.urandom(500), number=number))
+    target.expect_close(peer)
+
+
+@behaviour("begins a session with what is no handshake", tolerated=True)
+def junk_for_a_handshake(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for body in (b"", b"\x16\x03\x01", os.urandom(3000)):
+        peer.say(ENVELOPE, flight(key, target.network, target.name, body))
+    target.expect_close(peer)
+
+
+@behaviour("says of sessions that there never were that it does not know them", tolerated=True)
+def unknown_sessions(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for number in (0, 1, (1 << 63) - 1):
+        peer.say(ENVELOPE, envelope(key, target.network, target.name, SESSION_UNKNOWN, pack([number])))
     target.expect_close(peer)
 
 

@@ -8,14 +8,18 @@ import itertools
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
+
+from OpenSSL import SSL
 
 from .keys import Key
 from .peer import pack
 
-MESSAGE, ACK, CONNECT_REQUEST, CONNECT_RESPONSE, GROUP_QUERY, GROUP_ANSWER, CLIENT_RECORD, UNDELIVERABLE = (
+SEALED, FLIGHT, CONNECT_REQUEST, CONNECT_RESPONSE, GROUP_QUERY, GROUP_ANSWER, CLIENT_RECORD, UNDELIVERABLE = (
     range(1, 9)
 )
+SESSION_UNKNOWN: Final = 12
 DIRECT: Final = 1
 MEMBER: Final = 2
 _ids = itertools.count(int(time.time()) << 20)
@@ -81,21 +85,30 @@ def group_query(key: Key, network: str, destination: bytes, target: bytes | None
     return envelope(key, network, destination, GROUP_QUERY, body)
 
 
-def message(
-    key: Key,
-    network: str,
-    destination: bytes,
-    *,
-    body: bytes = b"junk",
-    part: int = 0,
-    parts: int = 1,
-    flavour: int = 0,
-    number: int | None = None,
-    source_proxy: bytes = b"",
+def packet(key: Key, network: str, destination: bytes, *, body: bytes = b"junk" * 8) -> list[Any]:
+    """An envelope with what looks like a packet of a session; there is none."""
+    return envelope(key, network, destination, SEALED, pack([next(_ids), 0, 0, body]), signed=False)
+
+
+def flight(
+    key: Key, network: str, destination: bytes, body: bytes, *, number: int = 0, session: int | None = None
 ) -> list[Any]:
-    """A signed envelope with one part of an application's message."""
-    inner = message_part(body, part=part, parts=parts, flavour=flavour, number=number)
-    return envelope(key, network, destination, MESSAGE, pack(inner), source_proxy=source_proxy)
+    """A signed envelope with a flight of the handshake of a session."""
+    # odd where our name is the greater one
+    chosen = 2 * next(_ids) + (key.name > destination) if session is None else session
+    return envelope(key, network, destination, FLIGHT, pack([chosen, number, body]))
+
+
+def client_hello() -> bytes:
+    """The first flight of a handshake that is in order. TLS does not bind it to a key."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_alpn_protos([b"routing-crust-session/2"])
+    tls = SSL.Connection(context)
+    tls.set_connect_state()
+    with suppress(SSL.WantReadError):
+        tls.do_handshake()
+    return tls.bio_read(8192)
 
 
 def message_part(

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from .behaviour import Target, behaviour
-from .envelopes import client_record, connect_request, group_query, message, message_part
+from .envelopes import (
+    client_hello,
+    client_record,
+    connect_request,
+    flight,
+    group_query,
+    message_part,
+    packet,
+)
 from .keys import Key
 from .keyupdates import key_updates
 from .peer import ENVELOPE, HELLO, MESSAGE, OPEN, TUNNEL_DATA, TUNNEL_OPEN, Closed, Peer
@@ -148,7 +156,7 @@ def junk_through_a_relay(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     for _ in target.paced(400):
-        peer.say(ENVELOPE, message(key, target.network, target.other, body=b"x" * 16_000))
+        peer.say(ENVELOPE, packet(key, target.network, target.other, body=b"x" * 16_000))
 
 
 @behaviour("envelopes to names that nobody has", flood=True)
@@ -156,14 +164,34 @@ def envelopes_to_nobody(target: Target) -> None:
     key = Key()
     peer = target.attached(key)
     for _ in target.paced(3000):
-        peer.say(ENVELOPE, message(key, target.network, os.urandom(32)))
+        peer.say(ENVELOPE, packet(key, target.network, os.urandom(32)))
 
 
-@behaviour("first parts of messages that never become whole, of free keys", flood=True)
-def parts_of_many_keys(target: Target) -> None:
-    peer = target.attached()
+@behaviour("handshakes of sessions that are never completed, over its own link", flood=True)
+def handshakes_over_one_link(target: Target) -> None:
+    key, hello = Key(), client_hello()
+    peer = target.attached(key)
     for _ in target.paced(300):
-        peer.say(ENVELOPE, message(Key(), target.network, target.name, body=b"x" * 16_000, parts=64))
+        peer.say(ENVELOPE, flight(key, target.network, target.name, hello))
+
+
+@behaviour("handshakes of sessions, each of a key with a link of its own", flood=True)
+def handshakes_of_many_keys(target: Target) -> None:
+    hello = client_hello()
+    for _ in target.paced(20):
+        with suppress(Closed, OSError):
+            key = Key()
+            peer = target.attached(key)
+            for _ in range(10):
+                peer.say(ENVELOPE, flight(key, target.network, target.name, hello))
+
+
+@behaviour("packets of sessions that there are not", flood=True)
+def packets_without_a_session(target: Target) -> None:
+    key = Key()
+    peer = target.attached(key)
+    for _ in target.paced(5000):
+        peer.say(ENVELOPE, packet(key, target.network, target.name))
 
 
 @behaviour("first parts of messages that never become whole, over its own link", flood=True)

@@ -1046,8 +1046,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "an envelope that comes round is passed on again",
         "routing/messaging/forwarder.py",
-        "if self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy)):",
-        "if False:",
+        "return self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy))",
+        "return False",
         (
             "tests.routing.messaging.test_messaging_routed.RelayTests.test_envelope_that_comes_round_again_is_dropped",
         ),
@@ -2796,8 +2796,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a lost flight is never sent again",
-        "routing/sessions/sessions.py",
-        "        opening.repeats += 1\n        self._transmit(peer, opening)",
+        "routing/sessions/openings.py",
+        "        opening.repeats += 1\n        self.transmit(opening)",
         "        opening.repeats += 1",
         ("tests.routing.sessions.test_sessions.MakingTests.test_each_lost_flight_is_sent_again",),
     ),
@@ -2899,5 +2899,39 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "self._holder_of_its_nickname(own) if self.own.certificate.is_admin else None",
         "None",
         ("tests.routing.private.test_admission.RefusalTests",),
+    ),
+    Mutant(
+        "an unsigned envelope passes for any kind",
+        "routing/messaging/envelope_dispatch.py",
+        "proven = envelope.kind in _UNSIGNED",
+        "proven = True",
+        ("tests.routing.messaging.test_messaging_routed.SecurityTests.test_unsigned_envelope_is_dropped",),
+    ),
+    Mutant(
+        "messages of a session that the peer has lost wait for their deadline",
+        "routing/sessions/sessions.py",
+        "        self._user.session_lost(source)\n",
+        "",
+        (
+            "tests.routing.messaging.test_hostile_relay.MeddlingTests.test_restart_of_the_other_end_costs_a_round_trip",
+        ),
+    ),
+    Mutant(
+        "an answer without a session is dropped",
+        "routing/messaging/acknowledger.py",
+        "self._waiting.add(sender.name, id, (sender, id, status, body), size)",
+        "pass",
+        (
+            "tests.routing.messaging.test_hostile_relay.MeddlingTests.test_late_answer_waits_for_another_session",
+        ),
+    ),
+    Mutant(
+        "who is no member has sessions in a private network",
+        "routing/sessions/sessions.py",
+        "if turned_away is not None:",
+        "if False:",
+        (
+            "tests.routing.sessions.test_sessions.PrivateTests.test_who_shows_no_good_certificate_has_no_session",
+        ),
     ),
 )

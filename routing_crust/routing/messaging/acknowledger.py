@@ -1,9 +1,12 @@
 """
 Acknowledging: how the acknowledgement of a message gets back to its sender.
 
-It goes over the sender's own link if we have one, otherwise in envelopes. The first of them leaves by the
-link that the message came by, since that way is known to work. A repetition leaves by that link or by one of
-the table's entries nearest to the sender, at random, since the way of the first may have failed.
+It goes over the sender's own link if we have one, otherwise sealed in envelopes. The first of them leaves by
+the link that the message came by, since that way is known to work. A repetition leaves by that link or by one
+of the table's entries nearest to the sender, at random, since the way of the first may have failed.
+
+The session that a message came in seals its acknowledgement too. An answer that comes so late that the
+session is gone waits for another one.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from ...crust.interfaces import ILink
 from ...names import Name
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import AckPart, AckStatus, EnvelopeKind
+from ...wire.messages import AckPart, AckStatus
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
-from .envelopes import Sealer
+from ..sessions.openings import Way
+from ..sessions.sessions import Sessions
+from ..sessions.waiting import Waiting
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, split
 from .request_handling import MAX_ANSWER_BYTES, Sender
@@ -44,7 +49,7 @@ class Acknowledger:
         node: Node,
         links: LinkLookup,
         forwarder: Forwarder,
-        sealer: Sealer,
+        sessions: Sessions,
         queues: TransmissionQueues,
         acknowledge_self: Callable[[Name, AckPart], None],
     ) -> None:
@@ -52,11 +57,13 @@ class Acknowledger:
         self._own = node.name
         self._random = node.random
         self._forwarder = forwarder
-        self._sealer = sealer
+        self._sessions = sessions
         self._queues = queues
         self._acknowledge_self = acknowledge_self
         self._part_size = PART_BYTES
         self._most_waiting = MAX_ANSWER_BYTES
+        # by the message's id; answers, and refusals, are sent again when they are asked for again
+        self._waiting: Waiting[tuple[Sender, int, AckStatus, bytes]] = Waiting(node.clock, MAX_ANSWER_BYTES)
         self._stopped = False
 
     def __call__(
@@ -81,6 +88,12 @@ class Acknowledger:
     def stop(self) -> None:
         """Acknowledge nothing more."""
         self._stopped = True
+        self._waiting.stop()
+
+    def session_opened(self, peer: Name) -> None:
+        """Send what has waited for a session with this peer."""
+        for sender, id, status, body in self._waiting.take(peer):
+            self._start(sender, id, status, body, False)
 
     def _start(
         self, sender: Sender, id: int, status: AckStatus, body: bytes, again: bool
@@ -92,12 +105,15 @@ class Acknowledger:
             if self._is_full(direct):
                 return None
             return self._queues.send_bare(direct, _ACK, parts, size)
+        if not self._sessions.is_open(sender.name):
+            self._waiting.add(sender.name, id, (sender, id, status, body), size)
+            self._sessions.open(sender.name, Way(sender.proxy or b"", sender.link), again)
+            return None
         hop, proxy = self._first_hop(sender, again)
         if hop is None or self._is_full(hop):
             return None
-        return self._queues.send_wrapped(
-            hop, EnvelopeKind.ACK, sender.name, proxy, parts, self._sealer.new_trace(), size
-        )
+        trace = self._queues.new_trace()
+        return self._queues.send_sealed(hop, _ACK, sender.name, proxy, parts, trace, size)
 
     def _first_hop(self, sender: Sender, again: bool) -> tuple[ILink | None, bytes]:
         hops, proxy = self._forwarder.first_hops(sender.name, sender.proxy or b"", WAYS_AGAIN)

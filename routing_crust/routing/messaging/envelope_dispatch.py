@@ -25,8 +25,10 @@ from ..links.peer import Peer, PeerListener
 from ..node import Node
 from .envelopes import SELF_PROVING, holds
 
-_NO_CONTROL: Final = frozenset((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE))
+_NO_CONTROL: Final = frozenset((EnvelopeKind.SEALED, EnvelopeKind.UNDELIVERABLE))
 """Kinds that serve messages. The others are control messages, whose rate is limited for each peer."""
+_UNSIGNED: Final = SELF_PROVING | _NO_CONTROL
+"""Kinds whose envelope need not be signed: the body proves itself, or a session opens it, or it is a hint."""
 
 
 class EnvelopeDispatch(PeerListener):
@@ -71,12 +73,11 @@ class EnvelopeDispatch(PeerListener):
         if envelope.kind not in _NO_CONTROL and not self._rates.take(link.peer):
             return
         try:
-            # an unsigned envelope passes only if its body proves itself, or if it is a hint
             if envelope.signature:
                 proven = holds(envelope, self._network, self._identity)
             else:
-                proven = envelope.kind in SELF_PROVING
-            if not proven and envelope.kind is not EnvelopeKind.UNDELIVERABLE:
+                proven = envelope.kind in _UNSIGNED
+            if not proven:
                 raise WireError("its signature does not hold")
             # a peer that may send in its own name alone must not put another's body inside
             if envelope.kind in SELF_PROVING and _signer(envelope) != envelope.source:

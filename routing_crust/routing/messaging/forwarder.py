@@ -12,7 +12,9 @@ A peer that is merely attached to us speaks for itself alone: an envelope of ano
 link is dropped, and none is passed on to a node that we are attached to ourselves.
 
 No envelope travels for ever: distances only fall, hops are counted, and an envelope that comes round again is
-dropped. Where no way leads on, a hint goes back to the sender of a message or of a request for a connection.
+dropped. What is sealed for this node needs no place in the memory of what has come round, since its session
+opens each packet once. Where no way leads on, a hint goes back to the sender of a message, of a handshake or
+of a request for a connection.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ from .return_paths import ReturnPaths
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
 MAX_RELAYED_QUEUE_BYTES: Final = 128 * 1024
 """Relayed envelopes wait their turn elsewhere while so much is in the send queue of their link."""
-_SENT_AGAIN: Final = (EnvelopeKind.MESSAGE, EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE)
+_SENT_AGAIN: Final = (
+    EnvelopeKind.SEALED,
+    EnvelopeKind.SESSION_FLIGHT,
+    EnvelopeKind.CONNECT_REQUEST,
+    EnvelopeKind.CONNECT_RESPONSE,
+)
 
 
 class _Here(Enum):
@@ -125,11 +132,7 @@ class Forwarder:
         # before the memory of duplicates: names are free, and each would take a place there
         if not self._may_come_by(source, link):
             return
-        # The destination's proxy may be found on the way. Then the envelope may pass a node a second time,
-        # even its sender, so the proxy is part of the key.
-        if source == self._own and not envelope.destination_proxy:
-            return
-        if self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy)):
+        if self._has_come_round(envelope, source):
             return
         step = self.next_step(envelope, source, link)
         if step is None:
@@ -141,6 +144,15 @@ class Forwarder:
         else:
             self._paths.came_by(source, link)
             self._pass_on(envelope, link, *step)
+
+    def _has_come_round(self, envelope: Envelope, source: Name) -> bool:
+        if envelope.kind is EnvelopeKind.SEALED and envelope.destination == self._own.raw:
+            return source == self._own
+        # The destination's proxy may be found on the way. Then the envelope may pass a node a second time,
+        # even its sender, so the proxy is part of the key.
+        if source == self._own and not envelope.destination_proxy:
+            return True
+        return self._passed.seen((envelope.source, envelope.id, envelope.destination_proxy))
 
     def next_step(self, envelope: Envelope, source: Name, came_by: ILink) -> Step:
         """

@@ -3,8 +3,8 @@ Messaging: messages by name, with acknowledgements; and the sending of control m
 
 Order, between any two nodes: the parts of a message (MessagePart), as often as they must be sent until the
 acknowledgement (AckPart) comes, which for a request holds the answer and may have parts too. Between linked
-nodes they are frames of their own kinds; between others they are in signed envelopes, which other nodes pass
-on (C{forwarder}).
+nodes they are frames of their own kinds; between others they are sealed in a session of the two, which comes
+first (C{sessions}), and in envelopes, which other nodes pass on (C{forwarder}).
 
 L{Messenger} puts together what does the work: C{outbox} and C{inbox}, C{forwarder} and C{transmission}.
 """
@@ -34,6 +34,8 @@ from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePa
 from ..links.peer import LinkFrameHandler, Peer, PeerListener
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
+from ..sessions.flights import FlightSender
+from ..sessions.sessions import Sessions
 from .acknowledger import Acknowledger
 from .envelope_dispatch import EnvelopeDispatch
 from .envelopes import MAX_HOPS, SELF_PROVING, Sealer
@@ -71,20 +73,29 @@ class Messenger(PeerListener):
         self._own = node.name
         self._dispatch = dispatch
         self._sealer = Sealer(node.identity, settings.network, MAX_HOPS, node.random)
-        self._queues = TransmissionQueues(self._sealer, neighbourhood)
+        self._sessions = Sessions(
+            node,
+            FlightSender(
+                links,
+                self._first_hops,
+                self._signed_envelope,
+            ),
+            self,
+        )
+        self._queues = TransmissionQueues(self._sealer, neighbourhood, self._sessions)
         self._forwarder = Forwarder(node, links, neighbourhood, self._sealer, dispatch.received)
         self._reassembler = Reassembler(node.clock, settings)
         self._outbox = Outbox(
             node,
             links,
             self._forwarder,
-            self._sealer,
+            self._sessions,
             self._queues,
             self._reassembler,
             self._message_to_self,
         )
         self._acknowledger = Acknowledger(
-            node, links, self._forwarder, self._sealer, self._queues, self._outbox.acknowledged
+            node, links, self._forwarder, self._sessions, self._queues, self._outbox.acknowledged
         )
         self._inbox = Inbox(node, self._reassembler, self._acknowledger)
         self._eventually = EventualQueue(node.clock)
@@ -97,8 +108,9 @@ class Messenger(PeerListener):
             FrameKind.ACK: self._ack_frame,
             FrameKind.ENVELOPE: self._forwarder.frame_received,
         }
-        dispatch.handle(EnvelopeKind.MESSAGE, self._message_received)
-        dispatch.handle(EnvelopeKind.ACK, self._ack_received)
+        dispatch.handle(EnvelopeKind.SEALED, self._sessions.packet_received)
+        dispatch.handle(EnvelopeKind.SESSION_FLIGHT, self._sessions.flight_received)
+        dispatch.handle(EnvelopeKind.SESSION_UNKNOWN, self._sessions.unknown_received)
         dispatch.handle(EnvelopeKind.UNDELIVERABLE, self._hint_received)
 
     def when_undeliverable(self, *handlers: Callable[[int], object]) -> None:
@@ -116,6 +128,11 @@ class Messenger(PeerListener):
     def outstanding(self) -> int:
         """How many messages of ours wait for their acknowledgement."""
         return len(self._outbox)
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions with other nodes."""
+        return self._sessions
 
     @property
     def requests_running(self) -> int:
@@ -250,8 +267,13 @@ class Messenger(PeerListener):
         """What the link carried goes another way; the table must know of the loss already."""
         # the outbox comes last: it sends again at once, and must find nothing of the lost link in use
         self._queues.link_lost(peer.link)
+        self._sessions.link_lost(peer.name)
         self._forwarder.link_lost(peer.link)
         self._outbox.link_lost(peer.link)
+
+    def banned(self, name: Name, reason: LinkClosed) -> None:
+        """A member is banned: nothing that is sealed is taken from it, or sent to it."""
+        self._sessions.forget(name)
 
     def stop(self) -> None:
         """Fail all that is pending with L{ServiceStopped}, and send nothing more. Idempotent."""
@@ -262,6 +284,7 @@ class Messenger(PeerListener):
         self._eventually.cancel()
         self._acknowledger.stop()
         self._queues.stop()
+        self._sessions.stop()
         self._forwarder.stop()
         self._reassembler.stop()
         self._inbox.stop()
@@ -275,13 +298,41 @@ class Messenger(PeerListener):
         if not self._stopped:
             self._outbox.acknowledged(link.peer, decode(AckPart, payload), link)
 
-    def _message_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        _refuse_nearest(envelope)
-        self._inbox.received(Sender(source, link, envelope.source_proxy), decode(MessagePart, envelope.body))
+    # What the sessions call.
 
-    def _ack_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
-        _refuse_nearest(envelope)
-        self._outbox.acknowledged(source, decode(AckPart, envelope.body), link)
+    def session_opened(self, peer: Name) -> None:
+        """Send what has waited for a session with this peer."""
+        self._acknowledger.session_opened(peer)
+        self._outbox.session_opened(peer)
+
+    def session_lost(self, peer: Name) -> None:
+        """Seal again, in another session, what the peer could not open."""
+        self._outbox.session_lost(peer)
+
+    def opened(self, envelope: Envelope, source: Name, link: ILink | None, plaintext: bytes) -> None:
+        """What was sealed for us in a session with C{source}."""
+        kind, part = plaintext[0], plaintext[1:]
+        if kind == FrameKind.MESSAGE:
+            self._inbox.received(Sender(source, link, envelope.source_proxy), decode(MessagePart, part))
+        elif kind == FrameKind.ACK:
+            self._outbox.acknowledged(source, decode(AckPart, part), link)
+        else:
+            raise WireError(f"what is sealed is of the kind {kind}, which there is not")
+
+    def _first_hops(self, destination: Name, proxy: bytes, most: int) -> tuple[list[ILink], bytes]:
+        return self._forwarder.first_hops(destination, proxy, most)
+
+    def _signed_envelope(
+        self, kind: EnvelopeKind, destination: Name, body: bytes, *, destination_proxy: bytes
+    ) -> Envelope:
+        return self._sealer.seal(
+            self._sealer.new_trace(),
+            kind,
+            destination,
+            body,
+            destination_proxy=destination_proxy,
+            source_proxy=self._queues.source_proxy,
+        )
 
     def _hint_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         # unsigned: a forger must have seen the random id on its way, and causes one more attempt
@@ -309,8 +360,3 @@ def _successes(results: list[tuple[bool, Any]], members: tuple[Name, ...]) -> di
                     failure.raiseException()
         raise PeerUnreachable(f"none of {len(members)} members of the group has acknowledged")
     return good
-
-
-def _refuse_nearest(envelope: Envelope) -> None:
-    if envelope.nearest:
-        raise WireError("a message is for a node, not for the nearest")

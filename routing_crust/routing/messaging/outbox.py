@@ -1,12 +1,12 @@
 """
 The outbox: our own messages, from C{send} to their acknowledgement.
 
-To a peer with a link a message goes bare over that link; to others in signed envelopes through the nearest
-entry of the table. No acknowledgement within C{ack_timeout}, a link that is lost with a message
-unacknowledged, or a hint that an envelope found no way on: each leads to another attempt, by a route that
-was not tried yet if there is one, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}. A hint may be
-false, so it counts as no attempt; but from the first one on the destination is looked for, and what waits
-for one that is gone fails.
+To a peer with a link a message goes bare over that link; to others sealed, in envelopes through the nearest
+entry of the table, once there is a session with it. No acknowledgement within C{ack_timeout}, a link that is
+lost with a message unacknowledged, or a hint that an envelope found no way on: each leads to another attempt,
+by a route that was not tried yet if there is one, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}. A
+hint may be false, so it counts as no attempt; but from the first one on the destination is looked for, and
+what waits for one that is gone fails. What a destination could not open is sealed again in a new session.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from ...timing.eventual import EventualQueue
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import AckPart, AckStatus, EnvelopeKind, Flavour, MessagePart
+from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
+from ..sessions.openings import Way
+from ..sessions.sessions import Sessions
 from ..shares import holder_of
-from .envelopes import PARTS_BITS, Sealer
+from .envelopes import PARTS_BITS
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, Reassembler
 from .outgoing_message import OutgoingMessage
@@ -56,7 +58,7 @@ class Outbox:
         node: Node,
         links: LinkLookup,
         forwarder: Forwarder,
-        sealer: Sealer,
+        sessions: Sessions,
         queues: TransmissionQueues,
         reassembler: Reassembler,
         deliver_here: Callable[[MessagePart], None],
@@ -72,7 +74,7 @@ class Outbox:
         # above all ids of earlier starts, so that no peer mistakes a new message for an old one
         self._last_id = node.incarnation << 20
         self._forwarder = forwarder
-        self._sealer = sealer
+        self._sessions = sessions
         self._queues = queues
         self._reassembler = reassembler
         self._deliver_here = deliver_here
@@ -82,6 +84,7 @@ class Outbox:
         self._held = 0
         self._waiting: dict[int, OutgoingMessage] = {}
         self._traces: dict[int, OutgoingMessage] = {}
+        self._awaiting_session: dict[Name, dict[int, OutgoingMessage]] = {}
         self._here: list[OutgoingMessage] = []
         self._eventually = EventualQueue(self._clock)
         self._waits = MessageWaits(node.clock, settings.ack_timeout, self._timed_out)
@@ -161,7 +164,7 @@ class Outbox:
         elif destination == self._own:
             self._here.append(message)
             self._call_soon()
-        elif not self._send_wrapped(message):
+        elif not self._send_sealed(message):
             self._forget(message)
             return fail(
                 NotConnected("this node has no link to its network, by which a message could be sent")
@@ -206,19 +209,37 @@ class Outbox:
         """
         A hint came that an envelope found no way on.
 
-        @return: whether it is one of a message.
+        @return: whether it is one of a message, or of the handshake that messages wait for.
         """
         # the envelopes of one attempt differ in the lowest bits only, and one hint ends the attempt
         message = self._traces.pop(envelope_id >> PARTS_BITS << PARTS_BITS, None)
-        if message is None:
+        if message is not None:
+            self._no_way(message)
+            return True
+        peer = self._sessions.undeliverable(envelope_id)
+        if peer is None:
             return False
-        if message.retry is None:
-            self._waits.end(message)
-            self._look_for(message)
-            message.hints += 1
-            wait = wait_after_hint(self._random, message.hints, message.left(self._clock.seconds()))
-            message.retry = self._clock.callLater(wait, self._attempt, message, False)
+        for each in list(self._awaiting_session.get(peer, {}).values()):
+            self._no_way(each)
         return True
+
+    def session_opened(self, peer: Name) -> None:
+        """There is a session: what has waited for it goes out."""
+        for message in self._awaiting_session.pop(peer, {}).values():
+            # a message that waits for another attempt, after a hint, need not wait any more
+            if message.id in self._waiting and self._send_again(message):
+                self._waits.end(message)
+                (self._waits.begin if message.attempts == 1 else self._waits.begin_again)(message)
+
+    def session_lost(self, peer: Name) -> None:
+        """The peer could not open what was sealed lately."""
+        for message in [each for each in self._waiting.values() if each.destination == peer and each.trace]:
+            if message.hints:
+                # a peer that opens nothing must not have us seal the same again and again
+                self._no_way(message)
+            else:
+                message.hints += 1
+                self._attempt(message, False)
 
     def link_lost(self, link: ILink) -> None:
         """A link is gone: what it carried is sent again at once."""
@@ -265,8 +286,19 @@ class Outbox:
         else:
             message.transmission = self._queues.send_bare(link, _MESSAGE, message.parts(self._part_size))
 
-    def _send_wrapped(self, message: OutgoingMessage) -> bool:
-        """Send a message in envelopes. Returns whether a first hop exists."""
+    def _send_again(self, message: OutgoingMessage) -> bool:
+        """Send a message that has waited for a session. Returns whether a first hop exists."""
+        # nothing was sent by its link yet, so that this one counts as not tried
+        message.link = None
+        self._end_attempt(message)
+        direct = self._links.link_to(message.destination)
+        if direct is None or direct in message.tried:
+            return self._send_sealed(message)
+        self._send_bare(message, direct)
+        return True
+
+    def _send_sealed(self, message: OutgoingMessage) -> bool:
+        """Send a message sealed, or have a session made for it. Returns whether a first hop exists."""
         hops, proxy = self._forwarder.first_hops(message.destination)
         direct = self._links.link_to(message.destination)
         if direct is not None:
@@ -282,11 +314,16 @@ class Outbox:
             self._send_bare(message, link)
             return True
         message.link = link
-        message.trace = self._sealer.new_trace()
+        if not self._sessions.is_open(message.destination):
+            message.awaits_session = True
+            self._awaiting_session.setdefault(message.destination, {})[message.id] = message
+            self._sessions.open(message.destination, Way(proxy), message.attempts + message.hints > 1)
+            return True
+        message.trace = self._queues.new_trace()
         self._traces[message.trace] = message
-        message.transmission = self._queues.send_wrapped(
+        message.transmission = self._queues.send_sealed(
             link,
-            EnvelopeKind.MESSAGE,
+            _MESSAGE,
             message.destination,
             proxy,
             self._parts(message),
@@ -335,8 +372,17 @@ class Outbox:
         direct = self._links.link_to(message.destination)
         if direct is not None and direct not in message.tried:
             self._send_bare(message, direct)
-        elif not self._send_wrapped(message):
+        elif not self._send_sealed(message):
             self._look_for(message)
+
+    def _no_way(self, message: OutgoingMessage) -> None:
+        """An attempt has found no way: make another one soon."""
+        if message.retry is None:
+            self._waits.end(message)
+            self._look_for(message)
+            message.hints += 1
+            wait = wait_after_hint(self._random, message.hints, message.left(self._clock.seconds()))
+            message.retry = self._clock.callLater(wait, self._attempt, message, False)
 
     def _look_for(self, message: OutgoingMessage) -> None:
         if message.end_watch is None and self.lookout is not None:
@@ -344,7 +390,17 @@ class Outbox:
 
     def _end_attempt(self, message: OutgoingMessage) -> None:
         self._traces.pop(message.trace, None)
+        if message.awaits_session:
+            self._awaits_no_more(message)
         message.end_attempt()
+
+    def _awaits_no_more(self, message: OutgoingMessage) -> None:
+        message.awaits_session = False
+        others = self._awaiting_session.get(message.destination)
+        if others is not None:
+            others.pop(message.id, None)
+            if not others:
+                del self._awaiting_session[message.destination]
 
     def _give_up(self, message: OutgoingMessage) -> None:
         problem = message.unreachable()
@@ -363,6 +419,8 @@ class Outbox:
         cancel(message.timeout)
         if message.end_watch is not None:
             message.end_watch()
+        if message.awaits_session:
+            self._awaits_no_more(message)
         if message.trace or message.transmission is not None or message.retry is not None:
             self._end_attempt(message)
 

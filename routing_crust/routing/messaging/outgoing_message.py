@@ -31,6 +31,7 @@ class OutgoingMessage:
     @ivar link: the link that the last attempt set out by; C{None} if it found none.
     @ivar transmission: the last attempt, if it did not fit into the link at once.
     @ivar trace: what the ids of the last attempt's envelopes have in common; 0 if there were none.
+    @ivar awaits_session: whether the last attempt waits for a session with the destination.
     @ivar tried: the links that all attempts but the last set out by.
     @ivar heard: whether a part of the answer has come since the last deadline.
     @ivar retry: the delayed call for the next attempt, after a hint.
@@ -55,6 +56,7 @@ class OutgoingMessage:
     link: ILink | None = None
     transmission: Transmission | None = None
     trace: int = 0
+    awaits_session: bool = False
     heard: bool = False
     retry: IDelayedCall | None = None
     working_until: float = 0.0
@@ -137,6 +139,7 @@ class OutgoingMessage:
             self.transmission.abandon()
             self.transmission = None
         self.trace = 0
+        self.awaits_session = False
         if self.retry is not None:
             cancel(self.retry)
             self.retry = None

@@ -2,11 +2,11 @@
 Transmissions: our own message parts and acknowledgements on their way into a link, no faster than the link
 takes them.
 
-To a peer with a link they go bare over that link, which is authenticated. To any other node each part goes in
-a signed envelope.
+To a peer with a link they go bare over that link, which is authenticated and encrypted. To any other node
+each part is sealed in the session with it, and goes in an envelope.
 
 A single frame goes straight in while the link is writable. What does not fit waits its turn in one queue
-for each link, and is made (and signed, if need be) only when its turn comes.
+for each link, and is made (and sealed, if need be) only when its turn comes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import EnvelopeKind
 from ..membership.neighbourhood import Neighbourhood
+from ..sessions.sessions import Sessions
 from .envelopes import Sealer
 
 _ENVELOPE: Final = int(FrameKind.ENVELOPE)
@@ -76,9 +77,10 @@ class TransmissionQueues:
     What waits for each link. Made by the messenger, told of lost links, discarded after L{stop}.
     """
 
-    def __init__(self, sealer: Sealer, neighbourhood: Neighbourhood) -> None:
+    def __init__(self, sealer: Sealer, neighbourhood: Neighbourhood, sessions: Sessions) -> None:
         self._sealer = sealer
         self._neighbourhood = neighbourhood
+        self._sessions = sessions
         self._queues: dict[ILink, _Queue] = {}
 
     def __len__(self) -> int:
@@ -108,10 +110,14 @@ class TransmissionQueues:
         """
         return self._start(link, ((kind, part) for part in parts), size)
 
-    def send_wrapped(
+    def new_trace(self) -> int:
+        """The id for the first envelope of a transmission; those of the others follow it."""
+        return self._sealer.new_trace()
+
+    def send_sealed(
         self,
         link: ILink,
-        kind: EnvelopeKind,
+        kind: int,
         destination: Name,
         proxy: bytes,
         parts: Iterator[bytes],
@@ -119,22 +125,34 @@ class TransmissionQueues:
         size: int = 0,
     ) -> Transmission:
         """
-        Send encoded parts in envelopes, after what waits already.
+        Send encoded parts to a node with which there is a session, after what waits already. If the session
+        is gone when their turn comes, the rest is dropped: whoever waits for an answer sends it again.
 
         @param link: the first hop.
+        @param kind: as in L{send_bare}.
         @param proxy: the destination's proxy; may be empty.
-        @param trace: the id of the first part's envelope.
+        @param trace: as made by L{new_trace}.
         @param size: as in L{send_bare}.
         """
-        return self._start(link, self._envelopes(kind, destination, proxy, parts, trace), size)
+        return self._start(link, self._envelopes(bytes((kind,)), destination, proxy, parts, trace), size)
 
     def _envelopes(
-        self, kind: EnvelopeKind, destination: Name, proxy: bytes, parts: Iterator[bytes], trace: int
+        self, kind: bytes, destination: Name, proxy: bytes, parts: Iterator[bytes], trace: int
     ) -> Frames:
-        # a generator, so that what is abandoned while it waits was never signed
+        # a generator, so that what is abandoned while it waits was never sealed
         for number, part in enumerate(parts, trace):
+            source_proxy = self.source_proxy
+            body = self._sessions.seal(destination, number, source_proxy, kind + part)
+            if body is None:
+                return
             envelope = self._sealer.seal(
-                number, kind, destination, part, destination_proxy=proxy, source_proxy=self.source_proxy
+                number,
+                EnvelopeKind.SEALED,
+                destination,
+                body,
+                destination_proxy=proxy,
+                source_proxy=source_proxy,
+                signed=False,
             )
             yield _ENVELOPE, encode(envelope)
 

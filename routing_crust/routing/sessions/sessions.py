@@ -13,10 +13,8 @@ sees that one, and the greater name sends its first flight again by the way that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ...crust.interfaces import ILink
@@ -25,53 +23,20 @@ from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
-from ...timing.timers import cancel
 from ...wire.codec import decode, encode
 from ...wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight, SessionUnknown
 from ..node import Node
 from ..shares import OURSELVES, Holder, holder_of
 from .handshake import Flight, Handshake
 from .offers import Offer, Offers
+from .openings import ANY_WAY, Opening, Openings, SendFlight, Way
 from .session import Session, associated_data, make_session
 from .session_table import SessionTable
 
-MAX_OPENINGS: Final = 512
-"""Handshakes of our own at once; with more, the oldest is given up, and begun again if it is still wanted."""
-FIRST_REPEAT_SECONDS: Final = 1.0
-"""Until a flight is sent again; then twice as long each time."""
-MAX_REPEATS: Final = 5
-"""How often a flight is sent again. Then the handshake is given up, unless it is complete."""
 OFFERS_PER_SECOND: Final = 20.0
 """Handshakes of others that may begin by one link, on average: each costs a millisecond or so."""
 MAX_OFFERS_BURST: Final = 60
 """Handshakes of others that may begin by one link at once."""
-
-
-class Way(NamedTuple):
-    """
-    How a peer may be reached.
-
-    @ivar proxy: the peer's proxy, as its own envelope has named it; empty if it has none or is not known.
-    @ivar back: the link that its envelope came by.
-    """
-
-    proxy: bytes = b""
-    back: ILink | None = None
-
-
-ANY_WAY: Final = Way()
-
-
-class SendFlight(Protocol):
-    """Sends a signed control envelope."""
-
-    def __call__(
-        self, kind: EnvelopeKind, destination: Name, body: bytes, way: Way, attempt: int
-    ) -> int | None:
-        """
-        @param attempt: how often it was sent before: each time another first hop is better.
-        @return: the id of the envelope; C{None} without a first hop.
-        """
 
 
 class SessionUser(Protocol):
@@ -85,25 +50,6 @@ class SessionUser(Protocol):
 
     def opened(self, envelope: Envelope, source: Name, link: ILink | None, plaintext: bytes) -> None:
         """A packet was opened: it is from C{source}, and comes for the first time."""
-
-
-@dataclass(slots=True)
-class _Opening:
-    """
-    A handshake that we have begun, until the peer is known to have the keys too.
-
-    @ivar repeats: how often its last flight was sent again.
-    @ivar attempt: how often any of its flights was sent.
-    @ivar sent: the id of the envelope of its last flight; 0 if it had no first hop.
-    """
-
-    number: int
-    handshake: Handshake
-    way: Way
-    repeats: int = 0
-    attempt: int = 0
-    sent: int = 0
-    timer: IDelayedCall | None = None
 
 
 class Sessions:
@@ -124,8 +70,8 @@ class Sessions:
         self._quiet = QuietLog(self.log, clock.seconds)
         self._table = SessionTable(clock, self._forgotten)
         self._offers = Offers(clock)
-        self._openings: dict[Name, _Opening] = {}
-        self._sent: dict[int, Name] = {}
+        self._members = node.members
+        self._openings = Openings(clock, send, self._flight)
         self._offer_rates: KeyedLimits[Name | None] = KeyedLimits(
             lambda: TokenBucket(OFFERS_PER_SECOND, MAX_OFFERS_BURST, clock.seconds)
         )
@@ -168,10 +114,10 @@ class Sessions:
         """
         if self._stopped or peer == self._own:
             return
-        opening = self._openings.get(peer)
+        opening = self._openings.find(peer)
         if opening is not None:
-            if again and not opening.handshake.is_complete:
-                self._transmit(peer, opening)
+            if not opening.handshake.is_complete:
+                self._openings.transmit_if_due(opening, again)
         # else the peer's own handshake is as good
         elif again or peer not in self._offers:
             self._begin(peer, way)
@@ -179,20 +125,20 @@ class Sessions:
     def forget(self, peer: Name) -> None:
         """Have no session with this peer any more, and no handshake."""
         self._offers.remove(peer)
-        self._end_opening(peer)
+        self._openings.end(peer)
         for session in self._table.of_peer(peer):
             self._table.remove(session)
 
     def link_lost(self, peer: Name) -> None:
-        """The link to this peer is gone."""
+        """The link to this peer is gone: a handshake that somebody waits for may be sent again at once."""
+        self._openings.link_lost()
         self._offer_rates.forget(peer)
         self._hint_rates.forget(peer)
 
     def stop(self) -> None:
         """Forget everything, and take nothing more. Idempotent."""
         self._stopped = True
-        for peer in list(self._openings):
-            self._end_opening(peer)
+        self._openings.stop()
         self._offers.stop()
         self._table.stop()
 
@@ -202,7 +148,7 @@ class Sessions:
 
         @return: the peer of the handshake that it is of.
         """
-        return self._sent.pop(envelope_id, None)
+        return self._openings.undeliverable(envelope_id)
 
     # What comes.
 
@@ -227,7 +173,7 @@ class Sessions:
                 "failed sessions", "no session with {peer}: {problem}", peer=source, problem=str(failed)
             )
             self._offers.remove(source)
-            self._end_opening(source)
+            self._openings.end(source)
 
     def unknown_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -241,9 +187,9 @@ class Sessions:
         if session is None or self._stopped:
             return
         self._table.remove(session)
-        opening = self._openings.get(source)
+        opening = self._openings.find(source)
         if opening is not None and opening.number == number:
-            self._end_opening(source)
+            self._openings.end(source)
         self._user.session_lost(source)
 
     def packet_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
@@ -253,7 +199,7 @@ class Sessions:
         @raise WireError: it is none.
         """
         packet = decode(SealedPacket, envelope.body)
-        if self._stopped or envelope.nearest:
+        if self._stopped or envelope.nearest or source == self._own:
             return
         session = self._table.find(source, packet.session)
         if session is None:
@@ -286,43 +232,18 @@ class Sessions:
         self._offers.remove(peer)
         self._last_number += 2
         number = self._last_number | (self._own > peer)
-        opening = _Opening(number, Handshake(self._agree(peer, True), True), way)
-        if len(self._openings) >= MAX_OPENINGS:
-            self._end_opening(next(iter(self._openings)))
-        self._openings[peer] = opening
-        self._transmit(peer, opening)
-
-    def _transmit(self, peer: Name, opening: _Opening) -> None:
-        """Send the last flight of a handshake, once more if it was sent."""
-        cancel(opening.timer)
-        self._sent.pop(opening.sent, None)
-        last = opening.handshake.last
-        if last is None:
-            return
-        wait = FIRST_REPEAT_SECONDS * 2**opening.repeats
-        opening.timer = self._clock.callLater(wait, self._repeat, peer, opening)
-        body = encode(SessionFlight(opening.number, last.number, last.body))
-        opening.sent = self._send(EnvelopeKind.SESSION_FLIGHT, peer, body, opening.way, opening.attempt) or 0
-        if opening.sent:
-            self._sent[opening.sent] = peer
-        opening.attempt += 1
-
-    def _repeat(self, peer: Name, opening: _Opening) -> None:
-        if opening.repeats >= MAX_REPEATS:
-            # a session stays without the peer's word that it has it: that word may not have been needed
-            self._end_opening(peer)
-            return
-        opening.repeats += 1
-        self._transmit(peer, opening)
+        self._openings.add(Opening(peer, number, Handshake(self._agree(peer, True), True), way))
 
     def _answered(self, flight: SessionFlight, source: Name, way: Way) -> None:
-        opening = self._openings.get(source)
+        opening = self._openings.find(source)
         if opening is None or opening.number != flight.session:
             return
         before = opening.handshake.last
         if opening.handshake.is_complete and before is not None and flight.number > before.number:
-            self._end_opening(source)
+            self._openings.end(source)
             return
+        if flight.number == 1:
+            self._check_membership(source, flight)
         answer = opening.handshake.receive(Flight(flight.number, flight.body))
         if answer is None:
             return
@@ -330,20 +251,14 @@ class Sessions:
             opening.repeats = opening.attempt = 0
             # what has just worked
             opening.way = way
-        self._transmit(source, opening)
+        self._openings.transmit(opening)
         if opening.handshake.is_complete and answer is not before:
             self._complete(source, opening.number, OURSELVES, opening.handshake, True)
 
     def _confirmed(self, session: Session) -> None:
-        opening = self._openings.get(session.peer)
+        opening = self._openings.find(session.peer)
         if opening is not None and opening.number == session.number:
-            self._end_opening(session.peer)
-
-    def _end_opening(self, peer: Name) -> None:
-        opening = self._openings.pop(peer, None)
-        if opening is not None:
-            cancel(opening.timer)
-            self._sent.pop(opening.sent, None)
+            self._openings.end(session.peer)
 
     # Handshakes that others begin.
 
@@ -355,17 +270,19 @@ class Sessions:
             return
         if self._is_stale(flight.session, source):
             return
-        opening = self._openings.get(source)
+        opening = self._openings.find(source)
         if opening is not None and not opening.handshake.is_complete and self._own > source:
             # ours counts; and it may be that the peer can be reached by this way only
             opening.way = way
             opening.attempt = 0
-            self._transmit(source, opening)
+            self._openings.transmit(opening)
             return
         if not self._offer_rates.take(None if link is None else link.peer):
             return
+        # before TLS, which costs more
+        self._check_membership(source, flight)
         if opening is not None and not opening.handshake.is_complete:
-            self._end_opening(source)
+            self._openings.end(source)
         offer = Offer(source, flight.session, holder_of(link), Handshake(self._agree(source, False), False))
         self._offers.add(offer)
         self._answer(offer, flight, way)
@@ -390,20 +307,36 @@ class Sessions:
             self._hint(flight.session, source, envelope, link)
         elif self._hint_rates.take(None if link is None else link.peer):
             # it has heard nothing from us since: an empty flight says that we have the keys
-            confirmation = encode(SessionFlight(flight.session, flight.number + 1, b""))
+            confirmation = self._flight(flight.session, Flight(flight.number + 1, b""))
             way = Way(envelope.source_proxy, link)
             self._send(EnvelopeKind.SESSION_FLIGHT, source, confirmation, way, 0)
 
     def _answer(self, offer: Offer, flight: SessionFlight, way: Way) -> None:
         answer = offer.handshake.receive(Flight(flight.number, flight.body))
         if answer is not None:
-            body = encode(SessionFlight(offer.number, answer.number, answer.body))
-            self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, body, way, 0)
+            self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, self._flight(offer.number, answer), way, 0)
         if offer.handshake.is_complete:
             self._offers.remove(offer.peer)
             self._complete(offer.peer, offer.number, offer.holder, offer.handshake, False)
             for envelope, link in offer.early:
                 self.packet_received(envelope, offer.peer, link)
+
+    def _check_membership(self, source: Name, flight: SessionFlight) -> None:
+        """
+        See whether the other end is a member, in a private network.
+
+        @raise KeyAgreementFailed: it is not.
+        """
+        # whether it is a client is no matter here: clients have sessions as well
+        turned_away = self._members.judge(source, flight.certificate, True, 0.0)
+        if turned_away is not None:
+            detail = f" ({turned_away.detail})" if turned_away.detail else ""
+            raise KeyAgreementFailed(f"{turned_away.reason.text}{detail}")
+
+    def _flight(self, session: int, flight: Flight) -> bytes:
+        """A flight of ours, encoded; the first one of each end shows our certificate."""
+        shown = self._members.shown if flight.number < 2 else b""
+        return encode(SessionFlight(session, flight.number, flight.body, shown))
 
     def _complete(
         self, peer: Name, number: int, holder: Holder, handshake: Handshake, initiator: bool

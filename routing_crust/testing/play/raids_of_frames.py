@@ -16,8 +16,11 @@ from ...wire.messages import (
     EnvelopeKind,
     Flavour,
     MessagePart,
+    SealedPacket,
+    SessionFlight,
     TunnelOpen,
 )
+from ..memory.key_agreement import RANDOM_BYTES
 from .raid import Raid
 from .raider import RaiderLink
 
@@ -51,29 +54,31 @@ class RequestsOfOwnLinks(Raid):
 
 
 class JunkThroughRelays(Raid):
-    """Messages of 16 kB to one node after the other, through the target."""
+    """What looks like sealed messages of 16 kB, to one node after the other, through the target."""
 
     each = 1 / 100
 
     def act(self, number: int) -> None:
         link = self.link()
         if link is not None:
-            part = MessagePart(number, 0, 1, Flavour.SEND, b"", bytes(16_000))
+            junk = encode(SealedPacket(number, 0, 0, bytes(16_000)))
             to = self.others[number // 100 % len(self.others)].name
-            link.send(FrameKind.ENVELOPE, self.sealed(link.identity, EnvelopeKind.MESSAGE, to, encode(part)))
+            link.send(
+                FrameKind.ENVELOPE, self.sealed(link.identity, EnvelopeKind.SEALED, to, junk, signed=False)
+            )
 
 
-class PartsOfFreeKeys(Raid):
-    """First parts of messages that never become whole, each of another key."""
+class HandshakesOfFreeKeys(Raid):
+    """First flights of handshakes that nobody completes, each of another key."""
 
     each = 1 / 60
 
     def act(self, number: int) -> None:
         link = self.link()
         if link is not None:
-            part = MessagePart(number, 0, 64, Flavour.SEND, b"", bytes(16_000))
             key, to = self.raider.new_key(), self.target(number).name
-            link.send(FrameKind.ENVELOPE, self.sealed(key, EnvelopeKind.MESSAGE, to, encode(part)))
+            flight = SessionFlight(2 * number + (key.name > to), 0, self.random.randbytes(RANDOM_BYTES))
+            link.send(FrameKind.ENVELOPE, self.sealed(key, EnvelopeKind.SESSION_FLIGHT, to, encode(flight)))
 
 
 class InventedClients(Raid):
@@ -154,7 +159,7 @@ FRAME_RAIDS: Final[tuple[type[Raid], ...]] = (
     InventedRequests,
     RequestsOfOwnLinks,
     JunkThroughRelays,
-    PartsOfFreeKeys,
+    HandshakesOfFreeKeys,
     InventedClients,
     NewMessageIds,
     UnansweredRequests,

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.crust.interfaces import ICrust, ILink
+from routing_crust.crust.link.session_tls import SessionTls
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
@@ -25,6 +26,7 @@ from routing_crust.routing.membership.routing_table import PeerEntry
 from routing_crust.routing.messaging.envelope_dispatch import EnvelopeDispatch
 from routing_crust.routing.messaging.messenger import Messenger
 from routing_crust.routing.node import Node
+from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
 from routing_crust.wire.framing import MAX_FRAME_BYTES
 from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, LinkUse, MessagePart
@@ -141,7 +143,11 @@ class FakeNode:
         self.name = who.name
         clock = cast(IReactorTime, net.clock)
         random = Random(who.name.number)
-        node = Node(net.settings, who, clock, random, cast(ICrust, None), 1, clock.seconds)
+        # not the random source of the node: what tests draw from that must not depend on handshakes
+        simulated = SimulatedKeyAgreements(who, Random(who.name.number + 1))
+        agreements = SessionTls(who) if net.has_tls else simulated
+        crust = cast(ICrust, SimpleNamespace(agree_on_keys=agreements.agree))
+        node = Node(net.settings, who, clock, random, crust, 1, clock.seconds)
         self.neighbourhood = Neighbourhood(node, self)
         self.table = self.neighbourhood.table
         self.clients = self.neighbourhood.clients
@@ -192,7 +198,11 @@ class FakeNode:
 class FakeNet:
     """All of it. Every node is made by L{node}, every link by L{link}."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, has_tls: bool = False, **settings: object) -> None:
+        """
+        @param has_tls: whether sessions are made by real handshakes.
+        """
+        self.has_tls = has_tls
         self.clock = Clock()
         self.clock.advance(1000)
         self.settings = Settings(**settings)  # type: ignore[arg-type]

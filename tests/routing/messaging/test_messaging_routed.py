@@ -7,6 +7,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from msgspec import Raw
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +18,7 @@ from routing_crust.names import Name
 from routing_crust.routing.events import Message
 from routing_crust.routing.messaging import forwarder, inbox, messenger
 from routing_crust.routing.messaging.envelopes import Sealer
-from routing_crust.wire.codec import decode, encode
+from routing_crust.wire.codec import encode
 from routing_crust.wire.messages import (
     AckPart,
     AckStatus,
@@ -27,6 +28,8 @@ from routing_crust.wire.messages import (
     Flavour,
     LinkUse,
     MessagePart,
+    SealedPacket,
+    SessionFlight,
     Signed,
     Undeliverable,
 )
@@ -70,13 +73,23 @@ class Routed(SynchronousTestCase):
         by: FakeNode | Identity,
         to: Name,
         part: object,
-        kind: EnvelopeKind = EnvelopeKind.MESSAGE,
+        kind: EnvelopeKind = EnvelopeKind.CONNECT_GO,
         **other: Any,
     ) -> Envelope:
         """An envelope that some node has signed."""
         who = by.identity if isinstance(by, FakeNode) else by
         sealer = Sealer(who, other.pop("network", "default"), 20, Random(5))
         return sealer.seal(other.pop("id", 1 << 16), kind, to, encode(part), **other)
+
+    def join(self, one: FakeNode, other: FakeNode) -> None:
+        """Have a session between two nodes, as if they had exchanged messages before."""
+        sent = one.messenger.send(other.name, b"joined")
+        self.net.run()
+        self.successResultOf(sent)
+        other.got.clear()
+        for node in self.net.nodes:
+            for link in node.links.values():
+                link.sent.clear()
 
     def arrive(self, link: FakeLink, envelope: Envelope) -> None:
         """An envelope arrives at the far end of a link."""
@@ -91,6 +104,7 @@ class RelayTests(Routed):
     """Over other nodes."""
 
     def test_message_travels_over_three_hops(self) -> None:
+        self.join(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         self.net.run()
         self.successResultOf(sent)
@@ -186,7 +200,7 @@ class RelayTests(Routed):
         self.assertEqual(self.between(self.two, self.three).sent, [])
 
     def test_envelope_is_never_sent_back(self) -> None:
-        envelope = self.sealed(self.four, self.one.name, PART)
+        envelope = self.sealed(self.four, self.one.name, PART, EnvelopeKind.SESSION_FLIGHT)
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(envelopes(self.between(self.two, self.one))[0].kind, EnvelopeKind.UNDELIVERABLE)
 
@@ -203,7 +217,7 @@ class RelayTests(Routed):
         envelope = replace(self.sealed(self.one, self.four.name, PART), signature=b"x" * 64)
         self.arrive(self.between(self.one, self.two), envelope)
         self.assertEqual(len(envelopes(self.between(self.three, self.four))), 1)
-        self.assertEqual(self.four.got, [])
+        self.assertEqual(self.four.controls, [])
         self.assertTrue(self.between(self.three, self.four).open)
 
     def test_direct_link_is_preferred_to_relays(self) -> None:
@@ -293,6 +307,7 @@ class RouteTests(Routed):
         self.assertEqual(len(message_parts(direct)), 1)
 
     def test_all_routes_are_tried_before_one_is_tried_again(self) -> None:
+        self.join(self.one, self.four)
         self.lose_between(self.other, self.four)
         self.lose_between(self.three, self.four)
         direct = self.net.link(self.one, self.four)
@@ -368,7 +383,7 @@ class SecurityTests(Routed):
 
     def test_well_formed_envelope_is_delivered(self) -> None:
         self.arrive(self.last, self.sealed(self.one, self.four.name, PART))
-        self.assertEqual(self.four.bodies, [b"x"])
+        self.assertEqual([each[1] for each in self.four.controls], [self.one.name])
 
     def test_envelope_signed_by_another_is_dropped(self) -> None:
         envelope = self.sealed(self.two, self.four.name, PART)
@@ -395,11 +410,15 @@ class SecurityTests(Routed):
         self.patch(forwarder, "MAX_REMEMBERED_IDS", 64)
         self.start()
         last = self.between(self.three, self.four)
-        captured = self.sealed(self.one, self.four.name, PART)
-        self.arrive(last, captured)
-        for number in range(200):
-            junk = replace(PART, id=number)
-            self.arrive(last, self.sealed(self.two, self.four.name, junk, id=(number + 9) << 16))
+        self.join(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        (captured,) = envelopes(last)
+        for _ in range(200):
+            sent = self.two.messenger.send(self.four.name, b"junk")
+            self.net.run()
+            self.successResultOf(sent)
         self.arrive(last, captured)
         self.assertEqual([each.source for each in self.four.got].count(self.one.name), 1)
 
@@ -416,14 +435,27 @@ class SecurityTests(Routed):
     def test_envelope_with_an_invalid_key_is_dropped(self) -> None:
         self.dropped(replace(self.sealed(self.one, self.four.name, PART), source=b"\xff" * 32))
 
-    def test_message_to_the_nearest_node_is_dropped(self) -> None:
-        self.dropped(self.sealed(self.one, self.four.name, PART, nearest=True))
+    def test_what_is_for_a_session_is_not_for_the_nearest_node(self) -> None:
+        for number, body in enumerate((SealedPacket(1, 0, 0, bytes(16)), SessionFlight(2, 0, bytes(32)))):
+            kind = EnvelopeKind.SESSION_FLIGHT if number else EnvelopeKind.SEALED
+            self.dropped(self.sealed(self.one, self.four.name, body, kind, id=number, nearest=True))
 
     def test_envelope_with_an_invalid_body_is_dropped(self) -> None:
-        for number, kind in enumerate((EnvelopeKind.MESSAGE, EnvelopeKind.ACK, EnvelopeKind.UNDELIVERABLE)):
+        kinds = (
+            EnvelopeKind.SEALED,
+            EnvelopeKind.SESSION_FLIGHT,
+            EnvelopeKind.SESSION_UNKNOWN,
+            EnvelopeKind.UNDELIVERABLE,
+        )
+        for number, kind in enumerate(kinds):
             self.dropped(self.sealed(self.one, self.four.name, {"a": 1}, kind, id=number))
-        odd = MessagePart(7, 3, 2, Flavour.SEND, b"", b"x")
-        self.dropped(self.sealed(self.one, self.four.name, odd, id=9))
+
+    def test_what_is_sealed_and_no_part_of_a_message_is_dropped(self) -> None:
+        self.join(self.one, self.four)
+        odd = encode(MessagePart(7, 3, 2, Flavour.SEND, b"", b"x"))
+        for number, plaintext in enumerate((b"\x07" + odd, b"\x07?", b"\x08?", b"\x09", b"\xff" + odd)):
+            body = self.one.messenger.sessions.seal(self.four.name, number, b"", plaintext)
+            self.dropped(self.sealed(self.one, self.four.name, Raw(body), EnvelopeKind.SEALED, id=number))
 
     def test_invalid_control_message_does_not_close_the_link(self) -> None:
         def handle_control(*arguments: object) -> None:
@@ -442,25 +474,42 @@ class SecurityTests(Routed):
             self.assertFalse(link.open)
 
     def test_replayed_message_is_delivered_once(self) -> None:
+        self.join(self.one, self.four)
+        sent = self.one.messenger.send(self.four.name, b"x")
+        self.net.run()
+        self.successResultOf(sent)
+        (envelope,) = envelopes(self.last)
         for number in range(5):
-            self.arrive(self.last, self.sealed(self.one, self.four.name, PART, id=number))
+            self.arrive(self.last, replace(envelope, hops_left=number))
+        self.assertEqual(self.four.bodies, [b"x"])
+        self.assertEqual(len(envelopes(self.between(self.four, self.three))), 1)
+
+    def test_message_that_is_sealed_again_is_delivered_once(self) -> None:
+        """As one is whose acknowledgement was lost."""
+        self.join(self.one, self.four)
+        for number in range(5):
+            body = self.one.messenger.sessions.seal(self.four.name, number, b"", b"\x07" + encode(PART))
+            packet = self.sealed(self.one, self.four.name, Raw(body), EnvelopeKind.SEALED, id=number)
+            self.arrive(self.last, packet)
         self.assertEqual(self.four.bodies, [b"x"])
         self.assertEqual(len(envelopes(self.between(self.four, self.three))), 5)
 
     def test_acknowledgement_by_another_node_is_ignored(self) -> None:
+        for node in (self.three, self.four):
+            self.join(node, self.one)
         sent = self.one.messenger.send(self.four.name, b"x")
-        message = decode(MessagePart, envelopes(self.between(self.one, self.two))[0].body)
-        ack = AckPart(message.id, 0, 1, AckStatus.DELIVERED, b"")
+        (number,) = self.one.messenger._outbox._waiting
+        ack = b"\x08" + encode(AckPart(number, 0, 1, AckStatus.DELIVERED, b""))
         self.net.fate = lambda link, kind, payload: [0.0] if link.node is self.two else []
-        self.arrive(
-            self.between(self.two, self.one), self.sealed(self.three, self.one.name, ack, EnvelopeKind.ACK)
-        )
-        self.assertNoResult(sent)
-        good = self.sealed(self.four, self.one.name, ack, EnvelopeKind.ACK)
-        self.arrive(self.between(self.two, self.one), good)
+        for node in (self.three, self.four):
+            self.assertNoResult(sent)
+            body = node.messenger.sessions.seal(self.one.name, 1 << 16, b"", ack)
+            packet = self.sealed(node, self.one.name, Raw(body), EnvelopeKind.SEALED)
+            self.arrive(self.between(self.two, self.one), packet)
         self.successResultOf(sent)
 
     def test_hint_about_another_envelope_is_ignored(self) -> None:
+        self.join(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         for number in (0, 1, 5 << 16, (1 << 63) - 1):
             hint = self.sealed(
@@ -484,6 +533,7 @@ class SecurityTests(Routed):
 
     def test_acknowledgement_after_a_hint_counts(self) -> None:
         """The hint was false, or about a copy that went astray."""
+        self.join(self.one, self.four)
         sent = self.one.messenger.send(self.four.name, b"x")
         trace = envelopes(self.between(self.one, self.two))[0].id
         for number in (1, 2):
@@ -534,6 +584,7 @@ class ProxyTests(Routed):
 
     def test_client_answers_a_request(self) -> None:
         self.record(self.four)
+        self.join(self.two, self.client)
         self.client.messenger.set_request_handler(lambda message: b"yes")
         sent = self.two.messenger.request(self.client.name, b"x")
         self.net.run()
@@ -614,15 +665,15 @@ class StandingTests(Routed):
             stranger = Identity.from_seed(bytes([number]) * 32)
             for target in (self.one, self.four):
                 self.arrive(self.attachment, self.sealed(stranger, target.name, PART, id=number << 20))
-        self.assertEqual(self.one.got + self.four.got, [])
+        self.assertEqual(self.one.controls + self.four.controls, [])
         self.assertEqual(envelopes(self.between(self.one, self.two)), [])
 
     def test_direct_link_gives_no_standing(self) -> None:
         link = self.net.link(self.newcomer, self.one, LinkUse.DIRECT)
         self.arrive(link, self.sealed(self.four, self.one.name, PART))
-        self.assertEqual(self.one.got, [])
+        self.assertEqual(self.one.controls, [])
         self.arrive(link, self.sealed(self.newcomer, self.one.name, PART))
-        self.assertEqual(self.one.bodies, [b"x"])
+        self.assertEqual([each[1] for each in self.one.controls], [self.newcomer.name])
 
     def test_body_of_another_signer_is_not_handled(self) -> None:
         foreign = Signed(self.four.identity.name.raw, b"x", bytes(64))
@@ -636,7 +687,7 @@ class StandingTests(Routed):
 
     def test_member_passes_on_what_others_send(self) -> None:
         self.arrive(self.between(self.two, self.one), self.sealed(self.four, self.one.name, PART))
-        self.assertEqual(self.one.bodies, [b"x"])
+        self.assertEqual([each[1] for each in self.one.controls], [self.four.name])
 
     def test_joining_node_does_not_burden_its_proxy_with_envelopes_of_others(self) -> None:
         """It has members of its own already, and one of them sends to the proxy by way of it."""
@@ -646,7 +697,7 @@ class StandingTests(Routed):
         self.arrive(self.between(self.four, self.newcomer), through)
         self.assertEqual(envelopes(self.attachment), [])
         self.assertEqual(len(envelopes(self.between(self.newcomer, self.three))), 1)
-        self.assertEqual(self.one.bodies, [b"x"])
+        self.assertEqual([each[1] for each in self.one.controls], [self.four.name])
 
     def test_answers_come_by_a_proxy_that_is_only_probed(self) -> None:
         """A node with a proxy dials another contact without becoming its client, and asks through it."""
@@ -678,6 +729,7 @@ class CrowdedLinkTests(Routed):
     """Junk through a relay, for a peer whose link takes it slowly."""
 
     def test_honest_message_passes_junk_that_waits_for_the_same_peer(self) -> None:
+        self.join(self.one, self.three)
         hostile = self.net.node("1100")
         attachment = self.net.attach(hostile, self.two)
         way = self.between(self.two, self.three)
@@ -692,7 +744,7 @@ class CrowdedLinkTests(Routed):
         way.queued = 0
         self.net.run(0.2)
         self.successResultOf(sent)
-        self.assertIn(b"x", [decode(MessagePart, each.body).body for each in envelopes(way)[:10]])
+        self.assertIn(self.one.name.raw, [each.source for each in envelopes(way)[:10]])
 
     def test_envelope_that_waited_goes_over_the_link_that_has_replaced_its_own(self) -> None:
         self.between(self.two, self.three).queued = 1 << 20
@@ -711,7 +763,8 @@ class NobodyTests(Routed):
         attachment = self.net.attach(hostile, self.four)
         nobody = identity("1101").name
         for number in range(300):
-            attachment.send(6, encode(self.sealed(hostile, nobody, PART, id=number << 16)))
+            flight = self.sealed(hostile, nobody, PART, EnvelopeKind.SESSION_FLIGHT, id=number << 16)
+            attachment.send(6, encode(flight))
         self.net.run()
         hints = [each for each in envelopes(attachment.other) if each.kind is EnvelopeKind.UNDELIVERABLE]
         self.assertEqual(len(hints), 200)

@@ -16,9 +16,11 @@ from routing_crust.crust.key_agreement import KeyAgreements
 from routing_crust.endpoints import Connection, Endpoint, Protocol
 from routing_crust.identity import Identity
 from routing_crust.names import Name
+from routing_crust.routing.members import OPEN, Members
 from routing_crust.routing.messaging.envelopes import MAX_HOPS, Sealer
 from routing_crust.routing.node import Node
-from routing_crust.routing.sessions.sessions import Sessions, Way
+from routing_crust.routing.sessions.openings import Way
+from routing_crust.routing.sessions.sessions import Sessions
 from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
 from routing_crust.wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight
@@ -70,6 +72,7 @@ class End:
         self.name = identity.name
         self.agreements = agreements or SimulatedKeyAgreements(identity, world.random)
         self.settings = Settings(**settings)
+        self.members: Members = OPEN
         self.incarnation = 1
         self.link = link_of(self.name)
         self.seen: list[Envelope] = []
@@ -94,6 +97,7 @@ class End:
             cast(ICrust, crust),
             self.incarnation,
             world.clock.seconds,
+            self.members,
         )
         self.sealer = Sealer(self.identity, self.settings.network, MAX_HOPS, world.random)
         self.sessions = Sessions(self.node, self.send_control, self)

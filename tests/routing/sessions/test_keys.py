@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
@@ -40,6 +40,7 @@ class WindowTests(SynchronousTestCase):
         self.assertLess(window._seen.bit_length(), WINDOW_PACKETS + 1)
         self.assertFalse(window.is_new(0))
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, 3000), max_size=60))
     def test_window_is_a_set_of_the_latest_counters(self, counters: list[int]) -> None:
         """It says of any counter what a set of all that has come would say, but that old ones are refused."""
