@@ -110,7 +110,7 @@ async def open_connection(
     Connect, as C{asyncio.open_connection} does; to be awaited in a task of the loop.
 
     @param endpoint: any of Twisted's, for example a
-        L{RoutingClientEndpoint<routing_crust.streams.endpoints.RoutingClientEndpoint>}.
+        L{RoutingClientEndpoint<routing_crust.streams.RoutingClientEndpoint>}.
     @param limit: as for C{asyncio.open_connection}, in bytes.
     @return: the reader and the writer. C{writer.get_extra_info("peername")} is the peer's address; of a
         stream, its L{NodeAddress<routing_crust.streams.address.NodeAddress>}.
@@ -140,7 +140,7 @@ async def start_server(
     Listen, as C{asyncio.start_server} does; to be awaited in a task of the loop.
 
     @param endpoint: any of Twisted's, for example a
-        L{RoutingServerEndpoint<routing_crust.streams.endpoints.RoutingServerEndpoint>}.
+        L{RoutingServerEndpoint<routing_crust.streams.RoutingServerEndpoint>}.
     @param connected: called with the reader and the writer of each connection; see L{open_connection}.
     @return: the port, whose C{stopListening} closes it.
     @raise Exception: what C{listen} of the endpoint fails with.
