@@ -910,8 +910,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "nobody says that a response found no way",
         "routing/messaging/forwarder.py",
-        "EnvelopeKind.CONNECT_REQUEST, EnvelopeKind.CONNECT_RESPONSE)",
-        "EnvelopeKind.CONNECT_REQUEST)",
+        "    EnvelopeKind.CONNECT_RESPONSE,\n)",
+        ")",
         (
             "tests.routing.messaging.test_messaging_routed.ControlTests.test_hint_about_a_request_for_a_connection_or_its_response_is_reported",
         ),
