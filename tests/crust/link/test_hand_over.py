@@ -158,13 +158,13 @@ class ReadingTests(LinkTests):
         link.pause_reading()
         link.pause_reading()
         self.assertEqual(self.transport.producerState, "paused")
-        ticks = 4 * HEARTBEATS_PER_TIMEOUT
-        self.clock.pump([HEARTBEAT_SECONDS] * ticks)
+        seconds = int(4 * HEARTBEATS_PER_TIMEOUT * HEARTBEAT_SECONDS)
+        self.clock.pump([1] * seconds)
         self.assertEqual(self.owner.of("lost"), [])
         link.resume_reading()
         link.resume_reading()
         self.assertEqual(self.transport.producerState, "producing")
-        self.clock.pump([HEARTBEAT_SECONDS] * ticks)
+        self.clock.pump([1] * seconds)
         self.assertTrue(self.transport.aborted)
 
     def test_link_that_is_being_closed_reads_on(self) -> None:
