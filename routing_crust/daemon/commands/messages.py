@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from types import TracebackType
 
 from ..control.messages import (
     AnswerReply,
@@ -15,10 +16,11 @@ from ..control.messages import (
     RequestCommand,
     SendCommand,
 )
-from ..text import done_text, printable
+from ..text import done_text, printable, size_text
 from . import EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, body_of, connect, print_line
-from .progress import Progress
+
+_ERASE = "\r\x1b[K"
 
 
 def send(options: argparse.Namespace) -> int:
@@ -54,3 +56,40 @@ def listen(options: argparse.Namespace) -> int:
             elif isinstance(reply, DroppedReply):
                 sys.stderr.write(f"routing-crust: {reply.count} messages came too fast and are left out\n")
     return EXIT_OK
+
+
+class Progress:
+    """
+    What a terminal shows while a command waits for one message: a line, which is gone when there is a result.
+    A context manager. Where the standard error is no terminal nothing is shown.
+    """
+
+    def __init__(self, who: str, size: int) -> None:
+        """
+        @param who: what the operator calls the peer.
+        @param size: the number of bytes that it is sent.
+        """
+        self._what = f"{size_text(size)} for {who}"
+        self._shown = False
+
+    def waiting(self, seconds: float) -> None:
+        """Show that the message has been under way for so long."""
+        if sys.stderr.isatty():
+            self._write(f"{_ERASE}waiting for {self._what}: {seconds:.0f} s")
+            self._shown = True
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._shown:
+            self._write(_ERASE)
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
