@@ -204,6 +204,7 @@ class RoutingCore:
         # the time first: what is asked by a new proxy is asked with its time
         for each in (self.time, self.connector, self.lookup, self.trial):
             self.neighbourhood.watch_proxy(each.proxy_changed)
+        self.time.when_moved(self.connector.time_moved)
         self.attachment.when_served(self.publisher.proxy_changed)
         if self.is_client:
             self.neighbourhood.watch_proxy(self.publisher.proxy_changed)

@@ -1550,6 +1550,34 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "requests with a wrong time are waited for when the time is known",
+        "routing/core.py",
+        "        self.time.when_moved(self.connector.time_moved)\n",
+        "",
+        (
+            "tests.routing.connecting.test_connector.TimeTests.test_request_with_a_wrong_time_is_given_up_when_the_time_is_known",
+            "tests.routing.connecting.test_connector.TimeTests.test_node_that_was_silent_is_asked_again_when_the_time_is_known",
+        ),
+    ),
+    Mutant(
+        "only a new proxy's time ends requests with another one",
+        "routing/membership/network_time.py",
+        "        if abs(self.offset - before) > SLIP:\n",
+        "        if self._proxy is not None and abs(self.offset - before) > SLIP:\n",
+        (
+            "tests.routing.connecting.test_connector.TimeTests.test_request_with_a_wrong_time_is_given_up_when_the_time_is_known",
+        ),
+    ),
+    Mutant(
+        "requests with the right time are given up with a new one",
+        "routing/connecting/connector.py",
+        "(self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:",
+        "(self._node.clock.seconds() - request.sent)) >= 0:",
+        (
+            "tests.routing.connecting.test_connector.TimeTests.test_request_with_a_wrong_time_is_given_up_when_the_time_is_known",
+        ),
+    ),
+    Mutant(
         "a wrong time that was believed has a voice for ever",
         "routing/membership/network_time.py",
         "voices = sorted([0.0, *(",

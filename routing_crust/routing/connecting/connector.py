@@ -195,18 +195,27 @@ class Connector(PeerListener):
         """
         if proxy is None:
             return
+        self.time_moved()
+        for request in list(self._requests.values()):
+            if not request.answered:
+                request.send(None, None)
+
+    def time_moved(self) -> None:
+        """
+        The network's time may have moved: a request that bears another one is refused, so it is given up, and
+        nodes that were silent may answer now.
+        """
         self._cooldown.clear()
         for request in list(self._requests.values()):
-            if request.answered:
+            key = request.name, request.use
+            # a callback may have ended it; one that has a link by now is settled with that
+            if self._requests.get(key) is not request or request.answered or self._linked(*key) is not None:
                 continue
-            # if our time has jumped meanwhile, the request bears the old one, and would be refused
             age = self._node.network_now() - request.issued
             if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
                 problem = ExpectedConnectionExpired(f"{request.name.short} was asked with a wrong time")
                 self._attempts.punches.give_up(request.name, request.nonce)
                 self._settle(request, Failure(problem))
-            else:
-                request.send(None, None)
 
     def purpose(self, link: ILink, nonce: bytes) -> Accept | None:
         """

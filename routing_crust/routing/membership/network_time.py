@@ -15,6 +15,7 @@ that they probe: without those neither would get another member.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median_low
 from typing import Final
 
@@ -55,6 +56,11 @@ class NetworkTime(PeerListener):
         self._proxy: Name | None = None
         self._offset = 0.0
         self._last = clock.seconds()
+        self._when_moved: tuple[Callable[[], object], ...] = ()
+
+    def when_moved(self, *actions: Callable[[], object]) -> None:
+        """Call these whenever a report has moved the time by more than L{SLIP}."""
+        self._when_moved += actions
 
     @property
     def offset(self) -> float:
@@ -76,7 +82,7 @@ class NetworkTime(PeerListener):
             return
         ahead = time - self._look()
         if peer == self._proxy and not self._members:
-            self._offset = ahead
+            self._move(ahead)
         if peer in self._voices:
             self._report(peer, ahead)
 
@@ -107,7 +113,7 @@ class NetworkTime(PeerListener):
         self._proxy = proxy
         ahead = None if proxy is None else self._greetings.get(proxy)
         if ahead is not None and not self._members:
-            self._offset = ahead
+            self._move(ahead)
 
     def forget(self) -> None:
         """The last link is lost: discard the offsets, since our clock may be set while no peer reports."""
@@ -129,7 +135,13 @@ class NetworkTime(PeerListener):
         middle = len(voices) // 2
         # of an even number the two in the middle are candidates, and we stay with the nearer one
         before = self.offset
-        self._offset = min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - before))
+        self._move(min(voices[(len(voices) - 1) // 2 : middle + 1], key=lambda each: abs(each - before)))
+
+    def _move(self, offset: float) -> None:
+        before, self._offset = self.offset, offset
+        if abs(self.offset - before) > SLIP:
+            for action in self._when_moved:
+                action()
 
     def _silence(self, name: Name) -> None:
         self._voices.pop(name, None)

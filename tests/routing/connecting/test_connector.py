@@ -70,6 +70,44 @@ class WaitingTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
 
 
+class TimeTests(SynchronousTestCase):
+    """A request carries the network's time, as far as its sender knows it."""
+
+    def setUp(self) -> None:
+        self.net = Net()
+        self.addCleanup(self.net.stop)
+        core = self.net.grow(3)[0]._core
+        assert core is not None
+        self.core, self.connector = core, core.connector
+        self.nobody = self.net.identity().name
+
+    def hear(self, ahead: float) -> None:
+        """All members report a time."""
+        for entry in self.core.table:
+            self.core.time.heard(entry.name, self.net.clock.seconds() + ahead)
+
+    def test_request_with_a_wrong_time_is_given_up_when_the_time_is_known(self) -> None:
+        asked = self.connector.request_link(self.nobody, LinkUse.MEMBER)
+        self.hear(4.0)
+        self.assertNoResult(asked)
+        self.hear(86_400.0)
+        self.failureResultOf(asked, ExpectedConnectionExpired)
+        self.assertFalse(self.connector.is_requesting(self.nobody, LinkUse.MEMBER))
+        again = self.connector.request_link(self.nobody, LinkUse.MEMBER)
+        self.connector.time_moved()
+        self.assertNoResult(again)
+        again.cancel()
+        self.failureResultOf(again, CancelledError)
+
+    def test_node_that_was_silent_is_asked_again_when_the_time_is_known(self) -> None:
+        """It may have refused a wrong one."""
+        with self.assertRaises(ExpectedConnectionExpired):
+            self.net.result(self.connector.request_link(self.nobody, LinkUse.MEMBER))
+        self.assertTrue(self.connector.is_cooling_down(self.nobody))
+        self.hear(-86_400.0)
+        self.assertFalse(self.connector.is_cooling_down(self.nobody))
+
+
 class WayTests(SynchronousTestCase):
     """The ways by which a request goes."""
 

@@ -163,6 +163,18 @@ class NetworkTimeTests(SynchronousTestCase):
         self.time.peer_established(peer(2, use=LinkUse.ATTACHED, direction=Direction.CONNECTED), None)
         self.assertEqual(self.time.now(), 10_000)
 
+    def test_reports_that_move_the_time_are_passed_on(self) -> None:
+        moves: list[float] = []
+        self.time.when_moved(lambda: moves.append(self.time.now()))
+        self.time.greeted(name(1), 13_600.0)
+        self.time.proxy_changed(name(1))
+        self.time.heard(name(1), 13_602.0)
+        self.assertEqual(moves, [13_600])
+        self.time.heard(name(1), 20_000.0)
+        self.member(3, 10_000.0)
+        self.member(4, 10_001.0)
+        self.assertEqual(moves, [13_600, 20_000, 10_000])
+
     def test_forget_returns_to_our_clock(self) -> None:
         self.member(1, 5.0)
         self.member(2, 5.0)
