@@ -813,7 +813,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "routing/connecting/connect_request_validator.py",
         "if self._seen.seen((peer, request.nonce)):",
         "if False:",
-        ("tests.routing.test_intruder.RequestTests.test_replayed_request_is_refused",),
+        ("tests.routing.test_intruder.RequestTests.test_replayed_request_is_not_acted_upon",),
     ),
     Mutant(
         "request: any address is dialled",
@@ -906,6 +906,51 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "if sent is not None and sent.attempt + 1 < MAX_ATTEMPTS:",
         "if False:",
         ("tests.routing.connecting.test_connector.WayTests.test_undeliverable_response_takes_other_ways",),
+    ),
+    Mutant(
+        "a request that is repeated since its response was lost gets no answer",
+        "routing/connecting/connect_request_validator.py",
+        "self._verdicts.repeated(peer, request.nonce, envelope, link)",
+        "pass",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_lost_answer_is_sent_again_when_the_request_is_repeated",
+        ),
+    ),
+    Mutant(
+        "copies of a request are answered as often as they come",
+        "routing/connecting/responder.py",
+        "if now - answered.at >= MIN_REPEAT_SECONDS and answered.repeated < MAX_REPEATED_ANSWERS:",
+        "if True:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_repetitions_set_nothing_new_to_work",
+        ),
+    ),
+    Mutant(
+        "what has the nonce of a request is answered like a copy of it",
+        "routing/connecting/responder.py",
+        "if answered is None or answered.request != envelope.body:",
+        "if answered is None:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_forged_repetition_is_not_answered",
+        ),
+    ),
+    Mutant(
+        "a copy of a request is answered when its link is no longer expected",
+        "routing/connecting/responder.py",
+        "if self._attempts.expected.match(peer, nonce) is None:",
+        "if False:",
+        (
+            "tests.routing.connecting.test_responder.RepeatedRequestTests.test_repetition_is_not_answered_once_the_link_is_no_longer_expected",
+        ),
+    ),
+    Mutant(
+        "a request that waited is refused since its own copy was accepted",
+        "routing/connecting/connect_request_validator.py",
+        "if (peer, request.nonce) in self._seen:\n                return",
+        "if False:\n                return",
+        (
+            "tests.routing.connecting.test_connect_request_validator.ConnectRequestValidatorTests.test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts",
+        ),
     ),
     Mutant(
         "nobody says that a response found no way",

@@ -428,9 +428,23 @@ class RequestTests(IntruderCase):
         assert core is not None
         self.assertNotIn(self.intruder.identity.name, core.table)
 
-    def test_replayed_request_is_refused(self) -> None:
+    def test_replayed_request_is_not_acted_upon(self) -> None:
+        """
+        Whose answer was lost repeats its request, so it gets the same answer while its link is expected; but
+        nothing more is dialled, and afterwards there is silence.
+        """
         body = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
-        self.send(EnvelopeKind.CONNECT_REQUEST, body)
+        answers = []
+        for _ in range(2):
+            self.intruder.frames.clear()
+            self.send(EnvelopeKind.CONNECT_REQUEST, body)
+            frames = (each for kind, each in self.intruder.frames if kind == FrameKind.ENVELOPE)
+            answers.extend(_decode(Envelope, each).body for each in frames)
+        self.assertEqual(answers, [answers[0]] * 2)
+        self.assertEqual(self.net.network.dials, self.dials + 1)
+        core = self.node._core
+        assert core is not None
+        core.attempts.withdraw_all(self.intruder.identity.name)
         self.dials = self.net.network.dials
         self.intruder.frames.clear()
         self.send(EnvelopeKind.CONNECT_REQUEST, body)

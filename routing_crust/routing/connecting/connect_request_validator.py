@@ -41,6 +41,12 @@ class Verdicts(Protocol):
     def refuse(self, peer: Name, problem: str) -> None:
         """Refuse a request, which gets no answer."""
 
+    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
+        """
+        What looks like a copy of a request that was judged has come: by another route, or the requester has
+        got no answer. Its signature was not looked at again.
+        """
+
 
 class ConnectRequestValidator:
     """
@@ -87,7 +93,8 @@ class ConnectRequestValidator:
         request = decode(ConnectRequest, signed.body, MAX_CONTROL_BYTES)
         peer = Name(signed.signer)
         if (peer, request.nonce) in self._seen:
-            return  # a copy by another route
+            self._verdicts.repeated(peer, request.nonce, envelope, link)
+            return
         problem = self.problem_with(peer, signed, request)
         if problem is _LINKED and (peer in self._waiting or self._holds(signed)):
             if peer not in self._waiting:
@@ -104,6 +111,8 @@ class ConnectRequestValidator:
 
         def probed() -> None:
             del self._waiting[peer]
+            if (peer, request.nonce) in self._seen:
+                return  # a copy came when the link was doubted, and was judged
             self._act(self.problem_with(peer, signed, request), peer, request, envelope, link)
 
         self._waiting[peer] = self._node.clock.callLater(PROBE_WAIT_SECONDS, probed)

@@ -4,7 +4,8 @@ The responder's part of the exchange that L{routing_crust.routing.connecting.con
 The validator judges a ConnectRequest first. If it is accepted, we expect a link with its nonce, send a
 ConnectResponse, and dial the requester, at once; when its ConnectGo comes, we punch. A refused request gets
 no answer. The response goes by the link that the request came by, and from there the way that the tables say;
-where that ends, it is sent again with another first hop.
+where that ends, it is sent again with another first hop. It may also vanish in a link that is dead already:
+the requester repeats its request then, and gets the same response again, but nothing more is dialled.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ from .signing import RESPONSE_LABEL, sign
 
 MAX_SENT_RESPONSES: Final = 256
 """Envelopes with responses that are remembered, to be sent again if they find no way."""
+MAX_ANSWERED_REQUESTS: Final = 256
+"""Requests whose responses are remembered, to be sent again if the request is repeated."""
+MIN_REPEAT_SECONDS: Final = 0.5
+"""Between two answers to one request: copies that took different routes get one."""
+MAX_REPEATED_ANSWERS: Final = 10
+"""So often one request is answered again at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,21 @@ class _SentResponse:
     body: bytes
     proxy: Name | None
     attempt: int = 0
+
+
+@dataclass(slots=True)
+class _Answered:
+    """
+    @ivar request: the request, as it was signed.
+    @ivar body: the signed response.
+    @ivar at: when it was sent last, in seconds.
+    @ivar repeated: how often it was sent again.
+    """
+
+    request: bytes
+    body: bytes
+    at: float
+    repeated: int = 0
 
 
 class ConnectResponder:
@@ -75,6 +97,7 @@ class ConnectResponder:
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
         self._sent: BoundedDict[int, _SentResponse] = BoundedDict(MAX_SENT_RESPONSES)
+        self._answered: BoundedDict[tuple[Name, bytes], _Answered] = BoundedDict(MAX_ANSWERED_REQUESTS)
 
     def go_received(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -121,9 +144,27 @@ class ConnectResponder:
             told_nat(self._node.crust),
             self._relays.to_name(peer, [Name(each.name) for each in request.relays]),
         )
-        proxy = Name(envelope.source_proxy) if envelope.source_proxy else None
         body = sign(self._node, RESPONSE_LABEL, response)
-        self._send_response(_SentResponse(peer, body, proxy), link)
+        self._answered.put((peer, request.nonce), _Answered(envelope.body, body, self._node.clock.seconds()))
+        self._send_response(_SentResponse(peer, body, _proxy_of(envelope)), link)
+
+    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
+        """
+        Send the response again, by the link that the copy came by, while the link of the request is expected.
+        Nothing is signed, expected or dialled for it, so that a stranger's copies cost no more than they are.
+        """
+        answered = self._answered.get((peer, nonce))
+        # a forged copy has the nonce, but not the signed bytes
+        if answered is None or answered.request != envelope.body:
+            return
+        if self._attempts.expected.match(peer, nonce) is None:
+            del self._answered[peer, nonce]
+            return
+        now = self._node.clock.seconds()
+        if now - answered.at >= MIN_REPEAT_SECONDS and answered.repeated < MAX_REPEATED_ANSWERS:
+            answered.at = now
+            answered.repeated += 1
+            self._send_response(_SentResponse(peer, answered.body, _proxy_of(envelope)), link)
 
     def undeliverable(self, envelope_id: int) -> None:
         """An envelope of ours found no way on: if it carried a response, that takes another way."""
@@ -142,3 +183,7 @@ class ConnectResponder:
         )
         if envelope_id is not None:
             self._sent[envelope_id] = response
+
+
+def _proxy_of(envelope: Envelope) -> Name | None:
+    return Name(envelope.source_proxy) if envelope.source_proxy else None

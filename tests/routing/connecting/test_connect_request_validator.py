@@ -100,16 +100,24 @@ class FakeGranted:
 
 
 class FakeVerdicts:
-    """Writes down what was decided: the nonce of an accepted request, or why one was refused."""
+    """
+    Writes down what was decided: the nonce of an accepted request, or why one was refused.
+
+    @ivar copies: the nonces of the requests that came again.
+    """
 
     def __init__(self) -> None:
         self.all: list[tuple[Name, bytes | str]] = []
+        self.copies: list[bytes] = []
 
     def accept(self, peer: Name, request: ConnectRequest, envelope: Envelope, link: ILink | None) -> None:
         self.all.append((peer, request.nonce))
 
     def refuse(self, peer: Name, problem: str) -> None:
         self.all.append((peer, problem))
+
+    def repeated(self, peer: Name, nonce: bytes, envelope: Envelope, link: ILink | None) -> None:
+        self.copies.append(nonce)
 
 
 class ConnectRequestValidatorTests(SynchronousTestCase):
@@ -173,6 +181,7 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
         for _ in range(2):
             self.receive(encode(self.signed(request)))
         self.assertEqual(self.verdicts.all, [(THEIRS.name, request.nonce)])
+        self.assertEqual(self.verdicts.copies, [request.nonce])
         self.assertEqual(self.table.asked, [(THEIRS.name, ENDPOINT)])
         self.assertEqual(self.problem(request), "it came before")
 
@@ -283,6 +292,16 @@ class ConnectRequestValidatorTests(SynchronousTestCase):
                 self.links.known = None
             self.clock.advance(PROBE_WAIT_SECONDS / 2)
             self.assertEqual(self.decided(), ["accepted"])
+
+    def test_copy_that_comes_once_the_link_is_doubted_is_the_one_that_counts(self) -> None:
+        """The first one has waited for the probe, and is not told as refused."""
+        link = self.link_with_peer()
+        self.ask()
+        link.is_doubted = True
+        self.ask()
+        self.assertEqual(self.decided(), ["accepted"])
+        self.clock.advance(PROBE_WAIT_SECONDS)
+        self.assertEqual((self.decided(), self.verdicts.copies), ([], []))
 
     def test_request_for_a_doubted_link_does_not_wait(self) -> None:
         self.table.wanted = False  # it takes no new place
