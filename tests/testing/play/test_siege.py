@@ -14,7 +14,7 @@ from .siege_case import SiegeTestCase
 HELD: tuple[str, ...] = (
     "silent sessions",
     "junk through relays",
-    "parts of free keys",
+    "handshakes of free keys",
     "invented clients",
     "new message ids",
     "unanswered requests",
