@@ -2175,7 +2175,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "streams/mux.py",
         "                stream.handler.lost(problem)\n",
         "                pass\n",
-        ("tests.testing.play.test_streaming.DayTests.test_streams_end_in_every_way_on_a_bad_day",),
+        ("tests.streams.test_mux.EndTests.test_lost_link_is_told_to_every_user_once",),
     ),
     Mutant(
         "a reset is not answered",

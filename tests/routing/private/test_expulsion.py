@@ -134,6 +134,8 @@ class BanTests(PrivateCase):
         sent.addErrback(lambda _: None)
         self.net.run_for(5)
         self.assertEqual(heard, [])
+        # nor did the target look at the certificate that the first flight of a session shows
+        self.assertFalse(self.logged("no session with"))
 
     def test_banned_member_is_in_no_close_group_whoever_names_it(self) -> None:
         """A member that did not hear of the ban keeps its link, and names the banned one."""
