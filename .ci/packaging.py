@@ -45,6 +45,7 @@ def check(holds: object, what: str) -> None:
 def sources() -> set[str]:
     """The modules of the package, and what goes with them."""
     found = {str(each.relative_to(TREE)) for each in (TREE / "routing_crust").rglob("*.py")}
+    found |= {str(each.relative_to(TREE)) for each in (TREE / "routing_crust").rglob("*.pyi")}
     return found | {*DROPINS, "routing_crust/py.typed"}
 
 
