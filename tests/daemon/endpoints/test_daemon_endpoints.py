@@ -365,13 +365,14 @@ class WaitingTests(LocalCase):
         daemon = self.daemon(role=Role.FIRST)
         port = await self.offer(Keeping(Echo))
         host = port.getHost()
+        # before it stops: a try that is under way when it is back calls what there was when the try began
+        back: Deferred[None] = Deferred()
+        before = type(port)._back
+        self.patch(type(port), "_back", lambda port, _: (before(port, _), back.callback(None)))
         await daemon.stopService()
         await self.turns()
         self.assertEqual(self.said[0], f"{host} is not offered any more: the daemon is gone")
         self.assertEqual(len(self.said), 2)
-        back: Deferred[None] = Deferred()
-        before = type(port)._back
-        self.patch(type(port), "_back", lambda port, _: (before(port, _), back.callback(None)))
         daemon.startService()
         await back
         self.assertEqual(self.said[2:], [f"{host} is offered again"])
