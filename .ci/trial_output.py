@@ -14,7 +14,7 @@ from dataclasses import dataclass
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \(.*\))?$", re.MULTILINE)
 _RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 _NOT_RUN = re.compile(r"^\[(?:SKIPPED|TODO)\]\n(.*)$", re.MULTILINE)
-_FIRST_PROBLEM = re.compile(r"^={70,}$", re.MULTILINE)
+_FIRST_PROBLEM = re.compile(r"^={70,}\n\[(?!SKIPPED|TODO)", re.MULTILINE)
 _FAILED_TEST = re.compile(r"^tests\.[.\w]+\.[A-Z]\w*\.test_\w+$", re.MULTILINE)
 _MOST_NAMED = 5
 

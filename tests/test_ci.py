@@ -66,7 +66,7 @@ class CountingTests(CiTestCase):
 
     def test_failed_tests_are_named_but_not_skipped_ones(self) -> None:
         names = [f"tests.natlab.test_pairs.PairTests.test_{each}" for each in "abcdefg"]
-        skipped = "[SKIPPED]\nthis takes root\n\ntests.natlab.test_kinds.KindTests.test_kind\n"
+        skipped = f"{'=' * 79}\n[SKIPPED]\nthis takes root\n\ntests.natlab.test_kinds.KindTests.test_kind\n"
         listed = "".join(f"{'=' * 79}\n[FAIL]\nwhy\n\n{each}\n" for each in names)
         for many, text in ((1, names[0]), (7, ", ".join([*names[:5], "..."]))):
             head = listed if many == 7 else listed[: listed.index(names[0]) + len(names[0]) + 1]
