@@ -1,7 +1,7 @@
 """
 Everything that must hold before a change goes in. C{.ci/run} starts this.
 
-It works on a copy and leaves the checkout as it is. It takes less than 30 minutes on two cores; C{--all} adds
+It works on a copy and leaves the checkout as it is. It takes about 30 minutes on two cores; C{--all} adds
 what it leaves out for that. The last line is C{N passed, N failed}: the tests of all runs, and each other
 step that failed as one failure. The exit status is 0 only if nothing failed.
 """
