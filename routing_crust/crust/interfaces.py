@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -43,6 +43,18 @@ class Rendezvous:
     after: float = 0.0
 
 
+class IRoundTrip(Protocol):
+    """How long a round trip over a link takes, smoothed as in RFC 6298."""
+
+    @property
+    def smoothed(self) -> float | None:
+        """In seconds; C{None} while nothing is known."""
+
+    @property
+    def variation(self) -> float | None:
+        """By how much round trips differ from that, in seconds; C{None} before the first was measured."""
+
+
 class ILink(Interface):
     """An authenticated connection that carries frames. Made by crust, never by others."""
 
@@ -63,6 +75,7 @@ class ILink(Interface):
         "it has fallen to C{QUEUE_RESUME_BYTES}."
     )
     queued: int = Attribute("How many bytes wait in the send queue.")
+    round_trip: IRoundTrip = Attribute("How long a round trip takes, as far as it is known.")
     is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
     is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
     is_open: bool = Attribute("Whether neither end has closed it.")

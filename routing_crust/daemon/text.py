@@ -211,6 +211,7 @@ def _link_text(link: Mapping[str, Any]) -> str:
         "client" if link.get("client") else "",
         _how_connected(link),
         "" if link.get("two_way") else "one-way",
+        _round_trip(link.get("round_trip_seconds")),
         f"{link.get('queued')} bytes queued" if link.get("queued") else "",
     ]
     more = "".join(f", {note}" for note in notes if note)
@@ -222,6 +223,13 @@ def _link_text(link: Mapping[str, Any]) -> str:
 def _peer_text(name: object, nickname: object) -> str:
     """The nickname with the beginning of the name; the whole name, if there is no nickname."""
     return f"{nickname} ({str(name)[:8]})" if nickname else str(name)
+
+
+def _round_trip(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    in_ms = 1000 * seconds
+    return f"round trip {in_ms:.1f} ms" if in_ms < 10 else f"round trip {in_ms:.0f} ms"
 
 
 def _how_connected(link: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from math import inf, isinf
 from typing import Final, Protocol
 
+from ..crust.interfaces import ILink
 from ..endpoints import Direction, Endpoint, PathKind
 from ..history import Outcome, PeerHistory, Way
 from ..limits import REQUEST_INTERVAL_SECONDS, UNREACHABLE_SECONDS
@@ -139,7 +140,7 @@ def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
         since = now - peer.since
         return (
             f"there is a link: {link.path_kind.value}, {made} {link.connection.peer}, for {in_words(since)}, "
-            f"in use as {peer.use.name.lower()}"
+            f"in use as {peer.use.name.lower()}{_round_trip(link)}"
         )
     if not history.outcomes:
         return "there is no link, and none was tried within the last hour"
@@ -147,6 +148,11 @@ def _summary(peer: Peer | None, history: PeerHistory, now: float) -> str:
     where = f" at {last.where}" if last.where else ""
     ago = in_words(now - last.at)
     return f"there is no link; the last thing that happened, {ago} ago: {last.way.value}{where}: {last.text}"
+
+
+def _round_trip(link: ILink) -> str:
+    seconds = link.round_trip.smoothed
+    return "" if seconds is None else f", round trip {_milliseconds(seconds)}"
 
 
 def _candidates(
@@ -216,6 +222,12 @@ def _next(node: Node, neighbourhood: Neighbourhood, requests: PendingRequests, n
         "messages reach it without a link of our own, if it is in the network; RoutingService.connect() or a "
         "stream asks it for one at once",
     ]
+
+
+def _milliseconds(seconds: float) -> str:
+    """A round trip: with a decimal where it is short."""
+    in_ms = 1000 * seconds
+    return f"{in_ms:.1f} ms" if in_ms < 10 else f"{in_ms:.0f} ms"
 
 
 def in_words(seconds: float) -> str:

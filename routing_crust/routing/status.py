@@ -101,5 +101,11 @@ def _link_status(peer: Peer, now: float, nickname: str) -> dict[str, object]:
         "client": peer.facts.is_client,
         "seconds": round(now - peer.since, 1),
         "queued": peer.link.queued,
+        "round_trip_seconds": _rounded(peer.link.round_trip.smoothed),
+        "round_trip_variation_seconds": _rounded(peer.link.round_trip.variation),
         "sees_us_at": None if observed is None else str(observed),
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

@@ -41,6 +41,7 @@ STATUS: dict[str, Any] = {
             "client": False,
             "seconds": 61.2,
             "queued": 0,
+            "round_trip_seconds": 0.00414,
         },
         {
             "peer": str(ALICE),
@@ -118,7 +119,7 @@ class StatusTextTests(SynchronousTestCase):
                 "state dir:     /srv/node",
                 "routing table: 1 nodes",
                 "links:         2, and 2 unconfirmed",
-                f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s",
+                f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s, round trip 4.1 ms",
                 f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, "
                 f"relayed through {BOB}, one-way, 9 bytes queued",
             ],

@@ -1362,6 +1362,22 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.link.test_link",),
     ),
     Mutant(
+        "an answer that may be one to an earlier probe counts as a round trip",
+        "crust/link/round_trip.py",
+        "self._unanswered, self._ambiguous = True, self._unanswered",
+        "self._unanswered, self._ambiguous = True, False",
+        (
+            "tests.crust.link.test_link.RoundTripTests.test_answer_that_may_be_one_to_an_earlier_probe_does_not_count",
+        ),
+    ),
+    Mutant(
+        "a busy link is never probed for its round trip",
+        "crust/link/liveness.py",
+        "if in_use and self.waiting is None and",
+        "if False and",
+        ("tests.crust.link.test_link.RoundTripTests.test_busy_link_is_probed_for_its_round_trip_alone",),
+    ),
+    Mutant(
         "a link that is merely slow is cut",
         "crust/link/liveness.py",
         "self._cut_in = max(within, self._doubt_after)",

@@ -45,7 +45,7 @@ class ExplainTests(SynchronousTestCase):
         """How the link came about, and that nothing is to be done."""
         found = self.explain(self.one, self.two)
         self.assertTrue(found.linked)
-        self.assertRegex(found.summary, r"^there is a link: direct, .* in use as member$")
+        self.assertRegex(found.summary, r"^there is a link: direct, .* in use as member, round trip \d+ ms$")
         self.assertEqual(found.next, ())
         self.assertTrue(found.attempts)
 

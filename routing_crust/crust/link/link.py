@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...endpoints import Connection, Endpoint, PathKind
+from ...endpoints import Connection, Direction, Endpoint, PathKind
 from ...endpoints import Protocol as TransportProtocol
 from ...errors import CloseReason, LinkClosed, WireError
 from ...limits import MAX_UNVERIFIED_BYTES
@@ -39,6 +39,7 @@ from .losses import reason_of_loss
 from .owner import LinkOwner
 from .plan import LinkPlan
 from .reading import READ_CHARGE
+from .round_trip import RoundTrip
 from .sending import FrameSender
 from .sendqueue import SendQueue
 
@@ -61,7 +62,6 @@ class Link(FrameSender):
 
     __slots__ = (
         "_allowance",
-        "_asked_at",
         "_decoder",
         "_liveness",
         "_made",
@@ -83,6 +83,7 @@ class Link(FrameSender):
         "is_confirmed",
         "path_kind",
         "peer",
+        "round_trip",
         "token",
         "via",
     )  # fmt: skip
@@ -126,7 +127,8 @@ class Link(FrameSender):
         """The TCP connection is there, and TLS begins."""
         settings = self._owner.settings
         self._queue = SendQueue(self.transport, self._owner.clock)
-        self._asked_at = self._owed_since = self._owner.clock.seconds()
+        self.round_trip = RoundTrip(self._owner.clock.seconds)
+        self._owed_since = self._owner.clock.seconds()
         self.connection = self._plan.tunnel or tcp_connection(self.transport)
         heartbeat = partial(self._owner.heartbeat_after, self.connection.local.prefix)
         self._liveness = Liveness(settings, self._queue, heartbeat, self._set_tick)
@@ -148,6 +150,7 @@ class Link(FrameSender):
             return
         self.peer, self.binding = peer.name, peer.binding
         self._up = True
+        self.round_trip.handshake_done(self.direction is Direction.ACCEPTED)
         # the send queue joins small frames itself; Nagle's algorithm would only delay them
         self.transport.setTcpNoDelay(True)
         # without a producer, writes to a peer that does not read grow the transport's buffer without bound
@@ -167,6 +170,7 @@ class Link(FrameSender):
         if self._verified or self._reason is not None:
             return
         self._verified = True
+        self.round_trip.hello_verified()
         self.transport.peer_verified()
         self._decoder.limit = MAX_FRAME_BYTES
         self._liveness.begin()
@@ -253,7 +257,7 @@ class Link(FrameSender):
         elif kind != _HEARTBEAT:
             self._owner.link_frame(self, kind, payload)
         elif not payload:
-            self._liveness.answered(self._owner.clock.seconds() - self._asked_at)
+            self._liveness.answered(self.round_trip.answered())
         elif not self._queue.size:  # queued frames answer a probe as well
             self.send(_HEARTBEAT, b"")
             self._liveness.answering()
@@ -314,7 +318,7 @@ class Link(FrameSender):
             self._send_probe()
 
     def _send_probe(self) -> None:
-        self._asked_at = self._owner.clock.seconds()
+        self.round_trip.asked()
         self.send(_HEARTBEAT, _PROBE)
 
     @property

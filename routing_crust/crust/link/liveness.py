@@ -31,6 +31,8 @@ DOUBT_AFTER_ROUND_TRIPS: Final = 8
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
 MAX_DOUBT_INTERVAL_SECONDS: Final = 4.0
 """A link that stays silent is doubted again after this time, so that a path that is back is noticed soon."""
+MEASURE_SECONDS: Final = 30.0
+"""A busy link, which needs no heartbeats, is probed as often as this to see how long a round trip takes."""
 MIN_IDLE_SECONDS: Final = 8.0
 """Idleness that may have made a NAT forget the connection."""
 _ROUNDING_SECONDS: Final = 0.001
@@ -61,6 +63,7 @@ class Liveness:
         "_settings",
         "_silence",
         "_stalled",
+        "_unmeasured",
         "doubt_due",
         "heard",
         "probe_due",
@@ -91,6 +94,7 @@ class Liveness:
         self._asked = self._doubted = False
         self._doubt_at = 0.0
         self._cut_in: float | None = None
+        self._unmeasured = 0.0
         self.heard = self.probe_due = self.doubt_due = False
         self.wait = 0.0
 
@@ -125,6 +129,7 @@ class Liveness:
 
     def answered(self, seconds: float) -> None:
         """A Heartbeat has come, so many seconds after our last probe."""
+        self._unmeasured = 0.0
         # up at once and down slowly: a link with much in its buffers must not be doubted each time
         if self._asked:
             self._round_trip = max(seconds, self._round_trip - (self._round_trip - seconds) / 8)
@@ -155,6 +160,8 @@ class Liveness:
         @return: why the link is to be cut; C{None} if it stays.
         """
         queue, length = self._queue, self.wait
+        # a probe of ours, and its answer, are no use of the link
+        in_use = self.heard and queue.wrote > int(self._asked)
         # a halted process misses ticks and thereby counts no silence
         self._silence = 0.0 if self.heard or not reading else self._silence + length
         self._stalled = self._stalled + length if queue.paused and not queue.progressed else 0.0
@@ -171,6 +178,11 @@ class Liveness:
         self.heard = queue.progressed = False
         queue.wrote = 0
         self._look()
+        self._unmeasured += length
+        # an idle link has its heartbeats, and must not be kept from being idle
+        if in_use and self.waiting is None and self._unmeasured >= MEASURE_SECONDS:
+            self._unmeasured = 0.0
+            self.probe_due = self.ask()
         self._set_wait()
         # TCP takes minutes to notice a cut path: it sends no keepalives while data is unacknowledged
         if self._silence >= self._settings.inactivity_timeout:

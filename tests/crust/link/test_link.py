@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from OpenSSL import SSL
@@ -23,6 +24,7 @@ from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.liveness import (
     DOUBT_AFTER_ROUND_TRIPS,
     DOUBT_AFTER_SECONDS,
+    MEASURE_SECONDS,
     PROBE_AFTER_SECONDS,
 )
 from routing_crust.crust.link.losses import describe
@@ -88,6 +90,7 @@ class LinkTests(SynchronousTestCase):
     """What the tests here share."""
 
     settings = Settings()
+    plan = PLAN
 
     def setUp(self) -> None:
         self.patch(link_module, "MAX_CONTROL_BYTES", 1024)
@@ -102,7 +105,7 @@ class LinkTests(SynchronousTestCase):
         """A link whose TCP connection is made."""
         made = link_of(self.owner)
         made.addErrback(lambda failure: self.owner._heard("refused", failure.value))
-        self.link = Link(self.owner, PLAN, made)
+        self.link = Link(self.owner, self.plan, made)
         self.link.makeConnection(self.transport)
         return self.link
 
@@ -432,6 +435,85 @@ class TimerTests(LinkTests):
             self.clock.advance(10)
             self.transport.producer.resumeProducing()
         self.assertFalse(self.transport.aborted)
+
+
+class RoundTripTests(LinkTests):
+    """How long a round trip takes: the answers of probes say it, and before them the set-up."""
+
+    def assert_round_trip(self, smoothed: float, *variation: float | None) -> None:
+        found = self.link.round_trip
+        self.assertEqual((found.smoothed, *[found.variation] * len(variation)), (smoothed, *variation))
+
+    def answered_after(self, link: Link, seconds: float) -> None:
+        link.probe()
+        self.clock.advance(seconds)
+        link.dataReceived(HEARTBEAT)
+
+    def test_set_up_of_an_accepted_link_gives_a_first_guess(self) -> None:
+        link = self.connect()
+        self.assertIsNone(link.round_trip.smoothed)
+        self.clock.advance(0.25)
+        link.handshakeCompleted()
+        self.clock.advance(1)
+        link.verified()
+        self.assert_round_trip(0.25, None)
+
+    def test_end_that_connects_waits_for_the_answer_to_its_hello(self) -> None:
+        self.plan = LinkPlan(Direction.CONNECTED, initiator=True)
+        link = self.connect()
+        self.clock.advance(0.5)
+        link.handshakeCompleted()
+        self.clock.advance(0.125)
+        link.verified()
+        self.assert_round_trip(0.125)
+
+    def test_first_answer_replaces_the_guess(self) -> None:
+        """RFC 6298, 2.2."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.assert_round_trip(0.5, 0.25)
+
+    def test_further_answers_are_smoothed(self) -> None:
+        """RFC 6298, 2.3: an eighth of the new one, and a quarter of how far it was off."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.answered_after(link, 1.0)
+        self.assert_round_trip(0.5625, 0.3125)
+
+    def test_heartbeat_that_nobody_asked_for_is_no_answer(self) -> None:
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(0.001)
+        link.dataReceived(HEARTBEAT)
+        self.assert_round_trip(0.5)
+
+    def test_answer_that_may_be_one_to_an_earlier_probe_does_not_count(self) -> None:
+        """As in Karn's algorithm: the peer may have answered the first with other frames, or be late."""
+        link = self.verified()
+        self.answered_after(link, 0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        link.probe()
+        link.dataReceived(frame(200))
+        self.clock.pump([1] * 3)
+        self.answered_after(link, 0.001)
+        self.assert_round_trip(0.5)
+        self.clock.advance(PROBE_AFTER_SECONDS)
+        self.answered_after(link, 0.5)
+        self.assert_round_trip(0.5, 0.1875)
+
+    def test_busy_link_is_probed_for_its_round_trip_alone(self) -> None:
+        link = self.verified()
+        probes = []
+        for second in range(1, 100):
+            self.clock.advance(1)
+            link.send(200, b"")
+            if PROBE in self.settle():
+                probes.append(second)
+                link.dataReceived(HEARTBEAT)
+            link.dataReceived(frame(200))
+        self.assertEqual(len(probes), 3)
+        self.assertTrue(all(after - before >= MEASURE_SECONDS for before, after in pairwise(probes)), probes)
 
 
 class DoubtTests(LinkTests):

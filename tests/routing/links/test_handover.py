@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from routing_crust.config import Settings, TwoWay
 from routing_crust.crust.interfaces import ILink
+from routing_crust.crust.link.round_trip import RoundTrip
 from routing_crust.endpoints import Connection, Direction, Endpoint, PathKind, Protocol
 from routing_crust.errors import CloseReason, LinkClosed, WireError
 from routing_crust.identity import Identity
@@ -53,6 +54,7 @@ class WireEnd:
 
     is_doubted = False
     owed_for = 0.0
+    round_trip = RoundTrip(float)
 
     def __init__(self, world: World, which: int, initiator: bool, path_kind: PathKind) -> None:
         self.world = world
