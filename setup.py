@@ -44,8 +44,10 @@ TYPING = [
     "mypy-zope>=1.0.17",
 ]
 DOCS = [
+    "furo>=2025.12.19",  # folds the sides away on a narrow screen, and has a dark mode
     "pydoctor>=25.10",
     "sphinx>=8.0",
+    "sphinx-copybutton>=0.5.2",  # copies commands without their prompts and what they print
     "towncrier>=25.8",
 ]
 PACKAGING = [

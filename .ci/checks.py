@@ -280,7 +280,8 @@ class Checks:
             self.work / "docs",
             cwd=self.tree,
         )
-        job.run(bin / "python", "-m", "pydoctor", f"--html-output={self.work / 'api'}", cwd=self.tree)
+        job.run(bin / "python", "-m", "pydoctor", f"--html-output={self.work / 'docs/api'}", cwd=self.tree)
+        job.run(bin / "python", "docs/check_links.py", self.work / "docs", cwd=self.tree)
         job.run(bin / "towncrier", "build", "--draft", "--version=0", cwd=self.tree)
 
     def packaging(self, job: Job) -> None:

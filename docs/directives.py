@@ -1,12 +1,13 @@
 """
 Directives for the tables of C{tables.py}: C{settings}, C{limits}, C{message}, C{numbers} and
-C{states}.
+C{states}; and what C{page_texts.py} does with every page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import page_texts
 import tables
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -66,6 +67,12 @@ class States(TableDirective):
         return tables.states_table(argument)
 
 
+def link_names(app: Sphinx, document: nodes.document, name: str) -> None:
+    """Link what the text names with its page in the API, if the pages are for a browser."""
+    if app.builder.format == "html":
+        page_texts.link_names(document, page_texts.api_pages(), "api/")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.add_directive("settings", Settings)
@@ -73,6 +80,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("numbers", Numbers)
     app.add_directive("limits", Limits)
     app.add_directive("states", States)
+    app.connect("doctree-read", lambda app, document: page_texts.set_languages(document))
+    app.connect("doctree-resolved", link_names)
     # Pages with tables are read anew each time: what they are made from is not in them.
     app.connect("env-get-outdated", lambda app, env, added, changed, removed: list(env.found_docs))
     return {"parallel_read_safe": True}

@@ -37,7 +37,7 @@ GROUPS: Final[dict[str, Callable[[Field[Any]], bool]]] = {
 def settings_table(group: str) -> str:
     """A table of the settings of one of the L{GROUPS}."""
     chosen = [each for each in setting_fields() if GROUPS[group](each)]
-    rows = [(f"``{each.name}``", _default(each), _valid(each), str(each.metadata["help"])) for each in chosen]
+    rows = [(f"``{each.name}``", _default(each), _valid(each), _help(each)) for each in chosen]
     return table(("setting", "default", "valid", "what it is"), (22, 18, 20, 40), rows)
 
 
@@ -76,6 +76,11 @@ def _limit(name: str, settings: Mapping[str, Field[Any]]) -> tuple[str, str]:
     value = getattr(import_module(f"routing_crust.{module}"), constant)
     unit = next((unit for ending, unit in _UNITS.items() if constant.endswith(ending)), "")
     return f"``{constant}``", _amount(value, unit)
+
+
+def _help(each: Field[Any]) -> str:
+    # name@address is no address to write a mail to
+    return str(each.metadata["help"]).replace("@", r"\@")
 
 
 def _default(each: Field[Any]) -> str:

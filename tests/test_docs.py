@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, cast
@@ -113,6 +114,81 @@ class CodeTests(TestCase):
             if language == "python"
         ]
         self.assertEqual(set(found), {"embedding"})
+
+
+class PageTextTests(SynchronousTestCase):
+    """What is done with the text of every page."""
+
+    def setUp(self) -> None:
+        page("index")
+        if find_spec("docutils") is None:
+            raise SkipTest("docutils is not installed: it comes with the extra docs")
+        sys.path.insert(0, str(DOCS))
+        self.addCleanup(sys.path.remove, str(DOCS))
+        self.texts = import_module("page_texts")
+        self.pages = self.texts.api_pages()
+
+    def linked(self, text: str) -> list[str]:
+        """Where the words of a page lead."""
+        core = import_module("docutils.core")
+        nodes = import_module("docutils.nodes")
+        document = core.publish_doctree(text, settings_overrides={"doctitle_xform": False})
+        self.texts.link_names(document, self.pages, "api/")
+        return [each["refuri"] for each in document.findall(nodes.reference)]
+
+    def test_session_and_commands_and_other_text_are_told_apart(self) -> None:
+        self.assertEqual(self.texts.language_of("$ cd there\nthere"), "console")
+        self.assertEqual(self.texts.language_of("routing-crust join rc1..."), "bash")
+        self.assertEqual(self.texts.language_of("FIRST=$(routing-crust name)@127.0.0.1:5501"), "bash")
+        self.assertEqual(self.texts.language_of("length | kind | body"), "text")
+
+    def test_public_names_lead_to_their_pages_once_in_a_section(self) -> None:
+        text = "One\n===\n\n``RoutingService``, ``RoutingService``, ``RoutingService.connect()``.\n"
+        page = "api/routing_crust.RoutingService.html"
+        self.assertEqual(self.linked(text), [page, f"{page}#connect"])
+        self.assertEqual(
+            self.linked(f"{text}\nTwo\n---\n\n``RoutingService``\n"), [page, f"{page}#connect", page]
+        )
+
+    def test_name_in_a_title_or_a_link_is_left_alone(self) -> None:
+        self.assertEqual(self.linked("``RoutingService``\n==================\n\nThere it is.\n"), [])
+
+    def test_pages_name_the_module_that_documents_what_two_export(self) -> None:
+        self.assertEqual(self.pages["Contact"], "routing_crust.endpoints.Contact.html")
+        self.assertEqual(self.pages["Streams"], "routing_crust.streams.Streams.html")
+        self.assertEqual(self.pages["create_identity"], "routing_crust.html#create_identity")
+
+
+class LinkTests(SynchronousTestCase):
+    """The check of links inside the built pages finds what leads nowhere."""
+
+    def setUp(self) -> None:
+        page("index")
+        sys.path.insert(0, str(DOCS))
+        self.addCleanup(sys.path.remove, str(DOCS))
+        self.checker = import_module("check_links")
+
+    def problems(self, *links: str) -> list[str]:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        text = "".join(f'<a href="{each}">there</a>' for each in links)
+        (folder / "one.html").write_text(f'<p id="here"><a name="old"></a>{text}</p>')
+        return [each.split(": ")[1] for each in self.checker.problems(folder)]
+
+    def test_places_that_are_there_and_other_sites_are_no_problem(self) -> None:
+        self.assertEqual(self.problems("#here", "one.html#old", "one.html", "https://example.org/#x"), [])
+
+    def test_missing_file_and_missing_place_and_mail_are_named(self) -> None:
+        links = ["two.html", "#there", "one.html#there", "mailto:name%40address"]
+        self.assertEqual(self.problems(*links), links)
+
+
+class PartsTests(SynchronousTestCase):
+    def test_every_page_stands_in_one_of_the_four_parts(self) -> None:
+        parts = dict(re.findall(r"^   :caption: (.+)\n\n((?:   \S+\n)+)", page("index"), re.MULTILINE))
+        self.assertEqual(list(parts), ["Tutorials", "How-to guides", "Reference", "Explanation"])
+        placed = sorted(name for each in parts.values() for name in each.split())
+        self.assertEqual(placed, [name for name, _ in pages() if name != "index"])
 
 
 class FileTests(SynchronousTestCase):

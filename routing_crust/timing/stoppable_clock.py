@@ -22,11 +22,7 @@ MIN_SWEEP_CALLS: Final = 64
 
 @implementer(IReactorTime)
 class StoppableClock:
-    """
-    An C{IReactorTime} over another one. Made with each start of a node, discarded after L{stop}.
-
-    @ivar behind: as that of the clock below, if it is a C{SteadyClock}.
-    """
+    """An C{IReactorTime} over another one. Made with each start of a node, discarded after L{stop}."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -37,7 +33,7 @@ class StoppableClock:
 
     @property
     def behind(self) -> float:
-        """How many seconds the reactor's time is behind this clock's."""
+        """How many seconds the reactor's time is behind this clock's, if that is a C{SteadyClock}."""
         return float(getattr(self._clock, "behind", 0.0))
 
     def callLater(

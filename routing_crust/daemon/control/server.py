@@ -50,7 +50,7 @@ class ControlServer(Factory):
     ) -> None:
         """
         @param facts: what the daemon adds to the status of the service.
-        @param carrier: what programs may have streams of; C{None} gives them none.
+        @param registry: what programs may have streams of; C{None} gives them none.
         """
         self.service = service
         self.inbox = inbox

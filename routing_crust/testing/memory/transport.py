@@ -28,13 +28,7 @@ _NOT_COUNTED: Final = (FrameKind.HEARTBEAT, FrameKind.GOODBYE)
 
 
 class Host(Protocol):
-    """
-    A host of the network.
-
-    @ivar host: its IP address.
-    @ivar clock: its clock.
-    @ivar listening: where it listens.
-    """
+    """A host of the network."""
 
     @property
     def host(self) -> str:
