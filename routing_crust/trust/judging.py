@@ -105,6 +105,14 @@ def judge(
     )
 
 
+def genuine(signed: SignedCertificate, network: str, verifier: Verifier) -> bool:
+    """
+    Whether a certificate was issued by somebody of this network who might issue it. It depends on nothing
+    but the certificate, so all members find the same.
+    """
+    return signed.certificate.network == network and _issued(signed, verifier) is None
+
+
 def may_give(issuer: Certificate, certificate: Certificate) -> str:
     """Why this issuer may not give this certificate, in words; empty if it may."""
     if not issuer.may_issue:

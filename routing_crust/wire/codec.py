@@ -31,13 +31,14 @@ encode: Callable[[Any], bytes] = _encoder.encode
 
 _BOUNDED_BY_FRAME = (
     m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements,
+    m.MembersWanted, m.MemberCertificates,
 )  # fmt: skip
 _CONTROL = (
     m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.ConnectGo, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
     m.DialBack, m.DialFor, m.Dialled, m.TunnelOpen, m.TunnelOpened, m.TunnelCredit, m.TunnelClosed,
     m.Switched, m.View, m.Continued, m.Refusal, m.Working, m.SessionFlight, m.SessionUnknown,
-    m.Refused, m.Renewal,
+    m.Refused, m.Renewal, m.MemberSummary,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
     each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)

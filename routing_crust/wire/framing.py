@@ -42,6 +42,9 @@ class FrameKind(IntEnum):
     CONTACTS = 9
     REDEEM = 10
     REDEEMED = 11
+    MEMBER_SUMMARY = 12
+    MEMBERS_WANTED = 13
+    MEMBERS = 14
     TUNNEL_CREDIT = 15
     TUNNEL_OPEN = 16
     TUNNEL_OPENED = 17
@@ -78,6 +81,9 @@ _CHARGES: Final = {
     FrameKind.RENEWAL: 300,
     FrameKind.ROSTER_IDS: 300,
     FrameKind.ROSTER: 2000,
+    FrameKind.MEMBER_SUMMARY: 100,
+    FrameKind.MEMBERS_WANTED: 500,
+    FrameKind.MEMBERS: 2000,
 }
 FRAME_CHARGES: Final = tuple(
     _CHARGES[FrameKind(kind)]

@@ -33,6 +33,9 @@ MAX_CERTIFICATE_BYTES: Final = 1024
 ROSTER_DIGEST_BYTES: Final = 32
 MAX_STATEMENTS_IN_A_FRAME: Final = 16
 """Of a roster: to check them takes some milliseconds."""
+MAX_CERTIFICATES_IN_A_FRAME: Final = 16
+SUMMARY_BYTES: Final = 512
+"""Of a directory of members: 8 for each of its 64 parts."""
 MAX_DETAIL_CHARACTERS: Final = 200
 """Of the reason that a handler gives for a refusal."""
 
@@ -182,6 +185,34 @@ class RosterStatements(WireMessage, frozen=True):
     """Statements of the roster that the receiver may not hold."""
 
     statements: Annotated[tuple[bytes, ...], Meta(max_length=MAX_STATEMENTS_IN_A_FRAME)]
+
+
+class MemberSummary(WireMessage, frozen=True, gc=False):
+    """
+    "These certificates of members I hold": a digest for each part of the directory.
+
+    @ivar digests: of 64 parts, by the first bits of the members' names; zeros where there is nothing.
+    """
+
+    digests: Annotated[bytes, Meta(min_length=SUMMARY_BYTES, max_length=SUMMARY_BYTES)]
+
+
+class MembersWanted(WireMessage, frozen=True, gc=False):
+    """
+    "In these parts of the directory I hold these certificates: send me the others."
+
+    @ivar parts: their numbers, a byte for each.
+    @ivar ids: the ids of the certificates, one after the other.
+    """
+
+    parts: Annotated[bytes, Meta(min_length=1, max_length=64)]
+    ids: bytes
+
+
+class MemberCertificates(WireMessage, frozen=True):
+    """Certificates of members, each with that of its issuer, that the receiver may not hold."""
+
+    certificates: Annotated[tuple[Certificate, ...], Meta(max_length=MAX_CERTIFICATES_IN_A_FRAME)]
 
 
 class LinkUse(IntEnum):

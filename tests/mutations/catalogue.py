@@ -165,6 +165,66 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "certificates of members are taken that nobody might issue",
+        "routing/private/private_members.py",
+        "            if not genuine(signed, self._membership.network, self._identity):\n",
+        "            if False:\n",
+        (
+            "tests.routing.private.test_directory_sync.LiarTests.test_forged_signature_ends_the_link",
+            "tests.routing.private.test_directory_sync.LiarTests.test_member_that_nobody_may_have_issued_ends_the_link",
+        ),
+    ),
+    Mutant(
+        "an inviter can give an admin a certificate without its role",
+        "routing/private/private_members.py",
+        "        if self.own.certificate.may_issue and signed.issuer_certificate is not None:\n",
+        "        if False:\n",
+        (
+            "tests.routing.private.test_directory_sync.NeverMetTests.test_inviter_cannot_replace_the_certificate_of_an_admin",
+        ),
+    ),
+    Mutant(
+        "new members are told to nobody else",
+        "routing/private/directory_sync.py",
+        "            self._send(peer.link, told)\n",
+        "            pass\n",
+        (
+            "tests.routing.private.test_directory_sync.NeverMetTests.test_certificate_that_one_member_learns_reaches_all",
+        ),
+    ),
+    Mutant(
+        "directories of members are compared at the start only",
+        "routing/private/directory_sync.py",
+        "        if peers:\n            self._compare(",
+        "        if False:\n            self._compare(",
+        (
+            "tests.routing.private.test_directory_sync.NeverMetTests.test_comparison_makes_up_for_news_that_were_lost",
+        ),
+    ),
+    Mutant(
+        "one issuer fills the directory of members",
+        "trust/member_directory.py",
+        "            share = left // (len(sizes) - number)\n",
+        "            share = left\n",
+        ("tests.trust.test_member_directory.BoundTests.test_issuer_of_many_crowds_out_none_but_his_own",),
+    ),
+    Mutant(
+        "banned members are told of to others",
+        "routing/private/membership.py",
+        "            roster.ban_of(each.certificate.name) is None\n            and ",
+        "            True\n            and ",
+        ("tests.routing.private.test_directory_sync.NeverMetTests.test_banned_member_is_told_of_no_more",),
+    ),
+    Mutant(
+        "the later holder of a nickname is let in once it was heard of",
+        "routing/private/private_members.py",
+        "            if own.name == certificate.name:\n                return None\n",
+        "            if certificate.name in self._known:\n                return None\n",
+        (
+            "tests.routing.private.test_directory_sync.NicknameTests.test_later_holder_is_refused_also_when_the_admin_has_heard_of_it_before_it_comes",
+        ),
+    ),
+    Mutant(
         "streams of a banned member wait for a link",
         "streams/survival/peers.py",
         "        if peer is not None and not peer.attached:\n            self._end(peer, reason)",
@@ -198,9 +258,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "any certificate of ours is taken, an older one too",
-        "routing/private/renewal.py",
-        "            if newer and self._members",
-        "            if self._members",
+        "routing/private/private_members.py",
+        "        if signed.certificate.serial <= self.own.certificate.serial:\n",
+        "        if False:\n",
         ("tests.routing.private.test_renewal.QuestionTests.test_older_certificate_of_ours_is_not_taken",),
     ),
     Mutant(

@@ -19,7 +19,10 @@ from .strategies import MESSAGES, any_message
 
 properties = settings(deadline=None, derandomize=True)
 KEY, SIGNATURE, NAME = b"k" * 32, b"s" * 64, b"n" * 32
-UNLIMITED = (m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements)
+UNLIMITED = (
+    m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements,
+    m.MembersWanted, m.MemberCertificates,
+)  # fmt: skip
 
 
 class CodecTests(SynchronousTestCase):

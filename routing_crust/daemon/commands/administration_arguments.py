@@ -23,7 +23,7 @@ def add_administration_commands(add: Add, add_where: Callable[[argparse.Argument
     members = add(
         "members",
         "list the members of the private network that the daemon knows of",
-        "It knows of those that it has ever had a link with, and of those who are banned.",
+        "It knows of all members whose certificates have not ended, and of those who are banned.",
     )
     ban = add(
         "ban",

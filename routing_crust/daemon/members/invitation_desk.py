@@ -77,7 +77,11 @@ class Surroundings(Protocol):
         ...
 
     def known_members(self) -> Iterable[Certificate]:
-        """The certificates of the members that this node has met."""
+        """The certificates of members that hold now, as far as this node has heard of them."""
+        ...
+
+    def tell_of(self, signed: SignedCertificate) -> None:
+        """Tell all members of a new one."""
         ...
 
     def is_banned(self, name: Name) -> bool:
@@ -109,7 +113,13 @@ class NodeSurroundings:
     def known_members(self) -> Iterable[Certificate]:
         """See L{Surroundings.known_members}."""
         network = self._routing.private_network
-        return () if network is None else network.members.known
+        return () if network is None else network.members.current
+
+    def tell_of(self, signed: SignedCertificate) -> None:
+        """See L{Surroundings.tell_of}."""
+        network = self._routing.private_network
+        if network is not None:
+            network.members.met(signed)
 
     def is_banned(self, name: Name) -> bool:
         """See L{Surroundings.is_banned}."""
@@ -262,6 +272,8 @@ class InvitationDesk:
         )
         # last, since it may fail; and before the certificate leaves this process
         self._keep(self._ledger.spending(entry.id, name))
+        # so that no other admin gives its nickname away before it has come
+        self._surroundings.tell_of(signed)
         self.log.info("{member} has redeemed an invitation", member=str(signed.certificate))
         return welcome
 
@@ -288,11 +300,12 @@ class InvitationDesk:
 
     def _is_taken(self, nickname: str, name: Name | None) -> bool:
         known = (*self._surroundings.known_members(), self._credentials.certificate.certificate)
-        if any(each.nickname == nickname and each.name != name for each in known):
+        if any(each.nickname.lower() == nickname.lower() and each.name != name for each in known):
             return True
         # those that have redeemed, and that we have not met as members yet
         return any(
-            each.nickname == nickname and any(user != name for user in each.used_by)
+            each.nickname.lower() == nickname.lower()
+            and any(user != name and not self._surroundings.is_banned(user) for user in each.used_by)
             for each in self._ledger.entries
         )
 

@@ -22,7 +22,7 @@ MAX_CANDIDATES: Final = 5
 
 
 class KnownMembers(Protocol):
-    """The members of a private network, as far as we have met them."""
+    """The members of a private network, as far as we have heard of them."""
 
     @property
     def current(self) -> Iterable[Certificate]:
@@ -101,7 +101,7 @@ class PeerDirectory:
         return "" if certificate is None else certificate.nickname
 
     def certificate_of(self, name: Name) -> Certificate | None:
-        """What a member has shown, if we have met it and it is one still."""
+        """The certificate of a member, if we have heard of it and it is one still."""
         members = self._members()
         return None if members is None else members.current_of(name)
 
@@ -142,12 +142,21 @@ class PeerDirectory:
         own = self._nicknames.get(text)
         if own is not None or not is_nickname(text):
             return own
-        members = self._members()
-        found = [] if members is None else [each for each in members.current if each.nickname == text]
+        found = self._holders(text)
         if len(found) > 1:
-            listed = ", ".join(sorted(str(each.name) for each in found)[:MAX_CANDIDATES])
+            listed = ", ".join(sorted(map(str, found))[:MAX_CANDIDATES])
             raise InvalidName(f"{len(found)} members have the nickname {text!r}: write the name ({listed})")
-        return found[0].name if found else None
+        return found[0] if found else None
+
+    def _holders(self, nickname: str) -> list[Name]:
+        """The members with this nickname."""
+        members = self._members()
+        current = () if members is None else members.current
+        return [each.name for each in current if each.nickname == nickname]
+
+    def has_alone(self, certificate: Certificate) -> bool:
+        """Whether no other member has the nickname of this one."""
+        return self._holders(certificate.nickname) == [certificate.name]
 
     def _find_prefix(self, text: str) -> Name:
         beginning = text.lower()
@@ -167,7 +176,7 @@ class PeerDirectory:
 
     @property
     def _nickname_of_whom(self) -> str:
-        members = " or a member that was met has" if self.is_private else " gives"
+        members = " or a member has" if self.is_private else " gives"
         return f"a nickname that the setting nicknames{members}"
 
 
@@ -207,4 +216,6 @@ class Allowance:
         certificate = self._directory.certificate_of(name)
         if certificate is None:
             return False
-        return certificate.nickname in self._nicknames or not self._tags.isdisjoint(certificate.tags)
+        if not self._tags.isdisjoint(certificate.tags):
+            return True
+        return certificate.nickname in self._nicknames and self._directory.has_alone(certificate)

@@ -5,18 +5,13 @@ Membership: the credentials of a node of a private network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
-from ...bounded_dict import BoundedDict
 from ...errors import ConfigurationError
 from ...identity import Identity
-from ...names import Name
 from ...trust.certificate import SignedCertificate
+from ...trust.member_directory import MemberDirectory
 from ...trust.networks import is_private
 from ...trust.roster import Roster
-
-MAX_KNOWN: Final = 4096
-"""Members whose certificates are remembered beyond their links, for their nicknames."""
 
 
 def _keep_nothing(_: object) -> None:
@@ -32,7 +27,7 @@ class Membership:
     @ivar certificate: our own certificate.
     @ivar roster: the statements that we hold.
     @ivar authority: the key of the network's authority, on the machine where that is; else C{None}.
-    @ivar known: the latest certificates of other members that we have met or certified.
+    @ivar known: the certificates of all members, ours too, as far as we have heard of them.
     @ivar beacon_secret: what the members share for their beacons; empty if this node lacks it, and then no
         members are looked for on the local network.
     """
@@ -59,31 +54,50 @@ class Membership:
         self.certificate = certificate
         self.roster = Roster(self.network) if roster is None else roster
         self.authority = authority
-        self.known: BoundedDict[Name, SignedCertificate] = BoundedDict(MAX_KNOWN)
-        for each in known:
-            self.known[each.certificate.name] = each
+        self.known = MemberDirectory(self.is_shared)
+        for each in (certificate, *known):
+            self.known.add(each)
         self.beacon_secret = beacon_secret
         self._keep_certificate = keep_certificate
         self._keep_roster = keep_roster
         self._keep_known = keep_known
 
-    def set_certificate(self, certificate: SignedCertificate) -> None:
-        """Show this certificate from now on, and keep it."""
+    def set_certificate(self, certificate: SignedCertificate) -> bool:
+        """
+        Show this certificate from now on, and keep it.
+
+        @return: whether it was unknown.
+        """
         self.certificate = certificate
         self._keep_certificate(certificate)
+        return self.learn(certificate)
 
     def set_roster(self, roster: Roster) -> None:
         """Judge by this roster from now on, and keep it."""
         self.roster = roster
+        self.known.refresh()
         self._keep_roster(roster)
 
-    def remember(self, signed: SignedCertificate) -> None:
-        """Remember the certificate of another member, and keep it."""
-        name = signed.certificate.name
-        before = self.known.get(name)
-        self.known.put(name, signed)
-        if before != signed:
-            self._keep_known(tuple(self.known.values()))
+    def learn(self, signed: SignedCertificate) -> bool:
+        """
+        Remember a certificate that is genuine, and keep it.
+
+        @return: whether it is new.
+        """
+        if not self.known.add(signed):
+            return False
+        self._keep_known(self.known.certificates)
+        return True
+
+    def is_shared(self, signed: SignedCertificate) -> bool:
+        """Whether others should have this certificate: neither it nor its issuer's is banned or revoked."""
+        roster = self.roster
+        chain = (signed,) if signed.issuer_certificate is None else (signed, signed.issuer_certificate)
+        return all(
+            roster.ban_of(each.certificate.name) is None
+            and each.certificate.serial >= roster.lowest_serial(each.certificate.name)
+            for each in chain
+        )
 
 
 def check_membership(network: str, identity: Identity, membership: Membership | None) -> None:

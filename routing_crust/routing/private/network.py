@@ -14,6 +14,7 @@ from ..links.peer import PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .clock_watch import ClockWatch
+from .directory_sync import DirectorySync
 from .expulsion import Expulsion, Forget
 from .private_members import PrivateMembers
 from .renewal import RenewalExchange
@@ -26,6 +27,7 @@ class PrivateNetwork:
 
     @ivar members: who is a member, as this node judges it.
     @ivar sync: keeps the roster the same as that of others.
+    @ivar directory: tells all members of each other's certificates.
     @ivar listeners: the parts that follow peers.
     """
 
@@ -40,7 +42,14 @@ class PrivateNetwork:
         self._expulsion = Expulsion(node, members, links, tuple(forget))
         self.sync = RosterSync(node, members, links, self._expulsion.roster_changed)
         self._renewals = RenewalExchange(node, members, links)
-        self.listeners: tuple[PeerListener, ...] = (self.sync, self._renewals, ClockWatch(node))
+        self.directory = DirectorySync(node, members, links, self._renewals.own_came)
+        self.listeners: tuple[PeerListener, ...] = (
+            self.sync,
+            self._renewals,
+            self.directory,
+            ClockWatch(node),
+        )
+        links.handle_frames(self.directory.kinds, self.directory.frame_received)
         links.handle_frames(self.sync.kinds, self.sync.frame_received)
         links.handle_early_frames(self._renewals.early_kinds, self._renewals.frame_received)
 
@@ -48,11 +57,13 @@ class PrivateNetwork:
         """Look at the roster and at the certificates."""
         self._expulsion.start()
         self._renewals.start()
+        self.directory.start()
 
     def stop(self) -> None:
         """Cancel the timers."""
         self._expulsion.stop()
         self._renewals.stop()
+        self.directory.stop()
 
     def add_statements(self, statements: Sequence[SignedStatement]) -> int:
         """
@@ -87,6 +98,7 @@ class PrivateNetwork:
             "roster": len(members.roster),
             "roster_digest": members.digest.hex()[:16],
             "banned": len(members.roster.banned),
+            "known": len(members.known),
             "refused_by": {str(name): why for name, why in self._renewals.refusals.items()},
         }
 

@@ -16,7 +16,8 @@ from ...names import Name
 from ...trust.certificate import Certificate, MemberRole, SignedCertificate
 from ...trust.codec import decode_certificate, encode_certificate
 from ...trust.issuing import Issuer
-from ...trust.judging import Problem, Rejection, date_text, judge
+from ...trust.judging import RENEWAL_GRACE_SECONDS, Problem, Rejection, date_text, genuine, judge
+from ...trust.member_directory import MemberDirectory, certificate_id
 from ...trust.roster import Roster, statement_problem
 from ...trust.statement import SignedStatement
 from ..members import Members, TurnedAway
@@ -53,6 +54,7 @@ class PrivateMembers(Members):
         self._identity = identity
         self._now = now
         self._known = membership.known
+        self._has_learned: Callable[[SignedCertificate], object] = _tell_nobody
         self._issued: BoundedDict[Name, int] = BoundedDict(MAX_ISSUED)
 
     @property
@@ -82,16 +84,21 @@ class PrivateMembers(Members):
 
     @property
     def known(self) -> tuple[Certificate, ...]:
-        """The latest certificates of all members that we have met or certified, ours not among them."""
-        return tuple(each.certificate for each in self._known.values())
+        """The latest certificates of all members, as far as we have heard of them, ours not among them."""
+        return tuple(each.certificate for each in self.known_signed)
 
     @property
     def current(self) -> Iterator[Certificate]:
         """Ours, and those of the members that we remember, without who is banned and what has expired."""
         return filter(self._holds_now, (self.own.certificate, *self.known))
 
+    @property
+    def directory(self) -> MemberDirectory:
+        """The certificates of all members, ours too, as far as we have heard of them."""
+        return self._known
+
     def current_of(self, name: Name) -> Certificate | None:
-        """The certificate of a member, if we have met it and it is one still."""
+        """The certificate of a member, if we have heard of it and it is one still."""
         certificate = self.certificate_of(name)
         return certificate if certificate is not None and self._holds_now(certificate) else None
 
@@ -101,14 +108,14 @@ class PrivateMembers(Members):
     @property
     def known_signed(self) -> tuple[SignedCertificate, ...]:
         """The same, with their signatures."""
-        return tuple(self._known.values())
+        return tuple(each for each in self._known.values() if each.certificate.name != self._identity.name)
 
     def now(self) -> float:
         """The network's time, by which certificates are judged, in seconds since the epoch."""
         return self._now()
 
     def certificate_of(self, name: Name) -> Certificate | None:
-        """The latest certificate of a member that we have met or certified."""
+        """The latest certificate of a member that we have heard of."""
         found = self.own if name == self._identity.name else self._known.get(name)
         return None if found is None else found.certificate
 
@@ -133,16 +140,17 @@ class PrivateMembers(Members):
         return None
 
     def _holder_of_its_nickname(self, certificate: Certificate) -> Certificate | None:
-        """The good member that had this member's nickname when we met it first, if there is one."""
-        nickname, before = certificate.nickname.lower(), self._known.get(certificate.name)
-        # those that were let in under one nickname, by different admins, are let in again
-        if before is not None and before.certificate.nickname.lower() == nickname:
-            return None
-        for other in (self.own, *self._known.values()):
+        """The good member of which we heard first under this member's nickname, if there is one."""
+        nickname = certificate.nickname.lower()
+        # in the order in which we have heard of them
+        for other in self._known.values():
             own = other.certificate
-            if own.nickname.lower() == nickname and own.name != certificate.name:
-                if self.rejection(other, own.name) is None:
-                    return own
+            if own.nickname.lower() != nickname:
+                continue
+            if own.name == certificate.name:
+                return None
+            if self.rejection(other, own.name) is None:
+                return own
         return None
 
     def judge_again(self, peer: Name, shown: bytes) -> TurnedAway | None:
@@ -176,10 +184,34 @@ class PrivateMembers(Members):
         Remember a certificate that a member has shown and that was found good, unless there is a newer one.
         """
         own = signed.certificate
-        before = self._known.get(own.name)
-        if before is None or before.certificate.serial <= own.serial:
-            self._membership.remember(signed)
+        if own.serial >= self._issued.get(own.name, 0):
             self._issued.pop(own.name, None)
+        if self._membership.learn(signed):
+            self._has_learned(signed)
+
+    def learned_by(self, has_learned: Callable[[SignedCertificate], object]) -> None:
+        """Have this called with each certificate that is new to us and was not told by L{learn}."""
+        self._has_learned = has_learned
+
+    def learn(self, encoded: Iterable[bytes]) -> list[SignedCertificate]:
+        """
+        Remember certificates of members that somebody tells us of.
+
+        @return: those that we did not hold, and hold now.
+        @raise WireError: one of them was issued by nobody who might issue it; those before it are kept.
+        """
+        new = []
+        for each in encoded:
+            if self._known.holds(certificate_id(each)):
+                continue
+            signed = _decoded(each)
+            if not genuine(signed, self._membership.network, self._identity):
+                raise WireError("a certificate of a member came that does not hold")
+            # it may have ended while it was on its way, or have been banned: then nobody is to blame
+            ended = self._now() > signed.certificate.not_after + RENEWAL_GRACE_SECONDS
+            if not ended and self._membership.is_shared(signed) and self._membership.learn(signed):
+                new.append(signed)
+        return new
 
     def issued(self, signed: SignedCertificate) -> None:
         """Remember a certificate that was issued here, for its member as well, who may not have it yet."""
@@ -212,9 +244,19 @@ class PrivateMembers(Members):
         kept = after.ids
         return tuple(each for each in new if each.id in kept)
 
+    def replaces_own(self, signed: SignedCertificate) -> bool:
+        """Whether this is a newer certificate of ours, which is good."""
+        if signed.certificate.serial <= self.own.certificate.serial:
+            return False
+        # else an inviter could take the role of an admin away
+        if self.own.certificate.may_issue and signed.issuer_certificate is not None:
+            return False
+        return self.rejection(signed, self._identity.name) is None
+
     def adopt(self, signed: SignedCertificate) -> None:
-        """Show this certificate from now on: a newer one of ours, which was found good."""
-        self._membership.set_certificate(signed)
+        """Show this certificate from now on: one that L{replaces_own}."""
+        if self._membership.set_certificate(signed):
+            self._has_learned(signed)
 
     def renew(self, last: Certificate) -> SignedCertificate | None:
         """The next certificate of a member, as far as we may issue it; or the latest one, if it is newer."""
@@ -296,6 +338,10 @@ class PrivateMembers(Members):
         if abs(apart) < CLOCKS_APART_SECONDS:
             return detail
         return f"{detail}; its clock says {date_text(theirs)}, so one of the two clocks is wrong"
+
+
+def _tell_nobody(_: SignedCertificate) -> None:
+    """Before the service has started."""
 
 
 @lru_cache(maxsize=1024)

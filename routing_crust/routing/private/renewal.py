@@ -167,13 +167,16 @@ class RenewalExchange(PeerListener):
         """A certificate came: ours from an issuer, or a peer's newer one."""
         name = signed.certificate.name
         if name == self._node.name:
-            newer = signed.certificate.serial > self._members.own.certificate.serial
-            if newer and self._members.rejection(signed, name) is None:
-                self._adopt(signed)
+            self.own_came(signed)
         elif name != link.peer or not link.is_verified:
             raise WireError("a certificate came that is neither ours nor the peer's")
         elif self._members.rejection(signed, name) is None:
             self._members.met(signed)
+
+    def own_came(self, signed: SignedCertificate) -> None:
+        """A certificate of ours came: show it from now on, if it is a newer one, and good."""
+        if self._members.replaces_own(signed):
+            self._adopt(signed)
 
     def _adopt(self, signed: SignedCertificate) -> None:
         self._members.adopt(signed)

@@ -101,11 +101,11 @@ class CredentialsTests(CliTestCase):
             for each in range(3)
         ]
         for each in others:
-            membership.remember(each)
-        self.assertEqual(len(self.load().known), 0)
+            membership.learn(each)
+        self.assertEqual(list(self.load().known.values()), [self.signed])
         clock.advance(WRITE_DELAY_SECONDS)
-        self.assertEqual(list(self.load().known.values()), others)
-        membership.remember(others[0])
+        self.assertEqual(list(self.load().known.values()), [self.signed, *others])
+        membership.learn(others[0])
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_stop_writes_what_was_not_written_yet(self) -> None:
@@ -130,7 +130,7 @@ class CredentialsTests(CliTestCase):
 
     def test_damaged_list_of_members_is_named(self) -> None:
         (self.folder / "members").write_text("what")
-        self.assertEqual(len(self.load().known), 0)
+        self.assertEqual(list(self.load().known.values()), [self.signed])
         self.assertIn("the list of members", self.lines[-1])
 
     def test_torn_roster_is_put_aside_and_what_is_whole_of_it_used(self) -> None:

@@ -53,6 +53,7 @@ class Here:
         self.certificate = certificate
         self.key: Identity | None = None
         self.banned: set[Name] = set()
+        self.told: list[str] = []
         self.members: list[Certificate] = []
         self.calls: list[tuple[tuple[Endpoint, ...], float]] = []
         self.found: tuple[Contact, ...] = (
@@ -68,6 +69,9 @@ class Here:
 
     def known_members(self) -> Iterable[Certificate]:
         return self.members
+
+    def tell_of(self, signed: SignedCertificate) -> None:
+        self.told.append(signed.certificate.nickname)
 
     def is_banned(self, name: Name) -> bool:
         return name in self.banned
@@ -224,6 +228,21 @@ class RedeemingTests(DeskTestCase):
         self.welcomed(self.invite(nickname="laptop"))
         error = self.assertRaises(InvalidInvitation, self.invite, nickname="laptop")
         self.assertIn("'laptop' already", str(error))
+
+    def test_nickname_is_taken_whatever_the_case_of_its_letters(self) -> None:
+        self.here.members = [certified(PHONE, "phone", MemberRole.NODE).certificate]
+        self.assertEqual(self.redeem(self.invite(), LAPTOP, "Phone").refusal, RedeemRefusal.NICKNAME_TAKEN)
+        self.welcomed(self.invite(nickname="laptop"))
+        self.assertRaises(InvalidInvitation, self.invite, nickname="LapTop")
+
+    def test_nickname_of_who_has_redeemed_and_was_banned_is_free(self) -> None:
+        self.welcomed(self.invite(nickname="laptop"))
+        self.here.banned.add(LAPTOP.name)
+        self.invite(nickname="laptop")
+
+    def test_other_members_are_told_of_a_new_one_at_once(self) -> None:
+        self.welcomed(self.invite(nickname="laptop"))
+        self.assertEqual(self.here.told, ["laptop"])
 
     def test_who_was_banned_does_not_come_back_by_the_same_invitation(self) -> None:
         invitation = self.invite(uses=3)

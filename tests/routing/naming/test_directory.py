@@ -74,7 +74,7 @@ class DirectoryTests(SynchronousTestCase):
 
     def test_unknown_nickname_is_refused_with_what_could_give_it(self) -> None:
         self.assertIn(
-            "a nickname that the setting nicknames or a member that was met has",
+            "a nickname that the setting nicknames or a member has",
             self.problem(self.directory(), "carol"),
         )
         self.assertIn("the setting nicknames gives", self.problem(self.open_directory(), "carol"))
