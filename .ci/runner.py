@@ -23,8 +23,8 @@ from threading import Thread, Timer
 from trial_output import Counts, what_went_wrong
 
 LEAST_PRIORITY = 19
-LIMIT_SECONDS = 2400
-"""For one command: trial with C{-j} waits for ever if there are no tests."""
+LIMIT_SECONDS = 5400
+"""For one command: a bound on hanging, far above what any takes on a busy machine."""
 
 
 class StepFailed(Exception):

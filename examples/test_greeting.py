@@ -62,7 +62,7 @@ class SimulatedTests(SynchronousTestCase):
 class OnLoopbackTests(TestCase):
     """With real sockets: port 0 lets the system choose, so that tests can run beside each other."""
 
-    timeout = 60  # a bound on hanging, not a part of the test
+    timeout = 300  # a bound on hanging, not a part of the test
 
     def make(self, **settings: object) -> Greeter:
         here = (Endpoint("127.0.0.1", 0),)

@@ -1,15 +1,19 @@
 """
 The tests, on trial: C{python -m twisted.trial tests}.
 
-No test depends on how long anything takes, so Hypothesis sets no deadline either. It draws the same examples
-in each run, so that a planted bug is caught either always or never; C{HYPOTHESIS_PROFILE=explore} draws
-others.
+No test depends on how long anything takes. So Hypothesis sets no deadline and does not mind slow examples,
+and trial's own bound on a test is one on hanging only; C{TEST_TIMEOUT_SECONDS} sets another. Hypothesis draws
+the same examples in each run, so that a planted bug is caught either always or never;
+C{HYPOTHESIS_PROFILE=explore} draws others.
 """
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from twisted.trial import util
 
-settings.register_profile("repeatable", settings(), deadline=None, derandomize=True)
-settings.register_profile("explore", settings(), deadline=None)
+timeless = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", timeless, derandomize=True)
+settings.register_profile("explore", timeless)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+util.DEFAULT_TIMEOUT_DURATION = float(os.environ.get("TEST_TIMEOUT_SECONDS", "1200"))

@@ -167,7 +167,6 @@ class CommandTests(SynchronousTestCase):
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
             check=False,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -193,7 +192,6 @@ class CommandTests(SynchronousTestCase):
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
-                timeout=60,
                 check=False,
             )
             self.assertEqual(done.returncode, 2)

@@ -84,8 +84,6 @@ def section(text: str, title: str) -> str:
 
 
 class CodeTests(TestCase):
-    timeout = 60
-
     async def test_python_of_the_embedding_page_runs_and_stops_what_it_starts(self) -> None:
         blocks = [content for language, content in directives(page("embedding"), "code-block")]
         self.assertGreater(len(blocks), 5)

@@ -131,8 +131,6 @@ class Child(ProcessProtocol):
 
 
 class ExampleTests(TestCase):
-    timeout = 240
-
     def start(self, *arguments: str, **variables: str) -> Child:
         """Start Python in a folder of its own, with these environment variables; kill it after the test."""
         child = Child()

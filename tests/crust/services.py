@@ -125,7 +125,13 @@ class ServiceTests(TestCase):
 
     def crust(self, seed: int, **settings: Any) -> tuple[CrustService, Receiver]:
         """A crust that is not started yet."""
-        here = {"listen": (at("127.0.0.1:0"),), "lan_discovery": False, "port_mapping": False}
+        # a busy machine may take long for a handshake
+        here = {
+            "listen": (at("127.0.0.1:0"),),
+            "lan_discovery": False,
+            "port_mapping": False,
+            "hello_timeout": 120.0,
+        }
         crust = CrustService(
             Settings(**(here | settings)),
             identity(seed),

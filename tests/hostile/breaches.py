@@ -240,7 +240,7 @@ def heartbeats_before_hello(target: Target) -> None:
 def hello_without_confirmation(target: Target) -> None:
     peer = target.peer().handshake()
     peer.hello(target.network)
-    target.expect_close(peer, 20.0)
+    target.expect_close(peer)
 
 
 @behaviour("confirms before the daemon's Hello")

@@ -27,7 +27,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
 from routing_crust import Contact, Endpoint, Identity, RoutingService, Settings
-from routing_crust.errors import ServiceStopped
+from routing_crust.errors import RoutingCrustError, ServiceStopped
 
 from .behaviour import Behaviour
 from .private_ground import PrivateGround
@@ -227,7 +227,12 @@ class Stage:
         """Have the honest peer ask the daemon something, until it is answered."""
         assert self.peer is not None
         assert self.contact.name is not None
-        await self.peer.request(self.contact.name, b"ping")
+        while True:
+            try:
+                await self.peer.request(self.contact.name, b"ping")
+            except RoutingCrustError:
+                continue  # after a flood a busy machine may take longer than a request may
+            return
 
     async def honest_newcomer(self) -> None:
         """Have one more honest node join."""

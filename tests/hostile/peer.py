@@ -23,7 +23,7 @@ from .keys import Key
 
 ALPN: Final = b"routing-crust/2"
 EXPORTER: Final = b"EXPORTER-Channel-Binding"
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 120.0
 """The end of every wait: an answer that has not come by then never does."""
 
 HEARTBEAT, HELLO, CONFIRMATION, CONFIRMATION_ACK, GOODBYE = 1, 2, 3, 4, 5

@@ -15,8 +15,6 @@ MAX_GROWTH_BYTES = 192 * 1024 * 1024
 
 
 class HostileTests(TestCase):
-    timeout = 400
-
     async def play(self, names: list[str], seconds: float, private: bool = False) -> Outcome:
         """Play behaviours against a daemon of their own, and have honest peers reach it afterwards."""
         stage = Stage(private)

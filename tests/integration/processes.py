@@ -25,7 +25,7 @@ _CLI = "from routing_crust.daemon.cli import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
 _TABLE = re.compile(r" (\w{52}) (is in|has left) the routing table")
 _CONTACT = re.compile(r" contact: ((\w{52})@(\S+))")
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 """A bound on hanging, not on speed: what a test waits for comes far sooner, even on a busy machine."""
 
 
@@ -97,8 +97,6 @@ class Daemon(ProcessProtocol):
 
 class DaemonCase(TestCase):
     """Starts daemons and commands in folders of its own, and ends them."""
-
-    timeout = 900
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()

@@ -147,7 +147,7 @@ class HttpTests(TwoDaemonsCase):
 
     async def curl(self, name: str, *more: str) -> tuple[bytes, int]:
         url = f"http://127.0.0.1:{self.ports['web']}/{name}"
-        return await self.output("curl", "--silent", "--show-error", "--max-time", "60", *more, url)
+        return await self.output("curl", "--silent", "--show-error", "--max-time", "600", *more, url)
 
     @asynchronous
     async def test_file_arrives_intact_through_curl(self) -> None:

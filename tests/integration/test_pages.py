@@ -53,8 +53,6 @@ def commands(text: str) -> list[tuple[str, str]]:
 
 
 class PagesTests(TestCase):
-    timeout = 600
-
     def setUp(self) -> None:
         if gone := missing({"curl": "curl"}):
             raise SkipTest(gone)

@@ -20,8 +20,6 @@ KIND = 200
 
 
 class ServiceTests(TestCase):
-    timeout = 240
-
     def setUp(self) -> None:
         self.patch(rendezvous, "TUNNEL_DELAY_SECONDS", 0.05)
 

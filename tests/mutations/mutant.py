@@ -28,6 +28,8 @@ BESIDE = ("tests", "benchmarks", "examples", "docs", "README.rst", "twisted")
 """What the tests may look for besides the package."""
 TIMEOUT = 600.0
 """Seconds after which a run counts as hanging."""
+HANG_SECONDS = 120
+"""Trial's bound on a test in these runs: most that wait in vain do so for the bug."""
 _FAILED_TEST = re.compile(r"^(tests\.[.\w]+\.[A-Z]\w+\.test_\w+)$", re.MULTILINE)
 
 
@@ -124,7 +126,12 @@ class Forker:
         command = [sys.executable, "-B", str(Path(__file__).with_name("forker.py"))]
         # a session of its own: all that hangs can be killed with it
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "TEST_TIMEOUT_SECONDS": str(HANG_SECONDS)},
         )
 
     def _run(self, there: Path, tests: tuple[str, ...], most: float) -> Outcome:

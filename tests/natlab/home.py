@@ -22,7 +22,6 @@ from twisted.internet import reactor as _reactor
 from twisted.trial.unittest import SkipTest
 
 from ..daemon.children import Child, ProcessTestCase
-from .namespaces import PATIENCE
 
 reactor: Any = _reactor
 
@@ -80,8 +79,6 @@ class Program(Child):
 
 class HomeTestCase(ProcessTestCase):
     """Each test has a home of its own, and nothing of it stays."""
-
-    timeout = 10 * PATIENCE  # each wait has its own end
 
     def setUp(self) -> None:
         if os.geteuid() != 0:

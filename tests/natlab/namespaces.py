@@ -25,7 +25,7 @@ FOLDER: Final = Path("/run/netns")
 PREFIX: Final = "natlab"
 """What the names of all laboratories' namespaces begin with. The id of the process that made it is next."""
 PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-PATIENCE: Final = 120.0
+PATIENCE: Final = 300.0
 """Seconds for which anything is waited for: a bound on hanging, however slow the machine."""
 # linux/if_tun.h
 _TUNSETIFF: Final = 0x400454CA

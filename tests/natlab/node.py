@@ -109,8 +109,6 @@ class LabNode(Child):
 class LabTestCase(ProcessTestCase):
     """Tests with laboratories, which are skipped where there can be none."""
 
-    timeout = 10 * PATIENCE  # each wait has its own end
-
     def build(self, hosts: Mapping[str, Router | None], *, delay: float = 0.0, loss: float = 0.0) -> Lab:
         """A laboratory, which ends with the test."""
         routers = [each for each in hosts.values() if each is not None]

@@ -18,7 +18,6 @@ from .router import Nat, Router
 reactor: Any = _reactor
 SERVED: Final = 8080
 FORWARDED: Final = 8081
-WAIT: Final = 120.0
 _ECHO: Final = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
@@ -49,8 +48,6 @@ for line in sys.stdin:
 
 
 class SurvivingTests(LabTestCase):
-    timeout = 600
-
     async def test_connection_outlives_its_links(self) -> None:
         """A NAT forgets its table, or gets another address; a device is off for a time; a relay is killed."""
         home = Router(Nat.SYMMETRIC)
@@ -64,20 +61,27 @@ class SurvivingTests(LabTestCase):
             )
         ):
             self.ask(number)
-            await self.client.wait_for(rf"^begun {number}$", WAIT)
+            await self.client.wait_for(rf"^begun {number}$")
             harm()
-            await self.alice.wait_for(rf"(?s)(streams wait for another one.*){{{number + 1}}}", WAIT)
+            await self.alice.wait_for(rf"(?s)(streams wait for another one.*){{{number + 1}}}")
             lab.link("alice", up=True)
-            await self.client.wait_for(rf"^(?:echoed|garbled) {number}$", WAIT)
+            await self.client.wait_for(rf"^(?:echoed|garbled) {number}$")
         self.ask(9)
-        await self.client.wait_for(r"^begun 9$", WAIT)
-        via = next(
-            each["via"] for each in (await self.alice.status())["links"] if each["peer"] == self.bob.name
-        )
-        relay = next(each for each in self.relays if each.name == via)
+        await self.client.wait_for(r"^begun 9$")
+        relay = await self.relay()
         relay.signal(signal.SIGKILL)
-        await self.client.wait_for(r"^(?:echoed|garbled) 9$", WAIT)
+        await self.client.wait_for(r"^(?:echoed|garbled) 9$")
         self.assertNotIn("garbled", self.client.out)
+
+    async def relay(self) -> LabNode:
+        """The node that the link goes through, once there is a link."""
+        while True:
+            via = [
+                each["via"] for each in (await self.alice.status())["links"] if each["peer"] == self.bob.name
+            ]
+            for each in self.relays:
+                if each.name in via:
+                    return each
 
     def ask(self, number: int) -> None:
         """Have the client send, and get back, some megabytes."""
@@ -93,12 +97,12 @@ class SurvivingTests(LabTestCase):
         exposed = (f"--expose=echo=tcp:127.0.0.1:{SERVED}", "--allow-peer=echo=*")
         self.bob = await self.start_node(lab, "bob", *options, *exposed)
         server, _ = self.program(lab, "bob", _ECHO, SERVED)
-        await server.wait_for("^listening", WAIT)
+        await server.wait_for("^listening")
         forward = f"--forward=tcp:{FORWARDED}={self.bob.name}/echo"
         self.alice = await self.start_node(lab, "alice", *options, forward)
         await self.alice.linked_with(self.bob)
         self.client, self.to_client = self.program(lab, "alice", _CLIENT, FORWARDED)
-        await self.client.wait_for("^connected", WAIT)
+        await self.client.wait_for("^connected")
 
     def program(self, lab: Lab, host: str, text: str, port: int) -> tuple[Child, Any]:
         """Run a Python program on a host; it ends with the test."""

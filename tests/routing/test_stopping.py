@@ -390,8 +390,6 @@ class StoppingTests(SynchronousTestCase):
 class NaturalTests(TestCase):
     """What a test of an application does first, on loopback: trial itself looks for what is left behind."""
 
-    timeout = 60
-
     def pair(self) -> tuple[RoutingService, RoutingService]:
         """Two started services, of which the second has the first as its contact."""
         here = (Endpoint("127.0.0.1", 0),)

@@ -70,8 +70,6 @@ class ByName:
 
 
 class LoopbackTests(TestCase):
-    timeout = 60
-
     async def two(self) -> tuple[RoutingService, RoutingService]:
         first = self.start(role=Role.FIRST, listen=(Endpoint("127.0.0.1", 0),))
         contact = first.contact

@@ -17,7 +17,7 @@ from ..state_directory import socket_path
 
 LOG_NAME: Final = "node.log"
 PID_NAME: Final = "twistd.pid"
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 20.0
 _LOOK_EVERY_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 5.0

@@ -9,6 +9,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from routing_crust.crust.mapping.lease import Gateway, Lease, RouterProblem
@@ -240,6 +241,12 @@ class FakeGateway(DatagramProtocol):
             self.transport.write(bytes([0, 0x82, 0, 0, 0, 0, 0, 60]) + datagram[4:], addr)
 
 
+class RealSockets(Clock):
+    """The reactor's sockets, and a time that stands still, so that no question is repeated."""
+
+    listenUDP = reactor.listenUDP
+
+
 class SocketTests(TestCase):
     def setUp(self) -> None:
         self.addCleanup(lambda: self.assertEqual(self.flushLoggedErrors(), []))
@@ -248,7 +255,7 @@ class SocketTests(TestCase):
         self.addCleanup(self.port.stopListening)
 
     def router(self, port: int) -> NatPmpRouter:
-        return NatPmpRouter(reactor, Gateway("127.0.0.1", "127.0.0.1"), port)
+        return NatPmpRouter(RealSockets(), Gateway("127.0.0.1", "127.0.0.1"), port)
 
     async def test_real_sockets_map_and_remove(self) -> None:
         router = self.router(self.port.getHost().port)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from itertools import count
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -90,14 +91,15 @@ class ClientTests(SynchronousTestCase):
 
     def test_whoever_waits_is_told_for_how_long(self) -> None:
         self.patch(client_module, "TELL_SECONDS", 0.0)
+        self.patch(client_module, "monotonic", count().__next__)
         self.serve(b"", close=False)
         told: list[float] = []
         with self.client() as client:
             problem = self.assertRaises(
-                ClientError, client.ask, StatusCommand(), StatusReply, 0.05, told.append
+                ClientError, client.ask, StatusCommand(), StatusReply, 3.0, told.append
             )
-        self.assertEqual(str(problem), "no answer within 0.05 s")
-        self.assertEqual((sorted(told), max(told) < 0.05), (told, True))
+        self.assertEqual(str(problem), "no answer within 3 s")
+        self.assertEqual(told, [1, 2])
 
     def test_replies_until_the_end(self) -> None:
         self.serve((encode(DroppedReply(count=1)) + b"\n") * 2)

@@ -115,9 +115,6 @@ class AnnouncingFactory(Keeping):
 class LocalCase(TestCase):
     """A server's daemon and a client's, linked."""
 
-    # a bound on hanging: every wait is for an event
-    timeout = 240
-
     async def begin(self, **settings: Any) -> None:
         self.daemons: list[NodeService] = []
         self.sockets: list[str] = []
