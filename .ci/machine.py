@@ -15,7 +15,7 @@ from runner import Job
 
 SYSTEM = (
     *("conntrack", "curl", "iproute2", "miniupnpd", "nftables"),
-    *("openssh-client", "openssh-server", "postgresql"),
+    *("openssh-client", "openssh-server", "postgresql", "systemd"),
 )
 """Debian's packages for tests with NATs, routers that map ports, and programs to forward."""
 APT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}

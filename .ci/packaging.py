@@ -65,6 +65,7 @@ def check_contents(wheel: Path, sdist: Path, from_tree: Path) -> None:
         held = {each.partition("/")[2] for each in tar.getnames()}
     wanted = sources() | {"setup.py", "pyproject.toml", "README.rst", "NEWS.rst", "LICENSE", "tox.ini"}
     wanted |= {str(each.relative_to(TREE)) for each in (TREE / "tests").rglob("*.py")}
+    wanted |= {str(each.relative_to(TREE)) for each in (TREE / "contrib").rglob("*") if each.is_file()}
     check(wanted <= held, f"the sdist lacks {sorted(wanted - held)}")
 
 

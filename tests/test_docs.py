@@ -6,10 +6,8 @@ quotes are those of the code.
 from __future__ import annotations
 
 import ast
-import configparser
 import inspect
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -24,7 +22,6 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from routing_crust import RoutingService, errors
 from routing_crust.config import Role, Settings
-from routing_crust.daemon.options import Options
 from routing_crust.daemon.settings_file import merge_settings, read_settings_file
 from routing_crust.routing.state import State
 
@@ -198,22 +195,6 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(settings.network, "example")
         self.assertEqual(len(settings.contacts), 2)
         self.assertEqual(settings.relay_rate, 4 * 1024 * 1024)
-
-    def test_unit_file_has_a_valid_command_and_fits_the_settings_file(self) -> None:
-        ((_, content),) = (each for each in directives(page("daemon"), "code-block") if each[0] == "ini")
-        unit = configparser.RawConfigParser(strict=True)
-        unit.optionxform = str  # type: ignore[assignment, method-assign]
-        unit.read_string(content)
-        service = unit["Service"]
-        words = shlex.split(service["ExecStart"])
-        at = words.index("routing-node")
-        options = Options()
-        options.parseOptions(words[at + 1 :])
-        self.assertEqual(options.config, Path("/etc/routing-crust.toml"))
-        self.assertEqual([each for each in words[:at] if "log" in each], [])
-        folder = f"/var/lib/{service['StateDirectory']}"
-        self.assertEqual(service["WorkingDirectory"], folder)
-        self.assertIn(f'state_dir = "{folder}"', page("daemon"))
 
     def test_pages_name_no_local_paths(self) -> None:
         """A folder of the author means nothing to a reader."""

@@ -10,8 +10,9 @@ thousand nodes in one process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from socket import socket
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -24,7 +25,7 @@ from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
 from .accept.descriptors import descriptors_left
-from .accept.ports import open_ports
+from .accept.ports import NOTHING_GIVEN, open_ports
 from .discovery.beacon import LanBeacon
 from .discovery.contacts import MAX_SAVED_CONTACTS, ContactBook
 from .discovery.multicast import BEACON_PORT, Place
@@ -146,6 +147,7 @@ class SystemPlatform:
         host_addresses: Callable[[], Sequence[HostAddress]] = read_host_addresses,
         beacon_port: int = BEACON_PORT,
         beacon_secret: bytes = b"",
+        given: Mapping[Endpoint, socket] = NOTHING_GIVEN,
         port_mapper: Callable[..., PortMapper] = PortMapper,
         net_watch: Callable[..., NetWatch] = NetWatch,
     ) -> None:
@@ -155,6 +157,7 @@ class SystemPlatform:
         @param host_addresses: reads the addresses of this host.
         @param beacon_port: the UDP port at which nodes on the local network find each other.
         @param beacon_secret: what the members of a private network share for it.
+        @param given: sockets that listen already, each with where.
         @param port_mapper: makes what asks routers to map our ports.
         @param net_watch: makes what tells of changes of the network.
         """
@@ -163,6 +166,7 @@ class SystemPlatform:
         self.addresses = host_addresses
         self._beacon_port = beacon_port
         self._beacon_secret = beacon_secret
+        self._given = given
         self._port_mapper = port_mapper
         self._net_watch = net_watch
 
@@ -173,7 +177,7 @@ class SystemPlatform:
         return SessionTls(identity, key_exchange)
 
     def listen(self, factory: IProtocolFactory, endpoints: Sequence[Endpoint]) -> tuple[IListeningPort, ...]:
-        return open_ports(self._reactor, factory, endpoints)
+        return open_ports(self._reactor, factory, endpoints, self._given)
 
     def connect(self, remote: Endpoint, factory: IProtocolFactory, origin: Endpoint | None) -> IConnector:
         return connect_tcp(self._reactor, remote, factory, origin)

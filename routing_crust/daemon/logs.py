@@ -155,10 +155,24 @@ def is_journal(file: TextIO, environment: Mapping[str, str]) -> bool:
 
 def _log_file(name: str, reactor: Any) -> Any:
     file = LogFile.fromFullPath(name)
-    # as twistd does it, for programs such as logrotate
     if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(partial(begin_new_file, file)))
     return file
+
+
+def begin_new_file(file: LogFile) -> None:
+    """
+    Go on in a new file. The old one is renamed, unless another program such as C{logrotate} has moved it
+    already: C{rotate} of Twisted would go on in the moved one then.
+    """
+    try:
+        is_there = os.path.samestat(os.fstat(file._file.fileno()), os.stat(file.path))
+    except OSError:
+        is_there = False
+    if is_there:
+        file.rotate()
+    else:
+        file.reopen()
 
 
 def _text(event: LogEvent) -> str:

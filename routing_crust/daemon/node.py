@@ -35,6 +35,7 @@ from .members.networks_here import label_of
 from .operator_log import OperatorLog
 from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
+from .systemd.supervision import Supervision, Systemd
 
 
 class CannotStart(Exception, SystemExit):
@@ -56,6 +57,7 @@ class NodeService(LoggingService):
 
     @ivar settings: the settings, with C{state_dir} given.
     @ivar routing: the node, between start and stop.
+    @ivar systemd: what systemd has handed to the process.
     """
 
     log = Logger()
@@ -67,6 +69,8 @@ class NodeService(LoggingService):
         """
         self.settings = settings
         self.routing: RoutingService | None = None
+        self.systemd = Systemd()
+        self._supervision: Supervision | None = None
         self._state_dir = state_dir
         self._reactor = reactor
         self._clock: IReactorTime = reactor
@@ -114,11 +118,16 @@ class NodeService(LoggingService):
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
-        network = self.settings.network
+        settings = self.systemd.settings_of(self.settings)
+        network = settings.network
         book = self._book = MemberBook(self._state_dir, network, self._clock)
         membership = load_membership(self._state_dir, network, identity, book)
         routing = self.routing = RoutingService(
-            self.settings, reactor=self._reactor, identity=identity, membership=membership
+            settings,
+            reactor=self._reactor,
+            identity=identity,
+            membership=membership,
+            crust=self.systemd.crust_of(settings, identity, membership, self._reactor),
         )
         routing.set_message_handler(self._inbox.message_received)
         routing.set_request_handler(self._inbox.request_received)
@@ -151,9 +160,12 @@ class NodeService(LoggingService):
             self._registry.stop()
             routing.stopService()
             raise
+        self._supervision = self.systemd.supervise(routing)
 
     async def _stop(self) -> None:
         self.log.info("stopping", event="stopping")
+        if self._supervision is not None:
+            self._supervision.stopping()
         if self.routing is not None:
             await self.routing.stopService()
         if self._registry is not None:
@@ -165,6 +177,8 @@ class NodeService(LoggingService):
         self.log.info("stopped", event="stopped")
 
     def _release(self) -> None:
+        if self._supervision is not None:
+            self._supervision.stop()
         if self._operator_log is not None:
             self._operator_log.stop()
         if self._book is not None:
@@ -175,7 +189,7 @@ class NodeService(LoggingService):
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
         self.routing = self._control = self._operator_log = None
-        self._lock = self._registry = self._signals = self._book = None
+        self._lock = self._registry = self._signals = self._book = self._supervision = None
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact

@@ -17,6 +17,8 @@ from .demo import DemoService
 from .logs import LoggingService, LogStyle, log_of_twistd
 from .node import NodeService
 from .options import Options
+from .systemd.sockets import environment_at_start
+from .systemd.supervision import Systemd
 from .twistd_files import problem_with_files
 
 __all__ = ["Options", "makeService"]
@@ -49,9 +51,12 @@ def _service(options: Options, reactor: Any) -> LoggingService:
         return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
     try:
         settings, state_dir = options.settings()
+        systemd = Systemd.from_environment(environment_at_start(), os.getpid())
     except ConfigurationError as error:
         sys.exit(f"routing-node: {error}")
-    return NodeService(settings, state_dir, reactor)
+    service = NodeService(settings, state_dir, reactor)
+    service.systemd = systemd
+    return service
 
 
 def end_process(all_well: bool) -> None:

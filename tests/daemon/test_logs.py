@@ -204,3 +204,8 @@ class TwistdTests(SynchronousTestCase):
         log.info("after")
         self.assertIn("before", path.with_name("node.log.1").read_text())
         self.assertRegex(path.read_text(), r"^[\d: -]+ after\n$")
+        # as logrotate does it
+        path.rename(path.with_name("moved.log"))
+        os.kill(os.getpid(), signal.SIGUSR1)
+        log.info("after all")
+        self.assertRegex(path.read_text(), r"^[\d: -]+ after all\n$")

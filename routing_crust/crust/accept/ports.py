@@ -8,14 +8,17 @@ We also dial from these ports, so other sockets of ours must be able to share th
 any process of the same user could then share them as well, and get half of the connections. So each port is
 taken for ourselves alone first, and opened for sharing once we listen: a second node, which begins in the
 same way, finds it in use. No lock file could do that, for two nodes need not have a folder in common.
+
+A socket that listens already, because whoever started this process made it, is used as it is.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, Final
 
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -32,24 +35,29 @@ BACKLOG: Final = 128
 SHARED: Final[int | None] = getattr(socket, "SO_REUSEPORT", None)
 """The option that lets us dial from a port at which we listen; not every system has it."""
 
+NOTHING_GIVEN: Final[Mapping[Endpoint, socket.socket]] = MappingProxyType({})
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _LOWEST_FREE_PORT: Final = 1024
 
 
 def open_ports(
-    reactor: Any, factory: IProtocolFactory, endpoints: Sequence[Endpoint]
+    reactor: Any,
+    factory: IProtocolFactory,
+    endpoints: Sequence[Endpoint],
+    given: Mapping[Endpoint, socket.socket] = NOTHING_GIVEN,
 ) -> tuple[IListeningPort, ...]:
     """
     Listen on each endpoint.
 
     @param reactor: provides C{IReactorSocket}. It gets the sockets only when all of them are bound, so
         that a failure leaves nothing open, not even until the reactor's next turn.
+    @param given: sockets that listen already, each with where. They stay open when the ports are closed.
     @return: the ports, in the order of C{endpoints}. On a host without IPv6 an IPv6 wildcard is left out,
         with a line in the log, if there is something else to listen on.
     @raise CannotListen: one of them cannot be listened on; nothing is open.
     """
     with ExitStack() as stack:
-        listeners = [_listen(each, stack) for each in endpoints]
+        listeners = [_shared(given[each]) if each in given else _listen(each, stack) for each in endpoints]
         there = [each for each in listeners if isinstance(each, socket.socket)]
         for each in listeners:
             if isinstance(each, CannotListen):
@@ -86,13 +94,19 @@ def _listen(endpoint: Endpoint, stack: ExitStack) -> socket.socket | CannotListe
         listener.bind(found[0][4])
         listener.listen(BACKLOG)
         # only once we listen: else a second node of the same user could take half of the connections
-        if SHARED is not None:
-            listener.setsockopt(socket.SOL_SOCKET, SHARED, 1)
+        _shared(listener)
     except OSError as problem:
         error = CannotListen(_advice(endpoint, problem))
         if endpoint.is_v6 and endpoint.address.is_unspecified and problem.errno in _NO_IPV6:
             return error
         raise error from problem
+    return listener
+
+
+def _shared(listener: socket.socket) -> socket.socket:
+    """Let other sockets of ours have its port, too."""
+    if SHARED is not None:
+        listener.setsockopt(socket.SOL_SOCKET, SHARED, 1)
     return listener
 
 

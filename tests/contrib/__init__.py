@@ -1,0 +1,1 @@
+"""Tests of what lies in contrib/: files for those who install the daemon on a machine."""
