@@ -35,6 +35,7 @@ COMMAND_MODULES: Final = {
     "ban": "administration",
     "renew": "administration",
     "tag": "administration",
+    "role": "administration",
     "authority": "authority",
 }
 """For each command the module in C{commands} with the function of its name, imported when it is called."""

@@ -152,7 +152,7 @@ class NodeService(LoggingService):
             self._registry.is_invited = desk.allows
             self._control.handle(InviteCommand, desk.invite)
             authority_key = partial(load_authority, self._state_dir, network)
-            Administration(routing, authority_key).register(self._control)
+            Administration(routing, authority_key, label).register(self._control)
         try:
             self._control.listen(path, self._reactor)
         except RoutingCrustError:

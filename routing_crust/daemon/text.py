@@ -51,16 +51,21 @@ def status_text(status: Mapping[str, Any]) -> str:
     ]
     lines = [f"{title + ':':<15}{value}" for title, value in rows]
     lines.extend(_link_text(link) for link in links)
+    lines.append(f"sessions:      {_sessions(status.get('sessions', {}))}")
     lines.extend(_carried_text(status))
     return "\n".join(lines)
 
 
-def members_text(network: str, authority: bool, members: Iterable[Mapping[str, Any]]) -> str:
-    """Describe the members of a private network, as the daemon lists them."""
+def members_text(label: str, authority: bool, members: Iterable[Mapping[str, Any]]) -> str:
+    """
+    Describe the members of a private network, as the daemon lists them.
+
+    @param label: what the network is called here.
+    """
     rows = [_MEMBER_COLUMNS, *(_member_row(each) for each in members)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     where = "on this machine" if authority else "not on this machine"
-    lines = [f"members of {network} that are known here; its authority key is {where}"]
+    lines = [f"members of {label} that are known here; its authority key is {where}"]
     lines.extend(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
@@ -183,6 +188,17 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
             f"{each['sent']} bytes sent, {each['received']} received"
             f"{', waits for a link' if each.get('suspended') else ''}"
         )
+
+
+def _sessions(sessions: Mapping[str, Any]) -> str:
+    """With whom messages by way of others are sealed; the latest first."""
+    listed = sessions.get("peers", [])
+    shown = (
+        f"{_peer_text(each['peer'], each['nickname'])} for {_duration(each['seconds'])}" for each in listed
+    )
+    # an older daemon does not say how many there are
+    number = sessions.get("number", len(listed))
+    return f"{number}: {', '.join(shown)}" if listed else str(number)
 
 
 def _state(status: Mapping[str, Any]) -> str:

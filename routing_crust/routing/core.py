@@ -394,6 +394,7 @@ class RoutingCore:
         """A snapshot of the node; every value can be written as JSON."""
         expected, relay = len(self.attempts.expected), self.messenger.relay_status
         status = node_status(self.node, self.links, self.neighbourhood, expected, relay, nickname_of)
+        status["sessions"] = self.messenger.sessions.status(nickname_of)
         return status if self.private is None else {**status, "membership": self.private.status()}
 
     def explain(self, name: Name) -> Explanation:

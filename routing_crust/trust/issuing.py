@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import InvalidName, NotAuthorized
 from ..identity import Identity
 from ..names import Name
-from .certificate import CERTIFICATE_LABEL, Certificate, MemberRole, SignedCertificate
+from .certificate import CERTIFICATE_LABEL, ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
 from .codec import encode_body
 from .judging import DAY_SECONDS, may_give
 from .networks import authority_of, network_of
@@ -54,6 +54,10 @@ class Issuer:
         self._identity = identity
         self.certificate = certificate
         self.network = network_of(name) if certificate is None else certificate.certificate.network
+
+    def certificate_is_enough_for(self, roles: Iterable[MemberRole]) -> bool:
+        """Whether this issuer may give these roles."""
+        return self.certificate is None or ISSUING_ROLES.isdisjoint(roles)
 
     def issue(
         self,

@@ -57,6 +57,13 @@ STATUS: dict[str, Any] = {
         },
     ],
     "unconfirmed_links": 2,
+    "sessions": {
+        "number": 2,
+        "peers": [
+            {"peer": str(BOB), "nickname": "bob", "seconds": 61.5, "idle_seconds": 2.0},
+            {"peer": str(ALICE), "nickname": "", "seconds": 70.5, "idle_seconds": 2.0},
+        ],
+    },
     "contact": f"{ALICE}@127.0.0.1:6000",
     "listeners": 1,
     "process": 77,
@@ -122,6 +129,7 @@ class StatusTextTests(SynchronousTestCase):
                 f"  to   {BOB} at 127.0.0.1:7000, member, for 1 min 1 s, round trip 4.1 ms",
                 f"  from {ALICE} at 127.0.0.1:7001, attached, for 1 h 2 min, client, "
                 f"relayed through {BOB}, one-way, 9 bytes queued",
+                f"sessions:      2: bob ({str(BOB)[:8]}) for 1 min 1 s, {ALICE} for 1 min 10 s",
             ],
         )
 

@@ -225,6 +225,24 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "what an admin has issued and banned ends with its role",
+        "daemon/members/administration.py",
+        "        if lost and last.may_issue:\n",
+        "        if False:\n",
+        (
+            "tests.daemon.members.test_administration.RoleTests.test_what_an_admin_has_issued_and_banned_outlives_its_role",
+        ),
+    ),
+    Mutant(
+        "a role that is taken away stays good by the old certificate",
+        "daemon/members/administration.py",
+        "        if statements:\n",
+        "        if False:\n",
+        (
+            "tests.daemon.members.test_administration.RoleTests.test_what_an_admin_has_issued_and_banned_outlives_its_role",
+        ),
+    ),
+    Mutant(
         "streams of a banned member wait for a link",
         "streams/survival/peers.py",
         "        if peer is not None and not peer.attached:\n            self._end(peer, reason)",

@@ -1,4 +1,4 @@
-"""C{members}, C{ban}, C{renew} and C{tag}: the members of a private network."""
+"""C{members}, C{ban}, C{renew}, C{tag} and C{role}: the members of a private network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..control.member_messages import (
     MembersCommand,
     MembersReply,
     RenewCommand,
+    RoleCommand,
     TagCommand,
 )
 from ..text import members_text
@@ -30,7 +31,7 @@ def members(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(reply)
     else:
-        print_line(members_text(reply.network, reply.authority, reply.members))
+        print_line(members_text(reply.label or reply.network, reply.authority, reply.members))
     return EXIT_OK
 
 
@@ -67,7 +68,12 @@ def tag(options: argparse.Namespace) -> int:
     return _certify(options, command)
 
 
-def _certify(options: argparse.Namespace, command: RenewCommand | TagCommand) -> int:
+def role(options: argparse.Namespace) -> int:
+    """Change what a member may do."""
+    return _certify(options, RoleCommand(member=options.member, roles=tuple(options.roles)))
+
+
+def _certify(options: argparse.Namespace, command: RenewCommand | TagCommand | RoleCommand) -> int:
     with connect(options) as client:
         reply = client.ask(command, CertifiedReply, STATUS_TIMEOUT_SECONDS)
     if options.json:
@@ -83,7 +89,9 @@ def _certify(options: argparse.Namespace, command: RenewCommand | TagCommand) ->
 def _certified_text(member: Mapping[str, Any]) -> str:
     tags = f", tags {', '.join(member['tags'])}" if member["tags"] else ""
     has = "it has the certificate" if member["delivered"] else "it gets the certificate when it comes"
-    return f"{member['nickname']} ({member['name'][:8]}) is certified until {member['until']}{tags}; {has}"
+    roles = ",".join(member["roles"])
+    who = f"{member['nickname']} ({member['name'][:8]})"
+    return f"{who} is certified as {roles} until {member['until']}{tags}; {has}"
 
 
 def _reach(linked: int) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from .member_arguments import ROLES
+
 Add = Callable[..., argparse.ArgumentParser]
 
 MAX_NOTE_CHARACTERS: Final = 60
@@ -58,7 +60,16 @@ def add_administration_commands(add: Add, add_where: Callable[[argparse.Argument
     tag.add_argument(
         "--remove", action="append", default=[], metavar="TAG", help="a tag that it loses; may be repeated"
     )
-    for each in (members, ban, renew, tag):
+    role = add(
+        "role",
+        "change what a member of the private network may do",
+        "A greater role includes the smaller ones: node, relay, invite, admin. Only where the authority key "
+        "is, members are made inviters or admins, or lose that. Who loses a role cannot show its old "
+        "certificate any more.",
+    )
+    role.add_argument("member", metavar="MEMBER", help=_WHO)
+    role.add_argument("roles", nargs="+", choices=ROLES, metavar="ROLE", help=f"one of {', '.join(ROLES)}")
+    for each in (members, ban, renew, tag, role):
         _add_json(each)
         add_where(each)
     _add_authority(add, add_where)

@@ -57,6 +57,7 @@ class MembersReply(ControlLine, frozen=True, tag="members"):
     The members that the daemon knows of, itself first.
 
     @ivar network: the id of the private network.
+    @ivar label: what it is called on this machine.
     @ivar authority: whether the authority's key is on this machine.
     @ivar members: a table for each, as L{routing_crust.daemon.members.listing} makes them.
     """
@@ -64,6 +65,7 @@ class MembersReply(ControlLine, frozen=True, tag="members"):
     network: str
     authority: bool
     members: tuple[dict[str, Any], ...]
+    label: str = ""
 
 
 class BanCommand(ControlLine, frozen=True, tag="ban"):
@@ -125,6 +127,19 @@ class TagCommand(ControlLine, frozen=True, tag="tag"):
     remove: tuple[str, ...] = ()
 
 
+class RoleCommand(ControlLine, frozen=True, tag="role"):
+    """
+    Change what a member may do.
+
+    @ivar member: as in L{BanCommand}.
+    @ivar roles: what it may do from now on; a greater one includes the smaller ones. A certificate that says
+        more is revoked.
+    """
+
+    member: str
+    roles: tuple[str, ...]
+
+
 class CertifiedReply(ControlLine, frozen=True, tag="certified"):
     """
     New certificates were issued.
@@ -138,6 +153,8 @@ class CertifiedReply(ControlLine, frozen=True, tag="certified"):
     warning: str = ""
 
 
-MemberCommand: TypeAlias = InviteCommand | MembersCommand | BanCommand | RenewCommand | TagCommand
+MemberCommand: TypeAlias = (
+    InviteCommand | MembersCommand | BanCommand | RenewCommand | TagCommand | RoleCommand
+)
 """Commands that are answered by handlers of the daemon."""
 MemberReply: TypeAlias = InvitedReply | MembersReply | BannedReply | CertifiedReply

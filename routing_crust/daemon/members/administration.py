@@ -17,10 +17,11 @@ from ...names import NAME_CHARACTERS, Name
 from ...routing.private.network import PrivateNetwork
 from ...routing.private.private_members import PrivateMembers
 from ...routing.service import RoutingService
-from ...trust.certificate import Certificate, SignedCertificate, check_tags
+from ...trust.certificate import Certificate, MemberRole, SignedCertificate, check_tags
 from ...trust.issuing import Issuer
 from ...trust.judging import date_text
 from ...trust.roster import Roster
+from ...trust.statement import SignedStatement
 from ..control.member_messages import (
     BanCommand,
     BannedReply,
@@ -28,10 +29,12 @@ from ..control.member_messages import (
     MembersCommand,
     MembersReply,
     RenewCommand,
+    RoleCommand,
     TagCommand,
 )
 from ..control.server import ControlServer
 from .listing import ban_text, member_table, member_tables
+from .withdrawal import withdraw
 
 MIN_PREFIX_CHARACTERS = 8
 """Of a name, when it stands for the member."""
@@ -44,12 +47,16 @@ class MemberError(RoutingCrustError):
 class Administration:
     """Made by the daemon of a private network with its control socket, and discarded with it."""
 
-    def __init__(self, routing: RoutingService, authority_key: Callable[[], Identity | None]) -> None:
+    def __init__(
+        self, routing: RoutingService, authority_key: Callable[[], Identity | None], label: str = ""
+    ) -> None:
         """
+        @param label: what the network is called here.
         @param authority_key: reads the key of the network's authority; C{None} if it is not kept here.
         """
         self._routing = routing
         self._authority_key = authority_key
+        self._label = label
 
     def register(self, server: ControlServer) -> None:
         """Have these commands answered here."""
@@ -57,12 +64,14 @@ class Administration:
         server.handle(BanCommand, self.ban)
         server.handle(RenewCommand, self.renew)
         server.handle(TagCommand, self.tag)
+        server.handle(RoleCommand, self.role)
 
     def members(self, command: MembersCommand) -> MembersReply:
         """Answer with the members that this node knows of."""
         members = self._members
         return MembersReply(
             network=self._routing.settings.network,
+            label=self._label,
             authority=self._authority() is not None,
             members=member_tables(
                 members.own.certificate, members.known, members.roster, self._links, members.now()
@@ -155,6 +164,40 @@ class Administration:
             self._network.add_statements([revocation])
             return CertifiedReply(members=(table,))
         return CertifiedReply(members=(self._give(signed),), warning=warning)
+
+    def role(self, command: RoleCommand) -> CertifiedReply:
+        """
+        Issue a certificate with other roles. Where one is lost, the older certificates are revoked; what an
+        admin or inviter has issued and said before, the authority says anew.
+
+        @raise MemberError: there is no such member, it is banned, or may do just that already.
+        @raise InvalidCertificate: there is no such role.
+        @raise NotAuthorized: this node may not.
+        """
+        last = self._certificate(command.member)
+        chosen = map(MemberRole.from_text, command.roles)
+        roles = frozenset[MemberRole]().union(*(each.implied for each in chosen))
+        if roles == last.roles:
+            raise MemberError(f"{last} may do just that already: {_role_text(last.roles)}")
+        members, now = self._members, self._members.now()
+        issuer = self._issuer(last)
+        if not issuer.certificate_is_enough_for(roles):
+            issuer = self._authority() or issuer
+        signed = issuer.issue(last.name, last.nickname, roles, now, tags=last.tags, above_serial=last.serial)
+        lost, serial = last.roles - roles, signed.certificate.serial
+        others: tuple[SignedCertificate, ...] = ()
+        statements: tuple[SignedStatement, ...] = ()
+        if lost and last.may_issue:
+            known = [each for each in members.directory.values() if each.certificate.name != last.name]
+            found = withdraw(issuer, last, serial, known, members.roster, now)
+            others, statements = found.certificates, found.statements
+        elif lost:
+            statements = (issuer.revoke(last.name, serial, members.roster, now),)
+        # they must have the new ones first, or they would lose their links
+        tables = tuple(map(self._give, (signed, *others)))
+        if statements:
+            self._network.add_statements(statements)
+        return CertifiedReply(members=tables)
 
     def _lift(self, name: Name, who: str, roster: Roster) -> BannedReply:
         if roster.ban_of(name) is None:
@@ -255,6 +298,10 @@ class Administration:
 
 def _text(name: Name, certificate: Certificate | None) -> str:
     return name.short if certificate is None else str(certificate)
+
+
+def _role_text(roles: frozenset[MemberRole]) -> str:
+    return ", ".join(each.text for each in sorted(roles))
 
 
 def _tags(certificate: Certificate) -> str:

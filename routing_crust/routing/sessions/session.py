@@ -29,6 +29,7 @@ class Session:
     @ivar number: what packets name it by; unique for the two ends.
     @ivar peer: who holds the keys at the other end, by its certificate.
     @ivar holder: who is held to account for it: the link that its handshake came by, or ourselves.
+    @ivar made: when it was made, in seconds.
     @ivar used: when it was made, or last sealed or opened a packet, in seconds.
     @ivar confirmed: whether the other end has shown that it has the keys too.
     """
@@ -39,6 +40,7 @@ class Session:
     sealing: SealingKeys
     opening: OpeningKeys
     used: float
+    made: float
     confirmed: bool = False
 
     def seal(self, associated: bytes, plaintext: bytes, now: float) -> SealedPacket:
@@ -77,4 +79,4 @@ def make_session(
     secrets = agreement.export(EXPORTER_LABEL, network.encode(), 2 * SECRET_BYTES)
     of_initiator, of_responder = secrets[:SECRET_BYTES], secrets[SECRET_BYTES:]
     ours, theirs = (of_initiator, of_responder) if initiator else (of_responder, of_initiator)
-    return Session(number, peer, holder, SealingKeys(ours, now), OpeningKeys(theirs), now)
+    return Session(number, peer, holder, SealingKeys(ours, now), OpeningKeys(theirs), now, now)

@@ -9,7 +9,7 @@ opened have a reserve, which no other can take.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -46,6 +46,11 @@ class SessionTable:
 
     def __len__(self) -> int:
         return sum(map(len, self._of_holder.values()))
+
+    @property
+    def latest_of_all(self) -> Iterator[Session]:
+        """The session that is sealed with, of each peer that there is one with; the latest comes last."""
+        return (sessions[0] for sessions in self._of_peer.values())
 
     def find(self, peer: Name, number: int) -> Session | None:
         """The session with this peer that has this number."""

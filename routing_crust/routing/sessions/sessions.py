@@ -13,6 +13,7 @@ sees that one, and the greater name sends its first flight again by the way that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from twisted.logger import Logger
@@ -37,6 +38,10 @@ OFFERS_PER_SECOND: Final = 20.0
 """Handshakes of others that may begin by one link, on average: each costs a millisecond or so."""
 MAX_OFFERS_BURST: Final = 60
 """Handshakes of others that may begin by one link at once."""
+
+
+MAX_LISTED: Final = 16
+"""Sessions that the status tells of."""
 
 
 class SessionUser(Protocol):
@@ -83,6 +88,26 @@ class Sessions:
     def __len__(self) -> int:
         """How many sessions there are."""
         return len(self._table)
+
+    def status(self, nickname_of: Callable[[Name], str]) -> dict[str, object]:
+        """
+        How many sessions there are, and with whom the latest ones; every value can be written as JSON.
+
+        @param nickname_of: what people call a peer; empty if it has no nickname.
+        """
+        now, sessions = self._clock.seconds(), list(self._table.latest_of_all)
+        return {
+            "number": len(sessions),
+            "peers": [
+                {
+                    "peer": str(each.peer),
+                    "nickname": nickname_of(each.peer),
+                    "seconds": round(now - each.made, 1),
+                    "idle_seconds": round(now - each.used, 1),
+                }
+                for each in sessions[: -MAX_LISTED - 1 : -1]
+            ],
+        }
 
     @property
     def under_way(self) -> int:

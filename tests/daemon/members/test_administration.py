@@ -1,4 +1,4 @@
-"""C{members}, C{ban}, C{renew} and C{tag}: the script, its daemon and the members of a simulated network."""
+"""The commands about members: the script, its daemon and the members of a simulated network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from routing_crust.trust.issuing import Issuer
 from ..fakes import FakeService
 from ..test_cli import CliTestCase
 
-COMMANDS = (("members",), ("ban", "old"), ("renew",), ("tag", "old", "web"))
+COMMANDS = (("members",), ("ban", "old"), ("renew",), ("tag", "old", "web"), ("role", "old", "node"))
 
 
 class AdministrationCase(CliTestCase):
@@ -46,7 +46,7 @@ class AdministrationCase(CliTestCase):
     def manage(self, node: SimulatedNode) -> None:
         """Have the daemon be that of this node."""
         server = ControlServer(node.service, DaemonInbox(), dict)
-        Administration(node.service, lambda: self.authority).register(server)
+        Administration(node.service, lambda: self.authority, "home").register(server)
         server.listen(self.folder / "control.sock", reactor)
         self.addCleanup(server.stop, reactor)
 
@@ -85,11 +85,8 @@ class AdministrationCase(CliTestCase):
 class MembersTests(AdministrationCase):
     async def test_members_are_listed_with_their_links(self) -> None:
         lines = (await self.run_here("members")).splitlines()
-        self.assertEqual(
-            lines[0],
-            f"members of {self.founder.network} that are known here; its authority key is not on this "
-            "machine",
-        )
+        expected = "members of home that are known here; its authority key is not on this machine"
+        self.assertEqual(lines[0], expected)
         self.assertEqual(lines[1].split(), ["NICKNAME", "NAME", "ROLES", "TAGS", "UNTIL", "CONNECTION"])
         self.assertIn("this node", lines[2])
         self.assertEqual(len(lines), 6)
@@ -227,7 +224,9 @@ class RenewTests(AdministrationCase):
         before = self.certificate(1)
         self.net.run_for(100)
         out = await self.run_here("renew", before.nickname)
-        self.assertRegex(out, r"^member-\d \(.{8}\) is certified until .* UTC; it has the certificate\n$")
+        self.assertRegex(
+            out, r"^member-\d \(.{8}\) is certified as node,relay until .* UTC; it has the certificate\n$"
+        )
         self.net.run_for(2)
         after = self.certificate(1)
         self.assertGreater(after.serial, before.serial)
@@ -329,3 +328,57 @@ class TagTests(AdministrationCase):
         self.assertIn("its old certificate, with 'web', is good until", out)
         self.net.run_for(5)
         self.assertEqual([self.is_linked(each) for each in (1, 2, 3)], [True, True, True])
+
+
+class RoleTests(AdministrationCase):
+    def roles(self, number: int) -> list[str]:
+        return sorted(each.text for each in self.certificate(number).roles)
+
+    def linked(self, number: int) -> list[bool]:
+        """Whether it has links with all others."""
+        return [self.is_linked(number, to) for to in range(4) if to != number]
+
+    async def test_admin_takes_the_role_of_relay_away_and_gives_it_again(self) -> None:
+        out = await self.run_here("role", self.nickname(1), "node")
+        self.assertIn("is certified as node until", out)
+        self.net.run_for(10)
+        self.assertEqual(self.roles(1), ["node"])
+        self.assertEqual(self.linked(1), [True, True, True])
+        await self.run_here("role", self.nickname(1), "relay")
+        self.net.run_for(2)
+        self.assertEqual(self.roles(1), ["node", "relay"])
+
+    async def test_admins_are_made_where_the_authority_key_is(self) -> None:
+        out = await self.run_here("role", self.nickname(1), "admin", code=1)
+        self.assertIn("only the authority makes admins and inviters: use the machine that has", out)
+        self.authority = self.founder.authority
+        await self.run_here("role", self.nickname(1), "admin")
+        self.net.run_for(2)
+        self.assertEqual(self.roles(1), ["admin", "invite", "node", "relay"])
+
+    async def test_role_that_a_member_has_already_is_refused(self) -> None:
+        out = await self.run_here("role", self.nickname(1), "relay", code=1)
+        self.assertIn("may do just that already: node, relay", out)
+
+    async def test_what_an_admin_has_issued_and_banned_outlives_its_role(self) -> None:
+        """The other members have their certificates from it, and it has banned one."""
+        await self.run_here("ban", self.nickname(3), "--note", "lost")
+        self.authority = self.founder.authority
+        await self.run_here("role", self.nickname(1), "admin")
+        self.net.run_for(5)
+        old = self.nodes[0].membership
+        assert old is not None
+        before = old.certificate
+        await self.run_here("role", self.nickname(0), "node")
+        self.net.run_for(20)
+        self.assertEqual(self.roles(0), ["node"])
+        self.assertEqual([self.is_linked(0, 1), self.is_linked(0, 2), self.is_linked(1, 2)], [True] * 3)
+        other = self.nodes[2].service.private_network
+        assert other is not None
+        self.assertIn("revoked", str(other.members.rejection(before, self.nodes[0].name)))
+        ban = other.members.roster.ban_of(self.nodes[3].name)
+        assert ban is not None
+        self.assertEqual((ban.is_of_authority, ban.statement.note), (True, "lost"))
+        # it says nothing any more
+        self.authority = None
+        self.assertIn("is neither an admin", await self.run_here("ban", self.nickname(2), code=1))

@@ -41,7 +41,8 @@ class TableTests(SynchronousTestCase):
         self.table = SessionTable(self.clock, self.gone.append)
 
     def add(self, peer: int, by: Holder = OURSELVES, number: int = 1) -> Session:
-        session = Session(number, name(peer), by, SEALING, OPENING, self.clock.seconds())
+        now = self.clock.seconds()
+        session = Session(number, name(peer), by, SEALING, OPENING, now, now)
         self.table.add(session)
         return session
 
