@@ -26,6 +26,13 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_is_used_up",),
     ),
     Mutant(
+        "a founder's daemon is waited for until somebody else is there",
+        "daemon/commands/founding.py",
+        "start_daemon(state_dir, alone=True)",
+        "start_daemon(state_dir)",
+        ("tests.daemon.commands.test_founding.InitTests.test_start_runs_the_daemon_and_waits_for_no_member",),
+    ),
+    Mutant(
         "who is banned comes back by the invitation that he has",
         "daemon/members/invitation_desk.py",
         "if is_void or entry.is_used_up_for(name):",

@@ -24,6 +24,7 @@ from ...trust.state_files import (
 )
 from ..members.networks_here import CONFIG_NAME, LABEL_NAME, new_state_dir, way_to
 from ..members.settings_text import config_text
+from ..members.starting import start_daemon
 from ..state_directory import default_state_dir, key_path
 from . import EXIT_OK
 from .here import print_line
@@ -54,8 +55,11 @@ def init(options: argparse.Namespace) -> int:
         )
         write_text(making / CONFIG_NAME, text)
         write_text(making / LABEL_NAME, f"{options.label}\n")
+    if options.start:
+        start_daemon(state_dir, alone=True)
     name = signed.certificate.name
     start, invite = f"twistd -n routing-node{where}", f"routing-crust invite{where} NICKNAME"
+    to_do = [invite] if options.start else [start, invite]
     if options.json:
         facts = {
             "label": options.label,
@@ -64,7 +68,8 @@ def init(options: argparse.Namespace) -> int:
             "name": str(name),
             "state_dir": str(state_dir),
             "authority_key": str(state_dir / AUTHORITY_FILE),
-            "next": [start, invite],
+            "running": options.start,
+            "next": to_do,
         }
         print_line(json.dumps(facts, indent=2))
         return EXIT_OK
@@ -73,9 +78,7 @@ def init(options: argparse.Namespace) -> int:
         f"  settings        {state_dir / CONFIG_NAME}\n"
         f"  authority key   {state_dir / AUTHORITY_FILE}\n"
         "                  Whoever has it owns the network: keep a copy where nobody else can read it.\n"
-        "Next:\n"
-        f"  {start}\n"
-        f"  {invite}"
+        "Next:\n" + "\n".join(f"  {each}" for each in to_do)
     )
     return EXIT_OK
 

@@ -110,11 +110,11 @@ def _add_join(add: Add) -> None:
         metavar="LINE",
         help="what 'routing-crust invite' has printed there; '-' reads it from the standard input",
     )
-    join.add_argument("--start", action="store_true", help="start the daemon as well, in the background")
     _add_new(join)
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", action="store_true", help="start the daemon as well, in the background")
     parser.add_argument(
         "--nickname",
         type=_nickname,

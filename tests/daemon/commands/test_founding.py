@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import stat
+from pathlib import Path
 
 from routing_crust.config import Role
 from routing_crust.daemon.commands import founding
@@ -58,6 +59,13 @@ class InitTests(CliTestCase):
         lines = self.out.getvalue().splitlines()
         self.assertEqual(lines[-2:], ["  twistd -n routing-node", "  routing-crust invite NICKNAME"])
         self.assertIn(str(self.folder / "home" / "authority.key"), self.out.getvalue())
+
+    def test_start_runs_the_daemon_and_waits_for_no_member(self) -> None:
+        started: list[tuple[Path, bool]] = []
+        self.patch(founding, "start_daemon", lambda folder, alone=False: started.append((folder, alone)))
+        self.assertEqual(self.run_script("init", "home", "--start"), 0)
+        self.assertEqual(started, [(self.folder / "home", True)])
+        self.assertEqual(self.out.getvalue().splitlines()[-2:], ["Next:", "  routing-crust invite NICKNAME"])
 
     def test_it_says_so_to_programs_too(self) -> None:
         folder = self.folder / "elsewhere" / "x"
