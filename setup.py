@@ -27,6 +27,9 @@ UPNP = [
 QR = [
     "segno>=1.6",
 ]
+COMPLETION = [
+    "shtab>=1.13",
+]
 TEST = [
     *UPNP,  # where people run the tests, so that none of UPnP's is skipped
     "coverage>=7.10",  # the first that measures subprocesses by itself
@@ -102,6 +105,7 @@ setup(
         "zope.interface>=8.0",
     ],
     extras_require={
+        "completion": COMPLETION,
         "qr": QR,
         "upnp": UPNP,
         "bench": BENCH,
@@ -109,7 +113,7 @@ setup(
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*COMPLETION, *QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

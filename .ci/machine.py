@@ -16,8 +16,12 @@ from runner import Job
 SYSTEM = (
     *("conntrack", "curl", "iproute2", "miniupnpd", "nftables"),
     *("openssh-client", "openssh-server", "postgresql", "systemd"),
+    *("fish", "man-db", "zsh"),
 )
-"""Debian's packages for tests with NATs, routers that map ports, and programs to forward."""
+"""
+Debian's packages for tests with NATs, routers that map ports, programs to forward, systemd's judge of units,
+shells and C{man}.
+"""
 APT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 _apt = threading.Lock()  # apt-get does not wait for another one
 

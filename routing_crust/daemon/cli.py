@@ -37,8 +37,13 @@ COMMAND_MODULES: Final = {
     "tag": "administration",
     "role": "administration",
     "authority": "authority",
+    "completion": "manual.completion",
+    "manual": "manual.pages",
 }
-"""For each command the module in C{commands} with the function of its name, imported when it is called."""
+"""
+For each command the module with the function of its name, imported when it is called: in C{commands}, or from
+this folder on.
+"""
 _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")
 """Commands whose ordinary end is an interrupt."""
 
@@ -62,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _function(command: str) -> Callable[[argparse.Namespace], int]:
-    module = import_module(f".commands.{COMMAND_MODULES[command]}", __package__)
+    name = COMMAND_MODULES[command]
+    module = import_module(f".{name}" if "." in name else f".commands.{name}", __package__)
     function: Callable[[argparse.Namespace], int] = getattr(module, command)
     return function

@@ -1436,6 +1436,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.test_logs",),
     ),
     Mutant(
+        "a peer's nickname may hold commands for the shell that completes it",
+        "daemon/manual/completion.py",
+        "if is_nickname(each) or each.isalnum())",
+        "if each)",
+        ("tests.daemon.manual.test_completion",),
+    ),
+    Mutant(
+        "a text is taken for a request of roff",
+        "daemon/manual/pages.py",
+        'return re.sub(r"(?m)^(?=\\.)", r"\\\\&", escaped)',
+        "return escaped",
+        ("tests.daemon.manual.test_pages",),
+    ),
+    Mutant(
         "exposed programs take the last descriptors",
         "daemon/forward/exposer.py",
         "if descriptors_left() < RESERVED_DESCRIPTORS:",

@@ -18,6 +18,10 @@ from .member_arguments import add_member_commands
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """Longer than a message is tried for with the default settings."""
 
+SHELLS: Final = ("bash", "zsh", "fish")
+COMPLETE_NAMES: Final = "names"
+"""What the scripts say in place of a shell, to complete the names of nodes."""
+
 _EPILOGUE: Final = """\
 a first hour:
   routing-crust init home            here; then 'twistd routing-node' and
@@ -140,7 +144,32 @@ def make_parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", help="as JSON, for programs")
     _add_where(explain)
     add_administration_commands(add, _add_where)
+    _add_manual(add)
     return parser
+
+
+def _add_manual(add: Callable[..., argparse.ArgumentParser]) -> None:
+    completion = add(
+        "completion",
+        "print a script that has a shell complete these commands",
+        "Say 'source <(routing-crust completion bash)' in ~/.bashrc, or 'eval \"$(routing-crust completion "
+        "zsh)\"' in ~/.zshrc after compinit; for fish, save it as "
+        "~/.config/fish/completions/routing-crust.fish.",
+    )
+    completion.add_argument(
+        "shell",
+        choices=(*SHELLS, COMPLETE_NAMES),
+        metavar="SHELL",
+        help=f"{', '.join(SHELLS)}; or '{COMPLETE_NAMES}', the names that the scripts complete",
+    )
+    _add_where(completion)
+    manual = add(
+        "manual",
+        "write the manual pages of these commands and of the daemon",
+        "They are written into FOLDER/man1; 'man -l FOLDER/man1/routing-crust.1' shows the first.",
+    )
+    manual.add_argument("folder", type=Path, metavar="FOLDER", help="such as ~/.local/share/man")
+    _add_where(manual)
 
 
 def _add_key_file(parser: argparse.ArgumentParser) -> None:

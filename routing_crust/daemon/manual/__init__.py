@@ -1,0 +1,1 @@
+"""What is made from the parsers of the command lines: completion for shells, and manual pages."""
