@@ -72,6 +72,69 @@ class Held:
         return left > 0 and (account == OURSELVES or self.most(account) < left)
 
 
+class Amounts:
+    """
+    How much each account has of what is counted in bytes or the like, and who makes room when all is taken:
+    of the widest part that has most, the account that has most.
+
+    @ivar total: what all have together.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._of_widest: dict[Account, int] = {}
+        self._of: dict[Account, dict[Account, int]] = {}
+
+    def __getitem__(self, account: Account) -> int:
+        """How much an account has."""
+        return self._of.get(account[:1], {}).get(account, 0)
+
+    def add(self, account: Account, change: int) -> None:
+        """An account takes so much more, or gives it back if it is below 0."""
+        self.total += change
+        widest = account[:1]
+        held = self._of_widest.get(widest, 0) + change
+        if not held:
+            del self._of_widest[widest], self._of[widest]
+            return
+        self._of_widest[widest] = held
+        accounts = self._of.setdefault(widest, {})
+        held = accounts.get(account, 0) + change
+        if held:
+            accounts[account] = held
+        else:
+            del accounts[account]
+
+    def fullest(self) -> Account:
+        """
+        Who has to make room.
+
+        @raise ValueError: nobody has anything.
+        """
+        widest = max(self._of_widest, key=self._of_widest.__getitem__)
+        accounts = self._of[widest]
+        return max(accounts, key=accounts.__getitem__)
+
+    def room_for(self, account: Account, amount: int) -> Account | None:
+        """
+        Who has to make room for what this account wants to take.
+
+        @return: C{None} if the newcomer would then have no less itself.
+        """
+        fullest = self.fullest()
+        if fullest[:1] == account[:1]:
+            mine, others = self[account], self[fullest]
+        else:
+            mine, others = self._of_widest.get(account[:1], 0), self._of_widest[fullest[:1]]
+        return fullest if mine + amount < others and fullest != account else None
+
+    def clear(self) -> None:
+        """Nobody has anything any more."""
+        self.total = 0
+        self._of_widest.clear()
+        self._of.clear()
+
+
 class SharedWindow:
     """A limit within any span of time, of which no account may take more than is left."""
 

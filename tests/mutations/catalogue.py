@@ -1074,23 +1074,23 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "when memory for parts is short, the latest message yields",
         "routing/messaging/fragmentation.py",
-        "        self._of_holder[partial.holder].move_to_end(key)\n",
-        "        self._of_holder[partial.holder].move_to_end(key, last=False)\n",
+        "        self._of_account[partial.account].move_to_end(key)\n",
+        "        self._of_account[partial.account].move_to_end(key, last=False)\n",
         (
             "tests.routing.messaging.test_fragmentation.ReassemblerTests.test_message_that_goes_on_is_spared_among_those_of_one_link",
         ),
     ),
     Mutant(
         "a full table takes from the prefix that holds least",
-        "routing/shares.py",
-        "prefix = max(self._of_prefix, key=self._of_prefix.__getitem__)",
-        "prefix = min(self._of_prefix, key=self._of_prefix.__getitem__)",
-        ("tests.routing.test_shares.SharesTests.test_counts_are_the_sums_of_what_was_taken",),
+        "timing/shares.py",
+        "widest = max(self._of_widest, key=self._of_widest.__getitem__)",
+        "widest = min(self._of_widest, key=self._of_widest.__getitem__)",
+        ("tests.timing.test_shares.AmountsTests.test_network_with_most_makes_room_by_its_largest_account",),
     ),
     Mutant(
         "requests of other links get no place when all are taken",
         "routing/messaging/request_handling.py",
-        "self._shares.room_for(holder_of(sender.link), size) if self._running else None",
+        "self._amounts.room_for(account_by_prefix(sender.link), size) if self._running else None",
         "None",
         ("tests.routing.messaging.test_requests.RoomTests.test_links_of_one_prefix_make_room_for_another",),
     ),
@@ -1327,8 +1327,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a tag is a nickname too",
         "routing/naming/directory.py",
-        "return certificate.nickname in self._nicknames or not self._tags",
-        "return certificate.nickname in (self._nicknames | self._tags) or not self._tags",
+        "certificate.nickname in self._nicknames and",
+        "certificate.nickname in (self._nicknames | self._tags) and",
         ("tests.routing.naming.test_directory.DirectoryTests.test_a_tag_is_nobodys_nickname",),
     ),
     Mutant(

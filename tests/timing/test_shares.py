@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.timing.shares import OURSELVES, Account, Held, Holdings, SharedWindow
+from routing_crust.timing.shares import OURSELVES, Account, Amounts, Held, Holdings, SharedWindow
 
 
 def party(network: str, host: str = "1", name: str = "a") -> Account:
@@ -115,3 +115,50 @@ class HoldingsTests(SynchronousTestCase):
         left.append(newcomer)
         after = max(sum(each[0] == network for each in left) for network in "NM")
         self.assertLessEqual(after, before)
+
+
+class AmountsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.amounts = Amounts()
+
+    def test_network_with_most_makes_room_by_its_largest_account(self) -> None:
+        for number in range(10):
+            self.amounts.add(("crowd", str(number)), 2 + (number == 7))
+        self.amounts.add(("lonely", "50"), 15)
+        self.assertEqual(self.amounts.fullest(), ("crowd", "7"))
+
+    def test_newcomer_that_would_have_most_gets_no_room(self) -> None:
+        self.amounts.add(("a", "1"), 10)
+        self.amounts.add(("b", "2"), 9)
+        self.assertIsNone(self.amounts.room_for(("b", "2"), 1))
+        self.assertEqual(self.amounts.room_for(("c", "3"), 9), ("a", "1"))
+        self.assertIsNone(self.amounts.room_for(("a", "1"), 1))
+        self.assertEqual(self.amounts.room_for(("a", "3"), 1), ("a", "1"))
+        self.assertIsNone(self.amounts.room_for(("c", "4"), 10))
+
+    def test_what_is_ours_counts_as_that_of_one_more(self) -> None:
+        self.amounts.add(OURSELVES, 3)
+        self.amounts.add(("a", "1"), 2)
+        self.assertEqual((self.amounts.fullest(), self.amounts[OURSELVES]), (OURSELVES, 3))
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(1, 5))))
+    def test_amounts_are_the_sums_of_what_was_taken(self, steps: list[tuple[int, int, int]]) -> None:
+        amounts = Amounts()
+        model: dict[Account, int] = {}
+        for network, number, amount in steps:
+            who = (str(network), str(number))
+            change = -model.pop(who) if model.get(who, 0) > 5 else amount
+            if change > 0:
+                model[who] = model.get(who, 0) + change
+            amounts.add(who, change)
+            self.assertEqual(amounts.total, sum(model.values()))
+            self.assertEqual({each: amounts[each] for each in model}, model)
+            if model:
+                crowd = amounts.fullest()[0]
+                sums = {each[0]: 0 for each in model}
+                for each, held in model.items():
+                    sums[each[0]] += held
+                self.assertEqual(sums[crowd], max(sums.values()))
+        for who, held in model.items():
+            amounts.add(who, -held)
+        self.assertEqual((amounts.total, amounts._of_widest, amounts._of), (0, {}, {}))

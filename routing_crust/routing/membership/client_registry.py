@@ -17,9 +17,9 @@ from ...config import Settings
 from ...errors import LinkClosed
 from ...identity import Identity
 from ...names import Name
+from ...timing.shares import OURSELVES, Account, Amounts
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.messages import ClientRecord, Signed
-from ..shares import OURSELVES, Holder, Shares
 
 MAX_CLIENT_RECORDS: Final = 10_000
 """Clients near this node's name whose node it remembers."""
@@ -39,7 +39,7 @@ class _Kept:
     proxy: Name
     issued: float
     end: float
-    holder: Holder
+    account: Account
 
 
 class ClientRegistry:
@@ -63,8 +63,8 @@ class ClientRegistry:
         self._most = MAX_CLIENT_RECORDS
         self._skew = settings.clock_skew
         self._records: dict[Name, _Kept] = {}
-        self._of_holder: dict[Holder, dict[Name, None]] = {}
-        self._shares = Shares()
+        self._of_account: dict[Account, dict[Name, None]] = {}
+        self._amounts = Amounts()
         self._sweep_at = clock.seconds() + SWEEP_INTERVAL
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class ClientRegistry:
         self._sweep(self._clock.seconds())
         return len(self._records)
 
-    def publish(self, client: Name, record: ClientRecord, holder: Holder = OURSELVES) -> bool:
+    def publish(self, client: Name, record: ClientRecord, account: Account = OURSELVES) -> bool:
         """
         Take a record. Of two by the same client the one that was issued later counts.
 
@@ -80,7 +80,7 @@ class ClientRegistry:
         for as long as it was made for, by our clock, and for an hour at the most.
 
         @param client: who signed it.
-        @param holder: who answers for the place that it takes.
+        @param account: who answers for the place that it takes.
         @return: whether this is what is known of the client now. It is not if there is a later one, or if it
             has expired or comes from the future.
         """
@@ -101,10 +101,10 @@ class ClientRegistry:
         if kept is not None:
             self.forget(client)
         elif len(self._records) >= self._most:
-            self.forget(next(iter(self._of_holder[self._shares.fullest()])))
-        self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS), holder)
-        self._of_holder.setdefault(holder, {})[client] = None
-        self._shares.add(holder, 1)
+            self.forget(next(iter(self._of_account[self._amounts.fullest()])))
+        self._records[client] = _Kept(proxy, record.issued, now + min(life, MAX_RECORD_SECONDS), account)
+        self._of_account.setdefault(account, {})[client] = None
+        self._amounts.add(account, 1)
         return True
 
     def proxy_of(self, client: Name) -> Name | None:
@@ -120,20 +120,20 @@ class ClientRegistry:
     def clear(self) -> None:
         """Forget everything."""
         self._records.clear()
-        self._of_holder.clear()
-        self._shares.clear()
+        self._of_account.clear()
+        self._amounts.clear()
 
     def forget(self, client: Name) -> None:
         """Forget the record of a client; one that is not known is no error."""
         kept = self._records.pop(client, None)
         if kept is None:
             return
-        holder = kept.holder
-        clients = self._of_holder[holder]
+        account = kept.account
+        clients = self._of_account[account]
         del clients[client]
         if not clients:
-            del self._of_holder[holder]
-        self._shares.add(holder, -1)
+            del self._of_account[account]
+        self._amounts.add(account, -1)
 
     def banned(self, name: Name, reason: LinkClosed) -> None:
         """A member is banned, which may be a client."""

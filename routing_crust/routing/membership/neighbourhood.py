@@ -12,10 +12,10 @@ from ...crust.interfaces import ILink
 from ...endpoints import Direction, is_local_only
 from ...names import Name
 from ...wire.messages import Envelope, LinkUse
+from ..accounts import account_by_prefix
 from ..links.peer import Peer
 from ..mixed_groups import UNCOUNTED, Networks, network_of
 from ..node import Node
-from ..shares import holder_of
 from .client_registry import ClientRegistry, open_record
 from .routing_table import RoutingTable, counted_by, counted_networks
 
@@ -157,4 +157,4 @@ class Neighbourhood:
         opened = open_record(self._node.settings, self._node.identity, envelope.body)
         # lookups for the client end at the nodes nearest to its name: elsewhere a record only takes memory
         if opened is not None and self.table.is_close_to(opened[0]):
-            self.clients.publish(*opened, holder_of(link))
+            self.clients.publish(*opened, account_by_prefix(link))

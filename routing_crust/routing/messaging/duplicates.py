@@ -13,7 +13,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..shares import Holder, Shares
+from ...timing.shares import Account, Amounts
 
 MESSAGE_ID_LIFETIME_SECONDS: Final = 1200.0
 """How long the id of a message is remembered."""
@@ -98,7 +98,7 @@ class _Window:
     @ivar ids: when each is forgotten, oldest first.
     """
 
-    holder: Holder
+    account: Account
     floor: int = -1
     ids: dict[int, float] = field(default_factory=dict)
 
@@ -122,44 +122,44 @@ class SenderWindows:
         self._memory = memory
         self._most = most
         self._windows: dict[bytes, _Window] = {}
-        self._of_holder: dict[Holder, OrderedDict[bytes, None]] = {}
-        self._shares = Shares()
+        self._of_account: dict[Account, OrderedDict[bytes, None]] = {}
+        self._amounts = Amounts()
 
     def __len__(self) -> int:
         """How much is remembered, in ids."""
-        return self._shares.total
+        return self._amounts.total
 
-    def note(self, sender: bytes, id: int, holder: Holder) -> Freshness:
+    def note(self, sender: bytes, id: int, account: Account) -> Freshness:
         """
         Note a message.
 
-        @param holder: who answers for the memory, if the sender is new.
+        @param account: who answers for the memory, if the sender is new.
         @return: what was known of it before.
         """
         now = self._clock.seconds()
         window = self._windows.get(sender)
         if window is None:
-            window = self._windows[sender] = _Window(holder)
-            self._of_holder.setdefault(holder, OrderedDict())[sender] = None
-            self._shares.add(holder, WINDOW_COST_IDS)
+            window = self._windows[sender] = _Window(account)
+            self._of_account.setdefault(account, OrderedDict())[sender] = None
+            self._amounts.add(account, WINDOW_COST_IDS)
         else:
-            self._of_holder[window.holder].move_to_end(sender)
+            self._of_account[window.account].move_to_end(sender)
             self._forget(window, sum(1 for _ in _expired(window, now)))
         if id in window.ids:
             return Freshness.SEEN
         if id <= window.floor:
             return Freshness.TOO_OLD
         window.ids[id] = now + self._memory
-        self._shares.add(window.holder, 1)
-        if self._shares.total > self._most:
+        self._amounts.add(window.account, 1)
+        if self._amounts.total > self._most:
             self._make_room()
         return Freshness.NEW
 
     def clear(self) -> None:
         """Forget everything."""
         self._windows.clear()
-        self._of_holder.clear()
-        self._shares.clear()
+        self._of_account.clear()
+        self._amounts.clear()
 
     def _forget(self, window: _Window, count: int) -> None:
         """Forget the oldest ids of a sender."""
@@ -169,15 +169,15 @@ class SenderWindows:
                 del window.ids[id]
             # ids may come out of order, so the first that came need not be the smallest
             window.floor = max(window.floor, *oldest)
-            self._shares.add(window.holder, -count)
+            self._amounts.add(window.account, -count)
 
     def _make_room(self) -> None:
         """Free a sixteenth, so that this need not be done again soon."""
-        while self._shares.total > self._most - self._most // 16:
-            holder = self._shares.fullest()
-            senders = self._of_holder[holder]
+        while self._amounts.total > self._most - self._most // 16:
+            account = self._amounts.fullest()
+            senders = self._of_account[account]
             largest = max((self._windows[each] for each in senders), key=lambda each: len(each.ids))
-            if 2 * len(largest.ids) >= self._shares[holder]:
+            if 2 * len(largest.ids) >= self._amounts[account]:
                 self._forget(largest, (len(largest.ids) + 1) // 2)
             else:
                 for sender in list(islice(senders, len(senders) // 16 + 1)):
@@ -185,11 +185,11 @@ class SenderWindows:
 
     def _drop(self, sender: bytes) -> None:
         window = self._windows.pop(sender)
-        self._shares.add(window.holder, -WINDOW_COST_IDS - len(window.ids))
-        senders = self._of_holder[window.holder]
+        self._amounts.add(window.account, -WINDOW_COST_IDS - len(window.ids))
+        senders = self._of_account[window.account]
         del senders[sender]
         if not senders:
-            del self._of_holder[window.holder]
+            del self._of_account[window.account]
 
 
 def _expired(window: _Window, now: float) -> Iterator[int]:

@@ -22,9 +22,9 @@ from ...config import Settings
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import TokenBucket
+from ...timing.shares import Account, Amounts
 from ...timing.timers import cancel
 from ...wire.framing import MAX_FRAME_BYTES
-from ..shares import Holder, Shares
 
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 """What may wait to be relayed; more is dropped."""
@@ -47,7 +47,7 @@ _Item = TypeVar("_Item")
 class _Flow(Generic[_Item]):
     """What waits from one link to one peer. Made with the first item that has to wait, gone with the last."""
 
-    holder: Holder
+    account: Account
     egress: Name
     items: deque[tuple[int, _Item]] = field(default_factory=deque)
     held: int = 0
@@ -89,8 +89,8 @@ class FairRelay(Generic[_Item]):
         self._quantum = MAX_FRAME_BYTES
         self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
         self._slice = rate * SLICE
-        self._flows: dict[Holder, dict[Name, _Flow[_Item]]] = {}
-        self._shares = Shares()
+        self._flows: dict[Account, dict[Name, _Flow[_Item]]] = {}
+        self._amounts = Amounts()
         self._turns: deque[_Flow[_Item]] = deque()
         self._blocked: dict[Name, deque[_Flow[_Item]]] = {}
         self._timer: IDelayedCall | None = None
@@ -104,13 +104,13 @@ class FairRelay(Generic[_Item]):
     @property
     def held(self) -> int:
         """How many bytes wait, with what the waiting itself costs."""
-        return self._shares.total
+        return self._amounts.total
 
-    def relay(self, holder: Holder, egress: Name, size: int, item: _Item) -> bool:
+    def relay(self, account: Account, egress: Name, size: int, item: _Item) -> bool:
         """
         Pass on an item: at once if nothing waits and rate and link allow it, else when its turn comes.
 
-        @param holder: the link that it came by.
+        @param account: the link that it came by.
         @param egress: the peer that it goes to.
         @param size: its bytes.
         @return: whether it was taken; what was taken may still be dropped if too much has to wait.
@@ -124,7 +124,7 @@ class FairRelay(Generic[_Item]):
             self._bucket.spend(size)
             self._transmit(egress, item)
             return True
-        flow = self._flow(holder, egress)
+        flow = self._flow(account, egress)
         flow.items.append((size, item))
         self._hold(flow, size + ITEM_OVERHEAD_BYTES)
         taken = self._drop_excess(flow)
@@ -137,14 +137,14 @@ class FairRelay(Generic[_Item]):
         self._flows.clear()
         self._turns.clear()
         self._blocked.clear()
-        self._shares.clear()
+        self._amounts.clear()
         cancel(self._timer)
 
-    def _flow(self, holder: Holder, egress: Name) -> _Flow[_Item]:
-        flows = self._flows.setdefault(holder, {})
+    def _flow(self, account: Account, egress: Name) -> _Flow[_Item]:
+        flows = self._flows.setdefault(account, {})
         flow = flows.get(egress)
         if flow is None:
-            flow = flows[egress] = _Flow(holder, egress)
+            flow = flows[egress] = _Flow(account, egress)
             self._blocked.get(egress, self._turns).append(flow)
         return flow
 
@@ -157,7 +157,7 @@ class FairRelay(Generic[_Item]):
         there = True
         while self.held > self._most:
             # the peer that floods us pays, and its older items keep their turns
-            longest = max(self._flows[self._shares.fullest()].values(), key=lambda flow: flow.held)
+            longest = max(self._flows[self._amounts.fullest()].values(), key=lambda flow: flow.held)
             size, _ = longest.items.pop()
             if not longest.items:
                 self._leave_queue(longest)
@@ -172,7 +172,7 @@ class FairRelay(Generic[_Item]):
             "dropped relayed traffic",
             "dropped what {peer} sends to {egress} through us: too much waits to be relayed, and no other "
             "link has as much waiting ({dropped} dropped so far)",
-            peer=flow.holder.peer,
+            peer=flow.account[-1],
             egress=flow.egress,
             dropped=self.dropped,
         )
@@ -199,7 +199,7 @@ class FairRelay(Generic[_Item]):
                     continue
                 if not flow.in_turn:
                     flow.in_turn = True
-                    queues = len(self._flows[flow.holder])
+                    queues = len(self._flows[flow.account])
                     flow.deficit += max(self._quantum // queues, MIN_QUANTUM_BYTES)
                 self._serve_turn(flow)
         finally:
@@ -234,13 +234,13 @@ class FairRelay(Generic[_Item]):
 
     def _hold(self, flow: _Flow[_Item], change: int) -> None:
         flow.held += change
-        self._shares.add(flow.holder, change)
+        self._amounts.add(flow.account, change)
 
     def _let_go(self, flow: _Flow[_Item], size: int) -> None:
         self._hold(flow, -size - ITEM_OVERHEAD_BYTES)
         if not flow.items:
             # the deficit goes too: a peer must not save up turns while it sends nothing
-            flows = self._flows[flow.holder]
+            flows = self._flows[flow.account]
             del flows[flow.egress]
             if not flows:
-                del self._flows[flow.holder]
+                del self._flows[flow.account]

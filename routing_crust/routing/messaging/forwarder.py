@@ -36,9 +36,9 @@ from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
 from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
+from ..accounts import account_by_prefix
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node
-from ..shares import holder_of
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, DuplicateFilter
 from .envelopes import MAX_HOPS, Sealer
 from .fair_relay import FairRelay
@@ -281,7 +281,7 @@ class Forwarder:
         if hops == 0:
             return
         payload = encode(replace(envelope, hops_left=hops - 1, destination_proxy=proxy))
-        self._relay.relay(holder_of(came_by), link.peer, len(payload), payload)
+        self._relay.relay(account_by_prefix(came_by), link.peer, len(payload), payload)
 
     def _hint(self, envelope: Envelope, source: Name, came_by: ILink) -> None:
         """Tell the sender that no way leads on from here, if it sends envelopes of this kind again."""

@@ -18,8 +18,8 @@ from ...config import Settings
 from ...limits import KIB, MAX_ATTEMPTS
 from ...names import Name
 from ...timing.deadlines import Deadlines
+from ...timing.shares import OURSELVES, Account, Amounts
 from ...wire.messages import AckPart, MessagePart
-from ..shares import OURSELVES, Holder, Shares
 
 PART_BYTES: Final = 20 * 1024
 """Messages are split into parts of this size."""
@@ -51,12 +51,12 @@ class _Partial:
     """
     A message of which parts are missing. Made with the first part that comes, gone with the last.
 
-    @ivar holder: the link that its first part came by.
+    @ivar account: the link that its first part came by.
     """
 
     kind: Hashable
     parts: int
-    holder: Holder
+    account: Account
     size: int = 0  # of all parts but the last; 0 is not known yet
     last: int = 0  # of the last part; 0 is not known yet
     held: int = MESSAGE_OVERHEAD_BYTES
@@ -91,8 +91,8 @@ class Reassembler:
         self._partials: dict[_Key, _Partial] = {}
         self._of_source: dict[Name, OrderedDict[_Key, None]] = {}
         self._held_by: dict[Name, int] = {}
-        self._of_holder: dict[Holder, OrderedDict[_Key, None]] = {}
-        self._shares = Shares()
+        self._of_account: dict[Account, OrderedDict[_Key, None]] = {}
+        self._amounts = Amounts()
         # by then the sender has given the message up
         self._deadlines: Deadlines[_Key] = Deadlines(
             clock, settings.ack_timeout * MAX_ATTEMPTS, self._give_up
@@ -107,13 +107,13 @@ class Reassembler:
     @property
     def held(self) -> int:
         """How many bytes it holds."""
-        return self._shares.total
+        return self._amounts.total
 
-    def add(self, source: Name, part: AnyPart, holder: Holder = OURSELVES) -> bytes | None:
+    def add(self, source: Name, part: AnyPart, account: Account = OURSELVES) -> bytes | None:
         """
         Take a part. One that was there already, or that cannot be one, changes nothing.
 
-        @param holder: who answers for the memory that it takes.
+        @param account: who answers for the memory that it takes.
         @return: the whole body, if this part made it complete. The flavour, group or status of the message is
             the same in each of its parts.
         """
@@ -122,7 +122,7 @@ class Reassembler:
         if partial is None:
             if part.parts == 1 and part.part == 0 and len(part.body) <= self._max_message:
                 return part.body
-            partial = _Partial(_kind(part), part.parts, holder)
+            partial = _Partial(_kind(part), part.parts, account)
         if not self._fits(partial, part):
             self.refused += 1
             return None
@@ -146,8 +146,8 @@ class Reassembler:
         self._partials.clear()
         self._of_source.clear()
         self._held_by.clear()
-        self._of_holder.clear()
-        self._shares.clear()
+        self._of_account.clear()
+        self._amounts.clear()
 
     def _fits(self, partial: _Partial, part: AnyPart) -> bool:
         """Whether a part can be one of this message."""
@@ -174,18 +174,18 @@ class Reassembler:
         if not partial.bodies:
             self._partials[key] = partial
             self._of_source.setdefault(source, OrderedDict())[key] = None
-            self._of_holder.setdefault(partial.holder, OrderedDict())[key] = None
+            self._of_account.setdefault(partial.account, OrderedDict())[key] = None
             # once, not with each part: a slow sender must not hold the memory for longer
             self._deadlines.add(key)
-            self._count(source, partial.holder, MESSAGE_OVERHEAD_BYTES)
-        self._of_holder[partial.holder].move_to_end(key)
+            self._count(source, partial.account, MESSAGE_OVERHEAD_BYTES)
+        self._of_account[partial.account].move_to_end(key)
         partial.bodies[part.part] = part.body
         if part.part == part.parts - 1:
             partial.last = len(part.body)
         else:
             partial.size = len(part.body)
         partial.held += len(part.body)
-        self._count(source, partial.holder, len(part.body))
+        self._count(source, partial.account, len(part.body))
         while self._held_by.get(source, 0) > self._share:
             self._give_up_youngest(source)
         if self.held > self._most:
@@ -194,7 +194,7 @@ class Reassembler:
     def _make_room(self) -> None:
         """Free an eighth of the memory, so that this need not be done again soon."""
         while self.held > self._most - self._most // 8:
-            self._give_up(next(iter(self._of_holder[self._shares.fullest()])))
+            self._give_up(next(iter(self._of_account[self._amounts.fullest()])))
 
     def _give_up_youngest(self, source: Name) -> None:
         self._give_up(next(reversed(self._of_source[source])))
@@ -210,14 +210,14 @@ class Reassembler:
         del keys[key]
         if not keys:
             del self._of_source[key[0]]
-        at_the_link = self._of_holder[partial.holder]
+        at_the_link = self._of_account[partial.account]
         del at_the_link[key]
         if not at_the_link:
-            del self._of_holder[partial.holder]
-        self._count(key[0], partial.holder, -partial.held)
+            del self._of_account[partial.account]
+        self._count(key[0], partial.account, -partial.held)
 
-    def _count(self, source: Name, holder: Holder, change: int) -> None:
-        self._shares.add(holder, change)
+    def _count(self, source: Name, account: Account, change: int) -> None:
+        self._amounts.add(account, change)
         held = self._held_by.get(source, 0) + change
         if held:
             self._held_by[source] = held

@@ -20,9 +20,9 @@ from ...errors import WireError
 from ...names import NAME_BYTES, Name
 from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...wire.messages import AckStatus, Flavour, MessagePart
+from ..accounts import account_by_prefix
 from ..events import Message
 from ..node import Node
-from ..shares import holder_of
 from .duplicates import MAX_REMEMBERED_IDS, MESSAGE_ID_LIFETIME_SECONDS, Freshness, SenderWindows
 from .fragmentation import Reassembler
 from .request_handling import Acknowledge, Answering, RequestHandler, Sender
@@ -73,7 +73,7 @@ class Inbox:
         if part.parts == 1 and len(part.body) <= self._max_message:
             self._complete(sender, part, part.body)
             return
-        body = self._reassembler.add(sender.name, part, holder_of(sender.link))
+        body = self._reassembler.add(sender.name, part, account_by_prefix(sender.link))
         if body is not None:
             self._complete(sender, part, body)
 
@@ -117,7 +117,7 @@ class Inbox:
 
     def _note(self, sender: Sender, part: MessagePart) -> Freshness:
         """Note a message. Neither delivered nor acknowledged is one of which it is not known if it came."""
-        known = self._windows.note(sender.name.raw, part.id, holder_of(sender.link))
+        known = self._windows.note(sender.name.raw, part.id, account_by_prefix(sender.link))
         if known is Freshness.TOO_OLD:
             self._quiet.info(
                 "old messages",

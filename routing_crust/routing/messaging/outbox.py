@@ -29,11 +29,11 @@ from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
 from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from ..accounts import account_by_prefix
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
 from ..sessions.openings import Way
 from ..sessions.sessions import Sessions
-from ..shares import holder_of
 from .envelopes import PARTS_BITS
 from .forwarder import Forwarder
 from .fragmentation import PART_BYTES, Reassembler
@@ -198,7 +198,7 @@ class Outbox:
         # an answer of ours to ourselves comes whole
         body: bytes | None = ack.body
         if (ack.parts > 1 or len(ack.body) > self._settings.max_message) and source != self._own:
-            body = self._reassembler.add(source, ack, holder_of(link))
+            body = self._reassembler.add(source, ack, account_by_prefix(link))
         if body is None:
             message.heard = True
             return

@@ -28,11 +28,12 @@ from ...limits import MAX_ATTEMPTS, MAX_EXTENDED_WAIT_SECONDS
 from ...names import Name
 from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...timing.deadlines import Deadlines
+from ...timing.shares import Account, Amounts
 from ...wire.codec import encode
 from ...wire.messages import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
+from ..accounts import account_by_prefix
 from ..events import Request
 from ..node import Node
-from ..shares import Holder, Shares, holder_of
 from .transmission import Transmission
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
@@ -89,7 +90,7 @@ class _Running:
     """
 
     sender: Sender
-    holder: Holder
+    account: Account
     size: int
     until: float = 0.0
     result: Deferred[bytes] | None = None
@@ -120,8 +121,8 @@ class Answering:
         self._most_per_peer = settings.max_requests_per_peer
         self._running: dict[Key, _Running] = {}
         self._running_of: dict[Name, int] = {}
-        self._of_holder: dict[Holder, dict[Key, None]] = {}
-        self._shares = Shares()
+        self._of_account: dict[Account, dict[Key, None]] = {}
+        self._amounts = Amounts()
         # by then the requester has given it up, unless it was told that the handler needs more time
         self._patience = settings.ack_timeout * (MAX_ATTEMPTS + 1)
         self._deadlines: Deadlines[Key] = Deadlines(node.clock, self._patience, self._overdue)
@@ -151,11 +152,11 @@ class Answering:
         if self._running_of.get(sender.name, 0) >= self._most_per_peer:
             return False
         size += REQUEST_OVERHEAD_BYTES
-        while len(self._running) >= self._most or self._shares.total + size > MAX_REQUEST_BYTES:
-            fullest = self._shares.room_for(holder_of(sender.link), size) if self._running else None
+        while len(self._running) >= self._most or self._amounts.total + size > MAX_REQUEST_BYTES:
+            fullest = self._amounts.room_for(account_by_prefix(sender.link), size) if self._running else None
             if fullest is None:
                 return False
-            self._end_early(next(iter(self._of_holder[fullest])))
+            self._end_early(next(iter(self._of_account[fullest])))
         return True
 
     def new(self, key: Key, sender: Sender, body: bytes, group: Name | None) -> None:
@@ -200,8 +201,8 @@ class Answering:
         self._deadlines.stop()
         self._running.clear()
         self._running_of.clear()
-        self._of_holder.clear()
-        self._shares.clear()
+        self._of_account.clear()
+        self._amounts.clear()
         self._kept.clear()
         self._held = 0
 
@@ -217,11 +218,11 @@ class Answering:
             self._acknowledge(running.sender, key[1], AckStatus.WORKING, encode(Working(seconds)))
 
     def _begin(self, key: Key, sender: Sender, size: int) -> _Running:
-        holder = holder_of(sender.link)
-        self._running[key] = running = _Running(sender, holder, size)
+        account = account_by_prefix(sender.link)
+        self._running[key] = running = _Running(sender, account, size)
         self._running_of[sender.name] = self._running_of.get(sender.name, 0) + 1
-        self._of_holder.setdefault(holder, {})[key] = None
-        self._shares.add(holder, size)
+        self._of_account.setdefault(account, {})[key] = None
+        self._amounts.add(account, size)
         return running
 
     def _overdue(self, key: Key) -> None:
@@ -278,11 +279,11 @@ class Answering:
             return
         sender = running.sender
         self._deadlines.cancel(key)
-        self._shares.add(running.holder, -running.size)
-        keys = self._of_holder[running.holder]
+        self._amounts.add(running.account, -running.size)
+        keys = self._of_account[running.account]
         del keys[key]
         if not keys:
-            del self._of_holder[running.holder]
+            del self._of_account[running.account]
         if not self._running:
             self._deadlines.rest()
         left = self._running_of[sender.name] - 1

@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from ...crust.interfaces import ILink
 from ...names import Name
 from ...timing.deadlines import Deadlines
+from ...timing.shares import Account, Amounts
 from ...wire.messages import Envelope
-from ..shares import Holder, Shares
 from .handshake import Handshake
 
 MAX_OFFERS: Final = 128
@@ -33,13 +33,13 @@ class Offer:
     A handshake that a peer has begun.
 
     @ivar number: that of the session that it is to give.
-    @ivar holder: the link that it came by.
+    @ivar account: the link that it came by.
     @ivar early: packets of the session that came before its keys were there.
     """
 
     peer: Name
     number: int
-    holder: Holder
+    account: Account
     handshake: Handshake
     early: list[tuple[Envelope, ILink | None]] = field(default_factory=list)
     early_bytes: int = 0
@@ -57,8 +57,8 @@ class Offers:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._offers: dict[Name, Offer] = {}
-        self._of_holder: dict[Holder, dict[Name, None]] = {}
-        self._shares = Shares()
+        self._of_account: dict[Account, dict[Name, None]] = {}
+        self._amounts = Amounts()
         self._deadlines: Deadlines[Name] = Deadlines(clock, OFFER_SECONDS, self.remove)
 
     def __len__(self) -> int:
@@ -75,11 +75,11 @@ class Offers:
         """Keep an offer, instead of an earlier one of the same peer."""
         self.remove(offer.peer)
         self._offers[offer.peer] = offer
-        self._of_holder.setdefault(offer.holder, {})[offer.peer] = None
-        self._shares.add(offer.holder, 1)
+        self._of_account.setdefault(offer.account, {})[offer.peer] = None
+        self._amounts.add(offer.account, 1)
         self._deadlines.add(offer.peer)
         if len(self._offers) > MAX_OFFERS:
-            self.remove(next(iter(self._of_holder[self._shares.fullest()])))
+            self.remove(next(iter(self._of_account[self._amounts.fullest()])))
 
     def remove(self, peer: Name) -> None:
         """Forget the offer of this peer, if there is one."""
@@ -87,15 +87,15 @@ class Offers:
         if offer is None:
             return
         self._deadlines.cancel(peer)
-        self._shares.add(offer.holder, -1)
-        of_holder = self._of_holder[offer.holder]
-        del of_holder[peer]
-        if not of_holder:
-            del self._of_holder[offer.holder]
+        self._amounts.add(offer.account, -1)
+        of_account = self._of_account[offer.account]
+        del of_account[peer]
+        if not of_account:
+            del self._of_account[offer.account]
 
     def stop(self) -> None:
         """Forget all, for good."""
         self._deadlines.stop()
         self._offers.clear()
-        self._of_holder.clear()
-        self._shares.clear()
+        self._of_account.clear()
+        self._amounts.clear()

@@ -9,8 +9,8 @@ from typing import Final
 
 from ...crust.key_agreement import IKeyAgreement
 from ...names import Name
+from ...timing.shares import Account
 from ...wire.messages import SealedPacket
-from ..shares import Holder
 from .keys import SECRET_BYTES, OpeningKeys, SealingKeys
 
 EXPORTER_LABEL: Final = b"EXPORTER-routing-crust-session/2"
@@ -28,7 +28,7 @@ class Session:
 
     @ivar number: what packets name it by; unique for the two ends.
     @ivar peer: who holds the keys at the other end, by its certificate.
-    @ivar holder: who is held to account for it: the link that its handshake came by, or ourselves.
+    @ivar account: who is held to account for it: the link that its handshake came by, or ourselves.
     @ivar made: when it was made, in seconds.
     @ivar used: when it was made, or last sealed or opened a packet, in seconds.
     @ivar confirmed: whether the other end has shown that it has the keys too.
@@ -36,7 +36,7 @@ class Session:
 
     number: int
     peer: Name
-    holder: Holder
+    account: Account
     sealing: SealingKeys
     opening: OpeningKeys
     used: float
@@ -64,7 +64,7 @@ class Session:
 def make_session(
     number: int,
     peer: Name,
-    holder: Holder,
+    account: Account,
     agreement: IKeyAgreement,
     initiator: bool,
     network: str,
@@ -79,4 +79,4 @@ def make_session(
     secrets = agreement.export(EXPORTER_LABEL, network.encode(), 2 * SECRET_BYTES)
     of_initiator, of_responder = secrets[:SECRET_BYTES], secrets[SECRET_BYTES:]
     ours, theirs = (of_initiator, of_responder) if initiator else (of_responder, of_initiator)
-    return Session(number, peer, holder, SealingKeys(ours, now), OpeningKeys(theirs), now, now)
+    return Session(number, peer, account, SealingKeys(ours, now), OpeningKeys(theirs), now, now)

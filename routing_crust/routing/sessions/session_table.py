@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...names import Name
 from ...timing.deadlines import Deadlines
-from ..shares import OURSELVES, Holder, Shares
+from ...timing.shares import OURSELVES, Account, Amounts
 from .session import Session
 
 MAX_SESSIONS: Final = 1024
@@ -40,12 +40,12 @@ class SessionTable:
         self._clock = clock
         self._forgotten = forgotten
         self._of_peer: dict[Name, list[Session]] = {}  # the latest first
-        self._of_holder: dict[Holder, OrderedDict[Session, None]] = {}
-        self._others = Shares()
+        self._of_account: dict[Account, OrderedDict[Session, None]] = {}
+        self._others = Amounts()
         self._deadlines: Deadlines[Session] = Deadlines(clock, IDLE_SECONDS, self._idle)
 
     def __len__(self) -> int:
-        return sum(map(len, self._of_holder.values()))
+        return sum(map(len, self._of_account.values()))
 
     @property
     def latest_of_all(self) -> Iterator[Session]:
@@ -77,9 +77,9 @@ class SessionTable:
         """Seal with this session from now on. The one before can open packets for some time."""
         sessions = self._of_peer.setdefault(session.peer, [])
         sessions.insert(0, session)
-        self._of_holder.setdefault(session.holder, OrderedDict())[session] = None
-        if session.holder != OURSELVES:
-            self._others.add(session.holder, 1)
+        self._of_account.setdefault(session.account, OrderedDict())[session] = None
+        if session.account != OURSELVES:
+            self._others.add(session.account, 1)
         self._deadlines.add(session)
         for old in sessions[SESSIONS_PER_PEER:]:
             self.remove(old)
@@ -88,18 +88,18 @@ class SessionTable:
 
     def used(self, session: Session) -> None:
         """It has sealed or opened a packet: it goes after the others of its link."""
-        self._of_holder[session.holder].move_to_end(session)
+        self._of_account[session.account].move_to_end(session)
 
     def remove(self, session: Session) -> None:
         """Forget a session. One that is not there is no error."""
-        of_holder = self._of_holder.get(session.holder)
-        if of_holder is None or session not in of_holder:
+        of_account = self._of_account.get(session.account)
+        if of_account is None or session not in of_account:
             return
-        del of_holder[session]
-        if not of_holder:
-            del self._of_holder[session.holder]
-        if session.holder != OURSELVES:
-            self._others.add(session.holder, -1)
+        del of_account[session]
+        if not of_account:
+            del self._of_account[session.account]
+        if session.account != OURSELVES:
+            self._others.add(session.account, -1)
         self._deadlines.cancel(session)
         sessions = self._of_peer[session.peer]
         sessions.remove(session)
@@ -110,14 +110,14 @@ class SessionTable:
         """Forget all, for good."""
         self._deadlines.stop()
         self._of_peer.clear()
-        self._of_holder.clear()
+        self._of_account.clear()
         self._others.clear()
 
     def _make_room(self) -> None:
         # what others hold beyond the reserve of ours goes first
         crowded = self._others.total > MAX_SESSIONS - RESERVED_SESSIONS
-        holder = self._others.fullest() if crowded else OURSELVES
-        self._forget(next(iter(self._of_holder[holder])))
+        account = self._others.fullest() if crowded else OURSELVES
+        self._forget(next(iter(self._of_account[account])))
 
     def _idle(self, session: Session) -> None:
         if self._clock.seconds() - session.used < IDLE_SECONDS:

@@ -24,10 +24,11 @@ from ...limits import CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST
 from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
+from ...timing.shares import OURSELVES, Account
 from ...wire.codec import decode, encode
 from ...wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight, SessionUnknown
+from ..accounts import account_by_prefix
 from ..node import Node
-from ..shares import OURSELVES, Holder, holder_of
 from .handshake import Flight, Handshake
 from .offers import Offer, Offers
 from .openings import ANY_WAY, Opening, Openings, SendFlight, Way
@@ -308,7 +309,9 @@ class Sessions:
         self._check_membership(source, flight)
         if opening is not None and not opening.handshake.is_complete:
             self._openings.end(source)
-        offer = Offer(source, flight.session, holder_of(link), Handshake(self._agree(source, False), False))
+        offer = Offer(
+            source, flight.session, account_by_prefix(link), Handshake(self._agree(source, False), False)
+        )
         self._offers.add(offer)
         self._answer(offer, flight, way)
 
@@ -342,7 +345,7 @@ class Sessions:
             self._send(EnvelopeKind.SESSION_FLIGHT, offer.peer, self._flight(offer.number, answer), way, 0)
         if offer.handshake.is_complete:
             self._offers.remove(offer.peer)
-            self._complete(offer.peer, offer.number, offer.holder, offer.handshake, False)
+            self._complete(offer.peer, offer.number, offer.account, offer.handshake, False)
             for envelope, link in offer.early:
                 self.packet_received(envelope, offer.peer, link)
 
@@ -364,10 +367,10 @@ class Sessions:
         return encode(SessionFlight(session, flight.number, flight.body, shown))
 
     def _complete(
-        self, peer: Name, number: int, holder: Holder, handshake: Handshake, initiator: bool
+        self, peer: Name, number: int, account: Account, handshake: Handshake, initiator: bool
     ) -> None:
         agreement, now = handshake.let_go(), self._clock.seconds()
-        self._table.add(make_session(number, peer, holder, agreement, initiator, self._network, now))
+        self._table.add(make_session(number, peer, account, agreement, initiator, self._network, now))
         self._user.session_opened(peer)
 
     # Hints.

@@ -9,7 +9,7 @@ from routing_crust.config import Settings
 from routing_crust.names import Name
 from routing_crust.routing.membership import client_registry
 from routing_crust.routing.membership.client_registry import MAX_RECORD_SECONDS, ClientRegistry
-from routing_crust.routing.shares import OURSELVES, Holder
+from routing_crust.timing.shares import OURSELVES, Account
 from routing_crust.wire.messages import ClientRecord
 
 SKEW = 600.0
@@ -35,12 +35,12 @@ class ClientRegistryTests(SynchronousTestCase):
         proxy: Name = PROXY,
         issued: float = 0.0,
         life: float = 90.0,
-        holder: Holder = OURSELVES,
+        account: Account = OURSELVES,
     ) -> bool:
         """Publish a record that was issued this number of seconds from now."""
         issued += self.clock.seconds()
         record = ClientRecord(proxy.raw, issued, issued + life)
-        return self.registry.publish(name_of(client), record, holder)
+        return self.registry.publish(name_of(client), record, account)
 
     def test_client_is_found_until_its_record_expires(self) -> None:
         self.assertTrue(self.publish())
@@ -102,14 +102,14 @@ class ClientRegistryTests(SynchronousTestCase):
 
     def test_full_registry_loses_the_oldest_of_the_link_with_most(self) -> None:
         """Clients that are made up over one link push out each other, and no client of another link."""
-        honest, flood = Holder("a", PROXY), Holder("b", OTHER)
-        self.assertTrue(self.publish(0, holder=honest))
+        honest, flood = ("a", str(PROXY)), ("b", str(OTHER))
+        self.assertTrue(self.publish(0, account=honest))
         for client in range(1, 30):
-            self.assertTrue(self.publish(client, holder=flood))
+            self.assertTrue(self.publish(client, account=flood))
         self.assertEqual(len(self.registry), 3)
         known = [client for client in range(30) if self.registry.proxy_of(name_of(client))]
         self.assertEqual(known, [0, 28, 29])
-        self.assertTrue(self.publish(40, holder=honest))
+        self.assertTrue(self.publish(40, account=honest))
         self.assertEqual(self.registry.proxy_of(name_of(0)), PROXY)
 
     def test_news_of_a_known_client_push_nobody_out(self) -> None:

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.names import Name
 from routing_crust.routing.messaging.duplicates import (
     WINDOW_COST_IDS,
     DuplicateFilter,
     Freshness,
     SenderWindows,
 )
-from routing_crust.routing.shares import Holder
+from routing_crust.timing.shares import Account
 
 
 class DuplicateFilterTests(SynchronousTestCase):
@@ -85,7 +84,7 @@ class DuplicateFilterTests(SynchronousTestCase):
 
 
 NEW, SEEN, TOO_OLD = Freshness
-HONEST, FLOOD = (Holder(text, Name(text.encode() * 32)) for text in "hf")
+HONEST, FLOOD = (("h", "peer"), ("f", "peer"))
 
 
 class SenderWindowsTests(SynchronousTestCase):
@@ -93,8 +92,8 @@ class SenderWindowsTests(SynchronousTestCase):
         self.clock = Clock()
         self.windows = SenderWindows(self.clock, 20.0, 160)
 
-    def note(self, sender: str, id: int, holder: Holder = HONEST) -> Freshness:
-        return self.windows.note(sender.encode(), id, holder)
+    def note(self, sender: str, id: int, account: Account = HONEST) -> Freshness:
+        return self.windows.note(sender.encode(), id, account)
 
     def test_ids_of_a_sender_may_come_in_any_order(self) -> None:
         self.assertEqual([self.note("a", id) for id in (5, 2, 9, 2, 5, 1)], [NEW, NEW, NEW, SEEN, SEEN, NEW])

@@ -12,7 +12,7 @@ from routing_crust.config import KIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fair_relay
 from routing_crust.routing.messaging.fair_relay import BURST, ITEM_OVERHEAD_BYTES, FairRelay
-from routing_crust.routing.shares import Holder
+from routing_crust.timing.shares import Account
 
 RATE = 1024 * KIB
 SIZE = 16 * KIB
@@ -20,9 +20,9 @@ SIZE = 16 * KIB
 EGRESS, OTHER = Name(bytes(32)), Name(bytes([1]) * 32)
 
 
-def who(text: str) -> Holder:
+def who(text: str) -> Account:
     """A link of this name, in a prefix of its own."""
-    return Holder(text, Name(text.encode().ljust(32)))
+    return text, str(Name(text.encode().ljust(32)))
 
 
 class FairRelayTests(SynchronousTestCase):
@@ -224,7 +224,7 @@ class FairRelayTests(SynchronousTestCase):
         for number in range(30):
             self.relay.relay(who("hog"), EGRESS, SIZE, ("hog", number))
         drops = [each for each in logged if "dropped" in each]
-        self.assertEqual([(each["peer"], each["egress"]) for each in drops], [(who("hog").peer, EGRESS)])
+        self.assertEqual([(each["peer"], each["egress"]) for each in drops], [(who("hog")[-1], EGRESS)])
 
     def test_stop_drops_what_waits(self) -> None:
         self.drain()

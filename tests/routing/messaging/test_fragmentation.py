@@ -11,7 +11,6 @@ from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fragmentation
 from routing_crust.routing.messaging.fragmentation import MESSAGE_OVERHEAD_BYTES, Reassembler, split
-from routing_crust.routing.shares import Holder
 from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
 
 
@@ -189,7 +188,7 @@ class ReassemblerTests(SynchronousTestCase):
         """Parts of free keys that come by one link starve no message that comes by another."""
         self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
         self.make(max_message=MIB)
-        honest, flood = Holder("a", A), Holder("b", B)
+        honest, flood = ("a", str(A)), ("b", str(B))
         body = bytes(1000 * KIB)
         parts = parts_of(body, 20 * KIB)
         for number, each in enumerate(parts[:-1]):
@@ -204,7 +203,7 @@ class ReassemblerTests(SynchronousTestCase):
         """Behind a relay, an honest sender shares its link with free keys whose messages never go on."""
         self.patch(fragmentation, "MAX_REASSEMBLY_BYTES", 4 * MIB)
         self.make(max_message=MIB)
-        relay = Holder("a", B)
+        relay = ("a", str(B))
         body = bytes(1000 * KIB)
         parts = parts_of(body, 20 * KIB)
         for number, each in enumerate(parts[:-1]):

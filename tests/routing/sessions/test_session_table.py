@@ -9,13 +9,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.key_agreement import IKeyAgreement
 from routing_crust.names import Name
+from routing_crust.routing.accounts import account_by_prefix
 from routing_crust.routing.sessions import offers, session_table
 from routing_crust.routing.sessions.handshake import Handshake
 from routing_crust.routing.sessions.keys import OpeningKeys, SealingKeys
 from routing_crust.routing.sessions.offers import MAX_EARLY_BYTES, OFFER_SECONDS, Offer, Offers
 from routing_crust.routing.sessions.session import Session
 from routing_crust.routing.sessions.session_table import IDLE_SECONDS, LAST_USE_SECONDS, SessionTable
-from routing_crust.routing.shares import OURSELVES, Holder, holder_of
+from routing_crust.timing.shares import OURSELVES, Account
 
 from .ends import link_of
 
@@ -26,8 +27,8 @@ def name(number: int) -> Name:
     return Name(number.to_bytes(32, "big"))
 
 
-def holder(number: int) -> Holder:
-    return holder_of(link_of(name(number), f"10.0.{number}.1"))
+def account(number: int) -> Account:
+    return account_by_prefix(link_of(name(number), f"10.0.{number}.1"))
 
 
 class TableTests(SynchronousTestCase):
@@ -40,14 +41,14 @@ class TableTests(SynchronousTestCase):
         self.gone: list[Session] = []
         self.table = SessionTable(self.clock, self.gone.append)
 
-    def add(self, peer: int, by: Holder = OURSELVES, number: int = 1) -> Session:
+    def add(self, peer: int, by: Account = OURSELVES, number: int = 1) -> Session:
         now = self.clock.seconds()
         session = Session(number, name(peer), by, SEALING, OPENING, now, now)
         self.table.add(session)
         return session
 
     def peers(self) -> list[int]:
-        return sorted(session.peer.number for each in self.table._of_holder.values() for session in each)
+        return sorted(session.peer.number for each in self.table._of_account.values() for session in each)
 
     def test_least_recently_used_of_ours_goes(self) -> None:
         sessions = [self.add(peer) for peer in range(8)]
@@ -60,16 +61,16 @@ class TableTests(SynchronousTestCase):
         """Whoever opens sessions in many names takes none from us, nor from those who hold fewer."""
         for peer in range(4):
             self.add(peer)
-        self.add(10, holder(1))
+        self.add(10, account(1))
         for peer in range(20, 40):
-            self.add(peer, holder(2))
+            self.add(peer, account(2))
         self.assertEqual(self.peers(), [0, 1, 2, 3, 10, 37, 38, 39])
 
     def test_own_sessions_take_what_others_do_not_use_and_give_it_back(self) -> None:
         for peer in range(8):
             self.add(peer)
         for peer in range(10, 20):
-            self.add(peer, holder(peer))
+            self.add(peer, account(peer))
         self.assertEqual(self.peers()[:4], [4, 5, 6, 7])
         self.assertEqual(len(self.table), 8)
 
@@ -98,7 +99,7 @@ class TableTests(SynchronousTestCase):
 
     def test_nothing_is_left_after_stop(self) -> None:
         self.add(1)
-        self.add(2, holder(1))
+        self.add(2, account(1))
         self.table.stop()
         self.assertEqual((len(self.table), self.clock.getDelayedCalls()), (0, []))
 
@@ -119,7 +120,7 @@ class OfferTests(SynchronousTestCase):
         self.offers = Offers(self.clock)
 
     def offer(self, peer: int, by: int) -> Offer:
-        offer = Offer(name(peer), 1, holder(by), Handshake(cast(IKeyAgreement, _Idle()), False))
+        offer = Offer(name(peer), 1, account(by), Handshake(cast(IKeyAgreement, _Idle()), False))
         self.offers.add(offer)
         return offer
 
@@ -140,7 +141,7 @@ class OfferTests(SynchronousTestCase):
     def test_offer_ends_with_its_time(self) -> None:
         self.offer(1, by=1)
         self.clock.advance(OFFER_SECONDS)
-        self.assertEqual((len(self.offers), self.offers._of_holder), (0, {}))
+        self.assertEqual((len(self.offers), self.offers._of_account), (0, {}))
 
     def test_early_packets_are_bounded(self) -> None:
         offer = self.offer(1, by=1)
