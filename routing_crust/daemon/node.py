@@ -23,15 +23,16 @@ from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
 from ..trust.state_files import load_authority
 from .control.inbox import DaemonInbox
-from .control.member_messages import InviteCommand
+from .control.member_messages import InvitationsCommand, InviteCommand
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
 from .logs import LoggingService
 from .members.administration import Administration
 from .members.credentials import load_membership
-from .members.invitation_desk import InvitationDesk, NodeSurroundings
+from .members.invitation_desk import InvitationDesk
 from .members.member_book import MemberBook
 from .members.networks_here import label_of
+from .members.surroundings import NodeSurroundings
 from .operator_log import OperatorLog
 from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
@@ -151,6 +152,7 @@ class NodeService(LoggingService):
             routing.set_inviter(desk)
             self._registry.is_invited = desk.allows
             self._control.handle(InviteCommand, desk.invite)
+            self._control.handle(InvitationsCommand, desk.invitations)
             authority_key = partial(load_authority, self._state_dir, network)
             Administration(routing, authority_key, label).register(self._control)
         try:

@@ -4,7 +4,7 @@ Text for people: bodies of messages, which may hold anything, and what the daemo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 TUNNEL: Final = "tunnel"
@@ -12,6 +12,9 @@ TUNNEL: Final = "tunnel"
 
 
 _MEMBER_COLUMNS: Final[tuple[str, ...]] = ("NICKNAME", "NAME", "ROLES", "TAGS", "UNTIL", "CONNECTION")
+_INVITATION_COLUMNS: Final[tuple[str, ...]] = (
+    "ID", "NICKNAME", "ROLES", "TAGS", "UNTIL", "STATE", "USED", "BY", "INVITER",
+)  # fmt: skip
 
 
 def printable(body: bytes) -> str:
@@ -63,13 +66,36 @@ def members_text(label: str, authority: bool, members: Iterable[Mapping[str, Any
     @param label: what the network is called here.
     """
     rows = [_MEMBER_COLUMNS, *(_member_row(each) for each in members)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     where = "on this machine" if authority else "not on this machine"
-    lines = [f"members of {label} that are known here; its authority key is {where}"]
-    lines.extend(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    head = _one_line(f"members of {label} that are known here; its authority key is {where}")
+    return "\n".join((head, *_table(rows)))
+
+
+def invitations_text(invitations: Iterable[Mapping[str, Any]]) -> str:
+    """Describe invitations, as the daemon lists them."""
+    rows = [_INVITATION_COLUMNS, *(_invitation_row(each) for each in invitations)]
+    return "\n".join(_table(rows)) if len(rows) > 1 else "there are no invitations"
+
+
+def _invitation_row(invitation: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        invitation["id"],
+        invitation["nickname"] or "-",
+        ",".join(invitation["roles"]),
+        ",".join(invitation["tags"]) or "-",
+        invitation["until"],
+        invitation["state"],
+        f"{len(invitation['used_by'])} of {invitation['uses']}",
+        ", ".join(invitation["used_by"]) or "-",
+        invitation["inviter"],
     )
-    return "\n".join(map(_one_line, lines))
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield _one_line("  ".join(cells).rstrip())
 
 
 def _member_row(member: Mapping[str, Any]) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ class RoutingCore:
             self.clients.banned,
             self.messenger.banned,
         )
-        self.private = private_network(node, self.links, when_banned)
+        self.private = private_network(node, self.links, when_banned, self.doorkeeper)
         self._follow_peers()
         self._take_frames()
         self._take_envelopes()
@@ -219,7 +219,9 @@ class RoutingCore:
         self.links.handle_frames(range(FIRST_APPLICATION_KIND, 256), self.application.frame_received)
 
     def _take_envelopes(self) -> None:
-        self.messenger.when_undeliverable(self.connector.undeliverable, self.responder.undeliverable)
+        self.messenger.when_undeliverable(
+            self.connector.undeliverable, self.responder.undeliverable, self.doorkeeper.undeliverable
+        )
         for kind, handler in {
             EnvelopeKind.GROUP_QUERY: self.lookup.query_received,
             EnvelopeKind.GROUP_ANSWER: self.lookup.answer_received,

@@ -317,6 +317,11 @@ class RoutingService(MessagesByName, Service):
         if self._core is not None:
             self._core.doorkeeper.calls.add(endpoints, until)
 
+    def invitations_changed(self) -> None:
+        """Tell other admins, as far as they are linked, what has become of invitations here."""
+        if self._core is not None and self._core.private is not None:
+            self._core.private.ledger.changed()
+
     def set_inviter(self, inviter: Inviter | None) -> None:
         """Have the invitations to this private network that this node has made redeemed by C{inviter}."""
         self._inviter = inviter

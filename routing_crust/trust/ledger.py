@@ -32,6 +32,8 @@ class LedgerEntry:
     @ivar tags: its tags.
     @ivar allow: the inviter's protocols that it may use.
     @ivar used_by: who has redeemed it.
+    @ivar inviter: who has made it; C{None} if it was made here.
+    @ivar void: whether it was taken back.
     """
 
     secret: bytes = field(repr=False)
@@ -42,6 +44,8 @@ class LedgerEntry:
     tags: frozenset[str] = frozenset()
     allow: tuple[str, ...] = ()
     used_by: tuple[Name, ...] = ()
+    inviter: Name | None = None
+    void: bool = False
 
     @property
     def id(self) -> bytes:
@@ -51,6 +55,10 @@ class LedgerEntry:
     def is_expired(self, now: float) -> bool:
         """Whether it is too late for anybody who has not redeemed it."""
         return now > self.expiry
+
+    def is_open(self, now: float) -> bool:
+        """Whether anybody can redeem it still."""
+        return not self.void and not self.is_expired(now) and len(self.used_by) < self.uses
 
     def is_used_up_for(self, name: Name) -> bool:
         """Whether others have used it as often as it may be. Who has redeemed it may do so again."""
@@ -73,13 +81,19 @@ class Ledger:
 
         @raise LimitReached: there are too many.
         """
-        kept = tuple(each for each in self.entries if now <= each.expiry + KEPT_AFTER_EXPIRY_SECONDS)
+        copies = tuple(each for each in self.entries if each.inviter is not None)
+        own = (each for each in self.entries if each.inviter is None)
+        kept = tuple(each for each in own if now <= each.expiry + KEPT_AFTER_EXPIRY_SECONDS)
         if len(kept) >= MAX_OPEN_INVITATIONS:
             # those that nobody can use go first
-            kept = tuple(each for each in kept if not each.is_expired(now) and len(each.used_by) < each.uses)
+            kept = tuple(each for each in kept if each.is_open(now))
         if len(kept) >= MAX_OPEN_INVITATIONS:
             raise LimitReached("there are too many invitations that can be used", "", MAX_OPEN_INVITATIONS)
-        return Ledger((*kept, entry))
+        return Ledger((*copies, *kept, entry))
+
+    def voiding(self, which: bytes) -> Ledger:
+        """This ledger after an invitation was taken back."""
+        return Ledger(tuple(replace(each, void=True) if each.id == which else each for each in self.entries))
 
     def spending(self, which: bytes, name: Name) -> Ledger:
         """This ledger after a member has redeemed an invitation; once, however often it says so."""

@@ -13,7 +13,7 @@ from ..errors import InvalidCertificate, InvalidName, TrustFileError
 from ..names import Name
 from .certificate import MemberRole
 from .invitation import SECRET_BYTES
-from .ledger import MAX_OPEN_INVITATIONS, Ledger, LedgerEntry
+from .ledger import Ledger, LedgerEntry
 from .text_files import read_text, write_text
 
 INVITATIONS_FILE: Final = "invitations"
@@ -45,7 +45,7 @@ def load_ledger(state_dir: Path, network: str) -> Ledger:
         raise TrustFileError(
             f"the list of invitations {path} is of the network {found}, and not of {network}: move it away"
         )
-    return Ledger(entries[:MAX_OPEN_INVITATIONS])
+    return Ledger(entries)
 
 
 def save_ledger(state_dir: Path, network: str, ledger: Ledger) -> None:
@@ -62,6 +62,8 @@ def save_ledger(state_dir: Path, network: str, ledger: Ledger) -> None:
             "tags": sorted(each.tags),
             "allow": list(each.allow),
             "used_by": [str(name) for name in each.used_by],
+            "inviter": "" if each.inviter is None else str(each.inviter),
+            "void": each.void,
         }
         for each in ledger.entries
     ]
@@ -82,4 +84,6 @@ def _entry(row: Mapping[str, Any]) -> LedgerEntry:
         frozenset(str(each) for each in row["tags"]),
         tuple(str(each) for each in row["allow"]),
         tuple(Name.from_text(each) for each in row["used_by"]),
+        Name.from_text(row["inviter"]) if row["inviter"] else None,
+        bool(row["void"]),
     )

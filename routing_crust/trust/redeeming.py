@@ -64,6 +64,8 @@ class RedeemRefusal(IntEnum):
     CANNOT_ISSUE = 8
     """The inviter may issue no certificates, or cannot write its list of invitations."""
     OTHER_NETWORK = 9
+    VOID = 10
+    """Who has made it has taken it back."""
 
     @property
     def text(self) -> str:
@@ -78,10 +80,11 @@ _TEXTS: Final = {
     RedeemRefusal.USED_UP: "it has been used as often as it may be: ask who gave it to you for a new one",
     RedeemRefusal.NICKNAME_TAKEN: "another member has this nickname: choose another with --nickname",
     RedeemRefusal.NICKNAME_MISSING: "it leaves the nickname to you: choose one with --nickname",
-    RedeemRefusal.INVITER_GONE: "the member there cannot reach who has invited you: is that node running?",
+    RedeemRefusal.INVITER_GONE: "the member there can reach neither who has invited you nor an admin instead",
     RedeemRefusal.TOO_MANY: "too many tries have come from your network: wait a minute",
     RedeemRefusal.CANNOT_ISSUE: "who has invited you cannot let anybody in: the log there says why",
     RedeemRefusal.OTHER_NETWORK: "the node there is of another network",
+    RedeemRefusal.VOID: "who gave it to you has taken it back: ask for a new one",
 }
 
 

@@ -61,6 +61,7 @@ class FrameKind(IntEnum):
     RENEWAL = 28
     ROSTER_IDS = 29
     ROSTER = 30
+    INVITATIONS = 31
 
 
 _LAST_CONTROL: Final = int(FrameKind.GOODBYE)
@@ -81,6 +82,7 @@ _CHARGES: Final = {
     FrameKind.RENEWAL: 300,
     FrameKind.ROSTER_IDS: 300,
     FrameKind.ROSTER: 2000,
+    FrameKind.INVITATIONS: 500,
     FrameKind.MEMBER_SUMMARY: 100,
     FrameKind.MEMBERS_WANTED: 500,
     FrameKind.MEMBERS: 2000,

@@ -74,6 +74,43 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_networks_here.MakingTests.test_nothing_is_left_of_one_that_fails",),
     ),
     Mutant(
+        "an inviter gains tags by telling an admin of an invitation",
+        "trust/ledger_sharing.py",
+        " and entry.tags <= peer.tags\n",
+        "\n",
+        (
+            "tests.trust.test_ledger_sharing.BelievingTests.test_inviter_gains_no_tag_by_telling_of_an_invitation",
+        ),
+    ),
+    Mutant(
+        "all admins stand in for one inviter at a time",
+        "routing/inviting/doorkeeper.py",
+        "for each in (inviter, *before))",
+        "for each in (inviter,))",
+        (
+            "tests.routing.inviting.test_standing_in.StandingInTests.test_admin_that_is_linked_with_the_inviter_does_not_stand_in",
+        ),
+    ),
+    Mutant(
+        "invitations die with their inviter",
+        "routing/inviting/doorkeeper.py",
+        "        if now < waiting.until and self._stands_in_for(waiting.redeem):\n",
+        "        if False:\n",
+        (
+            "tests.routing.inviting.test_standing_in.StandingInTests.test_every_admin_is_a_door",
+            "tests.routing.inviting.test_standing_in.StandingInTests.test_one_of_several_stand_ins_counts_at_a_time",
+        ),
+    ),
+    Mutant(
+        "an invitation that was taken back is good still",
+        "daemon/members/invitation_desk.py",
+        "        if entry.void and name not in entry.used_by:\n",
+        "        if False:\n",
+        (
+            "tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_that_is_taken_back_is_refused_as_such",
+        ),
+    ),
+    Mutant(
         "who waits to be dialled by its inviter is turned away",
         "routing/inviting/doorkeeper.py",
         "is_expected = link.direction is Direction.ACCEPTED or self.calls.is_called(link)",

@@ -1,4 +1,4 @@
-"""C{invite}: an invitation to the private network of the daemon on this machine."""
+"""C{invite}: invitations to the private network of the daemon on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 from ...plain_errors import RoutingCrustError
-from ..control.member_messages import InviteCommand, InvitedReply
+from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
+from ..text import invitations_text
 from . import EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
 
@@ -20,6 +21,8 @@ class NoQrCodes(RoutingCrustError):
 
 def invite(options: argparse.Namespace) -> int:
     """Print the command that lets another machine in."""
+    if options.list or options.void:
+        return _invitations(options)
     # before anything is done that would have to be undone
     draw = _drawing() if options.qr else None
     command = InviteCommand(
@@ -53,11 +56,24 @@ def invite(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _invitations(options: argparse.Namespace) -> int:
+    with connect(options) as client:
+        reply = client.ask(InvitationsCommand(options.void), InvitationsReply, STATUS_TIMEOUT_SECONDS)
+    if options.json:
+        print_line(json.dumps({"invitations": reply.invitations}, indent=2))
+    elif options.void:
+        which = reply.invitations[0]["id"]
+        print_line(f"the invitation {which} is taken back: nobody can redeem it any more")
+    else:
+        print_line(invitations_text(reply.invitations))
+    return EXIT_OK
+
+
 def _explanation(options: argparse.Namespace, invited: InvitedReply) -> str:
     who = options.nickname or "the other machine"
     often = "once" if options.uses == 1 else f"{options.uses} times"
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(invited.expires))
-    text = f"Type this on {who}; it works {often}, until {until}, while the daemon here runs:\n"
+    text = f"Type this on {who}; it works {often}, until {until}, while this daemon or an admin's runs:\n"
     if invited.warning:
         text = f"Note: {invited.warning}.\n{text}"
     return text

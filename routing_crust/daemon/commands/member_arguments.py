@@ -43,8 +43,8 @@ def _add_invite(add: Add, add_where: Callable[[argparse.ArgumentParser], None]) 
     invite = add(
         "invite",
         "print the command that lets another machine into this network",
-        "The daemon must run, now and when the invitation is redeemed. Whoever has the line can redeem it: "
-        "give it to nobody else.",
+        "The daemon must run now, and when the invitation is redeemed, or an admin's that it had a link with "
+        "meanwhile. Whoever has the line can redeem it: give it to nobody else.",
     )
     invite.add_argument(
         "nickname",
@@ -91,6 +91,12 @@ def _add_invite(add: Add, add_where: Callable[[argparse.ArgumentParser], None]) 
         default=[],
         metavar="ADDRESS:PORT",
         help="where the other machine can be dialled, if it cannot dial this one: the daemon dials it there",
+    )
+    invite.add_argument(
+        "--list", action="store_true", help="list the invitations that this daemon can honour instead"
+    )
+    invite.add_argument(
+        "--void", metavar="ID", default="", help="take one of them back instead, by the id in that list"
     )
     invite.add_argument("--qr", action="store_true", help="draw it as a QR code as well")
     invite.add_argument("--json", action="store_true", help="as JSON, for programs")

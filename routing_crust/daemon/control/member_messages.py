@@ -48,6 +48,26 @@ class InvitedReply(ControlLine, frozen=True, tag="invited"):
     warning: str = ""
 
 
+class InvitationsCommand(ControlLine, frozen=True, tag="invitations"):
+    """
+    Ask for the invitations that this daemon can honour, or take one of them back.
+
+    @ivar void: the id of the one that is taken back, or how it begins; empty lists them.
+    """
+
+    void: str = ""
+
+
+class InvitationsReply(ControlLine, frozen=True, tag="invitations"):
+    """
+    The invitations: all, or the one that was taken back.
+
+    @ivar invitations: a table for each, as L{routing_crust.daemon.members.listing} makes them.
+    """
+
+    invitations: tuple[dict[str, Any], ...]
+
+
 class MembersCommand(ControlLine, frozen=True, tag="members"):
     """Ask for the members that the daemon knows of."""
 
@@ -154,7 +174,7 @@ class CertifiedReply(ControlLine, frozen=True, tag="certified"):
 
 
 MemberCommand: TypeAlias = (
-    InviteCommand | MembersCommand | BanCommand | RenewCommand | TagCommand | RoleCommand
+    InviteCommand | InvitationsCommand | MembersCommand | BanCommand | RenewCommand | TagCommand | RoleCommand
 )
 """Commands that are answered by handlers of the daemon."""
-MemberReply: TypeAlias = InvitedReply | MembersReply | BannedReply | CertifiedReply
+MemberReply: TypeAlias = InvitedReply | InvitationsReply | MembersReply | BannedReply | CertifiedReply

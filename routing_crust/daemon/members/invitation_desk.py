@@ -9,10 +9,10 @@ was lost, and no use of it more is counted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from secrets import token_bytes
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -22,13 +22,13 @@ from ...forwarding_rules import is_nickname
 from ...identity import Identity
 from ...names import Name
 from ...quietlog import QuietLog
-from ...routing.service import RoutingService
 from ...trust.certificate import ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
 from ...trust.codec import encode_certificate
 from ...trust.invitation import MAX_INVITATION_ENDPOINTS, SECRET_BYTES, Invitation
 from ...trust.issuing import Issuer
 from ...trust.ledger import Ledger, LedgerEntry
 from ...trust.ledger_file import load_ledger, save_ledger
+from ...trust.ledger_sharing import frames_for, taking
 from ...trust.redeeming import (
     MAX_LABEL_CHARACTERS,
     MAX_WELCOME_CONTACTS,
@@ -39,97 +39,16 @@ from ...trust.redeeming import (
     Welcome,
     encode,
 )
-from ...trust.state_files import load_authority, load_beacon_secret
+from ...trust.state_files import load_beacon_secret
 from ...wire.codec import to_wire
 from ...wire.messages import WireContact
-from ..control.member_messages import InviteCommand, InvitedReply
+from ..control.member_messages import InvitationsCommand, InvitationsReply, InviteCommand, InvitedReply
+from .listing import INVITATION_ID_CHARACTERS, invitation_table
+from .surroundings import Credentials, Surroundings
 
 DEFAULT_ROLES: Final = frozenset((MemberRole.NODE, MemberRole.RELAY))
 OWN_ENDPOINTS: Final = 3
 """Of those that an invitation names; the others are members that pass on to us."""
-
-
-class Credentials(Protocol):
-    """
-    What a member has to show and to sign with.
-
-    @ivar network: the id of the private network.
-    @ivar certificate: this member's.
-    """
-
-    network: str
-    certificate: SignedCertificate
-
-
-class Surroundings(Protocol):
-    """What the desk asks of the node, and of its state directory."""
-
-    def authority_key(self) -> Identity | None:
-        """
-        The key of the network's authority, where that is; else C{None}.
-
-        @raise TrustFileError: it cannot be used.
-        """
-        ...
-
-    def doors(self) -> tuple[Contact, ...]:
-        """Where this node, and then other members, can be dialled, as far as is known."""
-        ...
-
-    def known_members(self) -> Iterable[Certificate]:
-        """The certificates of members that hold now, as far as this node has heard of them."""
-        ...
-
-    def tell_of(self, signed: SignedCertificate) -> None:
-        """Tell all members of a new one."""
-        ...
-
-    def is_banned(self, name: Name) -> bool:
-        """Whether this member is banned."""
-        ...
-
-    def linked_members(self) -> int:
-        """How many members it has links with."""
-        ...
-
-    def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
-        """Dial these places until then, so that somebody there can redeem an invitation."""
-        ...
-
-
-class NodeSurroundings:
-    """The L{Surroundings} of a daemon's desk."""
-
-    def __init__(self, routing: RoutingService, state_dir: Path) -> None:
-        self._routing = routing
-        self._state_dir = state_dir
-        self.doors = routing.doors
-        self.call_on = routing.call_on
-
-    def authority_key(self) -> Identity | None:
-        """See L{Surroundings.authority_key}."""
-        return load_authority(self._state_dir, self._routing.settings.network)
-
-    def known_members(self) -> Iterable[Certificate]:
-        """See L{Surroundings.known_members}."""
-        network = self._routing.private_network
-        return () if network is None else network.members.current
-
-    def tell_of(self, signed: SignedCertificate) -> None:
-        """See L{Surroundings.tell_of}."""
-        network = self._routing.private_network
-        if network is not None:
-            network.members.met(signed)
-
-    def is_banned(self, name: Name) -> bool:
-        """See L{Surroundings.is_banned}."""
-        network = self._routing.private_network
-        return network is not None and network.members.is_banned(name)
-
-    def linked_members(self) -> int:
-        """See L{Surroundings.linked_members}."""
-        links = self._routing.status().get("links", ())
-        return len(links) if isinstance(links, Sequence) else 0
 
 
 class InvitationDesk:
@@ -203,6 +122,7 @@ class InvitationDesk:
             command.allow,
         )
         self._keep(self._ledger.adding(entry, now))
+        self._surroundings.invitations_changed()
         if at:
             self._surroundings.call_on(at, invitation.expiry)
         self.log.info(
@@ -217,6 +137,81 @@ class InvitationDesk:
             warning="" if at else _warning(doors),
         )
 
+    def invitations(self, command: InvitationsCommand) -> InvitationsReply:
+        """
+        List the invitations, the latest first, or take one back.
+
+        @raise InvalidInvitation: there is none with this id, there are several, or it cannot be used anyway.
+        """
+        found = self._ledger.entries[::-1]
+        if command.void:
+            entry = self._find(command.void)
+            self._keep(self._ledger.voiding(entry.id))
+            self._surroundings.invitations_changed()
+            self.log.info("the invitation {id} is taken back", id=entry.id.hex()[:INVITATION_ID_CHARACTERS])
+            found = tuple(each for each in self._ledger.entries if each.id == entry.id)
+        own, now = self._credentials.certificate.certificate, self._now()
+        describe = self._surroundings.describe
+        return InvitationsReply(tuple(invitation_table(each, own, describe, now) for each in found))
+
+    def _find(self, beginning: str) -> LedgerEntry:
+        found = [each for each in self._ledger.entries if each.id.hex().startswith(beginning.lower())]
+        if not found:
+            raise InvalidInvitation(
+                f"no invitation is known here whose id begins with {beginning!r}: see "
+                "'routing-crust invite --list'"
+            )
+        if len(found) > 1:
+            raise InvalidInvitation(
+                f"{len(found)} invitations have ids that begin with {beginning!r}: write more"
+            )
+        if not found[0].is_open(self._now()):
+            raise InvalidInvitation(f"the invitation {beginning} cannot be redeemed any more anyway")
+        return found[0]
+
+    def has(self, which: bytes) -> bool:
+        """Whether there is a copy here of this invitation, by somebody else who is not banned."""
+        entry = self._ledger.find(which)
+        if entry is None or entry.inviter is None or self._surroundings.is_banned(entry.inviter):
+            return False
+        return self._credentials.certificate.certificate.is_admin
+
+    def told_to(self, peer: Certificate) -> Iterable[bytes]:
+        """What a member that may issue should know of invitations."""
+        own = self._credentials.certificate.certificate
+        return frames_for(self._ledger, own, peer, self._now())
+
+    def take(self, peer: Certificate, payload: bytes) -> bool:
+        """
+        Take what such a member tells of invitations.
+
+        @raise WireError: the payload does not hold.
+        """
+        before, own = self._ledger, self._credentials.certificate.certificate
+        after = taking(before, own, peer, payload, self._now())
+        if after is before:
+            return False
+        self._warn_of_overuse(before, after)
+        try:
+            self._keep(after)
+        except OSError as error:
+            self.log.warn(
+                "cannot write what {peer} tells of invitations: {problem}", peer=peer, problem=error
+            )
+            return False
+        return True
+
+    def _warn_of_overuse(self, before: Ledger, after: Ledger) -> None:
+        used = {each.id: len(each.used_by) for each in before.entries}
+        for each in after.entries:
+            if len(each.used_by) > max(each.uses, used.get(each.id, 0)):
+                self.log.warn(
+                    "an invitation for {uses} was redeemed by {users}, since the admins could not reach each "
+                    "other: ban who should not be here",
+                    uses=each.uses,
+                    users=", ".join(map(self._surroundings.describe, each.used_by)),
+                )
+
     def allows(self, name: Name, protocol: str) -> bool:
         """Whether a member was invited with leave to use this protocol here."""
         return any(name in each.used_by and protocol in each.allow for each in self._ledger.entries)
@@ -227,8 +222,8 @@ class InvitationDesk:
         if entry is None:
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
-        own = self._own
-        attempt = Redemption(self._credentials.network, own, entry.secret, name, binding)
+        inviter = self._own if entry.inviter is None else entry.inviter
+        attempt = Redemption(self._credentials.network, inviter, entry.secret, name, binding)
         if not attempt.is_asked_by(redeem):
             self._refused(name, RedeemRefusal.UNKNOWN)
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
@@ -244,6 +239,8 @@ class InvitationDesk:
         return attempt.answer(refusal)
 
     def _refusal(self, entry: LedgerEntry, name: Name, nickname: str) -> RedeemRefusal:
+        if entry.void and name not in entry.used_by:
+            return RedeemRefusal.VOID
         if name not in entry.used_by and entry.is_expired(self._now()):
             return RedeemRefusal.EXPIRED
         # who was banned may still have the line, and another key costs nothing
@@ -274,6 +271,7 @@ class InvitationDesk:
         self._keep(self._ledger.spending(entry.id, name))
         # so that no other admin gives its nickname away before it has come
         self._surroundings.tell_of(signed)
+        self._surroundings.invitations_changed()
         self.log.info("{member} has redeemed an invitation", member=str(signed.certificate))
         return welcome
 

@@ -4,13 +4,16 @@ Members as tables of plain values, for the control socket and for C{--json}.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 from ...names import Name
 from ...trust.certificate import Certificate
 from ...trust.judging import date_text
+from ...trust.ledger import LedgerEntry
 from ...trust.roster import Roster
+
+Describe: TypeAlias = Callable[[Name], str]
 
 
 def member_table(certificate: Certificate) -> dict[str, Any]:
@@ -46,6 +49,37 @@ def member_tables(
     unknown = [name for name in sorted(roster.banned) if str(name) not in names and name != own.name]
     this = {**_known(own, roster, linked, now), "this": True}
     return (this, *found, *(_unknown(name, roster) for name in unknown))
+
+
+INVITATION_ID_CHARACTERS: Final = 8
+
+
+def invitation_table(entry: LedgerEntry, own: Certificate, describe: Describe, now: float) -> dict[str, Any]:
+    """
+    What is known of an invitation. It does not tell the secret.
+
+    @param describe: a member, as text for people.
+    """
+    left = max(0, entry.uses - len(entry.used_by))
+    if entry.void:
+        state = "taken back"
+    elif entry.is_expired(now):
+        state = "expired"
+    else:
+        state = "open" if left else "used up"
+    inviter = own.name if entry.inviter is None else entry.inviter
+    return {
+        "id": entry.id.hex()[:INVITATION_ID_CHARACTERS],
+        "nickname": entry.nickname,
+        "roles": [each.text for each in sorted(entry.roles)],
+        "tags": sorted(entry.tags),
+        "uses": entry.uses,
+        "used_by": [describe(each) for each in entry.used_by],
+        "expires": entry.expiry,
+        "until": date_text(entry.expiry),
+        "state": state,
+        "inviter": describe(inviter),
+    }
 
 
 def ban_text(name: Name, roster: Roster) -> str:

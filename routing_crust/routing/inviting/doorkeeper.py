@@ -4,7 +4,8 @@ The doorkeeper: what a member does for somebody who has an invitation and no cer
 Order of messages: L{Redeem<routing_crust.trust.redeeming.Redeem>} is the first frame on an accepted link,
 which from then on is the doorkeeper's, and not a link of routing. If the invitation is ours, the L{Inviter}
 answers. Else it goes to the inviter in an envelope, C{REDEEM_FOR}, and the answer comes back in
-C{REDEEMED_FOR}. Then the link is closed: one try for each connection, and nothing else can be said on it.
+C{REDEEMED_FOR}; if the inviter is gone, to an admin that has a copy of the invitation (C{ledger_sync}). Then
+the link is closed: one try for each connection, and nothing else can be said on it.
 
 Tries are counted for the prefix of the link's address. When too many wait for their inviters, the prefix that
 has most of them makes room, so no stranger keeps others out. The link stays within the limits of those
@@ -13,8 +14,11 @@ without a Hello.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -29,6 +33,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
+from ...trust.certificate import Certificate
 from ...trust.networks import is_private
 from ...trust.redeeming import (
     MAX_REDEEM_BYTES,
@@ -56,14 +61,16 @@ TRIES_PER_MINUTE: Final = 10.0
 """Of one prefix; twice as many at once."""
 MAX_PASSED_ON: Final = 64
 """Tries that wait for their inviter's answer at once."""
-INVITER_WAIT_SECONDS: Final = 6.0
-"""Less than a link without a Hello lives."""
-SEND_AGAIN_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 8.0
+"""For the inviter and the admins together: less than a link without a Hello lives."""
+INVITER_WAIT_SECONDS: Final = 3.0
+"""For the inviter, before an admin is asked in its place, and for each of these."""
+SEND_AGAIN_SECONDS: Final = 1.5
 """An envelope may be lost; the inviter answers a try that comes twice as it did before."""
 
 
 class Inviter(Protocol):
-    """Has the invitations of this node, and issues certificates."""
+    """Has the invitations of this node, and copies of others', and issues certificates."""
 
     def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
         """
@@ -74,16 +81,45 @@ class Inviter(Protocol):
         """
         ...
 
+    def has(self, which: bytes) -> bool:
+        """Whether this invitation of somebody else is known."""
+        ...
 
+    def told_to(self, peer: Certificate) -> Iterable[bytes]:
+        """What a member that may issue should know of invitations, as payloads of frames."""
+        ...
+
+    def take(self, peer: Certificate, payload: bytes) -> bool:
+        """
+        Take what such a member tells.
+
+        @return: whether it is new.
+        @raise WireError: the payload does not hold.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class _PassedOn:
-    """A try that waits for its inviter."""
+    """
+    A try that waits for its inviter, or for an admin in its place.
 
-    __slots__ = ("inviter", "link", "timer")
+    @ivar asked: whom it was sent to now.
+    @ivar others: whom to ask then.
+    @ivar until: when it is given up.
+    @ivar next_at: when the next one is asked.
+    @ivar trace: the id of the envelope that was sent last.
+    """
 
-    def __init__(self, link: ILink, inviter: Name) -> None:
-        self.link = link
-        self.inviter = inviter
-        self.timer: IDelayedCall | None = None
+    link: ILink
+    body: bytes
+    redeem: Redeem
+    asked: Name
+    others: list[Name]
+    until: float
+    next_at: float
+    trace: int | None = None
+    timer: IDelayedCall | None = None
 
 
 class Doorkeeper:
@@ -115,6 +151,7 @@ class Doorkeeper:
         self._links = links
         self._send = send
         self._dialable_at = dialable_at
+        self._admins: Callable[[], Iterable[Name]] = tuple
         self._quiet = QuietLog(self.log, seconds)
         self._tries: KeyedLimits[str] = KeyedLimits(
             lambda: TokenBucket(TRIES_PER_MINUTE / 60, 2 * TRIES_PER_MINUTE, seconds)
@@ -124,6 +161,10 @@ class Doorkeeper:
         links.handle_first_frame(FrameKind.REDEEM, self.knocked)
         dispatch.handle(EnvelopeKind.REDEEM_FOR, self.passed_on)
         dispatch.handle(EnvelopeKind.REDEEMED_FOR, self.answered)
+
+    def set_admins(self, admins: Callable[[], Iterable[Name]]) -> None:
+        """Ask these, as far as they can be reached, when an inviter is gone."""
+        self._admins = admins
 
     def stop(self) -> None:
         """Give up what waits. Crust closes the links."""
@@ -178,7 +219,7 @@ class Doorkeeper:
                 self.calls.redeemed(link)
             self._answer(link, encode(answer))
         else:
-            self._pass_on(link, Name(redeem.inviter), payload)
+            self._pass_on(link, redeem, payload)
 
     def passed_on(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -188,9 +229,14 @@ class Doorkeeper:
         """
         message = decode_redeem_for(envelope.body)
         redeem = decode_redeem(message.redeem)
-        if redeem.network == self._node.settings.network and redeem.inviter == self._node.name.raw:
+        if redeem.network != self._node.settings.network:
+            return
+        if redeem.inviter == self._node.name.raw or self._stands_in_for(redeem):
             answer = self._judge(Name(message.name), message.binding, redeem)
-            self._send(EnvelopeKind.REDEEMED_FOR, source, encode(RedeemedFor(message.number, encode(answer))))
+        else:
+            # at once, so that somebody else is asked
+            answer = RedeemAnswer(RedeemRefusal.INVITER_GONE)
+        self._send(EnvelopeKind.REDEEMED_FOR, source, encode(RedeemedFor(message.number, encode(answer))))
 
     def answered(self, envelope: Envelope, source: Name, link: ILink | None) -> None:
         """
@@ -200,9 +246,11 @@ class Doorkeeper:
         """
         message = decode_redeemed_for(envelope.body)
         waiting = self._passed_on.get(message.number)
-        if waiting is None or waiting.inviter != source:
+        if waiting is None or waiting.asked != source:
             return
-        decode_answer(message.answer)
+        if decode_answer(message.answer).refusal is RedeemRefusal.INVITER_GONE:
+            self._ask_next(message.number)
+            return
         self._settle(message.number)
         self._answer(waiting.link, message.answer)
 
@@ -211,13 +259,75 @@ class Doorkeeper:
             return RedeemAnswer(RedeemRefusal.UNKNOWN)
         return self.inviter.redeem(name, binding, redeem)
 
-    def _pass_on(self, link: ILink, inviter: Name, payload: bytes) -> None:
+    def undeliverable(self, trace: int) -> None:
+        """A hint says that an envelope of ours found no way: somebody else is asked at once."""
+        for number, each in list(self._passed_on.items()):
+            if each.trace == trace:
+                self._ask_next(number)
+
+    def _stands_in_for(self, redeem: Redeem) -> bool:
+        """
+        Whether this node is to let somebody in for an inviter that is gone: it has a copy of the invitation,
+        and no link with the inviter, nor with an admin that goes before it.
+
+        So where all that stand in have links with each other, one of them counts the uses.
+        """
+        if self.inviter is None or not self.inviter.has(redeem.invitation):
+            return False
+        inviter = Name(redeem.inviter)
+        before = takewhile(lambda each: each != self._node.name, self._stand_ins(redeem))
+        return all(self._links.peer(each) is None for each in (inviter, *before))
+
+    def _stand_ins(self, redeem: Redeem) -> list[Name]:
+        """The admins, in an order that is the same for all members."""
+        which = redeem.invitation
+
+        def rank(name: Name) -> bytes:
+            return hashlib.sha256(which + name.raw).digest()
+
+        return sorted((each for each in self._admins() if each.raw != redeem.inviter), key=rank)
+
+    def _pass_on(self, link: ILink, redeem: Redeem, payload: bytes) -> None:
         if len(self._passed_on) >= MAX_PASSED_ON:
             self._make_room()
         number = self._node.random.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
-        self._passed_on[number] = _PassedOn(link, inviter)
         body = encode(RedeemFor(number, link.peer.raw, link.binding, payload))
-        self._send_to_inviter(number, body, self._node.clock.seconds() + INVITER_WAIT_SECONDS)
+        now = self._node.clock.seconds()
+        others = [each for each in self._stand_ins(redeem) if each != self._node.name]
+        self._passed_on[number] = _PassedOn(
+            link, body, redeem, Name(redeem.inviter), others, now + WAIT_SECONDS, now + INVITER_WAIT_SECONDS
+        )
+        self._ask(number)
+
+    def _ask_next(self, number: bytes) -> None:
+        """The one that was asked last does not answer, or sends us to others."""
+        waiting = self._passed_on[number]
+        cancel(waiting.timer)
+        now = self._node.clock.seconds()
+        if now < waiting.until and self._stands_in_for(waiting.redeem):
+            self._settle(number)
+            link = waiting.link
+            self._answer(link, encode(self._judge(link.peer, link.binding, waiting.redeem)))
+        elif not waiting.others or now >= waiting.until:
+            self._settle(number)
+            self._refuse(waiting.link, RedeemRefusal.INVITER_GONE)
+        else:
+            waiting.asked, waiting.next_at = waiting.others.pop(0), now + INVITER_WAIT_SECONDS
+            self._ask(number)
+
+    def _ask(self, number: bytes) -> None:
+        waiting = self._passed_on[number]
+        now = self._node.clock.seconds()
+        left = min(waiting.until, waiting.next_at) - now
+        if left <= 0:
+            self._ask_next(number)
+            return
+        attempt = round((INVITER_WAIT_SECONDS - (waiting.next_at - now)) / SEND_AGAIN_SECONDS)
+        waiting.trace = self._send(EnvelopeKind.REDEEM_FOR, waiting.asked, waiting.body, attempt=attempt)
+        if waiting.trace is None:
+            waiting.timer = self._node.clock.callLater(0, self._ask_next, number)
+            return
+        waiting.timer = self._node.clock.callLater(min(left, SEND_AGAIN_SECONDS), self._ask, number)
 
     def _make_room(self) -> None:
         """Refuse the oldest try of the prefix that has most."""
@@ -227,19 +337,6 @@ class Doorkeeper:
         link = self._passed_on[number].link
         self._settle(number)
         self._refuse(link, RedeemRefusal.TOO_MANY)
-
-    def _send_to_inviter(self, number: bytes, body: bytes, until: float) -> None:
-        waiting = self._passed_on[number]
-        left = until - self._node.clock.seconds()
-        if left <= 0:
-            self._settle(number)
-            self._refuse(waiting.link, RedeemRefusal.INVITER_GONE)
-            return
-        attempt = round((INVITER_WAIT_SECONDS - left) / SEND_AGAIN_SECONDS)
-        self._send(EnvelopeKind.REDEEM_FOR, waiting.inviter, body, attempt=attempt)
-        waiting.timer = self._node.clock.callLater(
-            min(left, SEND_AGAIN_SECONDS), self._send_to_inviter, number, body, until
-        )
 
     def _settle(self, number: bytes) -> None:
         cancel(self._passed_on.pop(number).timer)

@@ -39,6 +39,8 @@ PATIENCE_SECONDS: Final = 20.0
 """From the first dial on, when nobody lets us in."""
 ROUND_SECONDS: Final = 3.0
 """Between two rounds of dials."""
+SILENT_SECONDS: Final = 6.0
+"""After which no further round begins: an inviter that was told where we are has dialled us by then."""
 
 
 @implementer(ICrustEvents)
@@ -72,6 +74,8 @@ class Redeemer:
         self._dial: Deferred[ILink] | None = None
         self._timers: list[IDelayedCall] = []
         self._done: Deferred[tuple[Welcome, Contact | None]] = Deferred()
+        self._began = clock.seconds()
+        self._has_answered = False
         self.outcomes: dict[str, str] = {}
 
     def redeem(self) -> Deferred[tuple[Welcome, Contact | None]]:
@@ -106,7 +110,11 @@ class Redeemer:
         if self._done.called:
             return
         if not self._left:
-            self._timers.append(self._clock.callLater(ROUND_SECONDS, self._round))
+            # where a member has answered, or each place has refused for long enough, more of it is of no use
+            if self._has_answered or self._clock.seconds() - self._began >= SILENT_SECONDS:
+                self._give_up()
+            else:
+                self._timers.append(self._clock.callLater(ROUND_SECONDS, self._round))
             return
         # the token is not empty, so that an address that has failed is dialled again
         self._dial = self._crust.connect(self._left, None, b"redeem", OURSELVES)
@@ -149,6 +157,7 @@ class Redeemer:
 
     def _answer(self, link: ILink, attempt: Redemption, answer: RedeemAnswer) -> None:
         if not attempt.is_answered_by(answer):
+            self._has_answered = True
             self._failed(link, answer.refusal.text if answer.refusal else "its answer is not proven")
         elif answer.refusal is not RedeemRefusal.NONE:
             self._done.errback(JoinFailed(f"the invitation is not accepted: {answer.refusal.text}"))

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from ...trust.certificate import SignedCertificate
 from ...trust.judging import date_text, ends_soon
 from ...trust.statement import SignedStatement
+from ..inviting.doorkeeper import Doorkeeper
 from ..links.peer import PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node
 from .clock_watch import ClockWatch
 from .directory_sync import DirectorySync
 from .expulsion import Expulsion, Forget
+from .ledger_sync import LedgerSync
 from .private_members import PrivateMembers
 from .renewal import RenewalExchange
 from .roster_sync import RosterSync
@@ -28,13 +30,20 @@ class PrivateNetwork:
     @ivar members: who is a member, as this node judges it.
     @ivar sync: keeps the roster the same as that of others.
     @ivar directory: tells all members of each other's certificates.
+    @ivar ledger: tells other admins of invitations.
     @ivar listeners: the parts that follow peers.
     """
 
     def __init__(
-        self, node: Node, members: PrivateMembers, links: LinkRegistry, forget: Sequence[Forget]
+        self,
+        node: Node,
+        members: PrivateMembers,
+        links: LinkRegistry,
+        forget: Sequence[Forget],
+        doorkeeper: Doorkeeper,
     ) -> None:
         """
+        @param doorkeeper: lets others in who have invitations.
         @param forget: called for each member that is banned, once its links are gone.
         """
         self._node = node
@@ -43,10 +52,13 @@ class PrivateNetwork:
         self.sync = RosterSync(node, members, links, self._expulsion.roster_changed)
         self._renewals = RenewalExchange(node, members, links)
         self.directory = DirectorySync(node, members, links, self._renewals.own_came)
+        self.ledger = LedgerSync(node, members, links, doorkeeper)
+        doorkeeper.set_admins(lambda: (each.name for each in members.current if each.is_admin))
         self.listeners: tuple[PeerListener, ...] = (
             self.sync,
             self._renewals,
             self.directory,
+            self.ledger,
             ClockWatch(node),
         )
         links.handle_frames(self.directory.kinds, self.directory.frame_received)
@@ -64,6 +76,7 @@ class PrivateNetwork:
         self._expulsion.stop()
         self._renewals.stop()
         self.directory.stop()
+        self.ledger.stop()
 
     def add_statements(self, statements: Sequence[SignedStatement]) -> int:
         """
@@ -103,8 +116,10 @@ class PrivateNetwork:
         }
 
 
-def private_network(node: Node, links: LinkRegistry, forget: Sequence[Forget]) -> PrivateNetwork | None:
+def private_network(
+    node: Node, links: LinkRegistry, forget: Sequence[Forget], doorkeeper: Doorkeeper
+) -> PrivateNetwork | None:
     """These parts, if the node's network is private."""
     if not isinstance(node.members, PrivateMembers):
         return None
-    return PrivateNetwork(node, node.members, links, forget)
+    return PrivateNetwork(node, node.members, links, forget, doorkeeper)

@@ -11,9 +11,10 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.daemon.control.member_messages import InviteCommand
+from routing_crust.daemon.control.member_messages import InvitationsCommand, InviteCommand
 from routing_crust.daemon.members import invitation_desk
 from routing_crust.daemon.members.invitation_desk import InvitationDesk
+from routing_crust.daemon.text import invitations_text
 from routing_crust.endpoints import Contact, Endpoint
 from routing_crust.errors import InvalidCertificate, InvalidInvitation, NotAuthorized
 from routing_crust.identity import Identity
@@ -54,6 +55,7 @@ class Here:
         self.key: Identity | None = None
         self.banned: set[Name] = set()
         self.told: list[str] = []
+        self.changes = 0
         self.members: list[Certificate] = []
         self.calls: list[tuple[tuple[Endpoint, ...], float]] = []
         self.found: tuple[Contact, ...] = (
@@ -69,6 +71,12 @@ class Here:
 
     def known_members(self) -> Iterable[Certificate]:
         return self.members
+
+    def describe(self, name: Name) -> str:
+        return name.short
+
+    def invitations_changed(self) -> None:
+        self.changes += 1
 
     def tell_of(self, signed: SignedCertificate) -> None:
         self.told.append(signed.certificate.nickname)
@@ -239,6 +247,38 @@ class RedeemingTests(DeskTestCase):
         self.welcomed(self.invite(nickname="laptop"))
         self.here.banned.add(LAPTOP.name)
         self.invite(nickname="laptop")
+
+    def test_invitations_are_listed_with_their_state_and_without_their_secrets(self) -> None:
+        used, invitation = self.invite(nickname="laptop"), self.invite(uses=3, lifetime=7200.0)
+        self.welcomed(used)
+        first, second = self.desk.invitations(InvitationsCommand()).invitations
+        self.assertEqual((first["state"], first["uses"], first["used_by"]), ("open", 3, []))
+        self.assertEqual((second["state"], second["used_by"]), ("used up", [name_of(LAPTOP).short]))
+        self.assertEqual(second["nickname"], "laptop")
+        self.assertNotIn(invitation.secret.hex(), str(first))
+        self.now += 7201
+        self.assertEqual(self.desk.invitations(InvitationsCommand()).invitations[0]["state"], "expired")
+        text = invitations_text((first, second))
+        self.assertRegex(text, rf"{first['id']}  -  .* open .* 0 of 3  - ")
+
+    def test_invitation_that_is_taken_back_is_refused_as_such(self) -> None:
+        invitation = self.invite(uses=2)
+        self.welcomed(invitation, LAPTOP, "one")
+        (found,) = self.desk.invitations(InvitationsCommand()).invitations
+        (void,) = self.desk.invitations(InvitationsCommand(found["id"])).invitations
+        self.assertEqual(void["state"], "taken back")
+        self.desk = self.opened()
+        self.assertEqual(self.redeem(invitation, PHONE, "two").refusal, RedeemRefusal.VOID)
+        # whose answer was lost gets it again
+        self.welcomed(invitation, LAPTOP, "one")
+
+    def test_what_cannot_be_taken_back_is_named(self) -> None:
+        self.invite()
+        (found,) = self.desk.invitations(InvitationsCommand()).invitations
+        self.desk.invitations(InvitationsCommand(found["id"]))
+        for which, problem in (("zzzz", "'zzzz': see"), (found["id"], "cannot be redeemed any more")):
+            error = self.assertRaises(InvalidInvitation, self.desk.invitations, InvitationsCommand(which))
+            self.assertIn(problem, str(error))
 
     def test_other_members_are_told_of_a_new_one_at_once(self) -> None:
         self.welcomed(self.invite(nickname="laptop"))

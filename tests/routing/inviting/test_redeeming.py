@@ -5,7 +5,7 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -27,6 +27,7 @@ from routing_crust.testing import Nat, SimulatedNetwork, SimulatedNode
 from routing_crust.testing.memory.crust import MemoryCrust
 from routing_crust.testing.memory.nat import PORT_RESTRICTED, SYMMETRIC
 from routing_crust.timing.shares import OURSELVES
+from routing_crust.trust.certificate import Certificate
 from routing_crust.trust.networks import network_of
 from routing_crust.trust.redeeming import (
     Redeem,
@@ -66,6 +67,15 @@ class OneInvitation:
         self.node = node
         self.refusal = refusal
         self.tries: list[tuple[Name, bool]] = []
+
+    def has(self, which: bytes) -> bool:
+        return False
+
+    def told_to(self, peer: Certificate) -> Iterable[bytes]:
+        return ()
+
+    def take(self, peer: Certificate, payload: bytes) -> bool:
+        return False
 
     def redeem(self, name: Name, binding: bytes, redeem: Redeem) -> RedeemAnswer:
         attempt = Redemption(NETWORK, self.node.name, SECRET, name, binding)

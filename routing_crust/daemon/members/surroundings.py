@@ -1,0 +1,109 @@
+"""
+What the invitation desk of a daemon asks of others: the credentials of its member, and its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ...endpoints import Contact, Endpoint
+from ...identity import Identity
+from ...names import Name
+from ...routing.service import RoutingService
+from ...trust.certificate import Certificate, SignedCertificate
+from ...trust.state_files import load_authority
+
+
+class Credentials(Protocol):
+    """
+    What a member has to show and to sign with.
+
+    @ivar network: the id of the private network.
+    @ivar certificate: this member's.
+    """
+
+    network: str
+    certificate: SignedCertificate
+
+
+class Surroundings(Protocol):
+    """What the desk asks of the node, and of its state directory."""
+
+    def authority_key(self) -> Identity | None:
+        """
+        The key of the network's authority, where that is; else C{None}.
+
+        @raise TrustFileError: it cannot be used.
+        """
+        ...
+
+    def doors(self) -> tuple[Contact, ...]:
+        """Where this node, and then other members, can be dialled, as far as is known."""
+        ...
+
+    def known_members(self) -> Iterable[Certificate]:
+        """The certificates of members that hold now, as far as this node has heard of them."""
+        ...
+
+    def tell_of(self, signed: SignedCertificate) -> None:
+        """Tell all members of a new one."""
+        ...
+
+    def is_banned(self, name: Name) -> bool:
+        """Whether this member is banned."""
+        ...
+
+    def describe(self, name: Name) -> str:
+        """A member, as text for people."""
+        ...
+
+    def invitations_changed(self) -> None:
+        """Tell others who can honour invitations what has become of them here."""
+        ...
+
+    def linked_members(self) -> int:
+        """How many members it has links with."""
+        ...
+
+    def call_on(self, endpoints: Iterable[Endpoint], until: float) -> None:
+        """Dial these places until then, so that somebody there can redeem an invitation."""
+        ...
+
+
+class NodeSurroundings:
+    """The L{Surroundings} of a daemon's desk."""
+
+    def __init__(self, routing: RoutingService, state_dir: Path) -> None:
+        self._routing = routing
+        self._state_dir = state_dir
+        self.doors = routing.doors
+        self.call_on = routing.call_on
+        self.invitations_changed = routing.invitations_changed
+        self.describe = routing.directory.describe
+
+    def authority_key(self) -> Identity | None:
+        """See L{Surroundings.authority_key}."""
+        return load_authority(self._state_dir, self._routing.settings.network)
+
+    def known_members(self) -> Iterable[Certificate]:
+        """See L{Surroundings.known_members}."""
+        network = self._routing.private_network
+        return () if network is None else network.members.current
+
+    def tell_of(self, signed: SignedCertificate) -> None:
+        """See L{Surroundings.tell_of}."""
+        network = self._routing.private_network
+        if network is not None:
+            network.members.met(signed)
+
+    def is_banned(self, name: Name) -> bool:
+        """See L{Surroundings.is_banned}."""
+        network = self._routing.private_network
+        return network is not None and network.members.is_banned(name)
+
+    def linked_members(self) -> int:
+        """See L{Surroundings.linked_members}."""
+        links = self._routing.status().get("links", ())
+        return len(links) if isinstance(links, Sequence) else 0

@@ -1,0 +1,75 @@
+"""
+Ledger sync: who may issue certificates tells its linked peers that may, too, of invitations and their uses,
+so that one of them can let somebody in while the inviter is gone (L{routing_crust.trust.ledger_sharing}).
+
+It is told when two get a link, and whenever something changes.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall
+
+from ...crust.interfaces import ILink
+from ...names import Name
+from ...timing.timers import cancel, is_pending
+from ...trust.certificate import Certificate
+from ...wire.framing import FrameKind
+from ..inviting.doorkeeper import Doorkeeper
+from ..links.peer import Peer, PeerListener
+from ..links.registry import LinkRegistry
+from ..node import Node
+from .private_members import PrivateMembers
+
+
+class LedgerSync(PeerListener):
+    """Made with each start of a private network's node, discarded after L{stop}."""
+
+    def __init__(
+        self, node: Node, members: PrivateMembers, links: LinkRegistry, doorkeeper: Doorkeeper
+    ) -> None:
+        self._node = node
+        self._members = members
+        self._links = links
+        self._doorkeeper = doorkeeper
+        self._timer: IDelayedCall | None = None
+        links.handle_frames((FrameKind.INVITATIONS,), self.frame_received)
+
+    def stop(self) -> None:
+        """Tell nobody any more."""
+        cancel(self._timer)
+
+    def peer_established(self, peer: Peer, before: Peer | None) -> None:
+        """Tell a new peer what it should know."""
+        if before is None:
+            self._tell(peer)
+
+    def changed(self) -> None:
+        """An invitation was made, used or taken back: tell all whom it concerns, on the next turn."""
+        if not is_pending(self._timer):
+            self._timer = self._node.clock.callLater(0, self._tell_all)
+
+    def frame_received(self, link: ILink, kind: int, payload: bytes) -> None:
+        """
+        A peer has told of invitations.
+
+        @raise WireError: it is nothing of the kind.
+        """
+        inviter, peer = self._doorkeeper.inviter, self._issuer(link.peer)
+        if inviter is not None and peer is not None and inviter.take(peer, payload):
+            self.changed()
+
+    def _tell_all(self) -> None:
+        for peer in self._links.peers:
+            self._tell(peer)
+
+    def _tell(self, peer: Peer) -> None:
+        inviter, certificate = self._doorkeeper.inviter, self._issuer(peer.name)
+        if inviter is None or certificate is None or not self._members.own.certificate.may_issue:
+            return
+        for payload in inviter.told_to(certificate):
+            peer.link.send(FrameKind.INVITATIONS, payload)
+
+    def _issuer(self, name: Name) -> Certificate | None:
+        """The certificate of a member that may issue some."""
+        found = self._members.current_of(name)
+        return found if found is not None and found.may_issue else None
