@@ -24,6 +24,9 @@ def version() -> str:
 UPNP = [
     "miniupnpc>=2.3.3",
 ]
+METRICS = [
+    "prometheus-client>=0.22",  # chooses between OpenMetrics and the text format by the Accept header
+]
 QR = [
     "segno>=1.6",
 ]
@@ -31,6 +34,7 @@ COMPLETION = [
     "shtab>=1.13",
 ]
 TEST = [
+    *METRICS,
     *UPNP,  # where people run the tests, so that none of UPnP's is skipped
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
@@ -90,7 +94,7 @@ setup(
     packages=[*find_packages(include=["routing_crust", "routing_crust.*"]), "twisted.plugins"],
     # Makes an editable install put this folder on the path, where Twisted looks for plugins.
     package_dir={"": "."},
-    package_data={"routing_crust": ["py.typed", "*.pyi"]},
+    package_data={"routing_crust": ["py.typed", "*.pyi", "daemon/page/files/*"]},
     zip_safe=False,
     install_requires=[
         "automat>=24.8.1",
@@ -106,6 +110,7 @@ setup(
     ],
     extras_require={
         "completion": COMPLETION,
+        "metrics": METRICS,
         "qr": QR,
         "upnp": UPNP,
         "bench": BENCH,
@@ -113,7 +118,7 @@ setup(
         "lint": LINT,
         "typing": TYPING,
         "docs": DOCS,
-        "dev": [*COMPLETION, *QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
+        "dev": [*COMPLETION, *METRICS, *QR, *UPNP, *TEST, *LINT, *TYPING, *DOCS, *PACKAGING],
     },
     entry_points={"console_scripts": ["routing-crust = routing_crust.daemon.cli:main"]},
 )

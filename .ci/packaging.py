@@ -46,6 +46,7 @@ def sources() -> set[str]:
     """The modules of the package, and what goes with them."""
     found = {str(each.relative_to(TREE)) for each in (TREE / "routing_crust").rglob("*.py")}
     found |= {str(each.relative_to(TREE)) for each in (TREE / "routing_crust").rglob("*.pyi")}
+    found |= {str(each.relative_to(TREE)) for each in (TREE / "routing_crust/daemon/page/files").iterdir()}
     return found | {*DROPINS, "routing_crust/py.typed"}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from heapq import nlargest
 from typing import Final
 
 from .bounded_dict import BoundedDict
@@ -152,6 +153,18 @@ class History:
         oldest = self._seconds() - OUTCOME_LIFETIME_SECONDS
         told = (Told(*key, at) for key, at in found.told.items() if at >= oldest)
         return PeerHistory(tuple(told), tuple(each for each in found.outcomes if each.at >= oldest))
+
+    def failures(self, most: int) -> list[tuple[Name, Outcome]]:
+        """The latest failures of the last hour, of all peers, the latest first."""
+        self._forget_old()
+        oldest = self._seconds() - OUTCOME_LIFETIME_SECONDS
+        found = (
+            (name, each)
+            for name, peer in self._peers.items()
+            for each in peer.outcomes
+            if not each.good and each.at >= oldest
+        )
+        return nlargest(most, found, key=lambda pair: pair[1].at)
 
     def _peer(self, name: Name, now: float) -> _Peer:
         """The record of a peer, made the newest."""

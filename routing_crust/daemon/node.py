@@ -23,9 +23,10 @@ from ..identity import load_or_create_identity
 from ..routing.service import RoutingService
 from ..trust.state_files import load_authority
 from .control.inbox import DaemonInbox
-from .control.member_messages import InvitationsCommand, InviteCommand
+from .control.member_messages import InvitationsCommand, InviteCommand, MembersCommand
 from .control.server import ControlServer
 from .forward.registry import ForwardRegistry
+from .forward.reports import Reports
 from .logs import LoggingService
 from .members.administration import Administration
 from .members.credentials import load_membership
@@ -34,6 +35,7 @@ from .members.member_book import MemberBook
 from .members.networks_here import label_of
 from .members.surroundings import NodeSurroundings
 from .operator_log import OperatorLog
+from .page.snapshot import NodeSource, Served
 from .signals import StopOnSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 from .systemd.supervision import Supervision, Systemd
@@ -63,10 +65,11 @@ class NodeService(LoggingService):
 
     log = Logger()
 
-    def __init__(self, settings: Settings, state_dir: Path, reactor: Any) -> None:
+    def __init__(self, settings: Settings, state_dir: Path, reactor: Any, page: str = "") -> None:
         """
         @param state_dir: the state directory, made when it is not there.
         @param reactor: the reactor for everything.
+        @param page: where the status page is to be, as a string for an endpoint; empty for none.
         """
         self.settings = settings
         self.routing: RoutingService | None = None
@@ -81,6 +84,9 @@ class NodeService(LoggingService):
         self._control: ControlServer | None = None
         self._book: MemberBook | None = None
         self._operator_log: OperatorLog | None = None
+        self._page_text = page
+        self._page: Served | None = None
+        self._administration: Administration | None = None
         self._signals: StopOnSignals | None = None
         self._started_at = 0.0
 
@@ -134,6 +140,14 @@ class NodeService(LoggingService):
         routing.set_request_handler(self._inbox.request_received)
         operator_log = self._operator_log = OperatorLog(routing)
         self._registry = ForwardRegistry(routing, self._reactor)
+        if self._page_text:
+            # a web server takes longest of all to load, and most daemons have none
+            from .page.resource import StatusPage
+            from .page.serving import PageServer
+
+            page = StatusPage(routing, source=NodeSource(self._status, self._members))
+            self._registry.reports = Reports(routing, page.report)
+            self._page = PageServer(page, self._page_text, self._state_dir, self._reactor)
         operator_log.starting()
         try:
             self._registry.start(self.settings)
@@ -154,12 +168,17 @@ class NodeService(LoggingService):
             self._control.handle(InviteCommand, desk.invite)
             self._control.handle(InvitationsCommand, desk.invitations)
             authority_key = partial(load_authority, self._state_dir, network)
-            Administration(routing, authority_key, label).register(self._control)
+            self._administration = Administration(routing, authority_key, label)
+            self._administration.register(self._control)
         try:
+            if self._page is not None:
+                self._page.start()
             self._control.listen(path, self._reactor)
         except RoutingCrustError:
             # the reactor does not run yet, so nothing can be waited for: the process ends, and closes all
             self._registry.stop()
+            if self._page is not None:
+                self._page.stop()
             routing.stopService()
             raise
         self._supervision = self.systemd.supervise(routing)
@@ -168,6 +187,8 @@ class NodeService(LoggingService):
         self.log.info("stopping", event="stopping")
         if self._supervision is not None:
             self._supervision.stopping()
+        if self._page is not None:
+            await self._page.stop()
         if self.routing is not None:
             await self.routing.stopService()
         if self._registry is not None:
@@ -190,8 +211,16 @@ class NodeService(LoggingService):
         if self._signals is not None:
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
-        self.routing = self._control = self._operator_log = None
+        self.routing = self._control = self._operator_log = self._page = self._administration = None
         self._lock = self._registry = self._signals = self._book = self._supervision = None
+
+    def _status(self) -> dict[str, object]:
+        return {} if self._control is None else self._control.status()
+
+    def _members(self) -> tuple[dict[str, Any], ...] | None:
+        return (
+            None if self._administration is None else self._administration.members(MembersCommand()).members
+        )
 
     def _facts(self) -> dict[str, object]:
         contact = None if self.routing is None else self.routing.contact

@@ -20,7 +20,7 @@ from ..config import Settings, setting_fields
 from ..parsing import unknown_setting, valid_range
 from .logs import LEVELS, LogFormat, LogStyle
 from .members.networks_here import settings_path
-from .settings_file import SETTINGS, merge_settings, read_settings_file
+from .settings_file import SETTINGS, merge_settings, read_settings_file, status_page_in
 from .state_directory import default_state_dir
 
 MIN_DEMO_NODES: Final = 2
@@ -61,6 +61,7 @@ _VALUES: Final = {
 _OTHER_VALUES: Final = {
     "config": "FILE",
     "set": "NAME=VALUE",
+    "status_page": "ENDPOINT",
     "log_level": "LEVEL",
     "log_format": "FORMAT",
     "demo": "NODES",
@@ -83,6 +84,8 @@ _HINTS: Final = {
     "demo": f"run this many nodes ({MIN_DEMO_NODES} to {MAX_DEMO_NODES}) on loopback in this process, with "
     "nothing on disk",
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
+    "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
+    "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
     "log_format": "how to write a line of the log: text, or json, an object on each line (default text)",
     "help": "show this and exit",
@@ -94,6 +97,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Links", ("allow", "deny", "two_way", "private_dialling")),
     ("Programs that it exposes and forwards", ("expose", "allow_peer", "forward", "nicknames")),
     ("Files", ("state_dir", "config")),
+    ("Status", ("status_page",)),
     ("Log", ("log_level", "log_format")),
     ("Other settings", ("set", "help_settings")),
     ("Demonstration", ("demo", "demo_seconds")),
@@ -110,6 +114,7 @@ class Options(usage.Options):
     @ivar demo: the number of nodes of a demonstration; 0 without one.
     @ivar demo_seconds: how long it runs; C{None} is until it is interrupted.
     @ivar log_style: what is logged, and how.
+    @ivar page: where the command line wants the status page; C{None} if it does not say.
     """
 
     synopsis = "[options]"
@@ -121,6 +126,7 @@ class Options(usage.Options):
         self.demo = 0
         self.demo_seconds: float | None = None
         self.log_style = LogStyle()
+        self.page: str | None = None
 
     def opt_first(self) -> None:
         self._give_role("first")
@@ -168,6 +174,9 @@ class Options(usage.Options):
         except ValueError:
             raise usage.UsageError(f"--log-format {text}: write text or json") from None
 
+    def opt_status_page(self, text: str) -> None:
+        self.page = text
+
     def opt_help_settings(self) -> None:
         """Print the other settings, and exit."""
         sys.stdout.write(advanced_settings_text())
@@ -204,6 +213,17 @@ class Options(usage.Options):
         # twistd may change the working directory before anything is opened
         path = (settings.state_dir or default_state_dir(settings.network)).absolute()
         return replace(settings, state_dir=path), path
+
+    def status_page(self) -> str:
+        """
+        Where the status page is to be, as a string for an endpoint; empty for none.
+
+        @raise ConfigurationError: the file cannot be read.
+        """
+        if self.page is not None:
+            return self.page
+        config = settings_path(self.given, self.config)
+        return "" if config is None else status_page_in(config)
 
     def getUsage(self, width: int | None = None) -> str:
         """The options in groups, each with its default."""

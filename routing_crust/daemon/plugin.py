@@ -51,10 +51,11 @@ def _service(options: Options, reactor: Any) -> LoggingService:
         return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
     try:
         settings, state_dir = options.settings()
+        page = options.status_page()
         systemd = Systemd.from_environment(environment_at_start(), os.getpid())
     except ConfigurationError as error:
         sys.exit(f"routing-node: {error}")
-    service = NodeService(settings, state_dir, reactor)
+    service = NodeService(settings, state_dir, reactor, page)
     service.systemd = systemd
     return service
 

@@ -14,7 +14,10 @@ from ..config import Settings, setting_fields
 from ..parsing import read_toml
 from ..plain_errors import ConfigurationError
 
+STATUS_PAGE: Final = "status_page"
+"""A key of the file that is the daemon's affair, and none of the node's."""
 SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fields()}
+_KEYS: Final = {**SETTINGS, STATUS_PAGE: SETTINGS["network"]}
 
 
 def read_settings_file(path: Path) -> dict[str, object]:
@@ -24,7 +27,20 @@ def read_settings_file(path: Path) -> dict[str, object]:
     @return: the values as the file holds them; each key is a setting's name.
     @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
     """
-    return read_toml(path, SETTINGS)
+    found = read_toml(path, _KEYS)
+    return {name: value for name, value in found.items() if name in SETTINGS}
+
+
+def status_page_in(path: Path) -> str:
+    """
+    Where the file wants a status page; empty if it wants none.
+
+    @raise ConfigurationError: as L{read_settings_file}, or this is no text.
+    """
+    found = read_toml(path, _KEYS).get(STATUS_PAGE, "")
+    if not isinstance(found, str):
+        raise ConfigurationError(STATUS_PAGE, f"{found!r} is not a text, such as 'tcp:8053' (in {path})")
+    return found
 
 
 def merge_settings(

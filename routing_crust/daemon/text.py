@@ -22,7 +22,14 @@ def printable(body: bytes) -> str:
     Write a body as one line of text. It comes from a peer, so characters that could move the cursor or change
     the terminal are written as escapes, as are the bytes that are not UTF-8.
     """
-    return _one_line(body.decode("utf-8", "backslashreplace"))
+    return one_line(body.decode("utf-8", "backslashreplace"))
+
+
+def one_line(text: str) -> str:
+    """A text with escapes for what cannot be seen, or changes the terminal or the order of characters."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )
 
 
 def connection_type(path_kind: str) -> str:
@@ -67,7 +74,7 @@ def members_text(label: str, authority: bool, members: Iterable[Mapping[str, Any
     """
     rows = [_MEMBER_COLUMNS, *(_member_row(each) for each in members)]
     where = "on this machine" if authority else "not on this machine"
-    head = _one_line(f"members of {label} that are known here; its authority key is {where}")
+    head = one_line(f"members of {label} that are known here; its authority key is {where}")
     return "\n".join((head, *_table(rows)))
 
 
@@ -95,7 +102,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield _one_line("  ".join(cells).rstrip())
+        yield one_line("  ".join(cells).rstrip())
 
 
 def _member_row(member: Mapping[str, Any]) -> tuple[str, ...]:
@@ -139,7 +146,7 @@ def explanation_text(explanation: Mapping[str, Any]) -> str:
         lines.append("what happens next:")
     lines.extend(f"  {each}" for each in explanation.get("next", []))
     # addresses and reasons come from peers
-    return "\n".join(map(_one_line, lines))
+    return "\n".join(map(one_line, lines))
 
 
 def done_text(who: str, name: str, way: str, seconds: float) -> str:
@@ -150,7 +157,7 @@ def done_text(who: str, name: str, way: str, seconds: float) -> str:
     """
     by = who if who == name else f"{who} ({name})"
     took = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-    return _one_line(f"acknowledged by {by}, {way}, in {took}")
+    return one_line(f"acknowledged by {by}, {way}, in {took}")
 
 
 def size_text(size: float) -> str:
@@ -169,9 +176,9 @@ def suspension_text(peer: str, change: str, count: int, seconds: float, because:
     if change == "resumed":
         return f"{peer} is back after {_duration(seconds)}: {what} {'goes' if one else 'go'} on"
     if change == "ended":
-        return _one_line(f"{what} with {peer} {'has' if one else 'have'} ended: {because}")
+        return one_line(f"{what} with {peer} {'has' if one else 'have'} ended: {because}")
     waits = f"{what} {'waits' if one else 'wait'} for another one"
-    return _one_line(f"the link to {peer} is lost ({because}): {waits}")
+    return one_line(f"the link to {peer} is lost ({because}): {waits}")
 
 
 def _when(candidate: Mapping[str, Any]) -> str:
@@ -187,12 +194,6 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
     return f"  {_duration(attempt['seconds_ago'])} ago, {attempt['way']}{where}: {attempt['outcome']}{times}"
 
 
-def _one_line(text: str) -> str:
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
-    )
-
-
 def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
     for each in status.get("exposed", []):
         whom = ", ".join(each["allowed"]) or "nobody"
@@ -200,10 +201,10 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
     for each in status.get("forwarded", []):
         yield f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
     for peer, each in status.get("suspended", {}).items():
-        seconds, because = _duration(each["seconds"]), _one_line(each["because"])
+        seconds, because = _duration(each["seconds"]), one_line(each["because"])
         yield f"suspended:     {each['streams']} streams with {peer}, for {seconds}: link lost ({because})"
         left = _duration(each["left"])
-        yield f"  {_one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"
+        yield f"  {one_line(each['trying'])}; they may wait for {left} more, {each['kept']} bytes are kept"
     streams = status.get("streams", [])
     if streams:
         yield f"streams:       {len(streams)}"

@@ -5,6 +5,7 @@ Reports on links and on the node as a whole, for observers and the status page.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ..errors import CloseReason, LinkClosed
 from ..names import Name
@@ -13,6 +14,8 @@ from .links.peer import Peer, PeerListener
 from .links.registry import LinkRegistry
 from .membership.neighbourhood import Neighbourhood
 from .node import Node
+
+MAX_FAILURES: Final = 32
 
 
 def link_facts(peer: Peer) -> LinkFacts:
@@ -79,11 +82,24 @@ def node_status(
         "dialable": node.crust.reachability.dialable.value,
         "dialable_seconds": round(now - node.crust.reachability.since, 1),
         "proxy": None if proxy is None else str(proxy),
+        "close_group": [str(each) for each in table.close_group()],
         "table": [str(entry.name) for entry in table.nearest(node.name, len(table))],
         "links": [_link_status(peer, now, nickname_of(peer.name)) for peer in links.peers],
         "unconfirmed_links": len(links) - len(links.peers),
         "expected_connections": expected,
         "relay": relay,
+        "failures": [
+            {
+                "peer": str(name),
+                "nickname": nickname_of(name),
+                "seconds_ago": round(max(0.0, now - each.at), 1),
+                "way": each.way.value,
+                "where": each.where,
+                "outcome": each.text,
+                "times": each.times,
+            }
+            for name, each in node.history.failures(MAX_FAILURES)
+        ],
     }
 
 

@@ -137,6 +137,24 @@ class NodeServiceTests(TestCase):
         again.startService()
         await again.stopService()
 
+    async def test_status_page_is_there_from_the_start_to_the_stop(self) -> None:
+        service = self.service()
+        service._page_text = f"unix:{self.folder}/page"
+        service.startService()
+        self.assertTrue((self.folder / "page").exists())
+        status: Any = service._status()
+        self.assertEqual((status["links"], service._members()), ([], None))
+        await service.stopService()
+        self.assertFalse((self.folder / "page").exists())
+
+    async def test_status_page_that_cannot_be_served_stops_the_start(self) -> None:
+        service = self.service()
+        service._page_text = f"unix:{self.folder}/nowhere/page"
+        self.assertIn("the status page cannot be at unix:", self.cannot_start(service))
+        again = self.service()
+        again.startService()
+        await again.stopService()
+
     def test_a_forward_whose_port_is_taken(self) -> None:
         port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)

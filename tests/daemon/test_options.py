@@ -127,6 +127,13 @@ class OptionsTests(SynchronousTestCase):
             "--set contacts: this is a list; use --contact, once for each",
         )
 
+    def test_command_line_says_where_the_status_page_is_before_the_file_does(self) -> None:
+        path = temporary_directory(self) / "node.toml"
+        path.write_text('status_page = "tcp:8053"\n')
+        self.assertEqual(parsed("--config", str(path)).status_page(), "tcp:8053")
+        self.assertEqual(parsed("--config", str(path), "--status-page", "tcp:1").status_page(), "tcp:1")
+        self.assertEqual(parsed("--config", str(path), "--status-page=").status_page(), "")
+
     def test_roles_have_short_forms(self) -> None:
         self.assertIs(settings_of("--first").role, Role.FIRST)
         self.assertIs(settings_of("--client").role, Role.CLIENT)

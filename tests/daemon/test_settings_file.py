@@ -15,6 +15,7 @@ from routing_crust.daemon.settings_file import (
     SETTINGS,
     merge_settings,
     read_settings_file,
+    status_page_in,
 )
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
@@ -49,6 +50,27 @@ def another_value(each: Field[Any]) -> float:
     """A value near the default of a number, and not the default."""
     value = each.default + 1
     return value if value <= each.metadata["high"] else each.default - 1
+
+
+class StatusPageTests(SynchronousTestCase):
+    """The key of the file that is the daemon's affair."""
+
+    def setUp(self) -> None:
+        self.path = temporary_directory(self) / "node.toml"
+
+    def test_page_in_the_file_is_no_setting_of_the_node(self) -> None:
+        self.path.write_text('network = "lab"\nstatus_page = "tcp:8053"\n')
+        self.assertEqual(read_settings_file(self.path), {"network": "lab"})
+        self.assertEqual(status_page_in(self.path), "tcp:8053")
+
+    def test_file_that_wants_no_page(self) -> None:
+        self.path.write_text('network = "lab"\n')
+        self.assertEqual(status_page_in(self.path), "")
+
+    def test_page_that_is_no_text_is_refused(self) -> None:
+        self.path.write_text("status_page = 8053\n")
+        error = self.assertRaises(ConfigurationError, status_page_in, self.path)
+        self.assertEqual(str(error), f"status_page: 8053 is not a text, such as 'tcp:8053' (in {self.path})")
 
 
 class SettingsFileTests(SynchronousTestCase):

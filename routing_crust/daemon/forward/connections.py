@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import count
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -17,6 +18,8 @@ from ...names import Name
 from ...streams import StreamLinkLost
 from .splice import Splice
 
+_numbers = count(1)
+
 
 @dataclass(frozen=True, slots=True)
 class CarriedConnection:
@@ -25,6 +28,7 @@ class CarriedConnection:
 
     @ivar peer: the node at the other end of the stream; its nickname, until it is known whose that is.
     @ivar since: when it began, by the clock of the service.
+    @ivar number: no other connection of this process has it.
     """
 
     splice: Splice
@@ -32,6 +36,30 @@ class CarriedConnection:
     peer: Name | str
     protocol: str
     since: float
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """
+    What connections have carried.
+
+    @ivar connections: how many there were.
+    @ivar sent: the bytes from here to the peers.
+    """
+
+    connections: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def plus(self, *others: Carried) -> Carried:
+        """All of them together."""
+        these = (self, *others)
+        return Carried(
+            sum(each.connections for each in these),
+            sum(each.sent for each in these),
+            sum(each.received for each in these),
+        )
 
 
 class Change(Enum):
@@ -68,6 +96,7 @@ class CarriedConnections:
 
     @ivar kind: the word for them in the status.
     @ivar watcher: is told of suspensions, once for all connections with a peer.
+    @ivar over_so_far: what those have carried that are over.
     """
 
     def __init__(self, kind: str, clock: IReactorTime) -> None:
@@ -77,6 +106,7 @@ class CarriedConnections:
         self._all_over: Deferred[None] | None = None
         self._suspended: dict[Name | str, float] = {}
         self.watcher: Callable[[Suspension], object] = lambda suspension: None
+        self.over_so_far = Carried()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -90,7 +120,9 @@ class CarriedConnections:
         @param peer: its nickname, until L{found} says whose that is.
         """
         splice = Splice(self, opener)
-        self._all[splice] = CarriedConnection(splice, self.kind, peer, protocol, self._clock.seconds())
+        self._all[splice] = CarriedConnection(
+            splice, self.kind, peer, protocol, self._clock.seconds(), next(_numbers)
+        )
         return splice
 
     def found(self, splice: Splice, peer: Name) -> None:
@@ -116,11 +148,17 @@ class CarriedConnections:
             splice.abort()
         return self._all_over
 
+    @property
+    def carried(self) -> Carried:
+        """What all of them have carried so far."""
+        return self.over_so_far.plus(*(_carried_by(splice) for splice in self._all))
+
     def status(self) -> list[dict[str, object]]:
         """Their entries in the daemon's status."""
         now = self._clock.seconds()
         return [
             {
+                "number": each.number,
                 "kind": each.kind,
                 "peer": str(each.peer),
                 "protocol": each.protocol,
@@ -167,12 +205,18 @@ class CarriedConnections:
     def over(self, splice: Splice) -> None:
         """A connection is over."""
         gone = self._all.pop(splice, None)
+        if gone is not None:
+            self.over_so_far = self.over_so_far.plus(_carried_by(splice))
         if gone is not None and all(each.peer != gone.peer for each in self._all.values()):
             self._suspended.pop(gone.peer, None)
         # taken before it fires: its callback may abort again
         if self._all_over is not None and not self._all:
             all_over, self._all_over = self._all_over, None
             all_over.callback(None)
+
+
+def _carried_by(splice: Splice) -> Carried:
+    return Carried(1, splice.near.received, splice.far.received)
 
 
 class ReadyProtocolFactory(Factory):

@@ -5,8 +5,8 @@ to them, and the open connections. Some of it is in the settings, some comes ove
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,10 +20,11 @@ from ...names import Name
 from ...routing.naming.directory import Allowance
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
-from .connections import CarriedConnections
+from .connections import Carried, CarriedConnections
 from .exposer import Exposer
 from .forwarder import PortForwarder
 from .local_endpoints import listening_endpoint, target_endpoint
+from .reports import Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class ForwardRegistry:
     @ivar local: the connections of programs that use the control socket.
     @ivar is_invited: whether a member was invited with leave to use a protocol; asked of those that nothing
         else allows.
+    @ivar reports: hears of the peers of all that nobody watches in the foreground.
     @ivar waiting: the streams that such programs have neither accepted nor refused, by their numbers.
     """
 
@@ -58,10 +60,14 @@ class ForwardRegistry:
         self.local = CarriedConnections("local", self.streams.clock)
         self.waiting: dict[int, WaitingStream] = {}
         self.is_invited: Callable[[Name, str], bool] = lambda name, protocol: False
+        self.reports: Reports | None = None
         self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
         self._forwarders: list[PortForwarder] = []
+        # a total must not become less when one of them ends
+        self._ending: list[CarriedConnections] = []
+        self._ended: dict[str, Carried] = {}
 
     def start(self, settings: Settings) -> None:
         """
@@ -94,13 +100,15 @@ class ForwardRegistry:
         @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        return Exposer(
+        exposer = Exposer(
             exposure,
             allowed,
             target_endpoint(self._reactor, setting, exposure.target),
             self.streams,
             lambda name: self.is_invited(name, exposure.protocol),
         )
+        exposer.reports = self.reports
+        return exposer
 
     def forwarder(self, setting: str, forward: Forward) -> PortForwarder:
         """
@@ -109,9 +117,11 @@ class ForwardRegistry:
         @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        return PortForwarder(
+        forwarder = PortForwarder(
             forward, listening_endpoint(self._reactor, setting, forward.listen), self.service
         )
+        forwarder.reports = self.reports
+        return forwarder
 
     def expose(self, exposer: Exposer) -> None:
         """
@@ -148,7 +158,14 @@ class ForwardRegistry:
         # one whose port could not be opened is not there any more
         if what in mine:
             mine.remove(what)
-        return what.stop()
+            self._ending.append(what.connections)
+        return what.stop().addCallback(lambda _: self._has_ended(what.connections))
+
+    def _has_ended(self, connections: CarriedConnections) -> None:
+        if connections in self._ending:
+            self._ending.remove(connections)
+            kind = connections.kind
+            self._ended[kind] = self._ended.get(kind, Carried()).plus(connections.carried)
 
     def wait_for_program(self, peer: NodeAddress) -> int:
         """
@@ -187,7 +204,14 @@ class ForwardRegistry:
             "exposed": [each.status() for each in self._exposers],
             "forwarded": [each.status() for each in self._forwarders],
             "streams": [one for each in connections for one in each.status()],
+            "carried": self._carried(connections),
         }
+
+    def _carried(self, connections: Iterable[CarriedConnections]) -> dict[str, dict[str, int]]:
+        found = dict(self._ended)
+        for each in (*connections, *self._ending):
+            found[each.kind] = found.get(each.kind, Carried()).plus(each.carried)
+        return {kind: asdict(each) for kind, each in sorted(found.items())}
 
     def _cannot_forward(self, failure: Failure) -> Failure:
         self.log.error("{problem}", problem=failure.getErrorMessage())

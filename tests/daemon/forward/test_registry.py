@@ -120,6 +120,24 @@ class FlowTests(CarryingCase):
         self.net.run(self.over)
         self.assertEqual((near.closed, far.closed), ("closed", "closed"))
 
+    def test_totals_never_become_less(self) -> None:
+        """While a connection is open, when it is over, and when the forward itself has ended."""
+        self.both()
+        near, far = self.open()
+        near.send(b"question")
+        self.net.run(lambda: far.written)
+        totals = {"forwarded": {"connections": 1, "sent": 8, "received": 0}}
+        registry = self.registries[1]
+        none = dict.fromkeys(totals["forwarded"], 0)
+        self.assertEqual(registry.status()["carried"], {**totals, "local": none})
+        near.end()
+        far.end()
+        self.net.run(self.over)
+        self.assertEqual(registry.status()["carried"]["forwarded"], totals["forwarded"])  # type: ignore[index]
+        (forwarder,) = registry._forwarders
+        self.net.result(registry.end(forwarder))
+        self.assertEqual(registry.status()["carried"]["forwarded"], totals["forwarded"])  # type: ignore[index]
+
     def test_half_closed_side_still_gets_the_answer(self) -> None:
         """The side that has sent all still gets the answer, whichever of the two it is."""
         self.both()

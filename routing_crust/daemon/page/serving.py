@@ -1,0 +1,141 @@
+"""
+The status page of the daemon: where it listens, and the token for those who look from other hosts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.server import Request as ServerRequest
+from twisted.web.server import Site
+
+from ...errors import CannotListen, ConfigurationError
+from ...files import write_atomically
+from ..forward.local_endpoints import listening_endpoint
+from .resource import StatusPage
+
+TOKEN_FILE: Final = "status-page.token"
+TOKEN_BYTES: Final = 24
+MAX_TOKEN_FILE_BYTES: Final = 1024
+
+
+class PageRequest(ServerRequest):
+    """A request without a body: whoever sends one is cut off before it is kept."""
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers have come; of a body whose length is not known it is C{None}."""
+        super().gotLength(length)  # type: ignore[no-untyped-call]
+        if length != 0:
+            self.channel.forceAbortClient()
+
+
+class PageSite(Site):
+    """Keeps no log of requests."""
+
+    noisy = False
+    requestFactory = PageRequest
+    displayTracebacks = False
+
+    def log(self, request: Request) -> None:
+        """Leave it out: pages ask once a second, and metrics each quarter of a minute."""
+
+
+class PageServer:
+    """Made by the daemon, discarded with L{stop}."""
+
+    log = Logger()
+
+    def __init__(self, page: StatusPage, endpoint: str, state_dir: Path, reactor: Any) -> None:
+        """
+        @param endpoint: what Twisted's C{serverFromString} reads; a TCP port is on loopback unless it has an
+            interface.
+        @raise ConfigurationError: the endpoint cannot be used.
+        """
+        self.page = page
+        self._text = endpoint
+        self._endpoint = listening_endpoint(reactor, "status_page", endpoint)
+        self._state_dir = state_dir
+        self._port: IListeningPort | None = None
+
+    def start(self) -> None:
+        """
+        Listen.
+
+        @raise CannotListen: the port cannot be opened.
+        @raise ConfigurationError: the token for other hosts can neither be read nor made.
+        """
+        failures: list[Failure] = []
+        listening = self._endpoint.listen(PageSite(self.page))  # type: ignore[no-untyped-call]
+        listening.addCallback(self._listening).addErrback(failures.append)
+        if failures:
+            self.stop()
+            if failures[0].check(ConfigurationError):
+                failures[0].raiseException()
+            problem = failures[0].getErrorMessage()
+            raise CannotListen(f"the status page cannot be at {self._text}: {problem}")
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close the port, and the connections of those who look.
+
+        @return: fires with C{None} when the port is closed.
+        """
+        self.page.close()
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        where: Any = port.getHost()
+        host = getattr(where, "host", None)
+        if host is None:  # a UNIX socket, which has a mode
+            self.log.info("status page: at {where}", where=self._text, event="status page")
+            return
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if self._text.lower().startswith("ssl") else "http"
+        url = f"{scheme}://{shown}:{where.port}/"
+        if ip_address(host.partition("%")[0]).is_loopback:
+            self.log.info("status page: {url}", url=url, event="status page")
+            return
+        path = self._state_dir / TOKEN_FILE
+        self.page.token = token_in(path)
+        self.log.info(
+            "status page: {url}, for other hosts, with any user name and the password in {path}{clear}",
+            url=url,
+            path=path,
+            clear="" if scheme == "https" else "; it goes over the network in clear",
+            event="status page",
+        )
+
+
+def token_in(path: Path) -> str:
+    """
+    The token in this file, which is made when it is not there.
+
+    @raise ConfigurationError: it cannot be read or made, others may read it, or it holds too little.
+    """
+    try:
+        if not path.exists():
+            write_atomically(path, secrets.token_urlsafe(TOKEN_BYTES).encode() + b"\n")
+        if path.stat().st_mode & 0o077:
+            raise ConfigurationError("status_page", f"others may read {path}: run 'chmod 600 {path}'")
+        with path.open("rb") as file:
+            token = file.read(MAX_TOKEN_FILE_BYTES).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise ConfigurationError("status_page", f"{path}: {error.strerror}") from None
+    if len(token) < TOKEN_BYTES:
+        raise ConfigurationError(
+            "status_page",
+            f"{path} holds no token of {TOKEN_BYTES} characters or more: delete it, and one is made",
+        )
+    return token

@@ -1,0 +1,143 @@
+"""
+All that the page shows at one moment, as values for JSON. What peers have chosen, such as nicknames and
+reasons, is in it as text in which no character can change the direction of writing or be invisible; the page
+escapes the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+
+from ...errors import InvalidName
+from ...routing.service import RoutingService
+from ..text import one_line
+from .journal import Journal
+
+RATE_SMOOTHING: Final = 0.5
+"""What the last interval counts for in a rate."""
+
+Status = Mapping[str, Any]
+
+
+class Source(Protocol):
+    """
+    What the page shows.
+
+    @ivar status: as C{routing-crust status --json}.
+    @ivar members: as C{routing-crust members --json}; C{None} in an open network.
+    """
+
+    @property
+    def status(self) -> Callable[[], Status]: ...
+
+    @property
+    def members(self) -> Callable[[], Iterable[Mapping[str, Any]] | None]: ...
+
+
+class ServiceSource:
+    """Of a program that has a node of its own."""
+
+    def __init__(self, service: RoutingService) -> None:
+        self._service = service
+
+    def status(self) -> Status:
+        """The status of the service."""
+        return self._service.status()
+
+    def members(self) -> None:
+        """Nothing: the certificates are the program's own affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSource:
+    """
+    What the page of a daemon shows.
+
+    @ivar status: as C{routing-crust status --json}.
+    @ivar members: as C{routing-crust members --json}; C{None} in an open network.
+    """
+
+    status: Callable[[], Mapping[str, Any]]
+    members: Callable[[], Iterable[Mapping[str, Any]] | None]
+
+
+class Served(Protocol):
+    """The page of a daemon, while it is there to be looked at."""
+
+    def start(self) -> None:
+        """Listen."""
+
+    def stop(self) -> Deferred[None]:
+        """Listen no more."""
+
+
+class Snapshots:
+    """Makes them, and knows the one before, for rates."""
+
+    def __init__(self, service: RoutingService, source: Source, journal: Journal) -> None:
+        self._service = service
+        self._source = source
+        self._journal = journal
+        self._before: dict[int, tuple[int, int]] = {}
+        self._rates: dict[int, tuple[float, float]] = {}
+        self._at: float | None = None
+
+    def take(self) -> bytes:
+        """The present one, as JSON."""
+        status = self._source.status()
+        members = self._source.members()
+        snapshot = {
+            "status": status,
+            "stream_rates": self._stream_rates(status.get("streams", ())),
+            "members": None if members is None else list(members),
+            "states": self._journal.states(),
+            "events": self._journal.events(),
+        }
+        return as_json(snapshot)
+
+    def explanation(self, name: str) -> bytes | None:
+        """Why there is a link with this peer, or none, as JSON; C{None} if this is no name."""
+        try:
+            return as_json(self._service.explain(name).as_dict())
+        except InvalidName:
+            return None
+
+    def _stream_rates(self, streams: Iterable[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+        """Bytes a second of each stream, sent and received, by its number."""
+        now = self._service.clock.seconds()
+        passed = 0.0 if self._at is None else now - self._at
+        here = {each["number"]: (each["sent"], each["received"]) for each in streams}
+        rates = {number: self._rate(number, *figures, passed) for number, figures in here.items()}
+        # a second look within the same moment must not make all rates 0
+        if passed > 0 or self._at is None:
+            self._at, self._before, self._rates = now, here, rates
+        return {str(number): each for number, each in rates.items()}
+
+    def _rate(self, number: int, sent: int, received: int, passed: float) -> tuple[float, float]:
+        if passed <= 0:
+            return self._rates.get(number, (0.0, 0.0))
+        before = self._before.get(number, (sent, received))
+        old = self._rates.get(number, (0.0, 0.0))
+        new = ((sent - before[0]) / passed, (received - before[1]) / passed)
+        smoothed = [was + RATE_SMOOTHING * (is_now - was) for was, is_now in zip(old, new, strict=True)]
+        return round(smoothed[0], 1), round(smoothed[1], 1)
+
+
+def as_json(value: object) -> bytes:
+    """One line of ASCII, with escapes for what a browser could show in another place than it stands."""
+    return json.dumps(_cleaned(value), separators=(",", ":")).encode("ascii")
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {one_line(str(key)): _cleaned(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(each) for each in value]
+    return value
