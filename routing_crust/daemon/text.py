@@ -37,8 +37,13 @@ def connection_type(path_kind: str) -> str:
     return "relayed" if path_kind == TUNNEL else path_kind
 
 
-def status_text(status: Mapping[str, Any]) -> str:
-    """Describe the state of a node; C{status} is the daemon's reply."""
+def status_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]] | None = None) -> str:
+    """
+    Describe the state of a node.
+
+    @param status: the daemon's reply.
+    @param rates: what each stream sends and receives in a second, by its number, where that is known.
+    """
     links = status.get("links", [])
     table = status.get("table", [])
     # every field may be missing: the daemon may be of another version
@@ -62,7 +67,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines = [f"{title + ':':<15}{value}" for title, value in rows]
     lines.extend(_link_text(link) for link in links)
     lines.append(f"sessions:      {_sessions(status.get('sessions', {}))}")
-    lines.extend(_carried_text(status))
+    lines.extend(_carried_text(status, rates or {}))
     return "\n".join(lines)
 
 
@@ -194,7 +199,7 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
     return f"  {_duration(attempt['seconds_ago'])} ago, {attempt['way']}{where}: {attempt['outcome']}{times}"
 
 
-def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
+def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]]) -> Iterator[str]:
     for each in status.get("exposed", []):
         whom = ", ".join(each["allowed"]) or "nobody"
         yield f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
@@ -213,6 +218,7 @@ def _carried_text(status: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
             f"{each['sent']} bytes sent, {each['received']} received"
+            f"{_rate_text(rates.get(each.get('number')))}"
             f"{', waits for a link' if each.get('suspended') else ''}"
         )
 
@@ -226,6 +232,10 @@ def _sessions(sessions: Mapping[str, Any]) -> str:
     # an older daemon does not say how many there are
     number = sessions.get("number", len(listed))
     return f"{number}: {', '.join(shown)}" if listed else str(number)
+
+
+def _rate_text(rate: tuple[float, float] | None) -> str:
+    return "" if rate is None else f" ({size_text(rate[0])}/s out, {size_text(rate[1])}/s in)"
 
 
 def _state(status: Mapping[str, Any]) -> str:

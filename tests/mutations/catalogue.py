@@ -1570,6 +1570,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.forward.test_registry.FlowTests.test_totals_never_become_less",),
     ),
     Mutant(
+        "a watched status leaves the ends of longer lines on the screen",
+        "daemon/watching/screen.py",
+        'f"{line}{_END_OF_LINE}\\n"',
+        'f"{line}\\n"',
+        ("tests.daemon.watching.test_watch.ScreenTests.test_each_text_takes_the_place_of_the_one_before",),
+    ),
+    Mutant(
+        "rates of streams fall to nothing at a second look",
+        "daemon/rates.py",
+        "if passed > 0 or self._at is None:",
+        "if True:",
+        ("tests.daemon.watching.test_watch.RateTests.test_rates_of_streams_are_smoothed",),
+    ),
+    Mutant(
         "the status page takes any token",
         "daemon/page/access.py",
         'return hmac.compare_digest(given.encode("utf-8"), token.encode("utf-8"))',

@@ -22,6 +22,9 @@ SHELLS: Final = ("bash", "zsh", "fish")
 COMPLETE_NAMES: Final = "names"
 """What the scripts say in place of a shell, to complete the names of nodes."""
 
+WATCH_SECONDS: Final = 1.0
+"""Between two looks of C{status --watch}."""
+
 _EPILOGUE: Final = """\
 a first hour:
   routing-crust init home            here; then 'twistd routing-node' and
@@ -128,6 +131,15 @@ def make_parser() -> argparse.ArgumentParser:
     _add_where(doctor)
     status = add("status", "show the state of the node, its links and its routing table")
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    status.add_argument(
+        "--watch",
+        nargs="?",
+        const=WATCH_SECONDS,
+        type=_later("seconds"),
+        metavar="SECONDS",
+        help="show it again and again, each so many seconds (default: %(const)g), until interrupted; with "
+        "--json a line each",
+    )
     _add_where(status)
     explain = add(
         "explain",

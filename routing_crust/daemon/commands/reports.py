@@ -12,7 +12,12 @@ from .here import STATUS_TIMEOUT_SECONDS, connect, print_line
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print the state of the node."""
+    """Print the state of the node, once or again and again."""
+    if options.watch is not None:
+        from ..watching.watch import watch_status
+
+        watch_status(lambda: connect(options), options.watch, options.json)
+        return EXIT_OK
     with connect(options) as client:
         status = client.ask(StatusCommand(), StatusReply, STATUS_TIMEOUT_SECONDS).status
     print_line(json.dumps(status, indent=2) if options.json else status_text(status))

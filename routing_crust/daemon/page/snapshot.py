@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from ...errors import InvalidName
 from ...routing.service import RoutingService
+from ..rates import StreamRates
 from ..text import one_line
 from .journal import Journal
-
-RATE_SMOOTHING: Final = 0.5
-"""What the last interval counts for in a rate."""
 
 Status = Mapping[str, Any]
 
@@ -83,17 +81,16 @@ class Snapshots:
         self._service = service
         self._source = source
         self._journal = journal
-        self._before: dict[int, tuple[int, int]] = {}
-        self._rates: dict[int, tuple[float, float]] = {}
-        self._at: float | None = None
+        self._rates = StreamRates()
 
     def take(self) -> bytes:
         """The present one, as JSON."""
         status = self._source.status()
         members = self._source.members()
+        rates = self._rates.of(status.get("streams", ()), self._service.clock.seconds())
         snapshot = {
             "status": status,
-            "stream_rates": self._stream_rates(status.get("streams", ())),
+            "stream_rates": {str(number): each for number, each in rates.items()},
             "members": None if members is None else list(members),
             "states": self._journal.states(),
             "events": self._journal.events(),
@@ -106,26 +103,6 @@ class Snapshots:
             return as_json(self._service.explain(name).as_dict())
         except InvalidName:
             return None
-
-    def _stream_rates(self, streams: Iterable[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-        """Bytes a second of each stream, sent and received, by its number."""
-        now = self._service.clock.seconds()
-        passed = 0.0 if self._at is None else now - self._at
-        here = {each["number"]: (each["sent"], each["received"]) for each in streams}
-        rates = {number: self._rate(number, *figures, passed) for number, figures in here.items()}
-        # a second look within the same moment must not make all rates 0
-        if passed > 0 or self._at is None:
-            self._at, self._before, self._rates = now, here, rates
-        return {str(number): each for number, each in rates.items()}
-
-    def _rate(self, number: int, sent: int, received: int, passed: float) -> tuple[float, float]:
-        if passed <= 0:
-            return self._rates.get(number, (0.0, 0.0))
-        before = self._before.get(number, (sent, received))
-        old = self._rates.get(number, (0.0, 0.0))
-        new = ((sent - before[0]) / passed, (received - before[1]) / passed)
-        smoothed = [was + RATE_SMOOTHING * (is_now - was) for was, is_now in zip(old, new, strict=True)]
-        return round(smoothed[0], 1), round(smoothed[1], 1)
 
 
 def as_json(value: object) -> bytes:
