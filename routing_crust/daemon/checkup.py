@@ -18,8 +18,11 @@ OK: Final = "ok"
 WARN: Final = "warn"
 FAIL: Final = "fail"
 DAY_SECONDS: Final = 86400.0
-FEW_DAYS: Final = 14.0
-"""A certificate that lasts no longer should have been renewed by now."""
+MAX_CLOCK_OFFSET_SECONDS: Final = 10.0
+"""Requests of a node whose clock is further off are refused for their age before long."""
+MIN_MTU_BYTES: Final = 1280
+"""What IPv6 needs, and with less of which many paths lose whole packets."""
+ROOT: Final = 0
 FEW_DESCRIPTORS: Final = 1024
 """Each link and each carried connection takes one or two."""
 
@@ -40,8 +43,25 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
+class Interface(NamedTuple):
+    """
+    A network interface that is up, and not loopback.
+
+    @ivar multicast: whether it carries packets to many.
+    @ivar mtu: the largest packet, in bytes.
+    """
+
+    name: str
+    multicast: bool
+    mtu: int
+
+
 def of_files(state_dir: Path, user: int) -> list[Finding]:
-    """The state directory and the key file: whose they are, and who may read them."""
+    """
+    The state directory and the key file: whose they are, and who may read them.
+
+    @param user: who looks. Root may look at anybody's.
+    """
     found = []
     for check, path in (("state directory", state_dir), ("key file", key_path(state_dir))):
         try:
@@ -51,7 +71,7 @@ def of_files(state_dir: Path, user: int) -> list[Finding]:
             found.append(Finding(check, FAIL, problem, "start the daemon once, or say --state-dir"))
             continue
         mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid != user:
+        if user not in (status.st_uid, ROOT):
             text = f"{path} is another user's"
             found.append(Finding(check, FAIL, text, "run this as that user, or chown it"))
         elif mode & 0o077:
@@ -73,6 +93,7 @@ def of_status(status: Mapping[str, Any], version: str) -> list[Finding]:
         _nat(status),
         _ipv6(status),
         _links(status),
+        _clock(status),
     ]
 
 
@@ -86,16 +107,34 @@ def of_contacts(outcomes: Iterable[tuple[str, str]]) -> list[Finding]:
     ]
 
 
-def of_certificate(not_after: float, now: float) -> Finding:
-    """How long our certificate in a private network lasts."""
-    days = (not_after - now) / DAY_SECONDS
-    if days < 0:
+def of_membership(membership: Mapping[str, Any]) -> Finding:
+    """Our certificate in a private network, by the rules of the daemon itself: its log warns by them, too."""
+    until, days = membership.get("until", "?"), membership.get("seconds_left", 0) / DAY_SECONDS
+    if membership.get("problem"):
         advice = "ask an admin for a new invitation, and 'routing-crust join' again"
-        return Finding("certificate", FAIL, f"it expired {-days:.0f} days ago", advice)
-    if days < FEW_DAYS:
+        return Finding("certificate", FAIL, str(membership["problem"]), advice)
+    if membership.get("ends_soon"):
         advice = "let this node link with an admin or the member that invited it, which renew it"
-        return Finding("certificate", WARN, f"it expires in {days:.0f} days, and was not renewed", advice)
-    return Finding("certificate", OK, f"it is good for {days:.0f} days")
+        return Finding("certificate", WARN, f"it ends in {days:.0f} days, and was not renewed", advice)
+    return Finding("certificate", OK, f"it is good until {until}")
+
+
+def of_interfaces(interfaces: Iterable[Interface]) -> list[Finding]:
+    """The interfaces that are up, without loopback: whether nodes are found by them, and their MTU."""
+    up = list(interfaces)
+    names = ", ".join(each.name for each in up if each.multicast)
+    found = [Finding("multicast", OK, f"possible on {names}: nodes on the local network can be found")]
+    if not names:
+        text, advice = "no interface has it: nodes on the local network are not found", "name a contact"
+        found = [Finding("multicast", WARN, text, advice)]
+    small = [each for each in up if each.mtu < MIN_MTU_BYTES]
+    if small:
+        text = ", ".join(f"{each.name} has {each.mtu} bytes" for each in small)
+        advice = f"set it to {MIN_MTU_BYTES} or more: large packets get lost, and links hang"
+        found.append(Finding("MTU", WARN, text, advice))
+    else:
+        found.append(Finding("MTU", OK, ", ".join(f"{each.name} has {each.mtu}" for each in up) or "none"))
+    return found
 
 
 def of_descriptors(limit: int) -> Finding:
@@ -180,6 +219,16 @@ def _links(status: Mapping[str, Any]) -> Finding:
         advice = "see 'routing-crust explain NAME' for each"
         return Finding("links", WARN, f"all {relayed} are relayed", advice)
     return Finding("links", OK, f"{len(links)}, {relayed} of them relayed")
+
+
+def _clock(status: Mapping[str, Any]) -> Finding:
+    ahead = status.get("clock_offset_seconds")
+    if ahead is None:
+        return Finding("clock", OK, "not known: there is no peer to compare it with")
+    if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:
+        text = f"the network's time is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+        return Finding("clock", WARN, text, "set it: 'timedatectl set-ntp true'")
+    return Finding("clock", OK, "it agrees with that of the peers")
 
 
 def finding_text(each: Finding) -> str:

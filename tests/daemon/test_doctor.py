@@ -20,17 +20,18 @@ from routing_crust.daemon.checkup import (
     OK,
     WARN,
     Finding,
+    Interface,
     exit_is_good,
     finding_text,
-    of_certificate,
     of_contacts,
     of_descriptors,
     of_files,
+    of_interfaces,
+    of_membership,
     of_status,
 )
 from routing_crust.daemon.commands import doctor
 from routing_crust.daemon.control.inbox import DaemonInbox
-from routing_crust.daemon.control.member_messages import MembersCommand, MembersReply
 from routing_crust.daemon.control.server import ControlServer
 from routing_crust.identity import create_identity
 
@@ -84,16 +85,34 @@ class JudgingTests(SynchronousTestCase):
             ("IPv6", {"external": []}, OK, "this host has no global address that the node listens on"),
             ("links", {"links": [{"rung": "tunnel"}]}, WARN, "all 1 are relayed"),
             ("links", {"links": []}, OK, "0, 0 of them relayed"),
+            ("clock", {"clock_offset_seconds": 40.0}, WARN, "the network's time is 40 s ahead of ours"),
+            ("clock", {"clock_offset_seconds": -40.0}, WARN, "the network's time is 40 s behind ours"),
+            ("clock", {"clock_offset_seconds": 9.0}, OK, "it agrees with that of the peers"),
+            ("clock", {}, OK, "not known: there is no peer to compare it with"),
         ):
             self.assertEqual(self.verdict(check, **other), (verdict, said))
 
     def test_daemon_of_another_version_may_leave_things_out(self) -> None:
         self.assertEqual({each.verdict for each in of_status({}, "1")}, {OK, WARN, FAIL})
 
-    def test_certificate_is_judged_by_the_days_that_are_left(self) -> None:
-        for days, verdict in ((-1, FAIL), (3, WARN), (60, OK)):
-            found = of_certificate(days * DAY_SECONDS + 1e9, 1e9)
-            self.assertEqual((found.verdict, str(abs(days)) in found.text), (verdict, True))
+    def test_certificate_is_judged_as_the_daemon_judges_it(self) -> None:
+        for other, verdict, said in (
+            ({}, OK, "it is good until Monday"),
+            ({"ends_soon": True}, WARN, "it ends in 3 days, and was not renewed"),
+            ({"ends_soon": True, "problem": "it has ended"}, FAIL, "it has ended"),
+        ):
+            membership = {"until": "Monday", "seconds_left": 3 * DAY_SECONDS, "problem": "", **other}
+            found = of_membership(membership)
+            self.assertEqual((found.verdict, found.text), (verdict, said))
+            self.assertEqual(bool(found.advice), verdict != OK)
+
+    def test_interfaces_without_multicast_or_with_a_small_mtu_are_named(self) -> None:
+        good, small = Interface("eth0", True, 1500), Interface("tun0", False, 1200)
+        self.assertEqual([each.verdict for each in of_interfaces([good])], [OK, OK])
+        self.assertEqual([each.verdict for each in of_interfaces([good, small])], [OK, WARN])
+        multicast, mtu = of_interfaces([small])
+        self.assertEqual((multicast.verdict, mtu.text), (WARN, "tun0 has 1200 bytes"))
+        self.assertEqual(of_interfaces([])[0].verdict, WARN)
 
     def test_descriptors_are_counted(self) -> None:
         self.assertEqual([of_descriptors(each).verdict for each in (256, 4096)], [WARN, OK])
@@ -129,6 +148,7 @@ class FilesTests(SynchronousTestCase):
         folder = temporary_directory(self)
         found, _ = of_files(folder, os.geteuid() + 1)
         self.assertEqual((found.verdict, "another user's" in found.text), (FAIL, True))
+        self.assertEqual(of_files(folder, 0)[0].verdict, OK, "root may look at anybody's")
 
 
 class DoctorTests(CliTestCase):
@@ -165,8 +185,9 @@ class DoctorTests(CliTestCase):
 
     async def test_missing_daemon_is_a_failure(self) -> None:
         code, found = await self.doctor()
-        self.assertEqual((code, found[-1]["check"], found[-1]["verdict"]), (1, "daemon", FAIL))
-        self.assertIn("start one with", found[-1]["text"])
+        (daemon,) = (each for each in found if each["check"] == "daemon")
+        self.assertEqual((code, daemon["verdict"]), (1, FAIL))
+        self.assertIn("start one with", daemon["text"])
 
     async def test_contacts_of_the_settings_file_are_dialled(self) -> None:
         self.serve()
@@ -181,11 +202,27 @@ class DoctorTests(CliTestCase):
         self.assertEqual(texts, [f"{good} answers", f"{bad}: Connection refused"])
 
     async def test_certificate_of_a_private_network_is_looked_at(self) -> None:
-        self.facts["network"] = "key:" + "a" * 52
-        reply = MembersReply(network="n", authority=False, members=({"expires": 1000},))
-        self.serve().handle(MembersCommand, lambda command: reply)
+        self.facts["membership"] = {"until": "Monday", "seconds_left": -1, "problem": "it has ended"}
+        self.serve()
         code, found = await self.doctor()
-        self.assertEqual((code, found[-1]["check"], found[-1]["verdict"]), (1, "certificate", FAIL))
+        (certificate,) = (each for each in found if each["check"] == "certificate")
+        self.assertEqual((code, certificate["verdict"]), (1, FAIL))
+
+    def test_interfaces_are_read_as_linux_shows_them(self) -> None:
+        folder = self.folder / "net"
+        for name, flags, mtu in (
+            ("eth0", "0x1003", "1500"),
+            ("lo", "0x9", "65536"),
+            ("down", "0x1002", "1500"),
+            ("tun0", "0x1", "1200"),
+            ("bonding_masters", "", ""),
+        ):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "flags").write_text(flags)
+            (folder / name / "mtu").write_text(mtu)
+        found = list(doctor.interfaces_in(folder))
+        self.assertEqual(found, [Interface("eth0", True, 1500), Interface("tun0", False, 1200)])
+        self.assertEqual(list(doctor.interfaces_in(folder / "nowhere")), [])
 
     def test_contact_that_does_not_answer_has_the_time_in_its_problem(self) -> None:
         def silent(address: object, timeout: float) -> None:

@@ -2587,6 +2587,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.membership.test_lifecycle",),
     ),
     Mutant(
+        "the doctor calls a clock that is behind good",
+        "daemon/checkup.py",
+        "if abs(ahead) > MAX_CLOCK_OFFSET_SECONDS:",
+        "if ahead > MAX_CLOCK_OFFSET_SECONDS:",
+        ("tests.daemon.test_doctor.JudgingTests",),
+    ),
+    Mutant(
+        "the doctor overlooks a certificate that nobody would accept",
+        "daemon/checkup.py",
+        'if membership.get("problem"):',
+        "if False:",
+        ("tests.daemon.test_doctor.JudgingTests",),
+    ),
+    Mutant(
         "the doctor finds keys well that others may read",
         "daemon/checkup.py",
         "elif mode & 0o077:",

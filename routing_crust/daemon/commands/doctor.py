@@ -7,32 +7,38 @@ import json
 import os
 import re
 import socket
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from ... import __version__
-from ...names import PRIVATE_PREFIX
 from ..checkup import (
     FAIL,
     OK,
     Finding,
+    Interface,
     exit_is_good,
     finding_text,
-    of_certificate,
     of_contacts,
     of_descriptors,
     of_files,
+    of_interfaces,
+    of_membership,
     of_status,
 )
 from ..control.client import ClientError, ControlClient
-from ..control.member_messages import MembersCommand, MembersReply
 from ..control.messages import StatusCommand, StatusReply
 from ..members.networks_here import CONFIG_NAME
 from . import EXIT_FAILED, EXIT_OK
 from .here import STATUS_TIMEOUT_SECONDS, connect, print_line, state_dir_of
 
-DIAL_SECONDS = 3.0
+DIAL_SECONDS: Final = 3.0
 """For a connection to one contact."""
+INTERFACES: Final = Path("/sys/class/net")
+_UP: Final = 0x1
+_LOOPBACK: Final = 0x8
+_MULTICAST: Final = 0x1000
+"""These three are IFF_ flags of Linux (netdevice(7))."""
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -44,6 +50,7 @@ def doctor(options: argparse.Namespace) -> int:
             found += _of_daemon(client)
     except ClientError as error:
         found.append(Finding("daemon", FAIL, str(error)))
+    found += of_interfaces(interfaces_in(INTERFACES))
     config = options.config or state_dir / CONFIG_NAME
     if config.exists():
         found += of_contacts((each, problem_of(each)) for each in contacts_in(config))
@@ -62,9 +69,8 @@ def _of_daemon(client: ControlClient) -> list[Finding]:
     limit = _descriptor_limit(process)
     if limit is not None:
         found.append(of_descriptors(limit))
-    if str(status.get("network", "")).startswith(PRIVATE_PREFIX):
-        members = client.ask(MembersCommand(), MembersReply, STATUS_TIMEOUT_SECONDS).members
-        found.append(of_certificate(members[0]["expires"], time.time()))
+    if status.get("membership"):
+        found.append(of_membership(status["membership"]))
     return found
 
 
@@ -75,6 +81,19 @@ def _descriptor_limit(process: object) -> int | None:
         return None
     limit = re.search(r"^Max open files +(\d+)", text, re.MULTILINE)
     return None if limit is None else int(limit[1])
+
+
+def interfaces_in(folder: Path) -> Iterator[Interface]:
+    """The interfaces that are up and not loopback, as Linux shows them; none where it does not."""
+    for each in sorted(folder.glob("*")):
+        try:
+            flags = int((each / "flags").read_text("ascii"), 16)
+            mtu = int((each / "mtu").read_text("ascii"))
+        except (OSError, ValueError):
+            # what is no interface, or has just gone
+            continue
+        if flags & _UP and not flags & _LOOPBACK:
+            yield Interface(each.name, bool(flags & _MULTICAST), mtu)
 
 
 def contacts_in(config: Path) -> list[str]:
