@@ -38,6 +38,7 @@ TEST = [
     *UPNP,  # where people run the tests, so that none of UPnP's is skipped
     "coverage>=7.10",  # the first that measures subprocesses by itself
     "hypothesis>=6.100",
+    "pyhamcrest>=2.0",  # for Twisted's own tests of TLS, which our transport has to pass
 ]
 BENCH = [
     "foolscap>=24.9",  # what is compared with, and nothing else needs

@@ -49,6 +49,7 @@ which go the same ways very often, and programs of their own. The others reach e
 DIFFERS = (
     *("tests.wire", "tests.timing", "tests.streams", "tests.daemon"),
     *("tests.crust.accept", "tests.crust.dial", "tests.crust.link", "tests.crust.mapping"),
+    "tests.crust.tls",
     *("tests.routing.messaging", "tests.routing.test_state", "tests.routing.test_network"),
     *("tests.integration.test_daemons", "tests.integration.test_tunnels"),
     *("tests.test_aio", "tests.test_config", "tests.test_endpoints", "tests.test_examples"),

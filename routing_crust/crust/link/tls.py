@@ -26,7 +26,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,6 +36,8 @@ from ...errors import CloseReason
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
+from ..tls.records import RecordCounter
+from ..tls.transport import READ_BYTES, TlsTransport
 from .certificates import (
     PeerCertificate,
     PeerRefused,
@@ -54,8 +56,6 @@ BINDING_LABEL: Final = b"EXPORTER-Channel-Binding"
 BINDING_BYTES: Final = 32
 MAX_KNOWN_CERTIFICATES: Final = 256
 """Certificates that have passed and are remembered, of at most a kilobyte each."""
-READ_BYTES: Final = 128 * 1024
-"""What is read from a socket at once; twice Twisted's default, for fewer turns of the reactor when busy."""
 MAX_EMPTY_BYTES: Final = 64 * 1024
 """Ciphertext in which no frames come, once the peer is verified. The largest record has 16 KiB."""
 HTTP: Final = b"HTTP/"
@@ -252,10 +252,9 @@ class _SessionCreator:
     serverConnectionForTLS = clientConnectionForTLS
 
 
-class LinkTlsProtocol(TLSMemoryBIOProtocol):
+class LinkTlsProtocol(TlsTransport):
     """
-    Twisted's TLS transport, with limits on the ciphertext, with larger reads, and with immediate writes of
-    what a read has caused.
+    A TLS transport with limits on the ciphertext, and with immediate writes of what a read has caused.
 
     What comes before the peer is verified is limited in all, also after the handshake: messages of TLS
     itself, such as KeyUpdates, cost us more than they cost the peer. After that they must come with frames.
@@ -274,6 +273,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         # each such declaration is a new object with an order of resolution to be found out.
         self._tlsConnection = self.factory._creatorCallable(self)
         self._appSendBuffer: list[bytes] = []
+        self._records = RecordCounter()
         ProtocolWrapper.makeConnection(self, transport)
         self._checkHandshakeStatus()  # type: ignore[no-untyped-call]
         self._prompt = IReadWriteDescriptor.providedBy(transport)
@@ -281,7 +281,6 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
 
     def dataReceived(self, bytes: bytes) -> None:
         self._look_at_the_clock()
-        self._allowance -= len(bytes)
         if not self._has_answered:
             self._has_answered = True
             if self.factory.plan.initiator and bytes.startswith(HTTP):
@@ -290,16 +289,20 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
                     "with a browser first, or a web server has this address"
                 )
                 return
+        super().dataReceived(bytes)
+        self._write_now()
+
+    def _take(self, piece: bytes | memoryview) -> None:
+        self._allowance -= len(piece)
         if self._allowance < 0 and not self._verified:
             self._refuse(
                 f"the peer sent more than {self.factory.max_unverified} bytes before it was verified"
             )
             return
-        TLSMemoryBIOProtocol.dataReceived(self, bytes)
+        super()._take(piece)
         # only now: what has come may have been a large read of frames
         if self._allowance < 0 and self._verified:
             self._refuse(f"more than {MAX_EMPTY_BYTES} bytes came without a frame in them")
-        self._write_now()
 
     def frames_came(self, size: int) -> None:
         """This number of bytes of frames has been decrypted."""
@@ -310,7 +313,7 @@ class LinkTlsProtocol(TLSMemoryBIOProtocol):
         """The layer above knows the peer: it may send as much as it likes, if there are frames in it."""
         self._verified = True
         self._allowance = MAX_EMPTY_BYTES
-        self.transport.bufferSize = READ_BYTES  # type: ignore[union-attr]
+        self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
 
     def _refuse(self, problem: str) -> None:
         reason = CloseReason.PROTOCOL_ERROR if self._handshakeDone else CloseReason.TLS_REFUSED

@@ -1,0 +1,1 @@
+"""TLS on any of Twisted's transports, in whole records."""
