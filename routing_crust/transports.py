@@ -18,6 +18,23 @@ _Address = TypeVar("_Address", bound=IAddress)
 log = Logger()
 
 
+def write_now(descriptor: Any) -> None:
+    """
+    Have one of Twisted's descriptors write what it holds now, instead of in the reactor's next turn: the peer
+    can go on while this turn serves other connections, and the reactor need not watch for the socket to be
+    writable. The reactor writes what the kernel does not take now.
+
+    @param descriptor: an C{IReadWriteDescriptor}.
+    """
+    if (
+        descriptor._tempDataBuffer
+        and not descriptor.dataBuffer  # else the kernel would not take all the last time
+        and descriptor.connected
+        and not descriptor.disconnecting
+    ):
+        descriptor.doWrite()
+
+
 class FrameTransport(ABC, Generic[_Address]):
     """
     The part that all such transports share.

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .frames import StreamFrame
 from .machine import Side
-from .scheduler import QUANTUM, Scheduler
+from .scheduler import LONE_QUANTUM, QUANTUM, Scheduler
 from .stream import BUFFER_LOW_BYTES, Stream
 
 INTERACTIVE_BYTES: Final = 4096
@@ -101,9 +101,11 @@ class Feeding:
 
     def _take_turn(self, stream: Stream) -> int:
         buffer = stream.buffer
-        size = min(buffer.size, stream.send_window, QUANTUM)
+        # every byte of a bulk stream delays an interactive one
+        yields = self._small is not None and self._small is not stream and self._is_busy()
+        size = min(buffer.size, stream.send_window, QUANTUM if yields or self._scheduler else LONE_QUANTUM)
         # A held stream leaves the line; the peer's next CREDIT brings it back.
-        held = self._small is not None and size > INTERACTIVE_BYTES and self._is_held(stream)
+        held = yields and size > INTERACTIVE_BYTES and stream.in_flight >= BULK_IN_FLIGHT_BYTES
         if held:
             size = 0
         elif size > 0:
@@ -121,13 +123,8 @@ class Feeding:
             self._after.append((stream, None))
         return size + _HEADERS
 
-    def _is_held(self, stream: Stream) -> bool:
-        """
-        Whether a stream has enough on its way for now. Every byte of it delays the others, so it has less on
-        its way while others send little and often. A CREDIT lets it go on.
-        """
-        if stream.in_flight < BULK_IN_FLIGHT_BYTES or self._small is stream:
-            return False
+    def _is_busy(self) -> bool:
+        """Whether the interactive stream has sent something lately."""
         # a clock that was set back ends the restraint
         if 0 <= self._seconds() - self._small_at < INTERACTIVE_SECONDS:
             return True

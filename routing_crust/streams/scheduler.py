@@ -14,6 +14,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 QUANTUM: Final = 16 * 1024 - 8
 """The most bytes in a turn: with the headers of frame and stream they just fill a TLS record."""
+LONE_QUANTUM: Final = 64 * 1024 - 8
+"""The most while no other stream waits: four records, and the largest frame."""
 
 
 class Turned(Protocol):

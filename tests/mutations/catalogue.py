@@ -2524,6 +2524,29 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
     ),
     Mutant(
+        "a stream sends large frames while others wait",
+        "streams/feeding.py",
+        "QUANTUM if yields or self._scheduler else LONE_QUANTUM",
+        "QUANTUM if yields else LONE_QUANTUM",
+        ("tests.streams.test_mux.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",),
+    ),
+    Mutant(
+        "a stream sends large frames beside an interactive one",
+        "streams/feeding.py",
+        "QUANTUM if yields or self._scheduler else LONE_QUANTUM",
+        "QUANTUM if self._scheduler else LONE_QUANTUM",
+        ("tests.streams.test_mux.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",),
+    ),
+    Mutant(
+        "a paused transport is asked to write from within the flush",
+        "crust/link/sendqueue.py",
+        "if wrote != self.wrote and not self.paused:",
+        "if wrote != self.wrote:",
+        (
+            "tests.crust.link.test_sendqueue.SendQueueTests.test_transport_that_is_paused_is_left_to_the_reactor",
+        ),
+    ),
+    Mutant(
         "a stream is closed before all of it is sent",
         "streams/feeding.py",
         "if stream.ending is not None and not buffer.size:",

@@ -13,7 +13,7 @@ from routing_crust.streams import mux
 from routing_crust.streams.feeding import BULK_IN_FLIGHT_BYTES, INTERACTIVE_SECONDS
 from routing_crust.streams.frames import StreamFrame, StreamReason
 from routing_crust.streams.machine import CREDIT_BYTES
-from routing_crust.streams.scheduler import QUANTUM
+from routing_crust.streams.scheduler import LONE_QUANTUM, QUANTUM
 
 from .ends import End, Pair
 
@@ -236,10 +236,10 @@ class DataTests(SynchronousTestCase):
 
     def test_feeding_stops_with_the_room(self) -> None:
         """No more is sent than there is room for, but for one frame; and nothing, when there is nothing."""
-        self.here.write(bytes(10 * QUANTUM))
-        self.one.feed(QUANTUM + 1)
+        self.here.write(bytes(10 * LONE_QUANTUM))
+        self.one.feed(LONE_QUANTUM + 1)
         self.assertEqual(len(self.one.out), 1)
-        self.one.feed(QUANTUM + 9)
+        self.one.feed(LONE_QUANTUM + 9)
         self.assertEqual(len(self.one.out), 3)
         self.one.feed(0)
         self.assertEqual(len(self.one.out), 3)
@@ -283,6 +283,31 @@ class FairnessTests(SynchronousTestCase):
         self.one.out.clear()
         for _ in range(10):
             self.assertLessEqual(self.frames_until(bulk[17].number), 64)
+
+    def sizes(self) -> set[int]:
+        """The sizes of the frames that go out while there is room for four small ones."""
+        self.one.out.clear()
+        self.one.feed(4 * QUANTUM)
+        return {len(payload) - 4 for _, payload in self.one.out}
+
+    def test_stream_sends_large_frames_only_while_it_is_alone(self) -> None:
+        bulk, _, _, _ = self.pair.open()
+        other, *_ = self.pair.open()
+        small, *_ = self.pair.open()
+        bulk.write(bytes(40 * QUANTUM))
+        self.assertEqual(self.sizes(), {LONE_QUANTUM})
+        other.write(bytes(8 * QUANTUM))
+        self.assertEqual(self.sizes(), {QUANTUM})
+        other.reset(StreamReason.CANCELLED)
+        self.one.feed(8 * QUANTUM)
+        self.pair.settle()
+        small.write(b"ping")
+        bulk.write(bytes(20 * QUANTUM))
+        self.assertEqual(self.sizes(), {4, QUANTUM})
+        self.pair.settle()
+        self.pair.clock.advance(2 * INTERACTIVE_SECONDS)
+        bulk.write(bytes(20 * QUANTUM))
+        self.assertEqual(self.sizes(), {LONE_QUANTUM})
 
     def test_less_on_its_way_beside_small(self) -> None:
         """While another sends little and often, a bulk stream has less on its way, and later more again."""

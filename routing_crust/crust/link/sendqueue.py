@@ -27,11 +27,8 @@ QUEUE_RESUME_BYTES: Final = 256 * 1024
 MAX_QUEUE_BYTES: Final = 4 * 1024 * 1024
 """A link whose send queue holds this much is cut."""
 
-PIECE_BYTES: Final = 112 * 1024
-"""
-Upper bound, more or less, of one write: with the overhead of TLS it fits into the 128 KiB that Twisted gives
-to the kernel in one go.
-"""
+PIECE_BYTES: Final = 128 * 1024
+"""Upper bound, more or less, of one write: what TLS takes in one go."""
 log = Logger()
 
 
@@ -60,13 +57,15 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_call", "_clock", "_due", "_producers", "_rest", "_transport", "_waiting",
+        "_call", "_clock", "_due", "_producers", "_rest", "_transport", "_waiting", "_write_now",
         "alarm", "drained", "feeder", "full", "hungry", "parts", "paused", "progressed", "size", "unasked",
         "woke", "wrote",
     )  # fmt: skip
 
     def __init__(self, transport: ITransport, clock: IReactorTime) -> None:
         self._transport = transport
+        # not every transport can: tunnels and those in memory have no socket of their own
+        self._write_now: Callable[[], object] = getattr(transport, "write_now", _nothing)
         self._clock = clock
         self._call: IDelayedCall | None = None
         self._rest: memoryview | None = None
@@ -118,6 +117,7 @@ class SendQueue:
 
     def flush(self) -> None:
         """Write until the queue is empty or the transport has enough."""
+        wrote = self.wrote
         while not self.paused:
             if self.hungry and self.size < PIECE_BYTES:
                 self._feed()
@@ -128,6 +128,9 @@ class SendQueue:
             self.unasked = 0
             self.wrote += 1
             self._transport.write(self._take())
+        # a paused transport has enough for the reactor, and would ask for more from within the call
+        if wrote != self.wrote and not self.paused:
+            self._write_now()
         has_room = self.full and self.size <= QUEUE_RESUME_BYTES
         if has_room:
             self.full = False
@@ -241,6 +244,10 @@ class SendQueue:
 def _pass_on(result: object, waiting: Deferred[None]) -> None:
     if not waiting.called:  # it may have been cancelled
         waiting.callback(result)  # type: ignore[arg-type]  # a failure goes to the errbacks
+
+
+def _nothing() -> None:
+    """The reactor writes in its next turn."""
 
 
 def _tell(call: Callable[[], object]) -> None:

@@ -36,6 +36,7 @@ from ...errors import CloseReason
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
+from ...transports import write_now
 from ..tls.records import RecordCounter
 from ..tls.transport import READ_BYTES, TlsTransport
 from .certificates import (
@@ -277,7 +278,7 @@ class LinkTlsProtocol(TlsTransport):
         ProtocolWrapper.makeConnection(self, transport)
         self._checkHandshakeStatus()  # type: ignore[no-untyped-call]
         self._prompt = IReadWriteDescriptor.providedBy(transport)
-        self._write_now()
+        self.write_now()
 
     def dataReceived(self, bytes: bytes) -> None:
         self._look_at_the_clock()
@@ -290,7 +291,7 @@ class LinkTlsProtocol(TlsTransport):
                 )
                 return
         super().dataReceived(bytes)
-        self._write_now()
+        self.write_now()
 
     def _take(self, piece: bytes | memoryview) -> None:
         self._allowance -= len(piece)
@@ -328,21 +329,10 @@ class LinkTlsProtocol(TlsTransport):
         factory = self.factory
         return factory.tls.verified_peer(self.getHandle(), factory.plan.initiator)  # type: ignore[no-untyped-call]
 
-    def _write_now(self) -> None:
-        """
-        Write to the socket now, instead of in the reactor's next turn: the peer can go on while this turn
-        serves other connections, and the reactor need not watch for the socket to be writable. The reactor
-        writes what the kernel does not take now.
-        """
-        transport: Any = self.transport
-        if (
-            self._prompt
-            and transport._tempDataBuffer
-            and not transport.dataBuffer  # else the kernel would not take all the last time
-            and transport.connected
-            and not transport.disconnecting
-        ):
-            transport.doWrite()
+    def write_now(self) -> None:
+        """Write to the socket now, instead of in the reactor's next turn."""
+        if self._prompt:
+            write_now(self.transport)
 
 
 class LinkTlsFactory(TLSMemoryBIOFactory):

@@ -9,17 +9,26 @@ written; if one is lost or aborted, the other is aborted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReadWriteDescriptor,
+    ISSLTransport,
+)
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from ...streams import ISuspensionListener
+from ...transports import write_now
+
+READ_BYTES: Final = 256 * 1024
+"""What is read from a local socket, or given to it, at once."""
 
 
 class IAbortsWithReason(Interface):
@@ -112,13 +121,16 @@ class SpliceEnd(TwistedProtocol):
 
     def __init__(self, splice: Splice) -> None:
         self._splice = splice
-        self._flows = False
+        self._flows = self._is_socket = False
         self._early = bytearray()
         self._read_over = self._write_over = False
         self.received = 0
 
     def connectionMade(self) -> None:
         """Read nothing until the other end is connected."""
+        self._is_socket = IReadWriteDescriptor.providedBy(self.transport)
+        if self._is_socket:
+            self.transport.bufferSize = self.transport.SEND_LIMIT = READ_BYTES
         self.transport.pauseProducing()
         self._splice.made(self)
 
@@ -137,9 +149,15 @@ class SpliceEnd(TwistedProtocol):
         """Pass bytes on."""
         self.received += len(data)
         if self._flows:
-            self.other.transport.write(data)
+            self.other.write(data)
         else:
             self._early += data  # some transports deliver what they had when they were paused
+
+    def write(self, data: bytes) -> None:
+        """Bytes that the other end has read."""
+        self.transport.write(data)
+        if self._is_socket:
+            write_now(self.transport)
 
     def readConnectionLost(self) -> None:
         """This end has sent all."""

@@ -24,7 +24,7 @@ from ..feeding import FrameSink
 from ..frames import Ended, Resume, StreamFrame, pack_count, resume_frame
 from .journal import Journal
 
-ACK_AFTER_BYTES: Final = 64 * 1024
+ACK_AFTER_BYTES: Final = 256 * 1024
 """Received bytes after which the peer is told at once how many frames have come."""
 ACK_AFTER_SECONDS: Final = 1.0
 """With less, the peer is told after this time, so that it need not keep the frames of idle streams."""

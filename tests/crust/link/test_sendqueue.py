@@ -99,6 +99,24 @@ class SendQueueTests(QueueCase):
         self.queue.flush()
         self.assertEqual(self.transport.writes, [9])
 
+    def test_what_a_flush_has_written_goes_to_the_socket_at_once(self) -> None:
+        calls: list[int] = []
+        self.queue._write_now = lambda: calls.append(len(self.transport.value()))
+        self.put(b"one", b"two")
+        self.queue.flush()
+        self.queue.flush()
+        self.assertEqual(calls, [6])
+
+    def test_transport_that_is_paused_is_left_to_the_reactor(self) -> None:
+        """It would ask for more from within the call."""
+        calls: list[int] = []
+        self.queue._write_now = lambda: calls.append(len(self.transport.value()))
+        for _ in range(5):
+            self.put(b"head", bytes(50_000))
+        self.queue.flush()
+        self.assertTrue(self.queue.paused)
+        self.assertEqual(calls, [])
+
     def test_large_queue_is_written_piece_by_piece(self) -> None:
         """More than a piece is written piece by piece, as the transport takes them; nothing is mixed up."""
         frames = [bytes([number]) * 50_000 for number in range(5)]
@@ -106,7 +124,7 @@ class SendQueueTests(QueueCase):
             self.put(b"head", frame)
         self.queue.flush()
         self.put(b"late", b"comer")
-        self.assertEqual((self.transport.writes, self.queue.size), ([150_012], 100_008 + 9))
+        self.assertEqual((self.transport.writes, self.queue.size), ([150_016], 100_004 + 9))
         while self.queue.size:
             self.transport.drain()
         self.assertEqual(self.transport.value(), b"".join(b"head" + each for each in frames) + b"latecomer")
