@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(HEADING)
     for figure in chosen:
         if not figure.can_be_measured:
-            print(f"{figure.name:<15} not measured: {figure.needs} is not installed (the extra bench has it)")
+            print(f"{figure.name:<15} not measured: {figure.needs} is not installed")
             continue
         results.append(measure(figure, plan, spawn))
         print(line(results[-1]), flush=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Final
 
+from .figure import Figure
+from .forwarding.figures import FORWARD_FIGURES
 from .simulated import NODES, Calls, Simulation
 from .stream_subjects import Bulk, Even, Fastest, Latency, Opens, Slowest
-from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures, Spawn, Subject
-
-MakeSubject = Callable[[Spawn], Subject]
+from .subjects import IdleMemory, OneWay, Relayed, RoundTrips, SetUps, Signatures
 
 SMALL: Final = 64
 IDLE_LINKS: Final = 500
@@ -22,41 +19,6 @@ PENDING_BY_NODE: Final = 20
 """About so many calls wait on each node's clock."""
 RELAY_WINDOW: Final = 1024
 """So many that both ends have something to sign and to verify at all times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """
-    One line of the table.
-
-    @ivar name: as the option C{--only} takes it.
-    @ivar unit: of both values.
-    @ivar goal: for the ratio of ours to the reference's; C{None} if it is only for information.
-    @ivar at_most: whether the ratio should be at most the goal, rather than at least.
-    @ivar reference: what ours is compared with.
-    @ivar needs: the package of the reference, if it does not come with this library.
-    """
-
-    name: str
-    what: str
-    unit: str
-    goal: float | None
-    reference: str
-    make_ours: MakeSubject
-    make_reference: MakeSubject
-    at_most: bool = False
-    needs: str = ""
-
-    @property
-    def can_be_measured(self) -> bool:
-        """Whether what it is compared with is installed."""
-        return not self.needs or find_spec(self.needs) is not None
-
-    def reached(self, ratio: float) -> bool | None:
-        """Whether a ratio is good enough; C{None} without a goal."""
-        if self.goal is None:
-            return None
-        return ratio <= self.goal if self.at_most else ratio >= self.goal
 
 
 def _frames(name: str, what: str, size: int, goal: float) -> Figure:
@@ -245,4 +207,5 @@ FIGURES: Final = (
         partial(Simulation, what="messages"),
         partial(RoundTrips, actor="service", size=SMALL, window=WINDOW),
     ),
+    *FORWARD_FIGURES,
 )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from .figures import Figure
+from .figure import Figure
 from .subjects import Spawn
 
 

@@ -8,14 +8,24 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.figures import FIGURES
+from benchmarks.forwarding.subjects import (
+    EndCpu,
+    ForwardedBulk,
+    ForwardedCpu,
+    ForwardedEcho,
+    ForwardedOpens,
+    RelayCpu,
+)
 from benchmarks.measuring import Plan, Result, measure
 from benchmarks.processes import Worker, WorkerFailed
 from benchmarks.simulated import Calls, Simulation
 from benchmarks.stream_subjects import Bulk, Fastest, Latency, Opens, Slowest
 from benchmarks.subjects import Spawn, Subject
+
+from .integration.programs import find
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,6 +125,41 @@ class WorkerTests(SynchronousTestCase):
         answered = worker.begin("ask", size=64, count=1, window=1)
         worker.result(answered)
         self.assertRaises(WorkerFailed, worker.result, answered, 0.01)
+
+
+class ForwardTests(SynchronousTestCase):
+    """Forwards of ours and of others carry the same, at sizes that say nothing of their speed."""
+
+    def carries(self, actor: str, relayed: bool = False) -> None:
+        for kind in (ForwardedBulk, ForwardedCpu, ForwardedEcho, ForwardedOpens):
+            subject = kind(Worker, actor, relayed)
+            self.addCleanup(subject.stop)
+            subject.start()
+            subject.count = 2
+            self.assertGreaterEqual(subject.sample(), 0)
+            subject.stop()
+
+    def test_our_forward_runs_every_measurement(self) -> None:
+        self.carries("forward-ours")
+
+    def test_our_forward_is_measured_through_a_relay(self) -> None:
+        for kind in (RelayCpu, EndCpu):
+            subject = kind(Worker, "forward-ours")
+            self.addCleanup(subject.stop)
+            subject.start()
+            subject.count = 2
+            self.assertGreaterEqual(subject.sample(), 0)
+            subject.stop()
+
+    def test_ssh_runs_every_measurement(self) -> None:
+        if find("sshd") is None or find("ssh") is None:
+            raise SkipTest("no ssh here: apt-get install openssh-server openssh-client")
+        self.carries("forward-ssh")
+
+    def test_socat_runs_every_measurement(self) -> None:
+        if find("socat") is None:
+            raise SkipTest("no socat here: apt-get install socat")
+        self.carries("forward-socat")
 
 
 class StreamTests(SynchronousTestCase):
