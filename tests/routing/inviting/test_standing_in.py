@@ -98,6 +98,11 @@ class StandingInTests(SynchronousTestCase):
         welcome = self.redeem(invitation, *self.members)
         self.assertEqual(welcome.label, "home")
 
+    def test_last_admin_lets_in_who_dials_it(self) -> None:
+        invitation = self.invite(self.admins[1])
+        self.gone(*self.admins[1:])
+        self.assertEqual(self.redeem(invitation, self.admins[0]).label, "home")
+
     def test_every_admin_is_a_door(self) -> None:
         for number in range(3):
             invitation = self.invite(self.admins[0])
