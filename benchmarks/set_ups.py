@@ -26,7 +26,8 @@ from routing_crust.routing.links.peer import Accept, Peer, PeerListener
 from routing_crust.routing.links.registry import LinkRegistry
 from routing_crust.routing.node import Node
 from routing_crust.timing.shares import OURSELVES
-from routing_crust.wire.messages import NONCE_BYTES, LinkUse
+from routing_crust.wire.fields import NONCE_BYTES
+from routing_crust.wire.messages import LinkUse
 
 from .credentials import SERVER, identity
 from .tools import time_set_ups

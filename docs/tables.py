@@ -22,7 +22,8 @@ from routing_crust.config import Role, setting_fields
 from routing_crust.errors import CloseReason
 from routing_crust.parsing import valid_range
 from routing_crust.routing.state import Machine, State, StateCore, make_machine
-from routing_crust.wire import messages
+from routing_crust.wire import end_to_end, members, messages, tunnels
+from routing_crust.wire.fields import MAX_WIRE_NUMBER
 
 # The settings.
 
@@ -124,7 +125,7 @@ def message_table(name: str, lines: Iterable[str]) -> str:
     @param lines: C{field: meaning}, for the fields that the message's docstring says nothing of.
     @raise ValueError: a field has no meaning, or there is no field for one.
     """
-    struct = getattr(messages, name)
+    struct = _structs()[name]
     info = inspect.type_info(struct)
     assert isinstance(info, inspect.StructType)
     meanings = _meanings(name, lines, [each.name for each in info.fields], _documented(struct))
@@ -134,12 +135,17 @@ def message_table(name: str, lines: Iterable[str]) -> str:
 
 def message_names() -> tuple[str, ...]:
     """The messages that there are."""
-    found = vars(messages).values()
-    return tuple(
-        each.__name__
+    return tuple(_structs())
+
+
+def _structs() -> dict[str, type[msgspec.Struct]]:
+    """All messages by their names."""
+    found = [each for module in (messages, tunnels, members, end_to_end) for each in vars(module).values()]
+    return {
+        each.__name__: each
         for each in found
         if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__struct_fields__
-    )
+    }
 
 
 def _documented(struct: type) -> dict[str, str]:
@@ -159,7 +165,7 @@ def type_text(of: inspect.Type) -> str:
         return _length("characters", of.min_length, of.max_length)
     if isinstance(of, inspect.IntType):
         most = of.le if of.lt is None else of.lt - 1
-        return f"{of.ge} to {'2^63 - 1' if most == messages.MAX_WIRE_NUMBER else most}"
+        return f"{of.ge} to {'2^63 - 1' if most == MAX_WIRE_NUMBER else most}"
     if isinstance(of, inspect.VarTupleType):
         item = type_text(of.item_type)
         return _length(f"of {item if item[0] == '`' else f'({item})'}", of.min_length, of.max_length)

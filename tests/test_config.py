@@ -26,17 +26,10 @@ from routing_crust.errors import ConfigurationError, number_text
 from routing_crust.identity import Identity
 from routing_crust.routing.messaging.fragmentation import LEAST_PART, PART_BYTES
 from routing_crust.wire.codec import encode
+from routing_crust.wire.end_to_end import MAX_MESSAGE_PARTS, AckPart, AckStatus, Flavour, MessagePart
+from routing_crust.wire.fields import MAX_WIRE_NUMBER
 from routing_crust.wire.framing import MAX_FRAME_BYTES
-from routing_crust.wire.messages import (
-    MAX_MESSAGE_PARTS,
-    MAX_WIRE_NUMBER,
-    AckPart,
-    AckStatus,
-    Envelope,
-    EnvelopeKind,
-    Flavour,
-    MessagePart,
-)
+from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 NAME = Identity.from_seed(bytes(32)).name
 NUMBERS = [each for each in setting_fields() if "low" in each.metadata]

@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from ..files import write_atomically
-from ..wire.messages import MAX_WIRE_NUMBER
+from ..wire.fields import MAX_WIRE_NUMBER
 
 log = Logger()
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from ..errors import InvalidCertificate, InvalidName, WireError
 from ..names import Name
-from ..wire.messages import MAX_WIRE_NUMBER, MaybeSignature, NameBytes, Signature, WireMessage
+from ..wire.fields import MAX_WIRE_NUMBER, MaybeSignature, NameBytes, Signature, WireMessage
 from .certificate import MAX_TAG_CHARACTERS, MAX_TAGS, MAX_TIME, Certificate, MemberRole, SignedCertificate
 from .networks import authority_of, network_of
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from ..names import Name
-from ..wire.messages import NameBytes, Nonce, WireMessage
+from ..wire.fields import NameBytes, Nonce, WireMessage
 from .certificate import ISSUING_ROLES, MAX_TAGS, Certificate, MemberRole
 from .codec import Tag, Time, decode_with
 from .invitation import MAX_USES

@@ -24,7 +24,8 @@ import msgspec
 from msgspec import Meta
 
 from ..names import Name
-from ..wire.messages import Count, NameBytes, NetworkId, Nonce, WireContact, WireMessage
+from ..wire.fields import Count, NameBytes, NetworkId, Nonce, WireMessage
+from ..wire.messages import WireContact
 from .codec import MAX_CERTIFICATE_BYTES, decode_with
 from .invitation import invitation_id
 

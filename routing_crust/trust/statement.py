@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from ..errors import InvalidCertificate, InvalidName, WireError
 from ..names import Name
-from ..wire.messages import NameBytes, Signature, WireMessage
+from ..wire.fields import NameBytes, Signature, WireMessage
 from .certificate import SignedCertificate, Verifier
 from .codec import (
     MAX_CERTIFICATE_BYTES,

@@ -15,7 +15,11 @@ import msgspec
 
 from ..endpoints import Endpoint
 from ..errors import InvalidEndpoint, WireError
+from . import end_to_end as e
+from . import fields as f
+from . import members as p
 from . import messages as m
+from . import tunnels as t
 
 MAX_CONTROL_BYTES: Final = 4 * 1024
 """The largest control message."""
@@ -30,15 +34,15 @@ encode: Callable[[Any], bytes] = _encoder.encode
 """Encode any of the messages."""
 
 _BOUNDED_BY_FRAME = (
-    m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements,
-    m.MembersWanted, m.MemberCertificates,
+    m.Envelope, e.SealedPacket, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
+    p.MembersWanted, p.MemberCertificates,
 )  # fmt: skip
 _CONTROL = (
     m.Sealed, m.Signed, m.Hello, m.Confirmation, m.ConfirmationAck, m.Contacts, m.Goodbye, m.ConnectRequest,
     m.ConnectResponse, m.ConnectGo, m.GroupQuery, m.GroupAnswer, m.ClientRecord, m.Undeliverable,
-    m.DialBack, m.DialFor, m.Dialled, m.TunnelOpen, m.TunnelOpened, m.TunnelCredit, m.TunnelClosed,
-    m.Switched, m.View, m.Continued, m.Refusal, m.Working, m.SessionFlight, m.SessionUnknown,
-    m.Refused, m.Renewal, m.MemberSummary,
+    m.DialBack, m.DialFor, m.Dialled, t.TunnelOpen, t.TunnelOpened, t.TunnelCredit, t.TunnelClosed,
+    m.Switched, m.View, m.Continued, e.Refusal, e.Working, e.SessionFlight, e.SessionUnknown,
+    p.Refused, p.Renewal, p.MemberSummary,
 )  # fmt: skip
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
     each: msgspec.msgpack.Decoder(each).decode for each in (*_BOUNDED_BY_FRAME, *_CONTROL)
@@ -64,13 +68,13 @@ def decode(kind: type[_Message], data: bytes, control_limit: int = CONTROL_LIMIT
 
 
 @lru_cache(maxsize=4096)
-def to_wire(endpoint: Endpoint) -> m.WireEndpoint:
+def to_wire(endpoint: Endpoint) -> f.WireEndpoint:
     """An endpoint as it goes over the wire, without a zone (C{fe80::1%eth0}), which is local to a host."""
-    return m.WireEndpoint(ip_address(endpoint.host.partition("%")[0]).packed, endpoint.port)
+    return f.WireEndpoint(ip_address(endpoint.host.partition("%")[0]).packed, endpoint.port)
 
 
 @lru_cache(maxsize=4096)
-def from_wire(endpoint: m.WireEndpoint) -> Endpoint:
+def from_wire(endpoint: f.WireEndpoint) -> Endpoint:
     """
     An endpoint that came over the wire.
 

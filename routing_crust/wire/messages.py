@@ -2,77 +2,39 @@
 The messages, as typed structs. On the wire each is a MessagePack array of its fields in order.
 
 Between two ends of a link, in this order: L{Hello} from the end that is the TLS client, L{Hello} from the
-other once the first is verified, or L{Refused} in a private network, L{Confirmation} and L{ConfirmationAck}
+other once the first is verified, or C{Refused} in a private network, L{Confirmation} and L{ConfirmationAck}
 for each change of what the link is for, L{Contacts} to a peer that has become attached, then frames of any
 kind, and L{Goodbye} before the link is closed on purpose.
 
 Between nodes that need not be linked, inside an L{Envelope}: L{GroupQuery} and L{GroupAnswer};
 L{ConnectRequest}, L{ConnectResponse} and L{ConnectGo}; L{ClientRecord}; and parts of application messages
-(L{MessagePart}) with their acknowledgements (L{AckPart}), which also go bare over a direct link.
+(C{MessagePart}) with their acknowledgements (C{AckPart}), which also go bare over a direct link.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Final
+from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-NONCE_BYTES: Final = 16
-MAX_WIRE_NUMBER: Final = (1 << 63) - 1
-MAX_MESSAGE_PARTS: Final = 1 << 16
-MAX_TUNNEL_NUMBER: Final = (1 << 32) - 1
-"""Numbers of tunnels; none is used twice on a link."""
-MAX_CREDIT_BYTES: Final = 1 << 24
-MAX_FLIGHTS: Final = 8
-"""Flights of a handshake, of both ends together; TLS 1.3 has five at most."""
-SEAL_BYTES: Final = 16
-"""What sealing adds to a plaintext."""
-MAX_CERTIFICATE_BYTES: Final = 1024
-"""A member's certificate with that of its issuer."""
-ROSTER_DIGEST_BYTES: Final = 32
-MAX_STATEMENTS_IN_A_FRAME: Final = 16
-"""Of a roster: to check them takes some milliseconds."""
-MAX_CERTIFICATES_IN_A_FRAME: Final = 16
-SUMMARY_BYTES: Final = 512
-"""Of a directory of members: 8 for each of its 64 parts."""
-MAX_DETAIL_CHARACTERS: Final = 200
-"""Of the reason that a handler gives for a refusal."""
-
-# Every field has a bound that the decoder checks: these bytes come from peers that are not trusted.
-NameBytes = Annotated[bytes, Meta(min_length=32, max_length=32)]
-MaybeName = Annotated[bytes, Meta(max_length=32)]
-"""A name, or nothing."""
-Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
-MaybeSignature = Annotated[bytes, Meta(max_length=64)]
-NetworkBytes = Annotated[bytes, Meta(max_length=6)]
-Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
-MaybeNonce = Annotated[bytes, Meta(max_length=NONCE_BYTES)]
-Count = Annotated[int, Meta(ge=0, le=MAX_WIRE_NUMBER)]
-Certificate = Annotated[bytes, Meta(max_length=MAX_CERTIFICATE_BYTES)]
-MaybeDigest = Annotated[bytes, Meta(max_length=ROSTER_DIGEST_BYTES)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Seconds = Annotated[float, Meta(ge=0, le=1e11)]
-NetworkId = Annotated[str, Meta(min_length=1, max_length=64)]
-Part = Annotated[int, Meta(ge=0, lt=MAX_MESSAGE_PARTS)]
-Parts = Annotated[int, Meta(ge=1, le=MAX_MESSAGE_PARTS)]
-
-
-class WireMessage(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """
-    A message, or a part of one. One with more fields than there are is refused: what a decoder passes over,
-    others may sign, hash or count.
-    """
-
-
-class WireEndpoint(WireMessage, frozen=True, gc=False):
-    """An IP address (4 or 16 bytes) and a port."""
-
-    host: Annotated[bytes, Meta(min_length=4, max_length=16)]
-    port: Port
-
-
-Candidates = Annotated[tuple[WireEndpoint, ...], Meta(max_length=32)]
+from .fields import (
+    Candidates,
+    Certificate,
+    Count,
+    MaybeDigest,
+    MaybeName,
+    MaybeNonce,
+    MaybeSignature,
+    NameBytes,
+    NetworkBytes,
+    NetworkId,
+    Nonce,
+    Seconds,
+    Signature,
+    WireEndpoint,
+    WireMessage,
+)
 
 
 class WireRole(IntEnum):
@@ -137,82 +99,6 @@ class Hello(WireMessage, frozen=True):
     time: Seconds = 0.0
     certificate: Certificate = b""
     roster: MaybeDigest = b""
-
-
-class Refused(WireMessage, frozen=True, gc=False):
-    """
-    Why the sender takes the receiver for no member of its private network. A L{Goodbye} follows.
-
-    @ivar reason: a number of L{routing_crust.errors.CloseReason}.
-    @ivar by: who has banned the receiver; empty if nobody has.
-    @ivar at: since when: of the ban, or of the expiry, in seconds since the epoch; 0 if that means nothing.
-    @ivar time: the time at which it was judged, by the sender.
-    """
-
-    reason: Annotated[int, Meta(ge=0, le=65535)]
-    by: MaybeName = b""
-    at: Seconds = 0.0
-    time: Seconds = 0.0
-
-
-class Renewal(WireMessage, frozen=True, gc=False):
-    """
-    From a member: "give me a certificate that lasts longer". From an issuer: the new certificate.
-
-    @ivar certificate: empty in the question.
-    @ivar reason: a number of L{routing_crust.errors.CloseReason}, if the issuer refuses; else 0.
-    """
-
-    certificate: Certificate = b""
-    reason: Annotated[int, Meta(ge=0, le=65535)] = 0
-
-
-class RosterIds(WireMessage, frozen=True, gc=False):
-    """
-    "I hold these statements of the roster: send me the others."
-
-    @ivar ids: the ids of the statements, one after the other.
-    @ivar more: whether another frame with further ones follows.
-    @ivar answer: whether it answers such a frame, so that the receiver need not answer with its own ids.
-    """
-
-    ids: bytes
-    more: bool = False
-    answer: bool = False
-
-
-class RosterStatements(WireMessage, frozen=True):
-    """Statements of the roster that the receiver may not hold."""
-
-    statements: Annotated[tuple[bytes, ...], Meta(max_length=MAX_STATEMENTS_IN_A_FRAME)]
-
-
-class MemberSummary(WireMessage, frozen=True, gc=False):
-    """
-    "These certificates of members I hold": a digest for each part of the directory.
-
-    @ivar digests: of 64 parts, by the first bits of the members' names; zeros where there is nothing.
-    """
-
-    digests: Annotated[bytes, Meta(min_length=SUMMARY_BYTES, max_length=SUMMARY_BYTES)]
-
-
-class MembersWanted(WireMessage, frozen=True, gc=False):
-    """
-    "In these parts of the directory I hold these certificates: send me the others."
-
-    @ivar parts: their numbers, a byte for each.
-    @ivar ids: the ids of the certificates, one after the other.
-    """
-
-    parts: Annotated[bytes, Meta(min_length=1, max_length=64)]
-    ids: bytes
-
-
-class MemberCertificates(WireMessage, frozen=True):
-    """Certificates of members, each with that of its issuer, that the receiver may not hold."""
-
-    certificates: Annotated[tuple[Certificate, ...], Meta(max_length=MAX_CERTIFICATES_IN_A_FRAME)]
 
 
 class LinkUse(IntEnum):
@@ -315,81 +201,6 @@ class Dialled(WireMessage, frozen=True, gc=False):
 
     id: Count
     outcome: DialOutcome
-
-
-TunnelNumber = Annotated[int, Meta(ge=1, le=MAX_TUNNEL_NUMBER)]
-Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT_BYTES)]
-
-
-class TunnelOpen(WireMessage, frozen=True, gc=False):
-    """
-    To the relay: "open a tunnel to this peer". From the relay: "this peer wants a tunnel to you". Sent again
-    for a tunnel that is open, it renews the tunnel.
-
-    @ivar number: the sender's number for the tunnel; odd from the end of the link that is the TLS client,
-        even from the other.
-    @ivar offered: whether it comes from the relay.
-    @ivar peer: the other end of the tunnel.
-    @ivar proof: 32 bytes that can only be computed from the request's nonce.
-    @ivar credit: how many bytes the receiver may send before it gets more.
-    @ivar awaited: whether somebody waits for it, not only a routing table.
-    """
-
-    number: TunnelNumber
-    offered: bool
-    peer: NameBytes
-    proof: Annotated[bytes, Meta(min_length=32, max_length=32)]
-    credit: Credit
-    awaited: bool
-
-
-class TunnelOpened(WireMessage, frozen=True, gc=False):
-    """
-    The tunnel is open, or renewed.
-
-    @ivar credit: as in L{TunnelOpen}; means nothing when the tunnel was there before.
-    @ivar lifetime: for how long, from now on, in seconds.
-    """
-
-    number: TunnelNumber
-    credit: Credit
-    lifetime: Seconds
-
-
-class TunnelCredit(WireMessage, frozen=True, gc=False):
-    """
-    The receiver may send more; or the sender will send less than it may.
-
-    @ivar amount: in bytes.
-    @ivar returned: whether the sender gives this much of its own credit back.
-    """
-
-    number: TunnelNumber
-    amount: Credit
-    returned: bool
-
-
-class TunnelReason(IntEnum):
-    """Why there is no tunnel, or not any more."""
-
-    CLOSED = 0
-    NOT_EXPECTED = 1
-    NO_LINK = 2
-    TOO_MANY = 3
-    NOT_ALLOWED = 4
-    TIMED_OUT = 5
-    EXPIRED = 6
-    LINK_LOST = 7
-    PROTOCOL_ERROR = 8
-    NO_MEMORY = 9
-    TOO_OFTEN = 10
-
-
-class TunnelClosed(WireMessage, frozen=True, gc=False):
-    """There is no tunnel with this number, or not any more. All that was sent before it has been sent."""
-
-    number: TunnelNumber
-    reason: TunnelReason
 
 
 class Switched(WireMessage, frozen=True, gc=False):
@@ -559,112 +370,6 @@ class ClientRecord(WireMessage, frozen=True, gc=False):
     proxy: NameBytes
     issued: Seconds
     expiry: Seconds
-
-
-class SealedPacket(WireMessage, frozen=True, gc=False):
-    """
-    What only the other end of a session can open.
-
-    @ivar session: its number.
-    @ivar epoch: which of the keys of its sender seals it, counted from 0.
-    @ivar counter: grows with each packet of its sender, over all epochs.
-    @ivar ciphertext: sealed with AES-256-GCM, its tag at the end; what is in it begins with a byte that says
-        what the rest is.
-    """
-
-    session: Count
-    epoch: Annotated[int, Meta(ge=0, lt=1 << 32)]
-    counter: Count
-    ciphertext: Annotated[bytes, Meta(min_length=SEAL_BYTES)]
-
-
-class SessionFlight(WireMessage, frozen=True, gc=False):
-    """
-    A flight of the handshake that makes a session.
-
-    @ivar session: its number, which the end that begins has chosen: above all that it has chosen before for
-        this peer, and odd if its name is the greater one.
-    @ivar number: counts the flights, from 0; even ones are from the end that has begun.
-    @ivar body: of the TLS handshake; empty where it only says that the flight before it has come.
-    @ivar certificate: of the sender, in the first flight of each end; empty in an open network.
-    """
-
-    session: Count
-    number: Annotated[int, Meta(ge=0, lt=MAX_FLIGHTS)]
-    body: bytes
-    certificate: Certificate = b""
-
-
-class SessionUnknown(WireMessage, frozen=True, gc=False):
-    """A hint, signed: the sender cannot open packets of this session, or not any more."""
-
-    session: Count
-
-
-class Flavour(IntEnum):
-    """How a message wants to be answered."""
-
-    SEND = 0
-    REQUEST = 1
-    GROUP = 2
-
-
-class MessagePart(WireMessage, frozen=True, gc=False):
-    """
-    One part of an application message.
-
-    @ivar id: unique for its sender.
-    @ivar part: which part this is, from 0.
-    @ivar parts: how many there are.
-    @ivar group: the name to whose close group the message or the request goes; empty if it goes to a node.
-    """
-
-    id: Count
-    part: Part
-    parts: Parts
-    flavour: Flavour
-    group: MaybeName
-    body: bytes
-
-
-class AckStatus(IntEnum):
-    """The outcome of a message."""
-
-    DELIVERED = 0
-    ANSWERED = 1
-    REFUSED = 2
-    WORKING = 3
-
-
-class Refusal(WireMessage, frozen=True, gc=False):
-    """
-    Why a request is refused: the body of an acknowledgement that says so.
-
-    @ivar reason: which of the reasons it was; they are below.
-    """
-
-    reason: Annotated[int, Meta(ge=0, le=65535)]
-    detail: Annotated[str, Meta(max_length=MAX_DETAIL_CHARACTERS)] = ""
-
-
-class Working(WireMessage, frozen=True, gc=False):
-    """A request is being handled and takes longer: the body of an acknowledgement that says so."""
-
-    seconds: Seconds
-
-
-class AckPart(WireMessage, frozen=True, gc=False):
-    """
-    One part of the acknowledgement of a message, which for requests carries the answer.
-
-    @ivar id: the id of the message that is acknowledged.
-    """
-
-    id: Count
-    part: Part
-    parts: Parts
-    status: AckStatus
-    body: bytes
 
 
 class Undeliverable(WireMessage, frozen=True, gc=False):

@@ -714,7 +714,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a message with fields that there are not is read",
-        "wire/messages.py",
+        "wire/fields.py",
         "frozen=True, forbid_unknown_fields=True):",
         "frozen=True):",
         ("tests.wire.test_codec.CodecTests.test_message_with_a_field_more_is_refused",),

@@ -7,12 +7,13 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct, inspect
 
-from routing_crust.wire import messages
+from routing_crust.wire import end_to_end, members, messages, tunnels
 
 # Those that begin with Wire are parts of others.
 MESSAGES: tuple[type[Any], ...] = tuple(
     each
-    for name, each in sorted(vars(messages).items())
+    for module in (messages, tunnels, members, end_to_end)
+    for name, each in sorted(vars(module).items())
     if isinstance(each, type) and issubclass(each, Struct) and each is not Struct and name[:4] != "Wire"
 )
 

@@ -11,6 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.endpoints import Endpoint
 from routing_crust.errors import CloseReason, WireError
+from routing_crust.wire import end_to_end as e
+from routing_crust.wire import fields as f
+from routing_crust.wire import members as p
 from routing_crust.wire import messages as m
 from routing_crust.wire.codec import CONTROL_LIMIT, decode, encode, from_wire, to_wire
 
@@ -20,8 +23,8 @@ from .strategies import MESSAGES, any_message
 properties = settings(deadline=None, derandomize=True)
 KEY, SIGNATURE, NAME = b"k" * 32, b"s" * 64, b"n" * 32
 UNLIMITED = (
-    m.Envelope, m.SealedPacket, m.MessagePart, m.AckPart, m.RosterIds, m.RosterStatements,
-    m.MembersWanted, m.MemberCertificates,
+    m.Envelope, e.SealedPacket, e.MessagePart, e.AckPart, p.RosterIds, p.RosterStatements,
+    p.MembersWanted, p.MemberCertificates,
 )  # fmt: skip
 
 
@@ -109,7 +112,7 @@ class CodecTests(SynchronousTestCase):
 
     def test_lengths_and_numbers_are_held_to_their_ranges(self) -> None:
         """Lengths and numbers that a peer may choose are held to their ranges when decoded."""
-        endpoint = m.WireEndpoint(b"\x7f\0\0\1", 5483)
+        endpoint = f.WireEndpoint(b"\x7f\0\0\1", 5483)
         wrong: tuple[Any, ...] = (
             m.Signed(KEY[1:], b"", SIGNATURE),
             m.Signed(KEY + b"x", b"", SIGNATURE),
@@ -128,9 +131,9 @@ class CodecTests(SynchronousTestCase):
             m.ClientRecord(NAME, 1.0, 1e12),
             m.ClientRecord(NAME, float("nan"), 1.0),
             m.ConnectResponse(NAME, b"", (endpoint,) * 33),
-            m.ConnectResponse(NAME, b"", (m.WireEndpoint(b"abc", 1),)),
-            m.ConnectResponse(NAME, b"", (m.WireEndpoint(b"abcd", 0),)),
-            m.ConnectResponse(NAME, b"", (m.WireEndpoint(b"abcd", 65536),)),
+            m.ConnectResponse(NAME, b"", (f.WireEndpoint(b"abc", 1),)),
+            m.ConnectResponse(NAME, b"", (f.WireEndpoint(b"abcd", 0),)),
+            m.ConnectResponse(NAME, b"", (f.WireEndpoint(b"abcd", 65536),)),
         )
         for message in wrong:
             self.assertRaises(WireError, decode, type(message), encode(message))
@@ -154,7 +157,7 @@ class EndpointTests(SynchronousTestCase):
     @properties
     @given(st.binary(max_size=40), st.integers(-5, 70_000))
     def test_host_of_4_or_16_bytes_is_an_address_and_others_are_refused(self, host: bytes, port: int) -> None:
-        wire = m.WireEndpoint(host, port)
+        wire = f.WireEndpoint(host, port)
         if len(host) in (4, 16) and 0 <= port <= 65535:
             self.assertEqual(from_wire(wire).port, port)
         else:
@@ -164,5 +167,5 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(from_wire(to_wire(Endpoint.of("fe80::1%eth0", 5))), Endpoint("fe80::1", 5))
 
     def test_ipv4_address_wrapped_in_ipv6_is_unwrapped(self) -> None:
-        wrapped = m.WireEndpoint(bytes(10) + b"\xff\xff\xc0\0\2\1", 9)
+        wrapped = f.WireEndpoint(bytes(10) + b"\xff\xff\xc0\0\2\1", 9)
         self.assertEqual(from_wire(wrapped), Endpoint("192.0.2.1", 9))

@@ -27,7 +27,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
-from ...wire.messages import NONCE_BYTES
+from ...wire.fields import NONCE_BYTES
 from .multicast import BEACON_PORT, Place, open_socket
 from .packet import MAX_DATAGRAM_BYTES, SALT_BYTES, BeaconKind, BeaconPacket, BeaconScope
 

@@ -26,7 +26,7 @@ from msgspec.msgpack import Decoder, Encoder
 from ...identity import PROTOCOL_VERSION, Identity, signature_holds
 from ...names import Name
 from ...trust.networks import is_private
-from ...wire.messages import NameBytes, NetworkId, Nonce, Signature, WireMessage
+from ...wire.fields import NameBytes, NetworkId, Nonce, Signature, WireMessage
 
 MAX_DATAGRAM_BYTES: Final = 512
 """A datagram may not be larger."""

@@ -15,7 +15,7 @@ from ...timing.shares import Account
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
 from .numbers import TUNNEL_LIFETIME_SECONDS, TunnelNumbers
 from .windows import TUNNEL_WINDOW_BYTES, ReceiveWindow, SendCredit, WindowMemory

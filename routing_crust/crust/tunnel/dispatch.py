@@ -14,7 +14,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
+from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened
 from ..interfaces import ILink
 from ..link.owner import LinkOwner
 from ..link.tls import LinkTls

@@ -25,7 +25,7 @@ from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink, account_of
 from ..link.factories import link_of
 from ..link.link import Link

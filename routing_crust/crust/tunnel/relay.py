@@ -27,7 +27,7 @@ from ...timing.shares import Account
 from ...timing.timers import cancel
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReason
+from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelReason
 from ..interfaces import ILink, account_of
 from ..link.owner import LinkOwner
 from .carried import CarriedTunnel, TunnelHalf

@@ -25,7 +25,7 @@ from ...endpoints import Endpoint
 from ...transports import FrameTransport
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
+from ...wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 from ..interfaces import ILink
 from .windows import ReceiveWindow, SendCredit
 

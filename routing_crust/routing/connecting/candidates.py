@@ -24,7 +24,7 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, SlidingWindow
 from ...timing.shares import Account, SharedWindow
 from ...wire.codec import from_wire, to_wire
-from ...wire.messages import WireEndpoint
+from ...wire.fields import WireEndpoint
 from ..links.peer import Peer
 from ..node import Node
 

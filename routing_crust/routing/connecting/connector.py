@@ -31,7 +31,8 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ...timing.waiters import Waiters
 from ...wire.codec import MAX_CONTROL_BYTES, decode
-from ...wire.messages import NONCE_BYTES, ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
+from ...wire.fields import NONCE_BYTES
+from ...wire.messages import ConnectRequest, ConnectResponse, Envelope, LinkUse, Signed
 from ..control import SendControl
 from ..links.peer import Accept, Peer, PeerListener
 from ..links.registry import LinkRegistry

@@ -31,8 +31,9 @@ from ...names import Name
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire
+from ...wire.fields import WireEndpoint
 from ...wire.framing import FrameKind
-from ...wire.messages import DialBack, DialFor, Dialled, DialOutcome, WireEndpoint
+from ...wire.messages import DialBack, DialFor, Dialled, DialOutcome
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry
 from ..node import Node

@@ -48,8 +48,9 @@ from ...trust.redeeming import (
     decode_redeemed_for,
     encode,
 )
+from ...wire.fields import NONCE_BYTES
 from ...wire.framing import FrameKind
-from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, NatKind
+from ...wire.messages import Envelope, EnvelopeKind, NatKind
 from ..control import SendControl
 from ..links.peer import Peer
 from ..links.registry import LinkRegistry

@@ -22,7 +22,7 @@ from ...endpoints import Contact, Endpoint
 from ...names import Name
 from ...timing.shares import OURSELVES
 from ...timing.timers import cancel
-from ...wire.messages import NONCE_BYTES
+from ...wire.fields import NONCE_BYTES
 from ..links.registry import LinkRegistry
 from ..node import Node
 

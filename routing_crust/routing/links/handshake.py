@@ -20,7 +20,8 @@ from ...errors import CloseReason, WireError
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_CANDIDATES
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode, from_wire, to_wire
-from ...wire.messages import NONCE_BYTES, Hello, NatKind, Sealed, WireRole
+from ...wire.fields import NONCE_BYTES
+from ...wire.messages import Hello, NatKind, Sealed, WireRole
 from ..node import Node
 
 LABEL = "hello"

@@ -16,7 +16,7 @@ from ...errors import CloseReason
 from ...quietlog import QuietLog
 from ...wire.codec import encode
 from ...wire.framing import FrameKind
-from ...wire.messages import Refused, Renewal
+from ...wire.members import Refused, Renewal
 from ..members import TurnedAway
 
 _IN_ORDER: Final = frozenset(

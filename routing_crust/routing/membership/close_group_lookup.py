@@ -22,7 +22,8 @@ from ...errors import CloseReason, LimitReached, PeerUnreachable, ServiceStopped
 from ...names import NAME_BYTES, Name
 from ...timing.timers import cancel
 from ...wire.codec import MAX_CONTROL_BYTES, decode, encode
-from ...wire.messages import NONCE_BYTES, Envelope, EnvelopeKind, GroupAnswer, GroupQuery
+from ...wire.fields import NONCE_BYTES
+from ...wire.messages import Envelope, EnvelopeKind, GroupAnswer, GroupQuery
 from ..control import SendControl
 from ..links.peer import Peer, PeerListener
 from ..node import Node

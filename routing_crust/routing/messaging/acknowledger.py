@@ -17,8 +17,8 @@ from typing import Final
 from ...crust.interfaces import ILink
 from ...names import Name
 from ...wire.codec import encode
+from ...wire.end_to_end import AckPart, AckStatus
 from ...wire.framing import FrameKind
-from ...wire.messages import AckPart, AckStatus
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node
 from ..sessions.openings import Way

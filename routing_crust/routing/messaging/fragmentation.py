@@ -19,7 +19,7 @@ from ...limits import KIB, MAX_ATTEMPTS
 from ...names import Name
 from ...timing.deadlines import Deadlines
 from ...timing.shares import OURSELVES, Account, Amounts
-from ...wire.messages import AckPart, MessagePart
+from ...wire.end_to_end import AckPart, MessagePart
 
 PART_BYTES: Final = 20 * 1024
 """Messages are split into parts of this size."""

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from ...errors import WireError
 from ...names import NAME_BYTES, Name
 from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
-from ...wire.messages import AckStatus, Flavour, MessagePart
+from ...wire.end_to_end import AckStatus, Flavour, MessagePart
 from ..accounts import account_by_prefix
 from ..events import Message
 from ..node import Node

@@ -29,8 +29,9 @@ from ...errors import (
 from ...names import Name
 from ...timing.eventual import EventualQueue
 from ...wire.codec import decode, encode
+from ...wire.end_to_end import AckPart, Flavour, MessagePart
 from ...wire.framing import FrameKind
-from ...wire.messages import AckPart, Envelope, EnvelopeKind, Flavour, MessagePart, Undeliverable
+from ...wire.messages import Envelope, EnvelopeKind, Undeliverable
 from ..links.peer import LinkFrameHandler, Peer, PeerListener
 from ..membership.neighbourhood import LinkLookup, Neighbourhood
 from ..node import Node

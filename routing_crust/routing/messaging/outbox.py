@@ -27,8 +27,8 @@ from ...quietlog import QuietLog
 from ...timing.eventual import EventualQueue
 from ...timing.timers import cancel
 from ...wire.codec import encode
+from ...wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
 from ...wire.framing import FrameKind
-from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart
 from ..accounts import account_by_prefix
 from ..membership.neighbourhood import LinkLookup
 from ..node import Node

@@ -18,7 +18,7 @@ from ...limits import MAX_EXTENDED_WAIT_SECONDS, UNREACHABLE_SECONDS
 from ...names import Name
 from ...timing.timers import cancel
 from ...wire.codec import decode, encode
-from ...wire.messages import AckPart, AckStatus, Flavour, MessagePart, Refusal, Working
+from ...wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart, Refusal, Working
 from .fragmentation import split
 from .transmission import Transmission
 

@@ -30,7 +30,7 @@ from ...quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ...timing.deadlines import Deadlines
 from ...timing.shares import Account, Amounts
 from ...wire.codec import encode
-from ...wire.messages import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
+from ...wire.end_to_end import MAX_DETAIL_CHARACTERS, AckStatus, Refusal, Working
 from ..accounts import account_by_prefix
 from ..events import Request
 from ..node import Node

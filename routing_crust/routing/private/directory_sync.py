@@ -31,12 +31,7 @@ from ...trust.codec import encode_certificate
 from ...trust.member_directory import BUCKETS, CERTIFICATE_ID_BYTES
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import (
-    MAX_CERTIFICATES_IN_A_FRAME,
-    MemberCertificates,
-    MemberSummary,
-    MembersWanted,
-)
+from ...wire.members import MAX_CERTIFICATES_IN_A_FRAME, MemberCertificates, MemberSummary, MembersWanted
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node

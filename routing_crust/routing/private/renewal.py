@@ -26,7 +26,7 @@ from ...trust.codec import decode_certificate, encode_certificate
 from ...trust.judging import date_text, ends_soon, wants_renewal
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import Refused, Renewal
+from ...wire.members import Refused, Renewal
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node

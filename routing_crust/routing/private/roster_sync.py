@@ -29,7 +29,7 @@ from ...trust.roster import (
 from ...trust.statement import ID_BYTES, SignedStatement, decode_statement
 from ...wire.codec import decode, encode
 from ...wire.framing import FrameKind
-from ...wire.messages import MAX_STATEMENTS_IN_A_FRAME, RosterIds, RosterStatements
+from ...wire.members import MAX_STATEMENTS_IN_A_FRAME, RosterIds, RosterStatements
 from ..links.peer import Peer, PeerListener
 from ..links.registry import LinkRegistry
 from ..node import Node

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...crust.key_agreement import IKeyAgreement
-from ...wire.messages import MAX_FLIGHTS
+from ...wire.end_to_end import MAX_FLIGHTS
 
 
 class Flight(NamedTuple):

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from ...wire.messages import MAX_WIRE_NUMBER, SealedPacket
+from ...wire.end_to_end import SealedPacket
+from ...wire.fields import MAX_WIRE_NUMBER
 from .replay_window import ReplayWindow
 
 SECRET_BYTES: Final = 32

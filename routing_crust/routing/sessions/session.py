@@ -10,7 +10,7 @@ from typing import Final
 from ...crust.key_agreement import IKeyAgreement
 from ...names import Name
 from ...timing.shares import Account
-from ...wire.messages import SealedPacket
+from ...wire.end_to_end import SealedPacket
 from .keys import SECRET_BYTES, OpeningKeys, SealingKeys
 
 EXPORTER_LABEL: Final = b"EXPORTER-routing-crust-session/2"

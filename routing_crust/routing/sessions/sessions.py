@@ -26,7 +26,8 @@ from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
 from ...timing.shares import OURSELVES, Account
 from ...wire.codec import decode, encode
-from ...wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight, SessionUnknown
+from ...wire.end_to_end import SealedPacket, SessionFlight, SessionUnknown
+from ...wire.messages import Envelope, EnvelopeKind
 from ..accounts import account_by_prefix
 from ..node import Node
 from .handshake import Flight, Handshake

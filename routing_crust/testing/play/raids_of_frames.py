@@ -10,16 +10,10 @@ from typing import Final
 from ...endpoints import Endpoint
 from ...routing.membership.client_registry import RECORD_LABEL
 from ...wire.codec import encode
+from ...wire.end_to_end import Flavour, MessagePart, SealedPacket, SessionFlight
 from ...wire.framing import FrameKind
-from ...wire.messages import (
-    ClientRecord,
-    EnvelopeKind,
-    Flavour,
-    MessagePart,
-    SealedPacket,
-    SessionFlight,
-    TunnelOpen,
-)
+from ...wire.messages import ClientRecord, EnvelopeKind
+from ...wire.tunnels import TunnelOpen
 from ..memory.key_agreement import RANDOM_BYTES
 from .raid import Raid
 from .raider import RaiderLink

@@ -33,7 +33,7 @@ from routing_crust.names import Name
 from routing_crust.routing.connecting.candidates import CandidateExchange
 from routing_crust.routing.node import Node
 from routing_crust.wire.codec import from_wire
-from routing_crust.wire.messages import WireEndpoint
+from routing_crust.wire.fields import WireEndpoint
 from tests.crust.addresses import STRANGER
 
 from ...test_endpoints import NEVER, PRIVATE

@@ -32,13 +32,7 @@ from routing_crust.quietlog import QuietLog
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import (
-    TunnelClosed,
-    TunnelCredit,
-    TunnelOpen,
-    TunnelOpened,
-    TunnelReason,
-)
+from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 
 from ..addresses import identity, name
 from ..support import Owner

@@ -25,13 +25,7 @@ from routing_crust.names import Name
 from routing_crust.quietlog import QuietLog
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import (
-    TunnelClosed,
-    TunnelCredit,
-    TunnelOpen,
-    TunnelOpened,
-    TunnelReason,
-)
+from routing_crust.wire.tunnels import TunnelClosed, TunnelCredit, TunnelOpen, TunnelOpened, TunnelReason
 
 from ..addresses import at, identity, name
 

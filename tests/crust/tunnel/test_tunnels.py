@@ -16,7 +16,7 @@ from routing_crust.names import Name
 from routing_crust.routing.connecting.relay_choice import FAULT_WEIGHTS
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import TunnelReason
+from routing_crust.wire.tunnels import TunnelReason
 
 from ..addresses import name
 from ..services import Receiver, ServiceTests, turn

@@ -11,8 +11,8 @@ from routing_crust.routing.events import Message
 from routing_crust.routing.state import State
 from routing_crust.timing.shares import OURSELVES
 from routing_crust.wire.codec import encode
+from routing_crust.wire.end_to_end import Flavour, MessagePart
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import Flavour, MessagePart
 
 from ..net import Net
 from ..test_intruder import Intruder, IntruderCase

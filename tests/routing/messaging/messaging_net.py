@@ -28,8 +28,9 @@ from routing_crust.routing.messaging.messenger import Messenger
 from routing_crust.routing.node import Node
 from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
+from routing_crust.wire.end_to_end import AckPart, MessagePart
 from routing_crust.wire.framing import MAX_FRAME_BYTES
-from routing_crust.wire.messages import AckPart, Envelope, EnvelopeKind, LinkUse, MessagePart
+from routing_crust.wire.messages import Envelope, EnvelopeKind, LinkUse
 
 Fate = Callable[["FakeLink", int, bytes], list[float]]
 """After how many seconds each copy of a frame arrives; an empty list loses it."""

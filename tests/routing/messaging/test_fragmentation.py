@@ -11,7 +11,7 @@ from routing_crust.config import KIB, MIB, Settings
 from routing_crust.names import Name
 from routing_crust.routing.messaging import fragmentation
 from routing_crust.routing.messaging.fragmentation import MESSAGE_OVERHEAD_BYTES, Reassembler, split
-from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from routing_crust.wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
 
 
 def name_of(number: int) -> Name:

@@ -19,20 +19,15 @@ from routing_crust.routing.events import Message
 from routing_crust.routing.messaging import forwarder, inbox, messenger
 from routing_crust.routing.messaging.envelopes import Sealer
 from routing_crust.wire.codec import encode
-from routing_crust.wire.messages import (
+from routing_crust.wire.end_to_end import (
     AckPart,
     AckStatus,
-    ClientRecord,
-    Envelope,
-    EnvelopeKind,
     Flavour,
-    LinkUse,
     MessagePart,
     SealedPacket,
     SessionFlight,
-    Signed,
-    Undeliverable,
 )
+from routing_crust.wire.messages import ClientRecord, Envelope, EnvelopeKind, LinkUse, Signed, Undeliverable
 
 from .messaging_net import FakeLink, FakeNet, FakeNode, envelopes, identity, message_parts
 

@@ -29,7 +29,7 @@ from routing_crust.routing.messaging import (
     request_handling,
 )
 from routing_crust.wire.codec import encode
-from routing_crust.wire.messages import AckPart, AckStatus, Flavour, MessagePart
+from routing_crust.wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
 
 from .messaging_net import FakeLink, FakeNet, FakeNode, acks, at_once, message_parts, peer_of
 

@@ -24,8 +24,8 @@ from routing_crust.limits import MAX_EXTENDED_WAIT_SECONDS
 from routing_crust.routing.messaging import acknowledger, request_handling
 from routing_crust.testing import SimulatedNetwork
 from routing_crust.wire.codec import encode
+from routing_crust.wire.end_to_end import AckPart, AckStatus, MessagePart, Refusal, Working
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import AckPart, AckStatus, MessagePart, Refusal, Working
 
 from .messaging_net import FakeNode, acks, at_once, message_parts
 from .test_messenger import Pair

@@ -19,7 +19,8 @@ from routing_crust.trust.codec import encode_certificate
 from routing_crust.trust.statement import SignedStatement
 from routing_crust.wire.codec import decode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import Goodbye, Refused
+from routing_crust.wire.members import Refused
+from routing_crust.wire.messages import Goodbye
 
 DAY = 86_400.0
 

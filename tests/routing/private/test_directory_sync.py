@@ -14,7 +14,7 @@ from routing_crust.trust.codec import decode_certificate, encode_certificate
 from routing_crust.trust.issuing import Issuer
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import MemberCertificates, MemberSummary, MembersWanted
+from routing_crust.wire.members import MemberCertificates, MemberSummary, MembersWanted
 
 from .private_case import DAY, PrivateCase, Stranger
 

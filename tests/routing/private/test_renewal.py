@@ -13,7 +13,7 @@ from routing_crust.trust.issuing import Issuer
 from routing_crust.trust.roster import Roster
 from routing_crust.wire.codec import decode, encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import Renewal
+from routing_crust.wire.members import Renewal
 
 from .private_case import DAY, PrivateCase, Stranger
 

@@ -21,7 +21,7 @@ from routing_crust.trust.statement import (
 )
 from routing_crust.wire.codec import encode
 from routing_crust.wire.framing import FrameKind
-from routing_crust.wire.messages import RosterIds, RosterStatements
+from routing_crust.wire.members import RosterIds, RosterStatements
 
 from .private_case import PrivateCase, Stranger
 

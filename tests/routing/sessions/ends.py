@@ -23,7 +23,8 @@ from routing_crust.routing.sessions.openings import Way
 from routing_crust.routing.sessions.sessions import Sessions
 from routing_crust.testing.memory.key_agreement import SimulatedKeyAgreements
 from routing_crust.wire.codec import decode
-from routing_crust.wire.messages import Envelope, EnvelopeKind, SealedPacket, SessionFlight
+from routing_crust.wire.end_to_end import SealedPacket, SessionFlight
+from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 Fate = Callable[["End", Envelope], list[float]]
 """After how many seconds each copy of an envelope arrives; an empty list loses it."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.routing.sessions import keys
 from routing_crust.routing.sessions.keys import EPOCH_PACKETS, EPOCH_SECONDS, OpeningKeys, SealingKeys
 from routing_crust.routing.sessions.replay_window import WINDOW_PACKETS, ReplayWindow
-from routing_crust.wire.messages import MAX_WIRE_NUMBER
+from routing_crust.wire.fields import MAX_WIRE_NUMBER
 
 SECRET = bytes(range(32))
 

@@ -19,7 +19,8 @@ from routing_crust.routing.sessions.openings import LEAST_REPEAT_SECONDS, MAX_RE
 from routing_crust.routing.sessions.session_table import IDLE_SECONDS
 from routing_crust.routing.sessions.sessions import MAX_OFFERS_BURST
 from routing_crust.wire.codec import decode, encode
-from routing_crust.wire.messages import Envelope, EnvelopeKind, SessionFlight, SessionUnknown
+from routing_crust.wire.end_to_end import SessionFlight, SessionUnknown
+from routing_crust.wire.messages import Envelope, EnvelopeKind
 
 from .ends import End, World, arrives, link_of, packet_of, two_ends
 
