@@ -1,6 +1,6 @@
 """
-Directives for the tables of C{tables.py}: C{settings}, C{limits}, C{message}, C{numbers} and
-C{states}; and what C{page_texts.py} does with every page.
+Directives for the tables of C{tables.py}: C{settings}, C{effects}, C{limits}, C{message}, C{numbers}
+and C{states}; and what C{page_texts.py} does with every page.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ class Settings(TableDirective):
     def make(argument: str, content: list[str]) -> str:
         """See L{tables.settings_table}."""
         return tables.settings_table(argument)
+
+
+class Effects(TableDirective):
+    """What a change of settings does to a daemon that runs."""
+
+    @staticmethod
+    def make(argument: str, content: list[str]) -> str:
+        """See L{tables.effects_table}."""
+        return tables.effects_table(argument)
 
 
 class Message(TableDirective):
@@ -76,6 +85,7 @@ def link_names(app: Sphinx, document: nodes.document, name: str) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.add_directive("settings", Settings)
+    app.add_directive("effects", Effects)
     app.add_directive("message", Message)
     app.add_directive("numbers", Numbers)
     app.add_directive("limits", Limits)

@@ -19,8 +19,9 @@ import msgspec
 from msgspec import inspect
 
 from routing_crust.config import Role, setting_fields
+from routing_crust.daemon.live.effects import AT_ONCE, is_applied_at_once
 from routing_crust.errors import CloseReason
-from routing_crust.parsing import valid_range
+from routing_crust.parsing import DAEMON_KEYS, valid_range
 from routing_crust.routing.state import Machine, State, StateCore, make_machine
 from routing_crust.wire import end_to_end, members, messages, tunnels
 from routing_crust.wire.fields import MAX_WIRE_NUMBER
@@ -40,6 +41,25 @@ def settings_table(group: str) -> str:
     chosen = [each for each in setting_fields() if GROUPS[group](each)]
     rows = [(f"``{each.name}``", _default(each), _valid(each), _help(each)) for each in chosen]
     return table(("setting", "default", "valid", "what it is"), (22, 18, 20, 40), rows)
+
+
+def effects_table(which: str) -> str:
+    """
+    A table of the settings and options that are applied while a daemon runs, or of those that need a restart.
+
+    @param which: C{at-once} or C{restart}.
+    @raise KeyError: it is neither.
+    """
+    settings = [each.name for each in setting_fields()]
+    at_once = {"at-once": True, "restart": False}[which]
+    chosen = sorted(each for each in (*settings, *DAEMON_KEYS) if is_applied_at_once(each) is at_once)
+    if not at_once:
+        return ", ".join(f"``{each}``" for each in chosen) + "\n"
+    return table(
+        ("setting", "what becomes of what goes on"),
+        (30, 70),
+        [(f"``{each}``", AT_ONCE[each]) for each in chosen],
+    )
 
 
 _UNITS: Final = {

@@ -257,6 +257,49 @@ class Settings:
                     raise ConfigurationError(setting, f"{rule}: {unknown_nickname(rule.name)}")
 
 
+CHANGEABLE: Final = frozenset(
+    (
+        "allow",
+        "allow_peer",
+        "contacts",
+        "deny",
+        "expose",
+        "forward",
+        "hello_timeout",
+        "max_clients",
+        "max_dials",
+        "max_links",
+        "max_requests",
+        "max_requests_per_peer",
+        "max_unverified_links",
+        "nicknames",
+        "outbox_memory",
+        "private_dialling",
+        "relay_rate",
+        "stranger_dials",
+        "stranger_dials_per_prefix",
+        "stream_survival",
+        "tunnel_memory",
+        "two_way",
+    )
+)
+"""
+The settings that may change while a node runs. Each part of a node has the same L{Settings}, and reads these
+whenever it uses them.
+"""
+
+
+def change_settings(running: Settings, new: Settings) -> None:
+    """
+    Have a node take over the values of L{CHANGEABLE} settings. Only
+    L{RoutingService.change_settings<routing_crust.routing.service.RoutingService.change_settings>} calls
+    this, since some of them need more than a new value.
+    """
+    for name in CHANGEABLE:
+        # past the guard of the class: a copy would have to be handed to each part that has this one
+        object.__setattr__(running, name, getattr(new, name))
+
+
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 # Pairs of settings of which the first may not be greater than the second.
 ORDERED = (("max_requests_per_peer", "max_requests"),)

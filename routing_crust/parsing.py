@@ -4,6 +4,7 @@ Parse the settings of a command line or a TOML file into values of L{routing_cru
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field
@@ -24,6 +25,8 @@ else:
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A device or a log that is given by mistake is not read to its end."""
+DAEMON_KEYS: Final = ("log_level", "log_format", "status_page")
+"""What a file may hold besides settings: options of the daemon that are not those of its node."""
 Fields = Mapping[str, Field[Any]]
 """The fields of L{Settings<routing_crust.config.Settings>} by their names."""
 
@@ -76,10 +79,19 @@ def parse_setting(each: Field[Any], raw: Any, nicknames: Nicknames | None = None
 
 def read_toml(path: Path, settings: Fields) -> dict[str, object]:
     """
+    Read the settings of a TOML file, as L{read_file} does, without the L{DAEMON_KEYS}.
+
+    @raise ConfigurationError: as L{read_file} does.
+    """
+    return {name: value for name, value in read_file(path, settings).items() if name not in DAEMON_KEYS}
+
+
+def read_file(path: Path, settings: Fields) -> dict[str, object]:
+    """
     Read a TOML file of settings: one flat list of C{name = value}, each optional. The value of a setting that
     pairs things, such as C{nicknames}, may be a table.
 
-    @return: the values as the file holds them; each key is a setting's name.
+    @return: the values as the file holds them; each key is a setting's name, or one of L{DAEMON_KEYS}.
     @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
     """
     try:
@@ -91,15 +103,47 @@ def read_toml(path: Path, settings: Fields) -> dict[str, object]:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigurationError("config", f"the file {path} is longer than {MAX_FILE_BYTES} bytes")
     try:
-        values = tomllib.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        values = tomllib.loads(text)
     except UnicodeDecodeError:
         raise ConfigurationError("config", f"the file {path} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError("config", f"the file {path} is not TOML: {error}") from None
     for name in values:
-        if name not in settings:
-            raise ConfigurationError(name, f"{unknown_setting(name, settings)} (in {path})")
+        if name not in settings and name not in DAEMON_KEYS:
+            problem = unknown_setting(name, settings)
+            raise ConfigurationError(name, f"{problem} (in {path}{line_in(text, name)})")
     return values
+
+
+def parse_toml(text: str) -> dict[str, object]:
+    """
+    The values of a TOML text.
+
+    @raise ValueError: it is not TOML.
+    """
+    return tomllib.loads(text)
+
+
+def line_in(text: str, key: str, problem: str = "") -> str:
+    """
+    Where a value stands in a TOML file, as C{, line 7}; empty if it is not found.
+
+    @param problem: what is wrong with it; an entry of a list that it quotes has a line of its own.
+    """
+    lines = text.splitlines()
+    name = re.escape(key)
+    begins = re.compile(rf"""\s*(\[\s*)?["']?{name}["']?\s*[=.\]]""")
+    begin = next((number for number, line in enumerate(lines) if begins.match(line)), None)
+    if begin is None:
+        return ""
+    for quoted in re.findall(r"'([^']+)'", problem):
+        # a table has its parts on both sides of an equals sign
+        parts = [quoted, quoted.rpartition("=")[2]]
+        for number, line in enumerate(lines[begin:], begin):
+            if any(part and part in line for part in parts):
+                return f", line {number + 1}"
+    return f", line {begin + 1}"
 
 
 def unknown_setting(name: str, settings: Fields) -> str:

@@ -56,6 +56,10 @@ class Rules:
         @param allow: names and networks, as in the setting C{allow}.
         @param deny: names and networks, as in the setting C{deny}.
         """
+        self.change(allow, deny)
+
+    def change(self, allow: Iterable[str], deny: Iterable[str]) -> None:
+        """Judge by other lists from now on."""
         self._allowed_names, self._allowed_networks = _split(allow)
         self._denied_names, self._denied_networks = _split(deny)
 
@@ -132,6 +136,8 @@ class StrangerBudget:
         limits = self._limits_for(endpoint)
         for each in limits:
             window = self._windows.get(each.target)
+            if window is not None:
+                window.change(each.limit)  # the setting may be another since it was made
             if window is not None and not window.may_take(asked_by):
                 raise LimitReached(
                     f"too many strangers' addresses in {each.target} were dialled within a minute",

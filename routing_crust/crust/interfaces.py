@@ -405,6 +405,13 @@ class ICrust(Interface):
     def forget(name: Name) -> None:
         """Remove the saved contacts of a node."""
 
+    def settings_changed() -> tuple[tuple[ILink, str], ...]:
+        """
+        Settings of this node have changed: go by them from now on.
+
+        @return: the links that are not allowed any more, each with the reason. The layer above closes them.
+        """
+
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""
 

@@ -266,6 +266,12 @@ class CrustService(AddressesOfCrust):
         if self._running:
             self._bootstrapper.contacts.forget(name)
 
+    def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
+        self._gate.rules.change(self.settings.allow, self.settings.deny)
+        self._tunnels.settings_changed()
+        judged = [(link, self._gate.refusal_by_rules(link)) for link in self._links]
+        return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
+
     def saved_contacts(self) -> tuple[Contact, ...]:
         return self._bootstrapper.contacts.contacts()
 

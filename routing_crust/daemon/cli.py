@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from ..plain_errors import RoutingCrustError
 from .commands import EXIT_FAILED, EXIT_OK
 from .commands.arguments import make_parser
+from .commands.changing.arguments import joined
 
 COMMAND_MODULES: Final = {
     "init": "founding",
@@ -28,6 +29,16 @@ COMMAND_MODULES: Final = {
     "listen": "messages",
     "forward": "programs",
     "expose": "programs",
+    "expose add": "commands.changing.changes",
+    "expose remove": "commands.changing.changes",
+    "expose list": "commands.changing.changes",
+    "forward add": "commands.changing.changes",
+    "forward remove": "commands.changing.changes",
+    "forward list": "commands.changing.changes",
+    "contact add": "commands.changing.changes",
+    "contact remove": "commands.changing.changes",
+    "contact list": "commands.changing.changes",
+    "reload": "commands.changing.changes",
     "status": "reports",
     "explain": "reports",
     "doctor": "doctor",
@@ -41,7 +52,7 @@ COMMAND_MODULES: Final = {
     "manual": "manual.pages",
 }
 """
-For each command the module with the function of its name, imported when it is called: in C{commands}, or from
+For each command the module with its function, imported when it is called: in C{commands}, or from
 this folder on.
 """
 _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")
@@ -50,7 +61,7 @@ _UNTIL_INTERRUPTED: Final = ("listen", "forward", "expose")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the script with these arguments, by default those of the process, and exit."""
-    options = make_parser().parse_args(arguments)
+    options = make_parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments))
     try:
         code = _function(options.command)(options)
         sys.stdout.flush()
@@ -66,8 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def function_name(command: str) -> str:
+    """The function of a command: it has its name, or that of the second word."""
+    verb = command.rpartition(" ")[2]
+    # a function called list would hide the class
+    return "entries" if verb == "list" else verb
+
+
 def _function(command: str) -> Callable[[argparse.Namespace], int]:
     name = COMMAND_MODULES[command]
     module = import_module(f".{name}" if "." in name else f".commands.{name}", __package__)
-    function: Callable[[argparse.Namespace], int] = getattr(module, command)
+    function: Callable[[argparse.Namespace], int] = getattr(module, function_name(command))
     return function

@@ -34,6 +34,7 @@ from twisted.logger import (
 )
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
+from zope.interface import implementer
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 FIELDS: Final = (
@@ -86,14 +87,19 @@ class LoggingService(Service):
     A service that C{twistd} runs, and whose log it writes as the service wishes.
 
     @ivar make_observer: makes the observer; C{None} leaves the log to C{twistd}.
+    @ivar restyle: has the log written in another style, where it is ours.
     """
 
     make_observer: Callable[[], ILogObserver] | None = None
+    restyle: Callable[[LogStyle], object] = staticmethod(lambda style: None)
 
     def setServiceParent(self, parent: Any) -> None:
         """Begin to belong to an application, which hands the observer to C{twistd}."""
         if self.make_observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self.make_observer())
+            observer = self.make_observer()
+            parent.setComponent(ILogObserver, observer)
+            if isinstance(observer, StyledLog):
+                self.restyle = observer.restyle
         Service.setServiceParent(self, parent)
 
 
@@ -106,13 +112,33 @@ def readable(file: TextIO | None = None) -> ILogObserver:
     return styled(LogStyle(), file)
 
 
-def styled(style: LogStyle, file: TextIO | None = None) -> ILogObserver:
+@implementer(ILogObserver)
+class StyledLog:
+    """An observer whose style can be changed."""
+
+    def __init__(self, style: LogStyle, file: TextIO) -> None:
+        self._file = file
+        self.restyle(style)
+
+    def restyle(self, style: LogStyle) -> None:
+        """Write in another style from now on."""
+        self._write = _observer(style, self._file)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write an event, if it matters enough."""
+        self._write(event)
+
+
+def styled(style: LogStyle, file: TextIO | None = None) -> StyledLog:
     """
     Make an observer.
 
     @param file: the file to write to; C{None} is the standard output.
     """
-    file = sys.stdout if file is None else file
+    return StyledLog(style, sys.stdout if file is None else file)
+
+
+def _observer(style: LogStyle, file: TextIO) -> ILogObserver:
     if style.format is LogFormat.JSON:
         write = _json_line
     elif is_journal(file, os.environ):

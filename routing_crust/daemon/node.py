@@ -6,6 +6,7 @@ directory, a key file, the operator's log, exposed programs and forwarded ports,
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ from ..trust.state_files import load_authority
 from .control.inbox import DaemonInbox
 from .control.member_messages import InvitationsCommand, InviteCommand, MembersCommand
 from .control.server import ControlServer
+from .forward.changing import ProgramChanges
 from .forward.registry import ForwardRegistry
 from .forward.reports import Reports
+from .live.answers import LiveAnswers
+from .live.changer import LiveSettings
+from .live.source import Configuration, SettingsSource
 from .logs import LoggingService
 from .members.administration import Administration
 from .members.credentials import load_membership
@@ -36,7 +41,7 @@ from .members.networks_here import label_of
 from .members.surroundings import NodeSurroundings
 from .operator_log import OperatorLog
 from .page.snapshot import NodeSource, Served
-from .signals import StopOnSignals
+from .signals import DaemonSignals
 from .state_directory import StateLock, key_path, prepare_state_dir, socket_path
 from .systemd.supervision import Supervision, Systemd
 
@@ -65,13 +70,25 @@ class NodeService(LoggingService):
 
     log = Logger()
 
-    def __init__(self, settings: Settings, state_dir: Path, reactor: Any, page: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path,
+        reactor: Any,
+        source: SettingsSource | None = None,
+        configuration: Configuration | None = None,
+    ) -> None:
         """
         @param state_dir: the state directory, made when it is not there.
         @param reactor: the reactor for everything.
-        @param page: where the status page is to be, as a string for an endpoint; empty for none.
+        @param source: where the settings are from, to read them again; C{None} if they are from nowhere.
+        @param configuration: what it gave at the start.
         """
-        self.settings = settings
+        # a copy, since the settings of a node that runs may change
+        self.settings = replace(settings)
+        self._source = source or SettingsSource()
+        self._configuration = configuration or Configuration(self.settings)
+        self._live: LiveSettings | None = None
         self.routing: RoutingService | None = None
         self.systemd = Systemd()
         self._supervision: Supervision | None = None
@@ -84,10 +101,10 @@ class NodeService(LoggingService):
         self._control: ControlServer | None = None
         self._book: MemberBook | None = None
         self._operator_log: OperatorLog | None = None
-        self._page_text = page
+        self._page_text = self._configuration.status_page
         self._page: Served | None = None
         self._administration: Administration | None = None
-        self._signals: StopOnSignals | None = None
+        self._signals: DaemonSignals | None = None
         self._started_at = 0.0
 
     def startService(self) -> None:
@@ -121,7 +138,7 @@ class NodeService(LoggingService):
         # talks to a node that is not there.
         raise_descriptor_limit()
         prepare_state_dir(self._state_dir)
-        self._signals = StopOnSignals(self._reactor)
+        self._signals = DaemonSignals(self._reactor)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)
         identity = load_or_create_identity(key_path(self._state_dir))
@@ -159,6 +176,15 @@ class NodeService(LoggingService):
         operator_log.started()
         self._started_at = self._clock.seconds()
         self._control = ControlServer(routing, self._inbox, self._facts, self._registry)
+        self._live = LiveSettings(
+            self._source,
+            replace(self._configuration, settings=self.settings),
+            routing,
+            ProgramChanges(self._registry),
+            self.restyle,
+        )
+        LiveAnswers(self._live, self._registry).register(self._control)
+        self._signals.reload = self._live.reload_logged
         if membership is not None:
             surroundings = NodeSurroundings(routing, self._state_dir)
             label = label_of(self._state_dir)
@@ -187,6 +213,8 @@ class NodeService(LoggingService):
         self.log.info("stopping", event="stopping")
         if self._supervision is not None:
             self._supervision.stopping()
+        if self._live is not None:
+            self._live.stop()
         if self._page is not None:
             await self._page.stop()
         if self.routing is not None:
@@ -211,6 +239,7 @@ class NodeService(LoggingService):
         if self._signals is not None:
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
+        self._live = None
         self.routing = self._control = self._operator_log = self._page = self._administration = None
         self._lock = self._registry = self._signals = self._book = self._supervision = None
 

@@ -18,9 +18,10 @@ from twisted.python import usage
 from .. import __version__
 from ..config import Settings, setting_fields
 from ..parsing import unknown_setting, valid_range
+from .live.source import Configuration, SettingsSource
 from .logs import LEVELS, LogFormat, LogStyle
 from .members.networks_here import settings_path
-from .settings_file import SETTINGS, merge_settings, read_settings_file, status_page_in
+from .settings_file import SETTINGS
 from .state_directory import default_state_dir
 
 MIN_DEMO_NODES: Final = 2
@@ -113,8 +114,8 @@ class Options(usage.Options):
     @ivar given: the settings of the command line, raw.
     @ivar demo: the number of nodes of a demonstration; 0 without one.
     @ivar demo_seconds: how long it runs; C{None} is until it is interrupted.
-    @ivar log_style: what is logged, and how.
-    @ivar page: where the command line wants the status page; C{None} if it does not say.
+    @ivar of_daemon: the other options that the settings file may hold, too; raw.
+    @ivar log_style: what the command line says of what is logged, and how.
     """
 
     synopsis = "[options]"
@@ -122,11 +123,11 @@ class Options(usage.Options):
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self.given: dict[str, Any] = {}
+        self.of_daemon: dict[str, object] = {}
         self.config: Path | None = None
         self.demo = 0
         self.demo_seconds: float | None = None
         self.log_style = LogStyle()
-        self.page: str | None = None
 
     def opt_first(self) -> None:
         self._give_role("first")
@@ -167,15 +168,17 @@ class Options(usage.Options):
         if text not in LEVELS:
             raise usage.UsageError(f"--log-level {text}: write one of {', '.join(LEVELS)}")
         self.log_style = replace(self.log_style, level=text)
+        self.of_daemon["log_level"] = text
 
     def opt_log_format(self, text: str) -> None:
         try:
             self.log_style = replace(self.log_style, format=LogFormat(text))
+            self.of_daemon["log_format"] = text
         except ValueError:
             raise usage.UsageError(f"--log-format {text}: write text or json") from None
 
     def opt_status_page(self, text: str) -> None:
-        self.page = text
+        self.of_daemon["status_page"] = text
 
     def opt_help_settings(self) -> None:
         """Print the other settings, and exit."""
@@ -207,12 +210,27 @@ class Options(usage.Options):
         @return: the settings, and the state directory, which is one of them.
         @raise ConfigurationError: a value cannot be used.
         """
+        settings = self.configuration().settings
+        assert settings.state_dir is not None
+        return settings, settings.state_dir
+
+    def source(self) -> SettingsSource:
+        """
+        Where the settings are from.
+
+        @raise ConfigurationError: there are several files to choose from.
+        """
         config = settings_path(self.given, self.config)
-        in_file = {} if config is None else read_settings_file(config)
-        settings = merge_settings(self.given, in_file, config)
         # twistd may change the working directory before anything is opened
-        path = (settings.state_dir or default_state_dir(settings.network)).absolute()
-        return replace(settings, state_dir=path), path
+        return SettingsSource(self.given, self.of_daemon, None if config is None else config.absolute())
+
+    def configuration(self) -> Configuration:
+        """
+        Read the file, if one is given, and merge everything.
+
+        @raise ConfigurationError: a value cannot be used.
+        """
+        return self.source().read()
 
     def status_page(self) -> str:
         """
@@ -220,10 +238,7 @@ class Options(usage.Options):
 
         @raise ConfigurationError: the file cannot be read.
         """
-        if self.page is not None:
-            return self.page
-        config = settings_path(self.given, self.config)
-        return "" if config is None else status_page_in(config)
+        return self.configuration().status_page
 
     def getUsage(self, width: int | None = None) -> str:
         """The options in groups, each with its default."""

@@ -36,9 +36,9 @@ def makeService(options: Options) -> IService:
     problem = problem_with_files(options.parent or {})
     if problem:
         sys.exit(f"routing-node: {problem}")
-    service = _service(options, reactor)
+    service, style = _service(options, reactor)
     if options.parent is not None:
-        service.make_observer = log_of_twistd(options.log_style, options.parent, reactor)
+        service.make_observer = log_of_twistd(style, options.parent, reactor)
         if service.make_observer is None and options.log_style != LogStyle():
             sys.exit(
                 "routing-node: --log-level and --log-format do nothing with twistd's --logger or --syslog"
@@ -46,18 +46,21 @@ def makeService(options: Options) -> IService:
     return service
 
 
-def _service(options: Options, reactor: Any) -> LoggingService:
+def _service(options: Options, reactor: Any) -> tuple[LoggingService, LogStyle]:
     if options.demo:
-        return DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
+        demo = DemoService(options.demo, options.demo_seconds, end_process, reactor=reactor)
+        return demo, options.log_style
     try:
-        settings, state_dir = options.settings()
-        page = options.status_page()
+        source = options.source()
+        configuration = source.read()
         systemd = Systemd.from_environment(environment_at_start(), os.getpid())
     except ConfigurationError as error:
         sys.exit(f"routing-node: {error}")
-    service = NodeService(settings, state_dir, reactor, page)
+    settings = configuration.settings
+    assert settings.state_dir is not None
+    service = NodeService(settings, settings.state_dir, reactor, source, configuration)
     service.systemd = systemd
-    return service
+    return service, configuration.log_style
 
 
 def end_process(all_well: bool) -> None:

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..config import Settings, setting_fields
-from ..parsing import read_toml
+from ..parsing import line_in, read_toml
 from ..plain_errors import ConfigurationError
 
-STATUS_PAGE: Final = "status_page"
-"""A key of the file that is the daemon's affair, and none of the node's."""
 SETTINGS: Final[dict[str, Field[Any]]] = {each.name: each for each in setting_fields()}
-_KEYS: Final = {**SETTINGS, STATUS_PAGE: SETTINGS["network"]}
 
 
 def read_settings_file(path: Path) -> dict[str, object]:
@@ -27,20 +24,7 @@ def read_settings_file(path: Path) -> dict[str, object]:
     @return: the values as the file holds them; each key is a setting's name.
     @raise ConfigurationError: the file cannot be read, is not TOML, or has a key that is no setting.
     """
-    found = read_toml(path, _KEYS)
-    return {name: value for name, value in found.items() if name in SETTINGS}
-
-
-def status_page_in(path: Path) -> str:
-    """
-    Where the file wants a status page; empty if it wants none.
-
-    @raise ConfigurationError: as L{read_settings_file}, or this is no text.
-    """
-    found = read_toml(path, _KEYS).get(STATUS_PAGE, "")
-    if not isinstance(found, str):
-        raise ConfigurationError(STATUS_PAGE, f"{found!r} is not a text, such as 'tcp:8053' (in {path})")
-    return found
+    return read_toml(path, SETTINGS)
 
 
 def merge_settings(
@@ -61,8 +45,20 @@ def merge_settings(
     try:
         return Settings.from_text(**raw)
     except ConfigurationError as error:
-        name = error.setting
-        if name in in_file and name not in command_line:
-            problem = str(error).removeprefix(f"{name}: ")
-            raise ConfigurationError(name, f"{problem} (in {path})") from None
+        if error.setting in in_file and error.setting not in command_line:
+            raise located(error, path) from None
         raise
+
+
+def located(error: ConfigurationError, path: Path | None) -> ConfigurationError:
+    """The error, with the file and the line that it is about."""
+    name = error.setting
+    problem = str(error).removeprefix(f"{name}: ")
+    return ConfigurationError(name, f"{problem} (in {path}{_line(path, name, problem)})")
+
+
+def _line(path: Path | None, name: str, problem: str) -> str:
+    try:
+        return "" if path is None else line_in(path.read_text("utf-8"), name, problem)
+    except (OSError, UnicodeDecodeError):  # it has changed since it was read
+        return ""

@@ -37,6 +37,7 @@ from .connecting.tunnel_opener import TunnelOpener
 from .events import EndpointsChanged, GroupConnectedChanged, Observers, ReachabilityChanged
 from .explain import Explanation, explain
 from .inviting.doorkeeper import Doorkeeper
+from .links.denial import Denial
 from .links.granted import GrantedLinks
 from .links.idle import IDLE_LINK_SECONDS, IdleLinks
 from .links.registry import LinkRegistry
@@ -151,6 +152,7 @@ class RoutingCore:
             self.messenger.banned,
         )
         self.private = private_network(node, self.links, when_banned, self.doorkeeper)
+        self.denial = Denial(node, self.links, when_banned)
         self._follow_peers()
         self._take_frames()
         self._take_envelopes()
@@ -290,6 +292,15 @@ class RoutingCore:
         self.lifecycle.machine.start()
         if self.private is not None:
             self.private.start()
+
+    def settings_changed(self, denied_before: tuple[str, ...], has_new_contacts: bool) -> None:
+        """Settings of the node are others: go by them."""
+        self.dispatch.settings_changed()
+        self.messenger.settings_changed()
+        self.denial.settings_changed(denied_before)
+        if has_new_contacts:
+            # those that it waits with were tried in vain
+            self.lifecycle.network_changed()
 
     def stop(self) -> Deferred[None]:
         """

@@ -17,7 +17,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from ..config import Settings
+from ..config import Settings, change_settings
 from ..crust.interfaces import ICrust, ILink
 from ..endpoints import Contact, Endpoint
 from ..errors import AlreadyRunning, ServiceStopped
@@ -327,6 +327,18 @@ class RoutingService(MessagesByName, Service):
         self._inviter = inviter
         if self._core is not None:
             self._core.doorkeeper.inviter = inviter
+
+    def change_settings(self, settings: Settings) -> None:
+        """
+        Take over the values of L{CHANGEABLE<routing_crust.config.CHANGEABLE>} settings. Links that are not
+        allowed any more are closed, and all is ended that is under way with their peers; no other link and
+        no stream notices. C{expose}, C{allow_peer} and C{forward} are for the daemon.
+        """
+        before, new_contacts = self.settings.deny, set(settings.contacts) - set(self.settings.contacts)
+        change_settings(self.settings, settings)
+        self.directory.change_nicknames(known(settings.nicknames))
+        if self._core is not None and self._started:
+            self._core.settings_changed(before, bool(new_contacts))
 
     def observe(self, event_type: type[_Event], callback: Callable[[_Event], object]) -> Callable[[], None]:
         """

@@ -237,6 +237,11 @@ class Streams:
             },
         }
 
+    @property
+    def protocols(self) -> list[str]:
+        """The names of all that is offered."""
+        return self._offers.protocols
+
     def numbers(self) -> dict[Name, tuple[int, ...]]:
         """
         The numbers of the open streams with each peer; none after a stop. A stream has the same number

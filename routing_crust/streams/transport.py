@@ -95,6 +95,14 @@ class StreamTransport(ProtocolTransport[NodeAddress]):  # type: ignore[override]
             # a later turn, as with TCP: a protocol may abort from within any of its methods
             self._eventually.call(lambda: self._lost(ConnectionAborted()))
 
+    def reset_because(self, reason: StreamReason, detail: str) -> None:
+        """As L{abortConnection}, and tell both ends why."""
+        if self.connected and not self._stream.given_up:
+            self.disconnecting = True
+            self._discard_unread()
+            self._stream.reset(reason, detail)
+            self._eventually.call(lambda: self._lost(StreamReset(reason, detail)))
+
     # IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:

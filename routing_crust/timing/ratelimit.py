@@ -46,6 +46,11 @@ class TokenBucket:
         self._tokens = float(burst)
         self._updated = seconds()
 
+    def change(self, rate: float, burst: float) -> None:
+        """Have another rate and burst from now on."""
+        self._update()
+        self.rate, self.burst = rate, burst
+
     @property
     def tokens(self) -> float:
         """How many tokens there are now; below 0 while L{spend} is being paid back."""

@@ -146,11 +146,15 @@ class SharedWindow:
         @param span: in seconds.
         @param seconds: the clock: C{IReactorTime.seconds}.
         """
-        self._limit = max(1, int(limit))
+        self.change(limit)
         self._span = span
         self._seconds = seconds
         self._held = Held()
         self._taken: deque[tuple[float, Account]] = deque()
+
+    def change(self, limit: float) -> None:
+        """Have another limit from now on."""
+        self._limit = max(1, int(limit))
 
     @property
     def unused(self) -> bool:

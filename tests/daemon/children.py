@@ -57,7 +57,8 @@ class Child(ProcessProtocol):
         return waiting.addTimeout(seconds, reactor, lambda *_: self._never(pattern))
 
     def outReceived(self, data: bytes) -> None:
-        self.out += data.decode()
+        # a terminal makes two characters of the end of a line
+        self.out += data.decode().replace("\r\n", "\n")
         for entry in list(self._waiting):
             found = entry[0].search(self.out)
             if found is not None:
@@ -83,7 +84,9 @@ class Child(ProcessProtocol):
 class ProcessTestCase(TestCase):
     """A test with child processes; none of them outlives it."""
 
-    def spawn(self, command: tuple[str, ...], *arguments: str | Path, folder: Path) -> Child:
+    def spawn(
+        self, command: tuple[str, ...], *arguments: str | Path, folder: Path, terminal: bool = False
+    ) -> Child:
         child = Child()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
         transport = reactor.spawnProcess(
@@ -92,6 +95,7 @@ class ProcessTestCase(TestCase):
             [sys.executable, *command, *map(str, arguments)],
             env=environment,
             path=str(folder),
+            usePTY=terminal,
         )
 
         def end() -> Deferred[int] | None:

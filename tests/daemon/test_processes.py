@@ -25,9 +25,9 @@ class DaemonTestCase(ProcessTestCase):
     def setUp(self) -> None:
         self.folder = temporary_directory(self)
 
-    def daemon(self, name: str, *arguments: str) -> Child:
-        state_dir = self.folder / name
-        return self.spawn(TWISTD, *QUIET, *LOCAL, f"--state-dir={state_dir}", *arguments, folder=self.folder)
+    def daemon(self, name: str, *arguments: str, terminal: bool = False) -> Child:
+        where = f"--state-dir={self.folder / name}"
+        return self.spawn(TWISTD, *QUIET, *LOCAL, where, *arguments, folder=self.folder, terminal=terminal)
 
     async def script(self, name: str, *arguments: str) -> tuple[int, str, str]:
         child = self.spawn(SCRIPT, *arguments, f"--state-dir={self.folder / name}", folder=self.folder)
@@ -89,15 +89,24 @@ class NetworkTests(DaemonTestCase):
             self.assertIn("key.pem", left)
 
     async def test_a_closed_terminal_ends_a_daemon_in_good_order(self) -> None:
-        one, two, _, second = await self.network()
-        for _ in range(2):
-            two.transport.signalProcess("HUP")
-        self.assertEqual(await two.ended, -signal.SIGHUP)
-        self.assertRegex(two.out, r"received SIGHUP\n(.*\n)*.* stopping\n(.*\n)*.* stopped\n")
-        self.assertNotIn(TRACEBACK, two.out + two.err)
-        self.assertEqual(set(os.listdir(self.folder / "two")) & {"lock", "control.sock"}, set())
+        one = self.daemon("one", "--first")
+        contact = await one.wait_for(r"contact: (\S+)$")
+        two = self.daemon("two", f"--contact={contact}", terminal=True)
+        name = await two.wait_for(r"this is the node (\w+) of")
+        await one.wait_for("linked with all neighbours")
+        two.transport.loseConnection()
         # the peer has heard a Goodbye
-        await one.wait_for(rf"lost .*{second}.*: the service is stopping")
+        await one.wait_for(rf"lost .*{name}.*: the service is stopping")
+        self.assertEqual(await two.ended, -signal.SIGHUP)
+        self.assertEqual(set(os.listdir(self.folder / "two")) & {"lock", "control.sock"}, set())
+
+    async def test_sighup_without_a_terminal_reloads(self) -> None:
+        one = self.daemon("one", "--first")
+        await one.wait_for("contact: ")
+        one.transport.signalProcess("HUP")
+        await one.wait_for("reloaded: nothing has changed")
+        code, out, err = await self.script("one", "reload")
+        self.assertEqual((code, out.splitlines()[0], err), (0, "changed nothing", ""))
 
     async def until_listening(self, name: str) -> None:
         while True:
@@ -223,7 +232,7 @@ class RefusalTests(DaemonTestCase):
             (
                 "",
                 "routing-node: helo_timeout: there is no such setting; did you mean hello_timeout? "
-                f"(in {path})\n",
+                f"(in {path}, line 1)\n",
             ),
         )
 

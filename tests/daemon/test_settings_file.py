@@ -11,11 +11,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KeyExchange, Role, Settings, TwoWay, setting_fields
+from routing_crust.daemon.live.source import SettingsSource
 from routing_crust.daemon.settings_file import (
     SETTINGS,
     merge_settings,
     read_settings_file,
-    status_page_in,
 )
 from routing_crust.endpoints import Contact, Endpoint, PrivateDialling
 from routing_crust.errors import ConfigurationError
@@ -61,16 +61,18 @@ class StatusPageTests(SynchronousTestCase):
     def test_page_in_the_file_is_no_setting_of_the_node(self) -> None:
         self.path.write_text('network = "lab"\nstatus_page = "tcp:8053"\n')
         self.assertEqual(read_settings_file(self.path), {"network": "lab"})
-        self.assertEqual(status_page_in(self.path), "tcp:8053")
+        self.assertEqual(SettingsSource(path=self.path).read().status_page, "tcp:8053")
 
     def test_file_that_wants_no_page(self) -> None:
         self.path.write_text('network = "lab"\n')
-        self.assertEqual(status_page_in(self.path), "")
+        self.assertEqual(SettingsSource(path=self.path).read().status_page, "")
 
     def test_page_that_is_no_text_is_refused(self) -> None:
         self.path.write_text("status_page = 8053\n")
-        error = self.assertRaises(ConfigurationError, status_page_in, self.path)
-        self.assertEqual(str(error), f"status_page: 8053 is not a text, such as 'tcp:8053' (in {self.path})")
+        error = self.assertRaises(ConfigurationError, SettingsSource(path=self.path).read)
+        self.assertEqual(
+            str(error), f"status_page: 8053 is not a text, such as 'tcp:8053' (in {self.path}, line 1)"
+        )
 
 
 class SettingsFileTests(SynchronousTestCase):
@@ -108,22 +110,22 @@ class SettingsFileTests(SynchronousTestCase):
             for value in (each.metadata["low"] - 1, each.metadata["high"] + 1):
                 said = self.refused(f"{each.name} = {value}")
                 self.assertTrue(said.startswith(f"{each.name}: "), said)
-                self.assertIn(f"is out of range; valid is {valid_range(each)} (in {self.path})", said)
+                self.assertIn(f"is out of range; valid is {valid_range(each)} (in {self.path}, line 1)", said)
 
     def test_a_text_for_a_number_is_refused_with_the_range(self) -> None:
         self.assertEqual(
             self.refused('hello_timeout = "soon"'),
-            f"hello_timeout: 'soon' is not a number; valid is 0.5 to 120 s (in {self.path})",
+            f"hello_timeout: 'soon' is not a number; valid is 0.5 to 120 s (in {self.path}, line 1)",
         )
 
     def test_an_unknown_key_is_refused_with_the_nearest(self) -> None:
         self.assertEqual(
             self.refused("hello-timeout = 3"),
-            f"hello-timeout: there is no such setting; did you mean hello_timeout? (in {self.path})",
+            f"hello-timeout: there is no such setting; did you mean hello_timeout? (in {self.path}, line 1)",
         )
         self.assertEqual(
             self.refused("zzz = 3"),
-            f"zzz: there is no such setting; '--help-settings' lists them all (in {self.path})",
+            f"zzz: there is no such setting; '--help-settings' lists them all (in {self.path}, line 1)",
         )
 
     def test_a_table_is_an_unknown_key(self) -> None:
@@ -135,6 +137,21 @@ class SettingsFileTests(SynchronousTestCase):
     def test_a_file_that_is_not_toml_is_refused_with_the_place(self) -> None:
         said = self.refused("listen = [")
         self.assertTrue(said.startswith(f"config: the file {self.path} is not TOML: "), said)
+
+    def test_an_error_names_the_line_of_the_entry(self) -> None:
+        for text, line in (
+            ("# a comment\n\nmax_links = 0\n", 3),
+            ('network = "a"\ndeny = [\n    "192.0.2.1",\n    "nonsense",\n]\n', 4),
+            ('[nicknames]\na = "nonsense"\n', 2),
+            ('network = "a"\n\n[expose]\n"bad name" = "tcp:localhost:22"\n', 4),
+            ("\n\n[node]\nx = 1\n", 3),
+        ):
+            self.assertRegex(self.refused(text), rf"\(in {self.path}, line {line}\)$")
+
+    def test_what_is_for_the_daemon_is_no_setting_and_no_error(self) -> None:
+        self.assertEqual(
+            self.read('log_level = "warn"\nstatus_page = "tcp:1"\nlog_format = "json"'), Settings()
+        )
 
     def test_a_file_that_is_not_text_is_refused(self) -> None:
         self.path.write_bytes(b"\xff\xfe")

@@ -57,11 +57,15 @@ class Gate:
         self.rules = Rules(settings.allow, settings.deny)
         self.unverified = UnverifiedConnections(settings)
         self.handshakes = HandshakeTurns(settings.max_handshakes_per_prefix, clock)
-        self._max_links = settings.max_links
+        self._settings = settings
         self._history = history
         self._quiet = quiet
         self._links = links
         self._descriptors_left = descriptors_left
+
+    @property
+    def _max_links(self) -> int:
+        return self._settings.max_links
 
     @property
     def full(self) -> Refusal | None:
@@ -94,10 +98,7 @@ class Gate:
 
     def refusal_of(self, link: ILink) -> LinkClosed | None:
         """Why a link that has just come up is not kept, now that its peer's name is known."""
-        if link.path_kind is PathKind.TUNNEL:
-            refusal = self.rules.refusal_of_name(link.peer)
-        else:
-            refusal = self.rules.refusal_of_peer(link.peer, link.connection.peer)
+        refusal = self.refusal_by_rules(link)
         reason = CloseReason.NOT_ALLOWED
         if refusal is None:
             refusal = self.full
@@ -110,6 +111,12 @@ class Gate:
         if link.direction is Direction.ACCEPTED:
             self._history.tried(link.peer, Way.LINK, link.connection.peer, f"it dialled us: {refusal}")
         return LinkClosed(reason, str(refusal))
+
+    def refusal_by_rules(self, link: ILink) -> Refusal | None:
+        """Whether the allow and deny lists are against a link, which they may be since they have changed."""
+        if link.path_kind is PathKind.TUNNEL:
+            return self.rules.refusal_of_name(link.peer)
+        return self.rules.refusal_of_peer(link.peer, link.connection.peer)
 
     def _keep_reserve(self, peer: Endpoint) -> Refusal | None:
         """Leave descriptors to what is not a peer's connection: let another make room, or refuse this one."""

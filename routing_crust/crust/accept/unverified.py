@@ -47,17 +47,20 @@ class UnverifiedConnections:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.max_unverified_links
-        self._hello_timeout = settings.hello_timeout
+        self._settings = settings
         # in the order of what they last did, which is to come or to finish the handshake
         self._entries: dict[_Entry, None] = {}
         self._by_link: dict[ILink, _Entry] = {}
 
     @property
+    def _most(self) -> int:
+        return self._settings.max_unverified_links
+
+    @property
     def hello_timeout(self) -> float:
         """Seconds that one who comes now has for its Hello."""
         crowded = 2 * self.total() > self._most
-        return self._hello_timeout * (CROWDED_HELLO_SHARE if crowded else 1.0)
+        return self._settings.hello_timeout * (CROWDED_HELLO_SHARE if crowded else 1.0)
 
     def total(self) -> int:
         """How many are counted at this moment."""

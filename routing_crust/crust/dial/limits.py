@@ -46,7 +46,6 @@ class DialLimits:
         self._asked = Held()
         self._per_peer: dict[Name, int] = {}
         self._proven: BoundedDict[tuple[Endpoint, Name], None] = BoundedDict(MAX_PROVEN)
-        self._configured = frozenset((each.endpoint, each.name) for each in settings.contacts)
 
     def check(self, endpoint: Endpoint, peer: Name | None, asked_by: Account = OURSELVES) -> None:
         """
@@ -85,8 +84,10 @@ class DialLimits:
 
     def is_known(self, endpoint: Endpoint, peer: Name) -> bool:
         """Whether an operator has configured this peer at this address, or it answered there last."""
-        known = (endpoint, peer) in self._proven or (endpoint, peer) in self._configured
-        return known or (endpoint, None) in self._configured
+        if (endpoint, peer) in self._proven:
+            return True
+        at = (each.name for each in self._settings.contacts if each.endpoint == endpoint)
+        return any(name in (peer, None) for name in at)
 
     def answered(self, endpoint: Endpoint, peer: Name) -> None:
         """A dial has found this peer there, as its certificate proves."""

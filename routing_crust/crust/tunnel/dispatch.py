@@ -67,6 +67,10 @@ class TunnelDispatch:
         """Carry tunnels of others from now on."""
         self._relay.way = way
 
+    def settings_changed(self) -> None:
+        """Settings about tunnels that are carried may be others."""
+        self._relay.settings_changed()
+
     def carries_for(self, peer: Name) -> bool:
         """Whether a tunnel with this peer at an end goes through us."""
         return self._relay.carries_for(peer)

@@ -71,12 +71,21 @@ class TunnelRelay:
         self._opens: KeyedLimits[ILink] = KeyedLimits(
             lambda: TokenBucket(OPENS_PER_SECOND, MAX_OPENS_AT_ONCE, self.seconds)
         )
-        rate = self.settings.relay_rate
-        # room for one chunk at least, else a slow relay would never move
-        self._bucket = TokenBucket(rate, max(rate * BURST_SECONDS, CHUNK_BYTES), self.seconds)
+        rate, burst = self._pace()
+        self._bucket = TokenBucket(rate, burst, self.seconds)
         self._turns: dict[Account, deque[TunnelHalf]] = {}
         self._timer: IDelayedCall | None = None
         self._busy = False
+
+    def _pace(self) -> tuple[float, float]:
+        rate = self.settings.relay_rate
+        # room for one chunk at least, else a slow relay would never move
+        return rate, max(rate * BURST_SECONDS, CHUNK_BYTES)
+
+    def settings_changed(self) -> None:
+        """The settings C{relay_rate} and C{tunnel_memory} may be others."""
+        self._bucket.change(*self._pace())
+        self._room.change(self.settings.tunnel_memory)
 
     def __len__(self) -> int:
         return len(self._tunnels)

@@ -40,6 +40,11 @@ class TunnelRoom:
     def __len__(self) -> int:
         return len(self._held)
 
+    def change(self, limit: int) -> None:
+        """Have another limit from now on. Tunnels that there are stay until one more needs their room."""
+        self._limit = limit
+        self.windows.change(limit // 2)
+
     @property
     def exists(self) -> bool:
         """Whether even one tunnel has room."""

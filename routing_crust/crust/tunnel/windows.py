@@ -43,6 +43,10 @@ class WindowMemory:
     def __len__(self) -> int:
         return len(self._of)
 
+    def change(self, limit: int) -> None:
+        """Have another limit from now on."""
+        self._limit = limit
+
     def take(self, account: Account, amount: int) -> bool:
         """Let a window grow, if there is memory for it."""
         part = account[:1]

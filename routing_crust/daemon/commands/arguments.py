@@ -13,6 +13,7 @@ from typing import Final
 from ... import __version__
 from ..state_directory import default_state_dir
 from .administration_arguments import add_administration_commands
+from .changing.arguments import add_changing_commands
 from .member_arguments import add_member_commands
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
@@ -88,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         "forward",
         "forward a local port to a program that a peer exposes, until interrupted",
         "The daemon opens the port, on 127.0.0.1 unless the endpoint has an interface. When this command "
-        "ends, the port is closed and open connections are cut.",
+        "ends, the port is closed and open connections are cut. 'forward add' leaves it with the daemon.",
     )
     forward.add_argument(
         "what",
@@ -102,7 +103,7 @@ def make_parser() -> argparse.ArgumentParser:
         "expose",
         "let peers connect to a local program, until interrupted",
         "The daemon connects to the program for each of them. When this command ends, open connections are "
-        "cut.",
+        "cut. 'expose add' leaves it with the daemon.",
     )
     expose.add_argument(
         "what",
@@ -121,6 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_keep(expose, "the longest that peers may have connections wait for another link")
     _add_where(expose)
+    add_changing_commands(add, _add_where, _later)
     doctor = add(
         "doctor",
         "look for what is wrong, and say what to do",

@@ -25,6 +25,7 @@ from ..forward.registry import ForwardRegistry
 from ..ways import OTHER_NODES, way_to
 from .inbox import DaemonInbox
 from .listen_queue import ListenQueue
+from .live_messages import LiveCommand
 from .member_messages import MemberCommand
 from .messages import (
     AnswerReply,
@@ -212,6 +213,8 @@ class ControlConnection(LineOnlyReceiver):
             self._listen(command)
         elif isinstance(command, (ExplainCommand, SendCommand, RequestCommand)):
             self._speak(command)
+        elif isinstance(command, LiveCommand):
+            self._failed(command.id, BadLine("nothing is changed here"))
         elif isinstance(command, MemberCommand):
             self._failed(command.id, NotPrivate(self._owner.service.settings.network))
         else:

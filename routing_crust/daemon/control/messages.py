@@ -17,6 +17,7 @@ bytes, so they are in base64. The order of the lines:
     connection is closed.
   - C{open}: one C{opened}. After that the connection is the stream, in the chunks of
     L{routing_crust.daemon.control.chunks}, both ways; no more lines.
+  - C{reload}, C{add}, C{remove}: one C{changed}, when the change is in force; C{list}: one C{listed}.
   - C{invite}: one C{invited}; the other commands about members likewise have one reply each.
   - C{offer}: one C{offering}, then an C{asked} for each stream that a peer wants, until the connection is
     closed. To have that stream, a program sends C{accept} with its number on another connection, which
@@ -35,6 +36,7 @@ import msgspec
 from ...limits import MAX_KEEP_SECONDS, MIB
 from ...plain_errors import RoutingCrustError
 from .line import ControlLine
+from .live_messages import LiveCommand, LiveReply
 from .member_messages import MemberCommand, MemberReply
 
 LINE_OVERHEAD_BYTES: Final = 4096
@@ -329,6 +331,7 @@ Command: TypeAlias = (
     | ListenCommand
     | SessionCommand
     | MemberCommand
+    | LiveCommand
 )
 Reply: TypeAlias = (
     StatusReply
@@ -346,6 +349,7 @@ Reply: TypeAlias = (
     | SuspensionReply
     | ReportReply
     | MemberReply
+    | LiveReply
     | FailedReply
 )
 

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from ...names import Name
-from ...streams import StreamLinkLost
+from ...streams import StreamLinkLost, StreamReason
 from .splice import Splice
 
 _numbers = count(1)
@@ -152,6 +152,17 @@ class CarriedConnections:
     def carried(self) -> Carried:
         """What all of them have carried so far."""
         return self.over_so_far.plus(*(_carried_by(splice) for splice in self._all))
+
+    def end_those(self, which: Callable[[Name | str], bool], reason: StreamReason, detail: str) -> int:
+        """
+        End the connections with these peers, and tell the peers why.
+
+        @return: how many those are.
+        """
+        ending = [each for each in self._all.values() if which(each.peer)]
+        for each in ending:
+            each.splice.end_because(reason, detail)
+        return len(ending)
 
     def status(self) -> list[dict[str, object]]:
         """Their entries in the daemon's status."""

@@ -76,6 +76,40 @@ class Exposer(Factory):
             event="exposing",
         )
 
+    def change(self, exposure: Exposure, allowed: Allowance, endpoint: IStreamClientEndpoint) -> int:
+        """
+        Expose another program by the same name, or to others. Connections with peers that may have them stay.
+
+        @return: how many connections were ended.
+        """
+        if exposure != self.exposure:
+            self.log.info(
+                "exposing {target} as {protocol} from now on",
+                target=exposure.target,
+                protocol=exposure.protocol,
+                event="exposing",
+            )
+        self.exposure, self.allowed, self._endpoint = exposure, allowed, endpoint
+        if self._port is not None:
+            self._port.survival = exposure.keep
+        return self.connections.end_those(
+            lambda peer: isinstance(peer, Name) and not self._may_have(peer),
+            StreamReason.NOT_ALLOWED,
+            "it was taken from this peer",
+        )
+
+    def remove(self) -> int:
+        """
+        Withdraw the offer, and tell the peers of the connections, which end.
+
+        @return: how many those are.
+        """
+        ended = self.connections.end_those(
+            lambda peer: True, StreamReason.NOT_OFFERED, "it is not exposed any more"
+        )
+        self.stop()
+        return ended
+
     def stop(self) -> Deferred[None]:
         """
         Withdraw the offer, and abort the connections.
@@ -121,6 +155,12 @@ class Exposer(Factory):
         except BaseException:  # cancelled, or a bug in the endpoint
             self.connections.drop(splice)
             raise
+        # the settings may have changed while it was connected
+        if self._port is None or not self._may_have(address.name):
+            splice.near.abort()
+            self.connections.drop(splice)
+            reason = StreamReason.NOT_OFFERED if self._port is None else StreamReason.NOT_ALLOWED
+            raise StreamRefused(reason, "since just now")
         if self.reports is not None:
             self.reports.connected(address.name)
         return splice.far
@@ -140,8 +180,11 @@ class Exposer(Factory):
         # the address of the program stays in our log
         return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
 
+    def _may_have(self, name: Name) -> bool:
+        return self.allowed(name) or self._is_invited(name)
+
     def _allows(self, name: Name) -> bool:
-        allows = self.allowed(name) or self._is_invited(name)
+        allows = self._may_have(name)
         if not allows and self.reports is not None:
             self.reports.refused(name, "it is not among those that are allowed")
         return allows

@@ -20,7 +20,7 @@ from ...limits import UNREACHABLE_SECONDS
 from ...names import Name
 from ...quietlog import QuietLog
 from ...routing.service import RoutingService
-from ...streams import streams_of
+from ...streams import StreamReason, streams_of
 from .connections import CarriedConnections, ReadyProtocolFactory
 from .reports import Reports
 from .splice import Splice, SpliceEnd
@@ -86,6 +86,34 @@ class PortForwarder(Factory):
             event="forwarding",
         )
 
+    def change(self, forward: Forward) -> None:
+        """Carry new connections elsewhere. The port and its connections stay."""
+        self.forward = forward
+        self.log.info(
+            "forwarding {where} to {protocol} of {peer} from now on",
+            where=self.where,
+            protocol=forward.protocol,
+            peer=forward.name,
+            event="forwarding",
+        )
+
+    def remove(self) -> int:
+        """
+        Close the port, and tell the peers of the connections, which end.
+
+        @return: how many those are.
+        """
+        ended = self.connections.end_those(
+            lambda peer: True, StreamReason.CANCELLED, "it is not forwarded any more"
+        )
+        self.stop()
+        return ended
+
+    def pause(self) -> Deferred[None]:
+        """Close the port. Its connections stay; L{start} opens it again."""
+        port, self._port = self._port, None
+        return Deferred.fromCoroutine(_closed(port))
+
     def stop(self) -> Deferred[None]:
         """
         Close the port, and abort the connections.
@@ -97,8 +125,7 @@ class PortForwarder(Factory):
     async def _stop(self) -> None:
         self._ended = True
         port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)
+        await _closed(port)
         await self.connections.abort_all()
 
     def status(self) -> dict[str, object]:
@@ -179,6 +206,11 @@ class PortForwarder(Factory):
         if self.reports is not None:
             self.reports.failed(self.forward.name, problem_text(failure.value))
         splice.near.end(failure)
+
+
+async def _closed(port: IListeningPort | None) -> None:
+    if port is not None:
+        await maybeDeferred(port.stopListening)
 
 
 def _in_words(address: Any, otherwise: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,7 +23,7 @@ from ...streams import NodeAddress, streams_of
 from .connections import Carried, CarriedConnections
 from .exposer import Exposer
 from .forwarder import PortForwarder
-from .local_endpoints import listening_endpoint, target_endpoint
+from .local_endpoints import listening_endpoint, on_loopback, target_endpoint
 from .reports import Reports
 
 
@@ -49,6 +49,8 @@ class ForwardRegistry:
     @ivar is_invited: whether a member was invited with leave to use a protocol; asked of those that nothing
         else allows.
     @ivar reports: hears of the peers of all that nobody watches in the foreground.
+    @ivar configured_exposers: those of the settings, by protocol.
+    @ivar configured_forwarders: those of the settings, by the endpoint that they listen on.
     @ivar waiting: the streams that such programs have neither accepted nor refused, by their numbers.
     """
 
@@ -61,6 +63,8 @@ class ForwardRegistry:
         self.waiting: dict[int, WaitingStream] = {}
         self.is_invited: Callable[[Name, str], bool] = lambda name, protocol: False
         self.reports: Reports | None = None
+        self.configured_exposers: dict[str, Exposer] = {}
+        self.configured_forwarders: dict[str, PortForwarder] = {}
         self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
@@ -76,22 +80,59 @@ class ForwardRegistry:
         @raise ConfigurationError: an endpoint cannot be used; nothing has been started.
         @raise CannotListen: a port cannot be listened on. What was started is to be stopped.
         """
-        directory, permissions = self.service.directory, settings.allow_peer
-        allowed = {
-            exposure.protocol: directory.allowance(
-                EVERYONE if each.name is None else each.name
-                for each in permissions
-                if each.protocol == exposure.protocol
-            )
-            for exposure in settings.expose
-        }
         # all endpoints are made first, so that a bad one stops the daemon before anything is open
-        exposers = [self.exposer("expose", each, allowed[each.protocol]) for each in settings.expose]
+        exposers = [self.exposer("expose", each, self.allowed(settings, each)) for each in settings.expose]
         forwarders = [self.forwarder("forward", each) for each in settings.forward]
         for exposer in exposers:
             self.expose(exposer)
+            self.configured_exposers[exposer.exposure.protocol] = exposer
         for forwarder in forwarders:
+            self.configured_forwarders[on_loopback(forwarder.forward.listen)] = forwarder
             _raise_now(self.forward(forwarder).addErrback(self._cannot_forward))
+
+    def allowed(self, settings: Settings, exposure: Exposure) -> Allowance:
+        """Who may have what is exposed, by the settings."""
+        return self.service.directory.allowance(
+            EVERYONE if each.name is None else each.name
+            for each in settings.allow_peer
+            if each.protocol == exposure.protocol
+        )
+
+    def target(self, exposure: Exposure) -> IStreamClientEndpoint:
+        """
+        Where an exposed program of the settings is.
+
+        @raise ConfigurationError: the endpoint cannot be used.
+        """
+        return target_endpoint(self._reactor, "expose", exposure.target)
+
+    def is_offered(self, protocol: str) -> bool:
+        """Whether something is offered by this name."""
+        return protocol in self.streams.protocols
+
+    def of_programs(self, setting: str) -> list[dict[str, object]]:
+        """What programs in the foreground expose or forward, as values for JSON."""
+        mine: list[Any] = self._exposers if setting == "expose" else self._forwarders
+        configured = [*self.configured_exposers.values(), *self.configured_forwarders.values()]
+        return [
+            {
+                "entry": str(each.exposure if setting == "expose" else each.forward),
+                "origin": "program",
+                **({"allow": list(each.allowed.texts)} if setting == "expose" else {}),
+            }
+            for each in mine
+            if each not in configured
+        ]
+
+    def removed(self, what: Exposer | PortForwarder) -> int:
+        """
+        Remove something, and tell the peers of its connections, which end.
+
+        @return: how many connections those are.
+        """
+        mine: list[Any] = self._exposers if isinstance(what, Exposer) else self._forwarders
+        mine.remove(what)
+        return what.remove()
 
     def exposer(self, setting: str, exposure: Exposure, allowed: Allowance) -> Exposer:
         """

@@ -24,7 +24,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from ...streams import ISuspensionListener
+from ...streams import ISuspensionListener, StreamReason
 from ...transports import write_now
 
 READ_BYTES: Final = 256 * 1024
@@ -79,6 +79,14 @@ class Splice:
         """Abort what is connected."""
         for end in (self.near, self.far):
             end.abort()
+
+    def end_because(self, reason: StreamReason, detail: str) -> None:
+        """Abort what is connected, and tell the peer why."""
+        if self.far.connected:
+            # the near end follows
+            self.far.transport.reset_because(reason, detail)
+        else:
+            self.near.abort()
 
     def made(self, end: SpliceEnd) -> None:
         """An end is connected. When both are, let bytes flow."""

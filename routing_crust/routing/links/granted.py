@@ -32,9 +32,13 @@ class GrantedLinks(PeerListener):
     """Made with each start of the service, asked about requests, told of peers, discarded with the run."""
 
     def __init__(self, node: Node, links: LinkRegistry, idle: IdleLinks) -> None:
-        self._most = node.settings.max_links // OWN_SHARE
+        self._node = node
         self._links = links
         self._idle = idle
+
+    @property
+    def _most(self) -> int:
+        return self._node.settings.max_links // OWN_SHARE
 
     def has_room(self, name: Name) -> bool:
         """

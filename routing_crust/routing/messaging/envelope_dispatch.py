@@ -41,12 +41,17 @@ class EnvelopeDispatch(PeerListener):
         self._network = settings.network
         self._identity = node.identity
         self._members = node.members
-        self._denied = names_in(settings.deny)
+        self._settings = settings
+        self.settings_changed()
         self._quiet = QuietLog(self.log, seconds)
         self._handlers: dict[EnvelopeKind, EnvelopeHandler] = {}
         self._rates: KeyedLimits[Name] = KeyedLimits(
             lambda: TokenBucket(CONTROL_MESSAGES_PER_SECOND, MAX_CONTROL_BURST, seconds)
         )
+
+    def settings_changed(self) -> None:
+        """The setting C{deny} may be another."""
+        self._denied = names_in(self._settings.deny)
 
     def handle(self, kind: EnvelopeKind, handler: EnvelopeHandler) -> None:
         """Have envelopes of this kind handled."""

@@ -79,7 +79,7 @@ class FairRelay(Generic[_Item]):
             checks itself whether the link still exists. Must not raise.
         @param has_room: whether the link to this peer takes more now.
         """
-        rate = settings.relay_rate
+        self._settings = settings
         self._clock = clock
         self._transmit = transmit
         self._has_room = has_room
@@ -87,8 +87,8 @@ class FairRelay(Generic[_Item]):
         self._most = MAX_WAITING_BYTES
         # at least the largest item, so that a link with one queue passes one on in each turn
         self._quantum = MAX_FRAME_BYTES
+        rate = settings.relay_rate
         self._bucket = TokenBucket(rate, rate * BURST, clock.seconds)
-        self._slice = rate * SLICE
         self._flows: dict[Account, dict[Name, _Flow[_Item]]] = {}
         self._amounts = Amounts()
         self._turns: deque[_Flow[_Item]] = deque()
@@ -96,6 +96,11 @@ class FairRelay(Generic[_Item]):
         self._timer: IDelayedCall | None = None
         self._stopped = False
         self.dropped = 0
+
+    def settings_changed(self) -> None:
+        """The setting C{relay_rate} may be another."""
+        rate = self._settings.relay_rate
+        self._bucket.change(rate, rate * BURST)
 
     def __len__(self) -> int:
         """How many items wait."""
@@ -227,7 +232,7 @@ class FairRelay(Generic[_Item]):
 
     def _set_timer(self) -> None:
         if self._timer is None and not self._stopped and self._flows:
-            wait = self._bucket.wait(self._slice)
+            wait = self._bucket.wait(self._settings.relay_rate * SLICE)
             if not self._turns:
                 wait = max(wait, BLOCKED_POLL_SECONDS)
             self._timer = self._clock.callLater(wait, self._serve)

@@ -111,6 +111,10 @@ class Forwarder:
         """What is being relayed for others."""
         return self._relay
 
+    def settings_changed(self) -> None:
+        """Settings of the node are others."""
+        self._relay.settings_changed()
+
     def stop(self) -> None:
         """Relay nothing more, and take nothing more."""
         self._stopped = True

@@ -276,6 +276,10 @@ class Messenger(PeerListener):
         """A member is banned: nothing that is sealed is taken from it, or sent to it."""
         self._sessions.forget(name)
 
+    def settings_changed(self) -> None:
+        """Settings of the node are others."""
+        self._forwarder.settings_changed()
+
     def stop(self) -> None:
         """Fail all that is pending with L{ServiceStopped}, and send nothing more. Idempotent."""
         if self._stopped:

@@ -117,8 +117,7 @@ class Answering:
         self._failures = QuietLog(self.log, node.clock.seconds, TRACEBACKS_AT_ONCE)
         self._max_message = settings.max_message
         self._memory = MAX_ANSWER_BYTES
-        self._most = settings.max_requests
-        self._most_per_peer = settings.max_requests_per_peer
+        self._settings = settings
         self._running: dict[Key, _Running] = {}
         self._running_of: dict[Name, int] = {}
         self._of_account: dict[Account, dict[Key, None]] = {}
@@ -149,10 +148,13 @@ class Answering:
         Whether one more request may be handled now. When all places or all memory is taken, a link that holds
         more than the sender's makes room: its oldest request is refused.
         """
-        if self._running_of.get(sender.name, 0) >= self._most_per_peer:
+        if self._running_of.get(sender.name, 0) >= self._settings.max_requests_per_peer:
             return False
         size += REQUEST_OVERHEAD_BYTES
-        while len(self._running) >= self._most or self._amounts.total + size > MAX_REQUEST_BYTES:
+        while (
+            len(self._running) >= self._settings.max_requests
+            or self._amounts.total + size > MAX_REQUEST_BYTES
+        ):
             fullest = self._amounts.room_for(account_by_prefix(sender.link), size) if self._running else None
             if fullest is None:
                 return False

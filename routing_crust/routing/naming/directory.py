@@ -58,10 +58,14 @@ class PeerDirectory:
         @param members: C{None} in an open network, and while the service does not run.
         """
         self.is_private = is_private
-        self._nicknames = nicknames
-        self._of_settings = {name: nickname for nickname, name in nicknames.items()}
+        self.change_nicknames(nicknames)
         self._known = known
         self._members = members
+
+    def change_nicknames(self, nicknames: Nicknames) -> None:
+        """Go by other nicknames of the settings from now on."""
+        self._nicknames = nicknames
+        self._of_settings = {name: nickname for nickname, name in nicknames.items()}
 
     def name_of(self, name: Name | str) -> Name:
         """
