@@ -155,14 +155,17 @@ class History:
         return PeerHistory(tuple(told), tuple(each for each in found.outcomes if each.at >= oldest))
 
     def failures(self, most: int) -> list[tuple[Name, Outcome]]:
-        """The latest failures of the last hour, of all peers, the latest first."""
+        """
+        The latest failures of the last hour, of all peers, the latest first. Lost links are none: most of
+        them have done what they were for.
+        """
         self._forget_old()
         oldest = self._seconds() - OUTCOME_LIFETIME_SECONDS
         found = (
             (name, each)
             for name, peer in self._peers.items()
             for each in peer.outcomes
-            if not each.good and each.at >= oldest
+            if not each.good and each.way is not Way.LINK and each.at >= oldest
         )
         return nlargest(most, found, key=lambda pair: pair[1].at)
 

@@ -51,6 +51,18 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual((second.at, second.way, second.good), (5, Way.PUNCH, True))
         self.assertEqual(self.history.of(B).outcomes[0].where, str(A))
 
+    def test_failures_of_all_peers_are_the_latest_first_and_no_lost_links(self) -> None:
+        self.history.tried(A, Way.DIAL, at(1), "refused")
+        self.clock.advance(1)
+        self.history.tried(B, Way.DIAL, at(2), "silent")
+        self.history.tried(A, Way.PUNCH, at(1), "opened", good=True)
+        self.history.tried(A, Way.LINK, at(1), "lost")
+        found = [(peer, each.text) for peer, each in self.history.failures(8)]
+        self.assertEqual(found, [(B, "silent"), (A, "refused")])
+        self.assertEqual(len(self.history.failures(1)), 1)
+        self.clock.advance(OUTCOME_LIFETIME_SECONDS)
+        self.assertEqual([peer for peer, _ in self.history.failures(8)], [B])
+
     def test_repeated_outcome_is_kept_once_as_the_latest(self) -> None:
         for _ in range(100):
             self.clock.advance(1)

@@ -1661,8 +1661,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "rates of streams fall to nothing at a second look",
         "daemon/rates.py",
-        "if passed > 0 or self._at is None:",
-        "if True:",
+        "        if passed <= 0:\n            return old",
+        "        if passed <= 0:\n            return 0.0, 0.0",
         ("tests.daemon.watching.test_watch.RateTests.test_rates_of_streams_are_smoothed",),
     ),
     Mutant(

@@ -121,10 +121,11 @@ def _of_links(status: Status) -> Iterator[Family]:
     yield _number(
         "link_queued_bytes", "Bytes that wait to be sent over links.", sum(each["queued"] for each in links)
     )
+    # until the first probe is answered there is only a guess, which includes the work of the handshake
     measured = {
-        kind: times
-        for kind, found in by_type.items()
-        if (times := [each["round_trip_seconds"] for each in found if each["round_trip_seconds"] is not None])
+        kind: [each["round_trip_seconds"] for each in found]
+        for kind, links_of_it in by_type.items()
+        if (found := [each for each in links_of_it if each["round_trip_variation_seconds"] is not None])
     }
     named: tuple[tuple[str, Callable[[list[float]], float]], ...] = (("median", median), ("max", max))
     for word, choose in named:

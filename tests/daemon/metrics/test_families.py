@@ -96,6 +96,14 @@ class FamiliesTests(SynchronousTestCase):
         self.assertEqual(dict(found["members"].samples), {("good",): 10, ("expired",): 1, ("banned",): 0})
         self.assertAlmostEqual(dict(found["link_round_trip_max_seconds"].samples)[("relayed",)], 0.142, 1)
 
+    def test_guessed_round_trip_is_no_figure(self) -> None:
+        source = SampleSource()
+        status = source.status()
+        for each in status["links"]:
+            each["round_trip_variation_seconds"] = None
+        found = {each.name: each for each in families(status, COUNTS, None)}
+        self.assertEqual(found["link_round_trip_median_seconds"].samples, ())
+
     def test_node_that_is_not_started_has_figures_too(self) -> None:
         names = {each.name for each in families({"state": "disconnected"}, Counter(), None)}
         self.assertIn("state", names)

@@ -12,6 +12,7 @@ const TYPE_TEXTS = {
   relayed: "relayed by a peer",
 };
 const EXPIRES_SOON_DAYS = 14;
+const NARROW = matchMedia("(max-width: 560px)");
 let latest = null;
 let nicknames = new Map();
 
@@ -201,11 +202,12 @@ function showMap(status, links) {
     client: link.client,
     roundTrip: milliseconds(link.round_trip_seconds),
   }));
-  const shows = JSON.stringify(peers);
+  const narrow = NARROW.matches;
+  const shows = JSON.stringify([peers, narrow]);
   const picture = get("map");
   if (picture.dataset.shows === shows) return;
   picture.dataset.shows = shows;
-  draw(picture, status.name, peers, (name) => explain(name, peers.find((peer) => peer.name === name)?.label));
+  draw(picture, status.name, peers, (name) => explain(name, peers.find((peer) => peer.name === name)?.label), narrow);
   const present = TYPES.filter((type) => peers.some((peer) => peer.type === type));
   setChildren(get("legend"), ...present.map((type) => element("li", { class: "kind" }, swatch(type), TYPE_TEXTS[type])));
   setText(get("map-text"), `This node, and ${plural(peers.length, "peer", "peers")}: ${peers.map((peer) => `${peer.label}, ${peer.type}`).join("; ")}. The table of peers says the same.`);
@@ -246,8 +248,8 @@ function showStates(states) {
   }));
   const totals = new Map();
   for (const each of pieces) totals.set(each.state, (totals.get(each.state) ?? 0) + each.seconds);
-  const words = [...totals].map(([state, seconds]) => `${state} for ${duration(seconds)}`);
-  setText(get("states-text"), `${capital(words.join(", "))}. ${plural(Math.max(0, pieces.length - 1), "change", "changes")} of state.`);
+  const words = [...totals].filter(([, seconds]) => seconds >= 1).map(([state, seconds]) => `${state} for ${duration(seconds)}`);
+  setText(get("states-text"), `${words.length ? `${capital(words.join(", "))}. ` : ""}${plural(Math.max(0, pieces.length - 1), "change", "changes")} of state.`);
 }
 
 function showStreams({ status, stream_rates: rates }) {
@@ -381,7 +383,7 @@ function explained(found) {
   list("Where it may be found", found.candidates.map((each) =>
     `${each.endpoint}, from ${each.sources.join(", ")}${each.outcome ? `; ${each.outcome}` : ""}${each.obstacle ? `; ${each.obstacle}` : ""}`));
   list("What was tried, or happened, within the last hour", [...found.attempts].reverse().map((each) =>
-    `${duration(each.seconds_ago)} ago, ${each.way} ${each.where}: ${each.outcome}${each.times > 1 ? ` (${each.times} times)` : ""}`));
+    `${duration(each.seconds_ago)} ago, ${each.way}${each.where ? ` ${each.where}` : ""}: ${each.outcome}${each.times > 1 ? ` (${each.times} times)` : ""}`));
   return parts;
 }
 

@@ -2,7 +2,7 @@
 // Whatever peers have chosen gets into it as text nodes only.
 
 const NS = "http://www.w3.org/2000/svg";
-const RADIUS = 148;
+const RADIUS = 138;
 const LETTERS = "abcdefghijklmnopqrstuvwxyz234567";
 const MOST_LABELS = 16;
 
@@ -45,16 +45,17 @@ function at(angle, radius) {
   return [radius * Math.sin(angle), -radius * Math.cos(angle)];
 }
 
-function short(text) {
-  return text.length > 15 ? `${text.slice(0, 14)}…` : text;
+function short(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 /**
  * Draw it.
  * @param peers: objects with name, label, type, via, close, client and roundTrip (text).
  * @param choose: called with the name of a peer that was clicked.
+ * @param narrow: whether there is little room, so that the labels are larger, as page.css has it, and shorter.
  */
-export function draw(picture, own, peers, choose) {
+export function draw(picture, own, peers, choose, narrow) {
   const parts = [svg("circle", { class: "ring", r: RADIUS })];
   const home = position(own);
   const true_angles = peers.map((peer) => 2 * Math.PI * ((((position(peer.name) - home) % 1) + 1) % 1));
@@ -77,10 +78,11 @@ export function draw(picture, own, peers, choose) {
       const side = Math.abs(Math.sin(angles[index])) < 0.25 ? "middle" : x > 0 ? "start" : "end";
       const dx = side === "middle" ? 0 : x > 0 ? 12 : -12;
       const up = side === "middle" && y < 0;
-      const first = side === "middle" ? (up ? y - 27 : y + 22) : y + (peer.roundTrip ? -2 : 5);
-      spot.append(svg("text", { class: "label", x: x + dx, y: first, "text-anchor": side }, short(peer.label)));
+      const high = narrow ? 20 : 15;
+      const first = side === "middle" ? (up ? y - 12 - high : y + 22) : y + (peer.roundTrip ? -2 : 5);
+      spot.append(svg("text", { class: "label", x: x + dx, y: first, "text-anchor": side }, short(peer.label, narrow ? 9 : 13)));
       if (peer.roundTrip) {
-        spot.append(svg("text", { class: "label-2", x: x + dx, y: first + 15, "text-anchor": side }, peer.roundTrip));
+        spot.append(svg("text", { class: "label-2", x: x + dx, y: first + high, "text-anchor": side }, peer.roundTrip));
       }
     }
     spot.addEventListener("click", () => choose(peer.name));
