@@ -34,7 +34,14 @@ LABORATORY = ("tests.natlab",)
 """Its nodes are daemons, which choose their reactor themselves: on asyncio would be the test's end only."""
 UNMEASURED = (
     *LABORATORY,
-    *("tests.hostile", "tests.integration", "tests.mutations", "tests.test_benchmarks", "tests.test_soak"),
+    *(
+        "tests.hostile",
+        "tests.integration",
+        "tests.mutations",
+        "tests.test_benchmarks",
+        "tests.test_soak",
+        "tests.test_typing",
+    ),
     *("tests.routing.test_churn", "tests.routing.test_mixed_groups"),
     *("tests.routing.connecting.test_fleet", "tests.routing.connecting.test_victim"),
     *("tests.routing.links.test_consolidation", "tests.routing.links.test_handshake_stateful"),

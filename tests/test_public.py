@@ -79,6 +79,15 @@ class PublicTests(SynchronousTestCase):
         self.assertGreater(len(pairs), 30)
         self.assertEqual([pair for pair in pairs if not is_public(*pair[1:])], [])
 
+    def test_repr_of_a_node_and_of_its_endpoints_says_which(self) -> None:
+        service = routing_crust.RoutingService(routing_crust.Settings(network="lab"))
+        short = service.node_name.short
+        self.assertEqual(repr(service), f"<RoutingService {short} in lab, disconnected>")
+        server = routing_crust.RoutingServerEndpoint(service, "echo")
+        self.assertEqual(repr(server), f"<RoutingServerEndpoint 'echo' of {service!r}>")
+        client = routing_crust.RoutingClientEndpoint(service, service.node_name, "echo")
+        self.assertEqual(repr(client), f"<RoutingClientEndpoint 'echo' of {short} from {service!r}>")
+
     def test_private_imports_are_found(self) -> None:
         """The test above would see a private module, a private name, and a folder of the package."""
         source = dedent(

@@ -120,6 +120,9 @@ class RoutingService(MessagesByName, Service):
         self.observe(StateChanged, self._state_changed)
         self.observe(GroupConnectedChanged, self._group_changed)
 
+    def __repr__(self) -> str:
+        return f"<RoutingService {self.node_name.short} in {self.settings.network}, {self.state.value}>"
+
     @property
     def state(self) -> State:
         """How this service stands to its network."""

@@ -45,6 +45,9 @@ class RoutingClientEndpoint:
         self._protocol = check_protocol(protocol)
         self._survival = survival
 
+    def __repr__(self) -> str:
+        return f"<RoutingClientEndpoint {self._protocol!r} of {self._name.short} from {self._service!r}>"
+
     def connect(self, protocolFactory: ProtocolFactory) -> Deferred[IProtocol]:
         """
         Open a stream, as L{Streams.open<routing_crust.streams.service.Streams.open>} does.
@@ -80,6 +83,9 @@ class RoutingServerEndpoint:
         self._survival = survival
 
     # said exactly: type checkers without zope's plugin know nothing of interfaces
+    def __repr__(self) -> str:
+        return f"<RoutingServerEndpoint {self._protocol!r} of {self._service!r}>"
+
     def listen(  # type: ignore[override]
         self, protocolFactory: ProtocolFactory
     ) -> Deferred[StreamPort]:
