@@ -8,6 +8,7 @@ from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+DAY_SECONDS: Final = 24 * 3600
 
 DIAL_TIMEOUT_SECONDS: Final = 10.0
 """For one dial, from its start to the end of the TLS handshake."""

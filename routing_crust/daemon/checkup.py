@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..limits import DAY_SECONDS
 from .state_directory import key_path
 
 OK: Final = "ok"
 WARN: Final = "warn"
 FAIL: Final = "fail"
-DAY_SECONDS: Final = 86400.0
 MAX_CLOCK_OFFSET_SECONDS: Final = 10.0
 """Requests of a node whose clock is further off are refused for their age before long."""
 MIN_MTU_BYTES: Final = 1280

@@ -9,10 +9,10 @@ from typing import Final
 
 from ..config import Role
 from ..identity import Identity
+from ..limits import DAY_SECONDS
 from ..routing.private.membership import Membership
 from ..trust.certificate import MemberRole, SignedCertificate
 from ..trust.issuing import Issuer
-from ..trust.judging import DAY_SECONDS
 from ..trust.networks import network_of
 from ..trust.roster import Roster
 

@@ -9,10 +9,11 @@ from typing import Final
 
 from ..errors import InvalidName, NotAuthorized
 from ..identity import Identity
+from ..limits import DAY_SECONDS
 from ..names import Name
 from .certificate import CERTIFICATE_LABEL, ISSUING_ROLES, Certificate, MemberRole, SignedCertificate
 from .codec import encode_body
-from .judging import DAY_SECONDS, may_give
+from .judging import may_give
 from .networks import authority_of, network_of
 from .roster import Roster
 from .statement import (

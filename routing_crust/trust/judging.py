@@ -11,11 +11,11 @@ from enum import Enum
 from time import gmtime, strftime
 from typing import Final, Protocol
 
+from ..limits import DAY_SECONDS
 from ..names import Name
 from .certificate import Certificate, SignedCertificate, Verifier
 from .statement import SignedStatement
 
-DAY_SECONDS: Final = 24 * 3600
 CLOCK_TOLERANCE_SECONDS: Final = 2 * DAY_SECONDS
 RENEWAL_GRACE_SECONDS: Final = 30 * DAY_SECONDS
 """How long a certificate that has expired may still ask for its renewal."""

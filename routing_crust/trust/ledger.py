@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import LimitReached
+from ..limits import DAY_SECONDS
 from ..names import Name
 from .certificate import MemberRole
 from .invitation import invitation_id
-from .judging import DAY_SECONDS
 
 MAX_OPEN_INVITATIONS: Final = 256
 KEPT_AFTER_EXPIRY_SECONDS: Final = 30 * DAY_SECONDS

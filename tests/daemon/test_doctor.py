@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust import __version__
 from routing_crust.daemon.checkup import (
-    DAY_SECONDS,
     FAIL,
     OK,
     WARN,
@@ -34,6 +33,7 @@ from routing_crust.daemon.commands import doctor
 from routing_crust.daemon.control.inbox import DaemonInbox
 from routing_crust.daemon.control.server import ControlServer
 from routing_crust.identity import create_identity
+from routing_crust.limits import DAY_SECONDS
 
 from .fakes import FakeService, temporary_directory
 from .test_cli import CliTestCase

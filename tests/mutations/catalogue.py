@@ -391,7 +391,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "who has not been asked answers for an inviter",
         "routing/inviting/doorkeeper.py",
-        "if waiting is None or waiting.inviter != source:",
+        "if waiting is None or waiting.asked != source:",
         "if waiting is None:",
         ("tests.routing.inviting.test_redeeming.PassingOnTests.test_answer_of_another_member_is_ignored",),
     ),

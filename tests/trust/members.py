@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from routing_crust.limits import DAY_SECONDS
 from routing_crust.names import Name
 from routing_crust.testing.identity import KeyRing, SimulatedIdentity
 from routing_crust.trust.certificate import MemberRole, SignedCertificate
 from routing_crust.trust.issuing import Issuer
-from routing_crust.trust.judging import DAY_SECONDS, Rejection, judge
+from routing_crust.trust.judging import Rejection, judge
 from routing_crust.trust.roster import Roster
 
 NOW = 1_800_000_000.0

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from ...crust.interfaces import ILink
 from ...errors import CloseReason, WireError
 from ...history import Way
+from ...limits import DAY_SECONDS
 from ...names import NAME_BYTES, Name
 from ...quietlog import QuietLog
 from ...timing.ratelimit import KeyedLimits, TokenBucket
@@ -36,7 +37,7 @@ LOOK_EVERY_SECONDS: Final = 300.0
 """Between two looks at our own certificate."""
 ASK_AGAIN_SECONDS: Final = 3600.0
 """Before an issuer that has refused, or not answered, is asked again."""
-WARN_EVERY_SECONDS: Final = 86400.0
+WARN_EVERY_SECONDS: Final = DAY_SECONDS
 """Between two warnings that our certificate ends soon."""
 MAX_REFUSALS: Final = 64
 """Peers whose refusals are remembered, for people to read."""
