@@ -381,8 +381,7 @@ class RoutingCore:
         self.tunnels.wake()
         if self.state is State.CONNECTED and not self.is_client:
             self.joiner.wake()
-        else:
-            self.lifecycle.network_changed()
+        self.lifecycle.network_changed()
 
     def _seen_elsewhere(self) -> None:
         """A check has shown that others see us elsewhere than before: tunnels may be replaced there."""

@@ -1721,7 +1721,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a link that is merely slow is cut",
         "crust/link/liveness.py",
-        "self._cut_in = max(within, self._doubt_after)",
+        "self._cut_in = self._after(within)",
         "pass\n        self._cut_in = 8.0",
         (
             "tests.crust.link.test_link.DoubtTests.test_link_is_cut_where_the_owner_knows_that_the_path_has_broken",
@@ -1739,8 +1739,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a link with a long round trip is doubted each time",
         "crust/link/liveness.py",
-        "return min(max(DOUBT_AFTER_SECONDS, round_trips), MAX_DOUBT_AFTER_SECONDS)",
-        "return DOUBT_AFTER_SECONDS",
+        "return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)",
+        "return seconds",
         ("tests.crust.link.test_link.DoubtTests.test_path_with_a_long_round_trip_is_not_doubted_early",),
     ),
     Mutant(
@@ -1799,8 +1799,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a router's new address is noticed link by link",
         "crust/netstate/path_watch.py",
-        "                each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)\n",
-        "                each.probe()\n",
+        "            each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)\n",
+        "            each.probe()\n",
         (
             "tests.crust.netstate.test_path_watch.PathWatchTests.test_links_to_two_networks_that_break_mean_that_the_path_has",
         ),
@@ -1808,9 +1808,63 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "whoever breaks links has all others probed each time",
         "crust/netstate/path_watch.py",
-        "if 0 <= now - self._last < MIN_INTERVAL_SECONDS:",
+        "if 0 <= now - self._broke < MIN_INTERVAL_SECONDS:",
         "if False:",
         ("tests.crust.netstate.test_path_watch.PathWatchTests.test_path_breaks_once_in_a_while",),
+    ),
+    Mutant(
+        "links need not answer for 10 s after a probe of all",
+        "crust/netstate/path_watch.py",
+        "if 0 <= now - self._broke < MIN_INTERVAL_SECONDS:",
+        "if 0 <= now - max(self._broke, self._probed_all) < MIN_INTERVAL_SECONDS:",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_links_have_to_answer_although_all_were_probed_just_before",
+        ),
+    ),
+    Mutant(
+        "a path with one public peer at its end never breaks",
+        "crust/netstate/path_watch.py",
+        "elif any(0 <= now - when < BREAKS_WITHIN_SECONDS for when in self._breaks.values()):",
+        "elif False:",
+        (
+            "tests.crust.netstate.test_path_watch.PathWatchTests.test_break_of_one_network_and_silence_mean_that_the_path_has_broken",
+        ),
+    ),
+    Mutant(
+        "a request that vanished in a dead link is not sent again",
+        "routing/connecting/outgoing_request.py",
+        "            self._repeat = self._node.clock.callLater(waits[0], again)",
+        "            pass",
+        (
+            "tests.routing.connecting.test_connector.WayTests.test_request_that_somebody_waits_for_is_sent_again_until_it_is_answered",
+        ),
+    ),
+    Mutant(
+        "requests of a peer that it has given up keep its next one out",
+        "routing/connecting/expected.py",
+        "if is_newer or self._clock",
+        "if self._clock",
+        (
+            "tests.routing.connecting.test_expected.ExpectedTests.test_newer_request_of_a_full_peer_takes_the_place_of_the_oldest",
+        ),
+    ),
+    Mutant(
+        "a decision for a dead link keeps the next one waiting",
+        "routing/links/consolidation.py",
+        "if self._passed_over == current and (self._pending is None or self._pending[0] != current):",
+        "if self._passed_over == current:",
+        (
+            "tests.routing.links.test_consolidation.RendezvousTests.test_dead_link_that_was_decided_for_again_gives_way_to_a_third",
+        ),
+    ),
+    Mutant(
+        "a node whose path has broken waits before it bootstraps",
+        "routing/membership/lifecycle.py",
+        "if 0 <= self._node.clock.seconds() - self._changed < CHANGED_SECONDS:",
+        "if False:",
+        (
+            "tests.routing.test_network_changed.NetworkChangedTests.test_node_that_loses_its_links_to_a_change_bootstraps_at_once",
+        ),
     ),
     Mutant(
         "a router that restarts once makes heartbeats faster for ever",
@@ -2032,8 +2086,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "a peer that asks again too soon drives out its own request",
         "routing/connecting/expected.py",
-        "if oldest is not None and self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
-        "if oldest is not None:",
+        "if is_newer or self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:",
+        "if True:",
         (
             "tests.routing.connecting.test_expected.ExpectedTests.test_oldest_expectation_of_a_full_peer_makes_room",
         ),

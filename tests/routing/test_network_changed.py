@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import Role
+from routing_crust.errors import CloseReason
 from routing_crust.routing.core import RoutingCore
 from routing_crust.routing.membership.lifecycle import FIRST_RETRY_SECONDS
 from routing_crust.routing.state import State
@@ -53,6 +54,23 @@ class NetworkChangedTests(SynchronousTestCase):
             self.assertIs(node.service.state, State.BOOTSTRAPPING)
             self.net.run_for(2)
             self.assertTrue(node.connected)
+
+    def test_node_that_loses_its_links_to_a_change_bootstraps_at_once(self) -> None:
+        """Once: its next attempts wait as ever."""
+        node = self.nodes[2]
+        core = core_of(node)
+        core.network_changed()
+        for _ in range(3):
+            core.lifecycle._backoff.next_wait()
+        for peer in core.links.peers:
+            core.links.drop(peer.name, CloseReason.INACTIVE)
+        assert core.lifecycle._retry is not None
+        self.assertEqual(core.lifecycle._retry.getTime(), node.clock.seconds())
+        self.net.partition([node], [each for each in self.net if each is not node])
+        self.net.run_until(lambda: node.service.state is State.BOOTSTRAPPING)
+        self.net.run_until(lambda: node.service.state is State.DISCONNECTED)
+        self.assertGreater(core.lifecycle._retry.getTime(), node.clock.seconds())
+        self.net.heal()
 
     def test_back_off_begins_at_its_first_wait(self) -> None:
         """If it fails all the same, the next attempts follow quickly."""

@@ -27,6 +27,8 @@ PROBE_AFTER_SECONDS: Final = 1.0
 """From a frame of ours to a probe, if nothing comes."""
 DOUBT_AFTER_SECONDS: Final = 2.0
 """From a frame of ours until the link is doubted, if nothing comes; or, if longer, so many round trips:"""
+ASKED_DOUBT_AFTER_SECONDS: Final = 1.0
+"""The same from a probe that others had reason to ask for."""
 DOUBT_AFTER_ROUND_TRIPS: Final = 8
 MAX_DOUBT_AFTER_SECONDS: Final = 8.0
 MAX_DOUBT_INTERVAL_SECONDS: Final = 4.0
@@ -145,11 +147,15 @@ class Liveness:
             self._end_wait()
         urgent = within is not None and (self._cut_in is None or within < self._cut_in)
         if urgent and within is not None:
-            self._cut_in = max(within, self._doubt_after)
+            self._cut_in = self._after(within)
         send, self._asked = not self._asked, True
         # a wait that began anew with each call would never end
         if send or urgent:
             self._begin_wait()
+            assert self.waiting is not None
+            self._doubt_at = min(self._doubt_at, self.waiting + self._after(ASKED_DOUBT_AFTER_SECONDS))
+            self._set_wait()
+            self._set_timer()
         return send
 
     def tick(self, reading: bool) -> LinkClosed | None:
@@ -211,9 +217,13 @@ class Liveness:
 
     @property
     def _doubt_after(self) -> float:
+        return self._after(DOUBT_AFTER_SECONDS)
+
+    def _after(self, seconds: float) -> float:
+        """These, or if longer, so many round trips."""
         # a stall looks like a long round trip, and must not keep the next one from being noticed
         round_trips = DOUBT_AFTER_ROUND_TRIPS * self._round_trip
-        return min(max(DOUBT_AFTER_SECONDS, round_trips), MAX_DOUBT_AFTER_SECONDS)
+        return min(max(seconds, round_trips), MAX_DOUBT_AFTER_SECONDS)
 
     def _begin_wait(self) -> None:
         """Something was written that the peer ought to react to."""

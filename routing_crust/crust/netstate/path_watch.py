@@ -3,9 +3,11 @@ The path watch of a node behind a NAT: whether the way out is still the one that
 
 A router that restarts, or gets another address, tells nobody: the links through it are dead, and each finds
 out by itself, at its next heartbeat. So what happens to some says something about all. While nothing comes
-from outside at all, one link is probed every C{SILENCE_SECONDS}, each in its turn, which brings its heartbeat
-forward. If that link is silent, all are probed. If it breaks, the next one is probed at once; when links to
-two networks have broken within a few seconds, the path has: the others have to answer or are cut.
+from outside, one link is probed every C{SILENCE_SECONDS}, each in its turn, which brings its heartbeat
+forward; so is the next one when a link is doubted. If nothing at all comes within C{ANSWER_SECONDS} then, all
+are probed. If a link breaks, the next one is probed at once; when links to two networks have broken within a
+few seconds, or one has and another is doubted while nothing comes, the path has: the others have to answer or
+are cut.
 
 Only links count that lead from a private address to a global one. Other networks have no part in this: a host
 that dies takes its own links with it, and a peer's prefix counts once.
@@ -24,15 +26,17 @@ from ...errors import CloseReason, LinkClosed
 from ...timing.timers import cancel
 from ..interfaces import ILink
 
-SILENCE_SECONDS: Final = 4.0
-"""Without anything from outside, until a link is probed."""
+SILENCE_SECONDS: Final = 1.5
+"""Between two looks whether anything has come from outside. A link is probed if nothing has."""
+ANSWER_SECONDS: Final = 0.5
+"""For anything to come from outside after such a probe, until all links are probed."""
 BREAKS_WITHIN_SECONDS: Final = 10.0
 """Links to several networks that break within this time have broken for one reason."""
 ENOUGH_BREAKS: Final = 2
-ANSWER_AFTER_BREAKS_SECONDS: Final = 2.0
+ANSWER_AFTER_BREAKS_SECONDS: Final = 1.0
 """For an answer by the others then: a link that is merely slow does not break."""
 MIN_INTERVAL_SECONDS: Final = 10.0
-"""Between two times that all links are probed."""
+"""Between two times that all links are probed, and between two times that they have to answer."""
 
 
 class PathWatch:
@@ -49,7 +53,8 @@ class PathWatch:
         self._timer: IDelayedCall | None = None
         self._breaks: dict[str, float] = {}
         self._turn: list[ILink] = []
-        self._last = float("-inf")
+        self._answer: IDelayedCall | None = None
+        self._probed_all = self._broke = float("-inf")
 
     def through_nat(self) -> list[ILink]:
         """The links that go through a NAT, as far as their addresses show."""
@@ -62,10 +67,15 @@ class PathWatch:
 
     def link_doubted(self, link: ILink) -> None:
         """A link may be dead: if nothing else comes from outside, all may be."""
-        if is_through_nat(link) and not any(each.has_heard for each in self.through_nat()):
-            if self._may_probe_all():
-                for each in self.through_nat():
-                    each.probe()
+        if not is_through_nat(link):
+            return
+        now = self._clock.seconds()
+        if any(each.has_heard for each in self.through_nat()):
+            self._probe_next()  # that may have come before the path broke
+        elif any(0 <= now - when < BREAKS_WITHIN_SECONDS for when in self._breaks.values()):
+            self._path_broke()
+        else:
+            self._probe_all()
 
     def link_lost(self, link: ILink, reason: LinkClosed) -> None:
         """A link that was up is gone."""
@@ -79,16 +89,14 @@ class PathWatch:
         self._breaks[link.connection.peer.prefix] = now
         if len(self._breaks) < ENOUGH_BREAKS:
             self._probe_next()
-        elif self._may_probe_all():
-            self._breaks.clear()
-            for each in self.through_nat():
-                each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)
-            self._broken()
+        else:
+            self._path_broke()
 
     def stop(self) -> None:
         """Probe nothing any more."""
         cancel(self._timer)
-        self._timer = None
+        cancel(self._answer)
+        self._timer = self._answer = None
         self._turn.clear()
         self._breaks.clear()
 
@@ -114,13 +122,33 @@ class PathWatch:
         for each in waiting[:1]:
             self._turn.append(each)
             each.probe()
+        if self._answer is None:
+            for each in links:
+                each.has_heard = False
+            self._answer = self._clock.callLater(ANSWER_SECONDS, self._see_the_answer)
 
-    def _may_probe_all(self) -> bool:
+    def _see_the_answer(self) -> None:
+        self._answer = None
+        if not any(each.has_heard for each in self.through_nat()):
+            self._probe_all()
+
+    def _path_broke(self) -> None:
         now = self._clock.seconds()
-        if 0 <= now - self._last < MIN_INTERVAL_SECONDS:
-            return False
-        self._last = now
-        return True
+        if 0 <= now - self._broke < MIN_INTERVAL_SECONDS:
+            return
+        self._broke = now
+        self._breaks.clear()
+        for each in self.through_nat():
+            each.must_answer(ANSWER_AFTER_BREAKS_SECONDS)
+        self._broken()
+
+    def _probe_all(self) -> None:
+        now = self._clock.seconds()
+        if 0 <= now - self._probed_all < MIN_INTERVAL_SECONDS:
+            return
+        self._probed_all = now
+        for each in self.through_nat():
+            each.probe()
 
 
 def is_through_nat(link: ILink) -> bool:

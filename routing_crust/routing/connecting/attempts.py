@@ -140,16 +140,22 @@ class Attempts:
                 if entry.request.issued <= latest:
                     self.withdraw(peer, entry.nonce)
 
+    def lacks_link(self, peer: Name) -> bool:
+        """Whether we have no link with this peer, or one that may be dead."""
+        link = self._links.link_to(peer)
+        return link is None or link.is_doubted
+
     def is_tunnelled(self, peer: Name) -> bool:
         """Whether our link with this peer is a tunnel."""
         link = self._links.link_to(peer)
         return link is not None and link.path_kind is PathKind.TUNNEL
 
-    def make_room(self, peer: Name, own: bool = False) -> None:
+    def make_room(self, peer: Name, own: bool = False, issued: float = float("-inf")) -> None:
         """
         If a peer is at its limit, end its oldest attempt, as far as that may go.
 
         @param own: whether it is one of ours that needs the room.
+        @param issued: when the request was made that needs the room, if it is the peer's.
         """
         tunnel = self._links.link_to(peer)
         oldest = self.expected.oldest_of_full(peer, own)
@@ -157,7 +163,7 @@ class Attempts:
             # both ends are linked, so the older attempt to replace the tunnel may go at any age
             self._fulfil(peer, oldest.nonce, tunnel)
         else:
-            self.expected.make_room(peer, own)
+            self.expected.make_room(peer, own, issued)
 
     def stop(self) -> None:
         """End all attempts."""

@@ -27,7 +27,7 @@ from ..messaging.duplicates import MAX_REMEMBERED_IDS, DuplicateFilter
 from ..node import Node
 from .signing import REQUEST_LABEL
 
-PROBE_WAIT_SECONDS: Final = 2.1
+PROBE_WAIT_SECONDS: Final = 1.1
 """For how long a request waits for the answer to a probe: until a silent link is doubted."""
 _LINKED: Final = "there is such a link already"
 

@@ -46,8 +46,6 @@ from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
 
-MIN_RESEND_SECONDS: Final = 1.0
-"""Between two copies of a request for a second link."""
 MAX_TIME_SHIFT_SECONDS: Final = 5.0
 """How far the network's time may move until a request is not sent again with the old one."""
 
@@ -126,21 +124,24 @@ class Connector(PeerListener):
     def request_beside(self, peer: Peer) -> None:
         """
         Ask a peer for a second link, by other nodes. A request that is under way goes out again: the peer may
-        have been out of reach.
+        have been out of reach. One that was answered before the link fell silent is given up for another.
         """
         if self._stopped or peer.use is LinkUse.ATTACHED:
             return
         request = self._requests.get((peer.name, peer.use))
-        if request is None:
-            self._request(peer.name, peer.use, None, None)
-        else:
+        silent_since = self._node.clock.seconds() - peer.link.owed_for
+        if request is not None and request.answered and request.sent < silent_since:
+            # what both ends dial for it are the addresses of that time
+            self._abandon(peer.name, peer.use)
+        if (peer.name, peer.use) in self._requests:
             self.ask_again(peer.name)
+        else:
+            self._request(peer.name, peer.use, None, None)
 
     def ask_again(self, name: Name) -> None:
         """Send requests to a node that are under way, and have no answer, once more by another way."""
         for request in self._requests_to(name):
-            if not request.answered and self._node.clock.seconds() - request.sent_last >= MIN_RESEND_SECONDS:
-                request.send_again()
+            request.ask_again()
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
         """
@@ -347,6 +348,9 @@ class Connector(PeerListener):
             if self._links.link_to(name) is not None or name in self._cooldown:
                 request.send(None, None)
         request.send(informant, via)
+        # one that joining makes is repeated by joining
+        if use is LinkUse.DIRECT or self._links.link_to(name) is not None:
+            request.repeat(partial(self._attempts.lacks_link, name))
         return request
 
     def _dial(

@@ -185,14 +185,20 @@ class ExpectedConnections:
             _fail(replaced, ExpectedConnectionReplaced("a newer request took the place of this one"))
         return arrival
 
-    def make_room(self, peer: Name, own: bool) -> None:
+    def make_room(self, peer: Name, own: bool, issued: float = float("-inf")) -> None:
         """
         If as many requests of a peer are expected as may be, or of ours to it, end the oldest if it is older
-        than C{REQUEST_INTERVAL_SECONDS}: the newest request is the one that is still wanted, and the old one
-        failed.
+        than C{REQUEST_INTERVAL_SECONDS}, or if the peer has made it before this one: the newest request is
+        the one that is still wanted, and the old one failed, or was given up with the link that it was for.
+
+        @param issued: when the peer made the request that needs the room, by its own account.
         """
         oldest = self._oldest_of_full(peer, own)
-        if oldest is not None and self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
+        if oldest is None:
+            return
+        # a copy that was delayed must not take the place of a newer request
+        is_newer = isinstance(oldest.expected, ExpectedRequest) and oldest.expected.request.issued < issued
+        if is_newer or self._clock.seconds() - oldest.since >= REQUEST_INTERVAL_SECONDS:
             self._remove(peer, oldest.expected.nonce)
             self._on_expired(oldest.expected)
             _fail(oldest, ExpectedConnectionReplaced("a newer request took the place of this one"))

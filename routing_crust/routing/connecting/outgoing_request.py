@@ -4,6 +4,9 @@ An outgoing request for a connection: the ways that its envelopes take, and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -17,6 +20,11 @@ from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
 from ..messaging.retries import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..node import Node
+
+MIN_RESEND_SECONDS: Final = 0.25
+"""Between two copies of a request that are sent before anything has said that the first is lost."""
+REPEAT_SECONDS: Final = (1.0, 2.0, 4.0, 4.0, 4.0)
+"""Waits, one after the other, for an answer to a request until it is sent again."""
 
 
 class OutgoingRequest:
@@ -37,7 +45,7 @@ class OutgoingRequest:
     """
 
     __slots__ = (
-        "_envelopes", "_node", "_retry", "_send", "_way",
+        "_envelopes", "_node", "_repeat", "_retry", "_send", "_way",
         "answered", "issued", "name", "nonce", "sent", "sent_last", "timer", "token", "use", "waiting",
     )  # fmt: skip
 
@@ -65,6 +73,7 @@ class OutgoingRequest:
         self._way: tuple[Name | None, ILink | None, int] = (None, None, 0)
         self._envelopes: set[int | None] = set()
         self._retry: IDelayedCall | None = None
+        self._repeat: IDelayedCall | None = None
 
     def send(self, proxy: Name | None, via: ILink | None, attempt: int = 0) -> None:
         """Send the request by this way, which L{SendControl} explains."""
@@ -85,6 +94,11 @@ class OutgoingRequest:
             wait = self._node.random.uniform(MIN_HINT_RETRY_SECONDS, MAX_HINT_RETRY_SECONDS)
             self._retry = self._node.clock.callLater(wait, self.send_again)
 
+    def ask_again(self) -> None:
+        """Send the request by another way, unless it has an answer or has just been sent."""
+        if not self.answered and self._node.clock.seconds() - self.sent_last >= MIN_RESEND_SECONDS:
+            self.send_again()
+
     def send_again(self) -> None:
         """Send the request by another way."""
         cancel(self._retry)
@@ -92,6 +106,23 @@ class OutgoingRequest:
         proxy, via, attempt = self._way
         # The given way has failed: from now on the table decides, with another first hop each time.
         self.send(None, None, attempt + 1 if proxy is None and via is None else 0)
+
+    def repeat(self, is_needed: Callable[[], bool], waits: tuple[float, ...] = REPEAT_SECONDS) -> None:
+        """
+        Send the request again while it has no answer: no hint comes where it has vanished in a link that is
+        dead, of which the node before it does not know yet.
+
+        @param is_needed: asked each time.
+        """
+
+        def again() -> None:
+            if self.answered or not is_needed():
+                return
+            self.ask_again()
+            self.repeat(is_needed, waits[1:])
+
+        if waits:
+            self._repeat = self._node.clock.callLater(waits[0], again)
 
     def send_go(self) -> None:
         """Tell the responder that we begin to punch, by the way that the request went last."""
@@ -106,3 +137,4 @@ class OutgoingRequest:
         """Send nothing more, and cancel the delayed call that gives the request up."""
         cancel(self.timer)
         cancel(self._retry)
+        cancel(self._repeat)

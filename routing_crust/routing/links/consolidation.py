@@ -333,7 +333,10 @@ class Consolidation:
     def _pass_over(self) -> None:
         """If the current link is doubted and there is another, let that take its place."""
         current = self.current
-        if not self._arbiter or current is None or self._passed_over == current:
+        if not self._arbiter or current is None:
+            return
+        # it was decided for again if it was the only one for a while, and must not keep the next one waiting
+        if self._passed_over == current and (self._pending is None or self._pending[0] != current):
             return
         others = [each for each in self._undoubted() if each.link != current]
         if others and self._is_doubted(current):

@@ -18,6 +18,8 @@ from ..state import State, StateCore, make_machine
 
 FIRST_RETRY_SECONDS: Final = 1.0
 """The upper bound of the wait after a first failed bootstrap."""
+CHANGED_SECONDS: Final = 5.0
+"""Where the network has changed within this time before the last link was lost, nothing is waited for."""
 MAX_RETRY_SECONDS: Final = 60.0
 """The upper bound of the wait after many failed bootstraps."""
 RETRY_FACTOR: Final = 1.5
@@ -39,6 +41,7 @@ class Lifecycle:
         self._observers = observers
         self._retry: IDelayedCall | None = None
         self._backoff = Backoff(FIRST_RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS, 1.0, node.random)
+        self._changed = float("-inf")
         self._problem = ""
         self._core = StateCore(node.settings.role, self, node.incarnation)
         self._entered: dict[State, list[Callable[[], object]]] = {state: [] for state in State}
@@ -58,6 +61,7 @@ class Lifecycle:
 
     def network_changed(self) -> None:
         """Bootstrap at once: a contact that was out of reach may be in reach now."""
+        self._changed = self._node.clock.seconds()
         if self.state is State.DISCONNECTED and self._retry is not None and self._retry.active():
             # the waits so far say nothing about the new network
             self._backoff.reset()
@@ -99,6 +103,9 @@ class Lifecycle:
     def schedule_retry(self) -> None:
         """Bootstrap again after the back-off."""
         wait = self._backoff.next_wait()
+        # once: what is lost with our own path costs nobody else a link, so there is no crowd to spread
+        if 0 <= self._node.clock.seconds() - self._changed < CHANGED_SECONDS:
+            self._changed, wait = float("-inf"), 0.0
         self.log.debug("bootstrapping again in {wait:.1f} s", wait=wait)
         self._retry = self._node.clock.callLater(wait, self.machine.retry)
 

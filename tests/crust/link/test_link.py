@@ -22,6 +22,7 @@ from routing_crust.crust.link.certificates import PeerRefused
 from routing_crust.crust.link.factories import link_of
 from routing_crust.crust.link.link import Link
 from routing_crust.crust.link.liveness import (
+    ASKED_DOUBT_AFTER_SECONDS,
     DOUBT_AFTER_ROUND_TRIPS,
     DOUBT_AFTER_SECONDS,
     MEASURE_SECONDS,
@@ -545,6 +546,15 @@ class DoubtTests(LinkTests):
         for _ in range(29):
             self.clock.advance(1)
         self.assertEqual((self.doubts(), self.settle()), (8, b""))  # at 2, 4, 8, 12 s and so on
+
+    def test_link_that_others_have_reason_to_probe_is_doubted_sooner(self) -> None:
+        """Whatever had been sent before."""
+        link = self.verified()
+        link.send(200, b"a question")
+        self.settle()
+        link.probe()
+        self.clock.advance(ASKED_DOUBT_AFTER_SECONDS)
+        self.assertTrue(link.is_doubted)
 
     def test_slow_peer_is_doubted_and_keeps_its_link(self) -> None:
         """A stall of the peer, or of its line, for as long as C{inactivity_timeout} allows."""

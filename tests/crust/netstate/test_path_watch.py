@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.crust.interfaces import ILink
 from routing_crust.crust.netstate.path_watch import (
     ANSWER_AFTER_BREAKS_SECONDS,
+    ANSWER_SECONDS,
     BREAKS_WITHIN_SECONDS,
     SILENCE_SECONDS,
     PathWatch,
@@ -68,9 +69,23 @@ class PathWatchTests(SynchronousTestCase):
 
     def test_one_link_is_probed_while_nothing_comes(self) -> None:
         """Each in its turn, so that a node with many links sends no more than one with few."""
-        self.several(3)
-        self.clock.pump([SILENCE_SECONDS] * 6)
+        links = self.several(3)
+        for _ in range(6):
+            self.clock.advance(SILENCE_SECONDS)
+            links[0].has_heard = True  # the answer
+            self.clock.advance(ANSWER_SECONDS)
+            links[0].has_heard = False
         self.assertEqual(self.probes(), [2, 2, 2])
+
+    def test_all_are_probed_where_nothing_answers_the_first_probe(self) -> None:
+        """Once in a while."""
+        self.several(3)
+        self.clock.advance(SILENCE_SECONDS)
+        self.assertEqual(self.probes(), [1, 0, 0])
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(self.probes(), [2, 1, 1])
+        self.clock.pump([0.5] * 8)
+        self.assertLessEqual(sum(self.probes()), 8)
 
     def test_no_link_is_probed_while_one_of_them_brings_something(self) -> None:
         one, *_ = self.several(3)
@@ -137,10 +152,30 @@ class PathWatchTests(SynchronousTestCase):
         self.assertEqual(self.probes(), [1, 1, 1, 1])
 
     def test_silent_link_says_nothing_about_the_others_while_they_bring_something(self) -> None:
+        """What they brought may be from before the path broke: one of them is asked."""
         links = self.several(4)
         links[3].has_heard = True
         self.watch.link_doubted(cast(ILink, links[0]))
-        self.assertEqual(self.probes(), [0, 0, 0, 0])
+        self.assertEqual(sum(self.probes()), 1)
+        links[3].has_heard = True
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(sum(self.probes()), 1)
+
+    def test_break_of_one_network_and_silence_mean_that_the_path_has_broken(self) -> None:
+        """Where there is one public peer, no second network can break."""
+        links = self.several(3)
+        self.lose(links[0])
+        self.watch.link_doubted(cast(ILink, links[1]))
+        self.assertEqual(self.broken, 1)
+        self.assertEqual([each.within for each in links[1:]], [ANSWER_AFTER_BREAKS_SECONDS] * 2)
+
+    def test_links_have_to_answer_although_all_were_probed_just_before(self) -> None:
+        links = self.several(4)
+        self.watch.link_doubted(cast(ILink, links[3]))
+        self.lose(links[0])
+        self.lose(links[1])
+        self.assertEqual(self.broken, 1)
+        self.assertEqual([each.within for each in links[2:]], [ANSWER_AFTER_BREAKS_SECONDS] * 2)
 
     def test_nothing_is_left_without_links_or_after_a_stop(self) -> None:
         (link,) = self.several(1)

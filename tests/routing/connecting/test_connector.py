@@ -188,7 +188,7 @@ class WayTests(SynchronousTestCase):
         connector._send = lambda *way: sent.append(way) or 7
         nobody = self.net.identity().name
         callers = [self.nodes[0].connect(nobody) for _ in range(2)]
-        self.net.settle(1)
+        self.net.settle(0.5)
         callers[0].cancel()
         self.failureResultOf(callers[0], CancelledError)
         self.assertTrue(connector.is_requesting(nobody, LinkUse.DIRECT))
@@ -199,6 +199,30 @@ class WayTests(SynchronousTestCase):
         self.net.settle(100)
         self.assertEqual(len(sent), 1)
         self.assertEqual(self.net.crust(self.nodes[0]).expected, [])
+
+    def test_request_that_somebody_waits_for_is_sent_again_until_it_is_answered(self) -> None:
+        """It may have vanished in a link of another node that is dead; one of joining is left to joining."""
+        core = self.nodes[0]._core
+        assert core is not None
+        began, nobody, stranger = self.net.clock.seconds(), self.net.identity().name, self.net.identity().name
+        sent: list[float] = []
+
+        def send(kind: EnvelopeKind, name: Name, *way: object) -> int:
+            if name == nobody:
+                sent.append(round(self.net.clock.seconds() - began, 3))
+            else:
+                self.assertEqual((name, self.net.clock.seconds()), (stranger, began))
+            return 7
+
+        core.connector._send = send
+        asked = core.connector.request_link(nobody, LinkUse.DIRECT)
+        core.connector.request_link(stranger, LinkUse.MEMBER).addErrback(lambda _: None)
+        self.net.settle(7.5)
+        self.assertEqual(sent, [0, 1, 3, 7])
+        core.connector._requests[nobody, LinkUse.DIRECT].answered = True
+        with self.assertRaises(ExpectedConnectionExpired):
+            self.net.result(asked)
+        self.assertEqual(sent, [0, 1, 3, 7])
 
     def test_settled_request_sends_nothing_more(self) -> None:
         """Even if it was to be sent again."""

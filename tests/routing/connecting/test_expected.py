@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import expiringdict
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
@@ -63,6 +64,12 @@ def request(peer: int = 1, nonce: int = 1, *endpoints: Endpoint) -> ExpectedRequ
 def request_by(asked_by: Account, peer: int, nonce: int = 1) -> ExpectedRequest:
     """A request that this party is held to account for."""
     return replace(request(peer, nonce), asked_by=asked_by)
+
+
+def made_at(issued: float, nonce: int) -> ExpectedRequest:
+    """A request that was made at this time."""
+    made = request(1, nonce)
+    return replace(made, request=msgspec.structs.replace(made.request, issued=issued))
 
 
 def response(peer: int, nonce: int = 1) -> ExpectedResponse:
@@ -145,6 +152,23 @@ class ExpectedTests(SynchronousTestCase):
         self.failureResultOf(first, ExpectedConnectionReplaced)
         self.assertEqual([each.nonce for each in self.table.of_peer(name_of(1))], [nonce_of(2)])
         self.assertEqual([each.nonce for each in self.expired], [nonce_of(1)])
+
+    def test_newer_request_of_a_full_peer_takes_the_place_of_the_oldest(self) -> None:
+        """
+        The peer has given that up with the link that it was for. A copy that was delayed takes no place, nor
+        does any request take that of one of ours.
+        """
+        name = name_of(1)
+        first, _ = (self.table.expect(made_at(100.0 + nonce, nonce)) for nonce in (1, 2))
+        self.table.make_room(name, own=False, issued=100.5)
+        self.assertEqual(len(self.table), 2)
+        self.table.make_room(name, own=False, issued=103.0)
+        self.failureResultOf(first, ExpectedConnectionReplaced)
+        self.assertEqual([each.nonce for each in self.table.of_peer(name)], [nonce_of(2)])
+        for nonce in (3, 4):
+            self.table.expect(response(2, nonce))
+        self.table.make_room(name_of(2), own=True, issued=103.0)
+        self.assertEqual(len(self.table.of_peer(name_of(2))), 2)
 
     def test_expiry_stops_the_dials_before_the_deferred_fails(self) -> None:
         """The expectation expires after C{EXPECTED_TIMEOUT_SECONDS}, not earlier."""

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.names import Name
-from routing_crust.routing.connecting.connector import MIN_RESEND_SECONDS
+from routing_crust.routing.connecting.outgoing_request import OutgoingRequest
 from routing_crust.routing.connecting.responder import MAX_REPEATED_ANSWERS, MIN_REPEAT_SECONDS
 from routing_crust.wire.messages import Envelope, EnvelopeKind, LinkUse
 from tests.routing.net import Net
@@ -43,6 +43,8 @@ class RepeatedRequestTests(SynchronousTestCase):
             judged(peer, request, envelope, link)
 
         self.patch(self.responder, "accept", accept)
+        # the repetitions are those of the test
+        self.patch(OutgoingRequest, "repeat", lambda *_: None)
 
     def send(
         self,
@@ -60,7 +62,7 @@ class RepeatedRequestTests(SynchronousTestCase):
         """Have the client ask; its request has been answered once, and the answer has vanished."""
         asked = self.connector.request_link(self.far, LinkUse.DIRECT)
         self.net.run(lambda: self.answers)
-        self.net.settle(MIN_RESEND_SECONDS)
+        self.net.settle(MIN_REPEAT_SECONDS)
         return asked
 
     def copy(self, **changes: Any) -> None:

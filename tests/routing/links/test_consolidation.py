@@ -548,6 +548,22 @@ class RendezvousTests(SynchronousTestCase):
                 # it is left to the handover, since it may only be slow
                 self.assertEqual([each[1:] for each in world.closed], [(before, CloseReason.SUPERSEDED)])
 
+    def test_dead_link_that_was_decided_for_again_gives_way_to_a_third(self) -> None:
+        """The second link was lost before its acknowledgement, so that the dead one was the only one."""
+        world = World()
+        dead = world.dial(SMALL, LinkUse.MEMBER, SMALL)
+        world.settle()
+        dead.mute = True
+        world.doubt(dead, SMALL, GREAT)
+        second = world.dial(GREAT, LinkUse.DIRECT, GREAT)
+        world.deliver(second, SMALL)
+        for end in (SMALL, GREAT):
+            world.lose(second, end)
+        world.lose(dead, GREAT)
+        third = world.dial(GREAT, LinkUse.DIRECT, GREAT)
+        world.settle()
+        self.assertEqual({end.current for end in world.ends}, {third})
+
     def test_answer_of_a_slow_link_does_not_bring_it_back(self) -> None:
         """The peer may have left it by then, and what it has sent on the second link would be lost."""
         world = World()
