@@ -138,8 +138,8 @@ def _heading(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    # argparse itself has % for %% and the default's value
-    return (action.help or "") % {"default": action.default, "prog": "routing-crust"}
+    # as argparse does it
+    return (action.help or "") % {**vars(action), "prog": "routing-crust"}
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
