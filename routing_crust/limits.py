@@ -24,6 +24,8 @@ UNREACHABLE_SECONDS: Final = 90.0
 """After which a peer counts as unreachable, whether a link, a stream, a message or a request waits for it."""
 MAX_KEEP_SECONDS: Final = 604800.0
 """The longest that connections may wait for a link when theirs is lost."""
+MAX_DRAIN_SECONDS: Final = 3600.0
+"""The longest that connections may go on when a daemon is told to end."""
 TWO_WAY_WAIT_SECONDS: Final = 1.0
 """How long to wait for the second direction of a link."""
 REQUEST_INTERVAL_SECONDS: Final = 20.0

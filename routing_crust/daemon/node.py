@@ -31,6 +31,7 @@ from .forward.registry import ForwardRegistry
 from .forward.reports import Reports
 from .live.answers import LiveAnswers
 from .live.changer import LiveSettings
+from .live.drain import Drain
 from .live.source import Configuration, SettingsSource
 from .logs import LoggingService
 from .members.administration import Administration
@@ -89,6 +90,7 @@ class NodeService(LoggingService):
         self._source = source or SettingsSource()
         self._configuration = configuration or Configuration(self.settings)
         self._live: LiveSettings | None = None
+        self._drain: Drain | None = None
         self.routing: RoutingService | None = None
         self.systemd = Systemd()
         self._supervision: Supervision | None = None
@@ -213,8 +215,10 @@ class NodeService(LoggingService):
         self.log.info("stopping", event="stopping")
         if self._supervision is not None:
             self._supervision.stopping()
-        if self._live is not None:
+        if self._live is not None and self._registry is not None:
             self._live.stop()
+            self._drain = Drain(self._registry, self._reactor, self._live.configuration.drain)
+            await self._drain.start()
         if self._page is not None:
             await self._page.stop()
         if self.routing is not None:
@@ -239,7 +243,7 @@ class NodeService(LoggingService):
         if self._signals is not None:
             # after the lock: from here on there is nothing that a sudden end could leave behind
             self._signals.restore()
-        self._live = None
+        self._live = self._drain = None
         self.routing = self._control = self._operator_log = self._page = self._administration = None
         self._lock = self._registry = self._signals = self._book = self._supervision = None
 
@@ -258,6 +262,7 @@ class NodeService(LoggingService):
             "version": __version__,
             "process": os.getpid(),
             "state_dir": str(self._state_dir),
+            "draining": None if self._drain is None else self._drain.left,
             "uptime": round(self._clock.seconds() - self._started_at, 1),
             **({} if self._registry is None else self._registry.status()),
         }

@@ -63,6 +63,7 @@ _OTHER_VALUES: Final = {
     "config": "FILE",
     "set": "NAME=VALUE",
     "status_page": "ENDPOINT",
+    "drain": "TIME",
     "log_level": "LEVEL",
     "log_format": "FORMAT",
     "demo": "NODES",
@@ -85,6 +86,8 @@ _HINTS: Final = {
     "demo": f"run this many nodes ({MIN_DEMO_NODES} to {MAX_DEMO_NODES}) on loopback in this process, with "
     "nothing on disk",
     "demo_seconds": "with --demo: stop after so long, and exit with 0 if no message has failed",
+    "drain": "when told to end (SIGTERM, SIGINT), refuse new streams and let those that are open finish for "
+    "so long, such as 10s or 2m, up to 1h; a second signal ends them at once (default 0)",
     "status_page": "show a page of the node's state, links and streams, and metrics there, such as tcp:8053; "
     "on 127.0.0.1 unless the endpoint has an interface, and then with a token",
     "log_level": f"log nothing that matters less: {', '.join(LEVELS)} (default info)",
@@ -99,6 +102,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Programs that it exposes and forwards", ("expose", "allow_peer", "forward", "nicknames")),
     ("Files", ("state_dir", "config")),
     ("Status", ("status_page",)),
+    ("Ending", ("drain",)),
     ("Log", ("log_level", "log_format")),
     ("Other settings", ("set", "help_settings")),
     ("Demonstration", ("demo", "demo_seconds")),
@@ -176,6 +180,9 @@ class Options(usage.Options):
             self.of_daemon["log_format"] = text
         except ValueError:
             raise usage.UsageError(f"--log-format {text}: write text or json") from None
+
+    def opt_drain(self, text: str) -> None:
+        self.of_daemon["drain"] = text
 
     def opt_status_page(self, text: str) -> None:
         self.of_daemon["status_page"] = text

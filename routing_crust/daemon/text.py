@@ -239,6 +239,10 @@ def _rate_text(rate: tuple[float, float] | None) -> str:
 
 
 def _state(status: Mapping[str, Any]) -> str:
+    if status.get("draining") is not None:
+        return (
+            f"draining: what is open may finish within {_duration(status['draining'])}, nothing new is taken"
+        )
     if status.get("state") == "disconnected" and status.get("role") == "first":
         return "disconnected, waiting for the first peer"
     if status.get("state") == "connected" and status.get("role") == "node" and not status.get("table"):

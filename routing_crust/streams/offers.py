@@ -40,7 +40,11 @@ MakeTransport: TypeAlias = Callable[[Stream, IProtocol, NodeAddress, Callable[[]
 
 
 class Offers:
-    """Made, and discarded, with the streams of a node; told of ports, and of what peers ask for."""
+    """
+    Made, and discarded, with the streams of a node; told of ports, and of what peers ask for.
+
+    @ivar closed: why no stream is accepted any more; empty while they are.
+    """
 
     log = Logger()
 
@@ -51,6 +55,7 @@ class Offers:
         self._quiet = QuietLog(self.log, clock.seconds)
         self._failures = QuietLog(self.log, clock.seconds, TRACEBACKS_AT_ONCE)
         self._ports: dict[str, StreamPort] = {}
+        self.closed = ""
 
     @property
     def protocols(self) -> list[str]:
@@ -81,6 +86,12 @@ class Offers:
 
     def requested(self, name: Name, stream: Stream) -> None:
         """A peer wants to open a stream."""
+        if self.closed:
+            self._refuse(name, stream, StreamReason.FAILED, self.closed)
+        else:
+            self._decide(name, stream)
+
+    def _decide(self, name: Name, stream: Stream) -> None:
         port = self._ports.get(stream.protocol)
         if port is None:
             self._refuse(name, stream, StreamReason.NOT_OFFERED, "")

@@ -68,6 +68,7 @@ class Streams:
         self.eventually = EventualQueue(service.clock)
         self._quiet = QuietLog(self.log, service.clock.seconds)
         self._peers = Peers(self)
+        self._closed = ""
         self._offers = Offers(self.clock, self._peers, self._transport)
 
     # For applications.
@@ -147,6 +148,8 @@ class Streams:
     async def _opened(
         self, name: Name, protocol: str, factory: Any, survival: float | None, patient: bool
     ) -> IProtocol:
+        if self._closed:
+            raise NotConnected(self._closed)
         if name == self.name:
             raise NotConnected("this is the name of this node itself, and it has no link to itself")
         try:
@@ -236,6 +239,10 @@ class Streams:
                 if (suspension := self._peers.suspension(each)) is not None
             },
         }
+
+    def refuse_new(self, why: str) -> None:
+        """Open no more streams, and accept none; those that are open stay. For good."""
+        self._closed = self._offers.closed = why
 
     @property
     def protocols(self) -> list[str]:

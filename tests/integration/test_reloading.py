@@ -292,6 +292,31 @@ class ReloadingTests(DaemonCase):
         third.signal(signal.SIGHUP)
         await self.until(lambda: third.state == "connected")
 
+    async def test_sigterm_lets_streams_finish_and_a_second_one_does_not(self) -> None:
+        for at_once in (False, True):
+            await self.two()
+            self.write("server", *self.server_lines, 'allow_peer = { echo = "*" }', 'drain = "10m"')
+            await self.reload(self.server)
+            (talker,) = await self.talk(1)
+            await self.until_each_has_pieces([talker], 1)
+            self.server.signal(signal.SIGTERM)
+            await self.until(lambda: self.server.said("draining: 1 streams may finish"))
+            self.assertTrue((await self.status(self.server))["draining"])
+            (refused,) = await self.talk(1)
+            await refused.over
+            await self.until(lambda: self.client.said("this node is about to stop"))
+            await self.until_each_has_pieces([talker], 2)
+            if at_once:
+                self.server.signal(signal.SIGTERM)
+                await talker.over
+            else:
+                await talker.finish()
+                self.assertTrue(talker.intact)
+                talker.transport.loseConnection()
+            self.assertEqual(await self.server.ended, -signal.SIGTERM)
+            await self.until(lambda: self.client.said("the service is stopping"))
+            await self.end_all()
+
     async def test_what_commands_add_and_remove_is_in_force_at_once(self) -> None:
         await self.two()
         port, where = free_port(), ("--state-dir", str(self.client.state_dir))

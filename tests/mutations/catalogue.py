@@ -2889,6 +2889,20 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a daemon that drains accepts new streams",
+        "streams/offers.py",
+        "        if self.closed:\n",
+        "        if False:\n",
+        ("tests.daemon.live.test_drain.DrainTests.test_new_streams_are_refused_both_ways_with_the_reason",),
+    ),
+    Mutant(
+        "a second signal does not end the drain",
+        "daemon/live/drain.py",
+        "        self._reactor.callFromThread(self.end)\n",
+        "        pass\n",
+        ("tests.daemon.live.test_drain.DrainTests.test_second_signal_ends_it_at_once",),
+    ),
+    Mutant(
         "a saved file is not read again before it is written",
         "daemon/live/saving.py",
         "    if rest != {key: each for key, each in old.items() if key not in touched}:\n",

@@ -110,6 +110,12 @@ class ForwardRegistry:
         """Whether something is offered by this name."""
         return protocol in self.streams.protocols
 
+    def drain(self, why: str) -> None:
+        """Close all forwarded ports, and refuse new streams; connections that are open stay."""
+        self.streams.refuse_new(why)
+        for each in self._forwarders:
+            each.pause()
+
     def of_programs(self, setting: str) -> list[dict[str, object]]:
         """What programs in the foreground expose or forward, as values for JSON."""
         mine: list[Any] = self._exposers if setting == "expose" else self._forwarders

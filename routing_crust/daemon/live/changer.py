@@ -172,6 +172,7 @@ class LiveSettings:
         for name, before, after in (
             ("log_level", running.log_style.level, wanted.log_style.level),
             ("log_format", running.log_style.format, wanted.log_style.format),
+            ("drain", running.drain, wanted.drain),
         ):
             if before != after:
                 changed.extend(describe(name, before, after))

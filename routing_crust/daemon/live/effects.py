@@ -12,6 +12,7 @@ AT_ONCE: Final = {
     "allow_peer": "connections of peers that may not have the protocol any more end, with the reason",
     "contacts": "they are dialled at once, if this node has no way into the network",
     "deny": "links with peers on it are closed; their streams end, and no message of theirs is taken",
+    "drain": "for the next time that the daemon is told to end",
     "expose": "connections end whose protocol is exposed no more; another program is for new connections",
     "forward": "its port is opened or closed, and with it go its connections; one that leads elsewhere "
     "keeps its port and connections",

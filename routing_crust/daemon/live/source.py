@@ -11,7 +11,10 @@ from typing import Any, Final
 
 from ...config import Settings
 from ...errors import ConfigurationError
+from ...forwarding_rules import parse_keep
+from ...limits import MAX_DRAIN_SECONDS
 from ...parsing import DAEMON_KEYS, read_file
+from ...plain_errors import InvalidPairing
 from ..logs import LEVELS, LogFormat, LogStyle
 from ..members.networks_here import settings_path
 from ..settings_file import SETTINGS, located, merge_settings
@@ -27,6 +30,7 @@ class Configuration:
 
     @ivar settings: those of its node, with C{state_dir} given.
     @ivar log_style: what is logged, and how.
+    @ivar drain: for how many seconds streams may go on when it is told to end.
     @ivar status_page: where its status page is, as a string for an endpoint; empty for none.
     @ivar given: the names of all that the file gives, in its order.
     """
@@ -34,6 +38,7 @@ class Configuration:
     settings: Settings
     log_style: LogStyle = field(default_factory=LogStyle)
     status_page: str = ""
+    drain: float = 0.0
     given: tuple[str, ...] = ()
 
 
@@ -67,16 +72,33 @@ class SettingsSource:
         try:
             style = LogStyle(_log_level(of_daemon), _log_format(of_daemon))
             page = _status_page(of_daemon)
+            drain = parse_drain(of_daemon.get("drain", 0))
         except ConfigurationError as error:
             if error.setting in self.of_daemon:
                 raise
             raise located(error, path) from None
-        return Configuration(replace(settings, state_dir=state_dir), style, page, tuple(in_file))
+        return Configuration(replace(settings, state_dir=state_dir), style, page, drain, tuple(in_file))
 
     @property
     def file(self) -> Path | None:
         """The file: one that was there at the start has to be there; another may have come since."""
         return self.path or settings_path(self.given, None)
+
+
+def parse_drain(raw: object) -> float:
+    """
+    Read for how long streams may go on: seconds, or C{10s}, C{2m}.
+
+    @raise ConfigurationError: it is no such time.
+    """
+    text = f"{raw:g}" if isinstance(raw, (int, float)) and not isinstance(raw, bool) else str(raw)
+    try:
+        seconds = parse_keep(text)
+    except InvalidPairing:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_DRAIN_SECONDS:
+        raise ConfigurationError("drain", f"{text!r} is not a time: write 0 to 3600 seconds, or 10s, 2m")
+    return seconds
 
 
 def _log_level(of_daemon: Mapping[str, Any]) -> str:
