@@ -269,8 +269,8 @@ def refusal_to_dial(
     @param on_link: the networks of our own interfaces, as C{192.168.1.0/24}.
     @param own_hosts: the addresses of our own interfaces. They are not dialled on any port, unless private
         addresses always may be: other nodes on a machine with a network are rare, other services are not.
-    @param low_ports: which ports below C{LOWEST_PORT_FROM_STRANGERS} may be dialled, since whoever named
-        them is no stranger in this.
+    @param low_ports: which ports below C{LOWEST_PORT_FROM_STRANGERS} may be dialled, since the peer that
+        named them is no stranger in this.
     @return: C{None} if it may be dialled, else the reason in a few words.
     """
     address = endpoint.address

@@ -5,8 +5,8 @@ A name is a node's raw Ed25519 public key (RFC 8032), so it proves itself, and a
 name alone. Its text form is base32 (RFC 4648, section 6), lower case and without padding: 52 characters. The
 distance of two names is their XOR read as a number (Maymounkov and Mazieres, "Kademlia", 2002).
 
-Random keys are spread as evenly as their hashes would be. Whoever wants a name near another can try keys
-until he has one, as he could with hashes: no limit rests on names.
+Random keys are spread as evenly as their hashes would be. An attacker who wants a name near another
+can try keys until one is near, as with hashes: no limit rests on names.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class TurnedAway:
 
 class Members:
     """
-    Asked by the registry of links about each Hello, and by whoever uses a peer for others. None of these
+    Asked by the registry of links about each Hello, and by parts that use a peer for others. None of these
     raises.
 
     @ivar is_private: whether there is anything to show and to judge.

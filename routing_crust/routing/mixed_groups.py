@@ -39,7 +39,7 @@ _Node = TypeVar("_Node")
 
 def mixed(nearest_first: Iterable[_Node], networks: Callable[[_Node], Networks], size: int) -> list[_Node]:
     """
-    The group of so many of these nodes, nearest first.
+    The group of this number of these nodes, nearest first.
 
     @param networks: those that a node counts for; one that counts for none is not limited.
     """
@@ -112,7 +112,7 @@ class Whereabouts:
         return self._placed.get(name, UNPLACED)
 
     def _place(self) -> dict[Name, Networks]:
-        """From our own links outwards: whoever is placed has a voice about others."""
+        """From our own links outwards: a node that is placed has a voice about others."""
         placed: dict[Name, Networks] = {}
         ours = {known for informant in self._said if (known := self._known(informant)) is not None}
         while True:

@@ -1,7 +1,7 @@
 """
 Certificates and statements as bytes, for the wire and for files: MessagePack arrays, each with a limit.
 
-A signature covers the inner bytes (the body) as they came, so nothing is encoded anew to check it.
+A signature covers the inner bytes (the body) as they came, so nothing is encoded again to check it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _decode_body(data: bytes) -> Certificate:
         )
     except (InvalidCertificate, InvalidName) as error:
         raise WireError(f"not a certificate: {error}") from None
-    # Two encodings of one certificate would be two certificates to whoever hashes them.
+    # Two encodings of one certificate would be two certificates to code that hashes them.
     if encode_body(certificate) != data:
         raise WireError("not a certificate: it is not encoded as it must be")
     return certificate

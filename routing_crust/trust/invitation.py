@@ -51,7 +51,7 @@ class Invitation:
     @ivar network: the id of the private network.
     @ivar inviter: who has made it.
     @ivar endpoints: where the inviter, or members that pass on to it, can be dialled.
-    @ivar secret: 128 bits; whoever has them is let in.
+    @ivar secret: 128 bits; a node that has them is let in.
     @ivar expiry: until when, in seconds since the epoch.
     @ivar uses: how many machines may redeem it.
     """
@@ -223,7 +223,7 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         """
-        @raise ValueError: there are not so many.
+        @raise ValueError: there are fewer.
         """
         taken, self._left = self._left[:count], self._left[count:]
         if len(taken) < count:
@@ -231,5 +231,5 @@ class _Reader:
         return taken
 
     def number(self, count: int) -> int:
-        """A number of so many bytes."""
+        """A number of this many bytes."""
         return int.from_bytes(self.take(count), "big")

@@ -16,7 +16,7 @@ from .invitation import invitation_id
 
 MAX_OPEN_INVITATIONS: Final = 256
 KEPT_AFTER_EXPIRY_SECONDS: Final = 30 * DAY_SECONDS
-"""Whoever comes with one that has expired hears that, not that it is unknown."""
+"""A node that comes with one that has expired hears that, not that it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class LedgerEntry:
     """
     An invitation as its inviter keeps it.
 
-    @ivar secret: 128 bits; whoever proves them is let in.
+    @ivar secret: 128 bits; a node that proves them is let in.
     @ivar expiry: until when, in seconds since the epoch.
     @ivar uses: how many machines may redeem it.
     @ivar nickname: that of the new member; empty leaves it to who redeems it.

@@ -4,7 +4,7 @@ The directory of members: certificates of all members of a private network, as o
 All members come to hold the same. An issuer's certificates take up its own room only: of each member the
 latest one of each issuer is kept, and when there are too many, every issuer gets an equal share, within which
 the smallest names stay. That depends on nothing but the certificates, so the order in which they arrive does
-not matter, and whoever has stolen an inviter's key can crowd out none but his own.
+not matter, and the thief of an inviter's key can crowd out no certificates but its own.
 
 Which certificate of a member counts: its latest; but of one that the authority lets issue certificates, only
 the authority can change what is said.
@@ -126,7 +126,7 @@ class MemberDirectory:
         return which in self._ids
 
     def refresh(self) -> None:
-        """Find out anew what is shared: statements about members have come."""
+        """Find out again what is shared: statements about members have come."""
         for bucket in self._shared:
             bucket.clear()
         self._digests = [None] * BUCKETS

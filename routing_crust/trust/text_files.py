@@ -31,7 +31,7 @@ def read_text(path: Path, limit: int, what: str) -> str | None:
         raise TrustFileError(f"the {what} {path} cannot be read: {error.strerror}") from None
     if not is_file or len(data) > limit:
         raise TrustFileError(f"the {what} {path} is no plain file, or too long: move it away")
-    # what is no ASCII is damage, which whoever reads the text finds
+    # what is no ASCII is damage, which the reader of the text finds
     return data.decode("ascii", "replace")
 
 

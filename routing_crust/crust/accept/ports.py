@@ -9,7 +9,7 @@ any process of the same user could then share them as well, and get half of the 
 taken for ourselves alone first, and opened for sharing once we listen: a second node, which begins in the
 same way, finds it in use. No lock file could do that, for two nodes need not have a folder in common.
 
-A socket that listens already, because whoever started this process made it, is used as it is.
+A socket that listens already, because the program that started this process made it, is used as it is.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _failed_by(problem: BaseException | None) -> DialFailed:
 def presence_in(problem: BaseException | None) -> Presence:
     """What the failure of a dial says about the peer."""
     if isinstance(problem, LinkClosed):
-        # whoever answers there could not prove to be the peer
+        # what answers there could not prove to be the peer
         proven_other = problem.reason in (CloseReason.TLS_REFUSED, CloseReason.SELF) and not problem.by_peer
         return Presence.GONE if proven_other else Presence.UNKNOWN
     if isinstance(problem, error.NoRouteError):

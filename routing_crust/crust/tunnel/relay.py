@@ -46,7 +46,7 @@ MAX_OPENS_AT_ONCE: Final = 128
 OPENS_PER_SECOND: Final = 8.0
 """Bounds on how often a peer may request tunnels: a node with streams to all others of a fleet opens many."""
 UNEXPECTED_OPENS: Final = 8
-"""A request that the far end does not expect counts as so many: honest ones were agreed on before."""
+"""A request that the far end does not expect counts for this number: honest ones were agreed on before."""
 
 
 class TunnelRelay:

@@ -22,7 +22,7 @@ TUNNEL_WINDOW_BYTES: Final = 16 * 1024
 MAX_TUNNEL_WINDOW_BYTES: Final = 4 * 1024 * 1024
 """Upper bound of a window: 8 MiB a second over half a second."""
 LIMITING_ROUND_TRIPS: Final = 2
-"""A window that is taken within so many round trips is what limits its sender."""
+"""A window that is taken within this number of round trips is what limits its sender."""
 QUIET_SECONDS: Final = 30.0
 """A sender that has sent less than a first window in this time gives back what it has beyond one."""
 
@@ -144,7 +144,7 @@ class ReceiveWindow:
         size = max(TUNNEL_WINDOW_BYTES, self.size - amount)
         self._memory.give_back(self._account, self.size - size)
         self.size = size
-        self._mark = -1  # credit that was given back is granted anew, and then says nothing of round trips
+        self._mark = -1  # credit that was given back is granted again, and then says nothing of round trips
         return True
 
     def close(self) -> None:

@@ -208,7 +208,7 @@ class AbsenceWatch:
             f"{name.short} cannot be reached: is it running, and in the network {network}?",
             watched.since,
         )
-        # forgotten first: whoever is told may wait for it again
+        # forgotten first: a waiter that is told may wait for it again
         del self._watched[name]
         while watched.waiting:
             watched.waiting.pop(0)(problem)

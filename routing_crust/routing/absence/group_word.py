@@ -74,7 +74,7 @@ class GroupWord:
         self._lookup = lookup
 
     async def ask(self, name: Name, seconds: float) -> Word:
-        """Ask the close group of a name for it; what is not said within so many seconds is not waited for."""
+        """Ask the close group of a name for it; what is not said within this time is not waited for."""
         word = Word()
         asking = Deferred.fromCoroutine(self._ask(name, word))
         with suppress(RoutingCrustError, TimeoutError):

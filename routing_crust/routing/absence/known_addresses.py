@@ -51,7 +51,7 @@ class KnownAddresses:
         return tuple(found)[:MAX_KNOCKS], tuple(others)[: max(0, MAX_KNOCKS - len(found))]
 
     async def knock(self, name: Name, seconds: float) -> tuple[Knock, ...]:
-        """Dial each of these addresses; one that is silent for so many seconds is given up."""
+        """Dial each of these addresses; one that is silent for this time is given up."""
         known, told = self.of(name)
         crust = self._node.crust
         found: dict[Endpoint, Knock] = {}

@@ -1,7 +1,7 @@
 """
 The redeemer: who has an invitation, and wants to become a member.
 
-It dials the places that the invitation names, all of them together; whoever answers first is asked, the
+It dials the places that the invitation names, all of them together; the node that answers first is asked, the
 inviter or a member that passes the try on. An answer counts when it proves the invitation's secret. One that
 does not is no more than what happened at that place, and the others are asked. Meanwhile it listens: an
 inviter that nobody can dial may have been told where we are, and dials us.
@@ -184,7 +184,7 @@ class Redeemer:
         if self._done.called:
             return
         if kind == FrameKind.HELLO and link.direction is Direction.ACCEPTED and link not in self._asked:
-            # whoever dials us may be the inviter; to anybody else the proof is of no use
+            # a node that dials us may be the inviter; to anybody else the proof is of no use
             self._ask(link)
         elif kind == FrameKind.REDEEMED and link in self._asked:
             try:
@@ -210,4 +210,4 @@ class Redeemer:
         """Nobody is told."""
 
     def network_changed(self) -> None:
-        """The next round dials anew."""
+        """The next round dials again."""

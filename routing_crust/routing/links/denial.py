@@ -1,6 +1,6 @@
 """
-Denial: when the allow and deny lists change, whoever is not allowed any more loses its links, and all that is
-under way with it, at once.
+Denial: when the allow and deny lists change, a peer that is not allowed any more loses its links, and all
+that is under way with it, at once.
 """
 
 from __future__ import annotations

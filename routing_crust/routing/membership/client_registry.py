@@ -44,7 +44,7 @@ class _Kept:
 
 class ClientRegistry:
     """
-    The records that clients have published, bounded by C{MAX_CLIENT_RECORDS}. When there are so many, the
+    The records that clients have published, bounded by C{MAX_CLIENT_RECORDS}. When it is full, the
     link by which most of them came loses its oldest for each that comes.
 
     Made with each start, fed with records whose signature holds and whose client is near enough

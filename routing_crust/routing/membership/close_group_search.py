@@ -117,7 +117,7 @@ class CloseGroupSearch:
         kept = [each.addCallback(_kept, groups) for each in waiting]
         results: list[tuple[bool, Any]] = await DeferredList(kept, consumeErrors=True)
         problems = [what.value for good, what in results if not good]
-        # not by us: whoever searches has cancelled it, and wants no other round
+        # not by us: the caller has cancelled it, and wants no other round
         if patience.active() and any(isinstance(each, CancelledError) for each in problems):
             cancel(patience)
             raise CancelledError

@@ -126,7 +126,7 @@ class TransmissionQueues:
     ) -> Transmission:
         """
         Send encoded parts to a node with which there is a session, after what waits already. If the session
-        is gone when their turn comes, the rest is dropped: whoever waits for an answer sends it again.
+        is gone when their turn comes, the rest is dropped: the part that waits for an answer sends it again.
 
         @param link: the first hop.
         @param kind: as in L{send_bare}.

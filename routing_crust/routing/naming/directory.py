@@ -195,7 +195,7 @@ def _checked(name: Name | str) -> Name | str:
 class Allowance:
     """
     The peers that may have something. Nicknames and tags are those of the certificate that a peer has shown,
-    so it is asked anew each time.
+    so it is asked again each time.
 
     @ivar texts: who they are, as texts.
     """

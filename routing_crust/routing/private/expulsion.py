@@ -1,8 +1,8 @@
 """
 Expulsion: who is no member any more loses its links and all that is kept for it, at once.
 
-What makes a member lose its standing: a statement of the roster, of which a ban is one; the ban of whoever
-has issued its certificate; or the end of its certificate, which is looked for now and then.
+What makes a member lose its standing: a statement of the roster, of which a ban is one; the ban of the member
+that has issued its certificate; or the end of its certificate, which is looked for now and then.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class FlightSender:
         make: EnvelopeMaker,
     ) -> None:
         """
-        @param first_hops: the best first hops for a destination with a proxy, about so many; and its proxy.
+        @param first_hops: the best first hops for a destination with a proxy, about this many; and its proxy.
         """
         self._links = links
         self._first_hops = first_hops

@@ -1,7 +1,7 @@
 """
 Offers: handshakes that others have begun with us and that are not complete.
 
-Whoever begins one needs no more than a name, which is free. So they are shared out among the links that they
+To begin one takes no more than a name, which is free. So they are shared out among the links that they
 came by, and the link that holds most makes room by its oldest.
 """
 

@@ -4,7 +4,7 @@ Sessions: from the first need of one to its end.
 Order: the end that needs a session sends the first flight of a TLS 1.3 handshake (SessionFlight 0), the other
 answers (1), the first sends its last flight (2) and may seal at once. Each flight is the body of a signed
 control envelope. The end that has begun sends its last flight again, by another way, until the answer comes:
-after the last one, any packet of the session. Whoever has no session with the number of a packet says so
+after the last one, any packet of the session. A node that has no session with the number of a packet says so
 (SessionUnknown), and a new one is made. A last flight that comes again is answered by an empty one.
 
 Where both ends begin at once, the handshake of the greater name counts: the other end leaves its own when it

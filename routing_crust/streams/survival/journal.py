@@ -43,12 +43,12 @@ class Journal:
         self.size += len(payload)
 
     def can_be(self, received: int) -> bool:
-        """Whether the peer can have received so many frames, of those that it has not acknowledged before."""
+        """Whether the peer can have received this many frames, of those that it has not acknowledged."""
         return self.acknowledged <= received <= self.acknowledged + len(self._frames)
 
     def acknowledge(self, received: int) -> None:
         """
-        The peer has received so many frames in all; keep the others.
+        The peer has received this number of frames in all; keep the others.
 
         @raise WireError: that cannot be.
         """
@@ -62,5 +62,5 @@ class Journal:
         self.acknowledged = received
 
     def after(self, received: int) -> Iterator[tuple[int, bytes]]:
-        """The frames after the first so many, each with its kind."""
+        """The frames after this number, each with its kind."""
         return islice(self._frames, received - self.acknowledged, None)

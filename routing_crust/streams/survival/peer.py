@@ -293,7 +293,7 @@ class PeerStreams:
         self.suspended_since = None
         forgotten = self.mux
         before = self._session
-        # a new session of the peer's may name our number already: with another both would begin anew for ever
+        # a new session of the peer may name our number already: another would have both begin again for ever
         keeps = resume.mine != before.theirs and resume.yours == before.mine
         number = before.mine if keeps else self._new_number()
         # before anybody is told: what a handler opens now is a stream of the new session

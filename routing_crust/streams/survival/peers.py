@@ -26,7 +26,7 @@ from .reconnection import Reconnection
 MAX_SUSPENDED_PEERS: Final = 1024
 """Peers whose streams are suspended."""
 MAX_SUSPENDED_BYTES: Final = 256 * MIB
-"""What is kept for suspended streams of all peers. Of more, the oldest of whoever has most are ended."""
+"""What is kept for suspended streams of all peers. Of more, the oldest of the peer with most are ended."""
 MAX_LAID_ASIDE: Final = 256
 """Peers without a link and without a stream that waits, of whose sessions something is kept."""
 MAX_LAID_ASIDE_BYTES: Final = 64 * KIB

@@ -7,7 +7,7 @@ frames that it has received, and each sends on from there. So nothing is lost, d
 state a stream is in, and the streams need not know.
 
 A session is the pair of two numbers, drawn at random by the two ends. An end whose peer does not know its
-number any more has been forgotten: its streams are over, and it begins anew.
+number any more has been forgotten: its streams are over, and it begins again.
 
 Epochs count the links, and the losses on one link. Both ends enter an epoch before they count what comes in
 it: frames that come before the peer's RESUME for this epoch belong to an earlier one, and are sent again.
@@ -29,7 +29,7 @@ ACK_AFTER_BYTES: Final = 256 * 1024
 ACK_AFTER_SECONDS: Final = 1.0
 """With less, the peer is told after this time, so that it need not keep the frames of idle streams."""
 MAX_UNACKNOWLEDGED_FRAMES: Final = 65_536
-"""A peer that takes so many frames and acknowledges none means to fill our memory."""
+"""A peer that takes this number of frames and acknowledges none means to fill our memory."""
 FIRST_EPOCH: Final = 1
 """In which nothing can have been lost."""
 _FRAME_COST: Final = 64
@@ -192,7 +192,7 @@ class Session:
 
     def acknowledged(self, received: int) -> None:
         """
-        ACK: the peer has received so many of our frames.
+        ACK: the peer has received this number of our frames.
 
         @raise WireError: it cannot have.
         """

@@ -208,7 +208,7 @@ class BanRun:
             self._wrongly.append(f"{at.short} lost {event.link.name.short}: {event.reason.text}")
 
     def _some(self, share: float) -> list[SimulatedNode]:
-        """So many that are there, one at least, and nothing else yet; never the admin."""
+        """This number of those that are there, one at least, and nothing else yet; never the admin."""
         there = [
             each
             for each in self.network.alive
