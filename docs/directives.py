@@ -6,6 +6,7 @@ and C{states}; and what C{page_texts.py} does with every page.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import page_texts
 import tables
@@ -76,10 +77,11 @@ class States(TableDirective):
         return tables.states_table(argument)
 
 
-def link_names(app: Sphinx, document: nodes.document, name: str) -> None:
-    """Link what the text names with its page in the API, if the pages are for a browser."""
+def finish_page(app: Sphinx, document: nodes.document, name: str) -> None:
+    """Link what the text names with its page in the API, and put in the drawings, if it is for a browser."""
     if app.builder.format == "html":
         page_texts.link_names(document, page_texts.api_pages(), "api/")
+        page_texts.put_in_drawings(document, Path(app.srcdir))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -91,7 +93,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("limits", Limits)
     app.add_directive("states", States)
     app.connect("doctree-read", lambda app, document: page_texts.set_languages(document))
-    app.connect("doctree-resolved", link_names)
+    app.connect("doctree-resolved", finish_page)
     # Pages with tables are read anew each time: what they are made from is not in them.
     app.connect("env-get-outdated", lambda app, env, added, changed, removed: list(env.found_docs))
     return {"parallel_read_safe": True}

@@ -1,6 +1,6 @@
 """
 What is done with the text of every page: shell commands are coloured as such, and the public names of the
-package lead to their pages in the API.
+package lead to their pages in the API, and drawings stand in the page itself.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from inspect import isclass, isroutine
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -54,6 +55,15 @@ def set_languages(document: nodes.document) -> None:
     for block in document.findall(nodes.literal_block):
         if block.get("language", "default") == "default":
             block["language"] = language_of(block.astext())
+
+
+def put_in_drawings(document: nodes.document, folder: Path) -> None:
+    """Put drawings of the folder into the page itself, where they follow the theme that is chosen there."""
+    for image in list(document.findall(nodes.image)):
+        path = folder / Path(image["uri"]).name
+        if path.suffix == ".svg" and path.is_file():
+            drawing = f'<div class="drawing-frame">{path.read_text(encoding="utf-8")}</div>'
+            image.replace_self(nodes.raw("", drawing, format="html"))
 
 
 def modules() -> dict[str, ModuleType]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -22,6 +23,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from routing_crust import RoutingService, errors
 from routing_crust.config import Role, Settings
+from routing_crust.daemon.commands.arguments import make_parser
+from routing_crust.daemon.options import Options
 from routing_crust.daemon.settings_file import merge_settings, read_settings_file
 from routing_crust.routing.state import State
 
@@ -51,6 +54,9 @@ QUOTING = (
 """The pages that are about what is in the package."""
 SYSTEM = {"AF_NETLINK", "DirtyReactorAggregateError"}
 """What the pages name that is not ours."""
+RUN = ("asyncio", "endpoints", "first-hour", "forwarding", "open-networks")
+MAX_NOT_RUN = 40
+"""The commands of the pages that nothing runs. Each says why."""
 TABLES = ("settings", "limits", "message", "numbers", "states")
 
 
@@ -152,6 +158,85 @@ class PageTextTests(SynchronousTestCase):
         self.assertEqual(self.pages["Contact"], "routing_crust.endpoints.Contact.html")
         self.assertEqual(self.pages["Streams"], "routing_crust.streams.Streams.html")
         self.assertEqual(self.pages["create_identity"], "routing_crust.html#create_identity")
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    Each command of the pages is run as it stands, or says why not: C{tests.integration.test_pages} runs those
+    with a prompt on the pages of L{RUN}, C{tests.natlab.test_typed_pages} those below C{.. on: MACHINE}.
+    """
+
+    def setUp(self) -> None:
+        page("index")
+        if find_spec("docutils") is None:
+            raise SkipTest("docutils is not installed: it comes with the extra docs")
+        sys.path.insert(0, str(DOCS))
+        self.addCleanup(sys.path.remove, str(DOCS))
+        self.language_of = import_module("page_texts").language_of
+
+    def blocks(self, text: str) -> Iterator[tuple[str, str]]:
+        """Each block of shell, and the marker before it or before the paragraph that introduces it."""
+        pieces = [each for each in re.split(r"\n\s*\n", text) if each.strip()]
+        for number, piece in enumerate(pieces):
+            before = pieces[max(number - 1, 0)]
+            named = re.match(r"\.\. code-block:: (console|bash)$", before)
+            starts = re.search(r"::$", before) is not None and not before.startswith("..")
+            if not piece.startswith(" ") or not (named or starts):
+                continue
+            code = dedent(piece)
+            if named or self.language_of(code) in ("console", "bash"):
+                yield code, next((each for each in pieces[max(number - 2, 0) : number - 1]), "")
+
+    def every_block(self) -> Iterator[tuple[str, str, str]]:
+        """The same for all pages, with the name of each."""
+        others = [ROOT / f"{name}.rst" for name in ("README", "CONTRIBUTING", "SECURITY")]
+        for path in [*others, *sorted(DOCS.glob("*.rst"))]:
+            for code, marker in self.blocks(path.read_text(encoding="utf-8")):
+                yield path.stem, code, marker
+
+    def test_every_command_is_run_or_says_why_not(self) -> None:
+        loose = [
+            f"{name}: {code.splitlines()[0]}"
+            for name, code, marker in self.every_block()
+            if not (name in RUN and code.startswith("$ ")) and not re.match(r"\.\. (on|not run): \w", marker)
+        ]
+        advice = "run them in tests.integration.test_pages, or write '.. not run: REASON' above the paragraph"
+        self.assertEqual(loose, [], advice)
+
+    def test_few_are_not_run_and_each_has_a_reason(self) -> None:
+        reasons = [marker[12:] for _, _, marker in self.every_block() if marker.startswith(".. not run: ")]
+        self.assertLessEqual(len(reasons), MAX_NOT_RUN)
+        self.assertEqual([each for each in reasons if len(each.split()) < 3], [])
+
+    def test_what_is_not_run_is_understood(self) -> None:
+        """The parsers of the programs take each line, whatever stands for a name or an address in it."""
+        lines = [
+            line
+            for _, code, marker in self.every_block()
+            if marker[:6] == ".. not"
+            for line in code.splitlines()
+        ]
+        understood = 0
+        for line in lines:
+            command = re.split(r" [<>|] ?| &&", re.sub(r"^[$#] ", "", line.strip()))[0]
+            # what a command prints may have an apostrophe in it
+            words = (
+                shlex.split(command, comments=True) if re.match(r"routing-crust \w|twistd ", command) else []
+            )
+            if words[:1] == ["routing-crust"]:
+                self.assertEqual(make_parser().parse_args(words[1:]).command, words[1], line)
+            elif words[:1] == ["twistd"] and "routing-node" in words:
+                Options().parseOptions(words[words.index("routing-node") + 1 :])
+            else:
+                continue
+            understood += 1
+        self.assertGreater(understood, 15)
+
+    def test_command_without_a_marker_is_found(self) -> None:
+        text = "So::\n\n    routing-crust status\n\n.. not run: it is far away\n\nOr::\n\n   $ ls\n   there\n"
+        found = list(self.blocks(text))
+        self.assertEqual([marker for _, marker in found], ["", ".. not run: it is far away"])
+        self.assertEqual([code.split("\n", 1)[0] for code, _ in found], ["routing-crust status", "$ ls"])
 
 
 class LinkTests(SynchronousTestCase):
@@ -324,14 +409,13 @@ class WordTests(SynchronousTestCase):
         joined = re.sub(r'"\s*\n\s*f?"', "", self.source())
         said = re.sub(r"\{[^{}]*\}", "…", joined)
         text = page("daemon")
-        quoted = [
-            phrase
-            for title in ("When it does not start", "What the log says")
-            for phrase in re.findall(r"(?<!\*)\*(\S[^*\n]*\S)\*(?!\*)", section(text, title))
-        ]
-        self.assertGreater(len(quoted), 30)
+        parts = [section(text, title) for title in ("When it does not start", "What the log says")]
+        phrases = r"(?<!\*)\*(\S[^*\n]*\S)\*(?!\*)"
+        rows = re.findall(r"^   \* - (\*.*)$", page("symptoms"), re.MULTILINE)
+        quoted = [phrase for part in [*parts, *rows] for phrase in re.findall(phrases, part)]
+        self.assertGreater(len(quoted), 45)
         pieces = [piece.strip(" :,") for phrase in quoted for piece in phrase.split("…")]
-        missing = [piece for piece in pieces if piece not in said and "(was" not in piece]
+        missing = [piece for piece in pieces if piece not in said + joined and "(was" not in piece]
         self.assertEqual(missing, [])
 
     def test_page_explains_every_field_of_the_status(self) -> None:

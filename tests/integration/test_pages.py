@@ -1,6 +1,6 @@
 """
-The pages on endpoints, forwards and asyncio: their commands are run as they stand, in the order of the page,
-with other ports and another folder than C{/tmp}.
+The first hour, and the pages on open networks, endpoints, forwards and asyncio: their commands are run as
+they stand, in the order of the page, with other ports and another folder than C{/tmp}.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def page(name: str) -> str:
 def commands(text: str) -> list[tuple[str, str]]:
     """The commands of a page, each with the output that stands below it."""
     found: list[tuple[str, str]] = []
+    text = re.sub(r"^\.\. not run: .*\n\n(.*\n)*?\n(   .*\n)+", "", text, flags=re.MULTILINE)
     for line in text.splitlines():
         if line.startswith("   $ "):
             found.append((line[5:], ""))
@@ -113,6 +114,10 @@ class PagesTests(TestCase):
     @asynchronous
     async def test_commands_of_the_forwarding_page_work(self) -> None:
         self.assertGreater(await self.run_page("forwarding"), 7)
+
+    @asynchronous
+    async def test_commands_of_the_page_on_open_networks_work(self) -> None:
+        self.assertGreater(await self.run_page("open-networks"), 5)
 
     @asynchronous
     async def test_commands_of_the_endpoints_page_work(self) -> None:

@@ -27,12 +27,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ..daemon.children import SCRIPT
 from .lab import Lab, why_not
 from .layout import RENDEZVOUS
 from .namespaces import PATIENCE, LabError
 from .router import Nat, Router
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+OURS: Final = ("routing-crust",)
 FOWL: Final = ("fowl", "magic-wormhole-mailbox-server", "magic-wormhole-transit-relay")
 PAGE: Final = b"hello\n"
 DELAY_SECONDS: Final = 0.010
@@ -216,6 +218,17 @@ def play(hour: Hour, environment: Path, folder: Path) -> None:
     print(f"  the page came after {hour.seconds:.1f} s", flush=True)
 
 
+def of_this_checkout(folder: Path) -> Path:
+    """An environment in which C{routing-crust} is that of this checkout, with nothing installed."""
+    scripts = folder / "environment" / "bin"
+    scripts.mkdir(parents=True)
+    script = scripts / "routing-crust"
+    path = ":".join([str(ROOT), *sys.path])
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" -c "{SCRIPT[1]}" "$@"\n')
+    script.chmod(0o755)
+    return scripts.parent
+
+
 @contextmanager
 def installed(packages: Sequence[str], given: Path | None) -> Iterator[tuple[Path, float]]:
     """An environment with these packages, and how many seconds it took to make; 0 for one that was given."""
@@ -223,6 +236,10 @@ def installed(packages: Sequence[str], given: Path | None) -> Iterator[tuple[Pat
         yield given, 0.0
         return
     with tempfile.TemporaryDirectory(prefix="first-hour-") as folder:
+        if packages == OURS:
+            # setuptools would leave its own copy of the modules in the checkout
+            kept_out = shutil.ignore_patterns(".*", "build", "docs", "tests", "benchmarks")
+            packages = (str(shutil.copytree(ROOT, f"{folder}/source", ignore=kept_out)),)
         began = time.monotonic()
         venv.create(folder, with_pip=True)
         pip = (f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check")
@@ -244,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     try:
         for way, packages, given in (
-            ("routing-crust", (str(ROOT),), options.ours),
+            ("routing-crust", OURS, options.ours),
             ("fowl", FOWL, options.fowl),
         ):
             hour = Hour(way, packages)

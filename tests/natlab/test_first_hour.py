@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest
 
-from ..daemon.children import SCRIPT
-from .first_hour import ROOT, Hour, play
+from .first_hour import Hour, of_this_checkout, play
 from .lab import why_not
 from .node import LabTestCase
 
@@ -24,14 +22,8 @@ class FirstHourTests(LabTestCase):
             raise SkipTest("curl is not installed")
         folder = Path(tempfile.mkdtemp(prefix="fh-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        scripts = folder / "environment" / "bin"
-        scripts.mkdir(parents=True)
-        script = scripts / "routing-crust"
-        path = ":".join([str(ROOT), *sys.path])
-        script.write_text(f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" -c "{SCRIPT[1]}" "$@"\n')
-        script.chmod(0o755)
         hour = Hour("here", ())
-        await deferToThread(play, hour, folder / "environment", folder)
+        await deferToThread(play, hour, of_this_checkout(folder), folder)
         self.assertEqual([place for place, _ in hour.typed], ["desk", "desk", "desk", "laptop", "laptop"])
         (line,) = hour.carried
         self.assertTrue(line.startswith("rc1"))
