@@ -15,7 +15,7 @@ from runner import Job
 
 SYSTEM = (
     *("conntrack", "curl", "iproute2", "miniupnpd", "nftables"),
-    *("openssh-client", "openssh-server", "postgresql", "systemd"),
+    *("openssh-client", "openssh-server", "postgresql", "socat", "systemd"),
     *("fish", "man-db", "zsh"),
 )
 """

@@ -25,7 +25,8 @@ class ForwardingNode:
 
     def do_relay(self, number: int) -> dict[str, Any]:
         """Be the first node, which carries tunnels. Returns where it is."""
-        service = self._start(Settings(role=Role.FIRST, listen=(Endpoint("127.0.0.1", 0),), **_COMMON))
+        listen = (Endpoint("127.0.0.1", 0),)
+        service = self._start(Settings(role=Role.FIRST, listen=listen, **_COMMON), number)
         return {"contact": service.endpoints[0].port, "number": number}
 
     async def do_serve(self, number: int, target: int, at: dict[str, Any] | None) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class ForwardingNode:
             Settings(role=Role.CLIENT, listen=(), contacts=(contact,), **also, **_COMMON), number
         )
 
-    def _start(self, settings: Settings, number: int = 0) -> RoutingService:
+    def _start(self, settings: Settings, number: int) -> RoutingService:
         service = RoutingService(settings, reactor=self._reactor, identity=identity(number))
         service.startService()
         ForwardRegistry(service, self._reactor).start(settings)
