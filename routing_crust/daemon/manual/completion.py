@@ -10,6 +10,7 @@ from ...forwarding_rules import is_nickname
 from ...plain_errors import RoutingCrustError
 from ..commands import EXIT_OK
 from ..commands.arguments import COMPLETE_NAMES, make_parser
+from ..commands.changing.arguments import VERBS
 from ..commands.here import connect, print_line
 from ..control.client import ClientError
 from ..control.member_messages import MembersCommand, MembersReply
@@ -36,6 +37,23 @@ def completion(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _nest(parser: argparse.ArgumentParser) -> None:
+    """Make the commands of two words commands of the first one: a shell completes one word after another."""
+    (commands,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    pairs = {name: each for name, each in commands.choices.items() if " " in name}
+    helps = {each.dest: each.help for each in commands._choices_actions}
+    for name in pairs:
+        del commands.choices[name]
+    commands._choices_actions = [each for each in commands._choices_actions if each.dest not in pairs]
+    for first in dict.fromkeys(name.partition(" ")[0] for name in pairs):
+        if first not in commands.choices:
+            commands.add_parser(first, help=f"{', '.join(VERBS)}")
+        verbs = commands.choices[first].add_subparsers()
+        for name, each in pairs.items():
+            if name.startswith(f"{first} "):
+                verbs.add_parser(name.partition(" ")[2], parents=[each], add_help=False, help=helps[name])
+
+
 def script(shell: str) -> str:
     """
     The script for a shell.
@@ -57,6 +75,7 @@ def script(shell: str) -> str:
                 completed = shtab.cmd(_NAMES_COMMAND)
             if completed is not None:
                 action.complete = completed  # type: ignore[attr-defined]
+    _nest(parser)
     return str(shtab.complete(parser, shell))
 
 

@@ -70,6 +70,11 @@ class ScriptTests(CliTestCase):
         self.assertEqual(self.completed("routing-crust", "send", "lap"), ["laptop"])
         self.assertEqual(self.completed("routing-crust", "ban", "de"), ["desk"])
 
+    def test_commands_of_two_words_are_completed_word_by_word(self) -> None:
+        self.assertEqual(self.completed("routing-crust", "contact", "re"), ["remove"])
+        self.assertEqual(self.completed("routing-crust", "expose", "add", "--sa"), ["--save"])
+        self.assertEqual(self.completed("routing-crust", "forward", "list", "--js"), ["--json"])
+
     def test_command_prints_the_script(self) -> None:
         self.assertEqual(self.run_script("completion", "bash"), 0)
         self.assertEqual(self.out.getvalue(), script("bash") + "\n")
