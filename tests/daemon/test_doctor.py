@@ -80,7 +80,16 @@ class JudgingTests(SynchronousTestCase):
                 OK,
                 "not known: it takes peers in other networks to find out",
             ),
-            ("router", {"mapped_ports": ["9.9.9.9:1"]}, OK, "it maps a port for us: 9.9.9.9:1"),
+            (
+                "router",
+                {
+                    "external": [{"endpoint": "9.9.9.9:1", "source": "mapped"}],
+                    "mapped_ports": ["port 1: ..."],
+                },
+                OK,
+                "it maps a port for us: 9.9.9.9:1",
+            ),
+            ("router", {"mapped_ports": ["port 1: the router does not"]}, OK, "port 1: the router does not"),
             ("NAT", {"nat": "symmetric"}, WARN, "symmetric"),
             ("IPv6", {"external": []}, OK, "this host has no global address that the node listens on"),
             ("links", {"links": [{"rung": "tunnel"}]}, WARN, "all 1 are relayed"),
