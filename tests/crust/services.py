@@ -159,10 +159,11 @@ class ServiceTests(TestCase):
         return Endpoint(*listener.getsockname())
 
     def closed_port(self) -> Endpoint:
-        """Where nobody listens."""
-        with socket.socket() as here:
-            here.bind(("127.0.0.1", 0))
-            return Endpoint(*here.getsockname())
+        """Where nobody listens: the port is held, so that nobody else is given it meanwhile."""
+        held = socket.socket()
+        self.addCleanup(held.close)
+        held.bind(("127.0.0.1", 0))
+        return Endpoint(*held.getsockname())
 
     async def pair(self, **settings: Any) -> tuple[ILink, ILink]:
         """Two crusts with a link; its two ends."""

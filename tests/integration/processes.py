@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -109,8 +110,6 @@ class DaemonCase(TestCase):
         """Start a daemon whose state is in the folder of this name."""
         # a socket's path may have 107 bytes, and trial's folders are deep
         state_dir = Path("/tmp") / f"rc-{os.getpid()}-{self.id().rsplit('.', 1)[-1][-12:]}-{name}"
-        if state_dir not in [each.state_dir for each in self.daemons]:
-            self.addCleanup(_remove, state_dir)
         daemon = Daemon(self, state_dir, *options)
         self.daemons.append(daemon)
         return daemon
@@ -151,10 +150,5 @@ class DaemonCase(TestCase):
         for daemon in self.daemons:
             if daemon.status is None:
                 await daemon.ended
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        for each in folder.iterdir():
-            each.unlink()
-        folder.rmdir()
+            # not before: a daemon that runs writes into it
+            shutil.rmtree(daemon.state_dir, ignore_errors=True)

@@ -9,7 +9,9 @@ import pwd
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from twisted.internet import reactor
@@ -20,6 +22,8 @@ from twisted.python.failure import Failure
 
 SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 POSTGRESQL = Path("/usr/lib/postgresql")
+PORTS = (15_000, 32_000)
+"""Below those that systems take for outgoing connections: Linux from 32768 on, others from 49152."""
 
 
 def find(program: str) -> str | None:
@@ -44,10 +48,11 @@ def missing(packages: dict[str, str]) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    """A port of 127.0.0.1 that nobody listens on, and that the system gives to nobody by itself."""
+    while True:
+        port = randrange(*PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def unprivileged() -> tuple[int, int] | None:

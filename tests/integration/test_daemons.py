@@ -12,8 +12,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.integration.processes import Daemon, DaemonCase
+from tests.integration.programs import free_port
 
-HERE = "127.0.0.1:0"
+
+def here() -> str:
+    """Where a daemon listens, and can listen again after it was killed."""
+    return f"127.0.0.1:{free_port()}"
 
 
 def asynchronous(test: Any) -> Any:
@@ -29,7 +33,7 @@ def asynchronous(test: Any) -> Any:
 
 class FiveDaemonTests(DaemonCase):
     async def first(self) -> Daemon:
-        first = self.start("one", "--first", f"--listen={HERE}")
+        first = self.start("one", "--first", f"--listen={here()}")
         await self.until(lambda: first.contact)
         return first
 
@@ -37,7 +41,7 @@ class FiveDaemonTests(DaemonCase):
         """Five daemons, started one after another with one contact; all in each other's tables."""
         daemons = [await self.first()]
         for name in ("two", "three", "four", "five"):
-            daemon = self.start(name, f"--contact={daemons[0].contact}", f"--listen={HERE}")
+            daemon = self.start(name, f"--contact={daemons[0].contact}", f"--listen={here()}")
             await self.until(lambda daemon=daemon: daemon.contact)
             daemons.append(daemon)
         await self.until(lambda: self.meshed(daemons))
@@ -119,7 +123,7 @@ class FiveDaemonTests(DaemonCase):
     async def test_client_process_is_reached_by_name(self) -> None:
         """A client process reaches a node by name and gets an answer, and is reached by its own."""
         first = await self.first()
-        second = self.start("two", f"--contact={first.contact}", f"--listen={HERE}")
+        second = self.start("two", f"--contact={first.contact}", f"--listen={here()}")
         await self.until(lambda: second.contact)
         client = self.start("client", "--client", f"--contact={first.contact}")
         await self.until(lambda: client.state == "connected" and self.meshed([first, second]))

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SkipTest
 
 from tests.integration.processes import Daemon, DaemonCase, environment
 from tests.integration.programs import Program, find, free_port, missing, unprivileged
-from tests.integration.test_daemons import HERE, asynchronous
+from tests.integration.test_daemons import asynchronous, here
 
 reactor: Any = _reactor
 MIB = 1 << 20
@@ -79,7 +79,7 @@ class TwoDaemonsCase(DaemonCase):
         """
         options = [f"--expose={protocol}={target}" for protocol, target in exposed.items()]
         options += [f"--allow-peer={protocol}={allow}" for protocol in exposed if allow]
-        self.server = self.start("server", "--first", f"--listen={HERE}", *options)
+        self.server = self.start("server", "--first", f"--listen={here()}", *options)
         await self.until(lambda: self.server.contact)
         self.ports = {protocol: free_port() for protocol in exposed}
         self.client = await self.forwarding("client")
@@ -90,7 +90,7 @@ class TwoDaemonsCase(DaemonCase):
         daemon = self.start(
             name,
             f"--contact={self.server.contact}",
-            f"--listen={HERE}",
+            f"--listen={here()}",
             f"--nickname=there={self.server.name}",
             *forwards,
             *options,
@@ -167,7 +167,7 @@ class HttpTests(TwoDaemonsCase):
     async def test_endpoint_string_serves_a_forward(self) -> None:
         """A web server that is given the string of an endpoint, and a forward that a command makes."""
         folder = self.files()
-        self.server = self.start("server", "--first", f"--listen={HERE}")
+        self.server = self.start("server", "--first", f"--listen={here()}")
         await self.until(lambda: self.server.contact)
         self.ports = {}
         self.client = await self.forwarding("client")
@@ -206,7 +206,9 @@ class HttpTests(TwoDaemonsCase):
         port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         number = port.getHost().port
-        daemon = self.start("taken", "--first", f"--listen={HERE}", f"--forward=tcp:{number}={'a' * 52}/web")
+        daemon = self.start(
+            "taken", "--first", f"--listen={here()}", f"--forward=tcp:{number}={'a' * 52}/web"
+        )
         self.assertEqual(await daemon.ended, 1)
         self.assertTrue(daemon.said(f"cannot listen on tcp:{number}: Address already in use"))
 
@@ -341,7 +343,7 @@ class LossTests(TwoDaemonsCase):
             "--allow-peer=app=*",
             *settings,
         ]
-        self.server = self.start("server", "--first", f"--listen={HERE}", *self.options)
+        self.server = self.start("server", "--first", f"--listen={here()}", *self.options)
         await self.until(lambda: self.server.contact)
         self.ports = {"app": free_port()}
         self.client = await self.forwarding("client", *settings)

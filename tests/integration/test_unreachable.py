@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from .processes import PATIENCE_SECONDS, Daemon, DaemonCase
 from .programs import free_port
-from .test_daemons import HERE, asynchronous
+from .test_daemons import asynchronous, here
 
 
 class Hearing(Protocol):
@@ -34,13 +34,15 @@ class KilledPeerTests(DaemonCase):
     async def network(self, count: int) -> list[Daemon]:
         """The last one is the peer; the first one forwards a port to it."""
         found: list[Daemon] = []
-        peer = self.start("peer", "--first", f"--listen={HERE}", "--expose=echo=tcp:127.0.0.1:9")
+        peer = self.start("peer", "--first", f"--listen={here()}", "--expose=echo=tcp:127.0.0.1:9")
         await self.until(lambda: peer.contact)
         self.port = free_port()
         forward = f"--forward=tcp:{self.port}={peer.name}/echo"
         for number in range(count - 1):
             options = () if number else (forward,)
-            found.append(self.start(f"n{number}", f"--contact={peer.contact}", f"--listen={HERE}", *options))
+            found.append(
+                self.start(f"n{number}", f"--contact={peer.contact}", f"--listen={here()}", *options)
+            )
         found.append(peer)
         await self.until(lambda: all(len(each.table) == count - 1 for each in found))
         await self.until(lambda: found[0].said("forwarding"))

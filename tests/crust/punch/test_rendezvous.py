@@ -247,7 +247,9 @@ class RendezvousTests(ServiceTests):
         self.patch(puncher, "PUNCH_TIMEOUT_SECONDS", 1.0)
         dial = self.one.connect(self.two_.endpoints, name(2), b"another", OURSELVES, Rendezvous(True))
         error = await self.assertFailure(dial, ConnectFailed)
-        self.assertEqual([what for _, what in error.attempts], [OWNED])
+        # the end of the time may come while the kernel is asked once more
+        self.assertIn([what for _, what in error.attempts], ([OWNED], ["no answer within 1 s"]))
+        self.assertEqual(len(self.events.of("connect") + self.events.of("accept")), 1)
 
     async def test_last_caller_that_cancels_ends_the_punch(self) -> None:
         """The others go on waiting until then."""
