@@ -489,13 +489,21 @@ class RequestTests(IntruderCase):
         self.assertIn(FrameKind.ENVELOPE, self.intruder.kinds())
 
     def test_request_over_the_limit_of_its_peer_is_refused(self) -> None:
-        """The third expected connection of one peer is refused."""
+        """The third expected connection of one peer, if that has made newer requests than this."""
         for _ in range(2):
             self.ask()
         self.dials = self.net.network.dials
         self.intruder.frames.clear()
-        self.ask()
+        self.ask(issued=self.net.clock.seconds() - 60)
         self.assert_silence()
+
+    def test_newer_request_over_the_limit_of_its_peer_takes_the_place_of_its_oldest(self) -> None:
+        """So that as few as before are expected."""
+        core = self.node._core
+        assert core is not None
+        for _ in range(5):
+            self.ask()
+        self.assertEqual(len(core.attempts.expected.of_peer(self.intruder.identity.name)), 2)
 
     def test_response_to_no_request_is_ignored(self) -> None:
         token = self.intruder.signed(REQUEST_LABEL, self.intruder.request(self.node))
