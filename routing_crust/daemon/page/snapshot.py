@@ -23,18 +23,15 @@ Status = Mapping[str, Any]
 
 
 class Source(Protocol):
-    """
-    What the page shows.
-
-    @ivar status: as C{routing-crust status --json}.
-    @ivar members: as C{routing-crust members --json}; C{None} in an open network.
-    """
+    """What the page shows."""
 
     @property
-    def status(self) -> Callable[[], Status]: ...
+    def status(self) -> Callable[[], Status]:
+        """As C{routing-crust status --json}."""
 
     @property
-    def members(self) -> Callable[[], Iterable[Mapping[str, Any]] | None]: ...
+    def members(self) -> Callable[[], Iterable[Mapping[str, Any]] | None]:
+        """As C{routing-crust members --json}; C{None} in an open network."""
 
 
 class ServiceSource:
