@@ -82,10 +82,10 @@ class RoutingServerEndpoint:
         self._allow = allow if allow is None or callable(allow) else service.directory.allowance(allow)
         self._survival = survival
 
-    # said exactly: type checkers without zope's plugin know nothing of interfaces
     def __repr__(self) -> str:
         return f"<RoutingServerEndpoint {self._protocol!r} of {self._service!r}>"
 
+    # said exactly: type checkers without zope's plugin know nothing of interfaces
     def listen(  # type: ignore[override]
         self, protocolFactory: ProtocolFactory
     ) -> Deferred[StreamPort]:
