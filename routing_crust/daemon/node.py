@@ -209,7 +209,9 @@ class NodeService(LoggingService):
                 self._page.stop()
             routing.stopService()
             raise
-        self._supervision = self.systemd.supervise(routing)
+        supervision = self._supervision = self.systemd.supervise(routing)
+        if supervision is not None:
+            self._live.reloading, self._live.reloaded = supervision.reloading, supervision.reloaded
 
     async def _stop(self) -> None:
         self.log.info("stopping", event="stopping")

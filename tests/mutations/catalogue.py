@@ -1513,6 +1513,26 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.streams.test_sharing.WhoMakesRoomTests.test_names_of_one_prefix_count_together",),
     ),
     Mutant(
+        "a daemon that stops tells systemd that it is ready again, after a reload",
+        "daemon/systemd/supervision.py",
+        """        if not self._ending:
+            self._notifier.tell(READY)""",
+        """        if True:
+            self._notifier.tell(READY)""",
+        (
+            "tests.daemon.systemd.test_supervision.SupervisionTests.test_stopping_daemon_does_not_say_that_it_is_ready_again",
+        ),
+    ),
+    Mutant(
+        "systemd waits for the end of a reload whose settings are of no use",
+        "daemon/live/changer.py",
+        """        finally:
+            self.reloaded()""",
+        """        else:
+            self.reloaded()""",
+        ("tests.daemon.live.test_changer.ReloadTests.test_beginning_and_end_are_told_whatever_comes_of_it",),
+    ),
+    Mutant(
         "systemd hears nothing of the reactor while the daemon stops",
         "daemon/systemd/supervision.py",
         'self._notifier.tell(STOPPING, status_line("stopping"))\n        self._end_status()',

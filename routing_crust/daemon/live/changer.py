@@ -29,6 +29,8 @@ class LiveSettings:
 
     @ivar source: where the settings are from.
     @ivar configuration: what is in force.
+    @ivar reloading: called when a reload begins.
+    @ivar reloaded: called when one is over, whatever came of it.
     @ivar added: what was added while the daemon runs and is not in the file, by setting.
     """
 
@@ -47,6 +49,8 @@ class LiveSettings:
         """
         self.source = source
         self.configuration = configuration
+        self.reloading: Callable[[], object] = _ignore
+        self.reloaded: Callable[[], object] = _ignore
         self.added: dict[str, tuple[object, ...]] = dict.fromkeys(_LISTS, ())
         self._routing = routing
         self._programs = programs
@@ -128,10 +132,13 @@ class LiveSettings:
     async def _reload_now(self) -> None:
         # those that ask from here on may have seen a later file
         waiting, self._waiting = self._waiting, []
+        self.reloading()
         try:
             outcome: Outcome | Failure = await self._apply(self._read())
         except RoutingCrustError:
             outcome = Failure()
+        finally:
+            self.reloaded()
         for each in waiting:
             each.callback(outcome)
 
@@ -192,6 +199,10 @@ class LiveSettings:
             dict.fromkeys(each for each in (*self.source.given, *wanted.given) if each not in touched)
         )
         return Outcome(tuple(changed), stayed, tuple(restart), ended)
+
+
+def _ignore() -> None:
+    pass
 
 
 def _with(settings: Settings, added: Mapping[str, tuple[object, ...]]) -> Settings:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 READY: Final = "READY=1"
+RELOADING: Final = "RELOADING=1"
 STOPPING: Final = "STOPPING=1"
 WATCHDOG: Final = "WATCHDOG=1"
 MICROSECONDS: Final = 1_000_000
@@ -52,6 +54,11 @@ def watchdog_of(environment: Mapping[str, str], process: int) -> float | None:
     if not (period.isascii() and period.isdigit() and int(period[:18])) or meant != str(process):
         return None
     return int(period[:18]) / MICROSECONDS
+
+
+def moment_line() -> str:
+    """That this is the moment at which a reload begins, so that systemd takes no older one for it."""
+    return f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def status_line(text: str) -> str:

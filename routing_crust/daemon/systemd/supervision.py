@@ -26,7 +26,17 @@ from ...routing.events import LinkChanged, LinkGained, LinkLost, StateChanged
 from ...routing.private.membership import Membership
 from ...routing.service import RoutingService
 from ...routing.state import State
-from .notify import READY, STOPPING, WATCHDOG, Notifier, notifier_of, status_line, watchdog_of
+from .notify import (
+    READY,
+    RELOADING,
+    STOPPING,
+    WATCHDOG,
+    Notifier,
+    moment_line,
+    notifier_of,
+    status_line,
+    watchdog_of,
+)
 from .sockets import make_ours, take_sockets
 
 STATUS_DELAY_SECONDS: Final = 1.0
@@ -104,6 +114,7 @@ class Supervision:
         self._notifier = notifier
         self._clock: IReactorTime = service.clock
         self._said = ""
+        self._ending = False
         self._soon: IDelayedCall | None = self._clock.callLater(0, self._ready)
         self._watchdog = LoopingCall(notifier.tell, WATCHDOG)
         self._watchdog.clock = self._clock
@@ -117,13 +128,26 @@ class Supervision:
             service.observe(LinkLost, self._lost),
         ]
 
+    def reloading(self) -> None:
+        """The daemon begins to read its settings again."""
+        if not self._ending:
+            self._notifier.tell(RELOADING, moment_line())
+
+    def reloaded(self) -> None:
+        """The daemon has read its settings, or has found that they are of no use."""
+        # whoever has said that it stops is not ready again
+        if not self._ending:
+            self._notifier.tell(READY)
+
     def stopping(self) -> None:
         """The daemon begins to stop. The watchdog goes on, since a stop waits for peers."""
+        self._ending = True
         self._notifier.tell(STOPPING, status_line("stopping"))
         self._end_status()
 
     def stop(self) -> None:
         """The daemon has stopped. Idempotent."""
+        self._ending = True
         self._end_status()
         if self._watchdog.running:
             self._watchdog.stop()

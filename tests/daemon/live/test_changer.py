@@ -137,6 +137,15 @@ class ReloadTests(LiveCase):
         self.assertIsNone(self.ports["tcp:2"].factory)
         self.assertIs(kept.factory, listening)
 
+    def test_beginning_and_end_are_told_whatever_comes_of_it(self) -> None:
+        told: list[str] = []
+        self.live.reloading = lambda: told.append("reloading")
+        self.live.reloaded = lambda: told.append("reloaded")
+        self.reload()
+        self.assertEqual(told, ["reloading", "reloaded"])
+        self.refused(ConfigurationError, max_links='"nonsense"')
+        self.assertEqual(told, ["reloading", "reloaded"] * 2)
+
     def test_port_that_leads_elsewhere_stays_open(self) -> None:
         kept = self.ports["tcp:1"].factory
         outcome = self.reload(forward=f'{{ "1" = "{self.client.node_name}/z" }}')

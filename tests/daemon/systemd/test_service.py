@@ -97,6 +97,23 @@ class ServiceTests(ProcessTestCase):
         self.assertEqual(await daemon.ended, -signal.SIGTERM)
         self.assertIn("STOPPING=1", self.supervisor.told)
 
+    async def test_reload_is_told_when_it_begins_and_when_it_is_over(self) -> None:
+        config = self.folder / "config.toml"
+        config.write_text("max_links = 64\n")
+        daemon = self.start(None, "--listen=127.0.0.1:0", f"--config={config}")
+        await self.supervisor.heard("READY=1")
+        for times, content in enumerate(("max_links = 65\n", "max_links = nonsense\n"), 1):
+            config.write_text(content)
+            daemon.transport.signalProcess("HUP")
+            await self.supervisor.heard("READY=1", 1 + times)
+            told = [each for each in self.supervisor.told if not each.startswith(("WATCHDOG", "STATUS"))]
+            began = told.index("RELOADING=1", 3 * times - 2)
+            self.assertRegex(told[began + 1], r"^MONOTONIC_USEC=\d+$")
+            self.assertEqual(told[began + 2 :], ["READY=1"])
+        await daemon.wait_for("not reloaded, and nothing has changed")
+        daemon.transport.signalProcess("TERM")
+        self.assertEqual(await daemon.ended, -signal.SIGTERM)
+
     async def test_daemon_listens_with_the_socket_that_it_was_given(self) -> None:
         given = self.given_socket()
         host, port = given.getsockname()

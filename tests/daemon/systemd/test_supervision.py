@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,27 @@ class SupervisionTests(SynchronousTestCase):
         self.assertEqual(self.happens(seconds=5), [("WATCHDOG=1",)], "a long stop would be taken for a hang")
         self.supervision.stop()
         self.assertEqual(self.happens(seconds=60), [])
+
+    def test_reload_is_told_with_its_moment_and_its_end(self) -> None:
+        self.happens(seconds=0)
+        before = time.monotonic_ns() // 1000
+        self.supervision.reloading()
+        ((told, moment),) = self.supervisor.take()
+        self.assertEqual(told, "RELOADING=1")
+        name, _, microseconds = moment.partition("=")
+        self.assertEqual(name, "MONOTONIC_USEC")
+        self.assertTrue(before <= int(microseconds) <= time.monotonic_ns() // 1000, moment)
+        self.supervision.reloaded()
+        self.assertEqual(self.supervisor.take(), [("READY=1",)])
+
+    def test_stopping_daemon_does_not_say_that_it_is_ready_again(self) -> None:
+        self.happens(seconds=0)
+        self.supervision.reloading()
+        self.supervision.stopping()
+        self.supervisor.take()
+        self.supervision.reloaded()
+        self.supervision.reloading()
+        self.assertEqual(self.supervisor.take(), [])
 
     def test_nothing_is_left_after_a_stop(self) -> None:
         self.begin(Settings(), 10.0)
