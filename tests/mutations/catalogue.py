@@ -488,7 +488,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "hints use up the attempts of a message",
-        "routing/messaging/outbox.py",
+        "routing/messaging/outgoing/retries.py",
         "message.attempts += counts",
         "message.attempts += 1",
         (
@@ -497,7 +497,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "the destination of a message that finds no way is not looked for",
-        "routing/messaging/outbox.py",
+        "routing/messaging/outgoing/retries.py",
         "            self._look_for(message)\n            message.hints += 1\n",
         "            message.hints += 1\n",
         ("tests.routing.absence.test_absence.CancelTests.test_cancelled_wait_ends_the_watch",),
@@ -1003,7 +1003,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "acknowledgement by the wrong signer",
-        "routing/messaging/outbox.py",
+        "routing/messaging/outgoing/outbox.py",
         "if message.destination != source:",
         "if False:",
         (
@@ -2689,7 +2689,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "the bodies of waiting messages count for nothing",
-        "routing/messaging/outbox.py",
+        "routing/messaging/outgoing/outbox.py",
         "        self._held += message.cost\n",
         "        self._held += message.cost - len(message.body)\n",
         ("tests.routing.messaging.test_messenger.SendTests.test_bodies_count_for_outbox_memory",),
@@ -2705,7 +2705,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a handler may keep a requester for ever",
-        "routing/messaging/outgoing_message.py",
+        "routing/messaging/outgoing/message.py",
         "until = min(now + decode(Working, body).seconds, most)",
         "until = now + decode(Working, body).seconds",
         ("tests.routing.messaging.test_requests.ExtendTests.test_nobody_is_waited_for_without_an_end",),
@@ -2721,7 +2721,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a request outlives its timeout",
-        "routing/messaging/outbox.py",
+        "routing/messaging/outgoing/outbox.py",
         "        if timeout is not None:\n",
         "        if False:\n",
         (

@@ -18,7 +18,7 @@ from ...timing.waiters import Waiters
 from ...wire.codec import encode
 from ...wire.messages import ConnectGo, EnvelopeKind, LinkUse
 from ..control import SendControl
-from ..messaging.retries import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
+from ..messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS, MIN_HINT_RETRY_SECONDS
 from ..node import Node
 
 MIN_RESEND_SECONDS: Final = 0.25

@@ -6,7 +6,7 @@ acknowledgement (AckPart) comes, which for a request holds the answer and may ha
 nodes they are frames of their own kinds; between others they are sealed in a session of the two, which comes
 first (C{sessions}), and in envelopes, which other nodes pass on (C{forwarder}).
 
-L{Messenger} puts together what does the work: C{outbox} and C{inbox}, C{forwarder} and C{transmission}.
+L{Messenger} puts together what does the work: C{outgoing} and C{inbox}, C{forwarder} and C{transmission}.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ from .envelopes import MAX_HOPS, SELF_PROVING, Sealer
 from .forwarder import Forwarder
 from .fragmentation import Reassembler
 from .inbox import Inbox, MessageHandler
-from .outbox import Outbox
+from .outgoing.attempts import MessageAttempts
+from .outgoing.outbox import Outbox
+from .outgoing.retries import Lookout
 from .request_handling import RequestHandler, Sender
-from .retries import Lookout
 from .transmission import TransmissionQueues
 
 __all__ = ["MessageHandler", "Messenger", "RequestHandler"]
@@ -88,10 +89,7 @@ class Messenger(PeerListener):
         self._reassembler = Reassembler(node.clock, settings)
         self._outbox = Outbox(
             node,
-            links,
-            self._forwarder,
-            self._sessions,
-            self._queues,
+            MessageAttempts(links, self._forwarder, self._sessions, self._queues),
             self._reassembler,
             self._message_to_self,
         )
@@ -123,7 +121,7 @@ class Messenger(PeerListener):
         Have destinations looked for by this. It cannot be an argument of the constructor: who looks for them
         sends control messages.
         """
-        self._outbox.lookout = lookout
+        self._outbox.look_out_by(lookout)
 
     @property
     def outstanding(self) -> int:

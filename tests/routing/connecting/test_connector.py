@@ -10,7 +10,7 @@ from routing_crust.crust.interfaces import Rendezvous
 from routing_crust.errors import ExpectedConnectionExpired, ServiceStopped
 from routing_crust.limits import MAX_ATTEMPTS
 from routing_crust.names import Name
-from routing_crust.routing.messaging.retries import MAX_HINT_RETRY_SECONDS
+from routing_crust.routing.messaging.outgoing.waits import MAX_HINT_RETRY_SECONDS
 from routing_crust.wire.messages import EnvelopeKind, LinkUse, NatKind
 from tests.routing.net import Net
 

@@ -16,7 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import PeerUnreachable, RequestRefused, ServiceStopped
 from routing_crust.limits import UNREACHABLE_SECONDS
 from routing_crust.routing.events import Message
-from routing_crust.routing.messaging import acknowledger, forwarder, fragmentation, outbox, outgoing_message
+from routing_crust.routing.messaging import acknowledger, forwarder, fragmentation
+from routing_crust.routing.messaging.outgoing import attempts, retries
+from routing_crust.routing.messaging.outgoing import message as outgoing_message
 
 from .messaging_net import FakeLink, FakeNet, FakeNode
 
@@ -103,12 +105,12 @@ class Properties(SynchronousTestCase):
     """Under loss, doubling and reordering, with links that come and go."""
 
     def setUp(self) -> None:
-        for module in (acknowledger, outbox):
+        for module in (acknowledger, attempts):
             self.patch(module, "PART_BYTES", 1024)
         self.set_attempts(4)
 
     def set_attempts(self, attempts: int) -> None:
-        for module in (forwarder, fragmentation, outbox):
+        for module in (forwarder, fragmentation, retries):
             self.patch(module, "MAX_ATTEMPTS", attempts)
 
     @settings(deadline=None, max_examples=60)

@@ -25,9 +25,9 @@ from routing_crust.routing.messaging import (
     forwarder,
     fragmentation,
     inbox,
-    outbox,
     request_handling,
 )
+from routing_crust.routing.messaging.outgoing import retries
 from routing_crust.wire.codec import encode
 from routing_crust.wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart
 
@@ -314,7 +314,7 @@ class LossTests(Pair):
         self.failureResultOf(sent, PeerUnreachable)
 
     def test_giving_up_one_message_may_cancel_another(self) -> None:
-        for module in (forwarder, outbox, fragmentation):
+        for module in (forwarder, retries, fragmentation):
             self.patch(module, "MAX_ATTEMPTS", 1)
         self.start()
         second: Deferred[None] = Deferred()

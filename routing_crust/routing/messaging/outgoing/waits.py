@@ -1,21 +1,19 @@
 """
-When a message that is not acknowledged is sent again, and who looks for its destination meanwhile.
+How long an acknowledgement is waited for, and how long after a hint a message is sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from ...errors import PeerUnreachable
-from ...limits import MAX_ATTEMPTS
-from ...names import Name
-from ...timing.deadlines import Deadlines
-from ...timing.timers import cancel
-from .outgoing_message import OutgoingMessage
+from ....limits import MAX_ATTEMPTS
+from ....timing.deadlines import Deadlines
+from ....timing.timers import cancel
+from .message import OutgoingMessage
 
 MIN_HINT_RETRY_SECONDS: Final = 0.1
 MAX_HINT_RETRY_SECONDS: Final = 0.5
@@ -62,16 +60,6 @@ class MessageWaits:
         """End all waits."""
         self._first.stop()
         self._repeats.stop()
-
-
-class Lookout(Protocol):
-    """Looks for nodes that something waits for: the C{AbsenceWatch}."""
-
-    def watch(self, name: Name, gone: Callable[[PeerUnreachable], object]) -> Callable[[], None]:
-        """Call back when this node is gone; what it returns ends that."""
-
-    def unreachable(self, name: Name, problem: str, since: float) -> PeerUnreachable:
-        """The error for a node that was tried since then, with what was found."""
 
 
 def wait_after_hint(random: Random, hints: int, left: float) -> float:

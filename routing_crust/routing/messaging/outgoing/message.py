@@ -11,16 +11,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ...config import OUTBOX_OVERHEAD_BYTES
-from ...crust.interfaces import ILink
-from ...errors import PeerUnreachable, RefusalReason, RequestRefused, RequestTimedOut
-from ...limits import MAX_EXTENDED_WAIT_SECONDS, UNREACHABLE_SECONDS
-from ...names import Name
-from ...timing.timers import cancel
-from ...wire.codec import decode, encode
-from ...wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart, Refusal, Working
-from .fragmentation import split
-from .transmission import Transmission
+from ....config import OUTBOX_OVERHEAD_BYTES
+from ....crust.interfaces import ILink
+from ....errors import PeerUnreachable, RefusalReason, RequestRefused, RequestTimedOut
+from ....limits import MAX_EXTENDED_WAIT_SECONDS, UNREACHABLE_SECONDS
+from ....names import Name
+from ....timing.timers import cancel
+from ....wire.codec import decode, encode
+from ....wire.end_to_end import AckPart, AckStatus, Flavour, MessagePart, Refusal, Working
+from ..fragmentation import split
+from ..transmission import Transmission
 
 
 @dataclass(slots=True, eq=False)

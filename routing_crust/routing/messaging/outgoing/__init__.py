@@ -1,0 +1,1 @@
+"""Messages of ours, from C{send} to their acknowledgement: attempts, waits, retries."""

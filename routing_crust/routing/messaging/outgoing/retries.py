@@ -1,0 +1,137 @@
+"""
+Whether and when a message that is not acknowledged is sent again, and when it is given up.
+
+No acknowledgement within C{ack_timeout}, a link that is lost with a message unacknowledged, or a hint that an
+envelope found no way on: each leads to another attempt, up to C{MAX_ATTEMPTS} and for C{UNREACHABLE_SECONDS}.
+A hint may be false, so it counts as no attempt; but from the first one on the destination is looked for, and
+what waits for one that is gone fails. What a destination could not open is sealed again in a new session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from ....errors import PeerUnreachable
+from ....limits import MAX_ATTEMPTS
+from ....names import Name
+from ...node import Node
+from .attempts import MessageAttempts
+from .message import OutgoingMessage
+from .waits import MessageWaits, wait_after_hint
+
+
+class Lookout(Protocol):
+    """Looks for nodes that something waits for: the C{AbsenceWatch}."""
+
+    def watch(self, name: Name, gone: Callable[[PeerUnreachable], object]) -> Callable[[], None]:
+        """Call back when this node is gone; what it returns ends that."""
+
+    def unreachable(self, name: Name, problem: str, since: float) -> PeerUnreachable:
+        """The error for a node that was tried since then, with what was found."""
+
+
+class MessageRetries:
+    """
+    Made by the outbox, told how attempts end; discarded after L{stop}.
+
+    @ivar lookout: looks for each destination that a hint says is nowhere; nobody does until it is set.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        attempts: MessageAttempts,
+        failed: Callable[[OutgoingMessage, Exception], object],
+    ) -> None:
+        """
+        @param failed: called with each message that is given up, and why. It calls L{forget}.
+        """
+        self._own = node.name
+        self._clock = node.clock
+        self._random = node.random
+        self._attempts = attempts
+        self._failed = failed
+        self._waits = MessageWaits(node.clock, node.settings.ack_timeout, self._timed_out)
+        self.lookout: Lookout | None = None
+
+    def wait(self, message: OutgoingMessage) -> None:
+        """Wait for the acknowledgement of a message from now on, as if it were new."""
+        self._waits.begin(message)
+
+    def attempt(self, message: OutgoingMessage, counts: bool = True) -> None:
+        """
+        Try again, by another route if one exists.
+
+        @param counts: whether the last attempt may have failed for another reason than a hint.
+        """
+        self._waits.end(message)
+        self._attempts.end(message)
+        if message.left(self._clock.seconds()) <= 0 or (counts and message.attempts >= MAX_ATTEMPTS):
+            self._give_up(message)
+            return
+        message.attempts += counts
+        self._waits.begin_again(message)
+        if message.destination == self._own:
+            return  # it has been delivered; only the answer is late
+        if not self._attempts.send(message):
+            self._look_for(message)
+
+    def no_way(self, message: OutgoingMessage) -> None:
+        """An attempt has found no way: make another one soon."""
+        if message.retry is None:
+            self._waits.end(message)
+            self._look_for(message)
+            message.hints += 1
+            wait = wait_after_hint(self._random, message.hints, message.left(self._clock.seconds()))
+            message.retry = self._clock.callLater(wait, self.attempt, message, False)
+
+    def session_opened(self, message: OutgoingMessage) -> None:
+        """There is the session that an attempt has waited for."""
+        # a message that waits for another attempt, after a hint, need not wait any more
+        if self._attempts.send_opened(message):
+            self._waits.end(message)
+            (self._waits.begin if message.attempts == 1 else self._waits.begin_again)(message)
+
+    def not_opened(self, message: OutgoingMessage) -> None:
+        """The destination could not open what was sealed for it."""
+        if message.hints:
+            # a peer that opens nothing must not have us seal the same again and again
+            self.no_way(message)
+        else:
+            message.hints += 1
+            self.attempt(message, False)
+
+    def forget(self, message: OutgoingMessage) -> None:
+        """Do nothing more for a message that is done with."""
+        self._waits.end(message)
+        if message.end_watch is not None:
+            message.end_watch()
+
+    def stop(self) -> None:
+        """End all waits for acknowledgements."""
+        self._waits.stop()
+
+    def _timed_out(self, message: OutgoingMessage) -> None:
+        if message.working_until > self._clock.seconds():
+            self._waits.begin(message)
+            return
+        under_way = message.heard or (message.transmission is not None and message.transmission.waiting)
+        if under_way and message.attempts < MAX_ATTEMPTS:
+            # a repetition would only add to what the link has to carry already
+            message.heard = False
+            message.attempts += 1
+            self._waits.begin(message)
+        else:
+            self.attempt(message)
+
+    def _look_for(self, message: OutgoingMessage) -> None:
+        if message.end_watch is None and self.lookout is not None:
+            message.end_watch = self.lookout.watch(message.destination, partial(self._failed, message))
+
+    def _give_up(self, message: OutgoingMessage) -> None:
+        problem = message.unreachable()
+        if self.lookout is not None:
+            problem = self.lookout.unreachable(message.destination, str(problem), message.began)
+        self._failed(message, problem)
