@@ -1,32 +1,24 @@
 """
-What crust offers to the layer above, and what it reports to it.
-
-A link that crust reports has passed its TLS handshake, so the peer's name is proven. What the link is for,
-and whether it is allowed, the layer above decides by a Hello, before it calls L{ILink.verified}. Until then
-the link is limited to C{hello_timeout} seconds and C{MAX_UNVERIFIED_BYTES} bytes.
+L{ICrust}: what the layer above can have done by crust.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
 from zope.interface import Attribute, Interface
 
-from ..endpoints import Connection, Contact, Direction, Endpoint, PathKind, is_local_only
-from ..errors import CloseReason, LinkClosed
-from ..history import History
-from ..names import Name
-from ..timing.shares import OURSELVES, Account
-from ..wire.messages import NatKind
-from .key_agreement import IKeyAgreement
-from .reachability import Knock, OwnEndpoint, Reachability
-
-ANSWER_WITHIN_SECONDS: Final = 8.0
-"""For an answer after a change of our network: TCP, when packets were lost, tries again within 6 s."""
+from ...endpoints import Contact, Endpoint
+from ...history import History
+from ...names import Name
+from ...timing.shares import Account
+from ...wire.messages import NatKind
+from ..key_agreement import IKeyAgreement
+from ..reachability import Knock, OwnEndpoint, Reachability
+from .events import ICrustEvents
+from .link import ILink
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,182 +33,6 @@ class Rendezvous:
 
     requester: bool
     after: float = 0.0
-
-
-class IRoundTrip(Protocol):
-    """How long a round trip over a link takes, smoothed as in RFC 6298."""
-
-    @property
-    def smoothed(self) -> float | None:
-        """In seconds; C{None} while nothing is known."""
-
-    @property
-    def variation(self) -> float | None:
-        """By how much round trips differ from that, in seconds; C{None} before the first was measured."""
-
-
-class ILink(Interface):
-    """An authenticated connection that carries frames. Made by crust, never by others."""
-
-    connection: Connection = Attribute("The L{Connection} that this link runs over.")
-    direction: Direction = Attribute("Whether we connected or accepted.")
-    peer: Name = Attribute("The peer's L{Name}, its public key: proven by TLS.")
-    binding: bytes = Attribute("32 bytes that only the two ends of this very TLS session know (RFC 9266).")
-    bootstrap: bool = Attribute("Whether it was dialled by L{ICrust.bootstrap}.")
-    token: bytes = Attribute(
-        "What L{ICrust.connect} was given as C{token}; for a link of a rendezvous, its token, at both ends; "
-        "else empty."
-    )
-    initiator: bool = Attribute("Whether this end is the TLS client and so speaks first.")
-    path_kind: PathKind = Attribute("How the link came about.")
-    via: Name | None = Attribute("For a tunnel, the L{Name} of the relay; else C{None}.")
-    writable: bool = Attribute(
-        "Whether the send queue has room: no longer once it has reached C{QUEUE_PAUSE_BYTES}, and again once "
-        "it has fallen to C{QUEUE_RESUME_BYTES}."
-    )
-    queued: int = Attribute("How many bytes wait in the send queue.")
-    round_trip: IRoundTrip = Attribute("How long a round trip takes, as far as it is known.")
-    is_verified: bool = Attribute("Whether L{verified} was called while the link was open.")
-    is_confirmed: bool = Attribute("Whether L{confirmed} was called.")
-    is_open: bool = Attribute("Whether neither end has closed it.")
-    has_heard: bool = Attribute("Whether anything has come since this was set to C{False} last.")
-    died_idle: bool = Attribute(
-        "Of a lost link, whether it had been idle for 8 s or longer before the frame that nothing came after."
-    )
-    is_doubted: bool = Attribute("Whether the peer has owed an answer for so long that the link may be dead.")
-    owed_for: float = Attribute(
-        "Seconds for which the peer of a doubted link has owed an answer. A path that has only stalled shows "
-        "itself within as many more, since TCP waits twice as long each time until it tries again."
-    )
-
-    def send(kind: int, payload: bytes) -> None:
-        """
-        Queue a frame. Frames arrive in order or not at all. After the link was closed, does nothing.
-
-        @param kind: 0 to 255, a L{FrameKind<routing_crust.wire.framing.FrameKind>} or the application's.
-        @raise ValueError: the payload is larger than C{MAX_FRAME_BYTES}.
-        """
-
-    def verified() -> None:
-        """The peer's Hello is good: lift the limits for links of unknown purpose. Idempotent."""
-
-    def confirmed() -> None:
-        """Both ends have agreed on this link: it does not count as unverified any more. Idempotent."""
-
-    def probe() -> None:
-        """
-        Send the peer a probe, where something suggests that it is out of reach or has lost this link. If
-        nothing comes, L{ICrustEvents.link_doubted} follows. Without effect before L{verified}, and once the
-        link is closed.
-        """
-
-    def must_answer(within: float | None) -> None:
-        """
-        As L{probe}, where a path is known to have broken: cut the link if nothing comes within these seconds,
-        or eight round trips; C{None} is a mere probe.
-        """
-
-    def when_writable() -> Deferred[None]:
-        """
-        @return: fires with C{None} once L{writable} is true, at once if it is; fails with
-            L{LinkClosed} if the link closes first.
-        """
-
-    def add_producer(producer: IPushProducer) -> None:
-        """
-        Have a producer paused and resumed with the send queue, and stopped when the link is lost.
-
-        @raise ValueError: it was added already.
-        """
-
-    def remove_producer(producer: IPushProducer) -> None:
-        """Forget a producer. One that is not known is no error."""
-
-    def set_feeder(feeder: Callable[[int], object] | None) -> None:
-        """
-        Set a source of frames that is called whenever the connection takes more and the send queue is nearly
-        empty, so that bulk data does not wait in the queue in front of urgent frames.
-
-        @param feeder: called with the room, in bytes, more or less; it may send as much from within the call.
-            It is called from L{feed_soon} on until it sends nothing. It must not raise. C{None} removes it.
-            It is not called after the link was closed.
-        """
-
-    def feed_soon() -> None:
-        """Have the feeder called before the next turn of the reactor is over, or as soon as the connection
-        takes more. Never calls it at once."""
-
-    def hand_over(link: ILink) -> None:
-        """
-        Let another link to the same peer replace this one: from now on frames sent here go over that link,
-        also when this one is closed, and waiters for L{writable} and producers move to it. Queued frames
-        stay. Only frames of the handshake, of tunnels, whose numbers are this link's, and C{SWITCHED} still
-        go over this one. Handing over to itself undoes it.
-        """
-
-    def pause_reading() -> None:
-        """Take no more from the connection, so that the peer has to wait, until L{resume_reading}. Some
-        frames that are on their way already are still delivered, and silence is not timed."""
-
-    def resume_reading() -> None:
-        """Undo L{pause_reading}."""
-
-    def close(reason: CloseReason, detail: str = "") -> None:
-        """
-        Send a Goodbye with the reason and close, once what is queued has gone out; cut after
-        C{CLOSE_TIMEOUT_SECONDS}. L{ICrustEvents.lost_connection} follows. No frame is delivered after this.
-        Idempotent.
-
-        @param detail: more, in words, for our own log; the peer never sees it.
-        """
-
-    def abort(reason: CloseReason, detail: str = "") -> None:
-        """Cut the link at once; what is queued is lost. L{ICrustEvents.lost_connection} follows."""
-
-
-class ICrustEvents(Interface):
-    """
-    The events of crust, for one receiver. None of them is called from within a call to crust or to a
-    link by that receiver, and none may raise.
-    """
-
-    def on_connect(link: ILink) -> None:
-        """A link that we dialled is up. Precedes the Deferred of L{ICrust.connect}."""
-
-    def on_accept(link: ILink) -> None:
-        """A peer has dialled us."""
-
-    def new_message(link: ILink, kind: int, payload: bytes) -> None:
-        """A frame came. Heartbeats and Goodbyes are crust's own and are not reported."""
-
-    def lost_connection(link: ILink, reason: LinkClosed) -> None:
-        """A link is gone; reported exactly once for each link that was reported as made."""
-
-    def link_doubted(link: ILink) -> None:
-        """
-        The peer of a verified link has not answered for the larger of C{DOUBT_AFTER_SECONDS} and eight round
-        trips. The link may be dead, or just slow. Reported again after twice as long each time.
-        """
-
-    def bootstrap_finished(links: int, problem: str) -> None:
-        """
-        An attempt to bootstrap is over; exactly once for each L{ICrust.bootstrap}.
-
-        @param links: how many of its links are alive; 0 if none could be made or kept.
-        @param problem: what went wrong, for the log; empty if nothing did.
-        """
-
-    def external_endpoints(endpoints: tuple[Endpoint, ...]) -> None:
-        """Where others can dial us has changed, or is known for the first time."""
-
-    def reachability_changed(reachability: Reachability) -> None:
-        """What we know of how others can reach us has changed."""
-
-    def network_changed() -> None:
-        """
-        The addresses, routes or interfaces of this host have changed, or it has slept: what could not be
-        reached before may be reached now. Links that break because of it are reported as lost later.
-        """
 
 
 class ICrust(Interface):
@@ -414,21 +230,3 @@ class ICrust(Interface):
 
     def saved_contacts() -> tuple[Contact, ...]:
         """The saved contacts, most recently proven first."""
-
-
-def account_of(link: ILink | None) -> Account:
-    """
-    Who is held to account for what came by this link.
-
-    Addresses of one prefix are one party on the internet only. Hosts of a local network are parties of their
-    own, and so are the nodes of one machine.
-
-    @param link: C{None} if it came from ourselves.
-    """
-    if link is None:
-        return OURSELVES
-    at = link.connection.peer
-    if not is_local_only(at):
-        return at.prefix, at.origin, str(link.peer)
-    first = str(link.peer) if at.address.is_loopback else at.origin
-    return first, first, str(link.peer)
