@@ -35,6 +35,30 @@ def write_now(descriptor: Any) -> None:
         descriptor.doWrite()
 
 
+def write_at_once(descriptor: Any, data: bytes) -> None:
+    """
+    Give bytes straight to the kernel, if nothing waits before them. What it does not take is written by
+    the reactor, which also meets an error again, and ends the connection outside of this call.
+
+    As L{write_now}, and the reactor is not even told to watch the socket, and to watch it no more.
+
+    @param descriptor: an C{IReadWriteDescriptor} of Twisted's, without a pull producer.
+    """
+    if (
+        descriptor.connected
+        and not descriptor.disconnecting
+        and not descriptor._tempDataBuffer
+        and not descriptor.dataBuffer
+        and not descriptor._writeDisconnecting
+    ):
+        sent = descriptor.writeSomeData(data)
+        if isinstance(sent, int):
+            if sent == len(data):
+                return
+            data = data[sent:]
+    descriptor.write(data)
+
+
 class FrameTransport(ABC, Generic[_Address]):
     """
     The part that all such transports share.

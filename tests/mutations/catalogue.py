@@ -3208,6 +3208,47 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.forward.test_registry.FlowTests.test_forward_has_a_time_of_its_own",),
     ),
     Mutant(
+        "what the kernel does not take of a write to a program is lost",
+        "transports.py",
+        "            data = data[sent:]\n",
+        "            return\n",
+        (
+            "tests.test_transports.WriteAtOnceTests.test_rest_of_a_partial_write_is_written_once",
+            "tests.daemon.forward.test_splice.FullSocketTests.test_stream_is_paused_while_the_kernel_is_full",
+        ),
+    ),
+    Mutant(
+        "what the kernel takes of a write to a program is written again",
+        "transports.py",
+        "            data = data[sent:]\n",
+        "",
+        ("tests.test_transports.WriteAtOnceTests.test_rest_of_a_partial_write_is_written_once",),
+    ),
+    Mutant(
+        "a write to a program overtakes one that waits",
+        "transports.py",
+        "        and not descriptor._tempDataBuffer\n",
+        "",
+        ("tests.test_transports.WriteAtOnceTests.test_bytes_wait_behind_those_that_wait",),
+    ),
+    Mutant(
+        "a write to a program overtakes the rest of one",
+        "transports.py",
+        "        and not descriptor.dataBuffer\n",
+        "",
+        ("tests.test_transports.WriteAtOnceTests.test_bytes_wait_behind_those_that_wait",),
+    ),
+    Mutant(
+        "a stream is not paused while the kernel takes nothing for its program",
+        "transports.py",
+        "    descriptor.write(data)\n",
+        "    descriptor._tempDataBuffer.append(data)\n    descriptor.startWriting()\n",
+        (
+            "tests.test_transports.WriteAtOnceTests.test_producer_is_paused_while_the_kernel_is_full",
+            "tests.daemon.forward.test_splice.FullSocketTests.test_stream_is_paused_while_the_kernel_is_full",
+        ),
+    ),
+    Mutant(
         "each connection of a forward is told of when the link is lost",
         "daemon/forward/connections.py",
         "if each is not None and each.peer not in self._suspended:",

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from ...streams import ISuspensionListener, StreamReason
-from ...transports import write_now
+from ...transports import write_at_once
 
 READ_BYTES: Final = 256 * 1024
 """What is read from a local socket, or given to it, at once."""
@@ -163,9 +163,10 @@ class SpliceEnd(TwistedProtocol):
 
     def write(self, data: bytes) -> None:
         """Bytes that the other end has read."""
-        self.transport.write(data)
         if self._is_socket:
-            write_now(self.transport)
+            write_at_once(self.transport, data)
+        else:
+            self.transport.write(data)
 
     def readConnectionLost(self) -> None:
         """This end has sent all."""

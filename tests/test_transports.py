@@ -1,0 +1,119 @@
+"""Bytes that are written at once: what the kernel takes, what it leaves, and what the reactor then does."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.error import ConnectionLost
+from twisted.trial.unittest import SynchronousTestCase
+
+from routing_crust.transports import write_at_once
+from tests.crust.link.test_prompt_writes import Reactor, Socket
+
+
+class Source:
+    """A push producer that knows how it was told to go on."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        """See C{IPushProducer}."""
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        """See C{IPushProducer}."""
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        """See C{IPushProducer}."""
+        self.told.append("stop")
+
+
+class WriteAtOnceTests(SynchronousTestCase):
+    """The test plays the kernel of one descriptor, and its reactor."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.socket = Socket(self.reactor)
+        self.source = Source()
+        self.socket.registerProducer(self.source, True)
+
+    def turn(self, room: int) -> None:
+        """The kernel takes so much more; the reactor writes."""
+        self.socket.room = room
+        if self.socket in self.reactor.writers:
+            self.socket.doWrite()
+
+    def test_reactor_hears_nothing_of_what_the_kernel_takes(self) -> None:
+        asked: list[object] = []
+        self.patch(self.reactor, "addWriter", asked.append)
+        self.patch(self.reactor, "removeWriter", asked.append)
+        write_at_once(self.socket, b"all of it")
+        self.assertEqual((self.socket.taken, self.socket.calls, asked), (b"all of it", 1, []))
+
+    def test_rest_of_a_partial_write_is_written_once(self) -> None:
+        self.socket.room = 3
+        write_at_once(self.socket, b"abcdef")
+        self.assertEqual(self.reactor.writers, [self.socket])
+        self.turn(2)
+        self.turn(100)
+        self.assertEqual((self.socket.taken, self.reactor.writers), (b"abcdef", []))
+
+    def test_bytes_wait_behind_those_that_wait(self) -> None:
+        """Also if the kernel would take them by now."""
+        self.socket.room = 3
+        write_at_once(self.socket, b"abcdef")
+        self.socket.room = 100
+        write_at_once(self.socket, b"ghi")
+        self.assertEqual(self.socket.taken, b"abc")
+        self.turn(2)
+        self.socket.room = 100
+        write_at_once(self.socket, b"jkl")
+        self.assertEqual(self.socket.taken, b"abcde")
+        self.turn(100)
+        self.assertEqual(self.socket.taken, b"abcdefghijkl")
+
+    def test_order_holds_whatever_the_kernel_takes(self) -> None:
+        """A thousand writes, of which the kernel takes nothing, a part or all."""
+        random, sent = Random(1), b""
+        for _ in range(1000):
+            self.socket.room = random.choice((0, 1, 5, 50))
+            data = random.randbytes(random.randrange(20))
+            sent += data
+            write_at_once(self.socket, data)
+            self.turn(random.choice((0, 3, 60)))
+        self.turn(len(sent))
+        self.assertEqual(self.socket.taken, sent)
+
+    def test_producer_is_paused_while_the_kernel_is_full(self) -> None:
+        self.socket.bufferSize = 10
+        self.socket.room = 5
+        write_at_once(self.socket, bytes(15))
+        self.assertEqual(self.source.told, [])
+        write_at_once(self.socket, bytes(1))
+        self.assertEqual(self.source.told, ["pause"])
+        self.turn(100)
+        self.assertEqual(self.source.told, ["pause", "resume"])
+        write_at_once(self.socket, bytes(50))
+        self.assertEqual((len(self.socket.taken), self.source.told), (66, ["pause", "resume"]))
+
+    def test_error_is_left_to_the_reactor(self) -> None:
+        """It ends the connection outside of the call, as it does with any other write."""
+        self.socket.problem = ConnectionLost()
+        write_at_once(self.socket, b"lost")
+        self.assertEqual(self.reactor.writers, [self.socket])
+        self.assertIs(self.socket.doWrite(), self.socket.problem)
+
+    def test_closing_descriptor_is_left_to_the_reactor(self) -> None:
+        """It closes with the last write, which it therefore has to make."""
+        for attribute in ("disconnecting", "_writeDisconnecting"):
+            socket = Socket(self.reactor)
+            setattr(socket, attribute, True)
+            write_at_once(socket, b"last")
+            self.assertEqual((socket.calls, self.reactor.writers.pop()), (0, socket))
+
+    def test_nothing_is_written_after_the_end(self) -> None:
+        self.socket.connected = 0
+        write_at_once(self.socket, b"late")
+        self.assertEqual((self.socket.calls, self.reactor.writers), (0, []))
