@@ -38,6 +38,7 @@ from .members.administration import Administration
 from .members.credentials import load_membership
 from .members.invitation_desk import InvitationDesk
 from .members.member_book import MemberBook
+from .members.moving_in import discard_unfinished
 from .members.networks_here import label_of
 from .members.surroundings import NodeSurroundings
 from .operator_log import OperatorLog
@@ -140,6 +141,8 @@ class NodeService(LoggingService):
         # talks to a node that is not there.
         raise_descriptor_limit()
         prepare_state_dir(self._state_dir)
+        # before the lock, which is a file of its own
+        discard_unfinished(self._state_dir)
         self._signals = DaemonSignals(self._reactor)
         path = socket_path(self._state_dir)
         self._lock = StateLock(self._state_dir)

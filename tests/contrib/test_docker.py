@@ -36,7 +36,7 @@ class DockerTests(SynchronousTestCase):
     def test_container_runs_the_daemon_in_its_folder_as_nobody_special(self) -> None:
         words = self.listed("ENTRYPOINT")
         self.assertEqual(words[:3], ["twistd", "--nodaemon", "--pidfile="])
-        self.assertEqual(self.options(words).given, {"state_dir": "/state/node"})
+        self.assertEqual(self.options(words).given, {"state_dir": "/state"})
         self.assertRegex(self.text, r"(?m)^USER (?!0)\d+:\d+$")
         self.assertIn("\nVOLUME /state\n", self.text)
 
@@ -44,7 +44,7 @@ class DockerTests(SynchronousTestCase):
         words = self.listed("CMD")
         options = make_parser().parse_args(words[1:])
         self.assertEqual(
-            (words[0], options.command, options.state_dir), ("routing-crust", "status", Path("/state/node"))
+            (words[0], options.command, options.state_dir), ("routing-crust", "status", Path("/state"))
         )
 
     def test_what_is_copied_is_there(self) -> None:

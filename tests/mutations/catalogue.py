@@ -67,6 +67,31 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a founding in a volume that a power cut ended leaves files",
+        "daemon/members/moving_in.py",
+        "(state_dir / name).unlink(missing_ok=True)",
+        "pass",
+        (
+            "tests.daemon.members.test_networks_here.VolumeTests.test_nothing_is_left_of_one_that_a_power_cut_ended",
+        ),
+    ),
+    Mutant(
+        "a key that has come since a power cut is taken for one of the unfinished state",
+        "daemon/members/moving_in.py",
+        "for name in moved:",
+        "for name in names:",
+        (
+            "tests.daemon.members.test_networks_here.VolumeTests.test_what_a_program_has_put_there_since_the_power_cut_is_not_removed",
+        ),
+    ),
+    Mutant(
+        "two programs fill a volume at once",
+        "daemon/members/moving_in.py",
+        "fcntl.flock(crate, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        ("tests.daemon.members.test_networks_here.VolumeTests.test_two_do_not_fill_it_at_once",),
+    ),
+    Mutant(
         "a join that fails leaves a folder",
         "daemon/members/networks_here.py",
         "shutil.rmtree(making, ignore_errors=True)",

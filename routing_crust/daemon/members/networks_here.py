@@ -15,6 +15,7 @@ from typing import Final
 
 from ...plain_errors import ConfigurationError
 from ..state_directory import DIRECTORY_MODE, default_state_dir
+from .moving_in import OF_THE_SYSTEM, discard_unfinished, filling, flush_folder, stays
 
 CONFIG_NAME: Final = "config.toml"
 LABEL_NAME: Final = "label"
@@ -87,8 +88,9 @@ def check_new(state_dir: Path) -> None:
     @raise ConfigurationError: there is something at this path already.
     """
     try:
+        discard_unfinished(state_dir)
         with os.scandir(state_dir) as entries:
-            taken = next(entries, None)
+            taken = next((each for each in entries if each.name not in OF_THE_SYSTEM), None)
     except FileNotFoundError:
         _check_writable(state_dir)
         return
@@ -117,11 +119,19 @@ def _check_writable(state_dir: Path) -> None:
 def new_state_dir(state_dir: Path) -> Iterator[Path]:
     """
     Make a state directory whole or not at all: what is written into the folder that this gives is in
-    C{state_dir} when the block has ended well; else nothing is left of it.
+    C{state_dir} when the block has ended well; else nothing is left of it. A volume that is mounted there is
+    filled.
 
     @raise ConfigurationError: it cannot be made.
     """
     check_new(state_dir)
+    if stays(state_dir):
+        try:
+            with filling(state_dir, CONFIG_NAME) as making:
+                yield making
+        except OSError as error:
+            raise ConfigurationError("state_dir", f"{state_dir} cannot be filled: {error.strerror}") from None
+        return
     try:
         state_dir.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         # beside it, since a folder is renamed within one file system only; mkdtemp gives it mode 0700
@@ -132,16 +142,8 @@ def new_state_dir(state_dir: Path) -> Iterator[Path]:
         yield making
         # an empty folder is replaced; one that somebody has filled meanwhile is not
         os.rename(making, state_dir)
-        _flush(state_dir.parent)
+        flush_folder(state_dir.parent)
     except OSError as error:
         raise ConfigurationError("state_dir", f"{state_dir} cannot be made: {error.strerror}") from None
     finally:
         shutil.rmtree(making, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

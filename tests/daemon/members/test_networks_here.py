@@ -5,12 +5,18 @@ The private networks of a user: how they are found, and how a state directory is
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import stat
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from routing_crust.daemon.members import networks_here
+from routing_crust.daemon.members import moving_in, networks_here
 from routing_crust.daemon.members.networks_here import (
     CONFIG_NAME,
     check_new,
@@ -127,3 +133,149 @@ class MakingTests(NetworksTestCase):
         (self.base / "file").write_text("")
         error = self.assertRaises(ConfigurationError, check_new, self.base / "file" / "home")
         self.assertIn("Not a directory", str(error))
+
+
+class VolumeTests(NetworksTestCase):
+    """State directories that another folder cannot take the place of."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.base / "volume"
+        self.volume.mkdir(mode=0o755)
+        (self.volume / "lost+found").mkdir()
+        self.patch(networks_here, "stays", lambda state_dir: state_dir == self.volume)
+
+    def entries(self) -> list[str]:
+        return sorted(each for each in os.listdir(self.volume) if each != "lost+found")
+
+    def write(self, making: Path) -> None:
+        for name in (CONFIG_NAME, "certificate", "key.pem"):
+            (making / name).write_text(name)
+
+    def break_off_at(self, number: int) -> None:
+        """Fill the volume, and end at one of the moves as a power cut would: nothing is put in order."""
+        moves = iter(range(number))
+
+        def move(old: Path, new: Path) -> None:
+            if next(moves, None) is None:
+                raise KeyboardInterrupt
+            rename(old, new)
+
+        rename = os.rename
+        with ExitStack() as patches:
+            patches.enter_context(mock.patch.object(moving_in.os, "rename", move))
+            patches.enter_context(mock.patch.object(moving_in, "_clear", return_value=None))
+            with self.assertRaises(KeyboardInterrupt), new_state_dir(self.volume) as making:
+                self.write(making)
+
+    def test_volume_is_filled_and_nobody_else_may_enter_it(self) -> None:
+        with new_state_dir(self.volume) as making:
+            self.write(making)
+            self.assertFalse((self.volume / "key.pem").exists())
+        self.assertEqual(self.entries(), ["certificate", CONFIG_NAME, "key.pem"])
+        self.assertEqual((self.volume / "key.pem").read_text(), "key.pem")
+        self.assertEqual(stat.S_IMODE(self.volume.stat().st_mode), 0o700)
+        error = self.assertRaises(ConfigurationError, check_new, self.volume)
+        self.assertIn("is there already, with", str(error))
+
+    def test_nothing_is_left_in_it_of_one_that_fails(self) -> None:
+        for error in (ValueError, OSError(28, "No space left on device"), KeyboardInterrupt):
+            with (
+                self.assertRaises((ValueError, ConfigurationError, KeyboardInterrupt)),
+                new_state_dir(self.volume) as making,
+            ):
+                self.write(making)
+                raise error
+            self.assertEqual(self.entries(), [])
+
+    def test_settings_come_last(self) -> None:
+        self.break_off_at(2)
+        self.assertEqual(self.entries(), [moving_in.CRATE_NAME, "certificate", "key.pem"])
+
+    def test_nothing_is_left_of_one_that_a_power_cut_ended(self) -> None:
+        for number in range(3):
+            self.break_off_at(number)
+            self.assertIn(moving_in.CRATE_NAME, self.entries())
+            check_new(self.volume)
+            self.assertEqual(self.entries(), [])
+
+    def test_state_that_was_complete_before_the_power_cut_stays(self) -> None:
+        with (
+            mock.patch.object(moving_in, "_clear", return_value=None),
+            new_state_dir(self.volume) as making,
+        ):
+            self.write(making)
+        self.assertIn(moving_in.CRATE_NAME, self.entries())
+        moving_in.discard_unfinished(self.volume)
+        self.assertEqual(self.entries(), ["certificate", CONFIG_NAME, "key.pem"])
+
+    def test_what_a_program_has_put_there_since_the_power_cut_is_not_removed(self) -> None:
+        self.break_off_at(1)
+        (self.volume / "key.pem").write_text("theirs")
+        self.assertRaises(ConfigurationError, check_new, self.volume)
+        self.assertEqual((self.volume / "key.pem").read_text(), "theirs")
+        self.assertEqual(self.entries(), ["key.pem"])
+
+    def test_what_comes_meanwhile_is_left_alone(self) -> None:
+        with self.assertRaises(ConfigurationError) as caught, new_state_dir(self.volume) as making:
+            self.write(making)
+            (self.volume / "key.pem").write_text("theirs")
+        self.assertIn("key.pem has come meanwhile", str(caught.exception))
+        self.assertEqual(self.entries(), ["key.pem"])
+        self.assertEqual((self.volume / "key.pem").read_text(), "theirs")
+
+    def test_two_do_not_fill_it_at_once(self) -> None:
+        with new_state_dir(self.volume) as making:
+            self.write(making)
+            error = self.assertRaises(ConfigurationError, check_new, self.volume)
+            self.assertIn("another program is filling", str(error))
+        self.assertEqual(self.entries(), ["certificate", CONFIG_NAME, "key.pem"])
+
+
+FOUND = """
+import os, stat, sys
+from routing_crust.daemon.cli import main
+
+volume = sys.argv[1]
+main(["init", "home", "--state-dir", volume])
+found = set(os.listdir(volume))
+assert {"certificate", "config.toml", "key.pem"} <= found and ".unfinished" not in found, found
+assert os.path.ismount(volume) or volume in open("/proc/self/mountinfo").read().replace("\\\\040", " ")
+assert stat.S_IMODE(os.stat(volume).st_mode) == 0o700
+"""
+
+
+class MountTests(NetworksTestCase):
+    """What the system says of a folder."""
+
+    def test_folder_of_ones_own_can_be_replaced(self) -> None:
+        self.assertFalse(moving_in.stays(self.base))
+        self.assertFalse(moving_in.stays(self.base / "none"))
+
+    def test_network_is_founded_in_a_volume_that_is_mounted(self) -> None:
+        source = self.base / "source"
+        source.mkdir()
+        # the second is of the same file system, and looks like any other folder
+        for number, mount in enumerate((("-t", "tmpfs", "none"), ("--bind", str(source)))):
+            volume = self.base / f"volume {number}"
+            volume.mkdir()
+            self.run_beside("mount", *mount, str(volume), then=FOUND, arguments=(str(volume),))
+
+    def run_beside(self, *command: str, then: str, arguments: tuple[str, ...]) -> None:
+        """Run a command in a namespace of mounts of its own, and there a program that has to succeed."""
+        unshare = shutil.which("unshare")
+        if unshare is None:
+            raise SkipTest("unshare is not here")
+        inside = (unshare, "--user", "--map-root-user", "--mount")
+        tried = subprocess.run([*inside, *command], capture_output=True, text=True, check=False)
+        if tried.returncode:
+            raise SkipTest(f"nothing can be mounted here: {tried.stderr.strip()}")
+        script = f'{shlex.join(command)} && exec "$0" "$@"'
+        done = subprocess.run(
+            [*inside, "sh", "-c", script, sys.executable, "-c", then, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
