@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from twisted.protocols import tls
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from routing_crust.crust.tls.transport import TlsTransport
 
@@ -18,8 +18,8 @@ except ImportError as missing:
 
 
 def own_tests(name: str) -> Any:
-    """One of Twisted's classes of tests."""
-    return SynchronousTestCase if test_tls is None else getattr(test_tls, name)
+    """One of Twisted's classes of tests, of which some wait for the reactor."""
+    return TestCase if test_tls is None else getattr(test_tls, name)
 
 
 class Buffering(tls.BufferingTLSTransport, TlsTransport):
