@@ -20,10 +20,6 @@ from routing_crust.daemon.control.messages import (
     DoneReply,
     ExplainCommand,
     ExplainReply,
-    ExposeCommand,
-    ExposingReply,
-    ForwardCommand,
-    ForwardingReply,
     ListenCommand,
     ListeningReply,
     Reply,
@@ -33,6 +29,12 @@ from routing_crust.daemon.control.messages import (
     StatusReply,
     decode_command,
     encode,
+)
+from routing_crust.daemon.control.session_messages import (
+    ExposeCommand,
+    ExposingReply,
+    ForwardCommand,
+    ForwardingReply,
 )
 from routing_crust.daemon.state_directory import socket_path
 from routing_crust.daemon.text import TUNNEL

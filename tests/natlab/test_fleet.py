@@ -8,7 +8,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
-from routing_crust.daemon.control.messages import OpenCommand, OpenedReply
+from routing_crust.daemon.control.session_messages import OpenCommand, OpenedReply
 
 from .node import PORT, LabNode, LabTestCase
 from .router import Nat, Router

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from ..control.messages import (
+from ..control.messages import Reply
+from ..control.session_messages import (
     ExposeCommand,
     ExposingReply,
     ForwardCommand,
     ForwardingReply,
-    Reply,
     ReportReply,
     SuspensionReply,
 )

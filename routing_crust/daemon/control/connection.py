@@ -42,7 +42,6 @@ from .messages import (
     Reply,
     RequestCommand,
     SendCommand,
-    SessionCommand,
     StatusCommand,
     StatusReply,
     decode_command,
@@ -50,6 +49,7 @@ from .messages import (
     longest_command,
 )
 from .session import ControlSession
+from .session_messages import SessionCommand
 
 CommandHandler: TypeAlias = Callable[[Any], "Reply | Deferred[Reply]"]
 """

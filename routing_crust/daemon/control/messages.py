@@ -29,15 +29,16 @@ connection.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from ...limits import MAX_KEEP_SECONDS, MIB
+from ...limits import MIB
 from ...plain_errors import RoutingCrustError
 from .line import ControlLine
 from .live_messages import LiveCommand, LiveReply
 from .member_messages import MemberCommand, MemberReply
+from .session_messages import SessionCommand, SessionReply
 
 LINE_OVERHEAD_BYTES: Final = 4096
 """What a line has at most beside the body."""
@@ -45,8 +46,6 @@ MAX_REPLY_BYTES: Final = 90 * MIB
 """A body of the largest size that the settings allow (64 MiB) fits, in base64."""
 
 _Union = TypeVar("_Union")
-Keep: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=MAX_KEEP_SECONDS)]
-"""Seconds for which connections wait for another link."""
 
 
 class BadLine(RoutingCrustError):
@@ -89,84 +88,6 @@ class ListenCommand(ControlLine, frozen=True, tag="listen"):
     """
 
     answer: bytes | None = None
-
-
-class OpenCommand(ControlLine, frozen=True, tag="open"):
-    """
-    Open a stream.
-
-    @ivar name: the peer's name, or a nickname.
-    @ivar keep: for how many seconds it may wait for another link; C{None} is C{stream_survival}.
-    """
-
-    name: str
-    protocol: str
-    keep: Keep | None = None
-
-
-class OfferCommand(ControlLine, frozen=True, tag="offer"):
-    """
-    Offer a protocol to peers.
-
-    @ivar allow: the peers that may have it, as names, nicknames, or C{*} for every node of the network.
-    @ivar keep: for how many seconds its streams may wait for another link at most; C{None} leaves it to the
-        peers.
-    """
-
-    protocol: str
-    allow: tuple[str, ...]
-    keep: Keep | None = None
-
-
-class AcceptCommand(ControlLine, frozen=True, tag="accept"):
-    """
-    Accept a stream.
-
-    @ivar stream: its number, from L{IncomingStreamReply}.
-    """
-
-    stream: int
-
-
-class RefuseCommand(ControlLine, frozen=True, tag="refuse"):
-    """
-    Refuse a stream.
-
-    @ivar stream: its number, from L{IncomingStreamReply}.
-    @ivar text: why, for the peer.
-    """
-
-    stream: int
-    text: str = ""
-
-
-class ExposeCommand(ControlLine, frozen=True, tag="expose"):
-    """
-    Expose a local program to peers.
-
-    @ivar target: where it is, as the string of a Twisted client endpoint.
-    @ivar allow: see L{OfferCommand}, as for C{keep}.
-    """
-
-    protocol: str
-    target: str
-    allow: tuple[str, ...]
-    keep: Keep | None = None
-
-
-class ForwardCommand(ControlLine, frozen=True, tag="forward"):
-    """
-    Forward a local port to a peer.
-
-    @ivar listen: where to listen, as the string of a Twisted server endpoint.
-    @ivar name: the peer's name, or a nickname.
-    @ivar keep: see L{OpenCommand}.
-    """
-
-    listen: str
-    name: str
-    protocol: str
-    keep: Keep | None = None
 
 
 class StatusReply(ControlLine, frozen=True, tag="status"):
@@ -226,87 +147,6 @@ class DroppedReply(ControlLine, frozen=True, tag="dropped"):
     count: int
 
 
-class OpenedReply(ControlLine, frozen=True, tag="opened"):
-    """
-    The stream is open.
-
-    @ivar name: the proven name of the peer.
-    @ivar host: the name of this node.
-    @ivar protocol: what is spoken.
-    """
-
-    name: str
-    host: str
-    protocol: str
-
-
-class OfferingReply(ControlLine, frozen=True, tag="offering"):
-    """
-    The protocol is offered from now on.
-
-    @ivar host: the name of this node.
-    """
-
-    host: str
-
-
-class IncomingStreamReply(ControlLine, frozen=True, tag="asked"):
-    """
-    A peer wants a stream of an offered protocol.
-
-    @ivar stream: the number to accept or refuse it with.
-    @ivar name: the proven name of the peer.
-    """
-
-    stream: int
-    name: str
-
-
-class ExposingReply(ControlLine, frozen=True, tag="exposing"):
-    """The program is exposed from now on."""
-
-
-class ForwardingReply(ControlLine, frozen=True, tag="forwarding"):
-    """
-    The port is open from now on.
-
-    @ivar listen: its address, in words.
-    """
-
-    listen: str
-
-
-class SuspensionReply(ControlLine, frozen=True, tag="suspension"):
-    """
-    The link to a peer was lost or is back, or its connections have ended meanwhile.
-
-    @ivar peer: its name.
-    @ivar change: a L{Change<routing_crust.daemon.forward.connections.Change>}, as text.
-    @ivar count: how many connections with it that is about.
-    @ivar seconds: for how long they have waited.
-    @ivar because: why the link was lost, or they have ended.
-    """
-
-    peer: str
-    change: str
-    count: int
-    seconds: float
-    because: str
-
-
-class ReportReply(ControlLine, frozen=True, tag="report"):
-    """
-    Something happened with a peer of an exposed program or a forwarded port: a
-    L{Report<routing_crust.daemon.forward.reports.Report>}.
-
-    @ivar peer: its nickname, else its name.
-    """
-
-    peer: str
-    event: str
-    text: str
-
-
 class FailedReply(ControlLine, frozen=True, tag="error"):
     """
     A command failed.
@@ -319,10 +159,6 @@ class FailedReply(ControlLine, frozen=True, tag="error"):
     text: str
 
 
-SessionCommand: TypeAlias = (
-    OpenCommand | OfferCommand | AcceptCommand | RefuseCommand | ExposeCommand | ForwardCommand
-)
-"""Commands about streams. What most of them begin lasts as long as their connection."""
 Command: TypeAlias = (
     StatusCommand
     | ExplainCommand
@@ -341,13 +177,7 @@ Reply: TypeAlias = (
     | ListeningReply
     | ReceivedReply
     | DroppedReply
-    | OpenedReply
-    | OfferingReply
-    | IncomingStreamReply
-    | ExposingReply
-    | ForwardingReply
-    | SuspensionReply
-    | ReportReply
+    | SessionReply
     | MemberReply
     | LiveReply
     | FailedReply

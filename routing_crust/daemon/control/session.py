@@ -36,9 +36,9 @@ from ..forward.peer_watch import PeerWatch
 from ..forward.registry import ForwardRegistry
 from ..forward.reports import Report, Reports
 from ..forward.splice import Splice
-from .messages import (
+from .messages import BadLine, Reply
+from .session_messages import (
     AcceptCommand,
-    BadLine,
     ExposeCommand,
     ExposingReply,
     ForwardCommand,
@@ -49,7 +49,6 @@ from .messages import (
     OpenCommand,
     OpenedReply,
     RefuseCommand,
-    Reply,
     ReportReply,
     SessionCommand,
     SuspensionReply,

@@ -35,13 +35,12 @@ from ..control.messages import (
     BadLine,
     Command,
     FailedReply,
-    OpenCommand,
-    OpenedReply,
     Reply,
     decode_reply,
     encode,
     kind_of,
 )
+from ..control.session_messages import OpenCommand, OpenedReply
 from ..control.stream_transport import SocketTransport
 from ..forward.connections import ReadyProtocolFactory
 

@@ -29,14 +29,14 @@ from ...streams import IStreamAcceptor, NodeAddress
 from ...streams.frames import check_protocol
 from ...timing.timers import cancel
 from ..control.client import ClientError
-from ..control.messages import (
+from ..control.messages import Reply
+from ..control.session_messages import (
     AcceptCommand,
     IncomingStreamReply,
     OfferCommand,
     OfferingReply,
     OpenedReply,
     RefuseCommand,
-    Reply,
 )
 from .client import DaemonAbsent, DaemonConnection, LocalDaemon
 

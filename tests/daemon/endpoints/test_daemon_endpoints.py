@@ -36,9 +36,9 @@ from zope.interface.verify import verifyObject
 
 from routing_crust import Role, Settings
 from routing_crust.config import MIB
-from routing_crust.daemon.control.messages import (
+from routing_crust.daemon.control.messages import Command, StatusCommand, StatusReply
+from routing_crust.daemon.control.session_messages import (
     AcceptCommand,
-    Command,
     ExposeCommand,
     ExposingReply,
     ForwardCommand,
@@ -49,8 +49,6 @@ from routing_crust.daemon.control.messages import (
     OpenCommand,
     OpenedReply,
     RefuseCommand,
-    StatusCommand,
-    StatusReply,
 )
 from routing_crust.daemon.endpoints import server as offering
 from routing_crust.daemon.endpoints.client import DaemonAbsent, DaemonConnection, DaemonRefused, LocalDaemon

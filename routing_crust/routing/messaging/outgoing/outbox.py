@@ -1,7 +1,7 @@
 """
 The outbox: our own messages, from C{send} to their acknowledgement.
 
-It bounds what waits by its bytes, gives each message its number and its L{Deferred}, and matches
+It bounds what waits by its bytes, gives each message its number and its C{Deferred}, and matches
 acknowledgements. How a message goes out says L{MessageAttempts}, and when it does so again L{MessageRetries}.
 """
 
