@@ -2508,6 +2508,15 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.crust.tunnel.test_relay.RelayTests.test_networks_take_turns_whatever_tunnels_they_have",),
     ),
     Mutant(
+        "a relay waits for time to pass while a link writes in each turn",
+        "crust/tunnel/relay.py",
+        "0.0 if writes else RECHECK_SECONDS",
+        "RECHECK_SECONDS",
+        (
+            "tests.crust.tunnel.test_relay.RelayTests.test_link_that_writes_in_each_turn_is_given_more_in_each",
+        ),
+    ),
+    Mutant(
         "a closed tunnel keeps the memory of its windows",
         "crust/tunnel/relay.py",
         "            side.window.close()\n",

@@ -75,7 +75,7 @@ class TunnelRelay:
         self._bucket = TokenBucket(rate, burst, self.seconds)
         self._turns: dict[Account, deque[TunnelHalf]] = {}
         self._timer: IDelayedCall | None = None
-        self._busy = False
+        self._busy = self._progressed = False
 
     def _pace(self) -> tuple[float, float]:
         rate = self.settings.relay_rate
@@ -192,6 +192,7 @@ class TunnelRelay:
 
     def _look_again(self) -> None:
         self._timer = None
+        self._progressed = False
         self._serve()
 
     def _serve(self) -> None:
@@ -216,13 +217,16 @@ class TunnelRelay:
                 blocked.append(side)
             else:
                 self._hand_on(side)
+                self._progressed = True
                 self._queue(side)
         for side in blocked:
             self._queue(side)
         self._busy = False
-        # neither the rate nor a queue tells when it has room again, so both are polled
         if self._turns and self._timer is None:
-            self._timer = self.clock.callLater(RECHECK_SECONDS, self._look_again)
+            # A link writes in the next turn what it was given in this one. If its transport takes no more, or
+            # the rate is used up, nothing tells when there is room again.
+            writes = self._progressed and bool(blocked)
+            self._timer = self.clock.callLater(0.0 if writes else RECHECK_SECONDS, self._look_again)
 
     def _hand_on(self, side: TunnelHalf) -> None:
         to = side.other

@@ -15,7 +15,12 @@ from routing_crust.crust.link.tls import LinkTls
 from routing_crust.crust.tunnel.carried import IDLE_SECONDS, QUIET_BYTES
 from routing_crust.crust.tunnel.dispatch import TunnelDispatch
 from routing_crust.crust.tunnel.numbers import TUNNEL_LIFETIME_SECONDS
-from routing_crust.crust.tunnel.relay import MAX_OPENS_AT_ONCE, MAX_QUEUED_BYTES, UNEXPECTED_OPENS
+from routing_crust.crust.tunnel.relay import (
+    MAX_OPENS_AT_ONCE,
+    MAX_QUEUED_BYTES,
+    RECHECK_SECONDS,
+    UNEXPECTED_OPENS,
+)
 from routing_crust.crust.tunnel.room import LEAST_TUNNEL_BYTES
 from routing_crust.crust.tunnel.transport import CHUNK_BYTES, data_frame, number_of
 from routing_crust.crust.tunnel.windows import QUIET_SECONDS, TUNNEL_WINDOW_BYTES
@@ -61,6 +66,35 @@ class FakeLink:
     def received(self) -> int:
         """How many bytes came through tunnels, which are forgotten."""
         return sum(len(each) - 4 for each in self.take(FrameKind.TUNNEL_DATA))
+
+
+class WritingLink(FakeLink):
+    """
+    A link that writes in the next turn what it was given in this one, as real ones do.
+
+    @ivar is_stuck: whether its transport takes nothing.
+    @ivar most_queued: how many bytes waited at most.
+    """
+
+    is_stuck = False
+    most_queued = 0
+
+    def __init__(self, seed: int, clock: Clock) -> None:
+        super().__init__(seed)
+        self.clock = clock
+
+    def send(self, kind: int, payload: bytes) -> None:
+        super().send(kind, payload)
+        if kind == FrameKind.TUNNEL_DATA:
+            if not self.queued:
+                self.clock.callLater(0, self.write)
+            self.queued += len(payload)
+            self.most_queued = max(self.most_queued, self.queued)
+
+    def write(self) -> None:
+        """Write all that waits."""
+        if not self.is_stuck:
+            self.queued = 0
 
 
 class RelayTests(SynchronousTestCase):
@@ -288,6 +322,34 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.b.received(), 100)
 
     # How it ends.
+
+    def many_to_a_slow_link(self) -> int:
+        """More comes in one turn, through several tunnels, than a link's queue takes. Returns how much."""
+        self.b = self.links[self.b.peer] = WritingLink(2, self.clock)
+        numbers = range(1, 2 * 5 * MAX_QUEUED_BYTES // WINDOW, 2)
+        for number in numbers:
+            self.open(self.a, self.b, number)
+        for number in numbers:
+            self.data(self.a, number, WINDOW)
+        return WINDOW * len(numbers)
+
+    def test_link_that_writes_in_each_turn_is_given_more_in_each(self) -> None:
+        """No time has to pass between two turns, however little a queue may hold."""
+        size = self.many_to_a_slow_link()
+        self.clock.advance(0)
+        self.assertEqual(self.b.received(), size)
+        self.assertLess(self.b.most_queued, 2 * MAX_QUEUED_BYTES)
+
+    def test_link_that_writes_nothing_is_not_looked_at_in_each_turn(self) -> None:
+        size = self.many_to_a_slow_link()
+        self.b.is_stuck = True
+        self.clock.advance(0)
+        (look,) = (each for each in self.clock.getDelayedCalls() if each.getTime() < 1)
+        self.assertEqual(look.getTime(), RECHECK_SECONDS)
+        self.b.is_stuck = False
+        self.b.write()
+        self.clock.advance(RECHECK_SECONDS)
+        self.assertEqual(self.b.received(), size)
 
     def test_data_before_a_close_is_still_delivered(self) -> None:
         """The same holds if the link is lost; the TUNNEL_CLOSED comes last."""
