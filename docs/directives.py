@@ -1,6 +1,6 @@
 """
 Directives for the tables of C{tables.py}: C{settings}, C{effects}, C{limits}, C{message}, C{numbers}
-and C{states}; and what C{page_texts.py} does with every page.
+and C{states}; for that of C{command_tables.py}: C{commands}; and what C{page_texts.py} does with every page.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import command_tables
 import page_texts
 import tables
 from docutils import nodes  # type: ignore[import-untyped]
@@ -77,6 +78,15 @@ class States(TableDirective):
         return tables.states_table(argument)
 
 
+class Commands(TableDirective):
+    """The commands of a program, or its options."""
+
+    @staticmethod
+    def make(argument: str, content: list[str]) -> str:
+        """See L{command_tables.commands_table}."""
+        return command_tables.commands_table(argument)
+
+
 def finish_page(app: Sphinx, document: nodes.document, name: str) -> None:
     """Link what the text names with its page in the API, and put in the drawings, if it is for a browser."""
     if app.builder.format == "html":
@@ -92,6 +102,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("numbers", Numbers)
     app.add_directive("limits", Limits)
     app.add_directive("states", States)
+    app.add_directive("commands", Commands)
     app.connect("doctree-read", lambda app, document: page_texts.set_languages(document))
     app.connect("doctree-resolved", finish_page)
     # Pages with tables are read anew each time: what they are made from is not in them.

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from routing_crust import RoutingService, errors
 from routing_crust.config import Role, Settings
 from routing_crust.daemon.commands.arguments import make_parser
+from routing_crust.daemon.manual.parsers import subparsers
 from routing_crust.daemon.options import Options
 from routing_crust.daemon.settings_file import merge_settings, read_settings_file
 from routing_crust.routing.state import State
@@ -44,6 +45,7 @@ QUOTING = (
     "nat",
     "public",
     "reference",
+    "running",
     "security",
     "settings",
     "states",
@@ -57,7 +59,7 @@ SYSTEM = {"AF_NETLINK", "DirtyReactorAggregateError"}
 RUN = ("asyncio", "endpoints", "first-hour", "forwarding", "open-networks")
 MAX_NOT_RUN = 40
 """The commands of the pages that nothing runs. Each says why."""
-TABLES = ("settings", "limits", "message", "numbers", "states")
+TABLES = ("settings", "limits", "message", "numbers", "states", "commands")
 
 
 def page(name: str) -> str:
@@ -303,6 +305,7 @@ class TableTests(SynchronousTestCase):
             "message": lambda: self.tables.message_table(argument, lines),
             "numbers": lambda: self.tables.numbers_table(argument, lines),
             "states": lambda: self.tables.states_table(argument),
+            "commands": lambda: import_module("command_tables").commands_table(argument),
         }
         return str(makers[name]())
 
@@ -322,6 +325,18 @@ class TableTests(SynchronousTestCase):
         text = "".join(self.tables.settings_table(each) for each in groups)
         found = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
         self.assertEqual(sorted(found), sorted(Settings.__dataclass_fields__))
+
+    def test_page_of_the_daemon_lists_each_command_and_option_once(self) -> None:
+        made = [self.make("commands", argument, "") for argument, _ in directives(page("daemon"), "commands")]
+        options, commands = (re.findall(r"^   \* - ``(.+)``$", each, re.MULTILINE) for each in made)
+        wanted = subparsers(make_parser())
+        found = [
+            next(name for name in sorted(wanted, key=len)[::-1] if each.startswith(name)) for each in commands
+        ]
+        self.assertEqual(found, list(wanted))
+        self.assertEqual(len(set(options)), len(options))
+        named = {each.partition("=")[0] for each in options}
+        self.assertTrue({"--listen", "--state-dir", "--drain", "--set", "--help"} <= named, named)
 
     def test_settings_are_shown_in_words(self) -> None:
         """Defaults and ranges are readable."""
@@ -408,8 +423,10 @@ class WordTests(SynchronousTestCase):
         """What the page says that the daemon says, it says: ... stands for what differs."""
         joined = re.sub(r'"\s*\n\s*f?"', "", self.source())
         said = re.sub(r"\{[^{}]*\}", "…", joined)
-        text = page("daemon")
-        parts = [section(text, title) for title in ("When it does not start", "What the log says")]
+        parts = [
+            section(page("running"), "When it does not start"),
+            section(page("daemon"), "What the log says"),
+        ]
         phrases = r"(?<!\*)\*(\S[^*\n]*\S)\*(?!\*)"
         rows = re.findall(r"^   \* - (\*.*)$", page("symptoms"), re.MULTILINE)
         quoted = [phrase for part in [*parts, *rows] for phrase in re.findall(phrases, part)]
