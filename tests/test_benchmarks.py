@@ -12,8 +12,6 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.figures import FIGURES
 from benchmarks.forwarding.subjects import (
-    ForwardedCpu,
-    ForwardedEcho,
     ForwardedOpens,
     RelayCpu,
 )
@@ -128,23 +126,32 @@ class WorkerTests(SynchronousTestCase):
 class ForwardTests(SynchronousTestCase):
     """Forwards of ours and of others carry the same, at sizes that say nothing of their speed."""
 
-    def measure(self, subject: Subject) -> None:
+    def carries(self, actor: str) -> None:
+        """Everything that is measured over connections to an echo, with the processes of one subject."""
+        subject = ForwardedOpens(Worker, actor)
         self.addCleanup(subject.stop)
         subject.start()
         subject.count = 2
-        self.assertGreaterEqual(subject.sample(), 0)
-
-    def carries(self, actor: str) -> None:
-        """A sink and an echo are behind the two; the others only look at the same in another way."""
-        self.measure(ForwardedCpu(Worker, actor))
-        self.measure(ForwardedOpens(Worker, actor))
+        self.assertGreater(subject.sample(), 0)
+        self.assertGreater(subject.client.call("echo", count=2, beside=False), 0)
+        self.assertGreater(subject.cpu(), 0)
 
     def test_our_forward_runs_every_measurement(self) -> None:
         self.carries("forward-ours")
-        self.measure(ForwardedEcho(Worker, "forward-ours"))
 
     def test_our_forward_is_measured_through_a_relay(self) -> None:
-        self.measure(RelayCpu(Worker, "forward-ours"))
+        """The blocks of this subject are those of all that send much."""
+        subject = RelayCpu(Worker, "forward-ours")
+        self.addCleanup(subject.stop)
+        subject.start()
+        subject.count = 1
+        self.assertGreaterEqual(subject.sample(), 0)
+
+    def test_high_rate_of_the_first_connections_makes_no_long_sample(self) -> None:
+        subject = ForwardedOpens(Worker, "forward-ours")
+        self.patch(subject, "sample", lambda: 1e6)
+        subject.calibrate(1.0)
+        self.assertEqual(subject.count, ForwardedOpens.first_guess)
 
     def test_ssh_runs_every_measurement(self) -> None:
         if find("sshd") is None or find("ssh") is None:

@@ -10,6 +10,8 @@ from ..subjects import Spawn, Subject
 
 RELAY, FAR, NEAR = 3, 2, 1
 OPENED_AT_ONCE = 8
+RELAYED_BLOCKS = 512
+"""Through a relay, in a sample: a slow one still has done with it in seconds."""
 
 
 class Forwarded(Subject):
@@ -63,7 +65,7 @@ class ForwardedBulk(Forwarded):
 class ForwardedCpu(ForwardedBulk):
     """What both ends use for a block, in microseconds."""
 
-    first_guess = 4096
+    first_guess = 2048
 
     def calibrate(self, seconds: float) -> None:
         """The clock of processor time ticks a hundred times a second, so samples are long."""
@@ -79,6 +81,8 @@ class ForwardedCpu(ForwardedBulk):
 class RelayCpu(ForwardedCpu):
     """What the relay uses for a block, in microseconds."""
 
+    first_guess = RELAYED_BLOCKS
+
     def __init__(self, spawn: Spawn, actor: str) -> None:
         super().__init__(spawn, actor, relayed=True)
 
@@ -89,6 +93,8 @@ class RelayCpu(ForwardedCpu):
 
 class EndCpu(ForwardedCpu):
     """What an end uses for a block, in microseconds, where there is a relay."""
+
+    first_guess = RELAYED_BLOCKS
 
     def __init__(self, spawn: Spawn, actor: str) -> None:
         super().__init__(spawn, actor, relayed=True)
@@ -116,7 +122,15 @@ class ForwardedOpens(Forwarded):
     """Connections in a second, some at a time, each with one echo."""
 
     mode = "echo"
-    first_guess = 32
+    first_guess = 128
+
+    def calibrate(self, seconds: float) -> None:
+        """
+        The same number for all. The rate of the first few says nothing of many: a node takes a burst of new
+        streams from a peer and then so many a second, so what was chosen by that rate took minutes.
+        """
+        self.count = max(OPENED_AT_ONCE, round(self.first_guess * seconds))
+        self.sample()
 
     def sample(self) -> float:
         rate: float = self.client.call("open", count=self.count, slots=OPENED_AT_ONCE)
