@@ -126,8 +126,8 @@ class ForwardedOpens(Forwarded):
 
     def calibrate(self, seconds: float) -> None:
         """
-        The same number for all. The rate of the first few says nothing of many: a node takes a burst of new
-        streams from a peer and then so many a second, so what was chosen by that rate took minutes.
+        The same number for all. The rate of the first few, while the machine was idle, asked for more than
+        it did in minutes when it was busy.
         """
         self.count = max(OPENED_AT_ONCE, round(self.first_guess * seconds))
         self.sample()
