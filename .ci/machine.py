@@ -15,7 +15,7 @@ from runner import Job
 
 SYSTEM = (
     *("conntrack", "curl", "iproute2", "miniupnpd", "nftables"),
-    *("openssh-client", "openssh-server", "postgresql", "socat", "systemd"),
+    *("git", "openssh-client", "openssh-server", "postgresql", "rsync", "socat", "systemd"),
     *("fish", "man-db", "zsh"),
 )
 """

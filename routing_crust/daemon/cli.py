@@ -29,6 +29,8 @@ COMMAND_MODULES: Final = {
     "listen": "messages",
     "forward": "programs",
     "expose": "programs",
+    "pipe": "commands.piping.pipe",
+    "ssh-config": "commands.piping.ssh",
     "expose add": "commands.changing.changes",
     "expose remove": "commands.changing.changes",
     "expose list": "commands.changing.changes",
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def function_name(command: str) -> str:
     """The function of a command: it has its name, or that of the second word."""
-    verb = command.rpartition(" ")[2]
+    verb = command.rpartition(" ")[2].replace("-", "_")
     # a function called list would hide the class
     return "entries" if verb == "list" else verb
 

@@ -126,7 +126,7 @@ class UsageTests(CliTestCase):
 
     def test_each_command_of_the_help_has_a_function(self) -> None:
         self.assertEqual(self.run_script("--help"), 0)
-        shown = re.findall(r"^    ([a-z]+(?: (?:add|remove|list))?)", self.out.getvalue(), re.MULTILINE)
+        shown = re.findall(r"^    ([a-z-]+(?: (?:add|remove|list))?)", self.out.getvalue(), re.MULTILINE)
         self.assertEqual(sorted(shown), sorted(COMMANDS))
         for command in cli.COMMAND_MODULES:
             self.assertTrue(callable(cli._function(command)), command)

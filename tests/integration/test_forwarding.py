@@ -213,7 +213,9 @@ class HttpTests(TwoDaemonsCase):
         self.assertTrue(daemon.said(f"cannot listen on tcp:{number}: Address already in use"))
 
 
-class SshTests(TwoDaemonsCase):
+class SshCase(TwoDaemonsCase):
+    """Has a server for SSH."""
+
     def setUp(self) -> None:
         super().setUp()
         needed = {"sshd": "openssh-server", "ssh": "openssh-client", "scp": "openssh-client"}
@@ -240,6 +242,8 @@ class SshTests(TwoDaemonsCase):
         await server.says(b"Server listening on 127.0.0.1")
         return port
 
+
+class SshTests(SshCase):
     @asynchronous
     async def test_ssh_and_scp_work_through_a_forward(self) -> None:
         """A command, a session that sends and gets much at once, and a file there and back."""

@@ -26,6 +26,40 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.daemon.members.test_invitation_desk.RedeemingTests.test_invitation_is_used_up",),
     ),
     Mutant(
+        "the end of a pipe's input is not passed on",
+        "daemon/commands/piping/carrying.py",
+        'self._tell(ChunkKind.END, b"")',
+        "pass",
+        ("tests.daemon.commands.piping.test_pipe.CarrierTests.test_end_of_the_input_is_told",),
+    ),
+    Mutant(
+        "the end of what the peer sends does not end a pipe's output",
+        "daemon/commands/piping/carrying.py",
+        "_end_output(self._out)",
+        "pass",
+        (
+            "tests.daemon.commands.piping.test_pipe.CarrierTests.test_end_of_the_stream_is_the_end_of_the_output",
+        ),
+    ),
+    Mutant(
+        "a pipe whose stream is lost ends as if all had come",
+        "daemon/commands/piping/carrying.py",
+        "if not (self._read_over and self._write_over):",
+        "if False:",
+        (
+            "tests.daemon.commands.piping.test_pipe.PipeTests.test_input_that_cannot_be_read_is_not_taken_for_its_end",
+        ),
+    ),
+    Mutant(
+        "a pipe whose stream is given up ends as if all had come",
+        "daemon/commands/piping/carrying.py",
+        'raise StreamLost(f"the stream has ended: {reset_problem(payload)}")',
+        "return bool(reset_problem(payload))",
+        (
+            "tests.daemon.commands.piping.test_pipe.PipeTests.test_stream_that_is_given_up_is_a_failure_with_its_reason",
+        ),
+    ),
+    Mutant(
         "a founder's daemon is waited for until somebody else is there",
         "daemon/commands/founding.py",
         "start_daemon(state_dir, alone=True)",

@@ -15,6 +15,7 @@ from ..state_directory import default_state_dir
 from .administration_arguments import add_administration_commands
 from .changing.arguments import add_changing_commands
 from .member_arguments import add_member_commands
+from .piping.arguments import add_pipe_commands
 
 DEFAULT_TIMEOUT_SECONDS: Final = 180.0
 """Longer than a message is tried for with the default settings."""
@@ -122,6 +123,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_keep(expose, "the longest that peers may have connections wait for another link")
     _add_where(expose)
+    for each in add_pipe_commands(add, _later):
+        _add_keep(each, "for how long the stream may wait for another link when its own is lost")
+        _add_where(each)
     add_changing_commands(add, _add_where, _later)
     doctor = add(
         "doctor",

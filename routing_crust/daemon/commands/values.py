@@ -6,9 +6,18 @@ from __future__ import annotations
 
 import argparse
 
-from ...forwarding_rules import EVERYONE, Exposure, is_nickname, is_tag, parse_keep, split_forward
+from ...forwarding_rules import (
+    EVERYONE,
+    Exposure,
+    is_nickname,
+    is_protocol,
+    is_tag,
+    parse_keep,
+    split_forward,
+)
 from ...names import Name, is_prefix
 from ...plain_errors import InvalidName, InvalidPairing
+from .piping import HOST_SUFFIX
 
 
 def forward_text(text: str) -> tuple[str, str, str]:
@@ -18,6 +27,23 @@ def forward_text(text: str) -> tuple[str, str, str]:
     except InvalidPairing as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return listen, node_name(who), protocol
+
+
+def pipe_text(text: str) -> tuple[str, str]:
+    """The parts of C{NAME/PROTOCOL}, whose name may end as a host's does."""
+    who, _, given = text.rpartition("/")
+    if not who:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME/PROTOCOL, such as laptop/ssh")
+    return node_name(who.removesuffix(HOST_SUFFIX) or who), protocol(given)
+
+
+def protocol(text: str) -> str:
+    """The name of a protocol."""
+    if not is_protocol(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot be the name of a protocol: write NAME/PROTOCOL, such as laptop/ssh"
+        )
+    return text
 
 
 def keep(text: str) -> float:

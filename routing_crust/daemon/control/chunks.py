@@ -6,6 +6,8 @@ A chunk has a byte for its L{ChunkKind}, the length of what follows in 32 bits, 
 and that number of bytes.
 The order: any number of C{DATA}; C{END}, once; C{CLOSE} or C{RESET} at any time, after which the connection
 is closed. A connection that ends without them is a stream that is lost.
+
+The console script reads this too, so nothing of Twisted is here.
 """
 
 from __future__ import annotations
@@ -14,12 +16,8 @@ import struct
 from enum import IntEnum
 from typing import Final
 
-import msgspec
-from twisted.internet.error import ConnectionLost
-
 from ...limits import KIB
 from ...plain_errors import RoutingCrustError
-from ...streams import StreamLinkLost, StreamReason, StreamReset
 
 MAX_CHUNK_BYTES: Final = 64 * KIB
 """What follows the head of a chunk, at most, in bytes."""
@@ -36,23 +34,7 @@ class ChunkKind(IntEnum):
     CLOSE = 2
     """The sender has sent all, and reads no more."""
     RESET = 3
-    """The stream is given up; a L{ResetReason} as JSON says why."""
-
-
-class ResetReason(msgspec.Struct, frozen=True):
-    """
-    Why a stream is given up.
-
-    @ivar reason: a L{StreamReason}, if it was reset.
-    @ivar text: in words.
-    """
-
-    reason: int | None
-    text: str
-
-
-class SocketLost(RoutingCrustError):
-    """The other end of the control socket is gone; the text says what that was."""
+    """The stream is given up; C{resets} says how the reason is written."""
 
 
 class NotAChunk(RoutingCrustError):
@@ -98,25 +80,3 @@ class ChunkReader:
 def chunk_head(kind: ChunkKind, payload: bytes) -> bytes:
     """What goes before a payload."""
     return _HEAD.pack(kind, len(payload))
-
-
-def reset_payload(problem: BaseException | None) -> bytes:
-    """The payload of a L{ChunkKind.RESET} for the error that a stream has ended with."""
-    if isinstance(problem, StreamReset):
-        reset = ResetReason(int(problem.reason), problem.detail)
-    else:
-        reset = ResetReason(None, str(problem.problem if isinstance(problem, StreamLinkLost) else problem))
-    return msgspec.json.encode(reset)
-
-
-def reset_problem(payload: bytes) -> Exception:
-    """The error that a stream ends with, from the payload of a L{ChunkKind.RESET}."""
-    try:
-        reset = msgspec.json.decode(payload, type=ResetReason)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ConnectionLost("it was reset, and why cannot be read")
-    if reset.reason is None:
-        return StreamLinkLost(SocketLost(reset.text))
-    # the other end may be of a newer version
-    known = reset.reason in [int(each) for each in StreamReason]
-    return StreamReset(StreamReason(reset.reason) if known else StreamReason.UNKNOWN, reset.text)

@@ -23,7 +23,17 @@ _Reply = TypeVar("_Reply")
 
 
 class ClientError(RoutingCrustError):
-    """The daemon refused a command, or cannot be reached. The text is for the operator."""
+    """
+    The daemon refused a command, or cannot be reached. The text is for the operator.
+
+    @ivar kind: the class of the error in the daemon; empty if it did not refuse.
+    """
+
+    kind = ""
+
+
+class NoDaemon(ClientError):
+    """Nothing listens on the control socket."""
 
 
 class ControlClient:
@@ -40,7 +50,7 @@ class ControlClient:
             self._socket.connect(str(path))
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             self._socket.close()
-            raise ClientError(
+            raise NoDaemon(
                 f"no daemon runs with the state directory {path.parent}: start one with '{how_to_start}', or "
                 "say where it is with --state-dir, --network or --config"
             ) from None
@@ -115,6 +125,15 @@ class ControlClient:
         while True:
             said(self._read())
 
+    def becomes_a_stream(self) -> tuple[socket.socket, BinaryIO]:
+        """
+        The connection after the reply to an C{open}: from now on it carries chunks only.
+
+        @return: where to write them, and where to read them, with what came already.
+        """
+        self._socket.settimeout(None)
+        return self._socket, self._file
+
     def _wait(self, timeout: float, waiting: Callable[[float], object]) -> None:
         began = monotonic()
         while not select([self._socket], [], [], min(TELL_SECONDS, timeout))[0]:
@@ -138,5 +157,7 @@ class ControlClient:
             raise ClientError("the daemon has stopped")
         reply = decode_reply(line)
         if isinstance(reply, FailedReply):
-            raise ClientError(reply.text)
+            error = ClientError(reply.text)
+            error.kind = reply.kind
+            raise error
         return reply

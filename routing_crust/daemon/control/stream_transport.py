@@ -27,11 +27,9 @@ from .chunks import (
     ChunkKind,
     ChunkReader,
     NotAChunk,
-    SocketLost,
     chunk_head,
-    reset_payload,
-    reset_problem,
 )
+from .resets import SocketLost, reset_payload, reset_problem
 
 
 @implementer(ITCPTransport, IPushProducer, IConsumer, IAbortsWithReason)
