@@ -103,7 +103,7 @@ class PipeTests(SshCase):
         await self.two({"web": "tcp:127.0.0.1:1"}, allow="")
         for target, said in (
             ("nobody/web", "'nobody' is not a name"),
-            ("there/ssh", "this protocol is not for this peer"),
+            ("there/ssh", "there does not offer ssh (nobody offers this protocol there)"),
             ("there.crust/web", "there does not let this node use web"),
         ):
             out, err, status = await self.run_command("pipe", target, f"--state-dir={self.client.state_dir}")
