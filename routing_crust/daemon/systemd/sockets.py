@@ -88,24 +88,33 @@ def _socket(descriptor: int) -> socket.socket:
         given = socket.socket(fileno=descriptor)
     except OSError as error:
         raise _problem(f"descriptor {descriptor} is no socket ({error.strerror})") from None
+    problem = _problem_of(given)
+    if problem:
+        # not left to garbage collection: by then the number may be that of another descriptor
+        given.close()
+        raise _problem(f"descriptor {descriptor} {problem}")
+    given.setblocking(False)
+    return given
+
+
+def _problem_of(given: socket.socket) -> str:
+    """Why a node cannot listen with this socket; empty if it can."""
     listens = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if (
         given.family not in (socket.AF_INET, socket.AF_INET6)
         or given.type != socket.SOCK_STREAM
         or not listens
     ):
-        raise _problem(
-            f"descriptor {descriptor} is not a listening TCP socket: write ListenStream=ADDRESS:PORT and "
-            "Accept=no in the socket unit"
+        return (
+            "is not a listening TCP socket: write ListenStream=ADDRESS:PORT and Accept=no in the socket unit"
         )
     if given.family == socket.AF_INET6 and not given.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         # its IPv4 connections would have addresses that no rule for IPv4 is about
-        raise _problem(
-            f"descriptor {descriptor} takes IPv4 and IPv6 at once: write BindIPv6Only=ipv6-only in the "
-            "socket unit, and a ListenStream for each"
+        return (
+            "takes IPv4 and IPv6 at once: write BindIPv6Only=ipv6-only in the socket unit, and a "
+            "ListenStream for each"
         )
-    given.setblocking(False)
-    return given
+    return ""
 
 
 def _problem(text: str) -> ConfigurationError:
