@@ -1409,12 +1409,12 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "who is banned keeps what its nickname gives",
+        "who is banned keeps what its tags give",
         "routing/naming/directory.py",
         "return None if members is None else members.current_of(name)",
         "return None if members is None else members.certificate_of(name)",
         (
-            "tests.routing.naming.test_members_by_name.MembersByNameTests.test_nickname_of_who_is_banned_stands_for_nobody",
+            "tests.routing.naming.test_members_by_name.MembersByNameTests.test_tag_of_who_is_banned_allows_nothing",
         ),
     ),
     Mutant(

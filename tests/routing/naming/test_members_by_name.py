@@ -39,14 +39,25 @@ class MembersByNameTests(PrivateCase):
         self.assertRaises(InvalidName, one.service.name_of, nickname)
         self.assertFalse(one.service.directory.allowance([nickname])(two.name))
 
-    def test_tag_of_the_certificate_allows(self) -> None:
-        one, two = self.nodes[1:]
+    def give_tag(self, node: Any) -> None:
         issuer, now = self.founder.issuer(), self.net.clock.seconds()
-        last = self.membership_of(two).certificate.certificate
-        tagged = issuer.issue(two.name, last.nickname, last.roles, now, tags=("admins",))
-        allowance = one.service.directory.allowance(["tag:admins"])
-        self.assertFalse(allowance(two.name))
+        last = self.membership_of(node).certificate.certificate
+        tagged = issuer.issue(node.name, last.nickname, last.roles, now, tags=("admins",))
         self.private(self.admin).give_certificate(tagged)
         self.net.run_for(5)
+
+    def test_tag_of_the_certificate_allows(self) -> None:
+        one, two = self.nodes[1:]
+        allowance = one.service.directory.allowance(["tag:admins"])
+        self.assertFalse(allowance(two.name))
+        self.give_tag(two)
         self.assertTrue(allowance(two.name))
         self.assertFalse(allowance(self.admin.name))
+
+    def test_tag_of_who_is_banned_allows_nothing(self) -> None:
+        one, two = self.nodes[1:]
+        allowance = one.service.directory.allowance(["tag:admins"])
+        self.give_tag(two)
+        self.ban(two)
+        self.net.run_for(5)
+        self.assertFalse(allowance(two.name))
