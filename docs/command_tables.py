@@ -48,4 +48,4 @@ def _options() -> Iterator[tuple[str, str]]:
 
 def _text(text: str) -> str:
     """A text in which no character means anything to reStructuredText."""
-    return re.sub(r"([\\*`|_])", r"\\\1", text)
+    return re.sub(r"([\\*`|_@])", r"\\\1", text)
