@@ -169,7 +169,8 @@ class LiveSettings:
         ended = self._programs.commit(prepared)
         if wanted.log_style != running.log_style:
             self._restyle(wanted.log_style)
-        self.configuration = replace(wanted, settings=self.settings)
+        # the page stays where it is; a later reload compares with that
+        self.configuration = replace(wanted, settings=self.settings, status_page=running.status_page)
         changed = [
             line
             for each in fields(Settings)
@@ -188,8 +189,6 @@ class LiveSettings:
             for name in later
             for line in describe(name, getattr(old, name), getattr(wanted.settings, name))
         ]
-        # the page stays where it is; a later reload compares with that
-        self.configuration = replace(self.configuration, status_page=running.status_page)
         if wanted.status_page != running.status_page:
             restart.extend(
                 describe("status_page", running.status_page or "none", wanted.status_page or "none")
