@@ -21,8 +21,8 @@ from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import MAX_DETAIL_BYTES, StreamReason
 from .listening import StreamPort
+from .multiplexing.stream import Stream
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, IncomingOpen
-from .stream import Stream
 from .survival.peers import Peers
 from .transport import StreamTransport
 

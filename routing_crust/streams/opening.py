@@ -15,7 +15,7 @@ from ..errors import PeerUnreachable, ServiceStopped
 from ..timing.timers import cancel
 from .errors import StreamRefused, StreamReset
 from .frames import StreamReason
-from .stream import IgnoringHandler, Stream
+from .multiplexing.stream import IgnoringHandler, Stream
 
 STREAM_OPEN_TIMEOUT_SECONDS: Final = 30.0
 """From asking a peer for a stream, or being asked, to the answer."""

@@ -25,9 +25,9 @@ from .address import NodeAddress
 from .errors import StreamRefused
 from .frames import StreamReason, check_protocol
 from .listening import ProtocolFactory, StreamPort
+from .multiplexing.stream import Stream
 from .offers import Offers
 from .opening import STREAM_OPEN_TIMEOUT_SECONDS, OutgoingOpen
-from .stream import Stream
 from .survival.peers import Peers
 from .transport import StreamTransport
 

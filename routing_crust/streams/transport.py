@@ -27,7 +27,7 @@ from ..transports import ProtocolTransport
 from .address import NodeAddress
 from .errors import StreamLinkLost, StreamReset
 from .frames import StreamReason
-from .stream import BUFFER_HIGH_BYTES, Stream
+from .multiplexing.stream import BUFFER_HIGH_BYTES, Stream
 from .survival.suspension import ISuspensionListener
 
 

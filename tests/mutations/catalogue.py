@@ -1559,7 +1559,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a stream that was ended to make room still counts",
-        "streams/mux.py",
+        "streams/multiplexing/mux.py",
         "        self._let_go(stream)\n        stream.given_up = True\n",
         "        stream.given_up = True\n",
         ("tests.streams.test_sharing.BoundInAllTests.test_stream_that_ends_makes_room",),
@@ -2643,17 +2643,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a stream takes more than its credit",
-        "streams/machine.py",
+        "streams/multiplexing/machine.py",
         "if not 0 < size <= self.receive_window:",
         "if not 0 < size:",
-        ("tests.streams.test_hostile.ViolationTests.test_data_beyond_the_credit_is_refused",),
+        ("tests.streams.multiplexing.test_hostile.ViolationTests.test_data_beyond_the_credit_is_refused",),
     ),
     Mutant(
         "data comes after the end of a stream",
-        "streams/machine.py",
+        "streams/multiplexing/machine.py",
         'is not _SENDING:\n            raise self._misplaced("DATA")',
         'is None:\n            raise self._misplaced("DATA")',
-        ("tests.streams.test_hostile.StateTests.test_every_state_answers_every_frame",),
+        ("tests.streams.multiplexing.test_hostile.StateTests.test_every_state_answers_every_frame",),
     ),
     Mutant(
         "what waits to be read is turned around",
@@ -2664,17 +2664,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a stream sends large frames while others wait",
-        "streams/feeding.py",
+        "streams/multiplexing/feeding.py",
         "QUANTUM if yields or self._scheduler else LONE_QUANTUM",
         "QUANTUM if yields else LONE_QUANTUM",
-        ("tests.streams.test_mux.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",),
+        (
+            "tests.streams.multiplexing.test_feeding.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",
+        ),
     ),
     Mutant(
         "a stream sends large frames beside an interactive one",
-        "streams/feeding.py",
+        "streams/multiplexing/feeding.py",
         "QUANTUM if yields or self._scheduler else LONE_QUANTUM",
         "QUANTUM if self._scheduler else LONE_QUANTUM",
-        ("tests.streams.test_mux.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",),
+        (
+            "tests.streams.multiplexing.test_feeding.FairnessTests.test_stream_sends_large_frames_only_while_it_is_alone",
+        ),
     ),
     Mutant(
         "a paused transport is asked to write from within the flush",
@@ -2687,21 +2691,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a stream is closed before all of it is sent",
-        "streams/feeding.py",
+        "streams/multiplexing/feeding.py",
         "if stream.ending is not None and not buffer.size:",
         "if stream.ending is not None:",
         ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
     ),
     Mutant(
         "streams outlive their link",
-        "streams/mux.py",
+        "streams/multiplexing/mux.py",
         "                stream.handler.lost(problem)\n",
         "                pass\n",
-        ("tests.streams.test_mux.EndTests.test_lost_link_is_told_to_every_user_once",),
+        ("tests.streams.multiplexing.test_mux_ending.EndTests.test_lost_link_is_told_to_every_user_once",),
     ),
     Mutant(
         "a reset is not answered",
-        "streams/mux.py",
+        "streams/multiplexing/mux.py",
         '            self._send_reset(stream, reason, "")\n',
         "            pass\n",
         ("tests.testing.play.test_streaming.DayTests.test_a_calm_day",),
@@ -2736,10 +2740,10 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "credit that can wait never comes",
-        "streams/stream.py",
+        "streams/multiplexing/stream.py",
         "self._owner.owe_credit(self)",
         "pass",
-        ("tests.streams.test_mux.DataTests.test_credit_is_worth_it",),
+        ("tests.streams.multiplexing.test_mux_data.DataTests.test_credit_is_worth_it",),
     ),
     Mutant(
         "a stream is given no credit for what was read",
@@ -3256,14 +3260,14 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "who opens a stream may have it suspended for ever",
-        "streams/mux.py",
+        "streams/multiplexing/mux.py",
         "_NOBODY, min(survival, most))",
         "_NOBODY, survival)",
         ("tests.streams.survival.test_peers.EndingTests.test_both_ends_take_the_shorter_time",),
     ),
     Mutant(
         "an end suspends a stream for longer than its peer does",
-        "streams/mux.py",
+        "streams/multiplexing/mux.py",
         "stream.survival = min(stream.survival, survival)",
         "pass",
         ("tests.streams.survival.test_peers.EndingTests.test_both_ends_take_the_shorter_time",),

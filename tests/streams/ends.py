@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from routing_crust.config import Settings
 from routing_crust.streams.frames import StreamFrame, StreamReason
-from routing_crust.streams.mux import Mux
-from routing_crust.streams.stream import Stream
+from routing_crust.streams.multiplexing.mux import Mux
+from routing_crust.streams.multiplexing.stream import Stream
 
 
 class Recorder:

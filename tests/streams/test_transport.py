@@ -15,7 +15,7 @@ from routing_crust.identity import Identity
 from routing_crust.streams.address import NodeAddress
 from routing_crust.streams.errors import StreamLinkLost, StreamReset
 from routing_crust.streams.frames import StreamReason
-from routing_crust.streams.stream import Stream
+from routing_crust.streams.multiplexing.stream import Stream
 from routing_crust.streams.transport import StreamTransport
 from routing_crust.timing.eventual import EventualQueue
 

@@ -19,8 +19,8 @@ from ...timing.eventual import EventualQueue
 from ...timing.timers import cancel
 from ..errors import SessionEnded
 from ..frames import Ended, Resume, StreamFrame, read_count, read_resume
-from ..mux import Mux
-from ..stream import Stream
+from ..multiplexing.mux import Mux
+from ..multiplexing.stream import Stream
 from .session import ACK_AFTER_SECONDS, Outcome, Session
 
 ENDS_SESSION: Final = frozenset(

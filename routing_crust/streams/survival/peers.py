@@ -19,7 +19,7 @@ from ...names import Name
 from ...quietlog import QuietLog
 from ..errors import SessionEnded
 from ..frames import Ended
-from ..stream import Stream
+from ..multiplexing.stream import Stream
 from .peer import ENDS_SESSION, NodeStreams, PeerStreams
 from .reconnection import Reconnection
 

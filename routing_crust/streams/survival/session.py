@@ -20,8 +20,8 @@ from enum import Enum
 from typing import Final
 
 from ...errors import WireError
-from ..feeding import FrameSink
 from ..frames import Ended, Resume, StreamFrame, pack_count, resume_frame
+from ..multiplexing.feeding import FrameSink
 from .journal import Journal
 
 ACK_AFTER_BYTES: Final = 256 * 1024

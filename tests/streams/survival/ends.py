@@ -14,7 +14,7 @@ from routing_crust.endpoints import Connection, Endpoint, Protocol
 from routing_crust.errors import CloseReason, LinkClosed
 from routing_crust.names import Name
 from routing_crust.streams.frames import Ended
-from routing_crust.streams.stream import Stream
+from routing_crust.streams.multiplexing.stream import Stream
 from routing_crust.streams.survival.peer import ENDS_SESSION, PeerStreams
 
 from ..ends import End, Pair

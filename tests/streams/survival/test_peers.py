@@ -21,7 +21,7 @@ from routing_crust.streams import (
 )
 from routing_crust.streams.errors import SessionEnded
 from routing_crust.streams.frames import Ended, Resume, StreamFrame, pack_count, resume_frame
-from routing_crust.streams.mux import MAX_SURVIVAL_ASKED_SECONDS
+from routing_crust.streams.multiplexing.mux import MAX_SURVIVAL_ASKED_SECONDS
 from routing_crust.streams.opening import STREAM_OPEN_TIMEOUT_SECONDS
 from routing_crust.streams.survival import peers as peers_module
 from routing_crust.streams.survival.peer import MAX_RESUMES_PER_LINK, PeerStreams

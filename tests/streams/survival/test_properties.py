@@ -1,6 +1,6 @@
 """
-Two ends against the model of L{tests.streams.test_mux_properties}, with links that are lost and made at any
-point: each end gets what the other has written, once and in order, as if nothing had happened.
+Two ends against the model of L{tests.streams.multiplexing.test_mux_properties}, with links that are lost and
+made at any point: each end gets what the other has written, once and in order, as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.streams import mux
+from routing_crust.streams.multiplexing import resets
 from routing_crust.wire.framing import FrameDecoder
 
 from ..ends import Pair
-from ..test_mux_properties import SETTINGS, Machine, User, ends
+from ..multiplexing.test_mux_properties import SETTINGS, Machine, User, ends
 from .ends import SurvivingPair
 
 
@@ -90,7 +90,7 @@ class SurvivingMachine(Machine):
 
 class PropertyTests(SynchronousTestCase):
     def test_streams_notice_nothing_of_lost_links(self) -> None:
-        self.patch(mux, "MAX_STREAM_RESETS", 1000)
+        self.patch(resets, "MAX_STREAM_RESETS", 1000)
         test = SurvivingMachine.TestCase
         test.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)
         test("runTest").debug()

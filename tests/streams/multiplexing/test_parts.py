@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB, MIB, Settings
-from routing_crust.streams.scheduler import QUANTUM, Scheduler
-from routing_crust.streams.sendbuffer import SendBuffer
-from routing_crust.streams.windows import Windows
+from routing_crust.streams.multiplexing.scheduler import QUANTUM, Scheduler
+from routing_crust.streams.multiplexing.sendbuffer import SendBuffer
+from routing_crust.streams.multiplexing.windows import Windows
 
 
 class SendBufferTests(SynchronousTestCase):

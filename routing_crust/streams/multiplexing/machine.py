@@ -15,8 +15,8 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import Final
 
-from ..errors import WireError
-from .frames import MAX_WINDOW_BYTES
+from ...errors import WireError
+from ..frames import MAX_WINDOW_BYTES
 
 CREDIT_BYTES: Final = 64 * 1024
 """Worth a CREDIT of its own; so is a quarter of the window."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..config import Settings
-from .frames import StreamFrame, pack_two
+from ...config import Settings
+from ..frames import StreamFrame, pack_two
 from .stream import Stream
 
 FAST_READ_SECONDS: Final = 0.5

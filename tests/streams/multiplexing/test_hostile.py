@@ -13,7 +13,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.config import KIB
 from routing_crust.errors import WireError
-from routing_crust.streams import mux
 from routing_crust.streams.frames import (
     MAX_WINDOW_BYTES,
     StreamFrame,
@@ -24,8 +23,9 @@ from routing_crust.streams.frames import (
     pack_two,
     reason_frame,
 )
+from routing_crust.streams.multiplexing import resets
 
-from .ends import End, Recorder
+from ..ends import End, Recorder
 
 F = StreamFrame
 OURS, THEIRS = 1, 2
@@ -193,7 +193,7 @@ class StateTests(SynchronousTestCase):
 
 class ViolationTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(mux, "MAX_STREAM_RESETS", 5)
+        self.patch(resets, "MAX_STREAM_RESETS", 5)
         self.end = End(True, max_streams=4)
 
     def refused(self, kind: StreamFrame, payload: bytes, *words: str) -> None:

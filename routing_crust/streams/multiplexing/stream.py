@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from .frames import StreamFrame, StreamReason, pack_number
+from ..frames import StreamFrame, StreamReason, pack_number
 from .machine import OVERDUE_BYTES, Phase, Side, StreamMachine
 from .sendbuffer import SendBuffer
 

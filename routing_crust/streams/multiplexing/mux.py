@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from ..config import Settings
-from ..errors import LimitReached, WireError
-from ..timing.ratelimit import TokenBucket
-from .feeding import Feeding, FrameSink, NoLink
-from .frames import (
+from ...config import Settings
+from ...errors import LimitReached, WireError
+from ..frames import (
     MAX_STREAM_NUMBER,
     NUMBER_BYTES,
     StreamFrame,
@@ -33,20 +31,14 @@ from .frames import (
     reason_frame,
     stream_of,
 )
+from .feeding import Feeding, FrameSink, NoLink
 from .machine import Phase, Side
+from .resets import Resets
 from .stream import IgnoringHandler, Stream, StreamHandler
 from .windows import CreditSender, Windows
 
 MAX_SURVIVAL_ASKED_SECONDS: Final = 86400.0
 """A peer that opens a stream may have it suspended for so long, unless we suspend none or say less for it."""
-
-MAX_STREAM_RESETS: Final = 100
-"""Streams that a peer may reset in ten seconds."""
-
-RESET_SECONDS: Final = 10.0
-"""The period that C{MAX_STREAM_RESETS} is for."""
-_OWN_RESET_SHARE: Final = 0.8
-"""Our share of C{MAX_STREAM_RESETS}: resets that a delay bunches up must still pass the peer's count."""
 _DATA: Final = int(StreamFrame.DATA)
 _ENDED: Final = Side.ENDED  # looked up once: these are asked for with each frame
 
@@ -82,9 +74,8 @@ class Mux:
     """
 
     __slots__ = (
-        "_counts", "_credit_sender", "_last", "_mine", "_next", "_own_resets", "_owner", "_readers",
-        "_resets", "_resets_due", "_seconds", "_settings", "_suspended", "_windows", "feeding", "held",
-        "sink", "streams",
+        "_counts", "_credit_sender", "_last", "_mine", "_next", "_owner", "_readers", "_resets",
+        "_settings", "_windows", "feeding", "held", "sink", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -101,11 +92,7 @@ class Mux:
         self._last = 0
         self._counts = [0, 0]
         self._windows = Windows(settings)
-        self._seconds = seconds
-        self._resets = self._bucket(MAX_STREAM_RESETS)
-        self._own_resets = self._bucket(_OWN_RESET_SHARE * MAX_STREAM_RESETS, _OWN_RESET_SHARE)
-        self._suspended = False
-        self._resets_due: dict[Stream, tuple[StreamReason, str]] = {}
+        self._resets = Resets(settings, seconds, self._send_reset, owner.call_later)
         self._readers: dict[int, Callable[[Stream, bytes], None]] = {
             StreamFrame.OPENED: self._opened,
             StreamFrame.REFUSED: self._refused,
@@ -119,9 +106,6 @@ class Mux:
         self.sink = sink
         self.feeding = Feeding(seconds, sink, self._forget_if_over)
         self._credit_sender = CreditSender(self._windows, seconds, self._send, owner.soon)
-
-    def _bucket(self, at_once: float, share: float = 1) -> TokenBucket:
-        return TokenBucket(share * MAX_STREAM_RESETS / RESET_SECONDS, at_once, self._seconds)
 
     def _send(self, kind: int, payload: bytes) -> None:
         self.sink.send(kind, payload)
@@ -166,9 +150,7 @@ class Mux:
         if stream.given_up or stream.sent is Side.ENDED or self.streams.get(stream.number) is not stream:
             return
         self._give_up(stream)
-        self._resets_due[stream] = (reason, detail)
-        if len(self._resets_due) == 1:
-            self._send_resets()
+        self._resets.add(stream, reason, detail)
 
     def ready_to_send(self, stream: Stream) -> None:
         self.feeding.ready(stream)
@@ -178,14 +160,6 @@ class Mux:
 
     def owe_credit(self, stream: Stream) -> None:
         self._credit_sender.owe(stream)
-
-    def _send_resets(self) -> None:
-        while self._resets_due:
-            if not self._suspended and not self._own_resets.take():
-                self._owner.call_later(self._own_resets.wait(), self._send_resets)
-                return
-            stream = next(iter(self._resets_due))
-            self._send_reset(stream, *self._resets_due.pop(stream))
 
     def _send_reset(self, stream: Stream, reason: StreamReason, detail: str) -> None:
         stream.sent = Side.ENDED
@@ -225,7 +199,7 @@ class Mux:
         elif kind == StreamFrame.RESET and number % 2 != self._mine:
             # its RESET crossed our REFUSED
             read_reason(payload)
-            self._count_reset()
+            self._resets.count_theirs()
         else:
             raise WireError(f"a frame of kind {kind} came for stream {number}, which is not open")
 
@@ -296,11 +270,11 @@ class Mux:
         if stream.sent is Side.ENDED:
             self._forget(stream)  # it answers ours, or crosses our CLOSE
             return
-        self._count_reset()
+        self._resets.count_theirs()
         given_up = stream.given_up
         self._give_up(stream)
         # the answer goes out at once, outside our own limit: the peer's limit bounds it
-        self._resets_due.pop(stream, None)
+        self._resets.forget(stream)
         if stream.phase is Phase.REQUESTED:
             self.refuse(stream, StreamReason.CANCELLED, "")
         else:
@@ -309,20 +283,12 @@ class Mux:
             stream.handler.reset(reason, detail)
 
     def suspended(self) -> None:
-        """There is no link: what we reset is kept, and goes out at once when there is another."""
-        self._suspended = True
-        self._send_resets()
+        """There is no link: what we reset is kept for the next one."""
+        self._resets.suspended()
 
     def resumed(self) -> None:
-        """There is another link: what the peer has reset meanwhile comes at once."""
-        self._suspended = False
-        # each stream at most once, so a peer gains no more by this than a new link costs it
-        self._resets = self._bucket(MAX_STREAM_RESETS + 2 * self._settings.max_streams)
-
-    def _count_reset(self) -> None:
-        if not self._resets.take():
-            most = MAX_STREAM_RESETS
-            raise WireError(f"more than {most} resets in {RESET_SECONDS:g} s")
+        """There is another link."""
+        self._resets.resumed()
 
     def make_room(self, detail: str) -> None:
         """End the latest stream that the peer has opened: it is the one that takes more than its share."""
@@ -368,7 +334,7 @@ class Mux:
         del self.streams[stream.number]
         self._let_go(stream)
         self._counts[stream.number % 2] -= 1
-        self._resets_due.pop(stream, None)
+        self._resets.forget(stream)
         self._credit_sender.forget(stream)
         self.feeding.forget(stream)
         if stream.window:
@@ -392,7 +358,7 @@ class Mux:
         """The session is over: tell every user, and forget all streams."""
         # taken first: what a handler opens or writes from here on goes nowhere
         streams, self.streams = self.streams, {}
-        self._resets_due.clear()
+        self._resets.clear()
         self.feeding.clear()
         self.sink = self.feeding.sink = NoLink()
         for stream in streams.values():

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from .frames import StreamFrame
+from ..frames import StreamFrame
 from .machine import Side
 from .scheduler import LONE_QUANTUM, QUANTUM, Scheduler
 from .stream import BUFFER_LOW_BYTES, Stream

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from routing_crust.streams import mux
 from routing_crust.streams.frames import StreamReason
-from routing_crust.streams.machine import Side
-from routing_crust.streams.stream import Stream
-from routing_crust.streams.windows import Windows
+from routing_crust.streams.multiplexing import resets
+from routing_crust.streams.multiplexing.machine import Side
+from routing_crust.streams.multiplexing.stream import Stream
+from routing_crust.streams.multiplexing.windows import Windows
 from routing_crust.wire.framing import FrameDecoder, frame_header
 
-from .ends import End, Pair, Recorder
+from ..ends import End, Pair, Recorder
 
 WINDOW = 16 * 1024
 SETTINGS = {
@@ -286,7 +286,7 @@ class Machine(RuleBasedStateMachine):
 
 class PropertyTests(SynchronousTestCase):
     def test_any_sequence_of_actions_matches_the_model(self) -> None:
-        self.patch(mux, "MAX_STREAM_RESETS", 1000)
+        self.patch(resets, "MAX_STREAM_RESETS", 1000)
         test = Machine.TestCase
         test.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)
         test("runTest").debug()

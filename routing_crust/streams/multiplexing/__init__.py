@@ -1,0 +1,3 @@
+"""
+All streams with one peer: frames in, frames out, without I/O.
+"""
