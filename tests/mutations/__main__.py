@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 from .catalogue import MUTANTS
-from .mutant import TIMEOUT, Forker, Mutant, Outcome
+from .mutant import TIMEOUT, Forker, Mutant, Outcome, compile_all
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _try_all(chosen: list[Mutant], jobs: int, verbose: bool, healthy: bool) -> int:
     survivors: list[str] = []
     most = TIMEOUT
+    compile_all()
     free: SimpleQueue[Forker] = SimpleQueue()
     for _ in range(jobs):
         free.put(Forker())

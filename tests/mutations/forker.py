@@ -8,6 +8,7 @@ status.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -25,6 +26,8 @@ def main() -> int:
     """Serve until the other end has no more. Returns the exit status, in a new process that of its tests."""
     for each in LOADED:
         import_module(each)
+    gc.collect()
+    gc.freeze()  # what is never written to is never copied
     for line in sys.stdin:
         folder, output, tests = json.loads(line)
         child = os.fork()

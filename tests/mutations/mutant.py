@@ -2,7 +2,7 @@
 A mutant, and the outcome of tests that are run against it.
 
 The tests run in a process of their own, in a folder that holds the tests and a copy of the package with the
-bug in it.
+bug in it. What is the same as in the tree is one file with it, its bytecode too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from compileall import compile_dir
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from threading import Timer
 
@@ -104,13 +106,16 @@ class Forker:
         """
         with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
             there = Path(folder)
-            shutil.copytree(PACKAGE, there / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(PACKAGE, there / PACKAGE.name, copy_function=_link)
             for each in BESIDE:
                 if (ROOT / each).exists():
                     (there / each).symlink_to(ROOT / each)
             if mutant is not None:
                 path = there / PACKAGE.name / mutant.module
-                path.write_text(mutant.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
+                planted = mutant.planted(path.read_text(encoding="utf-8"))
+                path.unlink()  # written to, it would change the tree
+                Path(cache_from_source(str(path))).unlink(missing_ok=True)
+                path.write_text(planted, encoding="utf-8")
             return self._run(there, tests, seconds)
 
     def close(self) -> None:
@@ -160,6 +165,19 @@ class Forker:
             why = f"it hung for {most:g} s" if late else "the runs were ended from outside"
             return Outcome(False, why, seconds, output)
         return _outcome(int(line), output, seconds)
+
+
+def compile_all() -> None:
+    """Make the bytecode that the copies share, which would be made anew for each bug otherwise."""
+    for each in (PACKAGE, ROOT / "tests"):
+        compile_dir(each, quiet=2)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one that has no links
+        shutil.copy2(source, target)
 
 
 def _outcome(status: int, output: str, seconds: float) -> Outcome:

@@ -52,6 +52,16 @@ class RunTests(SynchronousTestCase):
         self.assertIn("tests.routing.messaging.test_duplicates.", outcome.caught_by)
         self.assertTrue(forker.run(tests).passed)
 
+    def test_tree_is_not_changed_by_a_bug(self) -> None:
+        """The copy shares its files with the tree, all but the one with the bug in it."""
+        path = HERE / "names.py"
+        before = path.read_bytes()
+        bug = Mutant("no length is right", "names.py", "!= NAME_BYTES:", "!= 0:", ())
+        forker = Forker()
+        self.addCleanup(forker.close)
+        self.assertFalse(forker.run(("tests.test_names",), bug).passed)
+        self.assertEqual(path.read_bytes(), before)
+
     def test_run_that_hangs_is_ended_and_the_next_one_is_not(self) -> None:
         tests = ("tests.test_names",)
         forker = Forker()
