@@ -16,13 +16,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import Role, Settings
 from ..endpoints import Contact, Direction, Endpoint, PathKind
 from ..errors import CloseReason, ConnectFailed, LimitReached, LinkClosed, ServiceStopped
-from ..history import History, Way
+from ..history import History
 from ..identity import Identity
 from ..names import Name
 from ..quietlog import QuietLog
@@ -31,7 +30,7 @@ from ..timing.shares import Account
 from ..timing.waiters import Waiters
 from .accept.gate import Gate
 from .accept.ports import real_endpoint
-from .dial.bootstrapper import Bootstrapper
+from .dial.bootstrapper import Bootstrapper, ContactsOfCrust
 from .dial.dial_back import DialBacks
 from .dial.dialler import Dialler
 from .dial.environment import DialEnvironment
@@ -47,11 +46,11 @@ from .netstate.path_watch import PathWatch
 from .platform import Platform
 from .punch.puncher import Puncher
 from .reachability import Knock
-from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch
+from .tunnel.dispatch import FIRST_KIND, LAST_KIND, TunnelDispatch, note_outcome
 
 
 @implementer(ICrust)
-class CrustService(AddressesOfCrust):
+class CrustService(AddressesOfCrust, ContactsOfCrust):
     """
     Makes links over TCP. See L{ICrust} for what it offers. It can be started again once L{stop} has fired.
     """
@@ -91,13 +90,12 @@ class CrustService(AddressesOfCrust):
         self._gate = Gate(
             settings, self.clock, self.history, self._quiet, self._links, platform.descriptors_left
         )
-        limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
-        self._limits = limits
+        self._limits = DialLimits(settings, self._gate.rules, self.clock.seconds, self._outside.dialled)
         dialling = DialEnvironment(
             self,
             self._tls,
             platform.connect,
-            limits,
+            self._limits,
             self._refused.get,
             self._see_whether_stopped,
             lambda: self._listening,
@@ -189,11 +187,9 @@ class CrustService(AddressesOfCrust):
         asked_by: Account,
         rendezvous: Rendezvous | None = None,
     ) -> Deferred[ILink]:
-        if not self._running:
-            return fail(ServiceStopped("crust is not running"))
-        # what the gate would refuse in the end is not worth a dial
-        if self._gate.full is not None:
-            return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
+        problem = self._no_link_possible()
+        if problem is not None:
+            return fail(problem)
         if rendezvous is None or peer is None:
             return self._dialler.connect(endpoints, peer, token, asked_by, self.on_link_networks)
         return self._puncher.connect(endpoints, peer, token, asked_by, rendezvous, self.on_link_networks)
@@ -204,26 +200,21 @@ class CrustService(AddressesOfCrust):
     def tunnel(
         self, relay: ILink, peer: Name, token: bytes, requester: bool, awaited: bool = False
     ) -> Deferred[ILink]:
-        if not self._running:
-            return fail(ServiceStopped("crust is not running"))
-        if self._gate.full is not None:
-            return fail(LimitReached("there are too many links", "max_links", self.settings.max_links))
+        problem = self._no_link_possible()
+        if problem is not None:
+            return fail(problem)
         if relay not in self._links:
             return fail(ConnectFailed(((f"a tunnel through {relay.peer}", "there is no such link"),)))
         opened = self._tunnels.open(relay, peer, token, requester, awaited)
-        return opened.addBoth(self._tunnelled, peer, relay.peer)
+        return opened.addBoth(note_outcome, self.history, peer, relay.peer)
 
-    def _tunnelled(self, outcome: ILink | Failure, peer: Name, relay: Name) -> ILink | Failure:
-        if not isinstance(outcome, Failure):
-            self.history.tried(peer, Way.TUNNEL, f"through {relay}", "it was opened", good=True)
-        elif isinstance(outcome.value, ConnectFailed):
-            for _, what in outcome.value.attempts:
-                self.history.tried(peer, Way.TUNNEL, f"through {relay}", what)
-        else:
-            self.history.tried(
-                peer, Way.TUNNEL, f"through {relay}", outcome.getErrorMessage() or "called off"
-            )
-        return outcome
+    def _no_link_possible(self) -> Exception | None:
+        if not self._running:
+            return ServiceStopped("crust is not running")
+        # what the gate would refuse in the end is not worth a dial
+        if self._gate.full is not None:
+            return LimitReached("there are too many links", "max_links", self.settings.max_links)
+        return None
 
     def carry_tunnels(self, way: Callable[[ILink, Name], ILink | None]) -> None:
         self._tunnels.carry(way)
@@ -254,26 +245,11 @@ class CrustService(AddressesOfCrust):
     def mapped_ports(self) -> tuple[str, ...]:
         return self._mapper.in_words
 
-    def remember(self, contact: Contact, proven: bool = True) -> None:
-        if self._running:
-            self._bootstrapper.remember(contact, proven)
-
-    def demote(self, contact: Contact) -> None:
-        if self._running:
-            self._bootstrapper.demote(contact)
-
-    def forget(self, name: Name) -> None:
-        if self._running:
-            self._bootstrapper.contacts.forget(name)
-
     def settings_changed(self) -> tuple[tuple[ILink, str], ...]:
         self._gate.rules.change(self.settings.allow, self.settings.deny)
         self._tunnels.settings_changed()
         judged = [(link, self._gate.refusal_by_rules(link)) for link in self._links]
         return tuple((link, str(refusal)) for link, refusal in judged if refusal is not None)
-
-    def saved_contacts(self) -> tuple[Contact, ...]:
-        return self._bootstrapper.contacts.contacts()
 
     # What links and factories call: see L{routing_crust.crust.link.owner.AcceptOwner}.
 
@@ -362,21 +338,20 @@ class CrustService(AddressesOfCrust):
         self._outside.network_changed()
         self.log.info("{what}; {links} links are looked at", what=what, links=len(self._links))
         for link in list(self._links):
-            # TCP reports a lost address only after half a minute or more; the other links may have survived,
-            # so they are probed
+            # TCP reports a lost address only after half a minute or more; other links may have survived
             local = link.connection.local.host
             if local in gone and link.path_kind is not PathKind.TUNNEL:
                 link.abort(CloseReason.CONNECTION_LOST, f"this host has lost the address {local}")
             else:
                 link.must_answer(ANSWER_WITHIN_SECONDS)
-        self._try_anew()
+        self._retry()
 
     def _path_broken(self) -> None:
         """The NAT in front of us has forgotten its connections, or is another one."""
         self.log.info("links to several networks broke at once: the others through the NAT are looked at")
-        self._try_anew()
+        self._retry()
 
-    def _try_anew(self) -> None:
+    def _retry(self) -> None:
         """What failed before may succeed now."""
         self._dialler.network_changed()
         self._mapper.network_changed()

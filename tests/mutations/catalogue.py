@@ -351,7 +351,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "a banned member stays among the contacts",
-        "crust/service.py",
+        "crust/dial/bootstrapper.py",
         "            self._bootstrapper.contacts.forget(name)",
         "            pass",
         ("tests.routing.private.test_expulsion.BanTests.test_all_links_of_a_banned_member_are_cut",),

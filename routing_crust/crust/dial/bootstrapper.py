@@ -191,3 +191,28 @@ class Bootstrapper:
                 self.contacts.demote(each)
         self._beacon.stop_seeking()
         self._owner.bootstrap_ended(links, problem)
+
+
+class ContactsOfCrust:
+    """
+    The part of L{ICrust<routing_crust.crust.interfaces.ICrust>} that changes and shows the saved contacts; a
+    base class of its implementations.
+    """
+
+    _bootstrapper: Bootstrapper
+    _running: bool
+
+    def remember(self, contact: Contact, proven: bool = True) -> None:
+        if self._running:
+            self._bootstrapper.remember(contact, proven)
+
+    def demote(self, contact: Contact) -> None:
+        if self._running:
+            self._bootstrapper.demote(contact)
+
+    def forget(self, name: Name) -> None:
+        if self._running:
+            self._bootstrapper.contacts.forget(name)
+
+    def saved_contacts(self) -> tuple[Contact, ...]:
+        return self._bootstrapper.contacts.contacts()

@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from ...endpoints import PathKind
 from ...errors import ConnectFailed, LinkClosed, WireError
+from ...history import History, Way
 from ...names import Name
 from ...quietlog import QuietLog
 from ...wire.codec import MAX_CONTROL_BYTES, decode
@@ -133,3 +135,16 @@ class TunnelDispatch:
             self._ends.offered(link, message)
         else:
             self._relay.asked(link, message)
+
+
+def note_outcome(outcome: ILink | Failure, history: History, peer: Name, relay: Name) -> ILink | Failure:
+    """Write down whether a tunnel was opened, and why not; a callback of the Deferred of its link."""
+    where = f"through {relay}"
+    if not isinstance(outcome, Failure):
+        history.tried(peer, Way.TUNNEL, where, "it was opened", good=True)
+    elif isinstance(outcome.value, ConnectFailed):
+        for _, what in outcome.value.attempts:
+            history.tried(peer, Way.TUNNEL, where, what)
+    else:
+        history.tried(peer, Way.TUNNEL, where, outcome.getErrorMessage() or "called off")
+    return outcome
