@@ -656,6 +656,27 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ("tests.routing.test_mixed_groups.WhereaboutsTests.test_one_network_alone_speaks_for_itself",),
     ),
     Mutant(
+        "a newcomer believes the node that is nearest to it alone",
+        "routing/membership/joining.py",
+        "of = self._some_members() or [hop.peer for hop in hops]",
+        "of = self._some_members()",
+        ("tests.routing.membership.test_joining.LiarTests",),
+    ),
+    Mutant(
+        "who answers first says whom a joining node asks",
+        "routing/membership/joining.py",
+        "self._consider_in_turn(groups)",
+        "[self.consider(group) for group in groups]",
+        ("tests.routing.membership.test_joining.LiarTests",),
+    ),
+    Mutant(
+        "a lookup that is not answered keeps a newcomer waiting",
+        "routing/membership/joining.py",
+        "each.addCallback(self._heard, max(1, self._may_ask // len(asked)))",
+        "each.addCallback(lambda found: found)",
+        ("tests.routing.membership.test_joining.LiarTests",),
+    ),
+    Mutant(
         "a full bucket makes room for a third node of one network",
         "routing/membership/routing_table.py",
         "        return newcomer in mixed(entries, _networks, self._group_size)\n",

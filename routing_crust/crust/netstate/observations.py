@@ -47,6 +47,7 @@ MAX_TENTATIVE: Final = 2
 @dataclass(frozen=True, slots=True)
 class _Observation:
     seen: Endpoint
+    v6: bool
     link: Hashable
     local: str
     ended: float | None = None
@@ -79,6 +80,8 @@ class Observations:
         """
         self._seconds = seconds
         self._kept: dict[_Key, _Observation] = {}
+        # of what is kept, when the first ended: most calls find nothing to forget, and need not look
+        self._first_end = float("inf")
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -105,7 +108,7 @@ class Observations:
             # ended observations go first: live links cannot be asked again
             gone = (each for each, kept in self._kept.items() if kept.ended is not None)
             del self._kept[next(gone, next(iter(self._kept)))]
-        self._kept[key] = _Observation(seen, link, local)
+        self._kept[key] = _Observation(seen, seen.is_v6, link, local)
 
     def ended(self, link: Hashable) -> bool:
         """
@@ -116,6 +119,7 @@ class Observations:
         keys = [key for key, kept in self._kept.items() if kept.link is link]
         for key in keys:
             self._kept[key] = replace(self._kept[key], ended=self._seconds())
+            self._first_end = min(self._first_end, self._seconds())
         return bool(keys)
 
     def doubt(self) -> bool:
@@ -154,7 +158,7 @@ class Observations:
         all_votes: dict[str, Endpoint] = {}
         live: dict[str, Endpoint] = {}
         for key, kept in self._kept.items():
-            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only) and not kept.doubted:
+            if kept.v6 == v6 and (key.dialled or not dialled_only) and not kept.doubted:
                 _put(all_votes, key.network, kept.seen)
                 if kept.ended is None:
                     _put(live, key.network, kept.seen)
@@ -169,15 +173,19 @@ class Observations:
         self._forget()
         found: dict[str, Endpoint] = {}
         for key, kept in self._kept.items():
-            if kept.seen.is_v6 == v6 and (key.dialled or not dialled_only):
+            if kept.v6 == v6 and (key.dialled or not dialled_only):
                 _put(found, key.network, kept.seen)
         return found
 
     def _forget(self) -> None:
         long_ago = self._seconds() - OBSERVATION_LIFETIME_SECONDS
+        if self._first_end > long_ago:
+            return
         self._kept = {
             key: kept for key, kept in self._kept.items() if kept.ended is None or kept.ended > long_ago
         }
+        ends = (kept.ended for kept in self._kept.values() if kept.ended is not None)
+        self._first_end = min(ends, default=float("inf"))
 
 
 def believed_in(votes: Mapping[str, Endpoint]) -> tuple[Endpoint, ...]:
@@ -239,6 +247,7 @@ def kind_of_nat(votes: Mapping[str, Endpoint], own: Collection[Endpoint]) -> Nat
 
 def _put(votes: dict[str, Endpoint], network: str, seen: Endpoint) -> None:
     """Replace a network's vote; one that has not changed keeps its place."""
-    if votes.get(network) != seen:
+    before = votes.get(network)
+    if before is not seen and before != seen:
         votes.pop(network, None)
         votes[network] = seen

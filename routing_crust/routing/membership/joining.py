@@ -15,6 +15,7 @@ nothing meanwhile, unless the table has changed near us.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -52,6 +53,8 @@ ROUNDS_WITHOUT_LOOKING: Final = 4
 """Rounds in a row that may use what an earlier one has found, without a lookup."""
 MAX_FOUND_NODES: Final = 64
 """Nodes that are kept for later rounds."""
+PROXY_ANSWER_SECONDS: Final = 1.5
+"""For what a proxy knows itself: one that says nothing may be replaced by another meanwhile."""
 ASKED_AT_RANDOM: Final = 2
 """Nodes of the table that are queried in a round for the close group as they know it."""
 
@@ -166,15 +169,39 @@ class Joiner:
         @param via: the link to ask by; C{None} leaves it to the routing table.
         """
         for name in found.members:
-            if self._is_worth_asking(name):
+            self._consider(name, found.informant, via)
+
+    def _consider(self, name: Name, informant: Name, via: ILink | None = None) -> None:
+        if self._is_worth_asking(name):
+            self._again = True
+            # what a probe finds is reached through its link alone, which does not last for a later round
+            if self._may_ask > 0:
+                self._ask(name, informant, via)
+            elif via is None and len(self._found) < MAX_FOUND_NODES:
+                self._found.setdefault(name, informant)
+        elif via is None and self._is_to_be_asked_later(name):
+            self._found.setdefault(name, informant)
+
+    def _consider_in_turn(self, groups: Sequence[Group]) -> None:
+        """Each who has answered names one node at a time: none of them alone says whom we ask."""
+        for names in zip_longest(*(group.members for group in groups)):
+            for group, name in zip(groups, names, strict=True):
+                if name is not None:
+                    self._consider(name, group.informant)
+
+    def _heard(self, found: Group, most: int) -> Group:
+        """
+        A node without members has an answer: what it names is asked before the other answers have come, which
+        they may not for long.
+
+        @param most: how many.
+        """
+        if self._awake:
+            wanted = [name for name in found.members if self._is_worth_asking(name)]
+            for name in wanted[: min(most, self._may_ask)]:
                 self._again = True
-                # what a probe finds is reached through its link alone, which does not last for a later round
-                if self._may_ask > 0:
-                    self._ask(name, found.informant, via)
-                elif via is None and len(self._found) < MAX_FOUND_NODES:
-                    self._found.setdefault(name, found.informant)
-            elif via is None and self._is_to_be_asked_later(name):
-                self._found.setdefault(name, found.informant)
+                self._ask(name, found.informant)
+        return found
 
     def _ask(self, name: Name, informant: Name, via: ILink | None = None) -> None:
         self._may_ask -= 1
@@ -271,7 +298,10 @@ class Joiner:
         self._without_looking = 0
         # what earlier rounds have left over is older than the answers that come now
         self._found.clear()
-        groups = await self._look_up(self._own, self._first_hops(), self._some_members())
+        hops = self._first_hops()
+        # the node nearest to us answers for all, and may lie: a proxy tells what it knows itself as well
+        of = self._some_members() or [hop.peer for hop in hops]
+        groups = await self._look_up(self._own, hops, of)
         members = {name for group in groups for name in group.members if name != self._own}
         if members:
             where = Whereabouts(self._table.known_networks)
@@ -279,8 +309,7 @@ class Joiner:
                 where.heard(group.informant, group.networks)
             nearest = sorted(members, key=self._own.distance)
             self._view = tuple(mixed(nearest, where.networks_of, self._settings.group_size))
-        for group in groups:
-            self.consider(group)
+        self._consider_in_turn(groups)
         self._judge()
         if self.group_connected:
             for target in self._table.missing_buckets(self._random)[:BUCKETS_A_ROUND]:
@@ -297,7 +326,15 @@ class Joiner:
     ) -> list[Group]:
         """Look up the target by these first hops, and ask these nodes for what they know themselves."""
         asked = [self._lookup.look_up(target, via) for via in first_hops]
-        asked += [self._lookup.look_up(target, of=name) for name in of]
+        asked_themselves = [self._lookup.look_up(target, of=name) for name in of]
+        if not self._table:
+            for each in asked_themselves:
+                each.addTimeout(PROXY_ANSWER_SECONDS, self._clock)
+            asked += asked_themselves
+            for each in asked:
+                each.addCallback(self._heard, max(1, self._may_ask // len(asked)))
+        else:
+            asked += asked_themselves
         results = await DeferredList(asked, consumeErrors=True)
         if not self._awake:
             raise CancelledError  # a DeferredList that is cancelled still fires

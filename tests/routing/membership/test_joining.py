@@ -85,3 +85,50 @@ class AskedLaterTests(SynchronousTestCase):
         later = self.asking.asked[1][0] - first
         self.assertTrue(10 <= later <= 35, later)
         self.joiner.rest()
+
+
+class LiarTests(SynchronousTestCase):
+    """The node nearest to a newcomer answers all lookups with names that nobody has."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        settings = Settings(lan_discovery=False)
+        self.asking = SilentPeers(self.clock)
+        self.proxy, self.liar = name(1000), name(9)
+        self.honest = tuple(name(1000 + number) for number in range(1, 5))
+        self.invented = 10
+        self.nearest: Deferred[Group] | None = None
+        own = SimpleNamespace(name=name(1))
+        node = Node(settings, own, self.clock, Random(1), None, 1, self.clock.seconds)  # type: ignore[arg-type]
+        hops = (SimpleNamespace(peer=self.proxy),)
+        self.table = RoutingTable(name(1), settings)
+        self.joiner = Joiner(node, self.table, self, self.asking, lambda: hops)  # type: ignore[arg-type,return-value]
+
+    def look_up(self, target: Name, via: ILink | None = None, of: Name | None = None) -> Deferred[Group]:
+        """The proxy itself tells the truth; who answers for the name does not, if at all."""
+        if of is not None:
+            return succeed(Group(self.honest, of))
+        if self.nearest is not None:
+            return self.nearest
+        self.invented += 8
+        return succeed(Group(tuple(name(self.invented + number) for number in range(8)), self.liar))
+
+    def asked_in_a_round(self) -> list[Name]:
+        self.joiner.wake()
+        self.clock.pump([0.25] * 4)
+        asked = [each for _, each in self.asking.asked]
+        self.joiner.rest()
+        return asked
+
+    def test_names_of_a_liar_leave_room_for_those_that_the_proxy_knows(self) -> None:
+        asked = [each for each in self.asked_in_a_round() if each in self.honest]
+        self.assertEqual(asked, [*self.honest[:2]])
+
+    def test_names_of_a_liar_leave_room_for_those_that_a_member_knows(self) -> None:
+        self.table.add(PeerEntry(self.proxy, None))
+        asked = [each for each in self.asked_in_a_round() if each in self.honest]
+        self.assertEqual(asked, [*self.honest[:2]])
+
+    def test_lookup_that_is_not_answered_does_not_keep_a_newcomer_waiting(self) -> None:
+        self.nearest = Deferred(lambda _: None)
+        self.assertEqual(self.asked_in_a_round(), [*self.honest[:2]])
