@@ -14,44 +14,39 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..config import Settings, change_settings
-from ..crust.interfaces import ICrust, ILink
+from ..crust.interfaces import ICrust
 from ..endpoints import Contact, Endpoint
-from ..errors import AlreadyRunning, ServiceStopped
+from ..errors import AlreadyRunning
 from ..forwarding_rules import known
 from ..identity import Identity
 from ..names import Name
 from ..timing.steadyclock import steady
 from ..timing.stoppable_clock import StoppableClock
-from ..timing.waiters import Waiters
 from ..trust.networks import is_private
 from ..wire.messages import NatKind
-from .application_link import ApplicationLink, FrameHandler
 from .core import RoutingCore
-from .events import GroupConnectedChanged, Observers, StateChanged
-from .explain import Explanation
 from .incarnation import next_incarnation
 from .inviting.doorkeeper import Inviter
-from .links.stream_layer import StreamLayer
+from .links_by_name import LinksByName
 from .members import OPEN
 from .membership.network_time import NetworkTime
-from .messages_by_name import MessagesByName
 from .naming.directory import PeerDirectory
 from .node import Node
 from .private.membership import Membership, check_membership
 from .private.network import PrivateNetwork
 from .private.private_members import PrivateMembers
-from .state import State
+from .reporting.explain import Explanation
 
 _Event = TypeVar("_Event")
 # weak: a simulated network that is given up without a stop must not live as long as the process
 _running: WeakKeyDictionary[RoutingService, None] = WeakKeyDictionary()
 
 
-class RoutingService(MessagesByName, Service):
+class RoutingService(LinksByName, Service):
     """
     A node, or a client, of a network. Several may live in one process.
 
@@ -105,45 +100,21 @@ class RoutingService(MessagesByName, Service):
         self._crust = crust or self._default_crust(self.clock)
         self._incarnation = last_incarnation
         nicknames = known(settings.nicknames)
-        MessagesByName.__init__(
+        LinksByName.__init__(
             self,
             PeerDirectory(nicknames, is_private(settings.network), self._known_names, self._known_members),
         )
         self._timers = StoppableClock(self.clock)
         self._stopping = False
-        self._observers = Observers()
-        self._frame_handler: FrameHandler | None = None
         self._inviter: Inviter | None = None
-        self.stream_layer: StreamLayer | None = None
-        self._waiting_for_state: Waiters[None] = Waiters()
-        self._waiting_for_group: Waiters[None] = Waiters()
-        self.observe(StateChanged, self._state_changed)
-        self.observe(GroupConnectedChanged, self._group_changed)
 
     def __repr__(self) -> str:
         return f"<RoutingService {self.node_name.short} in {self.settings.network}, {self.state.value}>"
 
     @property
-    def state(self) -> State:
-        """How this service stands to its network."""
-        if self._core is None:
-            return State.DISCONNECTED
-        return self._core.state
-
-    @property
     def incarnation(self) -> int:
         """The number of this start. It grows with each, so that peers notice a restart."""
         return self._incarnation
-
-    @property
-    def bootstrapped(self) -> bool:
-        """Whether this node has a confirmed link to its proxy, or to nodes in its routing table."""
-        return self._core is not None and self._core.bootstrapped
-
-    @property
-    def group_connected(self) -> bool:
-        """Whether every reachable member of the close group of our name is in the routing table."""
-        return self._core is not None and self._core.group_connected
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -227,85 +198,6 @@ class RoutingService(MessagesByName, Service):
         # an application may stop us from a callback whose caller starts a timer afterwards
         self._timers.stop()
         return stopped
-
-    def when_connected(self) -> Deferred[None]:
-        """
-        @return: fires with C{None} once the state is C{CONNECTED}, at once if it is. There is no deadline:
-            bootstrapping is never given up. Fails with L{ServiceStopped} when the service stops first.
-        """
-        return self._when(self.state is State.CONNECTED, self._waiting_for_state)
-
-    def when_group_connected(self) -> Deferred[None]:
-        """
-        @return: as L{when_connected}, once L{group_connected} is true. Clients never are.
-        """
-        return self._when(self.group_connected, self._waiting_for_group)
-
-    def connect(self, name: Name | str) -> Deferred[ApplicationLink]:
-        """
-        Get a link to a node: the existing one, or a new one.
-
-        Frames of kinds 128 to 255 that are sent over it go to the other end's frame handler (see
-        L{set_frame_handler}).
-
-        @return: fires with the link when both ends have confirmed it. Fails with
-            L{PeerUnreachable<routing_crust.errors.PeerUnreachable>}: within 5 s when the node is gone, by
-            what the nodes near its name and its own addresses say, else after C{UNREACHABLE_SECONDS}; and
-            with L{NotConnected} or L{ServiceStopped}. All of these are Twisted's C{ConnectError}s as well.
-        @raise InvalidName: as L{name_of<routing_crust.routing.messages_by_name.MessagesByName.name_of>} does.
-        """
-        to = self.name_of(name)
-        return self._running(lambda core: core.direct_links.connect(to).addCallback(ApplicationLink))
-
-    def borrow(self, name: Name, patient: bool = False) -> Deferred[ILink]:
-        """
-        As L{connect}, for a layer above such as that of streams, which gives the link back with
-        L{give_back}. Other users of a link to the peer share it.
-
-        @param patient: whether to wait until the service is connected instead of failing with
-            L{NotConnected}; no longer than L{connect} does.
-        """
-        joined = self.when_connected() if patient and self._started else None
-        return self._running(lambda core: core.direct_links.borrow(name, joined))
-
-    def ask_again(self, name: Name) -> None:
-        """
-        A L{borrow} that is under way is urgent: ask the peer once more. At most once a second for each peer,
-        however often this is called.
-        """
-        if self._core is not None:
-            self._core.connector.ask_again(name)
-
-    def give_back(self, name: Name) -> None:
-        """
-        A borrowed link is not needed any more. If it was made for that, and neither the routing table nor an
-        application has use for it, it is closed when C{IDLE_LINK_SECONDS} seconds have gone by without a
-        message and without another L{borrow}.
-        """
-        if self._core is not None:
-            self._core.idle.give_back(name)
-
-    def set_stream_layer(self, layer: StreamLayer) -> None:
-        """
-        Have frames of kinds 32 to 63 go to a layer above, and tell it of the peers. Once for a
-        service: L{routing_crust.streams.service.streams_of} does it.
-
-        @raise ValueError: there is one.
-        """
-        if self.stream_layer is not None:
-            raise ValueError("this service has a layer of streams")
-        self.stream_layer = layer
-        if self._core is not None and self._started:
-            self._core.set_stream_layer(layer)
-
-    def set_frame_handler(self, handler: FrameHandler | None) -> None:
-        """
-        Call C{handler} with the link, the kind and the payload of each frame that a peer sends with
-        L{ApplicationLink.send}. Without a handler they are dropped.
-        """
-        self._frame_handler = handler
-        if self._core is not None:
-            self._core.application.handler = handler
 
     def doors(self) -> tuple[Contact, ...]:
         """Where an invitation of this node can be redeemed: here, and at members that pass it on."""
@@ -401,25 +293,6 @@ class RoutingService(MessagesByName, Service):
 
     def _has_stopped(self, _: None) -> None:
         self._stopping = False
-
-    def _when(self, now: bool, waiting: Waiters[None]) -> Deferred[None]:
-        if now:
-            return succeed(None)
-        if self.state is State.TERMINATED:
-            return fail(ServiceStopped("the service has been stopped"))
-        return waiting.wait()
-
-    def _state_changed(self, event: StateChanged) -> None:
-        if event.new is State.CONNECTED:
-            self._waiting_for_state.fire(None)
-        elif event.new is State.TERMINATED:
-            self._started = False
-            self._waiting_for_state.fail(ServiceStopped("the service has been stopped"))
-            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))
-
-    def _group_changed(self, event: GroupConnectedChanged) -> None:
-        if event.connected:
-            self._waiting_for_group.fire(None)
 
 
 def running_services() -> tuple[RoutingService, ...]:

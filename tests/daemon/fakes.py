@@ -19,8 +19,8 @@ from routing_crust.forwarding_rules import known
 from routing_crust.identity import Identity
 from routing_crust.names import Name
 from routing_crust.routing.events import Message, Observers
-from routing_crust.routing.explain import AttemptExplained, Explanation
 from routing_crust.routing.naming.directory import PeerDirectory
+from routing_crust.routing.reporting.explain import AttemptExplained, Explanation
 from routing_crust.routing.state import State
 
 IDENTITIES = tuple(Identity.from_seed(bytes([number]) * 32) for number in range(8))

@@ -1376,7 +1376,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "those who wait for the group are forgotten at the stop",
-        "routing/service.py",
+        "routing/links_by_name.py",
         '            self._waiting_for_group.fail(ServiceStopped("the service has been stopped"))\n',
         "",
         ("tests.routing.test_network.TalkingTests.test_calls_fail_at_once_without_a_link_or_after_the_stop",),
@@ -3110,10 +3110,12 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "an address that is never dialled may be dialled",
-        "routing/explain.py",
+        "routing/reporting/explain.py",
         'refused = "" if obstacle else refusal(name, endpoint)',
         'refused = ""',
-        ("tests.routing.test_explain.ExplainTests.test_never_and_may_be_are_not_said_of_one_address",),
+        (
+            "tests.routing.reporting.test_explain.ExplainTests.test_never_and_may_be_are_not_said_of_one_address",
+        ),
     ),
     Mutant(
         "in a mesh of public nodes nobody knows that it can be dialled",

@@ -15,7 +15,7 @@ from ...bounded_dict import BoundedDict
 from ...crust.interfaces import ILink
 from ...errors import RoutingCrustError, ServiceStopped, problem_text
 from ...names import Name
-from ...routing.explain import Explanation
+from ...routing.reporting.explain import Explanation
 from ...routing.service import RoutingService
 from ...timing.backoff import Backoff
 from ...timing.timers import cancel

@@ -20,7 +20,7 @@ from routing_crust.daemon.forward.reports import REPORTS_AT_ONCE, Reports
 from routing_crust.endpoints import PathKind
 from routing_crust.identity import Identity
 from routing_crust.limits import UNREACHABLE_SECONDS
-from routing_crust.routing.explain import AttemptExplained, CandidateExplained, Explanation
+from routing_crust.routing.reporting.explain import AttemptExplained, CandidateExplained, Explanation
 
 from .test_registry import CarryingCase
 

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from routing_crust.identity import Identity
-from routing_crust.routing.explain import AttemptExplained, CandidateExplained, Explanation
+from routing_crust.routing.reporting.explain import AttemptExplained, CandidateExplained, Explanation
 
 WORDS = (
     "home",

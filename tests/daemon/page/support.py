@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from routing_crust.names import Name
-from routing_crust.routing.explain import Explanation
+from routing_crust.routing.reporting.explain import Explanation
 from routing_crust.routing.state import State
 
 from ..fakes import FakeService

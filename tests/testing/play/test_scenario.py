@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from routing_crust.errors import CloseReason, NotConnected
 from routing_crust.names import NAME_BITS
 from routing_crust.routing.events import LinkLost
-from routing_crust.routing.status import link_facts
+from routing_crust.routing.reporting.status import link_facts
 from routing_crust.testing.__main__ import main
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
 from routing_crust.testing.play.faults import Schedule

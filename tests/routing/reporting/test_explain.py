@@ -11,7 +11,7 @@ from routing_crust.daemon.text import explanation_text
 from routing_crust.endpoints import Endpoint, PathKind
 from routing_crust.errors import PeerUnreachable
 from routing_crust.identity import Identity
-from routing_crust.routing.explain import Explanation, in_words
+from routing_crust.routing.reporting.explain import Explanation, in_words
 from routing_crust.testing.host import SimulatedNode
 from routing_crust.testing.simulation import SimulatedNetwork
 from routing_crust.wire.codec import to_wire

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from math import inf, isinf
 from typing import Final, Protocol
 
-from ..crust.interfaces import ILink
-from ..endpoints import Direction, Endpoint, PathKind
-from ..history import Outcome, PeerHistory, Way
-from ..limits import REQUEST_INTERVAL_SECONDS, UNREACHABLE_SECONDS
-from ..names import Name
-from .links.peer import Peer
-from .links.registry import LinkRegistry
-from .membership.neighbourhood import Neighbourhood
-from .node import Node
+from ...crust.interfaces import ILink
+from ...endpoints import Direction, Endpoint, PathKind
+from ...history import Outcome, PeerHistory, Way
+from ...limits import REQUEST_INTERVAL_SECONDS, UNREACHABLE_SECONDS
+from ...names import Name
+from ..links.peer import Peer
+from ..links.registry import LinkRegistry
+from ..membership.neighbourhood import Neighbourhood
+from ..node import Node
 
 _DIALS: Final = (Way.DIAL, Way.PUNCH, Way.BOOTSTRAP)
 _NOT_DIALLED: Final = "not dialled: "

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import CloseReason, LinkClosed
-from ..names import Name
-from .events import LinkChanged, LinkFacts, LinkGained, LinkLost, Observers
-from .links.peer import Peer, PeerListener
-from .links.registry import LinkRegistry
-from .membership.neighbourhood import Neighbourhood
-from .node import Node
+from ...errors import CloseReason, LinkClosed
+from ...names import Name
+from ..events import LinkChanged, LinkFacts, LinkGained, LinkLost, Observers
+from ..links.peer import Peer, PeerListener
+from ..links.registry import LinkRegistry
+from ..membership.neighbourhood import Neighbourhood
+from ..node import Node
 
 MAX_FAILURES: Final = 32
 
