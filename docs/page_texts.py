@@ -84,9 +84,14 @@ def api_pages() -> dict[str, str]:
             kind = isclass(value) or isinstance(value, InterfaceClass)
             page = f"{path}.{name}.html" if kind else f"{path}.html#{name}"
             if found.setdefault(name, page) == page and isclass(value):
-                for method, each in vars(value).items():
-                    if isroutine(each) and not method.startswith("_") and each.__doc__:
-                        found.setdefault(f"{name}.{method}", f"{page}#{method}")
+                for base in value.__mro__:
+                    if not base.__module__.startswith("routing_crust"):
+                        continue
+                    # a method is explained on the page of the class that has it
+                    where = page if base is value else f"{base.__module__}.{base.__qualname__}.html"
+                    for method, each in vars(base).items():
+                        if isroutine(each) and not method.startswith("_") and each.__doc__:
+                            found.setdefault(f"{name}.{method}", f"{where}#{method}")
     return found
 
 

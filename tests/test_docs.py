@@ -148,10 +148,15 @@ class PageTextTests(SynchronousTestCase):
     def test_public_names_lead_to_their_pages_once_in_a_section(self) -> None:
         text = "One\n===\n\n``RoutingService``, ``RoutingService``, ``RoutingService.connect()``.\n"
         page = "api/routing_crust.RoutingService.html"
-        self.assertEqual(self.linked(text), [page, f"{page}#connect"])
-        self.assertEqual(
-            self.linked(f"{text}\nTwo\n---\n\n``RoutingService``\n"), [page, f"{page}#connect", page]
-        )
+        connect = "api/routing_crust.routing.links_by_name.LinksByName.html#connect"
+        self.assertEqual(self.linked(text), [page, connect])
+        self.assertEqual(self.linked(f"{text}\nTwo\n---\n\n``RoutingService``\n"), [page, connect, page])
+
+    def test_method_leads_to_the_class_that_has_it(self) -> None:
+        text = "One\n===\n\n``RoutingService.status()``, ``RoutingService.send()``.\n"
+        own, base = self.linked(text)
+        self.assertEqual(own, "api/routing_crust.RoutingService.html#status")
+        self.assertEqual(base, "api/routing_crust.routing.messages_by_name.MessagesByName.html#send")
 
     def test_name_in_a_title_or_a_link_is_left_alone(self) -> None:
         self.assertEqual(self.linked("``RoutingService``\n==================\n\nThere it is.\n"), [])

@@ -61,7 +61,6 @@ class RoutingService(LinksByName, Service):
     @ivar node_name: the node's L{Name}. (C{name} is what Twisted calls the service.)
     @ivar clock: the clock that was given, as a L{SteadyClock<routing_crust.timing.steadyclock.SteadyClock>}.
     @ivar random: the source of all randomness.
-    @ivar stream_layer: the layer of byte streams; C{None} before L{set_stream_layer}.
     """
 
     def __init__(
