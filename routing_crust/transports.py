@@ -35,7 +35,7 @@ def write_now(descriptor: Any) -> None:
         descriptor.doWrite()
 
 
-def write_at_once(descriptor: Any, data: bytes) -> None:
+def write_at_once(descriptor: Any, data: bytes | memoryview) -> None:
     """
     Give bytes straight to the kernel, if nothing waits before them. What it does not take is written by
     the reactor, which also meets an error again, and ends the connection outside of this call.
@@ -43,6 +43,7 @@ def write_at_once(descriptor: Any, data: bytes) -> None:
     As L{write_now}, and the reactor is not even told to watch the socket, and to watch it no more.
 
     @param descriptor: an C{IReadWriteDescriptor} of Twisted's, without a pull producer.
+    @param data: may change after this call.
     """
     if (
         descriptor.connected
@@ -56,7 +57,7 @@ def write_at_once(descriptor: Any, data: bytes) -> None:
             if sent == len(data):
                 return
             data = data[sent:]
-    descriptor.write(data)
+    descriptor.write(bytes(data))
 
 
 class FrameTransport(ABC, Generic[_Address]):

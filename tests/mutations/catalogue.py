@@ -1462,17 +1462,47 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
-        "TLS: records are joined in the wrong order",
+        "TLS: each record is read over the one before",
+        "crust/tls/places.py",
+        "        at += result\n",
+        "        at = max(at, result)\n",
+        ("tests.crust.tls.test_transport.PieceTests.test_protocol_is_given_all_records_of_a_read_at_once",),
+    ),
+    Mutant(
+        "TLS: the second piece of a read is put over the first",
         "crust/tls/transport.py",
-        'b"".join(contents)',
-        'b"".join(contents[::-1])',
-        ("tests.crust.tls.test_transport.PieceTests.test_protocol_is_given_all_records_of_a_piece_at_once",),
+        "        begin = self._read_end\n",
+        "        begin = 0\n",
+        ("tests.crust.tls.test_transport.PieceTests.test_large_read_goes_through_in_pieces",),
+    ),
+    Mutant(
+        "TLS: what was delivered stays in its place",
+        "crust/tls/transport.py",
+        "        self._read_end = 0\n        if end",
+        "        if end",
+        ("tests.crust.tls.test_transport.PieceTests.test_large_read_goes_through_in_pieces",),
+    ),
+    Mutant(
+        "TLS: the second piece of a write is put over the first",
+        "crust/tls/transport.py",
+        "self._written_end = take_written(self._tlsConnection, self._written_end)",
+        "take_written(self._tlsConnection, 0)",
+        ("tests.crust.tls.test_transport.PieceTests.test_large_write_is_handed_on_in_pieces",),
+    ),
+    Mutant(
+        "TLS: the rest of a write at once is no copy",
+        "transports.py",
+        "    descriptor.write(bytes(data))",
+        "    descriptor._tempDataBuffer.append(data)\n    descriptor.startWriting()",
+        (
+            "tests.crust.link.test_prompt_writes.PromptWriteTests.test_verified_ends_write_at_once_and_keep_what_does_not_fit",
+        ),
     ),
     Mutant(
         "TLS: what came before a damaged record is dropped",
         "crust/tls/transport.py",
-        "        if contents:\n",
-        "        if contents and failure is None:\n",
+        "        if end and not self._aborted:",
+        "        if end and not self._aborted and failure is None:",
         (
             "tests.crust.tls.test_transport.EndTests.test_damaged_record_ends_the_connection_after_what_came_before_it",
         ),
@@ -1487,8 +1517,8 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "TLS: an aborted connection still delivers",
         "crust/tls/transport.py",
-        "        if not self._aborted:",
-        "        if True:",
+        "        if end and not self._aborted:",
+        "        if end:",
         (
             "tests.crust.tls.test_transport.EndTests.test_nothing_is_delivered_after_an_abort_in_the_handshake",
         ),
@@ -1520,9 +1550,9 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         "TLS: what OpenSSL has written is taken out only in part",
-        "crust/tls/transport.py",
-        "        while count == size:",
-        "        for size in (size // 2,):",
+        "crust/tls/places.py",
+        "_written + at, PLACE_BYTES - at)",
+        "_written + at, PIECE_BYTES)",
         ("tests.crust.tls.test_transport.PieceTests.test_large_write_is_handed_on_in_pieces",),
     ),
     Mutant(

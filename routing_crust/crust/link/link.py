@@ -192,8 +192,6 @@ class Link(FrameSender):
 
     def dataReceived(self, data: bytes) -> None:
         """Take bytes that TLS has decrypted."""
-        # even after the end: TLS looks afterwards whether its ciphertext has brought frames
-        self.transport.frames_came(len(data))
         if self._reason is not None:
             return
         self._liveness.heard = self.has_heard = True

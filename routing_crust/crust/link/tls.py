@@ -36,9 +36,10 @@ from ...errors import CloseReason
 from ...identity import PROTOCOL_VERSION, Identity
 from ...limits import MAX_UNVERIFIED_BYTES
 from ...names import Name
-from ...transports import write_now
+from ...transports import write_at_once, write_now
+from ..tls.places import READ_BYTES
 from ..tls.records import RecordCounter
-from ..tls.transport import READ_BYTES, TlsTransport
+from ..tls.transport import TlsTransport
 from .certificates import (
     PeerCertificate,
     PeerRefused,
@@ -128,6 +129,8 @@ class LinkTls:
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         # an idle session gives its buffers back, some 34 KB each: a node may have a thousand of them
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        # a write of many records is one call: what OpenSSL writes to never has enough
+        context.clear_mode(openssl.SSL_MODE_ENABLE_PARTIAL_WRITE)
         context.use_certificate(certificate)
         context.use_privatekey(identity.private_key)
         # Set on the context: pyOpenSSL swallows exceptions of a callback that is set on the connection.
@@ -293,20 +296,19 @@ class LinkTlsProtocol(TlsTransport):
         super().dataReceived(bytes)
         self.write_now()
 
-    def _take(self, piece: bytes | memoryview) -> None:
+    def _take(self, piece: bytes | memoryview, more: bool = False) -> None:
         self._allowance -= len(piece)
         if self._allowance < 0 and not self._verified:
             self._refuse(
                 f"the peer sent more than {self.factory.max_unverified} bytes before it was verified"
             )
             return
-        super()._take(piece)
+        super()._take(piece, more)
         # only now: what has come may have been a large read of frames
         if self._allowance < 0 and self._verified:
             self._refuse(f"more than {MAX_EMPTY_BYTES} bytes came without a frame in them")
 
-    def frames_came(self, size: int) -> None:
-        """This number of bytes of frames has been decrypted."""
+    def _decrypted(self, size: int) -> None:
         if self._verified:
             self._allowance = min(MAX_EMPTY_BYTES, self._allowance + EMPTY_BYTES_PER_BYTE * size)
 
@@ -328,6 +330,13 @@ class LinkTlsProtocol(TlsTransport):
         """
         factory = self.factory
         return factory.tls.verified_peer(self.getHandle(), factory.plan.initiator)  # type: ignore[no-untyped-call]
+
+    def _pass_down(self, ciphertext: memoryview) -> None:
+        # what ends the handshake waits for our Hello, so that both leave together
+        if self._verified and self._prompt:
+            write_at_once(self.transport, ciphertext)
+        else:
+            super()._pass_down(ciphertext)
 
     def write_now(self) -> None:
         """Write to the socket now, instead of in the reactor's next turn."""

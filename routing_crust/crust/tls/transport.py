@@ -3,8 +3,9 @@ Twisted's TLS transport, with fewer steps for each byte.
 
 Twisted's own takes 16 KiB to OpenSSL and back to the socket at a time, calls the protocol for each record,
 and asks OpenSSL after each read for more than there is, which costs an exception. This one encrypts a piece
-of 128 KiB before it takes out what that became, gives the protocol all records of a piece at once, and asks
-for as many records as it has counted (L{routing_crust.crust.tls.records}).
+of 128 KiB before it takes out what that became, gives the protocol all records of a read at once, and asks
+for as many records as it has counted (L{routing_crust.crust.tls.records}), which are read side by side into
+one place (L{routing_crust.crust.tls.places}).
 
 All else is inherited from Twisted: the handshake, producers, the close_notify of either end, errors. So
 Twisted's own tests hold for this one (C{tests.crust.tls.test_as_twisted}).
@@ -18,15 +19,20 @@ from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from .records import OVERHEAD_BYTES, RECORD_BYTES, RecordCounter
+from .places import (
+    PIECE_BYTES,
+    PLACE_BYTES,
+    READ_BYTES,
+    content,
+    raise_problem,
+    read_records,
+    take_written,
+    written,
+)
+from .records import RecordCounter
 
-PIECE_BYTES: Final = 128 * 1024
-"""What goes through OpenSSL at once. Its buffers have room for so much, as long as the session lasts."""
-READ_BYTES: Final = 256 * 1024
-"""What is read from a socket, or given to it, at once."""
 _ALL: Final = 1 << 30
 """More records than there are: the number is not known."""
-_FLUSH_BYTES: Final = 32 * 1024
 
 
 class TlsTransport(TLSMemoryBIOProtocol):
@@ -38,6 +44,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
     _records: RecordCounter
     transport: Any
     wrappedProtocol: Any
+    # how much is in the two places; 0 whenever a call from outside begins or ends
+    _read_end = 0
+    _written_end = 0
 
     def makeConnection(self, transport: Any) -> None:
         self._records = RecordCounter()
@@ -51,13 +60,19 @@ class TlsTransport(TLSMemoryBIOProtocol):
             self._take(bytes)
             return
         whole = memoryview(bytes)
-        for at in range(0, size, PIECE_BYTES):
+        for at in range(PIECE_BYTES, size + PIECE_BYTES, PIECE_BYTES):
             # the protocol may end the connection from within
             if self._aborted or self._lostTLSConnection:
+                self._read_end = 0
                 return
-            self._take(whole[at : at + PIECE_BYTES])
+            self._take(whole[at - PIECE_BYTES : at], at < size and at % READ_BYTES > 0)
 
-    def _take(self, piece: bytes | memoryview) -> None:
+    def _take(self, piece: bytes | memoryview, more: bool = False) -> None:
+        """
+        Take a piece of ciphertext.
+
+        @param more: whether the protocol is given its content together with that of the next piece.
+        """
         count = self._records.ending_in(piece)
         self._tlsConnection.bio_write(piece)
         if not self._handshakeDone:
@@ -68,32 +83,36 @@ class TlsTransport(TLSMemoryBIOProtocol):
             count = _ALL
         if self._appSendBuffer:
             self._unbufferPendingWrites()  # type: ignore[no-untyped-call]
-        if count and not self._lostTLSConnection:
-            self._receive(count)
+        if (count or (self._read_end and not more)) and not self._lostTLSConnection:
+            self._receive(count, more)
 
-    def _receive(self, count: int) -> None:
+    def _receive(self, count: int, more: bool) -> None:
         """
         Have the protocol take what is in the records that have come.
 
         @param count: at most how many they are.
         """
-        contents: list[bytes] = []
-        receive = self._tlsConnection.recv
-        is_over, failure = False, None
-        try:
-            for _ in range(count):
-                contents.append(receive(RECORD_BYTES))  # noqa: PERF401  # kept if a later one raises
-        except WantReadError:
-            pass  # some were of TLS itself
-        except ZeroReturnError:
-            is_over = True
-        except Error:
-            failure = Failure()
-        else:
-            self._deliver(contents)
+        begin = self._read_end
+        end, result = read_records(self._tlsConnection, begin, count)
+        self._decrypted(end - begin)
+        if more and result > 0:
+            self._read_end = end
             return
-        if contents:
-            self._deliver(contents)
+        is_over, failure = False, None
+        if result <= 0:
+            try:
+                raise_problem(self._tlsConnection, result)
+            except WantReadError:
+                pass  # some were of TLS itself
+            except ZeroReturnError:
+                is_over = True
+            except Error:
+                failure = Failure()
+        self._read_end = 0
+        if end and not self._aborted:
+            self.wrappedProtocol.dataReceived(content(end))
+        if result > 0:
+            return
         if is_over:
             self._shutdownTLS()  # type: ignore[no-untyped-call]
         if is_over or failure is not None:
@@ -101,9 +120,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
         # OpenSSL may have an answer to what was not for the protocol
         self._flushSendBIO()
 
-    def _deliver(self, contents: list[bytes]) -> None:
-        if not self._aborted:
-            self.wrappedProtocol.dataReceived(contents[0] if len(contents) == 1 else b"".join(contents))
+    def _decrypted(self, size: int) -> None:
+        """This number of bytes has come out of a piece of ciphertext."""
 
     # What goes.
 
@@ -119,41 +137,42 @@ class TlsTransport(TLSMemoryBIOProtocol):
                 # before the end of the handshake
                 self._bufferedWrite(whole[at + taken :].tobytes())  # type: ignore[no-untyped-call]
                 return
+            end = at + PIECE_BYTES
+            if end >= size or end % READ_BYTES == 0:
+                self._flushSendBIO()
+            else:
+                self._written_end = take_written(self._tlsConnection, self._written_end)
 
     def _encrypt(self, piece: memoryview) -> int:
         """
-        Send a piece, in records as large as they may be.
+        Have OpenSSL write a piece, in records as large as they may be.
 
         @return: how much of it OpenSSL takes now.
         """
         taken, size = 0, len(piece)
         send = self._tlsConnection.send
         try:
-            # pyOpenSSL has OpenSSL return after each record
+            # with pyOpenSSL's own mode OpenSSL returns after each record
             while taken < size:
                 taken += send(piece[taken:])
         except WantReadError:
-            pass
+            if taken:
+                self._flushSendBIO()
         except Error:
             # as Twisted's own: the protocol hears of the error when it loses its connection
             self._tlsShutdownFinished(Failure())  # type: ignore[no-untyped-call]
             return size
-        if taken:
-            self._flushSendBIO(taken + OVERHEAD_BYTES * (taken // RECORD_BYTES + 2))
         return taken
 
-    def _flushSendBIO(self, size: int = _FLUSH_BYTES) -> None:
-        """
-        Hand what OpenSSL has written on to the transport.
+    def _flushSendBIO(self) -> None:
+        """Hand all that OpenSSL has written on to the transport."""
+        end = PLACE_BYTES
+        while end == PLACE_BYTES:
+            end = take_written(self._tlsConnection, self._written_end)
+            self._written_end = 0
+            if end:
+                self._pass_down(written(end))
 
-        @param size: more than that is, for it to be one piece.
-        """
-        read = self._tlsConnection.bio_read
-        count = size
-        while count == size:
-            try:
-                data = read(size)
-            except WantReadError:
-                return
-            count = len(data)
-            self.transport.write(data)
+    def _pass_down(self, ciphertext: memoryview) -> None:
+        """Give it to the transport: a copy, since its place is used again."""
+        self.transport.write(ciphertext.tobytes())

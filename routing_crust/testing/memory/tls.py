@@ -205,9 +205,6 @@ class _Session:
 
     # What the link above calls: see Twisted's ITCPTransport.
 
-    def frames_came(self, size: int) -> None:
-        """There is no ciphertext to count."""
-
     def peer_verified(self) -> None:
         """There is no ciphertext to count."""
 

@@ -63,9 +63,6 @@ class Transport(StringTransport):
 
     refusal: PeerRefused | None = None
 
-    def frames_came(self, size: int) -> None:
-        pass
-
     def peer_verified(self) -> None:
         pass
 

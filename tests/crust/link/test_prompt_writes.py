@@ -155,6 +155,26 @@ class PromptWriteTests(SynchronousTestCase):
         self.carry()
         self.assertEqual(b"".join(received), b"hellohello")
 
+    def test_verified_ends_write_at_once_and_keep_what_does_not_fit(self) -> None:
+        """The reactor is not told of what the kernel takes; the rest is a copy."""
+        self.shake()
+        for end in (self.client, self.server):
+            end.peer_verified()
+        received: list[bytes] = []
+        self.server.wrappedProtocol.dataReceived = received.append  # type: ignore[assignment, union-attr]
+        self.client.write(b"first")
+        self.assertNotEqual(self.client_end.taken, b"")
+        self.assertEqual(self.reactor.writers, [])
+        self.client_end.room = 10
+        self.client.write(b"second")
+        self.assertEqual(self.reactor.writers, [self.client_end])
+        self.client.write(b"third")
+        self.client_end.room = PLENTY
+        while self.reactor.writers:
+            self.client_end.doWrite()
+        self.carry()
+        self.assertEqual(b"".join(received), b"firstsecondthird")
+
     def test_write_error_is_left_to_the_reactor(self) -> None:
         self.shake()
         self.server_end.problem = ConnectionLost()

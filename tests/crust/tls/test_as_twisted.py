@@ -8,6 +8,7 @@ from typing import Any
 from twisted.protocols import tls
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from routing_crust.crust.tls import transport
 from routing_crust.crust.tls.transport import TlsTransport
 
 test_tls: Any = None
@@ -51,6 +52,12 @@ class ProducerTests(own_tests("TLSProducerTests")):  # type: ignore[misc]
 
     def setUp(self) -> None:
         use_ours(self)
+
+    def test_streamingProducerBothTransportsDecideToPause(self) -> None:
+        """Its session is a mock, of which no place can be filled: it has one byte to send, whenever asked."""
+        self.patch(transport, "take_written", lambda session, at: at + len(session.bio_read(1)))
+        self.patch(transport, "read_records", lambda session, at, count: (at, 1))
+        super().test_streamingProducerBothTransportsDecideToPause()
 
 
 class PatchTests(SynchronousTestCase):

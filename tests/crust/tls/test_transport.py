@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from routing_crust.crust.link.tls import ALPN
+from routing_crust.crust.tls import transport
+from routing_crust.crust.tls.places import PIECE_BYTES, READ_BYTES
 from routing_crust.crust.tls.records import OVERHEAD_BYTES, RECORD_BYTES
-from routing_crust.crust.tls.transport import PIECE_BYTES
 
 from .pairs import End, Recorder, carry, pair
 
@@ -53,39 +54,16 @@ class PieceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.client, self.server = pair()
-        # pyOpenSSL's object is asked through this
-        self.asked: list[str] = []
-
-    def watch(self, end: End) -> None:
-        """Note the calls of an end's session."""
-        real = end.transport._tlsConnection
-        asked = self.asked
-
-        class Watched:
-            def __getattr__(self, name: str) -> Any:
-                def call(*arguments: Any) -> Any:
-                    try:
-                        result = getattr(real, name)(*arguments)
-                    except SSL.Error as problem:
-                        asked.append(type(problem).__name__)
-                        raise
-                    asked.append(name)
-                    return result
-
-                return call
-
-        end.transport._tlsConnection = Watched()
 
     def test_large_write_is_handed_on_in_pieces(self) -> None:
-        """Whole records of full size leave in one call for each piece."""
+        """Whole records of full size leave in one call for each two pieces."""
         self.client.transport.write(LARGE)
-        records = PIECE_BYTES // RECORD_BYTES
-        whole = PIECE_BYTES + records * OVERHEAD_BYTES
-        self.assertEqual([len(each) for each in self.client.below.sent], [whole] * 4)
+        whole = READ_BYTES + READ_BYTES // RECORD_BYTES * OVERHEAD_BYTES
+        self.assertEqual([len(each) for each in self.client.below.sent], [whole] * 2)
         carry(self.client, self.server)
         self.assertEqual(self.server.protocol.data, LARGE)
 
-    def test_protocol_is_given_all_records_of_a_piece_at_once(self) -> None:
+    def test_protocol_is_given_all_records_of_a_read_at_once(self) -> None:
         for number in range(100):
             self.client.transport.write(b"%3d" % number)
         carry(self.client, self.server)
@@ -93,19 +71,28 @@ class PieceTests(SynchronousTestCase):
         self.assertEqual(self.server.protocol.data, b"".join(b"%3d" % number for number in range(100)))
 
     def test_openssl_is_not_asked_for_more_than_has_come(self) -> None:
-        self.watch(self.server)
+        asked: list[tuple[int, int]] = []
+        read = transport.read_records
+
+        def watched(session: Any, at: int, count: int) -> tuple[int, int]:
+            asked.append((count, read(session, at, count)[0]))
+            return asked[-1][1], 1
+
+        self.patch(transport, "read_records", watched)
         self.client.transport.write(b"one")
         self.client.transport.write(b"two")
         data = self.client.take()
         self.server.transport.dataReceived(data[:30])
         self.server.transport.dataReceived(data[30:])
-        self.assertEqual(self.asked, ["bio_write", "recv", "bio_write", "recv"])
+        self.assertEqual(asked, [(1, 3), (1, 3)])
         self.assertEqual(self.server.protocol.received, [b"one", b"two"])
 
     def test_large_read_goes_through_in_pieces(self) -> None:
         self.client.transport.write(LARGE)
         self.server.transport.dataReceived(self.client.take())
-        self.assertEqual(len(self.server.protocol.received), 5)
+        # two pieces at a time, and of these the records that are whole
+        sizes = [each * RECORD_BYTES for each in (15, 16, 1)]
+        self.assertEqual([len(each) for each in self.server.protocol.received], sizes)
         self.assertEqual(self.server.protocol.data, LARGE)
 
     def test_rest_of_a_large_read_is_dropped_when_the_protocol_aborts(self) -> None:
@@ -120,6 +107,35 @@ class PieceTests(SynchronousTestCase):
         self.server.transport.dataReceived(self.client.take())
         self.assertEqual(len(received), 1)
         self.assertTrue(self.server.below.disconnecting)
+
+    def test_protocol_may_use_another_session_from_within(self) -> None:
+        """The places that all sessions share are empty whenever a protocol or a transport is called."""
+        client, server = pair()
+        received: list[bytes] = []
+
+        def relay(data: bytes) -> None:
+            client.transport.write(data[::-1])
+            server.transport.dataReceived(client.take())
+            received.append(data)
+
+        self.server.protocol.dataReceived = relay  # type: ignore[method-assign]
+        self.client.transport.write(LARGE)
+        self.server.transport.dataReceived(self.client.take())
+        self.assertEqual(b"".join(received), LARGE)
+        self.assertEqual(server.protocol.data, b"".join(each[::-1] for each in received))
+
+    def test_end_in_the_first_piece_of_a_read_leaves_nothing_behind(self) -> None:
+        """What is decrypted and not delivered when a session fails is not given to the next one."""
+        self.client.transport.write(LARGE)
+        data = bytearray(self.client.take())
+        data[PIECE_BYTES + 100] ^= 1
+        self.server.transport.dataReceived(bytes(data))
+        client, server = pair()
+        client.transport.write(b"next")
+        server.transport.dataReceived(client.take())
+        self.assertEqual(server.protocol.data, b"next")
+        self.assertEqual(self.server.protocol.data, LARGE[: len(self.server.protocol.data)])
+        self.assertEqual(len(self.server.protocol.data), 7 * RECORD_BYTES)
 
     def test_nothing_is_sent_for_an_empty_write(self) -> None:
         self.client.transport.write(b"")
