@@ -41,7 +41,7 @@ from ..node import Node
 from .attempts import Attempts
 from .candidates import CandidateExchange
 from .expected import ExpectedResponse
-from .outgoing_request import OutgoingRequest
+from .outgoing_request import OutgoingRequest, OutgoingRequests
 from .relay_choice import RelayChoice
 from .request_cooldown import RequestCooldown
 from .signing import REQUEST_LABEL, RESPONSE_LABEL, holds, sign
@@ -74,7 +74,7 @@ class Connector(PeerListener):
         self._send = send
         self._relays = relays
         self._quiet = QuietLog(self.log, node.clock.seconds)
-        self._requests: dict[tuple[Name, LinkUse], OutgoingRequest] = {}
+        self._requests = OutgoingRequests()
         self._cooldown = RequestCooldown(node.clock.seconds)
         self._stopped = False
 
@@ -104,8 +104,7 @@ class Connector(PeerListener):
             # no better than silence: to ask again at once would find no room either
             self._cooldown.note(name)
             return fail(ExpectedConnectionExpired(f"the routing table has no room for {name.short}"))
-        # requests for two uses are not shared: the one for more may be refused where the other is not
-        request = self._requests.get((name, use))
+        request = self._requests.get(name, use)
         if request is None:
             request = self._request(name, use, via, None if informant == name else informant)
         return request.waiting.wait()
@@ -115,7 +114,7 @@ class Connector(PeerListener):
         Ask a node to which a tunnel leads for a connection, as if there were no link: it may bring a better
         one. Does nothing while a caller waits for an earlier request.
         """
-        request = self._requests.get((name, use))
+        request = self._requests.get(name, use)
         if self._stopped or (request is not None and request.waiting):
             return
         self._abandon(name, use)
@@ -128,19 +127,19 @@ class Connector(PeerListener):
         """
         if self._stopped or peer.use is LinkUse.ATTACHED:
             return
-        request = self._requests.get((peer.name, peer.use))
+        request = self._requests.get(peer.name, peer.use)
         silent_since = self._node.clock.seconds() - peer.link.owed_for
         if request is not None and request.answered and request.sent < silent_since:
             # what both ends dial for it are the addresses of that time
             self._abandon(peer.name, peer.use)
-        if (peer.name, peer.use) in self._requests:
+        if self._requests.get(peer.name, peer.use) is not None:
             self.ask_again(peer.name)
         else:
             self._request(peer.name, peer.use, None, None)
 
     def ask_again(self, name: Name) -> None:
         """Send requests to a node that are under way, and have no answer, once more by another way."""
-        for request in self._requests_to(name):
+        for request in self._requests.to(name):
             request.ask_again()
 
     def tunnel_lost(self, name: Name, use: LinkUse, since: float) -> None:
@@ -154,18 +153,18 @@ class Connector(PeerListener):
 
     def banned(self, name: Name, reason: LinkClosed) -> None:
         """A member is banned: end what is tried with it, and fail those who wait for a link."""
-        for request in self._requests_to(name):
+        for request in self._requests.to(name):
             self._attempts.punches.give_up(name, request.nonce)
             self._settle(request, Failure(PeerUnreachable(f"{name.short} was not reached: {reason}")))
         self._attempts.withdraw_all(name)
 
     def is_requesting(self, name: Name, use: LinkUse) -> bool:
         """Whether a request to this node, for this use, is under way."""
-        return (name, use) in self._requests
+        return self._requests.get(name, use) is not None
 
     def has_answered(self, name: Name) -> bool:
         """Whether this node has answered a request that is under way, or is linked with us."""
-        return self._links.peer(name) is not None or any(each.answered for each in self._requests_to(name))
+        return self._links.peer(name) is not None or any(each.answered for each in self._requests.to(name))
 
     def was_silent(self, name: Name) -> bool:
         """Whether this node did not answer when it was asked last, however long ago."""
@@ -181,7 +180,7 @@ class Connector(PeerListener):
 
     def request_age(self, name: Name) -> float | None:
         """For how many seconds a request to this node has been under way; C{None} if none is."""
-        sent = [each.sent for each in self._requests_to(name)]
+        sent = [each.sent for each in self._requests.to(name)]
         return self._node.clock.seconds() - min(sent) if sent else None
 
     # What others report.
@@ -198,7 +197,7 @@ class Connector(PeerListener):
         if proxy is None:
             return
         self.time_moved()
-        for request in list(self._requests.values()):
+        for request in self._requests:
             if not request.answered:
                 request.send(None, None)
 
@@ -208,10 +207,10 @@ class Connector(PeerListener):
         nodes that were silent may answer now.
         """
         self._cooldown.clear()
-        for request in list(self._requests.values()):
-            key = request.name, request.use
+        for request in self._requests:
             # a callback may have ended it; one that has a link by now is settled with that
-            if self._requests.get(key) is not request or request.answered or self._linked(*key) is not None:
+            is_linked = self._linked(request.name, request.use) is not None
+            if request not in self._requests or request.answered or is_linked:
                 continue
             age = self._node.network_now() - request.issued
             if abs(age - (self._node.clock.seconds() - request.sent)) > MAX_TIME_SHIFT_SECONDS:
@@ -228,18 +227,18 @@ class Connector(PeerListener):
         if purpose is not None:
             return purpose
         # The responder dials as it answers, so its link may be here before its response is.
-        request = self._request_with(link.peer, nonce)
+        request = self._requests.with_nonce(link.peer, nonce)
         return None if request is None else Accept(request.use, we_asked=True)
 
     def permitted_use(self, peer: Name) -> LinkUse:
         """The greatest use of our requests to this peer and of those of its that we have accepted."""
-        asked = (each.use for each in self._requests_to(peer))
+        asked = (each.use for each in self._requests.to(peer))
         return max(self._attempts.agreed_use(peer), *asked, LinkUse.ATTACHED)
 
     def turn_away(self, peer: Name, nonce: bytes) -> None:
         """The table has no room for this peer, as the link of its request has shown: end the request."""
         self._attempts.withdraw(peer, nonce)
-        request = self._request_with(peer, nonce)
+        request = self._requests.with_nonce(peer, nonce)
         if request is not None:
             self._give_up(peer, request.use)
 
@@ -254,7 +253,7 @@ class Connector(PeerListener):
             self._cooldown.forget(name)
         else:
             self._cooldown.lift(name)
-        for request in self._requests_to(name):
+        for request in self._requests.to(name):
             if request.use <= peer.use:
                 self._settle(request, link)
                 self._attempts.request_settled(name, request.nonce, link)
@@ -271,7 +270,7 @@ class Connector(PeerListener):
         signed = decode(Signed, envelope.body, MAX_CONTROL_BYTES)
         response = decode(ConnectResponse, signed.body, MAX_CONTROL_BYTES)
         peer = Name(signed.signer)
-        request = next((each for each in self._requests_to(peer) if each.token == response.token), None)
+        request = next((each for each in self._requests.to(peer) if each.token == response.token), None)
         # the cheap comparison of tokens comes before the signature; copies arrive by other routes
         if request is None or request.answered:
             return
@@ -291,14 +290,14 @@ class Connector(PeerListener):
 
     def undeliverable(self, envelope_id: int) -> None:
         """An envelope of ours found no way on: if it carried a request, that takes another way."""
-        request = next((each for each in self._requests.values() if each.is_in(envelope_id)), None)
+        request = self._requests.in_envelope(envelope_id)
         if request is not None:
             request.undeliverable()
 
     def stop(self) -> None:
         """Fail every request, and send no more."""
         self._stopped = True
-        for request in list(self._requests.values()):
+        for request in self._requests:
             self._settle(request, Failure(ServiceStopped("the service has been stopped")))
 
     @property
@@ -310,12 +309,6 @@ class Connector(PeerListener):
         settings = self._node.settings
         patience = DIAL_TIMEOUT_SECONDS + settings.hello_timeout + TWO_WAY_WAIT_SECONDS
         return min(patience, EXPECTED_TIMEOUT_SECONDS)
-
-    def _requests_to(self, name: Name) -> list[OutgoingRequest]:
-        return [each for use in LinkUse if (each := self._requests.get((name, use))) is not None]
-
-    def _request_with(self, name: Name, nonce: bytes) -> OutgoingRequest | None:
-        return next((each for each in self._requests_to(name) if each.nonce == nonce), None)
 
     def _request(
         self, name: Name, use: LinkUse, via: ILink | None, informant: Name | None
@@ -339,7 +332,7 @@ class Connector(PeerListener):
         timer = node.clock.callLater(REQUEST_INTERVAL_SECONDS, self._give_up, name, use)
         request = OutgoingRequest(node, name, use, nonce, token, timer, self._send)
         request.waiting = Waiters(partial(self._left, request))
-        self._requests[name, use] = request
+        self._requests.add(request)
         # before it is sent: the responder dials as it answers, and its connection may be here first
         self._attempts.punches.expect(name, nonce, use, requester=True)
         # The informant may not know yet that its link to this node is dead, and we may not know it of ours.
@@ -368,7 +361,8 @@ class Connector(PeerListener):
 
     def _give_up(self, name: Name, use: LinkUse) -> None:
         """A request got no answer, or its answer led to no link."""
-        request = self._requests[name, use]
+        request = self._requests.get(name, use)
+        assert request is not None  # the timer ends with the request
         # with a link that came about in another way, the node is not silent
         if self._linked(name, use) is None:
             self._cooldown.note(name)
@@ -380,20 +374,20 @@ class Connector(PeerListener):
 
     def _abandon(self, name: Name, use: LinkUse) -> None:
         """End a request for which nobody waits, and its attempt."""
-        request = self._requests.get((name, use))
+        request = self._requests.get(name, use)
         if request is not None and not request.waiting:
             self._attempts.withdraw(name, request.nonce)
-            del self._requests[name, use]
+            self._requests.remove(request)
             request.stop()
 
     def _left(self, request: OutgoingRequest) -> None:
         """A caller does not want the link any more; without another one, nothing more is sent or dialled."""
-        if self._requests.get((request.name, request.use)) is request:
+        if request in self._requests:
             self._abandon(request.name, request.use)
 
     def _settle(self, request: OutgoingRequest, result: ILink | Failure) -> None:
         # first, since a callback may request the same link again
-        del self._requests[request.name, request.use]
+        self._requests.remove(request)
         request.settle(result)
 
     def _linked(self, name: Name, use: LinkUse) -> Peer | None:

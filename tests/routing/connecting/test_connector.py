@@ -219,7 +219,8 @@ class WayTests(SynchronousTestCase):
         core.connector.request_link(stranger, LinkUse.MEMBER).addErrback(lambda _: None)
         self.net.settle(7.5)
         self.assertEqual(sent, [0, 1, 3, 7])
-        core.connector._requests[nobody, LinkUse.DIRECT].answered = True
+        (request,) = core.connector._requests.to(nobody)
+        request.answered = True
         with self.assertRaises(ExpectedConnectionExpired):
             self.net.result(asked)
         self.assertEqual(sent, [0, 1, 3, 7])
