@@ -103,13 +103,13 @@ class Settings:
         Nickname, (), "what to call nodes wherever a name is asked for, as nickname=name, or as a table in the file"
     )
     expose: tuple[Exposure, ...] = _several(
-        Exposure, (), "protocols for peers and the local programs that speak them, as protocol=endpoint, such as ssh=tcp:localhost:22, with 'keep 1h' after it for how long they may wait for a lost link"
+        Exposure, (), "protocols for peers and the local programs that speak them, as protocol=endpoint, such as ssh=tcp:localhost:22 or dns=udp:127.0.0.1:53, with 'keep 1h' after it for how long they may wait for a lost link"
     )
     allow_peer: tuple[Permission, ...] = _several(
         Permission, (), "who may have what is exposed, as protocol=name, with * for every node of the network; nobody else may"
     )
     forward: tuple[Forward, ...] = _several(
-        Forward, (), "protocols of peers to be had at local ports, as endpoint=name/protocol, such as tcp:2222=backup/ssh, with 'keep 1h' after it for how long they wait for a lost link; on 127.0.0.1 unless the endpoint has an interface"
+        Forward, (), "protocols of peers to be had at local ports, as endpoint=name/protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns, with 'keep 1h' after it for how long they wait for a lost link; on 127.0.0.1 unless the endpoint has an interface"
     )
     state_dir: Path | None = _plain(
         None, "the folder for the key, the saved contacts and the control socket; none keeps nothing"

@@ -20,6 +20,8 @@ MAX_PROTOCOL_CHARACTERS: Final = 64
 """In the name of a protocol; it bounds the frame that opens a stream."""
 EVERYONE: Final = "*"
 """Stands for every node of the network."""
+DATAGRAMS: Final = "+udp"
+"""After the name of a protocol that is spoken over UDP, where a stream with its datagrams is opened."""
 TAG_PREFIX: Final = "tag:"
 """Before a tag, which stands for every member that has it in its certificate."""
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -27,6 +29,7 @@ _NICKNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _TAG: Final = re.compile(r"tag:[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", re.ASCII)
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_UDP_TARGET: Final = re.compile("udp6?:", re.IGNORECASE)
 _KEEP: Final = re.compile(r"(.*\S)\s+keep\s+(\S+)\s*", re.DOTALL)
 
 Nicknames = Mapping[str, Name]
@@ -83,6 +86,16 @@ class Exposure:
     protocol: str
     target: str
     keep: float | None = None
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether its program speaks UDP."""
+        return is_udp(self.target)
+
+    @property
+    def offered(self) -> str:
+        """What its streams are called."""
+        return stream_protocol(self.protocol, self.is_udp)
 
     @classmethod
     def from_text(cls, text: str) -> Exposure:
@@ -146,6 +159,16 @@ class Forward:
     protocol: str
     keep: float | None = None
 
+    @property
+    def is_udp(self) -> bool:
+        """Whether it is a UDP port."""
+        return is_udp(self.listen)
+
+    @property
+    def wanted(self) -> str:
+        """What the streams are called that it opens."""
+        return stream_protocol(self.protocol, self.is_udp)
+
     @classmethod
     def from_text(cls, text: str, nicknames: Nicknames) -> Forward:
         """
@@ -195,6 +218,16 @@ def parse_keep(text: str) -> float:
             f"{text!r} is not a time to keep connections for: write 0 to 604800 seconds, or 90s, 10m, 1h, 2d"
         )
     return seconds
+
+
+def is_udp(endpoint: str) -> bool:
+    """Whether this is the text of a UDP endpoint: C{udp:HOST:PORT} of a program, C{udp:PORT} of a port."""
+    return _UDP_TARGET.match(endpoint) is not None
+
+
+def stream_protocol(protocol: str, udp: bool) -> str:
+    """What the streams of a protocol are called."""
+    return f"{protocol}{DATAGRAMS}" if udp else protocol
 
 
 def is_nickname(text: str) -> bool:
@@ -254,5 +287,10 @@ def _protocol(text: str) -> str:
         raise InvalidPairing(
             f"{text!r} cannot be the name of a protocol: write up to {MAX_PROTOCOL_CHARACTERS} letters, "
             "digits and . _ + - and begin with a letter or digit"
+        )
+    if text.endswith(DATAGRAMS) or len(text) > MAX_PROTOCOL_CHARACTERS - len(DATAGRAMS):
+        raise InvalidPairing(
+            f"{text!r} cannot be the name of a protocol here: leave out {DATAGRAMS} at its end, and write at "
+            f"most {MAX_PROTOCOL_CHARACTERS - len(DATAGRAMS)} characters"
         )
     return text

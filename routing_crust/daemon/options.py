@@ -74,11 +74,11 @@ _HINTS: Final = {
     "client": "have one link and accept no connection: the same as --role=client",
     "config": "read settings from a TOML file, each as 'setting = value'; the command line takes precedence",
     "nicknames": "a name of your own for a node, used in place of its name",
-    "expose": "let peers connect to the local program there, such as ssh=tcp:localhost:22; no peer may "
-    "without --allow-peer",
+    "expose": "let peers connect to the local program there, such as ssh=tcp:localhost:22 or "
+    "dns=udp:127.0.0.1:53; no peer may without --allow-peer",
     "allow_peer": "let this peer, or with * every node of the network, connect to the exposed program",
-    "forward": "open a local port, such as tcp:2222=backup/ssh, and carry its connections to the program "
-    "that the peer exposes; a TCP port is on 127.0.0.1 unless the endpoint has an interface; with ' keep 1h' "
+    "forward": "open a local port, such as tcp:2222=backup/ssh or udp:5353=home/dns, and carry its "
+    "connections to the program that the peer exposes; a TCP or UDP port is on 127.0.0.1 unless the endpoint has an interface; with ' keep 1h' "
     "after it, they wait for so long when their link is lost",
     "state_dir": "the folder for the key, the saved contacts and the control socket; made if it is not there",
     "set": "give one of the other settings; '--help-settings' lists them. May be repeated",

@@ -202,9 +202,15 @@ def _attempt_text(attempt: Mapping[str, Any]) -> str:
 def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, float]]) -> Iterator[str]:
     for each in status.get("exposed", []):
         whom = ", ".join(each["allowed"]) or "nobody"
-        yield f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
+        yield (
+            f"exposed:       {each['protocol']}, which is {each['target']}, to {whom}; {each['open']} open"
+            f"{_dropped_text(each)}"
+        )
     for each in status.get("forwarded", []):
-        yield f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
+        yield (
+            f"forwarded:     {each['listen']} to {each['protocol']} of {each['peer']}; {each['open']} open"
+            f"{_dropped_text(each)}"
+        )
     for peer, each in status.get("suspended", {}).items():
         seconds, because = _duration(each["seconds"]), one_line(each["because"])
         yield f"suspended:     {each['streams']} streams with {peer}, for {seconds}: link lost ({because})"
@@ -217,10 +223,16 @@ def _carried_text(status: Mapping[str, Any], rates: Mapping[int, tuple[float, fl
         seconds = _duration(each["seconds"])
         yield (
             f"  {each['kind']:<9} {each['protocol']} with {each['peer']}, for {seconds}, "
-            f"{each['sent']} bytes sent, {each['received']} received"
+            f"{each['sent']} bytes sent, {each['received']} received{_dropped_text(each)}"
             f"{_rate_text(rates.get(each.get('number')))}"
             f"{', waits for a link' if each.get('suspended') else ''}"
         )
+
+
+def _dropped_text(each: Mapping[str, Any]) -> str:
+    # connections drop nothing, and an older daemon does not know the word
+    dropped = each.get("dropped", 0)
+    return f", {dropped} datagrams dropped" if dropped else ""
 
 
 def _sessions(sessions: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import CannotListen, RoutingCrustError
+from ..forwarding_rules import DATAGRAMS
 from ..names import Name
 from ..quietlog import TRACEBACKS_AT_ONCE, QuietLog
 from ..timing.shares import who_makes_room
@@ -94,7 +95,7 @@ class Offers:
     def _decide(self, name: Name, stream: Stream) -> None:
         port = self._ports.get(stream.protocol)
         if port is None:
-            self._refuse(name, stream, StreamReason.NOT_OFFERED, "")
+            self._refuse(name, stream, StreamReason.NOT_OFFERED, self._offered_as(name, stream.protocol))
             return
         try:
             allowed = port.allows(name)
@@ -142,6 +143,17 @@ class Offers:
             accept,
             lambda failure: self._failed(name, stream, failure),
         )
+
+    def _offered_as(self, name: Name, protocol: str) -> str:
+        """In what other way a protocol is offered to a peer that may have it, in words for the peer."""
+        plain = protocol.removesuffix(DATAGRAMS)
+        other = plain if plain != protocol else f"{protocol}{DATAGRAMS}"
+        port = self._ports.get(other)
+        if port is None or not port.allows(name):
+            return ""
+        if other == plain:
+            return f"{plain} is no UDP there: forward it with tcp:PORT=NAME/{plain}"
+        return f"{plain} is UDP there: forward it with udp:PORT=NAME/{plain}"
 
     def _has_room(self, name: Name) -> bool:
         """Whether there is room for the stream that this peer has just opened; another may make it."""

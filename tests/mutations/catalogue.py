@@ -3374,6 +3374,85 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         ),
     ),
     Mutant(
+        "a queue of datagrams has no end",
+        "daemon/forward/datagrams/framing.py",
+        "while len(self._waiting) > QUEUE_DATAGRAMS or self._size > QUEUE_BYTES:",
+        "while False:",
+        ("tests.daemon.forward.datagrams.test_framing.QueueTests",),
+    ),
+    Mutant(
+        "a datagram on a stream may be longer than UDP carries",
+        "daemon/forward/datagrams/framing.py",
+        "    if length > MAX_DATAGRAM_BYTES:\n",
+        "    if False:\n",
+        (
+            "tests.daemon.forward.datagrams.test_framing.FramingTests.test_longer_ones_than_udp_carries_are_no_datagrams",
+        ),
+    ),
+    Mutant(
+        "a session of datagrams that is idle never ends",
+        "daemon/forward/datagrams/session.py",
+        "            self.end_because(StreamReason.CANCELLED, IDLE)",
+        "            pass",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.FlowTests.test_question_and_answer_end_after_half_a_minute",
+        ),
+    ),
+    Mutant(
+        "datagrams pile up in a stream that waits for a link",
+        "daemon/forward/datagrams/session.py",
+        "        self._paused = True\n        self._owner.suspended",
+        "        self._owner.suspended",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.FlowTests.test_datagrams_wait_for_a_lost_link_and_the_newest_arrive",
+        ),
+    ),
+    Mutant(
+        "a peer may have any number of sockets at an exposed UDP program",
+        "daemon/forward/datagrams/exposer.py",
+        "if len(own) >= MAX_SESSIONS_OF_PEER:",
+        "if False:",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.BoundTests.test_peer_has_so_many_sockets_at_the_program_and_no_more",
+        ),
+    ),
+    Mutant(
+        "nobody hears that a UDP program is not running",
+        "daemon/forward/datagrams/exposer.py",
+        "            self._exposer.unreachable(self)",
+        "            pass",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.RefusalTests.test_closed_port_of_the_program_is_told_at_both_ends",
+        ),
+    ),
+    Mutant(
+        "a source of datagrams that are refused opens a stream with each",
+        "daemon/forward/datagrams/forwarder.py",
+        "        self._held_until = self._service.clock.seconds() + HOLD_SECONDS\n",
+        "",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.RefusalTests.test_closed_port_of_the_program_is_told_at_both_ends",
+        ),
+    ),
+    Mutant(
+        "a UDP port has any number of sources",
+        "daemon/forward/datagrams/forwarder.py",
+        "if len(self._sessions) >= min(",
+        "if False and len(self._sessions) >= min(",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.BoundTests.test_source_that_is_idle_for_longest_makes_room",
+        ),
+    ),
+    Mutant(
+        "who may not have a protocol hears whether it is UDP",
+        "streams/offers.py",
+        "if port is None or not port.allows(name):",
+        "if port is None:",
+        (
+            "tests.daemon.forward.datagrams.test_datagrams.RefusalTests.test_peer_that_may_not_have_it_does_not_hear_what_kind_it_is",
+        ),
+    ),
+    Mutant(
         "each connection of a forward is told of when the link is lost",
         "daemon/forward/connections.py",
         "if each is not None and each.peer not in self._suspended:",

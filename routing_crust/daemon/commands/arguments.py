@@ -96,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         "what",
         type=_later("forward_text"),
         metavar="ENDPOINT=NAME/PROTOCOL",
-        help="the port, the peer and its protocol, such as tcp:2222=backup/ssh",
+        help="the port, the peer and its protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns",
     )
     _add_keep(forward, "for how long connections may wait for another link when theirs is lost")
     _add_where(forward)
@@ -110,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
         "what",
         type=_later("exposure"),
         metavar="PROTOCOL=ENDPOINT",
-        help="the name for peers, and the program's address, such as ssh=tcp:localhost:22",
+        help="the name for peers, and the program's address, such as ssh=tcp:localhost:22 or dns=udp:127.0.0.1:53",
     )
     expose.add_argument(
         "--allow",

@@ -31,7 +31,7 @@ from ...streams import (
 from ...streams.frames import check_protocol
 from ..forward.connections import ReadyProtocolFactory, Suspension
 from ..forward.exposer import Exposer
-from ..forward.forwarder import PortForwarder
+from ..forward.local_port import LocalPort
 from ..forward.peer_watch import PeerWatch
 from ..forward.registry import ForwardRegistry
 from ..forward.reports import Report, Reports
@@ -83,7 +83,7 @@ class ControlSession:
         self._failed = failed
         self._opening: Deferred[Any] | None = None
         self._offers: list[LocalOffer] = []
-        self._held: list[Exposer | PortForwarder] = []
+        self._held: list[Exposer | LocalPort] = []
         self._watches: list[Reports | PeerWatch] = []
         self._ended = False
 

@@ -15,9 +15,10 @@ from twisted.logger import Logger
 from ...config import Settings
 from ...errors import CannotListen
 from ...forwarding_rules import Exposure, Forward
+from .datagrams.sockets import UdpTarget
 from .exposer import Exposer
-from .forwarder import PortForwarder
 from .local_endpoints import on_loopback
+from .local_port import LocalPort
 from .registry import ForwardRegistry
 
 
@@ -32,9 +33,9 @@ class PreparedChange:
     """
 
     settings: Settings
-    targets: tuple[tuple[Exposure, IStreamClientEndpoint], ...]
-    opened: dict[str, PortForwarder]
-    changed: tuple[tuple[PortForwarder, Forward], ...]
+    targets: tuple[tuple[Exposure, IStreamClientEndpoint | UdpTarget], ...]
+    opened: dict[str, LocalPort]
+    changed: tuple[tuple[LocalPort, Forward], ...]
 
 
 class ProgramChanges:
@@ -65,7 +66,9 @@ class ProgramChanges:
         # last, since a program may have come meanwhile
         for exposure in settings.expose:
             protocol = exposure.protocol
-            if protocol not in registry.configured_exposers and registry.is_offered(protocol):
+            ours = registry.configured_exposers.get(protocol)
+            mine = ours is not None and ours.exposure.offered == exposure.offered
+            if not mine and registry.is_offered(exposure.offered):
                 self.discard(prepared)
                 raise CannotListen(
                     f"expose: {protocol} is exposed already, by a program on this machine: end that first, "
@@ -86,8 +89,9 @@ class ProgramChanges:
         """
         registry, settings = self._registry, prepared.settings
         ended = 0
-        protocols = {each.protocol for each in settings.expose}
-        for protocol in [each for each in registry.configured_exposers if each not in protocols]:
+        kinds = {each.protocol: each.is_udp for each in settings.expose}
+        there = registry.configured_exposers
+        for protocol in [each for each in there if kinds.get(each) is not there[each].exposure.is_udp]:
             ended += registry.removed(registry.configured_exposers.pop(protocol))
         for exposure, endpoint in prepared.targets:
             allowed = registry.allowed(settings, exposure)
@@ -108,9 +112,9 @@ class ProgramChanges:
         self._registry.expose(exposer)
         self._registry.configured_exposers[exposer.exposure.protocol] = exposer
 
-    async def _open(self, new: list[PortForwarder], going: list[PortForwarder]) -> None:
-        opened: list[PortForwarder] = []
-        paused: list[PortForwarder] = []
+    async def _open(self, new: list[LocalPort], going: list[LocalPort]) -> None:
+        opened: list[LocalPort] = []
+        paused: list[LocalPort] = []
         try:
             for each in new:
                 try:
@@ -131,7 +135,7 @@ class ProgramChanges:
                 await self._resume(each)
             raise
 
-    async def _resume(self, forwarder: PortForwarder) -> None:
+    async def _resume(self, forwarder: LocalPort) -> None:
         try:
             await forwarder.start()
         except CannotListen as error:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import count
+from typing import Any
+from typing import Protocol as StructuralType
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -21,6 +23,38 @@ from .splice import Splice
 _numbers = count(1)
 
 
+class Carrying(StructuralType):
+    """What carries a connection, or the datagrams of one source."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether its stream is open."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """How many bytes came from the local program."""
+        ...
+
+    @property
+    def received(self) -> int:
+        """How many bytes came from the peer."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many datagrams were dropped."""
+        ...
+
+    def abort(self) -> None:
+        """Abort what is connected."""
+        ...
+
+    def end_because(self, reason: StreamReason, detail: str) -> None:
+        """Abort what is connected, and tell the peer why."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CarriedConnection:
     """
@@ -31,7 +65,7 @@ class CarriedConnection:
     @ivar number: no other connection of this process has it.
     """
 
-    splice: Splice
+    splice: Carrying
     kind: str
     peer: Name | str
     protocol: str
@@ -46,11 +80,13 @@ class Carried:
 
     @ivar connections: how many there were.
     @ivar sent: the bytes from here to the peers.
+    @ivar dropped: the datagrams that were dropped, since more came than could be carried.
     """
 
     connections: int = 0
     sent: int = 0
     received: int = 0
+    dropped: int = 0
 
     def plus(self, *others: Carried) -> Carried:
         """All of them together."""
@@ -59,6 +95,7 @@ class Carried:
             sum(each.connections for each in these),
             sum(each.sent for each in these),
             sum(each.received for each in these),
+            sum(each.dropped for each in these),
         )
 
 
@@ -102,7 +139,7 @@ class CarriedConnections:
     def __init__(self, kind: str, clock: IReactorTime) -> None:
         self.kind = kind
         self._clock = clock
-        self._all: dict[Splice, CarriedConnection] = {}
+        self._all: dict[Carrying, CarriedConnection] = {}
         self._all_over: Deferred[None] | None = None
         self._suspended: dict[Name | str, float] = {}
         self.watcher: Callable[[Suspension], object] = lambda suspension: None
@@ -120,19 +157,34 @@ class CarriedConnections:
         @param peer: its nickname, until L{found} says whose that is.
         """
         splice = Splice(self, opener)
-        self._all[splice] = CarriedConnection(
-            splice, self.kind, peer, protocol, self._clock.seconds(), next(_numbers)
-        )
+        self.add(splice, peer, protocol)
         return splice
 
-    def found(self, splice: Splice, peer: Name) -> None:
+    def add(self, carrying: Carrying, peer: Name | str, protocol: str) -> None:
+        """Count what carries a connection until it is over."""
+        self._all[carrying] = CarriedConnection(
+            carrying, self.kind, peer, protocol, self._clock.seconds(), next(_numbers)
+        )
+
+    def found(self, splice: Carrying, peer: Name) -> None:
         """Say whose nickname it was."""
         if splice in self._all:
             self._all[splice] = replace(self._all[splice], peer=peer)
 
-    def drop(self, splice: Splice) -> None:
+    def drop(self, splice: Carrying) -> None:
         """Forget a splice that never got both of its ends."""
         self.over(splice)
+
+    def drop_datagram(self) -> None:
+        """Count a datagram that nothing carries."""
+        self.over_so_far = self.over_so_far.plus(Carried(dropped=1))
+
+    def by_peer(self) -> dict[Name | str, list[Any]]:
+        """What carries connections, by the peer."""
+        found: dict[Name | str, list[Any]] = {}
+        for each in self._all.values():
+            found.setdefault(each.peer, []).append(each.splice)
+        return found
 
     def abort_all(self) -> Deferred[None]:
         """
@@ -174,30 +226,31 @@ class CarriedConnections:
                 "peer": str(each.peer),
                 "protocol": each.protocol,
                 "seconds": round(now - each.since, 1),
-                "sent": each.splice.near.received,
-                "received": each.splice.far.received,
-                "suspended": each.peer in self._suspended and bool(each.splice.far.connected),
+                "sent": each.splice.sent,
+                "received": each.splice.received,
+                "dropped": each.splice.dropped,
+                "suspended": each.peer in self._suspended and each.splice.connected,
             }
             for each in self._all.values()
         ]
 
     # SpliceOwner.
 
-    def suspended(self, splice: Splice, reason: Exception) -> None:
+    def suspended(self, splice: Carrying, reason: Exception) -> None:
         """The link of a connection, and of all with the same peer, is lost."""
         each = self._all.get(splice)
         if each is not None and each.peer not in self._suspended:
             self._suspended[each.peer] = self._clock.seconds()
             self._tell(each.peer, Change.SUSPENDED, str(reason))
 
-    def resumed(self, splice: Splice) -> None:
+    def resumed(self, splice: Carrying) -> None:
         """A connection, and all with the same peer, go on."""
         each = self._all.get(splice)
         if each is not None and each.peer in self._suspended:
             self._tell(each.peer, Change.RESUMED)
             del self._suspended[each.peer]
 
-    def ended(self, splice: Splice, reason: Failure) -> None:
+    def ended(self, splice: Carrying, reason: Failure) -> None:
         """A stream has ended; if for want of a link, then all with the same peer do."""
         each = self._all.get(splice)
         if each is None or each.peer not in self._suspended:
@@ -207,13 +260,13 @@ class CarriedConnections:
             del self._suspended[each.peer]
 
     def _tell(self, peer: Name | str, change: Change, because: str = "") -> None:
-        count = sum(each.peer == peer and bool(each.splice.far.connected) for each in self._all.values())
+        count = sum(each.peer == peer and each.splice.connected for each in self._all.values())
         # the end that has just gone is one of those that waited
         count += change is Change.ENDED
         seconds = self._clock.seconds() - self._suspended[peer]
         self.watcher(Suspension(peer, change, count, seconds, because))
 
-    def over(self, splice: Splice) -> None:
+    def over(self, splice: Carrying) -> None:
         """A connection is over."""
         gone = self._all.pop(splice, None)
         if gone is not None:
@@ -226,8 +279,8 @@ class CarriedConnections:
             all_over.callback(None)
 
 
-def _carried_by(splice: Splice) -> Carried:
-    return Carried(1, splice.near.received, splice.far.received)
+def _carried_by(splice: Carrying) -> Carried:
+    return Carried(1, splice.sent, splice.received, splice.dropped)
 
 
 class ReadyProtocolFactory(Factory):

@@ -5,10 +5,11 @@ Exposes a local program to peers, under the name of a protocol.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionLost
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -22,6 +23,9 @@ from ...routing.naming.directory import Allowance
 from ...streams import IStreamAcceptor, NodeAddress, StreamPort, StreamReason, StreamRefused, Streams
 from .connections import CarriedConnections, ReadyProtocolFactory
 from .reports import Reports
+
+NOT_REACHED: Final = "the program there cannot be reached"
+"""What a peer is told of it."""
 
 
 @implementer(IStreamAcceptor)
@@ -45,7 +49,7 @@ class Exposer(Factory):
         self,
         exposure: Exposure,
         allowed: Allowance,
-        endpoint: IStreamClientEndpoint,
+        endpoint: Any,
         streams: Streams,
         is_invited: Callable[[Name], bool] = lambda name: False,
     ) -> None:
@@ -67,7 +71,7 @@ class Exposer(Factory):
 
         @raise CannotListen: something is offered by this name already.
         """
-        self._port = self._streams.listen(self.exposure.protocol, self, self._allows, self.exposure.keep)
+        self._port = self._streams.listen(self.exposure.offered, self, self._allows, self.exposure.keep)
         self.log.info(
             "exposing {target} as {protocol} to {whom}",
             target=self.exposure.target,
@@ -76,7 +80,7 @@ class Exposer(Factory):
             event="exposing",
         )
 
-    def change(self, exposure: Exposure, allowed: Allowance, endpoint: IStreamClientEndpoint) -> int:
+    def change(self, exposure: Exposure, allowed: Allowance, endpoint: Any) -> int:
         """
         Expose another program by the same name, or to others. Connections with peers that may have them stay.
 
@@ -129,6 +133,7 @@ class Exposer(Factory):
             "keep": self.exposure.keep,
             "allowed": list(self.allowed.texts),
             "open": len(self.connections),
+            "dropped": self.connections.carried.dropped,
         }
 
     def accept_stream(self, address: NodeAddress) -> Deferred[IProtocol | None]:
@@ -143,42 +148,54 @@ class Exposer(Factory):
             problem = f"the node there keeps its last {RESERVED_DESCRIPTORS} descriptors, by RLIMIT_NOFILE"
             raise StreamRefused(StreamReason.TOO_MANY, problem)
         # counted before it is connected, so that stop() reaches it
-        splice = self.connections.new(address.name, address.protocol)
+        splice = self._new(address.name)
         try:
-            await self._endpoint.connect(ReadyProtocolFactory(splice.near))
-            # the program may have hung up before its endpoint fired; the stream would wait for ever
-            if not splice.near.connected:
-                raise ConnectionLost("it has hung up at once")
+            await self._connect(splice)
         except (ConnectError, ConnectionClosed, OSError, RoutingCrustError) as error:
-            self.connections.drop(splice)
-            raise self._refused(address, error) from None
+            self._drop(splice)
+            self._not_reached(address.name, problem_text(error))
+            # the address of the program stays in our log
+            raise StreamRefused(StreamReason.FAILED, NOT_REACHED) from None
         except BaseException:  # cancelled, or a bug in the endpoint
-            self.connections.drop(splice)
+            self._drop(splice)
             raise
         # the settings may have changed while it was connected
         if self._port is None or not self._may_have(address.name):
-            splice.near.abort()
-            self.connections.drop(splice)
+            splice.abort()
+            self._drop(splice)
             reason = StreamReason.NOT_OFFERED if self._port is None else StreamReason.NOT_ALLOWED
             raise StreamRefused(reason, "since just now")
         if self.reports is not None:
             self.reports.connected(address.name)
-        return splice.far
+        far: IProtocol = splice.far
+        return far
 
-    def _refused(self, address: NodeAddress, error: Exception) -> StreamRefused:
+    def _new(self, peer: Name) -> Any:
+        """Make what carries a connection with this peer."""
+        return self.connections.new(peer, self.exposure.protocol)
+
+    async def _connect(self, splice: Any) -> None:
+        """Connect that to the program."""
+        await self._endpoint.connect(ReadyProtocolFactory(splice.near))
+        # the program may have hung up before its endpoint fired; the stream would wait for ever
+        if not splice.near.connected:
+            raise ConnectionLost("it has hung up at once")
+
+    def _drop(self, splice: Any) -> None:
+        """Forget what carries nothing."""
+        self.connections.drop(splice)
+
+    def _not_reached(self, peer: Name, problem: str) -> None:
         self._quiet.warn(
             "program not reached",
             "{peer} asked for {protocol}, and {target} cannot be reached: {problem}",
-            peer=address.name,
+            peer=peer,
             protocol=self.exposure.protocol,
             target=self.exposure.target,
-            problem=problem_text(error),
+            problem=problem,
         )
         if self.reports is not None:
-            why = f"{self.exposure.target} cannot be reached: {problem_text(error)}"
-            self.reports.failed(address.name, why)
-        # the address of the program stays in our log
-        return StreamRefused(StreamReason.FAILED, "the program there cannot be reached")
+            self.reports.failed(peer, f"{self.exposure.target} cannot be reached: {problem}")
 
     def _may_have(self, name: Name) -> bool:
         return self.allowed(name) or self._is_invited(name)

@@ -14,7 +14,13 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 
 from ...errors import ConfigurationError
 
-_LOOPBACK: Final = {"tcp": "127.0.0.1", "tcp6": r"\:\:1", "ssl": "127.0.0.1"}
+_LOOPBACK: Final = {
+    "tcp": "127.0.0.1",
+    "tcp6": r"\:\:1",
+    "ssl": "127.0.0.1",
+    "udp": "127.0.0.1",
+    "udp6": r"\:\:1",
+}
 _COLON: Final = re.compile(r"(?<!\\):")
 
 
@@ -48,8 +54,8 @@ def listening_endpoint(reactor: Any, setting: str, text: str) -> IStreamServerEn
 
 def on_loopback(text: str) -> str:
     """
-    Add the loopback interface to the text of a TCP port without an interface, which may be a mere number.
-    C{tcp:2222:interface=0.0.0.0} listens for other hosts too.
+    Add the loopback interface to the text of a TCP or UDP port without an interface; a TCP port may be a mere
+    number. C{tcp:2222:interface=0.0.0.0} listens for other hosts too.
     """
     text = f"tcp:{text}" if text.isascii() and text.isdigit() else text
     kind, *parts = _COLON.split(text)

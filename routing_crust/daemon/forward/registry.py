@@ -21,9 +21,13 @@ from ...routing.naming.directory import Allowance
 from ...routing.service import RoutingService
 from ...streams import NodeAddress, streams_of
 from .connections import Carried, CarriedConnections
+from .datagrams.exposer import DatagramExposer
+from .datagrams.forwarder import DatagramForwarder
+from .datagrams.sockets import UdpPort, UdpTarget
 from .exposer import Exposer
 from .forwarder import PortForwarder
 from .local_endpoints import listening_endpoint, on_loopback, target_endpoint
+from .local_port import LocalPort
 from .reports import Reports
 
 
@@ -64,11 +68,11 @@ class ForwardRegistry:
         self.is_invited: Callable[[Name, str], bool] = lambda name, protocol: False
         self.reports: Reports | None = None
         self.configured_exposers: dict[str, Exposer] = {}
-        self.configured_forwarders: dict[str, PortForwarder] = {}
+        self.configured_forwarders: dict[str, LocalPort] = {}
         self._number = 0
         self._reactor = reactor
         self._exposers: list[Exposer] = []
-        self._forwarders: list[PortForwarder] = []
+        self._forwarders: list[LocalPort] = []
         # a total must not become less when one of them ends
         self._ending: list[CarriedConnections] = []
         self._ended: dict[str, Carried] = {}
@@ -98,13 +102,17 @@ class ForwardRegistry:
             if each.protocol == exposure.protocol
         )
 
-    def target(self, exposure: Exposure) -> IStreamClientEndpoint:
+    def target(self, exposure: Exposure) -> IStreamClientEndpoint | UdpTarget:
         """
         Where an exposed program of the settings is.
 
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        return target_endpoint(self._reactor, "expose", exposure.target)
+        return self._target("expose", exposure)
+
+    def _target(self, setting: str, exposure: Exposure) -> IStreamClientEndpoint | UdpTarget:
+        make = UdpTarget if exposure.is_udp else target_endpoint
+        return make(self._reactor, setting, exposure.target)
 
     def is_offered(self, protocol: str) -> bool:
         """Whether something is offered by this name."""
@@ -114,7 +122,7 @@ class ForwardRegistry:
         """Close all forwarded ports, and refuse new streams; connections that are open stay."""
         self.streams.refuse_new(why)
         for each in self._forwarders:
-            each.pause()
+            each.drain()
 
     def of_programs(self, setting: str) -> list[dict[str, object]]:
         """What programs in the foreground expose or forward, as values for JSON."""
@@ -130,7 +138,7 @@ class ForwardRegistry:
             if each not in configured
         ]
 
-    def removed(self, what: Exposer | PortForwarder) -> int:
+    def removed(self, what: Exposer | LocalPort) -> int:
         """
         Remove something, and tell the peers of its connections, which end.
 
@@ -147,26 +155,30 @@ class ForwardRegistry:
         @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        exposer = Exposer(
+        exposer = (DatagramExposer if exposure.is_udp else Exposer)(
             exposure,
             allowed,
-            target_endpoint(self._reactor, setting, exposure.target),
+            self._target(setting, exposure),
             self.streams,
             lambda name: self.is_invited(name, exposure.protocol),
         )
         exposer.reports = self.reports
         return exposer
 
-    def forwarder(self, setting: str, forward: Forward) -> PortForwarder:
+    def forwarder(self, setting: str, forward: Forward) -> LocalPort:
         """
         Make what forwards a port.
 
         @param setting: the setting that an error names.
         @raise ConfigurationError: the endpoint cannot be used.
         """
-        forwarder = PortForwarder(
-            forward, listening_endpoint(self._reactor, setting, forward.listen), self.service
-        )
+        forwarder: LocalPort
+        if forward.is_udp:
+            port = UdpPort(self._reactor, setting, forward.listen)
+            forwarder = DatagramForwarder(forward, port, self.service)
+        else:
+            endpoint = listening_endpoint(self._reactor, setting, forward.listen)
+            forwarder = PortForwarder(forward, endpoint, self.service)
         forwarder.reports = self.reports
         return forwarder
 
@@ -179,7 +191,7 @@ class ForwardRegistry:
         exposer.start()
         self._exposers.append(exposer)
 
-    def forward(self, forwarder: PortForwarder) -> Deferred[None]:
+    def forward(self, forwarder: LocalPort) -> Deferred[None]:
         """
         Begin to forward a port.
 
@@ -195,7 +207,7 @@ class ForwardRegistry:
 
         return forwarder.start().addErrback(failed)
 
-    def end(self, what: Exposer | PortForwarder) -> Deferred[None]:
+    def end(self, what: Exposer | LocalPort) -> Deferred[None]:
         """
         End an exposer or forwarder.
 
@@ -234,13 +246,13 @@ class ForwardRegistry:
 
         @return: fires with C{None} when no port and no connection of theirs is left.
         """
-        everything: list[Exposer | PortForwarder] = [*self._forwarders, *self._exposers]
+        everything: list[Exposer | LocalPort] = [*self._forwarders, *self._exposers]
         ending = [self.end(each) for each in everything]
         return gatherResults(ending).addCallback(lambda _: None)
 
     def status(self) -> dict[str, object]:
         """The part of the daemon's status about streams."""
-        owners: list[Exposer | PortForwarder] = [*self._exposers, *self._forwarders]
+        owners: list[Exposer | LocalPort] = [*self._exposers, *self._forwarders]
         # programs on the control socket have streams too, without an exposer or forwarder
         connections = [each.connections for each in owners] + [self.local]
         streams = self.streams.status()

@@ -61,6 +61,7 @@ class Splice:
     @ivar near: the end at the local program.
     @ivar far: the end at the stream.
     @ivar opening: the making of the other end, cancelled when the first one is gone.
+    @ivar dropped: nothing, ever.
     """
 
     def __init__(self, owner: SpliceOwner, opener: Callable[[Splice], object] | None = None) -> None:
@@ -74,6 +75,22 @@ class Splice:
         self.far = SpliceEnd(self)
         self.near.other, self.far.other = self.far, self.near
         self._is_over = False
+        self.dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether its stream is open."""
+        return bool(self.far.connected)
+
+    @property
+    def sent(self) -> int:
+        """How many bytes came from the local program."""
+        return self.near.received
+
+    @property
+    def received(self) -> int:
+        """How many bytes came from the peer."""
+        return self.far.received
 
     def abort(self) -> None:
         """Abort what is connected."""

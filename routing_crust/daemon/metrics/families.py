@@ -200,6 +200,12 @@ def _of_streams(status: Status) -> Iterator[Family]:
         ),
         ("kind", "direction"),
     )
+    yield _counter(
+        "datagrams_dropped",
+        "Datagrams of UDP that were dropped, since more came than could be carried.",
+        (((kind,), float(each.get("dropped", 0))) for kind, each in carried),
+        ("kind",),
+    )
 
 
 def _of_members(status: Status, members: list[Mapping[str, Any]]) -> Iterator[Family]:

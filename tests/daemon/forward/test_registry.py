@@ -126,7 +126,7 @@ class FlowTests(CarryingCase):
         near, far = self.open()
         near.send(b"question")
         self.net.run(lambda: far.written)
-        totals = {"forwarded": {"connections": 1, "sent": 8, "received": 0}}
+        totals = {"forwarded": {"connections": 1, "sent": 8, "received": 0, "dropped": 0}}
         registry = self.registries[1]
         none = dict.fromkeys(totals["forwarded"], 0)
         self.assertEqual(registry.status()["carried"], {**totals, "local": none})

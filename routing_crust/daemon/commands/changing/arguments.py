@@ -29,9 +29,12 @@ _REMOVE_HELP: Final = {
 _ADD_WHAT: Final = {
     "expose": (
         "PROTOCOL=ENDPOINT",
-        "the name for peers, and the program, such as ssh=tcp:localhost:22",
+        "the name for peers, and the program, such as ssh=tcp:localhost:22 or dns=udp:127.0.0.1:53",
     ),
-    "forward": ("ENDPOINT=NAME/PROTOCOL", "the port, the peer and its protocol, such as tcp:2222=backup/ssh"),
+    "forward": (
+        "ENDPOINT=NAME/PROTOCOL",
+        "the port, the peer and its protocol, such as tcp:2222=backup/ssh or udp:5353=home/dns",
+    ),
     "contact": ("NAME@ADDRESS:PORT", "the node's contact, as its log shows it; without a name, ADDRESS:PORT"),
 }
 _REMOVE_WHAT: Final = {

@@ -252,14 +252,18 @@ function showStates(states) {
   setText(get("states-text"), `${words.length ? `${capital(words.join(", "))}. ` : ""}${plural(Math.max(0, pieces.length - 1), "change", "changes")} of state.`);
 }
 
+function dropped(each) {
+  return each.dropped ? `, ${plural(each.dropped, "datagram", "datagrams")} dropped` : "";
+}
+
 function showStreams({ status, stream_rates: rates }) {
   get("streams-section").hidden = status.streams === undefined;
   if (status.streams === undefined) return;
   const name = (peer) => who(peer);
   const suspended = Object.entries(status.suspended ?? {});
   const carried = [
-    ...status.exposed.map((each) => `Exposed: ${each.protocol}, which is ${each.target}, to ${each.allowed.map(name).join(", ") || "nobody"}; ${each.open} open`),
-    ...status.forwarded.map((each) => `Forwarded: ${each.listen} to ${each.protocol} of ${name(each.peer)}; ${each.open} open`),
+    ...status.exposed.map((each) => `Exposed: ${each.protocol}, which is ${each.target}, to ${each.allowed.map(name).join(", ") || "nobody"}; ${each.open} open${dropped(each)}`),
+    ...status.forwarded.map((each) => `Forwarded: ${each.listen} to ${each.protocol} of ${name(each.peer)}; ${each.open} open${dropped(each)}`),
   ];
   setChildren(get("carried"),
     ...carried.map((line) => element("li", {}, line)),

@@ -1,0 +1,1 @@
+"""UDP for programs: datagrams over streams, a stream for each source."""
