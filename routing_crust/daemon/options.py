@@ -78,8 +78,8 @@ _HINTS: Final = {
     "dns=udp:127.0.0.1:53; no peer may without --allow-peer",
     "allow_peer": "let this peer, or with * every node of the network, connect to the exposed program",
     "forward": "open a local port, such as tcp:2222=backup/ssh or udp:5353=home/dns, and carry its "
-    "connections to the program that the peer exposes; a TCP or UDP port is on 127.0.0.1 unless the endpoint has an interface; with ' keep 1h' "
-    "after it, they wait for so long when their link is lost",
+    "connections to the program that the peer exposes; a TCP or UDP port is on 127.0.0.1 unless the endpoint "
+    "has an interface; with ' keep 1h' after it, they wait for so long when their link is lost",
     "state_dir": "the folder for the key, the saved contacts and the control socket; made if it is not there",
     "set": "give one of the other settings; '--help-settings' lists them. May be repeated",
     "help_settings": "list the settings for --set and the TOML file, and exit",

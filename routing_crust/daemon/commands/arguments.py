@@ -110,7 +110,8 @@ def make_parser() -> argparse.ArgumentParser:
         "what",
         type=_later("exposure"),
         metavar="PROTOCOL=ENDPOINT",
-        help="the name for peers, and the program's address, such as ssh=tcp:localhost:22 or dns=udp:127.0.0.1:53",
+        help="the name for peers, and the program's address, such as ssh=tcp:localhost:22 or "
+        "dns=udp:127.0.0.1:53",
     )
     expose.add_argument(
         "--allow",
