@@ -280,7 +280,7 @@ class DemoTests(DaemonTestCase):
         return self.spawn(TWISTD, *QUIET, *arguments, folder=self.folder)
 
     async def test_it_ends_by_itself(self) -> None:
-        child = self.demo("--demo=3", "--demo-seconds=20")
+        child = self.demo("--demo=3", "--demo-seconds=10")
         self.assertEqual(await child.ended, 0, child.out)
         self.assertRegex(child.out, r"(?m)^\S+ \S+ node 2 \(\S+\): connected$")
         self.assertRegex(

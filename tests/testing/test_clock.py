@@ -86,7 +86,7 @@ class ClockTests(SynchronousTestCase):
         self.clock.callLater(1000, int)
         for _ in range(10 * MIN_SWEEP_ENTRIES):
             self.clock.callLater(1000, int).cancel()
-        self.assertLess(len(self.clock._heap), 3 * MIN_SWEEP_ENTRIES)
+        self.assertLess(len(self.clock.heap), 3 * MIN_SWEEP_ENTRIES)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.assertEqual(self.clock.next_time(), 1100.0)
 

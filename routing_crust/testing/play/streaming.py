@@ -191,6 +191,8 @@ class Streaming:
         found: list[tuple[_Key, Name, Name]] = []
         for here, peers in held.items():
             for there, numbers in peers.items():
+                if not numbers:
+                    continue
                 others = held.get(there, {}).get(here, ())
                 found += [
                     (("stream", number, "of", here.short, "with", there.short), here, there)

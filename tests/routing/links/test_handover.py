@@ -342,7 +342,7 @@ class EveryOrderTests(WorldTests):
 
     def test_every_loss_is_known_in_random_worlds(self) -> None:
         """The mixture of events differs: some worlds are quiet, in others no link lasts."""
-        for seed in range(70_000_000, 70_001_000):
+        for seed in range(70_000_000, 70_000_300):
             random = Random(seed)
             world = World()
             world.dial(0, random.choice(PATH_KINDS))

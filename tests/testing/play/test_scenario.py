@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
@@ -19,6 +20,7 @@ from routing_crust.routing.events import LinkLost
 from routing_crust.routing.reporting.status import link_facts
 from routing_crust.testing.__main__ import main
 from routing_crust.testing.memory.nat import PORT_RESTRICTED
+from routing_crust.testing.play import growth
 from routing_crust.testing.play.faults import Schedule
 from routing_crust.testing.play.invariants import DISAGREEMENT, InvariantBroken, Invariants
 from routing_crust.testing.play.scenario import Plan, Scenario, groups_are_right, nearest_of
@@ -147,7 +149,8 @@ class CommandTests(SynchronousTestCase):
         code, out = self.run_main("--crowd", "12", "--messages", "20")
         self.assertEqual(code, 0)
         self.assertIn("healed after losing a tenth", out)
-        code, out = self.run_main("--growth", "4,6")
+        with patch.object(growth, "NEWCOMERS", 2), patch.object(growth, "LOOK_UPS", 20):
+            code, out = self.run_main("--growth", "4,6")
         self.assertEqual((code, out.count("* - ")), (0, 3))
 
 

@@ -41,9 +41,9 @@ class SiegeTests(SiegeTestCase):
         self.assertGreater(result.figures["newcomers join: number"], 0)
 
     def test_same_seed_is_the_same_siege(self) -> None:
-        one, other = (play_siege(SiegePlan(5, nodes=8, minutes=0.1)) for _ in range(2))
+        one, other = (play_siege(SiegePlan(5, nodes=4, minutes=0.05)) for _ in range(2))
         self.assertEqual(one, other)
-        another = play_siege(SiegePlan(6, nodes=8, minutes=0.1))
+        another = play_siege(SiegePlan(6, nodes=4, minutes=0.05))
         self.assertNotEqual(one.trace, another.trace)
 
     def test_honest_node_that_is_kept_waiting_is_noticed(self) -> None:
