@@ -15,7 +15,7 @@ from routing_crust import Role, RoutingService, State
 from tests.routing.net import Net
 from tests.routing.test_network import table_of
 
-SEEDS = int(os.environ.get("CHURN_SEEDS", "6"))
+SEEDS = int(os.environ.get("CHURN_SEEDS", "2"))
 NODES = 12
 
 
